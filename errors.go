@@ -1,0 +1,117 @@
+package pillarbox
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The kinds of error that callers test with errors.Is. Every error that leaves a role is one of these, wraps
+// one of these, or is a plain error whose kind is unknown.
+var (
+	// ErrInvalid says that the caller handed over something that can never be right.
+	ErrInvalid = errors.New("invalid")
+	// ErrTooLarge says that a named size limit was exceeded.
+	ErrTooLarge = errors.New("too large")
+	// ErrFull says that a configured limit is reached; room comes back when deliveries go on.
+	ErrFull = errors.New("full")
+	// ErrNoSpace says that the disk has no room; room comes back when somebody or something frees it.
+	ErrNoSpace = errors.New("no space on disk")
+	// ErrUnavailable says that the other side is down, unreachable, locked or throttling: it is nobody's
+	// event that is at fault, and the same call may succeed later. It burns no attempts.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrNotFound says that the thing asked for is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict says that the thing is held, in flight or changed by somebody else.
+	ErrConflict = errors.New("conflict")
+	// ErrClosed says that the part was closed before or during the call.
+	ErrClosed = errors.New("closed")
+	// ErrCorrupt says that stored bytes are not what was written.
+	ErrCorrupt = errors.New("corrupt")
+)
+
+// ItemError is the error of one item of a batch.
+type ItemError struct {
+	Index int // position in the slice that was handed over
+	Err   error
+}
+
+// BatchError says which items of a batch failed and why. Items that it does not name succeeded, and are as
+// durable as the role promises. An index is named at most once.
+type BatchError struct {
+	Items []ItemError
+}
+
+func (e *BatchError) Error() string {
+	if len(e.Items) == 0 {
+		return "no item failed"
+	}
+	return fmt.Sprintf("%d items failed, the first at %d: %v", len(e.Items), e.Items[0].Index, e.Items[0].Err)
+}
+
+// Unwrap returns the errors of the items, so that errors.Is finds a kind in any of them.
+func (e *BatchError) Unwrap() []error {
+	errs := make([]error, len(e.Items))
+	for i, item := range e.Items {
+		errs[i] = item.Err
+	}
+	return errs
+}
+
+// PermanentError marks a refusal that will be the same however often the event is tried again.
+type PermanentError struct {
+	Err error
+}
+
+// Permanent marks err as a refusal for good. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &PermanentError{Err: err}
+}
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the refusal itself.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// IsPermanent reports whether err, or an error that it wraps, is a refusal for good.
+func IsPermanent(err error) bool {
+	var permanent *PermanentError
+	return errors.As(err, &permanent)
+}
+
+// RetryAfterError carries how long the other side asked the caller to stay away.
+type RetryAfterError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *RetryAfterError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason for the wait.
+func (e *RetryAfterError) Unwrap() error { return e.Err }
+
+// RetryAfter returns the wait that err asks for, and 0 where it asks for none.
+func RetryAfter(err error) time.Duration {
+	var wait *RetryAfterError
+	if errors.As(err, &wait) {
+		return wait.After
+	}
+	return 0
+}
+
+// CorruptError says where stored bytes are damaged. It matches ErrCorrupt.
+type CorruptError struct {
+	File   string
+	Offset int64 // first byte that could not be read, from the start of the file
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s at offset %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// Is reports whether target is ErrCorrupt.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }

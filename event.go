@@ -1,0 +1,172 @@
+package pillarbox
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Key names one event. Every write to a sink is idempotent on it.
+type Key struct {
+	Timestamp Timestamp
+	RequestID string
+}
+
+// Event is one accepted item.
+//
+// Timestamp and RequestID together are its key and never change again, neither on a retry nor on a replay.
+// Body is kept byte for byte. Credentials are removed before an Event is made: whoever holds an Event may
+// store and show all of it.
+type Event struct {
+	Timestamp   Timestamp
+	RequestID   string // a UUIDv7, or the id that the gateway in front gave
+	Source      string // the named way in
+	Method      string
+	Path        string
+	Query       string // without the question mark
+	Header      Header
+	ContentType string
+	RemoteAddr  string // IP address without port
+	Traceparent string // W3C trace context, empty if the sender sent none or a malformed one
+	Body        []byte
+}
+
+// Key returns the key of the event.
+func (e *Event) Key() Key { return Key{Timestamp: e.Timestamp, RequestID: e.RequestID} }
+
+// Header is the kept request headers, in the order of arrival. Names are in canonical form.
+type Header []HeaderField
+
+// HeaderField is one header line.
+type HeaderField struct {
+	Name, Value string
+}
+
+// MarshalJSON writes an object of name to list of values.
+func (h Header) MarshalJSON() ([]byte, error) {
+	fields := make(map[string][]string, len(h))
+	for _, field := range h {
+		fields[field.Name] = append(fields[field.Name], field.Value)
+	}
+	return marshalPlain(fields)
+}
+
+// UnmarshalJSON reads an object of name to list of values. The order of different names is not kept in JSON;
+// they come back sorted as encoding/json sorted them.
+func (h *Header) UnmarshalJSON(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	*h = nil
+	token, err := decoder.Token()
+	if err != nil || token == nil {
+		return err
+	}
+	if token != json.Delim('{') {
+		return fmt.Errorf("headers: want an object of name to list of values: %w", ErrInvalid)
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		var values []string
+		if err := decoder.Decode(&values); err != nil {
+			return fmt.Errorf("header %v: %w", name, err)
+		}
+		for _, value := range values {
+			*h = append(*h, HeaderField{Name: fmt.Sprint(name), Value: value})
+		}
+	}
+	return nil
+}
+
+// eventJSON is the form of an event that the API, the CLI, dead letters, exports and queue messages share.
+type eventJSON struct {
+	RequestID    string    `json:"request_id"`
+	Timestamp    Timestamp `json:"timestamp"`
+	Source       string    `json:"source"`
+	Method       string    `json:"method"`
+	Path         string    `json:"path"`
+	Query        string    `json:"query"`
+	Header       Header    `json:"headers"`
+	ContentType  string    `json:"content_type"`
+	RemoteAddr   string    `json:"remote_addr"`
+	Traceparent  string    `json:"traceparent"`
+	Body         string    `json:"body"`
+	BodyEncoding string    `json:"body_encoding"`
+}
+
+const (
+	bodyUTF8   = "utf8"
+	bodyBase64 = "base64"
+)
+
+// MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in base64.
+func (e *Event) MarshalJSON() ([]byte, error) {
+	form := eventJSON{
+		RequestID: e.RequestID, Timestamp: e.Timestamp, Source: e.Source, Method: e.Method, Path: e.Path,
+		Query: e.Query, Header: e.Header, ContentType: e.ContentType, RemoteAddr: e.RemoteAddr,
+		Traceparent: e.Traceparent, Body: string(e.Body), BodyEncoding: bodyUTF8,
+	}
+	if !utf8.Valid(e.Body) {
+		form.Body, form.BodyEncoding = base64.StdEncoding.EncodeToString(e.Body), bodyBase64
+	}
+	return marshalPlain(form)
+}
+
+// UnmarshalJSON reads an event. The shortest legal one is {"timestamp":"…","request_id":"…"}. Unknown names
+// are ignored, so that a newer writer can be read.
+func (e *Event) UnmarshalJSON(text []byte) error {
+	var form eventJSON
+	if err := json.Unmarshal(text, &form); err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	if form.RequestID == "" || form.Timestamp == 0 {
+		return fmt.Errorf("event without timestamp or request_id: %w", ErrInvalid)
+	}
+	body := []byte(form.Body)
+	switch form.BodyEncoding {
+	case "", bodyUTF8:
+	case bodyBase64:
+		decoded, err := base64.StdEncoding.DecodeString(form.Body)
+		if err != nil {
+			return fmt.Errorf("body of event %s: %w", form.RequestID, err)
+		}
+		body = decoded
+	default:
+		return fmt.Errorf("event %s has the unknown body_encoding %q: %w", form.RequestID, form.BodyEncoding, ErrInvalid)
+	}
+	*e = Event{
+		Timestamp: form.Timestamp, RequestID: form.RequestID, Source: form.Source, Method: form.Method,
+		Path: form.Path, Query: form.Query, Header: form.Header, ContentType: form.ContentType,
+		RemoteAddr: form.RemoteAddr, Traceparent: form.Traceparent, Body: body,
+	}
+	return nil
+}
+
+// marshalPlain leaves <, > and & as they are: the text is read by people, not put into a page.
+func marshalPlain(value any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(out.Bytes(), "\n"), nil
+}
+
+// The states of an event, as receipts and stories write them.
+const (
+	StateAccepted = "accepted" // durable in the queue
+	StatePending  = "pending"  // not yet settled for a destination
+	StateStored   = "stored"   // durable in the destination
+	StateDead     = "dead"     // refused for good, kept as a dead letter
+)
+
+// Receipt is what the client gets back. It is made only after the event is durable.
+type Receipt struct {
+	RequestID string    `json:"request_id"`
+	Timestamp Timestamp `json:"timestamp"`
+	Status    string    `json:"status"`
+}

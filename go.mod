@@ -1,0 +1,3 @@
+module pillarbox
+
+go 1.26

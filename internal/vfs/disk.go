@@ -1,0 +1,155 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Disk is the real file system below one directory.
+type Disk struct {
+	root *os.Root
+	dir  string
+}
+
+// OpenDisk opens dir, which is made with mode 0700 where it is missing; the names of new directories are
+// synced. Close it when everything inside is closed.
+func OpenDisk(dir string) (*Disk, error) {
+	if err := makeRoot(dir); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Disk{root: root, dir: dir}, nil
+}
+
+func makeRoot(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := makeRoot(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+// Dir returns the directory that was opened.
+func (d *Disk) Dir() string { return d.dir }
+
+// OpenFile implements FS.
+func (d *Disk) OpenFile(name string, flag int) (File, error) {
+	file, err := d.root.OpenFile(name, flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &diskFile{file: file}, nil
+}
+
+// Mkdir implements FS.
+func (d *Disk) Mkdir(name string) error { return d.root.Mkdir(name, 0o700) }
+
+// Rename implements FS.
+func (d *Disk) Rename(oldname, newname string) error { return d.root.Rename(oldname, newname) }
+
+// Remove implements FS.
+func (d *Disk) Remove(name string) error { return d.root.Remove(name) }
+
+// ReadDir implements FS.
+func (d *Disk) ReadDir(name string) ([]Entry, error) {
+	found, err := fs.ReadDir(d.root.FS(), name)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(found))
+	for _, item := range found {
+		entry := Entry{Name: item.Name(), Dir: item.IsDir()}
+		if !entry.Dir {
+			info, err := item.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // removed since the directory was read
+			}
+			if err != nil {
+				return nil, err
+			}
+			entry.Size = info.Size()
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// SyncDir implements FS.
+func (d *Disk) SyncDir(name string) error {
+	dir, err := d.root.Open(name)
+	if err != nil {
+		return err
+	}
+	if err := dir.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync directory %s: %w", name, err), dir.Close())
+	}
+	return dir.Close()
+}
+
+// Usage implements FS.
+func (d *Disk) Usage() (Usage, error) { return usage(d.dir) }
+
+// Lock takes the exclusive lock of the directory for this process, without waiting. The lock ends with the
+// closer, or with the process however it ends. ErrLocked says that another process holds it.
+func (d *Disk) Lock(name string) (io.Closer, error) {
+	file, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// ErrLocked says that another process holds the lock.
+var ErrLocked = errors.New("locked by another process")
+
+// Close releases the directory.
+func (d *Disk) Close() error { return d.root.Close() }
+
+type diskFile struct {
+	file *os.File
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+func (f *diskFile) ReadAt(p []byte, off int64) (int, error)  { return f.file.ReadAt(p, off) }
+func (f *diskFile) WriteAt(p []byte, off int64) (int, error) { return f.file.WriteAt(p, off) }
+func (f *diskFile) Truncate(size int64) error                { return f.file.Truncate(size) }
+func (f *diskFile) Sync() error                              { return datasync(f.file) }
+
+func (f *diskFile) Size() (int64, error) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f *diskFile) Close() error {
+	f.closeOnce.Do(func() { f.closeErr = f.file.Close() })
+	return f.closeErr
+}

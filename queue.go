@@ -1,0 +1,153 @@
+package pillarbox
+
+import (
+	"context"
+	"time"
+)
+
+// Queue is the durable buffer between accepting and delivering. Each destination consumes all of it on its
+// own, at its own pace. All methods may be called concurrently; Lease and Settle of one destination are
+// expected from one loop.
+//
+// A destination exists for the queue from the first Lease or Account that names it, and gets the events
+// appended from then on; the first destinations of a new queue get everything.
+type Queue interface {
+	// Append makes events durable and returns after they are: nil means that all of them survive a crash or
+	// a power cut. A *BatchError names the ones that are not durable; any other error means that none of
+	// them is promised. After an error, an event that was not promised may still surface later ("unknown
+	// outcome"), never with other content.
+	//
+	// The queue keeps neither the slice nor anything it points to after it returns. Errors: ErrFull (a
+	// configured limit) and ErrNoSpace (the disk), both with a RetryAfterError where the engine can tell;
+	// ErrTooLarge; ErrUnavailable; ErrClosed. ctx is looked at before the work starts; an engine that can't
+	// call the work back may ignore it from then on.
+	Append(ctx context.Context, events []*Event) error
+
+	// Lease waits until at least one delivery is due for the destination, and hands out up to limits. What
+	// is handed out is not handed out again until it is settled, or the queue is opened anew. The events are
+	// the caller's to read, never to change, until Settle returns.
+	//
+	// Order: condemned deliveries and retries that are due first, then events in the order of Append.
+	// Errors: ctx's own, ErrClosed, ErrUnavailable.
+	Lease(ctx context.Context, destination string, limits LeaseLimits) ([]Delivery, error)
+
+	// Settle records outcomes of leased deliveries. Attempts, verdicts and dead letters are durable when it
+	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
+	// idempotent. After an error the deliveries stay leased and the same call may be made again.
+	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased.
+	Settle(ctx context.Context, destination string, outcomes []Outcome) error
+
+	// Account returns the queue's side of the ledger for one destination. It costs no scan.
+	Account(destination string) (Account, error)
+
+	// Stats returns the state of the whole queue. It costs no scan and never fails.
+	Stats() QueueStats
+
+	// Close waits for running appends, makes everything known durable and releases the storage. It is safe
+	// to call twice. Waiting leases end with ErrClosed.
+	Close() error
+}
+
+// LeaseLimits bounds one Lease. Zero means one event and no bound on bytes.
+type LeaseLimits struct {
+	MaxEvents int
+	MaxBytes  int64 // sum of stored sizes; the first delivery is handed out whatever its size
+}
+
+// Handle is the engine's own name for a leased delivery. Callers copy it and never look inside.
+type Handle struct {
+	Seq   uint64
+	Token string
+}
+
+// Delivery is one event on its way to one destination.
+type Delivery struct {
+	Handle   Handle
+	Event    *Event
+	Bytes    int64     // stored size
+	Attempts []Attempt // what was tried before, oldest first
+	Verdict  *Verdict  // set where the event is condemned and only waits for its dead letter
+}
+
+// Attempt is one failed try to deliver one event to one destination.
+type Attempt struct {
+	At    Timestamp `json:"at"`
+	Class string    `json:"class"` // one of the Class constants
+	Error string    `json:"error"` // at most MaxAttemptError bytes
+}
+
+// MaxAttemptError bounds the message of an attempt, in bytes, because up to max_attempts of them are kept.
+const MaxAttemptError = 512
+
+// The classes of a failed attempt.
+const (
+	ClassRefused     = "refused"     // the destination said no to this event; it may change its mind
+	ClassPermanent   = "permanent"   // the destination said no for good
+	ClassUnavailable = "unavailable" // the write of this event fails like an outage while others are stored
+	ClassExpired     = "expired"     // the event waited longer than the queue keeps events
+)
+
+// Verdict says that an event is to become a dead letter. It is durable before the dead letter is written, so
+// that a crash in between leads to the same letter again and not to another try.
+type Verdict struct {
+	Reason string    `json:"reason"`
+	DeadAt Timestamp `json:"dead_at"`
+}
+
+// OutcomeKind says what became of a leased delivery.
+type OutcomeKind int
+
+// The outcomes of a delivery.
+const (
+	OutcomeStored    OutcomeKind = iota + 1 // durable in the destination
+	OutcomeSkipped                          // not meant for this destination
+	OutcomeRetry                            // try again from NotBefore on; Attempt is added to its history
+	OutcomeReleased                         // give back as if never leased, from NotBefore on
+	OutcomeCondemned                        // to become a dead letter: Verdict, and Attempt if there was one
+	OutcomeDead                             // its dead letter is durable
+)
+
+// Outcome is what became of one leased delivery.
+type Outcome struct {
+	Handle    Handle
+	Kind      OutcomeKind
+	NotBefore time.Time
+	Attempt   *Attempt
+	Verdict   *Verdict
+}
+
+// Account is the queue's side of the ledger for one destination. All counts are events since the queue was
+// made, and Accepted = Skipped + Stored + Dead + Damaged + Pending holds at any moment and after a crash.
+type Account struct {
+	Accepted      uint64    // appended to the queue
+	Skipped       uint64    // not meant for this destination
+	Stored        uint64    // settled as stored
+	Dead          uint64    // settled as dead; later replays do not change it
+	Damaged       uint64    // lost to corruption of the queue's files
+	Pending       uint64    // everything else
+	Retrying      uint64    // pending, and tried at least once or condemned
+	OldestPending Timestamp // of the oldest event that is still pending, as far as it is known; else 0
+}
+
+// QueueStats is the state of a queue.
+type QueueStats struct {
+	Accepted     uint64 // events since the queue was made
+	Bytes        int64  // held for the slowest destination
+	MaxBytes     int64  // limit of Bytes; 0 where there is none
+	Destinations []string
+	Problem      string // what keeps the queue from accepting, in one sentence; empty while it accepts
+	Damage       []CorruptError
+}
+
+// EventFinder is a queue or sink in which single events can be looked up.
+type EventFinder interface {
+	// Find returns the event, or an error that matches ErrNotFound.
+	Find(ctx context.Context, requestID string) (*Event, error)
+}
+
+// EventScanner is a queue that can walk through the events that it still holds, settled ones included.
+type EventScanner interface {
+	// Scan calls visit with each held event, oldest first, and with whether the destination has settled it.
+	// The event is valid during the call only. It stops at the first error of visit and returns it.
+	Scan(ctx context.Context, destination string, visit func(event *Event, settled bool) error) error
+}

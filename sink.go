@@ -1,0 +1,59 @@
+package pillarbox
+
+import (
+	"context"
+)
+
+// Sink is where events are delivered. A configured sink is a destination.
+type Sink interface {
+	// Write stores events durably: after nil, all of them survive a crash or a power cut of the store as far
+	// as the engine's package comment promises. It is idempotent on the event's key: writing an event again,
+	// alone or among others, twice in one call or concurrently, leaves one. The sink keeps neither the slice
+	// nor anything it points to after it returns, and changes nothing in it.
+	//
+	// Errors, and what the caller makes of them:
+	//   - *BatchError: the named events are not stored, all others are.
+	//   - an error that matches ErrUnavailable, or ctx's own: the destination is down. Nothing is known
+	//     about any of the events, and none of them is to blame.
+	//   - a PermanentError: refused as a whole, and always will be. The caller splits the batch until the
+	//     event that is to blame stands alone.
+	//   - any other: refused as a whole for now. The caller splits here too.
+	//
+	// Write may be called concurrently. It neither retries nor sleeps.
+	Write(ctx context.Context, events []*Event) error
+
+	// Close releases the store. It is safe to call twice. A Write after Close returns ErrClosed.
+	Close() error
+}
+
+// EventStore is a sink whose events can be read back.
+type EventStore interface {
+	Sink
+	EventFinder
+
+	// List returns events that match, ordered by key, at most filter.Limit of them.
+	List(ctx context.Context, filter EventFilter) ([]*Event, error)
+	// Count returns how many events are stored. It may cost a scan.
+	Count(ctx context.Context) (uint64, error)
+	// Missing returns those of the keys that are not stored, in the order given.
+	Missing(ctx context.Context, keys []Key) ([]Key, error)
+	// StoredAt returns when the event was written, or an error that matches ErrNotFound.
+	StoredAt(ctx context.Context, key Key) (Timestamp, error)
+}
+
+// DefaultListLimit is the number of events or letters in a page when none is asked for.
+const DefaultListLimit = 100
+
+// MaxListLimit bounds one page.
+const MaxListLimit = 1000
+
+// EventFilter selects events. The zero value selects all.
+type EventFilter struct {
+	Source    string    // exact; empty for all
+	RequestID string    // exact; empty for all
+	Since     Timestamp // inclusive; 0 for no bound
+	Until     Timestamp // exclusive; 0 for no bound
+	After     Key       // the cursor: events behind this key only (before it where Newest is set)
+	Newest    bool      // newest first instead of oldest first
+	Limit     int       // 0 is DefaultListLimit; at most MaxListLimit
+}
