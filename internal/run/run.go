@@ -1,0 +1,227 @@
+// Package run starts the services of a process in order and stops them in the reverse order, each with a
+// deadline.
+//
+// It promises that whatever was started is stopped, waited for and closed, however the process came to its end
+// and however many of the services fail on the way; and that no error gets lost. It does not restart anything:
+// a service that can heal does so inside, and one that can't ends the process.
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrDrainCut says that a service had not finished its work when its deadline passed or when the stop was
+// forced, and was cancelled.
+var ErrDrainCut = errors.New("cut off before it was drained")
+
+// DefaultDrainTimeout is how long a service may take to finish its work where nothing else is set.
+const DefaultDrainTimeout = 30 * time.Second
+
+// Service is one thing to start and stop. Every function is optional.
+//
+//	Start -> Run ... Drain -> (deadline: Run's context is cancelled) -> Run has returned -> Close
+type Service struct {
+	// Name is how errors and logs call it.
+	Name string
+
+	// Start returns when the service is ready for those that are started after it. An error ends the group,
+	// and then neither Run, Drain nor Close of this service is called. ctx is cancelled when the group stops
+	// meanwhile.
+	Start func(ctx context.Context) error
+
+	// Run works until it is drained or ctx is cancelled, and must return soon after either. If it returns an
+	// error before, the group stops; if it returns nil, the others go on. An error that is ctx's own
+	// cancellation counts as none.
+	Run func(ctx context.Context) error
+
+	// Drain makes Run return once it has finished the work at hand, and refuse new work. It may return at
+	// once or when the work is finished: both Drain and Run are waited for. ctx ends with the deadline, or at
+	// once where the stop is forced; ctx may already have ended when Drain is called. Without Drain, the
+	// context of Run is cancelled instead.
+	Drain func(ctx context.Context) error
+
+	// DrainTimeout is how long Drain and Run may take from the call of Drain on, before Run's context is
+	// cancelled. 0 is the group's.
+	DrainTimeout time.Duration
+
+	// Close releases what Start or the maker of the service took. It is called after Run has returned, and
+	// after everything that was started later is closed.
+	Close func() error
+}
+
+// Options of a group. The zero value works.
+type Options struct {
+	Log          *slog.Logger  // nil discards
+	DrainTimeout time.Duration // 0 is DefaultDrainTimeout
+}
+
+// Group is a list of stages. It is not to be changed while it runs.
+type Group struct {
+	log          *slog.Logger
+	drainTimeout time.Duration
+	stages       [][]Service
+}
+
+// New returns an empty group.
+func New(options Options) *Group {
+	return &Group{
+		log:          cmp.Or(options.Log, slog.New(slog.DiscardHandler)),
+		drainTimeout: cmp.Or(options.DrainTimeout, DefaultDrainTimeout),
+	}
+}
+
+// Add appends a stage. Stages and the services in them are started one after the other. Stages are stopped in
+// reverse order, one after the other; the services of one stage are drained side by side and then closed in
+// reverse order.
+func (g *Group) Add(stage ...Service) { g.stages = append(g.stages, stage) }
+
+// Run starts everything, waits until stop is done or a service fails, and stops everything that was started.
+// When force is done, all drains end and all services are cancelled at once; they are still waited for and
+// closed in order.
+//
+// It returns the errors of all services, joined, each with the service's name: those of Start, Run, Drain and
+// Close, and ErrDrainCut. That stop or force is done is no error. It returns only when nothing runs any more:
+// a service that ignores its cancellation keeps it waiting.
+func (g *Group) Run(stop, force context.Context) error {
+	stop, ask := context.WithCancel(stop)
+	defer ask()
+	base, cancel := context.WithCancel(context.WithoutCancel(stop))
+	defer cancel()
+	defer context.AfterFunc(force, cancel)()
+
+	started, err := g.start(stop, base, ask)
+	if err == nil {
+		<-stop.Done()
+	}
+	ask()
+	g.log.Info("stopping")
+	errs := []error{err}
+	for _, stage := range slices.Backward(started) {
+		errs = append(errs, g.stopStage(base, stage)...)
+	}
+	return errors.Join(errs...)
+}
+
+// running is a service that was started.
+type running struct {
+	Service
+	ctx    context.Context // of Run; here only because Drain's deadline cancels it
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Run has returned
+	err    error         // of Run; to be read after done
+	cut    bool          // Run returned after it was cancelled; to be read after done
+}
+
+// start starts services until all run, or one fails, or stop is done.
+func (g *Group) start(stop, base context.Context, ask func()) ([][]*running, error) {
+	var started [][]*running
+	for _, stage := range g.stages {
+		started = append(started, nil)
+		for _, service := range stage {
+			if stop.Err() != nil {
+				return started, nil
+			}
+			if err := startOne(stop, service); err != nil {
+				return started, err
+			}
+			last := len(started) - 1
+			started[last] = append(started[last], g.launch(base, service, ask))
+		}
+	}
+	return started, nil
+}
+
+func startOne(stop context.Context, service Service) error {
+	if service.Start == nil {
+		return nil
+	}
+	err := service.Start(stop)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", service.Name, err)
+	}
+	return nil
+}
+
+// launch runs Run beside the caller. ask stops the group.
+func (g *Group) launch(base context.Context, service Service, ask func()) *running {
+	r := &running{Service: service, done: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(base)
+	if service.Run == nil {
+		close(r.done)
+		return r
+	}
+	g.log.Info("service started", "service", service.Name)
+	go func() {
+		defer close(r.done)
+		r.err = service.Run(r.ctx)
+		r.cut = r.ctx.Err() != nil
+		if r.cut && errors.Is(r.err, context.Canceled) {
+			r.err = nil
+		}
+		if r.err != nil {
+			ask()
+		}
+	}()
+	return r
+}
+
+// stopStage drains a stage side by side, waits for it, and closes it in reverse order.
+func (g *Group) stopStage(base context.Context, stage []*running) []error {
+	errs := make([]error, len(stage), 2*len(stage))
+	var drains sync.WaitGroup
+	for i, r := range stage {
+		drains.Go(func() { errs[i] = g.stopOne(base, r) })
+	}
+	drains.Wait()
+	for _, r := range slices.Backward(stage) {
+		if r.Close == nil {
+			continue
+		}
+		if err := r.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", r.Name, err))
+		}
+	}
+	return errs
+}
+
+// stopOne returns when the service has ended.
+func (g *Group) stopOne(base context.Context, r *running) error {
+	var drainErr error
+	if r.Drain != nil {
+		drainErr = g.drain(base, r)
+	}
+	r.cancel()
+	<-r.done
+	if r.Run != nil {
+		g.log.Info("service stopped", "service", r.Name)
+	}
+	if r.err == nil && drainErr == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", r.Name, errors.Join(r.err, drainErr))
+}
+
+// drain returns when both Drain and Run have.
+func (g *Group) drain(base context.Context, r *running) error {
+	ctx, cancel := context.WithTimeout(base, cmp.Or(r.DrainTimeout, g.drainTimeout))
+	defer cancel()
+	// Not only after Drain, which may be the one that does not return.
+	defer context.AfterFunc(ctx, r.cancel)()
+	err := r.Drain(ctx)
+	<-r.done
+	ended := ctx.Err()
+	if ended == nil || err == nil && !r.cut {
+		return err
+	}
+	if errors.Is(err, ended) {
+		err = nil // says nothing more
+	}
+	return errors.Join(fmt.Errorf("%w: %w", ErrDrainCut, ended), err)
+}
