@@ -1,0 +1,305 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"pillarbox"
+)
+
+// Queue is a pillarbox.Queue in memory. It keeps every event for its whole life and loses all of them with
+// the process: it is for tests, and it shows what the role means in its shortest form.
+type Queue struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	closed    bool
+	events    []*pillarbox.Event // event with sequence number n is at n-1
+	positions map[string]*position
+	changed   chan struct{} // closed and replaced at every change
+	fault     func(events []*pillarbox.Event) error
+}
+
+// position is one destination's view: the state of every event it has come across.
+type position struct {
+	first  int // events before this index were appended before the destination existed
+	states []*deliveryState
+}
+
+type deliveryState struct {
+	leased   bool
+	outcome  pillarbox.OutcomeKind // of a settled event, else 0
+	due      time.Time
+	attempts []pillarbox.Attempt
+	verdict  *pillarbox.Verdict
+}
+
+// NewQueue makes an empty queue. now is the clock that retries are due by; nil is time.Now.
+func NewQueue(now func() time.Time) *Queue {
+	if now == nil {
+		now = time.Now
+	}
+	return &Queue{now: now, positions: map[string]*position{}, changed: make(chan struct{})}
+}
+
+// SetFault sets a function that is called before each Append and may refuse it. nil takes it away.
+func (q *Queue) SetFault(fault func(events []*pillarbox.Event) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fault = fault
+}
+
+// Append implements pillarbox.Queue. "Durable" here means that it is in memory.
+func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return fmt.Errorf("append: %w", pillarbox.ErrClosed)
+	}
+	if q.fault != nil {
+		if err := q.fault(events); err != nil {
+			return err
+		}
+	}
+	for _, event := range events {
+		copied := *event
+		copied.Body = slices.Clone(event.Body)
+		copied.Header = slices.Clone(event.Header)
+		q.events = append(q.events, &copied)
+	}
+	q.changeLocked()
+	return nil
+}
+
+func (q *Queue) changeLocked() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// positionLocked returns the destination's view, and makes it on first use.
+func (q *Queue) positionLocked(destination string) *position {
+	p := q.positions[destination]
+	if p == nil {
+		p = &position{}
+		if len(q.positions) > 0 {
+			p.first = len(q.events)
+		}
+		q.positions[destination] = p
+	}
+	for p.first+len(p.states) < len(q.events) {
+		p.states = append(p.states, &deliveryState{})
+	}
+	return p
+}
+
+// Lease implements pillarbox.Queue.
+func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		q.mu.Lock()
+		if q.closed {
+			q.mu.Unlock()
+			return nil, fmt.Errorf("lease: %w", pillarbox.ErrClosed)
+		}
+		deliveries, wait := q.leaseLocked(q.positionLocked(destination), limits)
+		changed := q.changed
+		q.mu.Unlock()
+		if len(deliveries) > 0 {
+			return deliveries, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func (q *Queue) leaseLocked(p *position, limits pillarbox.LeaseLimits) (deliveries []pillarbox.Delivery, wait time.Duration) {
+	wait = time.Hour
+	bytes := int64(0)
+	for _, i := range p.order() {
+		s := p.states[i]
+		if s.leased || s.outcome != 0 {
+			continue
+		}
+		if early := s.due.Sub(q.now()); early > 0 {
+			wait = min(wait, early)
+			continue
+		}
+		event := q.events[p.first+i]
+		size := int64(len(event.Body)) + 64
+		if len(deliveries) >= max(1, limits.MaxEvents) || (limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+size > limits.MaxBytes) {
+			break
+		}
+		s.leased = true
+		bytes += size
+		deliveries = append(deliveries, pillarbox.Delivery{
+			Handle: pillarbox.Handle{Seq: uint64(p.first + i + 1)}, Event: event, Bytes: size,
+			Attempts: slices.Clone(s.attempts), Verdict: s.verdict,
+		})
+	}
+	return deliveries, wait
+}
+
+// order lists condemned events first, then retries, then the others as they were appended.
+func (p *position) order() []int {
+	rank := func(s *deliveryState) int {
+		switch {
+		case s.verdict != nil:
+			return 0
+		case len(s.attempts) > 0:
+			return 1
+		}
+		return 2
+	}
+	order := make([]int, len(p.states))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return rank(p.states[a]) - rank(p.states[b]) })
+	return order
+}
+
+// Settle implements pillarbox.Queue.
+func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return fmt.Errorf("settle: %w", pillarbox.ErrClosed)
+	}
+	p := q.positionLocked(destination)
+	for _, outcome := range outcomes {
+		i := int(outcome.Handle.Seq) - 1 - p.first
+		if i < 0 || i >= len(p.states) || !p.states[i].leased {
+			return fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, destination, pillarbox.ErrConflict)
+		}
+	}
+	for _, outcome := range outcomes {
+		p.states[int(outcome.Handle.Seq)-1-p.first].settle(outcome)
+	}
+	q.changeLocked()
+	return nil
+}
+
+func (s *deliveryState) settle(outcome pillarbox.Outcome) {
+	s.leased, s.due = false, outcome.NotBefore
+	if outcome.Attempt != nil {
+		s.attempts = append(s.attempts, *outcome.Attempt)
+	}
+	switch outcome.Kind {
+	case pillarbox.OutcomeRetry, pillarbox.OutcomeReleased:
+	case pillarbox.OutcomeCondemned:
+		s.verdict = outcome.Verdict
+	default:
+		s.outcome = outcome.Kind
+	}
+}
+
+// Account implements pillarbox.Queue.
+func (q *Queue) Account(destination string) (pillarbox.Account, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return pillarbox.Account{}, fmt.Errorf("account: %w", pillarbox.ErrClosed)
+	}
+	p := q.positionLocked(destination)
+	account := pillarbox.Account{Accepted: uint64(len(q.events)), Skipped: uint64(p.first)}
+	for i, s := range p.states {
+		switch s.outcome {
+		case pillarbox.OutcomeStored:
+			account.Stored++
+		case pillarbox.OutcomeDead:
+			account.Dead++
+		case pillarbox.OutcomeSkipped:
+			account.Skipped++
+		default:
+			account.Pending++
+			if stamp := q.events[p.first+i].Timestamp; account.OldestPending == 0 || stamp < account.OldestPending {
+				account.OldestPending = stamp
+			}
+			if len(s.attempts) > 0 || s.verdict != nil {
+				account.Retrying++
+			}
+		}
+	}
+	return account, nil
+}
+
+// Stats implements pillarbox.Queue.
+func (q *Queue) Stats() pillarbox.QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	stats := pillarbox.QueueStats{Accepted: uint64(len(q.events))}
+	for name := range q.positions {
+		stats.Destinations = append(stats.Destinations, name)
+	}
+	return stats
+}
+
+// Find implements pillarbox.EventFinder.
+func (q *Queue) Find(_ context.Context, requestID string) (*pillarbox.Event, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, event := range q.events {
+		if event.RequestID == requestID {
+			return event, nil
+		}
+	}
+	return nil, fmt.Errorf("event %s: %w", requestID, pillarbox.ErrNotFound)
+}
+
+// Waiting returns the attempts and the verdict of an event that waits for another attempt.
+func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.positionLocked(destination)
+	for i, s := range p.states {
+		if q.events[p.first+i].RequestID == requestID && s.outcome == 0 && len(s.attempts) > 0 {
+			return slices.Clone(s.attempts), s.verdict, true
+		}
+	}
+	return nil, nil, false
+}
+
+// Scan implements pillarbox.EventScanner.
+func (q *Queue) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, settled bool) error) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	events := slices.Clone(q.events)
+	settled := make([]bool, len(events))
+	for i := range settled {
+		settled[i] = i < p.first || p.states[i-p.first].outcome != 0
+	}
+	q.mu.Unlock()
+	for i, event := range events {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := visit(event, settled[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close implements pillarbox.Queue.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		q.changeLocked()
+	}
+	return nil
+}

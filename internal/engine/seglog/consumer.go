@@ -1,0 +1,374 @@
+package seglog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pillarbox"
+)
+
+// consumer is one destination's way through the log.
+//
+// The window holds everything that was read and is not yet below the cursor, in the order of the log. The
+// cursor moves when the front of the window is settled. An event that must wait leaves the window for the
+// retry set, which is part of the durable state; one that is given back stays in the window.
+type consumer struct {
+	log      *Log
+	name     string
+	position atomic.Pointer[place] // copy of state.place for those who don't hold mu
+
+	mu         sync.Mutex
+	journal    *stateJournal
+	state      *state
+	reader     *reader
+	window     []*item
+	retrying   map[uint64]*item // one for each entry of state.retry
+	retryBytes int64
+	returned   broadcast // fired when something is given back
+}
+
+// item is one event in the window or in the retry set.
+type item struct {
+	seq      uint64
+	event    *pillarbox.Event
+	bytes    int64
+	segment  uint64
+	offset   int64 // of its frame
+	leased   bool
+	due      time.Time
+	attempts []pillarbox.Attempt
+	verdict  *pillarbox.Verdict
+	outcome  pillarbox.OutcomeKind // set once settled
+	lost     uint64                // set where the item stands for events that can't be read
+}
+
+// loadConsumers opens every destination that has left a state.
+func (l *Log) loadConsumers() error {
+	entries, err := l.fsys.ReadDir(l.dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", l.dir, unavailable(err))
+	}
+	for _, entry := range entries {
+		name, rest, found := strings.Cut(entry.Name, ".")
+		if !found || l.consumers[name] != nil || (rest != "0.state" && rest != "1.state") {
+			continue
+		}
+		c, err := l.openConsumer(name, 0)
+		if err != nil {
+			return err
+		}
+		l.consumers[name] = c
+	}
+	return nil
+}
+
+// openConsumer reads the state of a destination, or makes one that has settled everything before firstSeq.
+func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
+	journal, loaded, damage, err := openJournal(l.fsys, l.dir, name)
+	if err != nil {
+		return nil, err
+	}
+	l.reportDamage(damage)
+	if loaded == nil {
+		loaded = &state{place: place{cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
+	}
+	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
+	if err := c.load(); err != nil {
+		return nil, errors.Join(err, journal.close())
+	}
+	return c, nil
+}
+
+func (c *consumer) load() error {
+	l := c.log
+	firstHeld, next := l.heldSequence()
+	if c.state.cursor > next {
+		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
+			c.name, c.state.cursor-1, next-1, l.dir, pillarbox.ErrCorrupt)
+	}
+	if c.state.cursor < firstHeld {
+		// Segments are removed only past durable cursors: an older state was read, the events are settled.
+		l.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", firstHeld-c.state.cursor)
+		c.state.Stored += firstHeld - c.state.cursor
+		c.state.place = place{cursor: firstHeld}
+	}
+	for seq, entry := range c.state.retry {
+		event, err := decodeRecord(string(entry.Record))
+		if err != nil {
+			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
+		}
+		c.addRetrying(entry, event)
+	}
+	c.reader = &reader{log: l}
+	c.publishPlace()
+	return c.reader.seek(c.state.place)
+}
+
+// heldSequence returns the sequence numbers of the oldest event that is held and of the next one to come.
+func (l *Log) heldSequence() (firstHeld, next uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) == 0 {
+		return l.nextSeq, l.nextSeq
+	}
+	return l.segments[0].firstSeq, l.nextSeq
+}
+
+func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event) {
+	waiting := &item{
+		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: entry.Due.Time(),
+		attempts: entry.Attempts, verdict: entry.Verdict,
+	}
+	if old := c.retrying[entry.Seq]; old != nil {
+		c.retryBytes -= old.bytes
+	}
+	c.retrying[entry.Seq] = waiting
+	c.retryBytes += waiting.bytes
+}
+
+func (c *consumer) publishPlace() {
+	at := c.state.place
+	c.position.Store(&at)
+}
+
+// consumer returns the destination's consumer, and makes it on first use.
+func (l *Log) consumer(name string) (*consumer, error) {
+	if c, err := l.knownConsumer(name); c != nil || err != nil {
+		return c, err
+	}
+	if err := checkDestination(name); err != nil {
+		return nil, err
+	}
+	l.creating.Lock()
+	defer l.creating.Unlock()
+	if c, err := l.knownConsumer(name); c != nil || err != nil {
+		return c, err
+	}
+	return l.createConsumer(name)
+}
+
+func (l *Log) knownConsumer(name string) (*consumer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, fmt.Errorf("queue %s: %w", l.dir, pillarbox.ErrClosed)
+	}
+	return l.consumers[name], nil
+}
+
+func (l *Log) createConsumer(name string) (*consumer, error) {
+	firstSeq, next := l.heldSequence()
+	if len(l.allConsumers()) > 0 {
+		firstSeq = next
+	}
+	made, err := l.openConsumer(name, firstSeq)
+	if err != nil {
+		return nil, err
+	}
+	if !l.opts.ReadOnly {
+		if err := made.journal.roll(made.state); err != nil {
+			return nil, errors.Join(fmt.Errorf("begin destination %s: %w", name, err), made.close())
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.consumers[name] = made
+	return made, nil
+}
+
+// Lease implements pillarbox.Queue.
+func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+	c, err := l.consumer(destination)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		grown, returned := l.grown.wait(), c.returned.wait()
+		deliveries, due, err := c.lease(limits)
+		if err != nil || len(deliveries) > 0 {
+			return deliveries, err
+		}
+		timer := time.NewTimer(due)
+		select {
+		case <-ctx.Done():
+		case <-l.done:
+		case <-grown:
+		case <-returned:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-l.done:
+			return nil, fmt.Errorf("lease from %s: %w", l.dir, pillarbox.ErrClosed)
+		default:
+		}
+	}
+}
+
+// longestWait bounds a sleep in Lease; only appends, settles and due retries end it sooner.
+const longestWait = time.Hour
+
+// lease hands out what is due now, or says how long to wait.
+func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.log.opts.Now()
+	pick := picker{limits: limits, now: now, wait: longestWait}
+	for _, waiting := range c.dueRetries() {
+		pick.offer(waiting)
+	}
+	for _, ready := range c.window {
+		pick.offer(ready)
+	}
+	for !pick.full() && c.mayRead() {
+		before := len(c.window)
+		if err := c.read(); errors.Is(err, errEnd) {
+			break
+		} else if err != nil {
+			return pick.undo(), 0, err
+		}
+		for _, fresh := range c.window[before:] {
+			pick.offer(fresh)
+		}
+	}
+	return pick.deliveries(), pick.wait, nil
+}
+
+// mayRead keeps memory bounded: while too many events wait for another attempt, no new ones are taken.
+func (c *consumer) mayRead() bool {
+	o := c.log.opts
+	return len(c.window) < MaxLeased && len(c.retrying) < o.MaxRetrying && c.retryBytes < o.MaxRetryingBytes
+}
+
+// dueRetries lists the retry set in the order in which it is handed out: condemned first, then by due time.
+func (c *consumer) dueRetries() []*item {
+	all := make([]*item, 0, len(c.retrying))
+	for _, waiting := range c.retrying {
+		all = append(all, waiting)
+	}
+	slices.SortFunc(all, func(a, b *item) int {
+		if (a.verdict != nil) != (b.verdict != nil) {
+			if a.verdict != nil {
+				return -1
+			}
+			return 1
+		}
+		if d := a.due.Compare(b.due); d != 0 {
+			return d
+		}
+		return int(int64(a.seq) - int64(b.seq))
+	})
+	return all
+}
+
+// read moves one chunk of the log into the window.
+func (c *consumer) read() error {
+	chunk, segment, err := c.reader.next()
+	if err != nil {
+		return err
+	}
+	for i, rec := range chunk.records {
+		seq := chunk.firstSeq + uint64(i)
+		if seq < c.state.cursor {
+			continue
+		}
+		fresh := &item{seq: seq, bytes: rec.bytes, segment: segment.id, offset: chunk.offset}
+		if c.state.retry[seq] != nil {
+			fresh.outcome = pillarbox.OutcomeRetry // moved to the retry set before a crash
+		} else if fresh.event, err = decodeRecord(rec.text); err != nil {
+			c.log.reportDamage([]pillarbox.CorruptError{{File: segment.name, Offset: chunk.offset, Reason: fmt.Sprintf("record %d: %v", i+1, err)}})
+			fresh.lost = 1
+		}
+		c.window = append(c.window, fresh)
+	}
+	first := max(chunk.firstSeq+uint64(len(chunk.records)), c.state.cursor)
+	if lost := int64(chunk.nextSeq() - first); lost > 0 && chunk.nextSeq() > first {
+		c.window = append(c.window, &item{seq: first, lost: uint64(lost), segment: segment.id, offset: chunk.offset})
+	}
+	return nil
+}
+
+// picker collects deliveries within limits.
+type picker struct {
+	limits pillarbox.LeaseLimits
+	now    time.Time
+	wait   time.Duration
+	picked []*item
+	bytes  int64
+}
+
+func (p *picker) full() bool {
+	return len(p.picked) >= max(1, p.limits.MaxEvents) || (p.limits.MaxBytes > 0 && p.bytes >= p.limits.MaxBytes)
+}
+
+func (p *picker) offer(candidate *item) {
+	if candidate.leased || candidate.outcome != 0 || candidate.lost > 0 {
+		return
+	}
+	if wait := candidate.due.Sub(p.now); wait > 0 {
+		p.wait = min(p.wait, wait)
+		return
+	}
+	tooLarge := p.limits.MaxBytes > 0 && len(p.picked) > 0 && p.bytes+candidate.bytes > p.limits.MaxBytes
+	if p.full() || tooLarge {
+		p.bytes = max(p.bytes, p.limits.MaxBytes) // keep the order: nothing smaller overtakes
+		return
+	}
+	candidate.leased = true
+	p.picked = append(p.picked, candidate)
+	p.bytes += candidate.bytes
+}
+
+func (p *picker) undo() []pillarbox.Delivery {
+	for _, picked := range p.picked {
+		picked.leased = false
+	}
+	return nil
+}
+
+func (p *picker) deliveries() []pillarbox.Delivery {
+	deliveries := make([]pillarbox.Delivery, len(p.picked))
+	for i, picked := range p.picked {
+		deliveries[i] = pillarbox.Delivery{
+			Handle: pillarbox.Handle{Seq: picked.seq}, Event: picked.event, Bytes: picked.bytes,
+			Attempts: picked.attempts, Verdict: picked.verdict,
+		}
+	}
+	return deliveries
+}
+
+func (c *consumer) sync() error {
+	if c.log.opts.ReadOnly {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal.broken {
+		return c.journal.roll(c.state)
+	}
+	return c.journal.sync()
+}
+
+func (c *consumer) durableCursor() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.journal.durable
+}
+
+func (c *consumer) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reader == nil {
+		return c.journal.close()
+	}
+	return errors.Join(c.reader.close(), c.journal.close())
+}

@@ -1,0 +1,299 @@
+package seglog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/vfs"
+)
+
+const (
+	keeperInterval  = time.Second // bounds what a crash delivers again, and how long a mark waits
+	quarantineDir   = "quarantine"
+	damageSuffix    = ".damage.json"
+	damageReportMax = 64 << 10
+)
+
+// keep does the chores that no request should wait for, until Close.
+func (l *Log) keep() {
+	defer l.kept.Done()
+	ticker := time.NewTicker(keeperInterval)
+	defer ticker.Stop()
+	commits := uint64(0)
+	for {
+		l.prepareSpare()
+		select {
+		case <-l.done:
+			return
+		case <-l.kick:
+			continue
+		case <-ticker.C:
+		}
+		if err := l.syncStates(); err != nil {
+			l.opts.Logger.Warn("sync delivery state", "queue", l.dir, "err", err)
+		}
+		l.trim()
+		if accepted := l.Stats().Accepted; accepted != commits {
+			commits = accepted
+			continue
+		}
+		l.whileIdle()
+	}
+}
+
+func (l *Log) wakeKeeper() {
+	select {
+	case l.kick <- struct{}{}:
+	default: // a wake-up is on its way
+	}
+}
+
+// prepareSpare makes the next segment file while the live one still has room.
+func (l *Log) prepareSpare() {
+	l.mu.Lock()
+	wanted := l.spare == nil && !l.closed && !l.newestIsFresh()
+	l.mu.Unlock()
+	if !wanted {
+		return
+	}
+	made, err := l.makeSpare(0, l.opts.SegmentBytes)
+	if err != nil {
+		l.opts.Logger.Debug("prepare a segment", "queue", l.dir, "err", err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spare != nil || l.closed {
+		l.discard(made)
+		return
+	}
+	l.spare = made
+}
+
+// newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
+func (l *Log) newestIsFresh() bool { return l.newest != nil && l.newest.empty() }
+
+// whileIdle leads once to mark the end of the log, or to begin a segment where the log is broken, so that it
+// is healed before the next request comes.
+func (l *Log) whileIdle() {
+	l.mu.Lock()
+	if l.committing || l.closed || l.pending.count > 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.committing = true
+	broken := l.live == nil || l.problem != nil
+	l.mu.Unlock()
+	var err error
+	if broken {
+		err = l.rotate(0)
+	} else {
+		err = l.mark(false)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.noteLocked(err)
+	l.handOverLocked()
+}
+
+// syncStates makes the delivery states durable.
+func (l *Log) syncStates() error {
+	var errs []error
+	for _, c := range l.allConsumers() {
+		errs = append(errs, c.sync())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Log) allConsumers() []*consumer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*consumer, 0, len(l.consumers))
+	for _, c := range l.consumers {
+		all = append(all, c)
+	}
+	return all
+}
+
+// updateOldest recomputes how far every destination is, for the limit on bytes.
+func (l *Log) updateOldest() {
+	consumers := l.allConsumers()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) == 0 {
+		return
+	}
+	last := l.segments[len(l.segments)-1]
+	oldest := last.position(last.end)
+	if len(consumers) == 0 {
+		oldest = l.segments[0].base
+	}
+	for _, c := range consumers {
+		oldest = min(oldest, l.positionLocked(c.position.Load()))
+	}
+	l.oldest = oldest
+}
+
+// positionLocked turns a place into a distance from the start of the log.
+func (l *Log) positionLocked(at *place) int64 {
+	for _, segment := range l.segments {
+		if segment.id >= at.segment {
+			if segment.id == at.segment {
+				return segment.position(at.offset)
+			}
+			return segment.base
+		}
+	}
+	last := l.segments[len(l.segments)-1]
+	return last.position(last.end)
+}
+
+// trim removes settled segments that are older than the history to keep. The cursors are durable before the
+// first removal: a crash in between must not bring back a cursor that points to a removed segment.
+func (l *Log) trim() {
+	for _, old := range l.settledSegments() {
+		if err := l.syncStates(); err != nil {
+			l.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
+			return
+		}
+		if !l.durablyPassed(old) {
+			return
+		}
+		l.mu.Lock()
+		if len(l.segments) > 1 && l.segments[0] == old {
+			l.segments = l.segments[1:]
+		}
+		l.mu.Unlock()
+		l.removeSegment(old)
+	}
+}
+
+// settledSegments lists the oldest segments that nobody needs, as far as they exceed the history to keep.
+func (l *Log) settledSegments() []*segment {
+	consumers := l.allConsumers()
+	if len(consumers) == 0 {
+		return nil
+	}
+	settled := uint64(1<<64 - 1)
+	for _, c := range consumers {
+		settled = min(settled, c.position.Load().cursor)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	passed, bytes := 0, int64(0)
+	for passed < len(l.segments)-1 && l.segments[passed].nextSeq <= settled {
+		bytes += l.segments[passed].end
+		passed++
+	}
+	var old []*segment
+	for _, segment := range l.segments[:passed] {
+		if bytes <= max(0, l.opts.KeepBytes) {
+			break
+		}
+		bytes -= segment.end
+		old = append(old, segment)
+	}
+	return old
+}
+
+func (l *Log) durablyPassed(old *segment) bool {
+	for _, c := range l.allConsumers() {
+		if c.durableCursor() < old.nextSeq {
+			return false
+		}
+	}
+	return true
+}
+
+// removeSegment removes a segment that no cursor needs, or moves it to quarantine if it is damaged.
+func (l *Log) removeSegment(old *segment) {
+	l.mu.Lock()
+	damaged := old.damaged
+	l.mu.Unlock()
+	var err error
+	if damaged {
+		err = l.quarantine(old)
+	} else {
+		err = l.fsys.Remove(old.name)
+	}
+	if err == nil {
+		err = l.fsys.SyncDir(l.dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.opts.Logger.Warn("remove segment", "segment", old.name, "err", err)
+	}
+}
+
+func (l *Log) quarantine(old *segment) error {
+	dir := path.Join(l.dir, quarantineDir)
+	if err := vfs.MkdirAll(l.fsys, dir); err != nil {
+		return err
+	}
+	if err := l.fsys.Rename(old.name, path.Join(dir, path.Base(old.name))); err != nil {
+		return err
+	}
+	return l.fsys.SyncDir(dir)
+}
+
+// damageReport is what is kept of damage that was found, so that the ledger can name it after a restart.
+type damageReport struct {
+	File   string `json:"file"`
+	Offset int64  `json:"offset"`
+	Reason string `json:"reason"`
+	Lost   uint64 `json:"lost_events"`
+	First  uint64 `json:"first_sequence"`
+}
+
+// keepReport writes down damage that lost events, beside the segment's future place in quarantine.
+func (l *Log) keepReport(c *chunk, segment *segment) {
+	if l.opts.ReadOnly || len(c.damage) == 0 {
+		return
+	}
+	first := c.damage[0]
+	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.lost, First: c.firstSeq}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err == nil {
+		dir := path.Join(l.dir, quarantineDir)
+		err = vfs.MkdirAll(l.fsys, dir)
+		if err == nil {
+			err = vfs.WriteFile(l.fsys, path.Join(dir, fmt.Sprintf("%016d-%d%s", segment.id, c.offset, damageSuffix)), append(text, '\n'))
+		}
+	}
+	if err != nil {
+		l.opts.Logger.Warn("write damage report", "segment", segment.name, "err", err)
+	}
+}
+
+// loadQuarantine reads the reports of earlier lives.
+func (l *Log) loadQuarantine() error {
+	dir := path.Join(l.dir, quarantineDir)
+	entries, err := l.fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, unavailable(err))
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name, damageSuffix) || entry.Size > damageReportMax {
+			continue
+		}
+		text, err := vfs.ReadFile(l.fsys, path.Join(dir, entry.Name))
+		if err != nil {
+			return fmt.Errorf("read damage report: %w", unavailable(err))
+		}
+		var report damageReport
+		if err := json.Unmarshal(text, &report); err != nil {
+			l.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
+			continue
+		}
+		l.reportDamage([]pillarbox.CorruptError{{File: report.File, Offset: report.Offset, Reason: report.Reason}})
+	}
+	return nil
+}

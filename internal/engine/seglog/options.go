@@ -1,0 +1,99 @@
+package seglog
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"pillarbox"
+)
+
+// Defaults and limits of Options.
+const (
+	DefaultSegmentBytes     = 64 << 20
+	DefaultMaxBytes         = 10 << 30
+	DefaultKeepBytes        = 256 << 20
+	DefaultMaxRetrying      = 10_000
+	DefaultMaxRetryingBytes = 64 << 20
+
+	// MinSegmentBytes is the smallest segment: a frame header and a small group must fit.
+	MinSegmentBytes = 64 << 10
+	// MaxRecordBytes bounds one event with all its fields, so that one event never needs a special segment
+	// at the default sizes.
+	MaxRecordBytes = 32 << 20
+	// MaxGroupBytes bounds what one commit writes; more waits for the next commit.
+	MaxGroupBytes = 32 << 20
+	// MaxLeased bounds the events of one destination that are leased or given back at a time.
+	MaxLeased = 16_384
+	// MaxDamageReports bounds the damage that Stats lists; all of it is logged and counted.
+	MaxDamageReports = 1000
+
+	maxFirstSegment  = 8 << 20 // the first segment of a life is filled with zeros while the start waits
+	defaultMinFree   = 64 << 20
+	minFreeFraction  = 16 // or 1/16 of a small disk
+	smallestFallback = 1 << 20
+)
+
+// Options of a Log. The zero value is good.
+type Options struct {
+	SegmentBytes     int64 // size of a segment file; default DefaultSegmentBytes
+	MaxBytes         int64 // bytes of undelivered frames from which on Append says ErrFull; default DefaultMaxBytes
+	KeepBytes        int64 // bytes of delivered segments kept as history; default DefaultKeepBytes, negative for none
+	MinFreeBytes     int64 // space to leave on the disk for databases and dead letters; default 64 MiB, at most 1/16 of the disk
+	MaxRetrying      int   // events of one destination that wait for another attempt; default DefaultMaxRetrying
+	MaxRetryingBytes int64 // their bytes, which are held in memory; default DefaultMaxRetryingBytes
+
+	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
+	ReadOnly bool
+
+	Now    func() time.Time // default time.Now
+	Logger *slog.Logger     // default: discard
+	Meter  Meter            // default: none
+}
+
+// Meter is told what the log does. Its methods may be called concurrently and must not block.
+type Meter interface {
+	Committed(events int, bytes int64, sync time.Duration)
+	IOError()
+	Damaged(events uint64)
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.SegmentBytes, DefaultSegmentBytes)
+	setDefault(&o.MaxBytes, DefaultMaxBytes)
+	setDefault(&o.KeepBytes, DefaultKeepBytes)
+	setDefault(&o.MaxRetrying, DefaultMaxRetrying)
+	setDefault(&o.MaxRetryingBytes, DefaultMaxRetryingBytes)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
+	}
+	return o
+}
+
+func setDefault[T int | int64](value *T, byDefault T) {
+	if *value == 0 {
+		*value = byDefault
+	}
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%sectorBytes != 0:
+		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w", o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
+	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0:
+		return fmt.Errorf("limits of the queue can't be negative: %w", pillarbox.ErrInvalid)
+	}
+	return nil
+}
+
+type noMeter struct{}
+
+func (noMeter) Committed(int, int64, time.Duration) {}
+func (noMeter) IOError()                            {}
+func (noMeter) Damaged(uint64)                      {}

@@ -1,0 +1,207 @@
+package seglog
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"pillarbox"
+)
+
+// The fields of a record: a tag, the length as an unsigned varint, the bytes. Fields that are empty are left
+// out. Tags from 128 on may be skipped by a reader that does not know them; below, an unknown tag means that
+// the record can't be understood. 13 (idempotency key) and 14 (body fingerprint) are reserved.
+const (
+	tagTimestamp     = 1 // 8 bytes, microseconds, little endian
+	tagRequestID     = 2 // text
+	tagRequestUUID   = 3 // 16 bytes: a UUID in its canonical text form
+	tagSource        = 4
+	tagMethod        = 5
+	tagPath          = 6
+	tagQuery         = 7
+	tagContentType   = 8
+	tagRemoteAddr    = 9
+	tagTraceparent   = 10
+	tagHeader        = 11 // varint length of the name, name, value; repeated, in order
+	tagBody          = 12
+	tagFirstSkipable = 128
+)
+
+// appendRecord appends the fields of the event, without the record's header.
+func appendRecord(b []byte, event *pillarbox.Event) []byte {
+	b = append(b, tagTimestamp, 8)
+	b = binary.LittleEndian.AppendUint64(b, uint64(event.Timestamp))
+	if uuid, ok := parseUUID(event.RequestID); ok {
+		b = append(b, tagRequestUUID, 16)
+		b = append(b, uuid[:]...)
+	} else {
+		b = appendField(b, tagRequestID, event.RequestID)
+	}
+	b = appendField(b, tagSource, event.Source)
+	b = appendField(b, tagMethod, event.Method)
+	b = appendField(b, tagPath, event.Path)
+	b = appendField(b, tagQuery, event.Query)
+	b = appendField(b, tagContentType, event.ContentType)
+	b = appendField(b, tagRemoteAddr, event.RemoteAddr)
+	b = appendField(b, tagTraceparent, event.Traceparent)
+	for _, field := range event.Header {
+		size := uvarintSize(len(field.Name)) + len(field.Name) + len(field.Value)
+		b = binary.AppendUvarint(append(b, tagHeader), uint64(size))
+		b = binary.AppendUvarint(b, uint64(len(field.Name)))
+		b = append(append(b, field.Name...), field.Value...)
+	}
+	if len(event.Body) > 0 {
+		b = binary.AppendUvarint(append(b, tagBody), uint64(len(event.Body)))
+		b = append(b, event.Body...)
+	}
+	return b
+}
+
+func appendField(b []byte, tag byte, value string) []byte {
+	if value == "" {
+		return b
+	}
+	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
+	return append(b, value...)
+}
+
+func uvarintSize(n int) int {
+	size := 1
+	for ; n >= 0x80; n >>= 7 {
+		size++
+	}
+	return size
+}
+
+// recordSizeBound is at least the size of the event's record, header and length entry included.
+func recordSizeBound(event *pillarbox.Event) int64 {
+	const perField = 1 + binary.MaxVarintLen32
+	size := recordHeaderBytes + lengthBytes + 10*perField + 8 + len(event.RequestID) + len(event.Source) +
+		len(event.Method) + len(event.Path) + len(event.Query) + len(event.ContentType) +
+		len(event.RemoteAddr) + len(event.Traceparent) + len(event.Body)
+	for _, field := range event.Header {
+		size += 2*perField + len(field.Name) + len(field.Value)
+	}
+	return int64(size)
+}
+
+// decodeRecord reads the fields of one record. The event's strings share text; its body is a copy.
+func decodeRecord(text string) (*pillarbox.Event, error) {
+	event := &pillarbox.Event{}
+	for len(text) > 0 {
+		tag := text[0]
+		length, n := uvarint(text[1:])
+		if n <= 0 || length > uint64(len(text)-1-n) {
+			return nil, fmt.Errorf("field %d is cut short: %w", tag, pillarbox.ErrCorrupt)
+		}
+		value := text[1+n : 1+n+int(length)]
+		text = text[1+n+int(length):]
+		if err := setField(event, tag, value); err != nil {
+			return nil, err
+		}
+	}
+	if event.RequestID == "" {
+		return nil, fmt.Errorf("record without a request id: %w", pillarbox.ErrCorrupt)
+	}
+	return event, nil
+}
+
+func setField(event *pillarbox.Event, tag byte, value string) error {
+	switch tag {
+	case tagTimestamp:
+		if len(value) != 8 {
+			return fmt.Errorf("timestamp of %d bytes: %w", len(value), pillarbox.ErrCorrupt)
+		}
+		event.Timestamp = pillarbox.Timestamp(binary.LittleEndian.Uint64([]byte(value)))
+	case tagRequestID:
+		event.RequestID = value
+	case tagRequestUUID:
+		if len(value) != 16 {
+			return fmt.Errorf("request id of %d bytes: %w", len(value), pillarbox.ErrCorrupt)
+		}
+		event.RequestID = formatUUID([16]byte([]byte(value)))
+	case tagSource:
+		event.Source = value
+	case tagMethod:
+		event.Method = value
+	case tagPath:
+		event.Path = value
+	case tagQuery:
+		event.Query = value
+	case tagContentType:
+		event.ContentType = value
+	case tagRemoteAddr:
+		event.RemoteAddr = value
+	case tagTraceparent:
+		event.Traceparent = value
+	case tagHeader:
+		length, n := uvarint(value)
+		if n <= 0 || length > uint64(len(value)-n) {
+			return fmt.Errorf("header name is cut short: %w", pillarbox.ErrCorrupt)
+		}
+		name, rest := value[n:n+int(length)], value[n+int(length):]
+		event.Header = append(event.Header, pillarbox.HeaderField{Name: name, Value: rest})
+	case tagBody:
+		event.Body = []byte(value)
+	default:
+		if tag < tagFirstSkipable {
+			return fmt.Errorf("field %d is not known: %w", tag, pillarbox.ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+// uvarint is binary.Uvarint for a string.
+func uvarint(text string) (value uint64, n int) {
+	var shift uint
+	for i := 0; i < len(text) && i < binary.MaxVarintLen64; i++ {
+		c := text[i]
+		if c < 0x80 {
+			return value | uint64(c)<<shift, i + 1
+		}
+		value |= uint64(c&0x7f) << shift
+		shift += 7
+	}
+	return 0, 0
+}
+
+// parseUUID reads the canonical form in lower case only, so that formatUUID gives back the same text.
+func parseUUID(text string) (uuid [16]byte, ok bool) {
+	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
+		return uuid, false
+	}
+	at := 0
+	for i := 0; i < len(text); i += 2 {
+		if text[i] == '-' {
+			i++
+		}
+		high, low := hexDigit(text[i]), hexDigit(text[i+1])
+		if high > 15 || low > 15 {
+			return uuid, false
+		}
+		uuid[at] = high<<4 | low
+		at++
+	}
+	return uuid, true
+}
+
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+func formatUUID(uuid [16]byte) string {
+	var text [36]byte
+	hex.Encode(text[0:8], uuid[0:4])
+	hex.Encode(text[9:13], uuid[4:6])
+	hex.Encode(text[14:18], uuid[6:8])
+	hex.Encode(text[19:23], uuid[8:10])
+	hex.Encode(text[24:36], uuid[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}

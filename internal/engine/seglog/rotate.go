@@ -1,0 +1,157 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"pillarbox"
+	"pillarbox/internal/vfs"
+)
+
+// spare is a file filled with zeros that waits to become a segment.
+type spare struct {
+	name string
+	size int64
+	file vfs.File
+}
+
+// rotate begins a new segment with room for need bytes. The new header states where the segment before ends;
+// from the moment that it is durable, what an abandoned segment holds behind that place doesn't count.
+// The caller leads.
+func (l *Log) rotate(need int64) error {
+	l.mu.Lock()
+	next := l.spare
+	l.spare = nil
+	l.mu.Unlock()
+	if next != nil && next.size < need+dataStart {
+		l.discard(next)
+		next = nil
+	}
+	if next == nil {
+		var err error
+		if next, err = l.makeSpare(need, l.firstSize()); err != nil {
+			return err
+		}
+	}
+	return l.begin(next)
+}
+
+// firstSize is the size of a segment that somebody waits for.
+func (l *Log) firstSize() int64 { return min(l.opts.SegmentBytes, maxFirstSegment) }
+
+// begin turns the spare into the live segment.
+func (l *Log) begin(next *spare) error {
+	l.lastID++
+	header := segmentHeader{
+		id: l.lastID, salt: randomUint64(), firstSeq: l.nextSeq, logID: l.logID,
+		created: pillarbox.TimestampOf(l.opts.Now()),
+	}
+	before := l.newest
+	if before != nil {
+		header.prevID, header.prevEnd = before.id, before.end
+		if before.empty() {
+			// Nothing to read there: skip it, so that restarts without traffic leave nothing behind.
+			header.prevID, header.prevEnd = before.prevID, before.prevEnd
+		}
+	}
+	name := segmentName(l.dir, header.id)
+	if err := l.publish(next, name, header.encode()); err != nil {
+		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)), next.file.Close())
+	}
+	if l.live != nil {
+		if err := l.live.Close(); err != nil {
+			l.opts.Logger.Warn("close segment", "segment", before.name, "err", err)
+		}
+	}
+	l.install(next, name, header)
+	if before != nil && before.empty() {
+		l.removeSegment(before)
+	}
+	l.wakeKeeper()
+	return nil
+}
+
+// publish writes the header, twice, and gives the file its name, durably.
+func (l *Log) publish(next *spare, name string, header []byte) error {
+	if _, err := next.file.WriteAt(append(header, header...), 0); err != nil {
+		return errors.Join(err, l.fsys.Remove(next.name))
+	}
+	if err := next.file.Sync(); err != nil {
+		return errors.Join(err, l.fsys.Remove(next.name))
+	}
+	if err := l.fsys.Rename(next.name, name); err != nil {
+		return errors.Join(err, l.fsys.Remove(next.name))
+	}
+	if err := l.fsys.SyncDir(l.dir); err != nil {
+		// Whether the name is durable is unknown. Nothing is in the segment, and the next one skips it.
+		return errors.Join(err, l.fsys.Remove(name))
+	}
+	return nil
+}
+
+func (l *Log) install(next *spare, name string, header segmentHeader) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	segment := &segment{
+		id: header.id, name: name, salt: header.salt, created: header.created, firstSeq: header.firstSeq,
+		nextSeq: header.firstSeq, end: dataStart, prevID: header.prevID, prevEnd: header.prevEnd,
+	}
+	if before := l.newest; before != nil {
+		segment.base = before.position(before.end)
+		if before.empty() && len(l.segments) > 0 {
+			l.segments = l.segments[:len(l.segments)-1]
+		}
+	}
+	l.segments = append(l.segments, segment)
+	l.newest, l.live, l.liveSize, l.synced, l.marked = segment, next.file, next.size, dataStart, false
+}
+
+// makeSpare creates a file of zeros with room for need bytes of frames: size, or less on a disk that is
+// nearly full, or more for a large group.
+func (l *Log) makeSpare(need, size int64) (*spare, error) {
+	usage, err := l.fsys.Usage()
+	if err != nil {
+		return nil, fmt.Errorf("ask for free space: %w", unavailable(err))
+	}
+	need = alignUp(need) + dataStart
+	room := usage.Free - l.minFree(usage)
+	if size > room/2 {
+		size = max(smallestFallback, (room/2)&^(sectorBytes-1))
+	}
+	size = max(min(size, l.opts.SegmentBytes), need)
+	if size > room {
+		return nil, noSpace(usage.Free, l.minFree(usage))
+	}
+	name := path.Join(l.dir, fmt.Sprintf("%s%016x%s", sparePrefix, randomUint64(), vfs.TempSuffix))
+	file, err := l.fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, fmt.Errorf("create segment: %w", unavailable(err))
+	}
+	made := &spare{name: name, size: size, file: file}
+	if err := vfs.Zero(file, size); err != nil {
+		l.discard(made)
+		return nil, fmt.Errorf("fill segment: %w", unavailable(err))
+	}
+	return made, nil
+}
+
+func noSpace(free, reserve int64) error {
+	err := fmt.Errorf("the disk has %d bytes free, %d of which are kept back for deliveries (queue.min_free); free some space: %w", free, reserve, pillarbox.ErrNoSpace)
+	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
+}
+
+func (l *Log) minFree(usage vfs.Usage) int64 {
+	if l.opts.MinFreeBytes > 0 {
+		return l.opts.MinFreeBytes
+	}
+	return min(defaultMinFree, usage.Total/minFreeFraction)
+}
+
+// discard gives up a file that never became a segment.
+func (l *Log) discard(unused *spare) {
+	if err := errors.Join(unused.file.Close(), l.fsys.Remove(unused.name)); err != nil {
+		l.opts.Logger.Warn("remove unused segment file", "segment", unused.name, "err", err)
+	}
+}

@@ -1,0 +1,254 @@
+package seglog
+
+import (
+	"context"
+	"fmt"
+
+	"pillarbox"
+)
+
+// Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that after an
+// error the same call may be made again.
+func (l *Log) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
+	if l.opts.ReadOnly {
+		return fmt.Errorf("settle in %s: opened for reading only: %w", l.dir, pillarbox.ErrClosed)
+	}
+	c, err := l.consumer(destination)
+	if err != nil {
+		return err
+	}
+	if err := c.settle(outcomes); err != nil {
+		return err
+	}
+	l.updateOldest()
+	return nil
+}
+
+func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.plan(outcomes)
+	if err != nil {
+		return err
+	}
+	if s.changes() {
+		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
+			return err
+		}
+	}
+	s.commit()
+	return nil
+}
+
+// settlement is the effect of some outcomes, worked out before anything is written or changed.
+type settlement struct {
+	consumer *consumer
+	after    *state
+	delta    *stateFrame
+	durable  bool
+	settled  map[uint64]pillarbox.OutcomeKind
+	released map[uint64]pillarbox.Outcome
+	events   map[uint64]*pillarbox.Event // of the entries in delta.Retry
+	passed   int                         // items at the front of the window that the cursor passes
+}
+
+func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
+	s := &settlement{
+		consumer: c, delta: &stateFrame{},
+		after:    &state{place: c.state.place, counters: c.state.counters},
+		settled:  make(map[uint64]pillarbox.OutcomeKind, len(outcomes)),
+		released: map[uint64]pillarbox.Outcome{},
+		events:   map[uint64]*pillarbox.Event{},
+	}
+	window := c.leasedInWindow()
+	for _, outcome := range outcomes {
+		leased := c.retrying[outcome.Handle.Seq]
+		if leased == nil {
+			leased = window[outcome.Handle.Seq]
+		}
+		if leased == nil || !leased.leased {
+			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
+		}
+		s.add(leased, outcome, window[outcome.Handle.Seq] == nil)
+	}
+	s.moveCursor()
+	s.delta.Cursor, s.delta.Segment, s.delta.Offset = s.after.cursor, s.after.segment, s.after.offset
+	s.delta.Counters = s.after.counters
+	return s, nil
+}
+
+func (c *consumer) leasedInWindow() map[uint64]*item {
+	leased := make(map[uint64]*item, len(c.window))
+	for _, it := range c.window {
+		if it.leased || it.outcome == pillarbox.OutcomeRetry {
+			leased[it.seq] = it
+		}
+	}
+	return leased
+}
+
+// add notes one outcome. belowCursor says that the event has left the window: its end is counted here; of
+// the others it is counted when the cursor passes them.
+func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) {
+	switch outcome.Kind {
+	case pillarbox.OutcomeReleased:
+		s.released[leased.seq] = outcome
+	case pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned:
+		s.settled[leased.seq] = pillarbox.OutcomeRetry
+		s.delta.Retry = append(s.delta.Retry, newRetryEntry(leased, outcome))
+		s.events[leased.seq] = leased.event
+		s.durable = true
+	default:
+		s.settled[leased.seq] = outcome.Kind
+		if s.consumer.retrying[leased.seq] != nil {
+			s.delta.Done = append(s.delta.Done, leased.seq)
+			s.durable = true
+		}
+		if belowCursor {
+			s.after.count(outcome.Kind, 1)
+		}
+		s.durable = s.durable || outcome.Kind == pillarbox.OutcomeDead
+	}
+}
+
+func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
+	entry := &retryEntry{
+		Seq: leased.seq, Record: appendRecord(nil, leased.event), Verdict: leased.verdict,
+		Attempts: append([]pillarbox.Attempt(nil), leased.attempts...),
+	}
+	if !outcome.NotBefore.IsZero() {
+		entry.Due = pillarbox.TimestampOf(outcome.NotBefore)
+	}
+	if outcome.Attempt != nil {
+		entry.Attempts = append(entry.Attempts, *outcome.Attempt)
+	}
+	if outcome.Verdict != nil {
+		entry.Verdict = outcome.Verdict
+	}
+	return entry
+}
+
+func (s *state) count(kind pillarbox.OutcomeKind, n uint64) {
+	switch kind {
+	case pillarbox.OutcomeStored:
+		s.Stored += n
+	case pillarbox.OutcomeDead:
+		s.Dead += n
+	case pillarbox.OutcomeSkipped:
+		s.Skipped += n
+	}
+}
+
+// moveCursor passes what is settled at the front of the window.
+func (s *settlement) moveCursor() {
+	for _, front := range s.consumer.window {
+		kind, now := s.settled[front.seq]
+		if !now {
+			kind = front.outcome
+		}
+		if kind == 0 && front.lost == 0 {
+			break
+		}
+		s.passed++
+		s.after.cursor = front.seq + max(1, front.lost)
+		s.after.segment, s.after.offset = front.segment, front.offset
+		if front.lost > 0 {
+			s.after.Damaged += front.lost
+		} else {
+			s.after.count(kind, 1)
+		}
+	}
+}
+
+func (s *settlement) changes() bool {
+	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0
+}
+
+// commit applies to memory what was written.
+func (s *settlement) commit() {
+	c := s.consumer
+	for _, it := range c.window {
+		if kind, ok := s.settled[it.seq]; ok {
+			it.leased, it.outcome, it.event = false, kind, nil
+		}
+	}
+	for _, seq := range s.delta.Done {
+		c.retryBytes -= c.retrying[seq].bytes
+		delete(c.retrying, seq)
+		delete(c.state.retry, seq)
+	}
+	for _, entry := range s.delta.Retry {
+		c.addRetrying(entry, s.events[entry.Seq])
+		c.state.retry[entry.Seq] = entry
+	}
+	s.commitReleased()
+	c.window = c.window[s.passed:]
+	if len(c.window) == 0 {
+		c.window = nil // let the backing array go
+	}
+	c.state.place, c.state.counters = s.after.place, s.after.counters
+	c.publishPlace()
+	if len(s.delta.Retry) > 0 || len(s.released) > 0 {
+		c.returned.fire()
+	}
+}
+
+func (s *settlement) commitReleased() {
+	c := s.consumer
+	release := func(it *item) {
+		if outcome, ok := s.released[it.seq]; ok && it.leased {
+			it.leased, it.due = false, outcome.NotBefore
+		}
+	}
+	for _, it := range c.window {
+		release(it)
+	}
+	for _, it := range c.retrying {
+		release(it)
+	}
+}
+
+// Account implements pillarbox.Queue.
+func (l *Log) Account(destination string) (pillarbox.Account, error) {
+	c, err := l.consumer(destination)
+	if err != nil {
+		return pillarbox.Account{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	account := pillarbox.Account{Accepted: l.accepted(), Retrying: uint64(len(c.retrying))}
+	counted := state{counters: c.state.counters}
+	for _, it := range c.window {
+		counted.count(it.outcome, 1)
+		counted.Damaged += it.lost
+	}
+	account.Stored, account.Dead = counted.Stored, counted.Dead
+	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged
+	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
+	account.OldestPending = c.oldestPending()
+	return account, nil
+}
+
+func (l *Log) accepted() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextSeq - 1
+}
+
+// oldestPending is the timestamp of the oldest event in hand, or where nothing is in hand, of the segment
+// that holds the next one.
+func (c *consumer) oldestPending() pillarbox.Timestamp {
+	oldest := pillarbox.Timestamp(0)
+	consider := func(it *item) {
+		if it.event != nil && (oldest == 0 || it.event.Timestamp < oldest) {
+			oldest = it.event.Timestamp
+		}
+	}
+	for _, it := range c.window {
+		consider(it)
+	}
+	for _, it := range c.retrying {
+		consider(it)
+	}
+	return oldest
+}

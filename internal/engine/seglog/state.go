@@ -1,0 +1,335 @@
+package seglog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+
+	"pillarbox"
+	"pillarbox/internal/vfs"
+)
+
+// stateBytes is the zero-filled size of a state file: some hundred settles, and the cursor can move on a full
+// disk.
+const stateBytes = 256 << 10
+
+// place is how far a destination is: everything below the cursor is settled, and the frame that holds the
+// cursor begins at offset or later.
+type place struct {
+	cursor  uint64 // sequence number of the first event that is not settled
+	segment uint64
+	offset  int64
+}
+
+// counters are what became of the events below the cursor.
+type counters struct {
+	Stored  uint64 `json:"stored"`
+	Dead    uint64 `json:"dead"`
+	Skipped uint64 `json:"skipped"`
+	Damaged uint64 `json:"damaged"`
+}
+
+// retryEntry is an event that left the order of the log to wait for another attempt, or for its dead letter.
+// It carries the event itself, so that one stubborn event doesn't hold a segment.
+type retryEntry struct {
+	Seq      uint64              `json:"seq"`
+	Record   []byte              `json:"record"` // the fields, as in a segment
+	Attempts []pillarbox.Attempt `json:"attempts,omitempty"`
+	Due      pillarbox.Timestamp `json:"due"`
+	Verdict  *pillarbox.Verdict  `json:"verdict,omitempty"`
+}
+
+// stateFrame is the JSON payload of a snapshot or a delta.
+type stateFrame struct {
+	Cursor   uint64        `json:"cursor"`
+	Segment  uint64        `json:"segment"`
+	Offset   int64         `json:"offset"`
+	Counters counters      `json:"counters"`
+	Retry    []*retryEntry `json:"retry,omitempty"` // all of them in a snapshot, new or changed ones in a delta
+	Done     []uint64      `json:"done,omitempty"`  // sequence numbers that no longer wait
+}
+
+// state is the delivery state of one destination, in memory.
+type state struct {
+	place
+	counters
+	retry map[uint64]*retryEntry
+}
+
+func (s *state) apply(frame *stateFrame) {
+	s.place = place{cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
+	s.counters = frame.Counters
+	for _, entry := range frame.Retry {
+		s.retry[entry.Seq] = entry
+	}
+	for _, seq := range frame.Done {
+		delete(s.retry, seq)
+	}
+}
+
+// with returns a copy of the state with the delta applied.
+func (s *state) with(delta *stateFrame) *state {
+	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry)}
+	result.apply(delta)
+	return result
+}
+
+func (s *state) snapshot() *stateFrame {
+	frame := &stateFrame{Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
+	for _, entry := range s.retry {
+		frame.Retry = append(frame.Retry, entry)
+	}
+	return frame
+}
+
+// stateFile is one of the two files that a destination's state alternates between. A file begins with a
+// snapshot; deltas follow until it is full, and then the other file begins with a newer snapshot.
+type stateFile struct {
+	name       string
+	file       vfs.File // nil where it does not exist or must not be used any more
+	generation uint64
+	salt       uint64
+	end        int64
+}
+
+// stateJournal keeps the delivery state of one destination.
+type stateJournal struct {
+	fsys    vfs.FS
+	files   [2]*stateFile
+	current int // index of the file that is written
+	broken  bool
+	dirty   bool   // written, not yet synced
+	durable uint64 // cursor as of the last sync
+	written uint64 // cursor as of the last write
+}
+
+func stateName(dir, destination string, slot int) string {
+	return path.Join(dir, fmt.Sprintf("%s.%d.state", destination, slot))
+}
+
+// openJournal reads the newest state of the destination. It returns a nil state where there is none yet.
+func openJournal(fsys vfs.FS, dir, destination string) (*stateJournal, *state, []pillarbox.CorruptError, error) {
+	j := &stateJournal{fsys: fsys}
+	var newest *state
+	var damage []pillarbox.CorruptError
+	exist := false
+	for slot := range j.files {
+		f := &stateFile{name: stateName(dir, destination, slot)}
+		j.files[slot] = f
+		read, rot, err := f.read(fsys)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		exist = true
+		damage = append(damage, rot...)
+		if read != nil && (newest == nil || f.generation > j.files[j.current].generation) {
+			newest, j.current = read, slot
+		}
+	}
+	if exist && newest == nil {
+		return nil, nil, damage, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
+	}
+	if newest != nil {
+		j.durable, j.written = newest.cursor, newest.cursor
+	}
+	return j, newest, damage, nil
+}
+
+// read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not
+// applied: the state is then an older one, and what came later is delivered again.
+func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
+	content, err := vfs.ReadFile(fsys, f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	offset, salt := int64(0), uint64(0)
+	s := &state{retry: map[uint64]*retryEntry{}}
+	for {
+		header, frame := stateFrameAt(content, offset, salt)
+		if frame == nil || (header.kind == frameSnapshot) != (offset == 0) {
+			break
+		}
+		s.apply(frame)
+		salt, f.generation = header.salt, header.firstSeq
+		offset += header.size()
+	}
+	rot := f.laterFrames(content, offset, salt)
+	if offset == 0 {
+		return nil, rot, nil
+	}
+	f.salt, f.end = salt, offset
+	return s, rot, nil
+}
+
+// laterFrames tells rot from a torn end: a valid frame of this generation behind an invalid one is rot.
+func (f *stateFile) laterFrames(content []byte, offset int64, salt uint64) []pillarbox.CorruptError {
+	if salt == 0 {
+		return nil
+	}
+	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
+		if _, frame := stateFrameAt(content, at, salt); frame != nil {
+			return []pillarbox.CorruptError{{File: f.name, Offset: offset, Reason: "damaged delivery state; an older one is used and some events are delivered again"}}
+		}
+	}
+	return nil
+}
+
+func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stateFrame) {
+	if offset >= int64(len(content)) {
+		return frameHeader{}, nil
+	}
+	header, ok := decodeFrameHeader(content[offset:], salt, offset)
+	if !ok || header.kind < frameSnapshot || offset+frameHeaderBytes+int64(header.payload) > int64(len(content)) {
+		return frameHeader{}, nil
+	}
+	payload := content[offset+frameHeaderBytes:][:header.payload]
+	frame := &stateFrame{}
+	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil {
+		return frameHeader{}, nil
+	}
+	return header, frame
+}
+
+// append writes a delta that leads from before to its own place and counters; or a snapshot of the result
+// where the file is full, new to this life or broken. durable asks for a sync before it returns.
+func (j *stateJournal) append(delta *stateFrame, before *state, durable bool) error {
+	if err := j.write(delta, before); err != nil {
+		j.broken = true
+		return err
+	}
+	if durable {
+		return j.sync()
+	}
+	return nil
+}
+
+func (j *stateJournal) write(delta *stateFrame, before *state) error {
+	f := j.files[j.current]
+	if f.file == nil || j.broken {
+		return j.roll(before.with(delta))
+	}
+	frame, err := encodeStateFrame(frameDelta, f.salt, f.end, f.generation, delta)
+	if err != nil {
+		return err
+	}
+	if f.end+int64(len(frame)) > stateBytes {
+		return j.roll(before.with(delta))
+	}
+	if _, err := f.file.WriteAt(frame, f.end); err != nil {
+		return fmt.Errorf("write %s: %w", f.name, unavailable(err))
+	}
+	f.end += alignUp(int64(len(frame)))
+	j.dirty, j.written = true, delta.Cursor
+	return nil
+}
+
+func encodeStateFrame(kind uint8, salt uint64, offset int64, generation uint64, content *stateFrame) ([]byte, error) {
+	payload, err := json.Marshal(content)
+	if err != nil {
+		return nil, fmt.Errorf("encode delivery state: %w", err)
+	}
+	frame := append(make([]byte, frameHeaderBytes, frameHeaderBytes+len(payload)), payload...)
+	frameHeader{
+		kind: kind, salt: salt, offset: offset, firstSeq: generation, count: 1,
+		payload: uint32(len(payload)), payloadCRC: checksum(payload),
+	}.encode(frame)
+	return frame, nil
+}
+
+// roll begins the other file with a snapshot and syncs it. The old file keeps the state before, until the
+// next roll. A file that failed once is replaced, not written to again.
+func (j *stateJournal) roll(after *state) error {
+	old := j.files[j.current]
+	next := &stateFile{
+		name: j.files[1-j.current].name, file: j.files[1-j.current].file,
+		generation: max(old.generation, j.files[1-j.current].generation) + 1, salt: randomUint64(),
+	}
+	frame, err := encodeStateFrame(frameSnapshot, next.salt, 0, next.generation, after.snapshot())
+	if err != nil {
+		return err
+	}
+	if j.broken {
+		err = errors.Join(old.close(), j.files[1-j.current].close())
+		next.file = nil
+	}
+	if next.file == nil {
+		err = errors.Join(err, next.create(j.fsys, frame))
+	} else {
+		err = next.overwrite(frame)
+	}
+	if err != nil {
+		_ = next.close() // the first error is the one that matters, and the file is not used again
+		j.files[1-j.current].file = nil
+		return fmt.Errorf("write delivery state %s: %w", next.name, unavailable(err))
+	}
+	next.end = alignUp(int64(len(frame)))
+	j.current = 1 - j.current
+	j.files[j.current] = next
+	j.broken, j.dirty, j.written, j.durable = false, false, after.cursor, after.cursor
+	return nil
+}
+
+func (f *stateFile) overwrite(frame []byte) error {
+	if _, err := f.file.WriteAt(frame, 0); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+// create makes the file under another name, so that under its own name there is always a valid snapshot.
+func (f *stateFile) create(fsys vfs.FS, frame []byte) error {
+	temp := f.name + vfs.TempSuffix
+	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	f.file = file
+	content := append(frame, make([]byte, max(0, stateBytes-len(frame)))...)
+	if _, err := file.WriteAt(content, 0); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := fsys.Rename(temp, f.name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(path.Dir(f.name))
+}
+
+func (f *stateFile) close() error {
+	if f.file == nil {
+		return nil
+	}
+	file := f.file
+	f.file = nil
+	return file.Close()
+}
+
+// sync makes what was written durable. A failed sync is final for the file: the next write replaces it.
+func (j *stateJournal) sync() error {
+	if !j.dirty {
+		return nil
+	}
+	if j.broken {
+		return fmt.Errorf("sync delivery state: an earlier write failed: %w", pillarbox.ErrUnavailable)
+	}
+	f := j.files[j.current]
+	if err := f.file.Sync(); err != nil {
+		j.broken = true
+		return fmt.Errorf("sync %s: %w", f.name, unavailable(err))
+	}
+	j.dirty, j.durable = false, j.written
+	return nil
+}
+
+func (j *stateJournal) close() error {
+	return errors.Join(j.files[0].close(), j.files[1].close())
+}

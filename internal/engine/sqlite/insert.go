@@ -1,0 +1,277 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"pillarbox"
+)
+
+// columns are the columns of the table in their order, as the statements name them.
+const columns = "timestamp, request_id, source, method, path, query, content_type, headers, remote_addr, traceparent, body, stored_at"
+
+const columnCount = 12
+
+const existsSQL = "SELECT 1 FROM events WHERE timestamp = ? AND request_id = ?"
+
+// chunkRows is how many rows one statement inserts: a tenth less time than with one each. More gains nothing.
+const chunkRows = 10
+
+// maxChunkBytes bounds the bound values of one statement; larger rows are inserted one by one.
+const maxChunkBytes = 4 << 20
+
+// insertSQL leaves a row alone that is already there.
+func insertSQL(rows int) string {
+	row := "(" + strings.Repeat("?, ", columnCount-1) + "?)"
+	return "INSERT INTO events (" + columns + ") VALUES " + strings.Repeat(row+", ", rows-1) + row +
+		" ON CONFLICT (timestamp, request_id) DO NOTHING"
+}
+
+// row is an event as it is bound.
+type row struct {
+	event              *pillarbox.Event
+	index              int // in the batch
+	timestamp, headers string
+	bytes              int
+	findable           bool // by the time in its id
+}
+
+func newRow(index int, event *pillarbox.Event) (row, error) {
+	timestamp, err := event.Timestamp.MarshalText()
+	if err != nil {
+		return row{}, pillarbox.Permanent(err)
+	}
+	headers, err := event.Header.MarshalJSON()
+	if err != nil {
+		return row{}, pillarbox.Permanent(fmt.Errorf("headers: %w", err))
+	}
+	r := row{event: event, index: index, timestamp: string(timestamp), headers: string(headers)}
+	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) + len(event.Path) +
+		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) + len(event.Traceparent) + len(event.Body)
+	if r.bytes > MaxEventBytes {
+		return row{}, pillarbox.Permanent(fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
+	}
+	r.findable = tellsTime(event.Key())
+	return r, nil
+}
+
+// write inserts the events in one transaction and returns which of them were refused while the others are
+// committed. After an error nothing is.
+func (w *writer) write(ctx context.Context, events []*pillarbox.Event, storedAt pillarbox.Timestamp) ([]pillarbox.ItemError, error) {
+	batch := insertion{writer: w, storedAt: storedAt.String()}
+	rows := make([]row, 0, len(events))
+	for i, event := range events {
+		row, err := newRow(i, event)
+		if err != nil {
+			batch.refuse(i, err)
+			continue
+		}
+		rows = append(rows, row)
+	}
+	w.conn.SetInterrupt(ctx)
+	defer w.conn.SetInterrupt(context.Background())
+	defer w.forget()
+	if err := w.conn.Exec("BEGIN IMMEDIATE"); err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	err := batch.insert(rows)
+	if err == nil {
+		if err = w.conn.Exec("COMMIT"); err != nil {
+			err = fmt.Errorf("commit: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.rollback())
+	}
+	return batch.refused, nil
+}
+
+// rollback ends the transaction where SQLite has not done so already.
+func (w *writer) rollback() error {
+	w.conn.SetInterrupt(context.Background())
+	if w.conn.GetAutocommit() {
+		return nil
+	}
+	if err := w.conn.Exec("ROLLBACK"); err != nil {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// forget releases the memory of the last values.
+func (w *writer) forget() {
+	for _, stmt := range []*sqlite3.Stmt{w.insertChunk, w.insertOne} {
+		_ = stmt.ClearBindings()
+	}
+}
+
+// insertion is one batch on its way into the table.
+type insertion struct {
+	*writer
+	storedAt string
+	refused  []pillarbox.ItemError
+}
+
+func (b *insertion) refuse(index int, err error) {
+	b.refused = append(b.refused, pillarbox.ItemError{Index: index, Err: err})
+}
+
+// insert inserts the rows, several with one statement. Where a statement does not insert all of its rows, they
+// are tried one by one: some are refused, or were there before.
+func (b *insertion) insert(rows []row) error {
+	for len(rows) > 0 {
+		n := 1
+		if len(rows) >= chunkRows && totalBytes(rows[:chunkRows]) <= maxChunkBytes {
+			n = chunkRows
+			done, err := b.tryChunk(rows[:n])
+			if err != nil {
+				return err
+			}
+			if done {
+				rows = rows[n:]
+				continue
+			}
+		}
+		for _, row := range rows[:n] {
+			if err := b.insertRow(row); err != nil {
+				return err
+			}
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func totalBytes(rows []row) int {
+	total := 0
+	for _, row := range rows {
+		total += row.bytes
+	}
+	return total
+}
+
+// tryChunk reports whether all of the rows are inserted. If not, any number of them is.
+func (b *insertion) tryChunk(rows []row) (bool, error) {
+	for i, row := range rows {
+		if err := b.bind(b.insertChunk, i*columnCount, row); err != nil {
+			return false, err
+		}
+	}
+	if err := b.insertChunk.Exec(); err != nil {
+		if b.blamesRow(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("insert: %w", err)
+	}
+	if b.conn.Changes() < int64(len(rows)) {
+		return false, nil
+	}
+	for _, row := range rows {
+		if err := b.noteID(row); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (b *insertion) insertRow(row row) error {
+	if err := b.bind(b.insertOne, 0, row); err != nil {
+		return err
+	}
+	if err := b.insertOne.Exec(); err != nil {
+		if !b.blamesRow(err) {
+			return fmt.Errorf("insert: %w", err)
+		}
+		refusal := fmt.Errorf("insert into events: %w", err)
+		if isRefusal(err) {
+			refusal = pillarbox.Permanent(refusal)
+		}
+		b.refuse(row.index, refusal)
+		return nil
+	}
+	if b.conn.Changes() == 0 {
+		there, err := b.isThere(row)
+		if err != nil {
+			return err
+		}
+		if !there {
+			b.refuse(row.index, pillarbox.Permanent(errors.New("a trigger on the table events ignores it")))
+			return nil
+		}
+	}
+	return b.noteID(row)
+}
+
+// blamesRow reports whether the error is about a row, and the transaction can go on without it. A trigger that
+// fails (json_extract of a body that is no JSON) and a statement that no longer fits the tables look the same;
+// what tells them apart is whether the statement can still be prepared.
+func (b *insertion) blamesRow(err error) bool {
+	if b.conn.GetAutocommit() {
+		return false // the trigger said RAISE(ROLLBACK): refused as a whole
+	}
+	if isRefusal(err) {
+		return true
+	}
+	if !errors.Is(err, sqlite3.ERROR) {
+		return false
+	}
+	stmt, _, err := b.conn.Prepare(insertSQL(1))
+	if err != nil {
+		return false
+	}
+	return stmt.Close() == nil
+}
+
+// isThere reports whether the row is in the table.
+func (b *insertion) isThere(row row) (bool, error) {
+	if err := errors.Join(b.exists.BindText(1, row.timestamp), b.exists.BindText(2, row.event.RequestID)); err != nil {
+		return false, err
+	}
+	there := b.exists.Step()
+	return there, errors.Join(b.exists.Err(), b.exists.Reset())
+}
+
+// noteID makes an event findable whose id does not tell when it was.
+func (b *insertion) noteID(row row) error {
+	if row.findable {
+		return nil
+	}
+	if err := errors.Join(b.insertID.BindText(1, row.event.RequestID), b.insertID.BindText(2, row.timestamp)); err != nil {
+		return err
+	}
+	if err := b.insertID.Exec(); err != nil {
+		return fmt.Errorf("insert into event_ids: %w", err)
+	}
+	return nil
+}
+
+// bind binds the values of one row behind the first parameters.
+func (b *insertion) bind(stmt *sqlite3.Stmt, first int, row row) error {
+	event := row.event
+	for i, value := range [...]string{
+		row.timestamp, event.RequestID, event.Source, event.Method, event.Path, event.Query, event.ContentType,
+		row.headers, event.RemoteAddr, event.Traceparent,
+	} {
+		if err := stmt.BindText(first+1+i, value); err != nil {
+			return err
+		}
+	}
+	if err := bindBody(stmt, first+columnCount-1, event.Body); err != nil {
+		return err
+	}
+	return stmt.BindText(first+columnCount, b.storedAt)
+}
+
+// bindBody binds text where SQLite's text functions would see all of it: they stop at a zero byte.
+func bindBody(stmt *sqlite3.Stmt, param int, body []byte) error {
+	text := string(body)
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
+		return stmt.BindText(param, text)
+	}
+	return stmt.BindBlob(param, body)
+}

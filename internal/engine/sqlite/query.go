@@ -1,0 +1,215 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"pillarbox"
+)
+
+// Find implements pillarbox.EventFinder. Of several events with one request id it returns the oldest. It reads
+// the rows of half a second where the id is a UUIDv7, and none besides the event where it is not.
+func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
+	if requestID == "" { // in a filter it would mean all
+		return nil, fmt.Errorf("event without id: %w", pillarbox.ErrNotFound)
+	}
+	found, err := s.list(ctx, "find in", pillarbox.EventFilter{RequestID: requestID, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("event %s in database %s: %w", requestID, s.path, pillarbox.ErrNotFound)
+	}
+	return found[0], nil
+}
+
+// List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since and Until.
+// A row that is no event, which somebody must have added by hand, is an error that matches ErrCorrupt.
+func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	return s.list(ctx, "list", filter)
+}
+
+func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	var found []*pillarbox.Event
+	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
+		sql, arguments := listQuery(filter)
+		return query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
+			event, err := scanEvent(stmt)
+			found = append(found, event)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// listQuery writes the filter as SQL. All conditions on time use the primary key.
+func listQuery(filter pillarbox.EventFilter) (string, []string) {
+	var where []string
+	var arguments []string
+	add := func(condition string, values ...string) {
+		where = append(where, condition)
+		arguments = append(arguments, values...)
+	}
+	if filter.RequestID != "" {
+		known := "timestamp IN (SELECT timestamp FROM event_ids WHERE request_id = ?)"
+		if since, until, ok := timesNear(filter.RequestID); ok {
+			add("request_id = ? AND (timestamp BETWEEN ? AND ? OR "+known+")",
+				filter.RequestID, since.String(), until.String(), filter.RequestID)
+		} else {
+			add("request_id = ? AND "+known, filter.RequestID, filter.RequestID)
+		}
+	}
+	if filter.Since != 0 {
+		add("timestamp >= ?", filter.Since.String())
+	}
+	if filter.Until != 0 {
+		add("timestamp < ?", filter.Until.String())
+	}
+	order, behind := "timestamp, request_id", ">"
+	if filter.Newest {
+		order, behind = "timestamp DESC, request_id DESC", "<"
+	}
+	if filter.After != (pillarbox.Key{}) {
+		add("(timestamp, request_id) "+behind+" (?, ?)", filter.After.Timestamp.String(), filter.After.RequestID)
+	}
+	if filter.Source != "" {
+		add("source = ?", filter.Source)
+	}
+	sql := "SELECT " + columns + " FROM events"
+	if len(where) > 0 {
+		sql += " WHERE " + strings.Join(where, " AND ")
+	}
+	limit := min(filter.Limit, pillarbox.MaxListLimit)
+	if limit <= 0 {
+		limit = pillarbox.DefaultListLimit
+	}
+	return fmt.Sprintf("%s ORDER BY %s LIMIT %d", sql, order, limit), arguments
+}
+
+// query runs sql and calls visit for each row, until it returns an error.
+func query(conn *sqlite3.Conn, sql string, arguments []string, visit func(*sqlite3.Stmt) error) error {
+	stmt, _, err := conn.Prepare(sql)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for i, argument := range arguments {
+		if err := stmt.BindText(i+1, argument); err != nil {
+			return err
+		}
+	}
+	for stmt.Step() {
+		if err := visit(stmt); err != nil {
+			return err
+		}
+	}
+	return stmt.Err()
+}
+
+func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
+	timestamp, err := pillarbox.ParseTimestamp(stmt.ColumnText(0))
+	event := &pillarbox.Event{
+		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(2), Method: stmt.ColumnText(3),
+		Path: stmt.ColumnText(4), Query: stmt.ColumnText(5), ContentType: stmt.ColumnText(6),
+		RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
+	}
+	if headers := stmt.ColumnRawText(7); err == nil && len(headers) > 0 {
+		err = json.Unmarshal(headers, &event.Header)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("row with request_id %q: %w: %w", event.RequestID, pillarbox.ErrCorrupt, err)
+	}
+	if stmt.ColumnType(10) == sqlite3.BLOB {
+		event.Body = stmt.ColumnBlob(10, nil)
+	} else {
+		event.Body = []byte(stmt.ColumnText(10))
+	}
+	return event, stmt.Err()
+}
+
+// Count implements pillarbox.EventStore. It scans the table.
+func (s *Store) Count(ctx context.Context) (uint64, error) {
+	var count uint64
+	err := s.read(ctx, "count", func(conn *sqlite3.Conn) error {
+		return query(conn, "SELECT count(*) FROM events", nil, func(stmt *sqlite3.Stmt) error {
+			count = uint64(stmt.ColumnInt64(0))
+			return nil
+		})
+	})
+	return count, err
+}
+
+// Missing implements pillarbox.EventStore: all keys are looked up in one state of the database.
+func (s *Store) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
+	var missing []pillarbox.Key
+	err := s.read(ctx, "look up keys in", func(conn *sqlite3.Conn) error {
+		return inSnapshot(conn, func() (err error) {
+			missing, err = findMissing(conn, keys)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return missing, nil
+}
+
+func inSnapshot(conn *sqlite3.Conn, look func() error) error {
+	if err := conn.Exec("BEGIN"); err != nil {
+		return err
+	}
+	if err := look(); err != nil {
+		return err // the connection is closed after an error, which ends the transaction
+	}
+	return conn.Exec("ROLLBACK")
+}
+
+func findMissing(conn *sqlite3.Conn, keys []pillarbox.Key) ([]pillarbox.Key, error) {
+	stmt, _, err := conn.Prepare(existsSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	var missing []pillarbox.Key
+	for _, key := range keys {
+		if err := errors.Join(stmt.BindText(1, key.Timestamp.String()), stmt.BindText(2, key.RequestID)); err != nil {
+			return nil, err
+		}
+		if !stmt.Step() {
+			missing = append(missing, key)
+		}
+		if err := errors.Join(stmt.Err(), stmt.Reset()); err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
+}
+
+// StoredAt implements pillarbox.EventStore.
+func (s *Store) StoredAt(ctx context.Context, key pillarbox.Key) (pillarbox.Timestamp, error) {
+	var at pillarbox.Timestamp
+	err := s.read(ctx, "look up an event in", func(conn *sqlite3.Conn) error {
+		found := false
+		sql := "SELECT stored_at FROM events WHERE timestamp = ? AND request_id = ?"
+		err := query(conn, sql, []string{key.Timestamp.String(), key.RequestID}, func(stmt *sqlite3.Stmt) (err error) {
+			found = true
+			if at, err = pillarbox.ParseTimestamp(stmt.ColumnText(0)); err != nil {
+				return fmt.Errorf("stored_at of event %s: %w: %w", key.RequestID, pillarbox.ErrCorrupt, err)
+			}
+			return nil
+		})
+		if err == nil && !found {
+			return fmt.Errorf("event %s: %w", key.RequestID, pillarbox.ErrNotFound)
+		}
+		return err
+	})
+	return at, err
+}
