@@ -1,0 +1,27 @@
+package telemetry
+
+// The keys of log attributes. One word per idea, the same word everywhere.
+const (
+	KeyAddr        = "addr"        // address that is listened on
+	KeyAttempt     = "attempt"     // number of the try, from 1
+	KeyBatch       = "batch"       // events in the batch
+	KeyBytes       = "bytes"       // size
+	KeyDestination = "destination" // name from the configuration
+	KeyDuration    = "duration"    // how long it took
+	KeyErr         = "err"         // the error
+	KeyEventID     = "event_id"    // request_id of the event
+	KeyEvents      = "events"      // number of events
+	KeyFile        = "file"        // path of a file
+	KeyKeys        = "keys"        // keys of the configuration
+	KeyMethod      = "method"      // of the request
+	KeyOffset      = "offset"      // bytes from the start of the file
+	KeyQueue       = "queue"       // scheme of the queue's engine
+	KeyReason      = "reason"      // why, in a few words
+	KeyRetryIn     = "retry_in"    // wait before the next try
+	KeyRoute       = "route"       // template, not the path
+	KeySegment     = "segment"     // number of a segment of the log
+	KeyService     = "service"     // part that is started and stopped
+	KeySource      = "source"      // name from the configuration
+	KeyStatus      = "status"      // of the answer
+	KeyVersion     = "version"     // of the program
+)

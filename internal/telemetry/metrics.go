@@ -1,0 +1,279 @@
+package telemetry
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics holds all metrics of the process. Parts that measure something take what they need once, by name
+// (Ingest, Route, Deliver, Seglog), and then count without looking anything up. All methods of it and of its
+// parts may be called concurrently, and on nil, where they do nothing.
+type Metrics struct {
+	registry   *prometheus.Registry
+	counters   map[string]*prometheus.CounterVec
+	gauges     map[string]*prometheus.GaugeVec
+	histograms map[string]*prometheus.HistogramVec
+	pulled     map[string]*prometheus.Desc // asked for at the time of the scrape
+
+	appended prometheus.Observer
+	inFlight prometheus.Gauge
+	seglog   *Seglog
+}
+
+// NewMetrics registers all metrics of Table. It returns nil for a nil registry, and panics if the registry has
+// them already.
+func NewMetrics(registry *prometheus.Registry) *Metrics {
+	if registry == nil {
+		return nil
+	}
+	m := &Metrics{
+		registry:   registry,
+		counters:   make(map[string]*prometheus.CounterVec),
+		gauges:     make(map[string]*prometheus.GaugeVec),
+		histograms: make(map[string]*prometheus.HistogramVec),
+		pulled:     make(map[string]*prometheus.Desc),
+	}
+	for _, metric := range Table() {
+		m.declare(metric)
+	}
+	m.appended = m.histograms[ingestAppend].WithLabelValues()
+	m.inFlight = m.gauges[httpInFlight].WithLabelValues()
+	m.seglog = newSeglog(m)
+	return m
+}
+
+func (m *Metrics) declare(metric Metric) {
+	if pulledAtScrape(metric.Name) {
+		m.pulled[metric.Name] = prometheus.NewDesc(metric.Name, metric.Help, metric.Labels, nil)
+		return
+	}
+	switch metric.Type {
+	case TypeCounter:
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
+		m.counters[metric.Name] = vec
+		m.registry.MustRegister(vec)
+	case TypeGauge:
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
+		m.gauges[metric.Name] = vec
+		m.registry.MustRegister(vec)
+	case TypeHistogram:
+		vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help, Buckets: metric.Buckets}, metric.Labels)
+		m.histograms[metric.Name] = vec
+		m.registry.MustRegister(vec)
+	default:
+		panic(fmt.Sprintf("pillarbox: bug: metric %s has the type %q", metric.Name, metric.Type))
+	}
+}
+
+// SetBuild says which version runs.
+func (m *Metrics) SetBuild(version string) {
+	if m != nil {
+		m.gauges[buildInfo].WithLabelValues(version, runtime.Version()).Set(1)
+	}
+}
+
+// ObserveAppend measures one durable append, as the request that waited for it saw it.
+func (m *Metrics) ObserveAppend(took time.Duration) {
+	if m != nil {
+		m.appended.Observe(took.Seconds())
+	}
+}
+
+// IngestResult is what was answered to one event.
+type IngestResult int
+
+// The results of accepting.
+const (
+	IngestAccepted IngestResult = iota
+	IngestInvalid
+	IngestTooLarge
+	IngestFull
+	IngestNoSpace
+	IngestUnavailable
+)
+
+var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space", "unavailable"}
+
+// Ingest counts the events of one source.
+type Ingest struct {
+	events [len(ingestResults)]prometheus.Counter
+	bytes  prometheus.Counter
+}
+
+// Ingest returns the counters of a source, by its name in the configuration.
+func (m *Metrics) Ingest(source string) *Ingest {
+	if m == nil {
+		return nil
+	}
+	ingest := &Ingest{bytes: m.counters[ingestBytes].WithLabelValues(source)}
+	for result, name := range ingestResults {
+		ingest.events[result] = m.counters[ingestEvents].WithLabelValues(source, name)
+	}
+	return ingest
+}
+
+// Events counts n events with the same result.
+func (i *Ingest) Events(result IngestResult, n int) {
+	if i != nil {
+		i.events[result].Add(float64(n))
+	}
+}
+
+// Bytes counts the bytes of accepted bodies.
+func (i *Ingest) Bytes(n int64) {
+	if i != nil {
+		i.bytes.Add(float64(n))
+	}
+}
+
+// Seglog measures the embedded log.
+type Seglog struct {
+	commits, written, errors, damaged prometheus.Counter
+	group, fsync                      prometheus.Observer
+}
+
+// Seglog returns the measures of the embedded log.
+func (m *Metrics) Seglog() *Seglog {
+	if m == nil {
+		return nil
+	}
+	return m.seglog
+}
+
+func newSeglog(m *Metrics) *Seglog {
+	return &Seglog{
+		commits: m.counters[seglogCommits].WithLabelValues(),
+		written: m.counters[seglogWritten].WithLabelValues(),
+		errors:  m.counters[seglogErrors].WithLabelValues(),
+		damaged: m.counters[seglogDamaged].WithLabelValues(),
+		group:   m.histograms[seglogGroup].WithLabelValues(),
+		fsync:   m.histograms[seglogFsync].WithLabelValues(),
+	}
+}
+
+// Commit counts one group commit of so many events and bytes, headers included.
+func (s *Seglog) Commit(events int, bytes int64) {
+	if s != nil {
+		s.commits.Inc()
+		s.group.Observe(float64(events))
+		s.written.Add(float64(bytes))
+	}
+}
+
+// Fsync measures one flush.
+func (s *Seglog) Fsync(took time.Duration) {
+	if s != nil {
+		s.fsync.Observe(took.Seconds())
+	}
+}
+
+// IOError counts one failed write or flush.
+func (s *Seglog) IOError() {
+	if s != nil {
+		s.errors.Inc()
+	}
+}
+
+// Damaged counts events that are lost to damaged files.
+func (s *Seglog) Damaged(events int) {
+	if s != nil {
+		s.damaged.Add(float64(events))
+	}
+}
+
+// Outcome is what became of one delivery.
+type Outcome int
+
+// The outcomes of a delivery.
+const (
+	Stored   Outcome = iota
+	Retry            // refused, to be tried again
+	Dead             // now a dead letter
+	Released         // given back unharmed
+	Skipped          // not meant for this destination
+)
+
+var outcomes = [...]string{"stored", "retry", "dead", "released", "skipped"}
+
+// BatchResult is what became of one write.
+type BatchResult int
+
+// The results of a write.
+const (
+	BatchStored      BatchResult = iota // all of it
+	BatchPartial                        // some of it
+	BatchRefused                        // none of it
+	BatchUnavailable                    // the destination is down
+)
+
+var batchResults = [...]string{"stored", "partial", "refused", "unavailable"}
+
+// Deliver measures one destination.
+type Deliver struct {
+	events  [len(outcomes)]prometheus.Counter
+	batches [len(batchResults)]prometheus.Counter
+	batch   prometheus.Observer
+	write   prometheus.Observer
+	lag     prometheus.Observer
+	breaker prometheus.Gauge
+}
+
+// Deliver returns the measures of a destination, by its name in the configuration.
+func (m *Metrics) Deliver(destination string) *Deliver {
+	if m == nil {
+		return nil
+	}
+	deliver := &Deliver{
+		batch:   m.histograms[deliverBatch].WithLabelValues(destination),
+		write:   m.histograms[deliverWrite].WithLabelValues(destination),
+		lag:     m.histograms[deliverLag].WithLabelValues(destination),
+		breaker: m.gauges[deliverBreaker].WithLabelValues(destination),
+	}
+	for outcome, name := range outcomes {
+		deliver.events[outcome] = m.counters[deliverEvents].WithLabelValues(destination, name)
+	}
+	for result, name := range batchResults {
+		deliver.batches[result] = m.counters[deliverBatches].WithLabelValues(destination, name)
+	}
+	return deliver
+}
+
+// Events counts n deliveries with the same outcome.
+func (d *Deliver) Events(outcome Outcome, n int) {
+	if d != nil {
+		d.events[outcome].Add(float64(n))
+	}
+}
+
+// Batch measures one write of so many events.
+func (d *Deliver) Batch(result BatchResult, events int, took time.Duration) {
+	if d != nil {
+		d.batches[result].Inc()
+		d.batch.Observe(float64(events))
+		d.write.Observe(took.Seconds())
+	}
+}
+
+// Lag measures one stored event: the time since it was accepted. A clock that was set back counts as no lag.
+func (d *Deliver) Lag(since time.Duration) {
+	if d != nil {
+		d.lag.Observe(max(0, since.Seconds()))
+	}
+}
+
+// Breaker says whether delivery is paused because the destination is down.
+func (d *Deliver) Breaker(open bool) {
+	if d != nil {
+		d.breaker.Set(number(open))
+	}
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

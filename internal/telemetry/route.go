@@ -1,0 +1,74 @@
+package telemetry
+
+import (
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// methods is the closed set of the label; the last one stands for everything else.
+var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
+
+// maxCode bounds the label: a status code has three digits, and none of ours is above 599.
+const maxCode = 599
+
+// Route measures the requests to one route.
+type Route struct {
+	metrics *Metrics
+	name    string
+	seconds prometheus.Observer
+	// Counters are made when first needed, because few of the combinations ever occur.
+	requests [len(methods)]atomic.Pointer[codes]
+}
+
+type codes [maxCode + 1]atomic.Pointer[prometheus.Counter]
+
+// Route returns the measures of a route, by its template. It is to be called when the server is set up, never
+// with anything that a client sent.
+func (m *Metrics) Route(template string) *Route {
+	if m == nil {
+		return nil
+	}
+	return &Route{metrics: m, name: template, seconds: m.histograms[httpSeconds].WithLabelValues(template)}
+}
+
+// Begin counts a request as in flight. Each Begin needs one Done.
+func (r *Route) Begin() {
+	if r != nil {
+		r.metrics.inFlight.Inc()
+	}
+}
+
+// Done counts a request that Begin counted as answered. Codes outside 100 to 599 count as 500.
+func (r *Route) Done(method string, code int, took time.Duration) {
+	if r != nil {
+		r.metrics.inFlight.Dec()
+		r.counter(method, code).Inc()
+		r.seconds.Observe(took.Seconds())
+	}
+}
+
+func (r *Route) counter(method string, code int) prometheus.Counter {
+	if code < 100 || code > maxCode {
+		code = 500
+	}
+	index := slices.Index(methods[:], method)
+	if index < 0 {
+		index = len(methods) - 1
+	}
+	byCode := r.requests[index].Load()
+	if byCode == nil {
+		r.requests[index].CompareAndSwap(nil, new(codes))
+		byCode = r.requests[index].Load()
+	}
+	counter := byCode[code].Load()
+	if counter == nil {
+		made := r.metrics.counters[httpRequests].WithLabelValues(r.name, methods[index], strconv.Itoa(code))
+		counter = &made
+		byCode[code].Store(counter)
+	}
+	return *counter
+}

@@ -1,0 +1,103 @@
+package telemetry
+
+// The types of a metric, as Prometheus calls them.
+const (
+	TypeCounter   = "counter"
+	TypeGauge     = "gauge"
+	TypeHistogram = "histogram"
+)
+
+// Metric declares one metric.
+type Metric struct {
+	Name    string
+	Type    string // one of the Type constants
+	Help    string
+	Labels  []string
+	Buckets []float64 // upper bounds of a histogram
+}
+
+// The labels, each with the closed set that its values come from.
+const (
+	labelSource      = "source"      // names of sources in the configuration
+	labelDestination = "destination" // names of destinations in the configuration
+	labelResult      = "result"      // IngestResult or BatchResult
+	labelOutcome     = "outcome"     // Outcome
+	labelRoute       = "route"       // route templates of the program
+	labelMethod      = "method"      // the registered methods, or "other"
+	labelCode        = "code"        // status codes
+)
+
+// The keys of the table, by which the rest of the package finds a metric.
+const (
+	ingestEvents  = "pillarbox_ingest_events_total"
+	ingestBytes   = "pillarbox_ingest_bytes_total"
+	ingestAppend  = "pillarbox_ingest_append_seconds"
+	httpRequests  = "pillarbox_http_requests_total"
+	httpSeconds   = "pillarbox_http_request_seconds"
+	httpInFlight  = "pillarbox_http_requests_in_flight"
+	seglogCommits = "pillarbox_seglog_commits_total"
+	seglogGroup   = "pillarbox_seglog_commit_events"
+	seglogFsync   = "pillarbox_seglog_fsync_seconds"
+	seglogWritten = "pillarbox_seglog_written_bytes_total"
+	seglogErrors  = "pillarbox_seglog_io_errors_total"
+	seglogDamaged = "pillarbox_seglog_damaged_events_total"
+
+	deliverEvents  = "pillarbox_deliver_events_total"
+	deliverBatches = "pillarbox_deliver_batches_total"
+	deliverBatch   = "pillarbox_deliver_batch_events"
+	deliverWrite   = "pillarbox_deliver_write_seconds"
+	deliverLag     = "pillarbox_deliver_lag_seconds"
+	deliverBreaker = "pillarbox_deliver_breaker_open"
+
+	queueBytes     = "pillarbox_queue_bytes"
+	queueMaxBytes  = "pillarbox_queue_max_bytes"
+	queueAccepted  = "pillarbox_queue_accepted_events_total"
+	queueAccepting = "pillarbox_queue_accepting"
+	queuePending   = "pillarbox_queue_pending_events"
+	queueOldest    = "pillarbox_queue_oldest_event_age_seconds"
+	queueRetrying  = "pillarbox_queue_retrying_events"
+	deadLetters    = "pillarbox_dead_letters"
+	ledgerBalanced = "pillarbox_ledger_balanced"
+	buildInfo      = "pillarbox_build_info"
+)
+
+// Table returns the declaration of every metric, in the order of the way of an event.
+func Table() []Metric {
+	// From a flush on a fast disk to a request that waits as long as it may.
+	seconds := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	// From at once to two weeks behind, which is how long a queue keeps events by default.
+	lag := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800, 1209600}
+	events := []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}
+
+	source, destination := []string{labelSource}, []string{labelDestination}
+	return []Metric{
+		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk) or `unavailable`.", []string{labelSource, labelResult}, nil},
+		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source, nil},
+		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.", nil, seconds},
+		{httpRequests, TypeCounter, "Answered requests. The method is `other` where it is none of the registered ones.", []string{labelRoute, labelMethod, labelCode}, nil},
+		{httpSeconds, TypeHistogram, "Time from the head of a request to the end of its answer.", []string{labelRoute}, seconds},
+		{httpInFlight, TypeGauge, "Requests that are being worked on.", nil, nil},
+		{seglogCommits, TypeCounter, "Group commits of the embedded log; each is one write and one flush.", nil, nil},
+		{seglogGroup, TypeHistogram, "Events in one group commit.", nil, events},
+		{seglogFsync, TypeHistogram, "Time that one flush to stable storage took.", nil, seconds},
+		{seglogWritten, TypeCounter, "Bytes written to the embedded log, headers included.", nil, nil},
+		{seglogErrors, TypeCounter, "Failed writes and flushes of the embedded log. Each one ends a segment; any increase needs a look at the disk.", nil, nil},
+		{seglogDamaged, TypeCounter, "Events that were lost to damaged files of the embedded log. Any increase needs a person.", nil, nil},
+		{deliverEvents, TypeCounter, "Deliveries by outcome: `stored`, `retry` (refused, to be tried again), `dead` (now a dead letter), `released` (given back unharmed) or `skipped` (not meant for this destination).", []string{labelDestination, labelOutcome}, nil},
+		{deliverBatches, TypeCounter, "Writes by result: `stored` (all of the batch), `partial` (some of it), `refused` (none of it) or `unavailable` (the destination is down).", []string{labelDestination, labelResult}, nil},
+		{deliverBatch, TypeHistogram, "Events in one write.", destination, events},
+		{deliverWrite, TypeHistogram, "Time that one write to the destination took.", destination, seconds},
+		{deliverLag, TypeHistogram, "Time from accepting an event to its being stored.", destination, lag},
+		{deliverBreaker, TypeGauge, "1 while delivery is paused because the destination is down, else 0.", destination, nil},
+		{queueBytes, TypeGauge, "Bytes that the queue holds for its slowest destination.", nil, nil},
+		{queueMaxBytes, TypeGauge, "Limit of `pillarbox_queue_bytes`; 0 where there is none.", nil, nil},
+		{queueAccepted, TypeCounter, "Events accepted since the queue was made. Restarts do not reset it.", nil, nil},
+		{queueAccepting, TypeGauge, "1 while the queue takes new events, 0 while it refuses them.", nil, nil},
+		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.", destination, nil},
+		{queueOldest, TypeGauge, "Age of the oldest event that is not settled for the destination; 0 where there is none.", destination, nil},
+		{queueRetrying, TypeGauge, "Pending events that were refused at least once.", destination, nil},
+		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.", destination, nil},
+		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + pending holds for the destination, else 0.", destination, nil},
+		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
+	}
+}
