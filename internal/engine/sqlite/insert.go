@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +47,11 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 	if err != nil {
 		return row{}, pillarbox.Permanent(err)
 	}
-	headers, err := event.Header.MarshalJSON()
+	headers, err := headerText(event.Header)
 	if err != nil {
 		return row{}, pillarbox.Permanent(fmt.Errorf("headers: %w", err))
 	}
-	r := row{event: event, index: index, timestamp: string(timestamp), headers: string(headers)}
+	r := row{event: event, index: index, timestamp: string(timestamp), headers: headers}
 	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) + len(event.Path) +
 		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) + len(event.Traceparent) + len(event.Body)
 	if r.bytes > MaxEventBytes {
@@ -105,8 +106,9 @@ func (w *writer) rollback() error {
 
 // forget releases the memory of the last values.
 func (w *writer) forget() {
-	for _, stmt := range []*sqlite3.Stmt{w.insertChunk, w.insertOne} {
-		_ = stmt.ClearBindings()
+	for _, insert := range []*insertStmt{&w.insertChunk, &w.insertOne} {
+		_ = insert.stmt.ClearBindings()
+		clear(insert.bound)
 	}
 }
 
@@ -158,11 +160,11 @@ func totalBytes(rows []row) int {
 // tryChunk reports whether all of the rows are inserted. If not, any number of them is.
 func (b *insertion) tryChunk(rows []row) (bool, error) {
 	for i, row := range rows {
-		if err := b.bind(b.insertChunk, i*columnCount, row); err != nil {
+		if err := b.insertChunk.bind(i*columnCount, row, b.storedAt); err != nil {
 			return false, err
 		}
 	}
-	if err := b.insertChunk.Exec(); err != nil {
+	if err := b.insertChunk.stmt.Exec(); err != nil {
 		if b.blamesRow(err) {
 			return false, nil
 		}
@@ -180,10 +182,10 @@ func (b *insertion) tryChunk(rows []row) (bool, error) {
 }
 
 func (b *insertion) insertRow(row row) error {
-	if err := b.bind(b.insertOne, 0, row); err != nil {
+	if err := b.insertOne.bind(0, row, b.storedAt); err != nil {
 		return err
 	}
-	if err := b.insertOne.Exec(); err != nil {
+	if err := b.insertOne.stmt.Exec(); err != nil {
 		if !b.blamesRow(err) {
 			return fmt.Errorf("insert: %w", err)
 		}
@@ -250,28 +252,48 @@ func (b *insertion) noteID(row row) error {
 	return nil
 }
 
-// bind binds the values of one row behind the first parameters.
-func (b *insertion) bind(stmt *sqlite3.Stmt, first int, row row) error {
+// insertStmt inserts one or more rows.
+type insertStmt struct {
+	stmt *sqlite3.Stmt
+	// bound is what each parameter is bound to. SQLite keeps values from one execution to the next, and most
+	// columns are the same in many events: looking costs less than binding. Empty between batches.
+	bound []boundText
+}
+
+type boundText struct {
+	text  string
+	known bool
+}
+
+// bind binds the values of one row to the parameters from first on.
+func (s *insertStmt) bind(first int, row row, storedAt string) error {
 	event := row.event
-	for i, value := range [...]string{
+	for i, text := range [...]string{
 		row.timestamp, event.RequestID, event.Source, event.Method, event.Path, event.Query, event.ContentType,
 		row.headers, event.RemoteAddr, event.Traceparent,
 	} {
-		if err := stmt.BindText(first+1+i, value); err != nil {
+		if err := s.bindText(first+i, text); err != nil {
 			return err
 		}
 	}
-	if err := bindBody(stmt, first+columnCount-1, event.Body); err != nil {
+	if err := bindBody(s.stmt, first+columnCount-2, event.Body); err != nil {
 		return err
 	}
-	return stmt.BindText(first+columnCount, b.storedAt)
+	return s.bindText(first+columnCount-1, storedAt)
+}
+
+func (s *insertStmt) bindText(param int, text string) error {
+	if s.bound[param] == (boundText{text, true}) {
+		return nil
+	}
+	s.bound[param] = boundText{text, true}
+	return s.stmt.BindText(1+param, text)
 }
 
 // bindBody binds text where SQLite's text functions would see all of it: they stop at a zero byte.
 func bindBody(stmt *sqlite3.Stmt, param int, body []byte) error {
-	text := string(body)
-	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
-		return stmt.BindText(param, text)
+	if utf8.Valid(body) && bytes.IndexByte(body, 0) < 0 {
+		return stmt.BindText(1+param, string(body))
 	}
-	return stmt.BindBlob(param, body)
+	return stmt.BindBlob(1+param, body)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -35,7 +34,7 @@ func newReaderPool() *readerPool {
 }
 
 // take returns a connection to the file that is at the path.
-func (p *readerPool) take(ctx context.Context, path string, busy time.Duration) (*reader, error) {
+func (p *readerPool) take(ctx context.Context, target target) (*reader, error) {
 	p.mu.Lock()
 	var found *reader
 	if last := len(p.idle) - 1; last >= 0 {
@@ -43,13 +42,13 @@ func (p *readerPool) take(ctx context.Context, path string, busy time.Duration) 
 	}
 	p.mu.Unlock()
 	if found == nil {
-		return openReader(ctx, path, busy)
+		return openReader(ctx, target)
 	}
-	if sameFile(path, found.database) == nil {
+	if sameFile(target.path, found.database) == nil {
 		return found, nil
 	}
 	found.close()
-	return openReader(ctx, path, busy)
+	return openReader(ctx, target)
 }
 
 func (p *readerPool) give(r *reader) {
@@ -79,10 +78,10 @@ func (p *readerPool) drain() {
 
 // openReader opens a connection that can't write rows. It needs to write to the shared memory, and so wants
 // the right to write; where there is none, it makes do without.
-func openReader(ctx context.Context, path string, busy time.Duration) (*reader, error) {
-	conn, err := openConn(ctx, path, busy, sqlite3.OPEN_READWRITE)
+func openReader(ctx context.Context, target target) (*reader, error) {
+	conn, err := openConn(ctx, target, sqlite3.OPEN_READWRITE)
 	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) || errors.Is(err, os.ErrPermission) {
-		conn, err = openConn(ctx, path, busy, sqlite3.OPEN_READONLY)
+		conn, err = openConn(ctx, target, sqlite3.OPEN_READONLY)
 	}
 	if err != nil {
 		return nil, err
@@ -92,7 +91,7 @@ func openReader(ctx context.Context, path string, busy time.Duration) (*reader, 
 		r.close()
 		return nil, err
 	}
-	if r.database, err = os.Stat(path); err != nil {
+	if r.database, err = os.Stat(target.path); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -129,7 +128,7 @@ func (s *Store) readInSlot(ctx context.Context, query func(conn *sqlite3.Conn) e
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	r, err := s.readers.take(ctx, s.path, s.options.BusyTimeout)
+	r, err := s.readers.take(ctx, s.target())
 	if err != nil {
 		return fmt.Errorf("open for reading: %w", err)
 	}
@@ -160,7 +159,7 @@ func (s *Store) readable(ctx context.Context) error {
 	}
 	defer s.unlock()
 	_, err := s.ready(ctx)
-	if err != nil && s.stale == nil && isFile(s.path) {
+	if err != nil && s.writer == nil && isFile(s.path) {
 		return nil
 	}
 	return err

@@ -35,8 +35,23 @@ func openTest(t *testing.T, path string, options sqlite.Options) *sqlite.Store {
 		if err := store.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
+		verify(t, path)
 	})
 	return store
+}
+
+// verify checks every page and index of the database.
+func verify(t *testing.T, path string) {
+	t.Helper()
+	conn, err := sqlite3.OpenFlags(path, sqlite3.OPEN_READWRITE)
+	if err != nil {
+		t.Errorf("open to verify: %v", err)
+		return
+	}
+	defer conn.Close()
+	if result := value(t, conn, "PRAGMA integrity_check"); result != "ok" {
+		t.Errorf("integrity check: %s", result)
+	}
 }
 
 // openDatabase opens the database as another program would.
@@ -54,7 +69,7 @@ func openDatabase(t *testing.T, path string) *sqlite3.Conn {
 	return conn
 }
 
-func exec(t *testing.T, conn *sqlite3.Conn, sql string) {
+func run(t *testing.T, conn *sqlite3.Conn, sql string) {
 	t.Helper()
 	if err := conn.Exec(sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)

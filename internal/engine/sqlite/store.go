@@ -33,6 +33,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock for stored_at; nil is time.Now.
 	Now func() time.Time
+
+	vfs string // name of the driver's VFS; empty is the one of the operating system
 }
 
 func (o Options) withDefaults() Options {
@@ -61,7 +63,6 @@ type Store struct {
 	// waiting for it must end with the caller's context.
 	turn   chan struct{}
 	writer *writer // nil while the database is not open
-	stale  *files  // of a database that is gone and whose WAL is still to be set aside
 	known  *files  // the database whose tables this Store has seen; they are not made again there
 	// strict is set by an I/O error: the next opening must copy the whole WAL, not just sync it.
 	strict bool
@@ -202,13 +203,9 @@ func (s *Store) ready(ctx context.Context) (*writer, error) {
 			return nil, err
 		}
 		s.options.Logger.Warn("database was removed or replaced while open", "database", s.path, "err", err)
-		s.abandon(err)
-	}
-	if s.stale != nil {
-		if err := s.stale.setAside(s.path, s.options.Now()); err != nil {
+		if err := s.abandon(err); err != nil {
 			return nil, err
 		}
-		s.stale = nil
 	}
 	return s.open(ctx)
 }
@@ -216,7 +213,7 @@ func (s *Store) ready(ctx context.Context) (*writer, error) {
 func (s *Store) open(ctx context.Context) (*writer, error) {
 	var opened *writer
 	err := protect(func() (err error) {
-		opened, err = openWriter(ctx, s.path, s.options.BusyTimeout, s.known, s.strict)
+		opened, err = openWriter(ctx, s.target(), s.known, s.strict)
 		return err
 	})
 	if err != nil {
@@ -228,17 +225,19 @@ func (s *Store) open(ctx context.Context) (*writer, error) {
 	return opened, nil
 }
 
-// abandon closes the writer of a database that is no longer at the path, or whose WAL is not.
-func (s *Store) abandon(cause error) {
-	if errors.Is(cause, errWALReplaced) {
-		// The database itself is in its place: the rows in the removed WAL can still be saved.
-		if err := protect(s.writer.checkpoint); err != nil {
-			s.options.Logger.Error("rows of the removed WAL can not be saved", "database", s.path, "err", err)
+// abandon closes the writer of a database that is no longer at the path, or whose WAL is not. The old WAL is
+// set aside while it is still open: afterwards its inode number may be given to another file.
+func (s *Store) abandon(cause error) error {
+	if !errors.Is(cause, errWALReplaced) {
+		if err := s.writer.files.setAside(s.path, s.options.Now()); err != nil {
+			return err
 		}
-	} else {
-		s.stale = s.writer.files
+	} else if err := protect(s.writer.checkpoint); err != nil {
+		// The database itself is in its place, and the rows in the removed WAL could have been saved.
+		s.options.Logger.Error("rows of the removed WAL can not be saved", "database", s.path, "err", err)
 	}
 	s.drop()
+	return nil
 }
 
 // afterError closes the writer where the error leaves it in doubt; the next call opens it anew.

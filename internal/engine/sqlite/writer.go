@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -45,17 +46,18 @@ type writer struct {
 	conn  *sqlite3.Conn
 	files *files
 
-	insertChunk, insertOne, exists, insertID *sqlite3.Stmt
+	insertChunk, insertOne insertStmt
+	exists, insertID       *sqlite3.Stmt
 }
 
-// openWriter opens or creates the database. Tables are made unless the database is the known one, whose tables
-// this process has seen before: if they are gone, somebody is at work there. strict asks that the whole WAL is
-// copied into the database.
-func openWriter(ctx context.Context, path string, busy time.Duration, known *files, strict bool) (_ *writer, err error) {
+// openWriter opens or creates the database. known is the database whose tables this process has seen before, or
+// nil. strict asks that the whole WAL is copied into the database.
+func openWriter(ctx context.Context, target target, known *files, strict bool) (_ *writer, err error) {
+	path := target.path
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("create the file: %w", err)
 	}
-	conn, err := openConn(ctx, path, busy, sqlite3.OPEN_READWRITE)
+	conn, err := openConn(ctx, target, sqlite3.OPEN_READWRITE)
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +75,8 @@ func openWriter(ctx context.Context, path string, busy time.Duration, known *fil
 	if err := w.settleWAL(path, strict); err != nil {
 		return nil, err
 	}
-	if known == nil || sameFile(path, known.database) != nil {
-		if err := conn.Exec(schema); err != nil {
-			return nil, fmt.Errorf("create tables: %w", err)
-		}
+	if err := w.makeTables(path, known); err != nil {
+		return nil, err
 	}
 	if err := w.prepare(); err != nil {
 		return nil, err
@@ -89,18 +89,33 @@ func openWriter(ctx context.Context, path string, busy time.Duration, known *fil
 	return w, err
 }
 
-// openConn opens a connection. SQLite's own errors while it opens carry the reason of the operating system.
-func openConn(ctx context.Context, path string, busy time.Duration, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
+// target is what a connection is opened to, and how.
+type target struct {
+	path, vfs string
+	busy      time.Duration
+}
+
+func (s *Store) target() target {
+	return target{path: s.path, vfs: s.options.vfs, busy: s.options.BusyTimeout}
+}
+
+// openConn opens a connection.
+func openConn(ctx context.Context, target target, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	// modeof gives the WAL the mode of the database, which may be stricter than the umask.
-	uri := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"modeof": {path}}.Encode()}
+	// SQLite takes a plus sign for what it is.
+	query := url.Values{"modeof": {target.path}}
+	if target.vfs != "" {
+		query.Set("vfs", target.vfs)
+	}
+	uri := url.URL{Scheme: "file", Path: target.path, RawQuery: strings.ReplaceAll(query.Encode(), "+", "%20")}
 	conn, err := sqlite3.OpenFlags(uri.String(), flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.BusyTimeout(busy); err != nil {
+	if err := conn.BusyTimeout(target.busy); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
@@ -167,13 +182,28 @@ func (w *writer) checkpoint() error {
 	return nil
 }
 
+// makeTables makes the tables that are missing. In the known database it does not: if they are gone, somebody
+// is at work there. A database with nothing in it is a new one, though, even under the inode number of the
+// known one, which is free to be used again once that is closed.
+func (w *writer) makeTables(path string, known *files) error {
+	if known != nil && sameFile(path, known.database) == nil {
+		if tables, err := w.text("SELECT count(*) FROM sqlite_schema"); err != nil || tables != "0" {
+			return err
+		}
+	}
+	if err := w.conn.Exec(schema); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	return nil
+}
+
 func (w *writer) prepare() error {
 	for _, statement := range []struct {
 		stmt **sqlite3.Stmt
 		sql  string
 	}{
-		{&w.insertChunk, insertSQL(chunkRows)},
-		{&w.insertOne, insertSQL(1)},
+		{&w.insertChunk.stmt, insertSQL(chunkRows)},
+		{&w.insertOne.stmt, insertSQL(1)},
 		{&w.exists, existsSQL},
 		{&w.insertID, "INSERT INTO event_ids (request_id, timestamp) VALUES (?, ?) ON CONFLICT DO NOTHING"},
 	} {
@@ -183,6 +213,8 @@ func (w *writer) prepare() error {
 		}
 		*statement.stmt = stmt
 	}
+	w.insertChunk.bound = make([]boundText, chunkRows*columnCount)
+	w.insertOne.bound = make([]boundText, columnCount)
 	return nil
 }
 

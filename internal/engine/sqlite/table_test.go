@@ -1,0 +1,216 @@
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/engine/sqlite"
+)
+
+// Other programs rely on the columns, their order and their form.
+func TestTableIsWhatOthersReadFrom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	stored := time.Date(2026, 11, 23, 15, 0, 0, 7000, time.UTC)
+	store := openTest(t, path, sqlite.Options{Now: func() time.Time { return stored }})
+	event := &pillarbox.Event{
+		Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
+		Path: "/app", Query: "a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7", Traceparent: "00-a-b-01",
+		Header: pillarbox.Header{{Name: "Content-Type", Value: "application/json"}}, Body: []byte(`{"hello":"wörld"}`),
+	}
+	write(t, store, event)
+
+	other := openDatabase(t, path)
+	columns := value(t, other, "SELECT group_concat(name || ' ' || type || ' ' || pk) FROM pragma_table_info('events')")
+	want := "timestamp TEXT 1,request_id TEXT 2,source TEXT 0,method TEXT 0,path TEXT 0,query TEXT 0,content_type TEXT 0," +
+		"headers TEXT 0,remote_addr TEXT 0,traceparent TEXT 0,body  0,stored_at TEXT 0"
+	if columns != want {
+		t.Errorf("columns are\n%s, want\n%s", columns, want)
+	}
+	if without := value(t, other, "SELECT wr FROM pragma_table_list('events')"); without != "1" {
+		t.Error("the table has rowids")
+	}
+	for sql, want := range map[string]string{
+		"SELECT timestamp FROM events":                                      "2026-11-23T14:12:00.123456Z",
+		"SELECT stored_at FROM events":                                      "2026-11-23T15:00:00.000007Z",
+		"SELECT headers FROM events":                                        `{"Content-Type":["application/json"]}`,
+		"SELECT json_extract(body, '$.hello') FROM events":                  "wörld",
+		"SELECT json_extract(headers, '$.\"Content-Type\"[0]') FROM events": "application/json",
+	} {
+		if got := value(t, other, sql); got != want {
+			t.Errorf("%s: got %s, want %s", sql, got, want)
+		}
+	}
+}
+
+// People can read a body that is text; no other body is mistaken for text.
+func TestBodyIsTextWhereItCanBe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	store := openTest(t, path, sqlite.Options{})
+	bodies := map[string]string{
+		"": "text", "123": "text", `{"a":1}`: "text", "Grüße 🐘": "text", "\ufeff": "text", "\ufffd": "text",
+		"\x00": "blob", "a\x00": "blob", "\xff": "blob", "\xed\xa0\x80": "blob",
+	}
+	events := enginetest.Events(len(bodies), 1)
+	at := 0
+	for body := range bodies {
+		events[at].Body = []byte(body)
+		at++
+	}
+	write(t, store, events...)
+	other := openDatabase(t, path)
+	for _, event := range events {
+		sql := "SELECT typeof(body) FROM events WHERE request_id = '" + event.RequestID + "'"
+		if got := value(t, other, sql); got != bodies[string(event.Body)] {
+			t.Errorf("body %q is stored as %s", event.Body, got)
+		}
+	}
+}
+
+// Events hold what people sent: nobody else on the machine may read the files.
+func TestFilesArePrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	store := openTest(t, path, sqlite.Options{})
+	write(t, store, enginetest.Events(1, 1)...)
+	for _, name := range []string{path, path + "-wal"} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v; want 0600", name, info.Mode(), err)
+		}
+	}
+}
+
+// A name that means something in a URI is a name all the same.
+func TestAnyPathWillDo(t *testing.T) {
+	for _, name := range []string{"with space.db", "100%25?mode=memory#x.db", "ünï&vfs=none.db", ":memory:", "it's.db"} {
+		path := filepath.Join(t.TempDir(), name)
+		store := openTest(t, path, sqlite.Options{})
+		write(t, store, enginetest.Events(1, 1)...)
+		if _, err := os.Stat(path + "-wal"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, path := range []string{"", "a\x00b"} {
+		if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
+			t.Errorf("open %q: %v, want ErrInvalid", path, err)
+		}
+	}
+	if _, err := sqlite.Open(t.Context(), "x.db", sqlite.Options{BusyTimeout: -1}); !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("open with a negative timeout: %v, want ErrInvalid", err)
+	}
+}
+
+// The sqlite3 program reads and writes the database while it is open, and sees what was written before.
+func TestSQLiteProgramReadsAlong(t *testing.T) {
+	program, err := exec.LookPath("sqlite3")
+	if err != nil {
+		t.Skip("the sqlite3 program is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "events.db")
+	store := openTest(t, path, sqlite.Options{})
+	ask := func(sql string) string {
+		out, err := exec.Command(program, path, sql).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", sql, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	events := enginetest.Events(30, 1)
+	for i := range 3 {
+		write(t, store, events[i*10:(i+1)*10]...)
+		want := fmt.Sprintf("%d|%s", (i+1)*10, events[i*10+9].Timestamp)
+		if got := ask("SELECT count(*), max(timestamp) FROM events"); got != want {
+			t.Errorf("the program sees %s, want %s", got, want)
+		}
+	}
+	if mode := ask("PRAGMA journal_mode"); mode != "wal" {
+		t.Errorf("journal mode is %s", mode)
+	}
+	ask("DELETE FROM events WHERE request_id = '" + events[3].RequestID + "'")
+	wantCount(t, store, 29)
+	write(t, store, events...)
+	wantCount(t, store, 30)
+	if check := ask("PRAGMA integrity_check"); check != "ok" {
+		t.Errorf("integrity check: %s", check)
+	}
+}
+
+// An event whose id tells its time costs no row besides its own.
+func TestOnlyOddIDsAreNoted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	store := openTest(t, path, sqlite.Options{})
+	events := enginetest.Events(40, 1)
+	events[11].RequestID = "JKJaXmPLvHcESHA="                    // from a gateway
+	events[12].RequestID = strings.ToUpper(events[12].RequestID) // not the form that we write
+	events[13].Timestamp += 3_600_000_000                        // far from the time in its id
+	write(t, store, events...)
+	write(t, store, events...)
+	other := openDatabase(t, path)
+	want := events[11].RequestID + "," + events[12].RequestID + "," + events[13].RequestID
+	if got := value(t, other, "SELECT group_concat(request_id ORDER BY timestamp) FROM event_ids"); got != want {
+		t.Errorf("noted ids are %s, want %s", got, want)
+	}
+}
+
+// The largest event that is allowed can be stored and read, as text and as bytes; a larger one is refused.
+func TestLargeEvents(t *testing.T) {
+	store := openTest(t, filepath.Join(t.TempDir(), "events.db"), sqlite.Options{})
+	events := enginetest.Events(3, 1)
+	for i, fill := range []string{"x", "\xff", "x"} {
+		event := &pillarbox.Event{Timestamp: events[i].Timestamp, RequestID: events[i].RequestID}
+		room := sqlite.MaxEventBytes - len(event.RequestID) - len("{}")
+		event.Body = []byte(strings.Repeat(fill, room+i/2))
+		events[i] = event
+	}
+	err := store.Write(t.Context(), events)
+	var batch *pillarbox.BatchError
+	if !errors.As(err, &batch) || len(batch.Items) != 1 || batch.Items[0].Index != 2 ||
+		!errors.Is(err, pillarbox.ErrTooLarge) || !pillarbox.IsPermanent(batch.Items[0].Err) {
+		t.Fatalf("write: %v, want the last event too large for good", err)
+	}
+	for _, event := range events[:2] {
+		found, err := store.Find(t.Context(), event.RequestID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := enginetest.Diff(found, event); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// The short way of writing headers gives what the general way gives.
+func FuzzHeaderText(f *testing.F) {
+	f.Add("", "", "", "", "", "")
+	f.Add("Accept", "*/*", "X-Tag", "b", "Accept", "a<&>")
+	f.Add("B", "\\", "A", "\"", "B", "\x00\x7f\xff")
+	f.Add("b", "é", "", "\u2028", "a", "\n")
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, name3, value3 string) {
+		header := pillarbox.Header{{Name: name1, Value: value1}, {Name: name2, Value: value2}, {Name: name3, Value: value3}}
+		for n := range header {
+			want, err := header[:n+1].MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := sqlite.HeaderText(header[:n+1]); err != nil || got != string(want) {
+				t.Errorf("got %s, %v; want %s", got, err, want)
+			}
+		}
+		if header[0].Name != name1 || header[2].Value != value3 {
+			t.Error("the headers were changed")
+		}
+	})
+}
+
+func TestNoHeadersAreAnEmptyObject(t *testing.T) {
+	if text, err := sqlite.HeaderText(nil); err != nil || text != "{}" {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
