@@ -1,0 +1,352 @@
+package deliver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/batch"
+	"pillarbox/internal/deliver"
+	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/retry"
+)
+
+// office is a whole delivery on memory engines, inside a bubble with a fake clock.
+type office struct {
+	t       *testing.T
+	queue   *memory.Queue
+	sink    *memory.Sink
+	letters *memory.DeadLetters
+	loop    *deliver.Loop
+	watch   *deliver.Watch
+	writes  atomic.Int64
+	fault   func(events []*pillarbox.Event) error
+	stop    func()
+}
+
+// open starts a loop over n events that are already queued. The story changes fault before and while it runs.
+func open(t *testing.T, events []*pillarbox.Event, rules deliver.Rules, fault func(events []*pillarbox.Event) error) *office {
+	o := &office{
+		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
+		watch: deliver.NewWatch(), fault: fault,
+	}
+	o.sink.Fault = func(events []*pillarbox.Event) error {
+		o.writes.Add(1)
+		if o.fault != nil {
+			return o.fault(events)
+		}
+		return nil
+	}
+	if _, err := o.queue.Account("events"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.queue.Append(context.Background(), events); err != nil {
+		t.Fatal(err)
+	}
+	o.loop = deliver.NewLoop(deliver.Options{
+		Destination: "events", Queue: o.queue, Sink: o.sink, Letters: o.letters, Rules: rules, Watch: o.watch,
+		Batch: batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- o.loop.Run(ctx) }()
+	o.stop = func() {
+		o.loop.Drain()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		cancel()
+	}
+	return o
+}
+
+// after lets the fake clock run.
+func (o *office) after(wait time.Duration) *office {
+	time.Sleep(wait) // in the bubble
+	synctest.Wait()
+	return o
+}
+
+func (o *office) expect(stored, dead, pending uint64) {
+	o.t.Helper()
+	account, err := o.queue.Account("events")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if account.Stored != stored || account.Dead != dead || account.Pending != pending {
+		o.t.Fatalf("account %+v, want %d stored, %d dead, %d pending", account, stored, dead, pending)
+	}
+	if n, _ := o.sink.Count(context.Background()); n != stored {
+		o.t.Errorf("the sink has %d events, want %d", n, stored)
+	}
+	count, _ := o.letters.Count(context.Background(), "events")
+	if count.Open != dead {
+		o.t.Errorf("%d dead letters are open, want %d", count.Open, dead)
+	}
+}
+
+func (o *office) attemptsOf(event *pillarbox.Event) []pillarbox.Attempt {
+	o.t.Helper()
+	letter, err := o.letters.Get(context.Background(), "events", event.RequestID)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return letter.Attempts
+}
+
+// poison makes a fault that refuses a batch as a whole if one of the events is in it.
+func poison(err error, events ...*pillarbox.Event) func([]*pillarbox.Event) error {
+	return func(batch []*pillarbox.Event) error {
+		for _, event := range batch {
+			for _, bad := range events {
+				if event.RequestID == bad.RequestID {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+var errRefused = errors.New("no such column")
+
+// TestPoisonStandsAlone refuses batches as a whole because of three events in a thousand: the others are
+// stored at once, and only the three spend attempts, 20 of them, and become dead letters.
+func TestPoisonStandsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(1000, 1)
+		o := open(t, events, deliver.Rules{}, poison(errRefused, events[0], events[499], events[999]))
+		defer o.stop()
+		o.after(100 * time.Millisecond)
+		o.expect(997, 0, 3)
+		if o.writes.Load() > 3*2*11 {
+			t.Errorf("%d writes to single out 3 of 1000", o.writes.Load())
+		}
+		o.after(2 * time.Hour)
+		o.expect(997, 3, 0)
+		for _, attempt := range o.attemptsOf(events[499]) {
+			if attempt.Class != pillarbox.ClassRefused || attempt.Error != errRefused.Error() {
+				t.Errorf("attempt %+v", attempt)
+			}
+		}
+		if n := len(o.attemptsOf(events[499])); n != 20 {
+			t.Errorf("%d attempts, want 20", n)
+		}
+	})
+}
+
+func TestPermanentRefusalIsDeadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(100, 2)
+		o := open(t, events, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[42]))
+		defer o.stop()
+		o.after(100 * time.Millisecond)
+		o.expect(99, 1, 0)
+		if attempts := o.attemptsOf(events[42]); len(attempts) != 1 || attempts[0].Class != pillarbox.ClassPermanent {
+			t.Errorf("attempts %+v", attempts)
+		}
+	})
+}
+
+func TestPartialAnswerSettlesEachEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(5, 3)
+		first := true
+		o := open(t, events, deliver.Rules{}, func(batch []*pillarbox.Event) error {
+			if !first {
+				return nil
+			}
+			first = false
+			return &pillarbox.BatchError{Items: []pillarbox.ItemError{
+				{Index: 1, Err: errRefused}, {Index: 2, Err: pillarbox.Permanent(errRefused)},
+				{Index: 4, Err: fmt.Errorf("throttled: %w", pillarbox.ErrUnavailable)},
+			}}
+		})
+		defer o.stop()
+		o.after(100 * time.Millisecond)
+		o.expect(2, 1, 2)
+		o.after(5 * time.Second)
+		o.expect(4, 1, 0)
+	})
+}
+
+// TestOutageBurnsNoAttempts keeps the destination down for 72 hours while events go on to arrive.
+func TestOutageBurnsNoAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(400, 4)
+		var down atomic.Bool
+		down.Store(true)
+		o := open(t, events[:200], deliver.Rules{MaxAge: 0}, func([]*pillarbox.Event) error {
+			if down.Load() {
+				return fmt.Errorf("connection refused: %w", pillarbox.ErrUnavailable)
+			}
+			return nil
+		})
+		defer o.stop()
+		o.after(time.Hour)
+		if status := o.loop.Status(); status.State != deliver.StatePaused || status.LastError == "" || status.NextProbe.IsZero() {
+			t.Errorf("status %+v", status)
+		}
+		if err := o.queue.Append(context.Background(), events[200:]); err != nil {
+			t.Fatal(err)
+		}
+		o.after(71 * time.Hour)
+		o.expect(0, 0, 400)
+		if account, _ := o.queue.Account("events"); account.Retrying != 0 {
+			t.Errorf("%d events spent an attempt", account.Retrying)
+		}
+		if o.writes.Load() > 72*3600/15*2+100 {
+			t.Errorf("%d writes to a destination that is down", o.writes.Load())
+		}
+		down.Store(false)
+		o.after(time.Minute)
+		o.expect(400, 0, 0)
+		if status := o.loop.Status(); status.State != deliver.StateDelivering || status.LastError != "" {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+// TestEventThatLooksLikeAnOutage has one event whose write always ends like an outage. A witness shows that
+// the destination is up, so the event is charged, and its neighbours are not held up.
+func TestEventThatLooksLikeAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(300, 5)
+		hang := fmt.Errorf("connection reset: %w", pillarbox.ErrUnavailable)
+		o := open(t, events, deliver.Rules{Retry: retry.Policy{MaxAttempts: 3, Initial: time.Second, Max: time.Second}}, poison(hang, events[7]))
+		defer o.stop()
+		o.after(time.Minute)
+		o.expect(299, 0, 1)
+		for seed := range uint64(5) { // without other events there is no witness
+			if err := o.queue.Append(context.Background(), enginetest.Events(10, 100+seed)); err != nil {
+				t.Fatal(err)
+			}
+			o.after(time.Minute)
+		}
+		o.expect(349, 1, 0)
+		for _, attempt := range o.attemptsOf(events[7]) {
+			if attempt.Class != pillarbox.ClassUnavailable {
+				t.Errorf("attempt %+v", attempt)
+			}
+		}
+	})
+}
+
+// TestUnknownOutcomeIsWrittenAgain loses the answer of a write that was done.
+func TestUnknownOutcomeIsWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(10, 6)
+		o := open(t, nil, deliver.Rules{}, nil)
+		defer o.stop()
+		lost := 0
+		o.sink.AfterWrite = func([]*pillarbox.Event) error {
+			if lost++; lost <= 2 {
+				return context.DeadlineExceeded
+			}
+			return nil
+		}
+		if err := o.queue.Append(context.Background(), events); err != nil {
+			t.Fatal(err)
+		}
+		o.after(time.Minute)
+		o.expect(10, 0, 0)
+	})
+}
+
+func TestOldEventsBecomeDeadLettersEvenDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(50, 7)
+		for _, event := range events {
+			event.Timestamp = pillarbox.TimestampOf(time.Now())
+		}
+		o := open(t, events, deliver.Rules{MaxAge: 14 * 24 * time.Hour}, func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable })
+		defer o.stop()
+		o.after(13 * 24 * time.Hour)
+		o.expect(0, 0, 50)
+		o.after(25 * time.Hour)
+		o.expect(0, 50, 0)
+		if attempts := o.attemptsOf(events[3]); len(attempts) != 1 || attempts[0].Class != pillarbox.ClassExpired {
+			t.Errorf("attempts %+v", attempts)
+		}
+	})
+}
+
+func TestOtherSourcesAreSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(10, 8)
+		for i, event := range events {
+			event.Source = []string{"app", "other"}[i%2]
+		}
+		o := open(t, events, deliver.Rules{Sources: map[string]bool{"app": true}}, nil)
+		defer o.stop()
+		o.after(time.Second)
+		o.expect(5, 0, 0)
+		if account, _ := o.queue.Account("events"); account.Skipped != 5 {
+			t.Errorf("account %+v", account)
+		}
+	})
+}
+
+// TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the condemned event is neither
+// tried again nor settled before its letter is durable.
+func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(3, 9)
+		o := open(t, nil, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[1]))
+		defer o.stop()
+		var broken atomic.Bool
+		broken.Store(true)
+		o.letters.Fault = func(*pillarbox.DeadLetter) error {
+			if broken.Load() {
+				return pillarbox.ErrNoSpace
+			}
+			return nil
+		}
+		if err := o.queue.Append(context.Background(), events); err != nil {
+			t.Fatal(err)
+		}
+		o.after(time.Minute)
+		o.expect(2, 0, 1)
+		writes := o.writes.Load()
+		broken.Store(false)
+		o.after(time.Minute)
+		o.expect(2, 1, 0)
+		if o.writes.Load() != writes {
+			t.Error("a condemned event was tried again")
+		}
+	})
+}
+
+func TestWatchSeesWhatIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(2, 10)
+		o := open(t, nil, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[1]))
+		defer o.stop()
+		stored, dead := o.watch.Expect(events[0].RequestID), o.watch.Expect(events[1].RequestID)
+		defer stored.Close()
+		defer dead.Close()
+		follower := o.watch.Follow("events")
+		if err := o.queue.Append(context.Background(), events); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if !stored.Wait(ctx, []string{"events"}) {
+			t.Error("the stored event was not seen")
+		}
+		if dead.Wait(ctx, []string{"events"}) || ctx.Err() != nil {
+			t.Error("the dead event must end the wait with false, before its time is over")
+		}
+		if batch := <-follower.Batches; len(batch) != 1 || batch[0].RequestID != events[0].RequestID {
+			t.Errorf("followed %v", batch)
+		}
+		follower.Close()
+		follower.Close()
+	})
+}

@@ -1,0 +1,387 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/batch"
+	"pillarbox/internal/retry"
+	"pillarbox/internal/telemetry"
+)
+
+// DefaultWriteTimeout is how long one write may take before its outcome is unknown.
+const DefaultWriteTimeout = 30 * time.Second
+
+// Options of a Loop. Queue, Sink and Letters are required; what else is zero has a default.
+type Options struct {
+	Destination  string
+	Queue        pillarbox.Queue
+	Sink         pillarbox.Sink
+	Letters      pillarbox.DeadLetters
+	Rules        Rules
+	Batch        batch.Limits
+	WriteTimeout time.Duration
+	Probe        retry.Breaker    // its waits
+	Watch        *Watch           // is told what was settled
+	Now          func() time.Time // default time.Now
+	Logger       *slog.Logger     // default: discard
+	Metrics      *telemetry.Deliver
+}
+
+// Tuning is the part of Options that may change while the loop runs.
+type Tuning struct {
+	Rules Rules
+	Batch batch.Limits
+}
+
+// Status is what a loop is doing.
+type Status struct {
+	Destination string
+	State       string    // "delivering", or "paused" while the destination is down
+	PausedSince time.Time // zero while delivering
+	NextProbe   time.Time // zero while delivering
+	LastError   string    // the latest problem; empty after a write that had none
+	LastErrorAt time.Time
+	LastStored  time.Time
+}
+
+// The states of a loop.
+const (
+	StateDelivering = "delivering"
+	StatePaused     = "paused"
+)
+
+// Loop delivers to one destination, one batch at a time.
+type Loop struct {
+	opts     Options
+	breaker  retry.Breaker   // used by Run only
+	draining context.Context // ended by Drain; here to be merged with the context of Run
+	drain    context.CancelFunc
+
+	mu     sync.Mutex
+	tuning Tuning
+	status Status
+}
+
+// NewLoop prepares a loop. It does nothing before Run.
+func NewLoop(opts Options) *Loop {
+	opts.WriteTimeout = cmp.Or(opts.WriteTimeout, DefaultWriteTimeout)
+	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Watch == nil {
+		opts.Watch = NewWatch()
+	}
+	draining, drain := context.WithCancel(context.Background())
+	l := &Loop{
+		opts: opts, breaker: opts.Probe, draining: draining, drain: drain,
+		status: Status{Destination: opts.Destination, State: StateDelivering},
+	}
+	l.SetTuning(Tuning{Rules: opts.Rules, Batch: opts.Batch})
+	return l
+}
+
+// SetTuning changes what may be changed while the loop runs, from the next batch on.
+func (l *Loop) SetTuning(tuning Tuning) {
+	tuning.Rules.Retry = tuning.Rules.Retry.WithDefaults()
+	tuning.Batch = tuning.Batch.WithDefaults()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tuning = tuning
+}
+
+func (l *Loop) tuned() Tuning {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tuning
+}
+
+// Status returns what the loop is doing.
+func (l *Loop) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status
+}
+
+// Drain makes Run return after the batch at hand. It does not wait.
+func (l *Loop) Drain() { l.drain() }
+
+// Run delivers until Drain or until ctx ends. Ending ctx cuts off a write, whose outcome is then unknown and
+// whose events come again. The error is nil, or ctx's own.
+func (l *Loop) Run(ctx context.Context) error {
+	leasing, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(l.draining, stop)()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if leasing.Err() != nil {
+			return nil
+		}
+		if err := l.turn(ctx, leasing); err != nil && leasing.Err() == nil {
+			if errors.Is(err, pillarbox.ErrClosed) {
+				return fmt.Errorf("deliver to %s: %w", l.opts.Destination, err)
+			}
+			l.note(err)
+			l.sleep(leasing, queueErrorWait)
+		}
+	}
+}
+
+// queueErrorWait is the pause after the queue itself failed.
+const queueErrorWait = time.Second
+
+// turn delivers one batch.
+func (l *Loop) turn(ctx, leasing context.Context) error {
+	now := l.opts.Now()
+	if wait := l.breaker.Wait(now); wait > 0 {
+		l.sleep(leasing, wait)
+		return nil
+	}
+	tuning := l.tuned()
+	probing := l.breaker.State(now) == retry.Probing
+	deliveries, err := l.gather(leasing, tuning.Batch)
+	if len(deliveries) == 0 {
+		return err
+	}
+	report := l.step(ctx, deliveries, tuning.Rules, probing)
+	l.steer(ctx, report, tuning.Batch.MaxEvents)
+	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
+		return err
+	}
+	return l.bury(ctx, deliveries, report.Outcomes)
+}
+
+// gather leases a batch, and waits a little for it to fill.
+func (l *Loop) gather(ctx context.Context, limits batch.Limits) ([]pillarbox.Delivery, error) {
+	limits.MaxEvents = l.breaker.Allow(l.opts.Now(), limits.MaxEvents)
+	var filling batch.Filling
+	var gathered []pillarbox.Delivery
+	for {
+		events, bytes := filling.Room(limits)
+		waiting, cancel := ctx, context.CancelFunc(func() {})
+		if len(gathered) > 0 {
+			wait := filling.Wait(l.opts.Now(), limits)
+			if wait == 0 {
+				return gathered, nil
+			}
+			waiting, cancel = context.WithTimeout(ctx, wait)
+		}
+		deliveries, err := l.opts.Queue.Lease(waiting, l.opts.Destination, pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
+		cancel()
+		if err != nil {
+			if len(gathered) > 0 {
+				return gathered, nil // deliver what is in hand; the error comes again
+			}
+			return nil, err
+		}
+		gathered = append(gathered, deliveries...)
+		filling.Add(l.opts.Now(), len(deliveries), sumBytes(deliveries))
+	}
+}
+
+func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
+	for i := range deliveries {
+		sum += deliveries[i].Bytes
+	}
+	return sum
+}
+
+func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, rules Rules, probing bool) Report {
+	rules.WriteTimeout = l.opts.WriteTimeout
+	start := time.Now()
+	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Chance: rand.Float64, Probe: probing})
+	if report.Writes > 0 {
+		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
+	}
+	return report
+}
+
+func resultOf(report Report) telemetry.BatchResult {
+	stored, refused := 0, 0
+	for _, outcome := range report.Outcomes {
+		switch outcome.Kind {
+		case pillarbox.OutcomeStored:
+			stored++
+		case pillarbox.OutcomeSkipped:
+		default:
+			refused++
+		}
+	}
+	switch {
+	case report.Down != nil && stored == 0:
+		return telemetry.BatchUnavailable
+	case refused == 0:
+		return telemetry.BatchStored
+	case stored == 0:
+		return telemetry.BatchRefused
+	}
+	return telemetry.BatchPartial
+}
+
+// steer opens or closes the breaker. A write that the stop of the server cut off says nothing about the
+// destination.
+func (l *Loop) steer(ctx context.Context, report Report, full int) {
+	now := l.opts.Now()
+	switch {
+	case report.Writes == 0 || ctx.Err() != nil:
+		return
+	case report.Down != nil:
+		wasClosed := l.breaker.OpenSince().IsZero()
+		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), rand.Float64())
+		if wasClosed {
+			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, report.Down)
+		}
+	default:
+		wasOpen := l.breaker.State(now) == retry.Probing
+		l.breaker.Succeed(full)
+		if wasOpen {
+			l.opts.Logger.Info("destination is back, delivery goes on", telemetry.KeyDestination, l.opts.Destination)
+		}
+	}
+	l.describe(report, now)
+}
+
+func (l *Loop) describe(report Report, now time.Time) {
+	paused := l.breaker.State(now) == retry.Open || l.breaker.State(now) == retry.Probing
+	l.opts.Metrics.Breaker(paused)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status.State, l.status.PausedSince, l.status.NextProbe = StateDelivering, time.Time{}, time.Time{}
+	if paused {
+		l.status.State, l.status.PausedSince = StatePaused, l.breaker.OpenSince()
+		l.status.NextProbe = now.Add(l.breaker.Wait(now))
+	}
+	if report.Down != nil {
+		l.status.LastError, l.status.LastErrorAt = report.Down.Error(), now
+		return
+	}
+	l.status.LastError = ""
+	for _, outcome := range report.Outcomes {
+		switch {
+		case outcome.Kind == pillarbox.OutcomeStored:
+			l.status.LastStored = now
+		case outcome.Attempt != nil:
+			l.status.LastError, l.status.LastErrorAt = outcome.Attempt.Error, now
+		}
+	}
+}
+
+// note keeps a problem of the queue or of the dead letters for the status.
+func (l *Loop) note(err error) {
+	l.opts.Logger.Warn("delivery is held up", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status.LastError, l.status.LastErrorAt = err.Error(), l.opts.Now()
+}
+
+// settle records the outcomes, and does not give up while the process lives: the deliveries are leased, and
+// nobody else will settle them.
+func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
+	for {
+		// A stop must not cut off the record of what was done.
+		err := l.opts.Queue.Settle(context.WithoutCancel(ctx), l.opts.Destination, outcomes)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrConflict) {
+			return fmt.Errorf("settle: %w", err)
+		}
+		l.note(fmt.Errorf("settle: %w", err))
+		l.sleep(ctx, queueErrorWait)
+	}
+	l.measure(deliveries, outcomes)
+	l.opts.Watch.settled(l.opts.Destination, deliveries, outcomes)
+	return nil
+}
+
+func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {
+	counts := map[telemetry.Outcome]int{}
+	now := l.opts.Now()
+	for i, outcome := range outcomes {
+		switch outcome.Kind {
+		case pillarbox.OutcomeStored:
+			counts[telemetry.Stored]++
+			l.opts.Metrics.Lag(now.Sub(deliveries[i].Event.Timestamp.Time()))
+		case pillarbox.OutcomeSkipped:
+			counts[telemetry.Skipped]++
+		case pillarbox.OutcomeRetry:
+			counts[telemetry.Retry]++
+		case pillarbox.OutcomeDead:
+			counts[telemetry.Dead]++
+		case pillarbox.OutcomeReleased:
+			counts[telemetry.Released]++
+		}
+	}
+	for outcome, n := range counts {
+		l.opts.Metrics.Events(outcome, n)
+	}
+}
+
+// bury writes the dead letters of the condemned and settles them as dead. Their verdict is durable by now: if
+// a letter can't be written, or the process ends in between, they are leased again as condemned. They were
+// settled as condemned, so they are leased anew first.
+func (l *Loop) bury(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
+	condemned := 0
+	for _, outcome := range outcomes {
+		if outcome.Kind == pillarbox.OutcomeCondemned {
+			condemned++
+		}
+	}
+	if condemned == 0 {
+		return nil
+	}
+	leasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueErrorWait)
+	defer cancel()
+	again, err := l.opts.Queue.Lease(leasing, l.opts.Destination, pillarbox.LeaseLimits{MaxEvents: condemned})
+	if err != nil {
+		return fmt.Errorf("lease the condemned: %w", err)
+	}
+	buried := make([]pillarbox.Outcome, len(again))
+	var failure error
+	for i := range again {
+		buried[i] = pillarbox.Outcome{Handle: again[i].Handle, Kind: pillarbox.OutcomeReleased}
+		if again[i].Verdict == nil || failure != nil {
+			continue
+		}
+		if failure = l.opts.Letters.Put(context.WithoutCancel(ctx), NewLetter(l.opts.Destination, &again[i])); failure != nil {
+			buried[i].NotBefore = l.opts.Now().Add(queueErrorWait)
+			continue
+		}
+		buried[i].Kind = pillarbox.OutcomeDead
+	}
+	if err := l.settle(ctx, again, buried); err != nil {
+		return err
+	}
+	if failure != nil {
+		return fmt.Errorf("write a dead letter: %w", failure)
+	}
+	return nil
+}
+
+// NewLetter makes the dead letter of a condemned delivery.
+func NewLetter(destination string, delivery *pillarbox.Delivery) *pillarbox.DeadLetter {
+	return &pillarbox.DeadLetter{
+		Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: delivery.Verdict.Reason,
+		DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event,
+		Replay: fmt.Sprintf("pillarbox dead replay %s --destination %s", delivery.Event.RequestID, destination),
+	}
+}
+
+func (l *Loop) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

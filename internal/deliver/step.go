@@ -1,0 +1,261 @@
+// Package deliver brings leased events to one destination.
+//
+// Step takes one batch to an outcome for each of its events. It has no loop and no clock of its own, so that
+// the server, the functions in the cloud and the simulator call the same rules. Loop leases, steps, settles
+// and buries, for one destination.
+//
+// The package promises: an event's attempts are spent only by refusals of that event; a batch that is refused
+// as a whole is split until the events that are to blame stand alone, and all others are stored; a destination
+// that is down is probed for as long as it takes, at no event's expense; an event is settled as dead only
+// after its dead letter is durable. It knows no engine and no HTTP.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/retry"
+)
+
+// Rules are what Step decides by.
+type Rules struct {
+	Sources map[string]bool // sources that the destination takes; nil takes all
+	Retry   retry.Policy
+	MaxAge  time.Duration // from the event's timestamp on; older events become dead letters; 0 for no limit
+
+	WriteTimeout time.Duration // of one write, after which its outcome is unknown; 0 leaves it to ctx
+}
+
+// Moment is what Step does not find out itself.
+type Moment struct {
+	Now    time.Time
+	Chance func() float64 // in [0, 1), for jitter
+	Probe  bool           // the destination was down: try single events
+}
+
+// Report is the result of a Step.
+type Report struct {
+	Outcomes []pillarbox.Outcome // one for each delivery, in order
+	Down     error               // set where the destination is down; then nothing more was tried
+	Writes   int                 // calls of the sink
+	Answered bool                // the destination stored or refused something: it is up
+}
+
+// Step delivers the batch to the sink and returns what became of each event. It never fails: what could not be
+// tried is released. Condemned deliveries are passed through as condemned, without a try.
+func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, rules Rules, at Moment) Report {
+	s := &step{ctx: ctx, sink: sink, rules: rules, at: at, deliveries: deliveries}
+	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
+	for i := range deliveries {
+		s.report.Outcomes[i].Handle = deliveries[i].Handle
+		if !s.decideWithoutTrying(i) {
+			s.places = append(s.places, i)
+			s.events = append(s.events, deliveries[i].Event)
+		}
+	}
+	switch {
+	case len(s.events) == 0:
+	case at.Probe:
+		s.probe()
+	default:
+		s.write(0, len(s.events))
+	}
+	for i := range s.report.Outcomes {
+		if s.report.Outcomes[i].Kind == 0 {
+			s.report.Outcomes[i].Kind = pillarbox.OutcomeReleased
+		}
+	}
+	return s.report
+}
+
+type step struct {
+	ctx        context.Context // of this Step only
+	sink       pillarbox.Sink
+	rules      Rules
+	at         Moment
+	deliveries []pillarbox.Delivery
+	events     []*pillarbox.Event // to be written
+	places     []int              // of events in deliveries
+	report     Report
+}
+
+func (s *step) outcome(i int) *pillarbox.Outcome { return &s.report.Outcomes[s.places[i]] }
+
+// decideWithoutTrying handles the deliveries that are not to be written.
+func (s *step) decideWithoutTrying(i int) bool {
+	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
+	age := s.at.Now.Sub(delivery.Event.Timestamp.Time())
+	switch {
+	case delivery.Verdict != nil:
+		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict
+	case s.rules.Sources != nil && !s.rules.Sources[delivery.Event.Source]:
+		outcome.Kind = pillarbox.OutcomeSkipped
+	case s.rules.MaxAge > 0 && age > s.rules.MaxAge:
+		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.rules.MaxAge)
+		s.condemn(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))
+	case s.rules.Retry.Exhausted(len(delivery.Attempts)):
+		s.condemn(outcome, exhausted(delivery.Attempts), nil)
+	default:
+		return false
+	}
+	return true
+}
+
+// write delivers events[from:to], and splits them where they are refused as a whole.
+func (s *step) write(from, to int) {
+	if s.report.Down != nil || from == to {
+		return
+	}
+	err := s.call(from, to)
+	var partial *pillarbox.BatchError
+	switch {
+	case err == nil:
+		s.stored(from, to)
+	case errors.As(err, &partial):
+		s.settlePartial(from, to, partial)
+	case isDown(err):
+		s.report.Down = err
+	case to-from == 1:
+		s.refused(from, err)
+	default:
+		s.report.Answered = true
+		middle := from + (to-from)/2
+		s.write(from, middle)
+		s.write(middle, to)
+	}
+}
+
+func (s *step) call(from, to int) error {
+	s.report.Writes++
+	ctx, cancel := s.ctx, context.CancelFunc(func() {})
+	if s.rules.WriteTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, s.rules.WriteTimeout)
+	}
+	defer cancel()
+	return s.sink.Write(ctx, s.events[from:to])
+}
+
+// isDown reports whether an error speaks of the destination and not of an event. The outcome of a write that
+// ran into its deadline is unknown, which is the same: it is written again, and the sink is idempotent.
+func isDown(err error) bool {
+	return errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, pillarbox.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+func (s *step) stored(from, to int) {
+	s.report.Answered = true
+	for i := from; i < to; i++ {
+		s.outcome(i).Kind = pillarbox.OutcomeStored
+	}
+}
+
+// settlePartial handles an answer that names the events that failed.
+func (s *step) settlePartial(from, to int, partial *pillarbox.BatchError) {
+	failed := make(map[int]error, len(partial.Items))
+	for _, item := range partial.Items {
+		if item.Index < 0 || item.Index >= to-from || item.Err == nil {
+			s.report.Down = fmt.Errorf("the destination's answer names event %d of %d: %w", item.Index+1, to-from, pillarbox.ErrUnavailable)
+			return
+		}
+		failed[from+item.Index] = item.Err
+	}
+	var down error
+	for i := from; i < to; i++ {
+		switch err := failed[i]; {
+		case err == nil:
+			s.stored(i, i+1)
+		case isDown(err):
+			down = err
+			s.outcome(i).Kind = pillarbox.OutcomeReleased
+			s.outcome(i).NotBefore = s.notBefore(1, err)
+		default:
+			s.refused(i, err)
+		}
+	}
+	if !s.report.Answered {
+		s.report.Down = down // nothing got through: that is an outage
+	}
+}
+
+// refused handles the refusal of one event that stood alone.
+func (s *step) refused(i int, err error) {
+	s.report.Answered = true
+	class := pillarbox.ClassRefused
+	if pillarbox.IsPermanent(err) {
+		class = pillarbox.ClassPermanent
+	}
+	s.charge(i, class, err)
+}
+
+// charge spends one attempt of the event.
+func (s *step) charge(i int, class string, err error) {
+	delivery, outcome := &s.deliveries[s.places[i]], s.outcome(i)
+	attempt := s.attempt(class, err)
+	attempts := len(delivery.Attempts) + 1
+	switch {
+	case class == pillarbox.ClassPermanent:
+		s.condemn(outcome, "refused for good: "+attempt.Error, attempt)
+	case s.rules.Retry.Exhausted(attempts):
+		s.condemn(outcome, exhausted(append(delivery.Attempts[:attempts-1:attempts-1], *attempt)), attempt)
+	default:
+		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
+		outcome.NotBefore = s.notBefore(attempts, err)
+	}
+}
+
+func (s *step) notBefore(attempts int, err error) time.Time {
+	return s.at.Now.Add(max(s.rules.Retry.Delay(attempts, s.at.Chance()), pillarbox.RetryAfter(err)))
+}
+
+func (s *step) condemn(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {
+	outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, attempt
+	outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.Now)}
+}
+
+func (s *step) attempt(class string, err error) *pillarbox.Attempt {
+	return &pillarbox.Attempt{At: pillarbox.TimestampOf(s.at.Now), Class: class, Error: shorten(err.Error())}
+}
+
+// shorten cuts a message to MaxAttemptError bytes of valid UTF-8.
+func shorten(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	if len(message) <= pillarbox.MaxAttemptError {
+		return message
+	}
+	return strings.ToValidUTF8(message[:pillarbox.MaxAttemptError-3], "") + "..."
+}
+
+func exhausted(attempts []pillarbox.Attempt) string {
+	last := ""
+	if len(attempts) > 0 {
+		last = ", the last time with: " + attempts[len(attempts)-1].Error
+	}
+	return fmt.Sprintf("refused %d times%s", len(attempts), last)
+}
+
+// probe tries a destination that was down. The first event is written alone. Where that fails like an outage,
+// another event is the witness: if the witness gets an answer, the destination is up, and the first event is
+// tried once more. Should it fail again, then it is that event that looks like an outage, and it is charged;
+// otherwise it would keep the destination "down" for ever.
+func (s *step) probe() {
+	s.write(0, 1)
+	if s.report.Down == nil || len(s.events) == 1 || s.ctx.Err() != nil {
+		return
+	}
+	suspicion := s.report.Down
+	s.report.Down = nil
+	witness := 1 + int(s.at.Chance()*float64(len(s.events)-1))
+	s.write(witness, witness+1)
+	if s.report.Down != nil {
+		return
+	}
+	s.write(0, 1)
+	if s.report.Down != nil && s.ctx.Err() == nil {
+		s.report.Down = nil
+		s.charge(0, pillarbox.ClassUnavailable, suspicion)
+	}
+}

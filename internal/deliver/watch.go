@@ -1,0 +1,171 @@
+package deliver
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"pillarbox"
+)
+
+// Watch tells others what loops have settled: requests that wait for their event to be stored, and readers
+// that follow what is stored. While nobody watches it costs nothing. All methods may be called concurrently.
+type Watch struct {
+	watched atomic.Int64 // expectations and followers
+
+	mu       sync.Mutex
+	expected map[string]*Expectation // by request id
+	follow   map[*Follower]bool
+}
+
+// NewWatch makes a Watch for any number of loops.
+func NewWatch() *Watch {
+	return &Watch{expected: map[string]*Expectation{}, follow: map[*Follower]bool{}}
+}
+
+// Expectation waits for one event.
+type Expectation struct {
+	watch     *Watch
+	requestID string
+	changed   chan struct{} // holds a token when states changed
+
+	mu     sync.Mutex
+	states map[string]string // by destination
+}
+
+// Expect begins to watch for an event. Call it before the event is durable, and Close in any case.
+func (w *Watch) Expect(requestID string) *Expectation {
+	e := &Expectation{watch: w, requestID: requestID, changed: make(chan struct{}, 1), states: map[string]string{}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expected[requestID] = e
+	w.watched.Add(1)
+	return e
+}
+
+// Wait returns true once every destination has stored the event, and false when one of them has made it a
+// dead letter or ctx ends.
+func (e *Expectation) Wait(ctx context.Context, destinations []string) bool {
+	for {
+		stored, dead := e.count(destinations)
+		if stored == len(destinations) {
+			return true
+		}
+		if dead {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-e.changed:
+		}
+	}
+}
+
+func (e *Expectation) count(destinations []string) (stored int, dead bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range destinations {
+		switch e.states[name] {
+		case pillarbox.StateStored:
+			stored++
+		case pillarbox.StateDead:
+			dead = true
+		}
+	}
+	return stored, dead
+}
+
+// Close ends the watch.
+func (e *Expectation) Close() {
+	e.watch.mu.Lock()
+	defer e.watch.mu.Unlock()
+	if e.watch.expected[e.requestID] == e {
+		delete(e.watch.expected, e.requestID)
+		e.watch.watched.Add(-1)
+	}
+}
+
+// followerBatches is how many batches a follower may lag behind before it is cut off.
+const followerBatches = 64
+
+// Follower gets the events that are stored from now on, batch by batch.
+type Follower struct {
+	// Batches is closed when the follower is closed, or was too slow. The events must not be changed.
+	Batches     <-chan []*pillarbox.Event
+	batches     chan []*pillarbox.Event
+	watch       *Watch
+	destination string
+}
+
+// Follow begins to follow what is stored in a destination.
+func (w *Watch) Follow(destination string) *Follower {
+	f := &Follower{watch: w, destination: destination, batches: make(chan []*pillarbox.Event, followerBatches)}
+	f.Batches = f.batches
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.follow[f] = true
+	w.watched.Add(1)
+	return f
+}
+
+// Close ends it. It is safe to call twice.
+func (f *Follower) Close() {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	f.watch.dropLocked(f)
+}
+
+func (w *Watch) dropLocked(f *Follower) {
+	if w.follow[f] {
+		delete(w.follow, f)
+		w.watched.Add(-1)
+		close(f.batches)
+	}
+}
+
+// settled is called by loops after the queue has the outcomes.
+func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {
+	if w.watched.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var stored []*pillarbox.Event
+	for i, outcome := range outcomes {
+		switch outcome.Kind {
+		case pillarbox.OutcomeStored:
+			stored = append(stored, deliveries[i].Event)
+			w.tellLocked(deliveries[i].Event.RequestID, destination, pillarbox.StateStored)
+		case pillarbox.OutcomeDead:
+			w.tellLocked(deliveries[i].Event.RequestID, destination, pillarbox.StateDead)
+		}
+	}
+	if len(stored) == 0 {
+		return
+	}
+	for f := range w.follow {
+		if f.destination != destination {
+			continue
+		}
+		select {
+		case f.batches <- stored:
+		default:
+			w.dropLocked(f) // too slow: it is told by the end of its channel, and reads the store instead
+		}
+	}
+}
+
+func (w *Watch) tellLocked(requestID, destination, state string) {
+	e := w.expected[requestID]
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	e.states[destination] = state
+	e.mu.Unlock()
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,202 @@
+// Package ingest accepts: it stamps, checks limits, removes credentials, and makes events durable with one
+// append for all that are at hand.
+//
+// It promises that a receipt is returned only after its event is durable in the queue, that results come back
+// one for each request and in order, and that no credential reaches the queue. It knows no engine and no
+// HTTP; the handlers, the functions in the cloud and the simulator call the same Accept.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/telemetry"
+)
+
+// DefaultMaxBody is the largest body of a source that sets no limit of its own, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// Source is what ingest needs to know of a way in. The zero value has the default limits.
+type Source struct {
+	MaxBody int64        // bytes; 0 is DefaultMaxBody
+	Headers HeaderPolicy // which headers are kept
+}
+
+// Request is one thing to accept. Accept reads it during the call only.
+type Request struct {
+	Source      string
+	Method      string
+	Path        string
+	Query       string
+	Header      pillarbox.Header
+	ContentType string
+	RemoteAddr  string // IP address without port
+	Traceparent string
+	Body        []byte
+
+	// Stamped is called with the event's key before it is made durable, so that the caller can begin to
+	// watch for it without missing anything. Optional; must not block.
+	Stamped func(key pillarbox.Key)
+}
+
+// Result is what became of one request: a receipt, or an error that matches ErrInvalid, ErrTooLarge,
+// ErrNotFound (no such source), ErrFull, ErrNoSpace, ErrUnavailable or ErrClosed.
+type Result struct {
+	Receipt pillarbox.Receipt
+	Err     error
+}
+
+// Options of an Acceptor. The zero value works but knows no source.
+type Options struct {
+	Sources map[string]Source
+	Now     func() time.Time // default time.Now
+	Metrics *telemetry.Metrics
+}
+
+// Acceptor accepts requests into one queue. All methods may be called concurrently.
+type Acceptor struct {
+	queue   pillarbox.Queue
+	stamper stamper
+	metrics *telemetry.Metrics
+	sources atomic.Pointer[map[string]*source]
+}
+
+type source struct {
+	Source
+	headers headerFilter
+	metrics *telemetry.Ingest
+}
+
+// New makes an Acceptor. The caller closes the queue, after the last Accept has returned.
+func New(queue pillarbox.Queue, options Options) *Acceptor {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	a := &Acceptor{queue: queue, stamper: stamper{now: options.Now}, metrics: options.Metrics}
+	a.SetSources(options.Sources)
+	return a
+}
+
+// SetSources replaces the sources. Calls of Accept that are under way go on with the old ones.
+func (a *Acceptor) SetSources(sources map[string]Source) {
+	prepared := make(map[string]*source, len(sources))
+	for name, s := range sources {
+		if s.MaxBody <= 0 {
+			s.MaxBody = DefaultMaxBody
+		}
+		prepared[name] = &source{Source: s, headers: s.Headers.filter(), metrics: a.metrics.Ingest(name)}
+	}
+	a.sources.Store(&prepared)
+}
+
+// Accept stamps the requests and makes them durable with one append. It returns one result for each request,
+// in order; one bad request does not touch the others. Once the append has begun, the events may be stored
+// even if ctx ends: the outcome is then unknown to the caller, and errors say so.
+func (a *Acceptor) Accept(ctx context.Context, requests []Request) []Result {
+	results := make([]Result, len(requests))
+	events := make([]*pillarbox.Event, 0, len(requests))
+	places := make([]int, 0, len(requests)) // of events in results
+	sources := *a.sources.Load()
+	for i := range requests {
+		event, err := a.prepare(sources, &requests[i])
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		if requests[i].Stamped != nil {
+			requests[i].Stamped(event.Key())
+		}
+		events, places = append(events, event), append(places, i)
+	}
+	if len(events) > 0 {
+		start := time.Now()
+		err := a.queue.Append(ctx, events)
+		a.metrics.ObserveAppend(time.Since(start))
+		settle(results, events, places, err)
+	}
+	a.count(sources, requests, results)
+	return results
+}
+
+// prepare checks one request and makes its event.
+func (a *Acceptor) prepare(sources map[string]*source, request *Request) (*pillarbox.Event, error) {
+	from := sources[request.Source]
+	if from == nil {
+		return nil, fmt.Errorf("source %q: %w", request.Source, pillarbox.ErrNotFound)
+	}
+	if size := int64(len(request.Body)); size > from.MaxBody {
+		return nil, fmt.Errorf("body of %d bytes is over the limit of %d bytes (sources.%s.max_body): %w", size, from.MaxBody, request.Source, pillarbox.ErrTooLarge)
+	}
+	stamp, id := a.stamper.stamp()
+	return &pillarbox.Event{
+		Timestamp: stamp, RequestID: id, Source: request.Source, Method: request.Method, Path: request.Path,
+		Query: redactQuery(request.Query), Header: from.headers.keep(request.Header),
+		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
+		Traceparent: validTraceparent(request.Traceparent), Body: request.Body,
+	}, nil
+}
+
+// settle turns the answer of an append into results.
+func settle(results []Result, events []*pillarbox.Event, places []int, err error) {
+	failed := map[int]error{}
+	var partial *pillarbox.BatchError
+	if errors.As(err, &partial) {
+		for _, item := range partial.Items {
+			failed[item.Index] = item.Err
+		}
+		err = nil
+	}
+	for i, event := range events {
+		result := &results[places[i]]
+		if result.Err = err; err == nil {
+			result.Err = failed[i]
+		}
+		if result.Err == nil {
+			result.Receipt = pillarbox.Receipt{RequestID: event.RequestID, Timestamp: event.Timestamp, Status: pillarbox.StateAccepted}
+		}
+	}
+}
+
+func (a *Acceptor) count(sources map[string]*source, requests []Request, results []Result) {
+	for i := range results {
+		from := sources[requests[i].Source]
+		if from == nil {
+			continue // no label for names that a client invents
+		}
+		from.metrics.Events(resultOf(results[i].Err), 1)
+		if results[i].Err == nil {
+			from.metrics.Bytes(int64(len(requests[i].Body)))
+		}
+	}
+}
+
+func resultOf(err error) telemetry.IngestResult {
+	switch {
+	case err == nil:
+		return telemetry.IngestAccepted
+	case errors.Is(err, pillarbox.ErrTooLarge):
+		return telemetry.IngestTooLarge
+	case errors.Is(err, pillarbox.ErrNoSpace):
+		return telemetry.IngestNoSpace
+	case errors.Is(err, pillarbox.ErrFull):
+		return telemetry.IngestFull
+	case errors.Is(err, pillarbox.ErrInvalid):
+		return telemetry.IngestInvalid
+	}
+	return telemetry.IngestUnavailable
+}
+
+// Sources lists the names that Accept knows, sorted.
+func (a *Acceptor) Sources() []string {
+	var names []string
+	for name := range *a.sources.Load() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,223 @@
+package ingest_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/ingest"
+)
+
+func accept(t *testing.T, queue pillarbox.Queue, options ingest.Options, requests ...ingest.Request) []ingest.Result {
+	t.Helper()
+	if options.Sources == nil {
+		options.Sources = map[string]ingest.Source{"app": {}}
+	}
+	return ingest.New(queue, options).Accept(context.Background(), requests)
+}
+
+func leaseAll(t *testing.T, queue pillarbox.Queue) []pillarbox.Delivery {
+	t.Helper()
+	deliveries, err := queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deliveries
+}
+
+// TestReceiptNamesWhatIsQueued accepts three requests with one append and finds them again, body for body.
+func TestReceiptNamesWhatIsQueued(t *testing.T) {
+	queue := memory.NewQueue(nil)
+	requests := []ingest.Request{
+		{Source: "app", Method: "POST", Path: "/app", Query: "a=1&a=2", ContentType: "text/plain", RemoteAddr: "203.0.113.7", Body: []byte("hello")},
+		{Source: "app", Body: []byte{0, 0xff, 0x80}},
+		{Source: "app"},
+	}
+	results := accept(t, queue, ingest.Options{}, requests...)
+	deliveries := leaseAll(t, queue)
+	if len(deliveries) != 3 {
+		t.Fatalf("%d events are queued, want 3", len(deliveries))
+	}
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	for i, result := range results {
+		event := deliveries[i].Event
+		if result.Err != nil || result.Receipt.RequestID != event.RequestID || result.Receipt.Timestamp != event.Timestamp || result.Receipt.Status != "accepted" {
+			t.Errorf("result %d is %+v for event %+v", i, result, event)
+		}
+		if !uuid.MatchString(event.RequestID) {
+			t.Errorf("%q is no UUIDv7", event.RequestID)
+		}
+		if string(event.Body) != string(requests[i].Body) || event.Query != requests[i].Query {
+			t.Errorf("event %d is %+v", i, event)
+		}
+	}
+}
+
+// TestStampsNeverGoBackwards lets the clock jump back an hour while many accept at once.
+func TestStampsNeverGoBackwards(t *testing.T) {
+	queue := memory.NewQueue(nil)
+	var mu sync.Mutex
+	calls := 0
+	start := time.Date(2026, 11, 23, 14, 0, 0, 123456789, time.UTC)
+	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		calls++
+		if calls > 200 {
+			return start.Add(-time.Hour)
+		}
+		return start.Add(time.Duration(calls) * time.Microsecond)
+	}})
+	var running sync.WaitGroup
+	seen := sync.Map{}
+	for range 8 {
+		running.Go(func() {
+			last := pillarbox.Timestamp(0)
+			for range 50 {
+				receipt := acceptor.Accept(context.Background(), []ingest.Request{{Source: "app"}})[0].Receipt
+				if receipt.Timestamp < last {
+					t.Errorf("%v came after %v", receipt.Timestamp, last)
+				}
+				last = receipt.Timestamp
+				if _, twice := seen.LoadOrStore(receipt.RequestID, true); twice {
+					t.Errorf("%s was given twice", receipt.RequestID)
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+func TestRequestIDsSortLikeTimestamps(t *testing.T) {
+	queue := memory.NewQueue(nil)
+	now := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
+	last := ""
+	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time { return now }})
+	for range 3000 {
+		now = now.Add(7 * time.Microsecond)
+		id := acceptor.Accept(context.Background(), []ingest.Request{{Source: "app"}})[0].Receipt.RequestID
+		if id <= last {
+			t.Fatalf("%s came after %s", id, last)
+		}
+		last = id
+	}
+}
+
+// TestOneBadRequestTouchesNoOther mixes good and bad requests, and a queue that refuses one of them.
+func TestOneBadRequestTouchesNoOther(t *testing.T) {
+	queue := memory.NewQueue(nil)
+	results := accept(t, queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 3}}},
+		ingest.Request{Source: "app", Body: []byte("abc")},
+		ingest.Request{Source: "app", Body: []byte("abcd")},
+		ingest.Request{Source: "other"},
+		ingest.Request{Source: "app", Body: []byte("x")},
+	)
+	if results[0].Err != nil || results[3].Err != nil {
+		t.Errorf("good requests got %v and %v", results[0].Err, results[3].Err)
+	}
+	if !errors.Is(results[1].Err, pillarbox.ErrTooLarge) || !strings.Contains(results[1].Err.Error(), "sources.app.max_body") {
+		t.Errorf("a body over the limit got %v", results[1].Err)
+	}
+	if !errors.Is(results[2].Err, pillarbox.ErrNotFound) {
+		t.Errorf("an unknown source got %v", results[2].Err)
+	}
+	if n := len(leaseAll(t, queue)); n != 2 {
+		t.Errorf("%d events are queued, want 2", n)
+	}
+}
+
+func TestNoReceiptWithoutDurability(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault error
+		bad   []bool
+	}{
+		{"whole append fails", fmt.Errorf("disk: %w", pillarbox.ErrNoSpace), []bool{true, true, true}},
+		{"one event fails", &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}, []bool{false, true, false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			queue := memory.NewQueue(nil)
+			queue.SetFault(func([]*pillarbox.Event) error { return c.fault })
+			results := accept(t, queue, ingest.Options{}, ingest.Request{Source: "app"}, ingest.Request{Source: "app"}, ingest.Request{Source: "app"})
+			for i, result := range results {
+				if (result.Err != nil) != c.bad[i] || (result.Receipt.RequestID == "") != c.bad[i] {
+					t.Errorf("result %d is %+v", i, result)
+				}
+			}
+		})
+	}
+}
+
+// TestCredentialsAreNeverQueued puts a canary into every place where senders put credentials.
+func TestCredentialsAreNeverQueued(t *testing.T) {
+	const canary = "canary-7f3a"
+	var header pillarbox.Header
+	for _, name := range []string{
+		"Authorization", "authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "X-API-KEY",
+		"Api-Key", "Ocp-Apim-Subscription-Key-Token", "X-Amz-Security-Token", "X-Hub-Signature-256", "Stripe-Signature",
+		"Webhook-Signature", "X-Slack-Signature", "X-Shopify-Hmac-Sha256", "X-Gitlab-Token", "X-Goog-Iap-Jwt-Assertion-Token",
+		"X-Csrf-Token", "Idempotency-Key", "X-Secret", "X-Session-Id", "X-Forwarded-Client-Cert", "Connection",
+	} {
+		header = append(header, pillarbox.HeaderField{Name: name, Value: canary})
+	}
+	header = append(header, pillarbox.HeaderField{Name: "X-Github-Event", Value: "push"}, pillarbox.HeaderField{Name: "X-Author", Value: "me"})
+	queue := memory.NewQueue(nil)
+	query := "a=1&token=" + canary + "&b=%20x&API_KEY=" + canary + "&s%69g=" + canary + "&empty&signature=" + canary
+	accept(t, queue, ingest.Options{}, ingest.Request{Source: "app", Header: header, Query: query, Traceparent: canary})
+	event := leaseAll(t, queue)[0].Event
+	text, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), canary) {
+		t.Errorf("a credential is queued: %s", text)
+	}
+	if len(event.Header) != 2 {
+		t.Errorf("kept headers %v, want the two that carry no credential", event.Header)
+	}
+	if want := "a=1&token=REDACTED&b=%20x&API_KEY=REDACTED&s%69g=REDACTED&empty&signature=REDACTED"; event.Query != want {
+		t.Errorf("query %q, want %q", event.Query, want)
+	}
+}
+
+func TestHeaderPolicyChooses(t *testing.T) {
+	header := pillarbox.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "2"}, {Name: "X-Two", Value: "3"}, {Name: "Cookie", Value: "c"}}
+	for _, c := range []struct {
+		policy ingest.HeaderPolicy
+		want   string
+	}{
+		{ingest.HeaderPolicy{}, `{"X-One":["1"],"X-Two":["2","3"]}`},
+		{ingest.HeaderPolicy{Allow: []string{"x-two"}}, `{"X-Two":["2","3"]}`},
+		{ingest.HeaderPolicy{Allow: []string{"cookie"}}, `{}`},
+		{ingest.HeaderPolicy{Deny: []string{"X-TWO"}}, `{"X-One":["1"]}`},
+	} {
+		queue := memory.NewQueue(nil)
+		accept(t, queue, ingest.Options{Sources: map[string]ingest.Source{"app": {Headers: c.policy}}}, ingest.Request{Source: "app", Header: header})
+		if got, _ := json.Marshal(leaseAll(t, queue)[0].Event.Header); string(got) != c.want {
+			t.Errorf("policy %+v keeps %s, want %s", c.policy, got, c.want)
+		}
+	}
+}
+
+func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
+	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for text, want := range map[string]string{
+		good: good, "": "", "00-xyz": "", strings.ToUpper(good): "", good + "-more": "", "01" + good[2:] + "-more": "01" + good[2:],
+		"ff" + good[2:]: "", "00-00000000000000000000000000000000-b7ad6b7169203331-01": "",
+		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01": "",
+	} {
+		queue := memory.NewQueue(nil)
+		accept(t, queue, ingest.Options{}, ingest.Request{Source: "app", Traceparent: text})
+		if got := leaseAll(t, queue)[0].Event.Traceparent; got != want {
+			t.Errorf("traceparent %q became %q, want %q", text, got, want)
+		}
+	}
+}

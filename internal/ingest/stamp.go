@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"pillarbox"
+)
+
+// stamper gives timestamps that never go backwards in this process, whatever the clock does, and request ids
+// that carry the same instant. Together they are unique.
+type stamper struct {
+	now  func() time.Time
+	last atomic.Int64 // microseconds
+}
+
+func (s *stamper) stamp() (pillarbox.Timestamp, string) {
+	now := s.now().UnixMicro()
+	for {
+		last := s.last.Load()
+		if now <= last {
+			now = last
+			break
+		}
+		if s.last.CompareAndSwap(last, now) {
+			break
+		}
+	}
+	return pillarbox.Timestamp(now), requestID(now)
+}
+
+// requestID makes a UUIDv7 (RFC 9562, section 5.7) of the instant: 48 bits of milliseconds, then the
+// microseconds within them in the 10 high bits of rand_a, so that ids sort like their timestamps, then 64
+// random bits. The ids are unique, not secret.
+func requestID(micros int64) string {
+	var uuid [16]byte
+	millis, rest := micros/1000, micros%1000
+	random := rand.Uint64()
+	binary.BigEndian.PutUint64(uuid[0:], uint64(millis)<<16|0x7000|uint64(rest)<<2|random&3)
+	binary.BigEndian.PutUint64(uuid[8:], rand.Uint64()>>2|1<<63)
+	var text [36]byte
+	hex.Encode(text[0:8], uuid[0:4])
+	hex.Encode(text[9:13], uuid[4:6])
+	hex.Encode(text[14:18], uuid[6:8])
+	hex.Encode(text[19:23], uuid[8:10])
+	hex.Encode(text[24:36], uuid[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// validTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else
+// nothing: a malformed one must be ignored, and client text is not kept for its own sake.
+func validTraceparent(text string) string {
+	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if len(text) < len(form) || (len(text) > len(form) && (text[:2] == "00" || text[len(form)] != '-' || len(text) > 128)) {
+		return ""
+	}
+	for i := range form {
+		if dash := form[i] == '-'; dash != (text[i] == '-') || (!dash && !lowerHex(text[i])) {
+			return ""
+		}
+	}
+	if text[:2] == "ff" || zeros(text[3:35]) || zeros(text[36:52]) {
+		return ""
+	}
+	return text[:len(form)]
+}
+
+func lowerHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
+func zeros(text string) bool {
+	for i := range len(text) {
+		if text[i] != '0' {
+			return false
+		}
+	}
+	return true
+}
