@@ -154,19 +154,13 @@ func newSeglog(m *Metrics) *Seglog {
 	}
 }
 
-// Commit counts one group commit of so many events and bytes, headers included.
-func (s *Seglog) Commit(events int, bytes int64) {
+// Committed measures one group commit: its events, its bytes with all headers, and how long the flush took.
+func (s *Seglog) Committed(events int, bytes int64, sync time.Duration) {
 	if s != nil {
 		s.commits.Inc()
 		s.group.Observe(float64(events))
 		s.written.Add(float64(bytes))
-	}
-}
-
-// Fsync measures one flush.
-func (s *Seglog) Fsync(took time.Duration) {
-	if s != nil {
-		s.fsync.Observe(took.Seconds())
+		s.fsync.Observe(sync.Seconds())
 	}
 }
 
@@ -178,7 +172,7 @@ func (s *Seglog) IOError() {
 }
 
 // Damaged counts events that are lost to damaged files.
-func (s *Seglog) Damaged(events int) {
+func (s *Seglog) Damaged(events uint64) {
 	if s != nil {
 		s.damaged.Add(float64(events))
 	}
