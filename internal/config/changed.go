@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Change is a key with different values in two configurations.
+type Change struct {
+	Key    string // of one value, or of a whole source or destination that is new or gone
+	Reload bool   // a running server can take the new value; otherwise it needs a restart
+}
+
+// reloadable lists the keys that a running server can take anew. A star stands for any name.
+var reloadable = []string{
+	"log.level",
+	"queue.max_bytes", "queue.max_age",
+	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
+	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
+	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
+}
+
+// Changed returns what differs, in the order of the keys.
+func Changed(before, after *Config) []Change {
+	old, fresh := before.values(), after.values()
+	keys := make(map[string]bool)
+	for key := range maps.Keys(old) {
+		if _, both := fresh[key]; !both {
+			keys[entryOf(key)] = true
+		} else if old[key] != fresh[key] {
+			keys[key] = true
+		}
+	}
+	for key := range maps.Keys(fresh) {
+		if _, both := old[key]; !both {
+			keys[entryOf(key)] = true
+		}
+	}
+	var changes []Change
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		changes = append(changes, Change{Key: key, Reload: canReload(key)})
+	}
+	return changes
+}
+
+// values returns a comparable form of every value.
+func (c *Config) values() map[string]string {
+	values := make(map[string]string)
+	walk(reflect.ValueOf(*c), "", func(key string, v reflect.Value) {
+		switch v.Kind() {
+		case reflect.String:
+			values[key] = v.String() // of a secret, what is behind it
+		case reflect.Slice:
+			values[key] = fmt.Sprintf("%q", v.Interface())
+		default:
+			values[key] = fmt.Sprint(v.Interface())
+		}
+	})
+	return values
+}
+
+// entryOf returns the name of the source or destination that the key belongs to.
+func entryOf(key string) string {
+	parts := strings.SplitN(key, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+func canReload(key string) bool {
+	parts := strings.Split(key, ".")
+	return slices.ContainsFunc(reloadable, func(pattern string) bool {
+		return slices.EqualFunc(strings.Split(pattern, "."), parts, func(want, got string) bool {
+			return want == "*" || want == got
+		})
+	})
+}

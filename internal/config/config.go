@@ -1,0 +1,189 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// MaxBody is the hard limit of max_body of any source.
+const MaxBody ByteSize = 16 << 20
+
+// MaxFileBytes is the largest file that is read.
+const MaxFileBytes = 256 << 10
+
+// Config is the whole configuration. It is not changed after Load has returned it.
+type Config struct {
+	Listen       string                 `yaml:"listen"` // host:port of the public listener
+	Admin        Admin                  `yaml:"admin"`
+	Data         string                 `yaml:"data"` // directory
+	Queue        Queue                  `yaml:"queue"`
+	Sources      map[string]Source      `yaml:"sources"`
+	Destinations map[string]Destination `yaml:"destinations"`
+	DeadLetters  DeadLetters            `yaml:"dead_letters"`
+	HTTP         HTTP                   `yaml:"http"`
+	Shutdown     Shutdown               `yaml:"shutdown"`
+	Log          Log                    `yaml:"log"`
+
+	marks map[string]mark // where each value that is not the default was set, by key
+}
+
+// Admin is the listener for people and their tools.
+type Admin struct {
+	Listen string `yaml:"listen"` // host:port
+	Token  Secret `yaml:"token"`  // empty where none is asked for
+}
+
+// Queue is the durable buffer.
+type Queue struct {
+	URL          string   `yaml:"url"`
+	MaxBytes     ByteSize `yaml:"max_bytes"`     // held for the slowest destination
+	MaxAge       Duration `yaml:"max_age"`       // after which an event becomes a dead letter
+	MinFree      ByteSize `yaml:"min_free"`      // left free on the disk; 0 is the engine's choice
+	SegmentBytes ByteSize `yaml:"segment_bytes"` // of one file of the embedded log
+}
+
+// Source is a named way in.
+type Source struct {
+	Path    string   `yaml:"path"`
+	MaxBody ByteSize `yaml:"max_body"` // after decoding
+	Headers Headers  `yaml:"headers"`
+	Rate    Rate     `yaml:"rate"`
+}
+
+// Headers says which request headers are kept. Credentials are never kept.
+type Headers struct {
+	Allow []string `yaml:"allow"` // only these; empty for all
+	Deny  []string `yaml:"deny"`  // none of these
+}
+
+// Rate limits a source.
+type Rate struct {
+	PerSecond int `yaml:"per_second"` // events; 0 for no limit
+	Burst     int `yaml:"burst"`      // events at once; 0 is PerSecond
+}
+
+// Destination is a configured sink.
+type Destination struct {
+	URL          string   `yaml:"url"`
+	Sources      []string `yaml:"sources"`
+	MaxAttempts  int      `yaml:"max_attempts"` // after which an event becomes a dead letter
+	Backoff      Backoff  `yaml:"backoff"`      // between the attempts of one event
+	Batch        Batch    `yaml:"batch"`
+	WriteTimeout Duration `yaml:"write_timeout"`
+	Probe        Backoff  `yaml:"probe"` // between the tries while the destination is down
+}
+
+// Backoff grows from the first wait to the longest.
+type Backoff struct {
+	Initial Duration `yaml:"initial"`
+	Max     Duration `yaml:"max"`
+}
+
+// Batch bounds the events of one write; whichever bound is reached first counts.
+type Batch struct {
+	MaxEvents int      `yaml:"max_events"`
+	MaxBytes  ByteSize `yaml:"max_bytes"`
+	MaxAge    Duration `yaml:"max_age"` // how long the first event waits for company
+}
+
+// DeadLetters says where events are kept that a destination refused for good.
+type DeadLetters struct {
+	URL string `yaml:"url"`
+}
+
+// HTTP bounds what clients can ask of the public listener.
+type HTTP struct {
+	ReadHeaderTimeout Duration `yaml:"read_header_timeout"`
+	ReadTimeout       Duration `yaml:"read_timeout"`
+	WriteTimeout      Duration `yaml:"write_timeout"`
+	IdleTimeout       Duration `yaml:"idle_timeout"`
+	MaxHeaderBytes    ByteSize `yaml:"max_header_bytes"`
+	MaxConnections    int      `yaml:"max_connections"`
+	MaxBatchBytes     ByteSize `yaml:"max_batch_bytes"`     // one batch request, after decoding
+	MaxBatchItems     int      `yaml:"max_batch_items"`     // events in one batch request
+	MaxWait           Duration `yaml:"max_wait"`            // for Prefer: wait; 0 turns it off
+	MaxInFlightBytes  ByteSize `yaml:"max_in_flight_bytes"` // bodies in memory at the same time
+}
+
+// Shutdown bounds how long the process takes to stop.
+type Shutdown struct {
+	DrainTimeout Duration `yaml:"drain_timeout"` // of each part
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // auto, text or json
+}
+
+// SlogLevel returns the level as log/slog has it.
+func (l Log) SlogLevel() slog.Level {
+	var level slog.Level
+	// Load has checked it; the zero value is the default.
+	_ = level.UnmarshalText([]byte(l.Level))
+	return level
+}
+
+// Secret is a value that is written as "[redacted]" however it is formatted. string(s) is the value.
+type Secret string
+
+const redacted = "[redacted]"
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString implements fmt.GoStringer.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Default returns the configuration that holds where nothing is set.
+func Default() *Config {
+	const mib = 1 << 20
+	return &Config{
+		Listen:       ":8080",
+		Admin:        Admin{Listen: "127.0.0.1:8081"},
+		Data:         "./pillarbox-data",
+		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), SegmentBytes: 64 * mib},
+		Sources:      map[string]Source{"app": defaultSource("app")},
+		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
+		DeadLetters:  DeadLetters{URL: "files:dead-letters"},
+		HTTP: HTTP{
+			ReadHeaderTimeout: seconds(10), ReadTimeout: seconds(60), WriteTimeout: seconds(75), IdleTimeout: seconds(120),
+			MaxHeaderBytes: 32 << 10, MaxConnections: 20_000,
+			MaxBatchBytes: 16 * mib, MaxBatchItems: 10_000, MaxWait: seconds(30), MaxInFlightBytes: 256 * mib,
+		},
+		Shutdown: Shutdown{DrainTimeout: seconds(30)},
+		Log:      Log{Level: "info", Format: "auto"},
+	}
+}
+
+func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
+
+// defaultSource is what a source has that the file names but says nothing about.
+func defaultSource(name string) Source {
+	return Source{Path: "/" + name, MaxBody: 1 << 20}
+}
+
+// defaultDestination is what a destination has that the file names but says nothing about. It has no URL.
+func defaultDestination() Destination {
+	return Destination{
+		MaxAttempts:  20,
+		Backoff:      Backoff{Initial: seconds(1), Max: seconds(300)},
+		Batch:        Batch{MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: Duration(10 * time.Millisecond)},
+		WriteTimeout: seconds(30),
+		Probe:        Backoff{Initial: seconds(1), Max: seconds(30)},
+	}
+}
+
+// defaultEvents is the destination that exists where the file names none.
+func defaultEvents(sources []string) Destination {
+	destination := defaultDestination()
+	destination.URL, destination.Sources = "sqlite:", sources
+	return destination
+}

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// envPrefix starts the name of each environment variable that is read.
+const envPrefix = "PILLARBOX_"
+
+// EnvName returns the environment variable that sets a key: queue.max_bytes is PILLARBOX_QUEUE_MAX_BYTES. Keys
+// inside of sources and destinations have none.
+func EnvName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// Keys returns every key that a flag or an environment variable can set, in the order of the file.
+func Keys() []string {
+	var keys []string
+	walk(reflect.ValueOf(*Default()), "", func(key string, _ reflect.Value) {
+		if !strings.HasPrefix(key, "sources.") && !strings.HasPrefix(key, "destinations.") {
+			keys = append(keys, key)
+		}
+	})
+	return keys
+}
+
+// field is one key of a section.
+type field struct {
+	name  string
+	index int
+}
+
+// fieldsOf returns the keys of a section in their order.
+func fieldsOf(section reflect.Type) []field {
+	var fields []field
+	for i := range section.NumField() {
+		if name := section.Field(i).Tag.Get("yaml"); name != "" {
+			fields = append(fields, field{name: name, index: i})
+		}
+	}
+	return fields
+}
+
+// walk visits every value below v that has no keys of its own: maps in the order of names, all else in the order
+// of the file.
+func walk(v reflect.Value, key string, visit func(key string, v reflect.Value)) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for _, field := range fieldsOf(v.Type()) {
+			walk(v.Field(field.index), join(key, field.name), visit)
+		}
+	case reflect.Map:
+		for _, name := range sortedNames(v) {
+			walk(v.MapIndex(reflect.ValueOf(name)), join(key, name), visit)
+		}
+	default:
+		visit(key, v)
+	}
+}
+
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}
+
+func sortedNames(v reflect.Value) []string {
+	var names []string
+	for _, name := range v.MapKeys() {
+		names = append(names, name.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+var secretType = reflect.TypeFor[Secret]()
+
+// setText sets a single value. The error says what is wanted and does not repeat the text.
+func setText(v reflect.Value, text string) error {
+	if unmarshaler, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return unmarshaler.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Int:
+		number, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		v.SetInt(number)
+	default:
+		panic(fmt.Sprintf("pillarbox: bug: no text form for %v", v.Type()))
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Origin says where the value of a key was set: "default", or "file", "env" or "flag" with the place.
+func (c *Config) Origin(key string) string {
+	switch from := c.marks[key]; from.origin {
+	case "":
+		return OriginDefault
+	case OriginFlag:
+		return OriginFlag
+	default:
+		return from.origin + " " + from.where
+	}
+}
+
+// Show returns the configuration as a file that can be loaded again, with the origin of each value as a comment
+// and with secrets redacted.
+func Show(config *Config) string {
+	var out strings.Builder
+	show(&out, config, reflect.ValueOf(*config), "", "")
+	return out.String()
+}
+
+func show(out *strings.Builder, config *Config, v reflect.Value, key, indent string) {
+	one := func(name string, child reflect.Value) {
+		full := join(key, name)
+		switch child.Kind() {
+		case reflect.Struct, reflect.Map:
+			fmt.Fprintf(out, "%s%s:\n", indent, name)
+			show(out, config, child, full, indent+"  ")
+		default:
+			fmt.Fprintf(out, "%s%s: %s # %s\n", indent, name, valueText(child), config.Origin(full))
+		}
+	}
+	if v.Kind() == reflect.Map {
+		for _, name := range sortedNames(v) {
+			one(name, v.MapIndex(reflect.ValueOf(name)))
+		}
+		return
+	}
+	for _, field := range fieldsOf(v.Type()) {
+		one(field.name, v.Field(field.index))
+	}
+}
+
+func valueText(v reflect.Value) string {
+	if v.Kind() != reflect.Slice {
+		return quote(fmt.Sprint(v.Interface()))
+	}
+	var items []string
+	for i := range v.Len() {
+		items = append(items, quote(v.Index(i).String()))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
+}
+
+// plainForm matches what YAML reads as it stands.
+var plainForm = regexp.MustCompile(`^(\./|/)?[A-Za-z0-9][A-Za-z0-9./_-]*$`)
+
+func quote(text string) string {
+	if plainForm.MatchString(text) && !strings.EqualFold(text, "null") {
+		return text
+	}
+	return strconv.Quote(strings.ReplaceAll(text, "$", "$$"))
+}

@@ -1,0 +1,264 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	nameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerForm = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+)
+
+const nameRule = "want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit"
+
+// batchSuffix follows the path of a source in the path of its batches.
+const batchSuffix = "/batch"
+
+// validate returns everything that can't work.
+func validate(config *Config) []error {
+	c := &checker{config: config}
+	c.listeners()
+	c.storage()
+	c.paths()
+	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
+		c.source("sources."+name, config.Sources[name])
+	}
+	taken := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
+		c.destination("destinations."+name, config.Destinations[name], taken)
+	}
+	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
+		if !taken[name] {
+			c.fail("sources."+name, "no destination takes its events; add it to the sources of one")
+		}
+	}
+	c.http()
+	c.rest()
+	return c.errs
+}
+
+type checker struct {
+	config *Config
+	errs   []error
+}
+
+// fail adds an error with the place where the key, or what it is part of, was set.
+func (c *checker) fail(key, format string, args ...any) {
+	at, inner := c.config.marks[key], key
+	for at.where == "" && inner != "" {
+		inner = inner[:max(0, strings.LastIndexAny(inner, ".["))]
+		at = c.config.marks[inner]
+	}
+	c.errs = append(c.errs, problem(at, key, format, args...))
+}
+
+// said returns a value as it was written, for an error: a reference may have stood for a secret.
+func (c *checker) said(key, value string) string {
+	if from, ok := c.config.marks[key]; ok && from.origin == OriginFile {
+		return strconv.Quote(from.raw)
+	}
+	return strconv.Quote(value)
+}
+
+func (c *checker) listeners() {
+	config := c.config
+	c.address("listen", config.Listen)
+	if !c.address("admin.listen", config.Admin.Listen) {
+		return
+	}
+	if config.Listen == config.Admin.Listen && !strings.HasSuffix(config.Listen, ":0") {
+		c.fail("admin.listen", "is the same address as listen; choose another port")
+	}
+	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && !loopback(host) {
+		c.fail("admin.listen", "other machines can reach %s; set admin.token (%s) or listen on 127.0.0.1",
+			c.said("admin.listen", config.Admin.Listen), EnvName("admin.token"))
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *checker) address(key, value string) bool {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		c.fail(key, "%s: want host:port or :port", c.said(key, value))
+	}
+	return err == nil
+}
+
+func (c *checker) storage() {
+	queue := c.config.Queue
+	if c.config.Data == "" {
+		c.fail("data", "is empty; name a directory")
+	}
+	c.url("queue.url", queue.URL, "seglog:")
+	c.url("dead_letters.url", c.config.DeadLetters.URL, "files:dead-letters")
+	c.positive("queue.max_age", int64(queue.MaxAge))
+	c.atLeast("queue.segment_bytes", queue.SegmentBytes, 64<<10)
+	if queue.MaxBytes < queue.SegmentBytes {
+		c.fail("queue.max_bytes", "is %v; want at least queue.segment_bytes, which is %v", queue.MaxBytes, queue.SegmentBytes)
+	}
+}
+
+func (c *checker) positive(key string, value int64) {
+	if value <= 0 {
+		c.fail(key, "want more than zero")
+	}
+}
+
+func (c *checker) atLeast(key string, value, least ByteSize) {
+	if value < least {
+		c.fail(key, "is %v; want at least %v", value, least)
+	}
+}
+
+// between checks a number that a limit of the program bounds.
+func (c *checker) between(key string, value, least, most int) {
+	if value < least || value > most {
+		c.fail(key, "is %d; want %d to %d", value, least, most)
+	}
+}
+
+// paths checks that every request belongs to one source at most.
+func (c *checker) paths() {
+	owners := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
+		key := "sources." + name + ".path"
+		at := c.config.Sources[name].Path
+		if !cleanPath(at) {
+			c.fail(key, "%s: want a path such as /app, without a slash at its end and without any of ?#%%{}", c.said(key, at))
+			continue
+		}
+		for _, used := range []string{at, strings.TrimSuffix(at, "/") + batchSuffix} {
+			if owner, taken := owners[used]; taken {
+				c.fail(key, "the source %q uses the same path, or the one of its batches (%s below its path)", owner, batchSuffix)
+				break
+			}
+			owners[used] = name
+		}
+	}
+}
+
+func cleanPath(at string) bool {
+	if !strings.HasPrefix(at, "/") || path.Clean(at) != at || strings.ContainsAny(at, "?#%{}\\\"") {
+		return false
+	}
+	return !strings.ContainsFunc(at, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+func (c *checker) source(key string, source Source) {
+	switch {
+	case source.MaxBody <= 0 || source.MaxBody > MaxBody:
+		c.fail(key+".max_body", "is %v; want 1 to %v", source.MaxBody, MaxBody)
+	case source.MaxBody > c.config.HTTP.MaxInFlightBytes:
+		c.fail(key+".max_body", "is %v; want at most http.max_in_flight_bytes, which is %v", source.MaxBody, c.config.HTTP.MaxInFlightBytes)
+	}
+	if source.Rate.PerSecond < 0 || source.Rate.Burst < 0 {
+		c.fail(key+".rate", "want no negative numbers; 0 is no limit")
+	}
+	if source.Rate.Burst > 0 && source.Rate.PerSecond == 0 {
+		c.fail(key+".rate", "burst needs per_second")
+	}
+	c.headers(key+".headers.allow", source.Headers.Allow)
+	c.headers(key+".headers.deny", source.Headers.Deny)
+	for _, name := range source.Headers.Allow {
+		if isCredential(name) {
+			c.fail(key+".headers.allow", "headers with credentials are never kept; remove Authorization, Cookie and their like")
+		}
+	}
+}
+
+func (c *checker) headers(key string, names []string) {
+	for i, name := range names {
+		if item := fmt.Sprintf("%s[%d]", key, i); !headerForm.MatchString(name) {
+			c.fail(item, "%s is no name of a header", c.said(item, name))
+		}
+	}
+}
+
+func isCredential(header string) bool {
+	return slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "set-cookie"}, strings.ToLower(header))
+}
+
+// destination also notes which sources it takes.
+func (c *checker) destination(key string, destination Destination, taken map[string]bool) {
+	c.url(key+".url", destination.URL, "sqlite:")
+	if len(destination.Sources) == 0 {
+		c.fail(key+".sources", "is empty; name the sources that it takes, such as [%s]",
+			strings.Join(slices.Sorted(maps.Keys(c.config.Sources)), ", "))
+	}
+	seen := make(map[string]bool)
+	for i, name := range destination.Sources {
+		item := fmt.Sprintf("%s.sources[%d]", key, i)
+		if _, exists := c.config.Sources[name]; !exists {
+			c.fail(item, "there is no source %s; there are %s", c.said(item, name),
+				strings.Join(slices.Sorted(maps.Keys(c.config.Sources)), ", "))
+		} else if seen[name] {
+			c.fail(item, "the source %q is there twice", name)
+		}
+		seen[name], taken[name] = true, true
+	}
+	c.between(key+".max_attempts", destination.MaxAttempts, 1, maxAttempts)
+	c.backoff(key+".backoff", destination.Backoff)
+	c.backoff(key+".probe", destination.Probe)
+	c.between(key+".batch.max_events", destination.Batch.MaxEvents, 1, maxBatchEvents)
+	c.positive(key+".batch.max_bytes", int64(destination.Batch.MaxBytes))
+	c.positive(key+".write_timeout", int64(destination.WriteTimeout))
+}
+
+// Limits of numbers: all attempts of an event are kept with it, and all events of a batch are in memory.
+const (
+	maxAttempts    = 100
+	maxBatchEvents = 10_000
+	maxBatchItems  = 100_000
+)
+
+func (c *checker) backoff(key string, backoff Backoff) {
+	c.positive(key+".initial", int64(backoff.Initial))
+	if backoff.Max < backoff.Initial {
+		c.fail(key+".max", "is %v; want at least initial, which is %v", backoff.Max, backoff.Initial)
+	}
+}
+
+func (c *checker) http() {
+	http := c.config.HTTP
+	c.positive("http.read_header_timeout", int64(http.ReadHeaderTimeout))
+	c.positive("http.read_timeout", int64(http.ReadTimeout))
+	c.positive("http.write_timeout", int64(http.WriteTimeout))
+	c.positive("http.idle_timeout", int64(http.IdleTimeout))
+	c.atLeast("http.max_header_bytes", http.MaxHeaderBytes, 1<<10)
+	c.positive("http.max_connections", int64(http.MaxConnections))
+	c.positive("http.max_batch_bytes", int64(http.MaxBatchBytes))
+	c.between("http.max_batch_items", http.MaxBatchItems, 1, maxBatchItems)
+	if http.MaxWait >= http.WriteTimeout {
+		// The answer would be cut off before it is written.
+		c.fail("http.max_wait", "is %v; want less than http.write_timeout, which is %v", http.MaxWait, http.WriteTimeout)
+	}
+	if http.MaxBatchBytes > http.MaxInFlightBytes {
+		c.fail("http.max_batch_bytes", "is %v; want at most http.max_in_flight_bytes, which is %v", http.MaxBatchBytes, http.MaxInFlightBytes)
+	}
+}
+
+func (c *checker) rest() {
+	c.positive("shutdown.drain_timeout", int64(c.config.Shutdown.DrainTimeout))
+	c.oneOf("log.level", c.config.Log.Level, "debug", "info", "warn", "error")
+	c.oneOf("log.format", c.config.Log.Format, "auto", "text", "json")
+}
+
+func (c *checker) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.fail(key, "%s: want one of %s", c.said(key, value), strings.Join(allowed, ", "))
+	}
+}
