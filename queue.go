@@ -148,6 +148,7 @@ type EventFinder interface {
 // EventScanner is a queue that can walk through the events that it still holds, settled ones included.
 type EventScanner interface {
 	// Scan calls visit with each held event, oldest first, and with whether the destination has settled it.
+	// Events from before the destination existed are left out.
 	// The event is valid during the call only. It stops at the first error of visit and returns it.
 	Scan(ctx context.Context, destination string, visit func(event *Event, settled bool) error) error
 }

@@ -276,10 +276,10 @@ func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Att
 func (q *Queue) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, settled bool) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
-	events := slices.Clone(q.events)
+	events := slices.Clone(q.events[p.first:])
 	settled := make([]bool, len(events))
 	for i := range settled {
-		settled[i] = i < p.first || p.states[i-p.first].outcome != 0
+		settled[i] = p.states[i].outcome != 0
 	}
 	q.mu.Unlock()
 	for i, event := range events {

@@ -76,7 +76,7 @@ func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
 	}
 	l.reportDamage(damage)
 	if loaded == nil {
-		loaded = &state{place: place{cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
+		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
 	}
 	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
 	if err := c.load(); err != nil {
@@ -96,7 +96,7 @@ func (c *consumer) load() error {
 		// Segments are removed only past durable cursors: an older state was read, the events are settled.
 		l.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", firstHeld-c.state.cursor)
 		c.state.Stored += firstHeld - c.state.cursor
-		c.state.place = place{cursor: firstHeld}
+		c.state.place = place{start: c.state.start, cursor: firstHeld}
 	}
 	for seq, entry := range c.state.retry {
 		event, err := decodeRecord(string(entry.Record))

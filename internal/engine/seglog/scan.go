@@ -19,7 +19,11 @@ func (l *Log) Scan(ctx context.Context, destination string, visit func(event *pi
 	if err != nil {
 		return err
 	}
+	start := c.position.Load().start
 	return l.walkRecords(ctx, func(seq uint64, rec record) error {
+		if seq < start {
+			return nil
+		}
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			return nil // reported when it is delivered

@@ -72,7 +72,8 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		s.add(leased, outcome, window[outcome.Handle.Seq] == nil)
 	}
 	s.moveCursor()
-	s.delta.Cursor, s.delta.Segment, s.delta.Offset = s.after.cursor, s.after.segment, s.after.offset
+	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
+	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
 	s.delta.Counters = s.after.counters
 	return s, nil
 }

@@ -20,6 +20,7 @@ const stateBytes = 256 << 10
 // place is how far a destination is: everything below the cursor is settled, and the frame that holds the
 // cursor begins at offset or later.
 type place struct {
+	start   uint64 // sequence number of the first event that the destination gets
 	cursor  uint64 // sequence number of the first event that is not settled
 	segment uint64
 	offset  int64
@@ -45,6 +46,7 @@ type retryEntry struct {
 
 // stateFrame is the JSON payload of a snapshot or a delta.
 type stateFrame struct {
+	Start    uint64        `json:"start"`
 	Cursor   uint64        `json:"cursor"`
 	Segment  uint64        `json:"segment"`
 	Offset   int64         `json:"offset"`
@@ -61,7 +63,7 @@ type state struct {
 }
 
 func (s *state) apply(frame *stateFrame) {
-	s.place = place{cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
+	s.place = place{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
 	s.counters = frame.Counters
 	for _, entry := range frame.Retry {
 		s.retry[entry.Seq] = entry
@@ -79,7 +81,7 @@ func (s *state) with(delta *stateFrame) *state {
 }
 
 func (s *state) snapshot() *stateFrame {
-	frame := &stateFrame{Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
+	frame := &stateFrame{Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
 	for _, entry := range s.retry {
 		frame.Retry = append(frame.Retry, entry)
 	}

@@ -1,0 +1,41 @@
+package deliver
+
+import (
+	"context"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/retry"
+)
+
+// Once writes events to a sink once, outside of any queue, by the same rules as Step: a batch that is refused
+// is split until the culprits stand alone. It returns one error for each event, nil for the stored ones. down
+// is set where the destination is down; events that were then not tried have it as their error.
+func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, now time.Time, writeTimeout time.Duration) (errs []error, down error) {
+	deliveries := make([]pillarbox.Delivery, len(events))
+	for i, event := range events {
+		deliveries[i].Event = event
+	}
+	rules := Rules{Retry: retry.Policy{MaxAttempts: 2}.WithDefaults(), WriteTimeout: writeTimeout}
+	report := Step(ctx, sink, deliveries, rules, Moment{Now: now, Chance: func() float64 { return 0 }})
+	errs = make([]error, len(events))
+	for i, outcome := range report.Outcomes {
+		switch {
+		case outcome.Kind == pillarbox.OutcomeStored:
+		case outcome.Attempt != nil:
+			errs[i] = &RefusedError{Attempt: *outcome.Attempt}
+		case report.Down != nil:
+			errs[i] = report.Down
+		default:
+			errs[i] = pillarbox.ErrUnavailable
+		}
+	}
+	return errs, report.Down
+}
+
+// RefusedError is the refusal of one event, as the attempt that it is recorded by.
+type RefusedError struct {
+	Attempt pillarbox.Attempt
+}
+
+func (e *RefusedError) Error() string { return e.Attempt.Error }

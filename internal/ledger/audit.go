@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"pillarbox"
+)
+
+// MaxNamed bounds how many missing events an audit names for each destination; all of them are counted.
+const MaxNamed = 1000
+
+// lookups is how many keys are asked of a store at once.
+const lookups = 500
+
+// Audit is the result of checking the account against what is really there.
+type Audit struct {
+	Accepted     uint64       `json:"accepted"`
+	Balanced     bool         `json:"balanced"`
+	Destinations []AuditEntry `json:"destinations"`
+	Damage       []string     `json:"damage"` // of the queue's files, with file and offset
+}
+
+// AuditEntry is the audit of one destination.
+type AuditEntry struct {
+	Entry
+	Found    *uint64   `json:"found,omitempty"` // events counted in the destination; absent where it can't be asked
+	Missing  []Missing `json:"missing"`         // named, at most MaxNamed
+	Problems []string  `json:"problems"`        // one sentence each; empty where everything is right
+}
+
+// Missing is an event that is neither stored nor dead nor pending.
+type Missing struct {
+	RequestID string              `json:"request_id"`
+	Timestamp pillarbox.Timestamp `json:"timestamp"`
+	Why       string              `json:"why"`
+}
+
+// Audit counts each destination and looks up what the queue still remembers. It reads the history that the
+// queue keeps and may scan the stores.
+func (b *Books) Audit(ctx context.Context) (*Audit, error) {
+	audit := &Audit{Accepted: b.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{}, Damage: []string{}}
+	for _, damage := range b.queue.Stats().Damage {
+		audit.Damage = append(audit.Damage, damage.Error())
+	}
+	for _, destination := range b.destinations {
+		entry, err := b.auditOne(ctx, destination)
+		if err != nil {
+			return nil, err
+		}
+		audit.Balanced = audit.Balanced && len(entry.Problems) == 0
+		audit.Destinations = append(audit.Destinations, *entry)
+	}
+	return audit, nil
+}
+
+func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEntry, error) {
+	entry, err := b.entry(ctx, destination.Name)
+	if err != nil {
+		return nil, err
+	}
+	audit := &AuditEntry{Entry: entry, Missing: []Missing{}, Problems: []string{}}
+	if err := b.auditLetters(ctx, audit); err != nil {
+		return nil, err
+	}
+	audit.problem(entry.Damaged > 0, "%d events were lost to corruption of the queue's files", entry.Damaged)
+	store, readable := destination.Sink.(pillarbox.EventStore)
+	if readable {
+		if err := b.auditStore(ctx, audit, store, destination); err != nil {
+			return nil, err
+		}
+	}
+	if !entry.Balanced && len(audit.Problems) == 0 {
+		audit.problem(true, "accepted %d is not stored %d + dead %d + pending %d", entry.Accepted, entry.Stored, entry.Dead, entry.Pending)
+	}
+	return audit, nil
+}
+
+func (a *AuditEntry) problem(is bool, format string, args ...any) {
+	if is {
+		a.Problems = append(a.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// auditLetters sees that every event that was buried still has its letter, and that the letters can be read.
+func (b *Books) auditLetters(ctx context.Context, audit *AuditEntry) error {
+	kept := audit.letters.Open + audit.letters.Replayed + audit.letters.Discarded
+	if buried := audit.account.Dead; kept < buried {
+		audit.problem(true, "%d of %d dead letters are missing", buried-kept, buried)
+	}
+	for letter, err := range b.letters.List(ctx, pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true}) {
+		audit.problem(letter == nil && err != nil, "a dead letter can't be read: %v", err)
+	}
+	return ctx.Err()
+}
+
+// auditStore counts the rows, and looks up every event that the queue remembers as settled.
+func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+	found, err := store.Count(ctx)
+	if err != nil {
+		audit.problem(true, "the destination can't be asked: %v", err)
+		return ctx.Err()
+	}
+	audit.Found = &found
+	total := uint64(0)
+	if found < audit.Stored {
+		total = audit.Stored - found
+	}
+	if err := b.nameMissing(ctx, audit, store, destination); err != nil {
+		return err
+	}
+	named := uint64(len(audit.Missing))
+	audit.problem(named > 0, "%d events are neither stored nor dead nor pending", named)
+	audit.problem(total > named, "%d more events should be stored and are not; they are older than what the queue remembers and can't be named", total-min(total, named))
+	return nil
+}
+
+// nameMissing goes through the events that the queue holds and the destination has settled.
+func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+	queue, ok := b.queue.(pillarbox.EventScanner)
+	if !ok {
+		return nil
+	}
+	var keys []pillarbox.Key
+	flush := func() error {
+		missing, err := store.Missing(ctx, keys)
+		if err != nil {
+			return fmt.Errorf("look events up in %s: %w", destination.Name, err)
+		}
+		keys = keys[:0]
+		for _, key := range missing {
+			if err := b.nameOne(ctx, audit, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, settled bool) error {
+		if !settled || (destination.Sources != nil && !destination.Sources[event.Source]) {
+			return nil
+		}
+		if keys = append(keys, event.Key()); len(keys) < lookups {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// nameOne decides about an event that is settled and not in the store: it is dead, or it is missing. Events
+// from before the destination existed were never meant for it, and are known by the count of the skipped.
+func (b *Books) nameOne(ctx context.Context, audit *AuditEntry, key pillarbox.Key) error {
+	letter, err := b.letters.Get(ctx, audit.Destination, key.RequestID)
+	why := "settled as stored, and not in the destination"
+	switch {
+	case err == nil && (letter.Resolved == nil || letter.Resolved.How == pillarbox.ResolvedDiscarded):
+		return nil
+	case err == nil:
+		why = "replayed, and not in the destination"
+	case !errors.Is(err, pillarbox.ErrNotFound):
+		return fmt.Errorf("dead letter of %s: %w", key.RequestID, err)
+	}
+	if len(audit.Missing) < MaxNamed {
+		audit.Missing = append(audit.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp, Why: why})
+	}
+	return nil
+}

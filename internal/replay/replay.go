@@ -1,0 +1,275 @@
+// Package replay puts dead letters back to the destination that refused them.
+//
+// It promises that an event keeps its timestamp and request id, so that replaying twice stores once; that a
+// letter is marked as resolved only after its destination has stored the event, and that it is kept; that a
+// letter which is refused again stays open, with the new attempt; and that a replay stops when too many fail,
+// or when the destination is down. A replay goes straight to the destination and not through the queue: its
+// results are known at once, a backlog does not hold it up, and it works while the queue is full.
+//
+// It knows no engine and no HTTP. It does not retry by itself: a letter gets one try per replay.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"pillarbox"
+)
+
+// Defaults and limits of a Request.
+const (
+	DefaultMaxFailed = 10
+	DefaultSample    = 5
+	MaxAttemptsKept  = 100 // in a letter that is replayed in vain again and again; the oldest go first
+
+	canaryEvents = 1   // first batch: if that fails, little was tried
+	batchEvents  = 100 // later batches
+)
+
+// Request says what to replay and how carefully.
+type Request struct {
+	Filter    pillarbox.LetterFilter // only open letters are replayed, whatever it says
+	DryRun    bool                   // count and sample, and touch nothing
+	Rate      float64                // letters per second; 0 for no limit
+	MaxFailed int                    // stop after so many were refused again; 0 is DefaultMaxFailed, negative for no limit
+	Limit     int                    // letters at most; 0 for no limit
+}
+
+// The states of a replay.
+const (
+	StateRunning   = "running"
+	StateDone      = "done"      // everything that matched was tried
+	StateStopped   = "stopped"   // too many failed, or the destination is down
+	StateCancelled = "cancelled" // by a person or by the stop of the server
+)
+
+// Progress is how far a replay is.
+type Progress struct {
+	ID         string              `json:"id,omitempty"`
+	State      string              `json:"state"`
+	DryRun     bool                `json:"dry_run"`
+	Matched    int                 `json:"matched"`  // letters that the filter selected so far
+	Replayed   int                 `json:"replayed"` // stored now
+	Failed     int                 `json:"failed"`   // refused again, still open
+	Unreadable int                 `json:"unreadable"`
+	Reason     string              `json:"reason,omitempty"` // why it stopped
+	StartedAt  pillarbox.Timestamp `json:"started_at"`
+	EndedAt    pillarbox.Timestamp `json:"ended_at,omitempty"`
+	Sample     []Sample            `json:"sample,omitempty"` // of a dry run
+}
+
+// Sample is one letter that would be replayed.
+type Sample struct {
+	RequestID   string              `json:"request_id"`
+	Timestamp   pillarbox.Timestamp `json:"timestamp"`
+	Destination string              `json:"destination"`
+	Source      string              `json:"source"`
+	Reason      string              `json:"reason"`
+	DeadAt      pillarbox.Timestamp `json:"dead_at"`
+}
+
+// Deliver writes events to a destination once and returns one error for each, nil for the stored ones. down
+// is set where the destination is down. An error may carry its attempt as a *RefusedError does in deliver.
+type Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
+
+// Replayer replays. It is safe for concurrent use; two replays of the same letters store each event once.
+type Replayer struct {
+	letters pillarbox.DeadLetters
+	deliver Deliver
+	attempt func(err error) pillarbox.Attempt
+	now     func() time.Time
+}
+
+// New makes a Replayer. attempt turns the error of a refused event into the attempt to record.
+func New(letters pillarbox.DeadLetters, deliver Deliver, attempt func(err error) pillarbox.Attempt, now func() time.Time) *Replayer {
+	if now == nil {
+		now = time.Now
+	}
+	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now}
+}
+
+// Run replays and calls report with the progress after each batch, and at the end with the final one, which
+// it also returns. The error is one of the dead letters or ctx's own; what was replayed before stays replayed.
+func (r *Replayer) Run(ctx context.Context, request Request, report func(Progress)) (Progress, error) {
+	run := &run{Replayer: r, request: request, report: report}
+	run.progress = Progress{State: StateRunning, DryRun: request.DryRun, StartedAt: pillarbox.TimestampOf(r.now())}
+	if request.Rate > 0 {
+		run.limiter = rate.NewLimiter(rate.Limit(request.Rate), max(1, int(request.Rate)))
+	}
+	run.request.Filter.Resolved = false
+	err := run.walk(ctx)
+	switch {
+	case err == nil:
+		run.progress.State = StateDone
+	case errors.Is(err, errStop):
+		run.progress.State = StateStopped
+		err = nil
+	case errors.Is(err, context.Canceled):
+		run.progress.State = StateCancelled
+	default:
+		run.progress.State, run.progress.Reason = StateStopped, err.Error()
+	}
+	run.progress.EndedAt = pillarbox.TimestampOf(r.now())
+	run.tell()
+	return run.progress, err
+}
+
+// errStop ends a replay that has its reason in the progress.
+var errStop = errors.New("replay stopped")
+
+type run struct {
+	*Replayer
+	request  Request
+	report   func(Progress)
+	limiter  *rate.Limiter
+	progress Progress
+	batches  int
+}
+
+func (r *run) tell() {
+	if r.report != nil {
+		r.report(r.progress)
+	}
+}
+
+// walk gathers letters of one destination into batches, in the order of the list.
+func (r *run) walk(ctx context.Context) error {
+	var batch []*pillarbox.DeadLetter
+	flush := func() error {
+		letters := batch
+		batch = nil
+		if len(letters) == 0 || r.request.DryRun {
+			return nil
+		}
+		return r.replay(ctx, letters)
+	}
+	for letter, err := range r.letters.List(ctx, r.request.Filter) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.progress.Unreadable++
+			continue
+		}
+		if len(batch) > 0 && (len(batch) >= r.batchSize() || batch[0].Destination != letter.Destination) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		r.match(letter)
+		batch = append(batch, letter)
+		if r.request.Limit > 0 && r.progress.Matched >= r.request.Limit {
+			break
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return flush()
+}
+
+// batchSize grows from the canary. With a limit on the rate, a batch is never more than a second's worth.
+func (r *run) batchSize() int {
+	size := batchEvents
+	if r.batches == 0 {
+		size = canaryEvents
+	}
+	if r.limiter != nil {
+		size = min(size, r.limiter.Burst())
+	}
+	return size
+}
+
+func (r *run) match(letter *pillarbox.DeadLetter) {
+	r.progress.Matched++
+	if r.request.DryRun && len(r.progress.Sample) < DefaultSample {
+		r.progress.Sample = append(r.progress.Sample, Sample{
+			RequestID: letter.Event.RequestID, Timestamp: letter.Event.Timestamp, Destination: letter.Destination,
+			Source: letter.Event.Source, Reason: letter.Reason, DeadAt: letter.DeadAt,
+		})
+	}
+}
+
+// replay writes one batch and settles its letters.
+func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	r.batches++
+	if r.limiter != nil {
+		if err := r.limiter.WaitN(ctx, len(letters)); err != nil {
+			return errors.Join(context.Canceled, err)
+		}
+	}
+	events := make([]*pillarbox.Event, len(letters))
+	for i, letter := range letters {
+		events[i] = letter.Event
+	}
+	errs, down := r.deliver(ctx, letters[0].Destination, events)
+	for i, letter := range letters {
+		// What the destination has stored is recorded even if the caller has left.
+		if err := r.settle(context.WithoutCancel(ctx), letter, errs[i], down); err != nil {
+			return err
+		}
+	}
+	r.tell()
+	switch limit := r.maxFailed(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case down != nil:
+		r.progress.Reason = fmt.Sprintf("destination %s is down, its other letters stay open: %v", letters[0].Destination, down)
+		return errStop
+	case limit >= 0 && r.progress.Failed >= limit:
+		r.progress.Reason = fmt.Sprintf("%d letters were refused again (the limit is %d); look at \"pillarbox dead list\" before going on", r.progress.Failed, limit)
+		return errStop
+	}
+	return nil
+}
+
+func (r *run) maxFailed() int {
+	if r.request.MaxFailed == 0 {
+		return DefaultMaxFailed
+	}
+	return r.request.MaxFailed
+}
+
+func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal, down error) error {
+	now := pillarbox.TimestampOf(r.now())
+	if refusal == nil {
+		r.progress.Replayed++
+		resolution := pillarbox.Resolution{At: now, How: pillarbox.ResolvedReplayed}
+		if err := r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution); err != nil {
+			return fmt.Errorf("mark letter %s as replayed: %w", letter.Event.RequestID, err)
+		}
+		return nil
+	}
+	if down != nil && errors.Is(refusal, pillarbox.ErrUnavailable) || errors.Is(refusal, context.Canceled) {
+		return nil // not tried: nothing to record
+	}
+	r.progress.Failed++
+	again := *letter
+	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...), r.attempt(refusal))
+	if extra := len(again.Attempts) - MaxAttemptsKept; extra > 0 {
+		again.Attempts = again.Attempts[extra:]
+	}
+	again.Reason = "refused again at replay: " + again.Attempts[len(again.Attempts)-1].Error
+	if err := r.letters.Put(ctx, &again); err != nil {
+		return fmt.Errorf("record the failed replay of %s: %w", letter.Event.RequestID, err)
+	}
+	return nil
+}
+
+// Discard gives up an open letter for good. It is kept, marked as discarded. A letter that is resolved
+// already is ErrConflict.
+func (r *Replayer) Discard(ctx context.Context, destination, requestID string) error {
+	letter, err := r.letters.Get(ctx, destination, requestID)
+	if err != nil {
+		return err
+	}
+	if letter.Resolved != nil {
+		return fmt.Errorf("dead letter %s was %s already: %w", requestID, letter.Resolved.How, pillarbox.ErrConflict)
+	}
+	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedDiscarded}
+	return r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution)
+}
