@@ -1,0 +1,9 @@
+// Package httpapi is the HTTP side: the public listener that accepts, the admin API, and the Go client for it.
+//
+// It promises that a 2xx is written only after the acceptor has returned a receipt, that a body counts only if
+// it ended cleanly and matches its length, that our own fault is a 5xx and never a 4xx, that every error is an
+// application/problem+json (RFC 9457) which says what to do, and that every size and wait has a limit with a
+// name. It does not decide what is stored, delivered or replayed: those verbs are called through small
+// interfaces. Idempotency keys, content encodings and authentication of senders are not part of it yet; their
+// place is at the head of accept, before the body is read.
+package httpapi
