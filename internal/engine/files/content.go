@@ -1,0 +1,85 @@
+package files
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"pillarbox"
+)
+
+// encode writes the letter as the content of a file, with the resolution given. It reads its own writing, so
+// that no letter is kept that could not be read again. The error matches ErrInvalid.
+func encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (id, []byte, error) {
+	if !validDestination(letter.Destination) {
+		return id{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)
+	}
+	if letter.Event == nil {
+		return id{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
+	}
+	form := *letter
+	form.Resolved = resolution
+	if form.Version == 0 {
+		form.Version = pillarbox.DeadLetterVersion
+	}
+	if form.Attempts == nil {
+		form.Attempts = []pillarbox.Attempt{}
+	}
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(form); err != nil {
+		return id{}, nil, fmt.Errorf("encode dead letter: %w: %w", pillarbox.ErrInvalid, err)
+	}
+	named := idOf(letter.Destination, letter.Event.Key())
+	if _, err := decode(content.Bytes(), named, stateOf(resolution)); err != nil {
+		return id{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w", pillarbox.ErrInvalid, err)
+	}
+	return named, content.Bytes(), nil
+}
+
+func stateOf(resolution *pillarbox.Resolution) state {
+	switch {
+	case resolution == nil:
+		return open
+	case resolution.How == pillarbox.ResolvedReplayed:
+		return replayed
+	default:
+		return discarded
+	}
+}
+
+// decode reads the content of a file and checks it against the name.
+func decode(content []byte, named id, state state) (*pillarbox.DeadLetter, error) {
+	letter := new(pillarbox.DeadLetter)
+	if err := json.Unmarshal(content, letter); err != nil {
+		return nil, err
+	}
+	switch {
+	case letter.Version < pillarbox.DeadLetterVersion:
+		return nil, fmt.Errorf("version %d", letter.Version)
+	case letter.Event == nil:
+		return nil, errors.New("no event")
+	case idOf(letter.Destination, letter.Event.Key()) != named:
+		return nil, errors.New("the name is another letter's")
+	case stateOf(letter.Resolved) != state:
+		return nil, errors.New("the name and the content disagree on whether it is resolved")
+	}
+	return letter, nil
+}
+
+// corrupt says where the file is damaged, as far as JSON tells.
+func corrupt(file string, err error) error {
+	var offset int64
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &kind):
+		offset = kind.Offset
+	}
+	return &pillarbox.CorruptError{File: file, Offset: offset, Reason: err.Error()}
+}

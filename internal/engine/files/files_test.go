@@ -1,0 +1,336 @@
+package files_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/engine/files"
+	"pillarbox/internal/vfs"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestLettersKeepTheirContract(t *testing.T) {
+	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters { return openTest(t, openDisk(t, t.TempDir())) })
+}
+
+func TestLettersOutliveTheProcess(t *testing.T) {
+	enginetest.DeadLettersDurable(t, func(t *testing.T) enginetest.LettersPlace {
+		dir := t.TempDir()
+		disk := openDisk(t, dir)
+		return enginetest.LettersPlace{
+			Open: func() pillarbox.DeadLetters { return openTest(t, disk) },
+			Damage: func(destination string, key pillarbox.Key) {
+				names := glob(t, dir, "dead/*/*."+destination+"."+key.RequestID+"*")
+				must(t, os.Truncate(names[0], 100))
+			},
+		}
+	})
+}
+
+func openDisk(t *testing.T, dir string) *vfs.Disk {
+	t.Helper()
+	disk, err := vfs.OpenDisk(dir)
+	must(t, err)
+	t.Cleanup(func() { must(t, disk.Close()) })
+	return disk
+}
+
+func openTest(t *testing.T, fsys vfs.FS) *files.Letters {
+	t.Helper()
+	letters, err := files.Open(fsys, "dead", files.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, letters.Close()) })
+	return letters
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func glob(t *testing.T, dir, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	must(t, err)
+	return names
+}
+
+func list(t *testing.T, letters *files.Letters) []*pillarbox.DeadLetter {
+	t.Helper()
+	var found []*pillarbox.DeadLetter
+	for letter, err := range letters.List(t.Context(), pillarbox.LetterFilter{Resolved: true}) {
+		must(t, err)
+		found = append(found, letter)
+	}
+	return found
+}
+
+// goldenLetter has something in every field.
+func goldenLetter() *pillarbox.DeadLetter {
+	return &pillarbox.DeadLetter{
+		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,
+		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused, Error: "locked"}},
+		Event: &pillarbox.Event{
+			Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
+			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+			Header:      pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
+			Body:        []byte(`{"hello":"wörld <&>"}`),
+		},
+		Replay: "pillarbox dead replay --destination events 019ab123-4567-7abc-8def-0123456789ab",
+	}
+}
+
+// Other programs and people rely on names and content: they only change on purpose.
+func TestFilesAreAFormat(t *testing.T) {
+	dir := t.TempDir()
+	letters := openTest(t, openDisk(t, dir))
+	binary := goldenLetter()
+	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd", []byte{0xff, 0}, nil
+	for _, letter := range []*pillarbox.DeadLetter{goldenLetter(), binary} {
+		must(t, letters.Put(t.Context(), letter))
+	}
+	resolution := pillarbox.Resolution{At: 1795443200_000000, How: pillarbox.ResolvedReplayed}
+	must(t, letters.Resolve(t.Context(), "events", binary.Event.Key(), resolution))
+
+	var got bytes.Buffer
+	for _, name := range glob(t, dir, "dead/*/*") {
+		content, err := os.ReadFile(name)
+		must(t, err)
+		relative, err := filepath.Rel(dir, name)
+		must(t, err)
+		fmt.Fprintf(&got, "%s\n%s", relative, content)
+	}
+	golden := filepath.Join("testdata", "letters.golden")
+	if *update {
+		must(t, os.WriteFile(golden, got.Bytes(), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	must(t, err)
+	if got.String() != string(want) {
+		t.Errorf("the files are\n%s\nwant\n%s", &got, want)
+	}
+}
+
+// No name is made of what a client or a caller says, unless it can do no harm.
+func TestNamesHoldNoForeignText(t *testing.T) {
+	dir := t.TempDir()
+	letters := openTest(t, openDisk(t, dir))
+	ids := []string{
+		"../x", "/etc/passwd", "a\x00b", ".", "CON", strings.Repeat("x", 5000), "019AB123-4567-7ABC-8DEF-0123456789AB",
+		"019ab123-4567-7abc-8def-0123456789ab ", "019ab12304567-7abc-8def-0123456789ab", "x" + strings.Repeat("0", 32),
+	}
+	for _, requestID := range ids {
+		letter := goldenLetter()
+		letter.Event.RequestID = requestID
+		must(t, letters.Put(t.Context(), letter))
+		found, err := letters.Get(t.Context(), "events", requestID)
+		must(t, err)
+		if found.Event.RequestID != requestID {
+			t.Errorf("got the letter of %q, want that of %q", found.Event.RequestID, requestID)
+		}
+	}
+	names := glob(t, dir, "dead/*/*")
+	if len(names) != len(ids) {
+		t.Errorf("%d files, want %d", len(names), len(ids))
+	}
+	hashed := regexp.MustCompile(`/2026-11-23/20261123T141200\.123456Z\.events\.x[0-9a-f]{32}\.json$`)
+	for _, name := range names {
+		if !hashed.MatchString(name) {
+			t.Errorf("file %s", name)
+		}
+	}
+	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
+		letter := goldenLetter()
+		letter.Destination = destination
+		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
+			t.Errorf("destination %q: %v, want ErrInvalid", destination, err)
+		}
+	}
+}
+
+// What could not be read again is not kept.
+func TestLettersThatAreNone(t *testing.T) {
+	letters := openTest(t, openDisk(t, t.TempDir()))
+	for name, spoil := range map[string]func(*pillarbox.DeadLetter){
+		"no event":         func(l *pillarbox.DeadLetter) { l.Event = nil },
+		"no id":            func(l *pillarbox.DeadLetter) { l.Event.RequestID = "" },
+		"no timestamp":     func(l *pillarbox.DeadLetter) { l.Event.Timestamp = 0 },
+		"id is no text":    func(l *pillarbox.DeadLetter) { l.Event.RequestID = "\xff" },
+		"time of no year":  func(l *pillarbox.DeadLetter) { l.Event.Timestamp = 1 << 62 },
+		"death in no year": func(l *pillarbox.DeadLetter) { l.DeadAt = -1 << 62 },
+		"negative version": func(l *pillarbox.DeadLetter) { l.Version = -1 },
+	} {
+		letter := goldenLetter()
+		spoil(letter)
+		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+	must(t, letters.Put(t.Context(), goldenLetter()))
+	err := letters.Resolve(t.Context(), "events", goldenLetter().Event.Key(), pillarbox.Resolution{How: "forgotten"})
+	if !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("resolve in no known way: %v, want ErrInvalid", err)
+	}
+	if found := list(t, letters); len(found) != 1 {
+		t.Errorf("%d letters, want 1", len(found))
+	}
+}
+
+// Letters of one time are ordered by request id also where the names hide it.
+func TestOrderOfHashedIDs(t *testing.T) {
+	letters := openTest(t, openDisk(t, t.TempDir()))
+	ids := []string{"a", "b", "c", "d", "e", "f", "019ab123-4567-7abc-8def-0123456789ab", "zz"}
+	for _, requestID := range ids {
+		letter := goldenLetter()
+		letter.Event.RequestID = requestID
+		must(t, letters.Put(t.Context(), letter))
+	}
+	var got []string
+	for _, letter := range list(t, letters) {
+		got = append(got, letter.Event.RequestID)
+	}
+	slices.Sort(ids)
+	if !slices.Equal(got, ids) {
+		t.Errorf("order %q, want %q", got, ids)
+	}
+}
+
+// A person may add, copy and remove files, and keep other things in the directory.
+func TestHandsInTheDirectory(t *testing.T) {
+	dir := t.TempDir()
+	disk := openDisk(t, dir)
+	letters := openTest(t, disk)
+	two := enginetest.Letters(2, 1)
+	must(t, letters.Put(t.Context(), two[0]))
+	must(t, letters.Put(t.Context(), two[1]))
+	must(t, os.WriteFile(filepath.Join(dir, "dead", "README"), []byte("mine"), 0o600))
+	day := filepath.Dir(glob(t, dir, "dead/*/*"+two[0].Event.RequestID+"*")[0])
+	foreign := []string{"notes.json", "x.json.tmp", "20261123T141200.123456Z.events.json", "20261123T141200.123456Z.Events.x.json"}
+	for _, name := range foreign {
+		must(t, os.WriteFile(filepath.Join(day, name), []byte("mine"), 0o600))
+	}
+
+	// One is moved away and comes back.
+	name := glob(t, dir, "dead/*/*"+two[1].Event.RequestID+"*")[0]
+	away := filepath.Join(t.TempDir(), "letter")
+	must(t, os.Rename(name, away))
+	if _, err := letters.Get(t.Context(), two[1].Destination, two[1].Event.RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
+		t.Errorf("get of a removed letter: %v, want ErrNotFound", err)
+	}
+	if found := list(t, letters); len(found) != 1 {
+		t.Errorf("%d letters while one is away", len(found))
+	}
+	must(t, os.Rename(away, name))
+	if found := list(t, letters); len(found) != 2 {
+		t.Errorf("%d letters, want 2", len(found))
+	}
+	found, err := letters.Get(t.Context(), two[1].Destination, two[1].Event.RequestID)
+	if diff := enginetest.DiffLetter(found, two[1]); err != nil || diff != "" {
+		t.Errorf("get of the letter that came back: %v, %s", err, diff)
+	}
+
+	// A day that is removed can be used again.
+	must(t, os.RemoveAll(filepath.Join(dir, "dead", two[0].DeadAt.String()[:10])))
+	must(t, letters.Put(t.Context(), two[0]))
+	must(t, letters.Close())
+	if found := list(t, openTest(t, disk)); len(found) == 0 {
+		t.Error("the letter is not there")
+	}
+}
+
+// Each kind of damage is told apart from the others, and names the file.
+func TestDamagedFiles(t *testing.T) {
+	dir := t.TempDir()
+	disk := openDisk(t, dir)
+	letters := openTest(t, disk)
+	letter := goldenLetter()
+	must(t, letters.Put(t.Context(), letter))
+	name := glob(t, dir, "dead/*/*")[0]
+	content, err := os.ReadFile(name)
+	must(t, err)
+	for damage, want := range map[string]string{
+		"":                    "unexpected end",
+		string(content[:200]): "unexpected end",
+		strings.Replace(string(content), `"events"`, `"others"`, 1):           "another letter",
+		strings.Replace(string(content), "019ab123-4567", "019ab123-4568", 1): "another letter",
+		strings.Replace(string(content), `"version": 1`, `"version": 0`, 1):   "version",
+		strings.Replace(string(content), `"version": 1`, `"version": "1"`, 1): "cannot unmarshal",
+		`{"version": 1}`: "no event",
+		strings.TrimSuffix(string(content), "\n}\n") + `,"resolved":{"at":"2026-11-23T14:12:00.123456Z","how":"replayed"}}`: "disagree",
+	} {
+		must(t, os.WriteFile(name, []byte(damage), 0o600))
+		_, err := letters.Get(t.Context(), "events", letter.Event.RequestID)
+		var corrupt *pillarbox.CorruptError
+		if !errors.As(err, &corrupt) || !strings.HasSuffix(name, corrupt.File) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want a CorruptError with %q", err, want)
+		}
+		if err := letters.Resolve(t.Context(), "events", letter.Event.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err, pillarbox.ErrCorrupt) {
+			t.Errorf("resolve: %v, want ErrCorrupt", err)
+		}
+		if left, err := os.ReadFile(name); err != nil || string(left) != damage {
+			t.Errorf("the file was changed: %v", err)
+		}
+	}
+	// Names that are added later are no damage.
+	must(t, os.WriteFile(name, bytes.Replace(content, []byte(`"version": 1`), []byte(`"version": 2, "new": {}`), 1), 0o600))
+	if _, err := letters.Get(t.Context(), "events", letter.Event.RequestID); err != nil {
+		t.Errorf("get of a newer version: %v", err)
+	}
+}
+
+// What is written can be read, for whatever text clients send, and stays inside the directory.
+func FuzzDeadLetterJSON(f *testing.F) {
+	golden := goldenLetter()
+	f.Add(golden.Event.RequestID, "events", golden.Reason, golden.Event.Path, golden.Event.Body, int64(golden.Event.Timestamp), int64(golden.DeadAt))
+	f.Add("../../x", "a-b_c", "\xff\u2028", "/\x00", []byte{0xff}, int64(-1), int64(0))
+	f.Add("", "..", "", "", []byte(nil), int64(0), int64(1)<<62)
+	f.Fuzz(func(t *testing.T, requestID, destination, reason, path string, body []byte, at, died int64) {
+		letter := goldenLetter()
+		letter.Destination, letter.Reason, letter.DeadAt = destination, reason, pillarbox.Timestamp(died)
+		letter.Event.RequestID, letter.Event.Path, letter.Event.Body = requestID, path, body
+		letter.Event.Timestamp = pillarbox.Timestamp(at)
+		name, content, err := files.Encode(letter)
+		if err != nil {
+			if !errors.Is(err, pillarbox.ErrInvalid) {
+				t.Errorf("encode: %v, want ErrInvalid", err)
+			}
+			return
+		}
+		if !regexp.MustCompile(`^\d{4}-\d\d-\d\d/\d{8}T\d{6}\.\d{6}Z\.[a-z0-9][a-z0-9_-]{0,62}\.[0-9a-fx-]{33,36}\.json$`).MatchString(name) {
+			t.Errorf("name %q", name)
+		}
+		if again, ok := files.Reparse(name); !ok || again != name {
+			t.Errorf("name %q is read as %q, %v", name, again, ok)
+		}
+		var got pillarbox.DeadLetter
+		if err := json.Unmarshal(content, &got); err != nil {
+			t.Fatal(err)
+		}
+		// JSON has no way to write bytes that are no text, except in the body.
+		letter.Reason, letter.Event.Path = strings.ToValidUTF8(reason, "\ufffd"), strings.ToValidUTF8(path, "\ufffd")
+		if utf8Runs(reason) || utf8Runs(path) {
+			return
+		}
+		if diff := enginetest.DiffLetter(&got, letter); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// utf8Runs reports whether text has bytes that are no text: several in a row are replaced one by one in JSON.
+func utf8Runs(text string) bool { return strings.ToValidUTF8(text, "") != text }

@@ -1,0 +1,169 @@
+package files
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"pillarbox"
+	"pillarbox/internal/vfs"
+)
+
+// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days, destinations,
+// ids and states are read, one at a time. A letter that is put or resolved during the walk is met in its old or
+// its new state; one that moves to another day by a Put may be met twice or not at all. Letters of one day and
+// one event are ordered by destination. ctx's error, or that of a directory, is the last thing yielded.
+func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return func(yield func(*pillarbox.DeadLetter, error) bool) {
+		w := walk{Letters: l, filter: filter, yield: yield}
+		for _, requestID := range filter.RequestIDs {
+			w.tokens = append(w.tokens, tokenOf(requestID))
+		}
+		if err := w.run(ctx); err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStopped says that the consumer has seen enough.
+var errStopped = errors.New("stopped")
+
+// walk is one call of List.
+type walk struct {
+	*Letters
+	filter pillarbox.LetterFilter
+	tokens []token
+	yield  func(*pillarbox.DeadLetter, error) bool
+}
+
+func (w *walk) run(ctx context.Context) error {
+	days, err := w.listDays()
+	if err != nil {
+		return err
+	}
+	for _, day := range days {
+		if w.filter.Since != 0 && int(day.day) < dayNumber(w.filter.Since) ||
+			w.filter.Until != 0 && int(day.day) > dayNumber(w.filter.Until) {
+			continue
+		}
+		if err := w.day(ctx, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listDays returns the days that have a directory, in their order.
+func (l *Letters) listDays() ([]place, error) {
+	entries, err := l.fsys.ReadDir(l.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", kind(err))
+	}
+	var days []place
+	for _, entry := range entries {
+		if day, ok := parseDay(entry.Name); ok && entry.Dir {
+			days = append(days, day)
+		}
+	}
+	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.day, b.day) })
+	return days, nil
+}
+
+// day yields the letters of one day.
+func (w *walk) day(ctx context.Context, day place) error {
+	entries, err := w.fsys.ReadDir(path.Join(w.dir, day.dayName()))
+	if err != nil {
+		return fmt.Errorf("list dead letters: %w", kind(err))
+	}
+	letters := w.selected(day, entries)
+	for len(letters) > 0 {
+		n := 1
+		for n < len(letters) && letters[n].timestamp == letters[0].timestamp {
+			n++
+		}
+		if err := w.sameTime(ctx, letters[:n]); err != nil {
+			return err
+		}
+		letters = letters[n:]
+	}
+	return nil
+}
+
+// selected returns the letters of the day that the filter may match, once each and in their order.
+func (w *walk) selected(day place, entries []vfs.Entry) []id {
+	var letters []id
+	for _, entry := range entries {
+		letter, in, ok := parseName(entry.Name)
+		if !ok || entry.Dir || w.filter.Destination != "" && letter.destination != w.filter.Destination ||
+			len(w.tokens) > 0 && !slices.Contains(w.tokens, letter.token) {
+			continue
+		}
+		at, known := w.index.lookup(letter)
+		if !known { // added by hand
+			at = place{day: day.day, state: in}
+			w.index.set(letter, at)
+		}
+		if at.day == day.day && (w.filter.Resolved || at.state == open) {
+			letters = append(letters, letter)
+		}
+	}
+	slices.SortFunc(letters, func(a, b id) int { return compare(a, day, b, day) })
+	return slices.Compact(letters) // a leftover has the same id
+}
+
+// sameTime yields letters whose events have the same time. Their order is that of their request ids, which the
+// names do not tell where they are hashed.
+func (w *walk) sameTime(ctx context.Context, letters []id) error {
+	hashed := func(letter id) bool { return letter.token.hashed }
+	if len(letters) == 1 || !slices.ContainsFunc(letters, hashed) {
+		for _, letter := range letters {
+			found, err := w.load(ctx, letter)
+			if err := w.visit(ctx, found, err); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	type loaded struct {
+		requestID string
+		letter    *pillarbox.DeadLetter
+		err       error
+	}
+	all := make([]loaded, len(letters))
+	for i, letter := range letters {
+		all[i].requestID = letter.token.String()
+		if all[i].letter, all[i].err = w.load(ctx, letter); all[i].err == nil {
+			all[i].requestID = all[i].letter.Event.RequestID
+		}
+	}
+	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
+	for _, one := range all {
+		if err := w.visit(ctx, one.letter, one.err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit yields what was read, if it matches.
+func (w *walk) visit(ctx context.Context, letter *pillarbox.DeadLetter, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, pillarbox.ErrClosed):
+		return err
+	case errors.Is(err, pillarbox.ErrNotFound): // removed by hand
+		return nil
+	case err == nil && !w.filter.Match(letter):
+		return nil
+	}
+	if !w.yield(letter, err) {
+		return errStopped
+	}
+	return nil
+}
