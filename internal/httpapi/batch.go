@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/telemetry"
 )
 
 // Rejection stands in the place of a receipt for an item of a batch that was not accepted.
@@ -45,15 +46,12 @@ func (p *Public) acceptBatch(w http.ResponseWriter, r *http.Request, to *route) 
 	if err != nil {
 		return 0, err
 	}
-	items, err := split(form, body)
+	items, err := split(form, body, p.opts.MaxBatchItems)
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case len(items) == 0:
-		return 0, &statusError{status: http.StatusBadRequest, detail: "the batch has no items"}
-	case len(items) > p.opts.MaxBatchItems:
-		return 0, &statusError{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("the batch has more than %d items (http.max_batch_items); send it in parts", p.opts.MaxBatchItems)}
+	if len(items) == 0 {
+		return 0, invalid("the batch has no items")
 	}
 	results := p.acceptItems(r, to, items)
 	return writeResults(w, form, results)
@@ -90,32 +88,40 @@ func (p *Public) acceptItems(r *http.Request, to *route, items []item) []ingest.
 			results[places[i]] = result
 		}
 	}
+	for i, result := range results {
+		if result.Err != nil && statusOf(result.Err) == http.StatusInternalServerError {
+			p.opts.Logger.Error("item of a batch failed", telemetry.KeySource, to.source.Name, telemetry.KeyErr, results[i].Err)
+			break // the others failed with it
+		}
+	}
 	return results
 }
 
-// writeResults answers 202 if something was accepted. If nothing was, the batch has the status of its first
-// item, so that a sender which only looks at the status is not deceived.
+// writeResults answers 202 if something was accepted. If nothing was, a sender which only looks at the status
+// is not deceived: the batch fails with our fault if it was ours for any item, because the same batch may then
+// succeed later, and else with 422.
 func writeResults(w http.ResponseWriter, form string, results []ingest.Result) (int, error) {
-	accepted := false
+	status := http.StatusUnprocessableEntity
+	var ours error // the first failure that is not the sender's
 	for _, result := range results {
-		accepted = accepted || result.Err == nil
-	}
-	status := http.StatusAccepted
-	if !accepted {
-		first := results[0].Err
-		if status = statusOf(first); status >= http.StatusInternalServerError {
-			return 0, first
+		switch {
+		case result.Err == nil:
+			status = http.StatusAccepted
+		case ours == nil && statusOf(result.Err) >= http.StatusInternalServerError:
+			ours = result.Err
 		}
-		status = http.StatusUnprocessableEntity
+	}
+	if ours != nil && status != http.StatusAccepted {
+		return 0, ours
+	}
+	if ours != nil && retriable(statusOf(ours)) {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds(ours))) // for the items that say so
 	}
 	body, err := encodeResults(form, results)
 	if err != nil {
 		return 0, err
 	}
-	w.Header().Set("Content-Type", form)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone if this fails; what is accepted stays accepted
+	writeBody(w, status, form, body)
 	return status, nil
 }
 
@@ -146,54 +152,65 @@ func encodeResults(form string, results []ingest.Result) ([]byte, error) {
 	return append(body, closing...), nil
 }
 
-func split(form string, body []byte) ([]item, error) {
+// jsonSpace is what may stand around a JSON value. Other white space is content, and not to be dropped.
+const jsonSpace = " \t\r\n"
+
+// split cuts a batch into at most limit items.
+func split(form string, body []byte, limit int) ([]item, error) {
 	if form == typeNDJSON {
-		return splitLines(body), nil
+		return splitLines(body, limit)
 	}
-	return splitArray(body)
+	return splitArray(body, limit)
+}
+
+func tooMany(limit int) error {
+	return fmt.Errorf("the batch has more than %d items (http.max_batch_items), send it in parts: %w", limit, pillarbox.ErrTooLarge)
 }
 
 // splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its place.
-func splitLines(body []byte) []item {
+func splitLines(body []byte, limit int) ([]item, error) {
 	var items []item
 	number := 0
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
 		number++
-		line = bytes.TrimSpace(line)
+		line = bytes.Trim(line, jsonSpace)
 		if len(line) == 0 {
 			continue
 		}
+		if len(items) == limit {
+			return nil, tooMany(limit)
+		}
 		items = append(items, checkItem(line, "line", number))
 	}
-	return items
+	return items, nil
 }
 
 // splitArray cuts a JSON array at its top-level commas without looking into the elements, so that an element
 // which is no JSON value can be reported in its place and the good ones are kept. Where brackets or strings
 // don't end, nothing can be told apart, and the whole batch is refused.
-func splitArray(body []byte) ([]item, error) {
-	body = bytes.TrimSpace(body)
+func splitArray(body []byte, limit int) ([]item, error) {
+	body = bytes.Trim(body, jsonSpace)
 	if len(body) < 2 || body[0] != '[' || body[len(body)-1] != ']' {
-		return nil, fmt.Errorf("the body is no complete JSON array: %w", pillarbox.ErrInvalid)
+		return nil, invalid("the body is no complete JSON array")
 	}
 	inner := body[1 : len(body)-1]
-	cuts, err := topLevelCommas(inner)
+	cuts, err := topLevelCommas(inner, limit)
 	if err != nil {
 		return nil, err
 	}
-	if len(cuts) == 0 && len(bytes.TrimSpace(inner)) == 0 {
+	if len(cuts) == 0 && len(bytes.Trim(inner, jsonSpace)) == 0 {
 		return nil, nil
 	}
-	var items []item
+	items := make([]item, 0, len(cuts)+1)
 	start := 0
 	for _, cut := range append(cuts, len(inner)) {
-		items = append(items, checkItem(bytes.TrimSpace(inner[start:cut]), "item", len(items)+1))
+		items = append(items, checkItem(bytes.Trim(inner[start:cut], jsonSpace), "item", len(items)+1))
 		start = cut + 1
 	}
 	return items, nil
 }
 
-func topLevelCommas(inner []byte) (cuts []int, err error) {
+func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
 	depth, inString := 0, false
 	for i := 0; i < len(inner); i++ {
 		switch c := inner[i]; {
@@ -206,21 +223,23 @@ func topLevelCommas(inner []byte) (cuts []int, err error) {
 			depth++
 		case c == ']' || c == '}':
 			if depth--; depth < 0 {
-				return nil, fmt.Errorf("the JSON array has a closing bracket too many at byte %d: %w", i+2, pillarbox.ErrInvalid)
+				return nil, invalid("the JSON array has a closing bracket too many at byte %d", i+2)
 			}
 		case c == ',' && depth == 0:
-			cuts = append(cuts, i)
+			if cuts = append(cuts, i); len(cuts) == limit {
+				return nil, tooMany(limit)
+			}
 		}
 	}
 	if inString || depth != 0 {
-		return nil, fmt.Errorf("the JSON array ends inside a string or a bracket: %w", pillarbox.ErrInvalid)
+		return nil, invalid("the JSON array ends inside a string or a bracket")
 	}
 	return cuts, nil
 }
 
 func checkItem(body []byte, what string, number int) item {
 	if !json.Valid(body) {
-		return item{err: fmt.Errorf("%s %d is no JSON value: %w", what, number, pillarbox.ErrInvalid)}
+		return item{err: invalid("%s %d is no JSON value", what, number)}
 	}
 	return item{body: body}
 }

@@ -55,9 +55,10 @@ func statusOf(err error) int {
 
 // statusError is an error of the protocol itself, which has its own status.
 type statusError struct {
-	status int
-	detail string
-	allow  string // for 405
+	status    int
+	detail    string
+	allow     string // for 405
+	challenge string // for 401
 }
 
 func (e *statusError) Error() string { return e.detail }
@@ -72,28 +73,41 @@ func problemOf(err error) Problem {
 	return problem
 }
 
-// writeProblem answers with an error. 503 and 507 always carry Retry-After.
+// writeProblem answers with an error.
 func writeProblem(w http.ResponseWriter, err error) {
-	problem := problemOf(err)
+	answerProblem(w, problemOf(err), err)
+}
+
+// answerProblem answers with the problem that was made of err. 503 and 507 always carry Retry-After.
+func answerProblem(w http.ResponseWriter, problem Problem, err error) {
 	header := w.Header()
 	var refused *statusError
 	if errors.As(err, &refused) && refused.allow != "" {
 		header.Set("Allow", refused.allow)
 	}
-	if problem.Status == http.StatusServiceUnavailable || problem.Status == http.StatusInsufficientStorage {
+	if errors.As(err, &refused) && refused.challenge != "" {
+		header.Set("WWW-Authenticate", refused.challenge)
+	}
+	if retriable(problem.Status) {
 		header.Set("Retry-After", strconv.Itoa(retryAfterSeconds(err)))
 	}
-	body, marshalErr := json.Marshal(problem)
-	if marshalErr != nil {
-		panic("pillarbox: bug: a problem can't be encoded: " + marshalErr.Error())
-	}
-	header.Set("Content-Type", problemType)
-	header.Set("Content-Length", strconv.Itoa(len(body)+1))
-	w.WriteHeader(problem.Status)
-	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails
+	writeBody(w, problem.Status, problemType, append(encodeProblem(problem), '\n'))
 }
 
-// defaultRetryAfter is asked for where the error does not say how long.
+func encodeProblem(problem Problem) []byte {
+	body, err := json.Marshal(problem)
+	if err != nil {
+		panic("pillarbox: bug: a problem can't be encoded: " + err.Error())
+	}
+	return body
+}
+
+// retriable reports whether a status says that the same request may succeed later.
+func retriable(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage
+}
+
+// defaultRetryAfter is asked for where the error does not say how long, in seconds.
 const defaultRetryAfter = 5
 
 func retryAfterSeconds(err error) int {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +72,7 @@ type Public struct {
 	acceptor Acceptor
 	opts     PublicOptions
 	inFlight *semaphore.Weighted
+	plain    map[string]*telemetry.Route // of what is no source
 	routes   atomic.Pointer[map[string]*route]
 }
 
@@ -96,9 +96,13 @@ func NewPublic(acceptor Acceptor, opts PublicOptions) *Public {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Public{acceptor: acceptor, opts: opts, inFlight: semaphore.NewWeighted(opts.MaxInFlightBytes)}
+	p.plain = map[string]*telemetry.Route{openAPIPath: opts.Metrics.Route(openAPIPath), otherRoute: opts.Metrics.Route(otherRoute)}
 	p.SetSources(nil)
 	return p
 }
+
+// otherRoute stands in the metrics for every path that is no route.
+const otherRoute = "other"
 
 func setDefault[T int | int64 | time.Duration](value *T, byDefault T) {
 	if *value <= 0 {
@@ -119,23 +123,51 @@ func (p *Public) SetSources(sources []Source) {
 
 // ServeHTTP implements http.Handler.
 func (p *Public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !r.ProtoAtLeast(1, 1) {
+		w.Header().Set("Connection", "close") // see checkFraming
+	}
+	start, status := time.Now(), http.StatusInternalServerError
 	found := (*p.routes.Load())[r.URL.Path]
-	if found == nil {
-		writeProblem(w, &statusError{status: http.StatusNotFound, detail: fmt.Sprintf("there is no source at this path; the paths are %s", p.paths())})
-		return
+	metrics := p.measures(found, r.URL.Path)
+	metrics.Begin()
+	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
+	var err error
+	if status, err = p.serve(w, r, found); err != nil {
+		status = p.fail(w, r, err)
 	}
-	start := time.Now()
-	found.metrics.Begin()
-	status, err := p.serve(w, r, found)
-	if err != nil {
-		status = statusOf(err)
-		if status == http.StatusInternalServerError {
-			p.opts.Logger.Error("request failed", telemetry.KeySource, found.source.Name, telemetry.KeyErr, err)
-		}
-		writeProblem(w, err)
-	}
-	found.metrics.Done(r.Method, status, time.Since(start))
 }
+
+func (p *Public) measures(found *route, path string) *telemetry.Route {
+	switch {
+	case found != nil:
+		return found.metrics
+	case path == openAPIPath:
+		return p.plain[openAPIPath]
+	}
+	return p.plain[otherRoute]
+}
+
+// fail answers with the error.
+func (p *Public) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	status := statusOf(err)
+	if !slices.Contains(publicErrors, status) {
+		status = http.StatusInternalServerError
+		err = hidden{err}
+	}
+	if status == http.StatusInternalServerError {
+		p.opts.Logger.Error("request failed", telemetry.KeyMethod, r.Method, telemetry.KeyErr, err)
+	}
+	writeProblem(w, err)
+	return status
+}
+
+// publicErrors are the statuses that a request may be refused with. An error of another status is our own
+// fault. The document at /openapi.yaml is checked against it.
+var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 500, 503, 507}
+
+// hidden takes its kind away from an error.
+type hidden struct{ error }
 
 func (p *Public) paths() string {
 	var paths []string
@@ -146,53 +178,72 @@ func (p *Public) paths() string {
 	return strings.Join(paths, ", ")
 }
 
-// serve answers one request, or returns the error to answer with.
+// serve answers one request, or returns the error to answer with. to is nil where there is no source.
 func (p *Public) serve(w http.ResponseWriter, r *http.Request, to *route) (status int, err error) {
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	allow := "GET, HEAD, POST"
 	switch {
-	case r.Method == http.MethodPost && to.batch:
+	case to == nil && r.URL.Path != openAPIPath:
+		return 0, &statusError{status: http.StatusNotFound, detail: fmt.Sprintf("there is no source at this path; the paths are %s", p.paths())}
+	case to == nil && reading:
+		writeBody(w, http.StatusOK, typeYAML, openAPI)
+		return http.StatusOK, nil
+	case to == nil:
+		allow = "GET, HEAD"
+	case to.batch && r.Method == http.MethodPost:
 		return p.acceptBatch(w, r, to)
+	case to.batch:
+		allow = "POST"
 	case r.Method == http.MethodPost:
 		return p.acceptOne(w, r, to)
-	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && !to.batch:
-		return writeJSON(w, http.StatusOK, map[string]string{"status": "ok"}), nil
-	}
-	allow := "GET, HEAD, POST"
-	if to.batch {
-		allow = "POST"
+	case reading:
+		writeJSON(w, http.StatusOK, stateOK)
+		return http.StatusOK, nil
 	}
 	return 0, &statusError{status: http.StatusMethodNotAllowed, allow: allow, detail: fmt.Sprintf("%s is not possible here; use %s", r.Method, allow)}
 }
 
 func (p *Public) acceptOne(w http.ResponseWriter, r *http.Request, to *route) (int, error) {
-	body, release, err := p.readBody(w, r, to.source.MaxBody, "sources."+to.source.Name+".max_body")
-	defer release()
-	if err != nil {
-		return 0, err
-	}
-	request := newRequest(r, to.source.Name)
-	request.Body = body
 	wait := p.wanted(r)
-	var expected Expectation
-	if wait > 0 {
-		request.Stamped = func(key pillarbox.Key) { expected = p.opts.Waiter.Expect(key.RequestID) }
+	if len(to.source.Destinations) == 0 {
+		wait = 0 // nobody would ever store it
 	}
-	// The client may leave; what is being made durable is then still accepted.
-	result := p.acceptor.Accept(context.WithoutCancel(r.Context()), []ingest.Request{request})[0]
+	result, expected, err := p.accept(w, r, to, wait > 0)
 	if expected != nil {
 		defer expected.Close()
 	}
-	if result.Err != nil {
-		return 0, result.Err
+	if err != nil {
+		return 0, err
 	}
 	status := http.StatusAccepted
-	if expected != nil && p.waitFor(r.Context(), expected, to.source.Destinations, wait) {
-		status, result.Receipt.Status = http.StatusCreated, pillarbox.StateStored
-	}
-	if wait > 0 {
+	if expected != nil {
+		liftTimeouts(w) // the receipt is not to be lost because the wait was long
+		if p.waitFor(r.Context(), expected, to.source.Destinations, wait) {
+			status, result.Receipt.Status = http.StatusCreated, pillarbox.StateStored
+		}
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
 	}
 	w.Header().Set("X-Request-Id", result.Receipt.RequestID)
-	return writeReceipt(w, status, result.Receipt), nil
+	writeReceipt(w, status, result.Receipt)
+	return status, nil
+}
+
+// accept reads the body and makes it durable. The memory of the body is given back before any wait for its
+// delivery. The expectation is there if it was asked for and the event got its id.
+func (p *Public) accept(w http.ResponseWriter, r *http.Request, to *route, expect bool) (result ingest.Result, expected Expectation, err error) {
+	body, release, err := p.readBody(w, r, to.source.MaxBody, "sources."+to.source.Name+".max_body")
+	defer release()
+	if err != nil {
+		return ingest.Result{}, nil, err
+	}
+	request := newRequest(r, to.source.Name)
+	request.Body = body
+	if expect {
+		request.Stamped = func(key pillarbox.Key) { expected = p.opts.Waiter.Expect(key.RequestID) }
+	}
+	// The client may leave; what is being made durable is then still accepted.
+	result = p.acceptor.Accept(context.WithoutCancel(r.Context()), []ingest.Request{request})[0]
+	return result, expected, result.Err
 }
 
 func (p *Public) waitFor(ctx context.Context, expected Expectation, destinations []string, wait time.Duration) bool {
@@ -237,6 +288,8 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 	if reserve < 0 {
 		reserve = limit
 	}
+	// A body that is larger than all of the memory for bodies gets through alone, not never.
+	reserve = min(reserve, p.opts.MaxInFlightBytes)
 	if !p.inFlight.TryAcquire(reserve) {
 		err := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", p.opts.MaxInFlightBytes, pillarbox.ErrFull)
 		return nil, none, &pillarbox.RetryAfterError{After: time.Second, Err: err}
@@ -246,20 +299,27 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 	if err != nil {
 		return nil, release, bodyError(err, limit, limitName)
 	}
+	if extra := reserve - int64(len(body)); extra > 0 {
+		p.inFlight.Release(extra)
+		reserve -= extra
+	}
 	return body, release, nil
 }
 
+// readAll reads to the end, and returns a body only if it has seen the end and the length is met.
 func readAll(from io.Reader, length int64) ([]byte, error) {
 	if length < 0 {
 		return io.ReadAll(from)
 	}
-	body := make([]byte, length)
+	body := make([]byte, length, length+1)
 	if _, err := io.ReadFull(from, body); err != nil {
 		return nil, err
 	}
-	// One more read sees the end of the body, or that it goes on.
-	if n, err := from.Read(make([]byte, 1)); n != 0 || (err != nil && !errors.Is(err, io.EOF)) {
-		return nil, fmt.Errorf("body is longer than its Content-Length: %w", err)
+	switch _, err := io.ReadFull(from, body[length:length+1]); {
+	case err == nil:
+		return nil, errors.New("it is longer than its Content-Length")
+	case !errors.Is(err, io.EOF):
+		return nil, err
 	}
 	return body, nil
 }
@@ -280,13 +340,20 @@ func bodyError(err error, limit int64, limitName string) error {
 	return &statusError{status: http.StatusBadRequest, detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
 }
 
-// checkFraming refuses what may be read in two ways by two servers in a row.
+// checkFraming refuses what may be read in two ways by two servers in a row. For HTTP/1.0, net/http ignores
+// Transfer-Encoding and hides it: without a Content-Length, a chunked body would count as empty and its bytes
+// as the next request. So the length must be there, and the connection ends after the answer.
 func checkFraming(r *http.Request) error {
-	if len(r.TransferEncoding) > 0 && !r.ProtoAtLeast(1, 1) {
-		return &statusError{status: http.StatusBadRequest, detail: "Transfer-Encoding is not possible with HTTP/1.0"}
+	if !r.ProtoAtLeast(1, 1) && (len(r.TransferEncoding) > 0 || r.Header.Get("Content-Length") == "") {
+		return invalid("a body in HTTP/1.0 needs a Content-Length, and Transfer-Encoding is not possible; use HTTP/1.1")
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return &statusError{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
+	for _, line := range r.Header.Values("Content-Encoding") {
+		for encoding := range strings.SplitSeq(line, ",") {
+			encoding = strings.TrimSpace(encoding)
+			if encoding != "" && !strings.EqualFold(encoding, "identity") {
+				return &statusError{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
+			}
+		}
 	}
 	return nil
 }
@@ -311,41 +378,21 @@ func newRequest(r *http.Request, source string) ingest.Request {
 }
 
 // writeReceipt writes a receipt without reflection: it is the answer to nearly every request.
-func writeReceipt(w http.ResponseWriter, status int, receipt pillarbox.Receipt) int {
+func writeReceipt(w http.ResponseWriter, status int, receipt pillarbox.Receipt) {
 	body, err := appendReceipt(make([]byte, 0, 160), receipt)
 	if err != nil {
-		panic("pillarbox: bug: a receipt has no timestamp: " + err.Error())
+		panic("pillarbox: bug: a receipt can't be encoded: " + err.Error())
 	}
-	body = append(body, '\n')
-	header := w.Header()
-	header["Content-Type"] = jsonType
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone if this fails; the event is accepted all the same
-	return status
+	writeBody(w, status, typeJSON, append(body, '\n'))
 }
 
-var jsonType = []string{"application/json"}
-
+// appendReceipt relies on ids and states being plain: ours are, and never from a client.
 func appendReceipt(b []byte, receipt pillarbox.Receipt) ([]byte, error) {
-	b = append(b, `{"request_id":`...)
-	b = strconv.AppendQuote(b, receipt.RequestID)
-	b = append(b, `,"timestamp":"`...)
+	b = append(b, `{"request_id":"`...)
+	b = append(b, receipt.RequestID...)
+	b = append(b, `","timestamp":"`...)
 	b, err := receipt.Timestamp.AppendText(b)
 	b = append(b, `","status":"`...)
 	b = append(b, receipt.Status...)
 	return append(b, `"}`...), err
-}
-
-// writeJSON writes a value with its length.
-func writeJSON(w http.ResponseWriter, status int, value any) int {
-	body, err := json.Marshal(value)
-	if err != nil {
-		panic("pillarbox: bug: an answer can't be encoded: " + err.Error())
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails
-	return status
 }

@@ -1,0 +1,38 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// writeJSON answers with a value and its length.
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // people read this, and no browser takes it for a page
+	if err := encoder.Encode(value); err != nil {
+		panic("pillarbox: bug: an answer can't be encoded: " + err.Error())
+	}
+	writeBody(w, status, typeJSON, body.Bytes())
+}
+
+// writeBody answers with bytes.
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = []string{contentType}
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone if this fails; what was done stays done
+}
+
+// liftTimeouts keeps the timeouts of the server from cutting off an answer that takes long by nature. The
+// server sets them again with the next request. The one for reading matters too: when it passes, the server
+// takes the client for gone.
+func liftTimeouts(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // not possible in process, where there are no timeouts
+	_ = control.SetWriteDeadline(time.Time{})
+}

@@ -1,0 +1,331 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+)
+
+// MaxAnswerBytes bounds what a client reads of one answer.
+const MaxAnswerBytes = 256 << 20
+
+// ClientOptions of a Client. The zero value works.
+type ClientOptions struct {
+	Token string       // of the admin listener, where it asks for one
+	HTTP  *http.Client // nil: one without timeouts; the context ends calls
+}
+
+// Client calls the admin API. Errors that the server answers are *ProblemError and match the root kinds; a
+// server that can't be reached is ErrUnavailable. All methods may be called concurrently.
+type Client struct {
+	base string
+	opts ClientOptions
+}
+
+// NewClient makes a client for the server at base, such as http://127.0.0.1:8081 or 127.0.0.1:8081.
+func NewClient(base string, opts ClientOptions) (*Client, error) {
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	parsed, err := url.Parse(base)
+	switch {
+	case err != nil:
+		return nil, invalid("server %q: %v", base, err)
+	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Host == "", parsed.RawQuery != "", parsed.User != nil:
+		return nil, invalid("server %q: want http://host:port", parsed.Redacted())
+	}
+	if opts.HTTP == nil {
+		opts.HTTP = &http.Client{}
+	}
+	return &Client{base: strings.TrimRight(parsed.String(), "/"), opts: opts}, nil
+}
+
+// Base returns the address of the server.
+func (c *Client) Base() string { return c.base }
+
+// Healthy returns nil if the server lives.
+func (c *Client) Healthy(ctx context.Context) error {
+	return c.get(ctx, "/healthz", nil, &State{})
+}
+
+// Ready returns nil if the server accepts, and else why not, as ErrUnavailable.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.get(ctx, "/readyz", nil, &State{})
+}
+
+// Status returns how the server is.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return fetch[Status](ctx, c, "/api/v1/status", nil)
+}
+
+// Events returns a page of events. It may have fewer than Limit; NextCursor says whether more follow.
+func (c *Client) Events(ctx context.Context, q EventQuery) (*EventPage, error) {
+	return fetch[EventPage](ctx, c, "/api/v1/events", q.values())
+}
+
+// Story returns all that is known of one event.
+func (c *Client) Story(ctx context.Context, requestID string) (*Story, error) {
+	return fetch[Story](ctx, c, "/api/v1/events/"+url.PathEscape(requestID), nil)
+}
+
+// DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether more follow.
+func (c *Client) DeadLetters(ctx context.Context, q LetterQuery) (*LetterPage, error) {
+	return fetch[LetterPage](ctx, c, "/api/v1/dead-letters", q.values())
+}
+
+// DeadLetter returns one dead letter. An empty destination means the only one that has a letter of this event.
+func (c *Client) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	return fetch[pillarbox.DeadLetter](ctx, c, "/api/v1/dead-letters/"+url.PathEscape(requestID), pairs("destination", destination))
+}
+
+// Discard gives a dead letter up and returns it. One that is resolved already is ErrConflict.
+func (c *Client) Discard(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	path := "/api/v1/dead-letters/" + url.PathEscape(requestID) + "/discard"
+	letter := new(pillarbox.DeadLetter)
+	return letter, c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil, letter)
+}
+
+// StartReplay begins a replay, or does the whole of a dry run. While another one runs it is ErrConflict.
+func (c *Client) StartReplay(ctx context.Context, request ReplayRequest) (*replay.Progress, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a replay: %w", err)
+	}
+	progress := new(replay.Progress)
+	return progress, c.call(ctx, http.MethodPost, replaysPath, nil, body, progress)
+}
+
+// Replays returns the replays that the server remembers, newest first.
+func (c *Client) Replays(ctx context.Context) ([]replay.Progress, error) {
+	list, err := fetch[ReplayList](ctx, c, replaysPath, nil)
+	return list.Replays, err
+}
+
+// Replay returns the progress of one replay.
+func (c *Client) Replay(ctx context.Context, id string) (*replay.Progress, error) {
+	return fetch[replay.Progress](ctx, c, replaysPath+"/"+url.PathEscape(id), nil)
+}
+
+// CancelReplay stops a replay and returns after it has stopped.
+func (c *Client) CancelReplay(ctx context.Context, id string) (*replay.Progress, error) {
+	progress := new(replay.Progress)
+	return progress, c.call(ctx, http.MethodDelete, replaysPath+"/"+url.PathEscape(id), nil, nil, progress)
+}
+
+// Ledger returns the account.
+func (c *Client) Ledger(ctx context.Context) (*ledger.Ledger, error) {
+	return fetch[ledger.Ledger](ctx, c, "/api/v1/ledger", nil)
+}
+
+// Audit checks the account against what is really there. It may take long.
+func (c *Client) Audit(ctx context.Context) (*ledger.Audit, error) {
+	return fetch[ledger.Audit](ctx, c, "/api/v1/audit", nil)
+}
+
+// Metrics copies the metrics, in the text format of Prometheus, to w.
+func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
+	return c.copy(ctx, "/metrics", w)
+}
+
+// OpenAPI copies the document that describes both listeners to w.
+func (c *Client) OpenAPI(ctx context.Context, w io.Writer) error {
+	return c.copy(ctx, openAPIPath, w)
+}
+
+// pairs makes a query of names and values, without the ones that are empty.
+func pairs(namesAndValues ...string) url.Values {
+	values := url.Values{}
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		if pair[1] != "" {
+			values.Set(pair[0], pair[1])
+		}
+	}
+	return values
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func (q EventQuery) values() url.Values {
+	order := ""
+	if q.Newest {
+		order = "desc"
+	}
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"cursor", q.Cursor, "order", order, "limit", number(q.Limit))
+}
+
+func (q LetterQuery) values() url.Values {
+	resolved := ""
+	if q.Resolved {
+		resolved = "true"
+	}
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"error", q.Error, "resolved", resolved, "cursor", q.Cursor, "limit", number(q.Limit))
+}
+
+func fetch[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
+	answer := new(T)
+	return answer, c.get(ctx, path, query, answer)
+}
+
+func (c *Client) get(ctx context.Context, path string, query url.Values, answer any) error {
+	return c.call(ctx, http.MethodGet, path, query, nil, answer)
+}
+
+// call makes one request and decodes its answer.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, answer any) error {
+	request, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return err
+	}
+	text, err := readAnswer(response)
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("read the answer of %s: is it a pillarbox server? %w", c.base, err)
+	}
+	return nil
+}
+
+func (c *Client) copy(ctx context.Context, path string, w io.Writer) error {
+	request, err := c.request(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, response.Body)
+	return errors.Join(err, response.Body.Close())
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {
+	address := c.base + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, invalid("request: %v", err)
+	}
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", typeJSON)
+	}
+	if c.opts.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.opts.Token)
+	}
+	return request, nil
+}
+
+// do returns an answer of 2xx, whose body is the caller's to close, or an error.
+func (c *Client) do(request *http.Request) (*http.Response, error) {
+	response, err := c.opts.HTTP.Do(request)
+	if err != nil {
+		if request.Context().Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("no server answers at %s (%w); start one with \"pillarbox serve\", or choose another with --server: %w", c.base, innermost(err), pillarbox.ErrUnavailable)
+	}
+	if response.StatusCode/100 != 2 {
+		return nil, readProblem(response)
+	}
+	return response, nil
+}
+
+// innermost leaves out the method and the address, which the message has already.
+func innermost(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
+}
+
+func readAnswer(response *http.Response) ([]byte, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, MaxAnswerBytes))
+	return text, errors.Join(err, response.Body.Close())
+}
+
+// ProblemError is an error that a server answered with. It matches the root kind of its status.
+type ProblemError struct {
+	Problem
+	After time.Duration // how long to stay away; 0 where the server did not say
+}
+
+func (e *ProblemError) Error() string {
+	if e.Detail == "" {
+		return fmt.Sprintf("the server answered %d %s", e.Status, e.Title)
+	}
+	return e.Detail
+}
+
+// Unwrap returns the kind, and the wait if there is one.
+func (e *ProblemError) Unwrap() error {
+	kind := kindOf(e.Status)
+	if e.After > 0 {
+		return &pillarbox.RetryAfterError{After: e.After, Err: kind}
+	}
+	return kind
+}
+
+// errServer is the kind of the statuses that have none: the server's own fault, and what a stranger answered.
+var errServer = errors.New("server error")
+
+// errDenied is the kind of 401 and 403.
+var errDenied = errors.New("access denied")
+
+// kindOf is the way back from a status to a kind.
+func kindOf(status int) error {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return errDenied
+	case http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusMethodNotAllowed:
+		return pillarbox.ErrInvalid
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return pillarbox.ErrUnavailable
+	}
+	for _, row := range kinds {
+		if row.status == status {
+			return row.kind
+		}
+	}
+	return errServer
+}
+
+// readProblem makes an error of an answer and closes it. An answer of somebody else is told by its status.
+func readProblem(response *http.Response) error {
+	text, err := readAnswer(response)
+	problem := &ProblemError{Problem: Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		problem.After = time.Duration(seconds) * time.Second
+	}
+	var read Problem
+	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), problemType) && json.Unmarshal(text, &read) == nil {
+		problem.Detail = read.Detail
+	}
+	return problem
+}

@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/replay"
+)
+
+// replayRoutes put dead letters back.
+var replayRoutes = []adminRoute{
+	{method: http.MethodPost, path: replaysPath, params: none, answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503}, handle: (*Admin).startReplay},
+	{method: http.MethodGet, path: replaysPath, params: none, answers: []int{200, 400}, handle: (*Admin).listReplays},
+	{method: http.MethodGet, path: replaysPath + "/{id}", params: none, answers: []int{200, 400, 404}, handle: (*Admin).getReplay},
+	{method: http.MethodDelete, path: replaysPath + "/{id}", params: none, answers: []int{200, 400, 404, 503}, handle: (*Admin).cancelReplay},
+}
+
+const replaysPath = "/api/v1/replays"
+
+// The bounds of a request for a replay.
+const (
+	MaxReplayBytes = 1 << 20
+	MaxReplayIDs   = 10_000
+)
+
+func (a *Admin) startReplay(w http.ResponseWriter, r *adminRequest) error {
+	asked, err := readReplay(w, r.Request)
+	if err != nil {
+		return err
+	}
+	request, err := asked.request(a.opts.Now())
+	if err != nil {
+		return err
+	}
+	liftTimeouts(w) // a dry run reads all the letters
+	progress, err := a.desk.StartReplay(r.Context(), request)
+	if err != nil {
+		return err
+	}
+	if request.DryRun {
+		writeJSON(w, http.StatusOK, progress)
+		return nil
+	}
+	w.Header().Set("Location", replaysPath+"/"+progress.ID)
+	writeJSON(w, http.StatusAccepted, progress)
+	return nil
+}
+
+// readReplay reads the body strictly: a name that is misspelled would replay something else than was meant.
+func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) {
+	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || form != typeJSON {
+		return nil, &statusError{status: http.StatusUnsupportedMediaType, detail: "a request for a replay is " + typeJSON + "; set Content-Type"}
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReplayBytes))
+	if err != nil {
+		return nil, bodyError(err, MaxReplayBytes, "a request for a replay")
+	}
+	if trimmed := bytes.Trim(text, jsonSpace); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, invalid("the body is no JSON object; {} replays every open dead letter")
+	}
+	var asked ReplayRequest
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&asked); err != nil {
+		return nil, invalid("body: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, invalid("body: there is something behind the JSON object")
+	}
+	return &asked, nil
+}
+
+// request checks the values and resolves times.
+func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
+	since, until, err := parseSpan(r.Since, r.Until, now)
+	switch {
+	case err != nil:
+		return replay.Request{}, err
+	case r.Rate < 0 || math.IsInf(r.Rate, 0) || math.IsNaN(r.Rate):
+		return replay.Request{}, invalid("rate is %v; it may be 0 (no limit) or more letters per second", r.Rate)
+	case r.Limit < 0:
+		return replay.Request{}, invalid("limit is %d; it may be 0 (no limit) or more", r.Limit)
+	case len(r.RequestIDs) > MaxReplayIDs:
+		return replay.Request{}, invalid("request_ids has %d items; there may be %d", len(r.RequestIDs), MaxReplayIDs)
+	case r.RequestIDs != nil && len(r.RequestIDs) == 0:
+		return replay.Request{}, invalid("request_ids has no items; leave it out to replay all that match")
+	}
+	for i, id := range r.RequestIDs {
+		if id == "" {
+			return replay.Request{}, invalid("request_ids[%d] is empty", i)
+		}
+	}
+	filter := pillarbox.LetterFilter{
+		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,
+	}
+	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed, Limit: r.Limit}, nil
+}
+
+func (a *Admin) listReplays(w http.ResponseWriter, _ *adminRequest) error {
+	writeJSON(w, http.StatusOK, ReplayList{Replays: filled(a.desk.Replays())})
+	return nil
+}
+
+func (a *Admin) getReplay(w http.ResponseWriter, r *adminRequest) error {
+	progress, err := a.desk.Replay(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, progress)
+	return nil
+}
+
+func (a *Admin) cancelReplay(w http.ResponseWriter, r *adminRequest) error {
+	liftTimeouts(w) // it waits for the batch at hand
+	progress, err := a.desk.CancelReplay(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, progress)
+	return nil
+}
