@@ -1,0 +1,138 @@
+package pillarbox_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+// rule says what a package may import. Patterns are path.Match patterns; "std" is the standard library, and a
+// name without a dot in its first element that begins with "pillarbox" is ours.
+type rule struct {
+	packages string // pattern of the packages it is for
+	may      []string
+	why      string
+}
+
+// rules are read from top to bottom; the first that matches counts. A package without a rule fails the test.
+var rules = []rule{
+	{"pillarbox", []string{"std"},
+		"the words and roles must not drag anything along"},
+	{"pillarbox/internal/batch", []string{"std"},
+		"pure values: easy to test, easy to trust"},
+	{"pillarbox/internal/retry", []string{"std"},
+		"pure values: easy to test, easy to trust"},
+	{"pillarbox/internal/vfs", []string{"std"},
+		"files know nothing of the domain"},
+	{"pillarbox/internal/vfs/faultfs", []string{"std", "pillarbox/internal/vfs"},
+		"files know nothing of the domain"},
+	{"pillarbox/internal/run", []string{"std"},
+		"starting and stopping knows nothing of the domain"},
+	{"pillarbox/internal/telemetry", []string{"std", "github.com/prometheus/*", "github.com/prometheus/*/*", "github.com/prometheus/*/*/*"},
+		"measures know nothing of the domain"},
+	{"pillarbox/internal/config", []string{"std", "github.com/goccy/go-yaml", "github.com/goccy/go-yaml/*"},
+		"configuration is plain values"},
+	{"pillarbox/internal/ingest", []string{"std", "pillarbox", "pillarbox/internal/telemetry"},
+		"the rules of accepting stand above the engines and below HTTP"},
+	{"pillarbox/internal/deliver", []string{"std", "pillarbox", "pillarbox/internal/batch", "pillarbox/internal/retry", "pillarbox/internal/telemetry"},
+		"the rules of delivering stand above the engines"},
+	{"pillarbox/internal/replay", []string{"std", "golang.org/x/time/rate", "pillarbox", "pillarbox/internal/telemetry"},
+		"replaying stands above the engines"},
+	{"pillarbox/internal/ledger", []string{"std", "pillarbox"},
+		"the account believes roles, not engines"},
+	{"pillarbox/internal/httpapi", []string{"std", "golang.org/x/sync/*", "pillarbox", "pillarbox/internal/ingest", "pillarbox/internal/deliver", "pillarbox/internal/replay", "pillarbox/internal/ledger", "pillarbox/internal/telemetry"},
+		"HTTP knows the verbs it calls, and no engine"},
+	{"pillarbox/internal/engine/enginetest", []string{"std", "pillarbox"},
+		"a suite sees an engine through its role only"},
+	{"pillarbox/internal/engine/catalog", []string{"std", "pillarbox", "pillarbox/internal/vfs", "pillarbox/internal/engine/*"},
+		"the one place that knows all engines"},
+	{"pillarbox/internal/engine/memory", []string{"std", "pillarbox"},
+		"the engine that all tests can afford"},
+	{"pillarbox/internal/engine/seglog", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "pillarbox/internal/vfs"},
+		"an engine knows its role, its files and no other engine"},
+	{"pillarbox/internal/engine/files", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "pillarbox/internal/vfs"},
+		"an engine knows its role, its files and no other engine"},
+	{"pillarbox/internal/engine/sqlite", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "github.com/ncruces/*", "github.com/ncruces/*/*", "github.com/ncruces/*/*/*"},
+		"an engine knows its role, its driver and no other engine"},
+	{"pillarbox/cmd/pillarbox", []string{"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*", "std"},
+		"the one place that wires"},
+	{"pillarbox/test/*", []string{"std", "pillarbox", "pillarbox/internal/*", "pillarbox/internal/*/*"},
+		"tests of the real binary"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+// TestEverybodyImportsOnlyWhatTheyMay holds the packages to the table, and keeps others from importing cmd.
+func TestEverybodyImportsOnlyWhatTheyMay(t *testing.T) {
+	packages := list(t, "./...")
+	if len(packages) < len(rules)-2 {
+		t.Fatalf("only %d packages were listed", len(packages))
+	}
+	for _, pkg := range packages {
+		r, ok := ruleFor(pkg.ImportPath)
+		if !ok {
+			t.Errorf("%s has no rule: add one with its reason", pkg.ImportPath)
+			continue
+		}
+		for _, imported := range pkg.Imports {
+			if strings.HasPrefix(imported, "pillarbox/cmd/") {
+				t.Errorf("%s imports %s: nothing may import a command", pkg.ImportPath, imported)
+			}
+			if !allowed(r, imported) {
+				t.Errorf("%s imports %s, and may not: %s", pkg.ImportPath, imported, r.why)
+			}
+		}
+	}
+}
+
+func ruleFor(name string) (rule, bool) {
+	for _, r := range rules {
+		if ok, err := path.Match(r.packages, name); ok && err == nil {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+func allowed(r rule, imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	standard := !strings.Contains(first, ".") && first != "pillarbox"
+	for _, pattern := range r.may {
+		if pattern == "std" && standard {
+			return true
+		}
+		if ok, err := path.Match(pattern, imported); ok && err == nil && !standard {
+			return true
+		}
+	}
+	return false
+}
+
+func list(t *testing.T, pattern string) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", pattern).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []goPackage
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var pkg goPackage
+		err := decoder.Decode(&pkg)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, pkg)
+	}
+}

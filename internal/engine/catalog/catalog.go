@@ -1,0 +1,168 @@
+// Package catalog is the one table of engines: URL scheme to opening. There is no registration; an engine is
+// here or it does not exist.
+//
+// It promises errors that name the key of the configuration and list what is possible. It decides where
+// relative paths lie: below the data directory. It holds no engine open itself.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pillarbox"
+	"pillarbox/internal/engine/files"
+	"pillarbox/internal/engine/seglog"
+	"pillarbox/internal/engine/sqlite"
+	"pillarbox/internal/vfs"
+)
+
+// QueueDir is the directory of the embedded log, below the data directory.
+const QueueDir = "queue"
+
+// Place is where engines live that keep something on this machine.
+type Place struct {
+	Data     *vfs.Disk    // the data directory
+	ReadOnly bool         // open queues without writing
+	Logger   *slog.Logger // nil: discard
+}
+
+// QueueOptions are the limits of a queue. Zero means the engine's default.
+type QueueOptions struct {
+	MaxBytes     int64
+	MinFreeBytes int64
+	SegmentBytes int64
+	Meter        seglog.Meter
+}
+
+// queues opens each kind of queue.
+var queues = map[string]func(place Place, rest string, options QueueOptions) (pillarbox.Queue, error){
+	"seglog": openSeglog,
+}
+
+// sinks opens each kind of destination. name is the destination's.
+var sinks = map[string]func(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error){
+	"sqlite": openSQLite,
+}
+
+// deadLetters opens each kind of dead letters.
+var deadLetters = map[string]func(place Place, rest string) (pillarbox.DeadLetters, error){
+	"files": openFiles,
+}
+
+// OpenQueue opens the queue that a URL names.
+func OpenQueue(place Place, url string, options QueueOptions) (pillarbox.Queue, error) {
+	rest, open, err := lookup("queue.url", url, queues)
+	if err != nil {
+		return nil, err
+	}
+	return open(place, rest, options)
+}
+
+// OpenSink opens the destination that a URL names.
+func OpenSink(ctx context.Context, place Place, name, url string) (pillarbox.Sink, error) {
+	rest, open, err := lookup("destinations."+name+".url", url, sinks)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, place, name, rest)
+}
+
+// OpenDeadLetters opens the dead letters that a URL names.
+func OpenDeadLetters(place Place, url string) (pillarbox.DeadLetters, error) {
+	rest, open, err := lookup("dead_letters.url", url, deadLetters)
+	if err != nil {
+		return nil, err
+	}
+	return open(place, rest)
+}
+
+// CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, without opening it.
+func CheckQueue(url string) error {
+	_, _, err := lookup("queue.url", url, queues)
+	return err
+}
+
+// CheckSink is CheckQueue for a destination.
+func CheckSink(name, url string) error {
+	_, _, err := lookup("destinations."+name+".url", url, sinks)
+	return err
+}
+
+// CheckDeadLetters is CheckQueue for dead letters.
+func CheckDeadLetters(url string) error {
+	_, _, err := lookup("dead_letters.url", url, deadLetters)
+	return err
+}
+
+func lookup[T any](key, url string, table map[string]T) (rest string, open T, err error) {
+	scheme, rest, found := strings.Cut(url, ":")
+	open, known := table[scheme]
+	if !found || !known {
+		possible := slices.Sorted(maps.Keys(table))
+		return "", open, fmt.Errorf("%s: %q names no engine of this build; possible here: %s: %w", key, url, strings.Join(possible, ":, ")+":", pillarbox.ErrInvalid)
+	}
+	return rest, open, nil
+}
+
+func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue, error) {
+	dir := rest
+	if dir == "" {
+		dir = QueueDir
+	}
+	if !filepath.IsLocal(dir) {
+		return nil, fmt.Errorf("queue.url: the embedded log lies below the data directory, and %q does not: %w", dir, pillarbox.ErrInvalid)
+	}
+	return seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
+		MaxBytes: options.MaxBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
+		Meter: options.Meter, Logger: place.Logger, ReadOnly: place.ReadOnly,
+	})
+}
+
+func openSQLite(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
+	path := rest
+	if path == "" {
+		path = name + ".db"
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(place.Data.Dir(), path)
+	}
+	return sqlite.Open(ctx, path, sqlite.Options{Logger: place.Logger})
+}
+
+func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
+	dir := rest
+	if dir == "" {
+		dir = "dead-letters"
+	}
+	if filepath.IsLocal(dir) {
+		return files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger})
+	}
+	elsewhere, err := vfs.OpenDisk(dir)
+	if err != nil {
+		return nil, fmt.Errorf("dead_letters.url: %w", err)
+	}
+	letters, err := files.Open(elsewhere, ".", files.Options{Logger: place.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("dead_letters.url: %w", err)
+	}
+	return &elsewhereLetters{DeadLetters: letters, disk: elsewhere}, nil
+}
+
+// elsewhereLetters closes the directory that was opened for them.
+type elsewhereLetters struct {
+	pillarbox.DeadLetters
+	disk *vfs.Disk
+}
+
+func (l *elsewhereLetters) Close() error {
+	err := l.DeadLetters.Close()
+	if closeErr := l.disk.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

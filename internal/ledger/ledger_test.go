@@ -1,0 +1,183 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/ledger"
+)
+
+// desk is a queue, a store and dead letters that a story settles by hand.
+type desk struct {
+	t       *testing.T
+	queue   *memory.Queue
+	sink    *lossySink
+	letters *memory.DeadLetters
+	books   *ledger.Books
+	events  []*pillarbox.Event
+}
+
+// lossySink can lose an event, as a store does whose rows somebody deletes.
+type lossySink struct {
+	*memory.Sink
+	lost map[string]bool
+}
+
+func (s *lossySink) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
+	missing, err := s.Sink.Missing(ctx, keys)
+	for _, key := range keys {
+		if s.lost[key.RequestID] {
+			missing = append(missing, key)
+		}
+	}
+	return missing, err
+}
+
+func (s *lossySink) Count(ctx context.Context) (uint64, error) {
+	n, err := s.Sink.Count(ctx)
+	return n - uint64(len(s.lost)), err
+}
+
+// open appends ten events; the story settles them.
+func open(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{
+		t: t, queue: memory.NewQueue(nil), letters: memory.NewDeadLetters(), events: enginetest.Events(10, 1),
+		sink: &lossySink{Sink: memory.NewSink(), lost: map[string]bool{}},
+	}
+	for _, event := range d.events {
+		event.Source = "app"
+	}
+	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}})
+	if _, err := d.queue.Account("events"); err != nil {
+		t.Fatal(err)
+	}
+	d.must(d.queue.Append(context.Background(), d.events))
+	return d
+}
+
+func (d *desk) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// settle stores the first n events, buries the next, and leaves the rest leased.
+func (d *desk) settle(stored, dead int) {
+	d.t.Helper()
+	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: stored + dead})
+	d.must(err)
+	var outcomes []pillarbox.Outcome
+	for i, delivery := range deliveries {
+		kind := pillarbox.OutcomeStored
+		if i >= stored {
+			kind = pillarbox.OutcomeDead
+			d.must(d.letters.Put(context.Background(), &pillarbox.DeadLetter{
+				Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: delivery.Event, Replay: "pillarbox dead replay x",
+				Attempts: []pillarbox.Attempt{{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}},
+			}))
+		} else {
+			d.must(d.sink.Write(context.Background(), []*pillarbox.Event{delivery.Event}))
+		}
+		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: kind})
+	}
+	d.must(d.queue.Settle(context.Background(), "events", outcomes))
+}
+
+func (d *desk) expect(stored, dead, pending uint64, balanced bool) {
+	d.t.Helper()
+	account, err := d.books.Ledger(context.Background())
+	d.must(err)
+	entry := account.Destinations[0]
+	if account.Accepted != 10 || entry.Accepted != 10 || entry.Stored != stored || entry.Dead != dead || entry.Pending != pending || entry.Balanced != balanced {
+		d.t.Errorf("ledger %+v, want stored %d, dead %d, pending %d, balanced %v", entry, stored, dead, pending, balanced)
+	}
+}
+
+func (d *desk) audit() *ledger.AuditEntry {
+	d.t.Helper()
+	audit, err := d.books.Audit(context.Background())
+	d.must(err)
+	if audit.Balanced != (len(audit.Destinations[0].Problems) == 0) {
+		d.t.Errorf("audit %+v contradicts itself", audit)
+	}
+	return &audit.Destinations[0]
+}
+
+func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
+	d := open(t)
+	d.expect(0, 0, 10, true)
+	d.settle(5, 3)
+	d.expect(5, 3, 2, true)
+	replayed, discarded := d.events[5], d.events[6]
+	d.must(d.sink.Write(context.Background(), []*pillarbox.Event{replayed}))
+	d.must(d.letters.Resolve(context.Background(), "events", replayed.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.expect(6, 2, 2, true)
+	d.must(d.letters.Resolve(context.Background(), "events", discarded.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	d.expect(6, 2, 2, true)
+	if entry := d.audit(); len(entry.Problems) != 0 || entry.Found == nil || *entry.Found != 6 {
+		t.Errorf("audit %+v", entry)
+	}
+}
+
+// TestAuditNamesWhatIsMissing deletes a row from the store behind the ledger's back.
+func TestAuditNamesWhatIsMissing(t *testing.T) {
+	d := open(t)
+	d.settle(7, 1)
+	d.sink.lost[d.events[3].RequestID] = true
+	d.expect(7, 1, 2, true) // the ledger can't know
+	entry := d.audit()
+	if len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[3].RequestID || len(entry.Problems) != 1 {
+		t.Errorf("audit %+v", entry)
+	}
+}
+
+// TestAuditMissesDeadLetters settles an event as dead without a letter, as if its file had been removed.
+func TestAuditMissesDeadLetters(t *testing.T) {
+	d := open(t)
+	d.settle(4, 1)
+	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})
+	d.must(err)
+	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeDead}}))
+	d.expect(4, 1, 4, false)
+	entry := d.audit()
+	if len(entry.Problems) < 1 || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[5].RequestID {
+		t.Errorf("audit %+v", entry)
+	}
+}
+
+// TestHalfBuriedEventIsCountedOnce has a letter whose event is still pending as condemned: a crash came
+// between writing the letter and settling.
+func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
+	d := open(t)
+	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})
+	d.must(err)
+	attempt := &pillarbox.Attempt{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}
+	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1763907120000000}
+	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: attempt, Verdict: verdict}}))
+	d.must(d.letters.Put(context.Background(), &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
+	d.expect(0, 0, 10, true)
+}
+
+func TestStoryTellsEachState(t *testing.T) {
+	d := open(t)
+	d.settle(2, 1)
+	for i, want := range map[int]string{0: pillarbox.StateStored, 2: pillarbox.StateDead, 7: pillarbox.StatePending} {
+		story, err := d.books.Story(context.Background(), d.events[i].RequestID)
+		d.must(err)
+		if story.State != want || len(story.Deliveries) != 1 || story.Deliveries[0].State != want || enginetest.Diff(story.Event, d.events[i]) != "" {
+			t.Errorf("story of event %d is %+v, want %s", i, story, want)
+		}
+		if (story.Deliveries[0].StoredAt != nil) != (want == pillarbox.StateStored) || (story.Deliveries[0].Replay != "") != (want == pillarbox.StateDead) {
+			t.Errorf("delivery %+v", story.Deliveries[0])
+		}
+	}
+	if _, err := d.books.Story(context.Background(), "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {
+		t.Errorf("story of nobody: %v", err)
+	}
+}

@@ -1,0 +1,221 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/replay"
+)
+
+// morgue is a set of open letters and a destination that may refuse some of them again.
+type morgue struct {
+	t        *testing.T
+	letters  *memory.DeadLetters
+	sink     *memory.Sink
+	replayer *replay.Replayer
+	events   []*pillarbox.Event
+	refuse   map[string]bool
+	down     bool
+	calls    int
+}
+
+func open(t *testing.T, n int) *morgue {
+	t.Helper()
+	m := &morgue{t: t, letters: memory.NewDeadLetters(), sink: memory.NewSink(), events: enginetest.Events(n, 1), refuse: map[string]bool{}}
+	for i, event := range m.events {
+		letter := &pillarbox.DeadLetter{
+			Version: 1, Destination: "events", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907120000000 + i), Event: event,
+			Attempts: []pillarbox.Attempt{{At: 1, Class: pillarbox.ClassRefused, Error: "no such column"}},
+		}
+		if err := m.letters.Put(context.Background(), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	attempt := func(err error) pillarbox.Attempt {
+		return pillarbox.Attempt{At: 2, Class: pillarbox.ClassRefused, Error: err.Error()}
+	}
+	m.replayer = replay.New(m.letters, m.deliver, attempt, nil)
+	return m
+}
+
+func (m *morgue) deliver(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error) {
+	m.calls++
+	errs = make([]error, len(events))
+	for i, event := range events {
+		switch {
+		case m.down:
+			down = fmt.Errorf("connection refused: %w", pillarbox.ErrUnavailable)
+			errs[i] = down
+		case m.refuse[event.RequestID]:
+			errs[i] = errors.New("still no such column")
+		default:
+			errs[i] = m.sink.Write(ctx, []*pillarbox.Event{event})
+		}
+	}
+	return errs, down
+}
+
+func (m *morgue) run(request replay.Request) replay.Progress {
+	m.t.Helper()
+	progress, err := m.replayer.Run(context.Background(), request, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return progress
+}
+
+func (m *morgue) expect(open, replayed uint64) {
+	m.t.Helper()
+	count, err := m.letters.Count(context.Background(), "events")
+	if err != nil || count.Open != open || count.Replayed != replayed {
+		m.t.Errorf("letters %+v, %v, want %d open and %d replayed", count, err, open, replayed)
+	}
+	if n, _ := m.sink.Count(context.Background()); n != replayed {
+		m.t.Errorf("%d events are stored, want %d", n, replayed)
+	}
+}
+
+func TestReplayingTwiceStoresOnce(t *testing.T) {
+	m := open(t, 250)
+	if p := m.run(replay.Request{}); p.State != replay.StateDone || p.Replayed != 250 || p.Matched != 250 {
+		t.Errorf("progress %+v", p)
+	}
+	m.expect(0, 250)
+	if p := m.run(replay.Request{}); p.Matched != 0 {
+		t.Errorf("the second replay found %+v", p)
+	}
+	m.expect(0, 250)
+}
+
+func TestDryRunTouchesNothing(t *testing.T) {
+	m := open(t, 20)
+	p := m.run(replay.Request{DryRun: true, Filter: pillarbox.LetterFilter{Error: "NO SUCH"}})
+	if p.Matched != 20 || len(p.Sample) != replay.DefaultSample || m.calls != 0 {
+		t.Errorf("progress %+v after %d writes", p, m.calls)
+	}
+	m.expect(20, 0)
+}
+
+func TestFilterAndLimitChoose(t *testing.T) {
+	m := open(t, 20)
+	if p := m.run(replay.Request{Filter: pillarbox.LetterFilter{RequestIDs: []string{m.events[3].RequestID}}}); p.Replayed != 1 {
+		t.Errorf("by id: %+v", p)
+	}
+	if p := m.run(replay.Request{Filter: pillarbox.LetterFilter{Error: "something else"}}); p.Matched != 0 {
+		t.Errorf("by error: %+v", p)
+	}
+	if p := m.run(replay.Request{Limit: 5}); p.Replayed != 5 {
+		t.Errorf("with a limit: %+v", p)
+	}
+	m.expect(14, 6)
+}
+
+// TestReplayStopsWhenTooManyFail keeps the cause of all refusals in place.
+func TestReplayStopsWhenTooManyFail(t *testing.T) {
+	m := open(t, 500)
+	for _, event := range m.events {
+		m.refuse[event.RequestID] = true
+	}
+	p := m.run(replay.Request{})
+	if p.State != replay.StateStopped || p.Failed < replay.DefaultMaxFailed || p.Failed > replay.DefaultMaxFailed+100 || p.Reason == "" {
+		t.Errorf("progress %+v", p)
+	}
+	m.expect(500, 0)
+	letter, err := m.letters.Get(context.Background(), "events", m.events[0].RequestID)
+	if err != nil || len(letter.Attempts) != 2 || letter.Attempts[1].Error != "still no such column" {
+		t.Errorf("letter %+v, %v", letter, err)
+	}
+	if p := m.run(replay.Request{MaxFailed: -1}); p.State != replay.StateDone || p.Failed != 500 {
+		t.Errorf("without a limit: %+v", p)
+	}
+}
+
+func TestReplayStopsWhileTheDestinationIsDown(t *testing.T) {
+	m := open(t, 50)
+	m.down = true
+	p := m.run(replay.Request{})
+	if p.State != replay.StateStopped || m.calls != 1 || p.Failed != 0 {
+		t.Errorf("progress %+v after %d writes", p, m.calls)
+	}
+	m.expect(50, 0)
+	if letter, _ := m.letters.Get(context.Background(), "events", m.events[0].RequestID); len(letter.Attempts) != 1 {
+		t.Errorf("an outage was recorded as an attempt: %+v", letter.Attempts)
+	}
+}
+
+func TestRateIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := open(t, 101)
+		start := time.Now()
+		if p := m.run(replay.Request{Rate: 10}); p.Replayed != 101 {
+			t.Errorf("progress %+v", p)
+		}
+		if took := time.Since(start); took < 9*time.Second || took > 11*time.Second {
+			t.Errorf("101 letters at 10 a second took %v", took)
+		}
+	})
+}
+
+func TestJobsRunOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := open(t, 100)
+		jobs := replay.NewJobs(m.replayer)
+		ctx, cancel := context.WithCancel(context.Background())
+		first, err := jobs.Start(ctx, replay.Request{Rate: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel() // the request that started it is over; the replay goes on
+		time.Sleep(10 * time.Second)
+		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err, pillarbox.ErrConflict) {
+			t.Errorf("a second replay: %v, want ErrConflict", err)
+		}
+		p, err := jobs.Cancel(context.Background(), first.ID)
+		if err != nil || p.State != replay.StateCancelled || p.Replayed < 5 || p.Replayed > 15 {
+			t.Errorf("cancelled: %+v, %v", p, err)
+		}
+		if _, err := jobs.Get("77"); !errors.Is(err, pillarbox.ErrNotFound) {
+			t.Errorf("an unknown replay: %v", err)
+		}
+		if _, err := jobs.Start(context.Background(), replay.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if list := jobs.List(); len(list) != 2 || list[0].State != replay.StateDone {
+			t.Errorf("list %+v", list)
+		}
+		m.expect(0, 100)
+		for range 2 {
+			if err := jobs.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err, pillarbox.ErrClosed) {
+			t.Errorf("start after close: %v", err)
+		}
+	})
+}
+
+func TestDiscardKeepsTheLetter(t *testing.T) {
+	m := open(t, 2)
+	id := m.events[0].RequestID
+	if err := m.replayer.Discard(context.Background(), "", id); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.replayer.Discard(context.Background(), "", id); !errors.Is(err, pillarbox.ErrConflict) {
+		t.Errorf("twice: %v, want ErrConflict", err)
+	}
+	if p := m.run(replay.Request{}); p.Replayed != 1 {
+		t.Errorf("a discarded letter was replayed: %+v", p)
+	}
+	if letter, err := m.letters.Get(context.Background(), "", id); err != nil || letter.Resolved == nil || letter.Resolved.How != pillarbox.ResolvedDiscarded {
+		t.Errorf("letter %+v, %v", letter, err)
+	}
+}
