@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+	"pillarbox/internal/httpapi"
+	"pillarbox/internal/ledger"
+)
+
+func newAuditCommand(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use:   "audit",
+		Short: "Prove that accepted = stored + dead + pending, or name what is missing",
+		Long: `Add up the ledger, count what the destinations really hold, and look up every event that the queue
+still remembers. Exit 0 if everything is there; exit 1 with the names of what is missing if not.`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				audit, err := client.Audit(ctx)
+				if err != nil {
+					return err
+				}
+				if err := printAudit(command.OutOrStdout(), audit, form); err != nil {
+					return err
+				}
+				if !audit.Balanced {
+					return silentError{}
+				}
+				return nil
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
+	if form == formJSON {
+		return printJSON(w, audit)
+	}
+	table := rows{head: []string{"destination", "accepted", "stored", "dead", "pending", "damaged", "found", "balanced"}}
+	for _, entry := range audit.Destinations {
+		found := "unknown"
+		if entry.Found != nil {
+			found = fmt.Sprint(*entry.Found)
+		}
+		table.add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Pending, entry.Damaged, found, len(entry.Problems) == 0)
+	}
+	if err := table.print(w, form); err != nil || form == formCSV {
+		return err
+	}
+	for _, entry := range audit.Destinations {
+		for _, problem := range entry.Problems {
+			fmt.Fprintf(w, "%s: %s\n", entry.Destination, printable(problem))
+		}
+		for _, missing := range entry.Missing {
+			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination, missing.RequestID, missing.Timestamp, missing.Why)
+		}
+	}
+	for _, damage := range audit.Damage {
+		fmt.Fprintln(w, "damaged:", printable(damage))
+	}
+	verdict := "balanced: every accepted event is stored, dead or pending"
+	if !audit.Balanced {
+		verdict = "NOT balanced"
+	}
+	_, err := fmt.Fprintln(w, verdict)
+	return err
+}
+
+func newStatusCommand(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use: "status", Short: "Show how the server, its queue and its destinations are", Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				status, err := client.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return printStatus(command.OutOrStdout(), status, form)
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printStatus(w io.Writer, status *httpapi.Status, form string) error {
+	if form == formJSON {
+		return printJSON(w, status)
+	}
+	destinations := rows{head: []string{"destination", "state", "pending", "retrying", "dead_letters", "last_stored", "last_error"}}
+	for _, d := range status.Destinations {
+		destinations.add(d.Destination, d.State, d.Pending, d.Retrying, d.DeadLetters, timeText(d.LastStored), shorten(d.LastError, 100))
+	}
+	if form == formCSV {
+		return destinations.print(w, form)
+	}
+	ready := "ready"
+	if !status.Ready {
+		ready = "not ready: " + status.Reason
+	}
+	fmt.Fprintf(w, "pillarbox %s, %s, data in %s\n", status.Version, printable(ready), status.Data)
+	limit := "no limit"
+	if status.Queue.MaxBytes > 0 {
+		limit = bytesText(status.Queue.MaxBytes)
+	}
+	fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted, bytesText(status.Queue.Bytes), limit)
+	if status.Queue.Problem != "" {
+		fmt.Fprintln(w, "queue can't accept:", printable(status.Queue.Problem))
+	}
+	for _, damage := range status.Queue.Damage {
+		fmt.Fprintln(w, "damaged:", printable(damage))
+	}
+	for _, source := range status.Sources {
+		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
+	}
+	for _, gone := range status.Unconfigured {
+		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it; configure it again, or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Destination)
+	}
+	fmt.Fprintln(w)
+	return destinations.print(w, form)
+}
+
+func timeText(stamp pillarbox.Timestamp) string {
+	if stamp == 0 {
+		return "-"
+	}
+	return stamp.String()
+}

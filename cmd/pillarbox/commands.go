@@ -1,0 +1,20 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// addCommands adds every command to the root, in the order of the help.
+func addCommands(root *cobra.Command, global *globalFlags) {
+	cobra.EnableCommandSorting = false
+	root.AddCommand(
+		newServeCommand(global),
+		newPostCommand(global),
+		newEventsCommand(global),
+		newExplainCommand(global),
+		newDeadCommand(global),
+		newAuditCommand(global),
+		newStatusCommand(global),
+		newQueueCommand(global),
+		newConfigCommand(global),
+		newVersionCommand(),
+	)
+}

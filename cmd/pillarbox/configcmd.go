@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox/internal/config"
+	"pillarbox/internal/engine/catalog"
+)
+
+func newConfigCommand(global *globalFlags) *cobra.Command {
+	command := &cobra.Command{
+		Use: "config", Short: "Check, show or write a configuration", Args: noSuchCommand,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(
+		&cobra.Command{
+			Use: "check", Short: "Say whether the configuration is right; exit 2 with file, line and column if not", Args: noArgs,
+			RunE: func(command *cobra.Command, _ []string) error {
+				cfg, err := global.load()
+				if err != nil {
+					return err
+				}
+				if err := checkEngines(cfg); err != nil {
+					return usageError{err}
+				}
+				_, err = fmt.Fprintln(command.OutOrStdout(), "the configuration is right")
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "show", Short: "Show the configuration in force and where each value comes from; secrets are hidden", Args: noArgs,
+			RunE: func(command *cobra.Command, _ []string) error {
+				cfg, err := global.load()
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(command.OutOrStdout(), config.Show(cfg))
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "example", Short: "Write a commented file with every key and its default", Args: noArgs,
+			RunE: func(command *cobra.Command, _ []string) error {
+				_, err := io.WriteString(command.OutOrStdout(), config.Example())
+				return err
+			},
+		},
+	)
+	return command
+}
+
+// checkEngines reports the first URL that names no engine.
+func checkEngines(cfg *config.Config) error {
+	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil {
+		return err
+	}
+	for name, destination := range cfg.Destinations {
+		if err := catalog.CheckSink(name, destination.URL); err != nil {
+			return err
+		}
+	}
+	return catalog.CheckDeadLetters(cfg.DeadLetters.URL)
+}
+
+func newVersionCommand() *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use: "version", Short: "Show the version", Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			w := command.OutOrStdout()
+			if form == formJSON {
+				return printJSON(w, map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			_, err := fmt.Fprintf(w, "pillarbox %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}

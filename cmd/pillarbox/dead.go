@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+	"pillarbox/internal/httpapi"
+	"pillarbox/internal/replay"
+)
+
+func newDeadCommand(global *globalFlags) *cobra.Command {
+	command := &cobra.Command{
+		Use: "dead", Short: "List, show, replay or discard dead letters", Args: noSuchCommand,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(newDeadList(global), newDeadShow(global), newDeadReplay(global), newDeadDiscard(global))
+	return command
+}
+
+func newDeadList(global *globalFlags) *cobra.Command {
+	var form string
+	query := httpapi.LetterQuery{}
+	command := &cobra.Command{
+		Use: "list", Short: "List dead letters; --since and --until are times of death", Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				page, err := client.DeadLetters(ctx, query)
+				if err != nil {
+					return err
+				}
+				return printLetters(command, page, form)
+			})
+		},
+	}
+	set := command.Flags()
+	set.StringVar(&query.Destination, "destination", "", "only of this destination")
+	set.StringVar(&query.Source, "source", "", "only events of this source")
+	set.StringVar(&query.RequestID, "id", "", "only of this event")
+	set.StringVar(&query.Since, "since", "", "dead since: RFC 3339, or ago as in 24h")
+	set.StringVar(&query.Until, "until", "", "dead before")
+	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
+	set.BoolVar(&query.Resolved, "resolved", false, "replayed and discarded ones too")
+	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, "how many")
+	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
+	outputFlag(command, &form)
+	return command
+}
+
+func printLetters(command *cobra.Command, page *httpapi.LetterPage, form string) error {
+	w := command.OutOrStdout()
+	if form == formJSON {
+		return printJSON(w, page)
+	}
+	table := rows{head: []string{"dead_at", "request_id", "destination", "source", "attempts", "state", "reason"}}
+	for _, letter := range page.DeadLetters {
+		state, reason := "open", letter.Reason
+		if letter.Resolved != nil {
+			state = letter.Resolved.How
+		}
+		if form == formTable {
+			reason = shorten(reason, bodyPreview)
+		}
+		table.add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source, len(letter.Attempts), state, reason)
+	}
+	for _, broken := range page.Unreadable {
+		fmt.Fprintln(command.ErrOrStderr(), "can't be read:", printable(broken))
+	}
+	if page.NextCursor != "" && form == formTable {
+		defer fmt.Fprintln(command.ErrOrStderr(), "there are more; see them with --limit or --cursor")
+	}
+	return table.print(w, form)
+}
+
+func newDeadShow(global *globalFlags) *cobra.Command {
+	var destination string
+	command := &cobra.Command{
+		Use: "show REQUEST_ID", Short: "Show one dead letter as JSON: the event, every attempt, and how to replay it", Args: exactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				letter, err := client.DeadLetter(ctx, destination, args[0])
+				if err != nil {
+					return err
+				}
+				return printJSON(command.OutOrStdout(), letter)
+			})
+		},
+	}
+	command.Flags().StringVar(&destination, "destination", "", "whose dead letter, where several destinations have one")
+	return command
+}
+
+func newDeadDiscard(global *globalFlags) *cobra.Command {
+	var destination string
+	command := &cobra.Command{
+		Use: "discard REQUEST_ID", Short: "Give a dead letter up; its file is kept and marked", Args: exactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				if _, err := client.Discard(ctx, destination, args[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(command.OutOrStdout(), "%s is discarded; its file is kept\n", args[0])
+				return err
+			})
+		},
+	}
+	command.Flags().StringVar(&destination, "destination", "", "whose dead letter, where several destinations have one")
+	return command
+}
+
+func newDeadReplay(global *globalFlags) *cobra.Command {
+	var form string
+	var all bool
+	request := httpapi.ReplayRequest{}
+	command := &cobra.Command{
+		Use:   "replay [REQUEST_ID ...]",
+		Short: "Put dead letters back to the destination that refused them",
+		Long: `Replay the named dead letters, or those that the filters select, or --all open ones. Events keep
+their timestamp and request id, so that replaying twice stores once. The first letter goes alone; the
+replay stops when too many are refused again, or when the destination is down. --dry-run counts and
+shows a sample, and touches nothing.`,
+		Example: `  pillarbox dead replay --all --dry-run
+  pillarbox dead replay --since 24h --error "no such column" --rate 100
+  pillarbox dead replay 01a20982-735b-7980-86a3-0c4338e0f4c0`,
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			request.RequestIDs = args
+			filtered := len(args) > 0 || request.Destination != "" || request.Source != "" || request.Since != "" || request.Until != "" || request.Error != ""
+			if !filtered && !all {
+				return usageError{fmt.Errorf("say which: request ids, a filter, or --all")}
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				return replayLetters(ctx, command, client, request, form)
+			})
+		},
+	}
+	set := command.Flags()
+	set.BoolVar(&all, "all", false, "all open dead letters")
+	set.StringVar(&request.Destination, "destination", "", "only of this destination")
+	set.StringVar(&request.Source, "source", "", "only events of this source")
+	set.StringVar(&request.Since, "since", "", "dead since: RFC 3339, or ago as in 24h")
+	set.StringVar(&request.Until, "until", "", "dead before")
+	set.StringVar(&request.Error, "error", "", "only with this text in the reason or the last error")
+	set.BoolVar(&request.DryRun, "dry-run", false, "count and show a sample, touch nothing")
+	set.Float64Var(&request.Rate, "rate", 0, "letters per second (default as fast as it goes)")
+	set.IntVar(&request.MaxFailed, "max-failed", replay.DefaultMaxFailed, "stop after so many were refused again; -1 for never")
+	set.IntVar(&request.Limit, "limit", 0, "letters at most (default all)")
+	outputFlag(command, &form)
+	return command
+}
+
+// replayPoll is how often a running replay is asked how far it is.
+const replayPoll = 200 * time.Millisecond
+
+func replayLetters(ctx context.Context, command *cobra.Command, client *httpapi.Client, request httpapi.ReplayRequest, form string) error {
+	progress, err := client.StartReplay(ctx, request)
+	if err != nil {
+		return err
+	}
+	for progress.State == replay.StateRunning {
+		timer := time.NewTimer(replayPoll)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+			defer cancel()
+			if progress, err = client.CancelReplay(stopping, progress.ID); err != nil {
+				return err
+			}
+		case <-timer.C:
+			if progress, err = client.Replay(ctx, progress.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if err := printReplay(command.OutOrStdout(), progress, form); err != nil {
+		return err
+	}
+	if progress.State != replay.StateDone || progress.Failed > 0 || progress.Unreadable > 0 {
+		return silentError{}
+	}
+	return nil
+}
+
+func printReplay(w io.Writer, progress *replay.Progress, form string) error {
+	if form == formJSON {
+		return printJSON(w, progress)
+	}
+	if progress.DryRun {
+		fmt.Fprintf(w, "%d dead letters would be replayed\n", progress.Matched)
+		table := rows{head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
+		for _, sample := range progress.Sample {
+			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source, shorten(sample.Reason, bodyPreview))
+		}
+		return table.print(w, form)
+	}
+	_, err := fmt.Fprintf(w, "%s: %d of %d replayed, %d refused again, %d can't be read\n", progress.State, progress.Replayed, progress.Matched, progress.Failed, progress.Unreadable)
+	if err == nil && progress.Reason != "" {
+		_, err = fmt.Fprintln(w, printable(progress.Reason))
+	}
+	return err
+}

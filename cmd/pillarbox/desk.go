@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/httpapi"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+)
+
+// desk answers the admin API from an office. Without a running server the CLI puts the same API before an
+// office that it opened itself.
+type desk struct{ *office }
+
+var _ httpapi.Desk = desk{}
+
+// Status implements httpapi.Overview.
+func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
+	stats := d.queue.Stats()
+	status := httpapi.Status{
+		Version: version(), StartedAt: pillarbox.TimestampOf(d.started),
+		UptimeSeconds: int64(time.Since(d.started).Seconds()), Data: d.directory(),
+		Queue: httpapi.QueueStatus{
+			Accepted: stats.Accepted, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Problem: stats.Problem, Damage: []string{},
+		},
+		Destinations: []httpapi.DestinationStatus{}, Sources: []httpapi.SourceStatus{}, Unconfigured: []httpapi.Unconfigured{},
+	}
+	for _, damage := range stats.Damage {
+		status.Queue.Damage = append(status.Queue.Damage, damage.Error())
+	}
+	for _, name := range d.destinations() {
+		destination, err := d.destinationStatus(ctx, name)
+		if err != nil {
+			return httpapi.Status{}, err
+		}
+		status.Destinations = append(status.Destinations, destination)
+	}
+	for _, source := range publicSources(d.config) {
+		status.Sources = append(status.Sources, httpapi.SourceStatus{Source: source.Name, Path: source.Path})
+	}
+	for _, name := range d.unconfigured() {
+		account, err := d.queue.Account(name)
+		if err != nil {
+			return httpapi.Status{}, err
+		}
+		status.Unconfigured = append(status.Unconfigured, httpapi.Unconfigured{Destination: name, Pending: account.Pending})
+	}
+	return status, nil
+}
+
+func (d desk) destinationStatus(ctx context.Context, name string) (httpapi.DestinationStatus, error) {
+	account, err := d.queue.Account(name)
+	if err != nil {
+		return httpapi.DestinationStatus{}, err
+	}
+	letters, err := d.letters.Count(ctx, name)
+	if err != nil {
+		return httpapi.DestinationStatus{}, err
+	}
+	loop := d.loops[name].Status()
+	return httpapi.DestinationStatus{
+		Destination: name, URL: d.config.Destinations[name].URL, State: loop.State,
+		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
+		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(loop.LastStored),
+		Pending: account.Pending, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
+	}, nil
+}
+
+// stampOf keeps "not known" as zero.
+func stampOf(t time.Time) pillarbox.Timestamp {
+	if t.IsZero() {
+		return 0
+	}
+	return pillarbox.TimestampOf(t)
+}
+
+// store finds the destination that can be read back.
+func (d desk) store(name string) (string, pillarbox.EventStore, error) {
+	if name != "" {
+		sink, known := d.sinks[name]
+		if !known {
+			return "", nil, d.noDestination(name)
+		}
+		store, readable := sink.(pillarbox.EventStore)
+		if !readable {
+			return "", nil, fmt.Errorf("destination %s can't be read back: %w", name, pillarbox.ErrInvalid)
+		}
+		return name, store, nil
+	}
+	var readable []string
+	var found pillarbox.EventStore
+	for _, name := range d.destinations() {
+		if store, ok := d.sinks[name].(pillarbox.EventStore); ok {
+			readable, found = append(readable, name), store
+		}
+	}
+	if len(readable) != 1 {
+		return "", nil, fmt.Errorf("choose a destination that can be read back: %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
+	}
+	return readable[0], found, nil
+}
+
+func (d desk) noDestination(name string) error {
+	return fmt.Errorf("there is no destination %q; configured are %s: %w", name, strings.Join(d.destinations(), ", "), pillarbox.ErrNotFound)
+}
+
+// Events implements httpapi.Reader.
+func (d desk) Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	_, store, err := d.store(destination)
+	if err != nil {
+		return nil, err
+	}
+	return store.List(ctx, filter)
+}
+
+// Follow implements httpapi.Reader.
+func (d desk) Follow(_ context.Context, destination string) (httpapi.Following, error) {
+	name, _, err := d.store(destination)
+	if err != nil {
+		return httpapi.Following{}, err
+	}
+	follower := d.watch.Follow(name)
+	return httpapi.Following{Batches: follower.Batches, Close: follower.Close}, nil
+}
+
+// DeadLetters implements httpapi.Letters.
+func (d desk) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return d.letters.List(ctx, filter)
+}
+
+// DeadLetter implements httpapi.Letters.
+func (d desk) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	return d.letters.Get(ctx, destination, requestID)
+}
+
+// Discard implements httpapi.Letters.
+func (d desk) Discard(ctx context.Context, destination, requestID string) error {
+	return d.replayer.Discard(ctx, destination, requestID)
+}
+
+// StartReplay implements httpapi.Replays.
+func (d desk) StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
+	if name := request.Filter.Destination; name != "" && d.sinks[name] == nil {
+		return replay.Progress{}, d.noDestination(name)
+	}
+	return d.jobs.Start(ctx, request)
+}
+
+// Replays implements httpapi.Replays.
+func (d desk) Replays() []replay.Progress { return d.jobs.List() }
+
+// Replay implements httpapi.Replays.
+func (d desk) Replay(id string) (replay.Progress, error) { return d.jobs.Get(id) }
+
+// CancelReplay implements httpapi.Replays.
+func (d desk) CancelReplay(ctx context.Context, id string) (replay.Progress, error) {
+	return d.jobs.Cancel(ctx, id)
+}
+
+// Ledger implements httpapi.Books.
+func (d desk) Ledger(ctx context.Context) (ledger.Ledger, error) { return d.books.Ledger(ctx) }
+
+// Audit implements httpapi.Books.
+func (d desk) Audit(ctx context.Context) (*ledger.Audit, error) { return d.books.Audit(ctx) }
+
+// Story implements httpapi.Books.
+func (d desk) Story(ctx context.Context, requestID string) (*ledger.Story, error) {
+	return d.books.Story(ctx, requestID)
+}
+
+// directory is the data directory as an absolute path, so that a command can tell whether it is its own.
+func (d desk) directory() string {
+	absolute, err := filepath.Abs(d.config.Data)
+	if err != nil {
+		return d.config.Data
+	}
+	return absolute
+}

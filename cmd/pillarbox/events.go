@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+	"pillarbox/internal/httpapi"
+	"pillarbox/internal/ledger"
+)
+
+// bodyPreview is how much of a body a table shows, in characters.
+const bodyPreview = 60
+
+func newEventsCommand(global *globalFlags) *cobra.Command {
+	var form string
+	var follow bool
+	query := httpapi.EventQuery{}
+	command := &cobra.Command{
+		Use:   "events",
+		Short: "List or follow stored events",
+		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
+--until take RFC 3339, or how long ago, as in 15m, 24h or 7d. With -o json and --follow each event
+is one line.`,
+		Example: `  pillarbox events --limit 5
+  pillarbox events --since 1h --source app -o csv
+  pillarbox events --follow -o json`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				if follow {
+					return followEvents(ctx, command.OutOrStdout(), client, query, form)
+				}
+				return listEvents(ctx, command.OutOrStdout(), client, query, form)
+			})
+		},
+	}
+	set := command.Flags()
+	set.StringVar(&query.Destination, "destination", "", "where to look (default the only one that can be read)")
+	set.StringVar(&query.Source, "source", "", "only events of this source")
+	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
+	set.StringVar(&query.Since, "since", "", "only events accepted since")
+	set.StringVar(&query.Until, "until", "", "only events accepted before")
+	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
+	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
+	set.BoolVarP(&follow, "follow", "f", false, "go on with what is stored from now on")
+	var oldest bool
+	set.BoolVar(&oldest, "oldest", false, "oldest first")
+	command.PreRun = func(*cobra.Command, []string) { query.Newest = !oldest && !follow }
+	outputFlag(command, &form)
+	return command
+}
+
+// withClient connects, and ends on Ctrl-C.
+func withClient(command *cobra.Command, global *globalFlags, work func(ctx context.Context, client *httpapi.Client) error) error {
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
+	defer stop()
+	client, done, err := global.connect(ctx)
+	if err != nil {
+		return errors.Join(err, done())
+	}
+	return errors.Join(work(ctx, client), done())
+}
+
+func listEvents(ctx context.Context, w io.Writer, client *httpapi.Client, query httpapi.EventQuery, form string) error {
+	page, err := client.Events(ctx, query)
+	if err != nil {
+		return err
+	}
+	if form == formJSON {
+		return printJSON(w, page)
+	}
+	table := rows{head: eventHead(form)}
+	for _, event := range page.Events {
+		table.add(eventRow(event, form)...)
+	}
+	return table.print(w, form)
+}
+
+func eventHead(form string) []string {
+	if form == formCSV {
+		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type", "remote_addr", "traceparent", "body", "body_encoding"}
+	}
+	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
+}
+
+func eventRow(event *pillarbox.Event, form string) []any {
+	if form == formCSV {
+		body, encoding := bodyText(event)
+		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path, event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}
+	}
+	body := "(binary)"
+	if utf8.Valid(event.Body) {
+		body = shorten(string(event.Body), bodyPreview)
+	}
+	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType, len(event.Body), body}
+}
+
+// bodyText is the body as the JSON form has it.
+func bodyText(event *pillarbox.Event) (body, encoding string) {
+	text, err := json.Marshal(event)
+	if err != nil {
+		return "", ""
+	}
+	var form struct {
+		Body     string `json:"body"`
+		Encoding string `json:"body_encoding"`
+	}
+	if err := json.Unmarshal(text, &form); err != nil {
+		return "", ""
+	}
+	return form.Body, form.Encoding
+}
+
+// followEvents prints events as they are stored, until Ctrl-C.
+func followEvents(ctx context.Context, w io.Writer, client *httpapi.Client, query httpapi.EventQuery, form string) error {
+	if form == formTable {
+		fmt.Fprintln(w, "following; end with Ctrl-C")
+	}
+	err := client.FollowEvents(ctx, query, func(event *pillarbox.Event, _ string) error {
+		switch form {
+		case formJSON:
+			line, err := json.Marshal(event)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(append(line, '\n'))
+			return err
+		case formCSV:
+			single := rows{head: eventHead(form)}
+			single.add(eventRow(event, form)...)
+			return single.printBody(w)
+		}
+		body := "(binary)"
+		if utf8.Valid(event.Body) {
+			body = shorten(string(event.Body), bodyPreview)
+		}
+		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source, printable(body))
+		return err
+	})
+	if ctx.Err() != nil {
+		return nil // Ctrl-C is how it ends
+	}
+	return err
+}
+
+func newExplainCommand(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use:   "explain REQUEST_ID",
+		Short: "Tell the story of one event: accepted, attempts, stored or dead, replayed",
+		Args:  exactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				story, err := client.Story(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return printStory(command.OutOrStdout(), story, form)
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printStory(w io.Writer, story *httpapi.Story, form string) error {
+	if form == formJSON {
+		return printJSON(w, story)
+	}
+	table := rows{head: []string{"time", "what", "where", "detail"}}
+	event := story.Event
+	table.add(event.Timestamp, "accepted", event.Source, fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body), event.ContentType, event.RemoteAddr))
+	for _, delivery := range story.Deliveries {
+		tellDelivery(&table, delivery)
+	}
+	if err := table.print(w, form); err != nil || form == formCSV {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nthe event is %s\n", story.State)
+	return err
+}
+
+func tellDelivery(table *rows, d ledger.Delivery) {
+	for i, attempt := range d.Attempts {
+		table.add(attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class), d.Destination, attempt.Error)
+	}
+	if d.DeadAt != nil {
+		table.add(d.DeadAt, "dead letter", d.Destination, d.Reason)
+	}
+	if d.Resolved != nil {
+		table.add(d.Resolved.At, d.Resolved.How, d.Destination, "")
+	}
+	switch {
+	case d.StoredAt != nil:
+		table.add(d.StoredAt, "stored", d.Destination, "")
+	case d.State == pillarbox.StatePending:
+		table.add("", "pending", d.Destination, d.Reason)
+	case d.Replay != "":
+		table.add("", "replay it with", d.Destination, d.Replay)
+	}
+}

@@ -1,0 +1,121 @@
+// Command pillarbox is the server and the command line in one binary.
+//
+// This is the only place that wires packages together, reads flags and environment, and exits.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox/internal/config"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs one command and returns its exit code.
+func execute(args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
+	var usage usageError
+	var silent silentError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &silent):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "pillarbox:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(os.Stderr, "pillarbox:", err)
+	return exitFailed
+}
+
+// usageError is a mistake of the caller: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// silentError fails the command without another word: what is wrong was printed as its result.
+type silentError struct{}
+
+func (silentError) Error() string { return "failed" }
+
+// globalFlags are the flags that every command has.
+type globalFlags struct {
+	configPath string
+	data       string
+	listen     string
+	admin      string
+	server     string
+	token      string
+
+	changed func(name string) bool
+}
+
+func newRootCommand() *cobra.Command {
+	global := &globalFlags{}
+	root := &cobra.Command{
+		Use:   "pillarbox",
+		Short: "A durable front door for HTTP",
+		Long: `pillarbox accepts HTTP requests, makes them durable, answers, and delivers them in batches to a
+database, once, whatever breaks in between. What can't be delivered becomes a dead letter that can be
+read and replayed.`,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them", args[0])}
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&global.configPath, "config", "c", "", "configuration file (YAML)")
+	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
+	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
+	flags.StringVar(&global.admin, "admin", "", "admin address (default 127.0.0.1:8081)")
+	flags.StringVar(&global.server, "server", "", "admin API of a running server (default http://127.0.0.1:8081)")
+	flags.StringVar(&global.token, "token", "", "token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
+	global.changed = func(name string) bool { return flags.Changed(name) }
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	addCommands(root, global)
+	return root
+}
+
+// load reads the configuration: flag over environment over file over default.
+func (g *globalFlags) load() (*config.Config, error) {
+	flags := map[string]string{}
+	for flag, key := range map[string]string{"data": "data", "listen": "listen", "admin": "admin.listen"} {
+		if g.changed(flag) {
+			flags[key] = map[string]string{"data": g.data, "listen": g.listen, "admin": g.admin}[flag]
+		}
+	}
+	cfg, err := config.Load(config.Input{Path: g.configPath, Env: os.LookupEnv, Flags: flags})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// version is the version that the binary was built as.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"pillarbox"
+	"pillarbox/internal/batch"
+	"pillarbox/internal/config"
+	"pillarbox/internal/deliver"
+	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+	"pillarbox/internal/retry"
+	"pillarbox/internal/telemetry"
+	"pillarbox/internal/vfs"
+)
+
+// lockFile is locked for as long as a process has the data directory open.
+const lockFile = "LOCK"
+
+// office is everything that works on one data directory, wired together and not yet running.
+type office struct {
+	config   *config.Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	metrics  *telemetry.Metrics
+	started  time.Time
+
+	disk     *vfs.Disk
+	lock     io.Closer
+	letters  pillarbox.DeadLetters
+	queue    pillarbox.Queue
+	sinks    map[string]pillarbox.Sink
+	watch    *deliver.Watch
+	loops    map[string]*deliver.Loop
+	acceptor *ingest.Acceptor
+	books    *ledger.Books
+	replayer *replay.Replayer
+	jobs     *replay.Jobs
+}
+
+// openOffice opens the data directory and everything in it. readOnly is for commands that look while no
+// server runs: the queue is then not written to.
+func openOffice(ctx context.Context, cfg *config.Config, logger *slog.Logger, readOnly bool) (*office, error) {
+	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, watch: deliver.NewWatch()}
+	o.registry = prometheus.NewRegistry()
+	o.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.metrics = telemetry.NewMetrics(o.registry)
+	o.metrics.SetBuild(version())
+	if err := o.open(ctx, readOnly); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	o.wire()
+	return o, nil
+}
+
+func (o *office) open(ctx context.Context, readOnly bool) error {
+	if err := o.openDirectory(readOnly); err != nil {
+		return err
+	}
+	place := catalog.Place{Data: o.disk, ReadOnly: readOnly, Logger: o.logger}
+	var err error
+	if o.letters, err = catalog.OpenDeadLetters(place, o.config.DeadLetters.URL); err != nil {
+		return err
+	}
+	limits := catalog.QueueOptions{
+		MaxBytes: int64(o.config.Queue.MaxBytes), MinFreeBytes: int64(o.config.Queue.MinFree),
+		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(),
+	}
+	if o.queue, err = catalog.OpenQueue(place, o.config.Queue.URL, limits); err != nil {
+		return err
+	}
+	for _, name := range o.destinations() {
+		if o.sinks[name], err = catalog.OpenSink(ctx, place, name, o.config.Destinations[name].URL); err != nil {
+			return err
+		}
+		// The destination exists for the queue from here on: it gets everything that is accepted later.
+		if _, err := o.queue.Account(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDirectory opens and locks the data directory.
+func (o *office) openDirectory(readOnly bool) error {
+	dir := o.config.Data
+	if readOnly {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no data directory %s, and no server answers; choose one with --data or --server: %w", dir, pillarbox.ErrNotFound)
+		}
+	}
+	disk, err := vfs.OpenDisk(dir)
+	if err != nil {
+		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
+	}
+	o.disk = disk
+	o.lock, err = disk.Lock(lockFile)
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("data directory %s is in use by another pillarbox; stop that one, or choose another directory with --data: %w", dir, pillarbox.ErrConflict)
+	}
+	if err != nil {
+		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
+	}
+	return nil
+}
+
+// destinations lists the names of the configured destinations, sorted.
+func (o *office) destinations() []string { return slices.Sorted(maps.Keys(o.config.Destinations)) }
+
+// wire connects the verbs to what was opened.
+func (o *office) wire() {
+	o.acceptor = ingest.New(o.queue, ingest.Options{Sources: ingestSources(o.config), Metrics: o.metrics})
+	o.loops = map[string]*deliver.Loop{}
+	var entries []ledger.Destination
+	for _, name := range o.destinations() {
+		destination := o.config.Destinations[name]
+		tuning := tuningOf(o.config, destination)
+		o.loops[name] = deliver.NewLoop(deliver.Options{
+			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: tuning.Rules,
+			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch,
+			Probe:  retry.Breaker{ProbeInitial: destination.Probe.Initial.Std(), ProbeMax: destination.Probe.Max.Std()},
+			Logger: o.logger, Metrics: o.metrics.Deliver(name),
+		})
+		entries = append(entries, ledger.Destination{Name: name, Sources: tuning.Rules.Sources, Sink: o.sinks[name]})
+	}
+	o.books = ledger.New(o.queue, o.letters, entries)
+	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
+	o.jobs = replay.NewJobs(o.replayer)
+	o.metrics.Watch(o.state)
+}
+
+func ingestSources(cfg *config.Config) map[string]ingest.Source {
+	sources := map[string]ingest.Source{}
+	for name, source := range cfg.Sources {
+		sources[name] = ingest.Source{
+			MaxBody: int64(source.MaxBody),
+			Headers: ingest.HeaderPolicy{Allow: source.Headers.Allow, Deny: source.Headers.Deny},
+		}
+	}
+	return sources
+}
+
+func tuningOf(cfg *config.Config, destination config.Destination) deliver.Tuning {
+	sources := map[string]bool{}
+	for _, name := range destination.Sources {
+		sources[name] = true
+	}
+	return deliver.Tuning{
+		Rules: deliver.Rules{
+			Sources: sources, MaxAge: cfg.Queue.MaxAge.Std(),
+			Retry: retry.Policy{
+				Initial: destination.Backoff.Initial.Std(), Max: destination.Backoff.Max.Std(), MaxAttempts: destination.MaxAttempts,
+			},
+		},
+		Batch: batch.Limits{
+			MaxEvents: destination.Batch.MaxEvents, MaxBytes: int64(destination.Batch.MaxBytes), MaxAge: destination.Batch.MaxAge.Std(),
+		},
+	}
+}
+
+// deliverOnce is how replays reach a destination.
+func (o *office) deliverOnce(ctx context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+	sink := o.sinks[destination]
+	if sink == nil {
+		err := fmt.Errorf("destination %s is not configured: %w", destination, pillarbox.ErrUnavailable)
+		return slices.Repeat([]error{err}, len(events)), err
+	}
+	return deliver.Once(ctx, sink, events, time.Now(), o.config.Destinations[destination].WriteTimeout.Std())
+}
+
+func attemptOf(err error) pillarbox.Attempt {
+	var refused *deliver.RefusedError
+	if errors.As(err, &refused) {
+		return refused.Attempt
+	}
+	return pillarbox.Attempt{At: pillarbox.TimestampOf(time.Now()), Class: pillarbox.ClassRefused, Error: err.Error()}
+}
+
+// state is what the metrics of the queue are made of.
+func (o *office) state() telemetry.State {
+	stats := o.queue.Stats()
+	state := telemetry.State{
+		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
+	}
+	entries, err := o.books.Ledger(context.Background())
+	if err != nil {
+		o.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
+		return state
+	}
+	for _, entry := range entries.Destinations {
+		account, err := o.queue.Account(entry.Destination)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		destination := telemetry.DestinationState{
+			Name: entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying,
+			DeadLetters: -1, Balanced: entry.Balanced,
+		}
+		if account.OldestPending != 0 {
+			destination.OldestEventAge = max(0, time.Since(account.OldestPending.Time()))
+		}
+		if count, err := o.letters.Count(context.Background(), entry.Destination); err == nil {
+			destination.DeadLetters = int64(count.Open)
+		}
+		state.Destinations = append(state.Destinations, destination)
+	}
+	return state
+}
+
+// unconfigured lists destinations that the queue knows and the configuration does not: their events wait.
+func (o *office) unconfigured() []string {
+	var names []string
+	for _, name := range o.queue.Stats().Destinations {
+		if _, configured := o.config.Destinations[name]; !configured {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Close closes everything that is open, in the reverse order of opening, all of it even after an error.
+func (o *office) Close() error {
+	var errs []error
+	if o.jobs != nil {
+		errs = append(errs, o.jobs.Close())
+	}
+	for _, sink := range o.sinks {
+		if sink != nil {
+			errs = append(errs, sink.Close())
+		}
+	}
+	if o.queue != nil {
+		errs = append(errs, o.queue.Close())
+	}
+	if o.letters != nil {
+		errs = append(errs, o.letters.Close())
+	}
+	if o.lock != nil {
+		errs = append(errs, o.lock.Close())
+	}
+	if o.disk != nil {
+		errs = append(errs, o.disk.Close())
+	}
+	return errors.Join(errs...)
+}

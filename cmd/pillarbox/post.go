@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+)
+
+// Limits of a load.
+const (
+	maxPosts       = 1_000_000_000
+	maxConcurrency = 10_000
+	postTimeout    = 60 * time.Second
+	maxReply       = 1 << 20 // bytes of an answer that are read
+)
+
+// postFlags are the flags of the command.
+type postFlags struct {
+	body        string
+	file        string
+	contentType string
+	headers     []string
+	n           int
+	rate        float64
+	concurrency int
+	receipts    string
+	form        string
+}
+
+func newPostCommand(global *globalFlags) *cobra.Command {
+	flags := &postFlags{}
+	command := &cobra.Command{
+		Use:   "post [URL]",
+		Short: "Send one event, a file, or a load with -n, --rate and --concurrency",
+		Long: `Send events to a running server, by default to the first source of the configuration. The body is
+--body, --file (- is standard input), or standard input where it is not a terminal. With -n, the
+same body is sent n times, or a small JSON object with a running number where no body is given.
+The receipts of a load can be kept with --receipts, one a line, to compare them with what is stored.`,
+		Example: `  pillarbox post --body '{"hello":"world"}'
+  pillarbox post http://localhost:8080/app --file photo.jpg --content-type image/jpeg
+  pillarbox post -n 100000 --concurrency 64 --receipts receipts.ndjson
+  pillarbox post -n 10000 --rate 1000`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("post takes one URL, and got %d", len(args))}
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error { return post(command, global, flags, args) },
+	}
+	set := command.Flags()
+	set.StringVar(&flags.body, "body", "", "text to send")
+	set.StringVar(&flags.file, "file", "", "file to send; - is standard input")
+	set.StringVar(&flags.contentType, "content-type", "", "Content-Type (default application/json for JSON, else application/octet-stream)")
+	set.StringArrayVarP(&flags.headers, "header", "H", nil, "header to send, as \"Name: value\"; may be repeated")
+	set.IntVarP(&flags.n, "number", "n", 1, "how many events to send")
+	set.Float64Var(&flags.rate, "rate", 0, "events per second (default as fast as it goes)")
+	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
+	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts of a load, one JSON object a line")
+	outputFlag(command, &flags.form)
+	return command
+}
+
+func (f *postFlags) check() error {
+	switch {
+	case f.n < 1 || f.n > maxPosts:
+		return usageError{fmt.Errorf("-n %d: want 1 to %d", f.n, maxPosts)}
+	case f.concurrency < 1 || f.concurrency > maxConcurrency:
+		return usageError{fmt.Errorf("--concurrency %d: want 1 to %d", f.concurrency, maxConcurrency)}
+	case f.rate < 0:
+		return usageError{fmt.Errorf("--rate %v: want 0 or more", f.rate)}
+	case f.body != "" && f.file != "":
+		return usageError{errors.New("--body and --file can't be used together")}
+	}
+	return checkForm(f.form)
+}
+
+func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []string) error {
+	if err := flags.check(); err != nil {
+		return err
+	}
+	url, err := postURL(global, args)
+	if err != nil {
+		return err
+	}
+	body, given, err := flags.read(command.InOrStdin())
+	if err != nil {
+		return err
+	}
+	header, err := flags.header(body, given)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
+	defer stop()
+	sender := &sender{url: url, header: header, client: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}
+	if flags.n == 1 {
+		return postOne(ctx, command.OutOrStdout(), sender, body, flags.form)
+	}
+	return postLoad(ctx, command, flags, sender, body, given)
+}
+
+// postURL is the argument, or the first source of the configuration.
+func postURL(global *globalFlags, args []string) (string, error) {
+	if len(args) == 1 {
+		if !strings.HasPrefix(args[0], "http://") && !strings.HasPrefix(args[0], "https://") {
+			return "", usageError{fmt.Errorf("%q is no URL; it begins with http:// or https://", args[0])}
+		}
+		return args[0], nil
+	}
+	cfg, err := global.load()
+	if err != nil {
+		return "", err
+	}
+	sources := publicSources(cfg)
+	return "http://" + displayAddress(cfg.Listen) + sources[0].Path, nil
+}
+
+// read returns the body, and whether one was given.
+func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
+	switch {
+	case f.body != "":
+		return []byte(f.body), true, nil
+	case f.file == "-":
+		body, err = io.ReadAll(stdin)
+		return body, true, err
+	case f.file != "":
+		body, err = os.ReadFile(f.file)
+		return body, true, err
+	case f.n > 1:
+		return nil, false, nil
+	}
+	if file, ok := stdin.(*os.File); ok {
+		info, err := file.Stat()
+		if err != nil || info.Mode()&os.ModeCharDevice != 0 {
+			return nil, false, usageError{errors.New("nothing to send: use --body, --file, or standard input")}
+		}
+	}
+	body, err = io.ReadAll(stdin)
+	return body, true, err
+}
+
+func (f *postFlags) header(body []byte, given bool) (http.Header, error) {
+	header := http.Header{}
+	for _, line := range f.headers {
+		name, value, found := strings.Cut(line, ":")
+		if !found || strings.TrimSpace(name) == "" {
+			return nil, usageError{fmt.Errorf("--header %q: want \"Name: value\"", line)}
+		}
+		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	switch {
+	case f.contentType != "":
+		header.Set("Content-Type", f.contentType)
+	case header.Get("Content-Type") != "":
+	case !given || json.Valid(body):
+		header.Set("Content-Type", "application/json")
+	default:
+		header.Set("Content-Type", "application/octet-stream")
+	}
+	return header, nil
+}
+
+// sender posts bodies to one URL.
+type sender struct {
+	url    string
+	header http.Header
+	client *http.Client
+}
+
+// answer is what came back for one event.
+type answer struct {
+	status  int
+	receipt pillarbox.Receipt
+	text    []byte // the body as it came
+	err     error  // no answer at all: whether it was accepted is unknown
+}
+
+func (s *sender) send(ctx context.Context, body []byte) answer {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return answer{err: err}
+	}
+	request.Header = s.header.Clone()
+	response, err := s.client.Do(request)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxReply))
+	if err != nil {
+		return answer{err: fmt.Errorf("read the answer: %w", err)}
+	}
+	a := answer{status: response.StatusCode, text: text}
+	if a.accepted() {
+		if err := json.Unmarshal(text, &a.receipt); err != nil {
+			a.err = fmt.Errorf("%s answered %d without a receipt; is it pillarbox? %w", s.url, a.status, err)
+		}
+	}
+	return a
+}
+
+func (a answer) accepted() bool {
+	return a.err == nil && (a.status == http.StatusAccepted || a.status == http.StatusCreated)
+}
+
+func postOne(ctx context.Context, w io.Writer, sender *sender, body []byte, form string) error {
+	a := sender.send(ctx, body)
+	switch {
+	case a.err != nil:
+		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.url, a.err)
+	case !a.accepted():
+		return fmt.Errorf("%s answered %d: %s", sender.url, a.status, strings.TrimSpace(printable(string(a.text))))
+	case form == formJSON:
+		return printJSON(w, a.receipt)
+	}
+	table := rows{head: []string{"request_id", "timestamp", "status"}}
+	table.add(a.receipt.RequestID, a.receipt.Timestamp, a.receipt.Status)
+	return table.print(w, form)
+}
+
+// loadSummary is the result of a load.
+type loadSummary struct {
+	Sent      int            `json:"sent"`
+	Accepted  int            `json:"accepted"`
+	Unknown   int            `json:"unknown"` // no answer came
+	Statuses  map[string]int `json:"statuses"`
+	Seconds   float64        `json:"seconds"`
+	PerSecond float64        `json:"accepted_per_second"`
+	Latency   latencies      `json:"latency_ms"`
+	FirstFail string         `json:"first_failure,omitempty"`
+}
+
+// latencies are in milliseconds.
+type latencies struct {
+	Min float64 `json:"min"`
+	P50 float64 `json:"p50"`
+	P90 float64 `json:"p90"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+func latenciesOf(all []time.Duration) latencies {
+	if len(all) == 0 {
+		return latencies{}
+	}
+	slices.Sort(all)
+	at := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))].Microseconds()) / 1000 }
+	return latencies{Min: at(0), P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1)}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/engine/seglog"
+	"pillarbox/internal/vfs"
+)
+
+func newQueueCommand(global *globalFlags) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "queue",
+		Short: "Look into the embedded log, check it or mend it, while no server runs",
+		Args:  noSuchCommand,
+		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(
+		newQueueInspect(global), newQueueVerify(global), newQueueRepair(global), newQueueForget(global),
+	)
+	return command
+}
+
+// withLog runs a command on the log's directory, with the data directory locked.
+func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) error {
+	cfg, err := global.load()
+	if err != nil {
+		return err
+	}
+	scheme, dir, _ := strings.Cut(cfg.Queue.URL, ":")
+	if scheme != "seglog" {
+		return fmt.Errorf("queue.url is %s: only the embedded log (seglog:) can be looked into offline: %w", cfg.Queue.URL, pillarbox.ErrInvalid)
+	}
+	if dir == "" {
+		dir = catalog.QueueDir
+	}
+	o := &office{config: cfg, logger: quietLogger()}
+	if err := o.openDirectory(true); err != nil {
+		return errors.Join(err, o.Close())
+	}
+	return errors.Join(work(o.disk, dir), o.Close())
+}
+
+func newQueueInspect(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use: "inspect", Short: "List segments, cursors and what is in quarantine; writes nothing",
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withLog(global, func(disk *vfs.Disk, dir string) error {
+				inspection, err := seglog.Inspect(disk, dir)
+				if err != nil {
+					return err
+				}
+				return printInspection(command.OutOrStdout(), form, inspection)
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printInspection(w io.Writer, form string, inspection *seglog.Inspection) error {
+	if form == formJSON {
+		return printJSON(w, inspection)
+	}
+	segments := rows{head: []string{"segment", "first", "events", "frames", "size", "created"}}
+	for _, s := range inspection.Segments {
+		created := "unknown"
+		if s.Created != 0 {
+			created = s.Created.String()
+		}
+		segments.add(s.File, s.First, s.Events, s.End, s.Size, created)
+	}
+	if err := segments.print(w, form); err != nil || form == formCSV {
+		return err
+	}
+	destinations := rows{head: []string{"destination", "cursor", "stored", "dead", "skipped", "damaged", "retrying", "problem"}}
+	for _, d := range inspection.Destinations {
+		destinations.add(d.Destination, d.Cursor, d.Stored, d.Dead, d.Skipped, d.Damaged, d.Retrying, d.Problem)
+	}
+	fmt.Fprintln(w)
+	if err := destinations.print(w, form); err != nil {
+		return err
+	}
+	for _, file := range inspection.Quarantine {
+		fmt.Fprintln(w, "in quarantine:", file)
+	}
+	return nil
+}
+
+func newQueueVerify(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use: "verify", Short: "Read every frame and check every checksum; writes nothing; exit 1 if something is damaged",
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withLog(global, func(disk *vfs.Disk, dir string) error {
+				result, err := seglog.Verify(command.Context(), disk, dir, nil)
+				if err != nil {
+					return err
+				}
+				return printVerification(command.OutOrStdout(), form, result)
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printVerification(w io.Writer, form string, result *seglog.Verification) error {
+	switch form {
+	case formJSON:
+		if err := printJSON(w, result); err != nil {
+			return err
+		}
+	case formCSV:
+		damage := rows{head: []string{"file", "offset", "reason"}}
+		for _, d := range result.Damage {
+			damage.add(d.File, d.Offset, d.Reason)
+		}
+		if err := damage.print(w, form); err != nil {
+			return err
+		}
+	default:
+		fmt.Fprintf(w, "%d segments, %d events, %s read; %d events lost\n", result.Segments, result.Events, bytesText(result.Bytes), result.Lost)
+		for _, d := range result.Damage {
+			fmt.Fprintln(w, "damaged:", printable(d.Error()))
+		}
+	}
+	if len(result.Damage) > 0 {
+		return silentError{}
+	}
+	return nil
+}
+
+func newQueueRepair(global *globalFlags) *cobra.Command {
+	var form string
+	command := &cobra.Command{
+		Use:   "repair",
+		Short: "Put sound segments in the place of damaged ones; keeps the damaged files, and exports their events",
+		Long: `Replace each damaged segment by a sound one with every event that can still be read. The damaged
+file is kept in the queue's quarantine directory, beside its readable events as NDJSON. A delivery
+state that can't be read is set aside too; everything that is held is then delivered again, which
+stores nothing twice. Nothing is deleted.`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			return withLog(global, func(disk *vfs.Disk, dir string) error {
+				result, err := seglog.Repair(command.Context(), disk, dir)
+				if err != nil {
+					return err
+				}
+				return printRepair(command.OutOrStdout(), form, result)
+			})
+		},
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printRepair(w io.Writer, form string, result *seglog.Repaired) error {
+	if form == formJSON {
+		return printJSON(w, result)
+	}
+	table := rows{head: []string{"segment", "events", "lost", "damaged file", "export"}}
+	for _, s := range result.Segments {
+		table.add(s.File, s.Events, s.Lost, s.Quarantine, s.Export)
+	}
+	if len(result.Segments) == 0 && form == formTable {
+		fmt.Fprintln(w, "no segment is damaged")
+	} else if err := table.print(w, form); err != nil {
+		return err
+	}
+	for _, name := range result.States {
+		fmt.Fprintf(w, "the delivery state of %s was made anew; its events are delivered again\n", name)
+	}
+	return nil
+}
+
+func newQueueForget(global *globalFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget DESTINATION",
+		Short: "Give up a destination that is not configured any more, so that the queue no longer waits for it",
+		Args:  exactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return withLog(global, func(disk *vfs.Disk, dir string) error {
+				cfg, err := global.load()
+				if err != nil {
+					return err
+				}
+				if _, configured := cfg.Destinations[args[0]]; configured {
+					return fmt.Errorf("destination %s is configured; remove it from the configuration first: %w", args[0], pillarbox.ErrConflict)
+				}
+				if err := seglog.Forget(disk, dir, args[0]); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(command.OutOrStdout(), "%s is forgotten; its delivery state is in quarantine\n", args[0])
+				return err
+			})
+		},
+	}
+}
+
+// exactArgs is cobra.ExactArgs with the exit code of wrong usage.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(command, args); err != nil {
+			return usageError{fmt.Errorf("%w; usage: %s", err, command.UseLine())}
+		}
+		return nil
+	}
+}
+
+// noArgs is cobra.NoArgs with the exit code of wrong usage.
+func noArgs(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, and got %q", command.CommandPath(), args[0])}
+	}
+	return nil
+}
+
+// noSuchCommand is for commands that only have subcommands.
+func noSuchCommand(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s has no command %q; \"%s --help\" lists them", command.CommandPath(), args[0], command.CommandPath())}
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
+
+	"pillarbox"
+	"pillarbox/internal/config"
+	"pillarbox/internal/deliver"
+	"pillarbox/internal/httpapi"
+	"pillarbox/internal/run"
+	"pillarbox/internal/telemetry"
+)
+
+// The roles of a server.
+const (
+	roleAccept  = "accept"
+	roleDeliver = "deliver"
+	roleAdmin   = "admin"
+)
+
+var allRoles = []string{roleAccept, roleDeliver, roleAdmin}
+
+func newServeCommand(global *globalFlags) *cobra.Command {
+	var roles []string
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run everything: accept, deliver, admin",
+		Long: `Run the server. Without any configuration it accepts at http://localhost:8080/app, keeps
+everything in ./pillarbox-data, and has its admin API at http://127.0.0.1:8081.
+
+SIGTERM and Ctrl-C stop it in order: refuse, finish, deliver the batch at hand, close. A
+second signal cuts that short. SIGHUP reads the configuration again. Killing it at any
+moment loses nothing that was acknowledged.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for _, role := range roles {
+				if !slices.Contains(allRoles, role) {
+					return usageError{fmt.Errorf("--roles: %q is none of %s", role, strings.Join(allRoles, ", "))}
+				}
+			}
+			return serve(global, roles)
+		},
+	}
+	command.Flags().StringSliceVar(&roles, "roles", allRoles, "what to run")
+	return command
+}
+
+func serve(global *globalFlags, roles []string) error {
+	stop, force, release := run.Signals(os.Interrupt, syscall.SIGTERM)
+	defer release()
+	cfg, err := global.load()
+	if err != nil {
+		return err
+	}
+	level := &slog.LevelVar{}
+	level.Set(cfg.Log.SlogLevel())
+	logger, err := telemetry.NewLog(os.Stderr, cfg.Log.Format, level)
+	if err != nil {
+		return err
+	}
+	o, err := openOffice(stop, cfg, logger, false)
+	if err != nil {
+		return err
+	}
+	s := &server{office: o, global: global, level: level, roles: roles}
+	return s.run(stop, force)
+}
+
+// server runs an office.
+type server struct {
+	*office
+	global *globalFlags
+	level  *slog.LevelVar
+	roles  []string
+	public *httpapi.Public
+	ready  atomic.Bool
+}
+
+// run starts the services in order and stops them in the reverse order: not ready, refuse and finish requests,
+// stop leasing and finish deliveries, admin, and then the engines.
+func (s *server) run(stop, force context.Context) error {
+	group := run.New(run.Options{Log: s.logger, DrainTimeout: s.config.Shutdown.DrainTimeout.Std()})
+	group.Add(run.Service{Name: "data", Close: s.office.Close})
+	s.public = httpapi.NewPublic(s.acceptor, s.publicOptions())
+	s.public.SetSources(publicSources(s.config))
+	if s.has(roleAdmin) {
+		service, err := s.listen("admin", s.config.Admin.Listen, s.newAdmin(), 0)
+		if err != nil {
+			return errors.Join(err, s.office.Close())
+		}
+		group.Add(service)
+	}
+	if s.has(roleDeliver) {
+		var loops []run.Service
+		for name, loop := range s.loops {
+			loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run, Drain: drainOf(loop)})
+		}
+		group.Add(loops...)
+	}
+	if s.has(roleAccept) {
+		service, err := s.listen("public", s.config.Listen, s.public, s.config.HTTP.MaxConnections)
+		if err != nil {
+			return errors.Join(err, s.office.Close())
+		}
+		group.Add(service)
+	}
+	group.Add(run.Service{Name: "reload", Run: s.reloadOnSignal})
+	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: func(context.Context) error { s.ready.Store(false); return nil }})
+	return group.Run(stop, force)
+}
+
+// newAdmin makes the handler of the admin listener.
+func (s *server) newAdmin() http.Handler {
+	return httpapi.NewAdmin(desk{s.office}, httpapi.AdminOptions{
+		Token: string(s.config.Admin.Token), Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+		Ready: s.isReady, Logger: s.logger,
+	})
+}
+
+func (s *server) has(role string) bool { return slices.Contains(s.roles, role) }
+
+func drainOf(loop *deliver.Loop) func(context.Context) error {
+	return func(context.Context) error { loop.Drain(); return nil }
+}
+
+func (s *server) announce(context.Context) error {
+	s.ready.Store(true)
+	for _, name := range s.unconfigured() {
+		s.logger.Warn("a destination is not configured any more, and its events wait in the queue; configure it again, or remove it with \"pillarbox queue forget\"",
+			telemetry.KeyDestination, name)
+	}
+	for _, source := range publicSources(s.config) {
+		if s.has(roleAccept) {
+			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.config.Listen)+source.Path)
+		}
+	}
+	if s.has(roleAdmin) {
+		s.logger.Info("admin API", telemetry.KeyAddr, "http://"+displayAddress(s.config.Admin.Listen)+"/")
+	}
+	return nil
+}
+
+// displayAddress makes an address that can be put into a browser.
+func displayAddress(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// listen binds an address and makes the service that answers there. maxConnections 0 is no limit.
+func (s *server) listen(name, address string, handler http.Handler, maxConnections int) (run.Service, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return run.Service{}, listenError(name, address, err)
+	}
+	if maxConnections > 0 {
+		listener = netutil.LimitListener(listener, maxConnections)
+	}
+	limits := s.config.HTTP
+	// Long answers, as of an audit or of somebody who follows, end with the drain and not before.
+	requests, endRequests := context.WithCancel(context.Background())
+	web := &http.Server{
+		Handler: handler, ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
+		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(),
+		MaxHeaderBytes: int(limits.MaxHeaderBytes), ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return requests },
+	}
+	return run.Service{
+		Name: name,
+		Run: func(ctx context.Context) error {
+			defer endRequests()
+			defer context.AfterFunc(ctx, func() { _ = web.Close() })() // Serve returns the error
+			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		},
+		Drain: func(ctx context.Context) error {
+			if name == "admin" {
+				endRequests()
+			}
+			return web.Shutdown(ctx)
+		},
+		Close: func() error { endRequests(); return nil },
+	}, nil
+}
+
+func listenError(name, address string, err error) error {
+	key := "listen"
+	if name == "admin" {
+		key = "admin.listen"
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s", address, key)
+	}
+	return fmt.Errorf("listen on %s (%s): %w", address, key, err)
+}
+
+func (s *server) publicOptions() httpapi.PublicOptions {
+	limits := s.config.HTTP
+	options := httpapi.PublicOptions{
+		MaxBatchBytes: int64(limits.MaxBatchBytes), MaxBatchItems: limits.MaxBatchItems, MaxWait: limits.MaxWait.Std(),
+		MaxInFlightBytes: int64(limits.MaxInFlightBytes), Logger: s.logger, Metrics: s.metrics,
+	}
+	if s.has(roleDeliver) && limits.MaxWait > 0 {
+		options.Waiter = waiter{s.watch}
+	}
+	return options
+}
+
+// waiter lets the public listener wait for deliveries.
+type waiter struct{ watch *deliver.Watch }
+
+func (w waiter) Expect(requestID string) httpapi.Expectation { return w.watch.Expect(requestID) }
+
+func publicSources(cfg *config.Config) []httpapi.Source {
+	var sources []httpapi.Source
+	for name, source := range cfg.Sources {
+		public := httpapi.Source{Name: name, Path: source.Path, MaxBody: int64(source.MaxBody)}
+		for destination, settings := range cfg.Destinations {
+			if slices.Contains(settings.Sources, name) {
+				public.Destinations = append(public.Destinations, destination)
+			}
+		}
+		sources = append(sources, public)
+	}
+	slices.SortFunc(sources, func(a, b httpapi.Source) int { return strings.Compare(a.Name, b.Name) })
+	return sources
+}
+
+// isReady says why the server is not ready to accept, or nil.
+func (s *server) isReady() error {
+	if !s.ready.Load() {
+		return fmt.Errorf("the server is starting or stopping: %w", pillarbox.ErrUnavailable)
+	}
+	if problem := s.queue.Stats().Problem; problem != "" {
+		return fmt.Errorf("%s: %w", problem, pillarbox.ErrUnavailable)
+	}
+	return nil
+}
+
+// reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the server runs.
+func (s *server) reloadOnSignal(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			s.reload()
+		}
+	}
+}
+
+// maxBytesSetter is a queue whose limit can be changed while it runs.
+type maxBytesSetter interface{ SetMaxBytes(maxBytes int64) }
+
+func (s *server) reload() {
+	fresh, err := s.global.load()
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded", telemetry.KeyErr, err)
+		return
+	}
+	var restart []string
+	for _, change := range config.Changed(s.config, fresh) {
+		if !change.Reload {
+			restart = append(restart, change.Key)
+		}
+	}
+	if len(restart) > 0 {
+		s.logger.Warn("the configuration was not reloaded: these keys need a restart", telemetry.KeyKeys, restart)
+		return
+	}
+	s.level.Set(fresh.Log.SlogLevel())
+	s.acceptor.SetSources(ingestSources(fresh))
+	s.public.SetSources(publicSources(fresh))
+	for name, loop := range s.loops {
+		loop.SetTuning(tuningOf(fresh, fresh.Destinations[name]))
+	}
+	if queue, ok := s.queue.(maxBytesSetter); ok {
+		queue.SetMaxBytes(int64(fresh.Queue.MaxBytes))
+	}
+	s.logger.Info("the configuration was reloaded")
+}
