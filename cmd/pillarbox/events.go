@@ -57,7 +57,19 @@ is one line.`,
 	set.BoolVarP(&follow, "follow", "f", false, "go on with what is stored from now on")
 	var oldest bool
 	set.BoolVar(&oldest, "oldest", false, "oldest first")
-	command.PreRun = func(*cobra.Command, []string) { query.Newest = !oldest && !follow }
+	command.PreRunE = func(command *cobra.Command, _ []string) error {
+		query.Newest = !oldest && !follow
+		if !follow {
+			return nil
+		}
+		for _, name := range []string{"limit", "until"} {
+			if command.Flags().Changed(name) {
+				return usageError{fmt.Errorf("--%s makes no sense with --follow, which goes on until it is interrupted", name)}
+			}
+		}
+		query.Limit = 0
+		return nil
+	}
 	outputFlag(command, &form)
 	return command
 }

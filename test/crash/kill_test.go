@@ -1,3 +1,5 @@
+// Package crash_test breaks the real binary: it kills it under load and holds what the clients were told
+// against what is stored.
 package crash_test
 
 import (
@@ -9,7 +11,10 @@ import (
 	"time"
 
 	"pillarbox/internal/ledger"
+	"pillarbox/test/harness"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // The number of cycles, and what each must at least achieve, so that a harness that runs nothing fails.
 const (
@@ -41,31 +46,31 @@ func TestAckedEventSurvivesKill(t *testing.T) {
 	t.Logf("%d cycles, seed %d (PILLARBOX_SEED)", cycles, seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	data := t.TempDir()
-	c := newClients()
+	c := harness.NewClients()
 	for range cycles {
-		s := start(t, data)
+		s := harness.Start(t, data)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.load(ctx, s.public+"/app", 8)
+			c.Load(ctx, s.Public+"/app", 8)
 		}()
 		<-time.After(time.Duration(20+rng.IntN(250)) * time.Millisecond)
-		s.kill()
+		s.Kill()
 		cancel()
 		<-done
 	}
-	if len(c.acked) < cycles*minAckedPerCycle {
-		t.Errorf("only %d events were acknowledged in %d cycles", len(c.acked), cycles)
+	if c.Acked() < cycles*minAckedPerCycle {
+		t.Errorf("only %d events were acknowledged in %d cycles", c.Acked(), cycles)
 	}
-	s := start(t, data)
-	entry := s.waitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
-	if !entry.Balanced || entry.Dead != 0 || entry.Stored < uint64(len(c.acked)) {
-		t.Errorf("ledger %+v for %d acknowledged events", entry, len(c.acked))
+	s := harness.Start(t, data)
+	entry := s.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
+	if !entry.Balanced || entry.Dead != 0 || entry.Stored < uint64(c.Acked()) {
+		t.Errorf("ledger %+v for %d acknowledged events", entry, c.Acked())
 	}
-	s.stop()
-	if out, code := run(t, "audit", "--data", data); code != 0 {
+	s.Stop()
+	if out, _, code := harness.Run(t, "audit", "--data", data); code != 0 {
 		t.Errorf("audit exits with %d:\n%s", code, out)
 	}
-	c.check(t, data)
+	c.Check(t, data)
 }

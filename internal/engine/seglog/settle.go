@@ -159,6 +159,9 @@ func (s *settlement) moveCursor() {
 			s.after.count(kind, 1)
 		}
 	}
+	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
+		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
+	}
 }
 
 func (s *settlement) changes() bool {
