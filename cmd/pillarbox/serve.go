@@ -254,13 +254,21 @@ func publicSources(cfg *config.Config) []httpapi.Source {
 // isReady says why the server is not ready to accept, or nil.
 func (s *server) isReady() error {
 	if !s.ready.Load() {
-		return fmt.Errorf("the server is starting or stopping: %w", pillarbox.ErrUnavailable)
+		return notReady("the server is starting or stopping")
 	}
 	if problem := s.queue.Stats().Problem; problem != "" {
-		return fmt.Errorf("%s: %w", problem, pillarbox.ErrUnavailable)
+		return notReady(problem)
 	}
 	return nil
 }
+
+// notReady is the reason why a server can't accept.
+type notReady string
+
+func (r notReady) Error() string { return string(r) }
+
+// Is gives it the kind of what passes by itself.
+func (r notReady) Is(target error) bool { return target == pillarbox.ErrUnavailable }
 
 // reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the server runs.
 func (s *server) reloadOnSignal(ctx context.Context) error {

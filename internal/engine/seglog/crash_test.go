@@ -210,3 +210,9 @@ func crashEverywhere(t *testing.T, seed uint64) (states int) {
 	}
 	return states
 }
+
+// appendTo appends one event to another log than the life's own.
+func (l *life) appendTo(log *seglog.Log) error {
+	l.log = log
+	return l.append(1)
+}

@@ -180,6 +180,7 @@ func (l *Log) settledSegments() []*segment {
 	if len(consumers) == 0 {
 		return nil
 	}
+	keep := l.historyToKeep()
 	settled := uint64(1<<64 - 1)
 	for _, c := range consumers {
 		settled = min(settled, c.position.Load().cursor)
@@ -193,13 +194,23 @@ func (l *Log) settledSegments() []*segment {
 	}
 	var old []*segment
 	for _, segment := range l.segments[:passed] {
-		if bytes <= max(0, l.opts.KeepBytes) {
+		if bytes <= keep {
 			break
 		}
 		bytes -= segment.end
 		old = append(old, segment)
 	}
 	return old
+}
+
+// historyToKeep is the history for which there is room: none on a disk that is nearly full, where new events
+// and deliveries need the space more.
+func (l *Log) historyToKeep() int64 {
+	usage, err := l.fsys.Usage()
+	if err != nil || usage.Free < l.minFree(usage)+l.opts.SegmentBytes {
+		return 0
+	}
+	return max(0, l.opts.KeepBytes)
 }
 
 func (l *Log) durablyPassed(old *segment) bool {

@@ -99,10 +99,18 @@ func (l *Log) open() error {
 	if l.opts.ReadOnly {
 		return nil
 	}
-	if err := l.rotate(0); err != nil {
+	l.updateOldest()
+	err := l.rotate(0)
+	if errors.Is(err, pillarbox.ErrNoSpace) {
+		// Deliveries can make room; until then the log refuses to accept, and says why.
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.noteLocked(err)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("begin a segment in %s: %w", l.dir, err)
 	}
-	l.updateOldest()
 	return nil
 }
 

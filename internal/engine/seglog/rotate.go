@@ -138,7 +138,7 @@ func (l *Log) makeSpare(need, size int64) (*spare, error) {
 }
 
 func noSpace(free, reserve int64) error {
-	err := fmt.Errorf("the disk has %d bytes free, %d of which are kept back for deliveries (queue.min_free); free some space: %w", free, reserve, pillarbox.ErrNoSpace)
+	err := fmt.Errorf("the disk has %d bytes free, and %d are kept back for deliveries (queue.min_free); free some space: %w", free, reserve, pillarbox.ErrNoSpace)
 	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
 }
 
