@@ -136,8 +136,9 @@ func WriteFile(fsys FS, name string, content []byte) (err error) {
 	return fsys.SyncDir(path.Dir(name))
 }
 
-// zeroChunk is how much Zero writes at once: large enough to be cheap, small enough to share the disk.
-const zeroChunk = 1 << 20
+// zeroChunk is how much Zero writes and syncs at once: large enough to be cheap, and small enough that others
+// who sync meanwhile do not wait for a long flush of zeros.
+const zeroChunk = 2 << 20
 
 // Zero writes size bytes of zeros from the start of the file and syncs it. Writing real zeros, and not just
 // reserving space, is what makes later overwrites cost one write and one flush: no metadata changes.
@@ -147,9 +148,9 @@ func Zero(file File, size int64) error {
 		if _, err := file.WriteAt(zeros[:min(size-at, zeroChunk)], at); err != nil {
 			return fmt.Errorf("fill with zeros at %d: %w", at, err)
 		}
-	}
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("sync zeros: %w", err)
+		if err := file.Sync(); err != nil {
+			return fmt.Errorf("sync zeros: %w", err)
+		}
 	}
 	return nil
 }

@@ -237,3 +237,41 @@ func (l *life) faultyLife() {
 		synctest.Wait()
 	}
 }
+
+// TestFailedRotationEndsTheOldSegment fails the sync of the directory just when a new segment got its name,
+// and the removal of that segment too. Its header may be durable and says where the old segment ends, so
+// what is acknowledged afterwards must not be in the old one.
+func TestFailedRotationEndsTheOldSegment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(faultfs.Options{})
+		l := newLife(t, 31)
+		l.log = openLog(t, disk, small())
+		if err := l.append(1); err != nil {
+			t.Fatal(err)
+		}
+		failing := false
+		disk.Inject(func(op faultfs.Op) error {
+			if failing && (op.Kind == faultfs.SyncDir || op.Kind == faultfs.Remove) {
+				return syscall.EIO
+			}
+			return nil
+		})
+		failing = true
+		for l.append(20) == nil {
+		}
+		failing = false
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		for range 3 {
+			if err := l.append(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killed := disk.Crash(nil, faultfs.Kept)
+		if err := l.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l.check(killed, "killed after a failed rotation")
+		l.check(disk.Crash(nil, faultfs.Dropped), "closed after a failed rotation")
+	})
+}

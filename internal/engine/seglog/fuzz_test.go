@@ -188,9 +188,10 @@ func sealAll(content []byte) {
 		count, size := binary.LittleEndian.Uint32(frame[32:]), binary.LittleEndian.Uint32(frame[36:])
 		if uint64(size) <= uint64(len(frame)-frameHeaderBytes) {
 			payload := frame[frameHeaderBytes:][:size]
-			if tableFits(payload, count) {
-				binary.LittleEndian.PutUint32(frame[48:], checksum(payload))
+			if !tableFits(payload, count) {
+				continue
 			}
+			binary.LittleEndian.PutUint32(frame[48:], checksum(payload))
 		}
 		binary.LittleEndian.PutUint32(frame[60:], checksum(frame[:60]))
 	}
@@ -209,4 +210,3 @@ func tableFits(payload []byte, count uint32) bool {
 	}
 	return need <= uint64(len(payload))
 }
-

@@ -143,7 +143,9 @@ func (l *Log) loadSegments() error {
 	for i, item := range all {
 		l.lastID = item.id
 		if !item.linked {
-			l.opts.Logger.Info("segment was abandoned before its first event", "segment", item.name)
+			if err := l.clearAbandoned(item); err != nil {
+				return err
+			}
 			continue
 		}
 		if !item.scanned || !item.readable {
@@ -164,6 +166,22 @@ func (l *Log) loadSegments() error {
 	if l.logID == [16]byte{} {
 		_, _ = rand.Read(l.logID[:]) // never fails, by its documentation
 	}
+	return nil
+}
+
+// clearAbandoned removes a segment that a newer one skips: it was left before its first acknowledged event.
+// Should there be events in it all the same, it is not understood, and goes to quarantine.
+func (l *Log) clearAbandoned(item *found) error {
+	if l.opts.ReadOnly {
+		return nil
+	}
+	if _, _, err := item.scan(l.fsys, l.nextSeq); err != nil {
+		return err
+	}
+	abandoned := item.segment
+	abandoned.damaged = abandoned.damaged || !abandoned.empty()
+	l.opts.Logger.Info("segment was abandoned before its first event", "segment", item.name, "quarantined", abandoned.damaged)
+	l.removeSegment(&abandoned)
 	return nil
 }
 

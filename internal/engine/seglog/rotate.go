@@ -57,13 +57,17 @@ func (l *Log) begin(next *spare) error {
 		}
 	}
 	name := segmentName(l.dir, header.id)
-	if err := l.publish(next, name, header.encode()); err != nil {
-		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)), next.file.Close())
-	}
+	err := l.publish(next, name, header.encode())
+	// The new header may be on the disk even if publishing failed, and it says where the segment before ends:
+	// from here on, nothing more may be written there.
 	if l.live != nil {
-		if err := l.live.Close(); err != nil {
-			l.opts.Logger.Warn("close segment", "segment", before.name, "err", err)
+		if closeErr := l.live.Close(); closeErr != nil {
+			l.opts.Logger.Warn("close segment", "segment", before.name, "err", closeErr)
 		}
+		l.live = nil
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)), next.file.Close())
 	}
 	l.install(next, name, header)
 	if before != nil && before.empty() {
