@@ -60,6 +60,8 @@ var rules = []rule{
 		"an engine knows its role, its driver and no other engine"},
 	{"pillarbox/cmd/pillarbox", []string{"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*", "std"},
 		"the one place that wires"},
+	{"pillarbox/bench/*", []string{"std"},
+		"a yardstick must not share what it measures"},
 	{"pillarbox/test/*", []string{"std", "pillarbox", "pillarbox/internal/*", "pillarbox/internal/*/*"},
 		"tests of the real binary"},
 }
