@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,14 +18,15 @@ import (
 
 // life drives a log and remembers what was promised, so that any later state can be held against it.
 type life struct {
-	t      *testing.T
-	rng    *rand.Rand
-	log    *seglog.Log
+	t    *testing.T
+	rng  *rand.Rand
+	log  *seglog.Log
+	next uint64
+
+	mu     sync.Mutex // the log's keeper may call for a check while the life goes on
 	sent   map[string]*pillarbox.Event
 	acked  map[string]bool
 	stored map[string]bool // durable in the destination
-	unsure bool            // an append failed: events may surface that were not acknowledged
-	next   uint64
 }
 
 func newLife(t *testing.T, seed uint64) *life {
@@ -44,16 +46,24 @@ func (l *life) append(n int) error {
 		for j := range events[i].Body {
 			events[i].Body[j] = byte(l.rng.Uint32())
 		}
-		l.sent[events[i].RequestID] = events[i]
+		l.mark(func() { l.sent[events[i].RequestID] = events[i] })
 	}
 	if err := l.log.Append(context.Background(), events); err != nil {
-		l.unsure = true
 		return err
 	}
-	for _, event := range events {
-		l.acked[event.RequestID] = true
-	}
+	l.mark(func() {
+		for _, event := range events {
+			l.acked[event.RequestID] = true
+		}
+	})
 	return nil
+}
+
+// mark changes what is remembered.
+func (l *life) mark(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
 }
 
 // deliver leases some events, stores most of them, and sends some to the retry set.
@@ -69,7 +79,7 @@ func (l *life) deliver(n int) error {
 			outcome.Kind = pillarbox.OutcomeRetry
 			outcome.Attempt = &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
 		} else {
-			l.stored[delivery.Event.RequestID] = true
+			l.mark(func() { l.stored[delivery.Event.RequestID] = true })
 		}
 		outcomes = append(outcomes, outcome)
 	}
@@ -80,18 +90,18 @@ func (l *life) deliver(n int) error {
 func (l *life) leaseNow(log *seglog.Log, n int) ([]pillarbox.Delivery, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
 	defer cancel()
-	for {
-		deliveries, err := log.Lease(ctx, "events", pillarbox.LeaseLimits{MaxEvents: n})
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, nil
-		}
-		return deliveries, err
+	deliveries, err := log.Lease(ctx, "events", pillarbox.LeaseLimits{MaxEvents: n})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
 	}
+	return deliveries, err
 }
 
 // check opens the log on a state after a crash and holds it against the promises.
 func (l *life) check(fsys *faultfs.FS, what string) {
 	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	first := l.recover(fsys, what)
 	second := l.recover(fsys, what+", opened again")
 	if len(first) != len(second) {
@@ -161,10 +171,10 @@ func (l *life) checkAccount(log *seglog.Log, pending map[string]bool, what strin
 // retries, rotations, trims and restarts, in every way that a disk may lose what was not synced.
 func TestAckedEventSurvivesCrash(t *testing.T) {
 	states := 0
-	for seed := range uint64(3) {
+	for seed := range uint64(lives) {
 		synctest.Test(t, func(t *testing.T) { states += crashEverywhere(t, seed) })
 	}
-	if states < 3000 {
+	if states < 1000*lives {
 		t.Errorf("only %d crash states were checked", states)
 	}
 	t.Logf("%d crash states", states)

