@@ -58,12 +58,14 @@ func (c *Client) Base() string { return c.base }
 
 // Healthy returns nil if the server lives.
 func (c *Client) Healthy(ctx context.Context) error {
-	return c.get(ctx, "/healthz", nil, &State{})
+	_, err := fetch[State](ctx, c, "/healthz", nil)
+	return err
 }
 
 // Ready returns nil if the server accepts, and else why not, as ErrUnavailable.
 func (c *Client) Ready(ctx context.Context) error {
-	return c.get(ctx, "/readyz", nil, &State{})
+	_, err := fetch[State](ctx, c, "/readyz", nil)
+	return err
 }
 
 // Status returns how the server is.
@@ -94,8 +96,7 @@ func (c *Client) DeadLetter(ctx context.Context, destination, requestID string) 
 // Discard gives a dead letter up and returns it. One that is resolved already is ErrConflict.
 func (c *Client) Discard(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	path := "/api/v1/dead-letters/" + url.PathEscape(requestID) + "/discard"
-	letter := new(pillarbox.DeadLetter)
-	return letter, c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil, letter)
+	return answered[pillarbox.DeadLetter](c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil))
 }
 
 // StartReplay begins a replay, or does the whole of a dry run. While another one runs it is ErrConflict.
@@ -104,14 +105,16 @@ func (c *Client) StartReplay(ctx context.Context, request ReplayRequest) (*repla
 	if err != nil {
 		return nil, fmt.Errorf("encode the request for a replay: %w", err)
 	}
-	progress := new(replay.Progress)
-	return progress, c.call(ctx, http.MethodPost, replaysPath, nil, body, progress)
+	return answered[replay.Progress](c.call(ctx, http.MethodPost, replaysPath, nil, body))
 }
 
 // Replays returns the replays that the server remembers, newest first.
 func (c *Client) Replays(ctx context.Context) ([]replay.Progress, error) {
 	list, err := fetch[ReplayList](ctx, c, replaysPath, nil)
-	return list.Replays, err
+	if err != nil {
+		return nil, err
+	}
+	return list.Replays, nil
 }
 
 // Replay returns the progress of one replay.
@@ -121,8 +124,7 @@ func (c *Client) Replay(ctx context.Context, id string) (*replay.Progress, error
 
 // CancelReplay stops a replay and returns after it has stopped.
 func (c *Client) CancelReplay(ctx context.Context, id string) (*replay.Progress, error) {
-	progress := new(replay.Progress)
-	return progress, c.call(ctx, http.MethodDelete, replaysPath+"/"+url.PathEscape(id), nil, nil, progress)
+	return answered[replay.Progress](c.call(ctx, http.MethodDelete, replaysPath+"/"+url.PathEscape(id), nil, nil))
 }
 
 // Ledger returns the account.
@@ -182,32 +184,36 @@ func (q LetterQuery) values() url.Values {
 }
 
 func fetch[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
+	return answered[T](c.call(ctx, http.MethodGet, path, query, nil))
+}
+
+// answered decodes what call returned.
+func answered[T any](text []byte, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
 	answer := new(T)
-	return answer, c.get(ctx, path, query, answer)
+	if err := json.Unmarshal(text, answer); err != nil {
+		return nil, fmt.Errorf("read the answer: is it a pillarbox server? %w", err)
+	}
+	return answer, nil
 }
 
-func (c *Client) get(ctx context.Context, path string, query url.Values, answer any) error {
-	return c.call(ctx, http.MethodGet, path, query, nil, answer)
-}
-
-// call makes one request and decodes its answer.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, answer any) error {
+// call makes one request and returns the body of its answer.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte) ([]byte, error) {
 	request, err := c.request(ctx, method, path, query, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := c.do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, err := readAnswer(response)
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+		return nil, fmt.Errorf("read the answer of %s (%w): %w", c.base, err, pillarbox.ErrUnavailable)
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("read the answer of %s: is it a pillarbox server? %w", c.base, err)
-	}
-	return nil
+	return text, nil
 }
 
 func (c *Client) copy(ctx context.Context, path string, w io.Writer) error {
@@ -292,17 +298,13 @@ func (e *ProblemError) Unwrap() error {
 	return kind
 }
 
-// errServer is the kind of the statuses that have none: the server's own fault, and what a stranger answered.
-var errServer = errors.New("server error")
-
-// errDenied is the kind of 401 and 403.
-var errDenied = errors.New("access denied")
+// errRefused is the kind of the statuses that have none: 401, 403, the server's own fault, and what a stranger
+// answered.
+var errRefused = errors.New("refused")
 
 // kindOf is the way back from a status to a kind.
 func kindOf(status int) error {
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return errDenied
 	case http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusMethodNotAllowed:
 		return pillarbox.ErrInvalid
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -313,7 +315,7 @@ func kindOf(status int) error {
 			return row.kind
 		}
 	}
-	return errServer
+	return errRefused
 }
 
 // readProblem makes an error of an answer and closes it. An answer of somebody else is told by its status.

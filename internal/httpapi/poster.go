@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"pillarbox"
@@ -93,8 +91,8 @@ func (p *Poster) send(ctx context.Context, url, contentType string, body []byte,
 	if response.StatusCode/100 != 2 {
 		return response.StatusCode, nil, readProblem(response)
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, MaxAnswerBytes))
-	if err := errors.Join(err, response.Body.Close()); err != nil {
+	text, err := readAnswer(response)
+	if err != nil {
 		return response.StatusCode, nil, fmt.Errorf("read the receipt of %s (%w): %w", url, err, pillarbox.ErrUnavailable)
 	}
 	return response.StatusCode, text, nil

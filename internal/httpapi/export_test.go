@@ -1,0 +1,31 @@
+package httpapi
+
+// Route is one method of one path of the admin listener, for the test that holds the document to the table.
+type Route struct {
+	Method, Path string
+	Params       []string
+	Answers      []int
+	Open         bool
+}
+
+// Routes is the table of the admin listener.
+func Routes() []Route {
+	var routes []Route
+	for _, r := range adminRoutes {
+		routes = append(routes, Route{Method: r.method, Path: r.path, Params: r.params, Answers: r.answers, Open: r.open})
+	}
+	return routes
+}
+
+// PublicErrors are the statuses that the public listener may refuse with.
+func PublicErrors() []int { return publicErrors }
+
+// Split cuts a batch and returns its items; a nil item is one that was rejected.
+func Split(form string, body []byte, limit int) ([][]byte, error) {
+	items, err := split(form, body, limit)
+	bodies := make([][]byte, len(items))
+	for i, it := range items {
+		bodies[i] = it.body
+	}
+	return bodies, err
+}
