@@ -284,44 +284,68 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		return nil, none, tooLarge(limit, limitName)
 	}
-	reserve := r.ContentLength
-	if reserve < 0 {
-		reserve = limit
+	held := &heldBytes{limit: p.inFlight}
+	body, err = readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, held)
+	switch {
+	case errors.Is(err, pillarbox.ErrFull):
+		err = fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", p.opts.MaxInFlightBytes, err)
+		return nil, held.release, &pillarbox.RetryAfterError{After: time.Second, Err: err}
+	case err != nil:
+		return nil, held.release, bodyError(err, limit, limitName)
 	}
-	// A body that is larger than all of the memory for bodies gets through alone, not never.
-	reserve = min(reserve, p.opts.MaxInFlightBytes)
-	if !p.inFlight.TryAcquire(reserve) {
-		err := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", p.opts.MaxInFlightBytes, pillarbox.ErrFull)
-		return nil, none, &pillarbox.RetryAfterError{After: time.Second, Err: err}
-	}
-	release = func() { p.inFlight.Release(reserve) }
-	body, err = readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
-	if err != nil {
-		return nil, release, bodyError(err, limit, limitName)
-	}
-	if extra := reserve - int64(len(body)); extra > 0 {
-		p.inFlight.Release(extra)
-		reserve -= extra
-	}
-	return body, release, nil
+	return body, held.release, nil
 }
 
-// readAll reads to the end, and returns a body only if it has seen the end and the length is met.
-func readAll(from io.Reader, length int64) ([]byte, error) {
-	if length < 0 {
-		return io.ReadAll(from)
+// heldBytes is what one request holds of the memory for bodies.
+type heldBytes struct {
+	limit *semaphore.Weighted
+	bytes int64
+}
+
+func (h *heldBytes) grow(n int64) error {
+	if !h.limit.TryAcquire(n) {
+		return pillarbox.ErrFull
 	}
-	body := make([]byte, length, length+1)
-	if _, err := io.ReadFull(from, body); err != nil {
-		return nil, err
+	h.bytes += n
+	return nil
+}
+
+func (h *heldBytes) release() {
+	h.limit.Release(h.bytes)
+	h.bytes = 0
+}
+
+// firstBody is the memory that a body gets before any of it has arrived. It grows with what arrives, and not
+// with what was announced: a sender that announces much and sends little holds little.
+const firstBody = 16 << 10
+
+// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced.
+func readAll(from io.Reader, length int64, held *heldBytes) ([]byte, error) {
+	var body []byte
+	for {
+		if len(body) == cap(body) {
+			size := max(2*int64(cap(body)), firstBody)
+			if length >= 0 {
+				// One byte more than announced, to see that the body ends there.
+				size = min(size, length+1)
+			}
+			size = max(size, int64(len(body))+1)
+			if err := held.grow(size - int64(cap(body))); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF) && length >= 0 && int64(len(body)) != length:
+			return nil, fmt.Errorf("%d bytes came where %d were announced", len(body), length)
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	switch _, err := io.ReadFull(from, body[length:length+1]); {
-	case err == nil:
-		return nil, errors.New("it is longer than its Content-Length")
-	case !errors.Is(err, io.EOF):
-		return nil, err
-	}
-	return body, nil
 }
 
 func tooLarge(limit int64, name string) error {
