@@ -1,0 +1,150 @@
+package config_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox/internal/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the reference in docs/OPERATIONS.md")
+
+const (
+	operationsFile = "../../docs/OPERATIONS.md"
+	referenceBegin = "<!-- configuration: begin, written by go test ./internal/config -run Reference -update -->\n"
+	referenceEnd   = "<!-- configuration: end -->\n"
+)
+
+// entry is one key of the example.
+type entry struct {
+	key, value, comment string
+}
+
+// inGroup says what keys mean that share a comment with others in the example, or have none.
+var inGroup = map[string]string{
+	"admin.listen":                       "Address of the admin listener.",
+	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. Checked, and not enforced yet.",
+	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`. Checked, and not enforced yet.",
+	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
+	"destinations.NAME.backoff.max":      "The longest wait between two attempts. (reload)",
+	"destinations.NAME.batch.max_events": "Events of one write. (reload)",
+	"destinations.NAME.batch.max_bytes":  "Bytes of one write. (reload)",
+	"destinations.NAME.batch.max_age":    "How long the first event of a batch waits for more. (reload)",
+	"destinations.NAME.probe.initial":    "The wait before the first look at a destination that is down; it doubles.",
+	"destinations.NAME.probe.max":        "The longest wait between two looks.",
+	"sources.NAME.headers.allow":         "Only these request headers are kept; empty for all. Credentials never are. (reload)",
+	"sources.NAME.headers.deny":          "None of these request headers are kept. (reload)",
+	"http.read_header_timeout":           "How long the head of a request may take.",
+	"http.read_timeout":                  "How long a whole request may take.",
+	"http.write_timeout":                 "How long a request may take from the end of its head to the end of its answer.",
+	"http.idle_timeout":                  "How long a connection may wait for its next request.",
+	"http.max_header_bytes":              "The head of a request.",
+	"http.max_connections":               "Connections to the public listener.",
+	"http.max_batch_bytes":               "The bytes of one batch request, after decoding.",
+	"http.max_batch_items":               "The events of one batch request.",
+}
+
+// TestConfigurationReference holds the table in docs/OPERATIONS.md to the keys, their defaults and the example.
+func TestConfigurationReference(t *testing.T) {
+	entries := exampleEntries(t)
+	checkComplete(t, entries)
+	var table strings.Builder
+	table.WriteString("| key | default | environment variable | meaning |\n|---|---|---|---|\n")
+	for _, e := range entries {
+		env := ""
+		if slices.Contains(config.Keys(), e.key) {
+			env = "`" + config.EnvName(e.key) + "`"
+		}
+		fmt.Fprintf(&table, "| `%s` | `%s` | %s | %s |\n", e.key, e.value, env, e.comment)
+	}
+	content, err := os.ReadFile(operationsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, found := strings.Cut(string(content), referenceBegin)
+	old, tail, ended := strings.Cut(rest, referenceEnd)
+	if !found || !ended {
+		t.Fatalf("%s has no place for the reference between %q and %q", operationsFile, referenceBegin, referenceEnd)
+	}
+	if old == table.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("the reference in %s is stale; run go test ./internal/config -run Reference -update", operationsFile)
+	}
+	if err := os.WriteFile(operationsFile, []byte(head+referenceBegin+table.String()+referenceEnd+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exampleEntries reads keys, values and comments of the example, in its order.
+func exampleEntries(t *testing.T) []entry {
+	t.Helper()
+	var entries []entry
+	var path, comment []string
+	for line := range strings.Lines(config.Example()) {
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "":
+			comment = nil
+			continue
+		case strings.HasPrefix(text, "#"):
+			comment = append(comment, strings.TrimSpace(strings.TrimPrefix(text, "#")))
+			continue
+		}
+		name, value, _ := strings.Cut(text, ":")
+		depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
+		if depth == 1 && (path[0] == "sources" || path[0] == "destinations") {
+			name = "NAME"
+		}
+		path = append(path[:depth], name)
+		if value = strings.Trim(strings.TrimSpace(value), `"`); value != "" || strings.HasSuffix(text, `""`) {
+			key := strings.Join(path, ".")
+			said := strings.Join(comment, " ")
+			if better, ok := inGroup[key]; ok {
+				said = better
+			}
+			if key == "sources.NAME.path" {
+				value = "/NAME"
+			}
+			entries = append(entries, entry{key: key, value: value, comment: said})
+		}
+		comment = nil
+	}
+	return entries
+}
+
+// The number of keys of one source and of one destination.
+const (
+	sourceKeys      = 6
+	destinationKeys = 11
+)
+
+// checkComplete sees that every key is there and says something, and that nothing here is about keys of old.
+func checkComplete(t *testing.T, entries []entry) {
+	t.Helper()
+	var keys []string
+	for _, e := range entries {
+		keys = append(keys, e.key)
+		if e.comment == "" {
+			t.Errorf("%s has no comment in the example, and none in this test", e.key)
+		}
+	}
+	for _, key := range config.Keys() {
+		if !slices.Contains(keys, key) {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+	for key := range inGroup {
+		if !slices.Contains(keys, key) {
+			t.Errorf("this test explains %s, which is no key", key)
+		}
+	}
+	if want := len(config.Keys()) + sourceKeys + destinationKeys; len(entries) != want {
+		t.Errorf("%d keys in the example, want %d", len(entries), want)
+	}
+}
