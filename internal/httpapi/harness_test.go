@@ -163,6 +163,8 @@ type desk struct {
 	box      *box
 	replayer *replay.Replayer
 	follows  atomic.Int64
+	batches  chan []*pillarbox.Event // for Follow, instead of what the loop stores
+	fault    func() error            // of Events
 }
 
 var _ httpapi.Desk = (*desk)(nil)
@@ -186,12 +188,20 @@ func (d *desk) Events(ctx context.Context, name string, filter pillarbox.EventFi
 	if err := known(name); err != nil {
 		return nil, err
 	}
+	if d.fault != nil {
+		if err := d.fault(); err != nil {
+			return nil, err
+		}
+	}
 	return d.box.sink.List(ctx, filter)
 }
 
 func (d *desk) Follow(_ context.Context, name string) (httpapi.Following, error) {
 	if err := known(name); err != nil {
 		return httpapi.Following{}, err
+	}
+	if d.batches != nil {
+		return httpapi.Following{Batches: d.batches, Close: func() {}}, nil
 	}
 	follower := d.box.watch.Follow(destination)
 	d.follows.Add(1)

@@ -63,7 +63,7 @@ func (a *Admin) letterPage(ctx context.Context, filter pillarbox.LetterFilter, a
 		filter.Since = max(filter.Since, after.day())
 	}
 	page := &LetterPage{DeadLetters: []*pillarbox.DeadLetter{}, Unreadable: []string{}}
-	size, reached := 0, after == nil
+	size, named, reached := 0, 0, after == nil
 	for letter, err := range a.desk.DeadLetters(ctx, filter) {
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrUnavailable) {
@@ -82,10 +82,11 @@ func (a *Admin) letterPage(ctx context.Context, filter pillarbox.LetterFilter, a
 		reached = true
 		if len(page.DeadLetters) == limit || size >= maxPageBytes {
 			page.NextCursor = placeOf(page.DeadLetters[len(page.DeadLetters)-1]).cursor()
+			page.Unreadable = page.Unreadable[:named] // the others are met again on the next page
 			break
 		}
 		size += eventBytes(letter.Event) + len(letter.Attempts)*pillarbox.MaxAttemptError
-		page.DeadLetters = append(page.DeadLetters, letter)
+		page.DeadLetters, named = append(page.DeadLetters, letter), len(page.Unreadable)
 	}
 	return page, ctx.Err()
 }

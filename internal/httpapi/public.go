@@ -284,8 +284,12 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		return nil, none, tooLarge(limit, limitName)
 	}
-	held := &heldBytes{limit: p.inFlight}
-	body, err = readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, held)
+	held := &heldBytes{limit: p.inFlight, all: p.opts.MaxInFlightBytes}
+	most := limit
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
+	}
+	body, err = readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, most, held)
 	switch {
 	case errors.Is(err, pillarbox.ErrFull):
 		err = fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", p.opts.MaxInFlightBytes, err)
@@ -299,10 +303,14 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 // heldBytes is what one request holds of the memory for bodies.
 type heldBytes struct {
 	limit *semaphore.Weighted
+	all   int64 // of the limit
 	bytes int64
 }
 
+// grow asks for n more. It never asks for more than all there is: a body as large as that gets through alone,
+// and not never.
 func (h *heldBytes) grow(n int64) error {
+	n = min(n, h.all-h.bytes)
 	if !h.limit.TryAcquire(n) {
 		return pillarbox.ErrFull
 	}
@@ -319,17 +327,13 @@ func (h *heldBytes) release() {
 // with what was announced: a sender that announces much and sends little holds little.
 const firstBody = 16 << 10
 
-// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced.
-func readAll(from io.Reader, length int64, held *heldBytes) ([]byte, error) {
+// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced. It takes
+// no more memory than most and one byte, to see that the body ends there.
+func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error) {
 	var body []byte
 	for {
 		if len(body) == cap(body) {
-			size := max(2*int64(cap(body)), firstBody)
-			if length >= 0 {
-				// One byte more than announced, to see that the body ends there.
-				size = min(size, length+1)
-			}
-			size = max(size, int64(len(body))+1)
+			size := max(min(max(2*int64(cap(body)), firstBody), most+1), int64(len(body))+1)
 			if err := held.grow(size - int64(cap(body))); err != nil {
 				return nil, err
 			}

@@ -183,7 +183,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusServiceUnavailable, "http.max_in_flight_bytes")
-	b.post("/app", strings.Repeat("x", 500)).wants(t, http.StatusAccepted)
+	b.post("/app", strings.Repeat("x", 400)).wants(t, http.StatusAccepted)
 	if err := writer.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -208,4 +208,7 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 	b := openPublic(t, httpapi.PublicOptions{MaxInFlightBytes: 10})
 	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
 	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
+	b = openPublic(t, httpapi.PublicOptions{MaxInFlightBytes: testMaxBody})
+	chunked := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(strings.Repeat("x", testMaxBody))))
+	do(t, b.public, chunked).wants(t, http.StatusAccepted)
 }
