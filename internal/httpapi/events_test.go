@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -90,7 +91,7 @@ func TestPageOfLargeEventsEndsEarly(t *testing.T) {
 	b := openAdmin(t)
 	events := makeEvents(30)
 	for _, event := range events {
-		event.Body = make([]byte, 1<<20)
+		event.Body = bytes.Repeat([]byte("x"), 1<<20)
 	}
 	if err := b.sink.Write(context.Background(), events); err != nil {
 		t.Fatal(err)
