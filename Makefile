@@ -35,7 +35,7 @@ fuzz: ## each fuzz target for FUZZTIME=30s
 	./.ci/fuzz $(or $(FUZZTIME),30s)
 
 docs: ## rewrite the generated parts of docs/
-	$(GO) test ./internal/telemetry ./internal/config ./cmd/pillarbox -run 'Docs|Document|Reference' -update
+	$(GO) test ./internal/telemetry ./internal/config ./cmd/pillarbox -run 'Doc|Reference' -update
 
 clean:
 	rm -rf bin

@@ -188,8 +188,7 @@ func (s *server) listen(name, address string, handler http.Handler, maxConnectio
 	return run.Service{
 		Name: name,
 		Run: func(ctx context.Context) error {
-			defer endRequests()
-			defer context.AfterFunc(ctx, func() { _ = web.Close() })() // Serve returns the error
+			defer context.AfterFunc(ctx, func() { endRequests(); _ = web.Close() })() // Serve returns the error
 			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}

@@ -24,13 +24,14 @@ func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, n
 		case outcome.Kind == pillarbox.OutcomeStored:
 		case outcome.Attempt != nil:
 			errs[i] = &RefusedError{Attempt: *outcome.Attempt}
-		case report.Down != nil:
-			errs[i] = report.Down
 		default:
-			errs[i] = pillarbox.ErrUnavailable
+			if down = report.Down; down == nil {
+				down = pillarbox.ErrUnavailable // throttled for this event alone
+			}
+			errs[i] = down
 		}
 	}
-	return errs, report.Down
+	return errs, down
 }
 
 // RefusedError is the refusal of one event, as the attempt that it is recorded by.

@@ -73,7 +73,7 @@ type Sample struct {
 }
 
 // Deliver writes events to a destination once and returns one error for each, nil for the stored ones. down
-// is set where the destination is down. An error may carry its attempt as a *RefusedError does in deliver.
+// is set where the destination is down, and is then the error of the events that were not tried. An error may carry its attempt as a *RefusedError does in deliver.
 type Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
 
 // Replayer replays. It is safe for concurrent use; two replays of the same letters store each event once.
@@ -244,8 +244,8 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 		}
 		return nil
 	}
-	if down != nil && errors.Is(refusal, pillarbox.ErrUnavailable) || errors.Is(refusal, context.Canceled) {
-		return nil // not tried: nothing to record
+	if down != nil && errors.Is(refusal, down) {
+		return nil // not tried, or with an unknown outcome: nothing to record
 	}
 	r.progress.Failed++
 	again := *letter

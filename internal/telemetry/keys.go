@@ -15,11 +15,11 @@ const (
 	KeyKeys        = "keys"        // keys of the configuration
 	KeyMethod      = "method"      // of the request
 	KeyOffset      = "offset"      // bytes from the start of the file
-	KeyQueue       = "queue"       // scheme of the queue's engine
+	KeyQueue       = "queue"       // directory of the queue
 	KeyReason      = "reason"      // why, in a few words
 	KeyRetryIn     = "retry_in"    // wait before the next try
 	KeyRoute       = "route"       // template, not the path
-	KeySegment     = "segment"     // number of a segment of the log
+	KeySegment     = "segment"     // file of the log
 	KeyService     = "service"     // part that is started and stopped
 	KeySource      = "source"      // name from the configuration
 	KeyStatus      = "status"      // of the answer

@@ -142,6 +142,9 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 	if filepath.IsLocal(dir) {
 		return files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger})
 	}
+	if !filepath.IsAbs(dir) {
+		return nil, fmt.Errorf("dead_letters.url: %q leads out of the data directory; use an absolute path for another place: %w", dir, pillarbox.ErrInvalid)
+	}
 	elsewhere, err := vfs.OpenDisk(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dead_letters.url: %w", err)

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,13 @@ func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
 		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
 	}
 	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
-	if err := c.load(); err != nil {
+	if !l.opts.ReadOnly {
+		err = journal.settleDown()
+	}
+	if err == nil {
+		err = c.load()
+	}
+	if err != nil {
 		return nil, errors.Join(err, journal.close())
 	}
 	return c, nil
@@ -99,6 +106,9 @@ func (c *consumer) load() error {
 		c.state.place = place{start: c.state.start, cursor: firstHeld}
 	}
 	for seq, entry := range c.state.retry {
+		if entry.Outcome != 0 {
+			continue
+		}
 		event, err := decodeRecord(string(entry.Record))
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
@@ -246,7 +256,17 @@ func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, ti
 // mayRead keeps memory bounded: while too many events wait for another attempt, no new ones are taken.
 func (c *consumer) mayRead() bool {
 	o := c.log.opts
-	return len(c.window) < MaxLeased && len(c.retrying) < o.MaxRetrying && c.retryBytes < o.MaxRetryingBytes
+	return len(c.window) < MaxLeased && c.windowBytes() < MaxLeasedBytes &&
+		len(c.retrying) < o.MaxRetrying && c.retryBytes < o.MaxRetryingBytes
+}
+
+func (c *consumer) windowBytes() (sum int64) {
+	for _, it := range c.window {
+		if it.event != nil {
+			sum += it.bytes
+		}
+	}
+	return sum
 }
 
 // dueRetries lists the retry set in the order in which it is handed out: condemned first, then by due time.
@@ -282,10 +302,11 @@ func (c *consumer) read() error {
 			continue
 		}
 		fresh := &item{seq: seq, bytes: rec.bytes, segment: segment.id, offset: chunk.offset}
-		if c.state.retry[seq] != nil {
-			fresh.outcome = pillarbox.OutcomeRetry // moved to the retry set before a crash
+		if entry := c.state.retry[seq]; entry != nil {
+			// Moved to the retry set, and perhaps settled from there, before a crash.
+			fresh.outcome = cmp.Or(entry.Outcome, pillarbox.OutcomeRetry)
 		} else if fresh.event, err = decodeRecord(rec.text); err != nil {
-			c.log.reportDamage([]pillarbox.CorruptError{{File: segment.name, Offset: chunk.offset, Reason: fmt.Sprintf("record %d: %v", i+1, err)}})
+			c.reader.noteDamage(undecodable(chunk, segment, i, err))
 			fresh.lost = 1
 		}
 		c.window = append(c.window, fresh)
@@ -295,6 +316,14 @@ func (c *consumer) read() error {
 		c.window = append(c.window, &item{seq: first, lost: uint64(lost), segment: segment.id, offset: chunk.offset})
 	}
 	return nil
+}
+
+// undecodable is the damage of a record whose checksum is right and whose fields are not understood.
+func undecodable(in *chunk, segment *segment, i int, cause error) *chunk {
+	return &chunk{
+		offset: in.offset, firstSeq: in.firstSeq + uint64(i), lost: 1,
+		damage: []pillarbox.CorruptError{{File: segment.name, Offset: in.offset, Reason: fmt.Sprintf("record %d: %v", i+1, cause)}},
+	}
 }
 
 // picker collects deliveries within limits.

@@ -277,3 +277,114 @@ func TestFailedRotationEndsTheOldSegment(t *testing.T) {
 		l.check(disk.Crash(nil, faultfs.Dropped), "closed after a failed rotation")
 	})
 }
+
+// TestWhatAKilledLifeLeftIsSyncedAtTheStart kills the process between a write and its sync, starts again, and
+// then cuts the power: what the start has counted as part of the log must still be there.
+func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(faultfs.Options{})
+		l := newLife(t, 41)
+		l.log = openLog(t, disk, small())
+		if _, err := l.log.Account("events"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := l.append(3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deliveries, err := l.leaseNow(l.log, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settleAll(t, l.log, deliveries) // written, and not synced
+		for _, delivery := range deliveries {
+			l.stored[delivery.Event.RequestID] = true
+		}
+		var killed *faultfs.FS
+		disk.After(func(op faultfs.Op, _ error) {
+			if op.Kind == faultfs.Write && killed == nil {
+				killed = disk.Crash(nil, faultfs.Kept)
+			}
+		})
+		if err := l.append(2); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		second := openLog(t, killed, small())
+		time.Sleep(3 * time.Second) // the keeper trims by the cursor that it found
+		synctest.Wait()
+		before, err := second.Account("events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := killed.Crash(nil, faultfs.Dropped)
+		if err := second.Close(); err != nil {
+			t.Fatal(err)
+		}
+		third := openLog(t, cut, small())
+		defer third.Close()
+		after, err := third.Account("events")
+		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted || after.Stored != before.Stored {
+			t.Errorf("before the cut %+v, after it %+v, %v", before, after, err)
+		}
+	})
+}
+
+// TestSettledOutOfOrderStaysSettled buries an event while an older one is still unsettled, and opens again.
+func TestSettledOutOfOrderStaysSettled(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	l := newLife(t, 42)
+	l.log = openLog(t, disk, small())
+	if _, err := l.log.Account("events"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.append(4); err != nil {
+		t.Fatal(err)
+	}
+	deliveries, err := l.leaseNow(l.log, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle := func(outcomes ...pillarbox.Outcome) {
+		t.Helper()
+		if err := l.log.Settle(context.Background(), "events", outcomes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1}
+	settle(pillarbox.Outcome{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Verdict: verdict})
+	condemned, err := l.leaseNow(l.log, 1)
+	if err != nil || len(condemned) != 1 || condemned[0].Verdict == nil {
+		t.Fatalf("leased %+v, %v", condemned, err)
+	}
+	settle(pillarbox.Outcome{Handle: condemned[0].Handle, Kind: pillarbox.OutcomeDead})
+	for range 2 {
+		if err := l.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l.log = openLog(t, disk, small())
+		again, err := l.leaseNow(l.log, 10)
+		if err != nil || len(again) != 3 {
+			t.Fatalf("%d events came again, want the 3 that were not settled; %v", len(again), err)
+		}
+		for _, delivery := range again {
+			if delivery.Event.RequestID == condemned[0].Event.RequestID {
+				t.Error("the event that was settled as dead came again")
+			}
+		}
+	}
+	again := make([]pillarbox.Outcome, 0, 3)
+	for _, i := range []int{0, 1, 3} {
+		again = append(again, pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored})
+	}
+	settle(again...)
+	if account, err := l.log.Account("events"); err != nil || account.Dead != 1 || account.Stored != 3 || account.Pending != 0 {
+		t.Errorf("account %+v, %v", account, err)
+	}
+	if err := l.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

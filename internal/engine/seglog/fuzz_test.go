@@ -22,6 +22,7 @@ func FuzzRecordDecode(f *testing.F) {
 	for _, event := range goldenEvents() {
 		f.Add(appendRecord(nil, event))
 	}
+	f.Add(append([]byte{tagRequestID, 36}, "00000000-0000-0000-0000-00-000000000"...))
 	f.Add([]byte{})
 	f.Add([]byte{tagBody})
 	f.Add([]byte{tagRequestID, 1, 'r', tagHeader, 2, 9, 'n'})

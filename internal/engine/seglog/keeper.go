@@ -271,24 +271,34 @@ type damageReport struct {
 	First  uint64 `json:"first_sequence"`
 }
 
-// keepReport writes down damage that lost events, beside the segment's future place in quarantine.
-func (l *Log) keepReport(c *chunk, segment *segment) {
+// keepReport writes down damage that was met, beside the segment's future place in quarantine. It returns false
+// for damage that has its report already.
+func (l *Log) keepReport(c *chunk, segment *segment) bool {
 	if l.opts.ReadOnly || len(c.damage) == 0 {
-		return
+		return false
+	}
+	dir := path.Join(l.dir, quarantineDir)
+	name := path.Join(dir, fmt.Sprintf("%016d-%d%s", segment.id, c.offset, damageSuffix))
+	l.mu.Lock()
+	known := l.reported[name]
+	l.reported[name] = true
+	l.mu.Unlock()
+	if known {
+		return false
 	}
 	first := c.damage[0]
 	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.lost, First: c.firstSeq}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
-		dir := path.Join(l.dir, quarantineDir)
 		err = vfs.MkdirAll(l.fsys, dir)
-		if err == nil {
-			err = vfs.WriteFile(l.fsys, path.Join(dir, fmt.Sprintf("%016d-%d%s", segment.id, c.offset, damageSuffix)), append(text, '\n'))
-		}
+	}
+	if err == nil {
+		err = vfs.WriteFile(l.fsys, name, append(text, '\n'))
 	}
 	if err != nil {
 		l.opts.Logger.Warn("write damage report", "segment", segment.name, "err", err)
 	}
+	return true
 }
 
 // loadQuarantine reads the reports of earlier lives.
@@ -314,6 +324,7 @@ func (l *Log) loadQuarantine() error {
 			l.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
 			continue
 		}
+		l.reported[path.Join(dir, entry.Name)] = true
 		l.reportDamage([]pillarbox.CorruptError{{File: report.File, Offset: report.Offset, Reason: report.Reason}})
 	}
 	return nil

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,7 @@ type Log struct {
 	problem    error // why the log can't accept, nil while it can
 	tryAgainAt time.Time
 	damage     []pillarbox.CorruptError
+	reported   map[string]bool // files of damage reports that exist
 	consumers  map[string]*consumer
 
 	// Owned by whoever leads: the one that set committing.
@@ -65,7 +68,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	l := &Log{
 		fsys: fsys, dir: dir, opts: opts, maxBytes: opts.MaxBytes, nextSeq: 1,
 		done: make(chan struct{}), kick: make(chan struct{}, 1),
-		pending: newGroup(nil), consumers: map[string]*consumer{},
+		pending: newGroup(nil), consumers: map[string]*consumer{}, reported: map[string]bool{},
 	}
 	l.room = sync.NewCond(&l.mu)
 	if err := l.open(); err != nil {
@@ -196,11 +199,27 @@ func (l *Log) scanTail(item *found, newest bool) error {
 		item.end, item.nextSeq = end, nextSeq // the next header's word, whatever is readable
 	}
 	if torn > 0 && newest {
-		l.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged",
+		l.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
 			"segment", item.name, "offset", item.end, "bytes", torn)
 	}
 	l.reportDamage(damage)
-	return nil
+	if l.opts.ReadOnly {
+		return nil
+	}
+	return l.syncTail(item)
+}
+
+// syncTail makes durable what a killed life has left in the page cache. The next header will count it as part
+// of the log, and a later power cut must not take it away again.
+func (l *Log) syncTail(item *found) error {
+	file, err := l.fsys.OpenFile(item.name, os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", unavailable(err))
+	}
+	if err := file.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync %s, whose end may not be on the disk yet: %w", item.name, unavailable(err)), file.Close())
+	}
+	return unavailable(file.Close())
 }
 
 // SetMaxBytes changes the limit of undelivered bytes.
@@ -283,24 +302,19 @@ func (l *Log) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// reportDamage logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine.
+// reportDamage logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine. What is
+// known already is left alone: every reader that passes a damaged place reports it.
 func (l *Log) reportDamage(damage []pillarbox.CorruptError) {
-	if len(damage) == 0 {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, item := range damage {
-		l.reportDamageLocked(item)
+		if !slices.Contains(l.damage, item) {
+			l.reportDamageLocked(item)
+		}
 	}
 }
 
 func (l *Log) reportDamageLocked(item pillarbox.CorruptError) {
-	for _, known := range l.damage {
-		if known == item {
-			return
-		}
-	}
 	l.opts.Logger.Error("the log is damaged", "segment", item.File, "offset", item.Offset, "reason", item.Reason)
 	if len(l.damage) < MaxDamageReports {
 		l.damage = append(l.damage, item)

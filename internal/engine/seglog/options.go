@@ -25,6 +25,8 @@ const (
 	MaxGroupBytes = 32 << 20
 	// MaxLeased bounds the events of one destination that are leased or given back at a time.
 	MaxLeased = 16_384
+	// MaxLeasedBytes bounds their bytes.
+	MaxLeasedBytes = 64 << 20
 	// MaxDamageReports bounds the damage that Stats lists; all of it is logged and counted.
 	MaxDamageReports = 1000
 

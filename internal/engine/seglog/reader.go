@@ -146,8 +146,9 @@ func (r *reader) noteDamage(c *chunk) {
 		return
 	}
 	r.log.reportDamage(c.damage)
-	r.log.keepReport(c, r.segment)
-	r.log.opts.Meter.Damaged(c.lost)
+	if r.log.keepReport(c, r.segment) {
+		r.log.opts.Meter.Damaged(c.lost)
+	}
 }
 
 func (r *reader) close() error {

@@ -172,8 +172,8 @@ func parseUUID(text string) (uuid [16]byte, ok bool) {
 	}
 	at := 0
 	for i := 0; i < len(text); i += 2 {
-		if text[i] == '-' {
-			i++
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			i++ // the dashes that were just seen; one elsewhere is no hex digit
 		}
 		high, low := hexDigit(text[i]), hexDigit(text[i+1])
 		if high > 15 || low > 15 {

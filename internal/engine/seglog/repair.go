@@ -113,7 +113,7 @@ func (r *segmentRepair) take(c *chunk) error {
 		}
 		line, err := json.Marshal(event)
 		if err != nil {
-			return err
+			continue // it has no JSON form, and stays in the log
 		}
 		r.events++
 		r.export.Write(append(line, '\n'))

@@ -193,8 +193,10 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 		if err != nil {
 			return nil, 0, err
 		}
-		if c.torn && len(c.records) == 0 {
+		if c.torn {
 			torn = c.end - c.offset
+		}
+		if c.torn && len(c.records) == 0 {
 			break
 		}
 		f.end, f.nextSeq = c.end, c.nextSeq()

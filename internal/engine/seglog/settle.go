@@ -3,6 +3,7 @@ package seglog
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"pillarbox"
 )
@@ -101,14 +102,16 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 		s.durable = true
 	default:
 		s.settled[leased.seq] = outcome.Kind
-		if s.consumer.retrying[leased.seq] != nil {
-			s.delta.Done = append(s.delta.Done, leased.seq)
-			s.durable = true
-		}
-		if belowCursor {
+		waited := s.consumer.retrying[leased.seq] != nil
+		s.durable = s.durable || waited || outcome.Kind == pillarbox.OutcomeDead
+		switch {
+		case belowCursor:
 			s.after.count(outcome.Kind, 1)
+			s.delta.Done = append(s.delta.Done, leased.seq)
+		case waited || outcome.Kind == pillarbox.OutcomeDead:
+			// An older event is not settled yet. What is known of this one must outlive a crash all the same.
+			s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind})
 		}
-		s.durable = s.durable || outcome.Kind == pillarbox.OutcomeDead
 	}
 }
 
@@ -150,6 +153,7 @@ func (s *settlement) moveCursor() {
 		if kind == 0 && front.lost == 0 {
 			break
 		}
+		s.forgetSettled(front.seq, kind)
 		s.passed++
 		s.after.cursor = front.seq + max(1, front.lost)
 		s.after.segment, s.after.offset = front.segment, front.offset
@@ -161,6 +165,17 @@ func (s *settlement) moveCursor() {
 	}
 	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
+	}
+}
+
+// forgetSettled drops the entry of an event that was settled before the cursor came by.
+func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
+	if kind == pillarbox.OutcomeRetry {
+		return
+	}
+	s.delta.Retry = slices.DeleteFunc(s.delta.Retry, func(entry *retryEntry) bool { return entry.Seq == seq })
+	if s.consumer.state.retry[seq] != nil {
+		s.delta.Done = append(s.delta.Done, seq)
 	}
 }
 
@@ -177,13 +192,16 @@ func (s *settlement) commit() {
 		}
 	}
 	for _, seq := range s.delta.Done {
-		c.retryBytes -= c.retrying[seq].bytes
-		delete(c.retrying, seq)
+		c.dropRetrying(seq)
 		delete(c.state.retry, seq)
 	}
 	for _, entry := range s.delta.Retry {
-		c.addRetrying(entry, s.events[entry.Seq])
 		c.state.retry[entry.Seq] = entry
+		if entry.Outcome != 0 {
+			c.dropRetrying(entry.Seq)
+		} else {
+			c.addRetrying(entry, s.events[entry.Seq])
+		}
 	}
 	s.commitReleased()
 	c.window = c.window[s.passed:]
@@ -194,6 +212,13 @@ func (s *settlement) commit() {
 	c.publishPlace()
 	if len(s.delta.Retry) > 0 || len(s.released) > 0 {
 		c.returned.fire()
+	}
+}
+
+func (c *consumer) dropRetrying(seq uint64) {
+	if waiting := c.retrying[seq]; waiting != nil {
+		c.retryBytes -= waiting.bytes
+		delete(c.retrying, seq)
 	}
 }
 
@@ -239,8 +264,7 @@ func (l *Log) accepted() uint64 {
 	return l.nextSeq - 1
 }
 
-// oldestPending is the timestamp of the oldest event in hand, or where nothing is in hand, of the segment
-// that holds the next one.
+// oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand.
 func (c *consumer) oldestPending() pillarbox.Timestamp {
 	oldest := pillarbox.Timestamp(0)
 	consider := func(it *item) {

@@ -35,13 +35,15 @@ type counters struct {
 }
 
 // retryEntry is an event that left the order of the log to wait for another attempt, or for its dead letter.
-// It carries the event itself, so that one stubborn event doesn't hold a segment.
+// It carries the event itself, so that one stubborn event doesn't hold a segment. An entry with an outcome is
+// an event that is settled while the cursor has not passed it yet; it waits for nothing but the cursor.
 type retryEntry struct {
-	Seq      uint64              `json:"seq"`
-	Record   []byte              `json:"record"` // the fields, as in a segment
-	Attempts []pillarbox.Attempt `json:"attempts,omitempty"`
-	Due      pillarbox.Timestamp `json:"due"`
-	Verdict  *pillarbox.Verdict  `json:"verdict,omitempty"`
+	Seq      uint64                `json:"seq"`
+	Outcome  pillarbox.OutcomeKind `json:"outcome,omitempty"`
+	Record   []byte                `json:"record,omitempty"` // the fields, as in a segment
+	Attempts []pillarbox.Attempt   `json:"attempts,omitempty"`
+	Due      pillarbox.Timestamp   `json:"due"`
+	Verdict  *pillarbox.Verdict    `json:"verdict,omitempty"`
 }
 
 // stateFrame is the JSON payload of a snapshot or a delta.
@@ -113,7 +115,8 @@ func stateName(dir, destination string, slot int) string {
 	return path.Join(dir, fmt.Sprintf("%s.%d.state", destination, slot))
 }
 
-// openJournal reads the newest state of the destination. It returns a nil state where there is none yet.
+// openJournal reads the newest state of the destination, without writing. It returns a nil state where there
+// is none yet. What it read counts as durable only after settleDown.
 func openJournal(fsys vfs.FS, dir, destination string) (*stateJournal, *state, []pillarbox.CorruptError, error) {
 	j := &stateJournal{fsys: fsys}
 	var newest *state
@@ -139,9 +142,27 @@ func openJournal(fsys vfs.FS, dir, destination string) (*stateJournal, *state, [
 		return nil, nil, damage, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
 	}
 	if newest != nil {
-		j.durable, j.written = newest.cursor, newest.cursor
+		j.written = newest.cursor
 	}
 	return j, newest, damage, nil
+}
+
+// settleDown makes durable what a killed life has left of the state in the page cache. Segments are removed
+// by this cursor, so a later power cut must not bring an older one back.
+func (j *stateJournal) settleDown() error {
+	name := j.files[j.current].name
+	file, err := j.fsys.OpenFile(name, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a new destination
+	}
+	if err != nil {
+		return fmt.Errorf("open delivery state: %w", unavailable(err))
+	}
+	if err := file.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync %s: %w", name, unavailable(err)), file.Close())
+	}
+	j.durable = j.written
+	return unavailable(file.Close())
 }
 
 // read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not

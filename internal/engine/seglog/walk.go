@@ -92,7 +92,11 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	}
 	switch header.kind {
 	case frameEvents:
-		c.records = splitRecords(payload, int(header.count))
+		var ok bool
+		if c.records, ok = splitRecords(payload, int(header.count)); !ok {
+			c.lost = uint64(header.count)
+			c.damage = append(c.damage, w.corrupt(w.offset, "the records do not fit their frame, whose checksum is right; whoever wrote it had a bug"))
+		}
 	case frameLost:
 		c.lost = uint64(header.count)
 	case frameMark:
@@ -132,16 +136,19 @@ func plausible(header frameHeader) bool {
 }
 
 // splitRecords cuts the payload of a sound frame. Its checksum covers lengths and records.
-func splitRecords(payload []byte, count int) []record {
+func splitRecords(payload []byte, count int) (records []record, ok bool) {
 	lengths := payload[len(payload)-count*lengthBytes:]
 	text := string(payload[:len(payload)-count*lengthBytes])
-	records := make([]record, count)
+	records = make([]record, count)
 	for i := range records {
 		length := int(binary.LittleEndian.Uint32(lengths[i*lengthBytes:]))
+		if recordHeaderBytes+length > len(text) {
+			return nil, false
+		}
 		records[i] = record{text: text[recordHeaderBytes : recordHeaderBytes+length], bytes: int64(recordHeaderBytes + length + lengthBytes)}
 		text = text[recordHeaderBytes+length:]
 	}
-	return records
+	return records, true
 }
 
 // damaged saves what can be saved between the offset and the next sound frame, or the limit. It returns nil
@@ -175,7 +182,8 @@ func (w *walker) damaged() (*chunk, error) {
 	if nextSeq > known {
 		c.lost = nextSeq - known
 	} else if nextSeq != 0 && nextSeq < known {
-		c.records = c.records[:max(0, len(c.records)-int(known-nextSeq))]
+		surplus := min(known-nextSeq, uint64(len(c.records)))
+		c.records = c.records[:uint64(len(c.records))-surplus]
 	}
 	if c.lost == 0 && next == w.limit || c.torn {
 		// The last write of a life that was cut off, whether it is read now or was read at a later start:

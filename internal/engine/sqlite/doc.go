@@ -47,5 +47,5 @@
 // wait for writes. The WAL is kept below about 64 MiB unless another program keeps a read transaction open.
 // Network file systems are not supported, because WAL mode needs shared memory.
 //
-// The URL is "sqlite:" for events.db in the data directory, or "sqlite:relative/path.db".
+// The URL is "sqlite:" for DESTINATION.db in the data directory, or "sqlite:relative/path.db".
 package sqlite

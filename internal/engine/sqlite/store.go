@@ -14,9 +14,6 @@ import (
 	"pillarbox"
 )
 
-// DefaultFile is the name of the database in the data directory where the URL gives none.
-const DefaultFile = "events.db"
-
 // MaxEventBytes bounds one event as it is stored: body, headers and the other columns together. The whole row
 // has to fit into the memory of a connection several times.
 const MaxEventBytes = 32 << 20
