@@ -302,10 +302,11 @@ func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
 			l.stored[delivery.Event.RequestID] = true
 		}
 		var killed *faultfs.FS
-		disk.After(func(op faultfs.Op, _ error) {
-			if op.Kind == faultfs.Write && killed == nil {
-				killed = disk.Crash(nil, faultfs.Kept)
+		disk.Inject(func(op faultfs.Op) error {
+			if op.Kind == faultfs.Sync && killed == nil {
+				killed = disk.Kill() // between the write and its sync
 			}
+			return nil
 		})
 		if err := l.append(2); err != nil {
 			t.Fatal(err)
@@ -320,12 +321,18 @@ func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if before.Accepted != 11 || before.Stored != 6 {
+			t.Errorf("a killed life left %+v, want 11 accepted, two of them never acknowledged, and 6 stored", before)
+		}
 		cut := killed.Crash(nil, faultfs.Dropped)
 		if err := second.Close(); err != nil {
 			t.Fatal(err)
 		}
 		third := openLog(t, cut, small())
 		defer third.Close()
+		if _, err := l.leaseNow(third, 1000); err != nil {
+			t.Fatal(err)
+		}
 		after, err := third.Account("events")
 		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted || after.Stored != before.Stored {
 			t.Errorf("before the cut %+v, after it %+v, %v", before, after, err)

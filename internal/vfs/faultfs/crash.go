@@ -59,6 +59,30 @@ func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 	return cut.after
 }
 
+// Kill returns the state after the process has died while the machine lives: what was written can be read, what
+// was not synced is still not safe from a power cut, and nothing is open. Names count as synced. f goes on
+// unaffected.
+func (f *FS) Kill() *FS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	after := &FS{options: f.options}
+	after.root = after.survivor(f.root)
+	return after
+}
+
+// survivor copies n of another disk and everything below it, with the writes that were not synced.
+func (f *FS) survivor(n *node) *node {
+	if !n.dir {
+		f.used += n.live.used
+		return &node{live: n.live.clone(), durable: n.durable.clone(), changes: slices.Clone(n.changes)}
+	}
+	left := &node{dir: true, names: make(map[string]*node, len(n.names))}
+	for name, child := range n.names {
+		left.names[name] = f.survivor(child)
+	}
+	return left
+}
+
 // cut is the making of one state.
 type cut struct {
 	rng   *rand.Rand

@@ -2,6 +2,7 @@ package faultfs_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -430,4 +431,29 @@ func BenchmarkCrashAndReadAll(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "states/s")
+}
+
+// TestKillKeepsWhatWasWrittenUnsafe kills the process and then cuts the power.
+func TestKillKeepsWhatWasWrittenUnsafe(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	file, err := disk.OpenFile("a", os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("safe"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(file.Sync(), disk.SyncDir(".")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("open"), 0); err != nil {
+		t.Fatal(err)
+	}
+	killed := disk.Kill()
+	if got, err := vfs.ReadFile(killed, "a"); err != nil || string(got) != "open" {
+		t.Errorf("after the kill: %q, %v", got, err)
+	}
+	if got, err := vfs.ReadFile(killed.Crash(nil, faultfs.Dropped), "a"); err != nil || string(got) != "safe" {
+		t.Errorf("after kill and power cut: %q, %v", got, err)
+	}
 }
