@@ -44,7 +44,7 @@ var rules = []rule{
 		"replaying stands above the engines"},
 	{"pillarbox/internal/ledger", []string{"std", "pillarbox"},
 		"the account believes roles, not engines"},
-	{"pillarbox/internal/httpapi", []string{"std", "golang.org/x/sync/*", "pillarbox", "pillarbox/internal/ingest", "pillarbox/internal/deliver", "pillarbox/internal/replay", "pillarbox/internal/ledger", "pillarbox/internal/telemetry"},
+	{"pillarbox/internal/httpapi", []string{"std", "golang.org/x/sync/*", "golang.org/x/time/rate", "pillarbox", "pillarbox/internal/ingest", "pillarbox/internal/deliver", "pillarbox/internal/replay", "pillarbox/internal/ledger", "pillarbox/internal/telemetry"},
 		"HTTP knows the verbs it calls, and no engine"},
 	{"pillarbox/internal/engine/enginetest", []string{"std", "pillarbox"},
 		"a suite sees an engine through its role only"},

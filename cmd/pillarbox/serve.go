@@ -238,7 +238,10 @@ func (w waiter) Expect(requestID string) httpapi.Expectation { return w.watch.Ex
 func publicSources(cfg *config.Config) []httpapi.Source {
 	var sources []httpapi.Source
 	for name, source := range cfg.Sources {
-		public := httpapi.Source{Name: name, Path: source.Path, MaxBody: int64(source.MaxBody)}
+		public := httpapi.Source{
+			Name: name, Path: source.Path, MaxBody: int64(source.MaxBody),
+			RatePerSecond: source.Rate.PerSecond, RateBurst: source.Rate.Burst,
+		}
 		for destination, settings := range cfg.Destinations {
 			if slices.Contains(settings.Sources, name) {
 				public.Destinations = append(public.Destinations, destination)

@@ -27,8 +27,8 @@ type entry struct {
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
 	"admin.listen":                       "Address of the admin listener.",
-	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. Checked, and not enforced yet.",
-	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`. Checked, and not enforced yet.",
+	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. More is answered with 429.",
+	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`.",
 	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
 	"destinations.NAME.backoff.max":      "The longest wait between two attempts. (reload)",
 	"destinations.NAME.batch.max_events": "Events of one write. (reload)",

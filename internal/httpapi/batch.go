@@ -53,6 +53,9 @@ func (p *Public) acceptBatch(w http.ResponseWriter, r *http.Request, to *route) 
 	if len(items) == 0 {
 		return 0, invalid("the batch has no items")
 	}
+	if err := to.admit(len(items)); err != nil {
+		return 0, err
+	}
 	results := p.acceptItems(r, to, items)
 	return writeResults(w, form, results)
 }

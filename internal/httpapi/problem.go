@@ -78,7 +78,7 @@ func writeProblem(w http.ResponseWriter, err error) {
 	answerProblem(w, problemOf(err), err)
 }
 
-// answerProblem answers with the problem that was made of err. 503 and 507 always carry Retry-After.
+// answerProblem answers with the problem that was made of err. 429, 503 and 507 always carry Retry-After.
 func answerProblem(w http.ResponseWriter, problem Problem, err error) {
 	header := w.Header()
 	var refused *statusError
@@ -104,7 +104,7 @@ func encodeProblem(problem Problem) []byte {
 
 // retriable reports whether a status says that the same request may succeed later.
 func retriable(status int) bool {
-	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage
+	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage || status == http.StatusTooManyRequests
 }
 
 // defaultRetryAfter is asked for where the error does not say how long, in seconds.

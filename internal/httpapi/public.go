@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
@@ -42,10 +43,12 @@ type Expectation interface {
 
 // Source is a named way in.
 type Source struct {
-	Name         string
-	Path         string
-	MaxBody      int64    // bytes
-	Destinations []string // for Prefer: wait
+	Name          string
+	Path          string
+	MaxBody       int64    // bytes
+	Destinations  []string // for Prefer: wait
+	RatePerSecond int      // events; 0 for no limit
+	RateBurst     int      // events at once; 0 is RatePerSecond
 }
 
 // The defaults of PublicOptions.
@@ -80,6 +83,7 @@ type Public struct {
 type route struct {
 	source  Source
 	batch   bool
+	limiter *rate.Limiter // shared by the paths of a source; nil for no limit
 	metrics *telemetry.Route
 }
 
@@ -115,8 +119,9 @@ func (p *Public) SetSources(sources []Source) {
 	routes := make(map[string]*route, 2*len(sources))
 	for _, source := range sources {
 		single, batch := source.Path, strings.TrimSuffix(source.Path, "/")+batchSuffix
-		routes[single] = &route{source: source, metrics: p.opts.Metrics.Route(single)}
-		routes[batch] = &route{source: source, batch: true, metrics: p.opts.Metrics.Route(batch)}
+		limiter := newLimiter(source)
+		routes[single] = &route{source: source, limiter: limiter, metrics: p.opts.Metrics.Route(single)}
+		routes[batch] = &route{source: source, batch: true, limiter: limiter, metrics: p.opts.Metrics.Route(batch)}
 	}
 	p.routes.Store(&routes)
 }
@@ -164,7 +169,7 @@ func (p *Public) fail(w http.ResponseWriter, r *http.Request, err error) int {
 
 // publicErrors are the statuses that a request may be refused with. An error of another status is our own
 // fault. The document at /openapi.yaml is checked against it.
-var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 500, 503, 507}
+var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 507}
 
 // hidden takes its kind away from an error.
 type hidden struct{ error }
@@ -207,6 +212,9 @@ func (p *Public) acceptOne(w http.ResponseWriter, r *http.Request, to *route) (i
 	wait := p.wanted(r)
 	if len(to.source.Destinations) == 0 {
 		wait = 0 // nobody would ever store it
+	}
+	if err := to.admit(1); err != nil {
+		return 0, err
 	}
 	result, expected, err := p.accept(w, r, to, wait > 0)
 	if expected != nil {

@@ -212,3 +212,39 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 	chunked := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(strings.Repeat("x", testMaxBody))))
 	do(t, b.public, chunked).wants(t, http.StatusAccepted)
 }
+
+// TestSourceKeepsItsRate has a bucket of three events: what is over it gets 429 and when to come again, single
+// and batch alike, and nothing of it is stored.
+func TestSourceKeepsItsRate(t *testing.T) {
+	b := openBox(t, httpapi.PublicOptions{}, httpapi.AdminOptions{})
+	source := httpapi.Source{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 3}
+	b.public.SetSources([]httpapi.Source{source})
+	post := func(path, contentType, body string) *httptest.ResponseRecorder {
+		t.Helper()
+		request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		request.Header.Set("Content-Type", contentType)
+		recorder := httptest.NewRecorder()
+		b.public.ServeHTTP(recorder, request)
+		return recorder
+	}
+	if answer := post("/app/batch", "application/x-ndjson", "1\n2\n"); answer.Code != http.StatusAccepted {
+		t.Errorf("2 of 3: %d %s", answer.Code, answer.Body)
+	}
+	if answer := post("/app", "text/plain", "x"); answer.Code != http.StatusAccepted {
+		t.Errorf("the third: %d %s", answer.Code, answer.Body)
+	}
+	for _, path := range []string{"/app", "/app/batch"} {
+		answer := post(path, "application/x-ndjson", "1\n2\n3\n4\n5\n")
+		if answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), "sources.app.rate") {
+			t.Errorf("%s over the rate: %d %v %s", path, answer.Code, answer.Header(), answer.Body)
+		}
+	}
+	if accepted := b.queue.Stats().Accepted; accepted != 3 {
+		t.Errorf("%d events are in the queue, want 3", accepted)
+	}
+	source.RatePerSecond, source.RateBurst = 1000, 2
+	b.public.SetSources([]httpapi.Source{source})
+	if answer := post("/app/batch", "application/x-ndjson", "1\n2\n3\n4\n5\n"); answer.Code != http.StatusAccepted {
+		t.Errorf("a batch larger than the bucket must get through when the bucket is full: %d %s", answer.Code, answer.Body)
+	}
+}
