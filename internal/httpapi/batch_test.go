@@ -192,7 +192,7 @@ func valid(t *testing.T, bodies [][]byte, err error) {
 			t.Errorf("item %d is no JSON: %q", i, body)
 		}
 	}
-	if err != nil && (bodies != nil && len(bodies) > 0 || !errors.Is(err, pillarbox.ErrInvalid) && !errors.Is(err, pillarbox.ErrTooLarge)) {
+	if err != nil && (len(bodies) > 0 || !errors.Is(err, pillarbox.ErrInvalid) && !errors.Is(err, pillarbox.ErrTooLarge)) {
 		t.Errorf("%d items with the error %v", len(bodies), err)
 	}
 }
