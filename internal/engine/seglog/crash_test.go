@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,12 +29,16 @@ type life struct {
 	sent   map[string]*pillarbox.Event
 	acked  map[string]bool
 	stored map[string]bool // durable in the destination
+	buried map[string]bool // has its dead letter
+	dead   map[string]bool // Settle has said that this is durable
+	tried  map[string]int  // attempts that Settle has said are durable
 }
 
 func newLife(t *testing.T, seed uint64) *life {
 	return &life{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), next: seed * 1_000_000,
 		sent: map[string]*pillarbox.Event{}, acked: map[string]bool{}, stored: map[string]bool{},
+		buried: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
 	}
 }
 
@@ -66,24 +72,43 @@ func (l *life) mark(change func()) {
 	change()
 }
 
-// deliver leases some events, stores most of them, and sends some to the retry set.
+// deliver leases some events, stores most of them, and has others refused, given back, condemned and buried,
+// in no order.
 func (l *life) deliver(n int) error {
 	deliveries, err := l.leaseNow(l.log, n)
 	if err != nil {
 		return err
 	}
 	var outcomes []pillarbox.Outcome
+	promised := func() {}
 	for _, delivery := range deliveries {
+		id, before := delivery.Event.RequestID, promised
 		outcome := pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
-		if l.rng.IntN(5) == 0 {
-			outcome.Kind = pillarbox.OutcomeRetry
-			outcome.Attempt = &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
-		} else {
-			l.mark(func() { l.stored[delivery.Event.RequestID] = true })
+		attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
+		switch chance := l.rng.IntN(10); {
+		case delivery.Verdict != nil:
+			outcome.Kind = pillarbox.OutcomeDead
+			l.mark(func() { l.buried[id] = true })
+			promised = func() { before(); l.dead[id] = true }
+		case chance < 2:
+			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
+			promised = func() { before(); l.tried[id] = len(delivery.Attempts) + 1 }
+		case chance == 2:
+			outcome.Kind = pillarbox.OutcomeReleased
+		case chance == 3:
+			outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, attempt
+			outcome.Verdict = &pillarbox.Verdict{Reason: "no", DeadAt: 1}
+			promised = func() { before(); l.tried[id] = len(delivery.Attempts) + 1 }
+		default:
+			l.mark(func() { l.stored[id] = true })
 		}
 		outcomes = append(outcomes, outcome)
 	}
-	return l.log.Settle(context.Background(), "events", outcomes)
+	if err := l.log.Settle(context.Background(), "events", outcomes); err != nil {
+		return err
+	}
+	l.mark(promised)
+	return nil
 }
 
 // leaseNow leases up to n deliveries that are there, without waiting for more.
@@ -108,7 +133,7 @@ func (l *life) check(fsys *faultfs.FS, what string) {
 		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first), len(second))
 	}
 	for id := range l.acked {
-		if !first[id] && !l.stored[id] {
+		if !first[id] && !l.stored[id] && !l.buried[id] {
 			l.t.Fatalf("%s: acknowledged event %s is lost", what, id)
 		}
 	}
@@ -140,6 +165,12 @@ func (l *life) recover(fsys *faultfs.FS, what string) map[string]bool {
 				l.t.Fatalf("%s: event %s came twice", what, id)
 			}
 			pending[id] = true
+			if l.dead[id] {
+				l.t.Fatalf("%s: event %s was settled as dead and came again", what, id)
+			}
+			if len(delivery.Attempts) < l.tried[id] {
+				l.t.Fatalf("%s: event %s came with %d attempts, and %d were durable", what, id, len(delivery.Attempts), l.tried[id])
+			}
 			want := l.sent[id]
 			if want == nil {
 				l.t.Fatalf("%s: event %s was never sent", what, id)
@@ -159,7 +190,7 @@ func (l *life) checkAccount(log *seglog.Log, pending map[string]bool, what strin
 	if err != nil {
 		l.t.Fatalf("%s: account: %v", what, err)
 	}
-	if account.Damaged != 0 || account.Pending != uint64(len(pending)) || account.Accepted != account.Stored+account.Pending {
+	if account.Damaged != 0 || account.Pending != uint64(len(pending)) || account.Accepted != account.Stored+account.Dead+account.Pending {
 		l.t.Fatalf("%s: %d events came, account %+v, stats %+v", what, len(pending), account, log.Stats())
 	}
 	if damage := log.Stats().Damage; len(damage) != 0 {
@@ -171,7 +202,14 @@ func (l *life) checkAccount(log *seglog.Log, pending map[string]bool, what strin
 // retries, rotations, trims and restarts, in every way that a disk may lose what was not synced.
 func TestAckedEventSurvivesCrash(t *testing.T) {
 	states := 0
-	for seed := range uint64(lives) {
+	first := uint64(0)
+	if text := os.Getenv("PILLARBOX_SEED"); text != "" {
+		var err error
+		if first, err = strconv.ParseUint(text, 10, 32); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seed := first; seed < first+lives; seed++ {
 		synctest.Test(t, func(t *testing.T) { states += crashEverywhere(t, seed) })
 	}
 	if states < 1000*lives {

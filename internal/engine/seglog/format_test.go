@@ -80,7 +80,7 @@ func TestFormatIsGolden(t *testing.T) {
 		records = appendRecord(records, event)
 	}
 	golden(t, "records", records)
-	state, err := encodeStateFrame(frameDelta, goldenSalt, 512, 9, goldenState())
+	state, err := encodeStateFrame(frameHeader{kind: frameDelta, salt: goldenSalt, offset: 512, firstSeq: 9, durableUpTo: 512}, goldenState())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		if leased == nil || !leased.leased {
 			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
 		}
-		s.add(leased, outcome, window[outcome.Handle.Seq] == nil)
+		s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor)
 	}
 	s.moveCursor()
 	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
@@ -89,8 +89,8 @@ func (c *consumer) leasedInWindow() map[uint64]*item {
 	return leased
 }
 
-// add notes one outcome. belowCursor says that the event has left the window: its end is counted here; of
-// the others it is counted when the cursor passes them.
+// add notes one outcome. The end of an event below the cursor is counted here; that of any other when the
+// cursor passes it.
 func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) {
 	switch outcome.Kind {
 	case pillarbox.OutcomeReleased:
@@ -251,11 +251,23 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 		counted.count(it.outcome, 1)
 		counted.Damaged += it.lost
 	}
+	for seq, entry := range c.state.retry {
+		if entry.Outcome != 0 && !c.inWindow(seq) {
+			counted.count(entry.Outcome, 1) // settled out of order, and not read again since the start
+		}
+	}
 	account.Stored, account.Dead = counted.Stored, counted.Dead
 	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged
 	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
 	account.OldestPending = c.oldestPending()
 	return account, nil
+}
+
+// inWindow reports whether the event was read in this life and the cursor has not passed it. The window has no
+// gaps between its first and its last item.
+func (c *consumer) inWindow(seq uint64) bool {
+	n := len(c.window)
+	return n > 0 && seq >= c.window[0].seq && seq < c.window[n-1].seq+max(1, c.window[n-1].lost)
 }
 
 func (l *Log) accepted() uint64 {

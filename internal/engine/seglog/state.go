@@ -98,6 +98,7 @@ type stateFile struct {
 	generation uint64
 	salt       uint64
 	end        int64
+	synced     int64 // everything below this offset was synced
 }
 
 // stateJournal keeps the delivery state of one destination.
@@ -191,13 +192,15 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 	return s, rot, nil
 }
 
-// laterFrames tells rot from a torn end: a valid frame of this generation behind an invalid one is rot.
+// laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by one, and any
+// of them may be lost while a later one is there. Only one that was written after the damaged place had been
+// synced proves that it was whole once.
 func (f *stateFile) laterFrames(content []byte, offset int64, salt uint64) []pillarbox.CorruptError {
 	if salt == 0 {
 		return nil
 	}
 	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
-		if _, frame := stateFrameAt(content, at, salt); frame != nil {
+		if header, frame := stateFrameAt(content, at, salt); frame != nil && header.durableUpTo > offset {
 			return []pillarbox.CorruptError{{File: f.name, Offset: offset, Reason: "damaged delivery state; an older one is used and some events are delivered again"}}
 		}
 	}
@@ -238,7 +241,8 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	if f.file == nil || j.broken {
 		return j.roll(before.with(delta))
 	}
-	frame, err := encodeStateFrame(frameDelta, f.salt, f.end, f.generation, delta)
+	place := frameHeader{kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation, durableUpTo: f.synced}
+	frame, err := encodeStateFrame(place, delta)
 	if err != nil {
 		return err
 	}
@@ -253,16 +257,15 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	return nil
 }
 
-func encodeStateFrame(kind uint8, salt uint64, offset int64, generation uint64, content *stateFrame) ([]byte, error) {
+// encodeStateFrame makes a frame of the content. header says its kind, its place and the generation.
+func encodeStateFrame(header frameHeader, content *stateFrame) ([]byte, error) {
 	payload, err := json.Marshal(content)
 	if err != nil {
 		return nil, fmt.Errorf("encode delivery state: %w", err)
 	}
 	frame := append(make([]byte, frameHeaderBytes, frameHeaderBytes+len(payload)), payload...)
-	frameHeader{
-		kind: kind, salt: salt, offset: offset, firstSeq: generation, count: 1,
-		payload: uint32(len(payload)), payloadCRC: checksum(payload),
-	}.encode(frame)
+	header.count, header.payload, header.payloadCRC = 1, uint32(len(payload)), checksum(payload)
+	header.encode(frame)
 	return frame, nil
 }
 
@@ -274,7 +277,7 @@ func (j *stateJournal) roll(after *state) error {
 		name: j.files[1-j.current].name, file: j.files[1-j.current].file,
 		generation: max(old.generation, j.files[1-j.current].generation) + 1, salt: randomUint64(),
 	}
-	frame, err := encodeStateFrame(frameSnapshot, next.salt, 0, next.generation, after.snapshot())
+	frame, err := encodeStateFrame(frameHeader{kind: frameSnapshot, salt: next.salt, firstSeq: next.generation}, after.snapshot())
 	if err != nil {
 		return err
 	}
@@ -293,6 +296,7 @@ func (j *stateJournal) roll(after *state) error {
 		return fmt.Errorf("write delivery state %s: %w", next.name, unavailable(err))
 	}
 	next.end = alignUp(int64(len(frame)))
+	next.synced = next.end
 	j.current = 1 - j.current
 	j.files[j.current] = next
 	j.broken, j.dirty, j.written, j.durable = false, false, after.cursor, after.cursor
@@ -349,7 +353,7 @@ func (j *stateJournal) sync() error {
 		j.broken = true
 		return fmt.Errorf("sync %s: %w", f.name, unavailable(err))
 	}
-	j.dirty, j.durable = false, j.written
+	j.dirty, j.durable, f.synced = false, j.written, f.end
 	return nil
 }
 
