@@ -71,7 +71,7 @@ func (l *Log) loadConsumers() error {
 
 // openConsumer reads the state of a destination, or makes one that has settled everything before firstSeq.
 func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
-	journal, loaded, damage, err := openJournal(l.fsys, l.dir, name)
+	journal, loaded, damage, err := openJournal(l.fsys, l.dir, name, l.opts.StateBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func stateNames(fsys vfs.FS, dir string) ([]string, error) {
 
 func inspectState(fsys vfs.FS, dir, name string) DestinationInfo {
 	info := DestinationInfo{Destination: name}
-	_, state, damage, err := openJournal(fsys, dir, name)
+	_, state, damage, err := openJournal(fsys, dir, name, DefaultStateBytes)
 	if err != nil {
 		info.Problem = err.Error()
 		return info

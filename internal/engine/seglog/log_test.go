@@ -11,9 +11,9 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// small makes segments that fill quickly.
+// small makes segments and delivery states that fill quickly.
 func small() seglog.Options {
-	return seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1}
+	return seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10}
 }
 
 func TestKeepsTheContractOnADisk(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	DefaultKeepBytes        = 256 << 20
 	DefaultMaxRetrying      = 10_000
 	DefaultMaxRetryingBytes = 64 << 20
+	DefaultStateBytes       = 256 << 10
 
 	// MinSegmentBytes is the smallest segment: a frame header and a small group must fit.
 	MinSegmentBytes = 64 << 10
@@ -43,6 +44,7 @@ type Options struct {
 	KeepBytes        int64 // bytes of delivered segments kept as history; default DefaultKeepBytes, negative for none
 	MinFreeBytes     int64 // space to leave on the disk for databases and dead letters; default 64 MiB, at most 1/16 of the disk
 	MaxRetrying      int   // events of one destination that wait for another attempt; default DefaultMaxRetrying
+	StateBytes       int64 // zero-filled size of a delivery state file, so that the cursor can move on a full disk; default DefaultStateBytes
 	MaxRetryingBytes int64 // their bytes, which are held in memory; default DefaultMaxRetryingBytes
 
 	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
@@ -66,6 +68,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.KeepBytes, DefaultKeepBytes)
 	setDefault(&o.MaxRetrying, DefaultMaxRetrying)
 	setDefault(&o.MaxRetryingBytes, DefaultMaxRetryingBytes)
+	setDefault(&o.StateBytes, DefaultStateBytes)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -209,7 +209,7 @@ func (o *offline) repairStates(result *Repaired) error {
 		return err
 	}
 	for _, name := range names {
-		_, loaded, _, err := openJournal(o.fsys, o.dir, name)
+		_, loaded, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
 		firstHeld, next := o.heldSequence()
 		if err == nil && loaded != nil && loaded.cursor <= next {
 			continue
@@ -246,7 +246,7 @@ func (o *offline) renewState(name string, firstHeld uint64) error {
 	if err := setStateAside(o.fsys, o.dir, name); err != nil {
 		return err
 	}
-	journal, _, _, err := openJournal(o.fsys, o.dir, name)
+	journal, _, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,6 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// stateBytes is the zero-filled size of a state file: some hundred settles, and the cursor can move on a full
-// disk.
-const stateBytes = 256 << 10
-
 // place is how far a destination is: everything below the cursor is settled, and the frame that holds the
 // cursor begins at offset or later.
 type place struct {
@@ -99,11 +95,13 @@ type stateFile struct {
 	salt       uint64
 	end        int64
 	synced     int64 // everything below this offset was synced
+	limit      int64 // where the next snapshot is due
 }
 
 // stateJournal keeps the delivery state of one destination.
 type stateJournal struct {
 	fsys    vfs.FS
+	bytes   int64 // size of a file
 	files   [2]*stateFile
 	current int // index of the file that is written
 	broken  bool
@@ -118,8 +116,8 @@ func stateName(dir, destination string, slot int) string {
 
 // openJournal reads the newest state of the destination, without writing. It returns a nil state where there
 // is none yet. What it read counts as durable only after settleDown.
-func openJournal(fsys vfs.FS, dir, destination string) (*stateJournal, *state, []pillarbox.CorruptError, error) {
-	j := &stateJournal{fsys: fsys}
+func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJournal, *state, []pillarbox.CorruptError, error) {
+	j := &stateJournal{fsys: fsys, bytes: bytes}
 	var newest *state
 	var damage []pillarbox.CorruptError
 	exist := false
@@ -246,7 +244,7 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	if err != nil {
 		return err
 	}
-	if f.end+int64(len(frame)) > stateBytes {
+	if f.end+int64(len(frame)) > f.limit {
 		return j.roll(before.with(delta))
 	}
 	if _, err := f.file.WriteAt(frame, f.end); err != nil {
@@ -286,7 +284,7 @@ func (j *stateJournal) roll(after *state) error {
 		next.file = nil
 	}
 	if next.file == nil {
-		err = errors.Join(err, next.create(j.fsys, frame))
+		err = errors.Join(err, next.create(j.fsys, frame, j.bytes))
 	} else {
 		err = next.overwrite(frame)
 	}
@@ -297,6 +295,9 @@ func (j *stateJournal) roll(after *state) error {
 	}
 	next.end = alignUp(int64(len(frame)))
 	next.synced = next.end
+	// A large snapshot is followed by as many deltas again, so that many waiting events don't make each settle
+	// write all of them.
+	next.limit = max(j.bytes, 2*next.end)
 	j.current = 1 - j.current
 	j.files[j.current] = next
 	j.broken, j.dirty, j.written, j.durable = false, false, after.cursor, after.cursor
@@ -311,14 +312,14 @@ func (f *stateFile) overwrite(frame []byte) error {
 }
 
 // create makes the file under another name, so that under its own name there is always a valid snapshot.
-func (f *stateFile) create(fsys vfs.FS, frame []byte) error {
+func (f *stateFile) create(fsys vfs.FS, frame []byte, size int64) error {
 	temp := f.name + vfs.TempSuffix
 	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
 	f.file = file
-	content := append(frame, make([]byte, max(0, stateBytes-len(frame)))...)
+	content := append(frame, make([]byte, max(0, size-int64(len(frame))))...)
 	if _, err := file.WriteAt(content, 0); err != nil {
 		return err
 	}
