@@ -3,8 +3,10 @@
 GO ?= go
 STATICCHECK_VERSION := v0.8.2
 KILL_CYCLES ?= 50
+N ?= 50
+FS ?= ext4
 
-.PHONY: all build test check lint vet fmt staticcheck race kill9 fuzz docs clean tools
+.PHONY: all build test check lint vet fmt staticcheck race kill9 powercut powercut-tools fuzz docs clean tools
 
 all: check test
 
@@ -30,6 +32,16 @@ staticcheck:
 
 kill9: ## kill the real binary under load: KILL_CYCLES=50
 	PILLARBOX_KILL_CYCLES=$(KILL_CYCLES) $(GO) test -count=1 -timeout 60m -run TestAckedEventSurvivesKill -v ./test/crash
+
+powercut: tools powercut-tools ## cut the power of a real file system under the real binary, as root: N=50 FS=ext4, or xfs
+	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(GO) test -count=1 -timeout 12h -run PowerCut -v ./test/crash
+
+powercut-tools:
+	@[ "$$(uname -s)" = Linux ] || { echo "Power cuts need Linux."; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "Power cuts need root: they make and mount a file system. Run: sudo make powercut N=$(N) FS=$(FS)"; exit 1; }
+	@command -v mount >/dev/null || { echo "mount is missing: install the package util-linux"; exit 1; }
+	@[ -e /dev/loop-control ] || { echo "/dev/loop-control is missing: load the kernel module loop"; exit 1; }
+	@command -v mkfs.$(FS) >/dev/null || { echo "mkfs.$(FS) is missing: install e2fsprogs for ext4, xfsprogs for xfs"; exit 1; }
 
 fuzz: ## each fuzz target for FUZZTIME=30s
 	./.ci/fuzz $(or $(FUZZTIME),30s)

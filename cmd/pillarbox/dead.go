@@ -22,6 +22,10 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 	return command
 }
 
+// reasonPreview is how much of a reason a table shows, in characters: enough for the store's own message, which
+// stands at its end.
+const reasonPreview = 120
+
 func newDeadList(global *globalFlags) *cobra.Command {
 	var form string
 	query := httpapi.LetterQuery{}
@@ -66,7 +70,7 @@ func printLetters(command *cobra.Command, page *httpapi.LetterPage, form string)
 			state = letter.Resolved.How
 		}
 		if form == formTable {
-			reason = shorten(reason, bodyPreview)
+			reason = shorten(reason, reasonPreview)
 		}
 		table.add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source, len(letter.Attempts), state, reason)
 	}
@@ -199,7 +203,7 @@ func printReplay(w io.Writer, progress *replay.Progress, form string) error {
 		fmt.Fprintf(w, "%d dead letters would be replayed\n", progress.Matched)
 		table := rows{head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
 		for _, sample := range progress.Sample {
-			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source, shorten(sample.Reason, bodyPreview))
+			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source, shorten(sample.Reason, reasonPreview))
 		}
 		return table.print(w, form)
 	}

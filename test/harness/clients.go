@@ -79,15 +79,44 @@ func (c *Clients) post(client *http.Client, url string) {
 	}
 }
 
-// Check holds what the clients were told against the database. The server must be stopped, with nothing
-// pending and no dead letter.
+// Comparison is what the clients were told against what the database holds.
+type Comparison struct {
+	Acked, Unknown, Refused, Stored int
+
+	Lost   []string // acknowledged, and not stored with the key and the body of the receipt
+	Twice  []string // stored under two keys
+	Unsent []string // stored, and no client has sent it
+}
+
+func (c Comparison) String() string {
+	return fmt.Sprintf("%d acknowledged, %d without an answer, %d refused, %d stored", c.Acked, c.Unknown, c.Refused, c.Stored)
+}
+
+// Check fails the test where an acknowledged event is not stored exactly once. The server must be stopped, with
+// nothing pending and no dead letter.
 func (c *Clients) Check(t *testing.T, data string) {
+	t.Helper()
+	result := c.Compare(t, data)
+	for what, events := range map[string][]string{"lost": result.Lost, "twice": result.Twice, "never sent": result.Unsent} {
+		for _, event := range events[:min(len(events), 5)] {
+			t.Errorf("%s: %s", what, event)
+		}
+		if len(events) > 0 {
+			t.Errorf("%s: %d events", what, len(events))
+		}
+	}
+	t.Log(result)
+}
+
+// Compare reads the database of a stopped server.
+func (c *Clients) Compare(t *testing.T, data string) Comparison {
 	t.Helper()
 	store, err := sqlite.Open(context.Background(), filepath.Join(data, "events.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
+	result := Comparison{Acked: len(c.acked), Unknown: c.unknown, Refused: c.refused}
 	stored := map[string]pillarbox.Key{}
 	filter := pillarbox.EventFilter{Limit: pillarbox.MaxListLimit}
 	for {
@@ -98,10 +127,10 @@ func (c *Clients) Check(t *testing.T, data string) {
 		for _, event := range page {
 			body := string(event.Body)
 			if !c.sent[body] {
-				t.Fatalf("stored and never sent: %s", body)
+				result.Unsent = append(result.Unsent, fmt.Sprintf("%v: %s", event.Key(), body))
 			}
 			if other, twice := stored[body]; twice {
-				t.Fatalf("stored twice, as %v and %v: %s", other, event.Key(), body)
+				result.Twice = append(result.Twice, fmt.Sprintf("as %v and %v: %s", other, event.Key(), body))
 			}
 			stored[body] = event.Key()
 		}
@@ -112,8 +141,9 @@ func (c *Clients) Check(t *testing.T, data string) {
 	}
 	for body, receipt := range c.acked {
 		if key, ok := stored[body]; !ok || key.RequestID != receipt.RequestID || key.Timestamp != receipt.Timestamp {
-			t.Fatalf("acknowledged as %+v and stored as %v: %s", receipt, key, body)
+			result.Lost = append(result.Lost, fmt.Sprintf("acknowledged as %+v and stored as %v: %s", receipt, key, body))
 		}
 	}
-	t.Logf("%d acknowledged, %d without an answer, %d refused, %d stored", len(c.acked), c.unknown, c.refused, len(stored))
+	result.Stored = len(stored)
+	return result
 }

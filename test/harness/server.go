@@ -44,6 +44,9 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+// Binary is the path of the binary that Main has built.
+func Binary() string { return binary }
+
 // Server is one life of the real binary.
 type Server struct {
 	t      *testing.T
@@ -52,7 +55,8 @@ type Server struct {
 	Admin  string // base URL of the admin API
 	cmd    *exec.Cmd
 	log    bytes.Buffer
-	exited chan error
+	exited chan struct{} // closed when the process is gone
+	err    error         // how it ended; read after exited is closed
 }
 
 // startBound is how long a start may take: it does not read the backlog.
@@ -61,18 +65,41 @@ const startBound = 20 * time.Second
 // Start starts a server on a data directory, at addresses of its own, and waits until it is ready.
 func Start(t *testing.T, data string, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Data: data, exited: make(chan error, 1)}
+	s, err := StartBinary(t, binary, data, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// StartBinary is Start for another build of the binary, which may refuse to start on what it finds.
+func StartBinary(t *testing.T, binary, data string, args ...string) (*Server, error) {
+	t.Helper()
+	s := &Server{t: t, Data: data, exited: make(chan struct{})}
 	public, admin := FreePort(t), FreePort(t)
 	s.Public, s.Admin = "http://"+public, "http://"+admin
 	args = append([]string{"serve", "--data", data, "--listen", public, "--admin", admin}, args...)
 	s.cmd = exec.Command(binary, args...)
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	go func() { s.exited <- s.cmd.Wait() }()
-	s.waitReady()
-	return s
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	t.Cleanup(s.end)
+	return s, s.waitReady()
+}
+
+// end leaves no process behind a test that has failed, so that its directory can be removed or unmounted.
+func (s *Server) end() {
+	select {
+	case <-s.exited:
+	default:
+		_ = s.cmd.Process.Kill() // it may just have ended by itself
+		<-s.exited
+	}
 }
 
 // FreePort returns a loopback address that nobody listens on.
@@ -86,13 +113,12 @@ func FreePort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func (s *Server) waitReady() {
-	s.t.Helper()
+func (s *Server) waitReady() error {
 	deadline := time.Now().Add(startBound)
 	for time.Now().Before(deadline) {
 		select {
-		case err := <-s.exited:
-			s.t.Fatalf("the server ended at its start: %v\n%s", err, s.log.String())
+		case <-s.exited:
+			return fmt.Errorf("the server ended at its start: %v\n%s", s.err, s.log.String())
 		case <-time.After(5 * time.Millisecond):
 		}
 		response, err := http.Get(s.Admin + "/readyz")
@@ -101,10 +127,11 @@ func (s *Server) waitReady() {
 		}
 		response.Body.Close()
 		if response.StatusCode == http.StatusOK {
-			return
+			return nil
 		}
 	}
-	s.t.Fatalf("the server is not ready after %v\n%s", startBound, s.log.String())
+	s.end() // its log must not change while it is read
+	return fmt.Errorf("the server is not ready after %v\n%s", startBound, s.log.String())
 }
 
 // Kill is kill -9.
@@ -123,9 +150,9 @@ func (s *Server) Stop() {
 		s.t.Fatal(err)
 	}
 	select {
-	case err := <-s.exited:
-		if err != nil {
-			s.t.Fatalf("stop: %v\n%s", err, s.log.String())
+	case <-s.exited:
+		if s.err != nil {
+			s.t.Fatalf("stop: %v\n%s", s.err, s.log.String())
 		}
 	case <-time.After(time.Minute):
 		s.t.Fatalf("the server did not stop\n%s", s.log.String())
