@@ -45,6 +45,7 @@ type office struct {
 	queue    pillarbox.Queue
 	sinks    map[string]pillarbox.Sink
 	watch    *deliver.Watch
+	history  *deliver.History
 	loops    map[string]*deliver.Loop
 	acceptor *ingest.Acceptor
 	books    *ledger.Books
@@ -55,7 +56,7 @@ type office struct {
 // openOffice opens the data directory and everything in it. readOnly is for commands that look while no
 // server runs: the queue is then not written to.
 func openOffice(ctx context.Context, cfg *config.Config, logger *slog.Logger, readOnly bool) (*office, error) {
-	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, watch: deliver.NewWatch()}
+	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, watch: deliver.NewWatch(), history: deliver.NewHistory()}
 	o.registry = prometheus.NewRegistry()
 	o.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.metrics = telemetry.NewMetrics(o.registry)
@@ -131,13 +132,13 @@ func (o *office) wire() {
 		tuning := tuningOf(o.config, destination)
 		o.loops[name] = deliver.NewLoop(deliver.Options{
 			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: tuning.Rules,
-			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch,
+			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch, History: o.history,
 			Probe:  retry.Breaker{ProbeInitial: destination.Probe.Initial.Std(), ProbeMax: destination.Probe.Max.Std()},
 			Logger: o.logger, Metrics: o.metrics.Deliver(name),
 		})
 		entries = append(entries, ledger.Destination{Name: name, Sources: tuning.Rules.Sources, Sink: o.sinks[name]})
 	}
-	o.books = ledger.New(o.queue, o.letters, entries)
+	o.books = ledger.New(o.queue, o.letters, entries, o.history)
 	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
 	o.jobs = replay.NewJobs(o.replayer)
 	o.metrics.Watch(o.state)

@@ -25,6 +25,7 @@ type office struct {
 	letters *memory.DeadLetters
 	loop    *deliver.Loop
 	watch   *deliver.Watch
+	history *deliver.History
 	writes  atomic.Int64
 	fault   func(events []*pillarbox.Event) error
 	stop    func()
@@ -34,7 +35,7 @@ type office struct {
 func open(t *testing.T, events []*pillarbox.Event, rules deliver.Rules, fault func(events []*pillarbox.Event) error) *office {
 	o := &office{
 		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
-		watch: deliver.NewWatch(), fault: fault,
+		watch: deliver.NewWatch(), history: deliver.NewHistory(), fault: fault,
 	}
 	o.sink.Fault = func(events []*pillarbox.Event) error {
 		o.writes.Add(1)
@@ -50,7 +51,7 @@ func open(t *testing.T, events []*pillarbox.Event, rules deliver.Rules, fault fu
 		t.Fatal(err)
 	}
 	o.loop = deliver.NewLoop(deliver.Options{
-		Destination: "events", Queue: o.queue, Sink: o.sink, Letters: o.letters, Rules: rules, Watch: o.watch,
+		Destination: "events", Queue: o.queue, Sink: o.sink, Letters: o.letters, Rules: rules, Watch: o.watch, History: o.history,
 		Batch: batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -348,5 +349,28 @@ func TestWatchSeesWhatIsSettled(t *testing.T) {
 		}
 		follower.Close()
 		follower.Close()
+	})
+}
+
+// TestHistoryOutlivesTheQueue refuses an event twice before it is stored, and finds the two attempts afterwards.
+func TestHistoryOutlivesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := enginetest.Events(2, 11)
+		var refusals atomic.Int64
+		o := open(t, events, deliver.Rules{}, func(batch []*pillarbox.Event) error {
+			if len(batch) == 1 && batch[0].RequestID == events[1].RequestID && refusals.Add(1) > 2 {
+				return nil
+			}
+			return poison(errRefused, events[1])(batch)
+		})
+		defer o.stop()
+		o.after(time.Minute)
+		o.expect(2, 0, 0)
+		if attempts := o.history.Attempts("events", events[1].RequestID); len(attempts) != 2 || attempts[0].Error != errRefused.Error() {
+			t.Errorf("attempts %+v, want the two refusals", attempts)
+		}
+		if attempts := o.history.Attempts("events", events[0].RequestID); len(attempts) != 0 {
+			t.Errorf("an event that was stored at once has attempts %+v", attempts)
+		}
 	})
 }

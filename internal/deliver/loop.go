@@ -30,6 +30,7 @@ type Options struct {
 	WriteTimeout time.Duration
 	Probe        retry.Breaker    // its waits
 	Watch        *Watch           // is told what was settled
+	History      *History         // is told what was stored after refusals
 	Now          func() time.Time // default time.Now
 	Logger       *slog.Logger     // default: discard
 	Metrics      *telemetry.Deliver
@@ -77,9 +78,8 @@ func NewLoop(opts Options) *Loop {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.Watch == nil {
-		opts.Watch = NewWatch()
-	}
+	opts.Watch = cmp.Or(opts.Watch, NewWatch())
+	opts.History = cmp.Or(opts.History, NewHistory())
 	draining, drain := context.WithCancel(context.Background())
 	l := &Loop{
 		opts: opts, breaker: opts.Probe, draining: draining, drain: drain,
@@ -300,6 +300,7 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 		l.sleep(ctx, queueErrorWait)
 	}
 	l.measure(deliveries, outcomes)
+	l.opts.History.remember(l.opts.Destination, deliveries, outcomes)
 	l.opts.Watch.settled(l.opts.Destination, deliveries, outcomes)
 	return nil
 }

@@ -47,7 +47,7 @@ func openBox(t *testing.T, public httpapi.PublicOptions, admin httpapi.AdminOpti
 		return pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: err.Error()}
 	}, nil)
 	b.jobs = replay.NewJobs(replayer)
-	books := ledger.New(b.queue, b.letters, []ledger.Destination{{Name: destination, Sink: b.sink}})
+	books := ledger.New(b.queue, b.letters, []ledger.Destination{{Name: destination, Sink: b.sink}}, nil)
 	b.desk = &desk{Books: books, box: b, replayer: replayer}
 	b.accept = ingest.New(b.queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: testMaxBody}}})
 	if public.Waiter == nil {

@@ -27,11 +27,17 @@ type Books struct {
 	queue        pillarbox.Queue
 	letters      pillarbox.DeadLetters
 	destinations []Destination
+	history      History
 }
 
-// New makes the books.
-func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination) *Books {
-	return &Books{queue: queue, letters: letters, destinations: destinations}
+// History tells of attempts that the queue has forgotten, because their event was stored in the end.
+type History interface {
+	Attempts(destination, requestID string) []pillarbox.Attempt
+}
+
+// New makes the books. history may be nil: stories then tell of no attempts that ended well.
+func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination, history History) *Books {
+	return &Books{queue: queue, letters: letters, destinations: destinations, history: history}
 }
 
 // Ledger is the account at one moment.
@@ -198,6 +204,9 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 	}
 	if err == nil {
 		event = delivery.tell(letter)
+	}
+	if b.history != nil && len(delivery.Attempts) == 0 && delivery.State == pillarbox.StateStored {
+		delivery.Attempts = append(delivery.Attempts, b.history.Attempts(destination.Name, requestID)...)
 	}
 	if queue, ok := b.queue.(waiter); ok && delivery.State == pillarbox.StatePending {
 		if attempts, verdict, waits := queue.Waiting(destination.Name, requestID); waits {

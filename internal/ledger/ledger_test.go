@@ -52,7 +52,7 @@ func open(t *testing.T) *desk {
 	for _, event := range d.events {
 		event.Source = "app"
 	}
-	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}})
+	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}}, nil)
 	if _, err := d.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
