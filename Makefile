@@ -43,8 +43,8 @@ powercut-tools:
 	@[ -e /dev/loop-control ] || { echo "/dev/loop-control is missing: load the kernel module loop"; exit 1; }
 	@command -v mkfs.$(FS) >/dev/null || { echo "mkfs.$(FS) is missing: install e2fsprogs for ext4, xfsprogs for xfs"; exit 1; }
 
-fuzz: ## each fuzz target for FUZZTIME=30s
-	./.ci/fuzz $(or $(FUZZTIME),30s)
+fuzz: ## each fuzz target, EXECS=1000000x
+	./.ci/fuzz $(or $(EXECS),1000000x)
 
 docs: ## rewrite the generated parts of docs/
 	$(GO) test ./internal/telemetry ./internal/config ./cmd/pillarbox -run 'Doc|Reference' -update

@@ -1,0 +1,56 @@
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// freezeBound is how long a thread may take to leave the system call that it is in.
+const freezeBound = 10 * time.Second
+
+// Freeze is SIGSTOP. It returns when no thread runs any more, not even inside of a system call: what the server
+// does next is nothing at all.
+func (s *Server) Freeze() {
+	s.t.Helper()
+	s.Signal(syscall.SIGSTOP)
+	deadline := time.Now().Add(freezeBound)
+	for {
+		running, err := s.running()
+		if err == nil && running == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the server does not freeze: %d threads run: %v", running, err)
+		}
+		<-time.After(200 * time.Microsecond)
+	}
+}
+
+// running counts the threads that are not stopped.
+func (s *Server) running() (int, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	if len(threads) == 0 {
+		return 0, errors.New("it has ended")
+	}
+	running := 0
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			return 0, err // it has just ended: others may have begun
+		}
+		// The state follows the name, which is in parentheses and may contain some.
+		_, state, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+		if !found || state[0] != 'T' {
+			running++
+		}
+	}
+	return running, nil
+}
