@@ -312,6 +312,48 @@ func TestTroubleIsToldInOneLine(t *testing.T) {
 	}
 }
 
+// TestDamagedDeliveryStateIsRefusedAndMended damages both files of the delivery state: the start says what to
+// do, nothing is removed, and after the repair everything is there.
+func TestDamagedDeliveryStateIsRefusedAndMended(t *testing.T) {
+	data := t.TempDir()
+	s := harness.Start(t, data)
+	for range 20 {
+		accept(t, s.Public+"/app", "text/plain", []byte("x"))
+	}
+	s.WaitUntil("everything is stored", drained)
+	s.Stop()
+	files, err := filepath.Glob(filepath.Join(data, "queue", "events.*.state"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no delivery state: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[70] ^= 1
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, talk, code := harness.Run(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	if code != 1 || !strings.Contains(talk, "pillarbox queue repair") || strings.Contains(talk, "goroutine") {
+		t.Errorf("start with a damaged delivery state: exit %d\n%s", code, talk)
+	}
+	if out, talk, code := harness.Run(t, "queue", "repair", "--data", data); code != 0 || !strings.Contains(out, "made anew") {
+		t.Errorf("repair: exit %d\n%s%s", code, out, talk)
+	}
+	s = harness.Start(t, data)
+	entry := s.WaitUntil("everything is delivered again", drained)
+	if entry.Stored != 20 || !entry.Balanced {
+		t.Errorf("ledger after the repair %+v", entry)
+	}
+	s.Stop()
+	if out, _, code := harness.Run(t, "audit", "--data", data); code != 0 {
+		t.Errorf("audit exits with %d\n%s", code, out)
+	}
+}
+
 // TestReloadAppliesWhatIsSafe changes max_body with SIGHUP, and a key that needs a restart without effect.
 func TestReloadAppliesWhatIsSafe(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "pillarbox.yaml")

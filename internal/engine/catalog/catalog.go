@@ -117,10 +117,18 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 	if !filepath.IsLocal(dir) {
 		return nil, fmt.Errorf("queue.url: the embedded log lies below the data directory, and %q does not: %w", dir, pillarbox.ErrInvalid)
 	}
-	return seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
+	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
 		MaxBytes: options.MaxBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
 		Meter: options.Meter, Logger: place.Logger, ReadOnly: place.ReadOnly,
-	})
+	}))
+}
+
+// opened turns an engine into its role. After an error the role is nil, and not a role that holds a nil engine.
+func opened[Role any, Engine any](engine Engine, err error) (role Role, _ error) {
+	if err != nil {
+		return role, err
+	}
+	return any(engine).(Role), nil
 }
 
 func openSQLite(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
@@ -131,7 +139,7 @@ func openSQLite(ctx context.Context, place Place, name, rest string) (pillarbox.
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(place.Data.Dir(), path)
 	}
-	return sqlite.Open(ctx, path, sqlite.Options{Logger: place.Logger})
+	return opened[pillarbox.Sink](sqlite.Open(ctx, path, sqlite.Options{Logger: place.Logger}))
 }
 
 func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
@@ -140,7 +148,7 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 		dir = "dead-letters"
 	}
 	if filepath.IsLocal(dir) {
-		return files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger})
+		return opened[pillarbox.DeadLetters](files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))
 	}
 	if !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("dead_letters.url: %q leads out of the data directory; use an absolute path for another place: %w", dir, pillarbox.ErrInvalid)
