@@ -34,7 +34,8 @@ type Queue interface {
 	// Settle records outcomes of leased deliveries. Attempts, verdicts and dead letters are durable when it
 	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
 	// idempotent. After an error the deliveries stay leased and the same call may be made again.
-	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased.
+	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or
+	// stands twice in one call; then nothing is settled.
 	Settle(ctx context.Context, destination string, outcomes []Outcome) error
 
 	// Account returns the queue's side of the ledger for one destination. It costs no scan.

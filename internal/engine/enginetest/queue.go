@@ -256,6 +256,10 @@ func queueConflict(s queueStory) {
 		s.Errorf("settle of an unknown handle: %v, want ErrConflict", err)
 	}
 	delivery := s.lease(all)[0]
+	both := []pillarbox.Outcome{{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}, {Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}}
+	if err := s.Settle(context.Background(), storyDestination, both); !errors.Is(err, pillarbox.ErrConflict) {
+		s.Errorf("settle twice in one call: %v, want ErrConflict", err)
+	}
 	s.settle(pillarbox.OutcomeStored, delivery)
 	twice := []pillarbox.Outcome{{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}}
 	if err := s.Settle(context.Background(), storyDestination, twice); !errors.Is(err, pillarbox.ErrConflict) {

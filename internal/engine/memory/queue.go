@@ -179,9 +179,12 @@ func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarb
 		return fmt.Errorf("settle: %w", pillarbox.ErrClosed)
 	}
 	p := q.positionLocked(destination)
+	seen := map[uint64]bool{}
 	for _, outcome := range outcomes {
 		i := int(outcome.Handle.Seq) - 1 - p.first
-		if i < 0 || i >= len(p.states) || !p.states[i].leased {
+		again := seen[outcome.Handle.Seq]
+		seen[outcome.Handle.Seq] = true
+		if again || i < 0 || i >= len(p.states) || !p.states[i].leased {
 			return fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, destination, pillarbox.ErrConflict)
 		}
 	}

@@ -100,10 +100,7 @@ func (c *consumer) load() error {
 			c.name, c.state.cursor-1, next-1, l.dir, pillarbox.ErrCorrupt)
 	}
 	if c.state.cursor < firstHeld {
-		// Segments are removed only past durable cursors: an older state was read, the events are settled.
-		l.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", firstHeld-c.state.cursor)
-		c.state.Stored += firstHeld - c.state.cursor
-		c.state.place = place{start: c.state.start, cursor: firstHeld}
+		c.skipTo(firstHeld)
 	}
 	for seq, entry := range c.state.retry {
 		if entry.Outcome != 0 {
@@ -118,6 +115,38 @@ func (c *consumer) load() error {
 	c.reader = &reader{log: l}
 	c.publishPlace()
 	return c.reader.seek(c.state.place)
+}
+
+// skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So either an
+// older state had to be read, and the events are settled; or somebody else has removed segments, and the events
+// are lost.
+func (c *consumer) skipTo(firstHeld uint64) {
+	gone := firstHeld - c.state.cursor
+	for seq, entry := range c.state.retry {
+		if seq < c.state.cursor || seq >= firstHeld {
+			continue
+		}
+		gone-- // it has its own copy of the event, or was settled on its own
+		if entry.Outcome != 0 {
+			c.state.count(entry.Outcome, 1)
+			delete(c.state.retry, seq)
+		}
+	}
+	if c.journal.suspect {
+		c.log.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.state.Stored += gone
+	} else {
+		reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", c.state.cursor, c.name)
+		c.log.reportDamage([]pillarbox.CorruptError{{File: c.log.firstSegment(), Reason: reason}})
+		c.state.Damaged += gone
+	}
+	c.state.place = place{start: c.state.start, cursor: firstHeld}
+}
+
+func (l *Log) firstSegment() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segments[0].name
 }
 
 // heldSequence returns the sequence numbers of the oldest event that is held and of the next one to come.

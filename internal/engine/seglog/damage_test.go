@@ -395,3 +395,40 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRemovedSegmentIsNoSilentLoss removes the oldest segment behind the log's back: its undelivered events are
+// counted as lost and reported, never as stored, and the others are delivered.
+func TestRemovedSegmentIsNoSilentLoss(t *testing.T) {
+	l := newLife(t, 51)
+	disk := writeLog(t, l, 4, true)
+	first := uint64(len(l.acked))
+	l.log = openLog(t, disk, small())
+	for range 3 {
+		if err := l.append(2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Remove(segments(t, disk)[0]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		log := openLog(t, disk, small())
+		deliveries, err := l.leaseNow(log, 1000)
+		if err != nil || len(deliveries) != 6 {
+			t.Errorf("%d events came, want the 6 of the second segment; %v", len(deliveries), err)
+		}
+		account, err := log.Account("events")
+		if err != nil || account.Damaged != first || account.Stored != 0 || account.Pending != 6 {
+			t.Errorf("account %+v, %v, want %d damaged", account, err, first)
+		}
+		if len(log.Stats().Damage) == 0 {
+			t.Error("nothing is reported")
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

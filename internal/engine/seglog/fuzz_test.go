@@ -117,7 +117,8 @@ func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	if err != nil {
 		t.Fatalf("verify after the repair: %v", err)
 	}
-	if after.Events != result.Events {
+	// A repair may save more: it gives a file that was cut short its last sector back.
+	if after.Events < result.Events {
 		t.Errorf("%d events before the repair, %d after it: %+v, %+v", result.Events, after.Events, result, after)
 	}
 }

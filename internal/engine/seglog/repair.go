@@ -70,6 +70,8 @@ func (o *offline) repairSegment(ctx context.Context, item, before *found) (*Repa
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	// A file that was cut short gets its last sector back, so that a frame which ends there fits again.
+	content = append(content, make([]byte, alignUp(int64(len(content)))-int64(len(content)))...)
 	r := &segmentRepair{item: item, content: content}
 	for _, damage := range o.damage {
 		if damage.File == item.name {
@@ -128,7 +130,7 @@ func (r *segmentRepair) take(c *chunk) error {
 // one that stands for the lost events. Without room the gap in the sequence says the same.
 func (r *segmentRepair) rewrite(c *chunk) {
 	salt := r.item.salt
-	region := r.content[c.offset:c.end]
+	region := r.content[min(c.offset, int64(len(r.content))):min(c.end, int64(len(r.content)))]
 	clear(region)
 	used := int64(0)
 	if len(c.records) > 0 {

@@ -67,7 +67,8 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		if leased == nil {
 			leased = window[outcome.Handle.Seq]
 		}
-		if leased == nil || !leased.leased {
+		_, again := s.settled[outcome.Handle.Seq]
+		if leased == nil || !leased.leased || again {
 			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
 		}
 		s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor)

@@ -105,6 +105,7 @@ type stateJournal struct {
 	files   [2]*stateFile
 	current int // index of the file that is written
 	broken  bool
+	suspect bool   // a file could not be read in full: the state may be older than what was once durable
 	dirty   bool   // written, not yet synced
 	durable uint64 // cursor as of the last sync
 	written uint64 // cursor as of the last write
@@ -133,6 +134,7 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 		}
 		exist = true
 		damage = append(damage, rot...)
+		j.suspect = j.suspect || read == nil || len(rot) > 0
 		if read != nil && (newest == nil || f.generation > j.files[j.current].generation) {
 			newest, j.current = read, slot
 		}

@@ -102,7 +102,20 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	case frameMark:
 		c.firstSeq = w.seq
 	}
+	if c.firstSeq < w.seq {
+		w.dropRepeated(c)
+	}
 	return c, nil
+}
+
+// dropRepeated takes away records whose sequence numbers were there before. No writer makes such a frame; two
+// events under one number could not be told apart when they are settled.
+func (w *walker) dropRepeated(c *chunk) {
+	c.damage = append(c.damage, w.corrupt(c.offset, fmt.Sprintf("the frame begins at event %d, and event %d was to come", c.firstSeq, w.seq)))
+	repeated := min(w.seq-c.firstSeq, uint64(len(c.records)))
+	c.records = c.records[repeated:]
+	c.lost -= min(c.lost, w.seq-c.firstSeq-repeated)
+	c.firstSeq = w.seq
 }
 
 // frameAt returns the frame at the offset. payload is nil, without an error, where no valid frame is there.
