@@ -134,7 +134,7 @@ func (l *load) note(a answer, took time.Duration) {
 		l.fail(a.err.Error())
 		return
 	case !a.accepted():
-		l.fail(fmt.Sprintf("%d: %s", a.status, strings.TrimSpace(string(a.text))))
+		l.fail(fmt.Sprintf("%d: %s", a.status, a.refusal))
 	default:
 		l.summary.Accepted++
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
+	"pillarbox/internal/httpapi"
 )
 
 // Limits of a load.
@@ -24,7 +24,6 @@ const (
 	maxPosts       = 1_000_000_000
 	maxConcurrency = 10_000
 	postTimeout    = 60 * time.Second
-	maxReply       = 1 << 20 // bytes of an answer that are read
 )
 
 // postFlags are the flags of the command.
@@ -106,7 +105,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	}
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
-	sender := &sender{url: url, header: header, client: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}
+	sender := &sender{url: url, header: header, poster: &httpapi.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
 	if flags.n == 1 {
 		return postOne(ctx, command.OutOrStdout(), sender, body, flags.form)
 	}
@@ -178,39 +177,24 @@ func (f *postFlags) header(body []byte, given bool) (http.Header, error) {
 type sender struct {
 	url    string
 	header http.Header
-	client *http.Client
+	poster *httpapi.Poster
 }
 
 // answer is what came back for one event.
 type answer struct {
 	status  int
 	receipt pillarbox.Receipt
-	text    []byte // the body as it came
+	refusal string // why it was not accepted
 	err     error  // no answer at all: whether it was accepted is unknown
 }
 
 func (s *sender) send(ctx context.Context, body []byte) answer {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		return answer{err: err}
+	posted, err := s.poster.Post(ctx, s.url, "", body, s.header)
+	var refused *httpapi.ProblemError
+	if errors.As(err, &refused) {
+		return answer{status: posted.Status, refusal: refused.Error()}
 	}
-	request.Header = s.header.Clone()
-	response, err := s.client.Do(request)
-	if err != nil {
-		return answer{err: err}
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxReply))
-	if err != nil {
-		return answer{err: fmt.Errorf("read the answer: %w", err)}
-	}
-	a := answer{status: response.StatusCode, text: text}
-	if a.accepted() {
-		if err := json.Unmarshal(text, &a.receipt); err != nil {
-			a.err = fmt.Errorf("%s answered %d without a receipt; is it pillarbox? %w", s.url, a.status, err)
-		}
-	}
-	return a
+	return answer{status: posted.Status, receipt: posted.Receipt, err: err}
 }
 
 func (a answer) accepted() bool {
@@ -223,7 +207,7 @@ func postOne(ctx context.Context, w io.Writer, sender *sender, body []byte, form
 	case a.err != nil:
 		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.url, a.err)
 	case !a.accepted():
-		return fmt.Errorf("%s answered %d: %s", sender.url, a.status, strings.TrimSpace(printable(string(a.text))))
+		return fmt.Errorf("%s answered %d: %s", sender.url, a.status, printable(a.refusal))
 	case form == formJSON:
 		return printJSON(w, a.receipt)
 	}
