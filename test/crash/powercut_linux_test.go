@@ -71,20 +71,18 @@ func TestAckedEventSurvivesPowerCut(t *testing.T) {
 // they leave is opened with the real binary, and each of them must have lost an acknowledged event: otherwise
 // the test above would not notice such a bug either.
 func TestPowerCutFindsPlantedBugs(t *testing.T) {
-	bugs := []struct{ name, file, old, new, kind string }{
-		{
-			"the log is not synced", "internal/vfs/disk_linux.go",
-			"func datasync(file *os.File) error {", "func datasync(file *os.File) error {\n\treturn nil", acceptOnly,
-		},
-		{
-			"the database is synced late", "internal/engine/sqlite/writer.go",
-			"PRAGMA synchronous = FULL;", "PRAGMA synchronous = NORMAL;", rested,
-		},
+	bugs := []struct {
+		harness.Mutant
+		kind string
+	}{
+		{harness.NothingSynced, acceptOnly},
+		{harness.AckBeforeSync, acceptOnly},
+		{harness.TrimBeforeStoreIsDurable, rested},
 	}
 	for _, bug := range bugs {
-		t.Run(bug.name, func(t *testing.T) {
+		t.Run(bug.Name, func(t *testing.T) {
 			_, rng := powerCuts(t)
-			mutant := harness.BuildMutant(t, bug.file, bug.old, bug.new)
+			mutant := bug.Binary(t)
 			d := newDisk(t, fileSystem(), imageBytes+mutantCuts*imageBytesPerCut)
 			acked, lost, refused := 0, 0, 0
 			for n := range mutantCuts {

@@ -1,44 +1,126 @@
 package harness
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// BuildMutant builds the binary with one planted bug and returns its path: old, which must occur once in a file
-// of the module, becomes new for this build only. A harness that does not find the bug is no proof of anything.
-func BuildMutant(t *testing.T, file, old, new string) string {
+// Mutant is the product with one planted bug. A harness that does not find the bugs that it exists for is no
+// proof of anything.
+type Mutant struct {
+	Name  string
+	Edits []Edit
+}
+
+// Edit changes one place of the source: Old must occur exactly once in the file, which is named from the root of
+// the module.
+type Edit struct{ File, Old, New string }
+
+// mutantBound is how long a harness may look for a bug in a compiled test.
+const mutantBound = 10 * time.Minute
+
+// Binary builds the binary with the bug and returns its path.
+func (m Mutant) Binary(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pillarbox")
+	m.goCommand(t, "build", "-overlay", m.overlay(t, dir), "-o", path, "pillarbox/cmd/pillarbox")
+	return path
+}
+
+// MustFail compiles the tests of a package with the bug and runs those that match. The run must fail, and say
+// the verdict: a build that does not compile or a panic elsewhere does not count as found.
+func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mutant.test")
+	m.goCommand(t, "test", "-c", "-overlay", m.overlay(t, dir), "-o", path, "pillarbox/"+pkg)
+	ctx, cancel := context.WithTimeout(t.Context(), mutantBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-test.run", run, "-test.timeout", mutantBound.String())
+	cmd.Dir = filepath.Join(moduleRoot(t), pkg)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err == nil:
+		t.Errorf("the planted bug %q survives %s in %s:\n%s", m.Name, run, pkg, tail(out))
+	case !strings.Contains(string(out), verdict):
+		t.Errorf("%s in %s fails on the planted bug %q, and not with %q:\n%s", run, pkg, m.Name, verdict, tail(out))
+	default:
+		t.Logf("%s: %s", m.Name, lineWith(string(out), verdict))
+	}
+}
+
+func tail(out []byte) string { return string(out[max(0, len(out)-4000):]) }
+
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+func (m Mutant) goCommand(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("build with the planted bug %q: %v\n%s", m.Name, err, out)
+	}
+}
+
+// overlay writes the changed sources and the file that tells the compiler to take them instead.
+func (m Mutant) overlay(t *testing.T, dir string) string {
+	t.Helper()
+	root := moduleRoot(t)
+	changed := map[string]string{}
+	for _, edit := range m.Edits {
+		changed[edit.File] = m.edit(t, changed, root, edit)
+	}
+	replace := map[string]string{}
+	for file, source := range changed {
+		name := filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
+		writeFile(t, name, []byte(source))
+		replace[filepath.Join(root, file)] = name
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "overlay.json")
+	writeFile(t, name, text)
+	return name
+}
+
+func (m Mutant) edit(t *testing.T, changed map[string]string, root string, edit Edit) string {
+	t.Helper()
+	source, ok := changed[edit.File]
+	if !ok {
+		text, err := os.ReadFile(filepath.Join(root, edit.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = string(text)
+	}
+	if n := strings.Count(source, edit.Old); n != 1 {
+		t.Fatalf("%s: %q occurs %d times in %s: the planted bug must follow the code", m.Name, edit.Old, n, edit.File)
+	}
+	return strings.Replace(source, edit.Old, edit.New, 1)
+}
+
+func moduleRoot(t *testing.T) string {
 	t.Helper()
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		t.Fatal("find the module: ", err)
 	}
-	file = filepath.Join(strings.TrimSpace(string(root)), file)
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), old); n != 1 {
-		t.Fatalf("%q occurs %d times in %s: the mutant must follow the code", old, n, file)
-	}
-	dir := t.TempDir()
-	changed := filepath.Join(dir, "changed.go")
-	writeFile(t, changed, []byte(strings.Replace(string(source), old, new, 1)))
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "overlay.json"), overlay)
-	mutant := filepath.Join(dir, "mutant")
-	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", mutant, "pillarbox/cmd/pillarbox")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the mutant: %v\n%s", err, out)
-	}
-	return mutant
+	return strings.TrimSpace(string(root))
 }
 
 func writeFile(t *testing.T, name string, content []byte) {

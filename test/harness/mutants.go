@@ -1,0 +1,61 @@
+package harness
+
+const (
+	appendSource = "internal/engine/seglog/append.go"
+	rotateSource = "internal/engine/seglog/rotate.go"
+	keeperSource = "internal/engine/seglog/keeper.go"
+	settleSource = "internal/engine/seglog/settle.go"
+
+	syncOfGroup = "if err := l.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
+)
+
+// The planted bugs. Each is a mistake that other systems have shipped; the harnesses name the ones they must find.
+var (
+	// NothingSynced forgets fdatasync.
+	NothingSynced = Mutant{"no sync", []Edit{{
+		"internal/vfs/disk_linux.go",
+		"func datasync(file *os.File) error {", "func datasync(file *os.File) error {\n\treturn nil",
+	}}}
+	// GroupNotSynced forgets it in the log alone.
+	GroupNotSynced = Mutant{"no sync of a group", []Edit{{
+		appendSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
+	}}}
+	// AckBeforeSync syncs a group only before the next one is written.
+	AckBeforeSync = Mutant{"acknowledge before sync", []Edit{
+		{appendSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"},
+		{appendSource, "\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {",
+			"\tif err := l.live.Sync(); err != nil {\n\t\treturn err\n\t}\n\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {"},
+	}}
+	// NoDirSync does not make the name of a new segment durable.
+	NoDirSync = Mutant{"no directory sync", []Edit{{
+		rotateSource, "if err := l.fsys.SyncDir(l.dir); err != nil {", "if err := error(nil); err != nil {",
+	}}}
+	// TrimBeforeStoreIsDurable takes a commit of the database for durable which is not.
+	TrimBeforeStoreIsDurable = Mutant{"trim before the store is durable", []Edit{{
+		"internal/engine/sqlite/writer.go", "PRAGMA synchronous = FULL;", "PRAGMA synchronous = NORMAL;",
+	}}}
+	// TrimBeforeCursor removes a segment before the cursors that have passed it are durable.
+	TrimBeforeCursor = Mutant{"trim before the cursor is durable", []Edit{
+		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
+		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if false {"},
+		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state\",", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state\","},
+	}}
+	// RetryFsync believes the second try after a failed fsync.
+	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
+		appendSource, syncOfGroup, "err := l.live.Sync()\n\tif err != nil {\n\t\terr = l.live.Sync()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
+	}}}
+	// CutAtFirstBadFrame takes what it can't read for the end of the log.
+	CutAtFirstBadFrame = Mutant{"cut at the first bad frame", []Edit{{
+		"internal/engine/seglog/walk.go", "\t\t\tc, err = w.damaged()\n", "\t\t\treturn nil, errEnd\n",
+	}}}
+	// AppendAfterENOSPC goes on behind a write that was cut short.
+	AppendAfterENOSPC = Mutant{"append after ENOSPC", []Edit{
+		{appendSource, "\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {\n",
+			"\tif n, err := l.live.WriteAt(frame, tail.end); err != nil {\n\t\ttail.end += alignUp(int64(n))\n"},
+		{appendSource, "\t\terrs = append(errs, err)\n\t\tl.abandon(err)\n", "\t\terrs = append(errs, err)\n"},
+	}}
+	// CursorAhead counts an event as delivered when it is leased.
+	CursorAhead = Mutant{"cursor ahead of delivery", []Edit{{
+		settleSource, "if kind == 0 && front.lost == 0 {", "if kind == 0 && front.lost == 0 && !front.leased {",
+	}}}
+)
