@@ -25,7 +25,6 @@ func (l *Log) keep() {
 	defer l.kept.Done()
 	ticker := time.NewTicker(keeperInterval)
 	defer ticker.Stop()
-	commits := uint64(0)
 	for {
 		l.prepareSpare()
 		select {
@@ -34,17 +33,27 @@ func (l *Log) keep() {
 		case <-l.kick:
 			continue
 		case <-ticker.C:
+			l.doChores()
 		}
-		if err := l.syncStates(); err != nil {
-			l.opts.Logger.Warn("sync delivery state", "queue", l.dir, "err", err)
-		}
-		l.trim()
-		if accepted := l.Stats().Accepted; accepted != commits {
-			commits = accepted
-			continue
-		}
-		l.whileIdle()
 	}
+}
+
+// Tend does one round of the chores. It is for a log that was opened with Untended, whose caller decides when.
+func (l *Log) Tend() {
+	l.prepareSpare()
+	l.doChores()
+}
+
+func (l *Log) doChores() {
+	if err := l.syncStates(); err != nil {
+		l.opts.Logger.Warn("sync delivery state", "queue", l.dir, "err", err)
+	}
+	l.trim()
+	if accepted := l.accepted(); accepted != l.tended {
+		l.tended = accepted
+		return
+	}
+	l.whileIdle()
 }
 
 func (l *Log) wakeKeeper() {

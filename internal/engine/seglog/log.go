@@ -53,6 +53,8 @@ type Log struct {
 	lastID   uint64
 	marked   bool // nothing was committed since the last mark
 	buffer   []byte
+
+	tended uint64 // events that were accepted at the last chores; owned by the keeper
 }
 
 // Open opens or creates the log in dir, reads the segment headers, the tail and the delivery states, and
@@ -74,7 +76,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.closeFiles())
 	}
-	if !opts.ReadOnly {
+	if !opts.ReadOnly && !opts.Untended {
 		l.kept.Add(1)
 		go l.keep()
 	}

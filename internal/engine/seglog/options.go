@@ -18,7 +18,7 @@ const (
 	DefaultStateBytes       = 256 << 10
 
 	// MinSegmentBytes is the smallest segment: a frame header and a small group must fit.
-	MinSegmentBytes = 64 << 10
+	MinSegmentBytes = 8 << 10
 	// MaxRecordBytes bounds one event with all its fields, so that one event never needs a special segment
 	// at the default sizes.
 	MaxRecordBytes = 32 << 20
@@ -49,6 +49,10 @@ type Options struct {
 
 	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
 	ReadOnly bool
+
+	// Untended leaves the chores to the caller, who calls Tend: the log then does nothing by itself, and the same
+	// calls lead to the same operations.
+	Untended bool
 
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default: discard

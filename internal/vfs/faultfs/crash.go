@@ -53,10 +53,34 @@ func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	cut := &cut{rng: rng, mode: mode, after: &FS{options: f.options}}
+	cut := &cut{rng: rng, mode: mode, after: &FS{options: f.options, nodes: f.nodes, print: mix(f.generation)}}
 	cut.names = f.keepNamesLocked(rng, mode)
 	cut.after.root = cut.node(f.root)
 	return cut.after
+}
+
+// Print tells apart the states that Crash makes of one disk, for a harness that counts them: two with the same
+// print hold the same. It is 0 for a disk that Crash has not made.
+func (f *FS) Print() uint64 { return f.print }
+
+// Unsynced reports whether a power cut now may lose anything. Where it may not, all states are the same.
+func (f *FS) Unsynced() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.unsynced) > 0 || f.root.unsynced()
+}
+
+// unsynced reports whether a file at n or below has changes that are not durable.
+func (n *node) unsynced() bool {
+	if !n.dir {
+		return len(n.changes) > 0
+	}
+	for _, child := range n.names {
+		if child.unsynced() {
+			return true
+		}
+	}
+	return false
 }
 
 // Kill returns the state after the process has died while the machine lives: what was written can be read, what
@@ -65,7 +89,7 @@ func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 func (f *FS) Kill() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	after := &FS{options: f.options}
+	after := &FS{options: f.options, nodes: f.nodes, generation: f.generation}
 	after.root = after.survivor(f.root)
 	return after
 }
@@ -74,9 +98,9 @@ func (f *FS) Kill() *FS {
 func (f *FS) survivor(n *node) *node {
 	if !n.dir {
 		f.used += n.live.used
-		return &node{live: n.live.clone(), durable: n.durable.clone(), changes: slices.Clone(n.changes)}
+		return &node{id: n.id, live: n.live.clone(), durable: n.durable.clone(), changes: slices.Clone(n.changes)}
 	}
-	left := &node{dir: true, names: make(map[string]*node, len(n.names))}
+	left := &node{dir: true, id: n.id, names: make(map[string]*node, len(n.names))}
 	for name, child := range n.names {
 		left.names[name] = f.survivor(child)
 	}
@@ -131,7 +155,8 @@ func (op *nameOp) needsAny(earlier []*nameOp) bool {
 // node copies what is left of n and everything below it.
 func (c *cut) node(n *node) *node {
 	if !n.dir {
-		left := &node{live: c.content(n)}
+		left := &node{live: c.content(n), id: n.id}
+		c.printFile(n, &left.live)
 		left.durable = left.live.clone()
 		c.after.used += left.live.used
 		return left
@@ -143,7 +168,8 @@ func (c *cut) node(n *node) *node {
 	if kept, ok := c.names[n]; ok {
 		names = kept
 	}
-	left := &node{dir: true, names: make(map[string]*node, len(names))}
+	c.printNames(n)
+	left := &node{dir: true, id: n.id, names: make(map[string]*node, len(names))}
 	if c.rng == nil || c.mode <= Kept || len(names) < 2 {
 		for name, child := range names {
 			left.names[name] = c.node(child)

@@ -40,6 +40,10 @@ type FS struct {
 	root     *node
 	unsynced []*nameOp // guarded by mu
 	used     int       // pages of content that readers can reach; guarded by mu
+
+	generation uint64 // counts what became durable; guarded by mu
+	nodes      uint64 // counts files and directories that were made; guarded by mu
+	print      uint64 // of the state that it is, set by Crash
 }
 
 var _ vfs.FS = (*FS)(nil)
@@ -300,6 +304,7 @@ func (f *FS) Flip(name string, offset int64, bit uint) error {
 	if err != nil {
 		return &fs.PathError{Op: "flip", Path: name, Err: err}
 	}
+	f.generation++
 	found.live.flip(offset, bit)
 	found.durable.flip(offset, bit)
 	for i, change := range found.changes {

@@ -80,7 +80,8 @@ func (h *file) Sync() error {
 		if err := h.checkLocked(false, 0); err != nil {
 			return err
 		}
-		if fault == nil {
+		if fault == nil && len(h.node.changes) > 0 {
+			h.fs.generation++
 			for _, change := range h.node.changes {
 				change.apply(&h.node.durable)
 			}

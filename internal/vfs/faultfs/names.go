@@ -10,6 +10,7 @@ import (
 // node is a file or a directory. FS.mu guards all of it.
 type node struct {
 	dir bool
+	id  uint64 // of its disk, for prints
 
 	// Of a file.
 	live    blob     // what readers see
@@ -91,6 +92,10 @@ func (f *FS) changeNamesLocked(op *nameOp) {
 			dir.safe = maps.Clone(dir.names)
 		}
 	}
+	if op.node.id == 0 {
+		f.nodes++
+		op.node.id = f.nodes
+	}
 	op.apply(func(dir *node) map[string]*node { return dir.names })
 	f.unsynced = append(f.unsynced, op)
 	if op.replaced != nil {
@@ -124,6 +129,7 @@ func (f *FS) syncNamesLocked(dir *node) {
 	var rest []*nameOp
 	for i, op := range f.unsynced {
 		if durable[i] {
+			f.generation++
 			op.apply(func(dir *node) map[string]*node { return dir.safe })
 		} else {
 			rest = append(rest, op)
