@@ -46,6 +46,8 @@ var rules = []rule{
 		"the account believes roles, not engines"},
 	{"pillarbox/internal/httpapi", []string{"std", "golang.org/x/sync/*", "golang.org/x/time/rate", "pillarbox", "pillarbox/internal/ingest", "pillarbox/internal/deliver", "pillarbox/internal/replay", "pillarbox/internal/ledger", "pillarbox/internal/telemetry"},
 		"HTTP knows the verbs it calls, and no engine"},
+	{"pillarbox/internal/crashmodel", []string{"std", "pillarbox", "pillarbox/internal/engine/seglog", "pillarbox/internal/engine/files", "pillarbox/internal/vfs", "pillarbox/internal/vfs/faultfs"},
+		"it holds two engines against a disk that loses, and ships with the binary"},
 	{"pillarbox/internal/engine/enginetest", []string{"std", "pillarbox"},
 		"a suite sees an engine through its role only"},
 	{"pillarbox/internal/engine/catalog", []string{"std", "pillarbox", "pillarbox/internal/vfs", "pillarbox/internal/engine/*"},

@@ -37,9 +37,16 @@ var (
 	// TrimBeforeCursor removes a segment before the cursors that have passed it are durable.
 	TrimBeforeCursor = Mutant{"trim before the cursor is durable", []Edit{
 		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
-		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if false {"},
-		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state\",", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state\","},
+		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
+		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "if err := error(nil); err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
 	}}
+	// AttemptNotSynced answers before an attempt or a verdict is durable.
+	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\t\ts.durable = true\n", ""}}}
+	// LetterNotSynced does not make the name of a new dead letter durable.
+	LetterNotSynced = Mutant{"dead letter without a directory sync", []Edit{{
+		"internal/vfs/vfs.go", "\tif err := fsys.Rename(temp, name); err != nil {\n\t\treturn err\n\t}\n\treturn fsys.SyncDir(path.Dir(name))",
+		"\treturn fsys.Rename(temp, name)",
+	}}}
 	// RetryFsync believes the second try after a failed fsync.
 	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
 		appendSource, syncOfGroup, "err := l.live.Sync()\n\tif err != nil {\n\t\terr = l.live.Sync()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"sync %s",

@@ -169,12 +169,11 @@ func settleAll(t *testing.T, log *seglog.Log, deliveries []pillarbox.Delivery) {
 // TestEveryFailingCallIsSurvived lets call number N of a life fail, once or for ever, for every N until a
 // life meets no fault. No false acknowledgement, and after the cause is gone the log works without a restart.
 func TestEveryFailingCallIsSurvived(t *testing.T) {
-	step := 4 - lives // with the race detector, every third call
 	faults := []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE, &faultfs.ShortWrite{N: 700, Err: syscall.ENOSPC}}
 	cases := 0
 	for _, fault := range faults {
 		for _, forever := range []bool{false, true} {
-			for n := 0; ; n += step {
+			for n := 0; ; n += callStep {
 				met := false
 				synctest.Test(t, func(t *testing.T) { met = failCall(t, n, fault, forever) })
 				if !met {
@@ -184,7 +183,7 @@ func TestEveryFailingCallIsSurvived(t *testing.T) {
 			}
 		}
 	}
-	if cases < 400/step {
+	if cases < 400/callStep {
 		t.Errorf("only %d failing calls were tried", cases)
 	}
 	t.Logf("%d failing calls", cases)

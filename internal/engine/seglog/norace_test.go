@@ -2,5 +2,5 @@
 
 package seglog_test
 
-// lives is how many lives the crash test goes through.
-const lives = 3
+// callStep is which of the calls are made to fail: every one.
+const callStep = 1

@@ -120,8 +120,8 @@ func stateName(dir, destination string, slot int) string {
 func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJournal, *state, []pillarbox.CorruptError, error) {
 	j := &stateJournal{fsys: fsys, bytes: bytes}
 	var newest *state
-	var damage []pillarbox.CorruptError
-	exist := false
+	var damage []pillarbox.CorruptError // of the newest file
+	exist, unreadable := false, false
 	for slot := range j.files {
 		f := &stateFile{name: stateName(dir, destination, slot)}
 		j.files[slot] = f
@@ -133,14 +133,16 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 			return nil, nil, nil, err
 		}
 		exist = true
-		damage = append(damage, rot...)
-		j.suspect = j.suspect || read == nil || len(rot) > 0
+		unreadable = unreadable || read == nil
 		if read != nil && (newest == nil || f.generation > j.files[j.current].generation) {
-			newest, j.current = read, slot
+			newest, j.current, damage = read, slot, rot
 		}
 	}
+	// What is wrong in the older file does not count: a power cut may have stopped a snapshot that was to
+	// overwrite it. Of a file that can't be read at all it is not known whether it was the newer one.
+	j.suspect = unreadable || len(damage) > 0
 	if exist && newest == nil {
-		return nil, nil, damage, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
+		return nil, nil, nil, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
 	}
 	if newest != nil {
 		j.written = newest.cursor
@@ -184,21 +186,17 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 		salt, f.generation = header.salt, header.firstSeq
 		offset += header.size()
 	}
-	rot := f.laterFrames(content, offset, salt)
 	if offset == 0 {
-		return nil, rot, nil
+		return nil, nil, nil
 	}
 	f.salt, f.end = salt, offset
-	return s, rot, nil
+	return s, f.laterFrames(content, offset, salt), nil
 }
 
 // laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by one, and any
 // of them may be lost while a later one is there. Only one that was written after the damaged place had been
 // synced proves that it was whole once.
 func (f *stateFile) laterFrames(content []byte, offset int64, salt uint64) []pillarbox.CorruptError {
-	if salt == 0 {
-		return nil
-	}
 	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
 		if header, frame := stateFrameAt(content, at, salt); frame != nil && header.durableUpTo > offset {
 			return []pillarbox.CorruptError{{File: f.name, Offset: offset, Reason: "damaged delivery state; an older one is used and some events are delivered again"}}

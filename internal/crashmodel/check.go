@@ -1,0 +1,169 @@
+package crashmodel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"pillarbox"
+)
+
+// recovery is what one opening of a state has found.
+type recovery struct {
+	number   uint64 // of the recovery, for the marks in the promises
+	letters  int
+	pending  [maxDestinations]int
+	accounts [maxDestinations]pillarbox.Account
+}
+
+// takeStock leases everything that is pending, lists all letters, and holds both against the witness.
+func (w *witness) takeStock(s *service, number uint64) (recovery, error) {
+	r := recovery{number: number}
+	for to := range w.destinations {
+		if err := w.leaseAll(s, &r, to); err != nil {
+			return r, err
+		}
+	}
+	if err := w.readLetters(s, &r); err != nil {
+		return r, err
+	}
+	if err := w.checkPromises(s, number); err != nil {
+		return r, err
+	}
+	for to, destination := range w.destinations {
+		if err := r.checkAccount(s, to, destination); err != nil {
+			return r, err
+		}
+	}
+	if damage := s.log.Stats().Damage; len(damage) != 0 {
+		return r, fmt.Errorf("a crash is taken for damage: %v", damage)
+	}
+	return r, nil
+}
+
+func (w *witness) leaseAll(s *service, r *recovery, to int) error {
+	for {
+		deliveries, err := s.lease(w.destinations[to], 1000)
+		if err != nil {
+			return fmt.Errorf("lease: %w", err)
+		}
+		if len(deliveries) == 0 {
+			return nil
+		}
+		for _, delivery := range deliveries {
+			if err := w.checkDelivery(delivery, to, r.number); err != nil {
+				return err
+			}
+		}
+		r.pending[to] += len(deliveries)
+	}
+}
+
+func (w *witness) checkDelivery(delivery pillarbox.Delivery, to int, number uint64) error {
+	id := delivery.Event.RequestID
+	p := w.promises[id]
+	if p == nil {
+		return fmt.Errorf("event %s was never sent", id)
+	}
+	way := p.ways[to]
+	switch {
+	case way.seen == number:
+		return fmt.Errorf("event %s came twice", id)
+	case way.dead:
+		return fmt.Errorf("event %s was settled as dead and came again", id)
+	case len(delivery.Attempts) < way.tried:
+		return fmt.Errorf("event %s came with %d attempts, and %d were durable", id, len(delivery.Attempts), way.tried)
+	case !same(delivery.Event, p.event):
+		return fmt.Errorf("event %s came with other content: %+v, want %+v", id, delivery.Event, p.event)
+	}
+	way.seen = number
+	return nil
+}
+
+func same(a, b *pillarbox.Event) bool {
+	return a.Timestamp == b.Timestamp && a.RequestID == b.RequestID && a.Source == b.Source && a.Method == b.Method &&
+		a.Path == b.Path && a.Query == b.Query && a.ContentType == b.ContentType && a.RemoteAddr == b.RemoteAddr &&
+		a.Traceparent == b.Traceparent && slices.Equal(a.Header, b.Header) && bytes.Equal(a.Body, b.Body)
+}
+
+func (w *witness) readLetters(s *service, r *recovery) error {
+	if s.letters == nil {
+		return nil
+	}
+	for letter, err := range s.letters.List(context.Background(), pillarbox.LetterFilter{Resolved: true}) {
+		if err != nil {
+			return fmt.Errorf("list the dead letters: %w", err)
+		}
+		if err := w.checkLetter(letter, r.number); err != nil {
+			return err
+		}
+		r.letters++
+	}
+	return nil
+}
+
+func (w *witness) checkLetter(letter *pillarbox.DeadLetter, number uint64) error {
+	id := letter.Event.RequestID
+	p, to := w.promises[id], slices.Index(w.destinations, letter.Destination)
+	if p == nil || to < 0 || p.ways[to].letter == letterNone {
+		return fmt.Errorf("the letter of event %s was never put", id)
+	}
+	way := p.ways[to]
+	switch {
+	case way.found == number:
+		return fmt.Errorf("event %s has two letters", id)
+	case letter.Resolved != nil && way.letter <= letterOpen:
+		return fmt.Errorf("the letter of event %s was never resolved", id)
+	case letter.Resolved == nil && way.letter == letterResolved:
+		return fmt.Errorf("the letter of event %s was resolved and is open again", id)
+	case !same(letter.Event, p.event):
+		return fmt.Errorf("the letter of event %s has other content: %+v, want %+v", id, letter.Event, p.event)
+	case len(letter.Attempts) < way.tried:
+		return fmt.Errorf("the letter of event %s has %d attempts, and %d were durable", id, len(letter.Attempts), way.tried)
+	}
+	way.found = number
+	return nil
+}
+
+// checkPromises looks for what should have been found and was not.
+func (w *witness) checkPromises(s *service, number uint64) error {
+	for _, p := range w.order {
+		for _, way := range p.ways {
+			buried := way.letter >= letterOpen
+			switch {
+			case buried && s.letters != nil && way.found != number:
+				return fmt.Errorf("the letter of event %s is lost", p.event.RequestID)
+			case p.acked && !way.stored && !buried && way.seen != number:
+				return fmt.Errorf("acknowledged event %s is lost", p.event.RequestID)
+			}
+		}
+	}
+	return nil
+}
+
+// checkAccount sees that the ledger of a destination balances.
+func (r *recovery) checkAccount(s *service, to int, destination string) error {
+	account, err := s.log.Account(destination)
+	if err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	if account.Damaged != 0 || account.Pending != uint64(r.pending[to]) || account.Accepted != account.Stored+account.Dead+account.Pending {
+		return fmt.Errorf("%d events are pending for %s, and the account does not balance: %+v", r.pending[to], destination, account)
+	}
+	r.accounts[to] = account
+	return nil
+}
+
+// errOther says that a second recovery has found something else.
+var errOther = errors.New("recovering again finds something else")
+
+// compare holds a second recovery against the first.
+func (r recovery) compare(second recovery) error {
+	second.number = r.number
+	if r != second {
+		return fmt.Errorf("%w: first %+v, then %+v", errOther, r, second)
+	}
+	return nil
+}

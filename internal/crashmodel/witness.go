@@ -1,0 +1,85 @@
+package crashmodel
+
+import (
+	"math/rand/v2"
+
+	"pillarbox"
+	"pillarbox/internal/vfs/faultfs"
+)
+
+// What may be found of a letter.
+type letterState int
+
+const (
+	letterNone     letterState = iota // there is none
+	letterMaybe                       // while it is put: none, or an open one
+	letterOpen                        // an open one, with its content
+	letterEither                      // while it is resolved: an open or a resolved one
+	letterResolved                    // a resolved one
+)
+
+// promise is what is known of one event that was sent.
+type promise struct {
+	event *pillarbox.Event
+	acked bool
+	ways  []*way // one for each destination of the world
+}
+
+// way is what is known of an event on its way to one destination.
+type way struct {
+	stored bool // durable in the destination
+	dead   bool // Settle has said that this is durable
+	tried  int  // attempts that Settle has said are durable
+	letter letterState
+
+	seen  uint64 // the last recovery that found it pending
+	found uint64 // the last recovery that found its letter
+}
+
+// witness remembers everything that was promised, and is asked about every state.
+type witness struct {
+	destinations []string
+	promises     map[string]*promise
+	order        []*promise
+	observe      func(disk *faultfs.FS) // has a new disk watched
+}
+
+func newWitness(destinations []string) *witness {
+	return &witness{destinations: destinations, promises: map[string]*promise{}, observe: func(*faultfs.FS) {}}
+}
+
+// next is the number of the next event.
+func (w *witness) next() int { return len(w.order) + 1 }
+
+func (w *witness) send(event *pillarbox.Event) *promise {
+	p := &promise{event: event}
+	for range w.destinations {
+		p.ways = append(p.ways, &way{})
+	}
+	w.promises[event.RequestID] = p
+	w.order = append(w.order, p)
+	return p
+}
+
+// openLetter draws one of the open letters of a destination; nil if there is none.
+func (w *witness) openLetter(rng *rand.Rand, to int) *promise {
+	var open []*promise
+	for _, p := range w.order {
+		if p.ways[to].letter == letterOpen {
+			open = append(open, p)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return open[rng.IntN(len(open))]
+}
+
+func (w *witness) acked() (n int) {
+	for _, p := range w.order {
+		if p.acked {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,294 @@
+package crashmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/engine/files"
+	"pillarbox/internal/engine/seglog"
+	"pillarbox/internal/vfs"
+	"pillarbox/internal/vfs/faultfs"
+)
+
+const (
+	queueDir   = "queue"
+	lettersDir = "dead-letters"
+
+	maxDestinations = 2
+
+	lives        = 3  // of a world
+	stepsPerLife = 10 // in the middle
+	maxGroup     = 6  // events of one append
+	maxLease     = 12 // events of one delivery
+)
+
+// epoch is when every world begins.
+var epoch = pillarbox.Timestamp(1_750_000_000_000_000)
+
+// service is what a process has open.
+type service struct {
+	log     *seglog.Log
+	letters *files.Letters // nil in a world whose letters are elsewhere, and safe
+}
+
+// open recovers what is on the disk. now is the service's clock.
+func open(fsys vfs.FS, withLetters bool, now func() time.Time) (*service, error) {
+	s := &service{}
+	var err error
+	if withLetters {
+		if s.letters, err = files.Open(fsys, lettersDir, files.Options{}); err != nil {
+			return nil, fmt.Errorf("open the dead letters: %w", err)
+		}
+	}
+	s.log, err = seglog.Open(fsys, queueDir, seglog.Options{
+		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, Untended: true, Now: now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	return s, nil
+}
+
+// begin makes the destinations, before there is an event: a later one would not get what was there before.
+func (s *service) begin(destinations []string) error {
+	for _, destination := range destinations {
+		if _, err := s.log.Account(destination); err != nil {
+			return fmt.Errorf("begin destination %s: %w", destination, err)
+		}
+	}
+	return nil
+}
+
+func (s *service) close() error {
+	err := s.log.Close()
+	if s.letters != nil {
+		err = errors.Join(err, s.letters.Close())
+	}
+	return err
+}
+
+// lease returns up to n deliveries that are there, without waiting for more.
+func (s *service) lease(destination string, n int) ([]pillarbox.Delivery, error) {
+	deliveries, err := s.log.Lease(noWait, destination, pillarbox.LeaseLimits{MaxEvents: n})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
+	}
+	return deliveries, err
+}
+
+// noWait has ended before it begins: a Lease with it hands out what is there.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
+	cancel()
+	return ctx
+}()
+
+// world is one history. Everything in it follows from its seed, except for the salts in the files.
+type world struct {
+	seed    uint64
+	letters bool // it has its dead letters on the same disk
+	rng     *rand.Rand
+	disk    *faultfs.FS
+	clock   pillarbox.Timestamp
+	service *service
+	witness *witness
+}
+
+// newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on the disk.
+func newWorld(seed uint64) *world {
+	destinations := []string{"events", "archive"}
+	if seed%3 != 0 {
+		destinations = destinations[:1]
+	}
+	return &world{
+		seed: seed, letters: seed%4 == 0, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(faultfs.Options{}), clock: epoch,
+		witness: newWitness(destinations),
+	}
+}
+
+func (w *world) now() time.Time { return w.clock.Time() }
+
+// run lives the whole history. Its errors are violations too: nothing fails on a disk that works.
+func (w *world) run() error {
+	for range lives {
+		var err error
+		if w.service, err = open(w.disk, w.letters, w.now); err != nil {
+			return err
+		}
+		if err := w.service.begin(w.witness.destinations); err != nil {
+			return err
+		}
+		for range stepsPerLife + w.rng.IntN(stepsPerLife) {
+			w.clock += pillarbox.Timestamp(1 + w.rng.IntN(2_000_000))
+			if err := w.step(); err != nil {
+				return err
+			}
+		}
+		if w.rng.IntN(3) == 0 {
+			w.kill()
+			continue
+		}
+		if err := w.service.close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill ends the process and lets the machine live: what was written and not synced can be read, and may still
+// be lost.
+func (w *world) kill() {
+	after := w.disk.Kill()
+	w.disk.After(nil)
+	_ = w.service.close() // of the process that is gone, on a disk that nobody looks at any more
+	w.disk = after
+	w.witness.observe(w.disk)
+}
+
+func (w *world) step() error {
+	switch chance := w.rng.IntN(10); {
+	case chance < 4:
+		return w.append(1 + w.rng.IntN(maxGroup))
+	case chance < 8:
+		return w.deliver(w.rng.IntN(len(w.witness.destinations)), 1+w.rng.IntN(maxLease))
+	case chance < 9:
+		w.service.log.Tend()
+		return nil
+	default:
+		return w.resolve(w.rng.IntN(len(w.witness.destinations)))
+	}
+}
+
+// append sends one group. It is acknowledged only if Append says so.
+func (w *world) append(n int) error {
+	promises := make([]*promise, n)
+	events := make([]*pillarbox.Event, n)
+	for i := range promises {
+		promises[i] = w.witness.send(w.event())
+		events[i] = promises[i].event
+	}
+	if err := w.service.log.Append(context.Background(), events); err != nil {
+		return fmt.Errorf("append: %w", err)
+	}
+	for _, p := range promises {
+		p.acked = true
+	}
+	return nil
+}
+
+// event draws an event. Most are small, so that a frame holds many sectors now and then and not always.
+func (w *world) event() *pillarbox.Event {
+	size := w.rng.IntN(80)
+	if w.rng.IntN(8) == 0 {
+		size = w.rng.IntN(2000)
+	}
+	body := make([]byte, size)
+	for i := range body {
+		body[i] = byte(w.rng.Uint32())
+	}
+	number := w.witness.next()
+	return &pillarbox.Event{
+		Timestamp: epoch + pillarbox.Timestamp(number), RequestID: fmt.Sprintf("%08x-0000-7000-8000-%012x", w.seed&0xffffffff, number),
+		Source: "app", Method: "POST", Path: "/app", ContentType: "text/plain", Body: body,
+		Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}},
+	}
+}
+
+// deliver leases some events, stores most of them, and has others refused, given back, condemned and buried, in
+// no order.
+func (w *world) deliver(to, n int) error {
+	destination := w.witness.destinations[to]
+	deliveries, err := w.service.lease(destination, n)
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	outcomes := make([]pillarbox.Outcome, 0, len(deliveries))
+	var promised []func()
+	for _, delivery := range deliveries {
+		outcome, settled, err := w.attempt(delivery, to)
+		if err != nil {
+			return err
+		}
+		outcomes, promised = append(outcomes, outcome), append(promised, settled)
+	}
+	w.rng.Shuffle(len(outcomes), func(i, j int) { outcomes[i], outcomes[j] = outcomes[j], outcomes[i] })
+	if len(outcomes) == 0 {
+		return nil
+	}
+	if err := w.service.log.Settle(context.Background(), destination, outcomes); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	for _, settled := range promised {
+		settled()
+	}
+	return nil
+}
+
+// attempt draws the outcome of one delivery. settled notes what is promised once Settle has returned.
+func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.Outcome, settled func(), err error) {
+	p := w.witness.promises[delivery.Event.RequestID]
+	if p == nil {
+		return outcome, nil, fmt.Errorf("event %s was leased and never sent", delivery.Event.RequestID)
+	}
+	way := p.ways[to]
+	outcome = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
+	refused := &pillarbox.Attempt{At: w.clock, Class: pillarbox.ClassRefused, Error: "no"}
+	tried := func() { way.tried = max(way.tried, len(delivery.Attempts)+1) }
+	switch chance := w.rng.IntN(10); {
+	case delivery.Verdict != nil:
+		outcome.Kind = pillarbox.OutcomeDead
+		return outcome, func() { way.dead = true }, w.bury(way, w.witness.destinations[to], delivery)
+	case chance < 2:
+		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, refused
+		return outcome, tried, nil
+	case chance == 2:
+		outcome.Kind = pillarbox.OutcomeReleased
+	case chance == 3:
+		outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, refused
+		outcome.Verdict = &pillarbox.Verdict{Reason: "no", DeadAt: w.clock}
+		return outcome, tried, nil
+	default:
+		way.stored = true // in a destination that is durable when it answers
+	}
+	return outcome, func() {}, nil
+}
+
+func (w *world) bury(way *way, destination string, delivery pillarbox.Delivery) error {
+	letter := &pillarbox.DeadLetter{
+		Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: delivery.Verdict.Reason,
+		DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event, Replay: "replay",
+	}
+	if !w.letters {
+		way.letter = letterOpen
+		return nil
+	}
+	way.letter = letterMaybe
+	if err := w.service.letters.Put(context.Background(), letter); err != nil {
+		return fmt.Errorf("put a dead letter: %w", err)
+	}
+	way.letter = letterOpen
+	return nil
+}
+
+// resolve ends one open letter, if there is one.
+func (w *world) resolve(to int) error {
+	if !w.letters {
+		return nil
+	}
+	p := w.witness.openLetter(w.rng, to)
+	if p == nil {
+		return nil
+	}
+	resolution := pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}
+	way := p.ways[to]
+	way.letter = letterEither
+	if err := w.service.letters.Resolve(context.Background(), w.witness.destinations[to], p.event.Key(), resolution); err != nil {
+		return fmt.Errorf("resolve a dead letter: %w", err)
+	}
+	way.letter = letterResolved
+	return nil
+}

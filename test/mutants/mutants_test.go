@@ -1,0 +1,52 @@
+// Package mutants_test plants bugs and sees that the harnesses find them: each bug must make its harness fail
+// with the right words. A harness that a planted bug survives is no proof of anything.
+package mutants_test
+
+import (
+	"testing"
+
+	"pillarbox/test/harness"
+)
+
+// hunt is one harness, as a test of a package, and the bugs that it must find.
+type hunt struct {
+	name string // of the make target
+	pkg  string
+	run  string
+	env  []string
+	bugs []planted
+}
+
+type planted struct {
+	harness.Mutant
+	verdict string // what the harness must say of it
+}
+
+var hunts = []hunt{
+	{
+		name: "crash-model", pkg: "internal/crashmodel", run: "^TestCrashModel$", env: []string{"PILLARBOX_CRASH_STATES=1000000"},
+		bugs: []planted{
+			{harness.GroupNotSynced, "acknowledged event"},
+			{harness.AckBeforeSync, "acknowledged event"},
+			{harness.NoDirSync, "acknowledged event"},
+			{harness.TrimBeforeCursor, "world with seed"},
+			{harness.CursorAhead, "acknowledged event"},
+			{harness.AttemptNotSynced, "attempts, and"},
+			{harness.LetterNotSynced, "letter of event"},
+		},
+	},
+}
+
+// TestMutants runs every harness on every bug that it must find.
+func TestMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles a test for each planted bug")
+	}
+	for _, h := range hunts {
+		t.Run(h.name, func(t *testing.T) {
+			for _, bug := range h.bugs {
+				t.Run(bug.Name, func(t *testing.T) { bug.MustFail(t, h.pkg, h.run, bug.verdict, h.env...) })
+			}
+		})
+	}
+}
