@@ -6,7 +6,7 @@ KILL_CYCLES ?= 50
 N ?= 50
 FS ?= ext4
 
-.PHONY: all build test check lint vet fmt staticcheck race crash-model kill9 powercut powercut-tools fuzz docs clean tools
+.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr kill9 powercut powercut-tools fuzz docs clean tools
 
 all: check test
 
@@ -33,6 +33,10 @@ staticcheck:
 crash-model: ## cut the power of a disk in memory after every operation: STATES=1500000 SEED=1, then the planted bugs
 	GOGC=400 PILLARBOX_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/crash-model' -v ./test/mutants
+
+ioerr: ## every single call to the disk fails, once and for ever, then the planted bugs; exhaustive, so there is no seed
+	$(GO) test -count=1 -timeout 30m -run 'TestEvery.*(MayFail|FailingCallIsSurvived)$$' -v ./test/ioerr ./internal/engine/seglog ./internal/engine/files ./internal/engine/sqlite
+	$(GO) test -count=1 -timeout 30m -run 'TestMutants/ioerr' -v ./test/mutants
 
 kill9: ## kill the real binary under load: KILL_CYCLES=50
 	PILLARBOX_KILL_CYCLES=$(KILL_CYCLES) $(GO) test -count=1 -timeout 60m -run TestAckedEventSurvivesKill -v ./test/crash

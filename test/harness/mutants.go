@@ -51,6 +51,20 @@ var (
 	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
 		appendSource, syncOfGroup, "err := l.live.Sync()\n\tif err != nil {\n\t\terr = l.live.Sync()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
 	}}}
+	// SyncErrorIgnored acknowledges although the sync failed.
+	SyncErrorIgnored = Mutant{"sync error ignored", []Edit{{
+		appendSource, syncOfGroup, "if err := l.live.Sync(); err != nil && false {\n\t\treturn fmt.Errorf(\"sync %s",
+	}}}
+	// ProblemHidden refuses without saying so in its state.
+	ProblemHidden = Mutant{"problem hidden", []Edit{{
+		"internal/engine/seglog/log.go", "\t\tstats.Problem = l.problem.Error()\n", "\t\tstats.Problem = \"\"\n",
+	}}}
+	// NotHealed never tries again after it could not begin a segment.
+	NotHealed = Mutant{"not healed", []Edit{{
+		appendSource, "case l.problem != nil && l.opts.Now().Before(l.tryAgainAt):", "case l.problem != nil:",
+	}, {
+		appendSource, "\t\tl.problem = nil\n", "",
+	}}}
 	// CutAtFirstBadFrame takes what it can't read for the end of the log.
 	CutAtFirstBadFrame = Mutant{"cut at the first bad frame", []Edit{{
 		"internal/engine/seglog/walk.go", "\t\t\tc, err = w.damaged()\n", "\t\t\treturn nil, errEnd\n",

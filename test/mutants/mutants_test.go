@@ -35,6 +35,16 @@ var hunts = []hunt{
 			{harness.LetterNotSynced, "letter of event"},
 		},
 	},
+	{
+		name: "ioerr", pkg: "test/ioerr", run: "^TestEveryCallToTheDiskMayFail$",
+		bugs: []planted{
+			{harness.RetryFsync, "acknowledged event"},
+			{harness.AppendAfterENOSPC, "taken for damage"},
+			{harness.SyncErrorIgnored, "acknowledged event"},
+			{harness.ProblemHidden, "shows no problem"},
+			{harness.NotHealed, "nothing is accepted"},
+		},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.

@@ -208,7 +208,7 @@ func (l *Log) createConsumer(name string) (*consumer, error) {
 	}
 	made, err := l.openConsumer(name, firstSeq)
 	if err != nil {
-		return nil, err
+		return nil, kinded(err)
 	}
 	if !l.opts.ReadOnly {
 		if err := made.journal.roll(made.state); err != nil {
@@ -273,7 +273,7 @@ func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, ti
 		if err := c.read(); errors.Is(err, errEnd) {
 			break
 		} else if err != nil {
-			return pick.undo(), 0, err
+			return pick.undo(), 0, kinded(err)
 		}
 		for _, fresh := range c.window[before:] {
 			pick.offer(fresh)

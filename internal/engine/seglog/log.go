@@ -74,7 +74,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	}
 	l.room = sync.NewCond(&l.mu)
 	if err := l.open(); err != nil {
-		return nil, errors.Join(err, l.closeFiles())
+		return nil, errors.Join(kinded(err), l.closeFiles())
 	}
 	if !opts.ReadOnly && !opts.Untended {
 		l.kept.Add(1)

@@ -210,6 +210,16 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 	return damage, torn, nil
 }
 
+// kinded gives an error of the disk its kind, where nobody below has done so.
+func kinded(err error) error {
+	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt, pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
+		if errors.Is(err, kind) {
+			return err
+		}
+	}
+	return unavailable(err)
+}
+
 // unavailable gives an I/O error its kind.
 func unavailable(err error) error {
 	switch {
