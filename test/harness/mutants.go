@@ -69,6 +69,14 @@ var (
 	CutAtFirstBadFrame = Mutant{"cut at the first bad frame", []Edit{{
 		"internal/engine/seglog/walk.go", "\t\t\tc, err = w.damaged()\n", "\t\t\treturn nil, errEnd\n",
 	}}}
+	// DamageNotReported counts what is lost and does not say where.
+	DamageNotReported = Mutant{"damage not reported", []Edit{{
+		"internal/engine/seglog/log.go", "\tif len(l.damage) < MaxDamageReports {", "\tif len(l.damage) < 0 {",
+	}}}
+	// DamagedSegmentRemoved removes a damaged file like any other.
+	DamagedSegmentRemoved = Mutant{"damaged segment removed", []Edit{{
+		keeperSource, "\tdamaged := old.damaged\n", "\tdamaged := false\n",
+	}}}
 	// AppendAfterENOSPC goes on behind a write that was cut short.
 	AppendAfterENOSPC = Mutant{"append after ENOSPC", []Edit{
 		{appendSource, "\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {\n",

@@ -45,6 +45,14 @@ var hunts = []hunt{
 			{harness.NotHealed, "nothing is accepted"},
 		},
 	},
+	{
+		name: "bitrot", pkg: "internal/engine/seglog", run: "^TestEveryFlippedBit$",
+		bugs: []planted{
+			{harness.CutAtFirstBadFrame, "events are lost"},
+			{harness.DamageNotReported, "reported is"},
+			{harness.DamagedSegmentRemoved, "not in quarantine"},
+		},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
@@ -44,31 +43,6 @@ func writeLog(t *testing.T, l *life, groups int, clean bool) *faultfs.FS {
 	return killed
 }
 
-// TestFlippedBitCostsOneEvent flips bits all over a segment of a log that was closed and of one that was
-// killed: at most the record that was hit is lost, it is counted, and its file and offset are reported.
-func TestFlippedBitCostsOneEvent(t *testing.T) {
-	for _, clean := range []bool{true, false} {
-		t.Run(fmt.Sprintf("closed %v", clean), func(t *testing.T) {
-			l := newLife(t, 7)
-			disk := writeLog(t, l, 8, clean)
-			name := segments(t, disk)[0]
-			flips := 0
-			for offset := int64(0); offset < 24<<10; offset += 1 + int64(l.rng.IntN(11)) {
-				flips++
-				damaged := disk.Crash(nil, faultfs.Dropped)
-				bit := uint(l.rng.IntN(8))
-				if err := damaged.Flip(name, offset, bit); err != nil {
-					t.Fatal(err)
-				}
-				checkFlipped(t, l, damaged, fmt.Sprintf("bit %d at %d of %s", bit, offset, name))
-			}
-			if flips < 2000 {
-				t.Errorf("only %d bits were flipped", flips)
-			}
-		})
-	}
-}
-
 func segments(t *testing.T, disk vfs.FS) (names []string) {
 	t.Helper()
 	entries, err := disk.ReadDir("queue")
@@ -82,46 +56,6 @@ func segments(t *testing.T, disk vfs.FS) (names []string) {
 	}
 	return names
 }
-
-func checkFlipped(t *testing.T, l *life, disk *faultfs.FS, what string) {
-	t.Helper()
-	log := openLog(t, disk, small())
-	defer log.Close()
-	deliveries, err := l.leaseNow(log, 10_000)
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-	for _, delivery := range deliveries {
-		want := l.sent[delivery.Event.RequestID]
-		if want == nil {
-			t.Fatalf("%s: event %s was never sent", what, delivery.Event.RequestID)
-		}
-		if diff := enginetest.Diff(delivery.Event, want); diff != "" {
-			t.Fatalf("%s: %s", what, diff)
-		}
-	}
-	account, err := log.Account("events")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lost := len(l.acked) - len(deliveries)
-	if lost > 1 {
-		t.Fatalf("%s: %d of %d events are lost", what, lost, len(l.acked))
-	}
-	if lost == 0 {
-		return
-	}
-	// The very last frame of a killed process can't be told from an unfinished write: it is logged, not counted.
-	stats := log.Stats()
-	if account.Damaged == 0 && account.Accepted == uint64(len(deliveries)) {
-		return
-	}
-	if account.Damaged != 1 || len(stats.Damage) == 0 || stats.Damage[0].File != segmentOf(what) {
-		t.Fatalf("%s: an event is lost, account %+v, damage %v", what, account, stats.Damage)
-	}
-}
-
-func segmentOf(what string) string { return what[strings.LastIndex(what, " ")+1:] }
 
 // TestDamagedSegmentIsQuarantined sees that a damaged file is never removed, and that a later life still
 // reports what was lost.

@@ -21,6 +21,8 @@ type life struct {
 	log  *seglog.Log
 	next uint64
 
+	maxBody int // bytes
+
 	mu     sync.Mutex // the log's keeper may call for a check while the life goes on
 	sent   map[string]*pillarbox.Event
 	acked  map[string]bool
@@ -32,7 +34,7 @@ type life struct {
 
 func newLife(t *testing.T, seed uint64) *life {
 	return &life{
-		t: t, rng: rand.New(rand.NewPCG(seed, 1)), next: seed * 1_000_000,
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), next: seed * 1_000_000, maxBody: 3000,
 		sent: map[string]*pillarbox.Event{}, acked: map[string]bool{}, stored: map[string]bool{},
 		buried: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
 	}
@@ -44,7 +46,7 @@ func (l *life) append(n int) error {
 	for i := range events {
 		l.next++
 		events[i] = enginetest.Events(1, l.next)[0]
-		events[i].Body = make([]byte, l.rng.IntN(3000))
+		events[i].Body = make([]byte, l.rng.IntN(l.maxBody))
 		for j := range events[i].Body {
 			events[i].Body[j] = byte(l.rng.Uint32())
 		}
