@@ -85,7 +85,7 @@ func TestTimestampTextOrderIsTimeOrder(t *testing.T) {
 		}
 		last = string(text)
 	}
-	for _, text := range []string{"", "2026-11-23", "2026-11-23T14:12:00Z", "2026-11-23T14:12:00.12345Z", "2026-11-23T14:12:00.1234567Z", "2026-11-23T14:12:00.123456+00:00", "2026-13-23T14:12:00.123456Z"} {
+	for _, text := range []string{"", "2026-11-23", "2026-11-23T14:12:00Z", "2026-11-23T14:12:00.12345Z", "2026-11-23T14:12:00.1234567Z", "2026-11-23T14:12:00.123456+00:00", "2026-13-23T14:12:00.123456Z", "2026-11-23T14:12:00,123456Z"} {
 		if _, err := pillarbox.ParseTimestamp(text); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%q: %v, want ErrInvalid", text, err)
 		}

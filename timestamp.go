@@ -25,7 +25,7 @@ func TimestampOf(t time.Time) Timestamp { return Timestamp(t.UnixMicro()) }
 // two ways is not a key.
 func ParseTimestamp(text string) (Timestamp, error) {
 	t, err := time.Parse(timestampLayout, text)
-	if err != nil || len(text) != len(timestampLayout) {
+	if err != nil || t.Format(timestampLayout) != text {
 		return 0, fmt.Errorf("timestamp %q: want the form %s: %w", text, timestampLayout, ErrInvalid)
 	}
 	return TimestampOf(t), nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -334,3 +335,17 @@ func FuzzDeadLetterJSON(f *testing.F) {
 
 // utf8Runs reports whether text has bytes that are no text: several in a row are replaced one by one in JSON.
 func utf8Runs(text string) bool { return strings.ToValidUTF8(text, "") != text }
+
+// FuzzLetterName takes anything for the name of a file: only names that are written are read, and they stay
+// inside of the directory.
+func FuzzLetterName(f *testing.F) {
+	f.Add("2026-11-23/20261123T141200.123456Z.events.018f0000-0000-7000-8000-000000000000.json")
+	f.Add("2026-11-23/../20261123T141200.123456Z.events.018f0000-0000-7000-8000-000000000000.replayed.json")
+	f.Add("2026-11-24/20261123T141200,123456Z.a_b-c.x0123456789abcdef0123456789abcdef.discarded.json")
+	f.Fuzz(func(t *testing.T, name string) {
+		again, ok := files.Reparse(name)
+		if ok && (again != name || !fs.ValidPath(name) || strings.Count(name, "/") != 1) {
+			t.Errorf("%q is read as %q", name, again)
+		}
+	})
+}

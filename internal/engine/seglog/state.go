@@ -215,10 +215,20 @@ func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stat
 	}
 	payload := content[offset+frameHeaderBytes:][:header.payload]
 	frame := &stateFrame{}
-	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil {
+	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil || !frame.plausible() {
 		return frameHeader{}, nil
 	}
 	return header, frame
+}
+
+// plausible reports whether a writer may have made the frame: sequence numbers begin at 1.
+func (f *stateFrame) plausible() bool {
+	for _, entry := range f.Retry {
+		if entry == nil || entry.Seq == 0 {
+			return false
+		}
+	}
+	return f.Start > 0 && f.Cursor >= f.Start && f.Offset >= 0
 }
 
 // append writes a delta that leads from before to its own place and counters; or a snapshot of the result
