@@ -10,7 +10,7 @@ import (
 )
 
 // defaultStates is what a plain run of the tests checks.
-const defaultStates = 20_000
+const defaultStates = 10_000
 
 func setting(t *testing.T, name string, byDefault uint64) uint64 {
 	t.Helper()

@@ -457,3 +457,42 @@ func TestKillKeepsWhatWasWrittenUnsafe(t *testing.T) {
 		t.Errorf("after kill and power cut: %q, %v", got, err)
 	}
 }
+
+// TestSamePrintSameState draws many states of changing disks: those with the same print hold the same.
+func TestSamePrintSameState(t *testing.T) {
+	states, prints := 0, map[uint64]string{}
+	fsys := faultfs.New(faultfs.Options{})
+	a, b := open(t, fsys, "a", create), open(t, fsys, "b", create)
+	rng := seeded(1)
+	for step := range 60 {
+		file := []vfs.File{a, b}[rng.IntN(2)]
+		switch rng.IntN(6) {
+		case 0:
+			must(t, file.Sync())
+		case 1:
+			must(t, fsys.SyncDir("."))
+		case 2:
+			must(t, vfs.WriteFile(fsys, fmt.Sprint("c", rng.IntN(3)), []byte{byte(step)}))
+		case 3:
+			must(t, file.Truncate(int64(rng.IntN(3*sector))))
+		default:
+			write(t, file, string(sectors("xy"))+fmt.Sprint(step), int64(rng.IntN(3*sector)))
+		}
+		for _, mode := range faultfs.Modes {
+			for range 20 {
+				state := fsys.Crash(rng, mode)
+				content := tree(t, state, ".")
+				if other, known := prints[state.Print()]; known && other != content {
+					t.Fatalf("step %d, mode %v: two states have one print", step, mode)
+				}
+				prints[state.Print()], states = content, states+1
+			}
+		}
+	}
+	if len(prints) < 100 || len(prints) == states {
+		t.Errorf("%d prints of %d states", len(prints), states)
+	}
+	if fsys.Print() != 0 {
+		t.Error("a disk that was not cut has a print")
+	}
+}
