@@ -175,6 +175,7 @@ func (l *Log) commitPending() {
 	}
 	l.handOverLocked()
 	l.mu.Unlock()
+	l.stir()
 	close(g.done)
 }
 

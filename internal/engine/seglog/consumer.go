@@ -102,6 +102,7 @@ func (c *consumer) load() error {
 	if c.state.cursor < firstHeld {
 		c.skipTo(firstHeld)
 	}
+	now := l.opts.Now()
 	for seq, entry := range c.state.retry {
 		if entry.Outcome != 0 {
 			continue
@@ -110,11 +111,17 @@ func (c *consumer) load() error {
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
 		}
-		c.addRetrying(entry, event)
+		c.addRetrying(entry, event, dueAfterRestart(now, entry.Due))
 	}
 	c.reader = &reader{log: l}
 	c.publishPlace()
 	return c.reader.seek(c.state.place)
+}
+
+// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between: a
+// wait is measured from here on, and is at most longestWait, whatever the clocks say.
+func dueAfterRestart(now time.Time, due pillarbox.Timestamp) time.Time {
+	return now.Add(min(due.Time().Sub(now), longestWait))
 }
 
 // skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So either an
@@ -159,9 +166,10 @@ func (l *Log) heldSequence() (firstHeld, next uint64) {
 	return l.segments[0].firstSeq, l.nextSeq
 }
 
-func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event) {
+// addRetrying puts the entry into the retry set, due at an instant of this life's clock.
+func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event, due time.Time) {
 	waiting := &item{
-		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: entry.Due.Time(),
+		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: due,
 		attempts: entry.Attempts, verdict: entry.Verdict,
 	}
 	if old := c.retrying[entry.Seq]; old != nil {
@@ -414,6 +422,13 @@ func (c *consumer) sync() error {
 		return c.journal.roll(c.state)
 	}
 	return c.journal.sync()
+}
+
+// unsynced reports whether a sync is to be made, or made again.
+func (c *consumer) unsynced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.journal.dirty || c.journal.broken
 }
 
 func (c *consumer) durableCursor() uint64 {

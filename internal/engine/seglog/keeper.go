@@ -14,27 +14,61 @@ import (
 )
 
 const (
-	keeperInterval  = time.Second // bounds what a crash delivers again, and how long a mark waits
+	keeperInterval  = time.Second      // bounds what a crash delivers again, and how long a mark waits
+	restInterval    = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
 	quarantineDir   = "quarantine"
 	damageSuffix    = ".damage.json"
 	damageReportMax = 64 << 10
 )
 
-// keep does the chores that no request should wait for, until Close.
+// keep does the chores that no request should wait for, until Close: each second while there is something to do,
+// and hardly ever in a log at rest, so that an idle server does not wake its machine.
 func (l *Log) keep() {
 	defer l.kept.Done()
-	ticker := time.NewTicker(keeperInterval)
-	defer ticker.Stop()
+	timer := time.NewTimer(keeperInterval)
+	defer timer.Stop()
 	for {
 		l.prepareSpare()
 		select {
 		case <-l.done:
 			return
 		case <-l.kick:
-			continue
-		case <-ticker.C:
-			l.doChores()
+			if l.resting.CompareAndSwap(true, false) {
+				timer.Reset(keeperInterval)
+			}
+		case <-timer.C:
+			timer.Reset(l.rest(l.doChores()))
 		}
+	}
+}
+
+// rest says how long the keeper may wait after its chores. done says that they left nothing to do. Whoever makes
+// work after that wakes it, by stir; what was made in between is seen here.
+func (l *Log) rest(done bool) time.Duration {
+	l.resting.Store(done)
+	if done && l.atRest() {
+		return restInterval
+	}
+	l.resting.Store(false)
+	return keeperInterval
+}
+
+func (l *Log) atRest() bool {
+	for _, c := range l.allConsumers() {
+		if c.unsynced() {
+			return false
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextSeq-1 == l.tended && l.pending.count == 0 && !l.committing && l.problem == nil &&
+		(l.spare != nil || l.newestIsFresh())
+}
+
+// stir wakes a keeper that rests. It is called after anything that makes work for it.
+func (l *Log) stir() {
+	if l.resting.Load() {
+		l.wakeKeeper()
 	}
 }
 
@@ -44,16 +78,18 @@ func (l *Log) Tend() {
 	l.doChores()
 }
 
-func (l *Log) doChores() {
-	if err := l.syncStates(); err != nil {
+// doChores reports whether everything is done, as it is in a log that was idle since the chores before.
+func (l *Log) doChores() bool {
+	err := l.syncStates()
+	if err != nil {
 		l.opts.Logger.Warn("sync delivery state", "queue", l.dir, "err", err)
 	}
 	l.trim()
 	if accepted := l.accepted(); accepted != l.tended {
 		l.tended = accepted
-		return
+		return false
 	}
-	l.whileIdle()
+	return l.whileIdle() && err == nil
 }
 
 func (l *Log) wakeKeeper() {
@@ -89,12 +125,12 @@ func (l *Log) prepareSpare() {
 func (l *Log) newestIsFresh() bool { return l.newest != nil && l.newest.empty() }
 
 // whileIdle leads once to mark the end of the log, or to begin a segment where the log is broken, so that it
-// is healed before the next request comes.
-func (l *Log) whileIdle() {
+// is healed before the next request comes. It reports whether that is done.
+func (l *Log) whileIdle() bool {
 	l.mu.Lock()
 	if l.committing || l.closed || l.pending.count > 0 {
 		l.mu.Unlock()
-		return
+		return false
 	}
 	l.committing = true
 	broken := l.live == nil || l.problem != nil
@@ -109,6 +145,7 @@ func (l *Log) whileIdle() {
 	defer l.mu.Unlock()
 	l.noteLocked(err)
 	l.handOverLocked()
+	return err == nil
 }
 
 // syncStates makes the delivery states durable.

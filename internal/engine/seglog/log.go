@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
@@ -54,7 +55,8 @@ type Log struct {
 	marked   bool // nothing was committed since the last mark
 	buffer   []byte
 
-	tended uint64 // events that were accepted at the last chores; owned by the keeper
+	tended  uint64      // events that were accepted at the last chores; owned by the keeper
+	resting atomic.Bool // the keeper sleeps long, and wants to be woken by stir
 }
 
 // Open opens or creates the log in dir, reads the segment headers, the tail and the delivery states, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"pillarbox"
 )
@@ -33,6 +34,7 @@ func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 		return err
 	}
 	if s.changes() {
+		defer c.log.stir()
 		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
 			return err
 		}
@@ -50,6 +52,7 @@ type settlement struct {
 	settled  map[uint64]pillarbox.OutcomeKind
 	released map[uint64]pillarbox.Outcome
 	events   map[uint64]*pillarbox.Event // of the entries in delta.Retry
+	due      map[uint64]time.Time        // of the same; other than the entries' own, it is deaf to a clock that is set
 	passed   int                         // items at the front of the window that the cursor passes
 }
 
@@ -60,6 +63,7 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		settled:  make(map[uint64]pillarbox.OutcomeKind, len(outcomes)),
 		released: map[uint64]pillarbox.Outcome{},
 		events:   map[uint64]*pillarbox.Event{},
+		due:      map[uint64]time.Time{},
 	}
 	window := c.leasedInWindow()
 	for _, outcome := range outcomes {
@@ -99,7 +103,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 	case pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned:
 		s.settled[leased.seq] = pillarbox.OutcomeRetry
 		s.delta.Retry = append(s.delta.Retry, newRetryEntry(leased, outcome))
-		s.events[leased.seq] = leased.event
+		s.events[leased.seq], s.due[leased.seq] = leased.event, outcome.NotBefore
 		s.durable = true
 	default:
 		s.settled[leased.seq] = outcome.Kind
@@ -201,7 +205,7 @@ func (s *settlement) commit() {
 		if entry.Outcome != 0 {
 			c.dropRetrying(entry.Seq)
 		} else {
-			c.addRetrying(entry, s.events[entry.Seq])
+			c.addRetrying(entry, s.events[entry.Seq], s.due[entry.Seq])
 		}
 	}
 	s.commitReleased()
