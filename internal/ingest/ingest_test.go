@@ -221,3 +221,13 @@ func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
 		}
 	}
 }
+
+// TestStampsAreKeysOnAnyClock accepts on clocks that stand at the epoch and before it.
+func TestStampsAreKeysOnAnyClock(t *testing.T) {
+	for _, now := range []time.Time{time.UnixMicro(0), time.Unix(-3600, 0)} {
+		got := accept(t, memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }}, ingest.Request{Source: "app"})[0]
+		if got.Err != nil || got.Receipt.Timestamp <= 0 || got.Receipt.RequestID[:13] != "00000000-0000" || got.Receipt.RequestID[14] != '7' {
+			t.Errorf("at %v: %+v, %v", now, got.Receipt, got.Err)
+		}
+	}
+}

@@ -18,7 +18,7 @@ type stamper struct {
 }
 
 func (s *stamper) stamp() (pillarbox.Timestamp, string) {
-	now := s.now().UnixMicro()
+	now := max(s.now().UnixMicro(), earliest)
 	for {
 		last := s.last.Load()
 		if now <= last {
@@ -31,6 +31,9 @@ func (s *stamper) stamp() (pillarbox.Timestamp, string) {
 	}
 	return pillarbox.Timestamp(now), requestID(now)
 }
+
+// earliest is the first instant that can be a key: 0 means "not set", and a UUIDv7 begins in 1970.
+const earliest = 1
 
 // requestID makes a UUIDv7 (RFC 9562, section 5.7) of the instant: 48 bits of milliseconds, then the
 // microseconds within them in the 10 high bits of rand_a, so that ids sort like their timestamps, then 64
