@@ -31,7 +31,8 @@ type Options struct {
 	Probe        retry.Breaker    // its waits
 	Watch        *Watch           // is told what was settled
 	History      *History         // is told what was stored after refusals
-	Now          func() time.Time // default time.Now
+	Now          func() time.Time // default time.Now; must measure durations well though the clock is set
+	Chance       func() float64   // in [0, 1), for jitter; default rand.Float64
 	Logger       *slog.Logger     // default: discard
 	Metrics      *telemetry.Deliver
 }
@@ -77,6 +78,9 @@ func NewLoop(opts Options) *Loop {
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Chance == nil {
+		opts.Chance = rand.Float64
 	}
 	opts.Watch = cmp.Or(opts.Watch, NewWatch())
 	opts.History = cmp.Or(opts.History, NewHistory())
@@ -199,7 +203,7 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, rules Rules, probing bool) Report {
 	rules.WriteTimeout = l.opts.WriteTimeout
 	start := time.Now()
-	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Chance: rand.Float64, Probe: probing})
+	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
@@ -237,7 +241,7 @@ func (l *Loop) steer(ctx context.Context, report Report, full int) {
 		return
 	case report.Down != nil:
 		wasClosed := l.breaker.OpenSince().IsZero()
-		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), rand.Float64())
+		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), l.opts.Chance())
 		if wasClosed {
 			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, report.Down)
 		}
