@@ -240,6 +240,24 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 }
 
 // TestUnknownOutcomeIsWrittenAgain loses the answer of a write that was done.
+// TestDestinationThatAnswersNowAndThenChargesNobody probes a destination that answers every second call: the witness
+// was stored by luck, and the event before it is not to blame.
+func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
+	sink, calls := memory.NewSink(), 0
+	sink.Fault = func([]*pillarbox.Event) error {
+		if calls++; calls == 2 {
+			return nil
+		}
+		return fmt.Errorf("connection reset: %w", pillarbox.ErrUnavailable)
+	}
+	events := enginetest.Events(2, 1)
+	deliveries := []pillarbox.Delivery{{Handle: pillarbox.Handle{Seq: 1}, Event: events[0]}, {Handle: pillarbox.Handle{Seq: 2}, Event: events[1]}}
+	report := deliver.Step(context.Background(), sink, deliveries, deliver.Rules{Retry: retry.Policy{}.WithDefaults()}, deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Probe: true})
+	if report.Down == nil || report.Outcomes[0].Kind != pillarbox.OutcomeReleased || report.Outcomes[1].Kind != pillarbox.OutcomeStored {
+		t.Errorf("after %d calls: down is %v, outcomes %+v", calls, report.Down, report.Outcomes)
+	}
+}
+
 func TestUnknownOutcomeIsWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(10, 6)

@@ -239,8 +239,9 @@ func exhausted(attempts []pillarbox.Attempt) string {
 
 // probe tries a destination that was down. The first event is written alone. Where that fails like an outage,
 // another event is the witness: if the witness gets an answer, the destination is up, and the first event is
-// tried once more. Should it fail again, then it is that event that looks like an outage, and it is charged;
-// otherwise it would keep the destination "down" for ever.
+// tried once more. Should it fail again, and the witness be stored again, then it is that event that looks like an
+// outage, and it is charged; otherwise it would keep the destination "down" for ever. The witness is asked twice
+// because a destination that answers now and then would be taken for one that is up.
 func (s *step) probe() {
 	s.write(0, 1)
 	if s.report.Down == nil || len(s.events) == 1 || s.ctx.Err() != nil {
@@ -254,8 +255,12 @@ func (s *step) probe() {
 		return
 	}
 	s.write(0, 1)
-	if s.report.Down != nil && s.ctx.Err() == nil {
-		s.report.Down = nil
-		s.charge(0, pillarbox.ClassUnavailable, suspicion)
+	if s.report.Down == nil || s.ctx.Err() != nil {
+		return
 	}
+	if s.outcome(witness).Kind == pillarbox.OutcomeStored && s.call(witness, witness+1) != nil {
+		return // down it is; the witness is stored all the same
+	}
+	s.report.Down = nil
+	s.charge(0, pillarbox.ClassUnavailable, suspicion)
 }

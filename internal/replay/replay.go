@@ -82,6 +82,7 @@ type Replayer struct {
 	deliver Deliver
 	attempt func(err error) pillarbox.Attempt
 	now     func() time.Time
+	turn    chan struct{} // holds a token while a letter is looked at and changed, so that nobody undoes the other
 }
 
 // New makes a Replayer. attempt turns the error of a refused event into the attempt to record.
@@ -89,7 +90,7 @@ func New(letters pillarbox.DeadLetters, deliver Deliver, attempt func(err error)
 	if now == nil {
 		now = time.Now
 	}
-	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now}
+	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now, turn: make(chan struct{}, 1)}
 }
 
 // Run replays and calls report with the progress after each batch, and at the end with the final one, which
@@ -239,6 +240,8 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 	if refusal == nil {
 		r.progress.Replayed++
 		resolution := pillarbox.Resolution{At: now, How: pillarbox.ResolvedReplayed}
+		r.turn <- struct{}{}
+		defer func() { <-r.turn }()
 		if err := r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution); err != nil {
 			return fmt.Errorf("mark letter %s as replayed: %w", letter.Event.RequestID, err)
 		}
@@ -248,6 +251,20 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 		return nil // not tried, or with an unknown outcome: nothing to record
 	}
 	r.progress.Failed++
+	return r.reopen(ctx, letter, refusal)
+}
+
+// reopen records that the event was refused again, unless somebody has resolved its letter meanwhile: that stays.
+func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal error) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	id := letter.Event.RequestID
+	switch now, err := r.letters.Get(ctx, letter.Destination, id); {
+	case err != nil && !errors.Is(err, pillarbox.ErrNotFound):
+		return fmt.Errorf("record the failed replay of %s: %w", id, err)
+	case err == nil && now.Resolved != nil:
+		return nil
+	}
 	again := *letter
 	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...), r.attempt(refusal))
 	if extra := len(again.Attempts) - MaxAttemptsKept; extra > 0 {
@@ -255,7 +272,7 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 	}
 	again.Reason = "refused again at replay: " + again.Attempts[len(again.Attempts)-1].Error
 	if err := r.letters.Put(ctx, &again); err != nil {
-		return fmt.Errorf("record the failed replay of %s: %w", letter.Event.RequestID, err)
+		return fmt.Errorf("record the failed replay of %s: %w", id, err)
 	}
 	return nil
 }
@@ -263,6 +280,8 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 // Discard gives up an open letter for good. It is kept, marked as discarded. A letter that is resolved
 // already is ErrConflict.
 func (r *Replayer) Discard(ctx context.Context, destination, requestID string) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
 	letter, err := r.letters.Get(ctx, destination, requestID)
 	if err != nil {
 		return err

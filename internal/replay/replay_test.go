@@ -24,6 +24,7 @@ type morgue struct {
 	refuse   map[string]bool
 	down     bool
 	calls    int
+	during   func() // runs while letters are on the way
 }
 
 func open(t *testing.T, n int) *morgue {
@@ -47,6 +48,9 @@ func open(t *testing.T, n int) *morgue {
 
 func (m *morgue) deliver(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error) {
 	m.calls++
+	if m.during != nil {
+		m.during()
+	}
 	errs = make([]error, len(events))
 	for i, event := range events {
 		switch {
@@ -218,4 +222,21 @@ func TestDiscardKeepsTheLetter(t *testing.T) {
 	if letter, err := m.letters.Get(context.Background(), "", id); err != nil || letter.Resolved == nil || letter.Resolved.How != pillarbox.ResolvedDiscarded {
 		t.Errorf("letter %+v, %v", letter, err)
 	}
+}
+
+// TestReplayLeavesWhatWasDiscardedMeanwhile discards a letter while its event is on the way: that it is refused again
+// does not open it.
+func TestReplayLeavesWhatWasDiscardedMeanwhile(t *testing.T) {
+	m := open(t, 1)
+	id := m.events[0].RequestID
+	m.refuse[id] = true
+	m.during = func() {
+		if err := m.replayer.Discard(context.Background(), "events", id); err != nil {
+			t.Error(err)
+		}
+	}
+	if p := m.run(replay.Request{}); p.Failed != 1 {
+		t.Errorf("progress %+v", p)
+	}
+	m.expect(0, 0)
 }
