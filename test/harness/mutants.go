@@ -5,6 +5,7 @@ const (
 	rotateSource = "internal/engine/seglog/rotate.go"
 	keeperSource = "internal/engine/seglog/keeper.go"
 	settleSource = "internal/engine/seglog/settle.go"
+	stepSource   = "internal/deliver/step.go"
 
 	syncOfGroup = "if err := l.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
 )
@@ -38,7 +39,7 @@ var (
 	TrimBeforeCursor = Mutant{"trim before the cursor is durable", []Edit{
 		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
 		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
-		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "if err := error(nil); err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
+		{keeperSource, "err := l.syncStates()\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "err := error(nil)\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
 	}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
 	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\t\ts.durable = true\n", ""}}}
@@ -83,6 +84,50 @@ var (
 			"\tif n, err := l.live.WriteAt(frame, tail.end); err != nil {\n\t\ttail.end += alignUp(int64(n))\n"},
 		{appendSource, "\t\terrs = append(errs, err)\n\t\tl.abandon(err)\n", "\t\terrs = append(errs, err)\n"},
 	}}
+	// NoUniqueKey stores an event again that is there.
+	NoUniqueKey = Mutant{"no unique key in the store", []Edit{
+		{"internal/engine/sqlite/writer.go", "\tstored_at TEXT,\n\tPRIMARY KEY (timestamp, request_id)\n) WITHOUT ROWID;", "\tstored_at TEXT\n);"},
+		{"internal/engine/sqlite/insert.go", " +\n\t\t\" ON CONFLICT (timestamp, request_id) DO NOTHING\"", ""},
+		{"internal/deliver/loop.go", "\tl.steer(ctx, report, tuning.Batch.MaxEvents)\n", "\tl.steer(ctx, report, tuning.Batch.MaxEvents)\n\ttime.Sleep(20 * time.Millisecond) // widens the gap\n"},
+	}}
+	// SettledBeforeWrite moves the cursor first and writes then.
+	SettledBeforeWrite = Mutant{"cursor ahead of the write", []Edit{{
+		"internal/deliver/loop.go", "\treport := l.step(ctx, deliveries, tuning.Rules, probing)\n",
+		`	report := Report{Outcomes: make([]pillarbox.Outcome, len(deliveries))}
+	for i := range deliveries {
+		report.Outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored}
+	}
+	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
+		return err
+	}
+	time.Sleep(20 * time.Millisecond) // widens the gap
+	if report = l.step(ctx, deliveries, tuning.Rules, probing); report.Down == nil {
+		return nil
+	}
+`,
+	}}}
+	// OutageBurnsAttempts charges the event for a destination that is down.
+	OutageBurnsAttempts = Mutant{"outage burns attempts", []Edit{{
+		stepSource, "\tcase isDown(err):\n\t\ts.report.Down = err\n",
+		"\tcase isDown(err) && to-from == 1:\n\t\ts.charge(from, pillarbox.ClassUnavailable, err)\n\tcase isDown(err):\n\t\ts.report.Down = err\n",
+	}}}
+	// NeighboursCondemned takes the refusal of a batch for the refusal of each of its events.
+	NeighboursCondemned = Mutant{"neighbours of a poison event condemned", []Edit{{
+		stepSource, "\t\tmiddle := from + (to-from)/2\n\t\ts.write(from, middle)\n\t\ts.write(middle, to)\n",
+		"\t\tfor i := from; i < to; i++ {\n\t\t\ts.refused(i, err)\n\t\t}\n",
+	}}}
+	// OneAttemptTooMany gives an event up one attempt late.
+	OneAttemptTooMany = Mutant{"one attempt too many", []Edit{{
+		"internal/retry/retry.go", "return attempts >= p.MaxAttempts", "return attempts > p.MaxAttempts",
+	}}}
+	// UnknownCountsAsReplayed takes a write without an answer for a success.
+	UnknownCountsAsReplayed = Mutant{"unknown outcome counts as replayed", []Edit{{
+		"internal/replay/replay.go", "\tif refusal == nil {\n", "\tif refusal == nil || down != nil {\n",
+	}}}
+	// RefusalAcknowledged gives a receipt for what the log can't take.
+	RefusalAcknowledged = Mutant{"receipt for what the log refuses", []Edit{{
+		appendSource, "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn err\n", "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn nil\n",
+	}}}
 	// CursorAhead counts an event as delivered when it is leased.
 	CursorAhead = Mutant{"cursor ahead of delivery", []Edit{{
 		settleSource, "if kind == 0 && front.lost == 0 {", "if kind == 0 && front.lost == 0 && !front.leased {",

@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+
+	"pillarbox"
+)
+
+// check holds the queue, the destination, the dead letters and the books against what clients were told.
+//
+// Events move from the queue to the destination or the letters, and letters from open to resolved, while it looks.
+// So it looks in that order: what it does not find in one place, it must find in the next.
+func (l *life) check(ctx context.Context) error {
+	w := l.world
+	w.looking.Store(true)
+	defer w.looking.Store(false)
+	acked := w.model.ackedSoFar()
+	pending, err := l.pending(ctx, acked)
+	if err != nil {
+		return err
+	}
+	dead, err := l.dead(ctx)
+	if err != nil {
+		return err
+	}
+	w.model.mu.Lock()
+	defer w.model.mu.Unlock()
+	if l.gone {
+		return nil
+	}
+	for _, e := range acked {
+		if err := l.checkEvent(e, pending[e], dead[e.key.RequestID]); err != nil {
+			return err
+		}
+	}
+	w.tally.add("check: all events")
+	return l.checkBooks(ctx)
+}
+
+// pending lists the events that the queue still has to deliver, of the ones given.
+func (l *life) pending(ctx context.Context, acked []*entry) (map[*entry]bool, error) {
+	m := l.world.model
+	pending := map[*entry]bool{}
+	err := l.log.Scan(ctx, destination, func(event *pillarbox.Event, settled bool) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		e, err := m.knownLocked(event)
+		if err == nil && !settled {
+			pending[e] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan the queue: %w", err)
+	}
+	for _, e := range acked {
+		if _, _, waits := l.log.Waiting(destination, e.key.RequestID); waits {
+			pending[e] = true
+		}
+	}
+	return pending, nil
+}
+
+// dead lists all letters by request id.
+func (l *life) dead(ctx context.Context) (map[string]*pillarbox.DeadLetter, error) {
+	dead := map[string]*pillarbox.DeadLetter{}
+	for letter, err := range l.store.List(ctx, pillarbox.LetterFilter{Destination: destination, Resolved: true}) {
+		if err != nil {
+			return nil, fmt.Errorf("list the dead letters: %w", err)
+		}
+		if err := l.world.model.with(letter.Event, func(*entry) {}); err != nil {
+			return nil, fmt.Errorf("dead letter: %w", err)
+		}
+		dead[letter.Event.RequestID] = letter
+	}
+	return dead, nil
+}
+
+// checkEvent says what is wrong with one acknowledged event. The model is locked.
+func (l *life) checkEvent(e *entry, pending bool, letter *pillarbox.DeadLetter) error {
+	id, how := e.key.RequestID, ""
+	if letter != nil && letter.Resolved != nil {
+		how = letter.Resolved.How
+	}
+	switch {
+	case !pending && !e.stored && letter == nil:
+		return fmt.Errorf("acknowledged event %s (%c) is lost: it is neither pending nor stored nor dead", id, e.nature)
+	case letter == nil && e.letters > 0:
+		return fmt.Errorf("the letter of event %s is gone", id)
+	case letter == nil:
+		return nil
+	case e.stored && !e.replayed:
+		return fmt.Errorf("event %s is stored by its delivery and dead", id)
+	case how == pillarbox.ResolvedReplayed && !e.stored:
+		return fmt.Errorf("the letter of event %s is resolved as replayed, and the event is not stored", id)
+	case how == pillarbox.ResolvedDiscarded && !e.asked:
+		return fmt.Errorf("the letter of event %s was discarded by nobody", id)
+	case e.resolved != how && e.resolved != "" && !pending:
+		return fmt.Errorf("the letter of event %s was resolved as %s, and is %q", id, e.resolved, how)
+	}
+	return nil
+}
+
+func (l *life) checkBooks(ctx context.Context) error {
+	books, err := l.books.Ledger(ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	for _, entry := range books.Destinations {
+		if !entry.Balanced {
+			return fmt.Errorf("the ledger does not balance: %+v", entry)
+		}
+	}
+	if damage := l.log.Stats().Damage; len(damage) > 0 {
+		return fmt.Errorf("a fault was taken for damage: %v", damage[0].Error())
+	}
+	l.world.tally.add("check: ledger")
+	return nil
+}

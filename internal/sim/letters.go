@@ -1,0 +1,138 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+
+	"pillarbox"
+)
+
+// letters is the directory of dead letters behind a connection that fails now and then. It holds every letter
+// against the world before it is written.
+type letters struct {
+	pillarbox.DeadLetters
+	life   *life
+	dice   *dice
+	replay bool // it is used by replays
+}
+
+var errLetters = fmt.Errorf("the dead letters do not answer: %w", pillarbox.ErrUnavailable)
+
+const lettersOdds = 0.03
+
+func (l *letters) mishap(what string) bool {
+	w := l.life.world
+	if w.calm() || !l.dice.happens(lettersOdds) {
+		return false
+	}
+	w.troubled()
+	w.tally.add("letters: " + what)
+	return true
+}
+
+// Put implements pillarbox.DeadLetters.
+func (l *letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
+		return err
+	}
+	if !l.replay {
+		l.life.world.holdAgainst(letter, l.life.number)
+	}
+	if l.mishap("put fails") {
+		return errLetters
+	}
+	if err := l.DeadLetters.Put(ctx, letter); err != nil {
+		return err
+	}
+	_ = l.life.told(letter.Event.Key(), func(e *entry) {
+		if l.replay {
+			return
+		}
+		if e.resolved != "" {
+			l.life.world.tally.add("letter buried again after it was resolved")
+		}
+		e.letters++
+		e.resolved = ""
+	})
+	l.life.world.tally.add("letters put")
+	if l.mishap("put without an answer") {
+		return errLetters
+	}
+	return nil
+}
+
+// Resolve implements pillarbox.DeadLetters.
+func (l *letters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
+		return err
+	}
+	_ = l.life.told(key, func(e *entry) {
+		if resolution.How == pillarbox.ResolvedReplayed && !e.stored {
+			l.life.world.failLocked(fmt.Errorf("the letter of event %s is marked as replayed, and the event is not stored", key.RequestID))
+		}
+	})
+	if l.mishap("resolve fails") {
+		return errLetters
+	}
+	if err := l.DeadLetters.Resolve(ctx, destination, key, resolution); err != nil {
+		return err
+	}
+	if err := l.life.told(key, func(e *entry) {
+		if e.resolved == "" {
+			e.resolved = resolution.How
+		}
+	}); err != nil {
+		return err
+	}
+	l.life.world.tally.add("letters " + resolution.How)
+	if l.mishap("resolve without an answer") {
+		return errLetters
+	}
+	return nil
+}
+
+// told notes in the world what a living process has been told of its event.
+func (l *life) told(key pillarbox.Key, note func(e *entry)) error {
+	m := l.world.model
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.gone {
+		return errGone
+	}
+	e := m.entries[key.RequestID]
+	if e == nil || e.key != key {
+		l.world.failLocked(fmt.Errorf("the event %v was never sent", key))
+		return errGone
+	}
+	note(e)
+	return nil
+}
+
+// holdAgainst sees that a letter that delivery is about to write is right.
+func (w *world) holdAgainst(letter *pillarbox.DeadLetter, life int) {
+	err := w.model.with(letter.Event, func(e *entry) {
+		refused, unavailable := 0, 0
+		for _, attempt := range letter.Attempts {
+			if attempt.Class == pillarbox.ClassUnavailable {
+				unavailable++
+			} else {
+				refused++
+			}
+		}
+		switch n := len(letter.Attempts); {
+		case e.nature == good || e.nature == fussy:
+			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and its destination takes it: %s", e.key.RequestID, n, letter.Reason))
+		case refused > e.refusals || unavailable > e.outages:
+			w.failLocked(fmt.Errorf("event %s has spent %d attempts on %d refusals, and %d on %d outages", e.key.RequestID, refused, e.refusals, unavailable, e.outages))
+		case e.nature == barred && (n == 0 || letter.Attempts[n-1].Class != pillarbox.ClassPermanent || refused != 1):
+			w.failLocked(fmt.Errorf("event %s was refused for good and is dead after %d attempts", e.key.RequestID, n))
+		case e.nature != barred && n != w.policy.MaxAttempts:
+			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and the policy says %d", e.key.RequestID, n, w.policy.MaxAttempts))
+		case e.letters == 0 && e.refusals-refused > life-e.life:
+			w.failLocked(fmt.Errorf("event %s was refused %d times, of which %d count, in %d restarts", e.key.RequestID, e.refusals, refused, life-e.life))
+		}
+	})
+	if err != nil {
+		w.fail(fmt.Errorf("dead letter: %w", err))
+	}
+}

@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/replay"
+)
+
+// operate is the person who mends what is refused, replays and discards, and whoever looks at the books.
+func (l *life) operate(ctx context.Context) {
+	w := l.world
+	l.report(ctx)
+	for pause(ctx, w.operatorDice.about(8*time.Hour)) == nil {
+		switch w.operatorDice.below(5) {
+		case 0, 1:
+			w.mend(pick(w.operatorDice, 0, 0.5, 1))
+			l.replay(ctx, l.request())
+		case 2:
+			l.discard(ctx)
+		}
+		l.report(ctx)
+	}
+}
+
+// report fails the world where the books or the events are wrong.
+func (l *life) report(ctx context.Context) {
+	if err := l.check(ctx); err != nil && ctx.Err() == nil && !l.isGone() {
+		l.world.fail(err)
+	}
+}
+
+// mend has the destination take what it has refused, of the events that have their letter.
+func (w *world) mend(probability float64) {
+	w.model.mu.Lock()
+	defer w.model.mu.Unlock()
+	for _, e := range w.model.order {
+		if e.letters > 0 && !e.mended && w.operatorDice.happens(probability) {
+			e.mended = true
+		}
+	}
+}
+
+// request draws what is replayed.
+func (l *life) request() replay.Request {
+	d := l.world.operatorDice
+	request := replay.Request{MaxFailed: pick(d, 0, -1, 1), Limit: pick(d, 0, 0, 3), Rate: pick(d, 0, 0, 5.0)}
+	switch d.below(4) {
+	case 0:
+		request.Filter.Error = "NOT TAKE"
+	case 1:
+		request.Filter.RequestIDs = l.world.someLetters(3)
+	case 2:
+		request.Filter.Since = pillarbox.TimestampOf(l.world.clock.Now().Add(-48 * time.Hour))
+	}
+	return request
+}
+
+// someLetters draws some of the events that have a letter.
+func (w *world) someLetters(n int) []string {
+	w.model.mu.Lock()
+	defer w.model.mu.Unlock()
+	var dead, ids []string
+	for _, e := range w.model.order {
+		if e.letters > 0 {
+			dead = append(dead, e.key.RequestID)
+		}
+	}
+	for range n {
+		if len(dead) > 0 {
+			ids = append(ids, pick(w.operatorDice, dead...))
+		}
+	}
+	return append(ids, "none") // an empty list would select all
+}
+
+// replay runs one replay, or two at once, or one that is cancelled, and the same again.
+func (l *life) replay(ctx context.Context, request replay.Request) {
+	w := l.world
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	runs := 1
+	if w.operatorDice.happens(0.3) {
+		runs = 2
+	}
+	for range runs {
+		running.Go(func() { l.replayOnce(ctx, request) })
+	}
+	switch w.operatorDice.below(5) {
+	case 0:
+		w.tally.add("replay: cancelled")
+		_ = pause(ctx, w.operatorDice.upTo(50*time.Millisecond))
+		cancel()
+	case 1:
+		_ = pause(ctx, w.operatorDice.upTo(50*time.Millisecond))
+		l.discard(ctx)
+	}
+	running.Wait()
+	if ctx.Err() == nil {
+		l.replayOnce(ctx, request)
+	}
+}
+
+func (l *life) replayOnce(ctx context.Context, request replay.Request) {
+	progress, _ := l.replayer.Run(ctx, request, nil) // its letters tell what was done, also after an error
+	l.world.tally.add("replay: runs")
+	l.world.tally.addN("replay: letters stored", progress.Replayed)
+	l.world.tally.addN("replay: letters refused again", progress.Failed)
+}
+
+// discard gives one letter up.
+func (l *life) discard(ctx context.Context) {
+	id := l.world.someLetters(1)[0]
+	l.world.model.mu.Lock()
+	if e := l.world.model.entries[id]; e != nil {
+		e.asked = true
+	}
+	l.world.model.mu.Unlock()
+	_ = l.replayer.Discard(ctx, destination, id) // the letters tell
+}
