@@ -2,11 +2,11 @@
 
 GO ?= go
 STATICCHECK_VERSION := v0.8.2
-KILL_CYCLES ?= 50
-N ?= 50
-FS ?= ext4
+N ?= 200
+FS ?= ext4,xfs
+comma := ,
 
-.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot kill9 powercut powercut-tools fuzz docs clean tools
+.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot sim kill9 diskfull powercut powercut-tools fuzz docs clean tools
 
 all: check test
 
@@ -42,18 +42,25 @@ bitrot: ## every bit of a sealed and of a live segment and of the metadata is fl
 	PILLARBOX_BIT_STEP=1 $(if $(BYTES),PILLARBOX_SEGMENT_BYTES=$(BYTES)) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'TestEveryFlippedBit|Rotten' -v ./internal/engine/seglog
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/bitrot' -v ./test/mutants
 
-kill9: ## kill the real binary under load: KILL_CYCLES=50
-	PILLARBOX_KILL_CYCLES=$(KILL_CYCLES) $(GO) test -count=1 -timeout 60m -run TestAckedEventSurvivesKill -v ./test/crash
+sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
+	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim
+	$(GO) test -count=1 -timeout 30m -run 'TestMutants/sim' -v ./test/mutants
 
-powercut: tools powercut-tools ## cut the power of a real file system under the real binary, as root: N=50 FS=ext4, or xfs
-	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(GO) test -count=1 -timeout 12h -run PowerCut -v ./test/crash
+kill9: ## kill the real binary under clients that post again: N=200 SEED=1, then the planted bugs
+	PILLARBOX_KILL_CYCLES=$(N) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'Kill' -v ./test/crash
+
+diskfull: ## fill small disks under the real binary, as root or in a user namespace: N=200 SEED=1, then the planted bugs
+	PILLARBOX_FILLS=$(N) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'FullDisk' -v ./test/crash
+
+powercut: tools powercut-tools ## cut the power of real file systems under the real binary, as root: N=200 FS=ext4,xfs SEED=1, then the planted bugs
+	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 24h -run 'PowerCut' -v ./test/crash
 
 powercut-tools:
 	@[ "$$(uname -s)" = Linux ] || { echo "Power cuts need Linux."; exit 1; }
 	@[ "$$(id -u)" = 0 ] || { echo "Power cuts need root: they make and mount a file system. Run: sudo make powercut N=$(N) FS=$(FS)"; exit 1; }
 	@command -v mount >/dev/null || { echo "mount is missing: install the package util-linux"; exit 1; }
 	@[ -e /dev/loop-control ] || { echo "/dev/loop-control is missing: load the kernel module loop"; exit 1; }
-	@command -v mkfs.$(FS) >/dev/null || { echo "mkfs.$(FS) is missing: install e2fsprogs for ext4, xfsprogs for xfs"; exit 1; }
+	@for fs in $(subst $(comma), ,$(FS)); do command -v mkfs.$$fs >/dev/null || { echo "mkfs.$$fs is missing: install e2fsprogs for ext4, xfsprogs for xfs"; exit 1; }; done
 
 fuzz: ## each fuzz target, EXECS=1000000x
 	./.ci/fuzz $(or $(EXECS),1000000x)

@@ -1,25 +1,24 @@
-// Package crash_test breaks the real binary: it kills it under load and holds what the clients were told
-// against what is stored.
+// Package crash_test breaks the real binary, and sees that every promise was kept; and it breaks binaries with
+// planted bugs, and sees that it finds out.
 package crash_test
 
 import (
-	"context"
-	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"pillarbox/internal/ledger"
+	"pillarbox/internal/torture"
 	"pillarbox/test/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// The number of cycles, and what each must at least achieve, so that a harness that runs nothing fails.
 const (
-	defaultCycles    = 10
-	minAckedPerCycle = 20
+	defaultCycles = 10
+	mutantCycles  = 15 // that a planted bug is given to show
 )
 
 func setting(t *testing.T, name string, byDefault int) int {
@@ -35,42 +34,72 @@ func setting(t *testing.T, name string, byDefault int) int {
 	return n
 }
 
-// TestAckedEventSurvivesKill kills the server with SIGKILL at random moments under load and starts it again,
-// many times on one data directory. In the end every event that a client has a receipt for is stored once
-// with its own bytes, nothing is stored twice, and the audit balances.
-//
-// The page cache survives a killed process: this proves the logic of recovery, not that data was synced.
-func TestAckedEventSurvivesKill(t *testing.T) {
-	cycles := setting(t, "PILLARBOX_KILL_CYCLES", defaultCycles)
+// options are the options of a run, with a seed that is told.
+func options(t *testing.T, binary string, cycles int) torture.Options {
+	t.Helper()
 	seed := uint64(setting(t, "PILLARBOX_SEED", int(time.Now().UnixNano()&0xffffff)))
 	t.Logf("%d cycles, seed %d (PILLARBOX_SEED)", cycles, seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	data := t.TempDir()
-	c := harness.NewClients()
-	for range cycles {
-		s := harness.Start(t, data)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			c.Load(ctx, s.Public+"/app", 8)
-		}()
-		<-time.After(time.Duration(20+rng.IntN(250)) * time.Millisecond)
-		s.Kill()
-		cancel()
-		<-done
+	return torture.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Cycles: cycles, Seed: seed}
+}
+
+// judge fails the test unless every promise was kept.
+func judge(t *testing.T, report *torture.Report, err error) {
+	t.Helper()
+	t.Log(report)
+	for _, note := range report.Notes {
+		t.Log(note)
 	}
-	if c.Acked() < cycles*minAckedPerCycle {
-		t.Errorf("only %d events were acknowledged in %d cycles", c.Acked(), cycles)
+	if err != nil {
+		t.Fatal(err)
 	}
-	s := harness.Start(t, data)
-	entry := s.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
-	if !entry.Balanced || entry.Dead != 0 || entry.Stored < uint64(c.Acked()) {
-		t.Errorf("ledger %+v for %d acknowledged events", entry, c.Acked())
+	if err := report.Err(); err != nil {
+		t.Error(err)
 	}
-	s.Stop()
-	if out, _, code := harness.Run(t, "audit", "--data", data); code != 0 {
-		t.Errorf("audit exits with %d:\n%s", code, out)
+}
+
+// mustFind fails the test unless the run has found the planted bug, and says so.
+func mustFind(t *testing.T, report *torture.Report, err error, verdict string) {
+	t.Helper()
+	t.Log(report)
+	if err != nil && report.Err() == nil {
+		t.Fatal(err)
 	}
-	c.Check(t, data)
+	switch err := report.Err(); {
+	case err == nil:
+		t.Error("the planted bug survives")
+	case !strings.Contains(err.Error(), verdict):
+		t.Errorf("found is %q, which is not %q", err, verdict)
+	default:
+		t.Log(err)
+	}
+}
+
+// TestAckedEventSurvivesKill kills the server with SIGKILL at random moments. In the end every event that a
+// client has a receipt for is stored once with its own bytes or is a dead letter, nothing is there more often
+// than it was posted, and the audit balances.
+func TestAckedEventSurvivesKill(t *testing.T) {
+	report, err := torture.Kill(t.Context(), options(t, harness.Binary(), setting(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
+	judge(t, report, err)
+}
+
+// TestKillFindsPlantedBugs kills servers that have a bug.
+func TestKillFindsPlantedBugs(t *testing.T) {
+	if setting(t, "PILLARBOX_KILL_CYCLES", 0) == 0 {
+		t.Skip("takes a minute: set PILLARBOX_KILL_CYCLES, or run make kill9")
+	}
+	for _, bug := range []struct {
+		harness.Mutant
+		verdict string
+	}{
+		{harness.SettledBeforeWrite, "are lost"},
+		{harness.NoUniqueKey, "there twice"},
+	} {
+		t.Run(bug.Name, func(t *testing.T) {
+			report, err := torture.Kill(t.Context(), options(t, bug.Binary(t), mutantCycles))
+			mustFind(t, report, err, bug.verdict)
+			if len(report.Lost) > 0 && !strings.Contains(strings.Join(report.Lost, ""), `"kind":"plain"`) {
+				t.Error("only events that the store refused are lost: that takes no kill")
+			}
+		})
+	}
 }

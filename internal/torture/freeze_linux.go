@@ -1,4 +1,4 @@
-package harness
+package torture
 
 import (
 	"bytes"
@@ -15,25 +15,26 @@ const freezeBound = 10 * time.Second
 
 // Freeze is SIGSTOP. It returns when no thread runs any more, not even inside of a system call: what the server
 // does next is nothing at all.
-func (s *Server) Freeze() {
-	s.t.Helper()
-	s.Signal(syscall.SIGSTOP)
+func (s *Server) Freeze() error {
+	if err := s.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
 	deadline := time.Now().Add(freezeBound)
 	for {
 		running, err := s.running()
 		if err == nil && running == 0 {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("the server does not freeze: %d threads run: %v", running, err)
+			return errors.Join(fmt.Errorf("the server does not freeze: %d threads run", running), err)
 		}
-		<-time.After(200 * time.Microsecond)
+		time.Sleep(200 * time.Microsecond)
 	}
 }
 
 // running counts the threads that are not stopped.
 func (s *Server) running() (int, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Pid()))
 	if err != nil {
 		return 0, err
 	}

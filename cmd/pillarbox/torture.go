@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox/internal/crashmodel"
+	"pillarbox/internal/torture"
+)
+
+// The runs of a torture, in their order.
+const (
+	runCrashModel = "crash-model"
+	runKill       = "kill9"
+	runDiskFull   = "disk-full"
+	runPowerCut   = "power-cut"
+)
+
+var allRuns = []string{runCrashModel, runKill, runDiskFull, runPowerCut}
+
+// statesPerCycle is how many states of the crash model stand beside one cycle of the others.
+const statesPerCycle = 5000
+
+type tortureFlags struct {
+	dir     string
+	only    []string
+	cycles  int
+	seed    uint64
+	fs      []string
+	form    string
+	inSpace bool // this process is the root of a namespace that was made for it
+}
+
+func newTortureCommand() *cobra.Command {
+	flags := &tortureFlags{}
+	command := &cobra.Command{
+		Use:   "torture --dir DIR",
+		Short: "Break it on your own disk, and count what was acknowledged against what is left",
+		Long: `Run this binary in a fresh directory below DIR, post to it, and break it:
+
+  crash-model   cuts the power of a disk in memory after every operation, unsynced writes dropped, torn or turned
+                into garbage, and recovers from every state
+  kill9         ends the server with SIGKILL under load, again and again
+  disk-full     takes the last byte of a small disk and gives it back; a disk of memory where that can be mounted
+                (as root, or in a user namespace), else DIR must be on a small one
+  power-cut     takes a whole file system (ext4, xfs) away from under the server without a flush; needs root and
+                loop devices
+
+What can't be run here is said. Every acknowledgement is then compared with the database and the dead letters.
+Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the directory is kept.`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return flags.run(command) },
+	}
+	f := command.Flags()
+	f.StringVar(&flags.dir, "dir", "", "directory on the disk to be tried (required)")
+	f.StringSliceVar(&flags.only, "only", allRuns, "what to run")
+	f.IntVarP(&flags.cycles, "cycles", "n", 50, "how often to break it in each run; the crash model checks 5000 states for each")
+	f.Uint64Var(&flags.seed, "seed", 0, "seed of the random choices (default: a new one, which is told)")
+	f.StringSliceVar(&flags.fs, "fs", []string{"ext4", "xfs"}, "file systems of power-cut, as far as their mkfs is installed")
+	f.BoolVar(&flags.inSpace, "in-namespace", false, "")
+	if err := f.MarkHidden("in-namespace"); err != nil {
+		panic("pillarbox: bug: " + err.Error())
+	}
+	outputFlag(command, &flags.form)
+	return command
+}
+
+func (f *tortureFlags) check() error {
+	if err := checkForm(f.form); err != nil {
+		return err
+	}
+	if f.dir == "" {
+		return usageError{errors.New("--dir is missing: name a directory on the disk that you want to try, such as --dir /var/lib")}
+	}
+	if f.cycles < 1 {
+		return usageError{fmt.Errorf("-n %d: want 1 or more", f.cycles)}
+	}
+	for _, name := range f.only {
+		if !slices.Contains(allRuns, name) {
+			return usageError{fmt.Errorf("--only: %q is none of %s", name, strings.Join(allRuns, ", "))}
+		}
+	}
+	if info, err := os.Stat(f.dir); err != nil || !info.IsDir() {
+		return usageError{fmt.Errorf("--dir: %q is not a directory that exists", f.dir)}
+	}
+	return nil
+}
+
+// tortured is the result of one run.
+type tortured struct {
+	*torture.Report
+	Model   *crashmodel.Report `json:"model,omitempty"` // of the crash model, in place of the rest
+	Skipped string             `json:"skipped,omitempty"`
+	Verdict string             `json:"verdict"`
+}
+
+// The verdicts on a run.
+const (
+	verdictKept    = "kept"    // every promise
+	verdictBroken  = "broken"  // at least one promise
+	verdictSkipped = "skipped" // it can't be run here
+)
+
+func (f *tortureFlags) run(command *cobra.Command) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.seed == 0 {
+		f.seed = rand.Uint64N(1 << 32)
+	}
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	base, err := os.MkdirTemp(f.dir, "pillarbox-torture-")
+	if err != nil {
+		return fmt.Errorf("make a directory below %s: %w", f.dir, err)
+	}
+	talk := command.ErrOrStderr()
+	if !f.inSpace {
+		fmt.Fprintf(talk, "seed %d, in %s\n", f.seed, base)
+	}
+	var results []tortured
+	for _, name := range f.only {
+		result, err := f.one(ctx, name, filepath.Join(base, name), talk)
+		if err != nil {
+			return fmt.Errorf("%s: %w\nwhat it left is in %s", name, err, base)
+		}
+		results = append(results, result...)
+	}
+	return f.conclude(command.OutOrStdout(), talk, base, results)
+}
+
+// conclude prints, and keeps the directory where something is wrong.
+func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tortured) error {
+	if err := printTortured(out, results, f.form); err != nil {
+		return err
+	}
+	broken := slices.ContainsFunc(results, func(r tortured) bool { return r.Verdict == verdictBroken })
+	if !broken {
+		return os.RemoveAll(base)
+	}
+	for _, result := range results {
+		if result.Verdict == verdictBroken {
+			fmt.Fprintf(talk, "%s: %v\n", result.Run, result.Err())
+		}
+	}
+	fmt.Fprintf(talk, "A promise was broken. Please report it with the seed %d, and with what was left in %s\n", f.seed, base)
+	return silentError{}
+}
+
+// one makes one run, or several on different file systems.
+func (f *tortureFlags) one(ctx context.Context, name, dir string, talk io.Writer) ([]tortured, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	options := torture.Options{Binary: binary, Dir: dir, Cycles: f.cycles, Seed: f.seed, Progress: progressOf(talk, name)}
+	switch name {
+	case runCrashModel:
+		return f.crashModel(ctx, talk)
+	case runKill:
+		return oneResult(torture.Kill(ctx, options))
+	case runDiskFull:
+		return f.diskFull(ctx, options, talk)
+	}
+	return f.powerCuts(ctx, options)
+}
+
+func (f *tortureFlags) crashModel(ctx context.Context, talk io.Writer) ([]tortured, error) {
+	states, progress := f.cycles*statesPerCycle, progressOf(talk, runCrashModel)
+	report, err := crashmodel.Run(ctx, crashmodel.Options{
+		Seed: f.seed, States: states, Progress: func(n int) { progress(min(n, states), states) },
+	})
+	result := tortured{Report: &torture.Report{Run: runCrashModel, Seed: f.seed, Cycles: report.States}, Model: &report, Verdict: verdictKept}
+	result.Acked = report.Acked
+	var violation *crashmodel.Violation
+	if errors.As(err, &violation) {
+		result.Problems, result.Verdict = []string{violation.Error()}, verdictBroken
+		err = nil
+	}
+	return []tortured{result}, err
+}
+
+func oneResult(report *torture.Report, err error) ([]tortured, error) {
+	result := tortured{Report: report, Verdict: verdictKept}
+	if report.Err() != nil {
+		result.Verdict = verdictBroken
+		err = nil // it follows from what was found
+	}
+	return []tortured{result}, err
+}
+
+func skippedRun(name string, why error) []tortured {
+	return []tortured{{Report: &torture.Report{Run: name}, Skipped: why.Error(), Verdict: verdictSkipped}}
+}
+
+// diskFull mounts a disk of memory where it may, and else tries again as root of a namespace of its own.
+func (f *tortureFlags) diskFull(ctx context.Context, options torture.Options, talk io.Writer) ([]tortured, error) {
+	if os.Geteuid() == 0 || f.inSpace {
+		return oneResult(torture.DiskFull(ctx, options))
+	}
+	self := exec.CommandContext(ctx, options.Binary, "torture", "--dir", f.dir, "--only", runDiskFull, "--in-namespace",
+		"-n", strconv.Itoa(f.cycles), "--seed", strconv.FormatUint(f.seed, 10), "-o", formJSON)
+	self.Stderr = talk
+	if err := torture.AsRootOfNamespace(self); err == nil {
+		var results []tortured
+		out, err := self.Output()
+		if json.Unmarshal(out, &results) == nil {
+			return results, nil
+		}
+		fmt.Fprintf(talk, "no disk of memory can be mounted in a namespace (%v)\n", err)
+	}
+	report, err := torture.DiskFull(ctx, options)
+	if errors.Is(err, torture.ErrImpossible) {
+		return skippedRun(runDiskFull, err), nil
+	}
+	return oneResult(report, err)
+}
+
+func (f *tortureFlags) powerCuts(ctx context.Context, options torture.Options) ([]tortured, error) {
+	if err := torture.PowerCutPossible(); err != nil || f.inSpace {
+		return skippedRun(runPowerCut, err), nil
+	}
+	var results []tortured
+	dir := options.Dir
+	for _, fs := range f.fs {
+		if _, err := exec.LookPath("mkfs." + fs); err != nil {
+			results = append(results, skippedRun(runPowerCut+" "+fs, err)...)
+			continue
+		}
+		options.Dir = filepath.Join(dir, fs)
+		result, err := oneResult(torture.PowerCut(ctx, torture.PowerCutOptions{Options: options, FS: fs}))
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result...)
+	}
+	return results, nil
+}
+
+// progressOf tells a person how far a run is, and a file nothing.
+func progressOf(talk io.Writer, name string) func(done, of int) {
+	file, ok := talk.(*os.File)
+	if !ok || !isTerminal(file) {
+		return func(int, int) {}
+	}
+	return func(done, of int) {
+		end := "\r"
+		if done >= of {
+			end = "\n"
+		}
+		fmt.Fprintf(talk, "%s: %d of %d%s", name, done, of, end)
+	}
+}
+
+func printTortured(w io.Writer, results []tortured, form string) error {
+	if form == formJSON {
+		return printJSON(w, results)
+	}
+	table := rows{head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost", "twice", "invented", "verdict"}}
+	for _, r := range results {
+		switch {
+		case r.Skipped != "":
+			table.add(r.Run, "-", "-", "-", "-", "-", "-", "-", "skipped: "+r.Skipped)
+		case r.Model != nil:
+			table.add(r.Run, fmt.Sprintf("%d states", r.Cycles), r.Acked, "-", "-", len(r.Problems), "-", "-", r.Verdict)
+		default:
+			table.add(r.Run, fmt.Sprintf("%d times", r.Cycles), r.Acked, r.Stored, r.Dead, len(r.Lost), len(r.Twice), len(r.Unsent), r.Verdict)
+		}
+	}
+	if err := table.print(w, form); err != nil || form == formCSV {
+		return err
+	}
+	if slices.ContainsFunc(results, func(r tortured) bool { return r.Verdict == verdictBroken }) {
+		_, err := fmt.Fprintln(w, "NOT every promise was kept")
+		return err
+	}
+	_, err := fmt.Fprintln(w, "every acknowledged event was there, once")
+	return err
+}

@@ -1,0 +1,141 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"pillarbox"
+	"pillarbox/internal/engine/files"
+	"pillarbox/internal/engine/sqlite"
+	"pillarbox/internal/vfs"
+)
+
+// Where a server keeps things below its data directory by default.
+const (
+	databaseFile = "events.db"
+	lettersDir   = "dead-letters"
+)
+
+// Difference is what the clients were told against what is left.
+type Difference struct {
+	Stored int `json:"stored"` // rows of the database
+	Dead   int `json:"dead"`   // dead letters
+
+	Lost   []string `json:"lost"`   // acknowledged, and neither stored nor a dead letter with the key and body of the receipt
+	Twice  []string `json:"twice"`  // there more often than it was accepted
+	Unsent []string `json:"unsent"` // there, and no client has sent it
+}
+
+// Err is nil where nothing is lost, doubled or invented.
+func (d *Difference) Err() error {
+	var errs []error
+	for _, kind := range []struct {
+		what   string
+		events []string
+	}{{"lost", d.Lost}, {"there twice", d.Twice}, {"never sent", d.Unsent}} {
+		if len(kind.events) > 0 {
+			errs = append(errs, fmt.Errorf("%d events are %s, such as %s", len(kind.events), kind.what, kind.events[0]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Compare reads the database and the dead letters of a stopped server with nothing pending.
+func (c *Clients) Compare(data string) (*Difference, error) {
+	found := &inventory{clients: c, keys: map[pillarbox.Key]int{}, copies: map[string][]pillarbox.Key{}}
+	if err := errors.Join(found.readDatabase(data), found.readLetters(data)); err != nil {
+		return nil, err
+	}
+	return found.compare(), nil
+}
+
+// inventory is everything that is left.
+type inventory struct {
+	clients    *Clients
+	difference Difference
+	keys       map[pillarbox.Key]int      // how often each is there
+	copies     map[string][]pillarbox.Key // by body
+}
+
+func (i *inventory) add(event *pillarbox.Event) {
+	body := string(event.Body)
+	if i.clients.messages[body] == nil {
+		i.difference.Unsent = append(i.difference.Unsent, fmt.Sprintf("%v: %.100s", event.Key(), body))
+		return
+	}
+	if i.keys[event.Key()]++; i.keys[event.Key()] == 2 {
+		i.difference.Twice = append(i.difference.Twice, fmt.Sprintf("%v under one key: %.100s", event.Key(), body))
+	}
+	i.copies[body] = append(i.copies[body], event.Key())
+}
+
+func (i *inventory) readDatabase(data string) error {
+	store, err := sqlite.Open(context.Background(), filepath.Join(data, databaseFile), sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	filter := pillarbox.EventFilter{Limit: pillarbox.MaxListLimit}
+	for {
+		page, err := store.List(context.Background(), filter)
+		if err != nil {
+			return errors.Join(err, store.Close())
+		}
+		for _, event := range page {
+			i.add(event)
+		}
+		i.difference.Stored += len(page)
+		if len(page) < pillarbox.MaxListLimit {
+			return store.Close()
+		}
+		filter.After = page[len(page)-1].Key()
+	}
+}
+
+func (i *inventory) readLetters(data string) error {
+	disk, err := vfs.OpenDisk(data)
+	if err != nil {
+		return err
+	}
+	letters, err := files.Open(disk, lettersDir, files.Options{})
+	if err != nil {
+		return errors.Join(err, disk.Close())
+	}
+	for letter, err := range letters.List(context.Background(), pillarbox.LetterFilter{}) {
+		if err != nil {
+			return errors.Join(err, letters.Close(), disk.Close())
+		}
+		if !strings.Contains(string(letter.Event.Body), refusalWord) {
+			i.difference.Unsent = append(i.difference.Unsent, fmt.Sprintf("a dead letter of an event that nobody refused: %s: %s", letter.Event.RequestID, letter.Reason))
+		}
+		i.add(letter.Event)
+		i.difference.Dead++
+	}
+	return errors.Join(letters.Close(), disk.Close())
+}
+
+func (i *inventory) compare() *Difference {
+	for body, m := range i.clients.messages {
+		for _, receipt := range m.receipts {
+			key := pillarbox.Key{Timestamp: receipt.Timestamp, RequestID: receipt.RequestID}
+			if !contains(i.copies[body], key) {
+				i.difference.Lost = append(i.difference.Lost, fmt.Sprintf("%+v, of which %d copies are there: %.100s", receipt, len(i.copies[body]), body))
+			}
+		}
+		if extra := len(i.copies[body]) - len(m.receipts) - m.unknown; extra > 0 {
+			i.difference.Twice = append(i.difference.Twice, fmt.Sprintf("%d more copies than posts: %.100s", extra, body))
+		}
+	}
+	return &i.difference
+}
+
+func contains(keys []pillarbox.Key, key pillarbox.Key) bool {
+	for _, k := range keys {
+		if k == key {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,80 @@
+package torture
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Report is what a run has done and found.
+type Report struct {
+	Run    string `json:"run"`
+	Seed   uint64 `json:"seed"`
+	Cycles int    `json:"cycles"`
+	Counts
+	Difference
+	Problems []string `json:"problems,omitempty"` // what else is wrong, or was too little
+	Notes    []string `json:"notes,omitempty"`
+
+	tallies tallies
+}
+
+// tallies count what was done while a disk was full.
+type tallies struct{ delivered, replayed int }
+
+// merge adds what another run with its own directory has done and found.
+func (r *Report) merge(other *Report) {
+	r.Cycles += other.Cycles
+	r.add(&other.Difference, other.Counts)
+	r.Notes = append(r.Notes, other.Notes...)
+	r.Problems = append(r.Problems, other.Problems...)
+}
+
+// add adds what one directory shows.
+func (r *Report) add(found *Difference, counts Counts) {
+	r.Stored, r.Dead = r.Stored+found.Stored, r.Dead+found.Dead
+	r.Lost, r.Twice, r.Unsent = append(r.Lost, found.Lost...), append(r.Twice, found.Twice...), append(r.Unsent, found.Unsent...)
+	r.Posts, r.Acked = r.Posts+counts.Posts, r.Acked+counts.Acked
+	r.Unanswered, r.Refused, r.Retried = r.Unanswered+counts.Unanswered, r.Refused+counts.Refused, r.Retried+counts.Retried
+}
+
+// Err is the verdict: nil where every promise was kept and the run has done enough to say so.
+func (r *Report) Err() error {
+	errs := []error{r.Difference.Err()}
+	for _, problem := range r.Problems {
+		errs = append(errs, errors.New(problem))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Report) fail(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) String() string {
+	return fmt.Sprintf("%s: seed %d, %d cycles, %d posts, %d acknowledged, %d without an answer, %d refused, %d posted again; %d stored, %d dead letters, %d lost, %d twice, %d never sent",
+		r.Run, r.Seed, r.Cycles, r.Posts, r.Acked, r.Unanswered, r.Refused, r.Retried, r.Stored, r.Dead, len(r.Lost), len(r.Twice), len(r.Unsent))
+}
+
+// expect fails a run that has done too little to prove anything.
+func (r *Report) expect(cycles, acked int) {
+	if r.Cycles < cycles || r.Acked < acked {
+		r.fail("too little was done to prove anything: %d cycles and %d acknowledgements, want %d and %d", r.Cycles, r.Acked, cycles, acked)
+	}
+}
+
+// finish reads what is left, and audits it with the binary.
+func (r *Report) finish(clients *Clients, binary, data string) error {
+	if err := Audit(binary, data); err != nil {
+		r.fail("%v", err)
+	}
+	difference, err := clients.Compare(data)
+	if err != nil {
+		return err
+	}
+	r.Difference, r.Counts = *difference, clients.Counts()
+	return nil
+}

@@ -1,0 +1,252 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"pillarbox/internal/ledger"
+)
+
+const (
+	startBound = 20 * time.Second // a start does not read the backlog
+	stopBound  = time.Minute
+	drainBound = 2 * time.Minute // until everything is delivered
+	maxLogKept = 1 << 20
+
+	maxAuditShown = 1000 // bytes
+)
+
+// Server is one life of a real binary.
+type Server struct {
+	Data   string // directory
+	Public string // base URL of the public listener
+	Admin  string // base URL of the admin API
+
+	cmd    *exec.Cmd
+	log    logBuffer
+	exited chan struct{} // closed when the process is gone
+	err    error         // how it ended; read after exited is closed
+}
+
+// logBuffer keeps the beginning of what a process says.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Write(p[:min(len(p), maxLogKept-b.text.Len())])
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// Launch begins a server on a data directory, at addresses of its own, and does not wait for it.
+func Launch(binary, data string, args ...string) (*Server, error) {
+	public, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Data: data, Public: "http://" + public, Admin: "http://" + admin, exited: make(chan struct{})}
+	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", public, "--admin", admin}, args...)...)
+	s.cmd.Stderr = &s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	return s, nil
+}
+
+// Start is Launch, and waits until the server is ready. Where it does not become ready, it is gone, and the
+// error holds its log.
+func Start(ctx context.Context, binary, data string, args ...string) (*Server, error) {
+	s, err := Launch(binary, data, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.WaitReady(ctx); err != nil {
+		s.End()
+		return nil, err
+	}
+	return s, nil
+}
+
+// FreeAddress returns a loopback address that nobody listens on.
+func FreeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// WaitReady waits until the server accepts.
+func (s *Server) WaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startBound)
+	defer cancel()
+	for {
+		select {
+		case <-s.exited:
+			return fmt.Errorf("the server ended at its start: %w\n%s", s.err, s.Log())
+		case <-ctx.Done():
+			return fmt.Errorf("the server is not ready: %w\n%s", ctx.Err(), s.Log())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if s.Ready(ctx) == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+// Ready asks whether the server accepts, and returns the status; 0 where there is no answer.
+func (s *Server) Ready(ctx context.Context) int {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Admin+"/readyz", nil)
+	if err != nil {
+		return 0
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// Log is what the server has said so far.
+func (s *Server) Log() string { return s.log.String() }
+
+// Pid is the number of the process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
+// Signal sends a signal to the server.
+func (s *Server) Signal(signal os.Signal) error { return s.cmd.Process.Signal(signal) }
+
+// Kill is kill -9. It returns when the process is gone. It is an error if it was gone before.
+func (s *Server) Kill() error {
+	select {
+	case <-s.exited:
+		return fmt.Errorf("the server had ended by itself: %w\n%s", errors.Join(s.err, errors.New("it was not killed")), s.Log())
+	default:
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-s.exited
+	return nil
+}
+
+// End leaves no process behind, whatever became of it.
+func (s *Server) End() {
+	select {
+	case <-s.exited:
+	default:
+		_ = s.cmd.Process.Kill() // it may just have ended by itself
+		<-s.exited
+	}
+}
+
+// Stop is SIGTERM. The server must end by itself with exit code 0.
+func (s *Server) Stop() error {
+	if err := s.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited:
+		if s.err != nil {
+			return fmt.Errorf("stop: %w\n%s", s.err, s.Log())
+		}
+		return nil
+	case <-time.After(stopBound):
+		return fmt.Errorf("the server did not stop in %v\n%s", stopBound, s.Log())
+	}
+}
+
+// Get asks the admin API. Anything but 200 is an error.
+func (s *Server) Get(path string, into any) error {
+	response, err := http.Get(s.Admin + path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", path, response.Status, text)
+	}
+	return json.Unmarshal(text, into)
+}
+
+// Entry is the ledger's entry of the only destination.
+func (s *Server) Entry() (ledger.Entry, error) {
+	var account ledger.Ledger
+	if err := s.Get("/api/v1/ledger", &account); err != nil {
+		return ledger.Entry{}, err
+	}
+	if len(account.Destinations) != 1 {
+		return ledger.Entry{}, fmt.Errorf("%d destinations in the ledger, want 1", len(account.Destinations))
+	}
+	return account.Destinations[0], nil
+}
+
+// WaitUntil polls until the ledger's entry is as wanted.
+func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) (ledger.Entry, error) {
+	deadline := time.Now().Add(drainBound)
+	for {
+		entry, err := s.Entry()
+		switch {
+		case err != nil:
+			return entry, err
+		case is(entry):
+			return entry, nil
+		case time.Now().After(deadline):
+			return entry, fmt.Errorf("%s: the ledger stays at %+v\n%s", what, entry, s.Log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Drain waits until nothing is pending, sees that the account balances, and stops the server.
+func (s *Server) Drain() (ledger.Entry, error) {
+	entry, err := s.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
+	if err != nil {
+		return entry, err
+	}
+	if !entry.Balanced || entry.Damaged != 0 {
+		return entry, fmt.Errorf("the account is wrong: %+v", entry)
+	}
+	return entry, s.Stop()
+}
+
+// Audit runs the audit of a stopped server's data. What it finds is an error.
+func Audit(binary, data string) error {
+	if out, err := exec.Command(binary, "audit", "--data", data).CombinedOutput(); err != nil {
+		return fmt.Errorf("audit: %w\n%s", err, out[:min(len(out), maxAuditShown)])
+	}
+	return nil
+}
