@@ -52,13 +52,13 @@ func newTortureCommand() *cobra.Command {
 		Short: "Break it on your own disk, and count what was acknowledged against what is left",
 		Long: `Run this binary in a fresh directory below DIR, post to it, and break it:
 
-  crash-model   cuts the power of a disk in memory after every operation, unsynced writes dropped, torn or turned
-                into garbage, and recovers from every state
-  kill9         ends the server with SIGKILL under load, again and again
-  disk-full     takes the last byte of a small disk and gives it back; a disk of memory where that can be mounted
-                (as root, or in a user namespace), else DIR must be on a small one
-  power-cut     takes a whole file system (ext4, xfs) away from under the server without a flush; needs root and
-                loop devices
+    crash-model   cuts the power of a disk in memory after every operation, unsynced writes dropped, torn or turned
+                  into garbage, and recovers from every state
+    kill9         ends the server with SIGKILL under load, again and again
+    disk-full     takes the last byte of a small disk and gives it back; a disk of memory where that can be mounted
+                  (as root, or in a user namespace), else DIR must be on a small one
+    power-cut     takes a whole file system (ext4, xfs) away from under the server without a flush; needs root and
+                  loop devices
 
 What can't be run here is said. Every acknowledgement is then compared with the database and the dead letters.
 Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the directory is kept.`,
@@ -110,9 +110,10 @@ type tortured struct {
 
 // The verdicts on a run.
 const (
-	verdictKept    = "kept"    // every promise
-	verdictBroken  = "broken"  // at least one promise
-	verdictSkipped = "skipped" // it can't be run here
+	verdictKept    = "kept"       // every promise
+	verdictBroken  = "broken"     // at least one promise
+	verdictLittle  = "too little" // was done to say either
+	verdictSkipped = "skipped"    // it can't be run here
 )
 
 func (f *tortureFlags) run(command *cobra.Command) error {
@@ -148,17 +149,29 @@ func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tort
 	if err := printTortured(out, results, f.form); err != nil {
 		return err
 	}
-	broken := slices.ContainsFunc(results, func(r tortured) bool { return r.Verdict == verdictBroken })
-	if !broken {
-		return os.RemoveAll(base)
+	switch broken, little := pick(results, verdictBroken), pick(results, verdictLittle); {
+	case len(broken) > 0:
+		for _, result := range broken {
+			fmt.Fprintf(talk, "%s: %v\n", result.Run, result.Broken())
+		}
+		fmt.Fprintf(talk, "A promise was broken. Please report it with the seed %d, and with what was left in %s\n", f.seed, base)
+		return silentError{}
+	case len(little) > 0:
+		for _, result := range little {
+			fmt.Fprintf(talk, "%s: %s\n", result.Run, result.TooLittle)
+		}
+		return errors.Join(silentError{}, os.RemoveAll(base))
 	}
+	return os.RemoveAll(base)
+}
+
+func pick(results []tortured, verdict string) (picked []tortured) {
 	for _, result := range results {
-		if result.Verdict == verdictBroken {
-			fmt.Fprintf(talk, "%s: %v\n", result.Run, result.Err())
+		if result.Verdict == verdict {
+			picked = append(picked, result)
 		}
 	}
-	fmt.Fprintf(talk, "A promise was broken. Please report it with the seed %d, and with what was left in %s\n", f.seed, base)
-	return silentError{}
+	return picked
 }
 
 // one makes one run, or several on different file systems.
@@ -196,9 +209,12 @@ func (f *tortureFlags) crashModel(ctx context.Context, talk io.Writer) ([]tortur
 
 func oneResult(report *torture.Report, err error) ([]tortured, error) {
 	result := tortured{Report: report, Verdict: verdictKept}
-	if report.Err() != nil {
+	switch {
+	case report.Broken() != nil:
 		result.Verdict = verdictBroken
 		err = nil // it follows from what was found
+	case report.TooLittle != "":
+		result.Verdict = verdictLittle
 	}
 	return []tortured{result}, err
 }
@@ -284,10 +300,13 @@ func printTortured(w io.Writer, results []tortured, form string) error {
 	if err := table.print(w, form); err != nil || form == formCSV {
 		return err
 	}
-	if slices.ContainsFunc(results, func(r tortured) bool { return r.Verdict == verdictBroken }) {
-		_, err := fmt.Fprintln(w, "NOT every promise was kept")
-		return err
+	text := "every acknowledged event was there, once"
+	switch {
+	case len(pick(results, verdictBroken)) > 0:
+		text = "NOT every promise was kept"
+	case len(pick(results, verdictLittle)) > 0:
+		text = "too little was done to prove anything; break it more often (-n)"
 	}
-	_, err := fmt.Fprintln(w, "every acknowledged event was there, once")
+	_, err := fmt.Fprintln(w, text)
 	return err
 }

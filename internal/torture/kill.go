@@ -61,7 +61,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 	if err := k.report.finish(k.clients, options.Binary, options.Dir); err != nil {
 		return k.report, err
 	}
-	k.report.expect(options.Cycles, options.Cycles*minAckedPerCycle)
+	k.report.expect(options.Cycles, minAckedPerCycle)
 	return k.report, nil
 }
 

@@ -99,7 +99,7 @@ func (c *cutting) run(ctx context.Context) error {
 	if err := c.report.finish(clients, c.Binary, data); err != nil {
 		return err
 	}
-	c.report.expect(c.Cycles, c.Cycles*minAckedPerCut)
+	c.report.expect(c.Cycles, minAckedPerCut)
 	return nil
 }
 

@@ -406,3 +406,31 @@ func TestQueueCommandsWorkOffline(t *testing.T) {
 		t.Errorf("audit: exit %d, %+v, %v", code, audit, err)
 	}
 }
+
+// TestTortureOnTheUsersDisk breaks a few servers from the command line, as a user does on a disk of theirs.
+func TestTortureOnTheUsersDisk(t *testing.T) {
+	dir := t.TempDir()
+	out, talk, code := harness.Run(t, "torture", "--dir", dir, "--only", "crash-model,kill9", "-n", "4", "--seed", "7", "-o", "json")
+	var runs []struct {
+		Run          string
+		Acknowledged int
+		Lost         []string
+		Verdict      string
+	}
+	if err := json.Unmarshal([]byte(out), &runs); err != nil || code != 0 || len(runs) != 2 {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, out, talk)
+	}
+	for _, run := range runs {
+		if run.Verdict != "kept" || run.Acknowledged == 0 || len(run.Lost) > 0 {
+			t.Errorf("%+v", run)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+	for _, wrong := range [][]string{{"torture"}, {"torture", "--dir", "/no/such"}, {"torture", "--dir", dir, "--only", "kill"}, {"torture", "--dir", dir, "-n", "0"}} {
+		if _, talk, code := harness.Run(t, wrong...); code != 2 || talk == "" {
+			t.Errorf("%v exits with %d and says %q", wrong, code, talk)
+		}
+	}
+}
