@@ -2,35 +2,22 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pillarbox/test/setting"
 )
 
 const worldHours = 400 // of one world
 
-func setting(t *testing.T, name string, byDefault uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return byDefault
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q is no number", name, text)
-	}
-	return n
-}
-
 // TestSim lives many worlds.
 func TestSim(t *testing.T) {
-	hours := int(setting(t, "PILLARBOX_SIM_HOURS", 4000))
-	seed := setting(t, "PILLARBOX_SEED", uint64(time.Now().UnixNano()&0xffffff))
-	t.Logf("seed %d (PILLARBOX_SEED), %d hours to simulate", seed, hours)
+	hours := setting.Number(t, "PILLARBOX_SIM_HOURS", 4000)
+	seed := setting.Seed(t)
+	t.Logf("%d hours to simulate", hours)
 	start := time.Now()
 	total := newTally()
 	var mu sync.Mutex

@@ -65,8 +65,19 @@ func (c *Clients) Counts() Counts {
 	return c.counts
 }
 
-// Load posts to a server with some connections until ctx ends.
-func (c *Clients) Load(ctx context.Context, s *Server, connections int) {
+// begin is load in the background, until stop. wait returns when the last client is gone.
+func (c *Clients) begin(ctx context.Context, s *Server, connections int) (stop, wait func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.load(ctx, s, connections)
+	}()
+	return cancel, func() { cancel(); <-done }
+}
+
+// load posts to a server with some connections until ctx ends.
+func (c *Clients) load(ctx context.Context, s *Server, connections int) {
 	transport := &http.Transport{MaxIdleConnsPerHost: connections}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: clientTimeout}

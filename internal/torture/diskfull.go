@@ -135,13 +135,8 @@ func (f *filling) begin(ctx context.Context, data string) (args []string, err er
 }
 
 func (f *filling) underLoad(ctx context.Context, turned func()) error {
-	loading, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f.clients.Load(loading, f.server, fillConnections)
-	}()
-	defer func() { stop(); <-done }()
+	_, wait := f.clients.begin(ctx, f.server, fillConnections)
+	defer wait()
 	for n := range f.cycles {
 		if err := f.cycle(ctx, n); err != nil {
 			return errors.Join(fmt.Errorf("%s, time %d that it is full: %w\n%s", filepath.Base(f.dir), n+1, err, f.server.Log()), f.tank.free())

@@ -106,23 +106,14 @@ func (k *killing) cycle(ctx context.Context) error {
 		return err
 	}
 	defer s.End()
-	loading, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		k.clients.Load(loading, s, killConnections)
-	}()
+	_, wait := k.clients.begin(ctx, s, killConnections)
+	defer wait()
 	pause(ctx, k.rng, longestLife)
 	if kind == 9 {
-		stop()
-		<-done
+		wait()
 		pause(ctx, k.rng, longestRest)
 	}
-	err = s.Kill()
-	stop()
-	<-done
-	return err
+	return s.Kill()
 }
 
 // killStarting kills a server that is not ready yet, or has just become so.

@@ -187,17 +187,11 @@ func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Cli
 		return err
 	}
 	defer s.End()
-	loading, stop := context.WithCancel(ctx)
+	stop, wait := clients.begin(ctx, s, cutConnections)
 	defer stop()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		clients.Load(loading, s, cutConnections)
-	}()
 	time.Sleep(l.load)
 	if l.rests > 0 {
-		stop()
-		<-done
+		wait()
 		time.Sleep(l.rests)
 	}
 	// A sync that runs while the file system goes down may return success for nothing. A process without power
@@ -212,7 +206,7 @@ func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Cli
 	if err := s.Kill(); err != nil {
 		return err
 	}
-	<-done
+	wait()
 	if err := c.disk.unmount(); err != nil {
 		return err
 	}

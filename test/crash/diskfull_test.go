@@ -5,6 +5,7 @@ import (
 
 	"pillarbox/internal/torture"
 	"pillarbox/test/harness"
+	"pillarbox/test/setting"
 )
 
 // fillsPerMutant is how often the disk of a planted bug is filled.
@@ -35,7 +36,7 @@ func TestFullDiskFindsPlantedBugs(t *testing.T) {
 
 func fills(t *testing.T) int {
 	t.Helper()
-	n := setting(t, "PILLARBOX_FILLS", 0)
+	n := setting.Number(t, "PILLARBOX_FILLS", 0)
 	if n <= 0 {
 		t.Skip("needs root, or a user namespace: set PILLARBOX_FILLS to the number of times, or run make diskfull")
 	}

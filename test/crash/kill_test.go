@@ -5,13 +5,12 @@ package crash_test
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"pillarbox/internal/torture"
 	"pillarbox/test/harness"
+	"pillarbox/test/setting"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -21,24 +20,11 @@ const (
 	mutantCycles  = 15 // that a planted bug is given to show
 )
 
-func setting(t *testing.T, name string, byDefault int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return byDefault
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s=%q is no number", name, text)
-	}
-	return n
-}
-
 // options are the options of a run, with a seed that is told.
 func options(t *testing.T, binary string, cycles int) torture.Options {
 	t.Helper()
-	seed := uint64(setting(t, "PILLARBOX_SEED", int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("%d cycles, seed %d (PILLARBOX_SEED)", cycles, seed)
+	seed := setting.Seed(t)
+	t.Logf("%d cycles", cycles)
 	return torture.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Cycles: cycles, Seed: seed}
 }
 
@@ -78,13 +64,13 @@ func mustFind(t *testing.T, report *torture.Report, err error, verdict string) {
 // client has a receipt for is stored once with its own bytes or is a dead letter, nothing is there more often
 // than it was posted, and the audit balances.
 func TestAckedEventSurvivesKill(t *testing.T) {
-	report, err := torture.Kill(t.Context(), options(t, harness.Binary(), setting(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
+	report, err := torture.Kill(t.Context(), options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
 	judge(t, report, err)
 }
 
 // TestKillFindsPlantedBugs kills servers that have a bug.
 func TestKillFindsPlantedBugs(t *testing.T) {
-	if setting(t, "PILLARBOX_KILL_CYCLES", 0) == 0 {
+	if setting.Number(t, "PILLARBOX_KILL_CYCLES", 0) == 0 {
 		t.Skip("takes a minute: set PILLARBOX_KILL_CYCLES, or run make kill9")
 	}
 	for _, bug := range []struct {

@@ -7,6 +7,7 @@ import (
 
 	"pillarbox/internal/torture"
 	"pillarbox/test/harness"
+	"pillarbox/test/setting"
 )
 
 // cutsPerMutant is how many cuts a planted bug is given to lose an event.
@@ -15,7 +16,7 @@ const cutsPerMutant = 8
 // fileSystems are the ones to cut, and how many cuts each gets.
 func fileSystems(t *testing.T) (names []string, cuts int) {
 	t.Helper()
-	cuts = setting(t, "PILLARBOX_POWERCUTS", 0)
+	cuts = setting.Number(t, "PILLARBOX_POWERCUTS", 0)
 	if cuts <= 0 {
 		t.Skip("needs root, loop devices and mkfs: set PILLARBOX_POWERCUTS to the number of cuts, or run make powercut")
 	}

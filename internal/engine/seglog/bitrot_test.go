@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,23 +21,11 @@ import (
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
+	"pillarbox/test/setting"
 )
 
 // bitStep is which of the bits a plain run of the tests flips; 1, every bit, is for make bitrot.
 const defaultBitStep = 97
-
-func setting(t *testing.T, name string, byDefault int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return byDefault
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n <= 0 {
-		t.Fatalf("%s=%q is no positive number", name, text)
-	}
-	return n
-}
 
 // rotten is a log that is about to rot: a sealed segment and a live one, with everything acknowledged and
 // nothing delivered.
@@ -97,10 +84,10 @@ type rot struct{ flips, lost, harmless, tornTail atomic.Int64 }
 // of one that was killed. At most the record that was hit is lost. It is counted, and reported with its file and
 // a place in its frame; every other event is delivered, and the file ends in quarantine.
 func TestEveryFlippedBit(t *testing.T) {
-	step := setting(t, "PILLARBOX_BIT_STEP", defaultBitStep)
-	size := int64(setting(t, "PILLARBOX_SEGMENT_BYTES", 8<<10))
-	seed := uint64(setting(t, "PILLARBOX_SEED", int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d (PILLARBOX_SEED), segments of %d bytes, every bit number %d", seed, size, step)
+	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
+	size := int64(setting.Number(t, "PILLARBOX_SEGMENT_BYTES", 8<<10))
+	seed := setting.Seed(t)
+	t.Logf("segments of %d bytes, every bit number %d", size, step)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, test := range []struct {
 		name    string
@@ -339,7 +326,7 @@ func metadata(t *testing.T) (*faultfs.FS, *life) {
 // was acknowledged is lost, and nothing is deleted.
 func TestEveryRottenState(t *testing.T) {
 	disk, l := metadata(t)
-	step := setting(t, "PILLARBOX_BIT_STEP", defaultBitStep)
+	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
 	before := files(t, disk, "")
 	for _, name := range files(t, disk, ".state") {
 		content, err := vfs.ReadFile(disk, name)
