@@ -98,79 +98,88 @@ func (a *Acceptor) SetSources(sources map[string]Source) {
 // in order; one bad request does not touch the others. Once the append has begun, the events may be stored
 // even if ctx ends: the outcome is then unknown to the caller, and errors say so.
 func (a *Acceptor) Accept(ctx context.Context, requests []Request) []Result {
-	results := make([]Result, len(requests))
-	events := make([]*pillarbox.Event, 0, len(requests))
-	places := make([]int, 0, len(requests)) // of events in results
+	return a.AcceptInto(ctx, requests, nil)
+}
+
+// AcceptInto is Accept for those who call it again and again: the results take the place of what was in results,
+// which grows if it must.
+func (a *Acceptor) AcceptInto(ctx context.Context, requests []Request, results []Result) []Result {
+	results = append(results[:0], make([]Result, len(requests))...)
 	sources := *a.sources.Load()
+	s := scratches.Get().(*scratch)
+	defer s.release()
 	for i := range requests {
-		event, err := a.prepare(sources, &requests[i])
-		if err != nil {
-			results[i].Err = err
-			continue
+		if results[i].Err = check(sources, &requests[i]); results[i].Err == nil {
+			s.places = append(s.places, i)
+			s.add(a.stamper.stamp(), sources[requests[i].Source], &requests[i])
 		}
-		if requests[i].Stamped != nil {
-			requests[i].Stamped(event.Key())
-		}
-		events, places = append(events, event), append(places, i)
 	}
-	if len(events) > 0 {
+	if len(s.events) > 0 {
+		s.finish(requests)
 		start := time.Now()
-		err := a.queue.Append(ctx, events)
+		err := a.queue.Append(ctx, s.pointers)
 		a.metrics.ObserveAppend(time.Since(start))
-		settle(results, events, places, err)
+		settle(results, s.events, s.places, err)
 	}
 	a.count(sources, requests, results)
 	return results
 }
 
-// prepare checks one request and makes its event.
-func (a *Acceptor) prepare(sources map[string]*source, request *Request) (*pillarbox.Event, error) {
+// check says why a request can't be accepted, or nil.
+func check(sources map[string]*source, request *Request) error {
 	from := sources[request.Source]
 	if from == nil {
-		return nil, fmt.Errorf("source %q: %w", request.Source, pillarbox.ErrNotFound)
+		return fmt.Errorf("source %q: %w", request.Source, pillarbox.ErrNotFound)
 	}
 	if size := int64(len(request.Body)); size > from.MaxBody {
-		return nil, fmt.Errorf("body of %d bytes is over the limit of %d bytes (sources.%s.max_body): %w", size, from.MaxBody, request.Source, pillarbox.ErrTooLarge)
+		return fmt.Errorf("body of %d bytes is over the limit of %d bytes (sources.%s.max_body): %w", size, from.MaxBody, request.Source, pillarbox.ErrTooLarge)
 	}
-	stamp, id := a.stamper.stamp()
-	return &pillarbox.Event{
-		Timestamp: stamp, RequestID: id, Source: request.Source, Method: request.Method, Path: request.Path,
-		Query: redactQuery(request.Query), Header: from.headers.keep(request.Header),
-		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
-		Traceparent: validTraceparent(request.Traceparent), Body: request.Body,
-	}, nil
+	return nil
 }
 
 // settle turns the answer of an append into results.
-func settle(results []Result, events []*pillarbox.Event, places []int, err error) {
-	failed := map[int]error{}
-	var partial *pillarbox.BatchError
-	if errors.As(err, &partial) {
-		for _, item := range partial.Items {
-			failed[item.Index] = item.Err
-		}
-		err = nil
+func settle(results []Result, events []pillarbox.Event, places []int, err error) {
+	if err != nil {
+		err = settleFailed(results, places, err)
 	}
-	for i, event := range events {
+	for i := range events {
 		result := &results[places[i]]
-		if result.Err = err; err == nil {
-			result.Err = failed[i]
+		if err != nil {
+			result.Err = err
 		}
 		if result.Err == nil {
-			result.Receipt = pillarbox.Receipt{RequestID: event.RequestID, Timestamp: event.Timestamp, Status: pillarbox.StateAccepted}
+			result.Receipt = pillarbox.Receipt{RequestID: events[i].RequestID, Timestamp: events[i].Timestamp, Status: pillarbox.StateAccepted}
 		}
 	}
 }
 
+// settleFailed notes the errors of single events. It returns the error of all the others.
+func settleFailed(results []Result, places []int, err error) error {
+	var partial *pillarbox.BatchError
+	if !errors.As(err, &partial) {
+		return err
+	}
+	for _, item := range partial.Items {
+		results[places[item.Index]].Err = item.Err
+	}
+	return nil
+}
+
+// count adds up what became of the requests, neighbours with the same result at once.
 func (a *Acceptor) count(sources map[string]*source, requests []Request, results []Result) {
-	for i := range results {
-		from := sources[requests[i].Source]
+	for i := 0; i < len(results); {
+		name, result := requests[i].Source, resultOf(results[i].Err)
+		events, size := 0, 0
+		for ; i < len(results) && requests[i].Source == name && resultOf(results[i].Err) == result; i++ {
+			events, size = events+1, size+len(requests[i].Body)
+		}
+		from := sources[name]
 		if from == nil {
 			continue // no label for names that a client invents
 		}
-		from.metrics.Events(resultOf(results[i].Err), 1)
-		if results[i].Err == nil {
-			from.metrics.Bytes(int64(len(requests[i].Body)))
+		from.metrics.Events(result, events)
+		if result == telemetry.IngestAccepted {
+			from.metrics.Bytes(int64(size))
 		}
 	}
 }

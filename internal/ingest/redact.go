@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"maps"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"pillarbox"
 )
@@ -37,13 +39,31 @@ var credentialParameters = []string{
 	"session", "sessionid", "x-amz-signature", "x-amz-security-token", "x-amz-credential", "code_verifier",
 }
 
+// headerFilter decides which headers are kept. It looks at each name once: senders use the same few names.
 type headerFilter struct {
-	allow map[string]bool // nil for all
-	deny  map[string]bool
+	allow   map[string]bool // nil for all
+	deny    map[string]bool
+	common  map[string]bool // decisions about names that many senders use; clients can't push them out
+	learned *atomic.Pointer[map[string]bool]
+}
+
+// Bounds of what is learned, because clients can invent names.
+const (
+	maxLearned     = 256
+	maxLearnedName = 64
+)
+
+// commonHeaders are decided about in advance.
+var commonHeaders = []string{
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization", "Baggage", "Cache-Control",
+	"Connection", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Cookie", "Dnt",
+	"Forwarded", "From", "Origin", "Priority", "Proxy-Authorization", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode",
+	"Sec-Fetch-Site", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Api-Key", "X-Correlation-Id",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id",
 }
 
 func (p HeaderPolicy) filter() headerFilter {
-	f := headerFilter{deny: map[string]bool{}}
+	f := headerFilter{deny: map[string]bool{}, common: map[string]bool{}, learned: new(atomic.Pointer[map[string]bool])}
 	for _, name := range append(connectionHeaders, p.Deny...) {
 		f.deny[strings.ToLower(name)] = true
 	}
@@ -53,20 +73,49 @@ func (p HeaderPolicy) filter() headerFilter {
 			f.allow[strings.ToLower(name)] = true
 		}
 	}
+	for _, name := range commonHeaders {
+		f.common[name] = f.decide(name)
+	}
+	f.learned.Store(&map[string]bool{})
 	return f
 }
 
-// keep returns the fields that may be stored. The slice that is handed in is not changed.
-func (f headerFilter) keep(header pillarbox.Header) pillarbox.Header {
-	kept := make(pillarbox.Header, 0, len(header))
+// keep appends the fields that may be stored to kept. The slice that is handed in is not changed.
+func (f *headerFilter) keep(kept, header pillarbox.Header) pillarbox.Header {
 	for _, field := range header {
-		name := strings.ToLower(field.Name)
-		if f.deny[name] || (f.allow != nil && !f.allow[name]) || isCredential(name) {
-			continue
+		if f.keeps(field.Name) {
+			kept = append(kept, field)
 		}
-		kept = append(kept, field)
 	}
 	return kept
+}
+
+func (f *headerFilter) keeps(name string) bool {
+	if keeps, known := f.common[name]; known {
+		return keeps
+	}
+	if keeps, known := (*f.learned.Load())[name]; known {
+		return keeps
+	}
+	keeps := f.decide(name)
+	f.learn(name, keeps)
+	return keeps
+}
+
+func (f *headerFilter) decide(name string) bool {
+	name = strings.ToLower(name)
+	return !f.deny[name] && (f.allow == nil || f.allow[name]) && !isCredential(name)
+}
+
+// learn remembers a decision while there is room. Where two learn at once, one of them learns again later.
+func (f *headerFilter) learn(name string, keeps bool) {
+	before := f.learned.Load()
+	if len(*before) >= maxLearned || len(name) > maxLearnedName {
+		return
+	}
+	after := maps.Clone(*before)
+	after[strings.Clone(name)] = keeps // the name may be a part of a buffer
+	f.learned.CompareAndSwap(before, &after)
 }
 
 func isCredential(lowerName string) bool {
@@ -81,15 +130,14 @@ func isCredential(lowerName string) bool {
 // redactQuery replaces the values of parameters that carry credentials and leaves everything else as it came,
 // byte for byte.
 func redactQuery(query string) string {
-	if query == "" {
-		return ""
+	if !carriesCredential(query) {
+		return query
 	}
 	var out strings.Builder
 	for rest, found := query, true; found; {
 		var part string
 		part, rest, found = strings.Cut(rest, "&")
-		name, _, hasValue := strings.Cut(part, "=")
-		if hasValue && isCredentialParameter(name) {
+		if name, credential := credentialIn(part); credential {
 			part = name + "=" + Redacted
 		}
 		out.WriteString(part)
@@ -98,6 +146,23 @@ func redactQuery(query string) string {
 		}
 	}
 	return out.String()
+}
+
+func carriesCredential(query string) bool {
+	for rest, found := query, query != ""; found; {
+		var part string
+		part, rest, found = strings.Cut(rest, "&")
+		if _, credential := credentialIn(part); credential {
+			return true
+		}
+	}
+	return false
+}
+
+// credentialIn looks at one parameter.
+func credentialIn(part string) (name string, credential bool) {
+	name, _, hasValue := strings.Cut(part, "=")
+	return name, hasValue && isCredentialParameter(name)
 }
 
 func isCredentialParameter(name string) bool {

@@ -10,14 +10,14 @@ import (
 	"pillarbox"
 )
 
-// stamper gives timestamps that never go backwards in this process, whatever the clock does, and request ids
-// that carry the same instant. Together they are unique.
+// stamper gives timestamps that never go backwards in this process, whatever the clock does. Together with the
+// request id that is made of the same instant they are unique.
 type stamper struct {
 	now  func() time.Time
 	last atomic.Int64 // microseconds
 }
 
-func (s *stamper) stamp() (pillarbox.Timestamp, string) {
+func (s *stamper) stamp() pillarbox.Timestamp {
 	now := max(s.now().UnixMicro(), earliest)
 	for {
 		last := s.last.Load()
@@ -29,29 +29,31 @@ func (s *stamper) stamp() (pillarbox.Timestamp, string) {
 			break
 		}
 	}
-	return pillarbox.Timestamp(now), requestID(now)
+	return pillarbox.Timestamp(now)
 }
 
 // earliest is the first instant that can be a key: 0 means "not set", and a UUIDv7 begins in 1970.
 const earliest = 1
 
-// requestID makes a UUIDv7 (RFC 9562, section 5.7) of the instant: 48 bits of milliseconds, then the
+// idBytes is the length of a request id.
+const idBytes = 36
+
+// appendRequestID appends a UUIDv7 (RFC 9562, section 5.7) of the instant: 48 bits of milliseconds, then the
 // microseconds within them in the 10 high bits of rand_a, so that ids sort like their timestamps, then 64
 // random bits. The ids are unique, not secret.
-func requestID(micros int64) string {
+func appendRequestID(b []byte, micros int64) []byte {
 	var uuid [16]byte
 	millis, rest := micros/1000, micros%1000
 	random := rand.Uint64()
 	binary.BigEndian.PutUint64(uuid[0:], uint64(millis)<<16|0x7000|uint64(rest)<<2|random&3)
 	binary.BigEndian.PutUint64(uuid[8:], rand.Uint64()>>2|1<<63)
-	var text [36]byte
-	hex.Encode(text[0:8], uuid[0:4])
-	hex.Encode(text[9:13], uuid[4:6])
-	hex.Encode(text[14:18], uuid[6:8])
-	hex.Encode(text[19:23], uuid[8:10])
-	hex.Encode(text[24:36], uuid[10:16])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
+	for i, group := range [...][]byte{uuid[0:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:16]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, group)
+	}
+	return b
 }
 
 // validTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else

@@ -36,17 +36,26 @@ func (m *Metrics) Route(template string) *Route {
 }
 
 // Begin counts a request as in flight. Each Begin needs one Done.
-func (r *Route) Begin() {
+func (r *Route) Begin() { r.BeginMany(1) }
+
+// BeginMany counts n requests as in flight.
+func (r *Route) BeginMany(n int) {
 	if r != nil {
-		r.metrics.inFlight.Inc()
+		r.metrics.inFlight.Add(float64(n))
 	}
 }
 
 // Done counts a request that Begin counted as answered. Codes outside 100 to 599 count as 500.
-func (r *Route) Done(method string, code int, took time.Duration) {
-	if r != nil {
-		r.metrics.inFlight.Dec()
-		r.counter(method, code).Inc()
+func (r *Route) Done(method string, code int, took time.Duration) { r.DoneMany(method, code, took, 1) }
+
+// DoneMany counts n requests that were answered alike, after the same time.
+func (r *Route) DoneMany(method string, code int, took time.Duration, n int) {
+	if r == nil {
+		return
+	}
+	r.metrics.inFlight.Sub(float64(n))
+	r.counter(method, code).Add(float64(n))
+	for range n {
 		r.seconds.Observe(took.Seconds())
 	}
 }

@@ -1,0 +1,60 @@
+package ingest
+
+import (
+	"sync"
+
+	"pillarbox"
+)
+
+// scratch is the memory of one call of Accept. It is used again: a queue keeps nothing of what it was given.
+type scratch struct {
+	events   []pillarbox.Event
+	pointers []*pillarbox.Event
+	places   []int // of events among the requests
+	fields   pillarbox.Header
+	ids      []byte // one after the other, each of idBytes
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// maxScratchEvents bounds what is kept for the next call. A larger batch makes its own.
+const maxScratchEvents = 4096
+
+// add makes the event of a request. Its id is still missing: finish makes them all with one allocation.
+func (s *scratch) add(stamp pillarbox.Timestamp, from *source, request *Request) {
+	s.ids = appendRequestID(s.ids, int64(stamp))
+	first := len(s.fields)
+	s.fields = from.headers.keep(s.fields, request.Header)
+	s.events = append(s.events, pillarbox.Event{
+		Timestamp: stamp, Source: request.Source, Method: request.Method, Path: request.Path,
+		Query: redactQuery(request.Query), Header: s.fields[first:len(s.fields):len(s.fields)],
+		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
+		Traceparent: validTraceparent(request.Traceparent), Body: request.Body,
+	})
+}
+
+// finish gives the events their ids, which outlive the call as parts of the receipts, and tells who wants to
+// know.
+func (s *scratch) finish(requests []Request) {
+	ids := string(s.ids)
+	for i := range s.events {
+		event := &s.events[i]
+		event.RequestID = ids[i*idBytes : (i+1)*idBytes]
+		s.pointers = append(s.pointers, event)
+		if stamped := requests[s.places[i]].Stamped; stamped != nil {
+			stamped(event.Key())
+		}
+	}
+}
+
+// release gives the scratch back, without what it points to.
+func (s *scratch) release() {
+	if cap(s.events) > maxScratchEvents || cap(s.fields) > 16*maxScratchEvents {
+		return
+	}
+	clear(s.events)
+	clear(s.pointers)
+	clear(s.fields)
+	s.events, s.pointers, s.places, s.fields, s.ids = s.events[:0], s.pointers[:0], s.places[:0], s.fields[:0], s.ids[:0]
+	scratches.Put(s)
+}
