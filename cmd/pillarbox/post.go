@@ -125,7 +125,7 @@ func postURL(global *globalFlags, args []string) (string, error) {
 		return "", err
 	}
 	sources := publicSources(cfg)
-	return "http://" + displayAddress(cfg.Listen) + sources[0].Path, nil
+	return "http://" + displayAddress(cfg.Listen.Address) + sources[0].Path, nil
 }
 
 // read returns the body, and whether one was given.

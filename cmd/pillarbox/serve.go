@@ -16,11 +16,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
-
 	"pillarbox"
 	"pillarbox/internal/config"
 	"pillarbox/internal/deliver"
+	"pillarbox/internal/express"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/run"
 	"pillarbox/internal/telemetry"
@@ -87,7 +86,8 @@ type server struct {
 	global *globalFlags
 	level  *slog.LevelVar
 	roles  []string
-	public *httpapi.Public
+	public *httpapi.Public // nil without the role accept
+	routes atomic.Pointer[map[string]*express.Route]
 	ready  atomic.Bool
 }
 
@@ -96,10 +96,8 @@ type server struct {
 func (s *server) run(stop, force context.Context) error {
 	group := run.New(run.Options{Log: s.logger, DrainTimeout: s.config.Shutdown.DrainTimeout.Std()})
 	group.Add(run.Service{Name: "data", Close: s.office.Close})
-	s.public = httpapi.NewPublic(s.acceptor, s.publicOptions())
-	s.public.SetSources(publicSources(s.config))
 	if s.has(roleAdmin) {
-		service, err := s.listen("admin", s.config.Admin.Listen, s.newAdmin(), 0)
+		service, err := s.listenAdmin()
 		if err != nil {
 			return errors.Join(err, s.office.Close())
 		}
@@ -113,7 +111,7 @@ func (s *server) run(stop, force context.Context) error {
 		group.Add(loops...)
 	}
 	if s.has(roleAccept) {
-		service, err := s.listen("public", s.config.Listen, s.public, s.config.HTTP.MaxConnections)
+		service, err := s.listenPublic()
 		if err != nil {
 			return errors.Join(err, s.office.Close())
 		}
@@ -146,7 +144,7 @@ func (s *server) announce(context.Context) error {
 	}
 	for _, source := range publicSources(s.config) {
 		if s.has(roleAccept) {
-			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.config.Listen)+source.Path)
+			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.config.Listen.Address)+source.Path)
 		}
 	}
 	if s.has(roleAdmin) {
@@ -165,57 +163,6 @@ func displayAddress(listen string) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// listen binds an address and makes the service that answers there. maxConnections 0 is no limit.
-func (s *server) listen(name, address string, handler http.Handler, maxConnections int) (run.Service, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return run.Service{}, listenError(name, address, err)
-	}
-	if maxConnections > 0 {
-		listener = netutil.LimitListener(listener, maxConnections)
-	}
-	limits := s.config.HTTP
-	// Long answers, as of an audit or of somebody who follows, end with the drain and not before.
-	requests, endRequests := context.WithCancel(context.Background())
-	web := &http.Server{
-		Handler: handler, ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
-		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(),
-		MaxHeaderBytes: int(limits.MaxHeaderBytes), ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
-		BaseContext: func(net.Listener) context.Context { return requests },
-	}
-	return run.Service{
-		Name: name,
-		Run: func(ctx context.Context) error {
-			defer context.AfterFunc(ctx, func() { endRequests(); _ = web.Close() })() // Serve returns the error
-			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		},
-		Drain: func(ctx context.Context) error {
-			if name == "admin" {
-				endRequests()
-			}
-			return web.Shutdown(ctx)
-		},
-		Close: func() error { endRequests(); return nil },
-	}, nil
-}
-
-func listenError(name, address string, err error) error {
-	key := "listen"
-	if name == "admin" {
-		key = "admin.listen"
-	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s", address, key)
-	}
-	return fmt.Errorf("listen on %s (%s): %w", address, key, err)
 }
 
 func (s *server) publicOptions() httpapi.PublicOptions {
@@ -308,7 +255,9 @@ func (s *server) reload() {
 	}
 	s.level.Set(fresh.Log.SlogLevel())
 	s.acceptor.SetSources(ingestSources(fresh))
-	s.public.SetSources(publicSources(fresh))
+	if s.public != nil {
+		s.setSources(fresh)
+	}
 	for name, loop := range s.loops {
 		loop.SetTuning(tuningOf(fresh, fresh.Destinations[name]))
 	}

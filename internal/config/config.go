@@ -13,7 +13,7 @@ const MaxFileBytes = 256 << 10
 
 // Config is the whole configuration. It is not changed after Load has returned it.
 type Config struct {
-	Listen       string                 `yaml:"listen"` // host:port of the public listener
+	Listen       Listen                 `yaml:"listen"`
 	Admin        Admin                  `yaml:"admin"`
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
@@ -25,6 +25,12 @@ type Config struct {
 	Log          Log                    `yaml:"log"`
 
 	marks map[string]mark // where each value that is not the default was set, by key
+}
+
+// Listen is the public listener. A file may give the address alone: listen: ":8080".
+type Listen struct {
+	Address string `yaml:"address,short"` // host:port
+	Express bool   `yaml:"express"`       // answer what is simple on an event loop
 }
 
 // Admin is the listener for people and their tools.
@@ -146,7 +152,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func Default() *Config {
 	const mib = 1 << 20
 	return &Config{
-		Listen:       ":8080",
+		Listen:       Listen{Address: ":8080", Express: true},
 		Admin:        Admin{Listen: "127.0.0.1:8081"},
 		Data:         "./pillarbox-data",
 		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), SegmentBytes: 64 * mib},

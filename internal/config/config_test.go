@@ -49,7 +49,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	}
 	defaults := config.Default()
 	app, events := defaults.Sources["app"], defaults.Destinations["events"]
-	if defaults.Listen != ":8080" || app.Path != "/app" || app.MaxBody != 1<<20 || events.URL != "sqlite:" ||
+	if defaults.Listen != (config.Listen{Address: ":8080", Express: true}) || app.Path != "/app" || app.MaxBody != 1<<20 || events.URL != "sqlite:" ||
 		events.MaxAttempts != 20 || defaults.Queue.MaxAge.Std() != 14*24*time.Hour || defaults.Log.SlogLevel() != slog.LevelInfo {
 		t.Errorf("got %+v", defaults)
 	}
@@ -60,7 +60,7 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 	variables := env{"PILLARBOX_LISTEN": ":2", "PILLARBOX_QUEUE_MAX_BYTES": "2GiB", "PILLARBOX_DATA": "",
 		"PILLARBOX_PORT_8080_TCP": "tcp://10.0.0.1:8080", "PILLARBOX_SERVICE_HOST": "10.0.0.1"}
 	got := load(t, text, variables, map[string]string{"listen": ":3"})
-	if got.Listen != ":3" || got.Queue.MaxBytes != 2<<30 || got.Data != "file" || got.Log.SlogLevel() != slog.LevelWarn {
+	if got.Listen.Address != ":3" || got.Queue.MaxBytes != 2<<30 || got.Data != "file" || got.Log.SlogLevel() != slog.LevelWarn {
 		t.Errorf("got %+v", got)
 	}
 	for key, want := range map[string]string{
@@ -75,7 +75,7 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 // Every single key outside the maps can be set from the environment, under the name that the rule gives.
 func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "t", "log.level": "debug",
-		"log.format": "json", "queue.url": "memory:", "dead_letters.url": "files:x", "data": "elsewhere"}
+		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "dead_letters.url": "files:x", "data": "elsewhere"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {
 		t.Fatalf("got only the keys %v", keys)
@@ -98,6 +98,21 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	}
 	if name := config.EnvName("http.max_in_flight_bytes"); name != "PILLARBOX_HTTP_MAX_IN_FLIGHT_BYTES" {
 		t.Errorf("got %s", name)
+	}
+}
+
+// The address may stand in the place of the whole section.
+func TestListenIsAnAddressOrASection(t *testing.T) {
+	for text, want := range map[string]config.Listen{
+		"listen: :1\n":                              {Address: ":1", Express: true},
+		"listen: {address: ':1'}\n":                 {Address: ":1", Express: true},
+		"listen: {express: false}\n":                {Address: ":8080"},
+		"listen:\n  express: true\n  address: :2\n": {Address: ":2", Express: true},
+		"listen:\n":                                 {Address: ":8080", Express: true},
+	} {
+		if got := load(t, text, nil, nil).Listen; got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
 	}
 }
 
@@ -124,7 +139,7 @@ func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 func TestReferencesAreReplaced(t *testing.T) {
 	text := "data: ${DIR}/x$${DIR}$\nlisten: \"${PORT:-:9}\"\nlog: {level: '${NOTHING:-debug}'}\ndestinations: {d: {url: 'sqlite:', sources: ['${SRC}']}}\n"
 	got := load(t, text, env{"DIR": "a: {b\n#\"c", "SRC": "app", "PORT": ""}, nil)
-	if got.Data != "a: {b\n#\"c/x${DIR}$" || got.Listen != ":9" || got.Log.Level != "debug" || got.Destinations["d"].Sources[0] != "app" {
+	if got.Data != "a: {b\n#\"c/x${DIR}$" || got.Listen.Address != ":9" || got.Log.Level != "debug" || got.Destinations["d"].Sources[0] != "app" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -138,6 +153,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: \"a\n", `p.yaml:1:7: could not find end character of double-quoted text`},
 		{"queue: {url: ${X}}\n", `p.yaml:1:15: ',' or '}' must be specified; a value with a colon at its end, or with ${...} inside braces, needs quotes`},
 		{"- a\n", `p.yaml:1:1: want keys with values`},
+		{"listen: {express: maybe}\n", `p.yaml:1:19: listen.express: "maybe": want true or false`},
+		{"listen: {adress: x}\n", `p.yaml:1:10: listen: unknown key "adress"; known are address, express`},
 		{"listen: [a]\n", `p.yaml:1:9: listen: want a single value`},
 		{"queue: 5\n", `p.yaml:1:8: queue: want keys with values`},
 		{"destinations: {events: {sources: app}}\n", `p.yaml:1:34: destinations.events.sources: want a list in brackets`},
@@ -282,7 +299,7 @@ func TestShow(t *testing.T) {
 	got := load(t, "data: a$$b\nadmin: {token: x}\nsources: {app: {headers: {deny: [X-A, X-B]}}}\n", env{"PILLARBOX_LOG_LEVEL": "warn"}, map[string]string{"listen": ":1"})
 	text := config.Show(got)
 	for _, want := range []string{
-		"listen: \":1\" # flag\n", "data: \"a$$b\" # file p.yaml:1:7\n", "  token: \"[redacted]\" # file p.yaml:2:16\n",
+		"listen:\n  address: \":1\" # flag\n", "data: \"a$$b\" # file p.yaml:1:7\n", "  token: \"[redacted]\" # file p.yaml:2:16\n",
 		"  level: warn # env PILLARBOX_LOG_LEVEL\n", "  max_age: 14d # default\n",
 		"sources:\n  app:\n    path: /app # default\n", "      deny: [X-A, X-B] # file p.yaml:3:33\n",
 	} {
@@ -315,7 +332,7 @@ func checkKeys(t *testing.T, section reflect.Type, indent string) {
 	t.Helper()
 	for i := range section.NumField() {
 		field := section.Field(i)
-		name := field.Tag.Get("yaml")
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if name == "" {
 			continue
 		}

@@ -114,13 +114,19 @@ func isNull(node ast.Node) bool {
 // section reads the keys of a struct.
 func (l *loader) section(node ast.Node, v reflect.Value, key string) {
 	fields := fieldsOf(v.Type())
+	if short := slices.IndexFunc(fields, func(f field) bool { return f.short }); short >= 0 {
+		if _, mapping := node.(*ast.MappingNode); !mapping {
+			l.scalar(node, v.Field(fields[short].index), key)
+			return
+		}
+	}
 	l.pairs(node, key, func(at ast.Node, name string, value ast.Node) {
 		index := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		if index < 0 {
 			l.fail(at, key, "unknown key %q; known are %s", name, knownNames(fields))
 			return
 		}
-		l.node(value, v.Field(fields[index].index), join(key, name))
+		l.node(value, v.Field(fields[index].index), fields[index].key(key))
 	})
 }
 

@@ -30,18 +30,29 @@ func Keys() []string {
 	return keys
 }
 
-// field is one key of a section.
+// field is one key of a section. The value of a short one may stand in the place of the whole section, whose key is
+// then also its own.
 type field struct {
 	name  string
 	index int
+	short bool
+}
+
+// key is the field's key in a section.
+func (f field) key(section string) string {
+	if f.short {
+		return section
+	}
+	return join(section, f.name)
 }
 
 // fieldsOf returns the keys of a section in their order.
 func fieldsOf(section reflect.Type) []field {
 	var fields []field
 	for i := range section.NumField() {
-		if name := section.Field(i).Tag.Get("yaml"); name != "" {
-			fields = append(fields, field{name: name, index: i})
+		name, kind, _ := strings.Cut(section.Field(i).Tag.Get("yaml"), ",")
+		if name != "" {
+			fields = append(fields, field{name: name, index: i, short: kind == "short"})
 		}
 	}
 	return fields
@@ -53,7 +64,7 @@ func walk(v reflect.Value, key string, visit func(key string, v reflect.Value)) 
 	switch v.Kind() {
 	case reflect.Struct:
 		for _, field := range fieldsOf(v.Type()) {
-			walk(v.Field(field.index), join(key, field.name), visit)
+			walk(v.Field(field.index), field.key(key), visit)
 		}
 	case reflect.Map:
 		for _, name := range sortedNames(v) {
@@ -90,6 +101,15 @@ func setText(v reflect.Value, text string) error {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(text)
+	case reflect.Bool:
+		switch text {
+		case "true":
+			v.SetBool(true)
+		case "false":
+			v.SetBool(false)
+		default:
+			return errors.New("want true or false")
+		}
 	case reflect.Int:
 		number, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {

@@ -108,6 +108,9 @@ func exampleEntries(t *testing.T) []entry {
 			if better, ok := inGroup[key]; ok {
 				said = better
 			}
+			if key == "listen.address" {
+				key = "listen" // may stand in the place of its section
+			}
 			if key == "sources.NAME.path" {
 				value = "/NAME"
 			}

@@ -29,8 +29,7 @@ func Show(config *Config) string {
 }
 
 func show(out *strings.Builder, config *Config, v reflect.Value, key, indent string) {
-	one := func(name string, child reflect.Value) {
-		full := join(key, name)
+	one := func(name, full string, child reflect.Value) {
 		switch child.Kind() {
 		case reflect.Struct, reflect.Map:
 			fmt.Fprintf(out, "%s%s:\n", indent, name)
@@ -41,12 +40,12 @@ func show(out *strings.Builder, config *Config, v reflect.Value, key, indent str
 	}
 	if v.Kind() == reflect.Map {
 		for _, name := range sortedNames(v) {
-			one(name, v.MapIndex(reflect.ValueOf(name)))
+			one(name, join(key, name), v.MapIndex(reflect.ValueOf(name)))
 		}
 		return
 	}
 	for _, field := range fieldsOf(v.Type()) {
-		one(field.name, v.Field(field.index))
+		one(field.name, field.key(key), v.Field(field.index))
 	}
 }
 

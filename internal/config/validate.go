@@ -69,11 +69,11 @@ func (c *checker) said(key, value string) string {
 
 func (c *checker) listeners() {
 	config := c.config
-	c.address("listen", config.Listen)
+	c.address("listen", config.Listen.Address)
 	if !c.address("admin.listen", config.Admin.Listen) {
 		return
 	}
-	if config.Listen == config.Admin.Listen && !strings.HasSuffix(config.Listen, ":0") {
+	if config.Listen.Address == config.Admin.Listen && !strings.HasSuffix(config.Admin.Listen, ":0") {
 		c.fail("admin.listen", "is the same address as listen; choose another port")
 	}
 	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && !loopback(host) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -78,9 +79,16 @@ func writeProblem(w http.ResponseWriter, err error) {
 	answerProblem(w, problemOf(err), err)
 }
 
-// answerProblem answers with the problem that was made of err. 429, 503 and 507 always carry Retry-After.
+// answerProblem answers with the problem that was made of err.
 func answerProblem(w http.ResponseWriter, problem Problem, err error) {
-	header := w.Header()
+	header, body := problemAnswer(problem, err)
+	maps.Copy(w.Header(), header)
+	writeBody(w, problem.Status, problemType, body)
+}
+
+// problemAnswer makes the answer for the problem that was made of err. 429, 503 and 507 always carry Retry-After.
+func problemAnswer(problem Problem, err error) (header http.Header, body []byte) {
+	header = http.Header{"Content-Type": {problemType}}
 	var refused *statusError
 	if errors.As(err, &refused) && refused.allow != "" {
 		header.Set("Allow", refused.allow)
@@ -91,7 +99,7 @@ func answerProblem(w http.ResponseWriter, problem Problem, err error) {
 	if retriable(problem.Status) {
 		header.Set("Retry-After", strconv.Itoa(retryAfterSeconds(err)))
 	}
-	writeBody(w, problem.Status, problemType, append(encodeProblem(problem), '\n'))
+	return header, append(encodeProblem(problem), '\n')
 }
 
 func encodeProblem(problem Problem) []byte {

@@ -155,16 +155,22 @@ func (p *Public) measures(found *route, path string) *telemetry.Route {
 
 // fail answers with the error.
 func (p *Public) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	status, err := p.refusal(r.Method, err)
+	writeProblem(w, err)
+	return status
+}
+
+// refusal is the status of an error, and the error as it may be shown. Our own faults are logged.
+func (p *Public) refusal(method string, err error) (int, error) {
 	status := statusOf(err)
 	if !slices.Contains(publicErrors, status) {
 		status = http.StatusInternalServerError
 		err = hidden{err}
 	}
 	if status == http.StatusInternalServerError {
-		p.opts.Logger.Error("request failed", telemetry.KeyMethod, r.Method, telemetry.KeyErr, err)
+		p.opts.Logger.Error("request failed", telemetry.KeyMethod, method, telemetry.KeyErr, err)
 	}
-	writeProblem(w, err)
-	return status
+	return status, err
 }
 
 // publicErrors are the statuses that a request may be refused with. An error of another status is our own
@@ -364,6 +370,8 @@ func tooLarge(limit int64, name string) error {
 	return &statusError{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
 }
 
+var errTooSlow = &statusError{status: http.StatusRequestTimeout, detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
+
 func bodyError(err error, limit int64, limitName string) error {
 	var over *http.MaxBytesError
 	var slow net.Error
@@ -371,7 +379,7 @@ func bodyError(err error, limit int64, limitName string) error {
 	case errors.As(err, &over):
 		return tooLarge(limit, limitName)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
-		return &statusError{status: http.StatusRequestTimeout, detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
+		return errTooSlow
 	}
 	return &statusError{status: http.StatusBadRequest, detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
 }

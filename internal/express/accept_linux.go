@@ -1,0 +1,91 @@
+package express
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/internal/telemetry"
+)
+
+const (
+	maxAccepts  = 256                    // in one turn
+	acceptPause = 100 * time.Millisecond // when there are no descriptors left
+)
+
+// acceptConns accepts the connections that wait, and gives each loop its share.
+func (l *loop) acceptConns() {
+	for range maxAccepts {
+		if !l.server.admit() {
+			l.pauseAccepting(time.Second) // or until one has gone
+			return
+		}
+		fd, from, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if err != nil {
+			l.server.released()
+			l.acceptFailed(err)
+			return
+		}
+		who := newcomer{fd: fd, addr: addressOf(from)}
+		loops := l.server.loops
+		l.nextLoop = (l.nextLoop + 1) % len(loops)
+		if other := loops[l.nextLoop]; other == l || !other.give(who) {
+			l.adopt(who)
+		}
+	}
+}
+
+// acceptFailed waits a little where the machine has no room for another connection: the listener stays readable,
+// and the loop would do nothing else.
+func (l *loop) acceptFailed(err error) {
+	switch err {
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+		l.opts.Logger.Warn("connections can't be accepted", telemetry.KeyErr, err)
+		l.pauseAccepting(acceptPause)
+	case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
+	default: // an error of the network that the connection had already (accept(2))
+		l.opts.Logger.Debug("a connection was not accepted", telemetry.KeyErr, err)
+	}
+}
+
+func (l *loop) pauseAccepting(pause time.Duration) {
+	l.acceptAt = l.mono + int64(pause)
+	l.nextSweep = min(l.nextSweep, l.acceptAt)
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.listener, nil)
+}
+
+func (l *loop) resumeAccepting() {
+	l.acceptAt = 0
+	if l.listener < 0 {
+		return
+	}
+	if err := l.watch(l.listener, unix.EPOLLIN); err != nil {
+		l.opts.Logger.Error("the listener can't be watched", telemetry.KeyErr, err)
+		l.acceptAt = l.mono + int64(time.Second)
+	}
+}
+
+func (l *loop) closeListener() {
+	if l.listener >= 0 {
+		_ = unix.Close(l.listener)
+		l.listener = -1
+	}
+	l.acceptAt = 0
+}
+
+// adopt begins to watch a connection. Its first request is often there already, so it is read in this turn.
+func (l *loop) adopt(who newcomer) {
+	c := &conn{fd: who.fd, addr: who.addr, fresh: true, readable: true, deadline: l.mono + int64(l.opts.ReadHeaderTimeout)}
+	if err := l.watch(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+		l.opts.Logger.Warn("a connection can't be watched", telemetry.KeyErr, err)
+		_ = unix.Close(c.fd)
+		l.server.released()
+		return
+	}
+	for c.fd >= len(l.conns) {
+		l.conns = append(l.conns, make([]*conn, max(64, len(l.conns)))...)
+	}
+	l.conns[c.fd] = c
+	l.live++
+	l.receive(c)
+}

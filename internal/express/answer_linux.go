@@ -1,0 +1,144 @@
+package express
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// answer writes the answers of the turn, all of one connection at once, and counts them.
+func (l *loop) answer() {
+	result := 0
+	count := tally{}
+	for i := 0; i < len(l.items); {
+		c := l.items[i].conn
+		if c.ending == stays && c.resting() && l.server.draining.Load() {
+			c.ending = lingers // the next request may be there, and must not cost this one its answer
+		}
+		l.out = l.out[:0]
+		for ; i < len(l.items) && l.items[i].conn == c; i++ {
+			item := &l.items[i]
+			last := c.ending != stays && c.ending != moves && (i+1 == len(l.items) || l.items[i+1].conn != c)
+			status, err := http.StatusAccepted, item.err
+			if err == nil {
+				err = l.results[result].Err
+				if err == nil {
+					l.out = l.answers.appendReceipt(l.out, &l.results[result].Receipt, last)
+				}
+				result++
+			}
+			if err != nil {
+				status = l.appendProblem(err, last)
+			}
+			count.add(item, status, l.mono)
+		}
+		l.write(c, l.out)
+	}
+	count.flush()
+}
+
+func (l *loop) appendProblem(err error, last bool) (status int) {
+	status, header, body := l.opts.Problem(err)
+	l.out = l.answers.appendProblem(l.out, status, header, body, last)
+	return status
+}
+
+// tally counts answers, those that are alike at once.
+type tally struct {
+	route  *Route
+	status int
+	begun  int64
+	now    int64
+	n      int
+}
+
+func (t *tally) add(item *item, status int, now int64) {
+	if t.n > 0 && t.route == item.route && t.status == status && t.begun == item.begun {
+		t.n++
+		return
+	}
+	t.flush()
+	*t = tally{route: item.route, status: status, begun: item.begun, now: now, n: 1}
+}
+
+func (t *tally) flush() {
+	if t.n > 0 && t.route != nil {
+		t.route.Metrics.DoneMany(http.MethodPost, t.status, time.Duration(t.now-t.begun), t.n)
+	}
+}
+
+// write writes what the client's side takes now. The rest is kept until it takes more.
+func (l *loop) write(c *conn, b []byte) {
+	rest := l.push(c, b)
+	c.out = append(c.out, rest...)
+	c.answered = true
+}
+
+// push returns what did not fit. Only the kernel's word that nothing fits makes it tell when something does.
+func (l *loop) push(c *conn, b []byte) []byte {
+	for len(b) > 0 && !c.dead {
+		n, errno := send(c.fd, b)
+		if errno == unix.EAGAIN {
+			return b
+		}
+		if errno != 0 {
+			c.dead = true // the client is gone; what was accepted stays accepted
+			break
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// flush writes what was kept.
+func (l *loop) flush(c *conn) {
+	rest := l.push(c, c.out)
+	if len(rest) > 0 {
+		c.out = c.out[:copy(c.out, rest)]
+		return
+	}
+	c.out = nil
+	c.answered = true // from here on, the time for the next request counts
+	if c.need == 0 {
+		c.begun = l.mono
+	}
+}
+
+// sweepsPerTimeout is how exactly timeouts are kept: to a part of the shortest.
+const sweepsPerTimeout = 8
+
+// sweep ends what has waited for too long. One look at all connections now and then costs less than a timer for
+// each.
+func (l *loop) sweep() {
+	shortest := min(l.opts.ReadHeaderTimeout, l.opts.ReadTimeout, l.opts.WriteTimeout, l.opts.IdleTimeout, lingerTime)
+	l.nextSweep = l.mono + int64(max(shortest/sweepsPerTimeout, 5*time.Millisecond))
+	for _, c := range l.conns {
+		if c != nil && c.deadline <= l.mono {
+			l.expire(c)
+		}
+	}
+	if l.acceptAt > 0 && l.acceptAt <= l.mono {
+		l.resumeAccepting()
+	}
+	l.arena.trim()
+}
+
+// expire ends a connection. A client whose body is late is told so; the others are left without a word, as
+// net/http leaves them.
+func (l *loop) expire(c *conn) {
+	if len(c.out) > 0 || c.lingering || c.need == 0 {
+		l.closeConn(c)
+		return
+	}
+	late := fmt.Errorf("the body did not arrive in time (http.read_timeout); nothing was stored: %w", os.ErrDeadlineExceeded)
+	if c.route != nil {
+		c.route.Metrics.BeginMany(1)
+	}
+	l.refuse(c, late)
+	l.answer()
+	l.finish(c)
+	l.reset()
+}

@@ -1,0 +1,348 @@
+package express
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox"
+	"pillarbox/internal/ingest"
+)
+
+// Bounds of one turn. What is over them waits for the next one, ahead of the sockets.
+const (
+	maxEvents       = 512
+	maxTurnRequests = 4096
+	maxTurnBytes    = 8 << 20 // of bodies
+	maxShare        = 64      // requests of one connection
+	maxGathers      = 4       // looks for more sockets that are ready
+)
+
+// loop is one event loop. All of it but mail is touched only by the goroutine of run.
+//
+// Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each change once,
+// and neither has a socket that was read empty to be looked at again in the next turn, nor is there a call to
+// change what is watched. In return the loop must remember what it left unread.
+type loop struct {
+	server   *Server
+	opts     *Options
+	epoll    int
+	bell     int // an eventfd, rung by notify
+	listener int // -1 where another loop accepts, or nobody any more
+	conns    []*conn
+	live     int // of conns
+	events   []unix.EpollEvent
+
+	start     time.Time
+	now       time.Time
+	mono      int64 // now since start, in nanoseconds
+	nextSweep int64
+	acceptAt  int64 // when to accept again after a pause; 0 where there is none
+	nextLoop  int   // that gets the next connection
+	draining  bool
+
+	arena   arena
+	buffers buffers
+	names   names
+	head    head
+	answers answers
+	out     []byte
+
+	// The turn.
+	again    []*conn // have something to do that no event will tell
+	resumed  []*conn // again of the last turn
+	touched  []*conn // to be looked at when the answers are written
+	items    []item  // in the order of the answers; those of one connection stand together
+	requests []ingest.Request
+	results  []ingest.Result
+	fields   pillarbox.Header
+	bytes    int
+
+	mailbox
+}
+
+// item is one answer that is to be given.
+type item struct {
+	conn  *conn
+	route *Route // nil where it isn't known
+	begun int64  // when the request began
+	err   error  // what it is refused with; nil where the Acceptor decides
+}
+
+// mailbox is how others reach a loop.
+type mailbox struct {
+	mu        sync.Mutex
+	newcomers []newcomer
+	gone      bool // the loop has ended, and bell is closed
+}
+
+// newcomer is an accepted connection.
+type newcomer struct {
+	fd   int
+	addr string
+}
+
+func newLoop(s *Server) (*loop, error) {
+	l := &loop{
+		server: s, opts: &s.opts, epoll: -1, bell: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
+		start: time.Now(), names: newNames(),
+	}
+	var err error
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, errors.Join(os.NewSyscallError("eventfd", err), l.close())
+	}
+	if err := l.watch(l.bell, unix.EPOLLIN); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func (l *loop) watch(fd int, events uint32) error {
+	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	return os.NewSyscallError("epoll_ctl", err)
+}
+
+func (l *loop) run() error {
+	var err error
+	if l.listener >= 0 {
+		err = l.watch(l.listener, unix.EPOLLIN)
+	}
+	for err == nil && !l.server.stopping.Load() {
+		if !l.draining && l.server.draining.Load() {
+			l.drain()
+		}
+		if l.draining && l.live == 0 {
+			break
+		}
+		err = l.turn()
+	}
+	return errors.Join(err, l.close())
+}
+
+// turn is one round: wait, read, accept all that is complete, answer.
+func (l *loop) turn() error {
+	n, err := l.wait()
+	if err != nil {
+		return err
+	}
+	l.tick()
+	l.resume()
+	l.gather(n)
+	l.accept()
+	l.answer()
+	for _, c := range l.touched {
+		l.finish(c)
+	}
+	l.reset()
+	if l.mono >= l.nextSweep {
+		l.sweep()
+	}
+	return nil
+}
+
+// gather reads every socket that is ready, and then those that became ready meanwhile: a turn that is about to
+// wait for the disk should not leave behind what is there. It waits for nobody.
+func (l *loop) gather(n int) {
+	for looks := 0; ; looks++ {
+		for i := range l.events[:n] {
+			l.dispatch(&l.events[i])
+		}
+		if n == 0 || len(l.requests) == 0 || l.full() || looks == maxGathers {
+			return
+		}
+		var errno unix.Errno
+		if n, errno = poll(l.epoll, l.events); errno != 0 {
+			return // it comes again, and the next turn reports it
+		}
+	}
+}
+
+// wait waits for events. A call that may wait costs more in Go than one that doesn't, so that one comes first.
+func (l *loop) wait() (int, error) {
+	n, errno := poll(l.epoll, l.events)
+	if n > 0 || errno != 0 || len(l.again) > 0 {
+		return max(n, 0), ignoreInterrupt(errno)
+	}
+	n, err := unix.EpollWait(l.epoll, l.events, l.patience())
+	if err != nil {
+		return 0, ignoreInterrupt(err.(unix.Errno))
+	}
+	return n, nil
+}
+
+func ignoreInterrupt(errno unix.Errno) error {
+	if errno == 0 || errno == unix.EINTR {
+		return nil
+	}
+	return os.NewSyscallError("epoll_wait", errno)
+}
+
+// patience is how long to wait, in milliseconds: with nobody there, for ever.
+func (l *loop) patience() int {
+	if l.live == 0 && l.acceptAt == 0 {
+		return -1
+	}
+	return int(max(0, l.nextSweep-l.mono)/int64(time.Millisecond)) + 1
+}
+
+func (l *loop) tick() {
+	l.now = time.Now()
+	l.mono = int64(l.now.Sub(l.start))
+	l.answers.at(l.now)
+}
+
+// resume goes on with what the last turn has left.
+func (l *loop) resume() {
+	l.again, l.resumed = l.resumed[:0], l.again
+	for _, c := range l.resumed {
+		c.waits = false
+		if c.fd >= 0 {
+			l.receive(c)
+		}
+	}
+}
+
+func (l *loop) dispatch(event *unix.EpollEvent) {
+	switch fd := int(event.Fd); fd {
+	case l.bell:
+		l.answerBell()
+	case l.listener:
+		l.acceptConns()
+	default:
+		if c := l.conns[fd]; c != nil {
+			l.stirred(c, event.Events)
+		}
+	}
+}
+
+// accept makes everything durable that this turn has taken. The client may leave; what is being made durable is
+// then still accepted.
+func (l *loop) accept() {
+	for i := 0; i < len(l.items); {
+		n := l.neighbours(i)
+		if route := l.items[i].route; route != nil {
+			route.Metrics.BeginMany(n)
+		}
+		i += n
+	}
+	if len(l.requests) == 0 {
+		return
+	}
+	l.results = l.opts.Acceptor.AcceptInto(context.Background(), l.requests, l.results)
+	if len(l.results) != len(l.requests) {
+		panic(fmt.Sprintf("pillarbox: bug: %d results for %d requests", len(l.results), len(l.requests)))
+	}
+	l.tick()
+}
+
+// neighbours counts the items from i on that have the same route.
+func (l *loop) neighbours(i int) int {
+	n := 1
+	for i+n < len(l.items) && l.items[i+n].route == l.items[i].route {
+		n++
+	}
+	return n
+}
+
+// reset ends the turn: its memory is free for the next one.
+func (l *loop) reset() {
+	clear(l.touched)
+	clear(l.resumed)
+	clear(l.items)
+	clear(l.requests)
+	clear(l.fields)
+	l.touched, l.items, l.requests, l.fields, l.bytes = l.touched[:0], l.items[:0], l.requests[:0], l.fields[:0], 0
+	l.arena.reset()
+}
+
+// full reports whether the turn has taken all that it may.
+func (l *loop) full() bool {
+	return len(l.requests) >= maxTurnRequests || l.bytes >= maxTurnBytes
+}
+
+// notify wakes the loop, from any goroutine.
+func (l *loop) notify() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ringLocked()
+}
+
+func (l *loop) ringLocked() {
+	if !l.gone {
+		_, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // where it can't count further, it rings already
+	}
+}
+
+// give hands a connection to the loop, unless it has ended.
+func (l *loop) give(who newcomer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		return false
+	}
+	l.newcomers = append(l.newcomers, who)
+	l.ringLocked()
+	return true
+}
+
+func (l *loop) answerBell() {
+	var count [8]byte
+	_, _ = unix.Read(l.bell, count[:])
+	l.mu.Lock()
+	newcomers := l.newcomers
+	l.newcomers = nil
+	l.mu.Unlock()
+	for _, who := range newcomers {
+		l.adopt(who)
+	}
+	if l.acceptAt > 0 {
+		l.resumeAccepting()
+	}
+}
+
+// drain stops accepting and has a last look at every connection: what has arrived is under way, and one without
+// anything is closed.
+func (l *loop) drain() {
+	l.draining = true
+	l.closeListener()
+	for _, c := range l.conns {
+		if c != nil {
+			c.readable = true
+			l.later(c)
+		}
+	}
+}
+
+// close ends all connections.
+func (l *loop) close() error {
+	l.mu.Lock()
+	l.gone = true
+	newcomers := l.newcomers
+	l.newcomers = nil
+	l.mu.Unlock()
+	for _, who := range newcomers {
+		_ = unix.Close(who.fd)
+		l.server.released()
+	}
+	for _, c := range l.conns {
+		if c != nil {
+			l.closeConn(c)
+		}
+	}
+	l.closeListener()
+	for _, fd := range []int{l.bell, l.epoll} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	l.bell, l.epoll = -1, -1
+	return nil
+}

@@ -1,0 +1,100 @@
+package express
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/telemetry"
+)
+
+// Acceptor makes requests durable. It is ingest.Acceptor. What the requests point to is valid during the call
+// only: their texts are parts of the buffers that they were read into.
+type Acceptor interface {
+	AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result
+}
+
+// Route is a path that the loop may answer: the one of a source.
+type Route struct {
+	Source  string
+	MaxBody int64                  // bytes; more is handed over
+	Admit   func(events int) error // nil for no rate limit
+	Metrics *telemetry.Route       // nil measures nothing
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxConnections    = 20_000
+	DefaultReadHeaderTimeout = 10 * time.Second
+	DefaultReadTimeout       = 60 * time.Second
+	DefaultWriteTimeout      = 75 * time.Second
+	DefaultIdleTimeout       = 120 * time.Second
+	DefaultMaxInFlightBytes  = 256 << 20
+)
+
+// Options of a Server. Acceptor, Route and Problem are required; zero means the default.
+type Options struct {
+	Acceptor Acceptor
+
+	// Route finds the route of a path, and nil where net/http is to answer. It is called for each request and
+	// from every loop, must not block, and must not keep the path.
+	Route func(path string) *Route
+
+	// Problem makes the answer for an error. Besides those of the Acceptor and of Route.Admit, there are errors
+	// that match pillarbox.ErrInvalid (the framing), pillarbox.ErrFull (MaxInFlightBytes) and
+	// os.ErrDeadlineExceeded (the body came too slowly). The header must not name the length, the date or the
+	// connection.
+	Problem func(err error) (status int, header http.Header, body []byte)
+
+	MaxConnections    int           // with those that were handed over; more wait to be accepted
+	ReadHeaderTimeout time.Duration // from the first byte of a request, or from the start of the connection, to the end of its head
+	ReadTimeout       time.Duration // to the end of its body
+	WriteTimeout      time.Duration // for a client that doesn't read its answers
+	IdleTimeout       time.Duration // between requests
+	MaxInFlightBytes  int64         // of requests that are not complete; one that needs more is answered with ErrFull
+	Loops             int           // event loops; 0 chooses
+	Logger            *slog.Logger  // nil: discard
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	setDefault(&o.ReadHeaderTimeout, DefaultReadHeaderTimeout)
+	setDefault(&o.ReadTimeout, DefaultReadTimeout)
+	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.MaxInFlightBytes, DefaultMaxInFlightBytes)
+	setDefault(&o.Loops, defaultLoops())
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func setDefault[T int | int64 | time.Duration](value *T, byDefault T) {
+	if *value <= 0 {
+		*value = byDefault
+	}
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Acceptor == nil:
+		return fmt.Errorf("express: Acceptor is missing: %w", pillarbox.ErrInvalid)
+	case o.Route == nil:
+		return fmt.Errorf("express: Route is missing: %w", pillarbox.ErrInvalid)
+	case o.Problem == nil:
+		return fmt.Errorf("express: Problem is missing: %w", pillarbox.ErrInvalid)
+	}
+	return nil
+}
+
+// ErrNotPossible says that this system has no event loop that express can use. net/http does all of it then.
+var ErrNotPossible = errors.New("express needs Linux")
+
+// defaultLoops is how many loops there are where nothing else is set.
+func defaultLoops() int { return 1 }

@@ -1,0 +1,165 @@
+package express
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"pillarbox"
+)
+
+// Server answers on one listener.
+type Server struct {
+	opts   Options
+	loops  []*loop
+	handed *handed
+
+	open     atomic.Int64 // connections, with those that were handed over
+	held     atomic.Int64 // bytes of requests that are not complete
+	full     atomic.Bool  // a loop waits for a connection to go
+	draining atomic.Bool
+	stopping atomic.Bool
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	done    chan struct{} // closed when Run returns, or when it never will run
+}
+
+// Possible returns nil where express works, and else why not.
+func Possible() error { return nil }
+
+// New makes a server, which takes the listener over: it is closed, whatever New returns. Run answers on it.
+func New(listener *net.TCPListener, opts Options) (*Server, error) {
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	s := &Server{opts: opts, handed: newHanded(listener.Addr()), done: make(chan struct{})}
+	for range opts.Loops {
+		l, err := newLoop(s)
+		if err != nil {
+			return nil, errors.Join(err, listener.Close(), s.Close())
+		}
+		s.loops = append(s.loops, l)
+	}
+	fd, err := takeListener(listener)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(), s.Close())
+	}
+	s.loops[0].listener = fd
+	return s, nil
+}
+
+// HandedOver returns the listener of the connections that are not simple, each with what was read of it. A
+// http.Server is to serve it for as long as Run runs.
+func (s *Server) HandedOver() net.Listener { return s.handed }
+
+// Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made durable at the end
+// are finished first; whether their answers arrive is not known.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.started || s.closed {
+		s.mu.Unlock()
+		return fmt.Errorf("express: run twice, or after close: %w", pillarbox.ErrClosed)
+	}
+	s.started = true
+	s.mu.Unlock()
+	defer close(s.done)
+	defer context.AfterFunc(ctx, s.stop)()
+	errs := make([]error, len(s.loops))
+	var running sync.WaitGroup
+	for i, l := range s.loops {
+		running.Go(func() {
+			if errs[i] = l.run(); errs[i] != nil {
+				s.stop() // the others are no use without it
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and makes Run
+// return. It returns when Run has, and everything that was handed over is accepted; or with the error of ctx.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	started := s.started
+	s.mu.Unlock()
+	if !started {
+		return nil
+	}
+	s.wake()
+	select {
+	case <-s.done:
+		return s.handed.empty(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends everything at once, HandedOver too. It is safe to call twice, and returns when nothing runs.
+func (s *Server) Close() error {
+	s.stop()
+	s.mu.Lock()
+	started, closed := s.started, s.closed
+	s.closed = true
+	s.mu.Unlock()
+	var errs []error
+	switch {
+	case started:
+		<-s.done
+	case !closed:
+		for _, l := range s.loops {
+			errs = append(errs, l.close())
+		}
+		close(s.done)
+	}
+	return errors.Join(append(errs, s.handed.Close())...)
+}
+
+func (s *Server) stop() {
+	s.stopping.Store(true)
+	s.wake()
+}
+
+func (s *Server) wake() {
+	for _, l := range s.loops {
+		l.notify()
+	}
+}
+
+// admit counts a connection, if there may be one more.
+func (s *Server) admit() bool {
+	if s.open.Add(1) <= int64(s.opts.MaxConnections) {
+		return true
+	}
+	s.full.Store(true)
+	if s.open.Add(-1) < int64(s.opts.MaxConnections) {
+		s.wake() // one went before it could see that somebody waits
+	}
+	return false
+}
+
+// released counts a connection as gone.
+func (s *Server) released() {
+	s.open.Add(-1)
+	if s.full.CompareAndSwap(true, false) {
+		s.wake()
+	}
+}
+
+// hold takes the memory for a request to grow from one size to another, if it is there. A request that is alone
+// gets what it needs: it is to get through some time, and not never.
+func (s *Server) hold(from, to int) bool {
+	held := s.held.Add(int64(to - from))
+	if held <= s.opts.MaxInFlightBytes || held == int64(to) {
+		return true
+	}
+	s.held.Add(int64(from - to))
+	return false
+}
