@@ -6,15 +6,16 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot sim kill9 diskfull powercut powercut-tools fuzz docs clean tools
+.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
-test: tools ## everything with the race detector
+test: tools ## everything with the race detector, and the stories of a user without the event loop
 	$(GO) test -race -timeout 15m ./...
+	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m ./test/e2e
 
 tools: ## name what is missing
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
@@ -54,6 +55,12 @@ diskfull: ## fill small disks under the real binary, as root or in a user namesp
 
 powercut: tools powercut-tools ## cut the power of real file systems under the real binary, as root: N=200 FS=ext4,xfs SEED=1, then the planted bugs
 	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 24h -run 'PowerCut' -v ./test/crash
+
+bench: ## measure pillarbox beside yardsticks and other products: LONG=1 for everything, ARGS="-peers none"
+	$(GO) run ./bench $(if $(LONG),-long) $(ARGS)
+
+bench-tools: ## install the products that bench compares with, as root
+	$(GO) run ./bench -install
 
 powercut-tools:
 	@[ "$$(uname -s)" = Linux ] || { echo "Power cuts need Linux."; exit 1; }

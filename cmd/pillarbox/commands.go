@@ -14,6 +14,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newAuditCommand(global),
 		newStatusCommand(global),
 		newQueueCommand(global),
+		newBenchCommand(),
 		newTortureCommand(),
 		newConfigCommand(global),
 		newVersionCommand(),

@@ -1,0 +1,145 @@
+package benchmark
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pillarbox/internal/torture"
+)
+
+// The contenders that the binary has in itself.
+const (
+	Bare       = "bare net/http"
+	Front      = "own front, nothing stored"
+	Accepting  = "pillarbox"
+	Delivering = "pillarbox, delivering to SQLite"
+	Plain      = "pillarbox on net/http"
+)
+
+// The names of the yardsticks on the command line: "bench contender NAME ADDRESS".
+const (
+	BareCommand  = "bare"
+	FrontCommand = "front"
+)
+
+// withExpress stands in the example of the configuration of a binary that has an event loop, and withoutExpress turns
+// it off. Without the key everything is on net/http.
+const (
+	withExpress    = "\n  express: true\n"
+	withoutExpress = "listen: { express: false }\n"
+)
+
+// Own returns the contenders of a binary: the yardsticks first, then pillarbox in its roles.
+func Own(ctx context.Context, binary string) ([]Contender, error) {
+	listed, err := exec.CommandContext(ctx, binary, "bench", "contender").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its contenders: %w", binary, err)
+	}
+	example, err := exec.CommandContext(ctx, binary, "config", "example").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its configuration: %w", binary, err)
+	}
+	const durable = "fdatasync of the log"
+	contenders := []Contender{yardstick(binary, BareCommand, Bare)}
+	if slices.Contains(strings.Fields(string(listed)), FrontCommand) {
+		contenders = append(contenders, yardstick(binary, FrontCommand, Front))
+	}
+	contenders = append(contenders,
+		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true, Start: serve(binary, "", "--roles", "accept,admin")},
+		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true, Start: serve(binary, "")},
+	)
+	if strings.Contains(string(example), withExpress) {
+		contenders = append(contenders, Contender{Name: Plain, Class: Durable, Means: durable, Start: serve(binary, withoutExpress, "--roles", "accept,admin")})
+	}
+	return contenders, nil
+}
+
+// yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps nothing.
+func yardstick(binary, command, name string) Contender {
+	return Contender{Name: name, Class: Nothing, Means: "nothing", Start: func(ctx context.Context, _ string) (*Running, error) {
+		address, err := torture.FreeAddress()
+		if err != nil {
+			return nil, err
+		}
+		return Launch(ctx, address, binary, "bench", "contender", command, address)
+	}}
+}
+
+// settings hold in every run: the limit of the queue is not what is measured, and nor is the log.
+const settings = "queue: { max_bytes: 1TiB }\nlog: { level: warn }\n"
+
+// WriteSettings writes the configuration of a run into a directory, and returns its name.
+func WriteSettings(dir, more string) (string, error) {
+	name := filepath.Join(dir, "pillarbox.yaml")
+	return name, os.WriteFile(name, []byte(settings+more), 0o600)
+}
+
+// serve starts the real server in a directory.
+func serve(binary, more string, args ...string) func(context.Context, string) (*Running, error) {
+	return func(ctx context.Context, dir string) (*Running, error) {
+		file, err := WriteSettings(dir, more)
+		if err != nil {
+			return nil, err
+		}
+		server, err := torture.Start(ctx, binary, filepath.Join(dir, "data"), append([]string{"--config", file}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		running := &Running{
+			Address: strings.TrimPrefix(server.Public, "http://"), Path: "/app", PID: server.Pid(),
+			// The data is thrown away, so nothing needs to be finished.
+			Stop: func() error { server.End(); return nil },
+			Accepted: func() (uint64, error) {
+				entry, err := server.Entry()
+				return entry.Accepted, err
+			},
+		}
+		if len(args) == 0 {
+			running.Pending = func() (uint64, error) {
+				entry, err := server.Entry()
+				return entry.Pending, err
+			}
+		}
+		return running, nil
+	}
+}
+
+// answer is what the yardsticks say: as long as a receipt.
+const answer = `{"request_id":"01a20982-735b-7980-86a3-0c4338e0f4c0","timestamp":"2026-11-23T17:44:33.883608Z","status":"accepted"}` + "\n"
+
+// ServeBare is the yardstick: a handler on net/http that reads the body, answers as pillarbox does, and keeps nothing.
+// It returns when ctx ends.
+func ServeBare(ctx context.Context, address string) error {
+	body, length := []byte(answer), strconv.Itoa(len(answer))
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "body", http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", length)
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = w.Write(body) // the client is gone if this fails
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(handler), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Serve returns its error
+	defer stop()
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package benchmark_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox/internal/benchmark"
+)
+
+// measured makes the rounds of one contender in one scenario.
+func measured(contender string, s benchmark.Scenario, cpu float64, perSecond ...float64) []benchmark.Measurement {
+	var all []benchmark.Measurement
+	for i, n := range perSecond {
+		all = append(all, benchmark.Measurement{Contender: contender, Scenario: s, Round: i + 1, Figures: benchmark.Figures{PerSecond: n, CPU: cpu, P99: 1}})
+	}
+	return all
+}
+
+var (
+	at64  = benchmark.ClosedLoop(64, 200)
+	at256 = benchmark.ClosedLoop(256, 200)
+)
+
+// sample is a report in which everything was measured and every goal is met.
+func sample() *benchmark.Report {
+	const own = benchmark.Accepting
+	report := &benchmark.Report{
+		Disk: benchmark.Probe{P50: 0.2},
+		Contenders: []benchmark.Contender{
+			{Name: benchmark.Bare, Class: benchmark.Nothing}, {Name: benchmark.Front, Class: benchmark.Nothing},
+			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering, Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
+			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable, Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
+		},
+		Delivery: &benchmark.Delivery{Ours: 90, Driver: 100},
+		Lives:    []benchmark.Life{{Name: "long", Accepted: 10_000_000, Peak: 100 << 20}, {Name: "much", Backlog: 10 << 30, Peak: 100 << 20}},
+	}
+	report.Measurements = slices.Concat(
+		measured(benchmark.Bare, at64, 10, 100), measured(own, at64, 6, 125),
+		measured(benchmark.Bare, at256, 10, 90, 100, 500), measured(benchmark.Front, at256, 5, 170), measured(own, at256, 6, 150, 160, 20),
+		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 70),
+		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50, 60),
+		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
+	)
+	return report
+}
+
+// TestARunIsHeldAgainstTheGoals: with one thing changed, one goal is missed or not measured, and the others stay.
+func TestARunIsHeldAgainstTheGoals(t *testing.T) {
+	set := func(contender string, s benchmark.Scenario, change func(m *benchmark.Measurement)) func(*benchmark.Report) {
+		return func(r *benchmark.Report) {
+			for i := range r.Measurements {
+				if m := &r.Measurements[i]; m.Contender == contender && m.Scenario == s {
+					change(m)
+				}
+			}
+		}
+	}
+	const own = benchmark.Accepting
+	for name, test := range map[string]struct {
+		change      func(r *benchmark.Report)
+		missed, not []string // parts of the names of the goals
+	}{
+		"nothing changed":  {func(*benchmark.Report) {}, nil, nil},
+		"slow at 64":       {set(own, at64, func(m *benchmark.Measurement) { m.PerSecond = 119 }), []string{"at 64"}, nil},
+		"a greedy server":  {set(own, at256, func(m *benchmark.Measurement) { m.CPU = 7 }), []string{"processor"}, nil},
+		"late":             {set(own, benchmark.FixedRate(200), func(m *benchmark.Measurement) { m.P99 = 1.61 }), []string{"p99"}, nil},
+		"a failed request": {set(own, at64, func(m *benchmark.Measurement) { m.Problem = "one failed" }), nil, []string{"at 64"}},
+		"a backlog that grows": {set(benchmark.Delivering, at256, func(m *benchmark.Measurement) { m.Pending, m.Growth = 20_000, 5000 }),
+			[]string{"keeping up"}, nil},
+		"a fast peer":          {set("fast", at256, func(m *benchmark.Measurement) { m.PerSecond = 50 }), []string{"durable peer"}, nil},
+		"a peer with problems": {set("hasty", at256, func(m *benchmark.Measurement) { m.Problem = "x" }), nil, []string{"before fsync"}},
+		"slow delivery":        {func(r *benchmark.Report) { r.Delivery.Ours = 84 }, []string{"bare driver"}, nil},
+		"no delivery":          {func(r *benchmark.Report) { r.Delivery = nil }, nil, []string{"bare driver"}},
+		"much memory":          {func(r *benchmark.Report) { r.Lives[1].Peak = 151 << 20 }, []string{"backlog of 10"}, nil},
+		"a short life":         {func(r *benchmark.Report) { r.Lives[0].Accepted-- }, nil, []string{"10 million"}},
+		"no event loop": {func(r *benchmark.Report) {
+			r.Contenders = slices.DeleteFunc(r.Contenders, func(c benchmark.Contender) bool { return c.Name == benchmark.Front || c.Name == benchmark.Plain })
+		}, nil, []string{"own front"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := sample()
+			test.change(report)
+			report.Complete()
+			for _, goal := range report.Goals {
+				within := func(parts []string) bool {
+					return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(goal.Name, part) })
+				}
+				switch {
+				case within(test.not):
+					if goal.Met || goal.Reached != nil {
+						t.Errorf("measured: %+v", goal)
+					}
+				case goal.Reached == nil || goal.Met == within(test.missed):
+					t.Errorf("want met %v: %+v", !within(test.missed), goal)
+				}
+			}
+		})
+	}
+}
+
+// TestRowsAreMedians, with the ratio to the bare handler in the same scenario.
+func TestRowsAreMedians(t *testing.T) {
+	report := sample()
+	report.Complete()
+	for _, row := range report.Rows {
+		if row.Contender == benchmark.Accepting && row.Scenario == at256 {
+			if row.PerSecond != 150 || row.Lowest != 20 || row.Highest != 160 || row.Ratio != 1.5 || row.Rounds != 3 {
+				t.Errorf("%+v", row)
+			}
+			return
+		}
+	}
+	t.Error("there is no such row")
+}
+
+// TestAReportWithoutMeasurementsIsStillAReport: nothing was measured, nothing is claimed, and it can be written as JSON.
+func TestAReportWithoutMeasurementsIsStillAReport(t *testing.T) {
+	report := &benchmark.Report{}
+	report.Complete()
+	if _, err := json.Marshal(report); err != nil {
+		t.Error(err)
+	}
+	for _, goal := range report.Goals {
+		if goal.Met || goal.Reached != nil || goal.Basis == "" {
+			t.Errorf("%+v", goal)
+		}
+	}
+	if !strings.Contains(report.Verdict, "0 met, 0 missed") {
+		t.Errorf("%q", report.Verdict)
+	}
+}
+
+func TestTablesHaveOneCellPerColumn(t *testing.T) {
+	report := sample()
+	report.Machine.FileSystem = "tmpfs"
+	report.Complete()
+	for _, table := range []benchmark.Table{report.Figures(), report.Plain(), report.Judgement(), report.Longer(), report.Meanings()} {
+		for _, row := range table.Body {
+			if len(row) != len(table.Head) {
+				t.Errorf("%d cells under %d heads: %v", len(row), len(table.Head), row)
+			}
+		}
+	}
+	if lines := report.Circumstances(); !strings.Contains(lines[len(lines)-1], "in memory") {
+		t.Errorf("a disk in memory is not told: %q", lines)
+	}
+}
