@@ -130,16 +130,34 @@ var ErrLocked = errors.New("locked by another process")
 func (d *Disk) Close() error { return d.root.Close() }
 
 type diskFile struct {
-	file *os.File
+	file   *os.File
+	direct directWrites
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-func (f *diskFile) ReadAt(p []byte, off int64) (int, error)  { return f.file.ReadAt(p, off) }
-func (f *diskFile) WriteAt(p []byte, off int64) (int, error) { return f.file.WriteAt(p, off) }
-func (f *diskFile) Truncate(size int64) error                { return f.file.Truncate(size) }
-func (f *diskFile) Sync() error                              { return datasync(f.file) }
+func (f *diskFile) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
+func (f *diskFile) Truncate(size int64) error               { return f.file.Truncate(size) }
+func (f *diskFile) Sync() error                             { return datasync(f.file) }
+
+func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.direct.end(f.file); err != nil {
+		return 0, err
+	}
+	return f.file.WriteAt(p, off)
+}
+
+// writeZeros is for a file that nobody else has open yet.
+func (f *diskFile) writeZeros(n, off int64) error {
+	zeros := f.direct.begin(f.file, n)
+	if zeros == nil {
+		_, err := f.WriteAt(make([]byte, n), off)
+		return err
+	}
+	_, err := f.file.WriteAt(zeros, off)
+	return err
+}
 
 func (f *diskFile) Size() (int64, error) {
 	info, err := f.file.Stat()

@@ -136,20 +136,37 @@ func WriteFile(fsys FS, name string, content []byte) (err error) {
 	return fsys.SyncDir(path.Dir(name))
 }
 
-// zeroChunk is how much Zero writes and syncs at once: large enough to be cheap, and small enough that others
-// who sync meanwhile do not wait for a long flush of zeros.
-const zeroChunk = 2 << 20
+const (
+	// zeroChunk is how much Zero writes at once: so little that a sync of another file waits no longer for it than for
+	// a sync of its own.
+	zeroChunk = 256 << 10
+	// zeroSync is how much it writes between two syncs, which make others wait for what is gathered.
+	zeroSync = 8 << 20
+)
 
 // Zero writes size bytes of zeros from the start of the file and syncs it. Writing real zeros, and not just
-// reserving space, is what makes later overwrites cost one write and one flush: no metadata changes.
-func Zero(file File, size int64) error {
-	zeros := make([]byte, min(size, zeroChunk))
+// reserving space, is what makes later overwrites cost one write and one flush: no metadata changes. Where the system
+// allows it, the zeros go past the page cache.
+//
+// pace, if set, is called before each piece, with what is filled. It may wait; its error ends the work.
+func Zero(file File, size int64, pace func(filled int64) error) error {
+	write := func(n, at int64) error { _, err := file.WriteAt(make([]byte, n), at); return err }
+	if direct, ok := file.(interface{ writeZeros(n, at int64) error }); ok {
+		write = direct.writeZeros
+	}
 	for at := int64(0); at < size; at += zeroChunk {
-		if _, err := file.WriteAt(zeros[:min(size-at, zeroChunk)], at); err != nil {
+		if pace != nil {
+			if err := pace(at); err != nil {
+				return err
+			}
+		}
+		if err := write(min(size-at, zeroChunk), at); err != nil {
 			return fmt.Errorf("fill with zeros at %d: %w", at, err)
 		}
-		if err := file.Sync(); err != nil {
-			return fmt.Errorf("sync zeros: %w", err)
+		if end := at + zeroChunk; end%zeroSync == 0 || end >= size {
+			if err := file.Sync(); err != nil {
+				return fmt.Errorf("sync zeros: %w", err)
+			}
 		}
 	}
 	return nil

@@ -227,6 +227,9 @@ func (l *Log) commit(g *group) error {
 func (l *Log) write(g *group) error {
 	tail := l.newest
 	frame := g.seal(tail.salt, tail.end, l.synced, tail.nextSeq)
+	size := int64(len(frame))
+	frame = toPage(frame, tail.end, l.liveSize)
+	g.frame = frame[:len(g.frame)] // with the room that the rest has taken, for the next group
 	if _, err := l.live.WriteAt(frame, tail.end); err != nil {
 		return fmt.Errorf("write %s at %d: %w", tail.name, tail.end, unavailable(err))
 	}
@@ -234,16 +237,27 @@ func (l *Log) write(g *group) error {
 	if err := l.live.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", tail.name, unavailable(err))
 	}
-	l.opts.Meter.Committed(int(g.count), int64(len(frame)), time.Since(start))
+	l.opts.Meter.Committed(int(g.count), size, time.Since(start))
 	l.marked = false
 	l.mu.Lock()
-	tail.end += alignUp(int64(len(frame)))
+	tail.end += alignUp(size)
 	tail.nextSeq += uint64(g.count)
 	l.nextSeq = tail.nextSeq
 	l.mu.Unlock()
 	l.synced = tail.end
 	l.grown.fire()
 	return nil
+}
+
+// pageBytes is what the kernel caches files in.
+const pageBytes = 4096
+
+// toPage lets a write end where a page ends, with zeros like those that are there. Segments are not filled through the
+// page cache, and a part of a page that is not in it would be read from the disk first, while the group waits.
+func toPage(frame []byte, offset, limit int64) []byte {
+	end := offset + int64(len(frame))
+	whole := min((end+pageBytes-1)&^(pageBytes-1), limit)
+	return append(frame, make([]byte, max(0, whole-end))...)
 }
 
 // abandon leaves the live segment at its last durable frame. What came behind may or may not be on the disk;

@@ -28,7 +28,7 @@ func (l *Log) keep() {
 	timer := time.NewTimer(keeperInterval)
 	defer timer.Stop()
 	for {
-		l.prepareSpare()
+		l.wakeFiller()
 		select {
 		case <-l.done:
 			return
@@ -74,7 +74,7 @@ func (l *Log) stir() {
 
 // Tend does one round of the chores. It is for a log that was opened with Untended, whose caller decides when.
 func (l *Log) Tend() {
-	l.prepareSpare()
+	l.prepareSpare(nil)
 	l.doChores()
 }
 
@@ -99,15 +99,35 @@ func (l *Log) wakeKeeper() {
 	}
 }
 
+// fill makes spares, whenever one is missing, until Close.
+func (l *Log) fill() {
+	defer l.kept.Done()
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-l.wanted:
+			l.prepareSpare(l.pace)
+		}
+	}
+}
+
+func (l *Log) wakeFiller() {
+	select {
+	case l.wanted <- struct{}{}:
+	default: // a wake-up is on its way
+	}
+}
+
 // prepareSpare makes the next segment file while the live one still has room.
-func (l *Log) prepareSpare() {
+func (l *Log) prepareSpare(pace func(filled, size int64) error) {
 	l.mu.Lock()
 	wanted := l.spare == nil && !l.closed && !l.newestIsFresh()
 	l.mu.Unlock()
 	if !wanted {
 		return
 	}
-	made, err := l.makeSpare(0, l.opts.SegmentBytes)
+	made, err := l.makeSpare(0, l.opts.SegmentBytes, pace)
 	if err != nil {
 		l.opts.Logger.Debug("prepare a segment", "queue", l.dir, "err", err)
 		return
@@ -119,6 +139,29 @@ func (l *Log) prepareSpare() {
 		return
 	}
 	l.spare = made
+}
+
+// fillPause is the wait between two pieces of a spare that nobody is in a hurry for. A commit that meets such a piece
+// waits for it on the disk, so they are to be few.
+const fillPause = 10 * time.Millisecond
+
+// pace lets the spare be whole when the live segment is half full: its pieces then come as seldom as they can.
+func (l *Log) pace(filled, size int64) error {
+	l.mu.Lock()
+	hurry := l.newest == nil || filled*l.liveSize < 2*l.newest.end*size
+	l.mu.Unlock()
+	pause := fillPause
+	if hurry {
+		pause = 0
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return pillarbox.ErrClosed
+	case <-timer.C:
+		return nil
+	}
 }
 
 // newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.

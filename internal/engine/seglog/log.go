@@ -23,10 +23,11 @@ type Log struct {
 	opts  Options
 	logID [16]byte
 
-	grown broadcast     // fired after each commit
-	done  chan struct{} // closed by Close
-	kick  chan struct{} // wakes the keeper
-	kept  sync.WaitGroup
+	grown  broadcast     // fired after each commit
+	done   chan struct{} // closed by Close
+	kick   chan struct{} // wakes the keeper
+	wanted chan struct{} // wakes the filler
+	kept   sync.WaitGroup
 
 	creating sync.Mutex // held while a destination is made, before mu
 
@@ -48,8 +49,8 @@ type Log struct {
 
 	// Owned by whoever leads: the one that set committing.
 	live     vfs.File // nil where there is no usable live segment
-	liveSize int64
-	newest   *segment // the live segment, or the last one that was
+	liveSize int64    // changed with mu held as well
+	newest   *segment // the live segment, or the last one that was; changed with mu held as well
 	synced   int64    // everything below this offset of the live segment was synced
 	lastID   uint64
 	marked   bool // nothing was committed since the last mark
@@ -71,7 +72,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	}
 	l := &Log{
 		fsys: fsys, dir: dir, opts: opts, maxBytes: opts.MaxBytes, nextSeq: 1,
-		done: make(chan struct{}), kick: make(chan struct{}, 1),
+		done: make(chan struct{}), kick: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
 		pending: newGroup(nil), consumers: map[string]*consumer{}, reported: map[string]bool{},
 	}
 	l.room = sync.NewCond(&l.mu)
@@ -79,8 +80,9 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 		return nil, errors.Join(kinded(err), l.closeFiles())
 	}
 	if !opts.ReadOnly && !opts.Untended {
-		l.kept.Add(1)
+		l.kept.Add(2)
 		go l.keep()
+		go l.fill()
 	}
 	return l, nil
 }

@@ -31,7 +31,7 @@ func (l *Log) rotate(need int64) error {
 	}
 	if next == nil {
 		var err error
-		if next, err = l.makeSpare(need, l.firstSize()); err != nil {
+		if next, err = l.makeSpare(need, l.firstSize(), nil); err != nil {
 			return err
 		}
 	}
@@ -113,8 +113,8 @@ func (l *Log) install(next *spare, name string, header segmentHeader) {
 }
 
 // makeSpare creates a file of zeros with room for need bytes of frames: size, or less on a disk that is
-// nearly full, or more for a large group.
-func (l *Log) makeSpare(need, size int64) (*spare, error) {
+// nearly full, or more for a large group. pace, if set, is asked before each piece.
+func (l *Log) makeSpare(need, size int64, pace func(filled, size int64) error) (*spare, error) {
 	usage, err := l.fsys.Usage()
 	if err != nil {
 		return nil, fmt.Errorf("ask for free space: %w", unavailable(err))
@@ -134,11 +134,18 @@ func (l *Log) makeSpare(need, size int64) (*spare, error) {
 		return nil, fmt.Errorf("create segment: %w", unavailable(err))
 	}
 	made := &spare{name: name, size: size, file: file}
-	if err := vfs.Zero(file, size); err != nil {
+	if err := vfs.Zero(file, size, paceOf(size, pace)); err != nil {
 		l.discard(made)
 		return nil, fmt.Errorf("fill segment: %w", unavailable(err))
 	}
 	return made, nil
+}
+
+func paceOf(size int64, pace func(filled, size int64) error) func(filled int64) error {
+	if pace == nil {
+		return nil
+	}
+	return func(filled int64) error { return pace(filled, size) }
 }
 
 func noSpace(free, reserve int64) error {

@@ -390,7 +390,7 @@ func logOf100K(b *testing.B) *faultfs.FS {
 	for i := range 7 {
 		name := fmt.Sprintf("queue/log/%08d", i)
 		file = open(b, fsys, name, create)
-		must(b, vfs.Zero(file, 32<<10))
+		must(b, vfs.Zero(file, 32<<10, nil))
 		must(b, fsys.SyncDir("queue/log"))
 		for at := int64(0); at < 16<<10; at += 1 << 10 {
 			write(b, file, strings.Repeat("r", 1<<10), at)
