@@ -19,16 +19,16 @@ type group struct {
 	frame   []byte // room for the frame header, then records
 	lengths []byte // the table behind the records
 	count   uint32
-	lead    chan struct{} // holds one token when the group's commit wants a leader
-	done    chan struct{} // closed after err is set
-	err     error
+	// wake holds one token when the group's commit wants a leader, and is closed after err is set. It is one channel,
+	// and not two, because many wait on it.
+	wake chan struct{}
+	err  error
 }
 
 func newGroup(buffer []byte) *group {
 	return &group{
 		frame: append(buffer[:0], make([]byte, frameHeaderBytes)...),
-		lead:  make(chan struct{}, 1),
-		done:  make(chan struct{}),
+		wake:  make(chan struct{}, 1),
 	}
 }
 
@@ -109,10 +109,8 @@ func (l *Log) append(events []*pillarbox.Event) error {
 		return err
 	}
 	if !leads {
-		select {
-		case <-g.done:
+		if _, leads = <-g.wake; !leads {
 			return g.err
-		case <-g.lead:
 		}
 	}
 	// Let those that are about to append join this group instead of waiting for the next one.
@@ -176,13 +174,13 @@ func (l *Log) commitPending() {
 	l.handOverLocked()
 	l.mu.Unlock()
 	l.stir()
-	close(g.done)
+	close(g.wake)
 }
 
 // handOverLocked gives the lead to a member of the pending group, or to nobody.
 func (l *Log) handOverLocked() {
 	if l.pending.count > 0 {
-		l.pending.lead <- struct{}{}
+		l.pending.wake <- struct{}{}
 		return
 	}
 	l.committing = false
