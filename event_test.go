@@ -114,3 +114,26 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 		t.Errorf("corrupt error %v", corrupt)
 	}
 }
+
+// TestTimestampTextIsTheLayout holds the text to what package time makes of it.
+func TestTimestampTextIsTheLayout(t *testing.T) {
+	for _, at := range []pillarbox.Timestamp{0, 1, -1, -62167219200_000000, 253402300799_999999, 951782400_000000, 1709164799_999999} {
+		for step := range pillarbox.Timestamp(1000) {
+			stamp := at + step*86_399_999_983
+			text, err := stamp.MarshalText()
+			if err != nil {
+				break
+			}
+			if want := stamp.Time().Format("2006-01-02T15:04:05.000000Z"); string(text) != want {
+				t.Fatalf("%d is written as %s, want %s", stamp, text, want)
+			}
+		}
+	}
+}
+
+func BenchmarkTimestampAppendText(b *testing.B) {
+	var text []byte
+	for b.Loop() {
+		text, _ = pillarbox.Timestamp(1763907120123456).AppendText(text[:0])
+	}
+}
