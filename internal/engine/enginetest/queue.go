@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pillarbox"
 )
@@ -32,6 +33,7 @@ func Queue(t *testing.T, open OpenQueue) {
 	}{
 		{"hands out what was appended, byte for byte and in order", queueHandsOut},
 		{"keeps nothing of the slice", queueKeepsNoSlice},
+		{"keeps no text of an event", queueKeepsNoText},
 		{"does not hand out what is leased", queueLeasesOnce},
 		{"respects the limits of a lease", queueLimits},
 		{"keeps attempts and due times of a retry", queueRetries},
@@ -137,6 +139,39 @@ func queueKeepsNoSlice(s queueStory) {
 	s.append(events...)
 	copy(event.Body, "AFTER!")
 	event.RequestID, events[0] = "changed", nil
+	if diff := Diff(s.lease(all)[0].Event, want); diff != "" {
+		s.Error(diff)
+	}
+}
+
+// queueKeepsNoText appends an event whose texts lie in a buffer, as those of an event loop do, and uses the buffer for
+// something else then.
+func queueKeepsNoText(s queueStory) {
+	event := Events(1, 2)[0]
+	want := Clone(event)
+	var buffers [][]byte
+	lend := func(text string) string {
+		if text == "" {
+			return ""
+		}
+		buffer := []byte(text)
+		buffers = append(buffers, buffer)
+		return unsafe.String(&buffer[0], len(buffer))
+	}
+	for _, text := range []*string{
+		&event.RequestID, &event.Source, &event.Method, &event.Path, &event.Query, &event.ContentType, &event.RemoteAddr, &event.Traceparent,
+	} {
+		*text = lend(*text)
+	}
+	for i, field := range event.Header {
+		event.Header[i] = pillarbox.HeaderField{Name: lend(field.Name), Value: lend(field.Value)}
+	}
+	s.append(event)
+	for _, buffer := range buffers {
+		for i := range buffer {
+			buffer[i] = '#'
+		}
+	}
 	if diff := Diff(s.lease(all)[0].Event, want); diff != "" {
 		s.Error(diff)
 	}

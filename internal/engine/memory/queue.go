@@ -68,10 +68,7 @@ func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
 		}
 	}
 	for _, event := range events {
-		copied := *event
-		copied.Body = slices.Clone(event.Body)
-		copied.Header = slices.Clone(event.Header)
-		q.events = append(q.events, &copied)
+		q.events = append(q.events, cloneEvent(event))
 	}
 	q.changeLocked()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,9 +102,18 @@ func (s *Sink) store(events []*pillarbox.Event, refused *pillarbox.BatchError) e
 	return nil
 }
 
+// cloneEvent copies the texts too: those of the one that is handed in may be parts of somebody's buffer.
 func cloneEvent(event *pillarbox.Event) *pillarbox.Event {
 	clone := *event
+	for _, text := range []*string{
+		&clone.RequestID, &clone.Source, &clone.Method, &clone.Path, &clone.Query, &clone.ContentType, &clone.RemoteAddr, &clone.Traceparent,
+	} {
+		*text = strings.Clone(*text)
+	}
 	clone.Header = slices.Clone(event.Header)
+	for i, field := range clone.Header {
+		clone.Header[i] = pillarbox.HeaderField{Name: strings.Clone(field.Name), Value: strings.Clone(field.Value)}
+	}
 	clone.Body = slices.Clone(event.Body)
 	return &clone
 }
