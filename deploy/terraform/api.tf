@@ -1,0 +1,236 @@
+# The front door: POST /app and GET /app. The path is that of the source.
+
+locals {
+  methods = toset(["GET", "POST"])
+
+  # A function that takes too long is told off by its own timeout first, which leaves a log line. 29 s is the most that
+  # API Gateway waits.
+  integration_timeout_ms = min(29, var.accept_timeout_seconds + 1) * 1000
+
+  problems = {
+    # One for each answer that API Gateway gives by itself. Our fault is 5xx, and what may be tried again says when.
+    ACCESS_DENIED                  = { status = 403, title = "access denied" }
+    AUTHORIZER_FAILURE             = { status = 500, title = "the authorizer could not be asked" }
+    BAD_REQUEST_BODY               = { status = 400, title = "the request can't be understood" }
+    DEFAULT_5XX                    = { status = null, title = "not accepted; try again", retry = "1" }
+    INVALID_API_KEY                = { status = 403, title = "the API key is missing or unknown" }
+    MISSING_AUTHENTICATION_TOKEN   = { status = 404, title = "no such path or method" }
+    QUOTA_EXCEEDED                 = { status = 429, title = "the quota of this API key is used up", retry = "3600" }
+    REQUEST_TOO_LARGE              = { status = 413, title = "the request is too large" }
+    THROTTLED                      = { status = 429, title = "too many requests", retry = "1" }
+    UNAUTHORIZED                   = { status = 401, title = "credentials are missing or not valid" }
+    UNSUPPORTED_MEDIA_TYPE         = { status = 415, title = "this content type is not taken" }
+    WAF_FILTERED                   = { status = 403, title = "the firewall refused the request" }
+    INTEGRATION_TIMEOUT            = { status = 504, title = "not known whether accepted; try again", retry = "1" }
+    INTEGRATION_FAILURE            = { status = 502, title = "not accepted; try again", retry = "1" }
+    API_CONFIGURATION_ERROR        = { status = 500, title = "not accepted; the service is not set up right", retry = "60" }
+    AUTHORIZER_CONFIGURATION_ERROR = { status = 500, title = "the authorizer is not set up right", retry = "60" }
+  }
+}
+
+resource "aws_api_gateway_rest_api" "front" {
+  name                         = var.name
+  description                  = "The front door of ${var.name}"
+  disable_execute_api_endpoint = var.domain_name != "" && var.domain_only
+
+  # Every body is bytes. Without this, API Gateway reads it as text and mends what is no valid UTF-8.
+  binary_media_types = ["*/*"]
+
+  endpoint_configuration {
+    types = ["REGIONAL"]
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_api_gateway_resource" "source" {
+  rest_api_id = aws_api_gateway_rest_api.front.id
+  parent_id   = aws_api_gateway_rest_api.front.root_resource_id
+  path_part   = var.source_name
+}
+
+# GET only says that the door stands: it asks for no key and no token, so that health checks need none.
+resource "aws_api_gateway_method" "source" {
+  for_each = local.methods
+
+  rest_api_id          = aws_api_gateway_rest_api.front.id
+  resource_id          = aws_api_gateway_resource.source.id
+  http_method          = each.key
+  api_key_required     = each.key == "POST" && length(var.api_keys) > 0
+  authorization        = each.key == "POST" ? local.authorization : "NONE"
+  authorizer_id        = each.key == "POST" ? local.authorizer_id : null
+  authorization_scopes = each.key == "POST" ? local.authorization_scopes : null
+}
+
+resource "aws_api_gateway_integration" "accept" {
+  for_each = var.direct ? toset([]) : local.methods
+
+  rest_api_id             = aws_api_gateway_rest_api.front.id
+  resource_id             = aws_api_gateway_resource.source.id
+  http_method             = aws_api_gateway_method.source[each.key].http_method
+  type                    = "AWS_PROXY"
+  integration_http_method = "POST"
+  uri                     = aws_lambda_alias.live["accept"].invoke_arn
+  timeout_milliseconds    = local.integration_timeout_ms
+}
+
+resource "aws_lambda_permission" "accept" {
+  for_each = var.direct ? toset([]) : local.methods
+
+  statement_id  = "ApiGateway${each.key}"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.role["accept"].function_name
+  qualifier     = aws_lambda_alias.live["accept"].name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_api_gateway_rest_api.front.execution_arn}/${var.stage_name}/${each.key}/${var.source_name}"
+}
+
+resource "aws_api_gateway_gateway_response" "problem" {
+  for_each = local.problems
+
+  rest_api_id   = aws_api_gateway_rest_api.front.id
+  response_type = each.key
+  status_code   = each.value.status == null ? null : tostring(each.value.status)
+
+  response_parameters = merge(
+    { "gatewayresponse.header.Content-Type" = "'application/problem+json'" },
+    try({ "gatewayresponse.header.Retry-After" = "'${each.value.retry}'" }, {}),
+  )
+
+  response_templates = {
+    "application/json" = jsonencode(merge(
+      { title = each.value.title, instance = "$context.extendedRequestId" },
+      each.value.status == null ? {} : { status = each.value.status },
+    ))
+  }
+}
+
+# A deployment is a picture of the API. It is taken anew when anything in it changes.
+resource "aws_api_gateway_deployment" "front" {
+  depends_on = [
+    aws_api_gateway_integration.accept, aws_api_gateway_integration.queue, aws_api_gateway_integration.alive,
+    aws_api_gateway_integration_response.queue, aws_api_gateway_integration_response.alive,
+    aws_api_gateway_gateway_response.problem, aws_api_gateway_rest_api_policy.allow_list,
+  ]
+
+  rest_api_id = aws_api_gateway_rest_api.front.id
+
+  triggers = {
+    redeployment = sha1(jsonencode([
+      aws_api_gateway_rest_api.front.binary_media_types, aws_api_gateway_rest_api.front.disable_execute_api_endpoint,
+      aws_api_gateway_resource.source, aws_api_gateway_method.source, aws_api_gateway_integration.accept,
+      aws_api_gateway_integration.queue, aws_api_gateway_integration.alive, aws_api_gateway_integration_response.queue,
+      aws_api_gateway_integration_response.alive, aws_api_gateway_gateway_response.problem,
+      aws_api_gateway_authorizer.post, var.ip_allow_list,
+    ]))
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_api_gateway_stage" "live" {
+  depends_on = [aws_api_gateway_account.logs, aws_cloudwatch_log_group.api_errors]
+
+  rest_api_id          = aws_api_gateway_rest_api.front.id
+  deployment_id        = aws_api_gateway_deployment.front.id
+  stage_name           = var.stage_name
+  xray_tracing_enabled = true
+
+  # No query and no header: they may hold credentials.
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.api.arn
+    format = jsonencode({
+      request_id         = "$context.extendedRequestId"
+      gateway_request_id = "$context.requestId"
+      trace_id           = "$context.xrayTraceId"
+      time               = "$context.requestTime"
+      time_epoch_ms      = "$context.requestTimeEpoch"
+      remote_addr        = "$context.identity.sourceIp"
+      user_agent         = "$context.identity.userAgent"
+      method             = "$context.httpMethod"
+      path               = "$context.path"
+      protocol           = "$context.protocol"
+      status             = "$context.status"
+      response_bytes     = "$context.responseLength"
+      response_ms        = "$context.responseLatency"
+      integration_ms     = "$context.integration.latency"
+      integration_status = "$context.integration.status"
+      integration_error  = "$context.integration.error"
+      error              = "$context.error.message"
+      api_key_id         = "$context.identity.apiKeyId"
+      authorizer_error   = "$context.authorizer.error"
+      waf_status         = "$context.waf.status"
+    })
+  }
+}
+
+resource "aws_api_gateway_method_settings" "all" {
+  rest_api_id = aws_api_gateway_rest_api.front.id
+  stage_name  = aws_api_gateway_stage.live.stage_name
+  method_path = "*/*"
+
+  settings {
+    throttling_rate_limit  = var.throttle_per_second
+    throttling_burst_limit = var.throttle_burst
+    metrics_enabled        = true
+    logging_level          = "ERROR"
+    data_trace_enabled     = false # it would log payloads
+  }
+}
+
+resource "aws_cloudwatch_log_group" "api" {
+  name              = "/aws/apigateway/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.main.arn
+}
+
+# API Gateway writes its errors to a group of this name. Made here, it has a retention and the key.
+resource "aws_cloudwatch_log_group" "api_errors" {
+  name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.front.id}/${var.stage_name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.main.arn
+}
+
+# The role with which API Gateway writes logs is one for the whole account and region. Where another stack sets it, set
+# manage_api_gateway_account = false.
+resource "aws_api_gateway_account" "logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
+
+  depends_on = [aws_iam_role_policy_attachment.api_logs]
+}
+
+# It serves every API of the account, so it stands outside the ceiling and has AWS's own policy for the purpose.
+resource "aws_iam_role" "api_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  name               = "${var.name}-api-logs"
+  path               = local.account_role_path
+  assume_role_policy = data.aws_iam_policy_document.api_gateway_trust.json
+}
+
+resource "aws_iam_role_policy_attachment" "api_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  role       = aws_iam_role.api_logs[0].name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+}
+
+locals {
+  account_role_path = "/${var.name}-account/"
+}
+
+data "aws_iam_policy_document" "api_gateway_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["apigateway.amazonaws.com"]
+    }
+  }
+}

@@ -1,0 +1,82 @@
+# Choices that only go together. A variable's own rule stands beside the variable.
+
+resource "terraform_data" "choices" {
+  lifecycle {
+    precondition {
+      condition     = var.dead_letter_reserve_days < var.queue_retention_days
+      error_message = "dead_letter_reserve_days must be less than queue_retention_days: the rest is the time for delivery."
+    }
+    precondition {
+      condition     = var.deliver_batch_size <= 10 || var.deliver_batch_window_seconds >= 1
+      error_message = "deliver_batch_size above 10 needs deliver_batch_window_seconds of 1 or more: SQS hands out 10 messages at a time."
+    }
+    precondition {
+      condition     = var.deliver_batch_window_seconds <= var.deliver_timeout_seconds
+      error_message = "deliver_batch_window_seconds must not be above deliver_timeout_seconds: messages that are gathered are hidden for 6 timeouts in all."
+    }
+    precondition {
+      condition     = var.deliver_reserved_concurrency < 0 || var.deliver_maximum_concurrency <= var.deliver_reserved_concurrency
+      error_message = "deliver_maximum_concurrency must not be above deliver_reserved_concurrency: what is throttled spends receives."
+    }
+    precondition {
+      condition     = var.deadletter_reserved_concurrency < 0 || var.deadletter_maximum_concurrency <= var.deadletter_reserved_concurrency
+      error_message = "deadletter_maximum_concurrency must not be above deadletter_reserved_concurrency: what is throttled spends receives."
+    }
+    precondition {
+      condition     = var.accept_reserved_concurrency < 0 || var.accept_provisioned_concurrency <= var.accept_reserved_concurrency
+      error_message = "accept_provisioned_concurrency must not be above accept_reserved_concurrency."
+    }
+    precondition {
+      condition     = var.table_read_min <= var.table_read_max && var.table_write_min <= var.table_write_max
+      error_message = "table_read_min and table_write_min must not be above their maximum."
+    }
+    precondition {
+      condition     = !contains(var.replica_regions, local.region)
+      error_message = "replica_regions must not hold the region of the stack itself."
+    }
+    precondition {
+      condition     = length(var.replica_regions) == 0 || var.table_capacity == "on-demand"
+      error_message = "replica_regions needs table_capacity = \"on-demand\": a provisioned table would need its autoscaling before its replicas."
+    }
+    precondition {
+      condition     = var.domain_name == "" || var.zone_id != ""
+      error_message = "domain_name needs zone_id, the Route 53 zone that holds it."
+    }
+    precondition {
+      condition     = !(var.domain_name != "" && var.health_check && length(var.ip_allow_list) > 0)
+      error_message = "health_check comes from addresses of Route 53: with an ip_allow_list set health_check = false."
+    }
+    precondition {
+      condition     = !var.domain_only || var.domain_name != ""
+      error_message = "domain_only needs domain_name."
+    }
+    precondition {
+      condition     = var.authorizer != "function" || var.authorizer_function_arn != ""
+      error_message = "authorizer = \"function\" needs authorizer_function_arn."
+    }
+    precondition {
+      condition     = var.authorizer != "cognito" || length(var.cognito_user_pool_arns) == 0 || length(var.cognito_scopes) > 0
+      error_message = "cognito_user_pool_arns needs cognito_scopes: without a scope an id token would do as well as an access token."
+    }
+    precondition {
+      condition     = !var.canary || (var.authorizer == "none" && length(var.ip_allow_list) == 0)
+      error_message = "canary has no token and no fixed address: set it to false with an authorizer or an ip_allow_list."
+    }
+    precondition {
+      condition     = !var.canary || 60 * var.canary_minutes > var.canary_wait_seconds + 20
+      error_message = "canary_wait_seconds must end 20 s before the next run, after canary_minutes."
+    }
+    precondition {
+      condition     = var.backup_monthly_days >= var.backup_cold_after_days + 90
+      error_message = "backup_monthly_days must be 90 days above backup_cold_after_days: cold storage keeps for that long at least."
+    }
+    precondition {
+      condition     = length(setsubtract(keys(var.alarm_thresholds), keys(local.default_thresholds))) == 0
+      error_message = "alarm_thresholds has unknown names: ${join(", ", setsubtract(keys(var.alarm_thresholds), keys(local.default_thresholds)))}."
+    }
+    precondition {
+      condition     = (length(var.pipeline_subjects) == 0) || length(setsubtract(["functions", "infrastructure"], keys(var.pipeline_subjects))) == 0
+      error_message = "pipeline_subjects needs both functions and infrastructure."
+    }
+  }
+}

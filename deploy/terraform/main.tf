@@ -1,0 +1,14 @@
+# pillarbox on AWS: API Gateway -> accept -> SQS -> deliver -> DynamoDB; what can't be delivered goes
+# dead-letter queue -> deadletter -> S3. One file for each concern; README.md has the map.
+
+resource "aws_resourcegroups_group" "all" {
+  name        = var.name
+  description = "Everything of ${var.name}, by its tag Application"
+
+  resource_query {
+    query = jsonencode({
+      ResourceTypeFilters = ["AWS::AllSupported"]
+      TagFilters          = [{ Key = "Application", Values = [var.name] }]
+    })
+  }
+}

@@ -1,0 +1,249 @@
+# One role for each function, with what its work needs and no more, and a ceiling above all roles of the stack.
+
+locals {
+  # Roles stand under a path of their own, so that a pipeline can be let at them and at no others.
+  role_path = "/${var.name}/"
+}
+
+data "aws_iam_policy_document" "lambda_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "function" {
+  for_each = local.functions
+
+  name                 = "${var.name}-${each.key}"
+  path                 = local.role_path
+  assume_role_policy   = data.aws_iam_policy_document.lambda_trust.json
+  permissions_boundary = aws_iam_policy.boundary.arn
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.functions
+
+  name   = "work"
+  role   = aws_iam_role.function[each.key].name
+  policy = data.aws_iam_policy_document.function[each.key].json
+}
+
+locals {
+  work = {
+    accept = [
+      { sid = "PutIntoTheQueue", actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
+    ]
+    deliver = [
+      # ChangeMessageVisibility is how a single event waits longer than its neighbours.
+      { sid = "TakeFromTheQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
+      { sid = "GiveUpAtOnce", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.dead_letters.arn] },
+      { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.events.arn] },
+    ]
+    deadletter = [
+      { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
+      { sid = "WriteDeadLetters", actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"] },
+    ]
+  }
+
+  # Through which services each role meets the key.
+  key_ways = {
+    accept     = ["sqs"]
+    deliver    = ["sqs", "dynamodb"]
+    deadletter = ["sqs", "s3"]
+  }
+
+  # X-Ray has no resources to name. Nor have the calls with which Lambda puts a function into a VPC.
+  xray_actions      = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+  interface_actions = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
+}
+
+data "aws_iam_policy_document" "function" {
+  for_each = local.functions
+
+  dynamic "statement" {
+    for_each = local.work[each.key]
+    content {
+      sid       = statement.value.sid
+      actions   = statement.value.actions
+      resources = statement.value.resources
+    }
+  }
+
+  # Sending to an encrypted queue needs Decrypt as well, which checks the data key that is used again.
+  statement {
+    sid       = "UseTheKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.main.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = [for service in local.key_ways[each.key] : "${service}.${local.region}.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "ReadItsEnvironment"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.main.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:EncryptionContext:aws:lambda:FunctionArn"
+      values   = ["${local.arn_prefix.lambda}function:${var.name}-${each.key}"]
+    }
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.function[each.key].arn}:*"]
+  }
+
+  statement {
+    sid       = "SendTraces"
+    actions   = local.xray_actions
+    resources = ["*"]
+  }
+
+  dynamic "statement" {
+    for_each = var.vpc ? [1] : []
+    content {
+      sid       = "StandInTheNetwork"
+      actions   = local.interface_actions
+      resources = ["*"]
+    }
+  }
+
+  # Lambda makes the interfaces. The code in the function has no business with them.
+  dynamic "statement" {
+    for_each = var.vpc ? [1] : []
+    content {
+      sid       = "CodeStaysOutOfTheNetwork"
+      effect    = "Deny"
+      actions   = local.interface_actions
+      resources = ["*"]
+      condition {
+        test     = "ArnEquals"
+        variable = "lambda:SourceFunctionArn"
+        values   = ["${local.arn_prefix.lambda}function:${var.name}-${each.key}"]
+      }
+    }
+  }
+}
+
+# The ceiling: no role of the stack can do more than this, whatever its policy says. A pipeline may only make roles
+# below it, and may not change it, so that it can't make itself an administrator.
+resource "aws_iam_policy" "boundary" {
+  name        = "${var.name}-boundary"
+  path        = local.role_path
+  description = "The most that a role of ${var.name} can do"
+  policy      = data.aws_iam_policy_document.boundary.json
+}
+
+data "aws_iam_policy_document" "boundary" {
+  statement {
+    sid       = "Queues"
+    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    resources = ["${local.arn_prefix.sqs}${var.name}-*"]
+  }
+
+  statement {
+    sid = "Table"
+    actions = [
+      "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable",
+      "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:StartAwsBackupJob",
+    ]
+    resources = ["${local.arn_prefix.dynamodb}table/${var.name}-*"]
+  }
+
+  statement {
+    sid       = "DeadLetters"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
+    resources = ["arn:${local.partition}:s3:::${var.name}-*", "arn:${local.partition}:s3:::${var.name}-*/*"]
+  }
+
+  statement {
+    sid       = "Key"
+    actions   = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.main.arn]
+  }
+
+  statement {
+    sid       = "Functions"
+    actions   = ["lambda:InvokeFunction"]
+    resources = ["${local.arn_prefix.lambda}function:${var.name}-*"]
+  }
+
+  statement {
+    sid       = "Logs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${local.arn_prefix.logs}log-group:/aws/lambda/${var.name}-*"]
+  }
+
+  statement {
+    sid       = "Backups"
+    actions   = ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"]
+    resources = ["arn:${local.partition}:backup:${local.region}:${local.account}:backup-vault:${var.name}"]
+  }
+
+  statement {
+    sid       = "WhatHasNoResources"
+    actions   = concat(local.xray_actions, local.interface_actions)
+    resources = ["*"]
+  }
+}
+
+# For people and programs that run the command line or `pillarbox serve` on this stack: attach it to their role.
+resource "aws_iam_policy" "operate" {
+  name        = "${var.name}-operate"
+  path        = local.role_path
+  description = "Use the queue, the table and the dead letters of ${var.name}"
+  policy      = data.aws_iam_policy_document.operate.json
+}
+
+data "aws_iam_policy_document" "operate" {
+  statement {
+    sid       = "Queues"
+    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    resources = [aws_sqs_queue.events.arn, aws_sqs_queue.dead_letters.arn]
+  }
+
+  statement {
+    sid       = "MoveDeadLettersBack"
+    actions   = ["sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+  }
+
+  statement {
+    sid       = "Table"
+    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan"]
+    resources = concat([aws_dynamodb_table.events.arn], var.time_index ? ["${aws_dynamodb_table.events.arn}/index/${local.time_index_name}"] : [])
+  }
+
+  statement {
+    sid       = "ListDeadLetters"
+    actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
+    resources = [aws_s3_bucket.dead_letters.arn]
+  }
+
+  # A letter that is replayed or discarded gets another name, so the old one is deleted; versions keep it.
+  statement {
+    sid       = "DeadLetters"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"]
+  }
+
+  statement {
+    sid       = "UseTheKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.main.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = [for service in ["sqs", "dynamodb", "s3"] : "${service}.${local.region}.amazonaws.com"]
+    }
+  }
+}

@@ -1,0 +1,217 @@
+# Choices that do not go together. tests/messages sees that each says its own message.
+
+variables {
+  functions_zip = "canary/canary.zip"
+}
+
+run "reserve" {
+  command = plan
+
+  variables {
+    dead_letter_reserve_days = 13
+    queue_retention_days     = 13
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "window" {
+  command = plan
+
+  variables {
+    deliver_batch_size           = 11
+    deliver_batch_window_seconds = 0
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "window_in_timeout" {
+  command = plan
+
+  variables {
+    deliver_batch_window_seconds = 61
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "deliver_concurrency" {
+  command = plan
+
+  variables {
+    deliver_reserved_concurrency = 5
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "deadletter_concurrency" {
+  command = plan
+
+  variables {
+    deadletter_reserved_concurrency = 1
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "warm_functions" {
+  command = plan
+
+  variables {
+    accept_reserved_concurrency    = 5
+    accept_provisioned_concurrency = 6
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "capacity" {
+  command = plan
+
+  variables {
+    table_read_min = 10
+    table_read_max = 9
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "replica_at_home" {
+  command = plan
+
+  variables {
+    region          = "eu-west-2"
+    replica_regions = ["eu-west-2"]
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "replica_provisioned" {
+  command = plan
+
+  variables {
+    table_capacity  = "provisioned"
+    replica_regions = ["eu-west-1"]
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "zone" {
+  command = plan
+
+  variables {
+    domain_name = "events.example.com"
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "health_check" {
+  command = plan
+
+  variables {
+    domain_name   = "events.example.com"
+    zone_id       = "Z0123456789ABCDEF"
+    ip_allow_list = ["203.0.113.0/24"]
+    canary        = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "domain_only" {
+  command = plan
+
+  variables {
+    domain_only = true
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "authorizer_function" {
+  command = plan
+
+  variables {
+    authorizer = "function"
+    canary     = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "scopes" {
+  command = plan
+
+  variables {
+    authorizer             = "cognito"
+    cognito_user_pool_arns = ["arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_abc"]
+    canary                 = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "canary_token" {
+  command = plan
+
+  variables {
+    authorizer = "cognito"
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "canary_address" {
+  command = plan
+
+  variables {
+    ip_allow_list = ["203.0.113.0/24"]
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "canary_in_time" {
+  command = plan
+
+  variables {
+    canary_minutes = 1
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "cold" {
+  command = plan
+
+  variables {
+    backup_monthly_days = 100
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "thresholds" {
+  command = plan
+
+  variables {
+    alarm_thresholds = { queue-dept = 1 }
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "pipeline" {
+  command = plan
+
+  variables {
+    pipeline_subjects = { functions = ["repo:you/repo:ref:refs/heads/main"] }
+  }
+
+  expect_failures = [terraform_data.choices]
+}
