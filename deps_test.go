@@ -26,7 +26,7 @@ var rules = []rule{
 		"pure values: easy to test, easy to trust"},
 	{"pillarbox/internal/retry", []string{"std"},
 		"pure values: easy to test, easy to trust"},
-	{"pillarbox/internal/vfs", []string{"std"},
+	{"pillarbox/internal/vfs", []string{"std", "golang.org/x/sys/unix"},
 		"files know nothing of the domain"},
 	{"pillarbox/internal/vfs/faultfs", []string{"std", "pillarbox/internal/vfs"},
 		"files know nothing of the domain"},

@@ -110,6 +110,14 @@ func (d *Disk) SyncDir(name string) error {
 // Usage implements FS.
 func (d *Disk) Usage() (Usage, error) { return usage(d.dir) }
 
+func (d *Disk) uncache(name string) error {
+	file, err := d.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dontNeed(file), file.Close())
+}
+
 // Lock takes the exclusive lock of the directory for this process, without waiting. The lock ends with the
 // closer, or with the process however it ends. ErrLocked says that another process holds it.
 func (d *Disk) Lock(name string) (io.Closer, error) {

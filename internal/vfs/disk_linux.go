@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // datasync flushes content and size, and the metadata needed to read them back, but no time stamps
@@ -29,6 +31,17 @@ func datasync(file *os.File) error {
 		return fmt.Errorf("fdatasync %s: %w", file.Name(), err)
 	}
 	return nil
+}
+
+// dontNeed gives the clean pages of a file back (posix_fadvise(2)).
+func dontNeed(file *os.File) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var adviseErr error
+	err = conn.Control(func(fd uintptr) { adviseErr = unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED) })
+	return errors.Join(err, adviseErr)
 }
 
 // directAlign is what O_DIRECT wants addresses, offsets and lengths to be multiples of, on every disk that is in use.

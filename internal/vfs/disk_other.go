@@ -7,6 +7,9 @@ import "os"
 // datasync flushes the file; on macOS os.File.Sync asks the drive to flush its cache too (F_FULLFSYNC).
 func datasync(file *os.File) error { return file.Sync() }
 
+// dontNeed is a matter of Linux.
+func dontNeed(*os.File) error { return nil }
+
 // directWrites are a matter of Linux.
 type directWrites struct{}
 

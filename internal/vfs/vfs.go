@@ -172,5 +172,14 @@ func Zero(file File, size int64, pace func(filled int64) error) error {
 	return nil
 }
 
+// Uncache tells the system that what it holds of a file in memory is not needed soon. Content that is not synced
+// stays. It is advice: a file system that can't take it does nothing.
+func Uncache(fsys FS, name string) error {
+	if can, ok := fsys.(interface{ uncache(name string) error }); ok {
+		return can.uncache(name)
+	}
+	return nil
+}
+
 // IsTemp reports whether name was left over by a WriteFile that did not finish.
 func IsTemp(name string) bool { return strings.HasSuffix(name, TempSuffix) }

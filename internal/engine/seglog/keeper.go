@@ -107,8 +107,29 @@ func (l *Log) fill() {
 		case <-l.done:
 			return
 		case <-l.wanted:
+			l.uncacheSealed()
 			l.prepareSpare(l.pace)
 		}
+	}
+}
+
+// uncacheSealed gives the memory back that the kernel holds of old segments, which it would otherwise fill with the log:
+// new pages cost more than used ones, and a backlog is read in order, once. The newest sealed segment is kept, because
+// deliveries that are only a little behind read it.
+func (l *Log) uncacheSealed() {
+	l.mu.Lock()
+	var old []*segment
+	for _, s := range l.segments[:max(0, len(l.segments)-2)] {
+		if s.id > l.uncached {
+			old = append(old, s)
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range old {
+		if err := vfs.Uncache(l.fsys, s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.opts.Logger.Debug("give back the memory of a segment", "segment", s.name, "err", err)
+		}
+		l.uncached = s.id
 	}
 }
 

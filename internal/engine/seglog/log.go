@@ -56,6 +56,8 @@ type Log struct {
 	marked   bool // nothing was committed since the last mark
 	buffer   []byte
 
+	uncached uint64 // id of the newest segment that was given back; owned by the filler
+
 	tended  uint64      // events that were accepted at the last chores; owned by the keeper
 	resting atomic.Bool // the keeper sleeps long, and wants to be woken by stir
 }
