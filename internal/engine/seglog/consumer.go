@@ -333,18 +333,23 @@ func (c *consumer) read() error {
 	if err != nil {
 		return err
 	}
+	// One allocation for all of a frame: its events are delivered and forgotten together.
+	items, events := make([]item, len(chunk.records)), make([]pillarbox.Event, len(chunk.records))
 	for i, rec := range chunk.records {
 		seq := chunk.firstSeq + uint64(i)
 		if seq < c.state.cursor {
 			continue
 		}
-		fresh := &item{seq: seq, bytes: rec.bytes, segment: segment.id, offset: chunk.offset}
+		fresh := &items[i]
+		*fresh = item{seq: seq, bytes: rec.bytes, segment: segment.id, offset: chunk.offset}
 		if entry := c.state.retry[seq]; entry != nil {
 			// Moved to the retry set, and perhaps settled from there, before a crash.
 			fresh.outcome = cmp.Or(entry.Outcome, pillarbox.OutcomeRetry)
-		} else if fresh.event, err = decodeRecord(rec.text); err != nil {
+		} else if err := decodeInto(&events[i], rec.text); err != nil {
 			c.reader.noteDamage(undecodable(chunk, segment, i, err))
 			fresh.lost = 1
+		} else {
+			fresh.event = &events[i]
 		}
 		c.window = append(c.window, fresh)
 	}

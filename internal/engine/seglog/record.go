@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"unsafe"
 
 	"pillarbox"
 )
@@ -85,25 +86,30 @@ func recordSizeBound(event *pillarbox.Event) int64 {
 	return int64(size)
 }
 
-// decodeRecord reads the fields of one record. The event's strings share text; its body is a copy.
+// decodeRecord reads the fields of one record. All of the event is part of text, the body too: nobody may change it.
 func decodeRecord(text string) (*pillarbox.Event, error) {
 	event := &pillarbox.Event{}
+	return event, decodeInto(event, text)
+}
+
+// decodeInto is decodeRecord into an event that is empty.
+func decodeInto(event *pillarbox.Event, text string) error {
 	for len(text) > 0 {
 		tag := text[0]
 		length, n := uvarint(text[1:])
 		if n <= 0 || length > uint64(len(text)-1-n) {
-			return nil, fmt.Errorf("field %d is cut short: %w", tag, pillarbox.ErrCorrupt)
+			return fmt.Errorf("field %d is cut short: %w", tag, pillarbox.ErrCorrupt)
 		}
 		value := text[1+n : 1+n+int(length)]
 		text = text[1+n+int(length):]
 		if err := setField(event, tag, value); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if event.RequestID == "" {
-		return nil, fmt.Errorf("record without a request id: %w", pillarbox.ErrCorrupt)
+		return fmt.Errorf("record without a request id: %w", pillarbox.ErrCorrupt)
 	}
-	return event, nil
+	return nil
 }
 
 func setField(event *pillarbox.Event, tag byte, value string) error {
@@ -142,7 +148,7 @@ func setField(event *pillarbox.Event, tag byte, value string) error {
 		name, rest := value[n:n+int(length)], value[n+int(length):]
 		event.Header = append(event.Header, pillarbox.HeaderField{Name: name, Value: rest})
 	case tagBody:
-		event.Body = []byte(value)
+		event.Body = unsafe.Slice(unsafe.StringData(value), len(value))
 	default:
 		if tag < tagFirstSkipable {
 			return fmt.Errorf("field %d is not known: %w", tag, pillarbox.ErrCorrupt)

@@ -75,7 +75,9 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		if leased == nil || !leased.leased || again {
 			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
 		}
-		s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor)
+		if err := s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor); err != nil {
+			return nil, err
+		}
 	}
 	s.moveCursor()
 	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
@@ -96,14 +98,20 @@ func (c *consumer) leasedInWindow() map[uint64]*item {
 
 // add notes one outcome. The end of an event below the cursor is counted here; that of any other when the
 // cursor passes it.
-func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) {
+func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) error {
 	switch outcome.Kind {
 	case pillarbox.OutcomeReleased:
 		s.released[leased.seq] = outcome
 	case pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned:
+		entry := newRetryEntry(leased, outcome)
+		// The event that was leased is part of its frame, and would keep all of it in memory while it waits.
+		own, err := decodeRecord(string(entry.Record))
+		if err != nil {
+			return fmt.Errorf("retry event %d: %w", leased.seq, err)
+		}
 		s.settled[leased.seq] = pillarbox.OutcomeRetry
-		s.delta.Retry = append(s.delta.Retry, newRetryEntry(leased, outcome))
-		s.events[leased.seq], s.due[leased.seq] = leased.event, outcome.NotBefore
+		s.delta.Retry = append(s.delta.Retry, entry)
+		s.events[leased.seq], s.due[leased.seq] = own, outcome.NotBefore
 		s.durable = true
 	default:
 		s.settled[leased.seq] = outcome.Kind
@@ -118,6 +126,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 			s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind})
 		}
 	}
+	return nil
 }
 
 func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
