@@ -56,7 +56,7 @@ diskfull: ## fill small disks under the real binary, as root or in a user namesp
 powercut: tools powercut-tools ## cut the power of real file systems under the real binary, as root: N=200 FS=ext4,xfs SEED=1, then the planted bugs
 	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 24h -run 'PowerCut' -v ./test/crash
 
-bench: ## measure pillarbox beside yardsticks and other products: LONG=1 for everything, ARGS="-peers none"
+bench: ## measure pillarbox beside yardsticks and other products: LONG=1 for everything, ARGS="-peers none" or "-soak 1h"
 	$(GO) run ./bench $(if $(LONG),-long) $(ARGS)
 
 bench-tools: ## install the products that bench compares with, as root
