@@ -95,6 +95,7 @@ type eventJSON struct {
 	Traceparent  string    `json:"traceparent"`
 	Body         string    `json:"body"`
 	BodyEncoding string    `json:"body_encoding"`
+	BodyClaim    *Claim    `json:"body_claim,omitempty"`
 }
 
 const (
@@ -103,7 +104,9 @@ const (
 )
 
 // MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in base64.
-func (e *Event) MarshalJSON() ([]byte, error) {
+func (e *Event) MarshalJSON() ([]byte, error) { return marshalPlain(formOf(e)) }
+
+func formOf(e *Event) eventJSON {
 	form := eventJSON{
 		RequestID: e.RequestID, Timestamp: e.Timestamp, Source: e.Source, Method: e.Method, Path: e.Path,
 		Query: e.Query, Header: e.Header, ContentType: e.ContentType, RemoteAddr: e.RemoteAddr,
@@ -112,7 +115,7 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 	if !utf8.Valid(e.Body) {
 		form.Body, form.BodyEncoding = base64.StdEncoding.EncodeToString(e.Body), bodyBase64
 	}
-	return marshalPlain(form)
+	return form
 }
 
 // UnmarshalJSON reads an event. The shortest legal one is {"timestamp":"…","request_id":"…"}. Unknown names
@@ -122,6 +125,10 @@ func (e *Event) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &form); err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
+	return e.read(form)
+}
+
+func (e *Event) read(form eventJSON) error {
 	if form.RequestID == "" || form.Timestamp == 0 {
 		return fmt.Errorf("event without timestamp or request_id: %w", ErrInvalid)
 	}
