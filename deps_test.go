@@ -18,6 +18,13 @@ type rule struct {
 	why      string
 }
 
+// The packages of the AWS SDK.
+const (
+	awsCore    = "github.com/aws/aws-sdk-go-v2/aws"
+	awsService = "github.com/aws/aws-sdk-go-v2/service/"
+	awsSmithy  = "github.com/aws/smithy-go"
+)
+
 // rules are read from top to bottom; the first that matches counts. A package without a rule fails the test.
 var rules = []rule{
 	{"pillarbox", []string{"std"},
@@ -62,10 +69,22 @@ var rules = []rule{
 		"the engine that all tests can afford"},
 	{"pillarbox/internal/engine/seglog", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "pillarbox/internal/vfs"},
 		"an engine knows its role, its files and no other engine"},
-	{"pillarbox/internal/engine/files", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "pillarbox/internal/vfs"},
+	{"pillarbox/internal/letterfile", []string{"std", "pillarbox"},
+		"the form of a dead letter is the same wherever it is kept"},
+	{"pillarbox/internal/engine/files", []string{"std", "pillarbox", "pillarbox/internal/letterfile", "pillarbox/internal/telemetry", "pillarbox/internal/vfs"},
 		"an engine knows its role, its files and no other engine"},
 	{"pillarbox/internal/engine/sqlite", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "github.com/ncruces/*", "github.com/ncruces/*/*", "github.com/ncruces/*/*/*"},
 		"an engine knows its role, its driver and no other engine"},
+	{"pillarbox/internal/engine/sqs", []string{"std", "pillarbox", "pillarbox/internal/telemetry", awsCore, awsSmithy, awsService + "sqs", awsService + "sqs/*"},
+		"an engine knows its role, its SDK and no other engine"},
+	{"pillarbox/internal/engine/dynamodb", []string{"std", "pillarbox", "pillarbox/internal/telemetry", "golang.org/x/sync/*", awsCore, awsCore + "/*", awsSmithy, awsSmithy + "/*", awsService + "dynamodb", awsService + "dynamodb/*"},
+		"an engine knows its role, its SDK and no other engine"},
+	{"pillarbox/internal/engine/s3", []string{"std", "pillarbox", "pillarbox/internal/letterfile", "pillarbox/internal/telemetry", awsCore, awsSmithy, awsService + "s3", awsService + "s3/*"},
+		"an engine knows its role, its SDK and no other engine"},
+	{"pillarbox/internal/lambda", []string{"std", "pillarbox", "pillarbox/internal/ingest", "pillarbox/internal/deliver", "pillarbox/internal/retry", "pillarbox/internal/telemetry", "pillarbox/internal/problem", "github.com/aws/aws-lambda-go/*"},
+		"shapes of events, and the verbs it calls; no engine, so that a function links only what its role needs"},
+	{"pillarbox/cmd/pillarbox-lambda", []string{"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*", "std"},
+		"the one place that wires"},
 	{"pillarbox/cmd/pillarbox", []string{"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*", "std"},
 		"the one place that wires"},
 	{"pillarbox/internal/load", []string{"std", "golang.org/x/sys/unix"},
@@ -74,6 +93,8 @@ var rules = []rule{
 		"it talks HTTP to processes, and knows no engine"},
 	{"pillarbox/bench", []string{"std", "github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/driver", "pillarbox/internal/benchmark", "pillarbox/internal/ledger", "pillarbox/internal/load", "pillarbox/internal/torture"},
 		"it talks HTTP to processes; the driver is a yardstick of its own"},
+	{"pillarbox/test/standin/*", []string{"std"},
+		"a stand-in for a service knows its protocol, and nothing of who talks to it"},
 	{"pillarbox/test/*", []string{"std", "pillarbox", "pillarbox/internal/*", "pillarbox/internal/*/*"},
 		"tests of the real binary"},
 }

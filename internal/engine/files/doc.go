@@ -1,18 +1,8 @@
 // Package files keeps dead letters as files that people can read: one indented JSON file per event and
 // destination, in a directory per day of death.
 //
-// # Names
-//
-// A letter is at
-//
-//	2026-11-23/20261123T141200.123456Z.events.019ab123-4567-7abc-8def-0123456789ab.json
-//
-// below the directory: the day of death, and then the event's timestamp, the destination and the request id,
-// separated by dots. A destination has no dot in it ([a-z0-9][a-z0-9_-]{0,62}), so a name can be read in one
-// way only. A request id that is no lower-case UUID stands as an "x" and the first 32 hex digits of its SHA-256,
-// so no name holds a client's text. The state is in the name: ".json" is open, ".replayed.json" and
-// ".discarded.json" are resolved; the content says so, too. Other files in the directory are left alone, and
-// are not counted.
+// Package letterfile says how the files are named and what is in them. Other files in the directory are left
+// alone, and are not counted.
 //
 // # Promises
 //

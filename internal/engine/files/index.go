@@ -26,7 +26,7 @@ type entry struct {
 }
 
 func (e entry) id(token token) id {
-	return id{timestamp: e.timestamp, destination: e.destination.name, token: token}
+	return id{Timestamp: e.timestamp, Destination: e.destination.name, Token: token}
 }
 
 // destination is what the letters of one destination share.
@@ -57,14 +57,14 @@ func (x *index) lookup(letter id) (place, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if at := x.findLocked(letter); at >= 0 {
-		return x.letters[letter.token][at].place, true
+		return x.letters[letter.Token][at].place, true
 	}
 	return place{}, false
 }
 
 func (x *index) findLocked(letter id) int {
-	for i, entry := range x.letters[letter.token] {
-		if entry.timestamp == letter.timestamp && entry.destination.name == letter.destination {
+	for i, entry := range x.letters[letter.Token] {
+		if entry.timestamp == letter.Timestamp && entry.destination.name == letter.Destination {
 			return i
 		}
 	}
@@ -88,20 +88,20 @@ func (x *index) find(token token, destination string) []entry {
 func (x *index) set(letter id, place place) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	known := x.destinations[letter.destination]
+	known := x.destinations[letter.Destination]
 	if known == nil {
 		// A name that was cut out of a longer one would keep all of it in memory.
-		known = &destination{name: strings.Clone(letter.destination)}
+		known = &destination{name: strings.Clone(letter.Destination)}
 		x.destinations[known.name] = known
 	}
 	if at := x.findLocked(letter); at >= 0 {
-		entry := &x.letters[letter.token][at]
-		*known.counter(entry.place.state)--
+		entry := &x.letters[letter.Token][at]
+		*known.counter(entry.place.State)--
 		entry.place = place
 	} else {
-		x.letters[letter.token] = append(x.letters[letter.token], entry{letter.timestamp, known, place})
+		x.letters[letter.Token] = append(x.letters[letter.Token], entry{letter.Timestamp, known, place})
 	}
-	*known.counter(place.state)++
+	*known.counter(place.State)++
 }
 
 // forget removes a letter whose file is gone.
@@ -112,14 +112,14 @@ func (x *index) forget(letter id) {
 	if at < 0 {
 		return
 	}
-	entries := x.letters[letter.token]
-	*entries[at].destination.counter(entries[at].place.state)--
+	entries := x.letters[letter.Token]
+	*entries[at].destination.counter(entries[at].place.State)--
 	if len(entries) == 1 {
-		delete(x.letters, letter.token)
+		delete(x.letters, letter.Token)
 		return
 	}
 	entries[at] = entries[len(entries)-1]
-	x.letters[letter.token] = entries[:len(entries)-1]
+	x.letters[letter.Token] = entries[:len(entries)-1]
 }
 
 func (x *index) count(destination string) pillarbox.LetterCount {

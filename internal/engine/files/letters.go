@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
 	"pillarbox"
+	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 )
 
@@ -81,7 +81,7 @@ func (l *Letters) begin(ctx context.Context) error {
 }
 
 func (l *Letters) turn(letter id) *sync.Mutex {
-	return &l.turns[int(letter.token.bytes[15])%len(l.turns)]
+	return &l.turns[int(letter.Token.Bytes[15])%len(l.turns)]
 }
 
 // Put implements pillarbox.DeadLetters. A letter of the same event for the same destination is replaced,
@@ -93,15 +93,15 @@ func (l *Letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 		return err
 	}
 	defer l.life.RUnlock()
-	named, content, err := encode(letter, nil)
+	named, content, err := letterfile.Encode(letter, nil)
 	if err != nil {
 		return err
 	}
 	turn := l.turn(named)
 	turn.Lock()
 	defer turn.Unlock()
-	if err := l.replace(named, placeOf(letter.DeadAt, open), content); err != nil {
-		return fmt.Errorf("put dead letter %s of %s: %w", named.token, named.destination, kind(err))
+	if err := l.replace(named, letterfile.PlaceOf(letter.DeadAt, open), content); err != nil {
+		return fmt.Errorf("put dead letter %s of %s: %w", named.Token, named.Destination, kind(err))
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (l *Letters) replace(letter id, to place, content []byte) error {
 }
 
 func (l *Letters) write(letter id, to place, content []byte) error {
-	name := path.Join(l.dir, nameOf(letter, to))
+	name := path.Join(l.dir, letterfile.Name(letter, to))
 	if err := l.makeDay(to); err != nil {
 		return err
 	}
@@ -148,30 +148,30 @@ func (l *Letters) write(letter id, to place, content []byte) error {
 // makeDay makes the directory of the day durable, once.
 func (l *Letters) makeDay(day place) error {
 	l.mu.Lock()
-	made := l.days[day.day]
+	made := l.days[day.Day]
 	l.mu.Unlock()
 	if made {
 		return nil
 	}
-	if err := vfs.MkdirAll(l.fsys, path.Join(l.dir, day.dayName())); err != nil {
+	if err := vfs.MkdirAll(l.fsys, path.Join(l.dir, day.DayName())); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.days[day.day] = true
+	l.days[day.Day] = true
 	return nil
 }
 
 func (l *Letters) forgetDay(day place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.days, day.day)
+	delete(l.days, day.Day)
 }
 
 // remove removes the file durably: what comes back after a crash could win over a newer file. It may be gone,
 // by a call that failed before it had synced the directory.
 func (l *Letters) remove(letter id, from place) error {
-	name := path.Join(l.dir, nameOf(letter, from))
+	name := path.Join(l.dir, letterfile.Name(letter, from))
 	if err := l.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -185,9 +185,9 @@ func (l *Letters) remove(letter id, from place) error {
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
 // the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
-	token := tokenOf(requestID)
+	token := letterfile.TokenOf(requestID)
 	entries := l.index.find(token, destination)
-	slices.SortFunc(entries, func(a, b entry) int { return compare(a.id(token), a.place, b.id(token), b.place) })
+	slices.SortFunc(entries, func(a, b entry) int { return letterfile.Compare(a.id(token), a.place, b.id(token), b.place) })
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 	}
@@ -217,7 +217,7 @@ func (l *Letters) load(ctx context.Context, letter id) (*pillarbox.DeadLetter, e
 func (l *Letters) read(letter id) (*pillarbox.DeadLetter, place, error) {
 	at, known := l.index.lookup(letter)
 	if !known {
-		return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.token, letter.destination, pillarbox.ErrNotFound)
+		return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination, pillarbox.ErrNotFound)
 	}
 	found, err := l.readAt(letter, at)
 	if errors.Is(err, pillarbox.ErrNotFound) {
@@ -227,7 +227,7 @@ func (l *Letters) read(letter id) (*pillarbox.DeadLetter, place, error) {
 }
 
 func (l *Letters) readAt(letter id, at place) (*pillarbox.DeadLetter, error) {
-	name := path.Join(l.dir, nameOf(letter, at))
+	name := path.Join(l.dir, letterfile.Name(letter, at))
 	content, err := vfs.ReadFile(l.fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
@@ -235,9 +235,9 @@ func (l *Letters) readAt(letter id, at place) (*pillarbox.DeadLetter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read dead letter: %w", kind(err))
 	}
-	found, err := decode(content, letter, at.state)
+	found, err := letterfile.Decode(content, letter, at.State)
 	if err != nil {
-		return nil, corrupt(name, err)
+		return nil, letterfile.Corrupt(name, err)
 	}
 	return found, nil
 }
@@ -253,11 +253,11 @@ func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox
 		return err
 	}
 	defer l.life.RUnlock()
-	letter := idOf(destination, key)
+	letter := letterfile.IDOf(destination, key)
 	turn := l.turn(letter)
 	turn.Lock()
 	defer turn.Unlock()
-	if at, known := l.index.lookup(letter); known && at.state != open && len(l.index.suspects(letter)) == 0 {
+	if at, known := l.index.lookup(letter); known && at.State != open && len(l.index.suspects(letter)) == 0 {
 		return nil
 	}
 	found, at, err := l.read(letter)
@@ -267,12 +267,12 @@ func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox
 	if found.Resolved != nil {
 		resolution = *found.Resolved // a call that failed had come so far
 	}
-	_, content, err := encode(found, &resolution)
+	_, content, err := letterfile.Encode(found, &resolution)
 	if err != nil {
 		return err
 	}
-	if err := l.replace(letter, place{day: at.day, state: stateOf(&resolution)}, content); err != nil {
-		return fmt.Errorf("resolve dead letter %s of %s: %w", letter.token, destination, kind(err))
+	if err := l.replace(letter, place{Day: at.Day, State: letterfile.StateOf(&resolution)}, content); err != nil {
+		return fmt.Errorf("resolve dead letter %s of %s: %w", letter.Token, destination, kind(err))
 	}
 	return nil
 }
@@ -294,18 +294,16 @@ func (l *Letters) Close() error {
 	return nil
 }
 
-// compare orders letters by day of death, event key and destination, as far as names tell.
-func compare(a id, aPlace place, b id, bPlace place) int {
-	switch {
-	case aPlace.day != bPlace.day:
-		return int(aPlace.day) - int(bPlace.day)
-	case a.timestamp < b.timestamp:
-		return -1
-	case a.timestamp > b.timestamp:
-		return 1
-	}
-	if byID := strings.Compare(a.token.String(), b.token.String()); byID != 0 {
-		return byID
-	}
-	return strings.Compare(a.destination, b.destination)
-}
+// Short names for what the whole package speaks of.
+type (
+	id    = letterfile.ID
+	token = letterfile.Token
+	place = letterfile.Place
+	state = letterfile.State
+)
+
+const (
+	open      = letterfile.Open
+	replayed  = letterfile.Replayed
+	discarded = letterfile.Discarded
+)

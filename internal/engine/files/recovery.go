@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 
+	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 )
 
@@ -42,11 +43,11 @@ func (r *recovery) run() error {
 
 // day adds the letters of one day to the index.
 func (r *recovery) day(day place) error {
-	dir := path.Join(r.dir, day.dayName())
+	dir := path.Join(r.dir, day.DayName())
 	if err := r.fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	r.days[day.day] = true
+	r.days[day.Day] = true
 	entries, err := r.fsys.ReadDir(dir)
 	if err != nil {
 		return err
@@ -59,11 +60,11 @@ func (r *recovery) day(day place) error {
 			}
 			continue
 		}
-		letter, in, ok := parseName(name)
+		letter, in, ok := letterfile.ParseFileName(name)
 		if !ok || entry.Dir {
 			continue
 		}
-		here := place{day: day.day, state: in}
+		here := place{Day: day.Day, State: in}
 		if there, known := r.index.lookup(letter); known {
 			if len(r.found[letter]) == 0 {
 				r.found[letter] = []place{there}
@@ -78,7 +79,7 @@ func (r *recovery) day(day place) error {
 
 // removeTemp removes a letter that was never finished. It need not be durable: it would be removed again.
 func (r *recovery) removeTemp(dir, name string) error {
-	if _, _, ours := parseName(name[:len(name)-len(vfs.TempSuffix)]); !ours {
+	if _, _, ours := letterfile.ParseFileName(name[:len(name)-len(vfs.TempSuffix)]); !ours {
 		return nil
 	}
 	if err := r.fsys.Remove(path.Join(dir, name)); err != nil {
@@ -92,7 +93,7 @@ func (r *recovery) removeTemp(dir, name string) error {
 // removed unless the one that is kept can be read.
 func (r *recovery) choose(letter id, places []place) error {
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(-cmp.Compare(min(a.state, replayed), min(b.state, replayed)), -cmp.Compare(a.day, b.day))
+		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)), -cmp.Compare(a.Day, b.Day))
 	})
 	kept := slices.IndexFunc(places, func(at place) bool {
 		_, err := r.readAt(letter, at)
@@ -111,7 +112,7 @@ func (r *recovery) choose(letter id, places []place) error {
 			r.index.suspect(letter, at) // to be looked at by a person, until the letter is written again
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", "file", nameOf(letter, at), "kept", nameOf(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", "file", letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}

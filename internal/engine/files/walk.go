@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 )
 
@@ -22,7 +23,7 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
 		for _, requestID := range filter.RequestIDs {
-			w.tokens = append(w.tokens, tokenOf(requestID))
+			w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
 		}
 		if err := w.run(ctx); err != nil && !errors.Is(err, errStopped) {
 			yield(nil, err)
@@ -47,8 +48,8 @@ func (w *walk) run(ctx context.Context) error {
 		return err
 	}
 	for _, day := range days {
-		if w.filter.Since != 0 && int(day.day) < dayNumber(w.filter.Since) ||
-			w.filter.Until != 0 && int(day.day) > dayNumber(w.filter.Until) {
+		if w.filter.Since != 0 && day.Day < letterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && day.Day > letterfile.DayOf(w.filter.Until) {
 			continue
 		}
 		if err := w.day(ctx, day); err != nil {
@@ -66,24 +67,24 @@ func (l *Letters) listDays() ([]place, error) {
 	}
 	var days []place
 	for _, entry := range entries {
-		if day, ok := parseDay(entry.Name); ok && entry.Dir {
+		if day, ok := letterfile.ParseDay(entry.Name); ok && entry.Dir {
 			days = append(days, day)
 		}
 	}
-	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.day, b.day) })
+	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.Day, b.Day) })
 	return days, nil
 }
 
 // day yields the letters of one day.
 func (w *walk) day(ctx context.Context, day place) error {
-	entries, err := w.fsys.ReadDir(path.Join(w.dir, day.dayName()))
+	entries, err := w.fsys.ReadDir(path.Join(w.dir, day.DayName()))
 	if err != nil {
 		return fmt.Errorf("list dead letters: %w", kind(err))
 	}
 	letters := w.selected(day, entries)
 	for len(letters) > 0 {
 		n := 1
-		for n < len(letters) && letters[n].timestamp == letters[0].timestamp {
+		for n < len(letters) && letters[n].Timestamp == letters[0].Timestamp {
 			n++
 		}
 		if err := w.sameTime(ctx, letters[:n]); err != nil {
@@ -98,28 +99,28 @@ func (w *walk) day(ctx context.Context, day place) error {
 func (w *walk) selected(day place, entries []vfs.Entry) []id {
 	var letters []id
 	for _, entry := range entries {
-		letter, in, ok := parseName(entry.Name)
-		if !ok || entry.Dir || w.filter.Destination != "" && letter.destination != w.filter.Destination ||
-			len(w.tokens) > 0 && !slices.Contains(w.tokens, letter.token) {
+		letter, in, ok := letterfile.ParseFileName(entry.Name)
+		if !ok || entry.Dir || w.filter.Destination != "" && letter.Destination != w.filter.Destination ||
+			len(w.tokens) > 0 && !slices.Contains(w.tokens, letter.Token) {
 			continue
 		}
 		at, known := w.index.lookup(letter)
 		if !known { // added by hand
-			at = place{day: day.day, state: in}
+			at = place{Day: day.Day, State: in}
 			w.index.set(letter, at)
 		}
-		if at.day == day.day && (w.filter.Resolved || at.state == open) {
+		if at.Day == day.Day && (w.filter.Resolved || at.State == open) {
 			letters = append(letters, letter)
 		}
 	}
-	slices.SortFunc(letters, func(a, b id) int { return compare(a, day, b, day) })
+	slices.SortFunc(letters, func(a, b id) int { return letterfile.Compare(a, day, b, day) })
 	return slices.Compact(letters) // a leftover has the same id
 }
 
 // sameTime yields letters whose events have the same time. Their order is that of their request ids, which the
 // names do not tell where they are hashed.
 func (w *walk) sameTime(ctx context.Context, letters []id) error {
-	hashed := func(letter id) bool { return letter.token.hashed }
+	hashed := func(letter id) bool { return letter.Token.Hashed }
 	if len(letters) == 1 || !slices.ContainsFunc(letters, hashed) {
 		for _, letter := range letters {
 			found, err := w.load(ctx, letter)
@@ -136,7 +137,7 @@ func (w *walk) sameTime(ctx context.Context, letters []id) error {
 	}
 	all := make([]loaded, len(letters))
 	for i, letter := range letters {
-		all[i].requestID = letter.token.String()
+		all[i].requestID = letter.Token.String()
 		if all[i].letter, all[i].err = w.load(ctx, letter); all[i].err == nil {
 			all[i].requestID = all[i].letter.Event.RequestID
 		}

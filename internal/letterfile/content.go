@@ -1,4 +1,4 @@
-package files
+package letterfile
 
 import (
 	"bytes"
@@ -9,14 +9,14 @@ import (
 	"pillarbox"
 )
 
-// encode writes the letter as the content of a file, with the resolution given. It reads its own writing, so
+// Encode writes the letter as the content of a file, with the resolution given. It reads its own writing, so
 // that no letter is kept that could not be read again. The error matches ErrInvalid.
-func encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (id, []byte, error) {
+func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
 	if !validDestination(letter.Destination) {
-		return id{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)
+		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)
 	}
 	if letter.Event == nil {
-		return id{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
+		return ID{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
 	}
 	form := *letter
 	form.Resolved = resolution
@@ -31,28 +31,29 @@ func encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (id,
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(form); err != nil {
-		return id{}, nil, fmt.Errorf("encode dead letter: %w: %w", pillarbox.ErrInvalid, err)
+		return ID{}, nil, fmt.Errorf("encode dead letter: %w: %w", pillarbox.ErrInvalid, err)
 	}
-	named := idOf(letter.Destination, letter.Event.Key())
-	if _, err := decode(content.Bytes(), named, stateOf(resolution)); err != nil {
-		return id{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w", pillarbox.ErrInvalid, err)
+	named := IDOf(letter.Destination, letter.Event.Key())
+	if _, err := Decode(content.Bytes(), named, StateOf(resolution)); err != nil {
+		return ID{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w", pillarbox.ErrInvalid, err)
 	}
 	return named, content.Bytes(), nil
 }
 
-func stateOf(resolution *pillarbox.Resolution) state {
+// StateOf returns the state that a resolution leads to; nil is open.
+func StateOf(resolution *pillarbox.Resolution) State {
 	switch {
 	case resolution == nil:
-		return open
+		return Open
 	case resolution.How == pillarbox.ResolvedReplayed:
-		return replayed
+		return Replayed
 	default:
-		return discarded
+		return Discarded
 	}
 }
 
-// decode reads the content of a file and checks it against the name.
-func decode(content []byte, named id, state state) (*pillarbox.DeadLetter, error) {
+// Decode reads the content of a file and checks it against the name.
+func Decode(content []byte, named ID, state State) (*pillarbox.DeadLetter, error) {
 	letter := new(pillarbox.DeadLetter)
 	if err := json.Unmarshal(content, letter); err != nil {
 		return nil, err
@@ -62,16 +63,16 @@ func decode(content []byte, named id, state state) (*pillarbox.DeadLetter, error
 		return nil, fmt.Errorf("version %d", letter.Version)
 	case letter.Event == nil:
 		return nil, errors.New("no event")
-	case idOf(letter.Destination, letter.Event.Key()) != named:
+	case IDOf(letter.Destination, letter.Event.Key()) != named:
 		return nil, errors.New("the name is another letter's")
-	case stateOf(letter.Resolved) != state:
+	case StateOf(letter.Resolved) != state:
 		return nil, errors.New("the name and the content disagree on whether it is resolved")
 	}
 	return letter, nil
 }
 
-// corrupt says where the file is damaged, as far as JSON tells.
-func corrupt(file string, err error) error {
+// Corrupt says where the file is damaged, as far as JSON tells.
+func Corrupt(file string, err error) error {
 	var offset int64
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
