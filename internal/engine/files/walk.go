@@ -8,7 +8,6 @@ import (
 	"iter"
 	"path"
 	"slices"
-	"strings"
 
 	"pillarbox"
 	"pillarbox/internal/letterfile"
@@ -81,18 +80,10 @@ func (w *walk) day(ctx context.Context, day place) error {
 	if err != nil {
 		return fmt.Errorf("list dead letters: %w", kind(err))
 	}
-	letters := w.selected(day, entries)
-	for len(letters) > 0 {
-		n := 1
-		for n < len(letters) && letters[n].Timestamp == letters[0].Timestamp {
-			n++
-		}
-		if err := w.sameTime(ctx, letters[:n]); err != nil {
-			return err
-		}
-		letters = letters[n:]
-	}
-	return nil
+	load := func(letter id) (*pillarbox.DeadLetter, error) { return w.load(ctx, letter) }
+	return letterfile.Walk(w.selected(day, entries), load, func(letter *pillarbox.DeadLetter, err error) error {
+		return w.visit(ctx, letter, err)
+	})
 }
 
 // selected returns the letters of the day that the filter may match, once each and in their order.
@@ -115,40 +106,6 @@ func (w *walk) selected(day place, entries []vfs.Entry) []id {
 	}
 	slices.SortFunc(letters, func(a, b id) int { return letterfile.Compare(a, day, b, day) })
 	return slices.Compact(letters) // a leftover has the same id
-}
-
-// sameTime yields letters whose events have the same time. Their order is that of their request ids, which the
-// names do not tell where they are hashed.
-func (w *walk) sameTime(ctx context.Context, letters []id) error {
-	hashed := func(letter id) bool { return letter.Token.Hashed }
-	if len(letters) == 1 || !slices.ContainsFunc(letters, hashed) {
-		for _, letter := range letters {
-			found, err := w.load(ctx, letter)
-			if err := w.visit(ctx, found, err); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	type loaded struct {
-		requestID string
-		letter    *pillarbox.DeadLetter
-		err       error
-	}
-	all := make([]loaded, len(letters))
-	for i, letter := range letters {
-		all[i].requestID = letter.Token.String()
-		if all[i].letter, all[i].err = w.load(ctx, letter); all[i].err == nil {
-			all[i].requestID = all[i].letter.Event.RequestID
-		}
-	}
-	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
-	for _, one := range all {
-		if err := w.visit(ctx, one.letter, one.err); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // visit yields what was read, if it matches.

@@ -1,0 +1,37 @@
+package s3
+
+import (
+	"context"
+
+	"pillarbox"
+	"pillarbox/internal/letterfile"
+)
+
+var _ pillarbox.Bodies = (*Bodies)(nil)
+
+// Bodies keeps bodies that are too large to travel with their event.
+type Bodies struct{ objects objects }
+
+// NewBodies prepares to keep bodies below the prefix. It makes no request.
+func NewBodies(client API, bucket, prefix string) *Bodies {
+	return &Bodies{newObjects(client, bucket, prefix, "")}
+}
+
+// Put implements pillarbox.Bodies. The same event has the same object, which is never overwritten.
+func (b *Bodies) Put(ctx context.Context, key pillarbox.Key, body []byte) (pillarbox.Claim, error) {
+	place := letterfile.PlaceOf(key.Timestamp, letterfile.Open)
+	name := place.DayName() + "/" + letterfile.Stem(key.Timestamp) + "." + letterfile.TokenOf(key.RequestID).String()
+	if err := b.objects.put(ctx, name, "application/octet-stream", body, true); err != nil {
+		return pillarbox.Claim{}, err
+	}
+	return pillarbox.NewClaim(name, body), nil
+}
+
+// Get implements pillarbox.Bodies.
+func (b *Bodies) Get(ctx context.Context, claim pillarbox.Claim) ([]byte, error) {
+	body, err := b.objects.get(ctx, claim.Key)
+	if err != nil {
+		return nil, err
+	}
+	return body, claim.Check(body)
+}

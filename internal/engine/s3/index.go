@@ -1,0 +1,167 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"pillarbox"
+	"pillarbox/internal/letterfile"
+)
+
+// index knows which letters there are and where, as of the last listing and of what was written here since. All
+// methods may be called concurrently.
+type index struct {
+	listing sync.Mutex // held while the bucket is listed; one listing serves all who wait
+
+	mu      sync.Mutex
+	letters map[letterfile.Token][]*entry
+	listed  time.Time // when the last listing began
+	changes uint64    // counts set and forget
+}
+
+// entry is one letter.
+type entry struct {
+	id      letterfile.ID
+	objects []object // the one that counts first; more than one after a crash, or by another writer
+	change  uint64   // the change that wrote it here; 0 where a listing did
+}
+
+// object is one object of a letter.
+type object struct {
+	place    letterfile.Place
+	modified time.Time // to the second
+}
+
+// newest orders the objects of one letter: the one that counts comes first.
+func newest(a, b object) int {
+	resolved := func(o object) int { return int(min(o.place.State, letterfile.Replayed)) }
+	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(resolved(b), resolved(a)), cmp.Compare(b.place.Day, a.place.Day))
+}
+
+// refresh lists the bucket, unless that was done within the time given.
+func (x *index) refresh(ctx context.Context, objects *objects, within time.Duration) error {
+	x.listing.Lock()
+	defer x.listing.Unlock()
+	x.mu.Lock()
+	fresh := !x.listed.IsZero() && time.Since(x.listed) < within
+	before := x.changes
+	x.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	began := time.Now()
+	found := map[letterfile.Token][]*entry{}
+	err := objects.list(ctx, func(name string, at *types.Object) {
+		if id, place, ok := letterfile.ParseName(name); ok {
+			entryOf(found, id).objects = append(entryOf(found, id).objects, object{place, aws.ToTime(at.LastModified)})
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, entries := range found {
+		for _, entry := range entries {
+			slices.SortFunc(entry.objects, newest)
+		}
+	}
+	x.merge(found, before, began)
+	return nil
+}
+
+// entryOf finds the letter, or makes it.
+func entryOf(letters map[letterfile.Token][]*entry, id letterfile.ID) *entry {
+	for _, entry := range letters[id.Token] {
+		if entry.id == id {
+			return entry
+		}
+	}
+	made := &entry{id: id}
+	letters[id.Token] = append(letters[id.Token], made)
+	return made
+}
+
+// merge takes a listing, and keeps what was changed here after it began: the listing may not have seen that.
+func (x *index) merge(found map[letterfile.Token][]*entry, before uint64, began time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, entries := range x.letters {
+		for _, kept := range entries {
+			if kept.change > before {
+				*entryOf(found, kept.id) = *kept
+			}
+		}
+	}
+	x.letters, x.listed = found, began
+}
+
+// lookup returns the objects of the letter, the one that counts first.
+func (x *index) lookup(id letterfile.ID) []object {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, entry := range x.letters[id.Token] {
+		if entry.id == id {
+			return slices.Clone(entry.objects)
+		}
+	}
+	return nil
+}
+
+// set says what objects the letter has from now on.
+func (x *index) set(id letterfile.ID, objects ...object) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.letters == nil {
+		x.letters = map[letterfile.Token][]*entry{}
+	}
+	x.changes++
+	entry := entryOf(x.letters, id)
+	entry.objects, entry.change = objects, x.changes
+}
+
+// located is a letter and where it is.
+type located struct {
+	letterfile.ID
+	place letterfile.Place
+}
+
+// find returns the letters that match; a nil token is any, an empty destination too.
+func (x *index) find(token *letterfile.Token, destination string) []located {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var found []located
+	add := func(entries []*entry) {
+		for _, entry := range entries {
+			if len(entry.objects) > 0 && (destination == "" || entry.id.Destination == destination) {
+				found = append(found, located{entry.id, entry.objects[0].place})
+			}
+		}
+	}
+	if token != nil {
+		add(x.letters[*token])
+		return found
+	}
+	for _, entries := range x.letters {
+		add(entries)
+	}
+	return found
+}
+
+func (x *index) count(destination string) (count pillarbox.LetterCount) {
+	for _, letter := range x.find(nil, destination) {
+		switch letter.place.State {
+		case letterfile.Replayed:
+			count.Replayed++
+		case letterfile.Discarded:
+			count.Discarded++
+		default:
+			count.Open++
+		}
+	}
+	return count
+}

@@ -1,0 +1,219 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/letterfile"
+)
+
+// DefaultFresh is how long a listing of the bucket serves.
+const DefaultFresh = 5 * time.Second
+
+// putFresh is how old a listing may be by which Put finds older objects of its letter. One that it misses does not
+// count, because it is older.
+const putFresh = 10 * time.Minute
+
+// Options are what Open may be told. The zero value is fine.
+type Options struct {
+	KMSKey string        // ARN of the key to encrypt with; empty for the bucket's choice
+	Fresh  time.Duration // how long a listing serves; 0 is DefaultFresh
+}
+
+var _ pillarbox.DeadLetters = (*Letters)(nil)
+
+// Letters keeps dead letters in a bucket. All methods may be called concurrently; calls for one letter take turns. The
+// package comment says what is promised.
+type Letters struct {
+	objects objects
+	fresh   time.Duration
+	index   index
+	// turns are taken by whoever changes a letter. Letters share them by their token.
+	turns [64]sync.Mutex
+
+	// life is held for reading by every call; Close waits for them.
+	life   sync.RWMutex
+	closed bool // guarded by life
+}
+
+// Open prepares to keep letters below the prefix. It makes no request: the first call does.
+func Open(client API, bucket, prefix string, options Options) (*Letters, error) {
+	if bucket == "" {
+		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w", pillarbox.ErrInvalid)
+	}
+	return &Letters{objects: newObjects(client, bucket, prefix, options.KMSKey), fresh: cmp.Or(options.Fresh, DefaultFresh)}, nil
+}
+
+// begin lets a call in; the caller ends it with l.life.RUnlock.
+func (l *Letters) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.life.RLock()
+	if l.closed {
+		l.life.RUnlock()
+		return fmt.Errorf("dead letters in %s: %w", l.objects.url(""), pillarbox.ErrClosed)
+	}
+	return nil
+}
+
+// take waits for the letter's turn and returns what ends it.
+func (l *Letters) take(id letterfile.ID) (release func()) {
+	turn := &l.turns[int(id.Token.Bytes[15])%len(l.turns)]
+	turn.Lock()
+	return turn.Unlock
+}
+
+// Put implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that the letter can't be
+// written as an object and read again. After another error the letter may have been kept or not; the same call may be
+// made again.
+func (l *Letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.life.RUnlock()
+	id, content, err := letterfile.Encode(letter, nil)
+	if err != nil {
+		return err
+	}
+	defer l.take(id)()
+	if err := l.index.refresh(ctx, &l.objects, putFresh); err != nil {
+		return fmt.Errorf("put dead letter: %w", err)
+	}
+	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.Open), content)
+}
+
+// replace stores the letter at the place, and then deletes it from every other. The caller has its turn.
+func (l *Letters) replace(ctx context.Context, id letterfile.ID, to letterfile.Place, content []byte) error {
+	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
+	if err := l.objects.put(ctx, letterfile.Name(id, to), letterType, content, false); err != nil {
+		return fmt.Errorf("put dead letter: %w", err)
+	}
+	written := object{place: to, modified: time.Now()}
+	l.index.set(id, append([]object{written}, others...)...)
+	for _, other := range others {
+		if err := l.objects.remove(ctx, letterfile.Name(id, other.place)); err != nil {
+			return fmt.Errorf("delete what a dead letter was before: %w", err)
+		}
+	}
+	l.index.set(id, written)
+	return nil
+}
+
+// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns the one
+// that comes last in List.
+func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	if err := l.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer l.life.RUnlock()
+	token := letterfile.TokenOf(requestID)
+	for _, within := range []time.Duration{l.fresh, 0} { // a letter that is not there is looked for again
+		if err := l.index.refresh(ctx, &l.objects, within); err != nil {
+			return nil, err
+		}
+		found := l.index.find(&token, destination)
+		if len(found) == 0 {
+			continue
+		}
+		slices.SortFunc(found, compare)
+		if other := slices.IndexFunc(found, func(f located) bool { return f.Destination != found[0].Destination }); other >= 0 {
+			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
+				requestID, found[0].Destination, found[other].Destination, pillarbox.ErrConflict)
+		}
+		return l.load(ctx, found[len(found)-1].ID)
+	}
+	return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
+}
+
+func compare(a, b located) int { return letterfile.Compare(a.ID, a.place, b.ID, b.place) }
+
+// load reads the letter, wherever it is now. If it is not where it was, another process has moved it.
+func (l *Letters) load(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, error) {
+	letter, _, err := l.read(ctx, id)
+	if !errors.Is(err, pillarbox.ErrNotFound) {
+		return letter, err
+	}
+	if err := l.index.refresh(ctx, &l.objects, 0); err != nil {
+		return nil, err
+	}
+	letter, _, err = l.read(ctx, id)
+	return letter, err
+}
+
+func (l *Letters) read(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, letterfile.Place, error) {
+	at := l.index.lookup(id)
+	if len(at) == 0 {
+		return nil, letterfile.Place{}, fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
+	}
+	place := at[0].place
+	name := letterfile.Name(id, place)
+	content, err := l.objects.get(ctx, name)
+	if err != nil {
+		return nil, place, err
+	}
+	letter, err := letterfile.Decode(content, id, place.State)
+	if err != nil {
+		return nil, place, letterfile.Corrupt(l.objects.url(name), err)
+	}
+	return letter, place, nil
+}
+
+// Resolve implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that resolution.How is
+// neither of the two ways, and ErrCorrupt that the letter can't be read. After an error the letter may be resolved or
+// not; the same call may be made again.
+func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
+		return fmt.Errorf("resolve dead letter as %q: %w", resolution.How, pillarbox.ErrInvalid)
+	}
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.life.RUnlock()
+	id := letterfile.IDOf(destination, key)
+	defer l.take(id)()
+	if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
+		return err
+	}
+	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != letterfile.Open {
+		return nil
+	}
+	letter, err := l.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if letter.Resolved != nil {
+		resolution = *letter.Resolved // a call that failed had come so far
+	}
+	_, content, err := letterfile.Encode(letter, &resolution)
+	if err != nil {
+		return err
+	}
+	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(&resolution)), content)
+}
+
+// Count implements pillarbox.DeadLetters. It reads no letter.
+func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
+	if err := l.begin(ctx); err != nil {
+		return pillarbox.LetterCount{}, err
+	}
+	defer l.life.RUnlock()
+	if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
+		return pillarbox.LetterCount{}, err
+	}
+	return l.index.count(destination), nil
+}
+
+// Close waits for running calls. Every call after it returns ErrClosed.
+func (l *Letters) Close() error {
+	l.life.Lock()
+	defer l.life.Unlock()
+	l.closed = true
+	return nil
+}

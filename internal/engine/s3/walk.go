@@ -1,0 +1,149 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+
+	"pillarbox"
+	"pillarbox/internal/letterfile"
+)
+
+// ahead is how many letters a walk reads at once.
+const ahead = 32
+
+// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days, destinations, ids and
+// states are read, some at a time. A letter that is put or resolved during the walk is met in its old or its new state.
+// ctx's error, or that of the bucket, is the last thing yielded.
+func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return func(yield func(*pillarbox.DeadLetter, error) bool) {
+		w := walk{Letters: l, filter: filter, yield: yield}
+		if err := w.run(ctx); err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStopped says that the consumer has seen enough.
+var errStopped = errors.New("stopped")
+
+// walk is one call of List.
+type walk struct {
+	*Letters
+	filter pillarbox.LetterFilter
+	yield  func(*pillarbox.DeadLetter, error) bool
+}
+
+// run holds no lock while it yields: the consumer may put and resolve letters.
+func (w *walk) run(ctx context.Context) error {
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	err := w.index.refresh(ctx, &w.objects, w.fresh)
+	letters := w.selected()
+	w.life.RUnlock()
+	for err == nil && len(letters) > 0 {
+		n := sameDay(letters)
+		err = w.day(ctx, letters[:n])
+		letters = letters[n:]
+	}
+	return err
+}
+
+// selected returns the letters that the filter may match, in their order.
+func (w *walk) selected() []located {
+	var tokens []letterfile.Token
+	for _, requestID := range w.filter.RequestIDs {
+		tokens = append(tokens, letterfile.TokenOf(requestID))
+	}
+	letters := slices.DeleteFunc(w.index.find(nil, w.filter.Destination), func(letter located) bool {
+		return len(tokens) > 0 && !slices.Contains(tokens, letter.Token) ||
+			!w.filter.Resolved && letter.place.State != letterfile.Open ||
+			w.filter.Since != 0 && letter.place.Day < letterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && letter.place.Day > letterfile.DayOf(w.filter.Until)
+	})
+	slices.SortFunc(letters, compare)
+	return letters
+}
+
+func sameDay(letters []located) int {
+	n := 1
+	for n < len(letters) && letters[n].place.Day == letters[0].place.Day {
+		n++
+	}
+	return n
+}
+
+// day yields the letters of one day, and reads some ahead.
+func (w *walk) day(ctx context.Context, letters []located) error {
+	ids := make([]letterfile.ID, len(letters))
+	for i := range letters {
+		ids[i] = letters[i].ID
+	}
+	for len(ids) > 0 {
+		n := 0
+		for n < len(ids) && n < ahead { // letters of the same time stay together
+			n += letterfile.SameTime(ids[n:])
+		}
+		load := w.loadAll(ctx, ids[:n])
+		err := letterfile.Walk(ids[:n], load, func(letter *pillarbox.DeadLetter, err error) error { return w.visit(ctx, letter, err) })
+		if err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// loadAll reads the letters and returns what hands them out.
+func (w *walk) loadAll(ctx context.Context, ids []letterfile.ID) func(letterfile.ID) (*pillarbox.DeadLetter, error) {
+	type loaded struct {
+		letter *pillarbox.DeadLetter
+		err    error
+	}
+	all := make([]loaded, len(ids))
+	places := make(map[letterfile.ID]int, len(ids))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, ahead) // letters of the same time may be many
+	for i, id := range ids {
+		places[id] = i
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			all[i].letter, all[i].err = w.loadOpen(ctx, id)
+		})
+	}
+	group.Wait()
+	return func(id letterfile.ID) (*pillarbox.DeadLetter, error) {
+		one := all[places[id]]
+		return one.letter, one.err
+	}
+}
+
+func (w *walk) loadOpen(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, error) {
+	if err := w.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer w.life.RUnlock()
+	return w.load(ctx, id)
+}
+
+// visit yields what was read, if it matches.
+func (w *walk) visit(ctx context.Context, letter *pillarbox.DeadLetter, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, pillarbox.ErrClosed):
+		return err
+	case errors.Is(err, pillarbox.ErrNotFound): // removed by hand
+		return nil
+	case err == nil && !w.filter.Match(letter):
+		return nil
+	}
+	if !w.yield(letter, err) {
+		return errStopped
+	}
+	return nil
+}
