@@ -17,11 +17,12 @@ func NewBodies(client API, bucket, prefix string) *Bodies {
 	return &Bodies{newObjects(client, bucket, prefix, "")}
 }
 
-// Put implements pillarbox.Bodies. The same event has the same object, which is never overwritten.
+// Put implements pillarbox.Bodies. The same event has the same object, and putting it again writes the same bytes. A
+// condition (If-None-Match) would spare them, but servers that refuse while the body is still on its way hang up on it.
 func (b *Bodies) Put(ctx context.Context, key pillarbox.Key, body []byte) (pillarbox.Claim, error) {
 	place := letterfile.PlaceOf(key.Timestamp, letterfile.Open)
 	name := place.DayName() + "/" + letterfile.Stem(key.Timestamp) + "." + letterfile.TokenOf(key.RequestID).String()
-	if err := b.objects.put(ctx, name, "application/octet-stream", body, true); err != nil {
+	if err := b.objects.put(ctx, name, "application/octet-stream", body); err != nil {
 		return pillarbox.Claim{}, err
 	}
 	return pillarbox.NewClaim(name, body), nil

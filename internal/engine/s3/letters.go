@@ -92,7 +92,7 @@ func (l *Letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 // replace stores the letter at the place, and then deletes it from every other. The caller has its turn.
 func (l *Letters) replace(ctx context.Context, id letterfile.ID, to letterfile.Place, content []byte) error {
 	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
-	if err := l.objects.put(ctx, letterfile.Name(id, to), letterType, content, false); err != nil {
+	if err := l.objects.put(ctx, letterfile.Name(id, to), letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
 	written := object{place: to, modified: time.Now()}

@@ -42,8 +42,8 @@ func newObjects(client API, bucket, prefix, kmsKey string) objects {
 	return objects{client: client, bucket: bucket, prefix: prefix, kmsKey: kmsKey}
 }
 
-// put stores the object with its checksum. With once, an object that is there stays as it is.
-func (o *objects) put(ctx context.Context, name, contentType string, content []byte, once bool) error {
+// put stores the object with its checksum.
+func (o *objects) put(ctx context.Context, name, contentType string, content []byte) error {
 	in := &s3.PutObjectInput{
 		Bucket: &o.bucket, Key: aws.String(o.prefix + name), Body: bytes.NewReader(content),
 		ContentType: &contentType, ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
@@ -51,13 +51,7 @@ func (o *objects) put(ctx context.Context, name, contentType string, content []b
 	if o.kmsKey != "" {
 		in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, &o.kmsKey
 	}
-	if once {
-		in.IfNoneMatch = aws.String("*")
-	}
 	_, err := o.client.PutObject(ctx, in)
-	if once && code(err) == "PreconditionFailed" {
-		return nil
-	}
 	return o.kind("put", name, err)
 }
 

@@ -27,7 +27,7 @@ func (w *Writer) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 		return err
 	}
 	name := letterfile.Name(named, letterfile.PlaceOf(letter.DeadAt, letterfile.Open))
-	if err := w.objects.put(ctx, name, letterType, content, false); err != nil {
+	if err := w.objects.put(ctx, name, letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
 	return nil
