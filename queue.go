@@ -33,7 +33,8 @@ type Queue interface {
 
 	// Settle records outcomes of leased deliveries. Attempts, verdicts and dead letters are durable when it
 	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
-	// idempotent. After an error the deliveries stay leased and the same call may be made again.
+	// idempotent. After an error the deliveries stay leased and the same call may be made again. An engine that can't
+	// make attempts and verdicts durable says in its package comment what follows from that.
 	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or
 	// stands twice in one call; then nothing is settled.
 	Settle(ctx context.Context, destination string, outcomes []Outcome) error
@@ -128,6 +129,10 @@ type Account struct {
 	Pending       uint64    // everything else
 	Retrying      uint64    // pending, and tried at least once or condemned
 	OldestPending Timestamp // of the oldest event that is still pending, as far as it is known; else 0
+
+	// Uncounted says that the queue does not count what it takes in: Accepted is what the other counts add up to,
+	// those of settled events are of this process, and Pending is an approximation.
+	Uncounted bool
 }
 
 // QueueStats is the state of a queue.

@@ -1,0 +1,41 @@
+// Package sqs is a queue in Amazon SQS, for a server and for functions.
+//
+// A message is one event as JSON, in the form that the API and the files have, or a dead letter that somebody moved
+// back, which is delivered as its event. A body that would make the message larger than the queue takes goes to
+// Options.Bodies, and the message carries the claim.
+//
+// # Promises
+//
+// Append returns nil after SQS has confirmed each message; SQS keeps it in several places then. Messages that SQS
+// refuses or doesn't confirm are named by a *pillarbox.BatchError.
+//
+// An event is handed out to one reader at a time, as far as SQS can promise it: what is in hand here is kept invisible
+// to others for as long as it is in hand. SQS may hand a message out twice all the same, and in any order; sinks are
+// idempotent. An event is deleted only when it is settled as stored, skipped or dead.
+//
+// A message that can't be read, or whose claimed body is gone, is handed out as condemned, so that it becomes a dead
+// letter with its text. Nothing is dropped.
+//
+// # What SQS counts, and what it doesn't
+//
+// The attempts of an event are the times that SQS has handed it out, because that number survives a crash and is shared
+// by all readers. Attempts that were made here are known with their errors until the process ends; the others have no
+// more than their number. Times that an event was given back here without a try don't count. Events that another reader
+// gave back do; package comment of internal/lambda says how the functions keep an outage from using them up.
+//
+// Neither errors of attempts nor verdicts are durable. After a crash an event that was condemned is tried once more, or
+// condemned again at once if its attempts were used up.
+//
+// SQS has no count of what was ever sent, so Account says Uncounted: what was accepted is what the other counts add up
+// to, and how much is pending is SQS's approximation.
+//
+// # Limits
+//
+// One SQS queue feeds one destination. FIFO queues are not supported: they hold up all events behind one that is
+// refused. A process keeps at most MaxHeld events and about MaxHeldBytes in hand that are not leased yet. An event can
+// be in hand, or wait for its next attempt, for 12 hours at most; then SQS hands it out again. SQS deletes messages
+// after the queue's retention, 14 days at most: queue.max_age must be shorter, so that events become dead letters
+// before that.
+//
+// The URL is "sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME", or "sqs:" before the whole URL of the queue.
+package sqs

@@ -1,0 +1,151 @@
+package sqs
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"pillarbox"
+)
+
+// StatsAge is how old the counts of Account and Stats may be.
+const StatsAge = 5 * time.Second
+
+// statsTime bounds the request for counts.
+const statsTime = 2 * time.Second
+
+// facts are what a queue says of itself once.
+type facts struct {
+	maxBytes   int           // of one message
+	visibility time.Duration // for which a message is hidden that is handed out
+}
+
+// The facts of a queue that says nothing: what every queue had for years.
+const (
+	defaultMaxBytes   = 256 << 10
+	defaultVisibility = 30 * time.Second
+)
+
+// facts asks the queue once, and remembers the answer.
+func (q *Queue) facts(ctx context.Context) (facts, error) {
+	q.factsMu.Lock()
+	defer q.factsMu.Unlock()
+	if q.known != nil {
+		return *q.known, nil
+	}
+	attributes, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameVisibilityTimeout)
+	if err != nil {
+		return facts{}, err
+	}
+	known := facts{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
+	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
+		known.maxBytes = n
+	}
+	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
+		known.visibility = time.Duration(n) * time.Second
+	}
+	q.known = &known
+	return known, nil
+}
+
+func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
+	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
+	if err != nil {
+		return nil, kind("ask queue "+q.url, err)
+	}
+	return out.Attributes, nil
+}
+
+// refresh asks for the counts where they are old. The error is the last answer's, also while it is not asked again.
+func (q *Queue) refresh() error {
+	if !q.counts.old() {
+		return q.counts.problem()
+	}
+	ctx, cancel := context.WithTimeout(q.working, statsTime)
+	defer cancel()
+	names := []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+	}
+	attributes, err := q.ask(ctx, names...)
+	pending := 0
+	for _, name := range names {
+		n, numberErr := strconv.Atoi(attributes[string(name)])
+		if err == nil && numberErr != nil {
+			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, attributes[string(name)], name, pillarbox.ErrUnavailable)
+		}
+		pending += n
+	}
+	q.counts.learn(pending, err)
+	return err
+}
+
+// counts are what was settled here, and what waits as far as SQS knows.
+type counts struct {
+	mu      sync.Mutex
+	stored  uint64
+	skipped uint64
+	dead    uint64
+	pending int // as of asked, and what happened here since
+	asked   time.Time
+	failure error
+}
+
+func (c *counts) old() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.asked) < StatsAge {
+		return false
+	}
+	c.asked = time.Now() // one asks, the others take what is there
+	return true
+}
+
+func (c *counts) problem() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+func (c *counts) learn(pending int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure = err; err == nil {
+		c.pending = pending
+	}
+}
+
+func (c *counts) appended(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending += n
+}
+
+func (c *counts) settled(kind pillarbox.OutcomeKind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch kind {
+	case pillarbox.OutcomeStored:
+		c.stored++
+	case pillarbox.OutcomeSkipped:
+		c.skipped++
+	case pillarbox.OutcomeDead:
+		c.dead++
+	}
+	c.pending--
+}
+
+func (c *counts) account() pillarbox.Account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	account := pillarbox.Account{
+		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)), Uncounted: true,
+	}
+	account.Accepted = account.Stored + account.Skipped + account.Dead + account.Pending
+	return account
+}

@@ -1,0 +1,194 @@
+package sqs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"pillarbox"
+)
+
+// Limits of what is in hand here and not leased yet.
+const (
+	MaxHeld      = 1000
+	MaxHeldBytes = 64 << 20 // about: what one round of receiving brings comes on top
+)
+
+// Options are what Open may be told. The zero value is fine.
+type Options struct {
+	DeadLetterURL string           // of the queue of dead letters, for Bury
+	Bodies        pillarbox.Bodies // for bodies that are too large; nil: they are refused
+	Now           func() time.Time // by which retries are due; nil is time.Now
+	Logger        *slog.Logger     // nil: discard
+}
+
+var _ pillarbox.Queue = (*Queue)(nil)
+
+// Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is promised.
+type Queue struct {
+	client  API
+	url     string
+	options Options
+	counts  counts
+
+	// working ends with Close; what the queue does by itself is cut off then.
+	working context.Context
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup // of goroutines
+
+	// life is held for reading by every call but Lease; Close waits for them.
+	life   sync.RWMutex
+	closed bool // guarded by life
+
+	factsMu sync.Mutex
+	known   *facts // guarded by factsMu
+
+	mu          sync.Mutex
+	destination string              // the one that takes the events, once it is known
+	wanted      int                 // events that a Lease waits for
+	fetching    bool                // fetch runs
+	keeping     bool                // keep runs
+	inHand      map[string]*message // by message id: ready or leased
+	ready       []*message          // in hand and not leased: the condemned first
+	leased      map[uint64]*message // by sequence number
+	readyBytes  int64
+	seq         uint64
+	past        past
+	failure     error         // of the last receive; nil after one that succeeded
+	changed     chan struct{} // closed and replaced at every change
+}
+
+// Open prepares to use the queue with the URL. It makes no request: the first call does. Errors: ErrInvalid.
+func Open(client API, url string, options Options) (*Queue, error) {
+	if strings.HasSuffix(url, ".fifo") {
+		return nil, fmt.Errorf("%s is a FIFO queue, which holds up all events behind one that is refused; use a standard queue: %w", url, pillarbox.ErrInvalid)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
+	q := &Queue{
+		client: client, url: url, options: options, inHand: map[string]*message{}, leased: map[uint64]*message{},
+		past: newPast(), changed: make(chan struct{}),
+	}
+	q.working, q.stop = context.WithCancel(context.Background())
+	return q, nil
+}
+
+// begin lets a call in; the caller ends it with q.life.RUnlock.
+func (q *Queue) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q.life.RLock()
+	if q.closed {
+		q.life.RUnlock()
+		return q.errClosed()
+	}
+	return nil
+}
+
+func (q *Queue) errClosed() error { return fmt.Errorf("queue %s: %w", q.url, pillarbox.ErrClosed) }
+
+func (q *Queue) changeLocked() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// bind holds the queue to one destination.
+func (q *Queue) bindLocked(destination string) error {
+	if q.destination == "" {
+		q.destination = destination
+	}
+	if q.destination != destination {
+		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w", q.destination, destination, pillarbox.ErrInvalid)
+	}
+	return nil
+}
+
+// Account implements pillarbox.Queue. It is Uncounted; Pending is SQS's approximation, at most StatsAge old.
+func (q *Queue) Account(destination string) (pillarbox.Account, error) {
+	if err := q.begin(context.Background()); err != nil {
+		return pillarbox.Account{}, err
+	}
+	defer q.life.RUnlock()
+	q.mu.Lock()
+	err := q.bindLocked(destination)
+	retrying := q.past.retrying()
+	q.mu.Unlock()
+	if err != nil {
+		return pillarbox.Account{}, err
+	}
+	q.refresh()
+	account := q.counts.account()
+	account.Retrying = min(uint64(retrying), account.Pending)
+	return account, nil
+}
+
+// Stats implements pillarbox.Queue. Its Problem is that SQS can't be asked.
+func (q *Queue) Stats() pillarbox.QueueStats {
+	stats := pillarbox.QueueStats{}
+	if err := q.begin(context.Background()); err != nil {
+		return stats
+	}
+	defer q.life.RUnlock()
+	if err := q.refresh(); err != nil {
+		stats.Problem = err.Error()
+	}
+	stats.Accepted = q.counts.account().Accepted
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.destination != "" {
+		stats.Destinations = []string{q.destination}
+	}
+	return stats
+}
+
+// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it was tried here.
+func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.past.find(requestID)
+}
+
+// Close gives back what is in hand and not settled, so that others get it at once, and returns when nothing runs any
+// more. A call of it that fails only means that SQS hands those events out later.
+func (q *Queue) Close() error {
+	q.life.Lock()
+	defer q.life.Unlock()
+	if q.closed {
+		return nil
+	}
+	q.closed = true
+	q.stop()
+	q.tasks.Wait()
+	q.mu.Lock()
+	handles := make([]string, 0, len(q.inHand))
+	for _, m := range q.inHand {
+		handles = append(handles, m.receipt)
+	}
+	clear(q.inHand)
+	q.changeLocked()
+	q.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
+		q.options.Logger.Warn("events that were in hand come again later", "queue", q.url, "err", err)
+	}
+	return nil
+}
+
+// closeTime bounds what Close does at last.
+const closeTime = 5 * time.Second
+
+// types that are asked for with each message.
+var wantedAttributes = []types.MessageSystemAttributeName{
+	types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp,
+	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+}

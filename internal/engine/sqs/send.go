@@ -1,0 +1,187 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"pillarbox"
+)
+
+// Messages of a batch that fail for no fault of their own are sent again at once, so often and after such waits.
+const (
+	sendTries = 3
+	sendWait  = 50 * time.Millisecond // doubles, with jitter
+)
+
+// Append implements pillarbox.Queue.
+func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
+	if err := q.begin(ctx); err != nil {
+		return err
+	}
+	defer q.life.RUnlock()
+	err := q.send(ctx, q.url, len(events), func(i int) *pillarbox.Message { return &pillarbox.Message{Event: events[i]} })
+	q.counts.appended(len(events) - failures(err, len(events)))
+	return err
+}
+
+// Send is Append for those who put events back that they have taken.
+func (q *Queue) Send(ctx context.Context, events []*pillarbox.Event) error {
+	return q.Append(ctx, events)
+}
+
+// Bury sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
+// are durable there. Errors are those of Append.
+func (q *Queue) Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	if err := q.begin(ctx); err != nil {
+		return err
+	}
+	defer q.life.RUnlock()
+	if q.options.DeadLetterURL == "" {
+		return fmt.Errorf("no queue for dead letters is configured: %w", pillarbox.ErrUnavailable)
+	}
+	return q.send(ctx, q.options.DeadLetterURL, len(letters), func(i int) *pillarbox.Message {
+		return &pillarbox.Message{Event: letters[i].Event, Letter: letters[i]}
+	})
+}
+
+// failures counts the items that an error speaks of.
+func failures(err error, n int) int {
+	var partial *pillarbox.BatchError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &partial):
+		return len(partial.Items)
+	}
+	return n
+}
+
+// entry is one message on its way.
+type entry struct {
+	index int // in what was handed over
+	text  string
+	trace string
+}
+
+// send encodes n messages and sends them in batches, several at once.
+func (q *Queue) send(ctx context.Context, url string, n int, message func(i int) *pillarbox.Message) error {
+	if n == 0 {
+		return nil
+	}
+	facts, err := q.facts(ctx)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, n)
+	entries := make([]entry, n)
+	inParallel(n, func(i int) {
+		m := message(i)
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent)}
+		entries[i].text, errs[i] = encode(ctx, m, facts.maxBytes, q.options.Bodies)
+	})
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
+	batches := cut(entries, max(facts.maxBytes, minBatchBytes))
+	inParallel(len(batches), func(i int) { q.sendBatch(ctx, url, batches[i], errs) })
+	return joined(errs)
+}
+
+// cut makes batches of at most maxBatch messages and maxBytes, in order.
+func cut(entries []entry, maxBytes int) (batches [][]entry) {
+	from, size := 0, 0
+	for i, e := range entries {
+		if i-from == maxBatch || i > from && size+len(e.text) > maxBytes {
+			batches = append(batches, entries[from:i])
+			from, size = i, 0
+		}
+		size += len(e.text)
+	}
+	if from < len(entries) {
+		batches = append(batches, entries[from:])
+	}
+	return batches
+}
+
+// sendBatch sends one batch, and again what failed for no fault of its own. It notes an error for each message that
+// SQS has not confirmed.
+func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry, errs []error) {
+	for try := range sendTries {
+		if try > 0 && sleep(ctx, time.Duration(rand.Float64()*float64(sendWait<<try))) != nil {
+			return // the errors of the last try stand
+		}
+		out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
+		if err != nil {
+			for _, e := range batch {
+				errs[e.index] = kind("send to "+url, err)
+			}
+			return
+		}
+		answers := map[string]error{}
+		for _, e := range batch {
+			answers[strconv.Itoa(e.index)] = fmt.Errorf("send to %s: SQS does not say what became of the message: %w", url, pillarbox.ErrUnavailable)
+		}
+		for _, sent := range out.Successful {
+			answers[aws.ToString(sent.Id)] = nil
+		}
+		for _, failed := range out.Failed {
+			answers[aws.ToString(failed.Id)] = &refusal{entry: failed, action: "send"}
+		}
+		var again []entry
+		for _, e := range batch {
+			errs[e.index] = answers[strconv.Itoa(e.index)]
+			if errors.Is(errs[e.index], pillarbox.ErrUnavailable) {
+				again = append(again, e)
+			}
+		}
+		if batch = again; len(batch) == 0 {
+			return
+		}
+	}
+}
+
+func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
+	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
+	for i, e := range batch {
+		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(e.index)), MessageBody: &batch[i].text}
+		if e.trace != "" {
+			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},
+			}
+		}
+	}
+	return entries
+}
+
+// joined makes one error of those of the items.
+func joined(errs []error) error {
+	var partial pillarbox.BatchError
+	for i, err := range errs {
+		if err != nil {
+			partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: err})
+		}
+	}
+	if len(partial.Items) == 0 {
+		return nil
+	}
+	return &partial
+}
+
+// sleep waits, or returns ctx's error.
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

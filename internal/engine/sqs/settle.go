@@ -1,0 +1,244 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"pillarbox"
+)
+
+// Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the package comment says
+// what follows from that.
+func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
+	if err := q.begin(ctx); err != nil {
+		return err
+	}
+	defer q.life.RUnlock()
+	messages, err := q.find(destination, outcomes)
+	if err != nil {
+		return err
+	}
+	var done, hidden []*message
+	var waits []time.Duration
+	for i, outcome := range outcomes {
+		switch {
+		case messages[i].settled || outcome.Kind == pillarbox.OutcomeCondemned:
+		case outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased:
+			hidden = append(hidden, messages[i])
+			waits = append(waits, q.waitOf(outcome))
+		default:
+			done = append(done, messages[i])
+		}
+	}
+	// Once SQS knows, another receive may bring a hidden message again: it must have left the hand before.
+	q.part(messages, outcomes)
+	err = errors.Join(q.tell(done, q.remove), q.tell(hidden, func(handles []string) error { return q.Hide(ctx, handles, waits) }))
+	if err != nil {
+		q.takeBack(hidden)
+		return fmt.Errorf("settle: %w", err)
+	}
+	q.forget(messages, outcomes)
+	return nil
+}
+
+func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {
+	if outcome.NotBefore.IsZero() {
+		return 0
+	}
+	return max(0, outcome.NotBefore.Sub(q.options.Now()))
+}
+
+// find returns the leased messages, in the order of the outcomes.
+func (q *Queue) find(destination string, outcomes []pillarbox.Outcome) ([]*message, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.bindLocked(destination); err != nil {
+		return nil, err
+	}
+	seen := map[uint64]bool{}
+	messages := make([]*message, len(outcomes))
+	for i, outcome := range outcomes {
+		messages[i] = q.leased[outcome.Handle.Seq]
+		if messages[i] == nil || seen[outcome.Handle.Seq] {
+			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, destination, pillarbox.ErrConflict)
+		}
+		seen[outcome.Handle.Seq] = true
+	}
+	return messages, nil
+}
+
+// tell has SQS told of the messages, and notes those that it knows of.
+func (q *Queue) tell(messages []*message, call func(handles []string) error) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	q.mu.Lock()
+	handles := make([]string, len(messages))
+	for i, m := range messages {
+		handles[i] = m.receipt
+	}
+	q.mu.Unlock()
+	err := call(handles)
+	var partial *pillarbox.BatchError
+	if err != nil && !errors.As(err, &partial) {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range messages {
+		m.settled = true
+	}
+	if partial != nil {
+		for _, item := range partial.Items {
+			messages[item.Index].settled = false
+		}
+	}
+	return err
+}
+
+// part lets the messages go that come again, and remembers what was done with them.
+func (q *Queue) part(messages []*message, outcomes []pillarbox.Outcome) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, outcome := range outcomes {
+		m := messages[i]
+		comesAgain := outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased
+		if m.settled || !comesAgain {
+			continue
+		}
+		delete(q.inHand, m.id)
+		known := q.past.of(m.id, m.delivery.Event.RequestID)
+		m.before = *known
+		if outcome.Kind == pillarbox.OutcomeReleased {
+			known.givenBack++
+		}
+		if outcome.Attempt != nil {
+			known.attempts = more(m.delivery.Attempts, *outcome.Attempt)
+		}
+	}
+}
+
+func more(attempts []pillarbox.Attempt, attempt pillarbox.Attempt) []pillarbox.Attempt {
+	return append(attempts[:len(attempts):len(attempts)], attempt)
+}
+
+// takeBack undoes part for the messages that SQS does not know of.
+func (q *Queue) takeBack(messages []*message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range messages {
+		if m.settled || q.inHand[m.id] != nil {
+			continue
+		}
+		q.inHand[m.id] = m
+		*q.past.of(m.id, m.delivery.Event.RequestID) = m.before
+	}
+}
+
+// forget ends the leases. What was condemned stays in hand, and is leased next.
+func (q *Queue) forget(messages []*message, outcomes []pillarbox.Outcome) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, outcome := range outcomes {
+		m := messages[i]
+		delete(q.leased, m.seq)
+		switch outcome.Kind {
+		case pillarbox.OutcomeReleased, pillarbox.OutcomeRetry:
+		case pillarbox.OutcomeCondemned:
+			if outcome.Attempt != nil {
+				m.delivery.Attempts = more(m.delivery.Attempts, *outcome.Attempt)
+			}
+			m.delivery.Verdict = outcome.Verdict
+			known := q.past.of(m.id, m.delivery.Event.RequestID)
+			known.attempts, known.verdict = m.delivery.Attempts, outcome.Verdict
+			q.readyLocked(m)
+		default:
+			delete(q.inHand, m.id)
+			q.past.forget(m.id)
+			q.counts.settled(outcome.Kind)
+		}
+	}
+	q.changeLocked()
+}
+
+// Hide keeps messages from being handed out again for the time that stands beside each, 0 for not at all and 12 hours
+// at most. A message that SQS has handed out to somebody else since is left alone. Errors are a *BatchError or
+// ErrUnavailable for all.
+func (q *Queue) Hide(ctx context.Context, handles []string, waits []time.Duration) error {
+	return batched(len(handles), func(from, to int, errs []error) error {
+		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, to-from)
+		for i := range entries {
+			seconds := min((waits[from+i]+time.Second-1)/time.Second, maxHideSecs)
+			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handles[from+i], VisibilityTimeout: int32(seconds),
+			}
+		}
+		out, err := q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
+		if err != nil {
+			return kind("hide messages of "+q.url, err)
+		}
+		return note(out.Failed, "hide a message", errs[from:to])
+	})
+}
+
+// remove deletes messages. One that is gone, or was handed out to somebody else since, is left alone: at worst it comes
+// again.
+func (q *Queue) remove(handles []string) error {
+	// The outcome is durable in the sink; that it is not done twice is worth finishing, whoever has stopped waiting.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.working), removeTime)
+	defer cancel()
+	return batched(len(handles), func(from, to int, errs []error) error {
+		entries := make([]types.DeleteMessageBatchRequestEntry, to-from)
+		for i := range entries {
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handles[from+i]}
+		}
+		out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
+		if err != nil {
+			return kind("delete messages of "+q.url, err)
+		}
+		return note(out.Failed, "delete a message", errs[from:to])
+	})
+}
+
+// removeTime bounds the deletion of one batch.
+const removeTime = 30 * time.Second
+
+// batched calls do for batches of n things, several at once, and joins what failed.
+func batched(n int, do func(from, to int, errs []error) error) error {
+	if n == 0 {
+		return nil
+	}
+	errs := make([]error, n)
+	inParallel((n+maxBatch-1)/maxBatch, func(i int) {
+		from, to := i*maxBatch, min(n, (i+1)*maxBatch)
+		if err := do(from, to, errs); err != nil {
+			for at := from; at < to; at++ {
+				errs[at] = err
+			}
+		}
+	})
+	return joined(errs)
+}
+
+// note puts the failures of a batch beside what they are of. What is the sender's fault can only be a receipt whose time
+// is over: nothing that could be done again.
+func note(failed []types.BatchResultErrorEntry, action string, errs []error) error {
+	for _, entry := range failed {
+		if entry.SenderFault {
+			continue
+		}
+		i, err := strconv.Atoi(aws.ToString(entry.Id))
+		if err != nil || i < 0 || i >= len(errs) {
+			return fmt.Errorf("%s: SQS names the entry %q, which was not sent: %w", action, aws.ToString(entry.Id), pillarbox.ErrUnavailable)
+		}
+		errs[i] = &refusal{entry: entry, action: action}
+	}
+	return nil
+}
