@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
 )
 
@@ -78,7 +79,7 @@ func muxPattern(pattern string) string {
 }
 
 func noRoute(r *http.Request) error {
-	return &statusError{status: http.StatusNotFound, detail: fmt.Sprintf("there is nothing at %s; GET /openapi.yaml describes what there is", r.URL.Path)}
+	return &protocol.Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is nothing at %s; GET /openapi.yaml describes what there is", r.URL.Path)}
 }
 
 // Close ends the streams of events. Other requests go on. It is safe to call twice, and does not wait.
@@ -144,7 +145,7 @@ func (a *Admin) dispatch(w http.ResponseWriter, r *http.Request, routes []adminR
 	index := slices.IndexFunc(routes, func(route adminRoute) bool { return route.method == method })
 	if index < 0 {
 		allow := allowed(routes)
-		writeProblem(w, &statusError{status: http.StatusMethodNotAllowed, allow: allow, detail: fmt.Sprintf("%s is not possible here; use %s", r.Method, allow)})
+		writeProblem(w, protocol.NotAllowed(r.Method, allow))
 		return
 	}
 	route := routes[index]
@@ -178,7 +179,7 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request, route *adminRoute)
 // fail answers with an error. Unlike the public side it tells of our own faults: who reads this is the
 // operator.
 func (a *Admin) fail(w http.ResponseWriter, r *http.Request, route *adminRoute, err error) {
-	problem := problemOf(err)
+	problem := protocol.ProblemOf(err)
 	problem.Detail = err.Error()
 	if !slices.Contains(route.answers, problem.Status) {
 		problem.Status, problem.Title = http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)

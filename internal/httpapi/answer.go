@@ -3,9 +3,12 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
+
+	"pillarbox/internal/protocol"
 )
 
 // writeJSON answers with a value and its length.
@@ -26,6 +29,18 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone if this fails; what was done stays done
+}
+
+// writeProblem answers with an error.
+func writeProblem(w http.ResponseWriter, err error) {
+	answerProblem(w, protocol.ProblemOf(err), err)
+}
+
+// answerProblem answers with the problem that was made of err.
+func answerProblem(w http.ResponseWriter, problem protocol.Problem, err error) {
+	header, body := problem.Answer(err)
+	maps.Copy(w.Header(), header)
+	writeBody(w, problem.Status, protocol.TypeProblem, body)
 }
 
 // liftTimeouts keeps the timeouts of the server from cutting off an answer that takes long by nature. The

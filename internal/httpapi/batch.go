@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
 )
 
@@ -68,7 +69,7 @@ func batchForm(contentType string) (string, error) {
 	case err == nil && (form == "application/jsonl" || form == "application/ndjson" || form == "application/jsonlines"):
 		return typeNDJSON, nil
 	}
-	return "", &statusError{status: http.StatusUnsupportedMediaType, detail: "a batch is " + typeNDJSON + " (one JSON value a line) or " + typeJSON + " (an array); set Content-Type"}
+	return "", &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: "a batch is " + typeNDJSON + " (one JSON value a line) or " + typeJSON + " (an array); set Content-Type"}
 }
 
 func (p *Public) acceptItems(r *http.Request, to *route, items []item) []ingest.Result {
@@ -92,7 +93,7 @@ func (p *Public) acceptItems(r *http.Request, to *route, items []item) []ingest.
 		}
 	}
 	for i, result := range results {
-		if result.Err != nil && statusOf(result.Err) == http.StatusInternalServerError {
+		if result.Err != nil && protocol.StatusOf(result.Err) == http.StatusInternalServerError {
 			p.opts.Logger.Error("item of a batch failed", telemetry.KeySource, to.source.Name, telemetry.KeyErr, results[i].Err)
 			break // the others failed with it
 		}
@@ -110,15 +111,15 @@ func writeResults(w http.ResponseWriter, form string, results []ingest.Result) (
 		switch {
 		case result.Err == nil:
 			status = http.StatusAccepted
-		case ours == nil && statusOf(result.Err) >= http.StatusInternalServerError:
+		case ours == nil && protocol.StatusOf(result.Err) >= http.StatusInternalServerError:
 			ours = result.Err
 		}
 	}
 	if ours != nil && status != http.StatusAccepted {
 		return 0, ours
 	}
-	if ours != nil && retriable(statusOf(ours)) {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds(ours))) // for the items that say so
+	if ours != nil && protocol.Retriable(protocol.StatusOf(ours)) {
+		w.Header().Set("Retry-After", strconv.Itoa(protocol.RetryAfterSeconds(ours))) // for the items that say so
 	}
 	body, err := encodeResults(form, results)
 	if err != nil {
@@ -140,12 +141,12 @@ func encodeResults(form string, results []ingest.Result) ([]byte, error) {
 		}
 		if result.Err == nil {
 			var err error
-			if body, err = appendReceipt(body, result.Receipt); err != nil {
+			if body, err = protocol.AppendReceipt(body, result.Receipt); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		problem := problemOf(result.Err)
+		problem := protocol.ProblemOf(result.Err)
 		text, err := json.Marshal(Rejection{Status: statusRejected, Code: problem.Status, Detail: problem.Detail})
 		if err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/replay"
 )
 
@@ -278,7 +279,7 @@ func readAnswer(response *http.Response) ([]byte, error) {
 
 // ProblemError is an error that a server answered with. It matches the root kind of its status.
 type ProblemError struct {
-	Problem
+	protocol.Problem
 	After time.Duration // how long to stay away; 0 where the server did not say
 }
 
@@ -310,10 +311,8 @@ func kindOf(status int) error {
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return pillarbox.ErrUnavailable
 	}
-	for _, row := range kinds {
-		if row.status == status {
-			return row.kind
-		}
+	if kind := protocol.KindOf(status); kind != nil {
+		return kind
 	}
 	return errRefused
 }
@@ -321,12 +320,12 @@ func kindOf(status int) error {
 // readProblem makes an error of an answer and closes it. An answer of somebody else is told by its status.
 func readProblem(response *http.Response) error {
 	text, err := readAnswer(response)
-	problem := &ProblemError{Problem: Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}
+	problem := &ProblemError{Problem: protocol.Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		problem.After = time.Duration(seconds) * time.Second
 	}
-	var read Problem
-	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), problemType) && json.Unmarshal(text, &read) == nil {
+	var read protocol.Problem
+	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), protocol.TypeProblem) && json.Unmarshal(text, &read) == nil {
 		problem.Detail = read.Detail
 	}
 	return problem

@@ -157,6 +157,8 @@ type ReplayRequest struct {
 	Rate        float64  `json:"rate,omitempty"`       // letters per second; 0 for no limit
 	MaxFailed   int      `json:"max_failed,omitempty"` // 0 is replay.DefaultMaxFailed, negative for no limit
 	Limit       int      `json:"limit,omitempty"`      // letters at most; 0 for no limit
+
+	ThroughQueue bool `json:"through_queue,omitempty"` // back into the queue, where that is shared with other readers
 }
 
 // EventQuery selects events. Since and Until are RFC 3339, or ago as in 15m, 24h and 7d.

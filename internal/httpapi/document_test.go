@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"pillarbox/internal/httpapi"
+	"pillarbox/internal/protocol"
 )
 
 // node is any part of the document.
@@ -162,8 +163,8 @@ func TestDocumentAndPublicHandlerAgree(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("the document has %v, the handler %v", names, want)
 	}
-	if got := slices.Sorted(maps.Keys(errors)); !slices.Equal(got, httpapi.PublicErrors()) {
-		t.Errorf("the document has the errors %v, the handler %v", got, httpapi.PublicErrors())
+	if got := slices.Sorted(maps.Keys(errors)); !slices.Equal(got, protocol.PublicErrors()) {
+		t.Errorf("the document has the errors %v, the handler %v", got, protocol.PublicErrors())
 	}
 }
 

@@ -17,9 +17,6 @@ func Routes() []Route {
 	return routes
 }
 
-// PublicErrors are the statuses that the public listener may refuse with.
-func PublicErrors() []int { return publicErrors }
-
 // Split cuts a batch and returns its items; a nil item is one that was rejected.
 func Split(form string, body []byte, limit int) ([][]byte, error) {
 	items, err := split(form, body, limit)

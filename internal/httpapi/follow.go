@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/protocol"
 )
 
 const (
@@ -167,9 +168,9 @@ func (s *stream) tell(event *pillarbox.Event) error {
 
 // fail ends a stream that has begun with the reason.
 func (s *stream) fail(err error) {
-	problem := problemOf(err)
+	problem := protocol.ProblemOf(err)
 	problem.Detail = err.Error()
-	_ = s.write(fmt.Sprintf("event: %s\ndata: %s\n\n", streamFailed, encodeProblem(problem))) // it ends in any case
+	_ = s.write(fmt.Sprintf("event: %s\ndata: %s\n\n", streamFailed, problem.Encode())) // it ends in any case
 }
 
 func (s *stream) write(text string) error {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"pillarbox/internal/protocol"
 )
 
 // guard lets a request in, or returns why not. With a token, it must be there. Without one, the listener is on
@@ -20,19 +22,19 @@ func (a *Admin) guard(r *http.Request) error {
 		return a.checkToken(r.Header.Values("Authorization"))
 	}
 	if !a.knownHost(r.Host) {
-		return &statusError{status: http.StatusForbidden, detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
+		return &protocol.Error{Status: http.StatusForbidden, Detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
 	}
 	if err := a.cross.Check(r); err != nil {
-		return &statusError{status: http.StatusForbidden, detail: err.Error()}
+		return &protocol.Error{Status: http.StatusForbidden, Detail: err.Error()}
 	}
 	return nil
 }
 
 // checkToken compares digests, so that neither the time nor the length tells anything about the token.
 func (a *Admin) checkToken(authorization []string) error {
-	missing := &statusError{
-		status: http.StatusUnauthorized, challenge: `Bearer realm="pillarbox"`,
-		detail: "this needs the admin token: Authorization: Bearer TOKEN",
+	missing := &protocol.Error{
+		Status: http.StatusUnauthorized, Challenge: `Bearer realm="pillarbox"`,
+		Detail: "this needs the admin token: Authorization: Bearer TOKEN",
 	}
 	if len(authorization) != 1 {
 		return missing
@@ -43,9 +45,9 @@ func (a *Admin) checkToken(authorization []string) error {
 	}
 	digest := sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
 	if subtle.ConstantTimeCompare(digest[:], a.token[:]) != 1 {
-		return &statusError{
-			status: http.StatusUnauthorized, challenge: `Bearer realm="pillarbox", error="invalid_token"`,
-			detail: "this is not the admin token",
+		return &protocol.Error{
+			Status: http.StatusUnauthorized, Challenge: `Bearer realm="pillarbox", error="invalid_token"`,
+			Detail: "this is not the admin token",
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+
+	"pillarbox/internal/protocol"
 )
 
 // openAPI describes both listeners. A test holds it to the routes.
@@ -39,7 +41,7 @@ func (a *Admin) healthz(w http.ResponseWriter, _ *adminRequest) error {
 
 func (a *Admin) readyz(w http.ResponseWriter, _ *adminRequest) error {
 	if err := a.opts.Ready(); err != nil {
-		return &statusError{status: http.StatusServiceUnavailable, detail: err.Error()}
+		return &protocol.Error{Status: http.StatusServiceUnavailable, Detail: err.Error()}
 	}
 	writeJSON(w, http.StatusOK, stateOK)
 	return nil
@@ -47,7 +49,7 @@ func (a *Admin) readyz(w http.ResponseWriter, _ *adminRequest) error {
 
 func (a *Admin) metrics(w http.ResponseWriter, r *adminRequest) error {
 	if a.opts.Metrics == nil {
-		return &statusError{status: http.StatusNotFound, detail: "there are no metrics here"}
+		return &protocol.Error{Status: http.StatusNotFound, Detail: "there are no metrics here"}
 	}
 	a.opts.Metrics.ServeHTTP(w, r.Request)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"pillarbox"
+	"pillarbox/internal/protocol"
 )
 
 // Poster sends events to the public side. The zero value works. It may be used concurrently.
@@ -59,7 +60,7 @@ func (p *Poster) PostBatch(ctx context.Context, url string, body []byte, header 
 			posted = append(posted, Posted{Status: status, Receipt: line.Receipt})
 			continue
 		}
-		problem := Problem{Status: line.Code, Title: http.StatusText(line.Code), Detail: line.Detail}
+		problem := protocol.Problem{Status: line.Code, Title: http.StatusText(line.Code), Detail: line.Detail}
 		posted = append(posted, Posted{Status: line.Code, Err: &ProblemError{Problem: problem}})
 	}
 	return posted, nil

@@ -20,6 +20,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
 )
 
@@ -162,23 +163,12 @@ func (p *Public) fail(w http.ResponseWriter, r *http.Request, err error) int {
 
 // refusal is the status of an error, and the error as it may be shown. Our own faults are logged.
 func (p *Public) refusal(method string, err error) (int, error) {
-	status := statusOf(err)
-	if !slices.Contains(publicErrors, status) {
-		status = http.StatusInternalServerError
-		err = hidden{err}
-	}
+	status, err := protocol.Refusal(err)
 	if status == http.StatusInternalServerError {
 		p.opts.Logger.Error("request failed", telemetry.KeyMethod, method, telemetry.KeyErr, err)
 	}
 	return status, err
 }
-
-// publicErrors are the statuses that a request may be refused with. An error of another status is our own
-// fault. The document at /openapi.yaml is checked against it.
-var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 507}
-
-// hidden takes its kind away from an error.
-type hidden struct{ error }
 
 func (p *Public) paths() string {
 	var paths []string
@@ -195,7 +185,7 @@ func (p *Public) serve(w http.ResponseWriter, r *http.Request, to *route) (statu
 	allow := "GET, HEAD, POST"
 	switch {
 	case to == nil && r.URL.Path != openAPIPath:
-		return 0, &statusError{status: http.StatusNotFound, detail: fmt.Sprintf("there is no source at this path; the paths are %s", p.paths())}
+		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no source at this path; the paths are %s", p.paths())}
 	case to == nil && reading:
 		writeBody(w, http.StatusOK, typeYAML, openAPI)
 		return http.StatusOK, nil
@@ -211,7 +201,7 @@ func (p *Public) serve(w http.ResponseWriter, r *http.Request, to *route) (statu
 		writeJSON(w, http.StatusOK, stateOK)
 		return http.StatusOK, nil
 	}
-	return 0, &statusError{status: http.StatusMethodNotAllowed, allow: allow, detail: fmt.Sprintf("%s is not possible here; use %s", r.Method, allow)}
+	return 0, protocol.NotAllowed(r.Method, allow)
 }
 
 func (p *Public) acceptOne(w http.ResponseWriter, r *http.Request, to *route) (int, error) {
@@ -296,7 +286,7 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 	}
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // the rest of the body is not read
-		return nil, none, tooLarge(limit, limitName)
+		return nil, none, protocol.TooLarge(limit, limitName)
 	}
 	held := &heldBytes{limit: p.inFlight, all: p.opts.MaxInFlightBytes}
 	most := limit
@@ -366,22 +356,18 @@ func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error
 	}
 }
 
-func tooLarge(limit int64, name string) error {
-	return &statusError{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
-}
-
-var errTooSlow = &statusError{status: http.StatusRequestTimeout, detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
+var errTooSlow = &protocol.Error{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
 
 func bodyError(err error, limit int64, limitName string) error {
 	var over *http.MaxBytesError
 	var slow net.Error
 	switch {
 	case errors.As(err, &over):
-		return tooLarge(limit, limitName)
+		return protocol.TooLarge(limit, limitName)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return errTooSlow
 	}
-	return &statusError{status: http.StatusBadRequest, detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
+	return &protocol.Error{Status: http.StatusBadRequest, Detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
 }
 
 // checkFraming refuses what may be read in two ways by two servers in a row. For HTTP/1.0, net/http ignores
@@ -391,15 +377,7 @@ func checkFraming(r *http.Request) error {
 	if !r.ProtoAtLeast(1, 1) && (len(r.TransferEncoding) > 0 || r.Header.Get("Content-Length") == "") {
 		return invalid("a body in HTTP/1.0 needs a Content-Length, and Transfer-Encoding is not possible; use HTTP/1.1")
 	}
-	for _, line := range r.Header.Values("Content-Encoding") {
-		for encoding := range strings.SplitSeq(line, ",") {
-			encoding = strings.TrimSpace(encoding)
-			if encoding != "" && !strings.EqualFold(encoding, "identity") {
-				return &statusError{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
-			}
-		}
-	}
-	return nil
+	return protocol.CheckEncoding(r.Header.Values("Content-Encoding"))
 }
 
 // newRequest takes over everything but the body.
@@ -423,20 +401,9 @@ func newRequest(r *http.Request, source string) ingest.Request {
 
 // writeReceipt writes a receipt without reflection: it is the answer to nearly every request.
 func writeReceipt(w http.ResponseWriter, status int, receipt pillarbox.Receipt) {
-	body, err := appendReceipt(make([]byte, 0, 160), receipt)
+	body, err := protocol.AppendReceipt(make([]byte, 0, 160), receipt)
 	if err != nil {
 		panic("pillarbox: bug: a receipt can't be encoded: " + err.Error())
 	}
 	writeBody(w, status, typeJSON, append(body, '\n'))
-}
-
-// appendReceipt relies on ids and states being plain: ours are, and never from a client.
-func appendReceipt(b []byte, receipt pillarbox.Receipt) ([]byte, error) {
-	b = append(b, `{"request_id":"`...)
-	b = append(b, receipt.RequestID...)
-	b = append(b, `","timestamp":"`...)
-	b, err := receipt.Timestamp.AppendText(b)
-	b = append(b, `","status":"`...)
-	b = append(b, receipt.Status...)
-	return append(b, `"}`...), err
 }

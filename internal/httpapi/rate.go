@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/protocol"
 )
 
 // newLimiter makes the token bucket of a source, or nil for no limit.
@@ -35,6 +36,6 @@ func (r *route) admit(events int) error {
 		return nil
 	}
 	reservation.CancelAt(now)
-	refused := &statusError{status: http.StatusTooManyRequests, detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", r.source.RatePerSecond, r.source.Name)}
+	refused := &protocol.Error{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", r.source.RatePerSecond, r.source.Name)}
 	return &pillarbox.RetryAfterError{After: wait, Err: refused}
 }

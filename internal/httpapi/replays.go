@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/replay"
 )
 
@@ -57,7 +58,7 @@ func (a *Admin) startReplay(w http.ResponseWriter, r *adminRequest) error {
 // readReplay reads the body strictly: a name that is misspelled would replay something else than was meant.
 func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) {
 	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || form != typeJSON {
-		return nil, &statusError{status: http.StatusUnsupportedMediaType, detail: "a request for a replay is " + typeJSON + "; set Content-Type"}
+		return nil, &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: "a request for a replay is " + typeJSON + "; set Content-Type"}
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReplayBytes))
 	if err != nil {
@@ -101,7 +102,7 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 	filter := pillarbox.LetterFilter{
 		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,
 	}
-	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed, Limit: r.Limit}, nil
+	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed, Limit: r.Limit, ThroughQueue: r.ThroughQueue}, nil
 }
 
 func (a *Admin) listReplays(w http.ResponseWriter, _ *adminRequest) error {

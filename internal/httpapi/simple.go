@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
 )
 
@@ -40,6 +41,6 @@ func (p *Public) Problem(err error) (status int, header http.Header, body []byte
 		err = errTooSlow
 	}
 	status, err = p.refusal(http.MethodPost, err)
-	header, body = problemAnswer(problemOf(err), err)
+	header, body = protocol.ProblemOf(err).Answer(err)
 	return status, header, body
 }

@@ -1,0 +1,148 @@
+package protocol
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"pillarbox"
+)
+
+// Problem is the body of every error (RFC 9457).
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// TypeProblem is the content type of a Problem.
+const TypeProblem = "application/problem+json"
+
+// kinds maps the kinds of errors to status codes. The first that matches counts. What is in no row is our own
+// fault: 500.
+var kinds = []struct {
+	kind   error
+	status int
+}{
+	{pillarbox.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{pillarbox.ErrNoSpace, http.StatusInsufficientStorage},
+	{pillarbox.ErrFull, http.StatusServiceUnavailable},
+	{pillarbox.ErrUnavailable, http.StatusServiceUnavailable},
+	{pillarbox.ErrClosed, http.StatusServiceUnavailable},
+	{pillarbox.ErrNotFound, http.StatusNotFound},
+	{pillarbox.ErrConflict, http.StatusConflict},
+	{pillarbox.ErrInvalid, http.StatusBadRequest},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable},
+	{context.Canceled, http.StatusServiceUnavailable},
+}
+
+// StatusOf is the one table from kinds of errors to status codes.
+func StatusOf(err error) int {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.Status
+	}
+	for _, row := range kinds {
+		if errors.Is(err, row.kind) {
+			return row.status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+// KindOf is the way back from a status to a kind: the first in the table, or nil for a status that stands in no row.
+func KindOf(status int) error {
+	for _, row := range kinds {
+		if row.status == status {
+			return row.kind
+		}
+	}
+	return nil
+}
+
+// Error is an error of the protocol itself, which has its own status.
+type Error struct {
+	Status    int
+	Detail    string
+	Allow     string // for 405
+	Challenge string // for 401
+}
+
+func (e *Error) Error() string { return e.Detail }
+
+// publicErrors are the statuses that a request may be refused with in public. An error of another status is our own
+// fault. The document at /openapi.yaml is checked against it.
+var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 507}
+
+// PublicErrors returns the statuses that a request may be refused with in public.
+func PublicErrors() []int { return slices.Clone(publicErrors) }
+
+// Refusal is the status with which an error is answered in public, and the error as it may be shown there.
+func Refusal(err error) (int, error) {
+	status := StatusOf(err)
+	if !slices.Contains(publicErrors, status) {
+		return http.StatusInternalServerError, Hide(err)
+	}
+	return status, err
+}
+
+// Hide takes its kind away from an error, which makes it our own fault.
+func Hide(err error) error { return hidden{err} }
+
+type hidden struct{ error }
+
+// ProblemOf makes the body for an error. Details of our own faults stay in the log.
+func ProblemOf(err error) Problem {
+	status := StatusOf(err)
+	problem := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error()}
+	if status == http.StatusInternalServerError {
+		problem.Detail = "something went wrong inside; the server's log says what"
+	}
+	return problem
+}
+
+// Encode returns the JSON text.
+func (p Problem) Encode() []byte {
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic("pillarbox: bug: a problem can't be encoded: " + err.Error())
+	}
+	return body
+}
+
+// Answer makes the answer for the problem that was made of err. 429, 503 and 507 always carry Retry-After.
+func (p Problem) Answer(err error) (header http.Header, body []byte) {
+	header = http.Header{"Content-Type": {TypeProblem}}
+	var refused *Error
+	if errors.As(err, &refused) && refused.Allow != "" {
+		header.Set("Allow", refused.Allow)
+	}
+	if errors.As(err, &refused) && refused.Challenge != "" {
+		header.Set("WWW-Authenticate", refused.Challenge)
+	}
+	if Retriable(p.Status) {
+		header.Set("Retry-After", strconv.Itoa(RetryAfterSeconds(err)))
+	}
+	return header, append(p.Encode(), '\n')
+}
+
+// Retriable reports whether a status says that the same request may succeed later.
+func Retriable(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage || status == http.StatusTooManyRequests
+}
+
+// defaultRetryAfter is asked for where the error does not say how long, in seconds.
+const defaultRetryAfter = 5
+
+// RetryAfterSeconds is what the header Retry-After says for an error.
+func RetryAfterSeconds(err error) int {
+	if wait := pillarbox.RetryAfter(err); wait > 0 {
+		return max(1, int(math.Ceil(wait.Seconds())))
+	}
+	return defaultRetryAfter
+}

@@ -1,0 +1,88 @@
+package protocol_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/protocol"
+)
+
+// TestEveryKindHasItsStatus: our own fault is a 5xx, and what may be tried again says when.
+func TestEveryKindHasItsStatus(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int // in public
+		after  string
+	}{
+		{fmt.Errorf("a: %w", pillarbox.ErrTooLarge), 413, ""},
+		{pillarbox.ErrNoSpace, 507, "5"},
+		{&pillarbox.RetryAfterError{After: 1500 * time.Millisecond, Err: pillarbox.ErrFull}, 503, "2"},
+		{pillarbox.ErrUnavailable, 503, "5"},
+		{pillarbox.ErrClosed, 503, "5"},
+		{context.DeadlineExceeded, 503, "5"},
+		{context.Canceled, 503, "5"},
+		{pillarbox.ErrNotFound, 404, ""},
+		{pillarbox.ErrInvalid, 400, ""},
+		{pillarbox.ErrConflict, 500, ""}, // nothing in public conflicts
+		{pillarbox.ErrCorrupt, 500, ""},
+		{errors.New("secret"), 500, ""},
+		{protocol.Hide(pillarbox.ErrNotFound), 500, ""},
+		{protocol.TooLarge(1, "limit"), 413, ""},
+		{protocol.NotAllowed("PUT", "GET"), 405, ""},
+		{&protocol.Error{Status: 401, Challenge: "Bearer"}, 500, ""},
+	} {
+		status, shown := protocol.Refusal(c.err)
+		problem := protocol.ProblemOf(shown)
+		header, body := problem.Answer(shown)
+		var read protocol.Problem
+		if err := json.Unmarshal(body, &read); err != nil || read != problem || header.Get("Content-Type") != protocol.TypeProblem {
+			t.Errorf("%v is answered with %s", c.err, body)
+		}
+		if status != c.status || problem.Status != c.status || problem.Title != http.StatusText(c.status) || header.Get("Retry-After") != c.after {
+			t.Errorf("%v is answered with %d, Retry-After %q: %s", c.err, status, header.Get("Retry-After"), body)
+		}
+		if status == 500 && strings.Contains(string(body), "secret") {
+			t.Errorf("the answer tells of our own fault: %s", body)
+		}
+		if !slices.Contains(protocol.PublicErrors(), status) {
+			t.Errorf("%d is not public", status)
+		}
+	}
+	if protocol.KindOf(413) != pillarbox.ErrTooLarge || protocol.KindOf(409) != pillarbox.ErrConflict || protocol.KindOf(418) != nil {
+		t.Error("the way back from a status is wrong")
+	}
+	header, _ := protocol.ProblemOf(protocol.NotAllowed("PUT", "GET, POST")).Answer(protocol.NotAllowed("PUT", "GET, POST"))
+	if header.Get("Allow") != "GET, POST" {
+		t.Errorf("405 allows %q", header.Get("Allow"))
+	}
+}
+
+func TestOnlyPlainBodiesAreTaken(t *testing.T) {
+	for lines, good := range map[string]bool{
+		"": true, "identity": true, "Identity, identity": true, " , ": true, "gzip": false, "identity|GZIP": false, "identity,br": false, "x": false,
+	} {
+		err := protocol.CheckEncoding(strings.Split(lines, "|"))
+		if (err == nil) != good || (err != nil && protocol.StatusOf(err) != http.StatusUnsupportedMediaType) {
+			t.Errorf("Content-Encoding %q: %v", lines, err)
+		}
+	}
+}
+
+func TestReceiptIsItsJSON(t *testing.T) {
+	receipt := pillarbox.Receipt{RequestID: "JKJaXmPLvHcESHA=", Timestamp: 1, Status: pillarbox.StateAccepted}
+	want, err := json.Marshal(receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := protocol.AppendReceipt(nil, receipt); err != nil || string(got) != string(want) {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+}
