@@ -39,6 +39,9 @@ type Request struct {
 	Traceparent string
 	Body        []byte
 
+	// RequestID is the id that the gateway in front gave; empty for a new UUIDv7. Receipts carry it on as it is.
+	RequestID string
+
 	// Stamped is called with the event's key before it is made durable, so that the caller can begin to
 	// watch for it without missing anything. Optional; must not block.
 	Stamped func(key pillarbox.Key)

@@ -231,3 +231,24 @@ func TestStampsAreKeysOnAnyClock(t *testing.T) {
 		}
 	}
 }
+
+// TestGatewaysIDIsTheEventsID mixes requests that bring an id with one that does not.
+func TestGatewaysIDIsTheEventsID(t *testing.T) {
+	queue := memory.NewQueue(nil)
+	var stamped pillarbox.Key
+	results := accept(t, queue, ingest.Options{},
+		ingest.Request{Source: "app", RequestID: "JKJaXmPLvHcESHA=", Stamped: func(key pillarbox.Key) { stamped = key }},
+		ingest.Request{Source: "app"},
+		ingest.Request{Source: "app", RequestID: "b"},
+	)
+	deliveries := leaseAll(t, queue)
+	for i, want := range []string{"JKJaXmPLvHcESHA=", "", "b"} {
+		got := results[i].Receipt.RequestID
+		if got != deliveries[i].Event.RequestID || (want != "" && got != want) || (want == "" && len(got) != 36) {
+			t.Errorf("receipt %d is for %q, the event is %q, want %q", i, got, deliveries[i].Event.RequestID, want)
+		}
+	}
+	if stamped.RequestID != "JKJaXmPLvHcESHA=" || stamped.Timestamp != results[0].Receipt.Timestamp {
+		t.Errorf("stamped as %+v, the receipt is %+v", stamped, results[0].Receipt)
+	}
+}

@@ -29,7 +29,7 @@ func (s *scratch) add(stamp pillarbox.Timestamp, from *source, request *Request)
 		Timestamp: stamp, Source: request.Source, Method: request.Method, Path: request.Path,
 		Query: redactQuery(request.Query), Header: s.fields[first:len(s.fields):len(s.fields)],
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
-		Traceparent: validTraceparent(request.Traceparent), Body: request.Body,
+		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
 	})
 }
 
@@ -39,10 +39,13 @@ func (s *scratch) finish(requests []Request) {
 	ids := string(s.ids)
 	for i := range s.events {
 		event := &s.events[i]
-		event.RequestID = ids[i*idBytes : (i+1)*idBytes]
+		request := &requests[s.places[i]]
+		if event.RequestID = request.RequestID; event.RequestID == "" {
+			event.RequestID = ids[i*idBytes : (i+1)*idBytes]
+		}
 		s.pointers = append(s.pointers, event)
-		if stamped := requests[s.places[i]].Stamped; stamped != nil {
-			stamped(event.Key())
+		if request.Stamped != nil {
+			request.Stamped(event.Key())
 		}
 	}
 }

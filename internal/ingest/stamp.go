@@ -56,9 +56,9 @@ func appendRequestID(b []byte, micros int64) []byte {
 	return b
 }
 
-// validTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else
+// ValidTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else
 // nothing: a malformed one must be ignored, and client text is not kept for its own sake.
-func validTraceparent(text string) string {
+func ValidTraceparent(text string) string {
 	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	if len(text) < len(form) || (len(text) > len(form) && (text[:2] == "00" || text[len(form)] != '-' || len(text) > 128)) {
 		return ""

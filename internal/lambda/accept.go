@@ -1,0 +1,192 @@
+package lambda
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/protocol"
+	"pillarbox/internal/telemetry"
+)
+
+// Acceptor makes requests durable. It is ingest.Acceptor.
+type Acceptor interface {
+	Accept(ctx context.Context, requests []ingest.Request) []ingest.Result
+}
+
+// AcceptOptions say which way in an Accept is. Zero means the default.
+type AcceptOptions struct {
+	Source  string       // its name; default "app"
+	Path    string       // where it is; default "/" and the name
+	MaxBody int64        // bytes; default ingest.DefaultMaxBody
+	Logger  *slog.Logger // default: discard
+	Metrics io.Writer    // for the embedded metric format; nil: none
+	Now     func() time.Time
+}
+
+// The defaults of all handlers.
+const (
+	DefaultSource      = "app"
+	DefaultDestination = "events"
+)
+
+// Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server would.
+type Accept struct {
+	acceptor Acceptor
+	opts     AcceptOptions
+	reporter reporter
+}
+
+// NewAccept makes the handler. The acceptor must know the source, with a limit that is not lower.
+func NewAccept(acceptor Acceptor, opts AcceptOptions) *Accept {
+	opts.Source = cmp.Or(opts.Source, DefaultSource)
+	opts.Path = cmp.Or(opts.Path, "/"+opts.Source)
+	opts.MaxBody = cmp.Or(opts.MaxBody, ingest.DefaultMaxBody)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Accept{acceptor: acceptor, opts: opts, reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source, opts.Logger)}
+}
+
+// answer is what the client gets.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// Invoke answers one event. What is no request at all is an error, which the gateway answers with 502.
+func (a *Accept) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	m := newMeasures()
+	m.counts[metricAccepted] = 0
+	defer func() { a.reporter.write(ctx, a.opts.Now(), m) }()
+	event, err := readGateway(payload)
+	if err != nil {
+		m.counts[metricRefused+"Shape"]++
+		return nil, err
+	}
+	return a.answer(ctx, event, m).encode(event.method())
+}
+
+// answer serves the request, and answers for a bug as for any other fault of ours.
+func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (to answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			a.reporter.panicked(ctx, m, cause)
+			to = a.refuse(ctx, event, m, protocol.Hide(fmt.Errorf("panic: %v", cause)))
+		}
+	}()
+	to, err := a.serve(ctx, event, m)
+	if err != nil {
+		return a.refuse(ctx, event, m, err)
+	}
+	return to
+}
+
+func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
+	const allow = "GET, HEAD, POST"
+	method := event.method()
+	switch {
+	case !event.at(a.opts.Path):
+		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the path is " + a.opts.Path}
+	case method == http.MethodPost:
+		return a.accept(ctx, event, m)
+	case method == http.MethodGet, method == http.MethodHead:
+		return newAnswer(http.StatusOK, "application/json", []byte(`{"status":"ok"}`+"\n")), nil
+	}
+	return answer{}, protocol.NotAllowed(method, allow)
+}
+
+func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
+	request := event.request(a.opts.Source, a.opts.Path)
+	if err := protocol.CheckEncoding(lines(request.Header, "Content-Encoding")); err != nil {
+		return answer{}, err
+	}
+	if event.bodyBytes() > a.opts.MaxBody {
+		return answer{}, protocol.TooLarge(a.opts.MaxBody, "sources."+a.opts.Source+".max_body")
+	}
+	var err error
+	if request.Body, err = event.body(); err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := within(ctx, answerReserve) // a 503 that says when to come back, rather than a process that is killed
+	defer cancel()
+	result := a.acceptor.Accept(ctx, []ingest.Request{request})[0]
+	if result.Err != nil {
+		return answer{}, ours(result.Err)
+	}
+	body, err := protocol.AppendReceipt(nil, result.Receipt)
+	if err != nil {
+		return answer{}, fmt.Errorf("encode a receipt: %w", err)
+	}
+	m.counts[metricAccepted]++
+	m.bytes += len(request.Body)
+	to := newAnswer(http.StatusAccepted, "application/json", append(body, '\n'))
+	to.header.Set("X-Request-Id", result.Receipt.RequestID)
+	return to, nil
+}
+
+// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor of another time:
+// nothing that a client sends can be the cause of a queue that is missing or was set up wrong.
+func ours(err error) error {
+	status := protocol.StatusOf(err)
+	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge {
+		return err
+	}
+	return protocol.Hide(err)
+}
+
+func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, err error) answer {
+	status, err := protocol.Refusal(err)
+	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus, status, telemetry.KeyErr, err); {
+	case status == http.StatusInternalServerError:
+		log.Error("request failed")
+	case status > http.StatusInternalServerError:
+		log.Warn("request refused for now")
+	}
+	m.counts[metricRefused+strings.ReplaceAll(http.StatusText(status), " ", "")]++
+	header, body := protocol.ProblemOf(err).Answer(err)
+	return newAnswer(status, protocol.TypeProblem, body).with(header)
+}
+
+func newAnswer(status int, contentType string, body []byte) answer {
+	return answer{status: status, header: http.Header{"Content-Type": {contentType}, "X-Content-Type-Options": {"nosniff"}}, body: body}
+}
+
+func (to answer) with(header http.Header) answer {
+	for name := range header {
+		to.header.Set(name, header.Get(name))
+	}
+	return to
+}
+
+// gatewayAnswer is understood by all three kinds of front.
+type gatewayAnswer struct {
+	StatusCode int               `json:"statusCode"`
+	Header     map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+	Base64     bool              `json:"isBase64Encoded"`
+}
+
+// encode returns the answer for the gateway. Every body of ours is text.
+func (to answer) encode(method string) ([]byte, error) {
+	if method == http.MethodHead {
+		to.body = nil
+	}
+	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)), Body: string(to.body)}
+	for name := range to.header {
+		plain.Header[name] = to.header.Get(name)
+	}
+	return json.Marshal(plain)
+}
+
+var _ Acceptor = (*ingest.Acceptor)(nil)
+var _ Letters = (pillarbox.DeadLetters)(nil)

@@ -1,0 +1,271 @@
+package lambda
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"pillarbox"
+	"pillarbox/internal/deliver"
+	"pillarbox/internal/retry"
+	"pillarbox/internal/telemetry"
+)
+
+// The waits between two receives of one message. They double with each receive, because SQS counts every one of them,
+// also those during which the destination was down and nothing was tried: with 20 receives they add up to more than
+// two days and, by jitter, to at most five.
+const (
+	RetryInitial = 30 * time.Second
+	// LongestWait is the 12 hours for which SQS can hide a message, less what may have passed of them: they count from
+	// the receive, before a batch was filled (5 minutes) and a function ran (15 minutes).
+	LongestWait = 12*time.Hour - 30*time.Minute
+)
+
+// The bounds of what is restored and written at once.
+const (
+	sliceEvents     = 250
+	sliceBytes      = 24 << 20
+	restoreParallel = 8
+)
+
+// receivesInReserve is how many receives before its last an event is sent again as a new message, if it was not
+// refused. One or the other may be spent on a function that never ran.
+const receivesInReserve = 2
+
+// DeliverOptions are the rules of a Deliver. Zero means the default.
+type DeliverOptions struct {
+	Source       string        // of messages that can't be read; default "app"
+	Destination  string        // default "events"
+	MaxReceives  int           // after which an event that is refused is given up; default 20
+	MaxRetryWait time.Duration // default, and at most, LongestWait
+	MaxAge       time.Duration // of an event, after which it is given up; 0 for no limit
+	Logger       *slog.Logger  // default: discard
+	Metrics      io.Writer     // for the embedded metric format; nil: none
+	Now          func() time.Time
+	Chance       func() float64 // in [0, 1), for jitter; default rand.Float64
+}
+
+// Deliver takes batches of messages to a destination.
+type Deliver struct {
+	sink     pillarbox.Sink
+	mailbox  Mailbox
+	opts     DeliverOptions
+	policy   retry.Policy
+	endsAt   int // receives from which on an event that is released is sent again
+	reporter reporter
+}
+
+// NewDeliver makes the handler. The caller closes the sink, after the last invocation.
+func NewDeliver(sink pillarbox.Sink, mailbox Mailbox, opts DeliverOptions) *Deliver {
+	opts.Source = cmp.Or(opts.Source, DefaultSource)
+	opts.Destination = cmp.Or(opts.Destination, DefaultDestination)
+	opts.MaxReceives = cmp.Or(opts.MaxReceives, retry.DefaultMaxAttempts)
+	opts.MaxRetryWait = min(cmp.Or(opts.MaxRetryWait, LongestWait), LongestWait)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Chance == nil {
+		opts.Chance = rand.Float64
+	}
+	return &Deliver{
+		sink: sink, mailbox: mailbox, opts: opts,
+		policy:   retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait, MaxAttempts: opts.MaxReceives},
+		endsAt:   max(2, opts.MaxReceives-receivesInReserve),
+		reporter: newReporter(opts.Metrics, "deliver", "Destination", opts.Destination, opts.Logger),
+	}
+}
+
+// Invoke delivers one batch. An error keeps all of it in the queue.
+func (d *Deliver) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return invokeBatch(ctx, payload, d.Handle)
+}
+
+// invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload holds.
+func invokeBatch(ctx context.Context, payload []byte, handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) ([]byte, error) {
+	var event events.SQSEvent
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, fmt.Errorf("%d bytes that can't be read: %w", len(payload), errNoBatch)
+	}
+	response, err := handle(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(response)
+}
+
+// Handle delivers one batch and names the messages that are to stay in the queue: those that are not known to be
+// stored, skipped, buried or sent again, even if something in here panics. An error keeps the whole batch.
+func (d *Deliver) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
+	if err := checkBatch(event); err != nil {
+		return events.SQSEventResponse{}, err
+	}
+	r := &round{Deliver: d, now: d.opts.Now(), log: d.reporter.log(ctx), measures: newMeasures()}
+	r.parcels = parcels(event.Records, d.opts.Source, r.now)
+	defer func() {
+		if cause := recover(); cause != nil {
+			d.reporter.panicked(ctx, r.measures, cause)
+		}
+		response, err = failures(r.parcels)
+		r.count(len(event.Records), len(response.BatchItemFailures))
+		d.reporter.write(ctx, r.now, r.measures)
+	}()
+	writing, cancel := within(ctx, settleReserve)
+	defer cancel()
+	settling, cancelSettling := within(ctx, answerReserve)
+	defer cancelSettling()
+	r.deliver(writing)
+	r.settle(settling)
+	return response, err
+}
+
+// round is one batch on its way.
+type round struct {
+	*Deliver
+	now      time.Time
+	log      *slog.Logger
+	measures *measures
+	parcels  []*parcel
+	down     error // why nothing more is tried
+	probed   bool
+}
+
+// deliver takes every parcel to an outcome. What it does not get to is released.
+func (r *round) deliver(ctx context.Context) {
+	for _, p := range r.parcels {
+		p.outcome.Kind = pillarbox.OutcomeReleased
+	}
+	rules := deliver.Rules{Retry: r.policy, MaxAge: r.opts.MaxAge}
+	patient := rules
+	patient.MaxAge = 0
+	r.deliverAll(ctx, slices.DeleteFunc(slices.Clone(r.parcels), r.movedBack), rules)
+	r.deliverAll(ctx, slices.DeleteFunc(slices.Clone(r.parcels), func(p *parcel) bool { return !r.movedBack(p) }), patient)
+	switch {
+	case ctx.Err() != nil:
+		r.log.Warn("time is up before all events were delivered", telemetry.KeyEvents, len(released(r.parcels)), telemetry.KeyErr, r.down)
+	case r.down != nil:
+		r.log.Warn("destination is down", telemetry.KeyDestination, r.opts.Destination, telemetry.KeyErr, r.down)
+	}
+}
+
+// movedBack reports whether the parcel is a dead letter that somebody has put back into the queue. Its event may be as
+// old as it likes: its time begins anew with the message.
+func (r *round) movedBack(p *parcel) bool {
+	return p.message.Letter != nil && (r.opts.MaxAge <= 0 || r.now.Sub(p.sent.Time()) <= r.opts.MaxAge)
+}
+
+// deliverAll delivers slice by slice, until it is done, the destination is down, or time is up.
+func (r *round) deliverAll(ctx context.Context, rest []*parcel, rules deliver.Rules) {
+	for len(rest) > 0 && r.down == nil && ctx.Err() == nil {
+		n := sliceOf(rest)
+		slice := r.restored(ctx, rest[:n])
+		rest = rest[n:]
+		if r.down = r.step(ctx, slice, rules, false); r.down != nil && ctx.Err() == nil {
+			rest = append(r.probe(ctx, released(slice), rules), rest...)
+		}
+	}
+}
+
+// released returns the parcels that no outcome was found for.
+func released(slice []*parcel) []*parcel {
+	return slices.DeleteFunc(slices.Clone(slice), func(p *parcel) bool { return p.outcome.Kind != pillarbox.OutcomeReleased })
+}
+
+// probe finds out, once in a round, whether the destination is down or one event only looks like it. It begins with
+// what has been received most often: the neighbours of an event like that got through in other company. If the
+// destination is up after all, it returns what is still to be delivered.
+func (r *round) probe(ctx context.Context, slice []*parcel, rules deliver.Rules) []*parcel {
+	if r.probed || len(slice) < 2 {
+		return nil
+	}
+	r.probed = true
+	slices.SortStableFunc(slice, func(a, b *parcel) int { return b.receives - a.receives })
+	if r.down = r.step(ctx, slice[:min(len(slice), retry.ProbeEvents)], rules, true); r.down != nil {
+		return nil
+	}
+	return released(slice)
+}
+
+// sliceOf returns how many of the parcels, one at least, are within the bounds of a slice.
+func sliceOf(rest []*parcel) int {
+	size := int64(0)
+	for i, p := range rest {
+		if size += p.bytes(); i > 0 && (size > sliceBytes || i == sliceEvents) {
+			return i
+		}
+	}
+	return len(rest)
+}
+
+// restored brings back the bodies that are kept elsewhere, and leaves out those that can't be had for now.
+func (r *round) restored(ctx context.Context, slice []*parcel) []*parcel {
+	errs := make([]error, len(slice))
+	slots := make(chan struct{}, restoreParallel)
+	var running sync.WaitGroup
+	for i, p := range slice {
+		if p.message.Claim == nil {
+			continue
+		}
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = p.restore(ctx, r.mailbox)
+		})
+	}
+	running.Wait()
+	kept := make([]*parcel, 0, len(slice))
+	for i, p := range slice {
+		if errs[i] != nil {
+			r.log.Warn("body can't be had for now", telemetry.KeyEventID, p.message.Event.RequestID, telemetry.KeyAttempt, p.receives, telemetry.KeyErr, errs[i])
+			continue
+		}
+		kept = append(kept, p)
+	}
+	return kept
+}
+
+// step delivers a slice, and returns why the destination is down if it is.
+func (r *round) step(ctx context.Context, slice []*parcel, rules deliver.Rules, probe bool) error {
+	deliveries := make([]pillarbox.Delivery, len(slice))
+	for i, p := range slice {
+		deliveries[i] = p.delivery(r.now)
+	}
+	at := deliver.Moment{Now: r.opts.Now(), Chance: r.opts.Chance, Probe: probe}
+	report := deliver.Step(ctx, guarded{r.sink}, deliveries, rules, at)
+	after := r.opts.Now()
+	for i, p := range slice {
+		p.outcome = report.Outcomes[i]
+		p.wait = p.outcome.NotBefore.Sub(at.Now)
+		switch p.outcome.Kind {
+		case pillarbox.OutcomeStored:
+			p.done = true
+			r.measures.lags = append(r.measures.lags, after.Sub(p.message.Event.Timestamp.Time()))
+		case pillarbox.OutcomeSkipped:
+			p.done = true
+		case pillarbox.OutcomeReleased:
+			p.wait = max(p.wait, r.policy.Delay(p.receives, r.opts.Chance()), pillarbox.RetryAfter(report.Down))
+		}
+	}
+	return report.Down
+}
+
+// guarded makes a refusal of a panic of the sink, so that Step finds the event that is to blame and the others are
+// stored.
+type guarded struct{ pillarbox.Sink }
+
+func (g guarded) Write(ctx context.Context, batch []*pillarbox.Event) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("bug: the destination's engine panicked: %v", cause)
+		}
+	}()
+	return g.Sink.Write(ctx, batch)
+}

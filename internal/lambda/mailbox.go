@@ -1,0 +1,66 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"pillarbox"
+)
+
+// Restorer brings back bodies that were too large to travel with their message.
+type Restorer interface {
+	// Restore puts the claimed body into the message's event and takes the claim away. A message without a claim
+	// stays as it is. Errors: ErrNotFound and ErrCorrupt where the body is lost; any other may pass.
+	Restore(ctx context.Context, message *pillarbox.Message) error
+}
+
+// Mailbox is the queue from which messages come, beyond what AWS does by itself. Where only some of a call failed, the
+// error is a *pillarbox.BatchError that names them.
+type Mailbox interface {
+	Restorer
+
+	// Hide keeps messages, named by their receipt handles, from being handed out again for as long as waits says.
+	Hide(ctx context.Context, handles []string, waits []time.Duration) error
+
+	// Send puts events into the queue as new messages, durably.
+	Send(ctx context.Context, events []*pillarbox.Event) error
+
+	// Bury puts dead letters into the dead-letter queue, durably.
+	Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error
+}
+
+// Letters keeps dead letters. It is a part of pillarbox.DeadLetters.
+type Letters interface {
+	// Put makes the letter durable, and is idempotent on destination and event key.
+	Put(ctx context.Context, letter *pillarbox.DeadLetter) error
+}
+
+// eachError says what became of the n items of one call: one error for each, nil for those that succeeded. An answer
+// that names an item which was not there is believed for none.
+func eachError(n int, err error) []error {
+	errs := make([]error, n)
+	if err == nil {
+		return errs
+	}
+	var partial *pillarbox.BatchError
+	if errors.As(err, &partial) && partialIsSane(n, partial) {
+		for _, item := range partial.Items {
+			errs[item.Index] = item.Err
+		}
+		return errs
+	}
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+func partialIsSane(n int, partial *pillarbox.BatchError) bool {
+	for _, item := range partial.Items {
+		if item.Index < 0 || item.Index >= n || item.Err == nil {
+			return false
+		}
+	}
+	return true
+}
