@@ -65,6 +65,9 @@ func Operate[In any](answer func(ctx context.Context, call Call, in *In) (any, e
 		decoder := json.NewDecoder(bytes.NewReader(call.Body))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&in); err != nil {
+			if refusal := (*Error)(nil); errors.As(err, &refusal) {
+				return nil, refusal
+			}
 			return nil, &Error{Code: "SerializationException", Message: err.Error()}
 		}
 		return answer(ctx, call, &in)

@@ -1,0 +1,166 @@
+package fakedynamo
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"math/big"
+	"strings"
+)
+
+// maxDepth bounds how deep values may be nested.
+const maxDepth = 32
+
+// item is an item, or its key.
+type item map[string]value
+
+// value is the value of an attribute.
+type value struct {
+	kind string // S, N, B, BOOL, NULL, M or L
+	text string // of S and N
+	raw  []byte // of B
+	yes  bool   // of BOOL
+	fold item   // of M
+	list []value
+}
+
+func (v value) MarshalJSON() ([]byte, error) {
+	var inner any
+	switch v.kind {
+	case "S", "N":
+		inner = v.text
+	case "B":
+		inner = v.raw
+	case "BOOL", "NULL":
+		inner = v.yes
+	case "M":
+		inner = v.fold
+	case "L":
+		inner = v.list
+	}
+	return json.Marshal(map[string]any{v.kind: inner})
+}
+
+func (v *value) UnmarshalJSON(text []byte) error {
+	var form map[string]json.RawMessage
+	if err := json.Unmarshal(text, &form); err != nil {
+		return err
+	}
+	if len(form) != 1 {
+		return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	}
+	for kind, inner := range form {
+		*v = value{kind: kind}
+		switch kind {
+		case "S", "N":
+			return json.Unmarshal(inner, &v.text)
+		case "B":
+			v.raw = []byte{}
+			return json.Unmarshal(inner, &v.raw)
+		case "BOOL", "NULL":
+			return json.Unmarshal(inner, &v.yes)
+		case "M":
+			return json.Unmarshal(inner, &v.fold)
+		case "L":
+			v.list = []value{}
+			return json.Unmarshal(inner, &v.list)
+		}
+	}
+	return unknown("values of the type in %.40s", text)
+}
+
+// size is what the value counts for, without its name. The rules are those of DynamoDB's page on item sizes: a list
+// or a map counts three, and one for each element; numbers are about half a byte for each digit.
+func (v value) size() int {
+	switch v.kind {
+	case "S":
+		return len(v.text)
+	case "N":
+		return (len(strings.Trim(v.text, "-0."))+1)/2 + 1
+	case "B":
+		return len(v.raw)
+	case "M":
+		return 3 + len(v.fold) + v.fold.size()
+	case "L":
+		n := 3 + len(v.list)
+		for _, element := range v.list {
+			n += element.size()
+		}
+		return n
+	}
+	return 1
+}
+
+// size is what the item counts for: its names and values.
+func (i item) size() int {
+	n := 0
+	for name, v := range i {
+		n += len(name) + v.size()
+	}
+	return n
+}
+
+// check refuses values that DynamoDB refuses wherever they are.
+func (v value) check(depth int) error {
+	if depth > maxDepth {
+		return invalid("Nesting Levels have exceeded supported limits")
+	}
+	switch v.kind {
+	case "N":
+		if _, ok := new(big.Rat).SetString(v.text); !ok {
+			return invalid("The parameter cannot be converted to a numeric value: %s", v.text)
+		}
+	case "NULL":
+		if !v.yes {
+			return invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+		}
+	case "M":
+		return v.fold.check(depth + 1)
+	case "L":
+		for _, element := range v.list {
+			if err := element.check(depth + 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (i item) check(depth int) error {
+	for name, v := range i {
+		if name == "" && depth == 0 || len(name) > 65_535 {
+			return invalid("One or more parameter values were invalid: Attribute name is too large or empty")
+		}
+		if err := v.check(depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare orders values of one type, and reports whether they have an order.
+func (v value) compare(other value) (int, bool) {
+	if v.kind != other.kind {
+		return 0, false
+	}
+	switch v.kind {
+	case "S":
+		return cmp.Compare(v.text, other.text), true
+	case "B":
+		return bytes.Compare(v.raw, other.raw), true
+	case "N":
+		a, _ := new(big.Rat).SetString(v.text)
+		b, _ := new(big.Rat).SetString(other.text)
+		return a.Cmp(b), true
+	}
+	return 0, false
+}
+
+func (v value) equal(other value) bool {
+	if order, ok := v.compare(other); ok {
+		return order == 0
+	}
+	a, _ := json.Marshal(v)
+	b, _ := json.Marshal(other)
+	return bytes.Equal(a, b)
+}
