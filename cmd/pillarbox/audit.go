@@ -59,6 +59,9 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 		return err
 	}
 	for _, entry := range audit.Destinations {
+		if entry.Uncounted {
+			fmt.Fprintf(w, "%s: the queue does not count what it takes in, so accepted is what the other numbers add up to, and pending is an approximation\n", entry.Destination)
+		}
 		for _, problem := range entry.Problems {
 			fmt.Fprintf(w, "%s: %s\n", entry.Destination, printable(problem))
 		}

@@ -16,6 +16,8 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newQueueCommand(global),
 		newBenchCommand(),
 		newTortureCommand(),
+		newDeployCommand(),
+		newDestroyCommand(),
 		newConfigCommand(global),
 		newVersionCommand(),
 	)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -42,14 +43,34 @@ func newConfigCommand(global *globalFlags) *cobra.Command {
 				return err
 			},
 		},
-		&cobra.Command{
-			Use: "example", Short: "Write a commented file with every key and its default", Args: noArgs,
-			RunE: func(command *cobra.Command, _ []string) error {
-				_, err := io.WriteString(command.OutOrStdout(), config.Example())
-				return err
-			},
-		},
+		newConfigExample(),
 	)
+	return command
+}
+
+func newConfigExample() *cobra.Command {
+	var onAWS bool
+	var name string
+	command := &cobra.Command{
+		Use: "example", Short: "Write a commented file with every key and its default, or with --aws one for a stack on AWS", Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			text := config.Example()
+			if onAWS || name != "" {
+				text = config.ExampleAWS()
+				outputs, err := deployed(name)
+				if err != nil && name != "" {
+					return usageError{err}
+				}
+				if err == nil {
+					text = config.ForStack(outputs.Name, outputs.ServeConfig)
+				}
+			}
+			_, err := io.WriteString(command.OutOrStdout(), text)
+			return err
+		},
+	}
+	command.Flags().BoolVar(&onAWS, "aws", false, "for the stack on AWS that was deployed, or one to fill in")
+	command.Flags().StringVar(&name, "stack", "", "which stack, where several were deployed")
 	return command
 }
 
@@ -63,7 +84,7 @@ func checkEngines(cfg *config.Config) error {
 			return err
 		}
 	}
-	return catalog.CheckDeadLetters(cfg.DeadLetters.URL)
+	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL), catalog.CheckBodies(cfg.Bodies.URL))
 }
 
 func newVersionCommand() *cobra.Command {

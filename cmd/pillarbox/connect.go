@@ -18,8 +18,8 @@ import (
 const lookTime = 2 * time.Second
 
 // connect finds what a command talks to: the server that --server names; else the server at the configured
-// admin address, if it has the same data directory or none was chosen; else the data directory itself, opened
-// by this process behind the same API. done must be called in any case.
+// admin address, if it has the same data directory or none was chosen; else the data directory itself, or what the
+// configuration names elsewhere, opened by this process behind the same API. done must be called in any case.
 func (g *globalFlags) connect(ctx context.Context) (client *httpapi.Client, done func() error, err error) {
 	nothing := func() error { return nil }
 	cfg, err := g.load()
@@ -73,9 +73,27 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client,
 	if err != nil {
 		return false
 	}
+	if o := (&office{config: cfg}); !o.local() {
+		return sameDestinations(status, cfg)
+	}
 	chosen := cfg.Origin("data") != "default"
 	wanted, err := filepath.Abs(cfg.Data)
 	return !chosen || (err == nil && wanted == status.Data)
+}
+
+// sameDestinations reports whether the server delivers where the configuration says. It stands in for the data directory
+// where there is none.
+func sameDestinations(status *httpapi.Status, cfg *config.Config) bool {
+	urls := map[string]string{}
+	for _, destination := range status.Destinations {
+		urls[destination.Destination] = destination.URL
+	}
+	for name, destination := range cfg.Destinations {
+		if urls[name] != destination.URL {
+			return false
+		}
+	}
+	return len(urls) == len(cfg.Destinations)
 }
 
 // quietLogger lets only warnings through: a command's own output comes first.

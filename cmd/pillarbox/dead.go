@@ -129,7 +129,8 @@ func newDeadReplay(global *globalFlags) *cobra.Command {
 		Long: `Replay the named dead letters, or those that the filters select, or --all open ones. Events keep
 their timestamp and request id, so that replaying twice stores once. The first letter goes alone; the
 replay stops when too many are refused again, or when the destination is down. --dry-run counts and
-shows a sample, and touches nothing.`,
+shows a sample, and touches nothing. With --through-queue, a letter counts as replayed once its event is
+back in the queue; should it be refused again, it becomes a dead letter again.`,
 		Example: `  pillarbox dead replay --all --dry-run
   pillarbox dead replay --since 24h --error "no such column" --rate 100
   pillarbox dead replay 01a20982-735b-7980-86a3-0c4338e0f4c0`,
@@ -158,6 +159,7 @@ shows a sample, and touches nothing.`,
 	set.Float64Var(&request.Rate, "rate", 0, "letters per second (default as fast as it goes)")
 	set.IntVar(&request.MaxFailed, "max-failed", replay.DefaultMaxFailed, "stop after so many were refused again; -1 for never")
 	set.IntVar(&request.Limit, "limit", 0, "letters at most (default all)")
+	set.BoolVar(&request.ThroughQueue, "through-queue", false, "put events back into the queue and let others deliver them (SQS)")
 	outputFlag(command, &form)
 	return command
 }

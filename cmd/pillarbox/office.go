@@ -69,23 +69,31 @@ func openOffice(ctx context.Context, cfg *config.Config, logger *slog.Logger, re
 }
 
 func (o *office) open(ctx context.Context, readOnly bool) error {
-	if err := o.openDirectory(readOnly); err != nil {
-		return err
-	}
-	place := catalog.Place{Data: o.disk, ReadOnly: readOnly, Logger: o.logger}
 	var err error
+	if o.local() {
+		if err = o.openDirectory(readOnly); err != nil {
+			return err
+		}
+	}
+	place := catalog.Place{Data: o.disk, ReadOnly: readOnly, BodiesURL: o.config.Bodies.URL, Logger: o.logger}
 	if o.letters, err = catalog.OpenDeadLetters(place, o.config.DeadLetters.URL); err != nil {
 		return err
 	}
 	limits := catalog.QueueOptions{
 		MaxBytes: int64(o.config.Queue.MaxBytes), MinFreeBytes: int64(o.config.Queue.MinFree),
-		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(),
+		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(), MaxAge: o.config.Queue.MaxAge.Std(),
 	}
 	if o.queue, err = catalog.OpenQueue(place, o.config.Queue.URL, limits); err != nil {
 		return err
 	}
+	if err := o.check(ctx, o.queue); err != nil {
+		return err
+	}
 	for _, name := range o.destinations() {
 		if o.sinks[name], err = catalog.OpenSink(ctx, place, name, o.config.Destinations[name].URL); err != nil {
+			return err
+		}
+		if err := o.check(ctx, o.sinks[name]); err != nil {
 			return err
 		}
 		// The destination exists for the queue from here on: it gets everything that is accepted later.
@@ -94,6 +102,36 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 		}
 	}
 	return nil
+}
+
+// local reports whether anything is kept below the data directory.
+func (o *office) local() bool {
+	for _, destination := range o.config.Destinations {
+		if catalog.Local(destination.URL) {
+			return true
+		}
+	}
+	return catalog.Local(o.config.Queue.URL) || catalog.Local(o.config.DeadLetters.URL)
+}
+
+// checkTime bounds the look at what an engine works with.
+const checkTime = 10 * time.Second
+
+// check asks an engine that can tell whether it can serve. One that can't be reached now may be reached later: that is
+// an outage, and no reason not to start.
+func (o *office) check(ctx context.Context, engine any) error {
+	checker, ok := engine.(interface{ Check(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := checker.Check(ctx)
+	if errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		o.logger.Warn("an engine can't be reached", telemetry.KeyErr, err)
+		return nil
+	}
+	return err
 }
 
 // openDirectory opens and locks the data directory.
@@ -140,6 +178,9 @@ func (o *office) wire() {
 	}
 	o.books = ledger.New(o.queue, o.letters, entries, o.history)
 	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
+	if account, err := o.queue.Account(o.destinations()[0]); err == nil && account.Uncounted {
+		o.replayer.SetRequeue(o.requeue)
+	}
 	o.jobs = replay.NewJobs(o.replayer)
 	o.metrics.Watch(o.state)
 }
@@ -181,6 +222,26 @@ func (o *office) deliverOnce(ctx context.Context, destination string, events []*
 		return slices.Repeat([]error{err}, len(events)), err
 	}
 	return deliver.Once(ctx, sink, events, time.Now(), o.config.Destinations[destination].WriteTimeout.Std())
+}
+
+// requeue is how replays put events back into a queue that is shared with other readers.
+func (o *office) requeue(ctx context.Context, _ string, events []*pillarbox.Event) (errs []error, down error) {
+	errs = make([]error, len(events))
+	err := o.queue.Append(ctx, events)
+	var partial *pillarbox.BatchError
+	switch {
+	case err == nil:
+	case errors.As(err, &partial):
+		for _, item := range partial.Items {
+			errs[item.Index] = item.Err
+			if errors.Is(item.Err, pillarbox.ErrUnavailable) {
+				down = item.Err
+			}
+		}
+	default:
+		return slices.Repeat([]error{err}, len(events)), err
+	}
+	return errs, down
 }
 
 func attemptOf(err error) pillarbox.Attempt {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -17,6 +18,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/httpapi"
+	"pillarbox/internal/stack"
 )
 
 // Limits of a load.
@@ -36,6 +38,7 @@ type postFlags struct {
 	rate        float64
 	concurrency int
 	receipts    string
+	stack       string
 	form        string
 }
 
@@ -44,7 +47,9 @@ func newPostCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "post [URL]",
 		Short: "Send one event, a file, or a load with -n, --rate and --concurrency",
-		Long: `Send events to a running server, by default to the first source of the configuration. The body is
+		Long: `Send events to a running server: to the URL, to the stack on AWS that --stack names, or to the first
+source of the configuration. Where no server listens there, and a stack was deployed, that one gets them.
+The body is
 --body, --file (- is standard input), or standard input where it is not a terminal. With -n, the
 same body is sent n times, or a small JSON object with a running number where no body is given.
 The receipts of a load can be kept with --receipts, one a line, to compare them with what is stored.`,
@@ -68,6 +73,7 @@ The receipts of a load can be kept with --receipts, one a line, to compare them 
 	set.IntVarP(&flags.n, "number", "n", 1, "how many events to send")
 	set.Float64Var(&flags.rate, "rate", 0, "events per second (default as fast as it goes)")
 	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
+	set.StringVar(&flags.stack, "stack", "", "send to this stack on AWS, deployed with \"pillarbox deploy\"")
 	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts of a load, one JSON object a line")
 	outputFlag(command, &flags.form)
 	return command
@@ -91,7 +97,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	if err := flags.check(); err != nil {
 		return err
 	}
-	url, err := postURL(global, args)
+	url, err := postURL(command, global, flags, args)
 	if err != nil {
 		return err
 	}
@@ -112,20 +118,51 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	return postLoad(ctx, command, flags, sender, body, given)
 }
 
-// postURL is the argument, or the first source of the configuration.
-func postURL(global *globalFlags, args []string) (string, error) {
-	if len(args) == 1 {
+// postURL is the argument, the stack's, or that of the first source of the configuration.
+func postURL(command *cobra.Command, global *globalFlags, flags *postFlags, args []string) (string, error) {
+	switch {
+	case len(args) == 1 && flags.stack != "":
+		return "", usageError{errors.New("a URL and --stack can't be used together")}
+	case len(args) == 1:
 		if !strings.HasPrefix(args[0], "http://") && !strings.HasPrefix(args[0], "https://") {
 			return "", usageError{fmt.Errorf("%q is no URL; it begins with http:// or https://", args[0])}
 		}
 		return args[0], nil
+	case flags.stack != "":
+		outputs, err := deployed(flags.stack)
+		if err != nil {
+			return "", usageError{err}
+		}
+		return outputs.URL, nil
 	}
 	cfg, err := global.load()
 	if err != nil {
 		return "", err
 	}
-	sources := publicSources(cfg)
-	return "http://" + displayAddress(cfg.Listen.Address) + sources[0].Path, nil
+	address := displayAddress(cfg.Listen.Address)
+	if outputs, err := deployed(""); err == nil && global.configPath == "" && !global.changed("listen") && !listens(address) {
+		fmt.Fprintf(command.ErrOrStderr(), "no server listens at %s; sending to the stack %s at %s\n", address, outputs.Name, outputs.URL)
+		return outputs.URL, nil
+	}
+	return "http://" + address + publicSources(cfg)[0].Path, nil
+}
+
+// deployed finds a stack that was deployed by this user; an empty name is the only one.
+func deployed(name string) (stack.Outputs, error) {
+	records, err := stack.UserRecords()
+	if err != nil {
+		return stack.Outputs{}, err
+	}
+	return records.Get(name)
+}
+
+// listens reports whether somebody takes connections at the address.
+func listens(address string) bool {
+	connection, err := net.DialTimeout("tcp", address, lookTime)
+	if err != nil {
+		return false
+	}
+	return connection.Close() == nil
 }
 
 // read returns the body, and whether one was given.

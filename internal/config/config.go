@@ -20,6 +20,7 @@ type Config struct {
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
 	DeadLetters  DeadLetters            `yaml:"dead_letters"`
+	Bodies       Bodies                 `yaml:"bodies"`
 	HTTP         HTTP                   `yaml:"http"`
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
@@ -95,6 +96,11 @@ type Batch struct {
 // DeadLetters says where events are kept that a destination refused for good.
 type DeadLetters struct {
 	URL string `yaml:"url"`
+}
+
+// Bodies says where bodies are kept that are too large for the queue or for a destination.
+type Bodies struct {
+	URL string `yaml:"url"` // empty for nowhere: they are refused
 }
 
 // HTTP bounds what clients can ask of the public listener.

@@ -105,6 +105,9 @@ func (c *checker) storage() {
 	}
 	c.url("queue.url", queue.URL, "seglog:")
 	c.url("dead_letters.url", c.config.DeadLetters.URL, "files:dead-letters")
+	if c.config.Bodies.URL != "" {
+		c.url("bodies.url", c.config.Bodies.URL, "s3://bucket/bodies")
+	}
 	c.positive("queue.max_age", int64(queue.MaxAge))
 	c.atLeast("queue.segment_bytes", queue.SegmentBytes, 64<<10)
 	if queue.MaxBytes < queue.SegmentBytes {

@@ -103,6 +103,10 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 		return ctx.Err()
 	}
 	audit.Found = &found
+	if audit.Uncounted { // others deliver as well: what is there was stored
+		audit.Stored = found
+		audit.balance()
+	}
 	total := uint64(0)
 	if found < audit.Stored {
 		total = audit.Stored - found

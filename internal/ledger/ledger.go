@@ -55,6 +55,7 @@ type Entry struct {
 	Pending     uint64 `json:"pending"` // in the queue
 	Damaged     uint64 `json:"damaged"` // lost to corruption of the queue's files
 	Balanced    bool   `json:"balanced"`
+	Uncounted   bool   `json:"uncounted,omitempty"` // the queue counts nothing: accepted is the sum, pending an approximation
 
 	account pillarbox.Account
 	letters pillarbox.LetterCount
@@ -99,13 +100,16 @@ func (b *Books) read(ctx context.Context, name string) (Entry, error) {
 	entry := Entry{
 		Destination: name, Accepted: account.Accepted - account.Skipped, Stored: account.Stored + letters.Replayed,
 		Dead: letters.Open + letters.Discarded, Pending: account.Pending, Damaged: account.Damaged,
-		account: account, letters: letters,
+		Uncounted: account.Uncounted, account: account, letters: letters,
 	}
 	entry.balance()
 	return entry, nil
 }
 
 func (e *Entry) balance() {
+	if e.Uncounted {
+		e.Accepted = e.Stored + e.Dead + e.Pending
+	}
 	e.Balanced = e.Damaged == 0 && e.Accepted == e.Stored+e.Dead+e.Pending
 }
 

@@ -37,6 +37,9 @@ func NewJobs(replayer *Replayer) *Jobs { return &Jobs{replayer: replayer} }
 // Start begins a replay and returns its first progress. A dry run is done when Start returns. While another
 // replay runs, a new one is ErrConflict.
 func (j *Jobs) Start(ctx context.Context, request Request) (Progress, error) {
+	if err := j.replayer.check(request); err != nil {
+		return Progress{}, err
+	}
 	if request.DryRun {
 		return j.replayer.Run(ctx, request, nil)
 	}

@@ -4,7 +4,8 @@
 // letter is marked as resolved only after its destination has stored the event, and that it is kept; that a
 // letter which is refused again stays open, with the new attempt; and that a replay stops when too many fail,
 // or when the destination is down. A replay goes straight to the destination and not through the queue: its
-// results are known at once, a backlog does not hold it up, and it works while the queue is full.
+// results are known at once, a backlog does not hold it up, and it works while the queue is full. Where others
+// deliver from the queue as well, it can go through the queue instead, for who can't reach the destination.
 //
 // It knows no engine and no HTTP. It does not retry by itself: a letter gets one try per replay.
 package replay
@@ -37,6 +38,8 @@ type Request struct {
 	Rate      float64                // letters per second; 0 for no limit
 	MaxFailed int                    // stop after so many were refused again; 0 is DefaultMaxFailed, negative for no limit
 	Limit     int                    // letters at most; 0 for no limit
+
+	ThroughQueue bool // put events back into the queue instead of writing them to their destination
 }
 
 // The states of a replay.
@@ -80,6 +83,7 @@ type Deliver func(ctx context.Context, destination string, events []*pillarbox.E
 type Replayer struct {
 	letters pillarbox.DeadLetters
 	deliver Deliver
+	requeue Deliver // nil where events can't be put back into the queue
 	attempt func(err error) pillarbox.Attempt
 	now     func() time.Time
 	turn    chan struct{} // holds a token while a letter is looked at and changed, so that nobody undoes the other
@@ -93,9 +97,16 @@ func New(letters pillarbox.DeadLetters, deliver Deliver, attempt func(err error)
 	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now, turn: make(chan struct{}, 1)}
 }
 
+// SetRequeue lets replays go through the queue. requeue makes events durable in it, for the destination; "stored" means
+// that then, and what becomes of them is the affair of who delivers. Call it before the first Run.
+func (r *Replayer) SetRequeue(requeue Deliver) { r.requeue = requeue }
+
 // Run replays and calls report with the progress after each batch, and at the end with the final one, which
 // it also returns. The error is one of the dead letters or ctx's own; what was replayed before stays replayed.
 func (r *Replayer) Run(ctx context.Context, request Request, report func(Progress)) (Progress, error) {
+	if err := r.check(request); err != nil {
+		return Progress{}, err
+	}
 	run := &run{Replayer: r, request: request, report: report}
 	run.progress = Progress{State: StateRunning, DryRun: request.DryRun, StartedAt: pillarbox.TimestampOf(r.now())}
 	if request.Rate > 0 {
@@ -117,6 +128,13 @@ func (r *Replayer) Run(ctx context.Context, request Request, report func(Progres
 	run.progress.EndedAt = pillarbox.TimestampOf(r.now())
 	run.tell()
 	return run.progress, err
+}
+
+func (r *Replayer) check(request Request) error {
+	if request.ThroughQueue && r.requeue == nil {
+		return fmt.Errorf("through the queue: it counts what it takes in, and an event that is put back would count twice; replay straight to the destination: %w", pillarbox.ErrInvalid)
+	}
+	return nil
 }
 
 // errStop ends a replay that has its reason in the progress.
@@ -207,7 +225,11 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	for i, letter := range letters {
 		events[i] = letter.Event
 	}
-	errs, down := r.deliver(ctx, letters[0].Destination, events)
+	deliver := r.deliver
+	if r.request.ThroughQueue {
+		deliver = r.requeue
+	}
+	errs, down := deliver(ctx, letters[0].Destination, events)
 	for i, letter := range letters {
 		// What the destination has stored is recorded even if the caller has left.
 		if err := r.settle(context.WithoutCancel(ctx), letter, errs[i], down); err != nil {

@@ -240,3 +240,39 @@ func TestReplayLeavesWhatWasDiscardedMeanwhile(t *testing.T) {
 	}
 	m.expect(0, 0)
 }
+
+// TestReplayThroughTheQueue puts events back, and only where the queue can take them.
+func TestReplayThroughTheQueue(t *testing.T) {
+	letters := memory.NewDeadLetters()
+	letter := enginetest.Letters(1, 1)[0]
+	if err := letters.Put(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	deliver := func(context.Context, string, []*pillarbox.Event) ([]error, error) {
+		t.Error("it went straight to the destination")
+		return []error{nil}, nil
+	}
+	replayer := replay.New(letters, deliver, nil, nil)
+	request := replay.Request{ThroughQueue: true}
+	if _, err := replayer.Run(t.Context(), request, nil); !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("without such a queue: %v, want ErrInvalid", err)
+	}
+	if _, err := replay.NewJobs(replayer).Start(t.Context(), request); !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("in the background: %v, want ErrInvalid", err)
+	}
+	var back []*pillarbox.Event
+	replayer.SetRequeue(func(_ context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+		if destination != letter.Destination {
+			t.Errorf("for %s, want %s", destination, letter.Destination)
+		}
+		back = append(back, events...)
+		return make([]error, len(events)), nil
+	})
+	progress, err := replayer.Run(t.Context(), request, nil)
+	if err != nil || progress.Replayed != 1 || len(back) != 1 || back[0].RequestID != letter.Event.RequestID {
+		t.Errorf("replayed %+v, %v; %d events went back", progress, err, len(back))
+	}
+	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved == nil {
+		t.Errorf("the letter is %+v, %v; want it resolved", got, err)
+	}
+}

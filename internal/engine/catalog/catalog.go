@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/engine/files"
@@ -26,9 +27,16 @@ const QueueDir = "queue"
 
 // Place is where engines live that keep something on this machine.
 type Place struct {
-	Data     *vfs.Disk    // the data directory
-	ReadOnly bool         // open queues without writing
-	Logger   *slog.Logger // nil: discard
+	Data      *vfs.Disk    // the data directory; nil where Local says that no engine needs one
+	ReadOnly  bool         // open queues without writing
+	BodiesURL string       // where engines keep bodies that are too large for them; empty for nowhere
+	Logger    *slog.Logger // nil: discard
+}
+
+// Local reports whether the engine of the URL keeps something below the data directory.
+func Local(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return slices.Contains([]string{"seglog", "sqlite", "files"}, scheme)
 }
 
 // QueueOptions are the limits of a queue. Zero means the engine's default.
@@ -37,21 +45,25 @@ type QueueOptions struct {
 	MinFreeBytes int64
 	SegmentBytes int64
 	Meter        seglog.Meter
+	MaxAge       time.Duration // after which events become dead letters
 }
 
 // queues opens each kind of queue.
 var queues = map[string]func(place Place, rest string, options QueueOptions) (pillarbox.Queue, error){
 	"seglog": openSeglog,
+	"sqs":    openSQS,
 }
 
 // sinks opens each kind of destination. name is the destination's.
 var sinks = map[string]func(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error){
-	"sqlite": openSQLite,
+	"sqlite":   openSQLite,
+	"dynamodb": openDynamoDB,
 }
 
 // deadLetters opens each kind of dead letters.
 var deadLetters = map[string]func(place Place, rest string) (pillarbox.DeadLetters, error){
 	"files": openFiles,
+	"s3":    openS3,
 }
 
 // OpenQueue opens the queue that a URL names.

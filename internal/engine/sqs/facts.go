@@ -53,6 +53,26 @@ func (q *Queue) facts(ctx context.Context) (facts, error) {
 	return known, nil
 }
 
+// Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound; ErrInvalid where SQS would
+// delete events before they become dead letters.
+func (q *Queue) Check(ctx context.Context) error {
+	attributes, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
+	if name := code(err); name == "NonExistentQueue" || name == "QueueDoesNotExist" {
+		return fmt.Errorf("there is no queue %s: %w: %w", q.url, pillarbox.ErrNotFound, err)
+	}
+	if err != nil {
+		return err
+	}
+	seconds, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
+	if err != nil {
+		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url, pillarbox.ErrUnavailable, err)
+	}
+	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 || q.options.MaxAge >= retention {
+		return fmt.Errorf("queue.max_age is %s, and SQS deletes messages from %s after %s; set queue.max_age to less, so that events become dead letters before: %w", q.options.MaxAge, q.url, retention, pillarbox.ErrInvalid)
+	}
+	return nil
+}
+
 func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
 	if err != nil {

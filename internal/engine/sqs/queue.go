@@ -24,6 +24,7 @@ const (
 type Options struct {
 	DeadLetterURL string           // of the queue of dead letters, for Bury
 	Bodies        pillarbox.Bodies // for bodies that are too large; nil: they are refused
+	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
 	Now           func() time.Time // by which retries are due; nil is time.Now
 	Logger        *slog.Logger     // nil: discard
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,12 @@ type box struct {
 	url    string
 }
 
+// emulatorURL names an emulator to test against as well, with everything that asks nothing of the stand-in.
+// test/emulators/run starts one.
+var emulatorURL = os.Getenv("PILLARBOX_TEST_SQS_URL")
+
 type settings struct {
+	standIn    bool // the test needs the stand-in, to see or to break something
 	now        func() time.Time
 	attributes map[string]string
 	options    sqs.Options
@@ -39,12 +45,16 @@ type settings struct {
 
 func open(t *testing.T, s settings) *box {
 	t.Helper()
-	server := fakesqs.New(fakesqs.Options{Now: s.now})
-	endpoint := server.Start(t)
+	var server *fakesqs.Server
+	endpoint, name := emulatorURL, fmt.Sprintf("events-%d", time.Now().UnixNano())
+	if emulatorURL == "" || s.standIn {
+		server = fakesqs.New(fakesqs.Options{Now: s.now})
+		endpoint, name = server.Start(t), "events"
+	}
 	client := awssqs.New(awssqs.Options{
 		Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
-	b := &box{t: t, server: server, client: client, url: create(t, client, "events", s.attributes)}
+	b := &box{t: t, server: server, client: client, url: create(t, client, name, s.attributes)}
 	s.options.Now = s.now
 	queue, err := sqs.Open(client, b.url, s.options)
 	if err != nil {
@@ -74,7 +84,7 @@ func create(t *testing.T, client *awssqs.Client, name string, attributes map[str
 func TestQueueContract(t *testing.T) {
 	traits := enginetest.QueueTraits{OneDestination: true, Unordered: true, Patience: 500 * time.Millisecond}
 	enginetest.QueueWith(t, traits, func(t *testing.T, now func() time.Time) pillarbox.Queue {
-		return open(t, settings{now: now})
+		return open(t, settings{standIn: true, now: now})
 	})
 }
 
@@ -108,7 +118,7 @@ func (b *box) settle(kind pillarbox.OutcomeKind, deliveries ...pillarbox.Deliver
 
 // TestBodiesOfAnyBytes: SQS refuses characters, and none of them gets there.
 func TestBodiesOfAnyBytes(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true}) // fauxqs refuses what is above U+FFFF, which SQS takes
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
@@ -242,7 +252,7 @@ func TestShortestMessageIsDelivered(t *testing.T) {
 
 // TestPartOfABatchFails: what SQS has not confirmed is named, and nothing else.
 func TestPartOfABatchFails(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	events := enginetest.Events(10, 3)
 	for _, fault := range []fakesqs.EntryFault{
 		{Skip: 2, Entries: 1, Code: "InvalidMessageContents", SenderFault: true}, // the event at 2
@@ -271,7 +281,7 @@ func TestPartOfABatchFails(t *testing.T) {
 
 // TestWhatFailsOnceIsSentAgain, alone.
 func TestWhatFailsOnceIsSentAgain(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	b.server.FailEntries(fakesqs.EntryFault{Operation: "SendMessageBatch", Skip: 3, Entries: 2})
 	b.append(enginetest.Events(10, 15)...)
 	if got := b.server.Peek("events"); len(got) != 10 {
@@ -280,7 +290,7 @@ func TestWhatFailsOnceIsSentAgain(t *testing.T) {
 }
 
 func TestOutageOfAppendIsUnavailable(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	b.append(enginetest.Events(1, 4)...)
 	b.server.Fail(1000, "SendMessageBatch")
 	if err := b.Append(t.Context(), enginetest.Events(2, 5)); !errors.Is(err, pillarbox.ErrUnavailable) {
@@ -324,7 +334,7 @@ func TestReceivesAreAttempts(t *testing.T) {
 
 // TestWhatIsInHandIsKept longer than the queue's own time.
 func TestWhatIsInHandIsKept(t *testing.T) {
-	b := open(t, settings{attributes: map[string]string{"VisibilityTimeout": "2"}})
+	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "2"}})
 	b.append(enginetest.Events(12, 7)...)
 	got := b.lease(12)
 	other, err := sqs.Open(b.client, b.url, sqs.Options{})
@@ -366,7 +376,7 @@ func TestCloseGivesBack(t *testing.T) {
 
 // TestSettleCanBeDoneAgain where SQS deleted a part only.
 func TestSettleCanBeDoneAgain(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	b.append(enginetest.Events(25, 9)...)
 	got := b.lease(25)
 	b.server.Refuse(awsjson.ErrInternal, "DeleteMessageBatch")
@@ -387,7 +397,7 @@ func TestSettleCanBeDoneAgain(t *testing.T) {
 
 // TestDuplicatesAreHandedOutOnce while they are in hand, and settle once.
 func TestDuplicatesAreHandedOutOnce(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	b.server.Duplicate(10)
 	b.append(enginetest.Events(10, 10)...)
 	seen := map[string]int{}
@@ -403,7 +413,7 @@ func TestDuplicatesAreHandedOutOnce(t *testing.T) {
 }
 
 func TestBuriedIsInTheOtherQueue(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true})
 	letters := enginetest.Letters(3, 11)
 	if err := b.Bury(t.Context(), letters); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("bury without a queue for it: %v", err)
@@ -447,7 +457,7 @@ func TestDeadLetterThatIsMovedBackIsAnEvent(t *testing.T) {
 }
 
 func TestTraceGoesOnBehindTheQueue(t *testing.T) {
-	b := open(t, settings{})
+	b := open(t, settings{standIn: true}) // fauxqs knows no trace header
 	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id", Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 	out, err := b.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
 		QueueUrl: &b.url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"AWSTraceHeader"},

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox/internal/stack"
+)
+
+// defaultStack is the name of a stack that has none of its own.
+const defaultStack = "pillarbox"
+
+// stackFlags are what deploy and destroy share.
+type stackFlags struct {
+	name   string
+	region string
+	source string
+	yes    bool
+	vars   []string
+}
+
+func (f *stackFlags) add(command *cobra.Command) {
+	set := command.Flags()
+	set.StringVar(&f.name, "name", defaultStack, "name of the stack; two stacks of one account need two")
+	set.StringVar(&f.region, "region", "", "AWS region (default that of the environment)")
+	set.StringVar(&f.source, "source", ".", "checkout of pillarbox")
+	set.BoolVar(&f.yes, "yes", false, "don't ask")
+}
+
+func (f *stackFlags) open(command *cobra.Command) (*stack.Stack, error) {
+	opened, err := stack.Open(f.name, f.source, command.ErrOrStderr())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return opened, nil
+}
+
+func newDeployCommand() *cobra.Command {
+	flags := &stackFlags{}
+	command := &cobra.Command{
+		Use:   "deploy",
+		Short: "Put pillarbox on AWS with Terraform: build the functions, plan, ask, apply",
+		Long: `Build the functions, run "terraform init" and "plan" on deploy/terraform, show the plan, ask, and apply
+exactly that plan. Each command is shown before it runs. Run it in a checkout of pillarbox, with Go,
+Terraform or OpenTofu, and credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID or what else the SDK
+finds).
+
+Choices are kept in deploy/terraform/stacks/NAME.tfvars.json and hold for every later run; --var adds to
+them. The state is a local file, in a workspace named after the stack, until a backend.tf says otherwise.`,
+		Example: `  pillarbox deploy --region eu-west-2 --var 'alarm_emails_high=["you@example.com"]'
+  pillarbox deploy --name staging --var waf=true --yes`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return deploy(ctx, command, flags)
+		},
+	}
+	flags.add(command)
+	command.Flags().StringArrayVar(&flags.vars, "var", nil, "value of a variable of the module, as NAME=VALUE; may be repeated")
+	return command
+}
+
+func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) error {
+	choices, err := flags.choices()
+	if err != nil {
+		return err
+	}
+	s, err := flags.open(command)
+	if err != nil {
+		return err
+	}
+	zips, err := stack.BuildFunctions(ctx, s.Source, command.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if err := s.Choose(withZips(choices, zips)); err != nil {
+		return err
+	}
+	if err := s.Init(ctx); err != nil {
+		return err
+	}
+	if err := s.Plan(ctx); err != nil {
+		return err
+	}
+	if !flags.yes && !confirmed(command, "Apply this plan? Type yes: ", "yes") {
+		return fmt.Errorf("nothing was changed; choices are kept in %s", s.ChoicesFile())
+	}
+	if err := s.Apply(ctx); err != nil {
+		return err
+	}
+	return announceStack(ctx, command, s)
+}
+
+// choices are what the flags say of the module's variables.
+func (f *stackFlags) choices() (map[string]any, error) {
+	choices := map[string]any{}
+	if f.region != "" {
+		choices["region"] = f.region
+	}
+	for _, text := range f.vars {
+		name, value, err := stack.ParseChoice(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--var %w", err)}
+		}
+		choices[name] = value
+	}
+	return choices, nil
+}
+
+// withZips says where the functions are. Every role has its own, so that the variable for all is one of them.
+func withZips(choices map[string]any, zips map[string]string) map[string]any {
+	for role, path := range zips {
+		choices[role+"_zip"] = path
+		choices["functions_zip"] = path
+	}
+	return choices
+}
+
+// confirmed asks, and takes nothing but the word for a yes.
+func confirmed(command *cobra.Command, question, word string) bool {
+	fmt.Fprint(command.ErrOrStderr(), question)
+	answer, err := bufio.NewReader(command.InOrStdin()).ReadString('\n')
+	return (err == nil || err == io.EOF) && strings.TrimSpace(answer) == word
+}
+
+// announceStack remembers the stack, and says what can be done with it.
+func announceStack(ctx context.Context, command *cobra.Command, s *stack.Stack) error {
+	outputs, err := s.Outputs(ctx)
+	if err != nil {
+		return err
+	}
+	records, err := stack.UserRecords()
+	if err != nil {
+		return err
+	}
+	if err := records.Put(outputs); err != nil {
+		return fmt.Errorf("the stack is deployed, at %s, and can't be remembered: %w", outputs.URL, err)
+	}
+	fmt.Fprintln(command.OutOrStdout(), outputs.URL)
+	_, err = fmt.Fprintf(command.ErrOrStderr(), `
+The stack %s is deployed. Next:
+  pillarbox post --stack %s --body '{"hello":"world"}'
+  pillarbox config example --aws --stack %s > aws.yaml
+  pillarbox events --config aws.yaml
+  pillarbox dead list --config aws.yaml
+Dashboard: %s
+Who runs these commands needs the policy %s.
+`, outputs.Name, outputs.Name, outputs.Name, outputs.Dashboard, outputs.Policy)
+	return err
+}
+
+func newDestroyCommand() *cobra.Command {
+	flags := &stackFlags{}
+	command := &cobra.Command{
+		Use:   "destroy",
+		Short: "Take a stack on AWS away, with everything that it holds",
+		Long: `Take away what "pillarbox deploy" has put on AWS: first the protection of table and bucket, then everything.
+All events in the table, all dead letters and all events that wait in the queue are gone afterwards; the
+key can be rescued for 30 days. It asks for the name of the stack.`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return destroy(ctx, command, flags)
+		},
+	}
+	flags.add(command)
+	return command
+}
+
+func destroy(ctx context.Context, command *cobra.Command, flags *stackFlags) error {
+	s, err := flags.open(command)
+	if err != nil {
+		return err
+	}
+	if !s.Known() {
+		return fmt.Errorf("no stack %q was deployed from %s: there is no %s", s.Name, s.Source, s.ChoicesFile())
+	}
+	if err := s.Init(ctx); err != nil {
+		return err
+	}
+	outputs, err := s.Outputs(ctx)
+	if err != nil {
+		fmt.Fprintln(command.ErrOrStderr(), "the stack is not, or only in part, deployed:", err)
+	}
+	fmt.Fprintf(command.ErrOrStderr(), `
+This deletes the stack %s for good, with its data:
+  table   %s: every event in it, and its backups of the last 35 days
+  bucket  %s: every dead letter and large body, in all versions
+  queues: every event that waits
+`, s.Name, orUnknown(outputs.Table), orUnknown(outputs.Bucket))
+	if !flags.yes && !confirmed(command, fmt.Sprintf("Type the name of the stack (%s) to delete it: ", s.Name), s.Name) {
+		return fmt.Errorf("nothing was deleted")
+	}
+	if err := s.Destroy(ctx); err != nil {
+		return err
+	}
+	records, err := stack.UserRecords()
+	if err != nil {
+		return err
+	}
+	return records.Forget(s.Name)
+}
+
+func orUnknown(name string) string {
+	if name == "" {
+		return "(unknown)"
+	}
+	return name
+}

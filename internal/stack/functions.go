@@ -1,0 +1,81 @@
+package stack
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Roles are the functions, each of which is built with what its role needs and no more.
+var Roles = []string{"accept", "deliver", "deadletter"}
+
+// command is the package of the functions, below the root of the source.
+const command = "cmd/pillarbox-lambda"
+
+// zipDir is where the functions are put, below the root of the source.
+const zipDir = "bin/lambda"
+
+// BuildFunctions builds the functions for Lambda (Linux on arm64) from the source, each into a zip of its own, and
+// returns the paths of the zips by role, as seen from the module.
+func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[string]string, error) {
+	zips := map[string]string{}
+	var err error
+	for _, role := range Roles {
+		dir := filepath.Join(source, zipDir, role)
+		if err = os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		binary := filepath.Join(dir, "bootstrap")
+		build := Command{
+			Dir: source, Name: "go",
+			Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64"},
+			Args: []string{
+				"build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc,pillarbox_" + role, "-ldflags", "-s -w -buildid=",
+				"-o", filepath.Join(zipDir, role, "bootstrap"), "./" + command,
+			},
+		}
+		if err = build.Run(ctx, talk); err != nil {
+			return nil, fmt.Errorf("build the function %s: %w", role, err)
+		}
+		zipped := filepath.Join(source, zipDir, role+".zip")
+		if err = zipFile(binary, zipped); err != nil {
+			return nil, fmt.Errorf("pack the function %s: %w", role, err)
+		}
+		if zips[role], err = filepath.Rel(filepath.Join(source, Module), zipped); err != nil {
+			return nil, err
+		}
+	}
+	return zips, nil
+}
+
+// zipTime is when everything in a zip was changed, so that it depends on nothing but what is in it. It is the earliest
+// that the format knows.
+var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// zipFile packs one executable.
+func zipFile(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	archive := zip.NewWriter(&packed)
+	header := &zip.FileHeader{Name: filepath.Base(from), Method: zip.Deflate, Modified: zipTime}
+	header.SetMode(0o755)
+	file, err := archive.CreateHeader(header)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(to, packed.Bytes(), 0o644)
+}

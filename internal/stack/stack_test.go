@@ -1,0 +1,192 @@
+package stack_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pillarbox/internal/stack"
+)
+
+const source = "../.."
+
+// terraformScript writes what it was called with into a file, and puts out what a deployed stack does.
+const terraformScript = `#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$1" in
+  plan) for arg; do case "$arg" in -out=*) : > "${arg#-out=}";; esac; done;;
+  output) printf '%s\n' '{"url":{"value":"https://example.com/live/app"},"region":{"value":"eu-west-2"},"table":{"value":"t"},"serve_config":{"value":"queue: {}\n"},"other":{"value":{"a":1}}}';;
+esac
+`
+
+// checkout makes something that looks like one, and a terraform that only notes its calls.
+func checkout(t *testing.T) (root string, calls func() []string) {
+	t.Helper()
+	root, bin := t.TempDir(), t.TempDir()
+	for _, dir := range []string{"deploy/terraform", "cmd/pillarbox-lambda"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"deploy/terraform/main.tf", "go.mod"} {
+		if err := os.WriteFile(filepath.Join(root, file), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(terraformScript), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(bin, "calls")
+	t.Setenv("CALLS", log)
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return root, func() []string {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(text)), "\n")
+	}
+}
+
+// TestLifeOfAStack: what is shown is what runs, and what is applied is the plan that was shown.
+func TestLifeOfAStack(t *testing.T) {
+	root, calls := checkout(t)
+	var talk bytes.Buffer
+	s, err := stack.Open("staging", root, &talk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Known() {
+		t.Error("a new stack is known")
+	}
+	if err := s.Choose(map[string]any{"region": "eu-west-2", "waf": true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Choose(map[string]any{"waf": false}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"name": "staging", "region": "eu-west-2", "waf": false}
+	if got, err := s.Choices(); err != nil || !reflect.DeepEqual(got, want) || !s.Known() {
+		t.Errorf("choices %v, %v; want %v", got, err, want)
+	}
+	ctx := t.Context()
+	for _, step := range []func() error{
+		func() error { return s.Init(ctx) }, func() error { return s.Plan(ctx) }, func() error { return s.Apply(ctx) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outputs, err := s.Outputs(ctx)
+	if err != nil || outputs.URL != "https://example.com/live/app" || outputs.Name != "staging" {
+		t.Errorf("outputs %+v, %v", outputs, err)
+	}
+	if err := s.Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls := []string{
+		"init -input=false", "workspace select -or-create=true staging",
+		"plan -input=false -var-file=stacks/staging.tfvars.json -out=stacks/staging.tfplan",
+		"apply -input=false stacks/staging.tfplan", "output -json",
+		"apply -input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false",
+		"destroy -input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false",
+	}
+	if got := calls(); !reflect.DeepEqual(got, wantCalls) {
+		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wantCalls, "\n"))
+	}
+	for _, call := range wantCalls {
+		if !strings.Contains(talk.String(), "terraform "+call+"\n") {
+			t.Errorf("%q was not shown", call)
+		}
+	}
+}
+
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	root, _ := checkout(t)
+	for name, test := range map[string]struct{ name, source, want string }{
+		"no checkout": {"staging", t.TempDir(), "--source"},
+		"bad name":    {"Staging_1", root, "2 to 20"},
+		"long name":   {strings.Repeat("x", 21), root, "2 to 20"},
+	} {
+		if _, err := stack.Open(test.name, test.source, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err := stack.Open("staging", root, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "install Terraform") {
+		t.Errorf("without terraform: %v", err)
+	}
+}
+
+// TestFunctionsAreReproducible: the same source gives the same zips, byte for byte.
+func TestFunctionsAreReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the functions twice")
+	}
+	build := func() map[string][]byte {
+		zips, err := stack.BuildFunctions(t.Context(), source, &bytes.Buffer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents := map[string][]byte{}
+		for role, path := range zips {
+			if contents[role], err = os.ReadFile(filepath.Join(source, stack.Module, path)); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%s: %.1f MB", role, float64(len(contents[role]))/1e6)
+		}
+		return contents
+	}
+	first, second := build(), build()
+	if len(first) != 3 || !reflect.DeepEqual(first, second) {
+		t.Errorf("%d zips, or they differ", len(first))
+	}
+}
+
+func TestRecords(t *testing.T) {
+	records := stack.Records{Dir: filepath.Join(t.TempDir(), "stacks")}
+	if _, err := records.Get(""); err == nil {
+		t.Error("a stack was found where none was deployed")
+	}
+	want := stack.Outputs{Name: "one", URL: "https://one"}
+	if err := records.Put(want); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "one"} {
+		if got, err := records.Get(name); err != nil || got != want {
+			t.Errorf("%q: %+v, %v", name, got, err)
+		}
+	}
+	if err := records.Put(stack.Outputs{Name: "two"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := records.Get(""); err == nil || !strings.Contains(err.Error(), "one, two") {
+		t.Errorf("one of two: %v", err)
+	}
+	for range 2 {
+		if err := records.Forget("two"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := records.Get("two"); err == nil {
+		t.Error("a forgotten stack was found")
+	}
+}
+
+func TestParseChoice(t *testing.T) {
+	for text, want := range map[string]any{
+		"waf=true": true, "n=20": 20.0, "name=text with = in it": "text with = in it", `list=["a","b"]`: []any{"a", "b"}, "empty=": "",
+	} {
+		if _, value, err := stack.ParseChoice(text); err != nil || !reflect.DeepEqual(value, want) {
+			t.Errorf("%s: %#v, %v; want %#v", text, value, err, want)
+		}
+	}
+	for _, text := range []string{"", "waf", "=1", "-x=1"} {
+		if _, _, err := stack.ParseChoice(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}

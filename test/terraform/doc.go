@@ -1,0 +1,2 @@
+// Package terraform holds the Terraform module to the binary: what both know must be the same in both.
+package terraform
