@@ -1,7 +1,10 @@
-# The bucket of dead letters: one JSON object for each event. Nothing in it expires by itself.
+# The bucket of dead letters, one JSON object for each event, and of bodies that are too large for a message of the queue
+# or an item of the table. Nothing in it expires by itself: items of the table refer to their bodies for as long as they
+# are there.
 
 locals {
   dead_letter_prefix = "dead-letters/"
+  bodies_prefix      = "bodies/"
 }
 
 resource "aws_s3_bucket" "dead_letters" {

@@ -1,4 +1,4 @@
-# The functions. One binary does all three roles, PILLARBOX_ROLE says which. Each has an alias, so that provisioned
+# The functions. PILLARBOX_ROLE says which role the binary has; a zip for each leaves out what the others need. Each has an alias, so that provisioned
 # concurrency can be switched on, and a version can be taken back, without a change of what calls it.
 
 locals {
@@ -38,6 +38,9 @@ resource "aws_lambda_function" "role" {
         PILLARBOX_DESTINATION = local.destination_name
         PILLARBOX_LOG_LEVEL   = var.log_level
         PILLARBOX_LOG_FORMAT  = "json"
+
+        PILLARBOX_BODIES_BUCKET = aws_s3_bucket.dead_letters.bucket
+        PILLARBOX_BODIES_PREFIX = local.bodies_prefix
       },
       each.value.environment,
     )

@@ -93,7 +93,8 @@ output "serve_config" {
     sources:
       ${var.source_name}: { path: /${var.source_name} }
     destinations:
-      ${local.destination_name}: { url: "dynamodb://${local.region}/${aws_dynamodb_table.events.name}", sources: [${var.source_name}], max_attempts: ${var.max_receive_count} }
-    dead_letters: { url: "s3://${aws_s3_bucket.dead_letters.bucket}/${trimsuffix(local.dead_letter_prefix, "/")}" }
+      ${local.destination_name}: { url: "dynamodb://${local.region}/${aws_dynamodb_table.events.name}${var.time_index ? "?index=${local.time_index_name}&shards=${var.time_index_shards}" : ""}", sources: [${var.source_name}], max_attempts: ${var.max_receive_count} }
+    dead_letters: { url: "s3://${aws_s3_bucket.dead_letters.bucket}/${trimsuffix(local.dead_letter_prefix, "/")}?region=${local.region}" }
+    bodies: { url: "s3://${aws_s3_bucket.dead_letters.bucket}/${trimsuffix(local.bodies_prefix, "/")}?region=${local.region}" }
   YAML
 }

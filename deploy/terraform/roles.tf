@@ -36,23 +36,30 @@ locals {
   work = {
     accept = [
       { sid = "PutIntoTheQueue", actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
+      { sid = "KeepLargeBodies", actions = ["s3:PutObject"], resources = [local.bodies_arn] },
     ]
     deliver = [
       # ChangeMessageVisibility is how a single event waits longer than its neighbours.
       { sid = "TakeFromTheQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
       { sid = "GiveUpAtOnce", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.dead_letters.arn] },
+      # An event whose receives an outage has nearly used up is sent anew.
+      { sid = "SendAgain", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.events.arn] },
+      { sid = "ReadAndKeepLargeBodies", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.bodies_arn] },
       { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.events.arn] },
     ]
     deadletter = [
       { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
       { sid = "WriteDeadLetters", actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"] },
+      { sid = "ReadLargeBodies", actions = ["s3:GetObject"], resources = [local.bodies_arn] },
     ]
   }
 
+  bodies_arn = "${aws_s3_bucket.dead_letters.arn}/${local.bodies_prefix}*"
+
   # Through which services each role meets the key.
   key_ways = {
-    accept     = ["sqs"]
-    deliver    = ["sqs", "dynamodb"]
+    accept     = ["sqs", "s3"]
+    deliver    = ["sqs", "dynamodb", "s3"]
     deadletter = ["sqs", "s3"]
   }
 
@@ -227,6 +234,12 @@ data "aws_iam_policy_document" "operate" {
     sid       = "ListDeadLetters"
     actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
     resources = [aws_s3_bucket.dead_letters.arn]
+  }
+
+  statement {
+    sid       = "LargeBodies"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = [local.bodies_arn]
   }
 
   # A letter that is replayed or discarded gets another name, so the old one is deleted; versions keep it.
