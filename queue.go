@@ -138,6 +138,7 @@ type Account struct {
 // QueueStats is the state of a queue.
 type QueueStats struct {
 	Accepted     uint64 // events since the queue was made
+	Uncounted    bool   // as in Account: Accepted is a sum, and no count
 	Bytes        int64  // held for the slowest destination
 	MaxBytes     int64  // limit of Bytes; 0 where there is none
 	Destinations []string

@@ -116,12 +116,18 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 	if !status.Ready {
 		ready = "not ready: " + status.Reason
 	}
-	fmt.Fprintf(w, "pillarbox %s, %s, data in %s\n", status.Version, printable(ready), status.Data)
+	where := "data in " + status.Data
+	if status.Data == "" {
+		where = "nothing is kept on this machine"
+	}
+	fmt.Fprintf(w, "pillarbox %s, %s, %s\n", status.Version, printable(ready), where)
 	limit := "no limit"
 	if status.Queue.MaxBytes > 0 {
 		limit = bytesText(status.Queue.MaxBytes)
 	}
-	fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted, bytesText(status.Queue.Bytes), limit)
+	if !status.Queue.Uncounted {
+		fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted, bytesText(status.Queue.Bytes), limit)
+	}
 	if status.Queue.Problem != "" {
 		fmt.Fprintln(w, "queue can't accept:", printable(status.Queue.Problem))
 	}

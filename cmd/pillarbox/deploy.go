@@ -120,8 +120,8 @@ func (f *stackFlags) choices() (map[string]any, error) {
 func withZips(choices map[string]any, zips map[string]string) map[string]any {
 	for role, path := range zips {
 		choices[role+"_zip"] = path
-		choices["functions_zip"] = path
 	}
+	choices["functions_zip"] = choices["deliver_zip"]
 	return choices
 }
 

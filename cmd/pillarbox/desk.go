@@ -28,6 +28,7 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 		UptimeSeconds: int64(time.Since(d.started).Seconds()), Data: d.directory(),
 		Queue: httpapi.QueueStatus{
 			Accepted: stats.Accepted, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Problem: stats.Problem, Damage: []string{},
+			Uncounted: stats.Uncounted,
 		},
 		Destinations: []httpapi.DestinationStatus{}, Sources: []httpapi.SourceStatus{}, Unconfigured: []httpapi.Unconfigured{},
 	}
@@ -174,8 +175,12 @@ func (d desk) Story(ctx context.Context, requestID string) (*ledger.Story, error
 	return d.books.Story(ctx, requestID)
 }
 
-// directory is the data directory as an absolute path, so that a command can tell whether it is its own.
+// directory is the data directory as an absolute path, so that a command can tell whether it is its own. It is empty
+// where nothing is kept on this machine.
 func (d desk) directory() string {
+	if !d.local() {
+		return ""
+	}
 	absolute, err := filepath.Abs(d.config.Data)
 	if err != nil {
 		return d.config.Data

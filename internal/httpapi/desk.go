@@ -95,6 +95,8 @@ type QueueStatus struct {
 	MaxBytes int64    `json:"max_bytes"` // 0 for no limit
 	Problem  string   `json:"problem"`   // what keeps it from accepting; empty while it accepts
 	Damage   []string `json:"damage"`    // with file and offset
+
+	Uncounted bool `json:"uncounted,omitempty"` // accepted is what the other numbers add up to, and no count
 }
 
 // DestinationStatus is how one destination is. Times that are not known are left out.

@@ -246,10 +246,12 @@ func (r *round) step(ctx context.Context, slice []*parcel, rules deliver.Rules, 
 		p.wait = p.outcome.NotBefore.Sub(at.Now)
 		switch p.outcome.Kind {
 		case pillarbox.OutcomeStored:
-			p.done = true
 			r.measures.lags = append(r.measures.lags, after.Sub(p.message.Event.Timestamp.Time()))
+			p.done, p.message.Event.Body = true, nil // its body may be large, and there may be many
 		case pillarbox.OutcomeSkipped:
-			p.done = true
+			p.done, p.message.Event.Body = true, nil
+		case pillarbox.OutcomeRetry:
+			p.message.Event.Body = nil
 		case pillarbox.OutcomeReleased:
 			p.wait = max(p.wait, r.policy.Delay(p.receives, r.opts.Chance()), pillarbox.RetryAfter(report.Down))
 		}

@@ -62,6 +62,13 @@ func (r Records) Names() ([]string, error) {
 	return names, err
 }
 
+func known(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
 // Get returns what is remembered of a stack; an empty name is the only one that there is. The error says which there are.
 func (r Records) Get(name string) (Outputs, error) {
 	names, err := r.Names()
@@ -70,13 +77,13 @@ func (r Records) Get(name string) (Outputs, error) {
 	}
 	if name == "" {
 		if len(names) != 1 {
-			return Outputs{}, fmt.Errorf("%d stacks were deployed from here (%s); choose one with --stack", len(names), strings.Join(names, ", "))
+			return Outputs{}, fmt.Errorf("want one stack that this user has deployed from this machine, and there are: %s; choose with --stack", known(names))
 		}
 		name = names[0]
 	}
 	text, err := os.ReadFile(r.file(name))
 	if errors.Is(err, os.ErrNotExist) {
-		return Outputs{}, fmt.Errorf("no stack %q was deployed by this user on this machine; known are: %s", name, strings.Join(names, ", "))
+		return Outputs{}, fmt.Errorf("no stack %q was deployed by this user on this machine; known are: %s", name, known(names))
 	}
 	if err != nil {
 		return Outputs{}, err

@@ -38,7 +38,7 @@ func newBench(t testing.TB, projection types.ProjectionType) *bench {
 	t.Helper()
 	server := fakedynamo.New(nil)
 	b := &bench{server: server, client: newClient(server.Start(t)), bodies: newBodies()}
-	b.options = dynamodb.Options{Shards: 3, Bodies: b.bodies, Now: ticking()}
+	b.options = dynamodb.Options{Shards: 2, Bodies: b.bodies, Now: ticking()}
 	if projection != "" {
 		b.options.Index = indexName
 	}
@@ -49,7 +49,7 @@ func newBench(t testing.TB, projection types.ProjectionType) *bench {
 func newClient(url string) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
 		BaseEndpoint: &url, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-		Retryer: aws.NopRetryer{}, // so that reads show every error; writes bring their own
+		Retryer: aws.NopRetryer{}, HTTPClient: spyClient(), // so that reads show every error; writes bring their own
 	})
 }
 

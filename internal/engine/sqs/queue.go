@@ -134,7 +134,7 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 
 // Stats implements pillarbox.Queue. Its Problem is that SQS can't be asked.
 func (q *Queue) Stats() pillarbox.QueueStats {
-	stats := pillarbox.QueueStats{}
+	stats := pillarbox.QueueStats{Uncounted: true}
 	if err := q.begin(context.Background()); err != nil {
 		return stats
 	}

@@ -38,35 +38,61 @@ func (v value) MarshalJSON() ([]byte, error) {
 	case "L":
 		inner = v.list
 	}
-	return json.Marshal(map[string]any{v.kind: inner})
+	text, err := json.Marshal(inner)
+	return append(append([]byte(`{"`+v.kind+`":`), text...), '}'), err
+}
+
+// valueForm is a value as it is written: exactly one of these is there.
+type valueForm struct {
+	S, N       *string
+	B          *[]byte
+	BOOL, NULL *bool
+	M          *item
+	L          *[]value
 }
 
 func (v *value) UnmarshalJSON(text []byte) error {
-	var form map[string]json.RawMessage
+	var form valueForm
 	if err := json.Unmarshal(text, &form); err != nil {
 		return err
 	}
-	if len(form) != 1 {
-		return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
-	}
-	for kind, inner := range form {
-		*v = value{kind: kind}
-		switch kind {
-		case "S", "N":
-			return json.Unmarshal(inner, &v.text)
-		case "B":
-			v.raw = []byte{}
-			return json.Unmarshal(inner, &v.raw)
-		case "BOOL", "NULL":
-			return json.Unmarshal(inner, &v.yes)
-		case "M":
-			return json.Unmarshal(inner, &v.fold)
-		case "L":
-			v.list = []value{}
-			return json.Unmarshal(inner, &v.list)
+	n := 0
+	take := func(there bool, kind string) bool {
+		if there {
+			v.kind = kind
+			n++
 		}
+		return there
 	}
-	return unknown("values of the type in %.40s", text)
+	*v = value{}
+	if take(form.S != nil, "S") {
+		v.text = *form.S
+	}
+	if take(form.N != nil, "N") {
+		v.text = *form.N
+	}
+	if take(form.B != nil, "B") {
+		v.raw = *form.B
+	}
+	if take(form.BOOL != nil, "BOOL") {
+		v.yes = *form.BOOL
+	}
+	if take(form.NULL != nil, "NULL") {
+		v.yes = *form.NULL
+	}
+	if take(form.M != nil, "M") {
+		v.fold = *form.M
+	}
+	if take(form.L != nil, "L") {
+		v.list = *form.L
+	}
+	switch n {
+	case 0:
+		return unknown("values of the type in %.40s", text)
+	case 1:
+		return nil
+	}
+	return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 }
 
 // size is what the value counts for, without its name. The rules are those of DynamoDB's page on item sizes: a list
