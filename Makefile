@@ -13,9 +13,11 @@ all: check test
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
-test: tools ## everything with the race detector, and the stories of a user without the event loop
+test: tools ## everything with the race detector, the stories of a user without the event loop, and those of AWS
 	$(GO) test -race -timeout 15m ./...
 	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m ./test/e2e
+	cd test/aws && $(GO) test -race -timeout 15m ./...
+	test/emulators/run $(GO) test -count=1 -timeout 15m ./internal/engine/sqs ./internal/engine/dynamodb
 
 tools: ## name what is missing
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
@@ -27,9 +29,12 @@ fmt:
 
 vet:
 	$(GO) vet ./...
+	cd test/aws && $(GO) vet ./...
+	cd bench/peers && $(GO) vet ./...
 
 staticcheck:
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
+	cd test/aws && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 
 crash-model: ## cut the power of a disk in memory after every operation: STATES=1500000 SEED=1, then the planted bugs
 	GOGC=400 PILLARBOX_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
