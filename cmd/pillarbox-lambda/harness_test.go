@@ -44,13 +44,15 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil && builtBinary {
-		_ = os.RemoveAll(filepath.Dir(path)) // a directory for temporary files is cleared anyway
+	if built {
+		if path, err := binary(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path)) // a directory for temporary files is cleared anyway
+		}
 	}
 	os.Exit(code)
 }
 
-var builtBinary bool
+var built bool // by a test that needed it
 
 // store is as much of S3 as the functions use: objects are put and got.
 type store struct {
@@ -137,7 +139,7 @@ func newStack(t *testing.T) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	builtBinary = true
+	built = true
 	var mu sync.Mutex
 	var ahead time.Duration
 	s := &stack{t: t, log: &log{}, objects: &store{objects: map[string][]byte{}}, tables: fakedynamo.New(nil)}

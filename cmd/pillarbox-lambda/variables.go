@@ -43,7 +43,7 @@ var variables = []variable{
 	{"PILLARBOX_SOURCE_PATH", onAccept, nil, "the path of the source, as /app", textIn(func(s *settings) *string { return &s.sourcePath }, pathForm)},
 	{"PILLARBOX_MAX_BODY", onAccept, nil, "the largest body, as a number of bytes", (*settings).readMaxBody},
 	{"PILLARBOX_SQS_QUEUE_URL", onQueue, onQueue, "the URL of the queue, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", urlIn(func(s *settings) *string { return &s.queueURL })},
-	{"PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL", []string{roleDeliver, roleDeadLetter}, onDeliver, "the URL of the dead-letter queue, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", urlIn(func(s *settings) *string { return &s.deadLetterURL })},
+	{"PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL", onDeliver, onDeliver, "the URL of the dead-letter queue, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", urlIn(func(s *settings) *string { return &s.deadLetterURL })},
 	{"PILLARBOX_DYNAMODB_TABLE", onDeliver, onDeliver, "the name of the table", textIn(func(s *settings) *string { return &s.table }, anyForm)},
 	{"PILLARBOX_DYNAMODB_TIME_INDEX", onDeliver, nil, "the name of the index by time, as TimeIndex, or nothing where there is none", textIn(func(s *settings) *string { return &s.timeIndex }, anyForm)},
 	{"PILLARBOX_DYNAMODB_TIME_SHARDS", onDeliver, nil, "the number of parts of an hour, as 8", numberIn(func(s *settings) *int { return &s.timeShards }, 1, 100)},

@@ -27,9 +27,6 @@ func environment(role string, more map[string]string) func(string) (string, bool
 	}
 }
 
-// laterInTerraform may be missing there: they are optional, and were added here first.
-var laterInTerraform = []string{"PILLARBOX_BODIES_BUCKET", "PILLARBOX_BODIES_PREFIX", "PILLARBOX_MAX_BODY"}
-
 const terraform = "../../deploy/terraform/"
 
 // TestDocumentKnowsEveryVariable compares the table with the one that people read: names, and which role is told.
@@ -60,11 +57,7 @@ func TestDocumentKnowsEveryVariable(t *testing.T) {
 		}
 	}
 	for _, v := range variables {
-		roles, known := documented[v.name]
-		if !known && slices.Contains(laterInTerraform, v.name) {
-			t.Logf("%s is not in the document yet", v.name)
-			continue
-		}
+		roles := documented[v.name]
 		if !slices.Equal(roles, v.roles) {
 			t.Errorf("the document has %s for %q, the command for %q", v.name, roles, v.roles)
 		}
@@ -83,12 +76,12 @@ func TestTerraformSetsEveryVariable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range regexp.MustCompile(`(?m)^\s*(PILLARBOX_[A-Z_]+)\s*=`).FindAllStringSubmatch(string(text), -1) {
+		for _, name := range regexp.MustCompile(`(PILLARBOX_[A-Z_]+)\s*=`).FindAllStringSubmatch(string(text), -1) {
 			set[name[1]] = true
 		}
 	}
 	for _, v := range variables {
-		if !set[v.name] && !slices.Contains(laterInTerraform, v.name) {
+		if !set[v.name] {
 			t.Errorf("%s is not set", v.name)
 		}
 		delete(set, v.name)

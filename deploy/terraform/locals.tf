@@ -26,10 +26,13 @@ locals {
       timeout     = var.accept_timeout_seconds
       reserved    = var.accept_reserved_concurrency
       description = "Accepts requests and puts them into the queue"
-      environment = {
-        PILLARBOX_SOURCE_PATH   = "/${var.source_name}"
-        PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url
-      }
+      environment = merge(
+        {
+          PILLARBOX_SOURCE_PATH   = "/${var.source_name}"
+          PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url
+        },
+        var.max_body_bytes == null ? {} : { PILLARBOX_MAX_BODY = tostring(var.max_body_bytes) },
+      )
     }
     deliver = {
       zip         = coalesce(var.deliver_zip, var.functions_zip)
@@ -55,9 +58,8 @@ locals {
       reserved    = var.deadletter_reserved_concurrency
       description = "Writes dead letters from the dead-letter queue to the bucket"
       environment = {
-        PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL = aws_sqs_queue.dead_letters.url
-        PILLARBOX_DEAD_LETTER_BUCKET        = aws_s3_bucket.dead_letters.bucket
-        PILLARBOX_DEAD_LETTER_PREFIX        = local.dead_letter_prefix
+        PILLARBOX_DEAD_LETTER_BUCKET = aws_s3_bucket.dead_letters.bucket
+        PILLARBOX_DEAD_LETTER_PREFIX = local.dead_letter_prefix
       }
     }
   }

@@ -44,6 +44,17 @@ variable "deadletter_zip" {
   }
 }
 
+variable "max_body_bytes" {
+  description = "The largest body that accept takes, in bytes; null for the default of the binary"
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_body_bytes == null ? true : var.max_body_bytes >= 1 && var.max_body_bytes <= 4 * 1024 * 1024 && floor(var.max_body_bytes) == var.max_body_bytes
+    error_message = "max_body_bytes must be a whole number from 1 to 4194304, which is what API Gateway can hand to a function."
+  }
+}
+
 variable "accept_memory_mb" {
   description = "Memory of accept; CPU grows with it"
   type        = number

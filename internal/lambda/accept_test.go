@@ -3,6 +3,7 @@ package lambda_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -380,4 +381,27 @@ func FuzzAccept(f *testing.F) {
 		}
 		checkMetrics(t, front.metrics.String())
 	})
+}
+
+// sinkhole is a queue that keeps nothing.
+type sinkhole struct{ pillarbox.Queue }
+
+func (sinkhole) Append(context.Context, []*pillarbox.Event) error { return nil }
+
+// BenchmarkAccept is the work of one request beside the queue's.
+func BenchmarkAccept(b *testing.B) {
+	for _, size := range []int{1 << 10, 1 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			body := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, size))
+			payload := bytes.Replace(read(b, "rest.json"), []byte("AP+AaGVsbG8="), []byte(body), 1)
+			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{Sources: map[string]ingest.Source{"app": {}}}), lambda.AcceptOptions{Metrics: io.Discard})
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if response, err := accept.Invoke(context.Background(), payload); err != nil || !bytes.Contains(response, []byte(`"statusCode":202`)) {
+					b.Fatalf("%s, %v", response, err)
+				}
+			}
+		})
+	}
 }

@@ -143,11 +143,15 @@ func (p *parcel) delivery(now time.Time) pillarbox.Delivery {
 	if since == 0 {
 		since = p.sent
 	}
-	for range p.receives - 1 {
+	for range min(p.receives-1, maxEarlier) {
 		d.Attempts = append(d.Attempts, pillarbox.Attempt{At: since, Class: pillarbox.ClassRefused, Error: textOfEarlier})
 	}
 	return d
 }
+
+// maxEarlier bounds the attempts of which only the number is known. It is the largest maxReceiveCount of a queue, so that
+// an event that is over its number is still known to be.
+const maxEarlier = 1000
 
 // textOfEarlier stands for the error of an attempt of which nothing is left but the number.
 const textOfEarlier = "received at or after this time and not stored; the reason is in the log of that attempt"

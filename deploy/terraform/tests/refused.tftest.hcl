@@ -14,6 +14,7 @@ run "each_is_refused" {
     accept_zip                      = "no-such.zip"
     deliver_zip                     = "no-such.zip"
     deadletter_zip                  = "no-such.zip"
+    max_body_bytes                  = 0
     accept_memory_mb                = 127
     accept_timeout_seconds          = 29
     accept_reserved_concurrency     = -2
@@ -91,6 +92,7 @@ run "each_is_refused" {
     var.accept_zip,
     var.deliver_zip,
     var.deadletter_zip,
+    var.max_body_bytes,
     var.accept_memory_mb,
     var.accept_timeout_seconds,
     var.accept_reserved_concurrency,

@@ -17,6 +17,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/engine/dynamodb"
+	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakedynamo"
 )
 
@@ -37,7 +38,7 @@ type bench struct {
 func newBench(t testing.TB, projection types.ProjectionType) *bench {
 	t.Helper()
 	server := fakedynamo.New(nil)
-	b := &bench{server: server, client: newClient(server.Start(t)), bodies: newBodies()}
+	b := &bench{server: server, client: newClient(t, server.Start(t)), bodies: newBodies()}
 	b.options = dynamodb.Options{Shards: 2, Bodies: b.bodies, Now: ticking()}
 	if projection != "" {
 		b.options.Index = indexName
@@ -46,17 +47,17 @@ func newBench(t testing.TB, projection types.ProjectionType) *bench {
 	return b
 }
 
-func newClient(url string) *awsdynamodb.Client {
+func newClient(t testing.TB, url string) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
 		BaseEndpoint: &url, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-		Retryer: aws.NopRetryer{}, HTTPClient: spyClient(), // so that reads show every error; writes bring their own
+		Retryer: aws.NopRetryer{}, HTTPClient: awsjson.Client(t), // so that reads show every error; writes bring their own
 	})
 }
 
-// ticking returns a clock that stands at half past three on the day of enginetest.Events, but for a microsecond more each time.
+// ticking returns a clock that stands a minute behind the first of enginetest.Events, and goes on by a microsecond each time.
 func ticking() func() time.Time {
 	at := atomic.Int64{}
-	at.Store(time.Date(2026, 11, 23, 15, 30, 0, 0, time.UTC).UnixMicro())
+	at.Store(time.Date(2026, 11, 23, 14, 13, 0, 0, time.UTC).UnixMicro())
 	return func() time.Time { return time.UnixMicro(at.Add(1)) }
 }
 

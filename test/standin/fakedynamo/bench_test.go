@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
+	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakedynamo"
 )
 
@@ -27,7 +28,7 @@ func start(t *testing.T) *bench {
 	b := &bench{T: t, server: fakedynamo.New(nil), table: aws.String("events")}
 	url := b.server.Start(t)
 	b.client = dynamodb.New(dynamodb.Options{
-		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{},
+		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{}, HTTPClient: awsjson.Client(t),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	b.must(b.create())

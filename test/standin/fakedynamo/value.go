@@ -3,8 +3,10 @@ package fakedynamo
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -24,22 +26,54 @@ type value struct {
 	list []value
 }
 
-func (v value) MarshalJSON() ([]byte, error) {
-	var inner any
+// MarshalJSON writes items by hand: tests read many, and reflection is slow under the race detector.
+func (i item) MarshalJSON() ([]byte, error) { return i.append(nil), nil }
+
+// MarshalJSON writes a value that stands alone.
+func (v value) MarshalJSON() ([]byte, error) { return v.append(nil), nil }
+
+func (i item) append(text []byte) []byte {
+	text = append(text, '{')
+	for name, v := range i {
+		if text[len(text)-1] != '{' {
+			text = append(text, ',')
+		}
+		text = append(appendString(text, name), ':')
+		text = v.append(text)
+	}
+	return append(text, '}')
+}
+
+func (v value) append(text []byte) []byte {
+	text = append(append(append(text, `{"`...), v.kind...), `":`...)
 	switch v.kind {
 	case "S", "N":
-		inner = v.text
+		text = appendString(text, v.text)
 	case "B":
-		inner = v.raw
+		text = append(base64.StdEncoding.AppendEncode(append(text, '"'), v.raw), '"')
 	case "BOOL", "NULL":
-		inner = v.yes
+		text = strconv.AppendBool(text, v.yes)
 	case "M":
-		inner = v.fold
+		text = v.fold.append(text)
 	case "L":
-		inner = v.list
+		text = append(text, '[')
+		for at, element := range v.list {
+			if at > 0 {
+				text = append(text, ',')
+			}
+			text = element.append(text)
+		}
+		text = append(text, ']')
 	}
-	text, err := json.Marshal(inner)
-	return append(append([]byte(`{"`+v.kind+`":`), text...), '}'), err
+	return append(text, '}')
+}
+
+func appendString(text []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(text, '"'), s...), '"')
+	}
+	quoted, _ := json.Marshal(s) // a text always has a form
+	return append(text, quoted...)
 }
 
 // valueForm is a value as it is written: exactly one of these is there.
@@ -51,7 +85,23 @@ type valueForm struct {
 	L          *[]value
 }
 
+// isPlain reports whether the text is the same in JSON. Most are, and tests write and read many.
+func isPlain(text string) bool {
+	for at := range len(text) {
+		if c := text[at]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 func (v *value) UnmarshalJSON(text []byte) error {
+	if inner, ok := bytes.CutPrefix(text, []byte(`{"S":"`)); ok {
+		if inner, ok := strings.CutSuffix(string(inner), `"}`); ok && isPlain(inner) {
+			*v = value{kind: "S", text: inner}
+			return nil
+		}
+	}
 	var form valueForm
 	if err := json.Unmarshal(text, &form); err != nil {
 		return err

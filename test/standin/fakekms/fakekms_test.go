@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
 
+	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakekms"
 )
 
@@ -18,7 +19,7 @@ func start(t *testing.T) (*fakekms.Server, *kms.Client) {
 	server := fakekms.New(nil)
 	url := server.Start(t)
 	return server, kms.New(kms.Options{
-		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{},
+		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{}, HTTPClient: awsjson.Client(t),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakesqs"
 )
 
@@ -44,7 +45,7 @@ func start(t *testing.T, options fakesqs.Options) *bench {
 	b.server = fakesqs.New(options)
 	url := b.server.Start(t)
 	b.client = sqs.New(sqs.Options{
-		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{},
+		BaseEndpoint: &url, Region: "us-east-1", Retryer: aws.NopRetryer{}, HTTPClient: awsjson.Client(t),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	b.dead = b.create("dead", map[string]string{"MessageRetentionPeriod": "1209600"})
