@@ -25,6 +25,7 @@ import (
 	"pillarbox/internal/replay"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/prom"
 	"pillarbox/internal/vfs"
 )
 
@@ -59,7 +60,7 @@ func openOffice(ctx context.Context, cfg *config.Config, logger *slog.Logger, re
 	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, watch: deliver.NewWatch(), history: deliver.NewHistory()}
 	o.registry = prometheus.NewRegistry()
 	o.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	o.metrics = telemetry.NewMetrics(o.registry)
+	o.metrics = telemetry.NewMetrics(prom.Keep(o.registry))
 	o.metrics.SetBuild(version())
 	if err := o.open(ctx, readOnly); err != nil {
 		return nil, errors.Join(err, o.Close())

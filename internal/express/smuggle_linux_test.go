@@ -11,6 +11,7 @@ import (
 
 	"pillarbox/internal/express"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/prom"
 )
 
 // TestAmbiguousFramingIsNeverTaken sends requests that two servers in a row could read in two ways, alone, in
@@ -96,7 +97,7 @@ func TestRefusalIsAProblem(t *testing.T) {
 func TestMetricsAreThoseOfNetHTTP(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := prepare(t)
-	b.routes.Store(&map[string]*express.Route{"/app": {Source: "app", MaxBody: testMaxBody, Metrics: telemetry.NewMetrics(registry).Route("/app")}})
+	b.routes.Store(&map[string]*express.Route{"/app": {Source: "app", MaxBody: testMaxBody, Metrics: telemetry.NewMetrics(prom.Keep(registry)).Route("/app")}})
 	b.start(express.Options{})
 	c := b.dial()
 	for range 3 {

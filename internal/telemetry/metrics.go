@@ -4,65 +4,54 @@ import (
 	"fmt"
 	"runtime"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Metrics holds all metrics of the process. Parts that measure something take what they need once, by name
 // (Ingest, Route, Deliver, Seglog), and then count without looking anything up. All methods of it and of its
 // parts may be called concurrently, and on nil, where they do nothing.
 type Metrics struct {
-	registry   *prometheus.Registry
-	counters   map[string]*prometheus.CounterVec
-	gauges     map[string]*prometheus.GaugeVec
-	histograms map[string]*prometheus.HistogramVec
-	pulled     map[string]*prometheus.Desc // asked for at the time of the scrape
+	registry   Registry
+	counters   map[string]func(labels ...string) Counter
+	gauges     map[string]func(labels ...string) Gauge
+	histograms map[string]func(labels ...string) Observer
+	pulled     []Metric // asked for at the time of the scrape
 
-	appended prometheus.Observer
-	inFlight prometheus.Gauge
+	appended Observer
+	inFlight Gauge
 	seglog   *Seglog
 }
 
-// NewMetrics registers all metrics of Table. It returns nil for a nil registry, and panics if the registry has
-// them already.
-func NewMetrics(registry *prometheus.Registry) *Metrics {
+// NewMetrics declares all metrics of Table. It returns nil for a nil registry, and panics if the registry has them
+// already.
+func NewMetrics(registry Registry) *Metrics {
 	if registry == nil {
 		return nil
 	}
 	m := &Metrics{
 		registry:   registry,
-		counters:   make(map[string]*prometheus.CounterVec),
-		gauges:     make(map[string]*prometheus.GaugeVec),
-		histograms: make(map[string]*prometheus.HistogramVec),
-		pulled:     make(map[string]*prometheus.Desc),
+		counters:   make(map[string]func(labels ...string) Counter),
+		gauges:     make(map[string]func(labels ...string) Gauge),
+		histograms: make(map[string]func(labels ...string) Observer),
 	}
 	for _, metric := range Table() {
 		m.declare(metric)
 	}
-	m.appended = m.histograms[ingestAppend].WithLabelValues()
-	m.inFlight = m.gauges[httpInFlight].WithLabelValues()
+	m.appended = m.histograms[ingestAppend]()
+	m.inFlight = m.gauges[httpInFlight]()
 	m.seglog = newSeglog(m)
 	return m
 }
 
 func (m *Metrics) declare(metric Metric) {
-	if pulledAtScrape(metric.Name) {
-		m.pulled[metric.Name] = prometheus.NewDesc(metric.Name, metric.Help, metric.Labels, nil)
-		return
-	}
-	switch metric.Type {
-	case TypeCounter:
-		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
-		m.counters[metric.Name] = vec
-		m.registry.MustRegister(vec)
-	case TypeGauge:
-		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
-		m.gauges[metric.Name] = vec
-		m.registry.MustRegister(vec)
-	case TypeHistogram:
-		vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help, Buckets: metric.Buckets}, metric.Labels)
-		m.histograms[metric.Name] = vec
-		m.registry.MustRegister(vec)
+	switch {
+	case pulledAtScrape(metric.Name):
+		m.pulled = append(m.pulled, metric)
+	case metric.Type == TypeCounter:
+		m.counters[metric.Name] = m.registry.Counter(metric)
+	case metric.Type == TypeGauge:
+		m.gauges[metric.Name] = m.registry.Gauge(metric)
+	case metric.Type == TypeHistogram:
+		m.histograms[metric.Name] = m.registry.Histogram(metric)
 	default:
 		panic(fmt.Sprintf("pillarbox: bug: metric %s has the type %q", metric.Name, metric.Type))
 	}
@@ -71,7 +60,7 @@ func (m *Metrics) declare(metric Metric) {
 // SetBuild says which version runs.
 func (m *Metrics) SetBuild(version string) {
 	if m != nil {
-		m.gauges[buildInfo].WithLabelValues(version, runtime.Version()).Set(1)
+		m.gauges[buildInfo](version, runtime.Version()).Set(1)
 	}
 }
 
@@ -99,8 +88,8 @@ var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_
 
 // Ingest counts the events of one source.
 type Ingest struct {
-	events [len(ingestResults)]prometheus.Counter
-	bytes  prometheus.Counter
+	events [len(ingestResults)]Counter
+	bytes  Counter
 }
 
 // Ingest returns the counters of a source, by its name in the configuration.
@@ -108,9 +97,9 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	if m == nil {
 		return nil
 	}
-	ingest := &Ingest{bytes: m.counters[ingestBytes].WithLabelValues(source)}
+	ingest := &Ingest{bytes: m.counters[ingestBytes](source)}
 	for result, name := range ingestResults {
-		ingest.events[result] = m.counters[ingestEvents].WithLabelValues(source, name)
+		ingest.events[result] = m.counters[ingestEvents](source, name)
 	}
 	return ingest
 }
@@ -131,8 +120,8 @@ func (i *Ingest) Bytes(n int64) {
 
 // Seglog measures the embedded log.
 type Seglog struct {
-	commits, written, errors, damaged prometheus.Counter
-	group, fsync                      prometheus.Observer
+	commits, written, errors, damaged Counter
+	group, fsync                      Observer
 }
 
 // Seglog returns the measures of the embedded log.
@@ -145,12 +134,12 @@ func (m *Metrics) Seglog() *Seglog {
 
 func newSeglog(m *Metrics) *Seglog {
 	return &Seglog{
-		commits: m.counters[seglogCommits].WithLabelValues(),
-		written: m.counters[seglogWritten].WithLabelValues(),
-		errors:  m.counters[seglogErrors].WithLabelValues(),
-		damaged: m.counters[seglogDamaged].WithLabelValues(),
-		group:   m.histograms[seglogGroup].WithLabelValues(),
-		fsync:   m.histograms[seglogFsync].WithLabelValues(),
+		commits: m.counters[seglogCommits](),
+		written: m.counters[seglogWritten](),
+		errors:  m.counters[seglogErrors](),
+		damaged: m.counters[seglogDamaged](),
+		group:   m.histograms[seglogGroup](),
+		fsync:   m.histograms[seglogFsync](),
 	}
 }
 
@@ -207,12 +196,12 @@ var batchResults = [...]string{"stored", "partial", "refused", "unavailable"}
 
 // Deliver measures one destination.
 type Deliver struct {
-	events  [len(outcomes)]prometheus.Counter
-	batches [len(batchResults)]prometheus.Counter
-	batch   prometheus.Observer
-	write   prometheus.Observer
-	lag     prometheus.Observer
-	breaker prometheus.Gauge
+	events  [len(outcomes)]Counter
+	batches [len(batchResults)]Counter
+	batch   Observer
+	write   Observer
+	lag     Observer
+	breaker Gauge
 }
 
 // Deliver returns the measures of a destination, by its name in the configuration.
@@ -221,16 +210,16 @@ func (m *Metrics) Deliver(destination string) *Deliver {
 		return nil
 	}
 	deliver := &Deliver{
-		batch:   m.histograms[deliverBatch].WithLabelValues(destination),
-		write:   m.histograms[deliverWrite].WithLabelValues(destination),
-		lag:     m.histograms[deliverLag].WithLabelValues(destination),
-		breaker: m.gauges[deliverBreaker].WithLabelValues(destination),
+		batch:   m.histograms[deliverBatch](destination),
+		write:   m.histograms[deliverWrite](destination),
+		lag:     m.histograms[deliverLag](destination),
+		breaker: m.gauges[deliverBreaker](destination),
 	}
 	for outcome, name := range outcomes {
-		deliver.events[outcome] = m.counters[deliverEvents].WithLabelValues(destination, name)
+		deliver.events[outcome] = m.counters[deliverEvents](destination, name)
 	}
 	for result, name := range batchResults {
-		deliver.batches[result] = m.counters[deliverBatches].WithLabelValues(destination, name)
+		deliver.batches[result] = m.counters[deliverBatches](destination, name)
 	}
 	return deliver
 }

@@ -15,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/prom"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and docs/METRICS.md")
@@ -97,7 +98,7 @@ func value(t *testing.T, registry *prometheus.Registry, name string, labels ...s
 // The names are an interface: this list changes only on purpose, and together with dashboards and alerts.
 func TestNamesAreGolden(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	exercise(telemetry.NewMetrics(registry))
+	exercise(telemetry.NewMetrics(prom.Keep(registry)))
 	var lines []string
 	for _, family := range gather(t, registry) {
 		var labels []string
@@ -132,7 +133,7 @@ func TestNamesFollowTheRule(t *testing.T) {
 
 func TestValuesArrive(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	exercise(telemetry.NewMetrics(registry))
+	exercise(telemetry.NewMetrics(prom.Keep(registry)))
 	tests := []struct {
 		want   float64
 		name   string
@@ -170,7 +171,7 @@ func TestValuesArrive(t *testing.T) {
 // What a client sends never becomes a label.
 func TestLabelsStayClosed(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	route := telemetry.NewMetrics(registry).Route("/app")
+	route := telemetry.NewMetrics(prom.Keep(registry)).Route("/app")
 	for i := range 1000 {
 		route.Begin()
 		route.Done(fmt.Sprint("METHOD", i), 10_000+i, 0)
@@ -189,7 +190,7 @@ func TestNilMeasuresNothing(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	m := telemetry.NewMetrics(registry)
+	m := telemetry.NewMetrics(prom.Keep(registry))
 	route := m.Route("/app")
 	var workers sync.WaitGroup
 	for range 4 {
@@ -211,7 +212,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkRoute(b *testing.B) {
-	route := telemetry.NewMetrics(prometheus.NewRegistry()).Route("/app")
+	route := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry())).Route("/app")
 	b.ReportAllocs()
 	for b.Loop() {
 		route.Begin()
@@ -220,7 +221,7 @@ func BenchmarkRoute(b *testing.B) {
 }
 
 func BenchmarkIngest(b *testing.B) {
-	ingest := telemetry.NewMetrics(prometheus.NewRegistry()).Ingest("app")
+	ingest := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry())).Ingest("app")
 	b.ReportAllocs()
 	for b.Loop() {
 		ingest.Events(telemetry.IngestAccepted, 1)

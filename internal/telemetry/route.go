@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // methods is the closed set of the label; the last one stands for everything else.
@@ -19,12 +17,12 @@ const maxCode = 599
 type Route struct {
 	metrics *Metrics
 	name    string
-	seconds prometheus.Observer
+	seconds Observer
 	// Counters are made when first needed, because few of the combinations ever occur.
 	requests [len(methods)]atomic.Pointer[codes]
 }
 
-type codes [maxCode + 1]atomic.Pointer[prometheus.Counter]
+type codes [maxCode + 1]atomic.Pointer[Counter]
 
 // Route returns the measures of a route, by its template. It is to be called when the server is set up, never
 // with anything that a client sent.
@@ -32,7 +30,7 @@ func (m *Metrics) Route(template string) *Route {
 	if m == nil {
 		return nil
 	}
-	return &Route{metrics: m, name: template, seconds: m.histograms[httpSeconds].WithLabelValues(template)}
+	return &Route{metrics: m, name: template, seconds: m.histograms[httpSeconds](template)}
 }
 
 // Begin counts a request as in flight. Each Begin needs one Done.
@@ -60,7 +58,7 @@ func (r *Route) DoneMany(method string, code int, took time.Duration, n int) {
 	}
 }
 
-func (r *Route) counter(method string, code int) prometheus.Counter {
+func (r *Route) counter(method string, code int) Counter {
 	if code < 100 || code > maxCode {
 		code = 500
 	}
@@ -75,7 +73,7 @@ func (r *Route) counter(method string, code int) prometheus.Counter {
 	}
 	counter := byCode[code].Load()
 	if counter == nil {
-		made := r.metrics.counters[httpRequests].WithLabelValues(r.name, methods[index], strconv.Itoa(code))
+		made := r.metrics.counters[httpRequests](r.name, methods[index], strconv.Itoa(code))
 		counter = &made
 		byCode[code].Store(counter)
 	}

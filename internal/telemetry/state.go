@@ -3,8 +3,6 @@ package telemetry
 import (
 	"slices"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // State is what the metrics of the queue are made of. It is asked for at each scrape, so it must cost no scan.
@@ -38,39 +36,22 @@ func pulledAtScrape(name string) bool {
 // panics.
 func (m *Metrics) Watch(state func() State) {
 	if m != nil {
-		m.registry.MustRegister(&stateCollector{descs: m.pulled, state: state})
+		m.registry.Collect(m.pulled, func(emit Emit) { collect(state(), emit) })
 	}
 }
 
-type stateCollector struct {
-	descs map[string]*prometheus.Desc
-	state func() State
-}
-
-// Describe implements prometheus.Collector.
-func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range c.descs {
-		descs <- desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
-	state := c.state()
-	gauge := func(name string, value float64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
-	}
-	gauge(queueBytes, float64(state.QueueBytes))
-	gauge(queueMaxBytes, float64(state.QueueMaxBytes))
-	gauge(queueAccepting, number(state.Accepting))
-	metrics <- prometheus.MustNewConstMetric(c.descs[queueAccepted], prometheus.CounterValue, float64(state.AcceptedEvents))
+func collect(state State, emit Emit) {
+	emit(queueBytes, float64(state.QueueBytes))
+	emit(queueMaxBytes, float64(state.QueueMaxBytes))
+	emit(queueAccepting, number(state.Accepting))
+	emit(queueAccepted, float64(state.AcceptedEvents))
 	for _, destination := range state.Destinations {
-		gauge(queuePending, float64(destination.PendingEvents), destination.Name)
-		gauge(queueRetrying, float64(destination.RetryingEvents), destination.Name)
-		gauge(queueOldest, max(0, destination.OldestEventAge.Seconds()), destination.Name)
-		gauge(ledgerBalanced, number(destination.Balanced), destination.Name)
+		emit(queuePending, float64(destination.PendingEvents), destination.Name)
+		emit(queueRetrying, float64(destination.RetryingEvents), destination.Name)
+		emit(queueOldest, max(0, destination.OldestEventAge.Seconds()), destination.Name)
+		emit(ledgerBalanced, number(destination.Balanced), destination.Name)
 		if destination.DeadLetters >= 0 {
-			gauge(deadLetters, float64(destination.DeadLetters), destination.Name)
+			emit(deadLetters, float64(destination.DeadLetters), destination.Name)
 		}
 	}
 }
