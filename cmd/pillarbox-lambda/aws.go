@@ -10,8 +10,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	transport "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"pillarbox/internal/awshttp"
 )
 
 // The bounds of one call to AWS. The deadline of the invocation bounds all of them together.
@@ -60,7 +62,7 @@ func (s awsSettings) config() aws.Config {
 	return aws.Config{
 		Region:      s.region,
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(s.keyID, s.key, s.session)),
-		HTTPClient:  awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 }),
+		HTTPClient:  awshttp.Whole(transport.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 })),
 		Retryer: func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = callTries, callBackoff })
 		},

@@ -25,6 +25,7 @@ import (
 	"pillarbox/internal/engine/dynamodb"
 	"pillarbox/internal/engine/s3"
 	"pillarbox/internal/engine/sqs"
+	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakedynamo"
 	"pillarbox/test/standin/fakelambda"
 	"pillarbox/test/standin/fakesqs"
@@ -110,7 +111,7 @@ func newCloud(t *testing.T) *cloud {
 	c.sqs = fakesqs.New(fakesqs.Options{Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
 	c.dynamo = fakedynamo.New(nil)
 	sqsURL, dynamoURL := c.sqs.Start(t), c.dynamo.Start(t)
-	cfg := aws.Config{Region: region, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")}
+	cfg := aws.Config{Region: region, HTTPClient: awsjson.Client(t), Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")}
 	c.sqsClient = awssqs.NewFromConfig(cfg, func(o *awssqs.Options) { o.BaseEndpoint = &sqsURL })
 	c.dynamoClient = awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) { o.BaseEndpoint = &dynamoURL })
 	c.createTable()

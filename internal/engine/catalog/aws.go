@@ -16,6 +16,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"pillarbox"
+	"pillarbox/internal/awshttp"
 	"pillarbox/internal/engine/dynamodb"
 	"pillarbox/internal/engine/s3"
 	"pillarbox/internal/engine/sqs"
@@ -68,6 +69,7 @@ func awsConfig(key, region string) (aws.Config, error) {
 	if found.Region == "" {
 		return aws.Config{}, fmt.Errorf("%s: no AWS region is known; set AWS_REGION, or write ?region= into the URL: %w", key, pillarbox.ErrInvalid)
 	}
+	found.HTTPClient = awshttp.Whole(found.HTTPClient)
 	return found, nil
 }
 

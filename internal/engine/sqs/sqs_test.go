@@ -52,7 +52,7 @@ func open(t *testing.T, s settings) *box {
 		endpoint, name = server.Start(t), "events"
 	}
 	client := awssqs.New(awssqs.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: awsjson.Client(t), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	b := &box{t: t, server: server, client: client, url: create(t, client, name, s.attributes)}
 	s.options.Now = s.now
