@@ -67,9 +67,6 @@ func (q *Queue) leaseLocked(limits pillarbox.LeaseLimits) (deliveries []pillarbo
 		q.leased[q.seq] = m
 		deliveries = append(deliveries, m.delivery)
 	}
-	if len(q.leased) > 0 {
-		q.keepLocked()
-	}
 	return deliveries
 }
 

@@ -194,6 +194,9 @@ func (q *Queue) takeLocked(messages []*message) {
 		q.inHand[m.id] = m
 		q.readyLocked(m)
 	}
+	if len(q.inHand) > 0 {
+		q.keepLocked()
+	}
 }
 
 // readyLocked makes a message wait for the next lease: the condemned first.

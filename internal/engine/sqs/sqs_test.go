@@ -355,6 +355,24 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well, and costs one
+// receive, however long the destination is down.
+func TestWhatNobodyLeasesIsKept(t *testing.T) {
+	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "2"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := b.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 5}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("lease of nothing: %v", err)
+	}
+	b.append(enginetest.Events(5, 16)...) // the poll for that lease goes on
+	time.Sleep(5 * time.Second) // more than twice the queue's time
+	for _, message := range b.server.Peek("events") {
+		if message.Receives != 1 || message.Visible {
+			t.Errorf("message %+v, want it in hand since its first receive", message)
+		}
+	}
+}
+
 // TestCloseGivesBack what is in hand, to another at once.
 func TestCloseGivesBack(t *testing.T) {
 	b := open(t, settings{})
