@@ -365,7 +365,7 @@ func TestWhatNobodyLeasesIsKept(t *testing.T) {
 		t.Fatalf("lease of nothing: %v", err)
 	}
 	b.append(enginetest.Events(5, 16)...) // the poll for that lease goes on
-	time.Sleep(5 * time.Second) // more than twice the queue's time
+	time.Sleep(5 * time.Second)           // more than twice the queue's time
 	for _, message := range b.server.Peek("events") {
 		if message.Receives != 1 || message.Visible {
 			t.Errorf("message %+v, want it in hand since its first receive", message)
