@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -49,10 +50,11 @@ func isRefusal(err error) bool {
 	switch code(err) {
 	case "ValidationException":
 		return !isOtherTable(err)
-	case "ItemCollectionSizeLimitExceededException", "RequestEntityTooLarge", "RequestEntityTooLargeException", "SerializationException":
+	case "ItemCollectionSizeLimitExceededException", "SerializationException":
 		return true
 	}
-	return false
+	var answer *smithyhttp.ResponseError // one that is too large comes back without a name
+	return errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusRequestEntityTooLarge
 }
 
 // isOtherTable reports whether the call was refused because the table has other keys or lacks the index, which no
@@ -73,7 +75,7 @@ func isOtherTable(err error) bool {
 	return false
 }
 
-// isPermanent reports whether DynamoDB will refuse the item again. A partition that is full is not the item's fault.
+// isPermanent reports whether DynamoDB will refuse the item again. A collection of items that is full may be emptied.
 func isPermanent(err error) bool { return code(err) != "ItemCollectionSizeLimitExceededException" }
 
 // advice says what a person can do about the error.

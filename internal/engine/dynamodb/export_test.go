@@ -45,4 +45,5 @@ const (
 	MaxItemBytes  = maxItemBytes
 	MaxBatchBytes = maxBatchBytes
 	MaxTries      = maxTries
+	ScanSegments  = scanSegments
 )

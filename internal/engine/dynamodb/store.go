@@ -87,7 +87,7 @@ func Open(_ context.Context, client API, table string, options Options) (*Store,
 	case table == "":
 		return nil, fmt.Errorf("name of the table is empty: %w", pillarbox.ErrInvalid)
 	case options.Shards < 1 || options.Shards > MaxShards:
-		return nil, fmt.Errorf("Shards %d of table %s, want 1 to %d: %w", options.Shards, table, MaxShards, pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("table %s: Shards %d, want 1 to %d: %w", table, options.Shards, MaxShards, pillarbox.ErrInvalid)
 	}
 	return &Store{
 		client: client, table: table, options: options, closing: make(chan struct{}), pause: pause, chance: rand.N[time.Duration],

@@ -48,7 +48,7 @@ type batchWriteInput struct {
 func withinBatch(operation awsjson.Operation) awsjson.Operation {
 	return func(ctx context.Context, call awsjson.Call) (any, error) {
 		if len(call.Body) > maxBatchBytes {
-			return nil, errTooLarge
+			return nil, ErrTooLarge
 		}
 		return operation(ctx, call)
 	}

@@ -28,13 +28,13 @@ var (
 	ErrRequestLimit = &awsjson.Error{Code: "RequestLimitExceeded", Message: "Throughput exceeds the current throughput limit for your account."}
 	ErrValidation   = &awsjson.Error{Code: "ValidationException", Namespace: coralValidation, Message: "One or more parameter values were invalid"}
 	ErrNotFound     = &awsjson.Error{Code: "ResourceNotFoundException", Message: "Requested resource not found"}
+	ErrTooLarge     = &awsjson.Error{Code: "RequestEntityTooLarge", Namespace: "com.amazon.coral.service", Status: http.StatusRequestEntityTooLarge, Message: "Request size exceeded."}
 	ErrCollection   = &awsjson.Error{Code: "ItemCollectionSizeLimitExceededException", Message: "Collection size exceeded."}
 )
 
 var (
 	errInUse     = &awsjson.Error{Code: "ResourceInUseException"}
 	errCondition = &awsjson.Error{Code: "ConditionalCheckFailedException", Message: "The conditional request failed"}
-	errTooLarge  = &awsjson.Error{Code: "RequestEntityTooLarge", Namespace: "com.amazon.coral.service", Status: http.StatusRequestEntityTooLarge, Message: "Request size exceeded."}
 )
 
 // invalid is a ValidationException.
