@@ -70,6 +70,7 @@ type Loop struct {
 	mu     sync.Mutex
 	tuning Tuning
 	status Status
+	warned time.Time // when note has logged a warning
 }
 
 // NewLoop prepares a loop. It does nothing before Run.
@@ -280,12 +281,19 @@ func (l *Loop) describe(report Report, now time.Time) {
 	}
 }
 
+// noteEvery is how often a problem is logged that comes again and again.
+const noteEvery = time.Minute
+
 // note keeps a problem of the queue or of the dead letters for the status.
 func (l *Loop) note(err error) {
-	l.opts.Logger.Warn("delivery is held up", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status.LastError, l.status.LastErrorAt = err.Error(), l.opts.Now()
+	now, level := l.opts.Now(), slog.LevelDebug
+	if l.warned.IsZero() || now.Sub(l.warned) >= noteEvery {
+		l.warned, level = now, slog.LevelWarn
+	}
+	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, err)
+	l.status.LastError, l.status.LastErrorAt = err.Error(), now
 }
 
 // settle records the outcomes, and does not give up while the process lives: the deliveries are leased, and

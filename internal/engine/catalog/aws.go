@@ -76,56 +76,80 @@ func awsConfig(key, region string) (aws.Config, error) {
 // sqsHost takes the region out of the host of a queue's URL.
 var sqsHost = regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
 
-// openSQS takes "//sqs.REGION.amazonaws.com/ACCOUNT/NAME", or the whole URL of a queue anywhere.
-func openSQS(place Place, rest string, options QueueOptions) (pillarbox.Queue, error) {
-	const key = "queue.url"
+// sqsURL is the URL of a queue: "//sqs.REGION.amazonaws.com/ACCOUNT/NAME", or the whole URL of one anywhere.
+type sqsURL struct {
+	region   string // empty for the SDK's choice
+	endpoint string // of a host that is not Amazon's, else empty
+	queue    string
+}
+
+func parseSQS(key, rest string) (sqsURL, error) {
 	scheme := "https"
 	if before, after, whole := strings.Cut(rest, "://"); whole {
 		scheme, rest = before, "//"+after
 	}
 	at, err := parseAWS(key, rest, "region")
 	if err != nil {
-		return nil, err
+		return sqsURL{}, err
 	}
 	if !strings.Contains(at.path, "/") || scheme != "https" && scheme != "http" {
-		return nil, fmt.Errorf("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue: %w", key, pillarbox.ErrInvalid)
+		return sqsURL{}, fmt.Errorf("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue: %w", key, pillarbox.ErrInvalid)
 	}
-	region := at.parameters.Get("region")
-	found := sqsHost.FindStringSubmatch(at.host)
-	if found != nil {
-		region = found[1]
+	parsed := sqsURL{region: at.parameters.Get("region"), queue: scheme + "://" + at.host + "/" + at.path}
+	if found := sqsHost.FindStringSubmatch(at.host); found != nil {
+		parsed.region = found[1]
+	} else {
+		parsed.endpoint = scheme + "://" + at.host
 	}
-	cfg, err := awsConfig(key, region)
+	return parsed, nil
+}
+
+func openSQS(place Place, rest string, options QueueOptions) (pillarbox.Queue, error) {
+	at, err := parseSQS("queue.url", rest)
 	if err != nil {
 		return nil, err
 	}
-	queueURL := scheme + "://" + at.host + "/" + at.path
+	cfg, err := awsConfig("queue.url", at.region)
+	if err != nil {
+		return nil, err
+	}
 	client := awssqs.NewFromConfig(cfg, func(o *awssqs.Options) {
-		if found == nil && o.BaseEndpoint == nil {
-			o.BaseEndpoint = aws.String(scheme + "://" + at.host)
+		if at.endpoint != "" && o.BaseEndpoint == nil {
+			o.BaseEndpoint = &at.endpoint
 		}
 	})
 	bodies, err := openBodies(place)
 	if err != nil {
 		return nil, err
 	}
-	return opened[pillarbox.Queue](sqs.Open(client, queueURL, sqs.Options{Bodies: bodies, MaxAge: options.MaxAge, Logger: place.Logger}))
+	return opened[pillarbox.Queue](sqs.Open(client, at.queue, sqs.Options{Bodies: bodies, MaxAge: options.MaxAge, Logger: place.Logger}))
 }
 
-// openDynamoDB takes "//REGION/TABLE?index=NAME&shards=N".
-func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
-	at, err := parseAWS("destinations."+name+".url", rest, "index", "shards")
+// dynamoURL is the URL of a table: "//REGION/TABLE?index=NAME&shards=N".
+type dynamoURL struct {
+	region, table, index string
+	shards               int
+}
+
+func parseDynamoDB(key, rest string) (dynamoURL, error) {
+	at, err := parseAWS(key, rest, "index", "shards")
 	if err != nil {
-		return nil, err
+		return dynamoURL{}, err
 	}
-	if at.path == "" {
-		return nil, fmt.Errorf("%s: want dynamodb://REGION/TABLE: %w", at.key, pillarbox.ErrInvalid)
+	if at.path == "" || strings.Contains(at.path, "/") {
+		return dynamoURL{}, fmt.Errorf("%s: want dynamodb://REGION/TABLE: %w", key, pillarbox.ErrInvalid)
 	}
 	shards, err := at.number("shards", dynamodb.DefaultShards)
+	return dynamoURL{region: at.host, table: at.path, index: at.parameters.Get("index"), shards: shards}, err
+}
+
+func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
+	key := sinkKey(name)
+	at, err := parseDynamoDB(key, rest)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig(at.key, at.host)
+	cfg, err := awsConfig(key, at.region)
 	if err != nil {
 		return nil, err
 	}
@@ -133,14 +157,18 @@ func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbo
 	if err != nil {
 		return nil, err
 	}
-	return opened[pillarbox.Sink](dynamodb.Open(ctx, awsdynamodb.NewFromConfig(cfg), at.path, dynamodb.Options{
-		Index: at.parameters.Get("index"), Shards: shards, Bodies: bodies, Logger: place.Logger,
+	return opened[pillarbox.Sink](dynamodb.Open(ctx, awsdynamodb.NewFromConfig(cfg), at.table, dynamodb.Options{
+		Index: at.index, Shards: at.shards, Bodies: bodies, Logger: place.Logger,
 	}))
 }
 
-// openS3 takes "//BUCKET/PREFIX?kms_key=ARN", and what a store needs that is not Amazon's.
+// parseLetters reads "//BUCKET/PREFIX?kms_key=ARN", and what a store needs that is not Amazon's.
+func parseLetters(key, rest string) (awsURL, error) {
+	return parseAWS(key, rest, append(s3Parameters, "kms_key")...)
+}
+
 func openS3(_ Place, rest string) (pillarbox.DeadLetters, error) {
-	at, err := parseAWS("dead_letters.url", rest, append(s3Parameters, "kms_key")...)
+	at, err := parseLetters("dead_letters.url", rest)
 	if err != nil {
 		return nil, err
 	}
@@ -162,15 +190,22 @@ func (u awsURL) s3() (*awss3.Client, error) {
 	return awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = u.parameters.Get("path_style") == "true" }), nil
 }
 
+// parseBodies reads "s3://BUCKET/PREFIX".
+func parseBodies(url string) (awsURL, error) {
+	const key = "bodies.url"
+	rest, found := strings.CutPrefix(url, "s3:")
+	if !found {
+		return awsURL{}, fmt.Errorf("%s: %q names no engine of this build; possible here: s3: %w", key, url, pillarbox.ErrInvalid)
+	}
+	return parseAWS(key, rest, s3Parameters...)
+}
+
 // openBodies opens the place for large bodies, and returns nil where none is configured.
 func openBodies(place Place) (pillarbox.Bodies, error) {
 	if place.BodiesURL == "" {
 		return nil, nil
 	}
-	if err := CheckBodies(place.BodiesURL); err != nil {
-		return nil, err
-	}
-	at, err := parseAWS("bodies.url", strings.TrimPrefix(place.BodiesURL, "s3:"), s3Parameters...)
+	at, err := parseBodies(place.BodiesURL)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +218,9 @@ func openBodies(place Place) (pillarbox.Bodies, error) {
 
 // CheckBodies is CheckQueue for the place of large bodies. An empty URL is none.
 func CheckBodies(url string) error {
-	if url != "" && !strings.HasPrefix(url, "s3:") {
-		return fmt.Errorf("bodies.url: %q names no engine of this build; possible here: s3: %w", url, pillarbox.ErrInvalid)
+	if url == "" {
+		return nil
 	}
-	return nil
+	_, err := parseBodies(url)
+	return err
 }

@@ -77,7 +77,7 @@ func OpenQueue(place Place, url string, options QueueOptions) (pillarbox.Queue, 
 
 // OpenSink opens the destination that a URL names.
 func OpenSink(ctx context.Context, place Place, name, url string) (pillarbox.Sink, error) {
-	rest, open, err := lookup("destinations."+name+".url", url, sinks)
+	rest, open, err := lookup(sinkKey(name), url, sinks)
 	if err != nil {
 		return nil, err
 	}
@@ -93,22 +93,36 @@ func OpenDeadLetters(place Place, url string) (pillarbox.DeadLetters, error) {
 	return open(place, rest)
 }
 
-// CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, without opening it.
-func CheckQueue(url string) error {
-	_, _, err := lookup("queue.url", url, queues)
-	return err
+// checks look at what stands behind a scheme, where that can be wrong, without opening anything. key is that of the
+// configuration.
+var checks = map[string]func(key, rest string) error{
+	"sqs":      func(key, rest string) error { _, err := parseSQS(key, rest); return err },
+	"dynamodb": func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
+	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
 }
+
+// CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can read it, without
+// opening it.
+func CheckQueue(url string) error { return check("queue.url", url, queues) }
 
 // CheckSink is CheckQueue for a destination.
-func CheckSink(name, url string) error {
-	_, _, err := lookup("destinations."+name+".url", url, sinks)
-	return err
-}
+func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 
 // CheckDeadLetters is CheckQueue for dead letters.
-func CheckDeadLetters(url string) error {
-	_, _, err := lookup("dead_letters.url", url, deadLetters)
-	return err
+func CheckDeadLetters(url string) error { return check("dead_letters.url", url, deadLetters) }
+
+func sinkKey(name string) string { return "destinations." + name + ".url" }
+
+func check[T any](key, url string, table map[string]T) error {
+	rest, _, err := lookup(key, url, table)
+	if err != nil {
+		return err
+	}
+	scheme, _, _ := strings.Cut(url, ":")
+	if check := checks[scheme]; check != nil {
+		return check(key, rest)
+	}
+	return nil
 }
 
 func lookup[T any](key, url string, table map[string]T) (rest string, open T, err error) {

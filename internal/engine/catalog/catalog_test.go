@@ -82,3 +82,59 @@ func TestEngineThatCantBeOpenedIsNil(t *testing.T) {
 		t.Errorf("dead letters %v, %v", letters, err)
 	}
 }
+
+// TestMistakesInURLsAreFoundWithoutOpening: by a command that only checks, in the words of the configuration.
+func TestMistakesInURLsAreFoundWithoutOpening(t *testing.T) {
+	sink := func(url string) error { return catalog.CheckSink("events", url) }
+	for _, test := range []struct {
+		check func(string) error
+		url   string
+		want  string // empty: it is right
+	}{
+		{catalog.CheckQueue, "sqs://sqs.eu-west-2.amazonaws.com/123456789012/events", ""},
+		{catalog.CheckQueue, "sqs:http://127.0.0.1:9324/000000000000/events?region=us-east-1", ""},
+		{catalog.CheckQueue, "sqs://sqs.eu-west-2.amazonaws.com/events", "queue.url: want sqs://"},
+		{catalog.CheckQueue, "sqs:", "queue.url"},
+		{catalog.CheckQueue, "sqs://sqs.eu-west-2.amazonaws.com/1/events?regoin=x", `no parameter "regoin"`},
+		{sink, "dynamodb://eu-west-2/events?index=TimeIndex&shards=16", ""},
+		{sink, "dynamodb://eu-west-2", "destinations.events.url: want dynamodb://REGION/TABLE"},
+		{sink, "dynamodb://eu-west-2/events?shards=none", `the parameter shards is "none"`},
+		{sink, "dynamodb://eu-west-2/events?indx=a", "possible are index, shards"},
+		{catalog.CheckDeadLetters, "s3://bucket/dead-letters?kms_key=arn:aws:kms:eu-west-2:1:key/x", ""},
+		{catalog.CheckDeadLetters, "s3:bucket", "dead_letters.url"},
+		{catalog.CheckBodies, "", ""},
+		{catalog.CheckBodies, "s3://bucket/bodies?path_style=true", ""},
+		{catalog.CheckBodies, "files:bodies", "bodies.url"},
+	} {
+		err := test.check(test.url)
+		if test.want == "" && err != nil {
+			t.Errorf("%s: %v", test.url, err)
+		}
+		if test.want != "" && (!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want ErrInvalid with %q", test.url, err, test.want)
+		}
+	}
+}
+
+// TestEnginesOnAWSOpenWithoutARequest: they are open before anything can be reached.
+func TestEnginesOnAWSOpenWithoutARequest(t *testing.T) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-west-2", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"} {
+		t.Setenv(name, value)
+	}
+	place := catalog.Place{BodiesURL: "s3://bucket/bodies"}
+	queue, err := catalog.OpenQueue(place, "sqs://sqs.eu-west-2.amazonaws.com/123456789012/events", catalog.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := catalog.OpenSink(context.Background(), place, "events", "dynamodb://eu-west-2/events?index=TimeIndex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters, err := catalog.OpenDeadLetters(place, "s3://bucket/dead-letters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(letters.Close(), sink.Close(), queue.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -320,6 +321,80 @@ func TestReadsAfterClose(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
+}
+
+// endless is a client of a table whose scans never end.
+type endless struct {
+	dynamodb.API
+	scanning func()
+}
+
+func (e *endless) Scan(context.Context, *awsdynamodb.ScanInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.ScanOutput, error) {
+	e.scanning()
+	return &awsdynamodb.ScanOutput{Count: 1, LastEvaluatedKey: dynamodb.Item{"Timestamp": &types.AttributeValueMemberS{Value: "x"}}}, nil
+}
+
+// Close ends a read that is under way, and returns after it.
+func TestCloseWhileReading(t *testing.T) {
+	b := newBench(t, "")
+	started := make(chan struct{})
+	var once sync.Once
+	store := b.openWith(t, &endless{API: b.client, scanning: func() { once.Do(func() { close(started) }) }})
+	read := make(chan error, 1)
+	go func() {
+		_, err := store.Count(t.Context())
+		read <- err
+	}()
+	<-started
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-read:
+		if !errors.Is(err, pillarbox.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("close did not wait for the read")
+	}
+}
+
+// Hours with events in them are walked through, however many there are.
+func TestListThroughFullHours(t *testing.T) {
+	b := newBench(t, types.ProjectionTypeKeysOnly)
+	b.options.Shards = 1
+	b.options = dynamodb.WithEmptyHours(b.options, 3)
+	store := b.open(t)
+	events := enginetest.Events(20, 12)
+	for i := range events {
+		events[i].Timestamp = pillarbox.TimestampOf(time.Date(2026, 11, 22, 18+i, 0, 0, 0, time.UTC))
+	}
+	if err := store.Write(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 100, Since: events[0].Timestamp}), events)
+	if scans := b.server.Calls("Scan"); scans != 0 {
+		t.Errorf("%d scans", scans)
+	}
+}
+
+// An index that is being built can't be read yet.
+func TestCheckOfIndexThatIsBeingBuilt(t *testing.T) {
+	b := newBench(t, types.ProjectionTypeKeysOnly)
+	store := b.openWith(t, building{b.client})
+	if err := store.Check(t.Context()); !errors.Is(err, pillarbox.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type building struct{ dynamodb.API }
+
+func (b building) DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, options ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
+	out, err := b.API.DescribeTable(ctx, in, options...)
+	if err == nil {
+		out.Table.GlobalSecondaryIndexes[0].IndexStatus = types.IndexStatusCreating
+	}
+	return out, err
 }
 
 // A read of many pages ends when its context does.

@@ -140,9 +140,6 @@ func (s *Store) scanInput(filter pillarbox.EventFilter) dynamodb.ScanInput {
 // nextHour reads all keys of the index to find the hour nearest to the beginning of the list that has something
 // within the bounds.
 func (s *Store) nextHour(ctx context.Context, within bounds, newest bool) (time.Time, bool, error) {
-	if within.low > within.high {
-		return time.Time{}, false, nil
-	}
 	s.options.Logger.Debug("reads all keys of the index to find an hour with events", "table", s.table, "from", within.low, "to", within.high)
 	var mu sync.Mutex
 	hour := ""

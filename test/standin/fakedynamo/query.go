@@ -207,6 +207,8 @@ func (v *view) hashOf(condition *node) (string, error) {
 		switch {
 		case seen[name] || !slices.Contains(v.key.names(), name):
 			return "", invalid("Query key condition not supported: %s is no key, or comes twice", name)
+		case len(part.operands[1].value.text) > v.key.limit(name):
+			return "", invalid("One or more parameter values were invalid: Size of the key %s in the condition has exceeded the maximum size limit", name)
 		case part.operator == "<>" || part.operator == "NOT" || part.operator == "OR":
 			return "", invalid("Invalid operator used in KeyConditionExpression: %s", part.operator)
 		case name == v.key.hash && part.operator != "=":

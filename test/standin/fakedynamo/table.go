@@ -26,6 +26,14 @@ func (s schema) names() []string {
 	return []string{s.hash, s.sort}
 }
 
+// limit is how many bytes the value of a key may have.
+func (s schema) limit(name string) int {
+	if name == s.hash {
+		return maxHashBytes
+	}
+	return maxRangeBytes
+}
+
 // table is one table. Everything in it is guarded by Server.mu.
 type table struct {
 	name        string
@@ -189,9 +197,9 @@ func (t *table) checkItem(i item) error {
 
 // checkKey checks the attributes of the key that the item has.
 func (v *view) checkKey(i item) error {
-	for at, name := range v.key.names() {
+	for _, name := range v.key.names() {
 		attribute, ok := i[name]
-		limit := []int{maxHashBytes, maxRangeBytes}[at]
+		limit := v.key.limit(name)
 		switch {
 		case !ok:
 		case attribute.kind != "S":
