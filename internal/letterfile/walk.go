@@ -1,6 +1,8 @@
 package letterfile
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -59,4 +61,28 @@ func walkSameTime(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), vi
 		}
 	}
 	return nil
+}
+
+// ErrStopped says that the consumer of a list has seen enough.
+var ErrStopped = errors.New("stopped")
+
+// Visitor returns the visit of a list: it yields what was read, if it matches, and what can't be read. It ends the walk
+// with ErrStopped, with ctx's error, and with ErrClosed.
+func Visitor(ctx context.Context, filter pillarbox.LetterFilter, yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
+	return func(letter *pillarbox.DeadLetter, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, pillarbox.ErrClosed):
+			return err
+		case errors.Is(err, pillarbox.ErrNotFound): // removed by hand
+			return nil
+		case err == nil && !filter.Match(letter):
+			return nil
+		}
+		if !yield(letter, err) {
+			return ErrStopped
+		}
+		return nil
+	}
 }

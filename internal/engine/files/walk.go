@@ -24,14 +24,11 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 		for _, requestID := range filter.RequestIDs {
 			w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
 		}
-		if err := w.run(ctx); err != nil && !errors.Is(err, errStopped) {
+		if err := w.run(ctx); err != nil && !errors.Is(err, letterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
 }
-
-// errStopped says that the consumer has seen enough.
-var errStopped = errors.New("stopped")
 
 // walk is one call of List.
 type walk struct {
@@ -81,9 +78,7 @@ func (w *walk) day(ctx context.Context, day place) error {
 		return fmt.Errorf("list dead letters: %w", kind(err))
 	}
 	load := func(letter id) (*pillarbox.DeadLetter, error) { return w.load(ctx, letter) }
-	return letterfile.Walk(w.selected(day, entries), load, func(letter *pillarbox.DeadLetter, err error) error {
-		return w.visit(ctx, letter, err)
-	})
+	return letterfile.Walk(w.selected(day, entries), load, letterfile.Visitor(ctx, w.filter, w.yield))
 }
 
 // selected returns the letters of the day that the filter may match, once each and in their order.
@@ -106,22 +101,4 @@ func (w *walk) selected(day place, entries []vfs.Entry) []id {
 	}
 	slices.SortFunc(letters, func(a, b id) int { return letterfile.Compare(a, day, b, day) })
 	return slices.Compact(letters) // a leftover has the same id
-}
-
-// visit yields what was read, if it matches.
-func (w *walk) visit(ctx context.Context, letter *pillarbox.DeadLetter, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, pillarbox.ErrClosed):
-		return err
-	case errors.Is(err, pillarbox.ErrNotFound): // removed by hand
-		return nil
-	case err == nil && !w.filter.Match(letter):
-		return nil
-	}
-	if !w.yield(letter, err) {
-		return errStopped
-	}
-	return nil
 }

@@ -20,14 +20,11 @@ const ahead = 32
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
-		if err := w.run(ctx); err != nil && !errors.Is(err, errStopped) {
+		if err := w.run(ctx); err != nil && !errors.Is(err, letterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
 }
-
-// errStopped says that the consumer has seen enough.
-var errStopped = errors.New("stopped")
 
 // walk is one call of List.
 type walk struct {
@@ -88,7 +85,7 @@ func (w *walk) day(ctx context.Context, letters []located) error {
 			n += letterfile.SameTime(ids[n:])
 		}
 		load := w.loadAll(ctx, ids[:n])
-		err := letterfile.Walk(ids[:n], load, func(letter *pillarbox.DeadLetter, err error) error { return w.visit(ctx, letter, err) })
+		err := letterfile.Walk(ids[:n], load, letterfile.Visitor(ctx, w.filter, w.yield))
 		if err != nil {
 			return err
 		}
@@ -128,22 +125,4 @@ func (w *walk) loadOpen(ctx context.Context, id letterfile.ID) (*pillarbox.DeadL
 	}
 	defer w.life.RUnlock()
 	return w.load(ctx, id)
-}
-
-// visit yields what was read, if it matches.
-func (w *walk) visit(ctx context.Context, letter *pillarbox.DeadLetter, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, pillarbox.ErrClosed):
-		return err
-	case errors.Is(err, pillarbox.ErrNotFound): // removed by hand
-		return nil
-	case err == nil && !w.filter.Match(letter):
-		return nil
-	}
-	if !w.yield(letter, err) {
-		return errStopped
-	}
-	return nil
 }
