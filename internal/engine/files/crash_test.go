@@ -14,6 +14,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/files"
+	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
 )
@@ -312,9 +313,9 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			for i, letter := range []*pillarbox.DeadLetter{test.first, test.second} {
-				path, content, err := files.Encode(letter)
+				id, content, err := letterfile.Encode(letter, letter.Resolved)
 				must(t, err)
-				path = "dead/" + path
+				path := "dead/" + letterfile.Name(id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(letter.Resolved)))
 				must(t, vfs.MkdirAll(disk, path[:len("dead/2026-11-23")]))
 				must(t, vfs.WriteFile(disk, path, test.spoil[i](content)))
 			}
