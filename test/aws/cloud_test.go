@@ -45,6 +45,7 @@ type cloud struct {
 	dynamo *fakedynamo.Server
 	bucket string
 	url    string // of the front
+	listen string // public address of a server
 
 	queueURL, deadURL    string
 	sqsClient            *awssqs.Client
@@ -107,7 +108,7 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{t: t, clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
+	c := &cloud{t: t, listen: "127.0.0.1:0", clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
 	c.sqs = fakesqs.New(fakesqs.Options{Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
 	c.dynamo = fakedynamo.New(nil)
 	sqsURL, dynamoURL := c.sqs.Start(t), c.dynamo.Start(t)
@@ -266,8 +267,8 @@ destinations: { events: { url: "dynamodb://%s/%s?index=%s", sources: [app] } }
 dead_letters: { url: "s3://%s/dead-letters?path_style=true" }
 bodies: { url: "s3://%s/bodies?path_style=true" }
 admin: { listen: "127.0.0.1:0" }
-listen: "127.0.0.1:0"
-`, c.queueURL, region, region, table, timeIndex, c.bucket, c.bucket)
+listen: "%s"
+`, c.queueURL, region, region, table, timeIndex, c.bucket, c.bucket, c.listen)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
@@ -295,14 +296,14 @@ func (c *cloud) command(args ...string) (string, int) {
 	return out.String() + talk.String(), command.ProcessState.ExitCode()
 }
 
-// serve runs a server that delivers from this cloud's queue until ctx ends.
-func (c *cloud) serve(ctx context.Context) <-chan error {
+// serve runs a server on this cloud until ctx ends.
+func (c *cloud) serve(ctx context.Context, roles string) <-chan error {
 	c.t.Helper()
 	dir, err := binaries()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	command := exec.CommandContext(ctx, filepath.Join(dir, "pillarbox"), "serve", "--roles", "deliver,admin", "--config", c.config())
+	command := exec.CommandContext(ctx, filepath.Join(dir, "pillarbox"), "serve", "--roles", roles, "--config", c.config())
 	command.Dir, command.Env = c.t.TempDir(), append(os.Environ(), c.endpoints...)
 	command.Stdout, command.Stderr = c.log, c.log
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }

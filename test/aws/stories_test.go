@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -207,7 +208,7 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	ended := c.serve(ctx)
+	ended := c.serve(ctx, "deliver,admin")
 	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond) // another process works
 	}
@@ -216,6 +217,54 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 	sameEvents(t, c.stored(), events)
+}
+
+// TestServerAcceptsIntoTheSameQueue: a server in front of SQS promises what the function does, whatever the body.
+func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
+	c := newCloud(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.listen = listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := c.serve(ctx, "accept,deliver,admin")
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if connection, err := net.Dial("tcp", c.listen); err == nil {
+			_ = connection.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the server does not listen:\n%s", c.log)
+		}
+		time.Sleep(10 * time.Millisecond) // another process starts
+	}
+	c.url = "http://" + c.listen + "/app"
+	wanted := map[string][]byte{}
+	for i := range 60 {
+		body := bytes.Repeat([]byte{byte(i), 0xff, 'x'}, 1+i*i*100) // up to 1 MiB: some are claimed
+		wanted[c.post(body, "application/octet-stream").RequestID] = body
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond) // another process works
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	stored := c.stored()
+	if len(stored) != len(wanted) {
+		t.Fatalf("%d events are stored, want %d\n%s", len(stored), len(wanted), c.log)
+	}
+	for _, event := range stored {
+		if body, known := wanted[event.RequestID]; !known || !bytes.Equal(body, event.Body) {
+			t.Errorf("stored %s with %d bytes", event.RequestID, len(event.Body))
+		}
+	}
 }
 
 // TestBothWaysEndInTheSameRecords: 10,000 events through the embedded engine, and through SQS, the function and DynamoDB
