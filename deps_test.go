@@ -67,7 +67,7 @@ var rules = []rule{
 		"it breaks a binary from outside, and reads with the engines what is left"},
 	{"pillarbox/internal/engine/enginetest", []string{"std", "pillarbox"},
 		"a suite sees an engine through its role only"},
-	{"pillarbox/internal/engine/catalog", []string{"std", "pillarbox", "pillarbox/internal/vfs", "pillarbox/internal/awshttp", "pillarbox/internal/engine/*", awsCore, "github.com/aws/aws-sdk-go-v2/config", awsService + "*"},
+	{"pillarbox/internal/engine/catalog", []string{"std", "pillarbox", "pillarbox/internal/vfs", "pillarbox/internal/awshttp", "pillarbox/internal/engine/*", awsCore, awsCore + "/*/*", "github.com/aws/aws-sdk-go-v2/config", awsService + "*"},
 		"the one place that knows all engines"},
 	{"pillarbox/internal/engine/memory", []string{"std", "pillarbox"},
 		"the engine that all tests can afford"},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"pillarbox/internal/config"
+	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/express"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/run"
@@ -28,7 +29,8 @@ func (s *server) listenAdmin() (run.Service, error) {
 }
 
 // listenPublic binds the public address and makes the service that answers there: an event loop for what is simple,
-// where that is possible and wanted, and net/http for everything else.
+// where that is possible and wanted, and net/http for everything else. Everything on the loop waits for one append: that
+// of a disk takes a fraction of a millisecond, but that of a queue across a network may take seconds.
 func (s *server) listenPublic() (run.Service, error) {
 	listener, err := listen("listen", s.config.Listen.Address)
 	if err != nil {
@@ -38,7 +40,7 @@ func (s *server) listenPublic() (run.Service, error) {
 	s.setSources(s.config)
 	limits := s.config.HTTP
 	tcp, ok := listener.(*net.TCPListener)
-	if !ok || !s.config.Listen.Express || express.Possible() != nil {
+	if !ok || !s.config.Listen.Express || express.Possible() != nil || !catalog.Local(s.config.Queue.URL) {
 		return s.web("public", netutil.LimitListener(listener, limits.MaxConnections), s.public), nil
 	}
 	front, err := express.New(tcp, express.Options{

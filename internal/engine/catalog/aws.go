@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	transport "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -55,10 +57,13 @@ func (u awsURL) number(name string, missing int) (int, error) {
 	return n, nil
 }
 
+// requestTimeout bounds one request to AWS: more than the longest poll, and enough for the largest body.
+const requestTimeout = 60 * time.Second
+
 // awsConfig finds credentials, and what else the SDK takes from its files and from the environment (AWS_PROFILE,
 // AWS_ENDPOINT_URL and many more). It makes no request. An empty region is the SDK's choice.
 func awsConfig(key, region string) (aws.Config, error) {
-	var options []func(*config.LoadOptions) error
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(requestTimeout))}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
 	}

@@ -25,6 +25,7 @@ type Options struct {
 	DeadLetterURL string           // of the queue of dead letters, for Bury
 	Bodies        pillarbox.Bodies // for bodies that are too large; nil: they are refused
 	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
+	CallTimeout   time.Duration    // of one call to SQS; 0 is DefaultCallTimeout
 	Now           func() time.Time // by which retries are due; nil is time.Now
 	Logger        *slog.Logger     // nil: discard
 }
@@ -75,7 +76,7 @@ func Open(client API, url string, options Options) (*Queue, error) {
 	}
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	q := &Queue{
-		client: client, url: url, options: options, inHand: map[string]*message{}, leased: map[uint64]*message{},
+		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url, options: options, inHand: map[string]*message{}, leased: map[uint64]*message{},
 		past: newPast(), changed: make(chan struct{}),
 	}
 	q.working, q.stop = context.WithCancel(context.Background())

@@ -298,6 +298,27 @@ func TestOutageOfAppendIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestCallThatHangsIsAnOutage: nobody waits for a connection that has died without a word.
+func TestCallThatHangsIsAnOutage(t *testing.T) {
+	b := open(t, settings{standIn: true, options: sqs.Options{CallTimeout: 100 * time.Millisecond}})
+	b.append(enginetest.Events(1, 17)...)
+	b.server.Stall(1, "SendMessageBatch")
+	start := time.Now()
+	err := b.Append(t.Context(), enginetest.Events(1, 18))
+	if !errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 100ms") {
+		t.Errorf("append: %v, want ErrUnavailable that names the limit", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	b.server.Stall(1, "SendMessageBatch")
+	if err := b.Append(ctx, enginetest.Events(1, 19)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("append of a caller who gave up: %v, want the context's error", err)
+	}
+}
+
 // TestReceivesAreAttempts, also those of others, and what was given back here is none.
 func TestReceivesAreAttempts(t *testing.T) {
 	b := open(t, settings{})
