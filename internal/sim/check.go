@@ -107,12 +107,14 @@ func (l *life) checkBooks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+	dropped := l.world.dropped.Load()
 	for _, entry := range books.Destinations {
-		if !entry.Balanced {
+		adds := entry.Accepted == entry.Stored+entry.Dead+entry.Pending+entry.Damaged
+		if !entry.Balanced && !(dropped && adds) {
 			return fmt.Errorf("the ledger does not balance: %+v", entry)
 		}
 	}
-	if damage := l.log.Stats().Damage; len(damage) > 0 {
+	if damage := l.log.Stats().Damage; len(damage) > 0 && !dropped {
 		return fmt.Errorf("a fault was taken for damage: %v", damage[0].Error())
 	}
 	l.world.tally.add("check: ledger")
