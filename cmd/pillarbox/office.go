@@ -202,6 +202,11 @@ func tuningOf(cfg *config.Config, destination config.Destination) deliver.Tuning
 	for _, name := range destination.Sources {
 		sources[name] = true
 	}
+	if !catalog.Local(cfg.Queue.URL) {
+		// A shared queue feeds one destination, and others fill it too, with sources that this file need not know. To
+		// skip an event there would delete the only one.
+		sources = nil
+	}
 	return deliver.Tuning{
 		Rules: deliver.Rules{
 			Sources: sources, MaxAge: cfg.Queue.MaxAge.Std(),

@@ -131,13 +131,14 @@ func (w *world) disturb(op faultfs.Op) error {
 }
 
 // disturbStart is disturb while a life begins. A disk that fails a sync has dropped what it was to hold, and answers the
-// next sync as if nothing had been, so that the start after the one that was refused believes what is only in memory.
+// next sync as if nothing had been, so that the start after the one that was refused believes what of a segment is only in
+// memory.
 // Nothing that was promised is among it: that was synced by the life that promised it.
 func (w *world) disturbStart(op faultfs.Op) error {
 	err := w.disturb(op)
-	if err != nil && op.Kind == faultfs.Sync {
+	if err != nil && op.Kind == faultfs.Sync && strings.HasSuffix(op.Name, ".seg") {
 		w.dropped.Store(true)
-		w.tally.add("start: a sync failed")
+		w.tally.add("start: a sync of a segment failed")
 	}
 	return err
 }

@@ -35,7 +35,7 @@ type world struct {
 
 	fuse     atomic.Int64 // operations of the disk until the life is cut off; 0 for none
 	looking  atomic.Bool  // a check reads; what it reads does not fail
-	dropped  atomic.Bool  // a sync has failed while a life began: the disk has dropped what a killed life left
+	dropped  atomic.Bool  // a sync of a segment has failed while a life began: the disk has dropped what a killed life left
 	draining atomic.Bool
 	trouble  atomic.Int64   // when there was trouble last, since the start
 	late     sync.WaitGroup // writes that nobody waits for

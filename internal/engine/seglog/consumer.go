@@ -76,12 +76,13 @@ func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
 		return nil, err
 	}
 	l.reportDamage(damage)
-	if loaded == nil {
+	fresh := loaded == nil
+	if fresh {
 		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
 	}
 	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
-	if !l.opts.ReadOnly {
-		err = journal.settleDown()
+	if !l.opts.ReadOnly && !fresh {
+		err = journal.settleDown(loaded)
 	}
 	if err == nil {
 		err = c.load()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -269,6 +270,75 @@ func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
 		after, err := third.Account("events")
 		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted || after.Stored != before.Stored {
 			t.Errorf("before the cut %+v, after it %+v, %v", before, after, err)
+		}
+	})
+}
+
+// TestFailedSyncAtTheStartIsNotBelievedLater: a process is killed before the state with a retry is synced, the next start
+// fails to sync it, and the one after that must not take the kernel's word that there is nothing to sync. It would trim the
+// event's segment, and a power cut would take the only other place where the event is.
+func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(faultfs.Options{})
+		options := small()
+		options.SegmentBytes, options.StateBytes = seglog.MinSegmentBytes, 64<<10 // so that the retry is a delta
+		l := newLife(t, 43)
+		l.log = openLog(t, disk, options)
+		if _, err := l.log.Account("events"); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			if err := l.append(3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deliveries, err := l.leaseNow(l.log, 100)
+		if err != nil || len(deliveries) != 100 {
+			t.Fatalf("%d deliveries, %v", len(deliveries), err)
+		}
+		settleAll(t, l.log, deliveries[1:50])
+		settleAll(t, l.log, deliveries[50:])
+		var killed *faultfs.FS
+		disk.Inject(func(op faultfs.Op) error {
+			if op.Kind == faultfs.Sync && strings.Contains(op.Name, ".state") && killed == nil {
+				killed = disk.Kill() // between the write of the retry and its sync
+			}
+			return nil
+		})
+		attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
+		retry := []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt}}
+		if err := errors.Join(l.log.Settle(context.Background(), "events", retry), l.log.Close()); err != nil || killed == nil {
+			t.Fatalf("settle: %v; killed: %v", err, killed != nil)
+		}
+		killed.Inject(func(op faultfs.Op) error {
+			if op.Kind == faultfs.Sync && strings.Contains(op.Name, ".state") {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if refused, err := seglog.Open(killed, "queue", options); err == nil {
+			t.Fatalf("a start that can't sync its state was not refused; close: %v", refused.Close())
+		}
+		killed.Inject(nil)
+		second := openLog(t, killed, options)
+		time.Sleep(10 * time.Second) // the keeper trims
+		synctest.Wait()
+		cut := killed.Crash(nil, faultfs.Dropped)
+		if err := second.Close(); err != nil {
+			t.Fatal(err)
+		}
+		third := openLog(t, cut, options)
+		defer third.Close()
+		again, err := l.leaseNow(third, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := deliveries[0].Event.RequestID
+		if !slices.ContainsFunc(again, func(d pillarbox.Delivery) bool { return d.Event.RequestID == id }) {
+			t.Errorf("the acknowledged event %s is lost; %d others came", id, len(again))
+		}
+		if account, err := third.Account("events"); err != nil || account.Damaged != 0 {
+			t.Errorf("account %+v, %v", account, err)
 		}
 	})
 }

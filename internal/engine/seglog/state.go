@@ -150,14 +150,20 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 	return j, newest, damage, nil
 }
 
-// settleDown makes durable what a killed life has left of the state in the page cache. Segments are removed
-// by this cursor, so a later power cut must not bring an older one back.
-func (j *stateJournal) settleDown() error {
+// settleDown makes durable what was read, which may be what a killed life has left in the page cache. Segments are
+// removed by this cursor, and events that wait are in here alone, so a later power cut must not bring an older state back.
+//
+// It is written anew, to the other file. To sync the file that was read would prove nothing: where an earlier start has
+// failed to, the kernel has forgotten that there is anything to write. That is left only where the disk is full, and
+// where the other file is one that a person has to look at.
+func (j *stateJournal) settleDown(found *state) error {
+	if !j.suspect {
+		if err := j.roll(found); !errors.Is(err, pillarbox.ErrNoSpace) {
+			return err
+		}
+	}
 	name := j.files[j.current].name
 	file, err := j.fsys.OpenFile(name, os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a new destination
-	}
 	if err != nil {
 		return fmt.Errorf("open delivery state: %w", unavailable(err))
 	}
