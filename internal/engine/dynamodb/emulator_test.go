@@ -23,7 +23,7 @@ const emulatorVariable = "PILLARBOX_TEST_DYNAMODB_URL"
 func TestEmulator(t *testing.T) {
 	url := os.Getenv(emulatorVariable)
 	if url == "" {
-		t.Skipf("%s is not set: run test/emulators/run go test ./internal/engine/dynamodb", emulatorVariable)
+		without(t)
 	}
 	client := newClient(t, url)
 	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeKeysOnly, "no index": ""} {
@@ -69,7 +69,7 @@ func place(t *testing.T, client *awsdynamodb.Client, projection types.Projection
 func TestEmulatorCountsBytesAlike(t *testing.T) {
 	url := os.Getenv(emulatorVariable)
 	if url == "" {
-		t.Skipf("%s is not set: run test/emulators/run go test ./internal/engine/dynamodb", emulatorVariable)
+		without(t)
 	}
 	client := newClient(t, url)
 	store := place(t, client, "")().(*dynamodb.Store)
@@ -84,4 +84,13 @@ func TestEmulatorCountsBytesAlike(t *testing.T) {
 			}
 		}
 	}
+}
+
+// without skips a test for which there is no emulator, unless test/emulators/run says that there is one.
+func without(t *testing.T) {
+	t.Helper()
+	if os.Getenv("PILLARBOX_TEST_EMULATORS") != "" {
+		t.Fatalf("the emulators run, and %s is not set", emulatorVariable)
+	}
+	t.Skipf("%s is not set: run test/emulators/run go test ./internal/engine/dynamodb", emulatorVariable)
 }

@@ -116,6 +116,13 @@ func (b *box) settle(kind pillarbox.OutcomeKind, deliveries ...pillarbox.Deliver
 	return b.Settle(b.t.Context(), destination, outcomes)
 }
 
+// TestEmulatorIsThere where test/emulators/run says that it is: the other tests would run without it.
+func TestEmulatorIsThere(t *testing.T) {
+	if os.Getenv("PILLARBOX_TEST_EMULATORS") != "" && emulatorURL == "" {
+		t.Fatal("the emulators run, and PILLARBOX_TEST_SQS_URL is not set")
+	}
+}
+
 // TestBodiesOfAnyBytes: SQS refuses characters, and none of them gets there.
 func TestBodiesOfAnyBytes(t *testing.T) {
 	b := open(t, settings{standIn: true}) // fauxqs refuses what is above U+FFFF, which SQS takes
