@@ -132,8 +132,7 @@ func (w *world) disturb(op faultfs.Op) error {
 
 // disturbStart is disturb while a life begins. A disk that fails a sync has dropped what it was to hold, and answers the
 // next sync as if nothing had been, so that the start after the one that was refused believes what of a segment is only in
-// memory.
-// Nothing that was promised is among it: that was synced by the life that promised it.
+// memory. Nothing that was promised is among it: that was synced by the life that promised it.
 func (w *world) disturbStart(op faultfs.Op) error {
 	err := w.disturb(op)
 	if err != nil && op.Kind == faultfs.Sync && strings.HasSuffix(op.Name, ".seg") {
