@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"pillarbox/internal/benchmark"
-	"pillarbox/internal/torture"
 )
 
 // packages are what apt-get knows of the peers and of what they are built with.
@@ -75,7 +74,7 @@ func buildPeers(ctx context.Context, dir, which string) ([]benchmark.Contender, 
 
 func startPeer(program string, peer listedPeer) func(context.Context, string) (*benchmark.Running, error) {
 	return func(ctx context.Context, dir string) (*benchmark.Running, error) {
-		address, err := torture.FreeAddress()
+		address, err := benchmark.FreeAddress()
 		if err != nil {
 			return nil, err
 		}

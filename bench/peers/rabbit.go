@@ -59,11 +59,9 @@ func runRabbit(ctx context.Context, address, dir string) error {
 
 // startRabbit starts a broker with a port mapper of its own, because the usual one would outlive it.
 func startRabbit(ctx context.Context, dir string) (url string, stop func(), err error) {
-	var ports [3]int
-	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
-			return "", nil, err
-		}
+	ports, err := freePorts(3)
+	if err != nil {
+		return "", nil, err
 	}
 	mapper := fmt.Sprint(ports[0])
 	epmd, err := start(prepare(nil, dir, "epmd", "-port", mapper, "-address", "127.0.0.1"))

@@ -25,6 +25,7 @@ func (s *server) listenAdmin() (run.Service, error) {
 	if err != nil {
 		return run.Service{}, err
 	}
+	s.addrs.admin = listener.Addr().String()
 	return s.web("admin", listener, s.newAdmin()), nil
 }
 
@@ -36,6 +37,7 @@ func (s *server) listenPublic() (run.Service, error) {
 	if err != nil {
 		return run.Service{}, err
 	}
+	s.addrs.public = listener.Addr().String()
 	s.public = httpapi.NewPublic(s.acceptor, s.publicOptions())
 	s.setSources(s.config)
 	limits := s.config.HTTP

@@ -86,7 +86,8 @@ type server struct {
 	global *globalFlags
 	level  *slog.LevelVar
 	roles  []string
-	public *httpapi.Public // nil without the role accept
+	public *httpapi.Public                // nil without the role accept
+	addrs  struct{ public, admin string } // that the listeners have, as host:port; empty without the role
 	routes atomic.Pointer[map[string]*express.Route]
 	ready  atomic.Bool
 }
@@ -144,11 +145,11 @@ func (s *server) announce(context.Context) error {
 	}
 	for _, source := range publicSources(s.config) {
 		if s.has(roleAccept) {
-			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.config.Listen.Address)+source.Path)
+			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.addrs.public)+source.Path)
 		}
 	}
 	if s.has(roleAdmin) {
-		s.logger.Info("admin API", telemetry.KeyAddr, "http://"+displayAddress(s.config.Admin.Listen)+"/")
+		s.logger.Info("admin API", telemetry.KeyAddr, "http://"+displayAddress(s.addrs.admin)+"/")
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 // yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps nothing.
 func yardstick(binary, command, name string) Contender {
 	return Contender{Name: name, Class: Nothing, Means: "nothing", Start: func(ctx context.Context, _ string) (*Running, error) {
-		address, err := torture.FreeAddress()
+		address, err := FreeAddress()
 		if err != nil {
 			return nil, err
 		}
@@ -75,8 +75,8 @@ func yardstick(binary, command, name string) Contender {
 	}}
 }
 
-// settings hold in every run: the limit of the queue is not what is measured, and nor is the log.
-const settings = "queue: { max_bytes: 1TiB }\nlog: { level: warn }\n"
+// settings hold in every run: the limit of the queue is not what is measured.
+const settings = "queue: { max_bytes: 1TiB }\n"
 
 // WriteSettings writes the configuration of a run into a directory, and returns its name.
 func WriteSettings(dir, more string) (string, error) {

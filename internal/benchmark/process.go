@@ -95,3 +95,12 @@ func (p *process) stop() error {
 	<-p.exited
 	return fmt.Errorf("%s did not stop in %v and was killed\n%s", p.cmd.Path, stopBound, &p.log)
 }
+
+// FreeAddress returns a loopback address that nobody listens on.
+func FreeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"pillarbox/internal/benchmark"
-	"pillarbox/internal/torture"
 )
 
 // TestMain is also the child of the tests: with an address in its environment it serves the yardstick there.
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // TestTheYardstickAnswersAsPillarboxDoes, as a process of its own, which costs processor time that is seen from outside.
 func TestTheYardstickAnswersAsPillarboxDoes(t *testing.T) {
-	address, err := torture.FreeAddress()
+	address, err := benchmark.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}

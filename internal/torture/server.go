@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,8 @@ import (
 )
 
 const (
+	anyPort = "127.0.0.1:0"
+
 	startBound = 20 * time.Second // a start does not read the backlog
 	stopBound  = time.Minute
 	drainBound = 2 * time.Minute // until everything is delivered
@@ -30,8 +33,8 @@ const (
 // Server is one life of a real binary.
 type Server struct {
 	Data   string // directory
-	Public string // base URL of the public listener
-	Admin  string // base URL of the admin API
+	Public string // base URL of the public listener; empty until WaitReady, and without the role accept
+	Admin  string // base URL of the admin API; empty until WaitReady
 
 	cmd    *exec.Cmd
 	log    logBuffer
@@ -58,18 +61,11 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// Launch begins a server on a data directory, at addresses of its own, and does not wait for it.
+// Launch begins a server on a data directory, at addresses that the system chooses, and does not wait for it. A port
+// that was free a moment ago would sometimes be somebody else's by the time the server wants it.
 func Launch(binary, data string, args ...string) (*Server, error) {
-	public, err := FreeAddress()
-	if err != nil {
-		return nil, err
-	}
-	admin, err := FreeAddress()
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{Data: data, Public: "http://" + public, Admin: "http://" + admin, exited: make(chan struct{})}
-	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", public, "--admin", admin}, args...)...)
+	s := &Server{Data: data, exited: make(chan struct{})}
+	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", anyPort, "--admin", anyPort}, args...)...)
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
@@ -95,16 +91,7 @@ func Start(ctx context.Context, binary, data string, args ...string) (*Server, e
 	return s, nil
 }
 
-// FreeAddress returns a loopback address that nobody listens on.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-// WaitReady waits until the server accepts.
+// WaitReady waits until the server accepts, and takes its addresses from its log, which must not be less than info.
 func (s *Server) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startBound)
 	defer cancel()
@@ -116,10 +103,34 @@ func (s *Server) WaitReady(ctx context.Context) error {
 			return fmt.Errorf("the server is not ready: %w\n%s", ctx.Err(), s.Log())
 		case <-time.After(5 * time.Millisecond):
 		}
-		if s.Ready(ctx) == http.StatusOK {
+		if s.Admin == "" {
+			s.Public, s.Admin = s.addresses()
+		}
+		if s.Admin != "" && s.Ready(ctx) == http.StatusOK {
 			return nil
 		}
 	}
+}
+
+// addresses are what the log says of the listeners. The admin API is told last.
+func (s *Server) addresses() (public, admin string) {
+	for line := range strings.Lines(s.Log()) {
+		var told struct{ Msg, Addr string }
+		if json.Unmarshal([]byte(line), &told) != nil {
+			continue // text before the log begins, or half a line
+		}
+		base, err := url.Parse(told.Addr)
+		if err != nil {
+			continue
+		}
+		switch base.Path = ""; told.Msg {
+		case "ready to accept":
+			public = base.String()
+		case "admin API":
+			return public, base.String()
+		}
+	}
+	return "", ""
 }
 
 // Ready asks whether the server accepts, and returns the status; 0 where there is no answer.

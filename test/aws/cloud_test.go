@@ -45,7 +45,6 @@ type cloud struct {
 	dynamo *fakedynamo.Server
 	bucket string
 	url    string // of the front
-	listen string // public address of a server
 
 	queueURL, deadURL    string
 	sqsClient            *awssqs.Client
@@ -108,7 +107,7 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{t: t, listen: "127.0.0.1:0", clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
+	c := &cloud{t: t, clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
 	c.sqs = fakesqs.New(fakesqs.Options{Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
 	c.dynamo = fakedynamo.New(nil)
 	sqsURL, dynamoURL := c.sqs.Start(t), c.dynamo.Start(t)
@@ -267,8 +266,8 @@ destinations: { events: { url: "dynamodb://%s/%s?index=%s", sources: [app] } }
 dead_letters: { url: "s3://%s/dead-letters?path_style=true" }
 bodies: { url: "s3://%s/bodies?path_style=true" }
 admin: { listen: "127.0.0.1:0" }
-listen: "%s"
-`, c.queueURL, region, region, table, timeIndex, c.bucket, c.bucket, c.listen)
+listen: "127.0.0.1:0"
+`, c.queueURL, region, region, table, timeIndex, c.bucket, c.bucket)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

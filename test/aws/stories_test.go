@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -220,28 +220,19 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 // TestServerAcceptsIntoTheSameQueue: a server in front of SQS promises what the function does, whatever the body.
 func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 	c := newCloud(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.listen = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := c.serve(ctx, "accept,deliver,admin")
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if connection, err := net.Dial("tcp", c.listen); err == nil {
-			_ = connection.Close()
-			break
+	address := regexp.MustCompile(`"msg":"ready to accept".*"addr":"([^"]+)"`)
+	for deadline := time.Now().Add(10 * time.Second); c.url == ""; {
+		if found := address.FindStringSubmatch(c.log.String()); found != nil {
+			c.url = found[1]
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the server does not listen:\n%s", c.log)
 		}
 		time.Sleep(10 * time.Millisecond) // another process starts
 	}
-	c.url = "http://" + c.listen + "/app"
 	wanted := map[string][]byte{}
 	for i := range 60 {
 		body := bytes.Repeat([]byte{byte(i), 0xff, 'x'}, 1+i*i*100) // up to 1 MiB: some are claimed
