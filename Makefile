@@ -44,7 +44,7 @@ crash-model: ## cut the power of a disk in memory after every operation: STATES=
 
 ioerr: ## every single call to the disk fails, once and for ever, then the planted bugs; exhaustive, so there is no seed
 	$(GO) test -count=1 -timeout 30m -run 'TestEvery.*(MayFail|FailingCallIsSurvived)$$' -v ./test/ioerr ./internal/engine/seglog ./internal/engine/files ./internal/engine/sqlite
-	$(GO) test -count=1 -timeout 30m -run 'TestMutants/ioerr' -v ./test/mutants
+	$(GO) test -count=1 -timeout 30m -run 'TestMutants/(ioerr|start)' -v ./test/mutants
 
 bitrot: ## every bit of a sealed and of a live segment and of the metadata is flipped: BYTES=8192 SEED=1, then the planted bugs
 	PILLARBOX_BIT_STEP=1 $(if $(BYTES),PILLARBOX_SEGMENT_BYTES=$(BYTES)) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'TestEveryFlippedBit|Rotten' -v ./internal/engine/seglog

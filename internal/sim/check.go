@@ -107,14 +107,12 @@ func (l *life) checkBooks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	dropped := l.world.dropped.Load()
 	for _, entry := range books.Destinations {
-		adds := entry.Accepted == entry.Stored+entry.Dead+entry.Pending+entry.Damaged
-		if !entry.Balanced && !(dropped && adds) {
+		if !entry.Balanced {
 			return fmt.Errorf("the ledger does not balance: %+v", entry)
 		}
 	}
-	if damage := l.log.Stats().Damage; len(damage) > 0 && !dropped {
+	if damage := l.log.Stats().Damage; len(damage) > 0 {
 		return fmt.Errorf("a fault was taken for damage: %v", damage[0].Error())
 	}
 	l.world.tally.add("check: ledger")

@@ -130,18 +130,6 @@ func (w *world) disturb(op faultfs.Op) error {
 	return cause
 }
 
-// disturbStart is disturb while a life begins. A disk that fails a sync has dropped what it was to hold, and answers the
-// next sync as if nothing had been, so that the start after the one that was refused believes what of a segment is only in
-// memory. Nothing that was promised is among it: that was synced by the life that promised it.
-func (w *world) disturbStart(op faultfs.Op) error {
-	err := w.disturb(op)
-	if err != nil && op.Kind == faultfs.Sync && strings.HasSuffix(op.Name, ".seg") {
-		w.dropped.Store(true)
-		w.tally.add("start: a sync of a segment failed")
-	}
-	return err
-}
-
 func (w *world) diskFault(op faultfs.Op) error {
 	elapsed := w.elapsed()
 	i := sort.Search(len(w.ill), func(i int) bool { return w.ill[i].until > elapsed })

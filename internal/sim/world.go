@@ -35,7 +35,6 @@ type world struct {
 
 	fuse     atomic.Int64 // operations of the disk until the life is cut off; 0 for none
 	looking  atomic.Bool  // a check reads; what it reads does not fail
-	dropped  atomic.Bool  // a sync of a segment has failed while a life began: the disk has dropped what a killed life left
 	draining atomic.Bool
 	trouble  atomic.Int64   // when there was trouble last, since the start
 	late     sync.WaitGroup // writes that nobody waits for
@@ -137,7 +136,7 @@ func (w *world) start(number int) *life {
 	for try := range 100 {
 		w.troubled()
 		if try < 50 {
-			w.disk.Inject(w.disturbStart)
+			w.disk.Inject(w.disturb)
 		} else {
 			w.disk.Inject(nil)
 		}

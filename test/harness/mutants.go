@@ -41,6 +41,15 @@ var (
 		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
 		{keeperSource, "err := l.syncStates()\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "err := error(nil)\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
 	}}
+	// EndBelieved takes what a killed life has left in the kernel's memory for durable.
+	EndBelieved = Mutant{"unproven end believed", []Edit{{
+		"internal/engine/seglog/log.go", "\t\tl.holdBack(item)\n", "",
+	}}}
+	// StateBelieved believes a sync of what an earlier start may have failed to sync.
+	StateBelieved = Mutant{"unproven state believed", []Edit{{
+		"internal/engine/seglog/state.go", "\terr := j.roll(found)\n\tif",
+		"\tfile, err := j.fsys.OpenFile(j.files[j.current].name, os.O_RDWR)\n\tif err == nil {\n\t\terr = errors.Join(file.Sync(), file.Close())\n\t\tj.durable = j.written\n\t}\n\tif",
+	}}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
 	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\t\ts.durable = true\n", ""}}}
 	// LetterNotSynced does not make the name of a new dead letter durable.

@@ -60,6 +60,13 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "start", pkg: "internal/engine/seglog", run: "^Test(WhatAStartBelievesStays|FailedSyncAtTheStartIsNotBelievedLater)$",
+		bugs: []planted{
+			{harness.EndBelieved, "are pending after the cut"},
+			{harness.StateBelieved, "is lost"},
+		},
+	},
+	{
 		name: "bitrot", pkg: "internal/engine/seglog", run: "^TestEveryFlippedBit$",
 		bugs: []planted{
 			{harness.CutAtFirstBadFrame, "events are lost"},

@@ -45,6 +45,19 @@ func (g *group) add(event *pillarbox.Event) {
 	g.count++
 }
 
+// groupOf makes a group of records that were read.
+func groupOf(records []record) *group {
+	g := newGroup(nil)
+	for _, rec := range records {
+		g.frame = binary.LittleEndian.AppendUint32(g.frame, uint32(len(rec.text)))
+		g.frame = append(g.frame, 0, 0, 0, 0)
+		g.frame = append(g.frame, rec.text...)
+		g.lengths = binary.LittleEndian.AppendUint32(g.lengths, uint32(len(rec.text)))
+		g.count++
+	}
+	return g
+}
+
 // seal fills in the record checksums, the table and the frame header for a place in a segment.
 func (g *group) seal(salt uint64, offset, synced int64, firstSeq uint64) []byte {
 	records := g.frame[frameHeaderBytes:]

@@ -81,14 +81,12 @@ func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
 		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
 	}
 	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
-	if !l.opts.ReadOnly && !fresh {
+	err = c.load()
+	if err == nil && !l.opts.ReadOnly && !fresh {
 		err = journal.settleDown(loaded)
 	}
-	if err == nil {
-		err = c.load()
-	}
 	if err != nil {
-		return nil, errors.Join(err, journal.close())
+		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
@@ -144,17 +142,23 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		c.log.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", gone)
 		c.state.Stored += gone
 	} else {
-		reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", c.state.cursor, c.name)
-		c.log.reportDamage([]pillarbox.CorruptError{{File: c.log.firstSegment(), Reason: reason}})
+		c.log.noteMissing(c.state.cursor, gone, c.name)
 		c.state.Damaged += gone
 	}
 	c.state.place = place{start: c.state.start, cursor: firstHeld}
 }
 
-func (l *Log) firstSegment() string {
+// noteMissing reports events that were in segments which are not there any more.
+func (l *Log) noteMissing(firstSeq, lost uint64, destination string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.segments[0].name
+	first := l.segments[0]
+	l.mu.Unlock()
+	reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", firstSeq, destination)
+	missing := &chunk{firstSeq: firstSeq, lost: lost, damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}}}
+	l.reportDamage(missing.damage)
+	if l.keepReport(missing, first) {
+		l.opts.Meter.Damaged(lost)
+	}
 }
 
 // heldSequence returns the sequence numbers of the oldest event that is held and of the next one to come.

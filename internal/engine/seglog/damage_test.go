@@ -212,9 +212,45 @@ func TestFailedRotationEndsTheOldSegment(t *testing.T) {
 	})
 }
 
-// TestWhatAKilledLifeLeftIsSyncedAtTheStart kills the process between a write and its sync, starts again, and
-// then cuts the power: what the start has counted as part of the log must still be there.
-func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
+// TestWhatAStartBelievesStays kills the process between a write and its sync, starts again, and then cuts the power: what
+// the start has counted as part of the log must still be there. That holds where a start before it has failed to write,
+// whatever the kernel then forgets; and on a full disk, where it has to wait for room.
+func TestWhatAStartBelievesStays(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { whatAStartBelieves(t, nil) })
+	failing := map[string]func(op faultfs.Op) error{
+		"after a failed sync":              failSyncs(".seg"),
+		"after a sync of its spare failed": failSyncs("spare-"),
+		"after a sync of its state failed": failSyncs(".state"),
+		"after no name became durable": func(op faultfs.Op) error {
+			if op.Kind == faultfs.SyncDir {
+				return syscall.EIO
+			}
+			return nil
+		},
+	}
+	for name, fail := range failing {
+		t.Run(name, func(t *testing.T) {
+			whatAStartBelieves(t, func(killed *faultfs.FS) {
+				killed.Inject(fail)
+				if log, err := seglog.Open(killed, "queue", small()); err == nil {
+					_ = log.Close() // nothing had to be done that fails
+				}
+				killed.Inject(nil)
+			})
+		})
+	}
+}
+
+func failSyncs(part string) func(op faultfs.Op) error {
+	return func(op faultfs.Op) error {
+		if op.Kind == faultfs.Sync && strings.Contains(op.Name, part) {
+			return syscall.EIO
+		}
+		return nil
+	}
+}
+
+func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{})
 		l := newLife(t, 41)
@@ -248,6 +284,9 @@ func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
 		if err := l.log.Close(); err != nil {
 			t.Fatal(err)
 		}
+		if earlier != nil {
+			earlier(killed)
+		}
 		second := openLog(t, killed, small())
 		time.Sleep(3 * time.Second) // the keeper trims by the cursor that it found
 		synctest.Wait()
@@ -258,14 +297,23 @@ func TestWhatAKilledLifeLeftIsSyncedAtTheStart(t *testing.T) {
 		if before.Accepted != 11 || before.Stored != 6 {
 			t.Errorf("a killed life left %+v, want 11 accepted, two of them never acknowledged, and 6 stored", before)
 		}
+		if _, err := l.leaseNow(second, 1000); err != nil {
+			t.Fatal(err)
+		}
+		if damage := second.Stats().Damage; len(damage) != 0 {
+			t.Errorf("before the cut: %v", damage)
+		}
 		cut := killed.Crash(nil, faultfs.Dropped)
 		if err := second.Close(); err != nil {
 			t.Fatal(err)
 		}
 		third := openLog(t, cut, small())
 		defer third.Close()
-		if _, err := l.leaseNow(third, 1000); err != nil {
-			t.Fatal(err)
+		if pending, err := l.leaseNow(third, 1000); err != nil || len(pending) != 5 {
+			t.Errorf("%d are pending after the cut, want 5; %v", len(pending), err)
+		}
+		if damage := third.Stats().Damage; len(damage) != 0 {
+			t.Errorf("after the cut: %v", damage)
 		}
 		after, err := third.Account("events")
 		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted || after.Stored != before.Stored {

@@ -99,3 +99,82 @@ func TestFullDiskRefusesHealsAndRestarts(t *testing.T) {
 		settleAll(t, log, deliveries)
 	})
 }
+
+// TestUnprovenEndWaitsForRoom starts on a full disk after a kill. What is proven to be on the disk is delivered, the last
+// commit waits, is found and counted, and comes once there is room: of what is kept back for deliveries, if need be.
+func TestUnprovenEndWaitsForRoom(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		free int64
+		want int // deliveries at once
+	}{{"no room", 0, 6}, {"room that is kept back", 32 << 10, 7}} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { unprovenEnd(t, test.free, test.want) })
+		})
+	}
+}
+
+func unprovenEnd(t *testing.T, free int64, want int) {
+	const space = 4 << 20
+	disk := faultfs.New(faultfs.Options{Space: space})
+	options := small()
+	options.MinFreeBytes = 1 << 20
+	l := newLife(t, 91)
+	l.log = openLog(t, disk, options)
+	if _, err := l.log.Account("events"); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{2, 2, 2, 1} {
+		if err := l.append(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := disk.Kill()
+	if err := l.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	usage, err := killed.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ballast, err := killed.OpenFile("ballast", os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ballast.WriteAt(make([]byte, usage.Free-free), 0); err != nil {
+		t.Fatal(err)
+	}
+	log := openLog(t, killed, options)
+	defer log.Close()
+	at := func(when string, pending, leased int) []pillarbox.Delivery {
+		deliveries, err := l.leaseNow(log, 100)
+		if err != nil || len(deliveries) != leased {
+			t.Errorf("%s: %d deliveries, want %d; %v", when, len(deliveries), leased, err)
+		}
+		account, err := log.Account("events")
+		if err != nil || account.Accepted != 7 || account.Pending != uint64(pending) || account.Damaged != 0 {
+			t.Errorf("%s: account %+v, %v", when, account, err)
+		}
+		return deliveries
+	}
+	first := at("full", 7, want)
+	for id := range l.acked {
+		if _, err := log.Find(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if problem := log.Stats().Problem; problem == "" {
+		t.Error("no problem is shown on a full disk")
+	}
+	if err := ballast.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	settleAll(t, log, first)
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+	second := at("room", 7-want, 7-want)
+	settleAll(t, log, second)
+	if err := l.appendTo(log); err != nil || log.Stats().Problem != "" || len(log.Stats().Damage) != 0 {
+		t.Errorf("append: %v, stats %+v", err, log.Stats())
+	}
+}

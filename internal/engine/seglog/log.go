@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -53,7 +52,8 @@ type Log struct {
 	newest   *segment // the live segment, or the last one that was; changed with mu held as well
 	synced   int64    // everything below this offset of the live segment was synced
 	lastID   uint64
-	marked   bool // nothing was committed since the last mark
+	marked   bool  // nothing was committed since the last mark
+	unproven *tail // held back until the next segment begins with it; nil where there is none; changed with mu held as well
 	buffer   []byte
 
 	uncached uint64 // id of the newest segment that was given back; owned by the filler
@@ -211,23 +211,20 @@ func (l *Log) scanTail(item *found, newest bool) error {
 			"segment", item.name, "offset", item.end, "bytes", torn)
 	}
 	l.reportDamage(damage)
-	if l.opts.ReadOnly {
-		return nil
+	if newest && !l.opts.ReadOnly {
+		l.holdBack(item)
 	}
-	return l.syncTail(item)
+	return nil
 }
 
-// syncTail makes durable what a killed life has left in the page cache. The next header will count it as part
-// of the log, and a later power cut must not take it away again.
-func (l *Log) syncTail(item *found) error {
-	file, err := l.fsys.OpenFile(item.name, os.O_RDWR)
-	if err != nil {
-		return fmt.Errorf("open segment: %w", unavailable(err))
+// holdBack ends a segment where it is proven to be on the disk. What is behind that place counts as accepted, and comes to
+// the destinations once the next segment has a copy of it.
+func (l *Log) holdBack(item *found) {
+	l.nextSeq = max(l.nextSeq, item.nextSeq)
+	item.end, item.nextSeq = item.tail.from, item.tail.firstSeq
+	if len(item.tail.chunks) > 0 {
+		l.unproven = &item.tail
 	}
-	if err := file.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync %s, whose end may not be on the disk yet: %w", item.name, unavailable(err)), file.Close())
-	}
-	return unavailable(file.Close())
 }
 
 // SetMaxBytes changes the limit of undelivered bytes.

@@ -3,7 +3,6 @@ package seglog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,15 +133,7 @@ func (r *segmentRepair) rewrite(c *chunk) {
 	clear(region)
 	used := int64(0)
 	if len(c.records) > 0 {
-		g := newGroup(nil)
-		for _, rec := range c.records {
-			g.frame = binary.LittleEndian.AppendUint32(g.frame, uint32(len(rec.text)))
-			g.frame = append(g.frame, 0, 0, 0, 0)
-			g.frame = append(g.frame, rec.text...)
-			g.lengths = binary.LittleEndian.AppendUint32(g.lengths, uint32(len(rec.text)))
-			g.count++
-		}
-		frame := g.seal(salt, c.offset, c.offset, c.firstSeq)
+		frame := groupOf(c.records).seal(salt, c.offset, c.offset, c.firstSeq)
 		if len(frame) <= len(region) {
 			used = alignUp(int64(copy(region, frame)))
 		}

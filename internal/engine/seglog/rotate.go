@@ -20,28 +20,43 @@ type spare struct {
 // rotate begins a new segment with room for need bytes. The new header states where the segment before ends;
 // from the moment that it is durable, what an abandoned segment holds behind that place doesn't count.
 // The caller leads.
+//
+// On a disk that is nearly full, what is held back of an earlier life still gets a segment, without the room that is kept
+// back for deliveries: they are to have it.
 func (l *Log) rotate(need int64) error {
+	next, err := l.takeSpare(need + l.unproven.size())
+	if errors.Is(err, pillarbox.ErrNoSpace) && l.unproven != nil {
+		next, rescue := l.createSpare(l.unproven.size()+dataStart, nil)
+		if rescue == nil {
+			rescue = l.begin(next)
+		}
+		return errors.Join(err, rescue)
+	}
+	if err != nil {
+		return err
+	}
+	return l.begin(next)
+}
+
+// takeSpare takes the file that waits, if it is large enough, or makes one.
+func (l *Log) takeSpare(need int64) (*spare, error) {
 	l.mu.Lock()
 	next := l.spare
 	l.spare = nil
 	l.mu.Unlock()
-	if next != nil && next.size < need+dataStart {
+	if next != nil && next.size >= need+dataStart {
+		return next, nil
+	}
+	if next != nil {
 		l.discard(next)
-		next = nil
 	}
-	if next == nil {
-		var err error
-		if next, err = l.makeSpare(need, l.firstSize(), nil); err != nil {
-			return err
-		}
-	}
-	return l.begin(next)
+	return l.makeSpare(need, l.firstSize(), nil)
 }
 
 // firstSize is the size of a segment that somebody waits for.
 func (l *Log) firstSize() int64 { return min(l.opts.SegmentBytes, maxFirstSegment) }
 
-// begin turns the spare into the live segment.
+// begin turns the spare into the live segment. It begins with what is held back of the segment before.
 func (l *Log) begin(next *spare) error {
 	l.lastID++
 	header := segmentHeader{
@@ -51,13 +66,18 @@ func (l *Log) begin(next *spare) error {
 	before := l.newest
 	if before != nil {
 		header.prevID, header.prevEnd = before.id, before.end
+		if l.unproven != nil {
+			header.firstSeq = l.unproven.firstSeq
+		}
 		if before.empty() {
 			// Nothing to read there: skip it, so that restarts without traffic leave nothing behind.
 			header.prevID, header.prevEnd = before.prevID, before.prevEnd
 		}
 	}
 	name := segmentName(l.dir, header.id)
-	err := l.publish(next, name, header.encode())
+	content := append(header.encode(), header.encode()...)
+	content = l.unproven.copyTo(content, header.salt)
+	err := l.publish(next, name, content)
 	// The new header may be on the disk even if publishing failed, and it says where the segment before ends:
 	// from here on, nothing more may be written there.
 	if l.live != nil {
@@ -69,7 +89,7 @@ func (l *Log) begin(next *spare) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)), next.file.Close())
 	}
-	l.install(next, name, header)
+	l.install(next, name, header, int64(len(content)))
 	if before != nil && before.empty() {
 		l.removeSegment(before)
 	}
@@ -77,9 +97,9 @@ func (l *Log) begin(next *spare) error {
 	return nil
 }
 
-// publish writes the header, twice, and gives the file its name, durably.
-func (l *Log) publish(next *spare, name string, header []byte) error {
-	if _, err := next.file.WriteAt(append(header, header...), 0); err != nil {
+// publish writes what the segment begins with and gives the file its name, durably.
+func (l *Log) publish(next *spare, name string, content []byte) error {
+	if _, err := next.file.WriteAt(content, 0); err != nil {
 		return errors.Join(err, l.fsys.Remove(next.name))
 	}
 	if err := next.file.Sync(); err != nil {
@@ -95,12 +115,13 @@ func (l *Log) publish(next *spare, name string, header []byte) error {
 	return nil
 }
 
-func (l *Log) install(next *spare, name string, header segmentHeader) {
+// install makes the segment the live one, whose frames so far end at the offset.
+func (l *Log) install(next *spare, name string, header segmentHeader, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	segment := &segment{
 		id: header.id, name: name, salt: header.salt, created: header.created, firstSeq: header.firstSeq,
-		nextSeq: header.firstSeq, end: dataStart, prevID: header.prevID, prevEnd: header.prevEnd,
+		nextSeq: l.nextSeq, end: end, prevID: header.prevID, prevEnd: header.prevEnd,
 	}
 	if before := l.newest; before != nil {
 		segment.base = before.position(before.end)
@@ -109,7 +130,8 @@ func (l *Log) install(next *spare, name string, header segmentHeader) {
 		}
 	}
 	l.segments = append(l.segments, segment)
-	l.newest, l.live, l.liveSize, l.synced, l.marked = segment, next.file, next.size, dataStart, false
+	l.newest, l.live, l.liveSize, l.synced, l.marked = segment, next.file, next.size, end, end > dataStart
+	l.unproven = nil
 }
 
 // makeSpare creates a file of zeros with room for need bytes of frames: size, or less on a disk that is
@@ -128,6 +150,11 @@ func (l *Log) makeSpare(need, size int64, pace func(filled, size int64) error) (
 	if size > room {
 		return nil, noSpace(usage.Free, l.minFree(usage))
 	}
+	return l.createSpare(size, pace)
+}
+
+// createSpare creates a file of so many zeros.
+func (l *Log) createSpare(size int64, pace func(filled, size int64) error) (*spare, error) {
 	name := path.Join(l.dir, fmt.Sprintf("%s%016x%s", sparePrefix, randomUint64(), vfs.TempSuffix))
 	file, err := l.fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {

@@ -117,6 +117,7 @@ func (l *Log) Waiting(destination, requestID string) (attempts []pillarbox.Attem
 // walkRecords calls visit for every record that is held, oldest first.
 func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
 	firstHeld, _ := l.heldSequence()
+	unproven := l.heldBack() // should it be copied meanwhile, it is read there
 	r := &reader{log: l, seq: firstHeld}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -124,7 +125,7 @@ func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record
 		}
 		c, _, err := r.next()
 		if errors.Is(err, errEnd) {
-			return r.close()
+			return errors.Join(visitFrom(r.seq, unproven, visit), r.close())
 		}
 		if errors.Is(err, fs.ErrNotExist) && l.trimmedSince(r) {
 			continue
@@ -132,12 +133,35 @@ func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record
 		if err != nil {
 			return errors.Join(err, r.close())
 		}
+		if err := visitFrom(0, []*chunk{c}, visit); err != nil {
+			return errors.Join(err, r.close())
+		}
+	}
+}
+
+// visitFrom calls visit for the records of the chunks from a sequence number on.
+func visitFrom(first uint64, chunks []*chunk, visit func(seq uint64, rec record) error) error {
+	for _, c := range chunks {
 		for i, rec := range c.records {
-			if err := visit(c.firstSeq+uint64(i), rec); err != nil {
-				return errors.Join(err, r.close())
+			seq := c.firstSeq + uint64(i)
+			if seq < first {
+				continue
+			}
+			if err := visit(seq, rec); err != nil {
+				return err
 			}
 		}
 	}
+	return nil
+}
+
+func (l *Log) heldBack() []*chunk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unproven == nil {
+		return nil
+	}
+	return l.unproven.chunks
 }
 
 // trimmedSince reports whether the segment that the reader wanted has been trimmed, so that going on finds

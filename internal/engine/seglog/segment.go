@@ -99,6 +99,7 @@ type found struct {
 	readable bool // one of its headers is valid
 	scanned  bool // end and nextSeq are known
 	linked   bool // part of the chain of headers
+	tail     tail // set by scan
 }
 
 // listSegments reads the headers of all segment files, in the order of their ids.
@@ -185,7 +186,10 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 	}
 	w := &walker{file: file, name: f.name, salt: f.salt, offset: dataStart, seq: f.firstSeq, limit: f.size}
 	f.end, f.nextSeq = min(dataStart, f.size), f.firstSeq
+	w.proven, w.provenSeq = f.end, f.nextSeq
+	var unproven []*chunk
 	for {
+		before := w.proven
 		c, err := w.next()
 		if errors.Is(err, errEnd) {
 			break
@@ -201,11 +205,17 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 		}
 		f.end, f.nextSeq = c.end, c.nextSeq()
 		damage = append(damage, c.damage...)
+		if len(c.damage) > 0 || c.lost > 0 {
+			w.proven, w.provenSeq = c.end, c.nextSeq() // it stays where it is, for a person to look at
+		}
+		if unproven = append(unproven, c); w.proven > before {
+			unproven = w.behindProven(unproven)
+		}
 	}
 	if w.lastEnd > f.end && torn == 0 {
 		f.end = w.lastEnd
 	}
-	f.salt, f.scanned = w.salt, true
+	f.salt, f.scanned, f.tail = w.salt, true, tail{from: w.proven, firstSeq: w.provenSeq, chunks: w.behindProven(unproven)}
 	f.damaged = f.damaged || len(damage) > 0
 	return damage, torn, nil
 }

@@ -150,28 +150,19 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 	return j, newest, damage, nil
 }
 
-// settleDown makes durable what was read, which may be what a killed life has left in the page cache. Segments are
+// settleDown makes durable what was read, which may be what a killed life has left in the kernel's memory. Segments are
 // removed by this cursor, and events that wait are in here alone, so a later power cut must not bring an older state back.
 //
 // It is written anew, to the other file. To sync the file that was read would prove nothing: where an earlier start has
-// failed to, the kernel has forgotten that there is anything to write. That is left only where the disk is full, and
-// where the other file is one that a person has to look at.
+// failed to, the kernel has forgotten that there is anything to write. On a full disk that has to wait; until then nothing
+// counts as durable, and so no segment is removed.
 func (j *stateJournal) settleDown(found *state) error {
-	if !j.suspect {
-		if err := j.roll(found); !errors.Is(err, pillarbox.ErrNoSpace) {
-			return err
-		}
+	err := j.roll(found)
+	if errors.Is(err, pillarbox.ErrNoSpace) {
+		j.broken = true
+		return nil
 	}
-	name := j.files[j.current].name
-	file, err := j.fsys.OpenFile(name, os.O_RDWR)
-	if err != nil {
-		return fmt.Errorf("open delivery state: %w", unavailable(err))
-	}
-	if err := file.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync %s: %w", name, unavailable(err)), file.Close())
-	}
-	j.durable = j.written
-	return unavailable(file.Close())
+	return err
 }
 
 // read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not
@@ -238,7 +229,7 @@ func (f *stateFrame) plausible() bool {
 }
 
 // append writes a delta that leads from before to its own place and counters; or a snapshot of the result
-// where the file is full, new to this life or broken. durable asks for a sync before it returns.
+// where the file is full, or broken. durable asks for a sync before it returns.
 func (j *stateJournal) append(delta *stateFrame, before *state, durable bool) error {
 	if err := j.write(delta, before); err != nil {
 		j.broken = true

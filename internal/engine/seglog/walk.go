@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"pillarbox"
 	"pillarbox/internal/vfs"
@@ -42,6 +43,11 @@ type walker struct {
 	endSeq uint64 // sequence number at limit, 0 where it is not known (an unscanned tail)
 
 	lastEnd int64 // end of the last sound frame, marks included
+	markAt  int64 // offset of the mark that was just passed, 0 for none
+
+	// Everything below proven was synced for certain, and the event there is provenSeq. 0 where nothing has said so yet.
+	proven    int64
+	provenSeq uint64
 
 	buffer      []byte // file content from bufferStart on
 	bufferStart int64
@@ -90,6 +96,7 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 		c.firstSeq, c.lost, c.end = w.seq, header.firstSeq-w.seq, w.offset
 		return c, nil
 	}
+	w.prove(header)
 	switch header.kind {
 	case frameEvents:
 		var ok bool
@@ -106,6 +113,22 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 		w.dropRepeated(c)
 	}
 	return c, nil
+}
+
+// prove takes a sound frame's word for what was synced before it was written: all that stands before it, or all but a mark.
+func (w *walker) prove(header frameHeader) {
+	if upTo := header.durableUpTo; upTo == w.offset || upTo == w.markAt && upTo != 0 {
+		w.proven, w.provenSeq = upTo, w.seq
+	}
+	w.markAt = 0
+	if header.kind == frameMark {
+		w.markAt = w.offset
+	}
+}
+
+// behindProven drops the chunks that are proven to be on the disk.
+func (w *walker) behindProven(chunks []*chunk) []*chunk {
+	return slices.DeleteFunc(chunks, func(c *chunk) bool { return c.offset < w.proven })
 }
 
 // dropRepeated takes away records whose sequence numbers were there before. No writer makes such a frame; two
