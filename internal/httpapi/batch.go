@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/tidwall/gjson"
+
 	"pillarbox"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/protocol"
@@ -242,8 +244,20 @@ func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
 }
 
 func checkItem(body []byte, what string, number int) item {
-	if !json.Valid(body) {
+	if !isJSON(body) {
 		return item{err: invalid("%s %d is no JSON value", what, number)}
 	}
 	return item{body: body}
+}
+
+// maxNesting is how deep arrays and objects may be in one another, by encoding/json.
+const maxNesting = 10_000
+
+// isJSON is json.Valid, nearly three times as fast for items of the usual sizes. gjson calls itself for each level of
+// nesting and knows no limit, so it gets what is too short to be deeper than the limit.
+func isJSON(body []byte) bool {
+	if len(body) > maxNesting {
+		return json.Valid(body)
+	}
+	return gjson.ValidBytes(body)
 }

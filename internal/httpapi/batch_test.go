@@ -154,6 +154,23 @@ func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	}
 }
 
+// TestNestingHasALimit: an item is taken as long as encoding/json takes it, and one that is nothing but brackets, as large
+// as a batch may be, is no more than an item that is no JSON.
+func TestNestingHasALimit(t *testing.T) {
+	const limit = 10_000 // of encoding/json
+	for _, depth := range []int{1, limit / 2, limit/2 + 1, limit, limit + 1, 8 << 20} {
+		body := slices.Concat(bytes.Repeat([]byte("["), depth), bytes.Repeat([]byte("]"), depth))
+		bodies, err := httpapi.Split(ndjson, body, 1)
+		if err != nil || len(bodies) != 1 || (bodies[0] != nil) != (depth <= limit) {
+			t.Errorf("depth %d: %d items, taken %v, %v", depth, len(bodies), bodies[0] != nil, err)
+		}
+		bodies, err = httpapi.Split(ndjson, body[:depth], 1)
+		if err != nil || len(bodies) != 1 || bodies[0] != nil {
+			t.Errorf("depth %d, unclosed: %d items, %v", depth, len(bodies), err)
+		}
+	}
+}
+
 // FuzzBatchBody holds the splitter to encoding/json: it never panics, it takes every valid array and every
 // valid NDJSON apart into the same values, and what it gives out is JSON.
 func FuzzBatchBody(f *testing.F) {
