@@ -57,6 +57,24 @@ func (u awsURL) number(name string, missing int) (int, error) {
 	return n, nil
 }
 
+// maxLinger bounds how long a client waits only so that a message has company.
+const maxLinger = time.Second
+
+// linger returns how long messages wait for others: 0 is the engine's default, and below 0 is not at all.
+func (u awsURL) linger() (time.Duration, error) {
+	if !u.parameters.Has("linger") {
+		return 0, nil
+	}
+	linger, err := time.ParseDuration(u.parameters.Get("linger"))
+	if err != nil || linger < 0 || linger > maxLinger {
+		return 0, fmt.Errorf("%s: the parameter linger is %q; want a time of at most %s, such as 5ms, or 0 for none: %w", u.key, u.parameters.Get("linger"), maxLinger, pillarbox.ErrInvalid)
+	}
+	if linger == 0 {
+		return -1, nil
+	}
+	return linger, nil
+}
+
 // requestTimeout bounds one request to AWS: more than the longest poll, and enough for the largest body.
 const requestTimeout = 60 * time.Second
 
@@ -81,11 +99,12 @@ func awsConfig(key, region string) (aws.Config, error) {
 // sqsHost takes the region out of the host of a queue's URL.
 var sqsHost = regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
 
-// sqsURL is the URL of a queue: "//sqs.REGION.amazonaws.com/ACCOUNT/NAME", or the whole URL of one anywhere.
+// sqsURL is the URL of a queue: "//sqs.REGION.amazonaws.com/ACCOUNT/NAME?linger=5ms", or the whole URL of one anywhere.
 type sqsURL struct {
 	region   string // empty for the SDK's choice
 	endpoint string // of a host that is not Amazon's, else empty
 	queue    string
+	linger   time.Duration // as in sqs.Options
 }
 
 func parseSQS(key, rest string) (sqsURL, error) {
@@ -93,14 +112,18 @@ func parseSQS(key, rest string) (sqsURL, error) {
 	if before, after, whole := strings.Cut(rest, "://"); whole {
 		scheme, rest = before, "//"+after
 	}
-	at, err := parseAWS(key, rest, "region")
+	at, err := parseAWS(key, rest, "region", "linger")
 	if err != nil {
 		return sqsURL{}, err
 	}
 	if !strings.Contains(at.path, "/") || scheme != "https" && scheme != "http" {
 		return sqsURL{}, fmt.Errorf("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue: %w", key, pillarbox.ErrInvalid)
 	}
-	parsed := sqsURL{region: at.parameters.Get("region"), queue: scheme + "://" + at.host + "/" + at.path}
+	linger, err := at.linger()
+	if err != nil {
+		return sqsURL{}, err
+	}
+	parsed := sqsURL{region: at.parameters.Get("region"), queue: scheme + "://" + at.host + "/" + at.path, linger: linger}
 	if found := sqsHost.FindStringSubmatch(at.host); found != nil {
 		parsed.region = found[1]
 	} else {
@@ -127,7 +150,9 @@ func openSQS(place Place, rest string, options QueueOptions) (pillarbox.Queue, e
 	if err != nil {
 		return nil, err
 	}
-	return opened[pillarbox.Queue](sqs.Open(client, at.queue, sqs.Options{Bodies: bodies, MaxAge: options.MaxAge, Logger: place.Logger}))
+	return opened[pillarbox.Queue](sqs.Open(client, at.queue, sqs.Options{
+		Bodies: bodies, MaxAge: options.MaxAge, Linger: at.linger, Logger: place.Logger,
+	}))
 }
 
 // dynamoURL is the URL of a table: "//REGION/TABLE?index=NAME&shards=N".

@@ -9,6 +9,11 @@
 // Append returns nil after SQS has confirmed each message; SQS keeps it in several places then. Messages that SQS
 // refuses or doesn't confirm are named by a *pillarbox.BatchError.
 //
+// Messages of several Appends that fill no batch are gathered and share a call, because SQS is paid by the call. Append
+// returns after SQS has confirmed its own messages all the same, and with the errors of its own messages. The price is a
+// wait of at most Options.Linger, and of nothing while no such call is under way. A call that is shared is not cut off
+// when somebody gives up: Append returns at once then, and says that the outcome of what was not answered is unknown.
+//
 // An event is handed out to one reader at a time, as far as SQS can promise it: what is in hand here is kept invisible
 // to others for as long as it is in hand. SQS may hand a message out twice all the same, and in any order; sinks are
 // idempotent. An event is deleted only when it is settled as stored, skipped or dead.

@@ -26,6 +26,7 @@ type Options struct {
 	Bodies        pillarbox.Bodies // for bodies that are too large; nil: they are refused
 	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
 	CallTimeout   time.Duration    // of one call to SQS; 0 is DefaultCallTimeout
+	Linger        time.Duration    // for which a message waits for others at most; 0 is DefaultLinger, below 0 is no gathering
 	Now           func() time.Time // by which retries are due; nil is time.Now
 	Logger        *slog.Logger     // nil: discard
 }
@@ -34,10 +35,11 @@ var _ pillarbox.Queue = (*Queue)(nil)
 
 // Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is promised.
 type Queue struct {
-	client  API
-	url     string
-	options Options
-	counts  counts
+	client   API
+	url      string
+	options  Options
+	counts   counts
+	gatherer gatherer
 
 	// working ends with Close; what the queue does by itself is cut off then.
 	working context.Context
@@ -79,6 +81,7 @@ func Open(client API, url string, options Options) (*Queue, error) {
 		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url, options: options, inHand: map[string]*message{}, leased: map[uint64]*message{},
 		past: newPast(), changed: make(chan struct{}),
 	}
+	q.gatherer = gatherer{queue: q, linger: cmp.Or(options.Linger, DefaultLinger)}
 	q.working, q.stop = context.WithCancel(context.Background())
 	return q, nil
 }

@@ -67,12 +67,15 @@ func failures(err error, n int) int {
 
 // entry is one message on its way.
 type entry struct {
-	index int // in what was handed over
-	text  string
-	trace string
+	index   int // in what was handed over
+	text    string
+	trace   string
+	answer  chan error // takes what became of it, and has room for that
+	failure error      // of the last try
 }
 
-// send encodes n messages and sends them in batches, several at once.
+// send encodes n messages and sends them in batches, several at once. What fills no batch of the queue is gathered with
+// what other calls have left.
 func (q *Queue) send(ctx context.Context, url string, n int, message func(i int) *pillarbox.Message) error {
 	if n == 0 {
 		return nil
@@ -85,12 +88,19 @@ func (q *Queue) send(ctx context.Context, url string, n int, message func(i int)
 	entries := make([]entry, n)
 	inParallel(n, func(i int) {
 		m := message(i)
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent)}
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), answer: make(chan error, 1)}
 		entries[i].text, errs[i] = encode(ctx, m, facts.maxBytes, q.options.Bodies)
 	})
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
-	batches := cut(entries, max(facts.maxBytes, minBatchBytes))
-	inParallel(len(batches), func(i int) { q.sendBatch(ctx, url, batches[i], errs) })
+	maxBytes := max(facts.maxBytes, minBatchBytes)
+	batches := cut(entries, maxBytes)
+	if url == q.url {
+		batches = q.gatherer.take(batches, maxBytes)
+	}
+	inParallel(len(batches), func(i int) { q.sendBatch(ctx, url, batches[i]) })
+	for i := range entries {
+		errs[entries[i].index] = entries[i].wait(ctx)
+	}
 	return joined(errs)
 }
 
@@ -110,47 +120,56 @@ func cut(entries []entry, maxBytes int) (batches [][]entry) {
 	return batches
 }
 
-// sendBatch sends one batch, and again what failed for no fault of its own. It notes an error for each message that
-// SQS has not confirmed.
-func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry, errs []error) {
+// sendBatch sends one batch, and again what failed for no fault of its own. Each message gets one answer, as soon as it
+// is certain: nil where SQS has confirmed it.
+func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 	for try := range sendTries {
 		if try > 0 && sleep(ctx, time.Duration(rand.Float64()*float64(sendWait<<try))) != nil {
-			return // the errors of the last try stand
+			break
 		}
-		out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
-		if err != nil {
-			for _, e := range batch {
-				errs[e.index] = kind("send to "+url, err)
-			}
-			return
-		}
-		answers := map[string]error{}
-		for _, e := range batch {
-			answers[strconv.Itoa(e.index)] = fmt.Errorf("send to %s: SQS does not say what became of the message: %w", url, pillarbox.ErrUnavailable)
-		}
-		for _, sent := range out.Successful {
-			answers[aws.ToString(sent.Id)] = nil
-		}
-		for _, failed := range out.Failed {
-			answers[aws.ToString(failed.Id)] = &refusal{entry: failed, action: "send"}
-		}
-		var again []entry
-		for _, e := range batch {
-			errs[e.index] = answers[strconv.Itoa(e.index)]
-			if errors.Is(errs[e.index], pillarbox.ErrUnavailable) {
-				again = append(again, e)
-			}
-		}
-		if batch = again; len(batch) == 0 {
+		if batch = q.trySend(ctx, url, batch); len(batch) == 0 {
 			return
 		}
 	}
+	for _, e := range batch {
+		e.answer <- e.failure
+	}
 }
 
+// trySend makes one call. It returns the messages that may be sent again, with their failures, and answers the others.
+func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again []entry) {
+	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
+	if err != nil {
+		for _, e := range batch {
+			e.answer <- kind("send to "+url, err)
+		}
+		return nil
+	}
+	answers := map[string]error{}
+	for i := range batch {
+		answers[strconv.Itoa(i)] = fmt.Errorf("send to %s: SQS does not say what became of the message: %w", url, pillarbox.ErrUnavailable)
+	}
+	for _, sent := range out.Successful {
+		answers[aws.ToString(sent.Id)] = nil
+	}
+	for _, failed := range out.Failed {
+		answers[aws.ToString(failed.Id)] = &refusal{entry: failed, action: "send"}
+	}
+	for i, e := range batch {
+		if e.failure = answers[strconv.Itoa(i)]; errors.Is(e.failure, pillarbox.ErrUnavailable) {
+			again = append(again, e)
+		} else {
+			e.answer <- e.failure
+		}
+	}
+	return again
+}
+
+// requestOf names the messages by their places in the batch.
 func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
 	for i, e := range batch {
-		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(e.index)), MessageBody: &batch[i].text}
+		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &batch[i].text}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},
