@@ -115,11 +115,14 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 	}
 }
 
-// TestTimestampTextIsTheLayout holds the text to what package time makes of it.
+// TestTimestampTextIsTheLayout holds the text to what package time makes of it, from day to day and within seconds.
 func TestTimestampTextIsTheLayout(t *testing.T) {
 	for _, at := range []pillarbox.Timestamp{0, 1, -1, -62167219200_000000, 253402300799_999999, 951782400_000000, 1709164799_999999} {
-		for step := range pillarbox.Timestamp(1000) {
-			stamp := at + step*86_399_999_983
+		for step := range pillarbox.Timestamp(2000) {
+			stamp := at + step/2*86_399_999_983
+			if step >= 1000 {
+				stamp = at + step*333_333
+			}
 			text, err := stamp.MarshalText()
 			if err != nil {
 				break

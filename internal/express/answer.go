@@ -13,9 +13,6 @@ type answers struct {
 	second   int64  // that date and accepted are of
 	date     []byte // a header line
 	accepted []byte // the start of the answer to an accepted request
-
-	stampSecond int64  // that stamp is of
-	stamp       []byte // a timestamp up to its decimals
 }
 
 // at sets the time of the answers.
@@ -54,33 +51,13 @@ func (a *answers) appendReceipt(b []byte, receipt *pillarbox.Receipt, last bool)
 	b = append(b, receiptID...)
 	b = append(b, receipt.RequestID...)
 	b = append(b, receiptStamp...)
-	b = a.appendStamp(b, receipt.Timestamp)
+	b, err := receipt.Timestamp.AppendText(b)
+	if err != nil {
+		panic("pillarbox: bug: a receipt can't be encoded: " + err.Error())
+	}
 	b = append(b, receiptState...)
 	b = append(b, receipt.Status...)
 	return append(b, receiptEnd...)
-}
-
-// appendStamp is Timestamp.AppendText, which takes a tenth of the time of a whole request.
-func (a *answers) appendStamp(b []byte, stamp pillarbox.Timestamp) []byte {
-	second, micros := int64(stamp)/1e6, int64(stamp)%1e6
-	if micros < 0 || second != a.stampSecond || a.stamp == nil {
-		text, err := stamp.AppendText(b)
-		if err != nil {
-			panic("pillarbox: bug: a receipt can't be encoded: " + err.Error())
-		}
-		if micros >= 0 {
-			a.stampSecond = second
-			a.stamp = append(a.stamp[:0], text[len(b):len(text)-len("000000Z")]...)
-		}
-		return text
-	}
-	b = append(b, a.stamp...)
-	var decimals [6]byte
-	for i := len(decimals) - 1; i >= 0; i-- {
-		decimals[i] = byte('0' + micros%10)
-		micros /= 10
-	}
-	return append(append(b, decimals[:]...), 'Z')
 }
 
 // appendProblem appends the answer to a request that was refused.

@@ -146,7 +146,7 @@ func problem(err error) (int, http.Header, []byte) {
 
 type failing struct{ err error }
 
-func (f failing) Accept(context.Context, []ingest.Request) []ingest.Result {
+func (f failing) AcceptInto(context.Context, []ingest.Request, []ingest.Result) []ingest.Result {
 	return []ingest.Result{{Err: f.err}}
 }
 

@@ -314,19 +314,6 @@ func TestInventedNamesTakeNoMemory(t *testing.T) {
 	}
 }
 
-// TestStampsAreThoseOfTimestamp goes through instants around seconds, and before 1970.
-func TestStampsAreThoseOfTimestamp(t *testing.T) {
-	var a answers
-	for _, stamp := range []pillarbox.Timestamp{1, 999_999, 1_000_000, 1_000_001, 0, -1, -1_000_000, -1_000_001, 1_764_000_000_123_456, 1_764_000_000_999_999, 1_764_000_001_000_000, 1_764_000_000_000_009} {
-		for range 2 {
-			want, _ := stamp.MarshalText()
-			if got := a.appendStamp([]byte("x"), stamp); string(got) != "x"+string(want) {
-				t.Errorf("%d is %s, want %s", stamp, got, want)
-			}
-		}
-	}
-}
-
 // TestBuffersHaveRoom for what is asked for, and are used again.
 func TestBuffersHaveRoom(t *testing.T) {
 	var pool buffers

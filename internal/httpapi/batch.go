@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/tidwall/gjson"
 
@@ -38,6 +40,34 @@ type item struct {
 	err  error
 }
 
+// batch is the memory of one request. It is used again, because a batch of a thousand items takes half a megabyte of it.
+type batch struct {
+	items    []item
+	requests []ingest.Request // of the good items
+	places   []int            // of the requests among the items
+	accepted []ingest.Result  // one for each request
+	results  []ingest.Result  // one for each item
+	answer   []byte
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// maxBatchKept bounds what is kept for the next batch, in items.
+const maxBatchKept = 4096
+
+// release gives the memory back, without what it points to.
+func (b *batch) release() {
+	if cap(b.items) > maxBatchKept {
+		return
+	}
+	clear(b.items)
+	clear(b.requests)
+	clear(b.accepted)
+	clear(b.results)
+	b.items, b.requests, b.places, b.accepted, b.results = b.items[:0], b.requests[:0], b.places[:0], b.accepted[:0], b.results[:0]
+	batches.Put(b)
+}
+
 // acceptBatch accepts all good items with one append and answers for each item in order.
 func (p *Public) acceptBatch(w http.ResponseWriter, r *http.Request, to *route) (int, error) {
 	form, err := batchForm(r.Header.Get("Content-Type"))
@@ -49,18 +79,19 @@ func (p *Public) acceptBatch(w http.ResponseWriter, r *http.Request, to *route) 
 	if err != nil {
 		return 0, err
 	}
-	items, err := split(form, body, p.opts.MaxBatchItems)
-	if err != nil {
+	b := batches.Get().(*batch)
+	defer b.release()
+	if b.items, err = split(b.items, form, body, p.opts.MaxBatchItems); err != nil {
 		return 0, err
 	}
-	if len(items) == 0 {
+	if len(b.items) == 0 {
 		return 0, invalid("the batch has no items")
 	}
-	if err := to.admit(len(items)); err != nil {
+	if err := to.admit(len(b.items)); err != nil {
 		return 0, err
 	}
-	results := p.acceptItems(r, to, items)
-	return writeResults(w, form, results)
+	p.acceptItems(r, to, b)
+	return b.writeResults(w, form)
 }
 
 func batchForm(contentType string) (string, error) {
@@ -74,42 +105,38 @@ func batchForm(contentType string) (string, error) {
 	return "", &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: "a batch is " + typeNDJSON + " (one JSON value a line) or " + typeJSON + " (an array); set Content-Type"}
 }
 
-func (p *Public) acceptItems(r *http.Request, to *route, items []item) []ingest.Result {
-	results := make([]ingest.Result, len(items))
-	requests := make([]ingest.Request, 0, len(items))
-	places := make([]int, 0, len(items))
+// acceptItems fills in the results.
+func (p *Public) acceptItems(r *http.Request, to *route, b *batch) {
 	template := newRequest(r, to.source.Name)
 	template.ContentType = typeJSON
-	for i, it := range items {
-		if it.err != nil {
-			results[i].Err = it.err
-			continue
-		}
-		request := template
-		request.Body = it.body
-		requests, places = append(requests, request), append(places, i)
-	}
-	if len(requests) > 0 {
-		for i, result := range p.acceptor.Accept(context.WithoutCancel(r.Context()), requests) {
-			results[places[i]] = result
+	for i, it := range b.items {
+		b.results = append(b.results, ingest.Result{Err: it.err})
+		if it.err == nil {
+			b.requests, b.places = append(b.requests, template), append(b.places, i)
+			b.requests[len(b.requests)-1].Body = it.body
 		}
 	}
-	for i, result := range results {
+	if len(b.requests) > 0 {
+		b.accepted = p.acceptor.AcceptInto(context.WithoutCancel(r.Context()), b.requests, b.accepted)
+	}
+	for i, result := range b.accepted {
+		b.results[b.places[i]] = result
+	}
+	for _, result := range b.results {
 		if result.Err != nil && protocol.StatusOf(result.Err) == http.StatusInternalServerError {
-			p.opts.Logger.Error("item of a batch failed", telemetry.KeySource, to.source.Name, telemetry.KeyErr, results[i].Err)
+			p.opts.Logger.Error("item of a batch failed", telemetry.KeySource, to.source.Name, telemetry.KeyErr, result.Err)
 			break // the others failed with it
 		}
 	}
-	return results
 }
 
 // writeResults answers 202 if something was accepted. If nothing was, a sender which only looks at the status
 // is not deceived: the batch fails with our fault if it was ours for any item, because the same batch may then
 // succeed later, and else with 422.
-func writeResults(w http.ResponseWriter, form string, results []ingest.Result) (int, error) {
+func (b *batch) writeResults(w http.ResponseWriter, form string) (int, error) {
 	status := http.StatusUnprocessableEntity
 	var ours error // the first failure that is not the sender's
-	for _, result := range results {
+	for _, result := range b.results {
 		switch {
 		case result.Err == nil:
 			status = http.StatusAccepted
@@ -123,20 +150,20 @@ func writeResults(w http.ResponseWriter, form string, results []ingest.Result) (
 	if ours != nil && protocol.Retriable(protocol.StatusOf(ours)) {
 		w.Header().Set("Retry-After", strconv.Itoa(protocol.RetryAfterSeconds(ours))) // for the items that say so
 	}
-	body, err := encodeResults(form, results)
-	if err != nil {
+	var err error
+	if b.answer, err = appendResults(b.answer[:0], form, b.results); err != nil {
 		return 0, err
 	}
-	writeBody(w, status, form, body)
+	writeBody(w, status, form, b.answer)
 	return status, nil
 }
 
-func encodeResults(form string, results []ingest.Result) ([]byte, error) {
+func appendResults(body []byte, form string, results []ingest.Result) ([]byte, error) {
 	opening, between, closing := "", "\n", "\n"
 	if form == typeJSON {
 		opening, between, closing = "[", ",\n", "]\n"
 	}
-	body := append(make([]byte, 0, 160*len(results)), opening...)
+	body = append(slices.Grow(body, 160*len(results)), opening...)
 	for i, result := range results {
 		if i > 0 {
 			body = append(body, between...)
@@ -161,12 +188,12 @@ func encodeResults(form string, results []ingest.Result) ([]byte, error) {
 // jsonSpace is what may stand around a JSON value. Other white space is content, and not to be dropped.
 const jsonSpace = " \t\r\n"
 
-// split cuts a batch into at most limit items.
-func split(form string, body []byte, limit int) ([]item, error) {
+// split cuts a batch into at most limit items, which it appends to items.
+func split(items []item, form string, body []byte, limit int) ([]item, error) {
 	if form == typeNDJSON {
-		return splitLines(body, limit)
+		return splitLines(items, body, limit)
 	}
-	return splitArray(body, limit)
+	return splitArray(items, body, limit)
 }
 
 func tooMany(limit int) error {
@@ -174,8 +201,7 @@ func tooMany(limit int) error {
 }
 
 // splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its place.
-func splitLines(body []byte, limit int) ([]item, error) {
-	var items []item
+func splitLines(items []item, body []byte, limit int) ([]item, error) {
 	number := 0
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
 		number++
@@ -184,7 +210,7 @@ func splitLines(body []byte, limit int) ([]item, error) {
 			continue
 		}
 		if len(items) == limit {
-			return nil, tooMany(limit)
+			return items, tooMany(limit)
 		}
 		items = append(items, checkItem(line, "line", number))
 	}
@@ -194,20 +220,16 @@ func splitLines(body []byte, limit int) ([]item, error) {
 // splitArray cuts a JSON array at its top-level commas without looking into the elements, so that an element
 // which is no JSON value can be reported in its place and the good ones are kept. Where brackets or strings
 // don't end, nothing can be told apart, and the whole batch is refused.
-func splitArray(body []byte, limit int) ([]item, error) {
+func splitArray(items []item, body []byte, limit int) ([]item, error) {
 	body = bytes.Trim(body, jsonSpace)
 	if len(body) < 2 || body[0] != '[' || body[len(body)-1] != ']' {
-		return nil, invalid("the body is no complete JSON array")
+		return items, invalid("the body is no complete JSON array")
 	}
 	inner := body[1 : len(body)-1]
 	cuts, err := topLevelCommas(inner, limit)
-	if err != nil {
-		return nil, err
+	if err != nil || len(cuts) == 0 && len(bytes.Trim(inner, jsonSpace)) == 0 {
+		return items, err
 	}
-	if len(cuts) == 0 && len(bytes.Trim(inner, jsonSpace)) == 0 {
-		return nil, nil
-	}
-	items := make([]item, 0, len(cuts)+1)
 	start := 0
 	for _, cut := range append(cuts, len(inner)) {
 		items = append(items, checkItem(bytes.Trim(inner[start:cut], jsonSpace), "item", len(items)+1))

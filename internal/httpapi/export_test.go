@@ -19,7 +19,7 @@ func Routes() []Route {
 
 // Split cuts a batch and returns its items; a nil item is one that was rejected.
 func Split(form string, body []byte, limit int) ([][]byte, error) {
-	items, err := split(form, body, limit)
+	items, err := split(nil, form, body, limit)
 	bodies := make([][]byte, len(items))
 	for i, it := range items {
 		bodies[i] = it.body

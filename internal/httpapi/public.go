@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,7 @@ import (
 
 // Acceptor makes requests durable. It is ingest.Acceptor.
 type Acceptor interface {
-	Accept(ctx context.Context, requests []ingest.Request) []ingest.Result
+	AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result
 }
 
 // Waiter waits for the delivery of one event that is about to be accepted.
@@ -246,7 +247,7 @@ func (p *Public) accept(w http.ResponseWriter, r *http.Request, to *route, expec
 		request.Stamped = func(key pillarbox.Key) { expected = p.opts.Waiter.Expect(key.RequestID) }
 	}
 	// The client may leave; what is being made durable is then still accepted.
-	result = p.acceptor.Accept(context.WithoutCancel(r.Context()), []ingest.Request{request})[0]
+	result = p.acceptor.AcceptInto(context.WithoutCancel(r.Context()), []ingest.Request{request}, nil)[0]
 	return result, expected, result.Err
 }
 
@@ -306,9 +307,10 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 
 // heldBytes is what one request holds of the memory for bodies.
 type heldBytes struct {
-	limit *semaphore.Weighted
-	all   int64 // of the limit
-	bytes int64
+	limit  *semaphore.Weighted
+	all    int64 // of the limit
+	bytes  int64
+	memory *[]byte // of bodies, or nil
 }
 
 // grow asks for n more. It never asks for more than all there is: a body as large as that gets through alone,
@@ -325,6 +327,35 @@ func (h *heldBytes) grow(n int64) error {
 func (h *heldBytes) release() {
 	h.limit.Release(h.bytes)
 	h.bytes = 0
+	if h.memory != nil {
+		bodies.Put(h.memory)
+		h.memory = nil
+	}
+}
+
+// bodies is memory to be used again, of bodyBytes each: a batch of a thousand events of 200 bytes fits. What is much
+// smaller gets memory of its own, and so does what is larger.
+var bodies = sync.Pool{New: func() any {
+	memory := make([]byte, bodyBytes)
+	return &memory
+}}
+
+const bodyBytes = 256 << 10
+
+// room moves a body into memory of a larger size.
+func (h *heldBytes) room(body []byte, size int64) ([]byte, error) {
+	again := size > bodyBytes/4 && size <= bodyBytes
+	if again {
+		size = bodyBytes
+	}
+	if err := h.grow(size - int64(cap(body))); err != nil {
+		return nil, err
+	}
+	if !again {
+		return append(make([]byte, 0, size), body...), nil
+	}
+	h.memory = bodies.Get().(*[]byte)
+	return append((*h.memory)[:0], body...), nil
 }
 
 // firstBody is the memory that a body gets before any of it has arrived. It grows with what arrives, and not
@@ -338,10 +369,10 @@ func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error
 	for {
 		if len(body) == cap(body) {
 			size := max(min(max(2*int64(cap(body)), firstBody), most+1), int64(len(body))+1)
-			if err := held.grow(size - int64(cap(body))); err != nil {
+			var err error
+			if body, err = held.room(body, size); err != nil {
 				return nil, err
 			}
-			body = append(make([]byte, 0, size), body...)
 		}
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]

@@ -111,10 +111,12 @@ func (a *Acceptor) AcceptInto(ctx context.Context, requests []Request, results [
 	sources := *a.sources.Load()
 	s := scratches.Get().(*scratch)
 	defer s.release()
+	at := a.stamper.stamps(max(1, len(requests)))
 	for i := range requests {
 		if results[i].Err = check(sources, &requests[i]); results[i].Err == nil {
 			s.places = append(s.places, i)
-			s.add(a.stamper.stamp(), sources[requests[i].Source], &requests[i])
+			s.add(at, sources[requests[i].Source], &requests[i])
+			at = at.next()
 		}
 	}
 	if len(s.events) > 0 {

@@ -111,6 +111,37 @@ func TestRequestIDsSortLikeTimestamps(t *testing.T) {
 	}
 }
 
+// TestIDsSortAsTheyWereGiven: within a call, from call to call, and whether the clock stands still, jumps or runs.
+func TestIDsSortAsTheyWereGiven(t *testing.T) {
+	now := time.Date(2026, 11, 23, 14, 0, 0, 999_999_000, time.UTC)
+	acceptor := ingest.New(memory.NewQueue(nil), ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time { return now }})
+	last := pillarbox.Receipt{}
+	for _, step := range []time.Duration{0, 0, time.Microsecond, -time.Hour, 0, 2 * time.Hour} {
+		now = now.Add(step)
+		for _, n := range []int{1, 2, 7, 1000} {
+			requests := make([]ingest.Request, n)
+			for i := range requests {
+				requests[i].Source = "app"
+				if i%5 == 4 {
+					requests[i].Source = "none"
+				}
+			}
+			for _, result := range acceptor.Accept(context.Background(), requests) {
+				if result.Err != nil {
+					continue
+				}
+				if receipt := result.Receipt; receipt.RequestID <= last.RequestID || receipt.Timestamp < last.Timestamp {
+					t.Fatalf("%+v came after %+v", receipt, last)
+				}
+				last = result.Receipt
+			}
+		}
+	}
+	if ahead := last.Timestamp.Time().Sub(now); ahead > time.Millisecond {
+		t.Errorf("the stamps are %v ahead of the clock", ahead)
+	}
+}
+
 // TestOneBadRequestTouchesNoOther mixes good and bad requests, and a queue that refuses one of them.
 func TestOneBadRequestTouchesNoOther(t *testing.T) {
 	queue := memory.NewQueue(nil)

@@ -13,6 +13,11 @@ type scratch struct {
 	places   []int // of events among the requests
 	fields   pillarbox.Header
 	ids      []byte // one after the other, each of idBytes
+
+	// Of the last event that was added with a header.
+	from   *source
+	header pillarbox.Header
+	keeps  pillarbox.Header // what is kept of it
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -21,16 +26,28 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const maxScratchEvents = 4096
 
 // add makes the event of a request. Its id is still missing: finish makes them all with one allocation.
-func (s *scratch) add(stamp pillarbox.Timestamp, from *source, request *Request) {
-	s.ids = appendRequestID(s.ids, int64(stamp))
-	first := len(s.fields)
-	s.fields = from.headers.keep(s.fields, request.Header)
+func (s *scratch) add(at stamp, from *source, request *Request) {
+	s.ids = appendRequestID(s.ids, at)
 	s.events = append(s.events, pillarbox.Event{
-		Timestamp: stamp, Source: request.Source, Method: request.Method, Path: request.Path,
-		Query: redactQuery(request.Query), Header: s.fields[first:len(s.fields):len(s.fields)],
+		Timestamp: at.timestamp(), Source: request.Source, Method: request.Method, Path: request.Path,
+		Query: redactQuery(request.Query), Header: s.kept(from, request.Header),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
 	})
+}
+
+// kept is what is kept of a header. The items of a batch come with one and the same.
+func (s *scratch) kept(from *source, header pillarbox.Header) pillarbox.Header {
+	if len(header) == 0 {
+		return nil
+	}
+	if from == s.from && len(header) == len(s.header) && &header[0] == &s.header[0] {
+		return s.keeps
+	}
+	first := len(s.fields)
+	s.fields = from.headers.keep(s.fields, header)
+	s.from, s.header, s.keeps = from, header, s.fields[first:len(s.fields):len(s.fields)]
+	return s.keeps
 }
 
 // finish gives the events their ids, which outlive the call as parts of the receipts, and tells who wants to
@@ -58,6 +75,7 @@ func (s *scratch) release() {
 	clear(s.events)
 	clear(s.pointers)
 	clear(s.fields)
+	s.from, s.header, s.keeps = nil, nil, nil
 	s.events, s.pointers, s.places, s.fields, s.ids = s.events[:0], s.pointers[:0], s.places[:0], s.fields[:0], s.ids[:0]
 	scratches.Put(s)
 }

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -10,27 +9,44 @@ import (
 	"pillarbox"
 )
 
-// stamper gives timestamps that never go backwards in this process, whatever the clock does. Together with the
-// request id that is made of the same instant they are unique.
+// stamper gives each event its place in time: a microsecond that never goes backwards in this process, whatever the clock
+// does, and a rank within it. No two events of a process have the same.
 type stamper struct {
 	now  func() time.Time
 	last atomic.Int64 // microseconds
 }
 
-func (s *stamper) stamp() pillarbox.Timestamp {
+// ranks is the number of events that share a microsecond. With one alone, a process that accepts a million a second would
+// run ahead of its clock.
+const ranks = 4
+
+// stamp is a place in time.
+type stamp struct {
+	micros int64
+	rank   uint8 // less than ranks
+}
+
+// stamps looks at the clock once, and takes the time of n events. The first of them is returned.
+func (s *stamper) stamps(n int) stamp {
 	now := max(s.now().UnixMicro(), earliest)
 	for {
 		last := s.last.Load()
-		if now <= last {
-			now = last
-			break
-		}
-		if s.last.CompareAndSwap(last, now) {
-			break
+		first := max(now, last+1)
+		if s.last.CompareAndSwap(last, first+int64(n-1)/ranks) {
+			return stamp{micros: first}
 		}
 	}
-	return pillarbox.Timestamp(now)
 }
+
+// next is the place behind this one.
+func (at stamp) next() stamp {
+	if at.rank++; at.rank == ranks {
+		return stamp{micros: at.micros + 1}
+	}
+	return at
+}
+
+func (at stamp) timestamp() pillarbox.Timestamp { return pillarbox.Timestamp(at.micros) }
 
 // earliest is the first instant that can be a key: 0 means "not set", and a UUIDv7 begins in 1970.
 const earliest = 1
@@ -38,23 +54,31 @@ const earliest = 1
 // idBytes is the length of a request id.
 const idBytes = 36
 
-// appendRequestID appends a UUIDv7 (RFC 9562, section 5.7) of the instant: 48 bits of milliseconds, then the
-// microseconds within them in the 10 high bits of rand_a, so that ids sort like their timestamps, then 64
-// random bits. The ids are unique, not secret.
-func appendRequestID(b []byte, micros int64) []byte {
+// appendRequestID appends a UUIDv7 (RFC 9562, section 5.7) of the place in time: 48 bits of milliseconds, then in rand_a
+// the microseconds within them and the rank, so that ids sort in the order in which they were given, then 62 random bits.
+// The ids are unique, not secret.
+func appendRequestID(b []byte, at stamp) []byte {
 	var uuid [16]byte
-	millis, rest := micros/1000, micros%1000
-	random := rand.Uint64()
-	binary.BigEndian.PutUint64(uuid[0:], uint64(millis)<<16|0x7000|uint64(rest)<<2|random&3)
+	millis, rest := at.micros/1000, at.micros%1000
+	binary.BigEndian.PutUint64(uuid[0:], uint64(millis)<<16|0x7000|uint64(rest)<<2|uint64(at.rank))
 	binary.BigEndian.PutUint64(uuid[8:], rand.Uint64()>>2|1<<63)
-	for i, group := range [...][]byte{uuid[0:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:16]} {
-		if i > 0 {
+	for i, c := range uuid {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
 			b = append(b, '-')
 		}
-		b = hex.AppendEncode(b, group)
+		b = append(b, hexPairs[2*int(c)], hexPairs[2*int(c)+1])
 	}
 	return b
 }
+
+// hexPairs are the two hex digits of each byte. Each event has an id to be written, and encoding/hex takes it in five parts.
+var hexPairs = func() (pairs [512]byte) {
+	const digits = "0123456789abcdef"
+	for i := range 256 {
+		pairs[2*i], pairs[2*i+1] = digits[i>>4], digits[i&15]
+	}
+	return pairs
+}()
 
 // ValidTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else
 // nothing: a malformed one must be ignored, and client text is not kept for its own sake.

@@ -176,30 +176,28 @@ func parseUUID(text string) (uuid [16]byte, ok bool) {
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return uuid, false
 	}
-	at := 0
-	for i := 0; i < len(text); i += 2 {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			i++ // the dashes that were just seen; one elsewhere is no hex digit
-		}
-		high, low := hexDigit(text[i]), hexDigit(text[i+1])
-		if high > 15 || low > 15 {
-			return uuid, false
-		}
-		uuid[at] = high<<4 | low
-		at++
+	wrong := byte(0)
+	for i, at := range hexPlaces {
+		high, low := hexDigits[text[at]], hexDigits[text[at+1]]
+		wrong |= high | low
+		uuid[i] = high<<4 | low&15
 	}
-	return uuid, true
+	return uuid, wrong < 16
 }
 
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+// hexPlaces are where the bytes of a UUID stand in its text.
+var hexPlaces = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// hexDigits are the values of hex digits in lower case; 255 is none. Each record has 32 of them to be read.
+var hexDigits = func() (digits [256]byte) {
+	for c := range digits {
+		digits[c] = 255
 	}
-	return 255
-}
+	for i, c := range []byte("0123456789abcdef") {
+		digits[c] = byte(i)
+	}
+	return digits
+}()
 
 func formatUUID(uuid [16]byte) string {
 	var text [36]byte
