@@ -21,8 +21,8 @@ type spare struct {
 // from the moment that it is durable, what an abandoned segment holds behind that place doesn't count.
 // The caller leads.
 //
-// On a disk that is nearly full, what is held back of an earlier life still gets a segment, without the room that is kept
-// back for deliveries: they are to have it.
+// On a disk that is nearly full, what is held back of an earlier life gets a segment all the same, out of the room that is
+// kept for deliveries, because those events are to be delivered. The error is then still ErrNoSpace.
 func (l *Log) rotate(need int64) error {
 	next, err := l.takeSpare(need + l.unproven.size())
 	if errors.Is(err, pillarbox.ErrNoSpace) && l.unproven != nil {
