@@ -150,6 +150,10 @@ func (f failing) AcceptInto(context.Context, []ingest.Request, []ingest.Result) 
 	return []ingest.Result{{Err: f.err}}
 }
 
+func (f failing) AcceptBatch(context.Context, ingest.Request, [][]byte, []ingest.Result) []ingest.Result {
+	return []ingest.Result{{Err: f.err}}
+}
+
 // eventually waits for what another goroutine, or the kernel, is about to do.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()

@@ -43,10 +43,10 @@ type item struct {
 // batch is the memory of one request. It is used again, because a batch of a thousand items takes half a megabyte of it.
 type batch struct {
 	items    []item
-	requests []ingest.Request // of the good items
-	places   []int            // of the requests among the items
-	accepted []ingest.Result  // one for each request
-	results  []ingest.Result  // one for each item
+	bodies   [][]byte        // of the good items
+	places   []int           // of the bodies among the items
+	accepted []ingest.Result // one for each body
+	results  []ingest.Result // one for each item
 	answer   []byte
 }
 
@@ -61,10 +61,10 @@ func (b *batch) release() {
 		return
 	}
 	clear(b.items)
-	clear(b.requests)
+	clear(b.bodies)
 	clear(b.accepted)
 	clear(b.results)
-	b.items, b.requests, b.places, b.accepted, b.results = b.items[:0], b.requests[:0], b.places[:0], b.accepted[:0], b.results[:0]
+	b.items, b.bodies, b.places, b.accepted, b.results = b.items[:0], b.bodies[:0], b.places[:0], b.accepted[:0], b.results[:0]
 	batches.Put(b)
 }
 
@@ -107,17 +107,16 @@ func batchForm(contentType string) (string, error) {
 
 // acceptItems fills in the results.
 func (p *Public) acceptItems(r *http.Request, to *route, b *batch) {
-	template := newRequest(r, to.source.Name)
-	template.ContentType = typeJSON
 	for i, it := range b.items {
 		b.results = append(b.results, ingest.Result{Err: it.err})
 		if it.err == nil {
-			b.requests, b.places = append(b.requests, template), append(b.places, i)
-			b.requests[len(b.requests)-1].Body = it.body
+			b.bodies, b.places = append(b.bodies, it.body), append(b.places, i)
 		}
 	}
-	if len(b.requests) > 0 {
-		b.accepted = p.acceptor.AcceptInto(context.WithoutCancel(r.Context()), b.requests, b.accepted)
+	if len(b.bodies) > 0 {
+		all := newRequest(r, to.source.Name)
+		all.ContentType = typeJSON
+		b.accepted = p.acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies, b.accepted)
 	}
 	for i, result := range b.accepted {
 		b.results[b.places[i]] = result
@@ -200,13 +199,22 @@ func tooMany(limit int) error {
 	return fmt.Errorf("the batch has more than %d items (http.max_batch_items), send it in parts: %w", limit, pillarbox.ErrTooLarge)
 }
 
+var newline = []byte("\n")
+
+// trimSpace is bytes.Trim, and quick where there is nothing to trim, as around most items.
+func trimSpace(b []byte) []byte {
+	if len(b) > 0 && b[0] > ' ' && b[len(b)-1] > ' ' {
+		return b
+	}
+	return bytes.Trim(b, jsonSpace)
+}
+
 // splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its place.
 func splitLines(items []item, body []byte, limit int) ([]item, error) {
-	number := 0
-	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		number++
-		line = bytes.Trim(line, jsonSpace)
-		if len(line) == 0 {
+	for number := 1; len(body) > 0; number++ {
+		line, rest, _ := bytes.Cut(body, newline)
+		body = rest
+		if line = trimSpace(line); len(line) == 0 {
 			continue
 		}
 		if len(items) == limit {
@@ -232,7 +240,7 @@ func splitArray(items []item, body []byte, limit int) ([]item, error) {
 	}
 	start := 0
 	for _, cut := range append(cuts, len(inner)) {
-		items = append(items, checkItem(bytes.Trim(inner[start:cut], jsonSpace), "item", len(items)+1))
+		items = append(items, checkItem(trimSpace(inner[start:cut]), "item", len(items)+1))
 		start = cut + 1
 	}
 	return items, nil

@@ -28,6 +28,7 @@ import (
 // Acceptor makes requests durable. It is ingest.Acceptor.
 type Acceptor interface {
 	AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result
+	AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result
 }
 
 // Waiter waits for the delivery of one event that is about to be accepted.

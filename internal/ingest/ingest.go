@@ -111,28 +111,58 @@ func (a *Acceptor) AcceptInto(ctx context.Context, requests []Request, results [
 	sources := *a.sources.Load()
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	at := a.stamper.stamps(max(1, len(requests)))
+	at := a.stamper.stamps(len(requests))
 	for i := range requests {
-		if results[i].Err = check(sources, &requests[i]); results[i].Err == nil {
-			s.places = append(s.places, i)
-			s.add(at, sources[requests[i].Source], &requests[i])
+		from := sources[requests[i].Source]
+		if results[i].Err = check(from, &requests[i]); results[i].Err == nil {
+			s.add(i, at, from, &requests[i])
 			at = at.next()
 		}
 	}
-	if len(s.events) > 0 {
-		s.finish(requests)
-		start := time.Now()
-		err := a.queue.Append(ctx, s.pointers)
-		a.metrics.ObserveAppend(time.Since(start))
-		settle(results, s.events, s.places, err)
+	s.finish()
+	for i, place := range s.places {
+		if stamped := requests[place].Stamped; stamped != nil {
+			stamped(s.events[i].Key())
+		}
 	}
-	a.count(sources, requests, results)
+	a.append(ctx, s, results)
+	count(sources, requests, results)
 	return results
 }
 
-// check says why a request can't be accepted, or nil.
-func check(sources map[string]*source, request *Request) error {
-	from := sources[request.Source]
+// AcceptBatch is AcceptInto for requests that differ in nothing but their bodies. It calls nobody's Stamped.
+func (a *Acceptor) AcceptBatch(ctx context.Context, all Request, bodies [][]byte, results []Result) []Result {
+	results = append(results[:0], make([]Result, len(bodies))...)
+	from := (*a.sources.Load())[all.Source]
+	s := scratches.Get().(*scratch)
+	defer s.release()
+	at := a.stamper.stamps(len(bodies))
+	for i, body := range bodies {
+		all.Body = body
+		if results[i].Err = check(from, &all); results[i].Err == nil {
+			s.add(i, at, from, &all)
+			at = at.next()
+		}
+	}
+	s.finish()
+	a.append(ctx, s, results)
+	from.count(results, func(i int) int { return len(bodies[i]) })
+	return results
+}
+
+// append makes the events durable, and fills in their results.
+func (a *Acceptor) append(ctx context.Context, s *scratch, results []Result) {
+	if len(s.events) == 0 {
+		return
+	}
+	start := time.Now()
+	err := a.queue.Append(ctx, s.pointers)
+	a.metrics.ObserveAppend(time.Since(start))
+	settle(results, s.events, s.places, err)
+}
+
+// check says why a request can't be accepted, or nil. from is nil where its source is not known.
+func check(from *source, request *Request) error {
 	if from == nil {
 		return fmt.Errorf("source %q: %w", request.Source, pillarbox.ErrNotFound)
 	}
@@ -170,21 +200,31 @@ func settleFailed(results []Result, places []int, err error) error {
 	return nil
 }
 
-// count adds up what became of the requests, neighbours with the same result at once.
-func (a *Acceptor) count(sources map[string]*source, requests []Request, results []Result) {
+// count adds up what became of the requests, neighbours of the same source at once.
+func count(sources map[string]*source, requests []Request, results []Result) {
 	for i := 0; i < len(results); {
-		name, result := requests[i].Source, resultOf(results[i].Err)
-		events, size := 0, 0
-		for ; i < len(results) && requests[i].Source == name && resultOf(results[i].Err) == result; i++ {
-			events, size = events+1, size+len(requests[i].Body)
+		first := i
+		for i < len(results) && requests[i].Source == requests[first].Source {
+			i++
 		}
-		from := sources[name]
-		if from == nil {
-			continue // no label for names that a client invents
+		sources[requests[first].Source].count(results[first:i], func(j int) int { return len(requests[first+j].Body) })
+	}
+}
+
+// count adds up what became of requests with bodies of these sizes, neighbours with the same result at once. There is no
+// label for names that a client invents, whose source is nil.
+func (s *source) count(results []Result, size func(i int) int) {
+	if s == nil {
+		return
+	}
+	for i := 0; i < len(results); {
+		result, events, bytes := resultOf(results[i].Err), 0, 0
+		for ; i < len(results) && resultOf(results[i].Err) == result; i++ {
+			events, bytes = events+1, bytes+size(i)
 		}
-		from.metrics.Events(result, events)
+		s.metrics.Events(result, events)
 		if result == telemetry.IngestAccepted {
-			from.metrics.Bytes(int64(size))
+			s.metrics.Bytes(int64(bytes))
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/ingest"
 )
@@ -139,6 +140,46 @@ func TestIDsSortAsTheyWereGiven(t *testing.T) {
 	}
 	if ahead := last.Timestamp.Time().Sub(now); ahead > time.Millisecond {
 		t.Errorf("the stamps are %v ahead of the clock", ahead)
+	}
+}
+
+// TestABatchIsAcceptedLikeItsRequests: events, results and order are the same, and only ids and times are others.
+func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
+	all := ingest.Request{
+		Source: "app", Method: "POST", Path: "/app/batch", Query: "token=x&a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7",
+		Header: pillarbox.Header{{Name: "Cookie", Value: "c"}, {Name: "X-One", Value: "1"}},
+	}
+	bodies := [][]byte{[]byte("1"), []byte("12345"), nil, []byte("1234"), []byte("2")}
+	for _, name := range []string{"app", "other"} {
+		all.Source = name
+		requests := make([]ingest.Request, len(bodies))
+		for i, body := range bodies {
+			requests[i] = all
+			requests[i].Body = body
+		}
+		queues := [2]*memory.Queue{memory.NewQueue(nil), memory.NewQueue(nil)}
+		options := ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 4}}}
+		one := ingest.New(queues[0], options).Accept(t.Context(), requests)
+		other := ingest.New(queues[1], options).AcceptBatch(t.Context(), all, bodies, nil)
+		for i := range bodies {
+			if fmt.Sprint(one[i].Err) != fmt.Sprint(other[i].Err) || (one[i].Receipt.RequestID == "") != (other[i].Receipt.RequestID == "") {
+				t.Errorf("%s: result %d is %+v in a batch, and else %+v", name, i, other[i], one[i])
+			}
+		}
+		if name == "other" {
+			continue
+		}
+		wanted, got := leaseAll(t, queues[0]), leaseAll(t, queues[1])
+		for i := range wanted {
+			want, event := *wanted[i].Event, *got[i].Event
+			want.RequestID, want.Timestamp, event.RequestID, event.Timestamp = "", 0, "", 0
+			if diff := enginetest.Diff(&event, &want); diff != "" {
+				t.Errorf("event %d: %s", i, diff)
+			}
+		}
+		if len(wanted) != 4 || len(got) != 4 {
+			t.Errorf("%d and %d events, want 4", len(wanted), len(got))
+		}
 	}
 }
 

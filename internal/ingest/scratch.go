@@ -25,11 +25,12 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // maxScratchEvents bounds what is kept for the next call. A larger batch makes its own.
 const maxScratchEvents = 4096
 
-// add makes the event of a request. Its id is still missing: finish makes them all with one allocation.
-func (s *scratch) add(at stamp, from *source, request *Request) {
+// add makes the event of the request at a place. Its id may be missing: finish makes them all with one allocation.
+func (s *scratch) add(place int, at stamp, from *source, request *Request) {
+	s.places = append(s.places, place)
 	s.ids = appendRequestID(s.ids, at)
 	s.events = append(s.events, pillarbox.Event{
-		Timestamp: at.timestamp(), Source: request.Source, Method: request.Method, Path: request.Path,
+		RequestID: request.RequestID, Timestamp: at.timestamp(), Source: request.Source, Method: request.Method, Path: request.Path,
 		Query: redactQuery(request.Query), Header: s.kept(from, request.Header),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
@@ -50,20 +51,15 @@ func (s *scratch) kept(from *source, header pillarbox.Header) pillarbox.Header {
 	return s.keeps
 }
 
-// finish gives the events their ids, which outlive the call as parts of the receipts, and tells who wants to
-// know.
-func (s *scratch) finish(requests []Request) {
+// finish gives ids to the events that have none. They outlive the call as parts of the receipts.
+func (s *scratch) finish() {
 	ids := string(s.ids)
 	for i := range s.events {
 		event := &s.events[i]
-		request := &requests[s.places[i]]
-		if event.RequestID = request.RequestID; event.RequestID == "" {
+		if event.RequestID == "" {
 			event.RequestID = ids[i*idBytes : (i+1)*idBytes]
 		}
 		s.pointers = append(s.pointers, event)
-		if request.Stamped != nil {
-			request.Stamped(event.Key())
-		}
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *stamper) stamps(n int) stamp {
 	for {
 		last := s.last.Load()
 		first := max(now, last+1)
-		if s.last.CompareAndSwap(last, first+int64(n-1)/ranks) {
+		if s.last.CompareAndSwap(last, first+int64(max(0, n-1))/ranks) {
 			return stamp{micros: first}
 		}
 	}
