@@ -44,7 +44,6 @@ type item struct {
 type batch struct {
 	items    []item
 	bodies   [][]byte        // of the good items
-	places   []int           // of the bodies among the items
 	accepted []ingest.Result // one for each body
 	results  []ingest.Result // one for each item
 	answer   []byte
@@ -64,7 +63,7 @@ func (b *batch) release() {
 	clear(b.bodies)
 	clear(b.accepted)
 	clear(b.results)
-	b.items, b.bodies, b.places, b.accepted, b.results = b.items[:0], b.bodies[:0], b.places[:0], b.accepted[:0], b.results[:0]
+	b.items, b.bodies, b.accepted, b.results = b.items[:0], b.bodies[:0], b.accepted[:0], b.results[:0]
 	batches.Put(b)
 }
 
@@ -107,10 +106,9 @@ func batchForm(contentType string) (string, error) {
 
 // acceptItems fills in the results.
 func (p *Public) acceptItems(r *http.Request, to *route, b *batch) {
-	for i, it := range b.items {
-		b.results = append(b.results, ingest.Result{Err: it.err})
+	for _, it := range b.items {
 		if it.err == nil {
-			b.bodies, b.places = append(b.bodies, it.body), append(b.places, i)
+			b.bodies = append(b.bodies, it.body)
 		}
 	}
 	if len(b.bodies) > 0 {
@@ -118,14 +116,28 @@ func (p *Public) acceptItems(r *http.Request, to *route, b *batch) {
 		all.ContentType = typeJSON
 		b.accepted = p.acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies, b.accepted)
 	}
-	for i, result := range b.accepted {
-		b.results[b.places[i]] = result
-	}
+	b.merge()
 	for _, result := range b.results {
 		if result.Err != nil && protocol.StatusOf(result.Err) == http.StatusInternalServerError {
 			p.opts.Logger.Error("item of a batch failed", telemetry.KeySource, to.source.Name, telemetry.KeyErr, result.Err)
 			break // the others failed with it
 		}
+	}
+}
+
+// merge makes the results of the items of those of the bodies.
+func (b *batch) merge() {
+	if len(b.accepted) == len(b.items) {
+		b.results, b.accepted = b.accepted, b.results
+		return
+	}
+	next := 0
+	for _, it := range b.items {
+		result := ingest.Result{Err: it.err}
+		if it.err == nil {
+			result, next = b.accepted[next], next+1
+		}
+		b.results = append(b.results, result)
 	}
 }
 
