@@ -14,34 +14,18 @@ import (
 	"pillarbox/internal/letterfile"
 )
 
-// goldenLetter has something in every field.
-func goldenLetter() *pillarbox.DeadLetter {
-	return &pillarbox.DeadLetter{
-		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,
-		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused, Error: "locked"}},
-		Event: &pillarbox.Event{
-			Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
-			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
-			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-			Header:      pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
-			Body:        []byte(`{"hello":"wörld <&>"}`),
-		},
-		Replay: "pillarbox dead replay --destination events 019ab123-4567-7abc-8def-0123456789ab",
-	}
-}
-
 // TestWalkFollowsTheEvents: of events with the same time, hashed names don't tell the order; the ids do.
 func TestWalkFollowsTheEvents(t *testing.T) {
 	letters := map[letterfile.ID]*pillarbox.DeadLetter{}
 	var ids []letterfile.ID
 	for _, requestID := range []string{"c", "a", "019ab123-4567-7abc-8def-0123456789ab", "b", "d"} {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
 		id := letterfile.IDOf(letter.Destination, letter.Event.Key())
 		letters[id] = letter
 		ids = append(ids, id)
 	}
-	place := letterfile.PlaceOf(goldenLetter().DeadAt, letterfile.Open)
+	place := letterfile.PlaceOf(enginetest.FullLetter().DeadAt, letterfile.Open)
 	slices.SortFunc(ids, func(a, b letterfile.ID) int { return letterfile.Compare(a, place, b, place) })
 	load := func(id letterfile.ID) (*pillarbox.DeadLetter, error) { return letters[id], nil }
 	var got []string
@@ -57,12 +41,12 @@ func TestWalkFollowsTheEvents(t *testing.T) {
 
 // What is written can be read, for whatever text clients send, and stays inside the directory.
 func FuzzDeadLetterJSON(f *testing.F) {
-	golden := goldenLetter()
+	golden := enginetest.FullLetter()
 	f.Add(golden.Event.RequestID, "events", golden.Reason, golden.Event.Path, golden.Event.Body, int64(golden.Event.Timestamp), int64(golden.DeadAt))
 	f.Add("../../x", "a-b_c", "\xff\u2028", "/\x00", []byte{0xff}, int64(-1), int64(0))
 	f.Add("", "..", "", "", []byte(nil), int64(0), int64(1)<<62)
 	f.Fuzz(func(t *testing.T, requestID, destination, reason, path string, body []byte, at, died int64) {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		letter.Destination, letter.Reason, letter.DeadAt = destination, reason, pillarbox.Timestamp(died)
 		letter.Event.RequestID, letter.Event.Path, letter.Event.Body = requestID, path, body
 		letter.Event.Timestamp = pillarbox.Timestamp(at)

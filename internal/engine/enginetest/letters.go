@@ -145,3 +145,19 @@ func wantLetters(t *testing.T, got, want []*pillarbox.DeadLetter) {
 		}
 	}
 }
+
+// FullLetter has something in every field. Formats are held to its bytes, so it only changes on purpose.
+func FullLetter() *pillarbox.DeadLetter {
+	return &pillarbox.DeadLetter{
+		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,
+		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused, Error: "locked"}},
+		Event: &pillarbox.Event{
+			Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
+			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+			Header:      pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
+			Body:        []byte(`{"hello":"wörld <&>"}`),
+		},
+		Replay: "pillarbox dead replay --destination events 019ab123-4567-7abc-8def-0123456789ab",
+	}
+}

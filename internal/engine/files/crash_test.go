@@ -279,11 +279,11 @@ func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 		return nil
 	})
 	killed := openTest(t, disk)
-	if err := killed.Put(t.Context(), goldenLetter()); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := killed.Put(t.Context(), enginetest.FullLetter()); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Fatalf("put: %v, want ErrUnavailable", err)
 	}
 	disk.Inject(nil)
-	must(t, openTest(t, disk).Put(t.Context(), goldenLetter()))
+	must(t, openTest(t, disk).Put(t.Context(), enginetest.FullLetter()))
 	if found := list(t, openTest(t, disk.Crash(nil, faultfs.Dropped))); len(found) != 1 {
 		t.Errorf("%d letters after the power cut, want 1", len(found))
 	}
@@ -292,7 +292,7 @@ func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 // Where a crash left two files of a letter, the resolved one counts, then the later day; the other is removed,
 // unless it or the one that counts can't be read.
 func TestOneOfTwoFilesCounts(t *testing.T) {
-	resolved, later := goldenLetter(), goldenLetter()
+	resolved, later := enginetest.FullLetter(), enginetest.FullLetter()
 	resolved.Resolved = &pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}
 	later.DeadAt += 24 * 3600 * 1_000_000
 	broken := func(content []byte) []byte { return content[:50] }
@@ -304,11 +304,11 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 		left          int // files
 	}{
 		"resolved and open":        {resolved, later, [2]func([]byte) []byte{whole, whole}, 0, 1},
-		"earlier and later":        {goldenLetter(), later, [2]func([]byte) []byte{whole, whole}, 1, 1},
+		"earlier and later":        {enginetest.FullLetter(), later, [2]func([]byte) []byte{whole, whole}, 1, 1},
 		"resolved is broken":       {resolved, later, [2]func([]byte) []byte{broken, whole}, 1, 2},
 		"open is broken":           {resolved, later, [2]func([]byte) []byte{whole, broken}, 0, 2},
-		"later is broken":          {goldenLetter(), later, [2]func([]byte) []byte{whole, broken}, 0, 2},
-		"open of the same day too": {resolved, goldenLetter(), [2]func([]byte) []byte{whole, whole}, 0, 1},
+		"later is broken":          {enginetest.FullLetter(), later, [2]func([]byte) []byte{whole, broken}, 0, 2},
+		"open of the same day too": {resolved, enginetest.FullLetter(), [2]func([]byte) []byte{whole, whole}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
@@ -337,7 +337,7 @@ func TestOpenFails(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	letters, err := files.Open(disk, "dead", files.Options{})
 	must(t, err)
-	must(t, letters.Put(t.Context(), goldenLetter()))
+	must(t, letters.Put(t.Context(), enginetest.FullLetter()))
 	must(t, letters.Close())
 	for _, kind := range []faultfs.Kind{faultfs.Mkdir, faultfs.SyncDir, faultfs.ReadDir} {
 		disk.Inject(func(op faultfs.Op) error {

@@ -78,29 +78,13 @@ func list(t *testing.T, letters *files.Letters) []*pillarbox.DeadLetter {
 	return found
 }
 
-// goldenLetter has something in every field.
-func goldenLetter() *pillarbox.DeadLetter {
-	return &pillarbox.DeadLetter{
-		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,
-		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused, Error: "locked"}},
-		Event: &pillarbox.Event{
-			Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
-			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
-			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-			Header:      pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
-			Body:        []byte(`{"hello":"wörld <&>"}`),
-		},
-		Replay: "pillarbox dead replay --destination events 019ab123-4567-7abc-8def-0123456789ab",
-	}
-}
-
 // Other programs and people rely on names and content: they only change on purpose.
 func TestFilesAreAFormat(t *testing.T) {
 	dir := t.TempDir()
 	letters := openTest(t, openDisk(t, dir))
-	binary := goldenLetter()
+	binary := enginetest.FullLetter()
 	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd", []byte{0xff, 0}, nil
-	for _, letter := range []*pillarbox.DeadLetter{goldenLetter(), binary} {
+	for _, letter := range []*pillarbox.DeadLetter{enginetest.FullLetter(), binary} {
 		must(t, letters.Put(t.Context(), letter))
 	}
 	resolution := pillarbox.Resolution{At: 1795443200_000000, How: pillarbox.ResolvedReplayed}
@@ -134,7 +118,7 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 		"019ab123-4567-7abc-8def-0123456789ab ", "019ab12304567-7abc-8def-0123456789ab", "x" + strings.Repeat("0", 32),
 	}
 	for _, requestID := range ids {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
 		must(t, letters.Put(t.Context(), letter))
 		found, err := letters.Get(t.Context(), "events", requestID)
@@ -154,7 +138,7 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 		}
 	}
 	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		letter.Destination = destination
 		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("destination %q: %v, want ErrInvalid", destination, err)
@@ -174,14 +158,14 @@ func TestLettersThatAreNone(t *testing.T) {
 		"death in no year": func(l *pillarbox.DeadLetter) { l.DeadAt = -1 << 62 },
 		"negative version": func(l *pillarbox.DeadLetter) { l.Version = -1 },
 	} {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		spoil(letter)
 		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	must(t, letters.Put(t.Context(), goldenLetter()))
-	err := letters.Resolve(t.Context(), "events", goldenLetter().Event.Key(), pillarbox.Resolution{How: "forgotten"})
+	must(t, letters.Put(t.Context(), enginetest.FullLetter()))
+	err := letters.Resolve(t.Context(), "events", enginetest.FullLetter().Event.Key(), pillarbox.Resolution{How: "forgotten"})
 	if !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("resolve in no known way: %v, want ErrInvalid", err)
 	}
@@ -195,7 +179,7 @@ func TestOrderOfHashedIDs(t *testing.T) {
 	letters := openTest(t, openDisk(t, t.TempDir()))
 	ids := []string{"a", "b", "c", "d", "e", "f", "019ab123-4567-7abc-8def-0123456789ab", "zz"}
 	for _, requestID := range ids {
-		letter := goldenLetter()
+		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
 		must(t, letters.Put(t.Context(), letter))
 	}
@@ -257,7 +241,7 @@ func TestDamagedFiles(t *testing.T) {
 	dir := t.TempDir()
 	disk := openDisk(t, dir)
 	letters := openTest(t, disk)
-	letter := goldenLetter()
+	letter := enginetest.FullLetter()
 	must(t, letters.Put(t.Context(), letter))
 	name := glob(t, dir, "dead/*/*")[0]
 	content, err := os.ReadFile(name)
