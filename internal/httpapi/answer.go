@@ -24,9 +24,8 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 
 // writeBody answers with bytes.
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
-	header := w.Header()
-	header["Content-Type"] = []string{contentType}
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	header, values := w.Header(), [...]string{contentType, strconv.Itoa(len(body))}
+	header["Content-Type"], header["Content-Length"] = values[0:1:1], values[1:2:2]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone if this fails; what was done stays done
 }

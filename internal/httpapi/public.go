@@ -129,9 +129,12 @@ func (p *Public) SetSources(sources []Source) {
 	p.routes.Store(&routes)
 }
 
+// nosniff is one value for all answers. Nobody changes it.
+var nosniff = []string{"nosniff"}
+
 // ServeHTTP implements http.Handler.
 func (p *Public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header()["X-Content-Type-Options"] = nosniff
 	if !r.ProtoAtLeast(1, 1) {
 		w.Header().Set("Connection", "close") // see checkFraming
 	}
@@ -229,7 +232,7 @@ func (p *Public) acceptOne(w http.ResponseWriter, r *http.Request, to *route) (i
 		}
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
 	}
-	w.Header().Set("X-Request-Id", result.Receipt.RequestID)
+	w.Header()["X-Request-Id"] = []string{result.Receipt.RequestID}
 	writeReceipt(w, status, result.Receipt)
 	return status, nil
 }
@@ -291,11 +294,11 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 		return nil, none, protocol.TooLarge(limit, limitName)
 	}
 	held := &heldBytes{limit: p.inFlight, all: p.opts.MaxInFlightBytes}
-	most := limit
-	if r.ContentLength >= 0 {
-		most = r.ContentLength
+	from, most := r.Body, r.ContentLength
+	if most < 0 {
+		from, most = http.MaxBytesReader(w, r.Body, limit), limit
 	}
-	body, err = readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, most, held)
+	body, err = readAll(from, r.ContentLength, most, held)
 	switch {
 	case errors.Is(err, pillarbox.ErrFull):
 		err = fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", p.opts.MaxInFlightBytes, err)
