@@ -24,7 +24,7 @@ const (
 
 	startBound = 20 * time.Second // a start does not read the backlog
 	stopBound  = time.Minute
-	drainBound = 2 * time.Minute // until everything is delivered
+	drainBound = 2 * time.Minute // without any progress; how long all of it takes depends on how much there is
 	maxLogKept = 1 << 20
 
 	maxAuditShown = 1000 // bytes
@@ -227,9 +227,13 @@ func (s *Server) Entry() (ledger.Entry, error) {
 
 // WaitUntil polls until the ledger's entry is as wanted.
 func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) (ledger.Entry, error) {
-	deadline := time.Now().Add(drainBound)
+	deadline, before := time.Now().Add(drainBound), ledger.Entry{}
 	for {
 		entry, err := s.Entry()
+		if entry.Pending < before.Pending {
+			deadline = time.Now().Add(drainBound)
+		}
+		before = entry
 		switch {
 		case err != nil:
 			return entry, err
