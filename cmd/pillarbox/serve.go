@@ -61,7 +61,7 @@ moment loses nothing that was acknowledged.`,
 }
 
 // heapFloor is memory that is never touched, so that the system never gives any for it. The garbage collector runs when the
-// heap has doubled, and ours is so small that it would run fifty times a second under load.
+// heap has doubled, and ours is so small that it would run 23 times a second under load on net/http, and not 8 times.
 const heapFloor = 16 << 20
 
 func serve(global *globalFlags, roles []string) error {

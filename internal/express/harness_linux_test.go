@@ -53,15 +53,20 @@ type gate struct {
 }
 
 func (g *gate) AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+	g.pass()
+	return g.Acceptor.AcceptInto(ctx, requests, results)
+}
+
+func (g *gate) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result {
+	g.pass()
+	return g.Acceptor.AcceptBatch(ctx, all, bodies, results)
+}
+
+func (g *gate) pass() {
 	g.calls.Add(1)
 	if g.held != nil {
 		<-g.held
 	}
-	return g.Acceptor.AcceptInto(ctx, requests, results)
-}
-
-func (g *gate) Accept(ctx context.Context, requests []ingest.Request) []ingest.Result {
-	return g.AcceptInto(ctx, requests, nil)
 }
 
 // open starts a box. It is stopped when the test ends, and must then leave no goroutine and no descriptor.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -225,15 +226,14 @@ func (s *Server) Entry() (ledger.Entry, error) {
 	return account.Destinations[0], nil
 }
 
-// WaitUntil polls until the ledger's entry is as wanted.
+// WaitUntil polls until the ledger's entry is as wanted. It gives up when less has not been pending for drainBound.
 func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) (ledger.Entry, error) {
-	deadline, before := time.Now().Add(drainBound), ledger.Entry{}
+	deadline, lowest := time.Now().Add(drainBound), uint64(math.MaxUint64) // under load, pending goes up and down for ever
 	for {
 		entry, err := s.Entry()
-		if entry.Pending < before.Pending {
-			deadline = time.Now().Add(drainBound)
+		if entry.Pending < lowest {
+			deadline, lowest = time.Now().Add(drainBound), entry.Pending
 		}
-		before = entry
 		switch {
 		case err != nil:
 			return entry, err

@@ -241,6 +241,25 @@ func TestWhatAStartBelievesStays(t *testing.T) {
 	}
 }
 
+// killBeforeSync kills the process just before the next sync of a file with the part in its name. left is what the disk
+// then holds.
+func killBeforeSync(t *testing.T, disk *faultfs.FS, part string) (left func() *faultfs.FS) {
+	var killed *faultfs.FS
+	disk.Inject(func(op faultfs.Op) error {
+		if op.Kind == faultfs.Sync && strings.Contains(op.Name, part) && killed == nil {
+			killed = disk.Kill()
+		}
+		return nil
+	})
+	return func() *faultfs.FS {
+		t.Helper()
+		if killed == nil {
+			t.Fatalf("there was no sync of a file with %q in its name", part)
+		}
+		return killed
+	}
+}
+
 func failSyncs(part string) func(op faultfs.Op) error {
 	return func(op faultfs.Op) error {
 		if op.Kind == faultfs.Sync && strings.Contains(op.Name, part) {
@@ -271,19 +290,14 @@ func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 		for _, delivery := range deliveries {
 			l.stored[delivery.Event.RequestID] = true
 		}
-		var killed *faultfs.FS
-		disk.Inject(func(op faultfs.Op) error {
-			if op.Kind == faultfs.Sync && killed == nil {
-				killed = disk.Kill() // between the write and its sync
-			}
-			return nil
-		})
+		left := killBeforeSync(t, disk, "")
 		if err := l.append(2); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.log.Close(); err != nil {
 			t.Fatal(err)
 		}
+		killed := left()
 		if earlier != nil {
 			earlier(killed)
 		}
@@ -346,24 +360,14 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 		}
 		settleAll(t, l.log, deliveries[1:50])
 		settleAll(t, l.log, deliveries[50:])
-		var killed *faultfs.FS
-		disk.Inject(func(op faultfs.Op) error {
-			if op.Kind == faultfs.Sync && strings.Contains(op.Name, ".state") && killed == nil {
-				killed = disk.Kill() // between the write of the retry and its sync
-			}
-			return nil
-		})
+		left := killBeforeSync(t, disk, ".state") // between the write of the retry and its sync
 		attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
 		retry := []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt}}
-		if err := errors.Join(l.log.Settle(context.Background(), "events", retry), l.log.Close()); err != nil || killed == nil {
-			t.Fatalf("settle: %v; killed: %v", err, killed != nil)
+		if err := errors.Join(l.log.Settle(context.Background(), "events", retry), l.log.Close()); err != nil {
+			t.Fatalf("settle: %v", err)
 		}
-		killed.Inject(func(op faultfs.Op) error {
-			if op.Kind == faultfs.Sync && strings.Contains(op.Name, ".state") {
-				return syscall.EIO
-			}
-			return nil
-		})
+		killed := left()
+		killed.Inject(failSyncs(".state"))
 		if refused, err := seglog.Open(killed, "queue", options); err == nil {
 			t.Fatalf("a start that can't sync its state was not refused; close: %v", refused.Close())
 		}
