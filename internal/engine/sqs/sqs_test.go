@@ -82,7 +82,7 @@ func create(t *testing.T, client *awssqs.Client, name string, attributes map[str
 }
 
 func TestQueueContract(t *testing.T) {
-	traits := enginetest.QueueTraits{OneDestination: true, Unordered: true, Patience: 500 * time.Millisecond}
+	traits := enginetest.QueueTraits{OneDestination: true, Unordered: true, ReadsAhead: true, Patience: 500 * time.Millisecond}
 	enginetest.QueueWith(t, traits, func(t *testing.T, now func() time.Time) pillarbox.Queue {
 		return open(t, settings{standIn: true, now: now})
 	})
