@@ -67,6 +67,7 @@ type Delivery struct {
 	Handle   Handle
 	Event    *Event
 	Bytes    int64     // stored size
+	Since    Timestamp // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
 	Attempts []Attempt // what was tried before, oldest first
 	Verdict  *Verdict  // set where the event is condemned and only waits for its dead letter
 }

@@ -179,8 +179,10 @@ func (o *office) wire() {
 	}
 	o.books = ledger.New(o.queue, o.letters, entries, o.history)
 	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
-	if account, err := o.queue.Account(o.destinations()[0]); err == nil && account.Uncounted {
-		o.replayer.SetRequeue(o.requeue)
+	if queue, ok := o.queue.(requeuer); ok {
+		o.replayer.SetRequeue(func(ctx context.Context, letters []*pillarbox.DeadLetter) ([]error, error) {
+			return requeue(ctx, queue, letters)
+		})
 	}
 	o.jobs = replay.NewJobs(o.replayer)
 	o.metrics.Watch(o.state)
@@ -230,10 +232,15 @@ func (o *office) deliverOnce(ctx context.Context, destination string, events []*
 	return deliver.Once(ctx, sink, events, time.Now(), o.config.Destinations[destination].WriteTimeout.Std())
 }
 
-// requeue is how replays put events back into a queue that is shared with other readers.
-func (o *office) requeue(ctx context.Context, _ string, events []*pillarbox.Event) (errs []error, down error) {
-	errs = make([]error, len(events))
-	err := o.queue.Append(ctx, events)
+// requeuer is a queue that is shared with other readers, and takes dead letters back.
+type requeuer interface {
+	Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error
+}
+
+// requeue is how replays put letters back, and tell an outage of the queue from refusals.
+func requeue(ctx context.Context, queue requeuer, letters []*pillarbox.DeadLetter) (errs []error, down error) {
+	errs = make([]error, len(letters))
+	err := queue.Requeue(ctx, letters)
 	var partial *pillarbox.BatchError
 	switch {
 	case err == nil:
@@ -245,7 +252,7 @@ func (o *office) requeue(ctx context.Context, _ string, events []*pillarbox.Even
 			}
 		}
 	default:
-		return slices.Repeat([]error{err}, len(events)), err
+		return slices.Repeat([]error{err}, len(letters)), err
 	}
 	return errs, down
 }

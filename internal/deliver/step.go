@@ -11,6 +11,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ import (
 type Rules struct {
 	Sources map[string]bool // sources that the destination takes; nil takes all
 	Retry   retry.Policy
-	MaxAge  time.Duration // from the event's timestamp on; older events become dead letters; 0 for no limit
+	MaxAge  time.Duration // since the event began to wait; older events become dead letters; 0 for no limit
 
 	WriteTimeout time.Duration // of one write, after which its outcome is unknown; 0 leaves it to ctx
 }
@@ -88,7 +89,7 @@ func (s *step) outcome(i int) *pillarbox.Outcome { return &s.report.Outcomes[s.p
 // decideWithoutTrying handles the deliveries that are not to be written.
 func (s *step) decideWithoutTrying(i int) bool {
 	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
-	age := s.at.Now.Sub(delivery.Event.Timestamp.Time())
+	age := s.at.Now.Sub(cmp.Or(delivery.Since, delivery.Event.Timestamp).Time())
 	switch {
 	case delivery.Verdict != nil:
 		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict

@@ -143,23 +143,13 @@ func (r *round) deliver(ctx context.Context) {
 	for _, p := range r.parcels {
 		p.outcome.Kind = pillarbox.OutcomeReleased
 	}
-	rules := deliver.Rules{Retry: r.policy, MaxAge: r.opts.MaxAge}
-	patient := rules
-	patient.MaxAge = 0
-	r.deliverAll(ctx, slices.DeleteFunc(slices.Clone(r.parcels), r.movedBack), rules)
-	r.deliverAll(ctx, slices.DeleteFunc(slices.Clone(r.parcels), func(p *parcel) bool { return !r.movedBack(p) }), patient)
+	r.deliverAll(ctx, slices.Clone(r.parcels), deliver.Rules{Retry: r.policy, MaxAge: r.opts.MaxAge})
 	switch {
 	case ctx.Err() != nil:
 		r.log.Warn("time is up before all events were delivered", telemetry.KeyEvents, len(released(r.parcels)), telemetry.KeyErr, r.down)
 	case r.down != nil:
 		r.log.Warn("destination is down", telemetry.KeyDestination, r.opts.Destination, telemetry.KeyErr, r.down)
 	}
-}
-
-// movedBack reports whether the parcel is a dead letter that somebody has put back into the queue. Its event may be as
-// old as it likes: its time begins anew with the message.
-func (r *round) movedBack(p *parcel) bool {
-	return p.message.Letter != nil && (r.opts.MaxAge <= 0 || r.now.Sub(p.sent.Time()) <= r.opts.MaxAge)
 }
 
 // deliverAll delivers slice by slice, until it is done, the destination is down, or time is up.

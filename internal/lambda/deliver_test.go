@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"pillarbox"
+	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/lambda"
 	"pillarbox/internal/retry"
 )
@@ -92,12 +93,10 @@ func TestOutageMakesNoDeadLetter(t *testing.T) {
 		return nil
 	}
 	wantIDs(t, "stay", b.deliver(records...), "a", "b", "d")
-	wantIDs(t, "sent again", idsOf(b.mailbox.sent), "c")
+	wantIDs(t, "sent again", b.mailbox.sentIDs(), "c")
 	wantIDs(t, "buried", b.mailbox.buriedIDs(), "e") // SQS hands nothing out so often; it was refused before
-	if !slices.EqualFunc(b.mailbox.sent, []*pillarbox.Event{eventOf("c", time.Minute)}, func(a, b *pillarbox.Event) bool {
-		return a.Key() == b.Key() && string(a.Body) == string(b.Body)
-	}) {
-		t.Errorf("sent %+v", b.mailbox.sent)
+	if diff := enginetest.Diff(b.mailbox.sent[0].Event, eventOf("c", time.Minute)); diff != "" {
+		t.Error(diff)
 	}
 	if b.mailbox.hidden["handle of a"] > 30*time.Second || b.mailbox.hidden["handle of b"] < 5*time.Hour || len(b.mailbox.hidden) != 3 {
 		t.Errorf("hidden: %v", b.mailbox.hidden)
@@ -175,13 +174,31 @@ func TestTooOldIsBuried(t *testing.T) {
 	}
 }
 
-// TestOldLetterStaysALetterInAnOutage: a new message of its event would be too old at once.
-func TestOldLetterStaysALetterInAnOutage(t *testing.T) {
+// TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would be too old at once, and
+// a claim stays a claim, whether there was time to bring its body back or not. A text that can't be read is no event.
+func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	b.sink.Fault = func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable }
-	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("a", 300*time.Hour)}
-	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 20, letter), message(t, "b", 20)), "a")
-	wantIDs(t, "sent again", idsOf(b.mailbox.sent), "b")
+	var records []events.SQSMessage
+	for i := range 100 { // more than one slice of what is restored at once
+		id := fmt.Sprintf("c%02d", i)
+		event, body := eventOf(id, time.Minute), make([]byte, 1<<20)
+		b.mailbox.kept[id], event.Body = body, nil
+		claim := pillarbox.NewClaim(id, body)
+		records = append(records, recordOf(t, id, 20, &pillarbox.Message{Event: event, Claim: &claim}))
+	}
+	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("old", 300*time.Hour)}
+	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"))
+	wantIDs(t, "stay", b.deliver(records...), "text")
+	if len(b.mailbox.sent) != 101 {
+		t.Fatalf("%d messages were sent again, want 101", len(b.mailbox.sent))
+	}
+	for _, message := range b.mailbox.sent {
+		old := message.Event.RequestID == "old"
+		if (message.Letter != nil) != old || (message.Claim == nil) != old {
+			t.Errorf("sent again: %+v", message)
+		}
+	}
 }
 
 // TestUnreadableMessageIsKept as the body of an event, in a letter that says so.
@@ -238,10 +255,11 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 
 	b = newBench(t, lambda.DeliverOptions{})
 	b.mailbox.gone = fmt.Errorf("bucket: %w", pillarbox.ErrUnavailable)
-	wantIDs(t, "stay", b.deliver(claimed(t, "a", 20), message(t, "b", 20)), "a")
+	wantIDs(t, "stay", b.deliver(claimed(t, "a", 17), claimed(t, "ending", 20), message(t, "b", 20)), "a")
 	wantIDs(t, "stored", b.stored(), "b")
-	if len(b.mailbox.sent)+len(b.mailbox.buried) != 0 || b.mailbox.hidden["handle of a"] == 0 {
-		t.Errorf("sent %v, buried %v, hidden %v", b.mailbox.sent, b.mailbox.buried, b.mailbox.hidden)
+	wantIDs(t, "sent again", b.mailbox.sentIDs(), "ending") // an outage of the bucket is no refusal
+	if len(b.mailbox.buried) != 0 || b.mailbox.hidden["handle of a"] == 0 {
+		t.Errorf("buried %v, hidden %v", b.mailbox.buried, b.mailbox.hidden)
 	}
 
 	b = newBench(t, lambda.DeliverOptions{})

@@ -15,11 +15,12 @@
 // RetryInitial up to LongestWait, so that 20 receives last for more than two days. One write finds out that the
 // destination is down, and the rest of the batch is given back without a try. And an event that comes near its last
 // receive without having been refused is sent again, as a new message with all receives before it, before the old one
-// is deleted; a crash in between makes two messages of one event, which is stored once.
+// is deleted; a crash in between makes two messages of one event, which is stored once. A body that is kept elsewhere
+// stays there, and a dead letter that was put back stays one.
 //
 // What is counted is not always a refusal, so that an event which was received in vain for most of its receives may be
 // given up after few refusals; its letter says how often it was received. An event older than DeliverOptions.MaxAge is
-// given up in any case.
+// given up in any case; for a dead letter that was put back, the time counts from then.
 //
 // # What it does not do
 //

@@ -27,7 +27,7 @@ type mailbox struct {
 
 	mu     sync.Mutex
 	hidden map[string]time.Duration
-	sent   []*pillarbox.Event
+	sent   []*pillarbox.Message
 	buried []*pillarbox.DeadLetter
 }
 
@@ -61,13 +61,13 @@ func (m *mailbox) Hide(_ context.Context, handles []string, waits []time.Duratio
 	return err
 }
 
-func (m *mailbox) Send(_ context.Context, events []*pillarbox.Event) error {
-	ok, err := m.call("send", len(events))
+func (m *mailbox) Send(_ context.Context, messages []*pillarbox.Message) error {
+	ok, err := m.call("send", len(messages))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, event := range events {
+	for i, message := range messages {
 		if ok[i] {
-			m.sent = append(m.sent, event)
+			m.sent = append(m.sent, message)
 		}
 	}
 	return err
@@ -231,6 +231,14 @@ func idsOf(list []*pillarbox.Event) []string {
 	ids := []string{}
 	for _, event := range list {
 		ids = append(ids, event.RequestID)
+	}
+	return ids
+}
+
+func (m *mailbox) sentIDs() []string {
+	ids := []string{}
+	for _, message := range m.sent {
+		ids = append(ids, message.Event.RequestID)
 	}
 	return ids
 }

@@ -23,8 +23,8 @@ type Mailbox interface {
 	// Hide keeps messages, named by their receipt handles, from being handed out again for as long as waits says.
 	Hide(ctx context.Context, handles []string, waits []time.Duration) error
 
-	// Send puts events into the queue as new messages, durably.
-	Send(ctx context.Context, events []*pillarbox.Event) error
+	// Send puts messages into the queue as new ones, durably.
+	Send(ctx context.Context, messages []*pillarbox.Message) error
 
 	// Bury puts dead letters into the dead-letter queue, durably.
 	Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error

@@ -32,7 +32,8 @@ type parcel struct {
 	cameFrom string              // the queue from which SQS moved it; empty if it did not
 	text     string
 	message  pillarbox.Message
-	lost     error // why the message can't become what its sender meant: it can't be read, or its body is gone
+	claim    *pillarbox.Claim // of the body, also when it was brought back
+	lost     error            // why the message can't become what its sender meant: it can't be read, or its body is gone
 
 	outcome pillarbox.Outcome
 	wait    time.Duration // before it may be handed out again
@@ -82,7 +83,9 @@ func milliseconds(text string) pillarbox.Timestamp {
 func (p *parcel) read(source string) {
 	if err := json.Unmarshal([]byte(p.text), &p.message); err != nil {
 		p.unreadable(source, fmt.Errorf("the message can't be read as an event: %w", err))
+		return
 	}
+	p.claim = p.message.Claim
 }
 
 // unreadable makes the text as it is the body of an event.
@@ -136,6 +139,9 @@ func (p *parcel) bytes() int64 {
 // nothing else would outlive the function.
 func (p *parcel) delivery(now time.Time) pillarbox.Delivery {
 	d := pillarbox.Delivery{Event: p.message.Event, Bytes: int64(len(p.text))}
+	if p.message.Letter != nil {
+		d.Since = p.sent // somebody has put a dead letter back, whose event may be as old as it likes
+	}
 	if p.lost != nil {
 		d.Verdict = &pillarbox.Verdict{Reason: p.lost.Error(), DeadAt: pillarbox.TimestampOf(now)}
 	}

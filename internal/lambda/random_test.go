@@ -118,7 +118,7 @@ func TestNothingIsLost(t *testing.T) {
 			records = append(records, c.message(t, i))
 		}
 		stay := b.deliver(records...)
-		safe := slices.Concat(b.stored(), b.mailbox.buriedIDs(), idsOf(b.mailbox.sent))
+		safe := slices.Concat(b.stored(), b.mailbox.buriedIDs(), b.mailbox.sentIDs())
 		for _, record := range records {
 			event := record.MessageId
 			var known pillarbox.Message

@@ -59,11 +59,11 @@ func (r *round) letter(p *parcel) *pillarbox.DeadLetter {
 // destination that is down for long enough would make dead letters of everything.
 func (r *round) sendAgain(ctx context.Context) {
 	var ending []*parcel
-	var again []*pillarbox.Event
+	var again []*pillarbox.Message
 	for _, p := range r.parcels {
-		if p.outcome.Kind == pillarbox.OutcomeReleased && p.receives >= r.endsAt && r.mayBeSentAgain(p) {
+		if p.outcome.Kind == pillarbox.OutcomeReleased && p.receives >= r.endsAt && p.lost == nil {
 			ending = append(ending, p)
-			again = append(again, p.message.Event)
+			again = append(again, &pillarbox.Message{Event: p.message.Event, Claim: p.claim, Letter: p.message.Letter})
 		}
 	}
 	if len(again) == 0 {
@@ -71,19 +71,12 @@ func (r *round) sendAgain(ctx context.Context) {
 	}
 	for i, err := range eachError(len(again), r.mailbox.Send(ctx, again)) {
 		if err != nil {
-			r.log.Warn("event can't be sent again, its message stays in the queue", telemetry.KeyEventID, again[i].RequestID, telemetry.KeyErr, err)
+			r.log.Warn("event can't be sent again, its message stays in the queue", telemetry.KeyEventID, again[i].Event.RequestID, telemetry.KeyErr, err)
 			continue
 		}
 		ending[i].done = true
 		r.measures.counts[metricSentAgain]++
 	}
-}
-
-// mayBeSentAgain leaves out a body that is elsewhere and could not be had, and a letter that was moved back and whose
-// event is too old to be delivered but as a letter. SQS moves both to the dead-letter queue in the end, as they are.
-func (r *round) mayBeSentAgain(p *parcel) bool {
-	old := r.opts.MaxAge > 0 && r.now.Sub(p.message.Event.Timestamp.Time()) > r.opts.MaxAge
-	return p.message.Claim == nil && !(p.message.Letter != nil && old)
 }
 
 // hide keeps what stays in the queue from coming back before its time. Where that fails it comes back after the queue's

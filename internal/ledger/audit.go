@@ -165,6 +165,8 @@ func (b *Books) nameOne(ctx context.Context, audit *AuditEntry, key pillarbox.Ke
 		return nil
 	case err == nil:
 		why = "replayed, and not in the destination"
+	case errors.Is(err, pillarbox.ErrCorrupt):
+		return nil // auditLetters has named it
 	case !errors.Is(err, pillarbox.ErrNotFound):
 		return fmt.Errorf("dead letter of %s: %w", key.RequestID, err)
 	}

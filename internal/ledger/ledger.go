@@ -203,11 +203,14 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 		}
 	}
 	letter, err := b.letters.Get(ctx, destination.Name, requestID)
-	if err != nil && !errors.Is(err, pillarbox.ErrNotFound) {
-		return delivery, event, fmt.Errorf("dead letter of %s: %w", requestID, err)
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		event = delivery.tell(letter)
+	case errors.Is(err, pillarbox.ErrCorrupt) && delivery.State == pillarbox.StatePending:
+		delivery.State, delivery.Reason = pillarbox.StateDead, err.Error()
+	case errors.Is(err, pillarbox.ErrCorrupt): // it is stored: a letter from before counts no more
+	case !errors.Is(err, pillarbox.ErrNotFound):
+		return delivery, event, fmt.Errorf("dead letter of %s: %w", requestID, err)
 	}
 	if b.history != nil && len(delivery.Attempts) == 0 && delivery.State == pillarbox.StateStored {
 		delivery.Attempts = append(delivery.Attempts, b.history.Attempts(destination.Name, requestID)...)

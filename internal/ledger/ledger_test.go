@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"iter"
+	"strings"
 	"testing"
 
 	"pillarbox"
@@ -162,6 +164,53 @@ func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
 	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: attempt, Verdict: verdict}}))
 	d.must(d.letters.Put(context.Background(), &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
 	d.expect(0, 0, 10, true)
+}
+
+// rottenLetters has a letter that can't be read.
+type rottenLetters struct {
+	*memory.DeadLetters
+	rotten string
+}
+
+func (r *rottenLetters) err() error {
+	return &pillarbox.CorruptError{File: "letter.json", Reason: "no JSON"}
+}
+
+func (r *rottenLetters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	if requestID == r.rotten {
+		return nil, r.err()
+	}
+	return r.DeadLetters.Get(ctx, destination, requestID)
+}
+
+func (r *rottenLetters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return func(yield func(*pillarbox.DeadLetter, error) bool) {
+		for letter, err := range r.DeadLetters.List(ctx, filter) {
+			if letter != nil && letter.Event.RequestID == r.rotten {
+				letter, err = nil, r.err()
+			}
+			if !yield(letter, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestLetterThatCannotBeReadIsOneProblem, and the rest of the audit is there all the same.
+func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
+	d := open(t)
+	d.settle(5, 2)
+	d.sink.lost[d.events[1].RequestID] = true
+	rotten := d.events[5].RequestID
+	d.books = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}}, nil)
+	entry := d.audit()
+	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {
+		t.Errorf("audit %+v", entry)
+	}
+	story, err := d.books.Story(t.Context(), rotten)
+	if err != nil || story.State != pillarbox.StateDead || !strings.Contains(story.Deliveries[0].Reason, "letter.json") {
+		t.Errorf("story %+v, %v", story, err)
+	}
 }
 
 func TestStoryTellsEachState(t *testing.T) {

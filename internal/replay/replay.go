@@ -46,7 +46,7 @@ type Request struct {
 const (
 	StateRunning   = "running"
 	StateDone      = "done"      // everything that matched was tried
-	StateStopped   = "stopped"   // too many failed, or the destination is down
+	StateStopped   = "stopped"   // too many failed, or a destination is down, whose other letters were not tried
 	StateCancelled = "cancelled" // by a person or by the stop of the server
 )
 
@@ -83,7 +83,7 @@ type Deliver func(ctx context.Context, destination string, events []*pillarbox.E
 type Replayer struct {
 	letters pillarbox.DeadLetters
 	deliver Deliver
-	requeue Deliver // nil where events can't be put back into the queue
+	requeue Requeue // nil where letters can't be put back into the queue
 	attempt func(err error) pillarbox.Attempt
 	now     func() time.Time
 	turn    chan struct{} // holds a token while a letter is looked at and changed, so that nobody undoes the other
@@ -97,9 +97,13 @@ func New(letters pillarbox.DeadLetters, deliver Deliver, attempt func(err error)
 	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now, turn: make(chan struct{}, 1)}
 }
 
-// SetRequeue lets replays go through the queue. requeue makes events durable in it, for the destination; "stored" means
-// that then, and what becomes of them is the affair of who delivers. Call it before the first Run.
-func (r *Replayer) SetRequeue(requeue Deliver) { r.requeue = requeue }
+// Requeue puts letters back into the queue, durably, and not so that they are delivered at once: the letters are marked
+// as replayed meanwhile. What it returns is that of Deliver.
+type Requeue func(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error)
+
+// SetRequeue lets replays go through the queue. "Replayed" means put back then, and what becomes of the events is the
+// affair of who delivers. Call it before the first Run.
+func (r *Replayer) SetRequeue(requeue Requeue) { r.requeue = requeue }
 
 // Run replays and calls report with the progress after each batch, and at the end with the final one, which
 // it also returns. The error is one of the dead letters or ctx's own; what was replayed before stays replayed.
@@ -115,6 +119,8 @@ func (r *Replayer) Run(ctx context.Context, request Request, report func(Progres
 	run.request.Filter.Resolved = false
 	err := run.walk(ctx)
 	switch {
+	case err == nil && len(run.down) > 0:
+		run.progress.State = StateStopped
 	case err == nil:
 		run.progress.State = StateDone
 	case errors.Is(err, errStop):
@@ -147,6 +153,7 @@ type run struct {
 	limiter  *rate.Limiter
 	progress Progress
 	batches  int
+	down     map[string]bool // destinations that are down
 }
 
 func (r *run) tell() {
@@ -180,7 +187,9 @@ func (r *run) walk(ctx context.Context) error {
 			}
 		}
 		r.match(letter)
-		batch = append(batch, letter)
+		if !r.down[letter.Destination] {
+			batch = append(batch, letter)
+		}
 		if r.request.Limit > 0 && r.progress.Matched >= r.request.Limit {
 			break
 		}
@@ -191,9 +200,13 @@ func (r *run) walk(ctx context.Context) error {
 	return flush()
 }
 
-// batchSize grows from the canary. With a limit on the rate, a batch is never more than a second's worth.
+// batchSize grows from the canary, to no more than may still be refused. With a limit on the rate, a batch is never more
+// than a second's worth.
 func (r *run) batchSize() int {
 	size := batchEvents
+	if limit := r.maxFailed(); limit >= 0 {
+		size = min(size, limit-r.progress.Failed)
+	}
 	if r.batches == 0 {
 		size = canaryEvents
 	}
@@ -221,15 +234,7 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 			return errors.Join(context.Canceled, err)
 		}
 	}
-	events := make([]*pillarbox.Event, len(letters))
-	for i, letter := range letters {
-		events[i] = letter.Event
-	}
-	deliver := r.deliver
-	if r.request.ThroughQueue {
-		deliver = r.requeue
-	}
-	errs, down := deliver(ctx, letters[0].Destination, events)
+	errs, down := r.pass(ctx, letters)
 	for i, letter := range letters {
 		// What the destination has stored is recorded even if the caller has left.
 		if err := r.settle(context.WithoutCancel(ctx), letter, errs[i], down); err != nil {
@@ -241,13 +246,38 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case down != nil:
-		r.progress.Reason = fmt.Sprintf("destination %s is down, its other letters stay open: %v", letters[0].Destination, down)
-		return errStop
+		r.skip(letters[0].Destination, down)
+		return nil
 	case limit >= 0 && r.progress.Failed >= limit:
 		r.progress.Reason = fmt.Sprintf("%d letters were refused again (the limit is %d); look at \"pillarbox dead list\" before going on", r.progress.Failed, limit)
 		return errStop
 	}
 	return nil
+}
+
+// skip leaves the other letters of a destination alone. Those of others are still tried.
+func (r *run) skip(destination string, why error) {
+	if r.down == nil {
+		r.down = map[string]bool{}
+	}
+	r.down[destination] = true
+	reason := fmt.Sprintf("destination %s can't take events now, its other letters stay open: %v", destination, why)
+	if r.progress.Reason != "" {
+		reason = r.progress.Reason + "; " + reason
+	}
+	r.progress.Reason = reason
+}
+
+// pass hands the events of one destination on.
+func (r *run) pass(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error) {
+	if r.request.ThroughQueue {
+		return r.requeue(ctx, letters)
+	}
+	events := make([]*pillarbox.Event, len(letters))
+	for i, letter := range letters {
+		events[i] = letter.Event
+	}
+	return r.deliver(ctx, letters[0].Destination, events)
 }
 
 func (r *run) maxFailed() int {
@@ -261,19 +291,30 @@ func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal,
 	now := pillarbox.TimestampOf(r.now())
 	if refusal == nil {
 		r.progress.Replayed++
-		resolution := pillarbox.Resolution{At: now, How: pillarbox.ResolvedReplayed}
-		r.turn <- struct{}{}
-		defer func() { <-r.turn }()
-		if err := r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution); err != nil {
-			return fmt.Errorf("mark letter %s as replayed: %w", letter.Event.RequestID, err)
-		}
-		return nil
+		return r.resolve(ctx, letter, pillarbox.Resolution{At: now, How: pillarbox.ResolvedReplayed})
 	}
 	if down != nil && errors.Is(refusal, down) {
 		return nil // not tried, or with an unknown outcome: nothing to record
 	}
 	r.progress.Failed++
 	return r.reopen(ctx, letter, refusal)
+}
+
+// resolve marks the letter as replayed. One that was put back and has died again meanwhile is another letter of the same
+// event, and stays open.
+func (r *run) resolve(ctx context.Context, letter *pillarbox.DeadLetter, resolution pillarbox.Resolution) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	if r.request.ThroughQueue {
+		now, err := r.letters.Get(ctx, letter.Destination, letter.Event.RequestID)
+		if err == nil && now.DeadAt != letter.DeadAt {
+			return nil
+		}
+	}
+	if err := r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution); err != nil {
+		return fmt.Errorf("mark letter %s as replayed: %w", letter.Event.RequestID, err)
+	}
+	return nil
 }
 
 // reopen records that the event was refused again, unless somebody has resolved its letter meanwhile: that stays.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,19 +262,76 @@ func TestReplayThroughTheQueue(t *testing.T) {
 	if _, err := replay.NewJobs(replayer).Start(t.Context(), request); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("in the background: %v, want ErrInvalid", err)
 	}
-	var back []*pillarbox.Event
-	replayer.SetRequeue(func(_ context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
-		if destination != letter.Destination {
-			t.Errorf("for %s, want %s", destination, letter.Destination)
-		}
-		back = append(back, events...)
-		return make([]error, len(events)), nil
+	var back []*pillarbox.DeadLetter
+	replayer.SetRequeue(func(_ context.Context, letters []*pillarbox.DeadLetter) ([]error, error) {
+		back = append(back, letters...)
+		return make([]error, len(letters)), nil
 	})
 	progress, err := replayer.Run(t.Context(), request, nil)
-	if err != nil || progress.Replayed != 1 || len(back) != 1 || back[0].RequestID != letter.Event.RequestID {
-		t.Errorf("replayed %+v, %v; %d events went back", progress, err, len(back))
+	if err != nil || progress.Replayed != 1 || len(back) != 1 || enginetest.DiffLetter(back[0], letter) != "" {
+		t.Errorf("replayed %+v, %v; %d letters went back", progress, err, len(back))
 	}
 	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved == nil {
 		t.Errorf("the letter is %+v, %v; want it resolved", got, err)
 	}
+}
+
+// TestLetterThatDiesAgainStaysOpen, though it was put back into the queue by a replay that has not marked it yet.
+func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
+	letters := memory.NewDeadLetters()
+	letter := enginetest.Letters(1, 1)[0]
+	again := *letter
+	again.DeadAt++
+	if err := letters.Put(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	replayer := replay.New(letters, nil, nil, nil)
+	replayer.SetRequeue(func(ctx context.Context, _ []*pillarbox.DeadLetter) ([]error, error) {
+		return []error{letters.Put(ctx, &again)}, nil
+	})
+	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil); err != nil || progress.Replayed != 1 {
+		t.Errorf("replayed %+v, %v", progress, err)
+	}
+	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved != nil || got.DeadAt != again.DeadAt {
+		t.Errorf("the letter is %+v, %v; want the new one, open", got, err)
+	}
+}
+
+// TestNoMoreAreRefusedThanMayBe, whatever the batches are.
+func TestNoMoreAreRefusedThanMayBe(t *testing.T) {
+	for _, limit := range []int{0, 1, 3, 10, 25} {
+		m := open(t, 60)
+		for _, event := range m.events {
+			m.refuse[event.RequestID] = true
+		}
+		want := limit
+		if limit == 0 {
+			want = replay.DefaultMaxFailed
+		}
+		if p := m.run(replay.Request{MaxFailed: limit}); p.State != replay.StateStopped || p.Failed != want {
+			t.Errorf("limit %d: progress %+v", limit, p)
+		}
+	}
+}
+
+// TestOneThatIsDownHoldsUpNoOther destination.
+func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
+	m := open(t, 5)
+	for i, event := range enginetest.Events(5, 2) {
+		letter := &pillarbox.DeadLetter{Version: 1, Destination: "gone", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
+		if err := m.letters.Put(t.Context(), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver := func(ctx context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+		if destination == "gone" {
+			return slices.Repeat([]error{pillarbox.ErrUnavailable}, len(events)), pillarbox.ErrUnavailable
+		}
+		return m.deliver(ctx, destination, events)
+	}
+	p, err := replay.New(m.letters, deliver, nil, nil).Run(t.Context(), replay.Request{}, nil)
+	if err != nil || p.State != replay.StateStopped || p.Replayed != 5 || p.Matched != 10 || !strings.Contains(p.Reason, "destination gone can't take events now") {
+		t.Errorf("progress %+v, %v", p, err)
+	}
+	m.expect(0, 5)
 }

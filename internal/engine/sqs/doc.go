@@ -1,7 +1,7 @@
 // Package sqs is a queue in Amazon SQS, for a server and for functions.
 //
-// A message is one event as JSON, in the form that the API and the files have, or a dead letter that somebody moved
-// back, which is delivered as its event. A body that would make the message larger than the queue takes goes to
+// A message is one event as JSON, in the form that the API and the files have, or a dead letter that somebody put
+// back, which is delivered as its event, however old that is. A body that would make the message larger than the queue takes goes to
 // Options.Bodies, and the message carries the claim.
 //
 // # Promises
@@ -25,8 +25,13 @@
 //
 // The attempts of an event are the times that SQS has handed it out, because that number survives a crash and is shared
 // by all readers. Attempts that were made here are known with their errors until the process ends; the others have no
-// more than their number. Times that an event was given back here without a try don't count. Events that another reader
-// gave back do; package comment of internal/lambda says how the functions keep an outage from using them up.
+// more than their number.
+//
+// An outage of the destination uses up no attempts, and no receives: what is released stays in hand here, and is leased
+// again without asking SQS. Only a process that ends, and each 12 hours, cost a receive of what is in hand. An event that
+// comes near its last receive that way, before SQS would move it to the queue of dead letters, is sent again as a new
+// message when it is released, before the old one is deleted; its attempts begin anew then. What is in hand here is with
+// no other reader meanwhile; Close gives it back to them.
 //
 // Neither errors of attempts nor verdicts are durable. After a crash an event that was condemned is tried once more, or
 // condemned again at once if its attempts were used up.

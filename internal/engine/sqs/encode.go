@@ -11,11 +11,14 @@ import (
 )
 
 // encode writes the message as text that SQS takes, and puts its body elsewhere if the text would be larger than limit
-// bytes. Errors: ErrTooLarge, and those of Bodies.
+// bytes. A body that is elsewhere already stays there. Errors: ErrTooLarge, and those of Bodies.
 func encode(ctx context.Context, message *pillarbox.Message, limit int, bodies pillarbox.Bodies) (string, error) {
 	text, err := marshal(message)
 	if err != nil || len(text) <= limit {
 		return text, err
+	}
+	if message.Claim != nil {
+		return "", withoutBody(text, limit)
 	}
 	if bodies == nil {
 		return "", fmt.Errorf("a message of %d bytes is over the limit of %d bytes of the queue, and no place is configured for large bodies: %w", len(text), limit, pillarbox.ErrTooLarge)
@@ -27,9 +30,14 @@ func encode(ctx context.Context, message *pillarbox.Message, limit int, bodies p
 	claimed := *message
 	claimed.Claim = &claim
 	if text, err = marshal(&claimed); err == nil && len(text) > limit {
-		return "", fmt.Errorf("a message of %d bytes without its body is over the limit of %d bytes of the queue: %w", len(text), limit, pillarbox.ErrTooLarge)
+		return "", withoutBody(text, limit)
 	}
 	return text, err
+}
+
+// withoutBody is the error of a message that is too large although its body is elsewhere.
+func withoutBody(text string, limit int) error {
+	return fmt.Errorf("a message of %d bytes without its body is over the limit of %d bytes of the queue: %w", len(text), limit, pillarbox.ErrTooLarge)
 }
 
 // marshal writes JSON in which no character stands that SQS refuses. JSON escapes the control characters by itself; of

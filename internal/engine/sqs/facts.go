@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"sync"
@@ -23,6 +24,7 @@ const statsTime = 2 * time.Second
 type facts struct {
 	maxBytes   int           // of one message
 	visibility time.Duration // for which a message is hidden that is handed out
+	receives   int           // after which SQS moves a message to another queue; 0 for never
 }
 
 // The facts of a queue that says nothing: what every queue had for years.
@@ -38,7 +40,7 @@ func (q *Queue) facts(ctx context.Context) (facts, error) {
 	if q.known != nil {
 		return *q.known, nil
 	}
-	attributes, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameVisibilityTimeout)
+	attributes, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
 		return facts{}, err
 	}
@@ -49,8 +51,24 @@ func (q *Queue) facts(ctx context.Context) (facts, error) {
 	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
 		known.visibility = time.Duration(n) * time.Second
 	}
+	known.receives = receivesOf(attributes[string(types.QueueAttributeNameRedrivePolicy)])
 	q.known = &known
 	return known, nil
+}
+
+// receivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as text.
+func receivesOf(policy string) int {
+	var redrive struct {
+		MaxReceiveCount any `json:"maxReceiveCount"`
+	}
+	if json.Unmarshal([]byte(policy), &redrive) != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(fmt.Sprint(redrive.MaxReceiveCount))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound; ErrInvalid where SQS would

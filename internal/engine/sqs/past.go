@@ -21,7 +21,7 @@ type tried struct {
 	requestID string
 	attempts  []pillarbox.Attempt
 	verdict   *pillarbox.Verdict
-	givenBack int // times that it was given back without a try
+	idle      int // receives that were no attempts
 }
 
 func newPast() past { return past{messages: map[string]*tried{}} }

@@ -21,10 +21,16 @@ type message struct {
 	id       string
 	receipt  string
 	hidden   time.Time // until then SQS keeps it from others
-	seq      uint64    // while it is leased
-	settled  bool      // SQS knows; the others of the same call may not be settled yet
-	before   tried     // what was known of it before the Settle that runs
+	receives int       // so far, by whomever
+	claim    *pillarbox.Claim
+	letter   *pillarbox.DeadLetter
 	delivery pillarbox.Delivery
+
+	due     time.Time // before which it is not leased again
+	seq     uint64    // while it is leased
+	settled bool      // SQS knows; the others of the same call may not be settled yet
+	copied  bool      // a new message has taken its place
+	before  tried     // what was known of it before the Settle that runs
 }
 
 // receiveWait is the pause after a receive failed.
@@ -39,7 +45,7 @@ func (q *Queue) fetch() {
 	defer q.tasks.Done()
 	for {
 		q.mu.Lock()
-		room := min(q.wanted, MaxHeld) - len(q.ready)
+		room := q.roomLocked()
 		if room <= 0 || q.readyBytes >= MaxHeldBytes || q.working.Err() != nil {
 			q.fetching = false
 			q.mu.Unlock()
@@ -128,11 +134,16 @@ func (q *Queue) read(m *message, from *types.Message) error {
 		}
 		return n
 	}
-	received := attribute(types.MessageSystemAttributeNameApproximateReceiveCount)
+	m.receives = int(attribute(types.MessageSystemAttributeNameApproximateReceiveCount))
+	sent := pillarbox.TimestampOf(time.UnixMilli(max(1, attribute(types.MessageSystemAttributeNameSentTimestamp))))
 	first := pillarbox.TimestampOf(time.UnixMilli(attribute(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)))
 	var parsed pillarbox.Message
-	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
-		sent := pillarbox.TimestampOf(time.UnixMilli(max(1, attribute(types.MessageSystemAttributeNameSentTimestamp))))
+	err := json.Unmarshal([]byte(text), &parsed)
+	m.claim, m.letter = parsed.Claim, parsed.Letter
+	if m.letter != nil {
+		m.delivery.Since = sent
+	}
+	if err != nil {
 		parsed.Event = &pillarbox.Event{Timestamp: sent, RequestID: m.id, Body: []byte(text)}
 		m.delivery.Verdict = q.verdict("the queue's message can't be read as an event: " + err.Error())
 	} else if err := q.Restore(q.working, &parsed); err != nil {
@@ -142,7 +153,7 @@ func (q *Queue) read(m *message, from *types.Message) error {
 		m.delivery.Verdict = q.verdict(err.Error())
 	}
 	m.delivery.Event, m.delivery.Bytes = parsed.Event, int64(max(len(text), len(parsed.Event.Body)))
-	m.delivery.Attempts = q.attempts(m.id, int(received), first)
+	m.delivery.Attempts = q.attempts(m.id, m.receives, first)
 	return nil
 }
 
@@ -156,7 +167,7 @@ func (q *Queue) attempts(id string, received int, first pillarbox.Timestamp) []p
 	known := q.past.lookup(id)
 	q.mu.Unlock()
 	var attempts []pillarbox.Attempt
-	for range received - 1 - known.givenBack - len(known.attempts) {
+	for range received - 1 - known.idle - len(known.attempts) {
 		attempts = append(attempts, pillarbox.Attempt{
 			At: first, Class: pillarbox.ClassRefused, Error: "tried by another reader of the queue, or before a restart, whose log has the reason",
 		})
@@ -188,7 +199,8 @@ func (q *Queue) Restore(ctx context.Context, message *pillarbox.Message) error {
 func (q *Queue) takeLocked(messages []*message) {
 	for _, m := range messages {
 		if known := q.inHand[m.id]; known != nil {
-			known.receipt, known.hidden = m.receipt, m.hidden
+			known.receipt, known.hidden, known.receives = m.receipt, m.hidden, m.receives
+			q.past.of(m.id, m.delivery.Event.RequestID).idle++
 			continue
 		}
 		q.inHand[m.id] = m
@@ -201,11 +213,17 @@ func (q *Queue) takeLocked(messages []*message) {
 
 // readyLocked makes a message wait for the next lease: the condemned first.
 func (q *Queue) readyLocked(m *message) {
-	q.readyBytes += m.delivery.Bytes
-	if m.delivery.Verdict == nil {
-		q.ready = append(q.ready, m)
+	if m.delivery.Verdict != nil {
+		q.firstLocked(m)
 		return
 	}
+	q.readyBytes += m.delivery.Bytes
+	q.ready = append(q.ready, m)
+}
+
+// firstLocked is readyLocked for a message that was leased before, or is condemned: only the condemned go before it.
+func (q *Queue) firstLocked(m *message) {
+	q.readyBytes += m.delivery.Bytes
 	at := slices.IndexFunc(q.ready, func(other *message) bool { return other.delivery.Verdict == nil })
 	if at < 0 {
 		at = len(q.ready)

@@ -28,14 +28,49 @@ func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
 		return err
 	}
 	defer q.life.RUnlock()
-	err := q.send(ctx, q.url, len(events), func(i int) *pillarbox.Message { return &pillarbox.Message{Event: events[i]} })
-	q.counts.appended(len(events) - failures(err, len(events)))
+	messages := make([]*pillarbox.Message, len(events))
+	for i, event := range events {
+		messages[i] = &pillarbox.Message{Event: event}
+	}
+	return q.append(ctx, messages, 0)
+}
+
+// Send puts messages back that were taken, as new ones. Errors are those of Append.
+func (q *Queue) Send(ctx context.Context, messages []*pillarbox.Message) error {
+	if err := q.begin(ctx); err != nil {
+		return err
+	}
+	defer q.life.RUnlock()
+	return q.append(ctx, messages, 0)
+}
+
+// RequeueDelay is how long a dead letter that is put back waits before it is handed out. Whoever puts it back marks the
+// letter as replayed meanwhile; an event that is refused again at once must not have its new letter marked.
+const RequeueDelay = time.Minute
+
+// Requeue puts dead letters back, so that their events are delivered once more. The queue's limit on the age of events
+// counts from now on for them. Errors are those of Append.
+func (q *Queue) Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	if err := q.begin(ctx); err != nil {
+		return err
+	}
+	defer q.life.RUnlock()
+	return q.append(ctx, ofLetters(letters), RequeueDelay)
+}
+
+// append makes messages of the queue. The caller holds q.life.
+func (q *Queue) append(ctx context.Context, messages []*pillarbox.Message, delay time.Duration) error {
+	err := q.send(ctx, q.url, messages, delay)
+	q.counts.appended(len(messages) - failures(err, len(messages)))
 	return err
 }
 
-// Send is Append for those who put events back that they have taken.
-func (q *Queue) Send(ctx context.Context, events []*pillarbox.Event) error {
-	return q.Append(ctx, events)
+func ofLetters(letters []*pillarbox.DeadLetter) []*pillarbox.Message {
+	messages := make([]*pillarbox.Message, len(letters))
+	for i, letter := range letters {
+		messages[i] = &pillarbox.Message{Event: letter.Event, Letter: letter}
+	}
+	return messages
 }
 
 // Bury sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
@@ -48,9 +83,7 @@ func (q *Queue) Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	if q.options.DeadLetterURL == "" {
 		return fmt.Errorf("no queue for dead letters is configured: %w", pillarbox.ErrUnavailable)
 	}
-	return q.send(ctx, q.options.DeadLetterURL, len(letters), func(i int) *pillarbox.Message {
-		return &pillarbox.Message{Event: letters[i].Event, Letter: letters[i]}
-	})
+	return q.send(ctx, q.options.DeadLetterURL, ofLetters(letters), 0)
 }
 
 // failures counts the items that an error speaks of.
@@ -70,25 +103,26 @@ type entry struct {
 	index   int // in what was handed over
 	text    string
 	trace   string
+	delay   int32      // seconds before it is handed out
 	answer  chan error // takes what became of it, and has room for that
 	failure error      // of the last try
 }
 
-// send encodes n messages and sends them in batches, several at once. What fills no batch of the queue is gathered with
+// send encodes messages and sends them in batches, several at once. What fills no batch of the queue is gathered with
 // what other calls have left.
-func (q *Queue) send(ctx context.Context, url string, n int, message func(i int) *pillarbox.Message) error {
-	if n == 0 {
+func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Message, delay time.Duration) error {
+	if len(messages) == 0 {
 		return nil
 	}
 	facts, err := q.facts(ctx)
 	if err != nil {
 		return err
 	}
-	errs := make([]error, n)
-	entries := make([]entry, n)
-	inParallel(n, func(i int) {
-		m := message(i)
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), answer: make(chan error, 1)}
+	errs := make([]error, len(messages))
+	entries := make([]entry, len(messages))
+	inParallel(len(messages), func(i int) {
+		m := messages[i]
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), delay: int32(delay / time.Second), answer: make(chan error, 1)}
 		entries[i].text, errs[i] = encode(ctx, m, facts.maxBytes, q.options.Bodies)
 	})
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
@@ -169,7 +203,7 @@ func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again [
 func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
 	for i, e := range batch {
-		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &batch[i].text}
+		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &batch[i].text, DelaySeconds: e.delay}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},

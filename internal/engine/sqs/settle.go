@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 	"pillarbox"
 )
 
+// receivesInReserve is how many receives before its last an event is sent again as a new message, if it was not
+// refused: a process that is killed spends one for each of its lives.
+const receivesInReserve = 2
+
 // Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the package comment says
-// what follows from that.
+// what follows from that. What is released stays in hand.
 func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -25,18 +30,8 @@ func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pilla
 	if err != nil {
 		return err
 	}
-	var done, hidden []*message
-	var waits []time.Duration
-	for i, outcome := range outcomes {
-		switch {
-		case messages[i].settled || outcome.Kind == pillarbox.OutcomeCondemned:
-		case outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased:
-			hidden = append(hidden, messages[i])
-			waits = append(waits, q.waitOf(outcome))
-		default:
-			done = append(done, messages[i])
-		}
-	}
+	q.sendAgain(ctx, messages, outcomes)
+	done, hidden, waits := q.sort(messages, outcomes)
 	// Once SQS knows, another receive may bring a hidden message again: it must have left the hand before.
 	q.part(messages, outcomes)
 	err = errors.Join(q.tell(done, q.remove), q.tell(hidden, func(handles []string) error { return q.Hide(ctx, handles, waits) }))
@@ -46,6 +41,54 @@ func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pilla
 	}
 	q.forget(messages, outcomes)
 	return nil
+}
+
+// sort says which messages SQS may delete, and which it is to hide, for how long. It need not hear of the others.
+func (q *Queue) sort(messages []*message, outcomes []pillarbox.Outcome) (done, hidden []*message, waits []time.Duration) {
+	for i, outcome := range outcomes {
+		switch m := messages[i]; {
+		case m.settled || outcome.Kind == pillarbox.OutcomeCondemned:
+		case outcome.Kind == pillarbox.OutcomeReleased && !m.copied:
+		case outcome.Kind == pillarbox.OutcomeRetry:
+			hidden = append(hidden, m)
+			waits = append(waits, q.waitOf(outcome))
+		default:
+			done = append(done, m)
+		}
+	}
+	return done, hidden, waits
+}
+
+// sendAgain makes new messages of events that are released although their receives come to an end. SQS would take an
+// outage that lasts for refusals, and move them to the queue of dead letters. Where it fails they stay what they are.
+func (q *Queue) sendAgain(ctx context.Context, messages []*message, outcomes []pillarbox.Outcome) {
+	facts, err := q.facts(ctx)
+	if err != nil || facts.receives == 0 {
+		return
+	}
+	var ending []*message
+	var again []*pillarbox.Message
+	for i, m := range messages {
+		if outcomes[i].Kind == pillarbox.OutcomeReleased && !m.copied && m.receives >= max(2, facts.receives-receivesInReserve) {
+			ending = append(ending, m)
+			again = append(again, &pillarbox.Message{Event: m.delivery.Event, Claim: m.claim, Letter: m.letter})
+		}
+	}
+	err = q.send(ctx, q.url, again, 0)
+	var partial *pillarbox.BatchError
+	if err != nil && !errors.As(err, &partial) {
+		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue", "queue", q.url, "err", err)
+		return
+	}
+	for _, m := range ending {
+		m.copied = true
+	}
+	if partial != nil {
+		for _, item := range partial.Items {
+			ending[item.Index].copied = false
+			q.options.Logger.Warn("an event can't be sent again, its message stays in the queue", "queue", q.url, "err", item.Err)
+		}
+	}
 }
 
 func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {
@@ -103,22 +146,18 @@ func (q *Queue) tell(messages []*message, call func(handles []string) error) err
 	return err
 }
 
-// part lets the messages go that come again, and remembers what was done with them.
+// part lets the messages go that are tried again later, and remembers what was done with them.
 func (q *Queue) part(messages []*message, outcomes []pillarbox.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, outcome := range outcomes {
 		m := messages[i]
-		comesAgain := outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased
-		if m.settled || !comesAgain {
+		if m.settled || outcome.Kind != pillarbox.OutcomeRetry {
 			continue
 		}
 		delete(q.inHand, m.id)
 		known := q.past.of(m.id, m.delivery.Event.RequestID)
 		m.before = *known
-		if outcome.Kind == pillarbox.OutcomeReleased {
-			known.givenBack++
-		}
 		if outcome.Attempt != nil {
 			known.attempts = more(m.delivery.Attempts, *outcome.Attempt)
 		}
@@ -142,15 +181,23 @@ func (q *Queue) takeBack(messages []*message) {
 	}
 }
 
-// forget ends the leases. What was condemned stays in hand, and is leased next.
+// forget ends the leases. What was condemned or released stays in hand, and is leased next.
 func (q *Queue) forget(messages []*message, outcomes []pillarbox.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, outcome := range outcomes {
+	for i, outcome := range slices.Backward(outcomes) { // those that stay go before what is ready, one by one
 		m := messages[i]
 		delete(q.leased, m.seq)
 		switch outcome.Kind {
-		case pillarbox.OutcomeReleased, pillarbox.OutcomeRetry:
+		case pillarbox.OutcomeRetry:
+		case pillarbox.OutcomeReleased:
+			if m.copied {
+				delete(q.inHand, m.id)
+				q.past.forget(m.id)
+				continue
+			}
+			m.due = outcome.NotBefore
+			q.firstLocked(m)
 		case pillarbox.OutcomeCondemned:
 			if outcome.Attempt != nil {
 				m.delivery.Attempts = more(m.delivery.Attempts, *outcome.Attempt)

@@ -151,6 +151,7 @@ func TestBodiesOfAnyBytes(t *testing.T) {
 type shelf struct {
 	mu     sync.Mutex
 	bodies map[string][]byte
+	puts   int
 	fault  error
 }
 
@@ -160,6 +161,7 @@ func (s *shelf) Put(_ context.Context, key pillarbox.Key, body []byte) (pillarbo
 	if s.bodies == nil {
 		s.bodies = map[string][]byte{}
 	}
+	s.puts++
 	s.bodies[key.RequestID] = bytes.Clone(body)
 	return pillarbox.NewClaim(key.RequestID, body), s.fault
 }
@@ -330,17 +332,7 @@ func TestCallThatHangsIsAnOutage(t *testing.T) {
 func TestReceivesAreAttempts(t *testing.T) {
 	b := open(t, settings{})
 	b.append(enginetest.Events(1, 6)...)
-	for range 2 {
-		out, err := b.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &b.url})
-		if err != nil || len(out.Messages) != 1 {
-			t.Fatalf("receive: %v", err)
-		}
-		if _, err := b.client.ChangeMessageVisibility(t.Context(), &awssqs.ChangeMessageVisibilityInput{
-			QueueUrl: &b.url, ReceiptHandle: out.Messages[0].ReceiptHandle, VisibilityTimeout: 0,
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b.received(2)
 	for round := range 3 {
 		got := b.lease(1)[0]
 		if len(got.Attempts) != 2 {
@@ -362,7 +354,8 @@ func TestReceivesAreAttempts(t *testing.T) {
 
 // TestWhatIsInHandIsKept longer than the queue's own time.
 func TestWhatIsInHandIsKept(t *testing.T) {
-	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "2"}})
+	t.Parallel()
+	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "4"}})
 	b.append(enginetest.Events(12, 7)...)
 	got := b.lease(12)
 	other, err := sqs.Open(b.client, b.url, sqs.Options{})
@@ -370,7 +363,7 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // twice the queue's time
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second) // twice the queue's time
 	defer cancel()
 	if stolen, err := other.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 12}); len(stolen) > 0 {
 		t.Errorf("%d events in hand were handed out to another, %v", len(stolen), err)
@@ -386,14 +379,15 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 // TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well, and costs one
 // receive, however long the destination is down.
 func TestWhatNobodyLeasesIsKept(t *testing.T) {
-	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "2"}})
+	t.Parallel()
+	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "4"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := b.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 5}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("lease of nothing: %v", err)
 	}
 	b.append(enginetest.Events(5, 16)...) // the poll for that lease goes on
-	time.Sleep(5 * time.Second)           // more than twice the queue's time
+	time.Sleep(9 * time.Second)           // more than twice the queue's time
 	for _, message := range b.server.Peek("events") {
 		if message.Receives != 1 || message.Visible {
 			t.Errorf("message %+v, want it in hand since its first receive", message)
