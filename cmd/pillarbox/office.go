@@ -29,9 +29,6 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// lockFile is locked for as long as a process has the data directory open.
-const lockFile = "LOCK"
-
 // office is everything that works on one data directory, wired together and not yet running.
 type office struct {
 	config   *config.Config
@@ -90,6 +87,9 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 	if err := o.check(ctx, o.queue); err != nil {
 		return err
 	}
+	if err := catalog.CheckSinks(sinkURLs(o.config)); err != nil {
+		return err
+	}
 	for _, name := range o.destinations() {
 		if o.sinks[name], err = catalog.OpenSink(ctx, place, name, o.config.Destinations[name].URL); err != nil {
 			return err
@@ -103,6 +103,14 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 		}
 	}
 	return nil
+}
+
+func sinkURLs(cfg *config.Config) map[string]string {
+	urls := map[string]string{}
+	for name, destination := range cfg.Destinations {
+		urls[name] = destination.URL
+	}
+	return urls
 }
 
 // local reports whether anything is kept below the data directory.
@@ -148,9 +156,9 @@ func (o *office) openDirectory(readOnly bool) error {
 		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
 	}
 	o.disk = disk
-	o.lock, err = disk.Lock(lockFile)
+	o.lock, err = disk.Lock(catalog.LockFile)
 	if errors.Is(err, vfs.ErrLocked) {
-		return fmt.Errorf("data directory %s is in use by another pillarbox; stop that one, or choose another directory with --data: %w", dir, pillarbox.ErrConflict)
+		return fmt.Errorf("data directory %s is in use by another pillarbox; reach it with --server and the address of its admin API, stop it, or choose another directory with --data: %w", dir, pillarbox.ErrConflict)
 	}
 	if err != nil {
 		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)

@@ -190,22 +190,24 @@ func (b *Books) Story(ctx context.Context, requestID string) (*Story, error) {
 func (b *Books) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
 	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
+	looked := false // the store says that it has not got the event
 	if store, ok := destination.Sink.(pillarbox.EventStore); ok {
 		found, err := store.Find(ctx, requestID)
+		looked = errors.Is(err, pillarbox.ErrNotFound)
 		switch {
 		case err == nil:
 			event, delivery.State = found, pillarbox.StateStored
 			if at, err := store.StoredAt(ctx, found.Key()); err == nil {
 				delivery.StoredAt = &at
 			}
-		case !errors.Is(err, pillarbox.ErrNotFound):
+		case !looked:
 			delivery.Reason = err.Error()
 		}
 	}
 	letter, err := b.letters.Get(ctx, destination.Name, requestID)
 	switch {
 	case err == nil:
-		event = delivery.tell(letter)
+		event = delivery.tell(letter, looked)
 	case errors.Is(err, pillarbox.ErrCorrupt) && delivery.State == pillarbox.StatePending:
 		delivery.State, delivery.Reason = pillarbox.StateDead, err.Error()
 	case errors.Is(err, pillarbox.ErrCorrupt): // it is stored: a letter from before counts no more
@@ -226,14 +228,18 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 	return delivery, event, nil
 }
 
-func (d *Delivery) tell(letter *pillarbox.DeadLetter) *pillarbox.Event {
+// tell adds what a letter says. One that was replayed is stored, unless the store denies it: then its event is on its way
+// through the queue once more, or somebody has deleted it.
+func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Event {
 	d.Attempts, d.Reason, d.DeadAt, d.Resolved = letter.Attempts, letter.Reason, &letter.DeadAt, letter.Resolved
 	replayed := letter.Resolved != nil && letter.Resolved.How == pillarbox.ResolvedReplayed
-	if d.State != pillarbox.StateStored && !replayed {
-		d.State = pillarbox.StateDead
-	}
-	if replayed {
+	switch {
+	case replayed && denied:
+		d.Reason = "replayed, and not in the destination"
+	case replayed:
 		d.State = pillarbox.StateStored
+	case d.State != pillarbox.StateStored:
+		d.State = pillarbox.StateDead
 	}
 	if letter.Resolved == nil {
 		d.Replay = letter.Replay

@@ -226,6 +226,17 @@ func TestStoryTellsEachState(t *testing.T) {
 			t.Errorf("delivery %+v", story.Deliveries[0])
 		}
 	}
+	dead := d.events[2]
+	d.must(d.letters.Resolve(t.Context(), "events", dead.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	story, err := d.books.Story(t.Context(), dead.RequestID)
+	d.must(err)
+	if got := story.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {
+		t.Errorf("replayed, and not there: %+v", got)
+	}
+	d.must(d.sink.Write(t.Context(), []*pillarbox.Event{dead}))
+	if story, err = d.books.Story(t.Context(), dead.RequestID); err != nil || story.State != pillarbox.StateStored {
+		t.Errorf("replayed: %+v, %v", story, err)
+	}
 	if _, err := d.books.Story(context.Background(), "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {
 		t.Errorf("story of nobody: %v", err)
 	}

@@ -22,8 +22,12 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// QueueDir is the directory of the embedded log, below the data directory.
-const QueueDir = "queue"
+// Names below the data directory.
+const (
+	QueueDir   = "queue"        // of the embedded log
+	LettersDir = "dead-letters" // of dead letters
+	LockFile   = "LOCK"         // locked for as long as a process has the data directory open
+)
 
 // Place is where engines live that keep something on this machine.
 type Place struct {
@@ -96,6 +100,7 @@ func OpenDeadLetters(place Place, url string) (pillarbox.DeadLetters, error) {
 // checks look at what stands behind a scheme, where that can be wrong, without opening anything. key is that of the
 // configuration.
 var checks = map[string]func(key, rest string) error{
+	"sqlite":   func(key, rest string) error { _, err := parseSQLite(key, rest); return err },
 	"sqs":      func(key, rest string) error { _, err := parseSQS(key, rest); return err },
 	"dynamodb": func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
 	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
@@ -107,6 +112,26 @@ func CheckQueue(url string) error { return check("queue.url", url, queues) }
 
 // CheckSink is CheckQueue for a destination.
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
+
+// CheckSinks is CheckSink for all destinations, by name. No two may be one and the same: each would find the events of
+// the other in its store.
+func CheckSinks(urls map[string]string) error {
+	owners := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(urls)) {
+		if err := CheckSink(name, urls[name]); err != nil {
+			return err
+		}
+		place := urls[name]
+		if scheme, rest, _ := strings.Cut(place, ":"); scheme == "sqlite" {
+			place = scheme + ":" + sqlitePath(name, rest)
+		}
+		if owner, taken := owners[place]; taken {
+			return fmt.Errorf("%s: destination %s is at %s as well; give each its own: %w", sinkKey(name), owner, place, pillarbox.ErrInvalid)
+		}
+		owners[place] = name
+	}
+	return nil
+}
 
 // CheckDeadLetters is CheckQueue for dead letters.
 func CheckDeadLetters(url string) error { return check("dead_letters.url", url, deadLetters) }
@@ -158,20 +183,51 @@ func opened[Role any, Engine any](engine Engine, err error) (role Role, _ error)
 }
 
 func openSQLite(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
-	path := rest
-	if path == "" {
-		path = name + ".db"
+	if _, err := parseSQLite(sinkKey(name), rest); err != nil {
+		return nil, err
 	}
+	path := sqlitePath(name, rest)
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(place.Data.Dir(), path)
 	}
 	return opened[pillarbox.Sink](sqlite.Open(ctx, path, sqlite.Options{Logger: place.Logger}))
 }
 
+// parseSQLite returns the path, which is empty for a file of the destination's name. What SQLite itself takes beside
+// paths has no meaning here: a database in memory, options and hosts would lose events, or be names of files.
+func parseSQLite(key, rest string) (path string, err error) {
+	mistake := ""
+	first, _, _ := strings.Cut(filepath.ToSlash(filepath.Clean(rest)), "/")
+	switch {
+	case strings.HasPrefix(rest, "//"), strings.HasPrefix(rest, "file:"):
+		mistake = "has a host or a scheme"
+	case strings.ContainsAny(rest, "?#"):
+		mistake = "has options"
+	case strings.HasPrefix(rest, ":"):
+		mistake = "is no file"
+	case rest != "" && !filepath.IsAbs(rest) && !filepath.IsLocal(rest):
+		mistake = "is outside of the data directory; write the whole path, from / on"
+	case first == QueueDir || first == LettersDir || first == LockFile:
+		mistake = "is a name that pillarbox uses itself"
+	}
+	if mistake != "" {
+		return "", fmt.Errorf("%s: want sqlite: or sqlite:PATH, and %q %s: %w", key, rest, mistake, pillarbox.ErrInvalid)
+	}
+	return rest, nil
+}
+
+// sqlitePath is relative to the data directory, if it is not absolute.
+func sqlitePath(name, rest string) string {
+	if rest == "" {
+		return name + ".db"
+	}
+	return filepath.Clean(rest)
+}
+
 func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 	dir := rest
 	if dir == "" {
-		dir = "dead-letters"
+		dir = LettersDir
 	}
 	if filepath.IsLocal(dir) {
 		return opened[pillarbox.DeadLetters](files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))

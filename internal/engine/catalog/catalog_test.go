@@ -106,6 +106,15 @@ func TestMistakesInURLsAreFoundWithoutOpening(t *testing.T) {
 		{sink, "dynamodb://eu-west-2", "destinations.events.url: want dynamodb://REGION/TABLE"},
 		{sink, "dynamodb://eu-west-2/events?shards=none", `the parameter shards is "none"`},
 		{sink, "dynamodb://eu-west-2/events?indx=a", "possible are index, shards"},
+		{sink, "sqlite:", ""},
+		{sink, "sqlite:sub/events.sqlite", ""},
+		{sink, "sqlite:/var/lib/events.db", ""},
+		{sink, "sqlite://host/x.db", "destinations.events.url: want sqlite: or sqlite:PATH"},
+		{sink, "sqlite:x.db?mode=ro", "has options"},
+		{sink, "sqlite::memory:", "is no file"},
+		{sink, "sqlite:../x.db", "outside of the data directory"},
+		{sink, "sqlite:LOCK", "pillarbox uses itself"},
+		{sink, "sqlite:./queue/x.db", "pillarbox uses itself"},
 		{catalog.CheckDeadLetters, "s3://bucket/dead-letters?kms_key=arn:aws:kms:eu-west-2:1:key/x", ""},
 		{catalog.CheckDeadLetters, "s3:bucket", "dead_letters.url"},
 		{catalog.CheckBodies, "", ""},
@@ -118,6 +127,25 @@ func TestMistakesInURLsAreFoundWithoutOpening(t *testing.T) {
 		}
 		if test.want != "" && (!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want ErrInvalid with %q", test.url, err, test.want)
+		}
+	}
+}
+
+// TestDestinationsAreDistinct, however their places are written.
+func TestDestinationsAreDistinct(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want string // empty: it is right
+	}{
+		{"sqlite:", "sqlite:", ""},
+		{"sqlite:", "sqlite:./a.db", "destinations.b.url: destination a is at sqlite:a.db as well"},
+		{"dynamodb://eu-west-2/events", "dynamodb://eu-west-2/events", "destinations.b.url"},
+		{"dynamodb://eu-west-2/events", "dynamodb://eu-west-1/events", ""},
+		{"sqlite:", "oracle:", "destinations.b.url"},
+	} {
+		err := catalog.CheckSinks(map[string]string{"a": test.a, "b": test.b})
+		if (test.want == "") != (err == nil) || err != nil && (!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s and %s: %v, want %q", test.a, test.b, err, test.want)
 		}
 	}
 }
