@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -105,22 +106,14 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 	if form == formJSON {
 		return printJSON(w, status)
 	}
-	destinations := rows{head: []string{"destination", "state", "pending", "retrying", "dead_letters", "last_stored", "last_error"}}
-	for _, d := range status.Destinations {
-		destinations.add(d.Destination, d.State, d.Pending, d.Retrying, d.DeadLetters, timeText(d.LastStored), shorten(d.LastError, 100))
-	}
 	if form == formCSV {
-		return destinations.print(w, form)
-	}
-	ready := "ready"
-	if !status.Ready {
-		ready = "not ready: " + status.Reason
+		return destinationRows(status).print(w, form)
 	}
 	where := "data in " + status.Data
 	if status.Data == "" {
 		where = "nothing is kept on this machine"
 	}
-	fmt.Fprintf(w, "pillarbox %s, %s, %s\n", status.Version, printable(ready), where)
+	fmt.Fprintf(w, "pillarbox %s, %s, %s\n", status.Version, printable(readiness(status)), where)
 	limit := "no limit"
 	if status.Queue.MaxBytes > 0 {
 		limit = bytesText(status.Queue.MaxBytes)
@@ -141,7 +134,29 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it; configure it again, or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Destination)
 	}
 	fmt.Fprintln(w)
-	return destinations.print(w, form)
+	return destinationRows(status).print(w, form)
+}
+
+// destinationRows has the last error in full: its cause stands at the end.
+func destinationRows(status *httpapi.Status) *rows {
+	table := &rows{head: []string{"destination", "state", "pending", "retrying", "dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
+	for _, d := range status.Destinations {
+		table.add(d.Destination, d.State, d.Pending, d.Retrying, d.DeadLetters, timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
+	}
+	return table
+}
+
+// readiness is how the server is, in a few words. One that does not do everything says what it does.
+func readiness(status *httpapi.Status) string {
+	switch roles := status.Roles; {
+	case !status.Ready && len(roles) == 0:
+		return status.Reason // no server runs, or an old one that does not tell
+	case !status.Ready:
+		return "not ready: " + status.Reason
+	case len(roles) > 0 && len(roles) < len(allRoles):
+		return "ready (runs " + strings.Join(roles, ", ") + " only)"
+	}
+	return "ready"
 }
 
 func timeText(stamp pillarbox.Timestamp) string {

@@ -88,7 +88,18 @@ func (f *benchFlags) check() error {
 	case f.body < 1 || f.body > maxBenchBody:
 		return usageError{fmt.Errorf("--body %d: want 1 to %d", f.body, maxBenchBody)}
 	}
+	if err := checkDir(f.dir); err != nil {
+		return err
+	}
 	return checkForm(f.form)
+}
+
+// checkDir refuses a directory that is not there.
+func checkDir(dir string) error {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usageError{fmt.Errorf("--dir: %q is not a directory that exists", dir)}
+	}
+	return nil
 }
 
 // newContenderCommand serves a yardstick. It is for bench, which starts it as a child.

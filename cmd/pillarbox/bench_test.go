@@ -58,7 +58,7 @@ func TestBenchMeasuresItself(t *testing.T) {
 
 func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 	for _, args := range []string{
-		"--duration 1ms", "--duration 2h", "--rounds 0", "--connections 0", "--connections 1000000", "--connections x", "--body 0", "--body 2000000", "-o xml",
+		"--duration 1ms", "--duration 2h", "--rounds 0", "--connections 0", "--connections 1000000", "--connections x", "--body 0", "--dir /nope", "--dir bench_test.go", "--body 2000000", "-o xml",
 		"surplus", "contender", "contender bare", "contender nobody 127.0.0.1:0",
 	} {
 		want := exitUsage

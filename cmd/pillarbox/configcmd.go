@@ -25,7 +25,7 @@ func newConfigCommand(global *globalFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := checkEngines(cfg); err != nil {
+				if err := errors.Join(checkEngines(cfg), strayError(cfg)); err != nil {
 					return usageError{err}
 				}
 				_, err = fmt.Fprintln(command.OutOrStdout(), "the configuration is right")
@@ -74,15 +74,23 @@ func newConfigExample() *cobra.Command {
 	return command
 }
 
+// strayError refuses variables that set nothing. A server only warns of them: they may be those of its surroundings, and it
+// has to start.
+func strayError(cfg *config.Config) error {
+	var errs []error
+	for _, stray := range cfg.Strays() {
+		errs = append(errs, errors.New(stray))
+	}
+	return errors.Join(errs...)
+}
+
 // checkEngines reports the first URL that names no engine.
 func checkEngines(cfg *config.Config) error {
 	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil {
 		return err
 	}
-	for name, destination := range cfg.Destinations {
-		if err := catalog.CheckSink(name, destination.URL); err != nil {
-			return err
-		}
+	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
+		return err
 	}
 	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL), catalog.CheckBodies(cfg.Bodies.URL))
 }

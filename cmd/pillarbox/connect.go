@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/config"
 	"pillarbox/internal/httpapi"
 )
@@ -26,23 +28,18 @@ func (g *globalFlags) connect(ctx context.Context) (client *httpapi.Client, done
 	if err != nil {
 		return nil, nothing, err
 	}
-	base := g.serverFlag()
-	chosen := base != ""
-	if !chosen {
-		base = "http://" + displayAddress(cfg.Admin.Listen)
-	}
-	remote, err := httpapi.NewClient(base, httpapi.ClientOptions{Token: g.adminToken(cfg)})
+	remote, runs, err := g.reach(ctx, cfg)
 	if err != nil {
-		return nil, nothing, usageError{err}
+		return nil, nothing, err
 	}
-	if chosen || g.serverHasData(ctx, remote, cfg) {
+	if runs {
 		return remote, nothing, nil
 	}
 	o, err := openOffice(ctx, cfg, quietLogger(), true)
 	if err != nil {
-		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s)", err, base)
+		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s, which --admin sets)", err, remote.Base())
 	}
-	handler := httpapi.NewAdmin(desk{o}, httpapi.AdminOptions{Metrics: http.NotFoundHandler(), Logger: quietLogger()})
+	handler := httpapi.NewAdmin(desk{office: o}, httpapi.AdminOptions{Metrics: http.NotFoundHandler(), Ready: o.atRest, Logger: quietLogger()})
 	local, err := httpapi.NewClient("http://localhost", httpapi.ClientOptions{HTTP: httpapi.InProcess(handler)})
 	if err != nil {
 		return nil, nothing, errors.Join(err, o.Close())
@@ -50,12 +47,52 @@ func (g *globalFlags) connect(ctx context.Context) (client *httpapi.Client, done
 	return local, o.Close, nil
 }
 
+// atRest is why what a command opened itself is not ready.
+func (o *office) atRest() error {
+	if !o.local() {
+		return notReady("no server runs here; this is what the queue and the destinations hold")
+	}
+	return notReady("no server runs; this is the data directory at rest")
+}
+
+// connectServer is connect for what only a running server can do.
+func (g *globalFlags) connectServer(ctx context.Context, what string) (*httpapi.Client, error) {
+	cfg, err := g.load()
+	if err != nil {
+		return nil, err
+	}
+	remote, runs, err := g.reach(ctx, cfg)
+	if err == nil && !runs {
+		err = fmt.Errorf("%s needs a running server, and none with this data directory answers at %s; start one with \"pillarbox serve\", or name one with --server: %w", what, remote.Base(), pillarbox.ErrUnavailable)
+	}
+	return remote, err
+}
+
+// reach makes a client for the server that --server names, or else for the configured admin address, and reports whether
+// the right server runs there. One that was named is not looked for.
+func (g *globalFlags) reach(ctx context.Context, cfg *config.Config) (remote *httpapi.Client, runs bool, err error) {
+	base := g.serverFlag()
+	chosen := base != ""
+	if !chosen {
+		base = "http://" + displayAddress(cfg.Admin.Listen)
+	}
+	remote, err = httpapi.NewClient(base, httpapi.ClientOptions{Token: g.adminToken(cfg)})
+	if err != nil {
+		return nil, false, usageError{err}
+	}
+	if chosen {
+		return remote, true, nil
+	}
+	runs, err = g.serverHasData(ctx, remote, cfg)
+	return remote, runs, err
+}
+
 // serverFlag is --server, or PILLARBOX_SERVER.
 func (g *globalFlags) serverFlag() string {
 	if g.server != "" {
 		return g.server
 	}
-	return os.Getenv("PILLARBOX_SERVER")
+	return os.Getenv(config.ServerEnv)
 }
 
 func (g *globalFlags) adminToken(cfg *config.Config) string {
@@ -65,20 +102,46 @@ func (g *globalFlags) adminToken(cfg *config.Config) string {
 	return string(cfg.Admin.Token)
 }
 
-// serverHasData reports whether a server answers that is the right one.
-func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client, cfg *config.Config) bool {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+// serverHasData reports whether a server answers that is the right one. Only where nothing listens there is none for
+// sure: whoever takes any other error for that works on the wrong data, or runs into the server's lock.
+func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client, cfg *config.Config) (bool, error) {
+	looking, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	status, err := remote.Status(ctx)
-	if err != nil {
-		return false
+	status, err := remote.Status(looking)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return false, nil
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, fmt.Errorf("the server at %s does not answer within %v; try again, name another with --server, or stop it to look at the data directory itself: %w", remote.Base(), lookTime, pillarbox.ErrUnavailable)
+	case err != nil:
+		return false, fmt.Errorf("look for a server at %s: %w; name the right one with --server, or another address with --admin", remote.Base(), withToken(err))
 	}
 	if o := (&office{config: cfg}); !o.local() {
-		return sameDestinations(status, cfg)
+		return sameDestinations(status, cfg), nil
 	}
-	chosen := cfg.Origin("data") != "default"
+	chosen := cfg.Origin("data") != config.OriginDefault
 	wanted, err := filepath.Abs(cfg.Data)
-	return !chosen || (err == nil && wanted == status.Data)
+	return !chosen || (err == nil && wanted == status.Data), nil
+}
+
+// told is an error that a server answered with, as this command's own: what a server can't read was wrong usage.
+func told(err error) error {
+	var refused *httpapi.ProblemError
+	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
+		return usageError{err}
+	}
+	return withToken(err)
+}
+
+// withToken says where the token is set, where a server asks for one.
+func withToken(err error) error {
+	var refused *httpapi.ProblemError
+	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+		return fmt.Errorf("%w; set PILLARBOX_ADMIN_TOKEN, or admin.token in the configuration, to the token of the server", err)
+	}
+	return err
 }
 
 // sameDestinations reports whether the server delivers where the configuration says. It stands in for the data directory

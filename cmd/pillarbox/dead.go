@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +38,12 @@ func newDeadList(global *globalFlags) *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
+			if err := checkLimit(query.Limit); err != nil {
+				return err
+			}
+			if err := query.Check(); err != nil {
+				return usageError{err}
+			}
 			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
 				page, err := client.DeadLetters(ctx, query)
 				if err != nil {
@@ -52,7 +61,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	set.StringVar(&query.Until, "until", "", "dead before")
 	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
 	set.BoolVar(&query.Resolved, "resolved", false, "replayed and discarded ones too")
-	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, "how many")
+	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
 	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
@@ -91,7 +100,7 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
 				letter, err := client.DeadLetter(ctx, destination, args[0])
 				if err != nil {
-					return err
+					return oneOfSeveral(ctx, client, destination, args[0], err)
 				}
 				return printJSON(command.OutOrStdout(), letter)
 			})
@@ -101,6 +110,25 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 	return command
 }
 
+// oneOfSeveral is the error of a command on one letter. It says how to choose where several destinations have one.
+func oneOfSeveral(ctx context.Context, client *httpapi.Client, destination, requestID string, err error) error {
+	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
+		return err
+	}
+	page, listErr := client.DeadLetters(ctx, httpapi.LetterQuery{RequestID: requestID, Resolved: true})
+	if listErr != nil {
+		return err
+	}
+	var names []string
+	for _, letter := range page.DeadLetters {
+		names = append(names, letter.Destination)
+	}
+	if names = slices.Compact(slices.Sorted(slices.Values(names))); len(names) < 2 {
+		return err
+	}
+	return fmt.Errorf("%w; choose one with --destination: %s", err, strings.Join(names, ", "))
+}
+
 func newDeadDiscard(global *globalFlags) *cobra.Command {
 	var destination string
 	command := &cobra.Command{
@@ -108,7 +136,7 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
 				if _, err := client.Discard(ctx, destination, args[0]); err != nil {
-					return err
+					return oneOfSeveral(ctx, client, destination, args[0], err)
 				}
 				_, err := fmt.Fprintf(command.OutOrStdout(), "%s is discarded; its file is kept\n", args[0])
 				return err
@@ -138,7 +166,12 @@ back in the queue; should it be refused again, it becomes a dead letter again.`,
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			request.RequestIDs = args
+			if request.RequestIDs = nil; len(args) > 0 {
+				request.RequestIDs = args
+			}
+			if err := request.Check(); err != nil {
+				return usageError{err}
+			}
 			filtered := len(args) > 0 || request.Destination != "" || request.Source != "" || request.Since != "" || request.Until != "" || request.Error != ""
 			if !filtered && !all {
 				return usageError{fmt.Errorf("say which: request ids, a filter, or --all")}
@@ -168,6 +201,10 @@ back in the queue; should it be refused again, it becomes a dead letter again.`,
 const replayPoll = 200 * time.Millisecond
 
 func replayLetters(ctx context.Context, command *cobra.Command, client *httpapi.Client, request httpapi.ReplayRequest, form string) error {
+	closed, err := closedLetters(ctx, client, &request)
+	if err != nil {
+		return err
+	}
 	progress, err := client.StartReplay(ctx, request)
 	if err != nil {
 		return err
@@ -191,10 +228,59 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *httpapi.
 	if err := printReplay(command.OutOrStdout(), progress, form); err != nil {
 		return err
 	}
-	if progress.State != replay.StateDone || progress.Failed > 0 || progress.Unreadable > 0 {
+	switch {
+	case len(closed) > 0:
+		return notOpen(closed)
+	case len(request.RequestIDs) > 0 && progress.Matched == 0 && progress.Unreadable == 0:
+		return errors.New("no letter that was named matches the other filters")
+	case progress.State != replay.StateDone, progress.Failed > 0, progress.Unreadable > 0:
 		return silentError{}
 	}
 	return nil
+}
+
+// closedLetters takes the ids that no open letter has out of the request, and returns them with the reason. It looks before
+// the replay: afterwards all are replayed. Where no id is left it is an error.
+func closedLetters(ctx context.Context, client *httpapi.Client, request *httpapi.ReplayRequest) (closed []string, err error) {
+	if len(request.RequestIDs) == 0 {
+		return nil, nil
+	}
+	var open []string
+	for _, id := range request.RequestIDs {
+		page, err := client.DeadLetters(ctx, httpapi.LetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
+		if err != nil {
+			return nil, err
+		}
+		if why := whyClosed(page); why != "" {
+			closed = append(closed, id+" "+why)
+		} else {
+			open = append(open, id)
+		}
+	}
+	if len(open) == 0 {
+		return nil, notOpen(closed)
+	}
+	request.RequestIDs = open
+	return closed, nil
+}
+
+// whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be read the replay reports.
+func whyClosed(page *httpapi.LetterPage) string {
+	if len(page.Unreadable) > 0 {
+		return ""
+	}
+	why := "is unknown"
+	for _, letter := range page.DeadLetters {
+		if letter.Resolved == nil {
+			return ""
+		}
+		why = "was " + letter.Resolved.How + " already, at " + letter.Resolved.At.String()
+	}
+	return why
+}
+
+func notOpen(closed []string) error {
+	return fmt.Errorf("not replayed, because there is no open dead letter: %s: %w", strings.Join(closed, "; "), pillarbox.ErrNotFound)
 }
 
 func printReplay(w io.Writer, progress *replay.Progress, form string) error {

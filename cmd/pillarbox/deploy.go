@@ -3,15 +3,19 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"pillarbox/internal/config"
 	"pillarbox/internal/stack"
 )
 
@@ -54,7 +58,8 @@ Terraform or OpenTofu, and credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID o
 finds).
 
 Choices are kept in deploy/terraform/stacks/NAME.tfvars.json and hold for every later run; --var adds to
-them. The state is a local file, in a workspace named after the stack, until a backend.tf says otherwise.`,
+them. Choices that can't be planned are not kept. The state is a local file, in a workspace named after
+the stack, until a backend.tf says otherwise.`,
 		Example: `  pillarbox deploy --region eu-west-2 --var 'alarm_emails_high=["you@example.com"]'
   pillarbox deploy --name staging --var waf=true --yes`,
 		Args: noArgs,
@@ -78,17 +83,14 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err != nil {
 		return err
 	}
+	if err := checkChoices(s, choices); err != nil {
+		return err
+	}
 	zips, err := stack.BuildFunctions(ctx, s.Source, command.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	if err := s.Choose(withZips(choices, zips)); err != nil {
-		return err
-	}
-	if err := s.Init(ctx); err != nil {
-		return err
-	}
-	if err := s.Plan(ctx); err != nil {
+	if err := planStack(ctx, s, withZips(choices, zips)); err != nil {
 		return err
 	}
 	if !flags.yes && !confirmed(command, "Apply this plan? Type yes: ", "yes") {
@@ -98,6 +100,21 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 		return err
 	}
 	return announceStack(ctx, command, s)
+}
+
+// planStack keeps the choices and plans. Choices that can't be planned are not kept.
+func planStack(ctx context.Context, s *stack.Stack, choices map[string]any) error {
+	undo, err := s.Choose(choices)
+	if err != nil {
+		return err
+	}
+	if err = s.Init(ctx); err == nil {
+		err = s.Plan(ctx)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("nothing was changed, and the choices of this run are not kept: %w", err), undo())
+	}
+	return nil
 }
 
 // choices are what the flags say of the module's variables.
@@ -111,9 +128,44 @@ func (f *stackFlags) choices() (map[string]any, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--var %w", err)}
 		}
+		if instead := stack.Reserved(name); instead != "" {
+			return nil, usageError{fmt.Errorf("--var %s can't be set so: %s", name, instead)}
+		}
 		choices[name] = value
 	}
 	return choices, nil
+}
+
+// checkChoices refuses variables that the module does not have, also among those that are kept: Terraform only warns
+// about them, and what was meant would not be deployed.
+func checkChoices(s *stack.Stack, choices map[string]any) error {
+	kept, err := s.Choices()
+	if err != nil {
+		return err
+	}
+	known, err := s.Variables()
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(choices)) {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("--var %s: the module has no such variable%s", name, meant(name, known))}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("%s: the module has no variable %s%s", s.ChoicesFile(), name, meant(name, known))}
+		}
+	}
+	return nil
+}
+
+// meant asks for the nearest of the known names, if one is near.
+func meant(name string, known []string) string {
+	if nearest := config.Nearest(name, known); nearest != "" {
+		return "; is " + nearest + " meant?"
+	}
+	return ""
 }
 
 // withZips says where the functions are. Every role has its own, so that the variable for all is one of them.
@@ -163,9 +215,9 @@ func newDestroyCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "destroy",
 		Short: "Take a stack on AWS away, with everything that it holds",
-		Long: `Take away what "pillarbox deploy" has put on AWS: first the protection of table and bucket, then everything.
-All events in the table, all dead letters and all events that wait in the queue are gone afterwards; the
-key can be rescued for 30 days. It asks for the name of the stack.`,
+		Long: `Take away what "pillarbox deploy" has put on AWS: first the protection of what holds data, then everything,
+also where it was deployed in part. All events in the table, all dead letters and all events that wait in
+the queue are gone afterwards; the key can be rescued for 30 days. It asks for the name of the stack.`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
@@ -184,6 +236,9 @@ func destroy(ctx context.Context, command *cobra.Command, flags *stackFlags) err
 	}
 	if !s.Known() {
 		return fmt.Errorf("no stack %q was deployed from %s: there is no %s", s.Name, s.Source, s.ChoicesFile())
+	}
+	if err := flags.checkRegion(s); err != nil {
+		return err
 	}
 	if err := s.Init(ctx); err != nil {
 		return err
@@ -209,6 +264,19 @@ This deletes the stack %s for good, with its data:
 		return err
 	}
 	return records.Forget(s.Name)
+}
+
+// checkRegion refuses another region than the stack has. Where none was chosen the stack has that of the environment, and
+// a flag can't choose another.
+func (f *stackFlags) checkRegion(s *stack.Stack) error {
+	kept, err := s.Choices()
+	if err != nil || f.region == "" || kept["region"] == f.region {
+		return err
+	}
+	if kept["region"] == nil {
+		return usageError{fmt.Errorf("--region %s: %s was deployed to the region of the environment (AWS_REGION or the profile's); choose it there, and leave the flag out", f.region, s.Name)}
+	}
+	return usageError{fmt.Errorf("--region %s: the stack %s is in %v", f.region, s.Name, kept["region"])}
 }
 
 func orUnknown(name string) string {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
@@ -16,7 +18,10 @@ import (
 
 // desk answers the admin API from an office. Without a running server the CLI puts the same API before an
 // office that it opened itself.
-type desk struct{ *office }
+type desk struct {
+	*office
+	roles []string // of the server; none where no server runs
+}
 
 var _ httpapi.Desk = desk{}
 
@@ -25,7 +30,7 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 	stats := d.queue.Stats()
 	status := httpapi.Status{
 		Version: version(), StartedAt: pillarbox.TimestampOf(d.started),
-		UptimeSeconds: int64(time.Since(d.started).Seconds()), Data: d.directory(),
+		UptimeSeconds: int64(time.Since(d.started).Seconds()), Data: d.directory(), Roles: d.roles,
 		Queue: httpapi.QueueStatus{
 			Accepted: stats.Accepted, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Problem: stats.Problem, Damage: []string{},
 			Uncounted: stats.Uncounted,
@@ -65,6 +70,12 @@ func (d desk) destinationStatus(ctx context.Context, name string) (httpapi.Desti
 		return httpapi.DestinationStatus{}, err
 	}
 	loop := d.loops[name].Status()
+	if !slices.Contains(d.roles, roleDeliver) { // the loop does not run
+		loop.State = httpapi.StateIdle
+		if !catalog.Local(d.config.Queue.URL) {
+			loop.State = httpapi.StateElsewhere
+		}
+	}
 	return httpapi.DestinationStatus{
 		Destination: name, URL: d.config.Destinations[name].URL, State: loop.State,
 		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
@@ -101,8 +112,12 @@ func (d desk) store(name string) (string, pillarbox.EventStore, error) {
 			readable, found = append(readable, name), store
 		}
 	}
-	if len(readable) != 1 {
-		return "", nil, fmt.Errorf("choose a destination that can be read back: %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
+	switch len(readable) {
+	case 0:
+		return "", nil, fmt.Errorf("no destination can be read back; configured are %s: %w", strings.Join(d.destinations(), ", "), pillarbox.ErrInvalid)
+	case 1:
+	default:
+		return "", nil, fmt.Errorf("several destinations can be read back; choose one with --destination (in the API: destination=): %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
 	}
 	return readable[0], found, nil
 }

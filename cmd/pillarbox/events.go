@@ -38,10 +38,10 @@ is one line.`,
 			if err := checkForm(form); err != nil {
 				return err
 			}
+			if follow {
+				return followServer(command, global, query, form)
+			}
 			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
-				if follow {
-					return followEvents(ctx, command.OutOrStdout(), client, query, form)
-				}
 				return listEvents(ctx, command.OutOrStdout(), client, query, form)
 			})
 		},
@@ -59,6 +59,12 @@ is one line.`,
 	set.BoolVar(&oldest, "oldest", false, "oldest first")
 	command.PreRunE = func(command *cobra.Command, _ []string) error {
 		query.Newest = !oldest && !follow
+		if err := checkLimit(query.Limit); err != nil {
+			return err
+		}
+		if err := query.Check(); err != nil {
+			return usageError{err}
+		}
 		if !follow {
 			return nil
 		}
@@ -74,6 +80,14 @@ is one line.`,
 	return command
 }
 
+// checkLimit refuses a page without items, which the client takes for the default.
+func checkLimit(limit int) error {
+	if limit < 1 || limit > pillarbox.MaxListLimit {
+		return usageError{fmt.Errorf("--limit %d: want 1 to %d", limit, pillarbox.MaxListLimit)}
+	}
+	return nil
+}
+
 // withClient connects, and ends on Ctrl-C.
 func withClient(command *cobra.Command, global *globalFlags, work func(ctx context.Context, client *httpapi.Client) error) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
@@ -82,7 +96,18 @@ func withClient(command *cobra.Command, global *globalFlags, work func(ctx conte
 	if err != nil {
 		return errors.Join(err, done())
 	}
-	return errors.Join(work(ctx, client), done())
+	return errors.Join(told(work(ctx, client)), done())
+}
+
+// followServer follows what a running server stores, until Ctrl-C. Without a server nothing is stored.
+func followServer(command *cobra.Command, global *globalFlags, query httpapi.EventQuery, form string) error {
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
+	defer stop()
+	client, err := global.connectServer(ctx, "--follow")
+	if err != nil {
+		return err
+	}
+	return told(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
 func listEvents(ctx context.Context, w io.Writer, client *httpapi.Client, query httpapi.EventQuery, form string) error {

@@ -47,7 +47,7 @@ func (s *server) listenPublic() (run.Service, error) {
 	}
 	front, err := express.New(tcp, express.Options{
 		Acceptor: s.acceptor, Route: s.expressRoute, Problem: s.public.Problem,
-		MaxConnections: limits.MaxConnections, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
+		MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
 		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
 		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(), Logger: s.logger,
 	})

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"pillarbox"
 )
 
 // progressInterval is how often the progress bar moves.
@@ -34,8 +36,7 @@ type load struct {
 	mu        sync.Mutex
 	summary   loadSummary
 	latencies []time.Duration
-	receipts  *bufio.Writer // nil where they are not kept
-	writeErr  error
+	receipts  *receiptFile
 }
 
 func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags, sender *sender, body []byte, given bool) error {
@@ -44,12 +45,13 @@ func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags, sen
 	if flags.rate > 0 {
 		l.interval = time.Duration(float64(time.Second) / flags.rate)
 	}
-	closeReceipts, err := l.openReceipts(flags.receipts)
+	receipts, err := openReceipts(flags.receipts)
 	if err != nil {
 		return err
 	}
+	l.receipts = receipts
 	l.run(ctx, min(flags.concurrency, flags.n), command.ErrOrStderr())
-	if err := closeReceipts(); err != nil {
+	if err := receipts.Close(); err != nil {
 		return err
 	}
 	l.finish()
@@ -62,16 +64,43 @@ func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags, sen
 	return nil
 }
 
-func (l *load) openReceipts(name string) (closeAll func() error, err error) {
+// receiptFile keeps receipts, one a line. nil keeps none.
+type receiptFile struct {
+	file *os.File
+	out  *bufio.Writer
+	err  error // the first of writing
+}
+
+func openReceipts(name string) (*receiptFile, error) {
 	if name == "" {
-		return func() error { return nil }, nil
+		return nil, nil
 	}
 	file, err := os.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("receipts: %w", err)
 	}
-	l.receipts = bufio.NewWriter(file)
-	return func() error { return errors.Join(l.writeErr, l.receipts.Flush(), file.Close()) }, nil
+	return &receiptFile{file: file, out: bufio.NewWriter(file)}, nil
+}
+
+func (r *receiptFile) add(receipts []pillarbox.Receipt) {
+	for _, receipt := range receipts {
+		if r == nil || r.err != nil {
+			return
+		}
+		line, err := json.Marshal(receipt)
+		if err == nil {
+			_, err = r.out.Write(append(line, '\n'))
+		}
+		r.err = err
+	}
+}
+
+// Close returns the first error of all.
+func (r *receiptFile) Close() error {
+	if r == nil {
+		return nil
+	}
+	return errors.Join(r.err, r.out.Flush(), r.file.Close())
 }
 
 // run sends until everything is sent or ctx ends, and draws progress meanwhile.
@@ -129,24 +158,22 @@ func (l *load) note(a answer, took time.Duration) {
 	defer l.mu.Unlock()
 	l.summary.Sent++
 	switch {
+	case a.unreached():
+		l.summary.Unreached++
+		l.fail(a.err.Error())
+		return
 	case a.err != nil:
 		l.summary.Unknown++
 		l.fail(a.err.Error())
 		return
 	case !a.accepted():
-		l.fail(fmt.Sprintf("%d: %s", a.status, a.refusal))
+		l.fail(fmt.Sprintf("%d: %s", a.Status, a.refusal))
 	default:
 		l.summary.Accepted++
 	}
-	l.summary.Statuses[strconv.Itoa(a.status)]++
+	l.summary.Statuses[strconv.Itoa(a.Status)]++
 	l.latencies = append(l.latencies, took)
-	if a.accepted() && l.receipts != nil && l.writeErr == nil {
-		line, err := json.Marshal(a.receipt)
-		if err == nil {
-			_, err = l.receipts.Write(append(line, '\n'))
-		}
-		l.writeErr = err
-	}
+	l.receipts.add(a.receipts())
 }
 
 func (l *load) fail(text string) {
@@ -195,6 +222,7 @@ func (l *load) print(w io.Writer, form string) error {
 		table.add("answered "+status+" "+http.StatusText(code), n)
 	}
 	table.add("no answer", s.Unknown)
+	table.add("no server", s.Unreached)
 	table.add("seconds", fmt.Sprintf("%.2f", s.Seconds))
 	table.add("accepted per second", fmt.Sprintf("%.0f", s.PerSecond))
 	table.add("latency ms p50 / p90 / p99 / max", fmt.Sprintf("%.2f / %.2f / %.2f / %.2f", s.Latency.P50, s.Latency.P90, s.Latency.P99, s.Latency.Max))

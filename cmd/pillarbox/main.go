@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,18 +30,22 @@ func execute(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
-	var usage usageError
 	var silent silentError
+	if err != nil && !errors.As(err, &silent) {
+		fmt.Fprintln(os.Stderr, "pillarbox:", err)
+	}
+	return exitCode(err)
+}
+
+// exitCode is that of a command that ended so.
+func exitCode(err error) int {
+	var usage usageError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &silent):
-		return exitFailed
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "pillarbox:", err)
 		return exitUsage
 	}
-	fmt.Fprintln(os.Stderr, "pillarbox:", err)
 	return exitFailed
 }
 
@@ -88,12 +93,42 @@ read and replayed.`,
 	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
 	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
 	flags.StringVar(&global.admin, "admin", "", "admin address (default 127.0.0.1:8081)")
-	flags.StringVar(&global.server, "server", "", "admin API of a running server (default http://127.0.0.1:8081)")
+	flags.StringVar(&global.server, "server", "", "admin API of a running server (default PILLARBOX_SERVER, else the admin address)")
 	flags.StringVar(&global.token, "token", "", "token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
 	global.changed = func(name string) bool { return flags.Changed(name) }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	addCommands(root, global)
+	tightenDefaults(root)
 	return root
+}
+
+// tightenDefaults makes the commands that cobra adds refuse what they don't know, as the others do. They would show help
+// instead and exit with 0.
+func tightenDefaults(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Run, command.RunE = nil, help
+		case "completion":
+			command.Args = noSuchCommand
+			command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
+			for _, shell := range command.Commands() {
+				shell.Args = noArgs
+			}
+		}
+	}
+}
+
+// help shows the help of the command that the arguments name.
+func help(command *cobra.Command, args []string) error {
+	about, rest, err := command.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them", strings.Join(args, " "))}
+	}
+	about.InitDefaultHelpFlag()
+	return about.Help()
 }
 
 // load reads the configuration: flag over environment over file over default.
@@ -104,7 +139,7 @@ func (g *globalFlags) load() (*config.Config, error) {
 			flags[key] = map[string]string{"data": g.data, "listen": g.listen, "admin": g.admin}[flag]
 		}
 	}
-	cfg, err := config.Load(config.Input{Path: g.configPath, Env: os.LookupEnv, Flags: flags})
+	cfg, err := config.Load(config.Input{Path: g.configPath, Flags: flags})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,8 @@ source of the configuration. Where no server listens there, and a stack was depl
 The body is
 --body, --file (- is standard input), or standard input where it is not a terminal. With -n, the
 same body is sent n times, or a small JSON object with a running number where no body is given.
-The receipts of a load can be kept with --receipts, one a line, to compare them with what is stored.`,
+The receipts can be kept with --receipts, one a line, to compare them with what is stored. A URL that ends
+in /batch takes a batch as the body (--content-type application/x-ndjson, or a JSON array).`,
 		Example: `  pillarbox post --body '{"hello":"world"}'
   pillarbox post http://localhost:8080/app --file photo.jpg --content-type image/jpeg
   pillarbox post -n 100000 --concurrency 64 --receipts receipts.ndjson
@@ -74,7 +76,7 @@ The receipts of a load can be kept with --receipts, one a line, to compare them 
 	set.Float64Var(&flags.rate, "rate", 0, "events per second (default as fast as it goes)")
 	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
 	set.StringVar(&flags.stack, "stack", "", "send to this stack on AWS, deployed with \"pillarbox deploy\"")
-	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts of a load, one JSON object a line")
+	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts, one JSON object a line")
 	outputFlag(command, &flags.form)
 	return command
 }
@@ -113,7 +115,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	defer stop()
 	sender := &sender{url: url, header: header, poster: &httpapi.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
 	if flags.n == 1 {
-		return postOne(ctx, command.OutOrStdout(), sender, body, flags.form)
+		return postOne(ctx, command.OutOrStdout(), flags, sender, body)
 	}
 	return postLoad(ctx, command, flags, sender, body, given)
 }
@@ -217,47 +219,117 @@ type sender struct {
 	poster *httpapi.Poster
 }
 
-// answer is what came back for one event.
+// answer is what came back for one body.
 type answer struct {
-	status  int
-	receipt pillarbox.Receipt
+	httpapi.Posted
 	refusal string // why it was not accepted
-	err     error  // no answer at all: whether it was accepted is unknown
+	err     error  // no answer that can be read: unless unreached, whether it was accepted is unknown
 }
 
 func (s *sender) send(ctx context.Context, body []byte) answer {
 	posted, err := s.poster.Post(ctx, s.url, "", body, s.header)
 	var refused *httpapi.ProblemError
 	if errors.As(err, &refused) {
-		return answer{status: posted.Status, refusal: refused.Error()}
+		return answer{Posted: posted, refusal: refused.Error()}
 	}
-	return answer{status: posted.Status, receipt: posted.Receipt, err: err}
+	a := answer{Posted: posted, err: err}
+	if n := a.rejected(); n > 0 {
+		first := slices.IndexFunc(a.Items, func(item httpapi.Posted) bool { return item.Err != nil })
+		a.refusal = fmt.Sprintf("%d of %d events of the batch were not accepted; the first is number %d: %v", n, len(a.Items), first+1, a.Items[first].Err)
+	}
+	return a
+}
+
+// rejected counts the items of a batch that were not accepted.
+func (a answer) rejected() (n int) {
+	for _, item := range a.Items {
+		if item.Err != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (a answer) accepted() bool {
-	return a.err == nil && (a.status == http.StatusAccepted || a.status == http.StatusCreated)
+	return a.err == nil && a.refusal == "" && (a.Status == http.StatusAccepted || a.Status == http.StatusCreated || len(a.Items) > 0)
 }
 
-func postOne(ctx context.Context, w io.Writer, sender *sender, body []byte, form string) error {
+// unreached reports that nobody listened: then nothing was accepted, for sure.
+func (a answer) unreached() bool { return errors.Is(a.err, syscall.ECONNREFUSED) }
+
+// receipts are those of what was accepted.
+func (a answer) receipts() []pillarbox.Receipt {
+	if len(a.Items) == 0 && a.accepted() {
+		return []pillarbox.Receipt{a.Receipt}
+	}
+	var receipts []pillarbox.Receipt
+	for _, item := range a.Items {
+		if item.Err == nil {
+			receipts = append(receipts, item.Receipt)
+		}
+	}
+	return receipts
+}
+
+func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *sender, body []byte) (err error) {
+	kept, err := openReceipts(flags.receipts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	a := sender.send(ctx, body)
+	kept.add(a.receipts())
 	switch {
+	case a.unreached():
+		return fmt.Errorf("nothing was accepted: %w", a.err)
+	case a.err != nil && a.Status != 0:
+		return fmt.Errorf("%s answered %d, and whether the event was accepted is not known: %w", sender.url, a.Status, a.err)
 	case a.err != nil:
 		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.url, a.err)
+	case len(a.Items) > 0:
+		return printItems(w, a, flags.form)
 	case !a.accepted():
-		return fmt.Errorf("%s answered %d: %s", sender.url, a.status, printable(a.refusal))
-	case form == formJSON:
-		return printJSON(w, a.receipt)
+		return fmt.Errorf("%s answered %d: %s", sender.url, a.Status, printable(a.refusal))
+	case flags.form == formJSON:
+		return printJSON(w, a.Receipt)
 	}
 	table := rows{head: []string{"request_id", "timestamp", "status"}}
-	table.add(a.receipt.RequestID, a.receipt.Timestamp, a.receipt.Status)
-	return table.print(w, form)
+	table.add(a.Receipt.RequestID, a.Receipt.Timestamp, a.Receipt.Status)
+	return table.print(w, flags.form)
+}
+
+// printItems prints what became of the items of a batch.
+func printItems(w io.Writer, a answer, form string) error {
+	table := rows{head: []string{"request_id", "timestamp", "status", "detail"}}
+	results := []any{}
+	for _, item := range a.Items {
+		if item.Err != nil {
+			rejection := httpapi.Rejection{Status: "rejected", Code: item.Status, Detail: item.Err.Error()}
+			table.add("", "", rejection.Status, rejection.Detail)
+			results = append(results, rejection)
+			continue
+		}
+		table.add(item.Receipt.RequestID, item.Receipt.Timestamp, item.Receipt.Status, "")
+		results = append(results, item.Receipt)
+	}
+	var err error
+	if form == formJSON {
+		err = printJSON(w, results)
+	} else {
+		err = table.print(w, form)
+	}
+	if err != nil || a.accepted() {
+		return err
+	}
+	return errors.New(printable(a.refusal))
 }
 
 // loadSummary is the result of a load.
 type loadSummary struct {
 	Sent      int            `json:"sent"`
 	Accepted  int            `json:"accepted"`
-	Unknown   int            `json:"unknown"` // no answer came
+	Unknown   int            `json:"unknown"`   // no answer came
+	Unreached int            `json:"unreached"` // nobody listened, so they were not accepted
 	Statuses  map[string]int `json:"statuses"`
 	Seconds   float64        `json:"seconds"`
 	PerSecond float64        `json:"accepted_per_second"`

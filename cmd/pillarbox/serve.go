@@ -48,6 +48,9 @@ second signal cuts that short. SIGHUP reads the configuration again. Killing it 
 moment loses nothing that was acknowledged.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if len(roles) == 0 {
+				return usageError{fmt.Errorf("--roles names none; it may be %s", strings.Join(allRoles, ", "))}
+			}
 			for _, role := range roles {
 				if !slices.Contains(allRoles, role) {
 					return usageError{fmt.Errorf("--roles: %q is none of %s", role, strings.Join(allRoles, ", "))}
@@ -79,12 +82,20 @@ func serve(global *globalFlags, roles []string) error {
 	if err != nil {
 		return err
 	}
+	warnOfStrays(cfg, logger)
 	o, err := openOffice(stop, cfg, logger, false)
 	if err != nil {
 		return err
 	}
 	s := &server{office: o, global: global, level: level, roles: roles}
 	return s.run(stop, force)
+}
+
+// warnOfStrays tells of variables that set nothing. It is no reason not to start: see strayError.
+func warnOfStrays(cfg *config.Config, logger *slog.Logger) {
+	for _, stray := range cfg.Strays() {
+		logger.Warn("an environment variable may be misspelled", telemetry.KeyErr, stray)
+	}
 }
 
 // server runs an office.
@@ -132,7 +143,7 @@ func (s *server) run(stop, force context.Context) error {
 
 // newAdmin makes the handler of the admin listener.
 func (s *server) newAdmin() http.Handler {
-	return httpapi.NewAdmin(desk{s.office}, httpapi.AdminOptions{
+	return httpapi.NewAdmin(desk{office: s.office, roles: s.roles}, httpapi.AdminOptions{
 		Token: string(s.config.Admin.Token), Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Ready: s.isReady, Logger: s.logger,
 	})

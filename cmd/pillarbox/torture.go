@@ -94,10 +94,7 @@ func (f *tortureFlags) check() error {
 			return usageError{fmt.Errorf("--only: %q is none of %s", name, strings.Join(allRuns, ", "))}
 		}
 	}
-	if info, err := os.Stat(f.dir); err != nil || !info.IsDir() {
-		return usageError{fmt.Errorf("--dir: %q is not a directory that exists", f.dir)}
-	}
-	return nil
+	return checkDir(f.dir)
 }
 
 // tortured is the result of one run.

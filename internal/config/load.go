@@ -20,6 +20,9 @@ type Input struct {
 	// Env looks an environment variable up. nil is os.LookupEnv. A variable that is set to nothing counts as
 	// not set.
 	Env func(name string) (string, bool)
+	// Environ are all the variables there are, as NAME=VALUE, to find those that set nothing. nil is os.Environ where
+	// Env is nil too, and else none.
+	Environ []string
 	// Flags are the values that were given on the command line, by key ("admin.listen").
 	Flags map[string]string
 }
@@ -46,7 +49,11 @@ func Load(input Input) (*Config, error) {
 	l.config.marks = make(map[string]mark)
 	if l.env == nil {
 		l.env = os.LookupEnv
+		if input.Environ == nil {
+			input.Environ = os.Environ()
+		}
 	}
+	asked := l.noteEnv()
 	text, err := input.text()
 	if err != nil {
 		return nil, err
@@ -60,6 +67,7 @@ func Load(input Input) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
+	l.config.strays = strays(input.Environ, asked)
 	return l.config, nil
 }
 

@@ -192,7 +192,7 @@ func (r refusal) Is(target error) bool { return target == pillarbox.ErrInvalid }
 func (l *loop) takeSimple(c *conn, b []byte) int {
 	h := &l.head
 	route := l.opts.Route(text(h.path))
-	if route == nil || h.contentLength > min(route.MaxBody, maxBody) {
+	if route == nil || h.size > l.opts.MaxHeaderBytes || h.contentLength > min(route.MaxBody, maxBody) {
 		c.ending = moves
 		return 0
 	}

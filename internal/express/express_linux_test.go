@@ -137,3 +137,29 @@ func stored(t *testing.T, b *box) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// TestHeadsHaveTheLimitOfNetHTTP: a limit below what the loop reads itself holds for it too. net/http takes 4 KiB more than
+// it was told.
+func TestHeadsHaveTheLimitOfNetHTTP(t *testing.T) {
+	const limit = 1024
+	for size, c := range map[int]struct{ status, moved int }{
+		500: {http.StatusAccepted, 0}, limit: {http.StatusAccepted, 0}, limit + 1: {http.StatusAccepted, 1}, 6000: {http.StatusRequestHeaderFieldsTooLarge, 0},
+	} {
+		const start, end = "POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nX-A: ", "\r\n\r\n"
+		request := start + strings.Repeat("x", size-len(start+end)) + end + "x"
+		fast, plain := open(t, express.Options{MaxHeaderBytes: limit}), prepare(t)
+		defer plain.queue.Close()
+		server := httptest.NewUnstartedServer(plain.public)
+		server.Config.MaxHeaderBytes = limit
+		server.Start()
+		defer server.Close()
+		for front, addr := range map[string]string{"the loop": fast.addr, "net/http": server.Listener.Addr().String()} {
+			if got := dial(t, addr).send(request).answer(); got.StatusCode != c.status {
+				t.Errorf("a head of %d bytes on %s: status %d, want %d", size, front, got.StatusCode, c.status)
+			}
+		}
+		if moved := int(fast.moved.Load()); moved != c.moved {
+			t.Errorf("a head of %d bytes: net/http has answered %d requests, want %d", size, moved, c.moved)
+		}
+	}
+}

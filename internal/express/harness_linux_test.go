@@ -108,7 +108,7 @@ func (b *box) start(opts express.Options) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	b.web = &http.Server{ConnState: b.connState, ReadHeaderTimeout: opts.ReadHeaderTimeout, Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.web = &http.Server{ConnState: b.connState, MaxHeaderBytes: opts.MaxHeaderBytes, ReadHeaderTimeout: opts.ReadHeaderTimeout, Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.moved.Add(1)
 		b.public.ServeHTTP(w, r)
 	})}

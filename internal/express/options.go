@@ -51,6 +51,7 @@ type Options struct {
 	// connection.
 	Problem func(err error) (status int, header http.Header, body []byte)
 
+	MaxHeaderBytes    int           // of a head that the loop reads itself; 8 KiB at most. More is handed over
 	MaxConnections    int           // with those that were handed over; more wait to be accepted
 	ReadHeaderTimeout time.Duration // from the first byte of a request, or from the start of the connection, to the end of its head
 	ReadTimeout       time.Duration // to the end of its body
@@ -62,6 +63,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	setDefault(&o.MaxHeaderBytes, maxHead)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)
 	setDefault(&o.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	setDefault(&o.ReadTimeout, DefaultReadTimeout)

@@ -328,5 +328,9 @@ func readProblem(response *http.Response) error {
 	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), protocol.TypeProblem) && json.Unmarshal(text, &read) == nil {
 		problem.Detail = read.Detail
 	}
+	// A batch of which nothing was accepted is answered with its results.
+	if items, err := itemsOf(response.StatusCode, text); err == nil && response.StatusCode == http.StatusUnprocessableEntity && len(items) > 0 && items[0].Err != nil {
+		problem.Detail = fmt.Sprintf("none of the %d items was accepted; the first: %v", len(items), items[0].Err)
+	}
 	return problem
 }

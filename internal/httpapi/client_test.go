@@ -258,6 +258,15 @@ func TestPoster(t *testing.T) {
 	if len(batch) != 3 || batch[0].Receipt.RequestID != events[1].RequestID || batch[2].Receipt.RequestID != events[2].RequestID || !errors.Is(batch[1].Err, pillarbox.ErrInvalid) || batch[1].Status != 400 {
 		t.Errorf("batch %+v", batch)
 	}
+	for form, body := range map[string]string{"application/x-ndjson": "1\nbad\n2\n", "application/json": "[1,bad,2]"} {
+		as := must(poster.Post(t.Context(), "http://localhost/app/batch", form, []byte(body), nil))(t)
+		if len(as.Items) != 3 || as.Receipt.RequestID != "" || as.Items[0].Receipt.RequestID == "" || as.Items[2].Err != nil || !errors.Is(as.Items[1].Err, pillarbox.ErrInvalid) {
+			t.Errorf("a batch of %s as one body: %+v", form, as)
+		}
+	}
+	if as, err := poster.Post(t.Context(), "http://localhost/app/batch", "application/x-ndjson", []byte("bad\nworse"), nil); as.Status != 422 || err == nil || !strings.Contains(err.Error(), "none of the 2 items") || !strings.Contains(err.Error(), "line 1 is no JSON") {
+		t.Errorf("a batch of nothing good: %+v, %v", as, err)
+	}
 	b.queue.SetFault(func([]*pillarbox.Event) error {
 		return &pillarbox.RetryAfterError{After: 7 * time.Second, Err: pillarbox.ErrNoSpace}
 	})

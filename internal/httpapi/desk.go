@@ -79,7 +79,8 @@ type Status struct {
 	Version       string              `json:"version"`
 	StartedAt     pillarbox.Timestamp `json:"started_at"`
 	UptimeSeconds int64               `json:"uptime_seconds"`
-	Data          string              `json:"data"` // directory
+	Data          string              `json:"data"`  // directory
+	Roles         []string            `json:"roles"` // what the server does: accept, deliver, admin; none where no server runs
 	Ready         bool                `json:"ready"`
 	Reason        string              `json:"reason,omitempty"` // why it is not ready
 	Queue         QueueStatus         `json:"queue"`
@@ -99,11 +100,17 @@ type QueueStatus struct {
 	Uncounted bool `json:"uncounted,omitempty"` // accepted is what the other numbers add up to, and no count
 }
 
+// The states of a destination that the answering process does not deliver to, besides those of deliver.
+const (
+	StateIdle      = "idle"      // nobody does: the data is this process's alone
+	StateElsewhere = "elsewhere" // others that share the queue may
+)
+
 // DestinationStatus is how one destination is. Times that are not known are left out.
 type DestinationStatus struct {
 	Destination   string              `json:"destination"`
 	URL           string              `json:"url"`   // without credentials
-	State         string              `json:"state"` // delivering or paused
+	State         string              `json:"state"` // delivering, paused, idle or elsewhere
 	PausedSince   pillarbox.Timestamp `json:"paused_since,omitempty"`
 	NextProbe     pillarbox.Timestamp `json:"next_probe,omitempty"`
 	LastError     string              `json:"last_error"`

@@ -32,6 +32,7 @@ func (a *Admin) status(ctx context.Context) (Status, error) {
 	if err := a.opts.Ready(); err != nil {
 		status.Ready, status.Reason = false, err.Error()
 	}
+	status.Roles = filled(status.Roles)
 	status.Destinations = filled(status.Destinations)
 	status.Sources = filled(status.Sources)
 	status.Unconfigured = filled(status.Unconfigured)

@@ -37,12 +37,14 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	go e.run(p.handler, served(ctx, request)) // ended and waited for by Close
 	select {
 	case <-e.started:
-		return e.response(request), nil
 	case <-ctx.Done():
-		err := ctx.Err()
+	}
+	// A handler that ends because its context has makes both happen: what it answers then is no answer.
+	if err := ctx.Err(); err != nil {
 		_ = e.Close()
 		return nil, err
 	}
+	return e.response(request), nil
 }
 
 // served is the request as a server sees it.

@@ -1,12 +1,13 @@
 package httpapi
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"pillarbox"
 	"pillarbox/internal/protocol"
@@ -21,20 +22,25 @@ type Poster struct {
 type Posted struct {
 	Status  int // of the answer; for an item of a batch, what it would be if it were sent alone
 	Receipt pillarbox.Receipt
-	Err     error // of an item of a batch that was not accepted
+	Err     error    // of an item of a batch that was not accepted
+	Items   []Posted // where the URL was the batch path of a source: what became of each item, in order, and no Receipt
 }
 
 // Post sends one event. An answer of other than 2xx is a *ProblemError with its status, and carries Retry-After
 // for pillarbox.RetryAfter. A server that can't be reached, or an answer that breaks off, is ErrUnavailable:
-// the event may then have been accepted or not.
+// the event may then have been accepted or not, except where the error is also syscall.ECONNREFUSED.
 func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte, header http.Header) (Posted, error) {
 	status, text, err := p.send(ctx, url, contentType, body, header)
 	if err != nil {
 		return Posted{Status: status}, err
 	}
 	posted := Posted{Status: status}
-	if err := json.Unmarshal(text, &posted.Receipt); err != nil || posted.Receipt.RequestID == "" {
-		return posted, fmt.Errorf("the answer of %s is no receipt; is it a pillarbox server, and the path of a source?", url)
+	if err := json.Unmarshal(text, &posted.Receipt); err == nil && posted.Receipt.RequestID != "" {
+		return posted, nil
+	}
+	posted.Receipt = pillarbox.Receipt{}
+	if posted.Items, err = itemsOf(status, text); err != nil || len(posted.Items) == 0 {
+		return Posted{Status: status}, fmt.Errorf("the answer of %s is no receipt; is it a pillarbox server, and the path of a source?", url)
 	}
 	return posted, nil
 }
@@ -46,22 +52,46 @@ func (p *Poster) PostBatch(ctx context.Context, url string, body []byte, header 
 	if err != nil {
 		return nil, err
 	}
+	posted, err := itemsOf(status, text)
+	if err != nil {
+		return posted, fmt.Errorf("the answer of %s is no list of receipts: %w", url, err)
+	}
+	return posted, nil
+}
+
+// itemResult is a receipt or a rejection.
+type itemResult struct {
+	pillarbox.Receipt
+	Code   int    `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// itemsOf reads the answer to a batch: a result a line, or an array of results.
+func itemsOf(status int, text []byte) ([]Posted, error) {
 	var posted []Posted
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		var line struct {
-			pillarbox.Receipt
-			Code   int    `json:"code"`
-			Detail string `json:"detail"`
+	for decoder := json.NewDecoder(bytes.NewReader(text)); decoder.More(); {
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return posted, err
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return posted, fmt.Errorf("the answer of %s is no list of receipts: %w", url, err)
+		if value[0] != '[' {
+			value = slices.Concat([]byte("["), value, []byte("]"))
 		}
-		if line.Status != statusRejected {
-			posted = append(posted, Posted{Status: status, Receipt: line.Receipt})
-			continue
+		var results []itemResult
+		if err := json.Unmarshal(value, &results); err != nil {
+			return posted, err
 		}
-		problem := protocol.Problem{Status: line.Code, Title: http.StatusText(line.Code), Detail: line.Detail}
-		posted = append(posted, Posted{Status: line.Code, Err: &ProblemError{Problem: problem}})
+		for _, result := range results {
+			switch {
+			case result.Status == statusRejected:
+				problem := protocol.Problem{Status: result.Code, Title: http.StatusText(result.Code), Detail: result.Detail}
+				posted = append(posted, Posted{Status: result.Code, Err: &ProblemError{Problem: problem}})
+			case result.RequestID == "":
+				return posted, errors.New("an item has no request id")
+			default:
+				posted = append(posted, Posted{Status: status, Receipt: result.Receipt})
+			}
+		}
 	}
 	return posted, nil
 }

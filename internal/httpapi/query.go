@@ -159,6 +159,34 @@ func parseAgo(value string) (time.Duration, error) {
 	return ago + more, nil
 }
 
+// Check reports what every server would refuse in the query, as ErrInvalid.
+func (q EventQuery) Check() error {
+	_, err := parseEventCursor(q.Cursor)
+	return checkList(q.Since, q.Until, q.Limit, err)
+}
+
+// Check reports what every server would refuse in the query, as ErrInvalid.
+func (q LetterQuery) Check() error {
+	_, err := parseLetterPlace(q.Cursor)
+	return checkList(q.Since, q.Until, q.Limit, err)
+}
+
+func checkList(since, until string, limit int, cursor error) error {
+	if _, _, err := parseSpan(since, until, time.Now()); err != nil {
+		return err
+	}
+	if limit < 0 || limit > pillarbox.MaxListLimit {
+		return invalid("limit is %d; it may be 1 to %d", limit, pillarbox.MaxListLimit)
+	}
+	return cursor
+}
+
+// Check reports what every server would refuse in the request, as ErrInvalid.
+func (r *ReplayRequest) Check() error {
+	_, err := r.request(time.Now())
+	return err
+}
+
 // eventCursor is the place of an event in the order of keys.
 func eventCursor(key pillarbox.Key) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(key.Timestamp.String() + key.RequestID))

@@ -84,6 +84,43 @@ func brokenBodiesAreNotStored(t *testing.T, f front) {
 	}
 }
 
+// TestWhatNetHTTPAnswersItselfIsAsDocumented: the document, the package and OPERATIONS.md except these errors from being
+// application/problem+json. All that we answer are.
+func TestWhatNetHTTPAnswersItselfIsAsDocumented(t *testing.T) {
+	onFronts(t, whatNetHTTPAnswersItselfIsAsDocumented)
+}
+
+func whatNetHTTPAnswersItselfIsAsDocumented(t *testing.T, f front) {
+	const start, plain, problem = "POST /app HTTP/1.1\r\nHost: localhost\r\n", "text/plain; charset=utf-8", "application/problem+json"
+	for request, want := range map[string]struct {
+		status int
+		form   string
+	}{
+		start + "X-A: " + strings.Repeat("x", http.DefaultMaxHeaderBytes+8<<10) + "\r\n\r\n": {431, plain},
+		start + "Transfer-Encoding: x\r\n\r\n":                                               {501, plain},
+		"GET /app HTTP/3.0\r\nHost: localhost\r\n\r\n":                                       {505, plain},
+		"GET /app HTTP/1.1\r\nX-A b\r\n\r\n":                                                 {400, plain},
+		start + "Expect: x\r\nContent-Length: 1\r\n\r\nx":                                    {417, ""},
+		start + "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx":                         {415, problem},
+		"PUT /app HTTP/1.1\r\nHost: localhost\r\n\r\n":                                       {405, problem},
+	} {
+		b := openPublic(t, httpapi.PublicOptions{})
+		server := f.serve(t, b, 0, 0)
+		response, _ := exchange(t, server, request, false)
+		if got := response.Header.Get("Content-Type"); response.StatusCode != want.status || got != want.form {
+			t.Errorf("%.60q: %d %q, want %d %q", request, response.StatusCode, got, want.status, want.form)
+		}
+		server.stop()
+		if len(b.queued()) != 0 {
+			t.Errorf("%.60q: something was stored", request)
+		}
+	}
+	// What the loop reads itself and refuses is answered by us.
+	if response, _ := exchange(t, f.serve(t, openPublic(t, httpapi.PublicOptions{}), 0, 0), start+"X-A b\r\n\r\n", false); f.express && (response.StatusCode != 400 || response.Header.Get("Content-Type") != problem) {
+		t.Errorf("%d %v", response.StatusCode, response.Header)
+	}
+}
+
 // TestBodyEndsAtItsLength: what is longer belongs to the next request.
 func TestBodyEndsAtItsLength(t *testing.T) { onFronts(t, bodyEndsAtItsLength) }
 

@@ -2,9 +2,12 @@ package stack_test
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +20,8 @@ const source = "../.."
 const terraformScript = `#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$1" in
+  apply) case "$*" in *$BROKEN*) exit 1;; esac;;
+  show) printf '%s\n' "${STATE:-{\}}";;
   plan) for arg; do case "$arg" in -out=*) : > "${arg#-out=}";; esac; done;;
   output) printf '%s\n' '{"url":{"value":"https://example.com/live/app"},"region":{"value":"eu-west-2"},"table":{"value":"t"},"serve_config":{"value":"queue: {}\n"},"other":{"value":{"a":1}}}';;
 esac
@@ -41,6 +46,7 @@ func checkout(t *testing.T) (root string, calls func() []string) {
 	}
 	log := filepath.Join(bin, "calls")
 	t.Setenv("CALLS", log)
+	t.Setenv("BROKEN", "nothing is")
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return root, func() []string {
 		text, err := os.ReadFile(log)
@@ -48,6 +54,113 @@ func checkout(t *testing.T) (root string, calls func() []string) {
 			t.Fatal(err)
 		}
 		return strings.Split(strings.TrimSpace(string(text)), "\n")
+	}
+}
+
+// unprotected is what every run says that is to delete. The zips are files that are there in any case.
+const unprotected = "-input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false" +
+	" -var=functions_zip=main.tf -var=accept_zip=main.tf -var=deliver_zip=main.tf -var=deadletter_zip=main.tf"
+
+// choose keeps choices, and returns what undoes that.
+func choose(t *testing.T, s *stack.Stack, values map[string]any) (undo func() error) {
+	t.Helper()
+	undo, err := s.Choose(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return undo
+}
+
+// TestDestroyUnprotectsWhatIsThere: nothing is made only to be deleted, what was made in part is not replaced, and what
+// can't be unprotected does not keep the rest.
+func TestDestroyUnprotectsWhatIsThere(t *testing.T) {
+	root, calls := checkout(t)
+	t.Setenv("STATE", `{"values":{"root_module":{"resources":[
+		{"address":"aws_dynamodb_table.events","type":"aws_dynamodb_table","name":"events","tainted":true},
+		{"address":"aws_sqs_queue.events","type":"aws_sqs_queue","name":"events"},
+		{"address":"aws_backup_vault.main[0]","type":"aws_backup_vault","name":"main","index":0}]}}}`)
+	t.Setenv("BROKEN", "-target=")
+	var talk bytes.Buffer
+	s, err := stack.Open("staging", root, &talk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"show -json", "untaint aws_dynamodb_table.events",
+		"apply " + unprotected + " -target=aws_dynamodb_table.events -target=aws_backup_vault.main[0]",
+		"destroy " + unprotected,
+	}
+	if got := calls(); !reflect.DeepEqual(got, want) {
+		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !strings.Contains(talk.String(), "'-target=aws_backup_vault.main[0]'\n") || !strings.Contains(talk.String(), "going on to destroy") {
+		t.Errorf("the talk is\n%s", &talk)
+	}
+}
+
+// TestProtectedIsWhatTheModuleProtects reads the module: whatever depends on its variable has to be unprotected.
+func TestProtectedIsWhatTheModuleProtects(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(source, stack.Module, "*.tf"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	head, found := regexp.MustCompile(`(?m)^(?:resource "([^"]+)" "([^"]+)"|[a-z]+ )`), map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range regexp.MustCompile(`\bvar\.protect\b`).FindAllIndex(text, -1) {
+			blocks := head.FindAllSubmatch(text[:use[0]], -1)
+			found[string(blocks[len(blocks)-1][1])+"."+string(blocks[len(blocks)-1][2])] = true
+		}
+	}
+	if got := slices.Sorted(maps.Keys(found)); !reflect.DeepEqual(got, stack.Protected) {
+		t.Errorf("the module protects %v, and destroy unprotects %v", got, stack.Protected)
+	}
+}
+
+// TestUndoneChoicesAreGone, those of a new stack with their file.
+func TestUndoneChoicesAreGone(t *testing.T) {
+	root, _ := checkout(t)
+	s, err := stack.Open("staging", root, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := choose(t, s, map[string]any{"waf": "maybe"})(); err != nil || s.Known() {
+		t.Errorf("%v; the stack is known: %v", err, s.Known())
+	}
+	choose(t, s, map[string]any{"waf": true})
+	if err := choose(t, s, map[string]any{"waf": "maybe", "more": 1})(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"name": "staging", "waf": true}
+	if got, err := s.Choices(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("choices %v, %v; want %v", got, err, want)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	checkout(t) // for its terraform
+	s, err := stack.Open("staging", source, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := s.Variables()
+	if err != nil || !slices.IsSorted(names) {
+		t.Fatal(names, err)
+	}
+	for _, name := range []string{"name", "region", "functions_zip", "accept_zip", "deliver_zip", "deadletter_zip", "protect", "alarm_emails_high"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is no variable of the module", name)
+		}
+		reserved := name != "protect" && name != "alarm_emails_high"
+		if got := stack.Reserved(name); (got != "") != reserved {
+			t.Errorf("%s: reserved for %q", name, got)
+		}
 	}
 }
 
@@ -62,12 +175,8 @@ func TestLifeOfAStack(t *testing.T) {
 	if s.Known() {
 		t.Error("a new stack is known")
 	}
-	if err := s.Choose(map[string]any{"region": "eu-west-2", "waf": true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Choose(map[string]any{"waf": false}); err != nil {
-		t.Fatal(err)
-	}
+	choose(t, s, map[string]any{"region": "eu-west-2", "waf": true})
+	choose(t, s, map[string]any{"waf": false})
 	want := map[string]any{"name": "staging", "region": "eu-west-2", "waf": false}
 	if got, err := s.Choices(); err != nil || !reflect.DeepEqual(got, want) || !s.Known() {
 		t.Errorf("choices %v, %v; want %v", got, err, want)
@@ -91,8 +200,8 @@ func TestLifeOfAStack(t *testing.T) {
 		"init -input=false", "workspace select -or-create=true staging",
 		"plan -input=false -var-file=stacks/staging.tfvars.json -out=stacks/staging.tfplan",
 		"apply -input=false stacks/staging.tfplan", "output -json",
-		"apply -input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false",
-		"destroy -input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false",
+		"show -json",
+		"destroy " + unprotected,
 	}
 	if got := calls(); !reflect.DeepEqual(got, wantCalls) {
 		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wantCalls, "\n"))

@@ -62,22 +62,31 @@ func (s *Stack) ChoicesFile() string {
 	return filepath.Join(s.Source, Module, choicesDir, s.Name+".tfvars.json")
 }
 
-// Choose keeps values of variables for this and every later run, beside those that were chosen before.
-func (s *Stack) Choose(values map[string]any) error {
+// Choose keeps values of variables for this and every later run, beside those that were chosen before. undo puts back
+// what was kept until then: a value that Terraform refuses would else break every later run too.
+func (s *Stack) Choose(values map[string]any) (undo func() error, err error) {
+	before, err := os.ReadFile(s.ChoicesFile())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	undo = func() error { return os.WriteFile(s.ChoicesFile(), before, 0o644) }
+	if err != nil {
+		undo = func() error { return os.Remove(s.ChoicesFile()) }
+	}
 	choices, err := s.Choices()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	maps.Copy(choices, values)
 	choices["name"] = s.Name
 	text, err := json.MarshalIndent(choices, "", "  ")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(s.ChoicesFile()), 0o755); err != nil {
-		return err
+		return nil, err
 	}
-	return os.WriteFile(s.ChoicesFile(), append(text, '\n'), 0o644)
+	return undo, os.WriteFile(s.ChoicesFile(), append(text, '\n'), 0o644)
 }
 
 // Choices returns what was chosen so far; nothing where the stack is new.
@@ -134,14 +143,6 @@ func (s *Stack) Apply(ctx context.Context) error {
 		s.terraform(ctx, nil, "apply", "-input=false", s.planFile()),
 		os.Remove(filepath.Join(s.Source, Module, s.planFile())),
 	)
-}
-
-// Destroy takes the protection away and then everything.
-func (s *Stack) Destroy(ctx context.Context) error {
-	if err := s.terraform(ctx, nil, "apply", "-input=false", "-auto-approve", s.varFile(), "-var=protect=false"); err != nil {
-		return err
-	}
-	return s.terraform(ctx, nil, "destroy", "-input=false", "-auto-approve", s.varFile(), "-var=protect=false")
 }
 
 // Outputs are what is used of what the module puts out.

@@ -24,6 +24,7 @@ import (
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/engine/sqlite"
+	"pillarbox/internal/engine/sqs"
 	"pillarbox/internal/vfs"
 	"pillarbox/test/standin/awsjson"
 )
@@ -76,7 +77,7 @@ func TestPostIsStored(t *testing.T) {
 		{id, []string{"events", "--config", config}},
 		{`"state": "stored"`, []string{"explain", id, "--config", config, "-o", "json"}},
 		{"balanced", []string{"audit", "--config", config}},
-		{"delivering", []string{"status", "--config", config}},
+		{"no server runs here", []string{"status", "--config", config}},
 	} {
 		if out, exit := c.command(test.args...); exit != 0 || !strings.Contains(out, test.want) {
 			t.Errorf("%v: exit %d, without %q", test.args, exit, test.want)
@@ -131,6 +132,7 @@ func TestPoisonIsOneFile(t *testing.T) {
 	if len(c.stored()) != 0 || len(c.sqs.Peek("events")) != 1 {
 		t.Error("it did not go through the queue")
 	}
+	c.pass(sqs.RequeueDelay)
 	c.drain(c.deliver, "events")
 	if stored := c.stored(); len(stored) != 1 || stored[0].RequestID != receipt.RequestID || stored[0].Timestamp != receipt.Timestamp {
 		t.Errorf("stored %+v", stored)

@@ -299,7 +299,7 @@ func TestTroubleIsToldInOneLine(t *testing.T) {
 		{"no data and no server", []string{"status", "--data", filepath.Join(t.TempDir(), "none")}, 1, "there is no data directory"},
 		{"unknown event", []string{"explain", "nobody", "--server", s.Admin}, 1, "not found"},
 		{"wrong form", []string{"events", "-o", "xml", "--server", s.Admin}, 2, "want table, json or csv"},
-		{"wrong time", []string{"events", "--since", "yesterday", "--server", s.Admin}, 1, "since"},
+		{"wrong time", []string{"events", "--since", "yesterday", "--server", s.Admin}, 2, "since"},
 		{"admin without token", []string{"serve", "--admin", "0.0.0.0:0", "--data", filepath.Join(t.TempDir(), "d")}, 2, "token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

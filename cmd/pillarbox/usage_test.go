@@ -1,0 +1,54 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"pillarbox/internal/config"
+)
+
+// TestWrongUsageExitsWith2 before a server or a directory is looked for.
+func TestWrongUsageExitsWith2(t *testing.T) {
+	dir := t.TempDir()
+	for _, line := range []string{
+		"events --limit 5000", "events --limit 0", "events --limit -1", "events --since foo", "events --until foo", "events --cursor bad",
+		"events --since 1h --until 2h", "events --follow --since foo", "dead list --limit 0", "dead list --limit 5000", "dead list --since foo",
+		"dead list --cursor bad", "dead replay --all --rate -1", "dead replay --all --rate NaN", "dead replay --all --limit -1",
+		"dead replay --all --since foo", "dead replay", "serve --roles=", "serve --roles nobody", "bench --dir /nope", "torture --dir /nope",
+		"help nope", "help dead nope", "completion foo", "completion bash foo", "completion --foo", "nope", "dead nope",
+	} {
+		if got := try(t, append(strings.Fields(line), "--data", dir)...); got.code != exitUsage || got.err == nil {
+			t.Errorf("%s: exit %d, %v", line, got.code, got.err)
+		}
+	}
+	for _, line := range []string{"help", "help dead replay", "completion", "completion --help", "dead", "help completion bash", "help help"} {
+		if got := try(t, strings.Fields(line)...); got.code != exitDone || !strings.Contains(got.out, "Usage:") {
+			t.Errorf("%s: exit %d, %v\n%s", line, got.code, got.err, got.out)
+		}
+	}
+}
+
+// TestWhatTheServerCantReadIsWrongUsage, whoever runs it.
+func TestWhatTheServerCantReadIsWrongUsage(t *testing.T) {
+	s := startServer(t, "")
+	try(t, "dead", "replay", "--all", "--through-queue", "--server", s.admin).failsWith(t, exitUsage, "through the queue")
+	try(t, "explain", "nobody", "--server", s.admin).failsWith(t, exitFailed, "not found")
+}
+
+// TestConfigCheckRefusesVariablesThatSetNothing with the one that may be meant.
+func TestConfigCheckRefusesVariablesThatSetNothing(t *testing.T) {
+	if got := try(t, "config", "check"); got.err != nil {
+		t.Fatal(got.err)
+	}
+	t.Setenv("PILLARBOX_LISTN", ":9090")
+	try(t, "config", "check").failsWith(t, exitUsage, "PILLARBOX_LISTN", "is PILLARBOX_LISTEN meant?")
+	cfg, err := config.Load(config.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	if warnOfStrays(cfg, slog.New(slog.NewTextHandler(&log, nil))); !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "is PILLARBOX_LISTEN meant?") {
+		t.Errorf("a server logs %q", &log)
+	}
+}

@@ -1,0 +1,4 @@
+package stack
+
+// Protected is what destroy unprotects.
+var Protected = protected
