@@ -27,9 +27,9 @@ func TestBenchMeasuresItself(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	dir := t.TempDir()
-	run := func(form string) []byte {
+	run := func(form, duration string) []byte {
 		var out, progress bytes.Buffer
-		cmd := exec.Command(binary, "bench", "--dir", dir, "--duration", "200ms", "--rounds", "1", "--connections", "4", "-o", form)
+		cmd := exec.Command(binary, "bench", "--dir", dir, "--duration", duration, "--rounds", "1", "--connections", "4", "-o", form)
 		cmd.Stdout, cmd.Stderr = &out, &progress
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("%v\n%s", err, &progress)
@@ -40,7 +40,7 @@ func TestBenchMeasuresItself(t *testing.T) {
 		return out.Bytes()
 	}
 	var report benchmark.Report
-	if err := json.Unmarshal(run(formJSON), &report); err != nil {
+	if err := json.Unmarshal(run(formJSON, "1s"), &report); err != nil {
 		t.Fatal(err)
 	}
 	if len(report.Rows) < 8 || report.Verdict == "" || report.Disk.P50 <= 0 || len(report.Goals) == 0 {
@@ -51,7 +51,7 @@ func TestBenchMeasuresItself(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 	}
-	if lines, err := csv.NewReader(bytes.NewReader(run(formCSV))).ReadAll(); err != nil || len(lines) != len(report.Rows)+1 {
+	if lines, err := csv.NewReader(bytes.NewReader(run(formCSV, "200ms"))).ReadAll(); err != nil || len(lines) != len(report.Rows)+1 {
 		t.Errorf("%d lines of CSV, %v", len(lines), err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -219,11 +221,15 @@ func printStory(w io.Writer, story *httpapi.Story, form string) error {
 	if form == formJSON {
 		return printJSON(w, story)
 	}
-	table := rows{head: []string{"time", "what", "where", "detail"}}
 	event := story.Event
-	table.add(event.Timestamp, "accepted", event.Source, fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body), event.ContentType, event.RemoteAddr))
+	steps := []storyStep{{event.Timestamp, "accepted", event.Source, fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body), event.ContentType, event.RemoteAddr)}}
 	for _, delivery := range story.Deliveries {
-		tellDelivery(&table, delivery)
+		steps = append(steps, stepsOf(delivery)...)
+	}
+	slices.SortStableFunc(steps, func(a, b storyStep) int { return cmp.Compare(uint64(a.at-1), uint64(b.at-1)) }) // 0 comes last
+	table := rows{head: []string{"time", "what", "where", "detail"}}
+	for _, step := range steps {
+		table.add(timeText(step.at), step.what, step.where, step.detail)
 	}
 	if err := table.print(w, form); err != nil || form == formCSV {
 		return err
@@ -232,22 +238,29 @@ func printStory(w io.Writer, story *httpapi.Story, form string) error {
 	return err
 }
 
-func tellDelivery(table *rows, d ledger.Delivery) {
+// storyStep is one thing that happened to an event.
+type storyStep struct {
+	at                  pillarbox.Timestamp // 0 for what is so now
+	what, where, detail string
+}
+
+func stepsOf(d ledger.Delivery) (steps []storyStep) {
 	for i, attempt := range d.Attempts {
-		table.add(attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class), d.Destination, attempt.Error)
+		steps = append(steps, storyStep{attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class), d.Destination, attempt.Error})
 	}
 	if d.DeadAt != nil {
-		table.add(d.DeadAt, "dead letter", d.Destination, d.Reason)
+		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})
 	}
 	if d.Resolved != nil {
-		table.add(d.Resolved.At, d.Resolved.How, d.Destination, "")
+		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})
 	}
 	switch {
 	case d.StoredAt != nil:
-		table.add(d.StoredAt, "stored", d.Destination, "")
+		steps = append(steps, storyStep{*d.StoredAt, "stored", d.Destination, ""})
 	case d.State == pillarbox.StatePending:
-		table.add("", "pending", d.Destination, d.Reason)
+		steps = append(steps, storyStep{0, "pending", d.Destination, d.Reason})
 	case d.Replay != "":
-		table.add("", "replay it with", d.Destination, d.Replay)
+		steps = append(steps, storyStep{0, "replay it with", d.Destination, d.Replay})
 	}
+	return steps
 }
