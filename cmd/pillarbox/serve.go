@@ -137,7 +137,7 @@ func (s *server) run(stop, force context.Context) error {
 		group.Add(service)
 	}
 	group.Add(run.Service{Name: "reload", Run: s.reloadOnSignal})
-	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: func(context.Context) error { s.ready.Store(false); return nil }})
+	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse})
 	return group.Run(stop, force)
 }
 
@@ -147,6 +147,13 @@ func (s *server) newAdmin() http.Handler {
 		Token: string(s.config.Admin.Token), Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Ready: s.isReady, Logger: s.logger,
 	})
+}
+
+// refuse begins the stop: the server is not ready, and requests that wait for their event to be stored are answered.
+func (s *server) refuse(context.Context) error {
+	s.ready.Store(false)
+	s.watch.Hurry()
+	return nil
 }
 
 func (s *server) has(role string) bool { return slices.Contains(s.roles, role) }

@@ -12,6 +12,8 @@ import (
 // that follow what is stored. While nobody watches it costs nothing. All methods may be called concurrently.
 type Watch struct {
 	watched atomic.Int64 // expectations and followers
+	hurry   context.Context
+	end     context.CancelFunc // of hurry
 
 	mu       sync.Mutex
 	expected map[string]*Expectation // by request id
@@ -20,8 +22,14 @@ type Watch struct {
 
 // NewWatch makes a Watch for any number of loops.
 func NewWatch() *Watch {
-	return &Watch{expected: map[string]*Expectation{}, follow: map[*Follower]bool{}}
+	w := &Watch{expected: map[string]*Expectation{}, follow: map[*Follower]bool{}}
+	w.hurry, w.end = context.WithCancel(context.Background())
+	return w
 }
+
+// Hurry ends all waits for events that are not stored yet, now and later. The stop of a server calls it: an answer that
+// says less is there at once.
+func (w *Watch) Hurry() { w.end() }
 
 // Expectation waits for one event.
 type Expectation struct {
@@ -44,7 +52,7 @@ func (w *Watch) Expect(requestID string) *Expectation {
 }
 
 // Wait returns true once every destination has stored the event, and false when one of them has made it a
-// dead letter or ctx ends.
+// dead letter, ctx ends, or the watch is in a hurry.
 func (e *Expectation) Wait(ctx context.Context, destinations []string) bool {
 	for {
 		stored, dead := e.count(destinations)
@@ -56,6 +64,8 @@ func (e *Expectation) Wait(ctx context.Context, destinations []string) bool {
 		}
 		select {
 		case <-ctx.Done():
+			return false
+		case <-e.watch.hurry.Done():
 			return false
 		case <-e.changed:
 		}
