@@ -287,7 +287,7 @@ func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
 
 func checkItem(body []byte, what string, number int) item {
 	if !isJSON(body) {
-		return item{err: invalid("%s %d is no JSON value", what, number)}
+		return item{err: invalid("%s %d is no JSON value of at most %d levels", what, number, maxNesting)}
 	}
 	return item{body: body}
 }

@@ -108,7 +108,7 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 		"too many bytes":        {ndjson, strings.Repeat("1", 101), 413, "http.max_batch_bytes"},
 		"wrong type":            {"text/plain", "1", 415, ndjson},
 		"no type":               {"", "1", 415, ndjson},
-		"nothing but bad lines": {ndjson, "a\nb\n", 422, "line 2 is no JSON value"},
+		"nothing but bad lines": {ndjson, "a\nb\n", 422, "line 2 is no JSON value of at most 10000 levels"},
 		"nothing but bad items": {array, "[a,]", 422, "item 2 is no JSON value"},
 		"no space of JSON":      {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
 		"no space in an array":  {array, "[\u00a0]", 422, "item 1 is no JSON value"},
