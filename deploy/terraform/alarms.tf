@@ -3,8 +3,10 @@
 # treat_missing_data: a metric that is only sent when something happens is missing when all is well (notBreaching); a
 # metric that must always be there is not (breaching); where silence says nothing, the alarm keeps its state (ignore).
 #
-# The age of the oldest message leaves out what has been received more than three times: SQS counts those as stuck. Such
-# events are seen by queue-growth and queue-in-flight, and in the end by dead-letters.
+# The age of the oldest message leaves out what has been received more than three times and not deleted. An outage makes
+# that of every event within the hour, and a dead letter that can't be written is that soon. So no alarm here rests on an age
+# alone: queue-depth, queue-growth and queue-stuck see such events, and dead-letters-stuck such letters, because numbers of
+# messages leave nothing out. Errors of deliver and deadletter would not do: both answer in part, and that is no error.
 
 locals {
   default_thresholds = {
@@ -17,18 +19,19 @@ locals {
     function-duration-share = 0.8    # of the timeout
     queue-age-s             = 900    # low
     queue-late-s            = 86400  # high
-    queue-depth             = 10000  # waiting
+    queue-depth             = 10000  # waiting or in hand
     queue-in-flight         = 100000 # SQS hands out no more than about 120,000
     queue-growth            = 1000   # sent and not deleted, in each of six times 5 min
+    queue-stuck             = 0      # handed out in 5 min of which none was deleted, for an hour
     dead-letters            = 0      # in 5 min
-    dead-letter-age-s       = 3600
-    table-user-errors       = 0    # in 5 min; AWS counts them for the account and region
-    table-system-errors     = 0    # in 5 min
-    table-throttled         = 0    # requests in 5 min
-    table-throttle-events   = 0    # in 5 min
-    table-write-units       = 1000 # a second
-    table-read-units        = 1000 # a second
-    firewall-blocked        = 1000 # requests in 5 min
+    dead-letters-stuck      = 0      # waiting or in hand, for an hour
+    table-user-errors       = 0      # in 5 min; AWS counts them for the account and region
+    table-system-errors     = 0      # in 5 min
+    table-throttled         = 0      # requests in 5 min
+    table-throttle-events   = 0      # in 5 min
+    table-write-units       = 1000   # a second
+    table-read-units        = 1000   # a second
+    firewall-blocked        = 1000   # requests in 5 min
   }
   thresholds = merge(local.default_thresholds, var.alarm_thresholds)
 
@@ -38,19 +41,19 @@ locals {
   table_dimensions = { TableName = aws_dynamodb_table.events.name }
   table_operations = ["BatchWriteItem", "PutItem", "GetItem", "BatchGetItem", "Query", "Scan"]
 
+  age_blind = "This age leaves out events that were received more than three times: see queue-depth, queue-growth and queue-stuck"
+
   # What every one-metric alarm has unless it says otherwise.
   alarm_defaults = { period = 300, periods = 1, of = 1, comparison = "GreaterThanThreshold", missing = "notBreaching" }
 
   alarms = merge(
     {
       api-4xx              = { priority = "low", namespace = "AWS/ApiGateway", metric = "4XXError", stat = "Average", dimensions = local.api_dimensions, threshold = local.thresholds.api-4xx-share, periods = 3, of = 3, text = "many requests are refused: a client is wrong, over its rate, or turned away" }
-      api-5xx              = { priority = "high", namespace = "AWS/ApiGateway", metric = "5XXError", stat = "Sum", dimensions = local.api_dimensions, threshold = local.thresholds.api-5xx, text = "requests were not accepted, and it is our fault" }
+      api-5xx              = { priority = "high", namespace = "AWS/ApiGateway", metric = "5XXError", stat = "Sum", dimensions = local.api_dimensions, threshold = local.thresholds.api-5xx, text = "requests were not accepted, or nobody knows whether they were, and it is our fault" }
       api-latency          = { priority = "low", namespace = "AWS/ApiGateway", metric = "Latency", stat = "p99", dimensions = local.api_dimensions, threshold = local.thresholds.api-latency-ms, periods = 3, of = 3, text = "one answer in a hundred is slow" }
-      queue-age            = { priority = "low", namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-age-s, text = "events wait; delivery is slow, or the table refuses some" }
-      queue-late           = { priority = "high", namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-late-s, missing = "ignore", text = "events wait for very long; after ${local.delivery_days} days they become dead letters" }
-      queue-depth          = { priority = "low", namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-depth, periods = 3, of = 3, text = "many events wait" }
+      queue-age            = { priority = "low", namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-age-s, text = "events wait; delivery is slow, or the table refuses some. ${local.age_blind}" }
+      queue-late           = { priority = "high", namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-late-s, missing = "ignore", text = "events wait for very long; after ${local.delivery_days} days they become dead letters. ${local.age_blind}" }
       queue-in-flight      = { priority = "high", namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesNotVisible", stat = "Maximum", dimensions = local.queue_dimensions, threshold = local.thresholds.queue-in-flight, text = "SQS soon hands out no more messages: too many wait for another attempt" }
-      dead-letter-age      = { priority = "high", namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = local.dead_dimensions, threshold = local.thresholds.dead-letter-age-s, missing = "ignore", text = "dead letters don't reach the bucket; the oldest may have only ${var.dead_letter_reserve_days} days left" }
       table-user-errors    = { priority = "low", namespace = "AWS/DynamoDB", metric = "UserErrors", stat = "Sum", dimensions = {}, threshold = local.thresholds.table-user-errors, text = "DynamoDB refused requests of this account and region as malformed" }
       table-write-throttle = { priority = "high", namespace = "AWS/DynamoDB", metric = "WriteThrottleEvents", stat = "Sum", dimensions = local.table_dimensions, threshold = local.thresholds.table-throttle-events, periods = 3, of = 3, text = "writes to the table are throttled; delivery falls behind" }
       table-read-throttle  = { priority = "low", namespace = "AWS/DynamoDB", metric = "ReadThrottleEvents", stat = "Sum", dimensions = local.table_dimensions, threshold = local.thresholds.table-throttle-events, periods = 3, of = 3, text = "reads of the table are throttled" }
@@ -159,6 +162,36 @@ locals {
         waiting  = ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", local.dead_dimensions]
       }
     }
+    # A letter that can't be written is hidden for six timeouts, comes back, and is hidden again: only both numbers
+    # together show that it is there, and only of the same minute, which is how often SQS tells them. The few minutes that
+    # may be missing are for numbers that are approximate. No number at all means that nothing has been there for hours.
+    dead-letters-stuck = {
+      priority   = "high", period = 60, of = 60, periods = 55, threshold = local.thresholds.dead-letters-stuck
+      text       = "for an hour dead letters have not reached the bucket; the oldest may have only ${var.dead_letter_reserve_days} days left"
+      expression = "SUM(METRICS())"
+      metrics = {
+        waiting = ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "Minimum", local.dead_dimensions]
+        in_hand = ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Minimum", local.dead_dimensions]
+      }
+    }
+    # Events that wait for another attempt are hidden, so what is visible is not all. Averages may be added up.
+    queue-depth = {
+      priority   = "low", periods = 3, threshold = local.thresholds.queue-depth, text = "many events wait, for the first attempt or for another"
+      expression = "SUM(METRICS())"
+      metrics = {
+        waiting = ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "Average", local.queue_dimensions]
+        in_hand = ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Average", local.queue_dimensions]
+      }
+    }
+    # What a whole outage of the table looks like, also where few events come. With no traffic there is no data above zero.
+    queue-stuck = {
+      priority   = "high", periods = 12, threshold = local.thresholds.queue-stuck, text = "for an hour events were handed out and not one was delivered"
+      expression = "IF(FILL(deleted, 0) > 0, 0, received)"
+      metrics = {
+        received = ["AWS/SQS", "NumberOfMessagesReceived", "Sum", local.queue_dimensions]
+        deleted  = ["AWS/SQS", "NumberOfMessagesDeleted", "Sum", local.queue_dimensions]
+      }
+    }
     # Sent against deleted: what comes in and does not go out.
     queue-growth = {
       priority   = "low", periods = 6, threshold = local.thresholds.queue-growth, text = "delivery falls behind: for half an hour more events came than were delivered"
@@ -188,7 +221,7 @@ resource "aws_cloudwatch_metric_alarm" "math" {
   alarm_description   = "${upper(each.value.priority)}: ${each.value.text}"
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.threshold
-  evaluation_periods  = each.value.periods
+  evaluation_periods  = try(each.value.of, each.value.periods)
   datapoints_to_alarm = each.value.periods
   treat_missing_data  = "notBreaching"
 
@@ -208,7 +241,7 @@ resource "aws_cloudwatch_metric_alarm" "math" {
         metric_name = metric_query.value[1]
         stat        = metric_query.value[2]
         dimensions  = metric_query.value[3]
-        period      = 300
+        period      = try(each.value.period, local.alarm_defaults.period)
       }
     }
   }

@@ -9,10 +9,12 @@ locals {
 
   problems = {
     # One for each answer that API Gateway gives by itself. Our fault is 5xx, and what may be tried again says when.
+    # A function that dies, runs out of time or answers nonsense may have put the event into the queue before: where the
+    # integration was asked, nobody knows, and a promise of "not accepted" would be a lie. DEFAULT_5XX is among these.
     ACCESS_DENIED                  = { status = 403, title = "access denied" }
     AUTHORIZER_FAILURE             = { status = 500, title = "the authorizer could not be asked" }
     BAD_REQUEST_BODY               = { status = 400, title = "the request can't be understood" }
-    DEFAULT_5XX                    = { status = null, title = "not accepted; try again", retry = "1" }
+    DEFAULT_5XX                    = { status = null, title = "not known whether accepted; try again", retry = "1" }
     INVALID_API_KEY                = { status = 403, title = "the API key is missing or unknown" }
     MISSING_AUTHENTICATION_TOKEN   = { status = 404, title = "no such path or method" }
     QUOTA_EXCEEDED                 = { status = 429, title = "the quota of this API key is used up", retry = "3600" }
@@ -22,8 +24,8 @@ locals {
     UNSUPPORTED_MEDIA_TYPE         = { status = 415, title = "this content type is not taken" }
     WAF_FILTERED                   = { status = 403, title = "the firewall refused the request" }
     INTEGRATION_TIMEOUT            = { status = 504, title = "not known whether accepted; try again", retry = "1" }
-    INTEGRATION_FAILURE            = { status = 502, title = "not accepted; try again", retry = "1" }
-    API_CONFIGURATION_ERROR        = { status = 500, title = "not accepted; the service is not set up right", retry = "60" }
+    INTEGRATION_FAILURE            = { status = 502, title = "not known whether accepted; try again", retry = "1" }
+    API_CONFIGURATION_ERROR        = { status = 500, title = "not known whether accepted; the service is not set up right", retry = "60" }
     AUTHORIZER_CONFIGURATION_ERROR = { status = 500, title = "the authorizer is not set up right", retry = "60" }
   }
 }

@@ -21,7 +21,7 @@ locals {
       ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.events.name, { label = "waiting" }],
       ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", aws_sqs_queue.events.name, { label = "in hand" }],
     ] },
-    { title = "Age of the oldest in s", stat = "Maximum", metrics = [
+    { title = "Age of the oldest in s, received 3 times at most", stat = "Maximum", metrics = [
       ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.events.name, { label = "queue" }],
       ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.dead_letters.name, { label = "dead-letter queue" }],
     ] },
@@ -29,6 +29,7 @@ locals {
       ["AWS/SQS", "NumberOfMessagesReceived", "QueueName", aws_sqs_queue.dead_letters.name, { label = "handed out" }],
       ["AWS/SQS", "NumberOfMessagesDeleted", "QueueName", aws_sqs_queue.dead_letters.name, { label = "written to the bucket" }],
       ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.dead_letters.name, { label = "waiting", stat = "Maximum" }],
+      ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", aws_sqs_queue.dead_letters.name, { label = "in hand", stat = "Maximum" }],
     ] },
     { title = "Function errors and throttles", stat = "Sum", metrics = concat(
       [for role in local.roles : ["AWS/Lambda", "Errors", "FunctionName", "${var.name}-${role}", { label = "${role} errors" }]],

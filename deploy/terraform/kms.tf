@@ -37,11 +37,12 @@ resource "aws_kms_alias" "replica" {
 locals {
   root_arn = "arn:${local.partition}:iam::${local.account}:root"
 
-  # Managing the key is left to this account's IAM, and it gives no use of the key.
+  # Managing the key is left to this account's IAM, and it gives no use of the key. RetireGrant stands here and not beside
+  # CreateGrant below, because kms:GrantIsForAWSResource is not known to it: who makes a vault of AWS Backup needs both.
   key_admin_actions = [
     "kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey", "kms:DisableKeyRotation",
     "kms:EnableKey", "kms:EnableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants", "kms:ListKeyPolicies",
-    "kms:ListKeyRotations", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:RevokeGrant", "kms:RotateKeyOnDemand",
+    "kms:ListKeyRotations", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:RetireGrant", "kms:RevokeGrant", "kms:RotateKeyOnDemand",
     "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateAlias", "kms:UpdateKeyDescription",
   ]
   key_use_actions = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]

@@ -15,6 +15,8 @@ locals {
 
   function_arns = [for role in local.roles : "${local.arn_prefix.lambda}function:${var.name}-${role}"]
 
+  service_roles = ["backup.amazonaws.com", "dynamodb.application-autoscaling.amazonaws.com", "ops.apigateway.amazonaws.com", "replication.dynamodb.amazonaws.com"]
+
   # The infrastructure role in parts, because one policy holds 6,144 characters.
   infrastructure = {
     keep  = data.aws_iam_policy_document.infrastructure_keep.json
@@ -128,6 +130,7 @@ data "aws_iam_policy_document" "infrastructure_keep" {
     resources = ["*"]
   }
 
+  # The actions on the key hold RetireGrant: to make a vault takes CreateGrant and RetireGrant.
   statement {
     sid       = "Key"
     actions   = concat(local.key_admin_actions, local.key_use_actions, ["kms:CreateGrant"])
@@ -170,8 +173,15 @@ data "aws_iam_policy_document" "infrastructure_keep" {
 
   statement {
     sid       = "Vault"
-    actions   = ["backup:CreateBackupVault", "backup:DeleteBackupVault", "backup:DeleteBackupVaultNotifications", "backup:DescribeBackupVault", "backup:GetBackupVaultNotifications", "backup:ListTags", "backup:PutBackupVaultLockConfiguration", "backup:PutBackupVaultNotifications", "backup:TagResource", "backup:UntagResource", "backup-storage:MountCapsule"]
+    actions   = ["backup:CreateBackupVault", "backup:DeleteBackupVault", "backup:DeleteBackupVaultNotifications", "backup:DescribeBackupVault", "backup:GetBackupVaultNotifications", "backup:ListTags", "backup:PutBackupVaultLockConfiguration", "backup:PutBackupVaultNotifications", "backup:TagResource", "backup:UntagResource"]
     resources = ["arn:${local.partition}:backup:${local.region}:${local.account}:backup-vault:${var.name}"]
+  }
+
+  # How Backup ties a key to a new vault. The action knows no resource, so on an ARN it would allow nothing.
+  statement {
+    sid       = "GiveTheVaultItsKey"
+    actions   = ["backup-storage:MountCapsule"]
+    resources = ["*"]
   }
 
   statement {
@@ -241,6 +251,19 @@ data "aws_iam_policy_document" "infrastructure_run" {
       test     = "StringEquals"
       variable = "iam:PassedToService"
       values   = ["apigateway.amazonaws.com", "backup.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"]
+    }
+  }
+
+  # Roles that belong to a service and can only be taken on by it. An account has each once; the service makes it with
+  # the permissions of whoever first makes a replica, a scaled table, a vault or a domain.
+  statement {
+    sid       = "RolesOfServices"
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = [for service in local.service_roles : "arn:${local.partition}:iam::${local.account}:role/aws-service-role/${service}/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:AWSServiceName"
+      values   = local.service_roles
     }
   }
 

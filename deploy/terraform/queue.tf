@@ -13,8 +13,8 @@
 #   2. deliver never hides a message for longer than PILLARBOX_MAX_RETRY_WAIT, so that max_receive_count receives end
 #      within those 10 days: 10 days / 20 = 12 h, which is the longest that SQS can hide a message anyway.
 #   3. Alarms: the age of the oldest message long before, the dead-letter queue when anything stays in it for an hour.
-#      The dead-letter queue's own age metric counts from the move and not from the sending, so no limit in days would
-#      be safe there.
+#      That one counts letters. The dead-letter queue's age metric counts from the move and not from the sending, and
+#      leaves out what was received more than three times: no limit on it would be safe.
 
 locals {
   retention_seconds = var.queue_retention_days * local.day

@@ -45,14 +45,21 @@ locals {
       # An event whose receives an outage has nearly used up is sent anew.
       { sid = "SendAgain", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.events.arn] },
       { sid = "ReadAndKeepLargeBodies", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.bodies_arn] },
+      local.see_what_is_gone,
       { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.events.arn] },
     ]
     deadletter = [
       { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
       { sid = "WriteDeadLetters", actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"] },
       { sid = "ReadLargeBodies", actions = ["s3:GetObject"], resources = [local.bodies_arn] },
+      local.see_what_is_gone,
     ]
   }
+
+  # Who may read an object but not list its bucket is told 403 where the object is missing, and can't tell a lost body
+  # from a policy that is wrong: the event would be retried for days instead of becoming a dead letter that says so. A
+  # condition on the prefix would take the permission away again, because GetObject has no prefix to compare.
+  see_what_is_gone = { sid = "SeeWhatIsGone", actions = ["s3:ListBucket"], resources = [aws_s3_bucket.dead_letters.arn] }
 
   bodies_arn = "${aws_s3_bucket.dead_letters.arn}/${local.bodies_prefix}*"
 
@@ -166,6 +173,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["${local.arn_prefix.dynamodb}table/${var.name}-*"]
   }
 
+  # ListBucket is on the bucket, the others are on objects; without it a missing object looks forbidden.
   statement {
     sid       = "DeadLetters"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
@@ -230,6 +238,7 @@ data "aws_iam_policy_document" "operate" {
     resources = concat([aws_dynamodb_table.events.arn], var.time_index ? ["${aws_dynamodb_table.events.arn}/index/${local.time_index_name}"] : [])
   }
 
+  # Also what tells a missing object from a forbidden one.
   statement {
     sid       = "ListDeadLetters"
     actions   = ["s3:ListBucket", "s3:GetBucketLocation"]

@@ -1,4 +1,4 @@
-# Everything that is off by default, on. Plans only: nothing is made.
+# Everything that is off by default, on. Plans only: nothing is made. Who is tied to what is in wiring_options.tftest.hcl.
 
 variables {
   functions_zip = "canary/canary.zip"
@@ -57,7 +57,7 @@ run "everything_with_tokens" {
   }
   assert {
     condition     = length(aws_wafv2_web_acl.front[0].rule) == 4 && contains(keys(aws_cloudwatch_metric_alarm.metric), "firewall-blocked")
-    error_message = "the firewall has a rate, three groups, and an alarm"
+    error_message = "the firewall has a rate, three groups, labels of two of them, and an alarm"
   }
   assert {
     condition     = aws_lambda_provisioned_concurrency_config.accept[0].qualifier == "live" && aws_lambda_provisioned_concurrency_config.accept[0].provisioned_concurrent_executions == 2
@@ -95,8 +95,24 @@ run "everything_with_tokens" {
     ])
     error_message = "the pipeline makes roles below the boundary only"
   }
+  # Actions that know no resource are allowed on "*" or not at all.
   assert {
-    condition     = length(aws_sns_topic_subscription.email) == 3 && aws_cloudwatch_metric_alarm.metric["queue-depth"].threshold == 5
+    condition = anytrue([
+      for statement in data.aws_iam_policy_document.infrastructure_keep.statement :
+      toset(statement.actions) == toset(["backup-storage:MountCapsule"]) && toset(statement.resources) == toset(["*"])
+    ]) && anytrue([for statement in data.aws_iam_policy_document.infrastructure_keep.statement : contains(statement.actions, "kms:RetireGrant") && contains(statement.actions, "kms:CreateGrant")])
+    error_message = "the pipeline can't make a vault"
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.infrastructure_run.statement :
+      alltrue([for condition in statement.condition : condition.variable == "iam:AWSServiceName" && !contains(condition.values, "*")]) && length(statement.condition) == 1
+      if contains(statement.actions, "iam:CreateServiceLinkedRole")
+    ])
+    error_message = "the pipeline makes roles of other services than it needs"
+  }
+  assert {
+    condition     = length(aws_sns_topic_subscription.email) == 3 && aws_cloudwatch_metric_alarm.math["queue-depth"].threshold == 5
     error_message = "three subscriptions, and the threshold that was asked for"
   }
   assert {
