@@ -45,6 +45,7 @@ type Message struct {
 	Event  *Event      // its Body is empty where Claim is set
 	Claim  *Claim      // of the body, where it is kept elsewhere
 	Letter *DeadLetter // of a condemned event, else nil; its Event is Event
+	Since  Timestamp   // of a letter that was put back, and sent again since: when it was put back; else 0
 }
 
 // bodyClaim is the body_encoding of a body that is kept elsewhere. No event can be read from such a text by
@@ -62,7 +63,7 @@ func (m *Message) MarshalJSON() ([]byte, error) {
 	if err != nil || m.Letter == nil {
 		return event, err
 	}
-	return marshalPlain(letterText{plainLetter: plainLetter(*m.Letter), Event: event})
+	return marshalPlain(letterText{plainLetter: plainLetter(*m.Letter), Event: event, Since: m.Since})
 }
 
 // plainLetter is a DeadLetter without methods, and letterText one whose event is text.
@@ -71,6 +72,7 @@ type plainLetter DeadLetter
 type letterText struct {
 	plainLetter
 	Event json.RawMessage `json:"event"`
+	Since Timestamp       `json:"since,omitempty"`
 }
 
 // UnmarshalJSON reads what MarshalJSON writes. The shortest legal message is {"timestamp":"…","request_id":"…"}.
@@ -81,7 +83,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	}
 	*m = Message{}
 	if letter.Event != nil {
-		m.Letter = (*DeadLetter)(&letter.plainLetter)
+		m.Letter, m.Since = (*DeadLetter)(&letter.plainLetter), letter.Since
 		if m.Letter.Version < DeadLetterVersion {
 			return fmt.Errorf("message: an event in something that is no dead letter: %w", ErrInvalid)
 		}

@@ -156,9 +156,10 @@ func newDeadReplay(global *globalFlags) *cobra.Command {
 		Short: "Put dead letters back to the destination that refused them",
 		Long: `Replay the named dead letters, or those that the filters select, or --all open ones. Events keep
 their timestamp and request id, so that replaying twice stores once. The first letter goes alone; the
-replay stops when too many are refused again, or when the destination is down. --dry-run counts and
-shows a sample, and touches nothing. With --through-queue, a letter counts as replayed once its event is
-back in the queue; should it be refused again, it becomes a dead letter again.`,
+replay stops when too many are refused again. Letters of a destination that is down stay open. --dry-run
+counts and shows a sample, and touches nothing. With --through-queue, a letter counts as replayed once
+it is back in the queue, which hands it out a minute later; should its event be refused again, it
+becomes a dead letter again.`,
 		Example: `  pillarbox dead replay --all --dry-run
   pillarbox dead replay --since 24h --error "no such column" --rate 100
   pillarbox dead replay 01a20982-735b-7980-86a3-0c4338e0f4c0`,

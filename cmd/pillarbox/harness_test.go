@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +95,7 @@ func noEnv(string) (string, bool) { return "", false }
 // eventually waits for what another goroutine is about to do.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) { // a server works, over connections
 		if time.Now().After(deadline) {
 			t.Fatalf("not so after 30 s: %s", what)
 		}

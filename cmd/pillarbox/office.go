@@ -254,9 +254,11 @@ func requeue(ctx context.Context, queue requeuer, letters []*pillarbox.DeadLette
 	case err == nil:
 	case errors.As(err, &partial):
 		for _, item := range partial.Items {
-			errs[item.Index] = item.Err
-			if errors.Is(item.Err, pillarbox.ErrUnavailable) {
-				down = item.Err
+			if errs[item.Index] = item.Err; errors.Is(item.Err, pillarbox.ErrUnavailable) {
+				if down == nil {
+					down = item.Err
+				}
+				errs[item.Index] = down // one error for all that were not tried
 			}
 		}
 	default:

@@ -175,7 +175,8 @@ func TestTooOldIsBuried(t *testing.T) {
 }
 
 // TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would be too old at once, and
-// a claim stays a claim, whether there was time to bring its body back or not. A text that can't be read is no event.
+// a claim stays a claim, whether there was time to bring its body back or not. A text that can't be read is no event, and
+// what is too old is not sent again.
 func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	b.sink.Fault = func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable }
@@ -188,14 +189,17 @@ func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 		records = append(records, recordOf(t, id, 20, &pillarbox.Message{Event: event, Claim: &claim}))
 	}
 	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("old", 300*time.Hour)}
-	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"))
-	wantIDs(t, "stay", b.deliver(records...), "text")
+	late := eventOf("late", 300*time.Hour)
+	late.Body = nil
+	claim := pillarbox.NewClaim("gone", make([]byte, 30<<20)) // never tried, so that nothing condemns it
+	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"), recordOf(t, "late", 20, &pillarbox.Message{Event: late, Claim: &claim}))
+	wantIDs(t, "stay", b.deliver(records...), "late", "text")
 	if len(b.mailbox.sent) != 101 {
 		t.Fatalf("%d messages were sent again, want 101", len(b.mailbox.sent))
 	}
 	for _, message := range b.mailbox.sent {
 		old := message.Event.RequestID == "old"
-		if (message.Letter != nil) != old || (message.Claim == nil) != old {
+		if (message.Letter != nil) != old || (message.Claim == nil) != old || (message.Since != 0) != old {
 			t.Errorf("sent again: %+v", message)
 		}
 	}

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,13 +136,18 @@ func (p *parcel) bytes() int64 {
 	return size
 }
 
+// since is when a dead letter was put back, whose event may be as old as it likes; 0 for other parcels.
+func (p *parcel) since() pillarbox.Timestamp {
+	if p.message.Letter == nil {
+		return 0
+	}
+	return cmp.Or(p.message.Since, p.sent)
+}
+
 // delivery is the parcel as Step takes it. All that is known of earlier attempts is their number: SQS keeps it, and
 // nothing else would outlive the function.
 func (p *parcel) delivery(now time.Time) pillarbox.Delivery {
-	d := pillarbox.Delivery{Event: p.message.Event, Bytes: int64(len(p.text))}
-	if p.message.Letter != nil {
-		d.Since = p.sent // somebody has put a dead letter back, whose event may be as old as it likes
-	}
+	d := pillarbox.Delivery{Event: p.message.Event, Bytes: int64(len(p.text)), Since: p.since()}
 	if p.lost != nil {
 		d.Verdict = &pillarbox.Verdict{Reason: p.lost.Error(), DeadAt: pillarbox.TimestampOf(now)}
 	}

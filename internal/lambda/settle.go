@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -61,9 +62,9 @@ func (r *round) sendAgain(ctx context.Context) {
 	var ending []*parcel
 	var again []*pillarbox.Message
 	for _, p := range r.parcels {
-		if p.outcome.Kind == pillarbox.OutcomeReleased && p.receives >= r.endsAt && p.lost == nil {
+		if p.outcome.Kind == pillarbox.OutcomeReleased && p.receives >= r.endsAt && p.lost == nil && !r.tooOld(p) {
 			ending = append(ending, p)
-			again = append(again, &pillarbox.Message{Event: p.message.Event, Claim: p.claim, Letter: p.message.Letter})
+			again = append(again, &pillarbox.Message{Event: p.message.Event, Claim: p.claim, Letter: p.message.Letter, Since: p.since()})
 		}
 	}
 	if len(again) == 0 {
@@ -77,6 +78,13 @@ func (r *round) sendAgain(ctx context.Context) {
 		ending[i].done = true
 		r.measures.counts[metricSentAgain]++
 	}
+}
+
+// tooOld says of a parcel that it was not delivered in time. Where there is no try that would condemn it, SQS moves it to
+// the dead-letter queue after its last receive.
+func (r *round) tooOld(p *parcel) bool {
+	since := cmp.Or(p.since(), p.message.Event.Timestamp).Time()
+	return r.opts.MaxAge > 0 && r.now.Sub(since) > r.opts.MaxAge
 }
 
 // hide keeps what stays in the queue from coming back before its time. Where that fails it comes back after the queue's

@@ -2,8 +2,8 @@
 //
 // It promises that an event keeps its timestamp and request id, so that replaying twice stores once; that a
 // letter is marked as resolved only after its destination has stored the event, and that it is kept; that a
-// letter which is refused again stays open, with the new attempt; and that a replay stops when too many fail,
-// or when the destination is down. A replay goes straight to the destination and not through the queue: its
+// letter which is refused again stays open, with the new attempt; that a replay stops when too many fail; and
+// that a destination which is down keeps its own letters open and holds up no other. A replay goes straight to the destination and not through the queue: its
 // results are known at once, a backlog does not hold it up, and it works while the queue is full. Where others
 // deliver from the queue as well, it can go through the queue instead, for who can't reach the destination.
 //
@@ -261,7 +261,11 @@ func (r *run) skip(destination string, why error) {
 		r.down = map[string]bool{}
 	}
 	r.down[destination] = true
-	reason := fmt.Sprintf("destination %s can't take events now, its other letters stay open: %v", destination, why)
+	what := "destination " + destination + " can't take events now"
+	if r.request.ThroughQueue {
+		what = "the queue can't take letters of " + destination + " now"
+	}
+	reason := fmt.Sprintf("%s, the other ones stay open: %v", what, why)
 	if r.progress.Reason != "" {
 		reason = r.progress.Reason + "; " + reason
 	}

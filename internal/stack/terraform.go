@@ -69,7 +69,7 @@ func (s *Stack) Choose(values map[string]any) (undo func() error, err error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	undo = func() error { return os.WriteFile(s.ChoicesFile(), before, 0o644) }
+	undo = func() error { return s.keep(before) }
 	if err != nil {
 		undo = func() error { return os.Remove(s.ChoicesFile()) }
 	}
@@ -86,7 +86,16 @@ func (s *Stack) Choose(values map[string]any) (undo func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(s.ChoicesFile()), 0o755); err != nil {
 		return nil, err
 	}
-	return undo, os.WriteFile(s.ChoicesFile(), append(text, '\n'), 0o644)
+	return undo, s.keep(append(text, '\n'))
+}
+
+// keep writes the file of choices, or leaves it what it is.
+func (s *Stack) keep(text []byte) error {
+	temp := s.ChoicesFile() + ".new"
+	if err := os.WriteFile(temp, text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, s.ChoicesFile())
 }
 
 // Choices returns what was chosen so far; nothing where the stack is new.

@@ -113,8 +113,8 @@ func CheckQueue(url string) error { return check("queue.url", url, queues) }
 // CheckSink is CheckQueue for a destination.
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 
-// CheckSinks is CheckSink for all destinations, by name. No two may be one and the same: each would find the events of
-// the other in its store.
+// CheckSinks is CheckSink for all destinations, by name. No two may be written as one and the same place: each would find
+// the events of the other in its store.
 func CheckSinks(urls map[string]string) error {
 	owners := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(urls)) {
@@ -122,8 +122,11 @@ func CheckSinks(urls map[string]string) error {
 			return err
 		}
 		place := urls[name]
-		if scheme, rest, _ := strings.Cut(place, ":"); scheme == "sqlite" {
+		switch scheme, rest, _ := strings.Cut(place, ":"); scheme {
+		case "sqlite":
 			place = scheme + ":" + sqlitePath(name, rest)
+		case "dynamodb":
+			place, _, _ = strings.Cut(place, "?")
 		}
 		if owner, taken := owners[place]; taken {
 			return fmt.Errorf("%s: destination %s is at %s as well; give each its own: %w", sinkKey(name), owner, place, pillarbox.ErrInvalid)

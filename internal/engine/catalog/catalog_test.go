@@ -139,7 +139,7 @@ func TestDestinationsAreDistinct(t *testing.T) {
 	}{
 		{"sqlite:", "sqlite:", ""},
 		{"sqlite:", "sqlite:./a.db", "destinations.b.url: destination a is at sqlite:a.db as well"},
-		{"dynamodb://eu-west-2/events", "dynamodb://eu-west-2/events", "destinations.b.url"},
+		{"dynamodb://eu-west-2/events", "dynamodb://eu-west-2/events?shards=4", "destinations.b.url"},
 		{"dynamodb://eu-west-2/events", "dynamodb://eu-west-1/events", ""},
 		{"sqlite:", "oracle:", "destinations.b.url"},
 	} {

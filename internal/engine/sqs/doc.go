@@ -28,10 +28,11 @@
 // more than their number.
 //
 // An outage of the destination uses up no attempts, and no receives: what is released stays in hand here, and is leased
-// again without asking SQS. Only a process that ends, and each 12 hours, cost a receive of what is in hand. An event that
+// again without asking SQS. A process that ends, and each 12 hours, cost a receive of what is in hand, and so does a single
+// event that is to wait, or whose body can't be had now, each time. None of them counts as an attempt here. An event that
 // comes near its last receive that way, before SQS would move it to the queue of dead letters, is sent again as a new
-// message when it is released, before the old one is deleted; its attempts begin anew then. What is in hand here is with
-// no other reader meanwhile; Close gives it back to them.
+// message, before the old one is deleted; its attempts begin anew then. One that is older than Options.MaxAge is not.
+// What is in hand here is with no other reader meanwhile; Close gives it back to them.
 //
 // Neither errors of attempts nor verdicts are durable. After a crash an event that was condemned is tried once more, or
 // condemned again at once if its attempts were used up.
@@ -42,7 +43,7 @@
 // # Limits
 //
 // One SQS queue feeds one destination. FIFO queues are not supported: they hold up all events behind one that is
-// refused. A process keeps at most MaxHeld events and about MaxHeldBytes in hand that are not leased yet. An event can
+// refused. A process fetches while it has fewer than MaxHeld events and about MaxHeldBytes in hand that are not leased; what is released comes on top. An event can
 // be in hand, or wait for its next attempt, for 12 hours at most; then SQS hands it out again. SQS deletes messages
 // after the queue's retention, 14 days at most: queue.max_age must be shorter, so that events become dead letters
 // before that.

@@ -18,53 +18,11 @@ func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.
 		if err != nil || len(deliveries) > 0 {
 			return deliveries, err
 		}
-		q.await(ctx, changed)
-	}
-}
-
-// await returns when something has changed, or what is in hand has become due.
-func (q *Queue) await(ctx context.Context, changed <-chan struct{}) {
-	q.mu.Lock()
-	wait := q.nextLocked()
-	q.mu.Unlock()
-	var due <-chan time.Time
-	if wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		due = timer.C
-	}
-	select {
-	case <-ctx.Done():
-	case <-changed:
-	case <-due:
-	}
-}
-
-// nextLocked is how long it takes until another message is due; 0 where none is in hand that waits.
-func (q *Queue) nextLocked() (wait time.Duration) {
-	now := q.options.Now()
-	for _, m := range q.ready {
-		if left := m.due.Sub(now); left > 0 && (wait == 0 || left < wait) {
-			wait = left
+		select {
+		case <-ctx.Done():
+		case <-changed:
 		}
 	}
-	return wait
-}
-
-// dueLocked counts what can be leased now.
-func (q *Queue) dueLocked() (n int) {
-	now := q.options.Now()
-	for _, m := range q.ready {
-		if !m.due.After(now) {
-			n++
-		}
-	}
-	return n
-}
-
-// roomLocked is how many more messages are to be fetched.
-func (q *Queue) roomLocked() int {
-	return min(q.wanted-q.dueLocked(), MaxHeld-len(q.ready))
 }
 
 // tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says that something changed.
@@ -86,7 +44,7 @@ func (q *Queue) tryLease(destination string, limits pillarbox.LeaseLimits) ([]pi
 		return nil, nil, err
 	}
 	q.wanted = max(1, limits.MaxEvents)
-	if !q.fetching && q.roomLocked() > 0 {
+	if !q.fetching && len(q.ready) < q.wanted {
 		q.fetching = true
 		q.tasks.Add(1)
 		go q.fetch()
@@ -95,23 +53,21 @@ func (q *Queue) tryLease(destination string, limits pillarbox.LeaseLimits) ([]pi
 }
 
 func (q *Queue) leaseLocked(limits pillarbox.LeaseLimits) (deliveries []pillarbox.Delivery) {
-	now, bytes, full := q.options.Now(), int64(0), false
-	q.ready = slices.DeleteFunc(q.ready, func(m *message) bool {
-		if full = full || len(deliveries) == max(1, limits.MaxEvents); full || m.due.After(now) {
-			return false
-		}
-		if full = limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+m.delivery.Bytes > limits.MaxBytes; full {
-			return false
+	bytes := int64(0)
+	for len(q.ready) > 0 && len(deliveries) < max(1, limits.MaxEvents) {
+		m := q.ready[0]
+		if limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+m.delivery.Bytes > limits.MaxBytes {
+			break
 		}
 		bytes += m.delivery.Bytes
 		q.readyBytes -= m.delivery.Bytes
+		q.ready = q.ready[1:]
 		q.seq++
 		m.seq, m.settled = q.seq, false
 		m.delivery.Handle = pillarbox.Handle{Seq: q.seq, Token: m.id}
 		q.leased[q.seq] = m
 		deliveries = append(deliveries, m.delivery)
-		return true
-	})
+	}
 	return deliveries
 }
 
@@ -149,19 +105,24 @@ func (q *Queue) extend() {
 	}
 	until := time.Now().Add(facts.visibility)
 	q.mu.Lock()
+	var ending []*message
 	var handles []string
 	for _, m := range q.inHand {
 		if time.Until(m.hidden) < facts.visibility/2 && !m.settled {
+			ending = append(ending, m)
 			handles = append(handles, m.receipt)
-			m.hidden = until
 		}
 	}
 	q.mu.Unlock()
-	waits := make([]time.Duration, len(handles))
-	for i := range waits {
-		waits[i] = facts.visibility
+	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{facts.visibility}, len(handles)))
+	if err != nil && q.working.Err() == nil {
+		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", "queue", q.url, "err", err)
 	}
-	if err := q.Hide(q.working, handles, waits); err != nil && q.working.Err() == nil {
-		q.options.Logger.Warn("events in hand may be handed out to others as well", "queue", q.url, "err", err)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, hidden := range succeeded(len(ending), err) {
+		if hidden {
+			ending[i].hidden = until // the others are tried again at the next look
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,18 +27,20 @@ type message struct {
 	letter   *pillarbox.DeadLetter
 	delivery pillarbox.Delivery
 
-	due     time.Time // before which it is not leased again
-	seq     uint64    // while it is leased
-	settled bool      // SQS knows; the others of the same call may not be settled yet
-	copied  bool      // a new message has taken its place
-	before  tried     // what was known of it before the Settle that runs
+	seq     uint64 // while it is leased
+	settled bool   // SQS knows; the others of the same call may not be settled yet
+	copied  bool   // a new message has taken its place
+	before  tried  // what was known of it before the Settle that runs
 }
 
 // receiveWait is the pause after a receive failed.
 const receiveWait = time.Second
 
-// restoreWait is how long a message waits whose body can't be had now.
-const restoreWait = 30 * time.Second
+// How long a message waits whose body can't be had now. It doubles with each receive, to about an hour.
+const (
+	restoreWait      = 30 * time.Second
+	restoreDoublings = 7
+)
 
 // fetch receives while somebody waits for events and ends when nobody does. It is not cut off when they stop waiting:
 // what SQS hands out to a request that is cut off is hidden from everybody until its time is over.
@@ -45,7 +48,7 @@ func (q *Queue) fetch() {
 	defer q.tasks.Done()
 	for {
 		q.mu.Lock()
-		room := q.roomLocked()
+		room := min(q.wanted, MaxHeld) - len(q.ready)
 		if room <= 0 || q.readyBytes >= MaxHeldBytes || q.working.Err() != nil {
 			q.fetching = false
 			q.mu.Unlock()
@@ -115,13 +118,29 @@ func (q *Queue) receive(n, wait int, facts facts) ([]*message, error) {
 		}
 		if err := q.read(messages[i], &out.Messages[i]); err != nil {
 			q.options.Logger.Warn("an event waits until its body can be had", "queue", q.url, "err", err)
-			if err := q.Hide(q.working, []string{messages[i].receipt}, []time.Duration{restoreWait}); err != nil {
-				q.options.Logger.Warn("an event comes again after the queue's own time", "queue", q.url, "err", err)
-			}
+			q.putOff(messages[i], facts)
 			messages[i] = nil
 		}
 	})
 	return slices.DeleteFunc(messages, func(m *message) bool { return m == nil }), nil
+}
+
+// putOff lets a message wait whose body can't be had. Nobody has refused it: it spends no attempt, and near its last
+// receive it is sent again.
+func (q *Queue) putOff(m *message, facts facts) {
+	if q.sendAgain(q.working, facts, []*message{m}); m.copied {
+		if err := q.remove([]string{m.receipt}); err != nil {
+			q.options.Logger.Warn("an event that was sent again comes twice", "queue", q.url, "err", err)
+		}
+		return
+	}
+	q.mu.Lock()
+	q.past.of(m.id, m.delivery.Event.RequestID).idle++
+	q.mu.Unlock()
+	wait := restoreWait << min(max(m.receives, 1)-1, restoreDoublings)
+	if err := q.Hide(q.working, []string{m.receipt}, []time.Duration{wait}); err != nil {
+		q.options.Logger.Warn("an event comes again after the queue's own time", "queue", q.url, "err", err)
+	}
 }
 
 // read makes a delivery of what SQS hands out. The error is that of a body which can't be had now.
@@ -141,18 +160,20 @@ func (q *Queue) read(m *message, from *types.Message) error {
 	err := json.Unmarshal([]byte(text), &parsed)
 	m.claim, m.letter = parsed.Claim, parsed.Letter
 	if m.letter != nil {
-		m.delivery.Since = sent
+		m.delivery.Since = cmp.Or(parsed.Since, sent)
 	}
 	if err != nil {
 		parsed.Event = &pillarbox.Event{Timestamp: sent, RequestID: m.id, Body: []byte(text)}
 		m.delivery.Verdict = q.verdict("the queue's message can't be read as an event: " + err.Error())
-	} else if err := q.Restore(q.working, &parsed); err != nil {
-		if !errors.Is(err, pillarbox.ErrNotFound) && !errors.Is(err, pillarbox.ErrCorrupt) {
-			return err
-		}
-		m.delivery.Verdict = q.verdict(err.Error())
 	}
-	m.delivery.Event, m.delivery.Bytes = parsed.Event, int64(max(len(text), len(parsed.Event.Body)))
+	m.delivery.Event = parsed.Event
+	switch err := q.Restore(q.working, &parsed); {
+	case errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
+		m.delivery.Verdict = q.verdict(err.Error())
+	case err != nil:
+		return err
+	}
+	m.delivery.Bytes = int64(max(len(text), len(parsed.Event.Body)))
 	m.delivery.Attempts = q.attempts(m.id, m.receives, first)
 	return nil
 }

@@ -98,6 +98,19 @@ func failures(err error, n int) int {
 	return n
 }
 
+// succeeded says of each of n items whether a call with that error did what it should.
+func succeeded(n int, err error) []bool {
+	var partial *pillarbox.BatchError
+	some := errors.As(err, &partial)
+	ok := slices.Repeat([]bool{err == nil || some}, n)
+	if some {
+		for _, item := range partial.Items {
+			ok[item.Index] = false
+		}
+	}
+	return ok
+}
+
 // entry is one message on its way.
 type entry struct {
 	index   int // in what was handed over

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 const receivesInReserve = 2
 
 // Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the package comment says
-// what follows from that. What is released stays in hand.
+// what follows from that. What is released without a time stays in hand.
 func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -30,7 +31,7 @@ func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pilla
 	if err != nil {
 		return err
 	}
-	q.sendAgain(ctx, messages, outcomes)
+	q.sendEnding(ctx, messages, outcomes)
 	done, hidden, waits := q.sort(messages, outcomes)
 	// Once SQS knows, another receive may bring a hidden message again: it must have left the hand before.
 	q.part(messages, outcomes)
@@ -48,8 +49,10 @@ func (q *Queue) sort(messages []*message, outcomes []pillarbox.Outcome) (done, h
 	for i, outcome := range outcomes {
 		switch m := messages[i]; {
 		case m.settled || outcome.Kind == pillarbox.OutcomeCondemned:
-		case outcome.Kind == pillarbox.OutcomeReleased && !m.copied:
-		case outcome.Kind == pillarbox.OutcomeRetry:
+		case m.copied:
+			done = append(done, m)
+		case staysInHand(outcome):
+		case leavesForNow(outcome):
 			hidden = append(hidden, m)
 			waits = append(waits, q.waitOf(outcome))
 		default:
@@ -59,36 +62,46 @@ func (q *Queue) sort(messages []*message, outcomes []pillarbox.Outcome) (done, h
 	return done, hidden, waits
 }
 
-// sendAgain makes new messages of events that are released although their receives come to an end. SQS would take an
-// outage that lasts for refusals, and move them to the queue of dead letters. Where it fails they stay what they are.
-func (q *Queue) sendAgain(ctx context.Context, messages []*message, outcomes []pillarbox.Outcome) {
-	facts, err := q.facts(ctx)
-	if err != nil || facts.receives == 0 {
-		return
+// sendEnding sends again what is released near its last receive.
+func (q *Queue) sendEnding(ctx context.Context, messages []*message, outcomes []pillarbox.Outcome) {
+	var released []*message
+	for i, m := range messages {
+		if outcomes[i].Kind == pillarbox.OutcomeReleased && !m.copied {
+			released = append(released, m)
+		}
 	}
+	if facts, err := q.facts(ctx); err == nil {
+		q.sendAgain(ctx, facts, released)
+	}
+}
+
+// sendAgain makes new messages of those whose receives come to an end although nobody has refused them. SQS would take an
+// outage that lasts for refusals, and move them to the queue of dead letters. It marks them as copied; where that fails
+// they stay what they are. What is condemned or too old is given up, and stays too.
+func (q *Queue) sendAgain(ctx context.Context, facts facts, messages []*message) {
 	var ending []*message
 	var again []*pillarbox.Message
-	for i, m := range messages {
-		if outcomes[i].Kind == pillarbox.OutcomeReleased && !m.copied && m.receives >= max(2, facts.receives-receivesInReserve) {
+	q.mu.Lock()
+	for _, m := range messages {
+		d := &m.delivery
+		if facts.receives > 0 && m.receives >= max(2, facts.receives-receivesInReserve) && d.Verdict == nil && !q.tooOld(d) {
 			ending = append(ending, m)
-			again = append(again, &pillarbox.Message{Event: m.delivery.Event, Claim: m.claim, Letter: m.letter})
+			again = append(again, &pillarbox.Message{Event: d.Event, Claim: m.claim, Letter: m.letter, Since: d.Since})
 		}
 	}
-	err = q.send(ctx, q.url, again, 0)
-	var partial *pillarbox.BatchError
-	if err != nil && !errors.As(err, &partial) {
+	q.mu.Unlock()
+	err := q.send(ctx, q.url, again, 0)
+	if err != nil {
 		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue", "queue", q.url, "err", err)
-		return
 	}
-	for _, m := range ending {
-		m.copied = true
+	for i, sent := range succeeded(len(ending), err) {
+		ending[i].copied = sent
 	}
-	if partial != nil {
-		for _, item := range partial.Items {
-			ending[item.Index].copied = false
-			q.options.Logger.Warn("an event can't be sent again, its message stays in the queue", "queue", q.url, "err", item.Err)
-		}
-	}
+}
+
+func (q *Queue) tooOld(d *pillarbox.Delivery) bool {
+	since := cmp.Or(d.Since, d.Event.Timestamp).Time()
+	return q.options.MaxAge > 0 && q.options.Now().Sub(since) > q.options.MaxAge
 }
 
 func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {
@@ -96,6 +109,16 @@ func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {
 		return 0
 	}
 	return max(0, outcome.NotBefore.Sub(q.options.Now()))
+}
+
+// staysInHand says of an event that is released at once: the destination is down, for how long nobody knows.
+func staysInHand(outcome pillarbox.Outcome) bool {
+	return outcome.Kind == pillarbox.OutcomeReleased && outcome.NotBefore.IsZero()
+}
+
+// leavesForNow says of an event that SQS hands out again, so that it holds up no other one here meanwhile.
+func leavesForNow(outcome pillarbox.Outcome) bool {
+	return outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased && !outcome.NotBefore.IsZero()
 }
 
 // find returns the leased messages, in the order of the outcomes.
@@ -152,12 +175,15 @@ func (q *Queue) part(messages []*message, outcomes []pillarbox.Outcome) {
 	defer q.mu.Unlock()
 	for i, outcome := range outcomes {
 		m := messages[i]
-		if m.settled || outcome.Kind != pillarbox.OutcomeRetry {
+		if m.settled || m.copied || !leavesForNow(outcome) {
 			continue
 		}
 		delete(q.inHand, m.id)
 		known := q.past.of(m.id, m.delivery.Event.RequestID)
 		m.before = *known
+		if outcome.Kind == pillarbox.OutcomeReleased {
+			known.idle++
+		}
 		if outcome.Attempt != nil {
 			known.attempts = more(m.delivery.Attempts, *outcome.Attempt)
 		}
@@ -191,13 +217,13 @@ func (q *Queue) forget(messages []*message, outcomes []pillarbox.Outcome) {
 		switch outcome.Kind {
 		case pillarbox.OutcomeRetry:
 		case pillarbox.OutcomeReleased:
-			if m.copied {
+			switch {
+			case m.copied:
 				delete(q.inHand, m.id)
 				q.past.forget(m.id)
-				continue
+			case staysInHand(outcome):
+				q.firstLocked(m)
 			}
-			m.due = outcome.NotBefore
-			q.firstLocked(m)
 		case pillarbox.OutcomeCondemned:
 			if outcome.Attempt != nil {
 				m.delivery.Attempts = more(m.delivery.Attempts, *outcome.Attempt)

@@ -166,6 +166,13 @@ func (s *shelf) Put(_ context.Context, key pillarbox.Key, body []byte) (pillarbo
 	return pillarbox.NewClaim(key.RequestID, body), s.fault
 }
 
+// fail lets calls fail from now on, or not.
+func (s *shelf) fail(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = why
+}
+
 func (s *shelf) Get(_ context.Context, claim pillarbox.Claim) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
