@@ -66,6 +66,8 @@ run "expected" {
 run "wired" {
   command = apply
 
+  # From here: the same in each tests/wiring_*.tftest.hcl. A test of the repository compares them.
+
   # Queues.
   assert {
     condition     = try(jsondecode(aws_sqs_queue.events.redrive_policy), null) == { deadLetterTargetArn = aws_sqs_queue.dead_letters.arn, maxReceiveCount = 20 }
@@ -229,6 +231,7 @@ run "wired" {
     condition     = alltrue([for role, function in aws_lambda_function.role : function.role == aws_iam_role.function[role].arn]) && alltrue([for function in aws_lambda_function.canary : function.role == aws_iam_role.canary[0].arn])
     error_message = "a function has the role of another"
   }
+  # To here.
 
   # The firewall: rules that look into the body only count.
   assert {
