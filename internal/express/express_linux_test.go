@@ -84,12 +84,13 @@ var keys = regexp.MustCompile(`[0-9a-f-]{36}|[0-9-]{10}T[0-9:.]{15}Z`)
 func exchange(t *testing.T, addr, request string) []string {
 	t.Helper()
 	const last = "GET /app HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" // so that the end is known
-	c := dial(t, addr).send(request + last)
-	if strings.HasSuffix(request, cut) {
-		c = dial(t, addr).send(strings.TrimSuffix(request, cut))
-		if err := c.CloseWrite(); err != nil {
+	c := dial(t, addr)
+	if whole, ends := strings.CutSuffix(request, cut); ends {
+		if err := c.send(whole).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
+	} else {
+		c.send(request + last)
 	}
 	var answers []string
 	for {

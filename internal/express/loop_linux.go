@@ -296,15 +296,19 @@ func (l *loop) give(who newcomer) bool {
 func (l *loop) answerBell() {
 	var count [8]byte
 	_, _ = unix.Read(l.bell, count[:])
+	l.adoptNewcomers()
+	if l.acceptAt > 0 {
+		l.resumeAccepting()
+	}
+}
+
+func (l *loop) adoptNewcomers() {
 	l.mu.Lock()
 	newcomers := l.newcomers
 	l.newcomers = nil
 	l.mu.Unlock()
 	for _, who := range newcomers {
 		l.adopt(who)
-	}
-	if l.acceptAt > 0 {
-		l.resumeAccepting()
 	}
 }
 
@@ -313,6 +317,7 @@ func (l *loop) answerBell() {
 func (l *loop) drain() {
 	l.draining = true
 	l.closeListener()
+	l.adoptNewcomers()
 	for _, c := range l.conns {
 		if c != nil {
 			c.readable = true
