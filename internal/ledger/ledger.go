@@ -190,24 +190,24 @@ func (b *Books) Story(ctx context.Context, requestID string) (*Story, error) {
 func (b *Books) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
 	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
-	looked := false // the store says that it has not got the event
+	denied := false // the store says that it has not got the event
 	if store, ok := destination.Sink.(pillarbox.EventStore); ok {
 		found, err := store.Find(ctx, requestID)
-		looked = errors.Is(err, pillarbox.ErrNotFound)
+		denied = errors.Is(err, pillarbox.ErrNotFound)
 		switch {
 		case err == nil:
 			event, delivery.State = found, pillarbox.StateStored
 			if at, err := store.StoredAt(ctx, found.Key()); err == nil {
 				delivery.StoredAt = &at
 			}
-		case !looked:
+		case !denied:
 			delivery.Reason = err.Error()
 		}
 	}
 	letter, err := b.letters.Get(ctx, destination.Name, requestID)
 	switch {
 	case err == nil:
-		event = delivery.tell(letter, looked)
+		event = delivery.tell(letter, denied)
 	case errors.Is(err, pillarbox.ErrCorrupt) && delivery.State == pillarbox.StatePending:
 		delivery.State, delivery.Reason = pillarbox.StateDead, err.Error()
 	case errors.Is(err, pillarbox.ErrCorrupt): // it is stored: a letter from before counts no more

@@ -3,9 +3,10 @@
 // It promises that an event keeps its timestamp and request id, so that replaying twice stores once; that a
 // letter is marked as resolved only after its destination has stored the event, and that it is kept; that a
 // letter which is refused again stays open, with the new attempt; that a replay stops when too many fail; and
-// that a destination which is down keeps its own letters open and holds up no other. A replay goes straight to the destination and not through the queue: its
-// results are known at once, a backlog does not hold it up, and it works while the queue is full. Where others
-// deliver from the queue as well, it can go through the queue instead, for who can't reach the destination.
+// that a destination which is down keeps its own letters open and holds up no other. A replay goes straight to the
+// destination and not through the queue: its results are known at once, a backlog does not hold it up, and it works
+// while the queue is full. Where others deliver from the queue as well, it can go through the queue instead, for who
+// can't reach the destination.
 //
 // It knows no engine and no HTTP. It does not retry by itself: a letter gets one try per replay.
 package replay
@@ -242,12 +243,12 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 		}
 	}
 	r.tell()
+	if down != nil {
+		r.skip(letters[0].Destination, down)
+	}
 	switch limit := r.maxFailed(); {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case down != nil:
-		r.skip(letters[0].Destination, down)
-		return nil
 	case limit >= 0 && r.progress.Failed >= limit:
 		r.progress.Reason = fmt.Sprintf("%d letters were refused again (the limit is %d); look at \"pillarbox dead list\" before going on", r.progress.Failed, limit)
 		return errStop

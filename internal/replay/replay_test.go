@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -311,6 +312,33 @@ func TestNoMoreAreRefusedThanMayBe(t *testing.T) {
 		if p := m.run(replay.Request{MaxFailed: limit}); p.State != replay.StateStopped || p.Failed != want {
 			t.Errorf("limit %d: progress %+v", limit, p)
 		}
+	}
+}
+
+// TestOutageDoesNotHideTheLimit: a batch may end in one with its last refusals before it, and then no other is tried.
+func TestOutageDoesNotHideTheLimit(t *testing.T) {
+	m := open(t, 3)
+	for i, event := range enginetest.Events(3, 2) {
+		letter := &pillarbox.DeadLetter{Version: 1, Destination: "other", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
+		if err := m.letters.Put(t.Context(), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := ""
+	deliver := func(_ context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+		if first = cmp.Or(first, destination); destination != first {
+			t.Error("another destination was tried beyond the limit")
+		}
+		errs := slices.Repeat([]error{pillarbox.ErrUnavailable}, len(events))
+		errs[0] = errors.New("no")
+		return errs, pillarbox.ErrUnavailable
+	}
+	attempt := func(err error) pillarbox.Attempt {
+		return pillarbox.Attempt{At: 2, Class: pillarbox.ClassRefused, Error: err.Error()}
+	}
+	p, err := replay.New(m.letters, deliver, attempt, nil).Run(t.Context(), replay.Request{MaxFailed: 1}, nil)
+	if err != nil || p.State != replay.StateStopped || p.Failed != 1 {
+		t.Errorf("progress %+v, %v", p, err)
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package sqs is a queue in Amazon SQS, for a server and for functions.
 //
 // A message is one event as JSON, in the form that the API and the files have, or a dead letter that somebody put
-// back, which is delivered as its event, however old that is. A body that would make the message larger than the queue takes goes to
-// Options.Bodies, and the message carries the claim.
+// back, which is delivered as its event, however old that is. A body that would make the message larger than the queue
+// takes goes to Options.Bodies, and the message carries the claim.
 //
 // # Promises
 //
@@ -43,10 +43,10 @@
 // # Limits
 //
 // One SQS queue feeds one destination. FIFO queues are not supported: they hold up all events behind one that is
-// refused. A process fetches while it has fewer than MaxHeld events and about MaxHeldBytes in hand that are not leased; what is released comes on top. An event can
-// be in hand, or wait for its next attempt, for 12 hours at most; then SQS hands it out again. SQS deletes messages
-// after the queue's retention, 14 days at most: queue.max_age must be shorter, so that events become dead letters
-// before that.
+// refused. A process fetches while it has fewer than MaxHeld events and about MaxHeldBytes in hand that are not leased;
+// what is released comes on top. An event can be in hand, or wait for its next attempt, for 12 hours at most; then SQS
+// hands it out again. SQS deletes messages after the queue's retention, 14 days at most: queue.max_age must be shorter,
+// so that events become dead letters before that.
 //
 // The URL is "sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME", or "sqs:" before the whole URL of the queue.
 package sqs

@@ -157,16 +157,15 @@ func (q *Queue) read(m *message, from *types.Message) error {
 	sent := pillarbox.TimestampOf(time.UnixMilli(max(1, attribute(types.MessageSystemAttributeNameSentTimestamp))))
 	first := pillarbox.TimestampOf(time.UnixMilli(attribute(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)))
 	var parsed pillarbox.Message
-	err := json.Unmarshal([]byte(text), &parsed)
-	m.claim, m.letter = parsed.Claim, parsed.Letter
+	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
+		// Nothing else of what was read counts: the dead letter is to have the text, and not a body that it claims.
+		parsed = pillarbox.Message{Event: &pillarbox.Event{Timestamp: sent, RequestID: m.id, Body: []byte(text)}}
+		m.delivery.Verdict = q.verdict("the queue's message can't be read as an event: " + err.Error())
+	}
+	m.delivery.Event, m.claim, m.letter = parsed.Event, parsed.Claim, parsed.Letter
 	if m.letter != nil {
 		m.delivery.Since = cmp.Or(parsed.Since, sent)
 	}
-	if err != nil {
-		parsed.Event = &pillarbox.Event{Timestamp: sent, RequestID: m.id, Body: []byte(text)}
-		m.delivery.Verdict = q.verdict("the queue's message can't be read as an event: " + err.Error())
-	}
-	m.delivery.Event = parsed.Event
 	switch err := q.Restore(q.working, &parsed); {
 	case errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
 		m.delivery.Verdict = q.verdict(err.Error())

@@ -243,7 +243,7 @@ func TestBodyThatIsGone(t *testing.T) {
 // TestUnreadableMessageBecomesADeadLetter with its text.
 func TestUnreadableMessageBecomesADeadLetter(t *testing.T) {
 	b := open(t, settings{})
-	for _, text := range []string{"no JSON", `{"request_id":"x"}`} {
+	for _, text := range []string{"no JSON", `{"request_id":"x"}`, `{"request_id":"x","body_encoding":"claim","body_claim":{"key":"k","bytes":1,"sha256":"0"}}`} {
 		if _, err := b.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
 			t.Fatal(err)
 		}
