@@ -34,7 +34,9 @@ type Queue interface {
 	// Settle records outcomes of leased deliveries. Attempts, verdicts and dead letters are durable when it
 	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
 	// idempotent. After an error the deliveries stay leased and the same call may be made again. An engine that can't
-	// make attempts and verdicts durable says in its package comment what follows from that.
+	// make attempts and verdicts durable says in its package comment what follows from that. One that has reached its
+	// limit of events that wait for another attempt may take such an outcome as released: the event comes again as if it
+	// had not been tried.
 	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or
 	// stands twice in one call; then nothing is settled.
 	Settle(ctx context.Context, destination string, outcomes []Outcome) error
@@ -70,6 +72,8 @@ type Delivery struct {
 	Since    Timestamp // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
 	Attempts []Attempt // what was tried before, oldest first
 	Verdict  *Verdict  // set where the event is condemned and only waits for its dead letter
+	Rule     *Rule     // of the destination when the event was appended; nil where the queue does not know
+	Routed   bool      // a person has given it to this destination, whatever its rules say
 }
 
 // Attempt is one failed try to deliver one event to one destination.
@@ -103,11 +107,12 @@ type OutcomeKind int
 // The outcomes of a delivery.
 const (
 	OutcomeStored    OutcomeKind = iota + 1 // durable in the destination
-	OutcomeSkipped                          // not meant for this destination
+	OutcomeSkipped                          // not meant for this destination, by the rule in Skip
 	OutcomeRetry                            // try again from NotBefore on; Attempt is added to its history
 	OutcomeReleased                         // give back as if never leased, from NotBefore on
 	OutcomeCondemned                        // to become a dead letter: Verdict, and Attempt if there was one
 	OutcomeDead                             // its dead letter is durable
+	OutcomeHeld                             // no destination takes it any more: pending, until a person decides
 )
 
 // Outcome is what became of one leased delivery.
@@ -117,6 +122,7 @@ type Outcome struct {
 	NotBefore time.Time
 	Attempt   *Attempt
 	Verdict   *Verdict
+	Skip      string // of a skipped event: one of the Skipped constants
 }
 
 // Account is the queue's side of the ledger for one destination. All counts are events since the queue was
@@ -129,7 +135,10 @@ type Account struct {
 	Damaged       uint64    // lost to corruption of the queue's files
 	Pending       uint64    // everything else
 	Retrying      uint64    // pending, and tried at least once or condemned
+	Held          uint64    // pending, and no destination takes it any more: see Obligations
 	OldestPending Timestamp // of the oldest event that is still pending, as far as it is known; else 0
+
+	SkippedBy Skips // Skipped by rule, as far as the queue knows: a state from before there were rules has the sum only
 
 	// Uncounted says that the queue does not count what it takes in: Accepted is what the other counts add up to,
 	// those of settled events are of this process, and Pending is an approximation.
@@ -153,10 +162,20 @@ type EventFinder interface {
 	Find(ctx context.Context, requestID string) (*Event, error)
 }
 
-// EventScanner is a queue that can walk through the events that it still holds, settled ones included.
+// Standing says where a delivery stands that a scan meets.
+type Standing int
+
+// The standings of a delivery.
+const (
+	StandingPending Standing = iota + 1 // waits, or is held
+	StandingSettled                     // stored, or has its dead letter
+	StandingSkipped                     // was not meant for the destination
+)
+
+// EventScanner is a queue that can walk through the events that it still has, settled ones included.
 type EventScanner interface {
-	// Scan calls visit with each held event, oldest first, and with whether the destination has settled it.
+	// Scan calls visit with each event, oldest first, and with where its delivery to the destination stands.
 	// Events from before the destination existed are left out.
 	// The event is valid during the call only. It stops at the first error of visit and returns it.
-	Scan(ctx context.Context, destination string, visit func(event *Event, settled bool) error) error
+	Scan(ctx context.Context, destination string, visit func(event *Event, standing Standing) error) error
 }

@@ -17,7 +17,7 @@ func newAuditCommand(global *globalFlags) *cobra.Command {
 	var form string
 	command := &cobra.Command{
 		Use:   "audit",
-		Short: "Prove that accepted = stored + dead + pending, or name what is missing",
+		Short: "Prove that accepted = stored + dead + skipped + pending, or name what is missing",
 		Long: `Add up the ledger, count what the destinations really hold, and look up every event that the queue
 still remembers. Exit 0 if everything is there; exit 1 with the names of what is missing if not.`,
 		Args: noArgs,
@@ -48,13 +48,13 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 	if form == formJSON {
 		return printJSON(w, audit)
 	}
-	table := rows{head: []string{"destination", "accepted", "stored", "dead", "pending", "damaged", "found", "balanced"}}
+	table := rows{head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending", "held", "damaged", "found", "balanced"}}
 	for _, entry := range audit.Destinations {
 		found := "unknown"
 		if entry.Found != nil {
 			found = fmt.Sprint(*entry.Found)
 		}
-		table.add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Pending, entry.Damaged, found, len(entry.Problems) == 0)
+		table.add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending, entry.Held, entry.Damaged, found, len(entry.Problems) == 0)
 	}
 	if err := table.print(w, form); err != nil || form == formCSV {
 		return err
@@ -62,6 +62,9 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 	for _, entry := range audit.Destinations {
 		if entry.Uncounted {
 			fmt.Fprintf(w, "%s: the queue does not count what it takes in, so accepted is what the other numbers add up to, and pending is an approximation\n", entry.Destination)
+		}
+		if entry.Held > 0 {
+			fmt.Fprintf(w, "%s: %d of the pending events are held: no destination takes them any more; \"pillarbox held list\" shows them\n", entry.Destination, entry.Held)
 		}
 		for _, problem := range entry.Problems {
 			fmt.Fprintf(w, "%s: %s\n", entry.Destination, printable(problem))
@@ -73,7 +76,7 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 	for _, damage := range audit.Damage {
 		fmt.Fprintln(w, "damaged:", printable(damage))
 	}
-	verdict := "balanced: every accepted event is stored, dead or pending"
+	verdict := "balanced: every accepted event is stored, dead, skipped by a rule, or pending"
 	if !audit.Balanced {
 		verdict = "NOT balanced"
 	}
@@ -131,7 +134,15 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
 	}
 	for _, gone := range status.Unconfigured {
-		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it; configure it again, or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Destination)
+		if gone.Pending == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it, %d of them held; \"pillarbox held list\" shows them. Configure it again, decide about them with \"pillarbox held\", or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Held, gone.Destination)
+	}
+	for _, d := range status.Destinations {
+		if d.Held > 0 {
+			fmt.Fprintf(w, "%d events are held for %s: no destination takes them any more; \"pillarbox held list\" shows them\n", d.Held, d.Destination)
+		}
 	}
 	fmt.Fprintln(w)
 	return destinationRows(status).print(w, form)
@@ -139,9 +150,9 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 
 // destinationRows has the last error in full: its cause stands at the end.
 func destinationRows(status *httpapi.Status) *rows {
-	table := &rows{head: []string{"destination", "state", "pending", "retrying", "dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
+	table := &rows{head: []string{"destination", "state", "pending", "held", "retrying", "dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
-		table.add(d.Destination, d.State, d.Pending, d.Retrying, d.DeadLetters, timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
+		table.add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
 	}
 	return table
 }

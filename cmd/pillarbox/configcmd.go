@@ -19,13 +19,20 @@ func newConfigCommand(global *globalFlags) *cobra.Command {
 	}
 	command.AddCommand(
 		&cobra.Command{
-			Use: "check", Short: "Say whether the configuration is right; exit 2 with file, line and column if not", Args: noArgs,
+			Use: "check", Short: "Say whether the configuration is right; exit 2 with file, line and column if not",
+			Long: `Check the configuration: its form, the engines that it names, and what waits in the data directory. Events that are
+pending and that no destination would take any more are counted by source and destination, and are a reason to refuse.
+Exit 2 if something is not right.`,
+			Args: noArgs,
 			RunE: func(command *cobra.Command, _ []string) error {
 				cfg, err := global.load()
 				if err != nil {
 					return err
 				}
 				if err := errors.Join(checkEngines(cfg), strayError(cfg)); err != nil {
+					return usageError{err}
+				}
+				if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
 					return usageError{err}
 				}
 				_, err = fmt.Fprintln(command.OutOrStdout(), "the configuration is right")

@@ -11,9 +11,11 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/held"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
+	"pillarbox/internal/telemetry"
 )
 
 // desk answers the admin API from an office. Without a running server the CLI puts the same API before an
@@ -55,7 +57,7 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 		if err != nil {
 			return httpapi.Status{}, err
 		}
-		status.Unconfigured = append(status.Unconfigured, httpapi.Unconfigured{Destination: name, Pending: account.Pending})
+		status.Unconfigured = append(status.Unconfigured, httpapi.Unconfigured{Destination: name, Pending: account.Pending, Held: account.Held})
 	}
 	return status, nil
 }
@@ -80,7 +82,7 @@ func (d desk) destinationStatus(ctx context.Context, name string) (httpapi.Desti
 		Destination: name, URL: d.config.Destinations[name].URL, State: loop.State,
 		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
 		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(loop.LastStored),
-		Pending: account.Pending, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
+		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
 	}, nil
 }
 
@@ -177,6 +179,83 @@ func (d desk) Replay(id string) (replay.Progress, error) { return d.jobs.Get(id)
 // CancelReplay implements httpapi.Replays.
 func (d desk) CancelReplay(ctx context.Context, id string) (replay.Progress, error) {
 	return d.jobs.Cancel(ctx, id)
+}
+
+// heldEvents is what a shared queue does not have.
+func (d desk) heldEvents() (*held.Events, error) {
+	if d.held == nil {
+		return nil, fmt.Errorf("the queue %s is shared with others, and holds no events back: %w", d.config.Queue.URL, pillarbox.ErrInvalid)
+	}
+	return d.held, nil
+}
+
+// HeldGroups implements httpapi.Held.
+func (d desk) HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group, error) {
+	events, err := d.heldEvents()
+	if err != nil {
+		return nil, err
+	}
+	return events.Groups(ctx, filter)
+}
+
+// HeldEvents implements httpapi.Held.
+func (d desk) HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error) {
+	events, err := d.heldEvents()
+	if err != nil {
+		return nil, nil, err
+	}
+	return events.List(ctx, filter, after, limit)
+}
+
+// RouteHeld implements httpapi.Held.
+func (d desk) RouteHeld(ctx context.Context, filter held.Filter, to string, dryRun bool) (held.Result, error) {
+	events, err := d.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	if d.sinks[to] == nil {
+		return held.Result{}, d.noDestination(to)
+	}
+	result, err := events.Route(ctx, filter, to, dryRun)
+	d.logHeld("held events were routed", result, "to", to)
+	return result, err
+}
+
+// DeadLetterHeld implements httpapi.Held.
+func (d desk) DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	events, err := d.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	result, err := events.DeadLetter(ctx, filter, dryRun)
+	d.logHeld("held events were made dead letters", result)
+	return result, err
+}
+
+// ForgetHeld implements httpapi.Held.
+func (d desk) ForgetHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	events, err := d.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	result, err := events.Forget(ctx, filter, dryRun)
+	d.logHeld("held events were given up", result)
+	return result, err
+}
+
+// logHeld keeps a trace of a person's decision.
+func (d desk) logHeld(message string, result held.Result, more ...any) {
+	if result.Done > 0 {
+		d.logger.Info(message, append([]any{telemetry.KeyEvents, result.Done}, more...)...)
+	}
+}
+
+// Obligations implements httpapi.Held.
+func (d desk) Obligations(ctx context.Context) ([]held.Pending, error) {
+	if d.held == nil {
+		return nil, nil
+	}
+	return d.held.Pending(ctx)
 }
 
 // Ledger implements httpapi.Books.

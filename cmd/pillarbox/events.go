@@ -198,7 +198,7 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 	var form string
 	command := &cobra.Command{
 		Use:   "explain REQUEST_ID",
-		Short: "Tell the story of one event: accepted, attempts, stored or dead, replayed",
+		Short: "Tell the story of one event: accepted, attempts, skipped or held, stored or dead, replayed",
 		Args:  exactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := checkForm(form); err != nil {
@@ -238,6 +238,18 @@ func printStory(w io.Writer, story *httpapi.Story, form string) error {
 	return err
 }
 
+// skipText is a rule by which an event was skipped, in words.
+func skipText(rule string) string {
+	words := map[string]string{
+		pillarbox.SkippedBefore:    "accepted before the destination began",
+		pillarbox.SkippedSource:    "the destination did not take its source when it was accepted",
+		pillarbox.SkippedElsewhere: "the destination does not take it any more, and another one has it",
+		pillarbox.SkippedRouted:    "it was held, and a person gave it to another destination",
+		pillarbox.SkippedForgotten: "it was held, and a person gave it up",
+	}
+	return fmt.Sprintf("%s (rule %q)", words[rule], rule)
+}
+
 // storyStep is one thing that happened to an event.
 type storyStep struct {
 	at                  pillarbox.Timestamp // 0 for what is so now
@@ -257,8 +269,10 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 	switch {
 	case d.StoredAt != nil:
 		steps = append(steps, storyStep{*d.StoredAt, "stored", d.Destination, ""})
-	case d.State == pillarbox.StatePending:
-		steps = append(steps, storyStep{0, "pending", d.Destination, d.Reason})
+	case d.State == pillarbox.StatePending, d.State == ledger.StateHeld:
+		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
+	case d.State == ledger.StateSkipped:
+		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason)})
 	case d.Replay != "":
 		steps = append(steps, storyStep{0, "replay it with", d.Destination, d.Replay})
 	}

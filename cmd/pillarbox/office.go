@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/held"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
@@ -49,6 +51,8 @@ type office struct {
 	books    *ledger.Books
 	replayer *replay.Replayer
 	jobs     *replay.Jobs
+	held     *held.Events             // nil where the queue is shared with others, and holds nothing back
+	rules    map[string]deliver.Rules // of every destination, those that only the queue knows included
 }
 
 // openOffice opens the data directory and everything in it. readOnly is for commands that look while no
@@ -102,7 +106,92 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 			return err
 		}
 	}
+	return o.oblige(ctx, readOnly)
+}
+
+// oblige tells the queue what each destination is meant to get from now on: what its rule says, and nothing where it is not
+// configured any more.
+func (o *office) oblige(ctx context.Context, readOnly bool) error {
+	o.rules = map[string]deliver.Rules{}
+	for _, name := range o.destinations() {
+		o.rules[name] = tuningOf(o.config, o.config.Destinations[name]).Rules
+	}
+	queue, ok := o.queue.(pillarbox.Obligations)
+	if !ok {
+		return nil
+	}
+	for name, rules := range o.rules {
+		rules.Elsewhere = o.elsewhere(queue, name)
+		o.rules[name] = rules
+	}
+	for _, name := range o.unconfigured() {
+		o.rules[name] = deliver.Unconfigured(deliver.Rules{})
+	}
+	for name, rules := range o.rules {
+		if readOnly || rules.Rule == nil {
+			continue
+		}
+		if err := queue.Oblige(ctx, name, *rules.Rule); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// elsewhere makes the rule by which another destination was meant to get an event, and still takes it.
+func (o *office) elsewhere(queue pillarbox.Obligations, but string) func(pillarbox.Handle, *pillarbox.Event) bool {
+	return func(handle pillarbox.Handle, event *pillarbox.Event) bool {
+		return slices.ContainsFunc(o.destinations(), func(name string) bool {
+			today, then := o.rules[name].Rule, queue.RuleAt(name, handle)
+			return name != but && (today == nil || today.Takes(event)) && (then == nil || then.Takes(event))
+		})
+	}
+}
+
+// review looks at what is pending and no destination takes any more because the configuration has changed, and says so.
+func (o *office) review(ctx context.Context) error {
+	queue, ok := o.queue.(pillarbox.Obligations)
+	if !ok {
+		return nil
+	}
+	for name, rules := range o.rules {
+		if err := queue.Review(ctx, name, rules.Holds); err != nil && ctx.Err() == nil {
+			o.logger.Warn("what is pending could not be reviewed; it is looked at when it is delivered", telemetry.KeyDestination, name, telemetry.KeyErr, err)
+		}
+	}
+	o.sayHeld(ctx)
+	return nil
+}
+
+// sayHeld logs once what is held, when the count stands still: the deliveries hold events as well.
+func (o *office) sayHeld(ctx context.Context) {
+	const interval, rounds = 500 * time.Millisecond, 20
+	total, of := o.heldNow()
+	for range rounds {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+		before := total
+		if total, of = o.heldNow(); total == before {
+			break
+		}
+	}
+	if total > 0 {
+		o.logger.Warn("events are held: they are pending, and no destination takes them any more; \"pillarbox held list\" shows them, and held route, dead-letter or forget decides about them",
+			telemetry.KeyEvents, total, telemetry.KeyDestination, strings.Join(of, ", "))
+	}
+}
+
+// heldNow counts what is held, altogether and by destination.
+func (o *office) heldNow() (total uint64, of []string) {
+	for _, name := range slices.Sorted(maps.Keys(o.rules)) {
+		if account, err := o.queue.Account(name); err == nil && account.Held > 0 {
+			total, of = total+account.Held, append(of, fmt.Sprintf("%s %d", name, account.Held))
+		}
+	}
+	return total, of
 }
 
 func sinkURLs(cfg *config.Config) map[string]string {
@@ -178,12 +267,21 @@ func (o *office) wire() {
 		destination := o.config.Destinations[name]
 		tuning := tuningOf(o.config, destination)
 		o.loops[name] = deliver.NewLoop(deliver.Options{
-			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: tuning.Rules,
+			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: o.rules[name],
 			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch, History: o.history,
 			Probe:  retry.Breaker{ProbeInitial: destination.Probe.Initial.Std(), ProbeMax: destination.Probe.Max.Std()},
 			Logger: o.logger, Metrics: o.metrics.Deliver(name),
 		})
-		entries = append(entries, ledger.Destination{Name: name, Sources: tuning.Rules.Sources, Sink: o.sinks[name]})
+		entries = append(entries, ledger.Destination{Name: name, Rule: o.rules[name].Rule, Sink: o.sinks[name]})
+	}
+	for _, name := range o.unconfigured() {
+		o.loops[name] = deliver.NewLoop(deliver.Options{
+			Destination: name, Queue: o.queue, Letters: o.letters, Rules: o.rules[name], Logger: o.logger,
+			Metrics: o.metrics.Deliver(name),
+		})
+	}
+	if queue, ok := o.queue.(pillarbox.Obligations); ok {
+		o.held = held.New(queue, o.letters, func() []string { return o.queue.Stats().Destinations }, nil)
 	}
 	o.books = ledger.New(o.queue, o.letters, entries, o.history)
 	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
@@ -208,18 +306,15 @@ func ingestSources(cfg *config.Config) map[string]ingest.Source {
 }
 
 func tuningOf(cfg *config.Config, destination config.Destination) deliver.Tuning {
-	sources := map[string]bool{}
-	for _, name := range destination.Sources {
-		sources[name] = true
-	}
+	rule := &pillarbox.Rule{Sources: slices.Sorted(slices.Values(destination.Sources))}
 	if !catalog.Local(cfg.Queue.URL) {
 		// A shared queue feeds one destination, and others fill it too, with sources that this file need not know. To
 		// skip an event there would delete the only one.
-		sources = nil
+		rule = nil
 	}
 	return deliver.Tuning{
 		Rules: deliver.Rules{
-			Sources: sources, MaxAge: cfg.Queue.MaxAge.Std(),
+			Rule: rule, MaxAge: cfg.Queue.MaxAge.Std(),
 			Retry: retry.Policy{
 				Initial: destination.Backoff.Initial.Std(), Max: destination.Backoff.Max.Std(), MaxAttempts: destination.MaxAttempts,
 			},
@@ -292,7 +387,7 @@ func (o *office) state() telemetry.State {
 			continue // closed meanwhile
 		}
 		destination := telemetry.DestinationState{
-			Name: entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying,
+			Name: entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
 			DeadLetters: -1, Balanced: entry.Balanced,
 		}
 		if account.OldestPending != 0 {

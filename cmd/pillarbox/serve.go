@@ -127,6 +127,7 @@ func (s *server) run(stop, force context.Context) error {
 		for name, loop := range s.loops {
 			loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run, Drain: drainOf(loop)})
 		}
+		group.Add(run.Service{Name: "review", Run: s.review})
 		group.Add(loops...)
 	}
 	if s.has(roleAccept) {
@@ -164,10 +165,6 @@ func drainOf(loop *deliver.Loop) func(context.Context) error {
 
 func (s *server) announce(context.Context) error {
 	s.ready.Store(true)
-	for _, name := range s.unconfigured() {
-		s.logger.Warn("a destination is not configured any more, and its events wait in the queue; configure it again, or remove it with \"pillarbox queue forget\"",
-			telemetry.KeyDestination, name)
-	}
 	for _, source := range publicSources(s.config) {
 		if s.has(roleAccept) {
 			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.addrs.public)+source.Path)
@@ -285,7 +282,13 @@ func (s *server) reload() {
 		s.setSources(fresh)
 	}
 	for name, loop := range s.loops {
-		loop.SetTuning(tuningOf(fresh, fresh.Destinations[name]))
+		destination, configured := fresh.Destinations[name]
+		if !configured {
+			continue
+		}
+		tuning := tuningOf(fresh, destination)
+		tuning.Rules.Rule, tuning.Rules.Elsewhere = s.rules[name].Rule, s.rules[name].Elsewhere // a reload changes no source
+		loop.SetTuning(tuning)
 	}
 	if queue, ok := s.queue.(maxBytesSetter); ok {
 		queue.SetMaxBytes(int64(fresh.Queue.MaxBytes))

@@ -50,7 +50,7 @@ func (w *witness) leaseAll(s *service, r *recovery, to int) error {
 			return fmt.Errorf("lease: %w", err)
 		}
 		if len(deliveries) == 0 {
-			return nil
+			return w.scanHeld(s, r, to)
 		}
 		for _, delivery := range deliveries {
 			if err := w.checkDelivery(delivery, to, r.number); err != nil {
@@ -130,13 +130,16 @@ func (w *witness) checkLetter(letter *pillarbox.DeadLetter, number uint64) error
 // checkPromises looks for what should have been found and was not.
 func (w *witness) checkPromises(s *service, number uint64) error {
 	for _, p := range w.order {
-		for _, way := range p.ways {
+		if p.routing && p.ways[0].seen != number && p.ways[1].seen != number {
+			return fmt.Errorf("acknowledged event %s is lost on its way to another destination", p.event.RequestID)
+		}
+		for to, way := range p.ways {
 			buried := way.letter >= letterOpen
 			switch {
 			case buried && s.letters != nil && way.found != number:
 				return fmt.Errorf("the letter of event %s is lost", p.event.RequestID)
 			case p.acked && !way.stored && !buried && way.seen != number:
-				return fmt.Errorf("acknowledged event %s is lost", p.event.RequestID)
+				return fmt.Errorf("acknowledged event %s of %s is lost on its way to %s", p.event.RequestID, p.event.Source, w.destinations[to])
 			}
 		}
 	}
@@ -149,7 +152,7 @@ func (r *recovery) checkAccount(s *service, to int, destination string) error {
 	if err != nil {
 		return fmt.Errorf("account: %w", err)
 	}
-	if account.Damaged != 0 || account.Pending != uint64(r.pending[to]) || account.Accepted != account.Stored+account.Dead+account.Pending {
+	if account.Damaged != 0 || account.Pending != uint64(r.pending[to]) || account.Accepted != account.Stored+account.Dead+account.Skipped+account.Pending {
 		return fmt.Errorf("%d events are pending for %s, and the account does not balance: %+v", r.pending[to], destination, account)
 	}
 	r.accounts[to] = account

@@ -23,6 +23,8 @@ type promise struct {
 	event *pillarbox.Event
 	acked bool
 	ways  []*way // one for each destination of the world
+
+	routing bool // it is being given from the first destination to the second: one of them has it
 }
 
 // way is what is known of an event on its way to one destination.

@@ -35,8 +35,8 @@ type service struct {
 	letters *files.Letters // nil in a world whose letters are elsewhere, and safe
 }
 
-// open recovers what is on the disk. now is the service's clock.
-func open(fsys vfs.FS, withLetters bool, now func() time.Time) (*service, error) {
+// open recovers what is on the disk. now is the service's clock. At most maxRetrying events wait for another attempt.
+func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) (*service, error) {
 	s := &service{}
 	var err error
 	if withLetters {
@@ -46,6 +46,7 @@ func open(fsys vfs.FS, withLetters bool, now func() time.Time) (*service, error)
 	}
 	s.log, err = seglog.Open(fsys, queueDir, seglog.Options{
 		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, Untended: true, Now: now,
+		MaxRetrying: maxRetrying,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -54,9 +55,9 @@ func open(fsys vfs.FS, withLetters bool, now func() time.Time) (*service, error)
 }
 
 // begin makes the destinations, before there is an event: a later one would not get what was there before.
-func (s *service) begin(destinations []string) error {
-	for _, destination := range destinations {
-		if _, err := s.log.Account(destination); err != nil {
+func (s *service) begin(destinations []string, rules []pillarbox.Rule) error {
+	for i, destination := range destinations {
+		if err := s.log.Oblige(context.Background(), destination, rules[i]); err != nil {
 			return fmt.Errorf("begin destination %s: %w", destination, err)
 		}
 	}
@@ -90,7 +91,9 @@ var noWait = func() context.Context {
 // world is one history. Everything in it follows from its seed, except for the salts in the files.
 type world struct {
 	seed    uint64
-	letters bool // it has its dead letters on the same disk
+	letters bool             // it has its dead letters on the same disk
+	few     bool             // so few events may wait for another attempt that most are given back
+	rules   []pillarbox.Rule // of the destinations, today
 	rng     *rand.Rand
 	disk    *faultfs.FS
 	clock   pillarbox.Timestamp
@@ -105,21 +108,32 @@ func newWorld(seed uint64) *world {
 		destinations = destinations[:1]
 	}
 	return &world{
-		seed: seed, letters: seed%4 == 0, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(faultfs.Options{}), clock: epoch,
+		seed: seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything, {Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(faultfs.Options{}), clock: epoch,
 		witness: newWitness(destinations),
 	}
 }
 
+// everything is the rule of a destination that takes both sources.
+var everything = pillarbox.Rule{Sources: []string{"app", "old"}}
+
 func (w *world) now() time.Time { return w.clock.Time() }
+
+// maxRetrying is the limit of a world with few, and 0 for the default.
+func (w *world) maxRetrying() int {
+	if w.few {
+		return 2
+	}
+	return 0
+}
 
 // run lives the whole history. Its errors are violations too: nothing fails on a disk that works.
 func (w *world) run() error {
 	for range lives {
 		var err error
-		if w.service, err = open(w.disk, w.letters, w.now); err != nil {
+		if w.service, err = open(w.disk, w.letters, w.maxRetrying(), w.now); err != nil {
 			return err
 		}
-		if err := w.service.begin(w.witness.destinations); err != nil {
+		if err := w.service.begin(w.witness.destinations, w.rules); err != nil {
 			return err
 		}
 		for range stepsPerLife + w.rng.IntN(stepsPerLife) {
@@ -150,7 +164,9 @@ func (w *world) kill() {
 }
 
 func (w *world) step() error {
-	switch chance := w.rng.IntN(10); {
+	switch chance := w.rng.IntN(12); {
+	case chance >= 10:
+		return w.reconfigure()
 	case chance < 4:
 		return w.append(1 + w.rng.IntN(maxGroup))
 	case chance < 8:
@@ -170,6 +186,9 @@ func (w *world) append(n int) error {
 	for i := range promises {
 		promises[i] = w.witness.send(w.event())
 		events[i] = promises[i].event
+		for to, way := range promises[i].ways {
+			way.stored = !w.rules[to].Takes(events[i]) // not meant for the destination: nothing is promised
+		}
 	}
 	if err := w.service.log.Append(context.Background(), events); err != nil {
 		return fmt.Errorf("append: %w", err)
@@ -191,9 +210,13 @@ func (w *world) event() *pillarbox.Event {
 		body[i] = byte(w.rng.Uint32())
 	}
 	number := w.witness.next()
+	source := "app"
+	if w.rng.IntN(3) == 0 {
+		source = "old"
+	}
 	return &pillarbox.Event{
 		Timestamp: epoch + pillarbox.Timestamp(number), RequestID: fmt.Sprintf("%08x-0000-7000-8000-%012x", w.seed&0xffffffff, number),
-		Source: "app", Method: "POST", Path: "/app", ContentType: "text/plain", Body: body,
+		Source: source, Method: "POST", Path: "/app", ContentType: "text/plain", Body: body,
 		Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}},
 	}
 }
@@ -237,11 +260,19 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 	way := p.ways[to]
 	outcome = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
 	refused := &pillarbox.Attempt{At: w.clock, Class: pillarbox.ClassRefused, Error: "no"}
-	tried := func() { way.tried = max(way.tried, len(delivery.Attempts)+1) }
+	tried := func() {
+		if !w.few { // else there may have been no room to remember it
+			way.tried = max(way.tried, len(delivery.Attempts)+1)
+		}
+	}
 	switch chance := w.rng.IntN(10); {
 	case delivery.Verdict != nil:
 		outcome.Kind = pillarbox.OutcomeDead
 		return outcome, func() { way.dead = true }, w.bury(way, w.witness.destinations[to], delivery)
+	case !delivery.Routed && delivery.Rule != nil && !delivery.Rule.Takes(delivery.Event):
+		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, pillarbox.SkippedSource
+	case !delivery.Routed && !w.rules[to].Takes(delivery.Event):
+		outcome.Kind = pillarbox.OutcomeHeld
 	case chance < 2:
 		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, refused
 		return outcome, tried, nil

@@ -302,7 +302,8 @@ func TestOtherSourcesAreSkipped(t *testing.T) {
 		for i, event := range events {
 			event.Source = []string{"app", "other"}[i%2]
 		}
-		o := open(t, events, deliver.Rules{Sources: map[string]bool{"app": true}}, nil)
+		elsewhere := func(pillarbox.Handle, *pillarbox.Event) bool { return true }
+		o := open(t, events, deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{"app"}}, Elsewhere: elsewhere}, nil)
 		defer o.stop()
 		o.after(time.Second)
 		o.expect(5, 0, 0)
@@ -310,6 +311,39 @@ func TestOtherSourcesAreSkipped(t *testing.T) {
 			t.Errorf("account %+v", account)
 		}
 	})
+}
+
+// TestRulesDecideWhatBecomesOfAnEvent is the table of what was meant for a destination, what it takes today, and whether
+// another one has it.
+func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
+	takes, not := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{Sources: []string{"other"}}
+	for _, c := range []struct {
+		then, today       *pillarbox.Rule
+		elsewhere, routed bool
+		kind              pillarbox.OutcomeKind
+		skip              string
+	}{
+		{then: takes, today: takes, kind: pillarbox.OutcomeStored},
+		{then: takes, today: nil, kind: pillarbox.OutcomeStored},
+		{then: takes, today: not, kind: pillarbox.OutcomeHeld},
+		{then: takes, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedElsewhere},
+		{then: takes, today: not, routed: true, kind: pillarbox.OutcomeStored},
+		{then: not, today: takes, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
+		{then: not, today: takes, routed: true, kind: pillarbox.OutcomeStored},
+		{then: not, today: not, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
+		{then: nil, today: takes, kind: pillarbox.OutcomeStored},
+		{then: nil, today: not, kind: pillarbox.OutcomeHeld},
+		{then: nil, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
+	} {
+		event := enginetest.Events(1, 1)[0]
+		event.Source = "app"
+		rules := deliver.Rules{Rule: c.today, Retry: retry.Policy{}.WithDefaults(), Elsewhere: func(pillarbox.Handle, *pillarbox.Event) bool { return c.elsewhere }}
+		deliveries := []pillarbox.Delivery{{Event: event, Rule: c.then, Routed: c.routed}}
+		report := deliver.Step(t.Context(), memory.NewSink(), deliveries, rules, deliver.Moment{Now: event.Timestamp.Time(), Chance: func() float64 { return 0 }})
+		if got := report.Outcomes[0]; got.Kind != c.kind || got.Skip != c.skip {
+			t.Errorf("%+v: became %d by %q", c, got.Kind, got.Skip)
+		}
+	}
 }
 
 // TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the condemned event is neither

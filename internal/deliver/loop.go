@@ -23,7 +23,7 @@ const DefaultWriteTimeout = 30 * time.Second
 type Options struct {
 	Destination  string
 	Queue        pillarbox.Queue
-	Sink         pillarbox.Sink
+	Sink         pillarbox.Sink // nil for a destination that is not configured any more: see Unconfigured
 	Letters      pillarbox.DeadLetters
 	Rules        Rules
 	Batch        batch.Limits
@@ -82,6 +82,9 @@ func NewLoop(opts Options) *Loop {
 	}
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
+	}
+	if opts.Sink == nil {
+		opts.Sink, opts.Rules = unconfigured{}, Unconfigured(opts.Rules)
 	}
 	opts.Watch = cmp.Or(opts.Watch, NewWatch())
 	opts.History = cmp.Or(opts.History, NewHistory())
@@ -217,7 +220,7 @@ func resultOf(report Report) telemetry.BatchResult {
 		switch outcome.Kind {
 		case pillarbox.OutcomeStored:
 			stored++
-		case pillarbox.OutcomeSkipped:
+		case pillarbox.OutcomeSkipped, pillarbox.OutcomeHeld:
 		default:
 			refused++
 		}
@@ -333,6 +336,8 @@ func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Out
 			counts[telemetry.Dead]++
 		case pillarbox.OutcomeReleased:
 			counts[telemetry.Released]++
+		case pillarbox.OutcomeHeld:
+			counts[telemetry.Held]++
 		}
 	}
 	for outcome, n := range counts {

@@ -24,9 +24,13 @@ import (
 
 // Rules are what Step decides by.
 type Rules struct {
-	Sources map[string]bool // sources that the destination takes; nil takes all
-	Retry   retry.Policy
-	MaxAge  time.Duration // since the event began to wait; older events become dead letters; 0 for no limit
+	Rule   *pillarbox.Rule // what the destination takes today; nil takes all
+	Retry  retry.Policy
+	MaxAge time.Duration // since the event began to wait; older events become dead letters; 0 for no limit
+
+	// Elsewhere reports whether another destination was meant to get the event when it was accepted, and still takes
+	// it. nil: none was.
+	Elsewhere func(handle pillarbox.Handle, event *pillarbox.Event) bool
 
 	WriteTimeout time.Duration // of one write, after which its outcome is unknown; 0 leaves it to ctx
 }
@@ -93,8 +97,10 @@ func (s *step) decideWithoutTrying(i int) bool {
 	switch {
 	case delivery.Verdict != nil:
 		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict
-	case s.rules.Sources != nil && !s.rules.Sources[delivery.Event.Source]:
-		outcome.Kind = pillarbox.OutcomeSkipped
+	case s.rules.Holds(delivery):
+		outcome.Kind = pillarbox.OutcomeHeld
+	case s.rules.skips(delivery) != "":
+		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, s.rules.skips(delivery)
 	case s.rules.MaxAge > 0 && age > s.rules.MaxAge:
 		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.rules.MaxAge)
 		s.condemn(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))

@@ -182,7 +182,7 @@ func openFiles(t *testing.T) int {
 func (b *box) queued() []*pillarbox.Event {
 	b.t.Helper()
 	var events []*pillarbox.Event
-	err := b.queue.Scan(context.Background(), destination, func(event *pillarbox.Event, _ bool) error {
+	err := b.queue.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
 		events = append(events, event)
 		return nil
 	})

@@ -49,7 +49,7 @@ func TestLogKeepsWhatWasSent(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	err = log.Scan(context.Background(), destination, func(event *pillarbox.Event, _ bool) error {
+	err = log.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
 		mark := sent[event.RequestID]
 		delete(sent, event.RequestID)
 		want := pillarbox.Header{{Name: "X-Mark", Value: mark}, {Name: "Content-Type", Value: mark}}

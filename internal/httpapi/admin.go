@@ -109,7 +109,7 @@ type adminRoute struct {
 // none is a query in which nothing is allowed.
 var none = []string{}
 
-var adminRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes)
+var adminRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes, heldRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/held"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
@@ -183,7 +184,14 @@ func TestErrorsOfTheDeskAreDocumented(t *testing.T) {
 				continue
 			}
 			path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
-			request := httptest.NewRequest(route.Method, "http://localhost"+path, strings.NewReader("{}"))
+			body := "{}"
+			switch path {
+			case "/api/v1/held/route":
+				body = `{"all":true,"to":"events"}`
+			case "/api/v1/held/forget", "/api/v1/held/dead-letter":
+				body = `{"all":true}`
+			}
+			request := httptest.NewRequest(route.Method, "http://localhost"+path, strings.NewReader(body))
 			request.Header.Set("Content-Type", "application/json")
 			want := status
 			if !slices.Contains(route.Answers, status) {
@@ -201,6 +209,21 @@ func TestErrorsOfTheDeskAreDocumented(t *testing.T) {
 
 // broken is a desk whose verbs all fail.
 type broken struct{ err error }
+
+func (d broken) HeldGroups(context.Context, held.Filter) ([]held.Group, error) { return nil, d.err }
+func (d broken) HeldEvents(context.Context, held.Filter, *held.Place, int) ([]held.Item, *held.Place, error) {
+	return nil, nil, d.err
+}
+func (d broken) RouteHeld(context.Context, held.Filter, string, bool) (held.Result, error) {
+	return held.Result{}, d.err
+}
+func (d broken) DeadLetterHeld(context.Context, held.Filter, bool) (held.Result, error) {
+	return held.Result{}, d.err
+}
+func (d broken) ForgetHeld(context.Context, held.Filter, bool) (held.Result, error) {
+	return held.Result{}, d.err
+}
+func (d broken) Obligations(context.Context) ([]held.Pending, error) { return nil, d.err }
 
 func (d broken) Status(context.Context) (httpapi.Status, error) { return httpapi.Status{}, d.err }
 func (d broken) Events(context.Context, string, pillarbox.EventFilter) ([]*pillarbox.Event, error) {

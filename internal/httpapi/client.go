@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/replay"
@@ -136,6 +137,61 @@ func (c *Client) Ledger(ctx context.Context) (*ledger.Ledger, error) {
 // Audit checks the account against what is really there. It may take long.
 func (c *Client) Audit(ctx context.Context) (*ledger.Audit, error) {
 	return fetch[ledger.Audit](ctx, c, "/api/v1/audit", nil)
+}
+
+// Held returns a page of held events. NextCursor says whether more follow.
+func (c *Client) Held(ctx context.Context, q HeldQuery) (*HeldPage, error) {
+	return fetch[HeldPage](ctx, c, heldPath, q.values())
+}
+
+// HeldGroups counts held events by destination and source. It reads all of them.
+func (c *Client) HeldGroups(ctx context.Context, q HeldQuery) (*HeldGroups, error) {
+	q.Cursor, q.Limit = "", 0
+	return fetch[HeldGroups](ctx, c, heldPath+"/groups", q.values())
+}
+
+// Obligations counts what is pending, by what it was meant for. It reads all that is pending.
+func (c *Client) Obligations(ctx context.Context) (*ObligationList, error) {
+	return fetch[ObligationList](ctx, c, "/api/v1/obligations", nil)
+}
+
+// RouteHeld gives held events to another destination.
+func (c *Client) RouteHeld(ctx context.Context, request HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/route", request)
+}
+
+// DeadLetterHeld makes dead letters of held events.
+func (c *Client) DeadLetterHeld(ctx context.Context, request HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/dead-letter", request)
+}
+
+// ForgetHeld gives held events up.
+func (c *Client) ForgetHeld(ctx context.Context, request HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/forget", request)
+}
+
+func (c *Client) actOnHeld(ctx context.Context, path string, request HeldRequest) (*held.Result, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request about held events: %w", err)
+	}
+	return answered[held.Result](c.call(ctx, http.MethodPost, heldPath+path, nil, body))
+}
+
+// HeldQuery selects held events. Since and Until are times of acceptance, RFC 3339 or ago.
+type HeldQuery struct {
+	Destination string
+	Source      string
+	RequestID   string
+	Since       string // inclusive
+	Until       string // exclusive
+	Cursor      string
+	Limit       int // 0 is pillarbox.DefaultListLimit
+}
+
+func (q HeldQuery) values() url.Values {
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"cursor", q.Cursor, "limit", number(q.Limit))
 }
 
 // Metrics copies the metrics, in the text format of Prometheus, to w.

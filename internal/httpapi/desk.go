@@ -17,6 +17,7 @@ type Desk interface {
 	Letters
 	Replays
 	Books
+	Held
 }
 
 // Overview tells how things are.
@@ -119,6 +120,7 @@ type DestinationStatus struct {
 	Pending       uint64              `json:"pending"`
 	Retrying      uint64              `json:"retrying"`
 	OldestPending pillarbox.Timestamp `json:"oldest_pending,omitempty"`
+	Held          uint64              `json:"held"`         // pending, and no destination takes it any more
 	DeadLetters   uint64              `json:"dead_letters"` // open ones
 }
 
@@ -133,6 +135,7 @@ type SourceStatus struct {
 type Unconfigured struct {
 	Destination string `json:"destination"`
 	Pending     uint64 `json:"pending"`
+	Held        uint64 `json:"held"` // of these, what the server has looked at and keeps for a person's decision
 }
 
 // EventPage is a page of events.

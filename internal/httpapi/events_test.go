@@ -143,7 +143,7 @@ func TestStoryIsOneFlatObject(t *testing.T) {
 func TestBooks(t *testing.T) {
 	b := openAdmin(t)
 	b.post("/app", "x").wants(t, 202)
-	b.get("/api/v1/ledger").wants(t, 200, `{"accepted":1,"destinations":[{"destination":"events","accepted":1,"stored":0,"dead":0,"pending":1,"damaged":0,"balanced":true}]}`)
+	b.get("/api/v1/ledger").wants(t, 200, `{"accepted":1,"destinations":[{"destination":"events","accepted":1,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":1,"held":0,"damaged":0,"balanced":true}]}`)
 	b.get("/api/v1/audit").wants(t, 200, `"balanced":true`, `"problems":[]`)
 	b.get("/api/v1/status").wants(t, 200, `"version":"1.2.3"`, `"ready":true`, `"unconfigured":[]`, `"damage":[]`, `"sources":[{"source":"app","path":"/app"}]`)
 }

@@ -17,6 +17,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/held"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
@@ -48,7 +49,7 @@ func openBox(t *testing.T, public httpapi.PublicOptions, admin httpapi.AdminOpti
 	}, nil)
 	b.jobs = replay.NewJobs(replayer)
 	books := ledger.New(b.queue, b.letters, []ledger.Destination{{Name: destination, Sink: b.sink}}, nil)
-	b.desk = &desk{Books: books, box: b, replayer: replayer}
+	b.desk = &desk{Books: books, box: b, replayer: replayer, held: held.New(b.queue, b.letters, func() []string { return []string{destination, "archive"} }, nil)}
 	b.accept = ingest.New(b.queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: testMaxBody}}})
 	if public.Waiter == nil {
 		public.Waiter = waiter{b.watch}
@@ -99,7 +100,7 @@ func (b *box) queued() []*pillarbox.Event {
 	if _, err := b.queue.Account(destination); err != nil {
 		b.t.Fatal(err)
 	}
-	err := b.queue.Scan(context.Background(), destination, func(event *pillarbox.Event, _ bool) error {
+	err := b.queue.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
 		copied := *event
 		copied.Body = bytes.Clone(event.Body)
 		events = append(events, &copied)
@@ -165,7 +166,30 @@ type desk struct {
 	follows  atomic.Int64
 	batches  chan []*pillarbox.Event // for Follow, instead of what the loop stores
 	fault    func() error            // of Events
+	held     *held.Events
 }
+
+func (d *desk) HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group, error) {
+	return d.held.Groups(ctx, filter)
+}
+
+func (d *desk) HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error) {
+	return d.held.List(ctx, filter, after, limit)
+}
+
+func (d *desk) RouteHeld(ctx context.Context, filter held.Filter, to string, dryRun bool) (held.Result, error) {
+	return d.held.Route(ctx, filter, to, dryRun)
+}
+
+func (d *desk) DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	return d.held.DeadLetter(ctx, filter, dryRun)
+}
+
+func (d *desk) ForgetHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	return d.held.Forget(ctx, filter, dryRun)
+}
+
+func (d *desk) Obligations(ctx context.Context) ([]held.Pending, error) { return d.held.Pending(ctx) }
 
 var _ httpapi.Desk = (*desk)(nil)
 

@@ -55,28 +55,50 @@ func (a *Admin) startReplay(w http.ResponseWriter, r *adminRequest) error {
 	return nil
 }
 
-// readReplay reads the body strictly: a name that is misspelled would replay something else than was meant.
+// readReplay reads a request for a replay.
 func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) {
+	var asked ReplayRequest
+	return &asked, readRequest(w, r, &asked, "a request for a replay", "; {} replays every open dead letter")
+}
+
+// readRequest reads a body strictly: a name that is misspelled would do something else than was meant. what and hint are
+// for the errors.
+func readRequest(w http.ResponseWriter, r *http.Request, into any, what, hint string) error {
 	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || form != typeJSON {
-		return nil, &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: "a request for a replay is " + typeJSON + "; set Content-Type"}
+		return &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: what + " is " + typeJSON + "; set Content-Type"}
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReplayBytes))
 	if err != nil {
-		return nil, bodyError(err, MaxReplayBytes, "a request for a replay")
+		return bodyError(err, MaxReplayBytes, what)
 	}
 	if trimmed := bytes.Trim(text, jsonSpace); len(trimmed) == 0 || trimmed[0] != '{' {
-		return nil, invalid("the body is no JSON object; {} replays every open dead letter")
+		return invalid("the body is no JSON object%s", hint)
 	}
-	var asked ReplayRequest
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&asked); err != nil {
-		return nil, invalid("body: %s", strings.TrimPrefix(err.Error(), "json: "))
+	if err := decoder.Decode(into); err != nil {
+		return invalid("body: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalid("body: there is something behind the JSON object")
+		return invalid("body: there is something behind the JSON object")
 	}
-	return &asked, nil
+	return nil
+}
+
+// checkIDs checks a list of request ids.
+func checkIDs(ids []string) error {
+	switch {
+	case len(ids) > MaxReplayIDs:
+		return invalid("request_ids has %d items; there may be %d", len(ids), MaxReplayIDs)
+	case ids != nil && len(ids) == 0:
+		return invalid("request_ids has no items; leave it out for all that match")
+	}
+	for i, id := range ids {
+		if id == "" {
+			return invalid("request_ids[%d] is empty", i)
+		}
+	}
+	return nil
 }
 
 // request checks the values and resolves times.
@@ -89,15 +111,9 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 		return replay.Request{}, invalid("rate is %v; it may be 0 (no limit) or more letters per second", r.Rate)
 	case r.Limit < 0:
 		return replay.Request{}, invalid("limit is %d; it may be 0 (no limit) or more", r.Limit)
-	case len(r.RequestIDs) > MaxReplayIDs:
-		return replay.Request{}, invalid("request_ids has %d items; there may be %d", len(r.RequestIDs), MaxReplayIDs)
-	case r.RequestIDs != nil && len(r.RequestIDs) == 0:
-		return replay.Request{}, invalid("request_ids has no items; leave it out to replay all that match")
 	}
-	for i, id := range r.RequestIDs {
-		if id == "" {
-			return replay.Request{}, invalid("request_ids[%d] is empty", i)
-		}
+	if err := checkIDs(r.RequestIDs); err != nil {
+		return replay.Request{}, err
 	}
 	filter := pillarbox.LetterFilter{
 		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,

@@ -26,7 +26,8 @@ type Audit struct {
 type AuditEntry struct {
 	Entry
 	Found    *uint64   `json:"found,omitempty"` // events counted in the destination; absent where it can't be asked
-	Missing  []Missing `json:"missing"`         // named, at most MaxNamed
+	Lost     uint64    `json:"lost"`            // settled events that the queue still knows and that are neither stored nor dead
+	Missing  []Missing `json:"missing"`         // these by name, at most MaxNamed
 	Problems []string  `json:"problems"`        // one sentence each; empty where everything is right
 }
 
@@ -44,7 +45,7 @@ func (b *Books) Audit(ctx context.Context) (*Audit, error) {
 	for _, damage := range b.queue.Stats().Damage {
 		audit.Damage = append(audit.Damage, damage.Error())
 	}
-	for _, destination := range b.destinations {
+	for _, destination := range b.all() {
 		entry, err := b.auditOne(ctx, destination)
 		if err != nil {
 			return nil, err
@@ -56,7 +57,7 @@ func (b *Books) Audit(ctx context.Context) (*Audit, error) {
 }
 
 func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEntry, error) {
-	entry, err := b.entry(ctx, destination.Name)
+	entry, err := b.entry(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEn
 		}
 	}
 	if !entry.Balanced && len(audit.Problems) == 0 {
-		audit.problem(true, "accepted %d is not stored %d + dead %d + pending %d", entry.Accepted, entry.Stored, entry.Dead, entry.Pending)
+		audit.problem(true, "accepted %d is not stored %d + dead %d + skipped %d + pending %d", entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending)
 	}
 	return audit, nil
 }
@@ -85,10 +86,8 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 
 // auditLetters sees that every event that was buried still has its letter, and that the letters can be read.
 func (b *Books) auditLetters(ctx context.Context, audit *AuditEntry) error {
-	kept := audit.letters.Open + audit.letters.Replayed + audit.letters.Discarded
-	if buried := audit.account.Dead; kept < buried {
-		audit.problem(true, "%d of %d dead letters are missing", buried-kept, buried)
-	}
+	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
+	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
 	for letter, err := range b.letters.List(ctx, pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true}) {
 		audit.problem(letter == nil && err != nil, "a dead letter can't be read: %v", err)
 	}
@@ -114,9 +113,9 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 	if err := b.nameMissing(ctx, audit, store, destination); err != nil {
 		return err
 	}
-	named := uint64(len(audit.Missing))
-	audit.problem(named > 0, "%d events are neither stored nor dead nor pending", named)
-	audit.problem(total > named, "%d more events should be stored and are not; they are older than what the queue remembers and can't be named", total-min(total, named))
+	named := min(audit.Lost, MaxNamed)
+	audit.problem(audit.Lost > 0, "%d events are neither stored nor dead nor pending; %d of them are named", audit.Lost, named)
+	audit.problem(total > audit.Lost, "%d more events should be stored and are not; they are older than what the queue remembers and can't be named", total-min(total, audit.Lost))
 	return nil
 }
 
@@ -140,8 +139,8 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 		}
 		return nil
 	}
-	err := queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, settled bool) error {
-		if !settled || (destination.Sources != nil && !destination.Sources[event.Source]) {
+	err := queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
+		if standing != pillarbox.StandingSettled {
 			return nil
 		}
 		if keys = append(keys, event.Key()); len(keys) < lookups {
@@ -170,7 +169,7 @@ func (b *Books) nameOne(ctx context.Context, audit *AuditEntry, key pillarbox.Ke
 	case !errors.Is(err, pillarbox.ErrNotFound):
 		return fmt.Errorf("dead letter of %s: %w", key.RequestID, err)
 	}
-	if len(audit.Missing) < MaxNamed {
+	if audit.Lost++; len(audit.Missing) < MaxNamed {
 		audit.Missing = append(audit.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp, Why: why})
 	}
 	return nil

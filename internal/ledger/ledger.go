@@ -1,7 +1,7 @@
-// Package ledger keeps the account: accepted = stored + dead + pending, for each destination.
+// Package ledger keeps the account: accepted = stored + dead + skipped + pending + damaged, for each destination.
 //
 // The queue counts what it has settled, in the same durable record as its cursor; the dead letters count
-// themselves. Ledger adds the two up. Audit does not believe them: it counts and looks up in the destinations
+// themselves. Ledger holds the two against each other. Audit does not believe them: it counts and looks up in the destinations
 // what the counts say must be there, and names what is missing. Story tells what happened to one event.
 //
 // The package changes nothing. It knows no engine and no HTTP.
@@ -11,15 +11,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pillarbox"
 )
 
 // Destination is a destination as the books see it.
 type Destination struct {
-	Name    string
-	Sources map[string]bool // sources that it takes; nil takes all
-	Sink    pillarbox.Sink  // an EventStore where events can be read back
+	Name string
+	Rule *pillarbox.Rule // what it takes today; nil takes all
+	Sink pillarbox.Sink  // an EventStore where events can be read back; nil where it is not configured any more
 }
 
 // Books is the account of one queue and its destinations. All methods may be called concurrently.
@@ -48,28 +49,30 @@ type Ledger struct {
 
 // Entry is the account of one destination.
 type Entry struct {
-	Destination string `json:"destination"`
-	Accepted    uint64 `json:"accepted"` // of those, the ones meant for this destination
-	Stored      uint64 `json:"stored"`
-	Dead        uint64 `json:"dead"`    // dead letters that are open or discarded
-	Pending     uint64 `json:"pending"` // in the queue
-	Damaged     uint64 `json:"damaged"` // lost to corruption of the queue's files
-	Balanced    bool   `json:"balanced"`
-	Uncounted   bool   `json:"uncounted,omitempty"` // the queue counts nothing: accepted is the sum, pending an approximation
+	Destination  string          `json:"destination"`
+	Accepted     uint64          `json:"accepted"`
+	Stored       uint64          `json:"stored"`
+	Dead         uint64          `json:"dead"`    // dead letters that are open or discarded
+	Skipped      uint64          `json:"skipped"` // not meant for this destination, by a rule
+	SkippedBy    pillarbox.Skips `json:"skipped_by"`
+	Pending      uint64          `json:"pending"` // in the queue
+	Held         uint64          `json:"held"`    // of these, what no destination takes any more
+	Damaged      uint64          `json:"damaged"` // lost to corruption of the queue's files
+	Balanced     bool            `json:"balanced"`
+	Unconfigured bool            `json:"unconfigured,omitempty"` // the configuration does not name it any more
+	Uncounted    bool            `json:"uncounted,omitempty"`    // the queue counts nothing: accepted is the sum, pending an approximation
 
-	account pillarbox.Account
-	letters pillarbox.LetterCount
+	account        pillarbox.Account
+	letters        pillarbox.LetterCount
+	lettersMissing uint64 // letters that were written and are not there
+	lettersSurplus uint64 // letters of events that were neither settled as dead nor are pending
 }
-
-// readings is how often an account is read again before it counts as unbalanced: queue and dead letters are
-// read one after the other, and an event may pass from one to the other in between.
-const readings = 5
 
 // Ledger adds up the account. It costs no scan.
 func (b *Books) Ledger(ctx context.Context) (Ledger, error) {
 	ledger := Ledger{Accepted: b.queue.Stats().Accepted, Destinations: []Entry{}}
-	for _, destination := range b.destinations {
-		entry, err := b.entry(ctx, destination.Name)
+	for _, destination := range b.all() {
+		entry, err := b.entry(ctx, destination)
 		if err != nil {
 			return Ledger{}, err
 		}
@@ -78,17 +81,26 @@ func (b *Books) Ledger(ctx context.Context) (Ledger, error) {
 	return ledger, nil
 }
 
-func (b *Books) entry(ctx context.Context, name string) (entry Entry, err error) {
-	for range readings {
-		entry, err = b.read(ctx, name)
-		if err != nil || entry.Balanced {
-			return entry, err
+// all lists the configured destinations, and behind them those that only the queue knows.
+func (b *Books) all() []Destination {
+	all := slices.Clone(b.destinations)
+	for _, name := range slices.Sorted(slices.Values(b.queue.Stats().Destinations)) {
+		if !slices.ContainsFunc(b.destinations, func(d Destination) bool { return d.Name == name }) {
+			all = append(all, Destination{Name: name})
 		}
 	}
-	return b.withoutHalfBuried(ctx, entry)
+	return all
 }
 
-func (b *Books) read(ctx context.Context, name string) (Entry, error) {
+// entry reads the account of one destination. The order makes the reading a consistent one: a letter is written before its
+// event is settled as dead. So there are never fewer letters than were settled before, and never more than were settled
+// or are still pending after, whatever happens in between; no other difference is one of time.
+func (b *Books) entry(ctx context.Context, destination Destination) (Entry, error) {
+	name := destination.Name
+	before, err := b.queue.Account(name)
+	if err != nil {
+		return Entry{}, fmt.Errorf("account of %s: %w", name, err)
+	}
 	letters, err := b.letters.Count(ctx, name)
 	if err != nil {
 		return Entry{}, fmt.Errorf("count dead letters of %s: %w", name, err)
@@ -98,19 +110,38 @@ func (b *Books) read(ctx context.Context, name string) (Entry, error) {
 		return Entry{}, fmt.Errorf("account of %s: %w", name, err)
 	}
 	entry := Entry{
-		Destination: name, Accepted: account.Accepted - account.Skipped, Stored: account.Stored + letters.Replayed,
-		Dead: letters.Open + letters.Discarded, Pending: account.Pending, Damaged: account.Damaged,
-		Uncounted: account.Uncounted, account: account, letters: letters,
+		Destination: name, Accepted: account.Accepted, Stored: account.Stored, Dead: account.Dead,
+		Skipped: account.Skipped, SkippedBy: account.SkippedBy, Pending: account.Pending, Held: account.Held, Damaged: account.Damaged,
+		Unconfigured: destination.Sink == nil, Uncounted: account.Uncounted, account: account, letters: letters,
 	}
+	kept := letters.Open + letters.Replayed + letters.Discarded
+	entry.lettersMissing = before.Dead - min(before.Dead, kept)
+	entry.lettersSurplus = kept - min(kept, account.Dead+account.Pending)
+	entry.addReplayed()
 	entry.balance()
 	return entry, nil
 }
 
+// addReplayed moves what was replayed from dead to stored. A letter that is replayed before its event is settled, because
+// a crash came in between, is of a pending event, and counts there.
+func (e *Entry) addReplayed() {
+	if e.Uncounted { // the queue has counted what this process has settled
+		e.Stored, e.Dead = e.Stored+e.letters.Replayed, e.letters.Open+e.letters.Discarded
+		return
+	}
+	replayed := min(e.Dead, e.letters.Replayed)
+	e.Stored, e.Dead = e.Stored+replayed, e.Dead-replayed
+	e.Dead -= min(e.Dead, e.lettersMissing) // what is not there is not shown as if it were
+}
+
 func (e *Entry) balance() {
 	if e.Uncounted {
-		e.Accepted = e.Stored + e.Dead + e.Pending
+		e.Accepted = e.Stored + e.Dead + e.Skipped + e.Pending
+		e.Balanced = true
+		return
 	}
-	e.Balanced = e.Damaged == 0 && e.Accepted == e.Stored+e.Dead+e.Pending
+	e.Balanced = e.Damaged == 0 && e.lettersMissing == 0 && e.lettersSurplus == 0 &&
+		e.Accepted == e.Stored+e.Dead+e.Skipped+e.Pending
 }
 
 // waiter is a queue that tells of events that wait for another attempt or for their dead letter.
@@ -118,33 +149,13 @@ type waiter interface {
 	Waiting(destination, requestID string) ([]pillarbox.Attempt, *pillarbox.Verdict, bool)
 }
 
-// withoutHalfBuried counts an event once whose dead letter is written and whose queue has not settled it yet,
-// because a crash came in between. It is still pending: the letter will be written again, over itself.
-func (b *Books) withoutHalfBuried(ctx context.Context, entry Entry) (Entry, error) {
-	queue, ok := b.queue.(waiter)
-	if !ok || entry.Stored+entry.Dead+entry.Pending <= entry.Accepted {
-		return entry, nil
-	}
-	for letter, err := range b.letters.List(ctx, pillarbox.LetterFilter{Destination: entry.Destination}) {
-		if err != nil {
-			continue // the audit names letters that can't be read
-		}
-		if _, verdict, waits := queue.Waiting(entry.Destination, letter.Event.RequestID); waits && verdict != nil && entry.Dead > 0 {
-			entry.Dead--
-			entry.letters.Open--
-		}
-	}
-	entry.balance()
-	return entry, ctx.Err()
-}
-
 // Delivery is the story of one event at one destination.
 type Delivery struct {
 	Destination string                `json:"destination"`
-	State       string                `json:"state"` // pending, stored or dead
+	State       string                `json:"state"` // pending, held, stored, dead or skipped
 	Attempts    []pillarbox.Attempt   `json:"attempts"`
 	StoredAt    *pillarbox.Timestamp  `json:"stored_at,omitempty"`
-	Reason      string                `json:"reason,omitempty"` // of a dead letter
+	Reason      string                `json:"reason,omitempty"` // of a dead letter, or the rule by which it was skipped
 	DeadAt      *pillarbox.Timestamp  `json:"dead_at,omitempty"`
 	Resolved    *pillarbox.Resolution `json:"resolved,omitempty"` // of a dead letter
 	Replay      string                `json:"replay,omitempty"`
@@ -153,15 +164,21 @@ type Delivery struct {
 // Story is one event with everything that is known of it.
 type Story struct {
 	Event      *pillarbox.Event
-	State      string // pending, stored or dead: pending before dead before stored where destinations differ
+	State      string // pending, dead, stored or skipped: the first of these where destinations differ
 	Deliveries []Delivery
 }
+
+// The states of an event at one destination that receipts don't know.
+const (
+	StateHeld    = "held"
+	StateSkipped = "skipped"
+)
 
 // Story looks an event up in the queue, the destinations and the dead letters. An event that none of them
 // knows is ErrNotFound. A destination that can't be asked leaves its part as pending with the error as reason.
 func (b *Books) Story(ctx context.Context, requestID string) (*Story, error) {
-	story := &Story{}
-	for _, destination := range b.destinations {
+	story := &Story{Deliveries: []Delivery{}}
+	for _, destination := range b.all() {
 		delivery, event, err := b.delivery(ctx, destination, requestID)
 		if err != nil {
 			return nil, err
@@ -171,19 +188,60 @@ func (b *Books) Story(ctx context.Context, requestID string) (*Story, error) {
 		}
 		story.Deliveries = append(story.Deliveries, delivery)
 	}
-	if finder, ok := b.queue.(pillarbox.EventFinder); ok && story.Event == nil {
+	if err := b.trace(ctx, story, requestID); err != nil {
+		return nil, err
+	}
+	if story.Event == nil {
+		return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID, pillarbox.ErrNotFound)
+	}
+	story.State = story.state()
+	return story, nil
+}
+
+// trace asks the queue about what neither a destination nor a letter has told. Where the queue does not know the event any
+// more, today's rules say which of these destinations it was meant for.
+func (b *Books) trace(ctx context.Context, story *Story, requestID string) error {
+	if story.Event != nil && !slices.ContainsFunc(story.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
+		return nil
+	}
+	if queue, ok := b.queue.(pillarbox.Obligations); ok {
+		event, traces, err := queue.Trace(ctx, requestID)
+		if err == nil {
+			story.Event = event
+			story.follow(traces)
+			return nil
+		}
+		if !errors.Is(err, pillarbox.ErrNotFound) {
+			return err
+		}
+	} else if finder, ok := b.queue.(pillarbox.EventFinder); ok && story.Event == nil {
 		event, err := finder.Find(ctx, requestID)
-		if err != nil {
-			return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID, err)
+		if err != nil && !errors.Is(err, pillarbox.ErrNotFound) {
+			return err
 		}
 		story.Event = event
 	}
-	if story.Event == nil {
-		return nil, fmt.Errorf("event %s: %w", requestID, pillarbox.ErrNotFound)
+	if story.Event != nil {
+		story.drop(b.all())
 	}
-	story.drop(b.destinations)
-	story.State = story.state()
-	return story, nil
+	return nil
+}
+
+// follow adds what the queue knows.
+func (s *Story) follow(traces map[string]pillarbox.Trace) {
+	for i := range s.Deliveries {
+		d := &s.Deliveries[i]
+		trace, known := traces[d.Destination]
+		switch {
+		case d.State != pillarbox.StatePending || !known:
+		case trace.Held:
+			d.State, d.Reason = StateHeld, "no destination takes it any more; \"pillarbox held\" decides about it"
+		case trace.Skip != "":
+			d.State, d.Reason = StateSkipped, trace.Skip
+		case trace.Standing == pillarbox.StandingSettled && d.Reason == "":
+			d.Reason = "settled, and neither in the destination nor a dead letter"
+		}
+	}
 }
 
 // delivery looks in one destination: its store first, then its dead letters, then what waits in the queue.
@@ -247,25 +305,31 @@ func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Ev
 	return letter.Event
 }
 
-// drop removes the destinations that don't take the event's source.
+// drop removes the destinations that know nothing of the event and don't take its source.
 func (s *Story) drop(destinations []Destination) {
 	kept := []Delivery{}
 	for i, destination := range destinations {
-		if destination.Sources == nil || destination.Sources[s.Event.Source] {
+		takes := destination.Sink != nil && (destination.Rule == nil || destination.Rule.Takes(s.Event))
+		if takes || s.Deliveries[i].State != pillarbox.StatePending {
 			kept = append(kept, s.Deliveries[i])
 		}
 	}
 	s.Deliveries = kept
 }
 
+// state is the worst of the states: what is pending anywhere is pending, and what no destination was to get is skipped.
 func (s *Story) state() string {
-	state := pillarbox.StateStored
+	state := StateSkipped
 	for _, delivery := range s.Deliveries {
-		switch {
-		case delivery.State == pillarbox.StatePending:
+		switch delivery.State {
+		case pillarbox.StatePending, StateHeld:
 			return pillarbox.StatePending
-		case delivery.State == pillarbox.StateDead:
+		case pillarbox.StateDead:
 			state = pillarbox.StateDead
+		case pillarbox.StateStored:
+			if state == StateSkipped {
+				state = pillarbox.StateStored
+			}
 		}
 	}
 	return state

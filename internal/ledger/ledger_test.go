@@ -54,7 +54,7 @@ func open(t *testing.T) *desk {
 	for _, event := range d.events {
 		event.Source = "app"
 	}
-	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}}, nil)
+	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}, Sink: d.sink}}, nil)
 	if _, err := d.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
 	d.settle(5, 2)
 	d.sink.lost[d.events[1].RequestID] = true
 	rotten := d.events[5].RequestID
-	d.books = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Name: "events", Sources: map[string]bool{"app": true}, Sink: d.sink}}, nil)
+	d.books = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}, Sink: d.sink}}, nil)
 	entry := d.audit()
 	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {
 		t.Errorf("audit %+v", entry)

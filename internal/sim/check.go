@@ -42,11 +42,11 @@ func (l *life) check(ctx context.Context) error {
 func (l *life) pending(ctx context.Context, acked []*entry) (map[*entry]bool, error) {
 	m := l.world.model
 	pending := map[*entry]bool{}
-	err := l.log.Scan(ctx, destination, func(event *pillarbox.Event, settled bool) error {
+	err := l.log.Scan(ctx, destination, func(event *pillarbox.Event, standing pillarbox.Standing) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		e, err := m.knownLocked(event)
-		if err == nil && !settled {
+		if err == nil && standing == pillarbox.StandingPending {
 			pending[e] = true
 		}
 		return err

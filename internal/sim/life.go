@@ -86,7 +86,7 @@ func (l *life) wire() {
 	l.loop = deliver.NewLoop(deliver.Options{
 		Destination: destination, Queue: faulty, Sink: &sink{life: l, dice: w.sinkDice},
 		Letters: &letters{DeadLetters: l.store, life: l, dice: w.lettersDice},
-		Rules:   deliver.Rules{Sources: map[string]bool{source: true}, Retry: w.policy}, Batch: w.batch,
+		Rules:   deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{source}}, Retry: w.policy}, Batch: w.batch,
 		WriteTimeout: writeTimeout, Now: w.clock.Now, Chance: w.loopDice.chance,
 	})
 	l.books = ledger.New(l.log, l.store, []ledger.Destination{{Name: destination}}, nil)

@@ -177,9 +177,10 @@ const (
 	Dead             // now a dead letter
 	Released         // given back unharmed
 	Skipped          // not meant for this destination
+	Held             // no destination takes it any more
 )
 
-var outcomes = [...]string{"stored", "retry", "dead", "released", "skipped"}
+var outcomes = [...]string{"stored", "retry", "dead", "released", "skipped", "held"}
 
 // BatchResult is what became of one write.
 type BatchResult int

@@ -19,6 +19,7 @@ type DestinationState struct {
 	Name           string // from the configuration; names that occur twice fail the scrape
 	PendingEvents  uint64
 	RetryingEvents uint64
+	HeldEvents     uint64
 	OldestEventAge time.Duration // 0 where nothing is pending
 	DeadLetters    int64         // open ones; negative where it isn't known, which leaves the metric out
 	Balanced       bool
@@ -27,7 +28,7 @@ type DestinationState struct {
 // pulledAtScrape reports whether a metric is made of State.
 func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
-		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queuePending, queueOldest, queueRetrying,
+		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queuePending, queueOldest, queueRetrying, queueHeld,
 		deadLetters, ledgerBalanced,
 	}, name)
 }
@@ -48,6 +49,7 @@ func collect(state State, emit Emit) {
 	for _, destination := range state.Destinations {
 		emit(queuePending, float64(destination.PendingEvents), destination.Name)
 		emit(queueRetrying, float64(destination.RetryingEvents), destination.Name)
+		emit(queueHeld, float64(destination.HeldEvents), destination.Name)
 		emit(queueOldest, max(0, destination.OldestEventAge.Seconds()), destination.Name)
 		emit(ledgerBalanced, number(destination.Balanced), destination.Name)
 		if destination.DeadLetters >= 0 {

@@ -56,6 +56,7 @@ const (
 	queuePending   = "pillarbox_queue_pending_events"
 	queueOldest    = "pillarbox_queue_oldest_event_age_seconds"
 	queueRetrying  = "pillarbox_queue_retrying_events"
+	queueHeld      = "pillarbox_queue_held_events"
 	deadLetters    = "pillarbox_dead_letters"
 	ledgerBalanced = "pillarbox_ledger_balanced"
 	buildInfo      = "pillarbox_build_info"
@@ -83,7 +84,7 @@ func Table() []Metric {
 		{seglogWritten, TypeCounter, "Bytes written to the embedded log, headers included.", nil, nil},
 		{seglogErrors, TypeCounter, "Failed writes and flushes of the embedded log. Each one ends a segment; any increase needs a look at the disk.", nil, nil},
 		{seglogDamaged, TypeCounter, "Events that were lost to damaged files of the embedded log. Any increase needs a person.", nil, nil},
-		{deliverEvents, TypeCounter, "Deliveries by outcome: `stored`, `retry` (refused, to be tried again), `dead` (now a dead letter), `released` (given back unharmed) or `skipped` (not meant for this destination).", []string{labelDestination, labelOutcome}, nil},
+		{deliverEvents, TypeCounter, "Deliveries by outcome: `stored`, `retry` (refused, to be tried again), `dead` (now a dead letter), `released` (given back unharmed), `skipped` (not meant for this destination) or `held` (no destination takes it any more).", []string{labelDestination, labelOutcome}, nil},
 		{deliverBatches, TypeCounter, "Writes by result: `stored` (all of the batch), `partial` (some of it), `refused` (none of it) or `unavailable` (the destination is down).", []string{labelDestination, labelResult}, nil},
 		{deliverBatch, TypeHistogram, "Events in one write.", destination, events},
 		{deliverWrite, TypeHistogram, "Time that one write to the destination took.", destination, seconds},
@@ -96,8 +97,9 @@ func Table() []Metric {
 		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.", destination, nil},
 		{queueOldest, TypeGauge, "Age of the oldest event that is not settled for the destination; 0 where there is none.", destination, nil},
 		{queueRetrying, TypeGauge, "Pending events that were refused at least once.", destination, nil},
+		{queueHeld, TypeGauge, "Pending events that no destination takes any more. Any at all need a person's decision.", destination, nil},
 		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.", destination, nil},
-		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + pending holds for the destination, else 0.", destination, nil},
+		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -214,12 +215,13 @@ func (s *Server) Get(path string, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// Entry is the ledger's entry of the only destination.
+// Entry is the ledger's entry of the only destination that is configured.
 func (s *Server) Entry() (ledger.Entry, error) {
 	var account ledger.Ledger
 	if err := s.Get("/api/v1/ledger", &account); err != nil {
 		return ledger.Entry{}, err
 	}
+	account.Destinations = slices.DeleteFunc(account.Destinations, func(e ledger.Entry) bool { return e.Unconfigured })
 	if len(account.Destinations) != 1 {
 		return ledger.Entry{}, fmt.Errorf("%d destinations in the ledger, want 1", len(account.Destinations))
 	}

@@ -52,6 +52,15 @@ var (
 	}}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
 	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\t\ts.durable = true\n", ""}}}
+	// HeldNotKept removes segments although held and deferred events are in them.
+	HeldNotKept = Mutant{"segments of held events removed", []Edit{{
+		"internal/engine/seglog/consumer.go", "\t\t\tneeds = min(needs, oldest)\n", "\t\t\t_ = oldest\n",
+	}}}
+	// RoutedBeforeTaken lets go of routed events before the other destination has them durably.
+	RoutedBeforeTaken = Mutant{"routed before it is taken", []Edit{{
+		"internal/engine/seglog/obligations.go", "\ts.durable = true\n\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
+		"\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
+	}}}
 	// LetterNotSynced does not make the name of a new dead letter durable.
 	LetterNotSynced = Mutant{"dead letter without a directory sync", []Edit{{
 		"internal/vfs/vfs.go", "\tif err := fsys.Rename(temp, name); err != nil {\n\t\treturn err\n\t}\n\treturn fsys.SyncDir(path.Dir(name))",

@@ -35,6 +35,8 @@ var hunts = []hunt{
 			{harness.TrimBeforeCursor, "world with seed"},
 			{harness.CursorAhead, lostFromLog},
 			{harness.AttemptNotSynced, "attempts, and"},
+			{harness.HeldNotKept, lostFromLog + "|does not balance"},
+			{harness.RoutedBeforeTaken, "on its way to another destination"},
 			{harness.LetterNotSynced, "letter of event"},
 		},
 	},

@@ -25,13 +25,22 @@ type Queue struct {
 
 // position is one destination's view: the state of every event it has come across.
 type position struct {
-	first  int // events before this index were appended before the destination existed
-	states []*deliveryState
+	states []*deliveryState // one for each event
+	rules  []ruleFrom
+}
+
+// ruleFrom is the rule for the events from an index on.
+type ruleFrom struct {
+	first int
+	rule  pillarbox.Rule
 }
 
 type deliveryState struct {
 	leased   bool
 	outcome  pillarbox.OutcomeKind // of a settled event, else 0
+	skip     string                // by which rule it was skipped
+	held     bool
+	routed   bool
 	due      time.Time
 	attempts []pillarbox.Attempt
 	verdict  *pillarbox.Verdict
@@ -85,11 +94,13 @@ func (q *Queue) positionLocked(destination string) *position {
 	if p == nil {
 		p = &position{}
 		if len(q.positions) > 0 {
-			p.first = len(q.events)
+			for range q.events {
+				p.states = append(p.states, &deliveryState{outcome: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedBefore})
+			}
 		}
 		q.positions[destination] = p
 	}
-	for p.first+len(p.states) < len(q.events) {
+	for len(p.states) < len(q.events) {
 		p.states = append(p.states, &deliveryState{})
 	}
 	return p
@@ -127,26 +138,32 @@ func (q *Queue) leaseLocked(p *position, limits pillarbox.LeaseLimits) (deliveri
 	bytes := int64(0)
 	for _, i := range p.order() {
 		s := p.states[i]
-		if s.leased || s.outcome != 0 {
+		if s.leased || s.outcome != 0 || s.held {
 			continue
 		}
 		if early := s.due.Sub(q.now()); early > 0 {
 			wait = min(wait, early)
 			continue
 		}
-		event := q.events[p.first+i]
-		size := int64(len(event.Body)) + 64
+		size := q.size(i)
 		if len(deliveries) >= max(1, limits.MaxEvents) || (limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+size > limits.MaxBytes) {
 			break
 		}
 		s.leased = true
 		bytes += size
-		deliveries = append(deliveries, pillarbox.Delivery{
-			Handle: pillarbox.Handle{Seq: uint64(p.first + i + 1)}, Event: event, Bytes: size,
-			Attempts: slices.Clone(s.attempts), Verdict: s.verdict,
-		})
+		deliveries = append(deliveries, q.delivery(p, i))
 	}
 	return deliveries, wait
+}
+
+func (q *Queue) size(i int) int64 { return int64(len(q.events[i].Body)) + 64 }
+
+func (q *Queue) delivery(p *position, i int) pillarbox.Delivery {
+	s := p.states[i]
+	return pillarbox.Delivery{
+		Handle: pillarbox.Handle{Seq: uint64(i + 1)}, Event: q.events[i], Bytes: q.size(i),
+		Attempts: slices.Clone(s.attempts), Verdict: s.verdict, Rule: p.ruleAt(i), Routed: s.routed,
+	}
 }
 
 // order lists condemned events first, then retries, then the others as they were appended.
@@ -178,7 +195,7 @@ func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarb
 	p := q.positionLocked(destination)
 	seen := map[uint64]bool{}
 	for _, outcome := range outcomes {
-		i := int(outcome.Handle.Seq) - 1 - p.first
+		i := int(outcome.Handle.Seq) - 1
 		again := seen[outcome.Handle.Seq]
 		seen[outcome.Handle.Seq] = true
 		if again || i < 0 || i >= len(p.states) || !p.states[i].leased {
@@ -186,7 +203,7 @@ func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarb
 		}
 	}
 	for _, outcome := range outcomes {
-		p.states[int(outcome.Handle.Seq)-1-p.first].settle(outcome)
+		p.states[outcome.Handle.Seq-1].settle(outcome)
 	}
 	q.changeLocked()
 	return nil
@@ -201,8 +218,10 @@ func (s *deliveryState) settle(outcome pillarbox.Outcome) {
 	case pillarbox.OutcomeRetry, pillarbox.OutcomeReleased:
 	case pillarbox.OutcomeCondemned:
 		s.verdict = outcome.Verdict
+	case pillarbox.OutcomeHeld:
+		s.held = true
 	default:
-		s.outcome = outcome.Kind
+		s.outcome, s.skip, s.held = outcome.Kind, outcome.Skip, false
 	}
 }
 
@@ -214,7 +233,7 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 		return pillarbox.Account{}, fmt.Errorf("account: %w", pillarbox.ErrClosed)
 	}
 	p := q.positionLocked(destination)
-	account := pillarbox.Account{Accepted: uint64(len(q.events)), Skipped: uint64(p.first)}
+	account := pillarbox.Account{Accepted: uint64(len(q.events))}
 	for i, s := range p.states {
 		switch s.outcome {
 		case pillarbox.OutcomeStored:
@@ -223,9 +242,14 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 			account.Dead++
 		case pillarbox.OutcomeSkipped:
 			account.Skipped++
+			*account.SkippedBy.Of(s.skip)++
 		default:
 			account.Pending++
-			if stamp := q.events[p.first+i].Timestamp; account.OldestPending == 0 || stamp < account.OldestPending {
+			if s.held {
+				account.Held++
+				continue
+			}
+			if stamp := q.events[i].Timestamp; account.OldestPending == 0 || stamp < account.OldestPending {
 				account.OldestPending = stamp
 			}
 			if len(s.attempts) > 0 || s.verdict != nil {
@@ -265,7 +289,7 @@ func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Att
 	defer q.mu.Unlock()
 	p := q.positionLocked(destination)
 	for i, s := range p.states {
-		if q.events[p.first+i].RequestID == requestID && s.outcome == 0 && len(s.attempts) > 0 {
+		if q.events[i].RequestID == requestID && s.outcome == 0 && len(s.attempts) > 0 {
 			return slices.Clone(s.attempts), s.verdict, true
 		}
 	}
@@ -273,24 +297,39 @@ func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Att
 }
 
 // Scan implements pillarbox.EventScanner.
-func (q *Queue) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, settled bool) error) error {
+func (q *Queue) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
-	events := slices.Clone(q.events[p.first:])
-	settled := make([]bool, len(events))
-	for i := range settled {
-		settled[i] = p.states[i].outcome != 0
+	events := slices.Clone(q.events)
+	standings := make([]pillarbox.Standing, len(events))
+	for i, s := range p.states {
+		standings[i] = s.standing()
 	}
 	q.mu.Unlock()
 	for i, event := range events {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := visit(event, settled[i]); err != nil {
+		if standings[i] == 0 {
+			continue
+		}
+		if err := visit(event, standings[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *deliveryState) standing() pillarbox.Standing {
+	switch {
+	case s.outcome == 0:
+		return pillarbox.StandingPending
+	case s.skip == pillarbox.SkippedBefore:
+		return 0
+	case s.outcome == pillarbox.OutcomeSkipped:
+		return pillarbox.StandingSkipped
+	}
+	return pillarbox.StandingSettled
 }
 
 // Close implements pillarbox.Queue.

@@ -12,3 +12,7 @@ import (
 func TestQueueKeepsItsContract(t *testing.T) {
 	enginetest.Queue(t, func(_ *testing.T, now func() time.Time) pillarbox.Queue { return memory.NewQueue(now) })
 }
+
+func TestObligations(t *testing.T) {
+	enginetest.Obligations(t, func(_ *testing.T, now func() time.Time) pillarbox.Queue { return memory.NewQueue(now) })
+}

@@ -23,15 +23,23 @@ type consumer struct {
 	log      *Log
 	name     string
 	position atomic.Pointer[place] // copy of state.place for those who don't hold mu
+	needs    atomic.Uint64         // the oldest event that is pending, for the same: its segment is kept
+	rules    atomic.Pointer[[]ruleFrom]
 
 	mu         sync.Mutex
 	journal    *stateJournal
 	state      *state
 	reader     *reader
 	window     []*item
-	retrying   map[uint64]*item // one for each entry of state.retry
-	retryBytes int64
-	returned   broadcast // fired when something is given back
+	retrying   map[uint64]*item // one for each entry of state.retry that has no outcome
+	retryBytes int64            // of those that are not held
+
+	heldRetrying int              // how many of retrying are held
+	resumed      map[uint64]*item // deferred events that were read again
+	again        *reader          // of deferred events; nil until there are some
+	resumeFrom   uint64           // where the next deferred event is looked for
+	calm         calm             // while everything is refused
+	returned     broadcast        // fired when something is given back
 }
 
 // item is one event in the window or in the retry set.
@@ -46,6 +54,9 @@ type item struct {
 	attempts []pillarbox.Attempt
 	verdict  *pillarbox.Verdict
 	outcome  pillarbox.OutcomeKind // set once settled
+	skip     string                // the rule, where it is settled as skipped
+	held     bool                  // of the retry set: no destination takes it any more
+	routed   bool                  // by a person's word
 	lost     uint64                // set where the item stands for events that can't be read
 }
 
@@ -78,9 +89,10 @@ func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
 	l.reportDamage(damage)
 	fresh := loaded == nil
 	if fresh {
-		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, counters: counters{Skipped: firstSeq - 1}, retry: map[uint64]*retryEntry{}}
+		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
+		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
 	}
-	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}}
+	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}, resumed: map[uint64]*item{}}
 	err = c.load()
 	if err == nil && !l.opts.ReadOnly && !fresh {
 		err = journal.settleDown(loaded)
@@ -98,6 +110,8 @@ func (c *consumer) load() error {
 		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
 			c.name, c.state.cursor-1, next-1, l.dir, pillarbox.ErrCorrupt)
 	}
+	c.dropBeyond(next)
+	c.missAside(firstHeld)
 	if c.state.cursor < firstHeld {
 		c.skipTo(firstHeld)
 	}
@@ -134,7 +148,7 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		}
 		gone-- // it has its own copy of the event, or was settled on its own
 		if entry.Outcome != 0 {
-			c.state.count(entry.Outcome, 1)
+			c.state.count(entry.Outcome, entry.Skip, 1)
 			delete(c.state.retry, seq)
 		}
 	}
@@ -173,20 +187,32 @@ func (l *Log) heldSequence() (firstHeld, next uint64) {
 
 // addRetrying puts the entry into the retry set, due at an instant of this life's clock.
 func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event, due time.Time) {
+	c.dropRetrying(entry.Seq)
 	waiting := &item{
 		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: due,
-		attempts: entry.Attempts, verdict: entry.Verdict,
-	}
-	if old := c.retrying[entry.Seq]; old != nil {
-		c.retryBytes -= old.bytes
+		attempts: entry.Attempts, verdict: entry.Verdict, held: entry.Held, routed: c.state.routed.has(entry.Seq),
 	}
 	c.retrying[entry.Seq] = waiting
-	c.retryBytes += waiting.bytes
+	if waiting.held {
+		c.heldRetrying++
+	} else {
+		c.retryBytes += waiting.bytes
+	}
 }
 
 func (c *consumer) publishPlace() {
 	at := c.state.place
 	c.position.Store(&at)
+	rules := c.state.rules
+	c.rules.Store(&rules)
+	needs := at.cursor
+	for _, set := range []*seqSet{&c.state.held, &c.state.deferred} {
+		if set.count > 0 {
+			oldest, _ := set.next(0)
+			needs = min(needs, oldest)
+		}
+	}
+	c.needs.Store(needs)
 }
 
 // consumer returns the destination's consumer, and makes it on first use.
@@ -275,8 +301,17 @@ func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, ti
 	defer c.mu.Unlock()
 	now := c.log.opts.Now()
 	pick := picker{limits: limits, now: now, wait: longestWait}
-	for _, waiting := range c.dueRetries() {
+	for _, waiting := range c.dueRetries(&pick) {
 		pick.offer(waiting)
+	}
+	if err := c.resume(); err != nil {
+		return pick.undo(), 0, kinded(err)
+	}
+	for _, again := range c.resumedInOrder() {
+		pick.offer(again)
+	}
+	if !c.calm.over(&pick) {
+		return c.deliveries(pick.picked), pick.wait, nil
 	}
 	for _, ready := range c.window {
 		pick.offer(ready)
@@ -292,14 +327,12 @@ func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, ti
 			pick.offer(fresh)
 		}
 	}
-	return pick.deliveries(), pick.wait, nil
+	return c.deliveries(pick.picked), pick.wait, nil
 }
 
-// mayRead keeps memory bounded: while too many events wait for another attempt, no new ones are taken.
+// mayRead keeps memory bounded.
 func (c *consumer) mayRead() bool {
-	o := c.log.opts
-	return len(c.window) < MaxLeased && c.windowBytes() < MaxLeasedBytes &&
-		len(c.retrying) < o.MaxRetrying && c.retryBytes < o.MaxRetryingBytes
+	return len(c.window) < MaxLeased && c.windowBytes() < MaxLeasedBytes
 }
 
 func (c *consumer) windowBytes() (sum int64) {
@@ -311,11 +344,18 @@ func (c *consumer) windowBytes() (sum int64) {
 	return sum
 }
 
-// dueRetries lists the retry set in the order in which it is handed out: condemned first, then by due time.
-func (c *consumer) dueRetries() []*item {
-	all := make([]*item, 0, len(c.retrying))
+// dueRetries lists what is due of the retry set in the order in which it is handed out: condemned first, then by due time.
+// The picker learns how long the others wait.
+func (c *consumer) dueRetries(pick *picker) []*item {
+	var all []*item
 	for _, waiting := range c.retrying {
-		all = append(all, waiting)
+		switch wait := waiting.due.Sub(pick.now); {
+		case waiting.leased || waiting.held:
+		case wait > 0:
+			pick.wait = min(pick.wait, wait)
+		default:
+			all = append(all, waiting)
+		}
 	}
 	slices.SortFunc(all, func(a, b *item) int {
 		if (a.verdict != nil) != (b.verdict != nil) {
@@ -349,12 +389,14 @@ func (c *consumer) read() error {
 		*fresh = item{seq: seq, bytes: rec.bytes, segment: segment.id, offset: chunk.offset}
 		if entry := c.state.retry[seq]; entry != nil {
 			// Moved to the retry set, and perhaps settled from there, before a crash.
-			fresh.outcome = cmp.Or(entry.Outcome, pillarbox.OutcomeRetry)
+			fresh.outcome, fresh.skip = cmp.Or(entry.Outcome, pillarbox.OutcomeRetry), entry.Skip
+		} else if c.state.held.has(seq) {
+			fresh.outcome = pillarbox.OutcomeHeld
 		} else if err := decodeInto(&events[i], rec.text); err != nil {
 			c.reader.noteDamage(undecodable(chunk, segment, i, err))
 			fresh.lost = 1
 		} else {
-			fresh.event = &events[i]
+			fresh.event, fresh.routed = &events[i], c.state.routed.has(seq)
 		}
 		c.window = append(c.window, fresh)
 	}
@@ -411,12 +453,12 @@ func (p *picker) undo() []pillarbox.Delivery {
 	return nil
 }
 
-func (p *picker) deliveries() []pillarbox.Delivery {
-	deliveries := make([]pillarbox.Delivery, len(p.picked))
-	for i, picked := range p.picked {
+func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
+	deliveries := make([]pillarbox.Delivery, len(picked))
+	for i, it := range picked {
 		deliveries[i] = pillarbox.Delivery{
-			Handle: pillarbox.Handle{Seq: picked.seq}, Event: picked.event, Bytes: picked.bytes,
-			Attempts: picked.attempts, Verdict: picked.verdict,
+			Handle: pillarbox.Handle{Seq: it.seq}, Event: it.event, Bytes: it.bytes,
+			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
 	}
 	return deliveries
@@ -450,8 +492,11 @@ func (c *consumer) durableCursor() uint64 {
 func (c *consumer) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reader == nil {
-		return c.journal.close()
+	var errs []error
+	for _, r := range []*reader{c.reader, c.again} {
+		if r != nil {
+			errs = append(errs, r.close())
+		}
 	}
-	return errors.Join(c.reader.close(), c.journal.close())
+	return errors.Join(append(errs, c.journal.close())...)
 }

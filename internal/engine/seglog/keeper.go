@@ -245,9 +245,23 @@ func (l *Log) updateOldest() {
 		oldest = l.segments[0].base
 	}
 	for _, c := range consumers {
-		oldest = min(oldest, l.positionLocked(c.position.Load()))
+		at := c.position.Load()
+		oldest = min(oldest, l.positionLocked(at))
+		if needs := c.needs.Load(); needs < at.cursor {
+			oldest = min(oldest, l.segmentOfLocked(needs).base)
+		}
 	}
 	l.oldest = oldest
+}
+
+// segmentOfLocked returns the segment that holds the event, or the oldest one behind it.
+func (l *Log) segmentOfLocked(seq uint64) *segment {
+	for _, segment := range l.segments {
+		if seq < segment.nextSeq {
+			return segment
+		}
+	}
+	return l.segments[len(l.segments)-1]
 }
 
 // positionLocked turns a place into a distance from the start of the log.
@@ -267,7 +281,10 @@ func (l *Log) positionLocked(at *place) int64 {
 // trim removes settled segments that are older than the history to keep. The cursors are durable before the
 // first removal: a crash in between must not bring back a cursor that points to a removed segment.
 func (l *Log) trim() {
-	for _, old := range l.settledSegments() {
+	l.creating.Lock() // nobody is given an event of a segment that is being removed
+	defer l.creating.Unlock()
+	l.evacuate()
+	for _, old := range l.settledSegments((*consumer).oldestNeeded) {
 		if err := l.syncStates(); err != nil {
 			l.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
 			return
@@ -282,17 +299,65 @@ func (l *Log) trim() {
 		l.mu.Unlock()
 		l.removeSegment(old)
 	}
+	firstHeld, _ := l.heldSequence()
+	for _, c := range l.allConsumers() {
+		c.forgetMarks(firstHeld)
+	}
+}
+
+// forgetMarks drops what is remembered of settled events that are nowhere any more. It is written down by the next
+// snapshot; until then the marks are harmless.
+func (c *consumer) forgetMarks(firstHeld uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.routed.count == 0 && c.state.waived.count == 0 {
+		return
+	}
+	for seq := range c.state.retry {
+		firstHeld = min(firstHeld, seq) // a retry still asks whether it was routed
+	}
+	c.state.routed.forgetBelow(firstHeld)
+	c.state.waived.forgetBelow(firstHeld)
+}
+
+// evacuate empties segments that would be removed if no held events were in them.
+func (l *Log) evacuate() {
+	for _, old := range l.settledSegments((*consumer).oldestNotHeld) {
+		for _, c := range l.allConsumers() {
+			if c.needs.Load() >= old.nextSeq {
+				continue
+			}
+			if err := c.evacuate(old); err != nil {
+				l.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
+				return
+			}
+		}
+	}
+}
+
+// oldestNeeded is the oldest event that is pending.
+func (c *consumer) oldestNeeded() uint64 { return c.needs.Load() }
+
+// oldestNotHeld is the oldest event that is pending and not held.
+func (c *consumer) oldestNotHeld() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	oldest := c.state.cursor
+	if deferred, ok := c.state.deferred.next(0); ok {
+		oldest = min(oldest, deferred)
+	}
+	return oldest
 }
 
 // settledSegments lists the oldest segments that nobody needs, as far as they exceed the history to keep.
-func (l *Log) settledSegments() []*segment {
+func (l *Log) settledSegments(oldest func(*consumer) uint64) []*segment {
 	consumers := l.allConsumers()
 	if len(consumers) == 0 {
 		return nil
 	}
 	settled := uint64(1<<64 - 1)
 	for _, c := range consumers {
-		settled = min(settled, c.position.Load().cursor)
+		settled = min(settled, oldest(c))
 	}
 	passed, bytes := l.passedSegments(settled)
 	if len(passed) == 0 {

@@ -29,6 +29,19 @@ func TestKeepsTheContractOnADisk(t *testing.T) {
 	})
 }
 
+func TestObligations(t *testing.T) {
+	enginetest.Obligations(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
+		disk, err := vfs.OpenDisk(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = disk.Close() })
+		options := small()
+		options.Now = now
+		return openLog(t, disk, options)
+	})
+}
+
 func TestKeepsTheContractInMemory(t *testing.T) {
 	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
 		options := small()

@@ -14,40 +14,57 @@ import (
 
 // Scan implements pillarbox.EventScanner. It reads with files of its own and holds no lock while it does;
 // a segment that is removed meanwhile is passed over.
-func (l *Log) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, settled bool) error) error {
+func (l *Log) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
 	c, err := l.consumer(destination)
 	if err != nil {
 		return err
 	}
-	start := c.position.Load().start
 	return l.walkRecords(ctx, func(seq uint64, rec record) error {
-		if seq < start {
-			return nil
-		}
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			return nil // reported when it is delivered
 		}
-		return visit(event, c.settled(seq))
+		standing := c.standing(seq, event)
+		if standing == 0 {
+			return nil
+		}
+		return visit(event, standing)
 	})
 }
 
-// settled reports whether the destination is done with the event.
-func (c *consumer) settled(seq uint64) bool {
+// standing says where the event stands; 0 for one from before the destination.
+func (c *consumer) standing(seq uint64, event *pillarbox.Event) pillarbox.Standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.retrying[seq] != nil {
-		return false
-	}
-	if seq < c.state.cursor {
-		return true
-	}
-	for _, it := range c.window {
-		if it.seq == seq {
-			return it.outcome != 0
+	s := c.state
+	routed := s.routed.has(seq)
+	switch entry := s.retry[seq]; {
+	case seq < s.start && !routed:
+		return 0
+	case entry != nil:
+		return standingOf(entry.Outcome)
+	case s.held.has(seq) || s.deferred.has(seq):
+		return pillarbox.StandingPending
+	case seq >= s.cursor:
+		if it := c.windowItem(seq); it != nil {
+			return standingOf(it.outcome)
 		}
+		return pillarbox.StandingPending
 	}
-	return false
+	if rule := s.ruleAt(seq); s.waived.has(seq) || !routed && rule != nil && !rule.Takes(event) {
+		return pillarbox.StandingSkipped
+	}
+	return pillarbox.StandingSettled
+}
+
+func standingOf(kind pillarbox.OutcomeKind) pillarbox.Standing {
+	switch kind {
+	case pillarbox.OutcomeStored, pillarbox.OutcomeDead:
+		return pillarbox.StandingSettled
+	case pillarbox.OutcomeSkipped:
+		return pillarbox.StandingSkipped
+	}
+	return pillarbox.StandingPending
 }
 
 // errFound ends a walk that has what it came for.
@@ -56,9 +73,40 @@ var errFound = errors.New("found")
 // Find implements pillarbox.EventFinder: it looks through the held segments for the event. The retry sets
 // are looked at first, because their events may have left the segments.
 func (l *Log) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
+	event, _, err := l.find(ctx, requestID)
+	return event, err
+}
+
+// Trace implements pillarbox.Obligations.
+func (l *Log) Trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+	event, seq, err := l.find(ctx, requestID)
+	if err != nil {
+		return nil, nil, err
+	}
+	traces := map[string]pillarbox.Trace{}
 	for _, c := range l.allConsumers() {
-		if event := c.findRetrying(requestID); event != nil {
-			return event, nil
+		traces[c.name] = c.trace(seq, event)
+	}
+	return event, traces, nil
+}
+
+func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
+	trace := pillarbox.Trace{Standing: c.standing(seq, event)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.retrying[seq]
+	trace.Held = c.state.held.has(seq) || waiting != nil && waiting.held
+	if trace.Standing == pillarbox.StandingSkipped || trace.Standing == 0 {
+		trace.Skip = c.state.skipRule(seq)
+	}
+	return trace
+}
+
+// find returns an event with its sequence number.
+func (l *Log) find(ctx context.Context, requestID string) (*pillarbox.Event, uint64, error) {
+	for _, c := range l.allConsumers() {
+		if event, seq := c.findRetrying(requestID); event != nil {
+			return event, seq, nil
 		}
 	}
 	needle := requestID
@@ -66,7 +114,8 @@ func (l *Log) Find(ctx context.Context, requestID string) (*pillarbox.Event, err
 		needle = string(uuid[:])
 	}
 	var event *pillarbox.Event
-	err := l.walkRecords(ctx, func(_ uint64, rec record) error {
+	var found uint64
+	err := l.walkRecords(ctx, func(seq uint64, rec record) error {
 		if !strings.Contains(rec.text[:min(len(rec.text), 12+binary.MaxVarintLen64+len(needle))], needle) {
 			return nil
 		}
@@ -74,27 +123,27 @@ func (l *Log) Find(ctx context.Context, requestID string) (*pillarbox.Event, err
 		if err != nil || decoded.RequestID != requestID {
 			return nil
 		}
-		event = decoded
+		event, found = decoded, seq
 		return errFound
 	})
 	switch {
 	case errors.Is(err, errFound):
-		return event, nil
+		return event, found, nil
 	case err != nil:
-		return nil, err
+		return nil, 0, err
 	}
-	return nil, fmt.Errorf("event %s in %s: %w", requestID, l.dir, pillarbox.ErrNotFound)
+	return nil, 0, fmt.Errorf("event %s in %s: %w", requestID, l.dir, pillarbox.ErrNotFound)
 }
 
-func (c *consumer) findRetrying(requestID string) *pillarbox.Event {
+func (c *consumer) findRetrying(requestID string) (*pillarbox.Event, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, it := range c.retrying {
 		if it.event.RequestID == requestID {
-			return it.event
+			return it.event, it.seq
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // Waiting returns the attempts and the verdict of an event that waits for another attempt. ok is false where

@@ -12,8 +12,8 @@ import (
 // Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that after an
 // error the same call may be made again.
 func (l *Log) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
-	if l.opts.ReadOnly {
-		return fmt.Errorf("settle in %s: opened for reading only: %w", l.dir, pillarbox.ErrClosed)
+	if err := l.writable(); err != nil {
+		return err
 	}
 	c, err := l.consumer(destination)
 	if err != nil {
@@ -33,6 +33,12 @@ func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 	if err != nil {
 		return err
 	}
+	return s.write()
+}
+
+// write makes the settlement durable, as far as it asks for that, and applies it to memory.
+func (s *settlement) write() error {
+	c := s.consumer
 	if s.changes() {
 		defer c.log.stir()
 		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
@@ -50,21 +56,29 @@ type settlement struct {
 	delta    *stateFrame
 	durable  bool
 	settled  map[uint64]pillarbox.OutcomeKind
+	skips    map[uint64]string // the rules of what is settled as skipped
 	released map[uint64]pillarbox.Outcome
+	retries  int // entries that join the retry set, and their bytes
+	retrying int64
 	events   map[uint64]*pillarbox.Event // of the entries in delta.Retry
 	due      map[uint64]time.Time        // of the same; other than the entries' own, it is deaf to a clock that is set
 	passed   int                         // items at the front of the window that the cursor passes
 }
 
-func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
-	s := &settlement{
+func (c *consumer) newSettlement(size int) *settlement {
+	return &settlement{
 		consumer: c, delta: &stateFrame{},
 		after:    &state{place: c.state.place, counters: c.state.counters},
-		settled:  make(map[uint64]pillarbox.OutcomeKind, len(outcomes)),
+		settled:  make(map[uint64]pillarbox.OutcomeKind, size),
+		skips:    map[uint64]string{},
 		released: map[uint64]pillarbox.Outcome{},
 		events:   map[uint64]*pillarbox.Event{},
 		due:      map[uint64]time.Time{},
 	}
+}
+
+func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
+	s := c.newSettlement(len(outcomes))
 	window := c.leasedInWindow()
 	for _, outcome := range outcomes {
 		leased := c.retrying[outcome.Handle.Seq]
@@ -79,11 +93,16 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 			return nil, err
 		}
 	}
+	s.finish()
+	return s, nil
+}
+
+// finish moves the cursor, and completes the delta.
+func (s *settlement) finish() {
 	s.moveCursor()
 	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
 	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
 	s.delta.Counters = s.after.counters
-	return s, nil
 }
 
 func (c *consumer) leasedInWindow() map[uint64]*item {
@@ -93,40 +112,131 @@ func (c *consumer) leasedInWindow() map[uint64]*item {
 			leased[it.seq] = it
 		}
 	}
+	for _, it := range c.resumed {
+		if it.leased {
+			leased[it.seq] = it
+		}
+	}
 	return leased
 }
 
 // add notes one outcome. The end of an event below the cursor is counted here; that of any other when the
 // cursor passes it.
 func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) error {
+	c := s.consumer
+	waited := c.retrying[leased.seq] != nil
+	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) && !leased.routed {
+		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased} // it was routed here meanwhile
+	}
 	switch outcome.Kind {
 	case pillarbox.OutcomeReleased:
 		s.released[leased.seq] = outcome
+		return nil
 	case pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned:
-		entry := newRetryEntry(leased, outcome)
-		// The event that was leased is part of its frame, and would keep all of it in memory while it waits.
-		own, err := decodeRecord(string(entry.Record))
-		if err != nil {
-			return fmt.Errorf("retry event %d: %w", leased.seq, err)
+		if !waited && !s.hasRoom(leased) {
+			s.deferOne(leased, outcome)
+			return nil
 		}
-		s.settled[leased.seq] = pillarbox.OutcomeRetry
-		s.delta.Retry = append(s.delta.Retry, entry)
-		s.events[leased.seq], s.due[leased.seq] = own, outcome.NotBefore
-		s.durable = true
+		if err := s.wait(newRetryEntry(leased, outcome), leased, outcome.NotBefore); err != nil {
+			return err
+		}
+	case pillarbox.OutcomeHeld:
+		if err := s.hold(leased); err != nil {
+			return err
+		}
 	default:
-		s.settled[leased.seq] = outcome.Kind
-		waited := s.consumer.retrying[leased.seq] != nil
-		s.durable = s.durable || waited || outcome.Kind == pillarbox.OutcomeDead
-		switch {
-		case belowCursor:
-			s.after.count(outcome.Kind, 1)
-			s.delta.Done = append(s.delta.Done, leased.seq)
-		case waited || outcome.Kind == pillarbox.OutcomeDead:
-			// An older event is not settled yet. What is known of this one must outlive a crash all the same.
-			s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind})
-		}
+		s.end(leased, outcome, waited, belowCursor)
+	}
+	s.leaveAside(leased.seq, outcome.Kind)
+	return nil
+}
+
+// hasRoom reports whether one more event may wait in the retry set, which is held in memory.
+func (s *settlement) hasRoom(leased *item) bool {
+	c := s.consumer
+	return len(c.retrying)-c.heldRetrying+s.retries < c.log.opts.MaxRetrying && c.retryBytes+s.retrying < c.log.opts.MaxRetryingBytes
+}
+
+// wait moves an event to the retry set.
+func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error {
+	// The event that was leased is part of its frame, and would keep all of it in memory while it waits.
+	own, err := decodeRecord(string(entry.Record))
+	if err != nil {
+		return fmt.Errorf("retry event %d: %w", leased.seq, err)
+	}
+	s.settled[leased.seq] = pillarbox.OutcomeRetry
+	s.delta.Retry = append(s.delta.Retry, entry)
+	s.events[leased.seq], s.due[leased.seq] = own, due
+	s.durable = true
+	if s.consumer.retrying[leased.seq] == nil {
+		s.retries++
+		s.retrying += int64(len(entry.Record))
 	}
 	return nil
+}
+
+// deferOne gives an event back for which the retry set has no room. It keeps its place in its segment and costs one bit,
+// and the events behind it go on; it is handed out again when there is room, as if it had not been tried.
+func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
+	if s.consumer.resumed[leased.seq] != nil {
+		s.released[leased.seq] = pillarbox.Outcome{Handle: outcome.Handle, NotBefore: outcome.NotBefore}
+		return
+	}
+	s.settled[leased.seq] = outcomeDeferred
+	s.delta.aside("deferred").Add.add(leased.seq)
+}
+
+// outcomeDeferred is the outcome of an item that left the window to be handed out again later.
+const outcomeDeferred pillarbox.OutcomeKind = 100
+
+// hold notes that no destination takes the event any more. One of the retry set stays there with its attempts, because
+// its segment may be gone.
+func (s *settlement) hold(leased *item) error {
+	if entry := s.consumer.state.retry[leased.seq]; entry != nil {
+		held := *entry
+		held.Held = true
+		return s.wait(&held, leased, leased.due)
+	}
+	s.settled[leased.seq] = pillarbox.OutcomeHeld
+	s.delta.aside("held").Add.add(leased.seq)
+	return nil
+}
+
+// end notes that an event is stored, dead or skipped.
+func (s *settlement) end(leased *item, outcome pillarbox.Outcome, waited, belowCursor bool) {
+	s.settled[leased.seq] = outcome.Kind
+	if outcome.Kind == pillarbox.OutcomeSkipped {
+		s.skips[leased.seq] = outcome.Skip
+		if waives(outcome.Skip) {
+			s.delta.aside("waived").Add.add(leased.seq)
+		}
+	}
+	s.durable = s.durable || waited || outcome.Kind == pillarbox.OutcomeDead
+	switch {
+	case belowCursor:
+		s.after.count(outcome.Kind, outcome.Skip, 1)
+		if waited {
+			s.delta.Done = append(s.delta.Done, leased.seq)
+		}
+	case waited || outcome.Kind == pillarbox.OutcomeDead:
+		// An older event is not settled yet. What is known of this one must outlive a crash all the same.
+		s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind, Skip: outcome.Skip})
+	}
+}
+
+// waives reports whether an event may be skipped by the rule although it was meant for the destination.
+func waives(rule string) bool {
+	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted || rule == pillarbox.SkippedForgotten
+}
+
+// leaveAside takes the event out of the sets that it does not belong to any more.
+func (s *settlement) leaveAside(seq uint64, kind pillarbox.OutcomeKind) {
+	if s.consumer.state.deferred.has(seq) {
+		s.delta.aside("deferred").Remove.add(seq)
+	}
+	if s.consumer.state.held.has(seq) && kind != pillarbox.OutcomeHeld {
+		s.delta.aside("held").Remove.add(seq)
+	}
 }
 
 func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
@@ -146,7 +256,8 @@ func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
 	return entry
 }
 
-func (s *state) count(kind pillarbox.OutcomeKind, n uint64) {
+// count adds to the counters. rule is that of skipped events.
+func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
 	switch kind {
 	case pillarbox.OutcomeStored:
 		s.Stored += n
@@ -154,6 +265,7 @@ func (s *state) count(kind pillarbox.OutcomeKind, n uint64) {
 		s.Dead += n
 	case pillarbox.OutcomeSkipped:
 		s.Skipped += n
+		*s.SkippedBy.Of(rule) += n
 	}
 }
 
@@ -161,8 +273,9 @@ func (s *state) count(kind pillarbox.OutcomeKind, n uint64) {
 func (s *settlement) moveCursor() {
 	for _, front := range s.consumer.window {
 		kind, now := s.settled[front.seq]
+		rule := s.skips[front.seq]
 		if !now {
-			kind = front.outcome
+			kind, rule = front.outcome, front.skip
 		}
 		if kind == 0 && front.lost == 0 {
 			break
@@ -173,12 +286,22 @@ func (s *settlement) moveCursor() {
 		s.after.segment, s.after.offset = front.segment, front.offset
 		if front.lost > 0 {
 			s.after.Damaged += front.lost
+			s.loseAside(front.seq, front.lost)
 		} else {
-			s.after.count(kind, 1)
+			s.after.count(kind, rule, 1)
 		}
 	}
 	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
+	}
+}
+
+// loseAside takes events out of the sets that can't be read.
+func (s *settlement) loseAside(first, n uint64) {
+	for name, set := range s.consumer.state.sets() {
+		for seq, ok := set.next(first); ok && seq < first+n; seq, ok = set.next(seq + 1) {
+			s.delta.aside(name).Remove.add(seq)
+		}
 	}
 }
 
@@ -194,7 +317,7 @@ func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
 }
 
 func (s *settlement) changes() bool {
-	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0
+	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0 || len(s.delta.Aside) > 0 || s.delta.Rules != nil
 }
 
 // commit applies to memory what was written.
@@ -202,8 +325,11 @@ func (s *settlement) commit() {
 	c := s.consumer
 	for _, it := range c.window {
 		if kind, ok := s.settled[it.seq]; ok {
-			it.leased, it.outcome, it.event = false, kind, nil
+			it.leased, it.outcome, it.event, it.skip = false, kind, nil, s.skips[it.seq]
 		}
+	}
+	for seq := range s.settled {
+		c.dropResumed(seq)
 	}
 	for _, seq := range s.delta.Done {
 		c.dropRetrying(seq)
@@ -223,6 +349,11 @@ func (s *settlement) commit() {
 		c.window = nil // let the backing array go
 	}
 	c.state.place, c.state.counters = s.after.place, s.after.counters
+	if s.delta.Rules != nil {
+		c.state.rules = s.delta.Rules
+	}
+	c.state.applyAside(s.delta)
+	c.pace(s)
 	c.publishPlace()
 	if len(s.delta.Retry) > 0 || len(s.released) > 0 {
 		c.returned.fire()
@@ -231,7 +362,11 @@ func (s *settlement) commit() {
 
 func (c *consumer) dropRetrying(seq uint64) {
 	if waiting := c.retrying[seq]; waiting != nil {
-		c.retryBytes -= waiting.bytes
+		if waiting.held {
+			c.heldRetrying--
+		} else {
+			c.retryBytes -= waiting.bytes
+		}
 		delete(c.retrying, seq)
 	}
 }
@@ -249,6 +384,9 @@ func (s *settlement) commitReleased() {
 	for _, it := range c.retrying {
 		release(it)
 	}
+	for _, it := range c.resumed {
+		release(it)
+	}
 }
 
 // Account implements pillarbox.Queue.
@@ -259,19 +397,23 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	account := pillarbox.Account{Accepted: l.accepted(), Retrying: uint64(len(c.retrying))}
+	account := pillarbox.Account{
+		Accepted: l.accepted(), Held: uint64(c.heldRetrying) + c.state.held.count,
+		Retrying: uint64(len(c.retrying)-c.heldRetrying) + c.state.deferred.count,
+	}
 	counted := state{counters: c.state.counters}
 	for _, it := range c.window {
-		counted.count(it.outcome, 1)
+		counted.count(it.outcome, it.skip, 1)
 		counted.Damaged += it.lost
 	}
 	for seq, entry := range c.state.retry {
 		if entry.Outcome != 0 && !c.inWindow(seq) {
-			counted.count(entry.Outcome, 1) // settled out of order, and not read again since the start
+			counted.count(entry.Outcome, entry.Skip, 1) // settled out of order, and not read again since the start
 		}
 	}
 	account.Stored, account.Dead = counted.Stored, counted.Dead
 	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged
+	account.SkippedBy = counted.SkippedBy
 	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
 	account.OldestPending = c.oldestPending()
 	return account, nil
@@ -302,6 +444,9 @@ func (c *consumer) oldestPending() pillarbox.Timestamp {
 		consider(it)
 	}
 	for _, it := range c.retrying {
+		consider(it)
+	}
+	for _, it := range c.resumed {
 		consider(it)
 	}
 	return oldest

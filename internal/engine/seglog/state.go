@@ -28,6 +28,35 @@ type counters struct {
 	Dead    uint64 `json:"dead"`
 	Skipped uint64 `json:"skipped"`
 	Damaged uint64 `json:"damaged"`
+
+	// SkippedBy is Skipped by rule. States from before there were rules have only the sum.
+	SkippedBy pillarbox.Skips `json:"skipped_by,omitzero"`
+}
+
+// ruleFrom is the rule of a destination for events from a sequence number on.
+type ruleFrom struct {
+	From uint64         `json:"from"`
+	Rule pillarbox.Rule `json:"rule"`
+}
+
+// aside are events that are not where the cursor says. All of them are read from their segments when they are needed,
+// so their segments are kept while they are held or deferred.
+type aside struct {
+	held     seqSet // no destination takes them any more: pending, on either side of the cursor
+	deferred seqSet // below the cursor and pending: to be handed out again
+	routed   seqSet // meant for the destination by a person's word, whatever its rules say
+	waived   seqSet // settled as skipped although the rule of their time took them
+}
+
+func (a *aside) sets() map[string]*seqSet {
+	return map[string]*seqSet{"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived}
+}
+
+// asideFrame is the JSON form of one set: all of it in a snapshot, what changes in a delta.
+type asideFrame struct {
+	Blocks []setBlock `json:"blocks,omitempty"`
+	Add    runs       `json:"add,omitempty"`
+	Remove runs       `json:"remove,omitempty"`
 }
 
 // retryEntry is an event that left the order of the log to wait for another attempt, or for its dead letter.
@@ -40,6 +69,8 @@ type retryEntry struct {
 	Attempts []pillarbox.Attempt   `json:"attempts,omitempty"`
 	Due      pillarbox.Timestamp   `json:"due"`
 	Verdict  *pillarbox.Verdict    `json:"verdict,omitempty"`
+	Held     bool                  `json:"held,omitempty"` // no destination takes it any more
+	Skip     string                `json:"skip,omitempty"` // the rule of an entry whose outcome is skipped
 }
 
 // stateFrame is the JSON payload of a snapshot or a delta.
@@ -51,6 +82,20 @@ type stateFrame struct {
 	Counters counters      `json:"counters"`
 	Retry    []*retryEntry `json:"retry,omitempty"` // all of them in a snapshot, new or changed ones in a delta
 	Done     []uint64      `json:"done,omitempty"`  // sequence numbers that no longer wait
+
+	Rules []ruleFrom             `json:"rules,omitempty"` // all of them in a snapshot, and in a delta that changes them
+	Aside map[string]*asideFrame `json:"aside,omitempty"`
+}
+
+// aside returns the changes of a set.
+func (f *stateFrame) aside(set string) *asideFrame {
+	if f.Aside == nil {
+		f.Aside = map[string]*asideFrame{}
+	}
+	if f.Aside[set] == nil {
+		f.Aside[set] = &asideFrame{}
+	}
+	return f.Aside[set]
 }
 
 // state is the delivery state of one destination, in memory.
@@ -58,6 +103,8 @@ type state struct {
 	place
 	counters
 	retry map[uint64]*retryEntry
+	rules []ruleFrom // in order; empty for a state from before there were rules
+	aside
 }
 
 func (s *state) apply(frame *stateFrame) {
@@ -69,11 +116,33 @@ func (s *state) apply(frame *stateFrame) {
 	for _, seq := range frame.Done {
 		delete(s.retry, seq)
 	}
+	if frame.Rules != nil {
+		s.rules = frame.Rules
+	}
+	s.applyAside(frame)
+}
+
+func (s *state) applyAside(frame *stateFrame) {
+	if len(frame.Aside) == 0 {
+		return
+	}
+	for name, set := range s.sets() {
+		if changes := frame.Aside[name]; changes != nil {
+			if changes.Blocks != nil {
+				*set, _ = decodeSet(changes.Blocks) // plausible has looked at it
+			}
+			changes.Remove.each(set.remove)
+			changes.Add.each(set.add)
+		}
+	}
 }
 
 // with returns a copy of the state with the delta applied.
 func (s *state) with(delta *stateFrame) *state {
-	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry)}
+	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules}
+	for name, set := range result.sets() {
+		*set = s.sets()[name].clone()
+	}
 	result.apply(delta)
 	return result
 }
@@ -82,6 +151,12 @@ func (s *state) snapshot() *stateFrame {
 	frame := &stateFrame{Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
 	for _, entry := range s.retry {
 		frame.Retry = append(frame.Retry, entry)
+	}
+	frame.Rules = s.rules
+	for name, set := range s.sets() {
+		if set.count > 0 {
+			frame.aside(name).Blocks = set.encode()
+		}
 	}
 	return frame
 }
@@ -222,6 +297,14 @@ func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stat
 func (f *stateFrame) plausible() bool {
 	for _, entry := range f.Retry {
 		if entry == nil || entry.Seq == 0 {
+			return false
+		}
+	}
+	for _, changes := range f.Aside {
+		if changes == nil || !changes.Add.plausible() || !changes.Remove.plausible() {
+			return false
+		}
+		if _, err := decodeSet(changes.Blocks); err != nil {
 			return false
 		}
 	}

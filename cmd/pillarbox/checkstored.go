@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pillarbox"
+	"pillarbox/internal/config"
+	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/held"
+	"pillarbox/internal/vfs"
+)
+
+// checkStored refuses a configuration by which events that are pending in its data directory would be held, and counts them.
+// A directory that a running server has is asked about there.
+func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config, talk io.Writer) error {
+	scheme, _, _ := strings.Cut(cfg.Queue.URL, ":")
+	if _, err := os.Stat(filepath.Join(cfg.Data, catalog.QueueDir)); scheme != "seglog" || err != nil {
+		return nil // nothing is there yet, or it is shared with others
+	}
+	pending, err := pendingAtRest(ctx, cfg)
+	if errors.Is(err, vfs.ErrLocked) {
+		if pending, err = pendingOfServer(ctx, global, cfg); err != nil {
+			fmt.Fprintf(talk, "not checked: what waits in %s, which a server has that does not tell (%v)\n", cfg.Data, err)
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("look at what waits in %s: %w", cfg.Data, err)
+	}
+	var errs []error
+	for _, p := range pending {
+		if wouldHold(cfg, p) {
+			errs = append(errs, fmt.Errorf("%d pending events of the source %q were meant for the destination %q, and no destination would take them any more: they would be held; keep both in the configuration until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, p.Destination))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pendingAtRest opens the queue of a directory that nobody else has.
+func pendingAtRest(ctx context.Context, cfg *config.Config) (pending []held.Pending, err error) {
+	disk, err := vfs.OpenDisk(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	lock, err := disk.Lock(catalog.LockFile)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	queue, err := catalog.OpenQueue(catalog.Place{Data: disk, ReadOnly: true, Logger: quietLogger()}, cfg.Queue.URL, catalog.QueueOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, queue.Close()) }()
+	obligations, ok := queue.(pillarbox.Obligations)
+	if !ok {
+		return nil, nil
+	}
+	return held.New(obligations, nil, func() []string { return queue.Stats().Destinations }, nil).Pending(ctx)
+}
+
+func pendingOfServer(ctx context.Context, global *globalFlags, cfg *config.Config) ([]held.Pending, error) {
+	remote, runs, err := global.reach(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if !runs {
+		return nil, fmt.Errorf("no server with this data directory answers at %s: %w", remote.Base(), pillarbox.ErrUnavailable)
+	}
+	list, err := remote.Obligations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return list.Pending, nil
+}
+
+// wouldHold reports whether the configuration has no place for what is pending.
+func wouldHold(cfg *config.Config, p held.Pending) bool {
+	takes := func(name string) bool {
+		destination, configured := cfg.Destinations[name]
+		return configured && slices.Contains(destination.Sources, p.Source)
+	}
+	if _, configured := cfg.Destinations[p.Destination]; !configured {
+		return true
+	}
+	return !takes(p.Destination) && !slices.ContainsFunc(p.Also, takes)
+}

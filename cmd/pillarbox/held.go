@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"pillarbox"
+	"pillarbox/internal/held"
+	"pillarbox/internal/httpapi"
+)
+
+func newHeldCommand(global *globalFlags) *cobra.Command {
+	command := &cobra.Command{
+		Use: "held", Short: "List, route, bury or forget events that no destination takes any more", Args: noSuchCommand,
+		Long: `Events are held when they were accepted for a destination and no configured destination takes them any more: a source or a
+destination was renamed or removed while they were pending. They are pending, cost nothing, and stay until they are
+delivered after all, because the configuration takes them again, or until you decide about them here.`,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(
+		newHeldList(global),
+		newHeldAct(global, heldAct{
+			use: "route", short: "Give held events to another destination", to: true, done: "routed",
+			call: (*httpapi.Client).RouteHeld,
+		}),
+		newHeldAct(global, heldAct{
+			use: "dead-letter", short: "Make dead letters of held events", done: "made dead letters",
+			call: (*httpapi.Client).DeadLetterHeld,
+		}),
+		newHeldAct(global, heldAct{
+			use: "forget", short: "Give held events up: they count as skipped from then on", done: "forgotten",
+			call: (*httpapi.Client).ForgetHeld,
+		}),
+	)
+	return command
+}
+
+// heldFlags are the filters of all commands on held events.
+func heldFlags(command *cobra.Command, destination, source, since, until *string) {
+	set := command.Flags()
+	set.StringVar(destination, "destination", "", "only what was meant for this destination")
+	set.StringVar(source, "source", "", "only events of this source")
+	set.StringVar(since, "since", "", "accepted since: RFC 3339, or ago as in 24h")
+	set.StringVar(until, "until", "", "accepted before")
+}
+
+func newHeldList(global *globalFlags) *cobra.Command {
+	var form string
+	var events bool
+	query := httpapi.HeldQuery{}
+	command := &cobra.Command{
+		Use: "list", Short: "Count held events by destination and source, or list them with --events", Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			if err := checkLimit(query.Limit); err != nil {
+				return err
+			}
+			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+				if events {
+					page, err := client.Held(ctx, query)
+					if err != nil {
+						return err
+					}
+					return printHeld(command, page, form)
+				}
+				groups, err := client.HeldGroups(ctx, query)
+				if err != nil {
+					return err
+				}
+				return printHeldGroups(command, groups, form)
+			})
+		},
+	}
+	heldFlags(command, &query.Destination, &query.Source, &query.Since, &query.Until)
+	command.Flags().StringVar(&query.RequestID, "id", "", "only this event")
+	command.Flags().BoolVar(&events, "events", false, "the events themselves")
+	command.Flags().IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, fmt.Sprintf("how many events, 1 to %d", pillarbox.MaxListLimit))
+	command.Flags().StringVar(&query.Cursor, "cursor", "", "go on behind a page of events, with the next_cursor of -o json")
+	outputFlag(command, &form)
+	return command
+}
+
+func printHeldGroups(command *cobra.Command, groups *httpapi.HeldGroups, form string) error {
+	w := command.OutOrStdout()
+	if form == formJSON {
+		return printJSON(w, groups)
+	}
+	table := rows{head: []string{"destination", "source", "events", "first", "last"}}
+	for _, g := range groups.Groups {
+		table.add(g.Destination, g.Source, g.Events, g.First, g.Last)
+	}
+	if len(groups.Groups) == 0 && form == formTable {
+		_, err := fmt.Fprintln(w, "nothing is held")
+		return err
+	}
+	return table.print(w, form)
+}
+
+func printHeld(command *cobra.Command, page *httpapi.HeldPage, form string) error {
+	w := command.OutOrStdout()
+	if form == formJSON {
+		return printJSON(w, page)
+	}
+	table := rows{head: []string{"timestamp", "request_id", "destination", "source", "attempts", "bytes"}}
+	for _, item := range page.Held {
+		table.add(item.Event.Timestamp, item.Event.RequestID, item.Destination, item.Event.Source, len(item.Attempts), len(item.Event.Body))
+	}
+	if page.NextCursor != "" && form == formTable {
+		defer fmt.Fprintln(command.ErrOrStderr(), "there are more; see them with --limit or --cursor")
+	}
+	return table.print(w, form)
+}
+
+// heldAct is a command that decides about held events.
+type heldAct struct {
+	use, short, done string
+	to               bool
+	call             func(*httpapi.Client, context.Context, httpapi.HeldRequest) (*held.Result, error)
+}
+
+func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
+	var form string
+	request := httpapi.HeldRequest{}
+	command := &cobra.Command{
+		Use: act.use + " [REQUEST_ID ...]", Short: act.short,
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			if act.to && request.To == "" {
+				return usageError{fmt.Errorf("--to names the destination that gets the events")}
+			}
+			request.RequestIDs = args
+			ctx := command.Context()
+			client, err := global.connectServer(ctx, "pillarbox held "+act.use)
+			if err != nil {
+				return err
+			}
+			result, err := act.call(client, ctx, request)
+			if err != nil {
+				return told(err)
+			}
+			return printHeldResult(command, result, act.done, form)
+		},
+	}
+	heldFlags(command, &request.Destination, &request.Source, &request.Since, &request.Until)
+	command.Flags().BoolVar(&request.All, "all", false, "everything that is held")
+	command.Flags().BoolVar(&request.DryRun, "dry-run", false, "count, and touch nothing")
+	if act.to {
+		command.Flags().StringVar(&request.To, "to", "", "the destination that gets them")
+	}
+	outputFlag(command, &form)
+	return command
+}
+
+func printHeldResult(command *cobra.Command, result *held.Result, done, form string) error {
+	w := command.OutOrStdout()
+	switch {
+	case form == formJSON:
+		return printJSON(w, result)
+	case form == formCSV:
+		table := rows{head: []string{"matched", "done", "dry_run"}}
+		table.add(result.Matched, result.Done, result.DryRun)
+		return table.print(w, form)
+	case result.DryRun:
+		_, err := fmt.Fprintf(w, "%d held events match; nothing was touched\n", result.Matched)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d of %d held events were %s\n", result.Done, result.Matched, done)
+	return err
+}

@@ -1,0 +1,96 @@
+package crashmodel
+
+import (
+	"context"
+	"fmt"
+
+	"pillarbox"
+)
+
+// reconfigure changes what the first destination takes, or has a person decide about what is held because of that.
+func (w *world) reconfigure() error {
+	ctx, log := context.Background(), w.service.log
+	switch w.rng.IntN(4) {
+	case 0, 1:
+		w.rules[0] = everything
+		if w.rng.IntN(2) == 0 {
+			w.rules[0] = pillarbox.Rule{Sources: []string{"app"}}
+		}
+		if err := log.Oblige(ctx, w.witness.destinations[0], w.rules[0]); err != nil {
+			return fmt.Errorf("oblige: %w", err)
+		}
+		rule := w.rules[0]
+		err := log.Review(ctx, w.witness.destinations[0], func(d *pillarbox.Delivery) bool {
+			return !rule.Takes(d.Event) && (d.Rule == nil || d.Rule.Takes(d.Event))
+		})
+		if err != nil {
+			return fmt.Errorf("review: %w", err)
+		}
+		return nil
+	case 2:
+		return w.route()
+	default:
+		return w.forget()
+	}
+}
+
+// someHeld draws some of the held events of the first destination.
+func (w *world) someHeld() (held []*pillarbox.Delivery, promises []*promise, err error) {
+	err = w.service.log.ScanHeld(context.Background(), w.witness.destinations[0], func(d *pillarbox.Delivery) error {
+		p := w.witness.promises[d.Event.RequestID]
+		if p == nil {
+			return fmt.Errorf("event %s is held and was never sent", d.Event.RequestID)
+		}
+		if w.rng.IntN(2) == 0 {
+			copied := *d
+			held, promises = append(held, &copied), append(promises, p)
+		}
+		return nil
+	})
+	return held, promises, err
+}
+
+// route gives held events to the second destination, which was not meant to get them.
+func (w *world) route() error {
+	held, promises, err := w.someHeld()
+	if err != nil || len(held) == 0 || len(w.witness.destinations) == 1 {
+		return err
+	}
+	for _, p := range promises {
+		p.ways[0].stored, p.routing = true, true
+	}
+	routed, err := w.service.log.Route(context.Background(), w.witness.destinations[0], w.witness.destinations[1], held)
+	if err != nil || routed != len(held) {
+		return fmt.Errorf("%d of %d held events were routed: %w", routed, len(held), err)
+	}
+	for _, p := range promises {
+		p.ways[1].stored, p.routing = false, false
+	}
+	return nil
+}
+
+// forget gives held events up.
+func (w *world) forget() error {
+	held, promises, err := w.someHeld()
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	outcomes := make([]pillarbox.Outcome, len(held))
+	for i, p := range promises {
+		outcomes[i] = pillarbox.Outcome{Handle: held[i].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedForgotten}
+		p.ways[0].stored = true
+	}
+	settled, err := w.service.log.SettleHeld(context.Background(), w.witness.destinations[0], outcomes)
+	if err != nil || settled != len(held) {
+		return fmt.Errorf("%d of %d held events were forgotten: %w", settled, len(held), err)
+	}
+	return nil
+}
+
+// scanHeld notes what a recovery has found held.
+func (w *witness) scanHeld(s *service, r *recovery, to int) error {
+	return s.log.ScanHeld(context.Background(), w.destinations[to], func(d *pillarbox.Delivery) error {
+		r.pending[to]++
+		return w.checkDelivery(*d, to, r.number)
+	})
+}

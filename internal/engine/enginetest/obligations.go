@@ -1,0 +1,297 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pillarbox"
+)
+
+// obligationsStory is a queue that remembers what each destination was meant to get.
+type obligationsStory struct {
+	queueStory
+	obligations pillarbox.Obligations
+}
+
+// Obligations tests the contract of pillarbox.Obligations. Each story has its own queue.
+func Obligations(t *testing.T, open OpenQueue) {
+	stories := []struct {
+		name string
+		tell func(obligationsStory)
+	}{
+		{"hands out the rule of the time of the event", obligationsRules},
+		{"keeps what is held, as a part of pending", obligationsHeld},
+		{"holds what a review says, and lets it go again", obligationsReview},
+		{"does not touch what is leased in a review", obligationsReviewLeased},
+		{"holds a retry with its attempts", obligationsHeldRetry},
+		{"ends held events as skipped by a rule, or as dead", obligationsSettleHeld},
+		{"routes held events to a destination that began later", obligationsRoute},
+		{"routes nothing twice", obligationsRouteTwice},
+	}
+	for _, story := range stories {
+		t.Run(story.name, func(t *testing.T) {
+			clock := &atomic.Int64{}
+			clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
+			q := open(t, func() time.Time { return time.Unix(0, clock.Load()).UTC() })
+			t.Cleanup(func() {
+				if err := q.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			})
+			s := queueStory{T: t, Queue: q, clock: clock, traits: QueueTraits{Patience: 50 * time.Millisecond}}
+			story.tell(obligationsStory{queueStory: s, obligations: q.(pillarbox.Obligations)})
+		})
+	}
+}
+
+func (s obligationsStory) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s obligationsStory) oblige(destination string, sources ...string) {
+	s.Helper()
+	s.must(s.obligations.Oblige(s.Context(), destination, pillarbox.Rule{Sources: append([]string{}, sources...)}))
+}
+
+// from appends n events of a source.
+func (s obligationsStory) from(source string, n int, seed uint64) []*pillarbox.Event {
+	s.Helper()
+	events := Events(n, seed)
+	for _, event := range events {
+		event.Source = source
+	}
+	s.append(events...)
+	return events
+}
+
+// review holds the events of the sources.
+func (s obligationsStory) review(destination string, held ...string) {
+	s.Helper()
+	s.must(s.obligations.Review(s.Context(), destination, func(d *pillarbox.Delivery) bool { return slices.Contains(held, d.Event.Source) }))
+}
+
+func (s obligationsStory) held(destination string) []*pillarbox.Delivery {
+	s.Helper()
+	var held []*pillarbox.Delivery
+	s.must(s.obligations.ScanHeld(s.Context(), destination, func(d *pillarbox.Delivery) error {
+		copied := *d
+		held = append(held, &copied)
+		return nil
+	}))
+	return held
+}
+
+func (s obligationsStory) expect(destination string, want pillarbox.Account) {
+	s.Helper()
+	got := s.account(destination)
+	got.OldestPending = 0
+	if got != want {
+		s.Fatalf("account of %s is %+v, want %+v", destination, got, want)
+	}
+}
+
+func obligationsRules(s obligationsStory) {
+	s.from("app", 1, 1)
+	s.oblige(storyDestination, "app", "github")
+	s.from("github", 2, 2)
+	s.oblige(storyDestination)
+	s.from("app", 1, 3)
+	d := s.lease(all)
+	if len(d) != 4 {
+		s.Fatalf("%d deliveries", len(d))
+	}
+	if d[0].Rule != nil {
+		s.Errorf("rule of an event from before there was one: %+v", d[0].Rule)
+	}
+	for i, want := range []*pillarbox.Rule{nil, {Sources: []string{"app", "github"}}, {Sources: []string{"app", "github"}}, {Sources: []string{}}} {
+		at := s.obligations.RuleAt(storyDestination, d[i].Handle)
+		if want == nil && at != nil || want != nil && (at == nil || !at.Equal(want) || !d[i].Rule.Equal(want)) {
+			s.Errorf("rule %d is %+v, the delivery has %+v, want %+v", i, at, d[i].Rule, want)
+		}
+	}
+	s.account("later")
+	if rule := s.obligations.RuleAt("later", d[0].Handle); rule == nil || rule.Takes(d[0].Event) {
+		s.Errorf("a destination that began later was meant to get an event from before: %+v", rule)
+	}
+	if rule := s.obligations.RuleAt("nobody", d[0].Handle); rule != nil {
+		s.Errorf("rule of nobody: %+v", rule)
+	}
+}
+
+func obligationsHeld(s obligationsStory) {
+	s.oblige(storyDestination, "app", "old")
+	events := s.from("old", 3, 1)
+	s.from("app", 1, 2)
+	d := s.lease(all)
+	s.settle(pillarbox.OutcomeHeld, d[:3]...)
+	s.settle(pillarbox.OutcomeStored, d[3])
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Stored: 1, Pending: 3, Held: 3})
+	if again := s.lease(all); len(again) != 0 {
+		s.Errorf("%d held events are handed out", len(again))
+	}
+	held := s.held(storyDestination)
+	if len(held) != 3 {
+		s.Fatalf("%d are held", len(held))
+	}
+	for i, delivery := range held {
+		if diff := Diff(delivery.Event, events[i]); diff != "" {
+			s.Errorf("held event %d: %s", i, diff)
+		}
+	}
+}
+
+func obligationsReview(s obligationsStory) {
+	s.oblige(storyDestination, "app", "old")
+	s.from("old", 2, 1)
+	s.from("app", 2, 2)
+	s.from("old", 2, 3)
+	s.oblige(storyDestination, "app")
+	s.review(storyDestination, "old")
+	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Pending: 6, Held: 4})
+	d := s.lease(all)
+	if len(d) != 2 || d[0].Event.Source != "app" {
+		s.Fatalf("%d deliveries", len(d))
+	}
+	s.settle(pillarbox.OutcomeStored, d...)
+	s.oblige(storyDestination, "app", "old")
+	s.review(storyDestination)
+	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Stored: 2, Pending: 4, Retrying: s.account(storyDestination).Retrying})
+	d = s.lease(all)
+	if len(d) != 4 {
+		s.Fatalf("%d of 4 come again", len(d))
+	}
+	s.settle(pillarbox.OutcomeStored, d...)
+	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Stored: 6})
+}
+
+func obligationsReviewLeased(s obligationsStory) {
+	s.oblige(storyDestination, "old")
+	s.from("old", 2, 1)
+	d := s.lease(pillarbox.LeaseLimits{MaxEvents: 1})
+	s.oblige(storyDestination)
+	s.review(storyDestination, "old")
+	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Pending: 2, Held: 1})
+	s.settle(pillarbox.OutcomeStored, d...)
+	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Stored: 1, Pending: 1, Held: 1})
+}
+
+func obligationsHeldRetry(s obligationsStory) {
+	s.oblige(storyDestination, "old")
+	s.from("old", 1, 1)
+	attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
+	d := s.lease(all)
+	s.must(s.Settle(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: d[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: s.now(), Attempt: attempt}}))
+	s.oblige(storyDestination)
+	s.review(storyDestination, "old")
+	s.expect(storyDestination, pillarbox.Account{Accepted: 1, Pending: 1, Held: 1, Retrying: s.account(storyDestination).Retrying})
+	if again := s.lease(all); len(again) != 0 {
+		s.Error("a held event is handed out")
+	}
+	if held := s.held(storyDestination); len(held) != 1 || len(held[0].Attempts) != 1 {
+		s.Errorf("held %+v", held)
+	}
+	s.review(storyDestination)
+	if again := s.lease(all); len(again) != 1 || len(again[0].Attempts) != 1 {
+		s.Errorf("after it was let go: %+v", again)
+	}
+}
+
+func obligationsSettleHeld(s obligationsStory) {
+	s.oblige(storyDestination, "old")
+	s.from("old", 4, 1)
+	d := s.lease(pillarbox.LeaseLimits{MaxEvents: 2})
+	s.settle(pillarbox.OutcomeHeld, d...)
+	s.oblige(storyDestination)
+	s.review(storyDestination, "old") // the other two are held before they were leased
+	held := s.held(storyDestination)
+	if len(held) != 4 {
+		s.Fatalf("%d are held", len(held))
+	}
+	outcomes := []pillarbox.Outcome{
+		{Handle: held[0].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedForgotten},
+		{Handle: held[1].Handle, Kind: pillarbox.OutcomeDead},
+		{Handle: held[3].Handle, Kind: pillarbox.OutcomeDead},
+		{Handle: held[3].Handle, Kind: pillarbox.OutcomeDead},
+		{Handle: pillarbox.Handle{Seq: 99}, Kind: pillarbox.OutcomeDead},
+	}
+	settled, err := s.obligations.SettleHeld(s.Context(), storyDestination, outcomes)
+	if err != nil || settled != 3 {
+		s.Fatalf("%d were settled, %v", settled, err)
+	}
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 1, SkippedBy: pillarbox.Skips{Forgotten: 1}, Dead: 2, Pending: 1, Held: 1})
+	if _, err := s.obligations.SettleHeld(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: held[2].Handle, Kind: pillarbox.OutcomeStored}}); err == nil {
+		s.Error("a held event was settled as stored")
+	}
+	s.review(storyDestination)
+	if d := s.lease(all); len(d) != 1 || d[0].Handle != held[2].Handle {
+		s.Errorf("%d come again", len(d))
+	}
+}
+
+func obligationsRoute(s obligationsStory) {
+	s.oblige(storyDestination, "old")
+	events := s.from("old", 4, 1)
+	d := s.lease(pillarbox.LeaseLimits{MaxEvents: 2})
+	s.settle(pillarbox.OutcomeHeld, d...)
+	s.oblige("archive", "new")
+	s.expect("archive", pillarbox.Account{Accepted: 4, Skipped: 4, SkippedBy: pillarbox.Skips{Before: 4}})
+	s.oblige(storyDestination)
+	s.review(storyDestination, "old")
+	routed, err := s.obligations.Route(s.Context(), storyDestination, "archive", s.held(storyDestination)[1:])
+	if err != nil || routed != 3 {
+		s.Fatalf("%d were routed, %v", routed, err)
+	}
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 3, SkippedBy: pillarbox.Skips{Routed: 3}, Pending: 1, Held: 1})
+	deliveries := s.leaseFor("archive", all)
+	if len(deliveries) != 3 || s.account("archive").Pending != 3 {
+		s.Fatalf("%d of 3 routed events are handed out: %+v", len(deliveries), s.account("archive"))
+	}
+	outcomes := make([]pillarbox.Outcome, len(deliveries))
+	for i, delivery := range deliveries {
+		if diff := Diff(delivery.Event, events[i+1]); diff != "" || !delivery.Routed {
+			s.Errorf("routed event %d: routed %v, %s", i, delivery.Routed, diff)
+		}
+		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
+	}
+	s.must(s.Settle(context.Background(), "archive", outcomes))
+	s.expect("archive", pillarbox.Account{Accepted: 4, Stored: 3, Skipped: 1, SkippedBy: pillarbox.Skips{Before: 1}})
+	if _, err := s.obligations.Route(s.Context(), storyDestination, storyDestination, s.held(storyDestination)); err == nil {
+		s.Error("routed to itself")
+	}
+}
+
+func obligationsRouteTwice(s obligationsStory) {
+	s.account(storyDestination)
+	s.oblige("archive", "old")
+	s.oblige(storyDestination, "old")
+	s.from("old", 2, 1)
+	s.must(s.Settle(s.Context(), "archive", storedAll(s.leaseFor("archive", all))))
+	s.settle(pillarbox.OutcomeHeld, s.lease(all)...)
+	held := s.held(storyDestination)
+	for round := range 2 { // what the other destination has had is not given to it again
+		routed, err := s.obligations.Route(s.Context(), storyDestination, "archive", held)
+		if want := 2 * (1 - round); err != nil || routed != want {
+			s.Fatalf("round %d: %d were routed, %v", round, routed, err)
+		}
+	}
+	s.expect("archive", pillarbox.Account{Accepted: 2, Stored: 2})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Skipped: 2, SkippedBy: pillarbox.Skips{Routed: 2}})
+	if d := s.leaseFor("archive", all); len(d) != 0 {
+		s.Error(fmt.Sprintf("%d events come twice", len(d)))
+	}
+}
+
+func storedAll(deliveries []pillarbox.Delivery) []pillarbox.Outcome {
+	outcomes := make([]pillarbox.Outcome, len(deliveries))
+	for i, delivery := range deliveries {
+		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
+	}
+	return outcomes
+}

@@ -1,0 +1,171 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"pillarbox"
+)
+
+var _ pillarbox.Obligations = (*Queue)(nil)
+
+// ruleAt returns the rule of the time of an event, nil where none was set yet.
+func (p *position) ruleAt(i int) *pillarbox.Rule {
+	if p.states[i].skip == pillarbox.SkippedBefore {
+		return &pillarbox.Rule{Sources: []string{}}
+	}
+	for at := len(p.rules) - 1; at >= 0; at-- {
+		if p.rules[at].first <= i {
+			return &p.rules[at].rule
+		}
+	}
+	return nil
+}
+
+// Oblige implements pillarbox.Obligations.
+func (q *Queue) Oblige(_ context.Context, destination string, rule pillarbox.Rule) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.positionLocked(destination)
+	rule.Sources = slices.Clone(rule.Sources)
+	p.rules = append(p.rules, ruleFrom{first: len(q.events), rule: rule})
+	return nil
+}
+
+// RuleAt implements pillarbox.Obligations.
+func (q *Queue) RuleAt(destination string, handle pillarbox.Handle) *pillarbox.Rule {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.positions[destination]
+	if p == nil || handle.Seq == 0 || handle.Seq > uint64(len(q.events)) {
+		return nil
+	}
+	return q.positionLocked(destination).ruleAt(int(handle.Seq) - 1)
+}
+
+// Review implements pillarbox.Obligations.
+func (q *Queue) Review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	var deliveries []pillarbox.Delivery
+	for i, s := range p.states {
+		if s.outcome == 0 && !s.leased && s.verdict == nil {
+			deliveries = append(deliveries, q.delivery(p, i))
+		}
+	}
+	q.mu.Unlock()
+	for i := range deliveries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		held := hold(&deliveries[i])
+		q.mu.Lock()
+		if s := p.states[deliveries[i].Handle.Seq-1]; s.outcome == 0 && !s.leased {
+			s.held = held
+		}
+		q.changeLocked()
+		q.mu.Unlock()
+	}
+	return nil
+}
+
+// ScanHeld implements pillarbox.Obligations.
+func (q *Queue) ScanHeld(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	var held []pillarbox.Delivery
+	for i, s := range p.states {
+		if s.held {
+			held = append(held, q.delivery(p, i))
+		}
+	}
+	q.mu.Unlock()
+	for i := range held {
+		if err := visit(&held[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ScanPending implements pillarbox.Obligations.
+func (q *Queue) ScanPending(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	var pending []pillarbox.Delivery
+	for i, s := range p.states {
+		if s.outcome == 0 {
+			pending = append(pending, q.delivery(p, i))
+		}
+	}
+	q.mu.Unlock()
+	for i := range pending {
+		if err := visit(&pending[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SettleHeld implements pillarbox.Obligations.
+func (q *Queue) SettleHeld(_ context.Context, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.settleHeldLocked(q.positionLocked(destination), destination, outcomes)
+}
+
+func (q *Queue) settleHeldLocked(p *position, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+	for _, outcome := range outcomes {
+		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
+			return 0, fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+		}
+	}
+	for _, outcome := range outcomes {
+		if at := outcome.Handle.Seq; at > 0 && at <= uint64(len(p.states)) && p.states[at-1].held {
+			p.states[at-1].settle(outcome)
+			settled++
+		}
+	}
+	return settled, nil
+}
+
+// Route implements pillarbox.Obligations.
+func (q *Queue) Route(_ context.Context, from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
+	if from == to {
+		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	source, target := q.positionLocked(from), q.positionLocked(to)
+	var outcomes []pillarbox.Outcome
+	for _, delivery := range deliveries {
+		at := int(delivery.Handle.Seq) - 1
+		if at < 0 || at >= len(source.states) || !source.states[at].held {
+			continue
+		}
+		s := target.states[at]
+		if s.outcome == pillarbox.OutcomeSkipped || s.held || s.outcome == 0 && !s.leased {
+			s.outcome, s.skip, s.held, s.routed = 0, "", false, true
+		}
+		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted})
+	}
+	q.changeLocked()
+	return q.settleHeldLocked(source, from, outcomes)
+}
+
+// Trace implements pillarbox.Obligations.
+func (q *Queue) Trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+	event, err := q.Find(ctx, requestID)
+	if err != nil {
+		return nil, nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	traces := map[string]pillarbox.Trace{}
+	for name := range q.positions {
+		s := q.positionLocked(name).states[slices.Index(q.events, event)]
+		traces[name] = pillarbox.Trace{Standing: s.standing(), Held: s.held, Skip: s.skip}
+	}
+	return event, traces, nil
+}

@@ -1,0 +1,279 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"pillarbox"
+)
+
+// Bounds of the deferred events that are in memory again at a time.
+const (
+	maxResumed      = 1024
+	maxResumedBytes = 16 << 20
+)
+
+// Bounds of the pause while the retry set is full and everything is refused.
+const (
+	firstCalm = time.Second
+	maxCalm   = 30 * time.Second
+)
+
+// calm is the pause before new events are read for a destination that has refused all of a batch while its retry set was
+// full. Without it, a destination that refuses everything would be asked for the whole backlog, once for each event.
+type calm struct {
+	pause time.Duration
+	until time.Time
+}
+
+// over reports whether reading may go on, and tells the picker when it may.
+func (c *calm) over(pick *picker) bool {
+	wait := c.until.Sub(pick.now)
+	if wait > 0 {
+		pick.wait = min(pick.wait, wait)
+	}
+	return wait <= 0
+}
+
+// pace begins or ends the pause after a settlement.
+func (c *consumer) pace(s *settlement) {
+	deferred := 0
+	for _, kind := range s.settled {
+		switch kind {
+		case outcomeDeferred:
+			deferred++
+		case pillarbox.OutcomeStored:
+			c.calm = calm{}
+			return
+		}
+	}
+	if deferred > 0 && deferred == len(s.settled) {
+		c.calm.pause = min(max(2*c.calm.pause, firstCalm), maxCalm)
+		c.calm.until = c.log.opts.Now().Add(c.calm.pause)
+	}
+}
+
+// resume reads deferred events again while there is room for them to wait.
+func (c *consumer) resume() error {
+	o := c.log.opts
+	active := len(c.retrying) - c.heldRetrying
+	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 || c.retryBytes >= o.MaxRetryingBytes*3/4 {
+		return nil
+	}
+	bytes := int64(0)
+	for _, it := range c.resumed {
+		bytes += it.bytes
+	}
+	for len(c.resumed) < maxResumed && bytes < maxResumedBytes {
+		seq, ok := c.nextDeferred()
+		if !ok {
+			return nil
+		}
+		read, err := c.resumeFromChunk(seq)
+		if err != nil {
+			return fmt.Errorf("read a deferred event of %s again: %w", c.name, err)
+		}
+		bytes += read
+	}
+	return nil
+}
+
+// nextDeferred finds a deferred event that is not in memory. It goes around, so that the oldest ones do not keep the others
+// from being tried.
+func (c *consumer) nextDeferred() (uint64, bool) {
+	for range 2 {
+		for seq, ok := c.state.deferred.next(c.resumeFrom); ok && seq < c.state.cursor; seq, ok = c.state.deferred.next(seq + 1) {
+			if c.resumed[seq] == nil {
+				return seq, true
+			}
+		}
+		c.resumeFrom = 0
+	}
+	return 0, false
+}
+
+// resumeFromChunk takes all deferred events of the chunk that holds seq. One that can't be read is lost.
+func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
+	if c.again == nil {
+		c.again = &reader{log: c.log}
+	}
+	read, segment, err := c.again.chunkOf(seq)
+	if err != nil {
+		return 0, err
+	}
+	var lost runs
+	for at, ok := c.state.deferred.next(read.firstSeq); ok && at < read.nextSeq() && at < c.state.cursor; at, ok = c.state.deferred.next(at + 1) {
+		if c.resumed[at] != nil {
+			continue
+		}
+		event, size := read.event(at)
+		if event == nil {
+			lost.add(at)
+			continue
+		}
+		c.resumed[at] = &item{seq: at, event: event, bytes: size, segment: segment.id, offset: read.offset, routed: c.state.routed.has(at)}
+		bytes += size
+	}
+	c.resumeFrom = read.nextSeq()
+	return bytes, c.lose(lost)
+}
+
+// event returns a record of the chunk, decoded from a copy of its own, and its size; nil where it can't be read.
+func (c *chunk) event(seq uint64) (*pillarbox.Event, int64) {
+	if seq < c.firstSeq || seq-c.firstSeq >= uint64(len(c.records)) {
+		return nil, 0
+	}
+	rec := c.records[seq-c.firstSeq]
+	event, err := decodeRecord(string([]byte(rec.text)))
+	if err != nil {
+		return nil, 0
+	}
+	return event, rec.bytes
+}
+
+// lose settles events below the cursor that can't be read any more.
+func (c *consumer) lose(lost runs) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	s := c.newSettlement(0)
+	lost.each(func(seq uint64) {
+		s.after.Damaged++
+		s.loseAside(seq, 1)
+	})
+	s.finish()
+	return s.write()
+}
+
+func (c *consumer) resumedInOrder() []*item {
+	return slices.SortedFunc(maps.Values(c.resumed), func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
+}
+
+func (c *consumer) dropResumed(seq uint64) { delete(c.resumed, seq) }
+
+// dropBeyond forgets marks of events that the log does not hold any more: others will get their numbers.
+func (c *consumer) dropBeyond(next uint64) {
+	for _, set := range c.state.sets() {
+		for seq, ok := set.next(next); ok; seq, ok = set.next(seq) {
+			set.remove(seq)
+		}
+	}
+}
+
+// missAside settles events whose segments are gone although they were kept for them, as skipTo does.
+func (c *consumer) missAside(firstHeld uint64) {
+	gone := uint64(0)
+	oldest := c.state.cursor
+	for _, set := range []*seqSet{&c.state.held, &c.state.deferred} {
+		for seq, ok := set.next(0); ok && seq < firstHeld; seq, ok = set.next(seq) {
+			set.remove(seq)
+			if seq < c.state.cursor { // the others are counted by skipTo
+				gone, oldest = gone+1, min(oldest, seq)
+			}
+		}
+	}
+	switch {
+	case gone == 0:
+	case c.journal.suspect:
+		c.log.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.state.Stored += gone
+	default:
+		c.log.noteMissing(oldest, gone, c.name)
+		c.state.Damaged += gone
+	}
+}
+
+// chunkOf returns the chunk that holds the event, wherever the reader was before.
+func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
+	if r.segment == nil || r.seq > seq || r.log.extentOf(r.segment).nextSeq <= seq {
+		if err := r.close(); err != nil {
+			return nil, nil, err
+		}
+		r.segment, r.seq = nil, seq
+	}
+	for {
+		c, segment, err := r.next()
+		if err != nil {
+			return nil, nil, err
+		}
+		if c.nextSeq() > seq {
+			return c, segment, nil
+		}
+	}
+}
+
+// walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
+// meanwhile is passed over.
+func (l *Log) walkSet(next func(from uint64) (uint64, bool), visit func(c *chunk) error) (err error) {
+	r := &reader{log: l}
+	defer func() { err = errors.Join(err, r.close()) }()
+	for seq, ok := next(0); ok; {
+		c, _, err := r.chunkOf(seq)
+		firstHeld, _ := l.heldSequence()
+		switch {
+		case errors.Is(err, errEnd):
+			return nil
+		case errors.Is(err, fs.ErrNotExist) && seq < firstHeld:
+			r.segment = nil
+			seq, ok = next(firstHeld)
+			continue
+		case err != nil:
+			return err
+		}
+		if err := visit(c); err != nil {
+			return err
+		}
+		seq, ok = next(c.nextSeq())
+	}
+	return nil
+}
+
+// evacuate moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
+// that a few of them don't keep it. Deferred events are to be tried again soon, and keep their segment.
+func (c *consumer) evacuate(old *segment) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSettlement(0)
+	bytes := int64(0)
+	for _, it := range c.retrying {
+		if it.held {
+			bytes += it.bytes
+		}
+	}
+	next := func(from uint64) (uint64, bool) {
+		seq, ok := c.state.held.next(max(from, old.firstSeq))
+		return seq, ok && seq < min(old.nextSeq, c.state.cursor)
+	}
+	var lost runs
+	err := c.log.walkSet(next, func(read *chunk) error {
+		for seq, ok := next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = next(seq + 1) {
+			event, size := read.event(seq)
+			if event == nil {
+				lost.add(seq)
+				continue
+			}
+			if bytes += size; bytes > c.log.opts.MaxRetryingBytes || c.heldRetrying+s.retries >= c.log.opts.MaxRetrying {
+				return errNoRoom
+			}
+			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})
+			entry.Held = true
+			if err := s.wait(entry, &item{seq: seq}, time.Time{}); err != nil {
+				return err
+			}
+			s.delta.aside("held").Remove.add(seq)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.finish()
+	return errors.Join(s.write(), c.lose(lost))
+}
+
+// errNoRoom says that a segment has more held events than the delivery state may take.
+var errNoRoom = errors.New("too many held events to keep them in the delivery state")

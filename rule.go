@@ -1,0 +1,112 @@
+package pillarbox
+
+import (
+	"context"
+	"slices"
+)
+
+// Rule says which events a destination is meant to get. It is a value: nobody changes one that was handed over.
+type Rule struct {
+	// Sources that the destination takes. nil takes all of them, an empty slice takes none.
+	Sources []string `json:"sources"`
+}
+
+// Takes reports whether the rule takes the event.
+func (r *Rule) Takes(event *Event) bool {
+	return r.Sources == nil || slices.Contains(r.Sources, event.Source)
+}
+
+// Covers reports whether the rule surely takes every event that the other one takes.
+func (r *Rule) Covers(other *Rule) bool {
+	if r.Sources == nil || other.Sources == nil {
+		return r.Sources == nil
+	}
+	return !slices.ContainsFunc(other.Sources, func(source string) bool { return !slices.Contains(r.Sources, source) })
+}
+
+// Equal reports whether both rules say the same in the same order.
+func (r *Rule) Equal(other *Rule) bool {
+	return (r.Sources == nil) == (other.Sources == nil) && slices.Equal(r.Sources, other.Sources)
+}
+
+// The rules by which an event is skipped for a destination: why it counts as not meant for it. Each skipped event is counted
+// under one of them.
+const (
+	SkippedBefore    = "before"    // accepted before the destination began
+	SkippedSource    = "source"    // when it was accepted, the destination did not take its source
+	SkippedElsewhere = "elsewhere" // the destination does not take it any more, and another one that was meant to get it does
+	SkippedRouted    = "routed"    // held, until a person gave it to another destination
+	SkippedForgotten = "forgotten" // held, until a person gave it up
+)
+
+// Skips counts skipped events by rule.
+type Skips struct {
+	Before    uint64 `json:"before,omitempty"`
+	Source    uint64 `json:"source,omitempty"`
+	Elsewhere uint64 `json:"elsewhere,omitempty"`
+	Routed    uint64 `json:"routed,omitempty"`
+	Forgotten uint64 `json:"forgotten,omitempty"`
+}
+
+// Of returns the count of a rule. What comes without a name counts as skipped because of its source.
+func (s *Skips) Of(rule string) *uint64 {
+	switch rule {
+	case SkippedBefore:
+		return &s.Before
+	case SkippedElsewhere:
+		return &s.Elsewhere
+	case SkippedRouted:
+		return &s.Routed
+	case SkippedForgotten:
+		return &s.Forgotten
+	}
+	return &s.Source
+}
+
+// Obligations is a queue that remembers which destination was meant to get which event when it was accepted, whatever the
+// configuration says later. An event that no destination takes any more although one was meant to is *held*: it is pending,
+// is not handed out by Lease, and stays until a person decides. All methods may be called concurrently with those of Queue.
+type Obligations interface {
+	// Oblige sets the rule of the destination for events that are appended from now on, durably. Events that are there
+	// already keep the rule of their time. Errors: as those of Settle.
+	Oblige(ctx context.Context, destination string, rule Rule) error
+
+	// RuleAt returns the rule that held for the destination when the event was appended: nil where that is not known,
+	// and a rule that takes nothing where the destination began later. No scan, no error: an unknown destination has none.
+	RuleAt(destination string, handle Handle) *Rule
+
+	// Review asks hold about every pending event that the rule of its time may have meant for the destination and the
+	// current one does not surely take, the held ones included. What hold says yes to is held from then on; what it says no
+	// to is handed out again. It reads only as much of the queue as that needs, and holds up neither Append nor Lease.
+	// Events that are leased are left out. Errors: ctx's own, and those of reading and of Settle.
+	Review(ctx context.Context, destination string, hold func(*Delivery) bool) error
+
+	// ScanHeld calls visit with every held event of the destination, oldest first. The delivery is valid during the call
+	// only. It stops at the first error of visit and returns it.
+	ScanHeld(ctx context.Context, destination string, visit func(*Delivery) error) error
+
+	// ScanPending calls visit with every pending event of the destination, the held ones included, as far as they can be
+	// read, first those that wait for another attempt and then the others, oldest first. It reads all that the destination
+	// has not settled. The delivery is valid during the call only.
+	ScanPending(ctx context.Context, destination string, visit func(*Delivery) error) error
+
+	// Trace finds an event and says where it stands at each destination. It may read all that the queue has. Errors:
+	// ErrNotFound.
+	Trace(ctx context.Context, requestID string) (*Event, map[string]Trace, error)
+
+	// SettleHeld ends held events: as skipped by a rule, or as dead once the letter is durable. It is durable when it
+	// returns. What is not held any more is passed over; it returns how many were settled.
+	SettleHeld(ctx context.Context, destination string, outcomes []Outcome) (settled int, err error)
+
+	// Route gives held events of one destination to another, which then gets them like any other event, and settles them
+	// for the first as skipped (SkippedRouted). Where the other has had an event already, nothing is done twice. It is
+	// durable when it returns, and may be repeated after an error.
+	Route(ctx context.Context, from, to string, deliveries []*Delivery) (routed int, err error)
+}
+
+// Trace is where an event stands at a destination.
+type Trace struct {
+	Standing Standing // 0 where the destination began later
+	Held     bool
+	Skip     string // the rule by which it was skipped
+}
