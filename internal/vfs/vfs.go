@@ -104,6 +104,17 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 	return content[:n], nil
 }
 
+// IsUnreadable reports whether an error says that the disk can't read what is asked for, while everything else may be well: an
+// input/output error, or a checksum of the file system that does not match (EBADMSG, EUCLEAN, ENODATA). It may pass.
+func IsUnreadable(err error) bool {
+	for _, number := range unreadable {
+		if errors.Is(err, number) {
+			return true
+		}
+	}
+	return false
+}
+
 // TempSuffix ends the name of a file that WriteFile has not finished. Such a file may always be removed.
 const TempSuffix = ".tmp"
 

@@ -49,6 +49,9 @@ func (g *group) add(event *pillarbox.Event) {
 func groupOf(records []record) *group {
 	g := newGroup(nil)
 	for _, rec := range records {
+		if rec.missing {
+			rec.text = lostRecord
+		}
 		g.frame = binary.LittleEndian.AppendUint32(g.frame, uint32(len(rec.text)))
 		g.frame = append(g.frame, 0, 0, 0, 0)
 		g.frame = append(g.frame, rec.text...)

@@ -119,7 +119,7 @@ func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 		bytes += size
 	}
 	c.resumeFrom = read.nextSeq()
-	return bytes, c.lose(lost)
+	return bytes, c.lose(lost, read.unread)
 }
 
 // event returns a record of the chunk, decoded from a copy of its own, and its size; nil where it can't be read.
@@ -128,6 +128,9 @@ func (c *chunk) event(seq uint64) (*pillarbox.Event, int64) {
 		return nil, 0
 	}
 	rec := c.records[seq-c.firstSeq]
+	if rec.missing {
+		return nil, 0
+	}
 	event, err := decodeRecord(string([]byte(rec.text)))
 	if err != nil {
 		return nil, 0
@@ -136,15 +139,12 @@ func (c *chunk) event(seq uint64) (*pillarbox.Event, int64) {
 }
 
 // lose settles events below the cursor that can't be read any more.
-func (c *consumer) lose(lost runs) error {
+func (c *consumer) lose(lost runs, unread bool) error {
 	if len(lost) == 0 {
 		return nil
 	}
 	s := c.newSettlement(0)
-	lost.each(func(seq uint64) {
-		s.after.Damaged++
-		s.loseAside(seq, 1)
-	})
+	lost.each(func(seq uint64) { s.lose(seq, 1, unread) })
 	s.finish()
 	return s.write()
 }
@@ -168,7 +168,7 @@ func (c *consumer) dropBeyond(next uint64) {
 func (c *consumer) missAside(firstHeld uint64) {
 	gone := uint64(0)
 	oldest := c.state.cursor
-	for _, set := range []*seqSet{&c.state.held, &c.state.deferred} {
+	for _, set := range []*seqSet{&c.state.held, &c.state.deferred, &c.state.unread} {
 		for seq, ok := set.next(0); ok && seq < firstHeld; seq, ok = set.next(seq) {
 			set.remove(seq)
 			if seq < c.state.cursor { // the others are counted by skipTo
@@ -250,6 +250,9 @@ func (c *consumer) evacuate(old *segment) error {
 	}
 	var lost runs
 	err := c.log.walkSet(next, func(read *chunk) error {
+		if read.unread {
+			return errNotNow
+		}
 		for seq, ok := next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = next(seq + 1) {
 			event, size := read.event(seq)
 			if event == nil {
@@ -272,8 +275,54 @@ func (c *consumer) evacuate(old *segment) error {
 		return err
 	}
 	s.finish()
-	return errors.Join(s.write(), c.lose(lost))
+	return errors.Join(s.write(), c.lose(lost, false))
 }
+
+// errNotNow says that the disk can't read all of a segment.
+var errNotNow = errors.New("the disk can't read all of it now")
 
 // errNoRoom says that a segment has more held events than the delivery state may take.
 var errNoRoom = errors.New("too many held events to keep them in the delivery state")
+
+// reread reads again what the disk could not read before. What it can read now comes to the destination as if it had been
+// deferred; what turns out to be damaged for good is counted as that.
+func (c *consumer) reread() error {
+	c.mu.Lock()
+	set := c.state.unread.clone()
+	c.mu.Unlock()
+	if set.count == 0 {
+		return nil
+	}
+	return c.log.walkSet(set.next, func(read *chunk) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s := c.newSettlement(0)
+		again, rotten := 0, uint64(0)
+		for seq, ok := set.next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = set.next(seq + 1) {
+			if !c.state.unread.has(seq) {
+				continue
+			}
+			event, _ := read.event(seq)
+			switch {
+			case event != nil:
+				again++
+				s.delta.aside("unread").Remove.add(seq)
+				s.delta.aside("deferred").Add.add(seq)
+			case !read.unread:
+				rotten++
+				s.after.Damaged++
+				s.delta.aside("unread").Remove.add(seq)
+			}
+		}
+		if again == 0 && rotten == 0 {
+			return nil
+		}
+		c.log.opts.Logger.Warn("events that the disk could not read can be read again", "destination", c.name, "events", again, "damaged", rotten)
+		s.finish()
+		if err := s.write(); err != nil {
+			return err
+		}
+		c.returned.fire()
+		return nil
+	})
+}

@@ -58,6 +58,7 @@ type item struct {
 	held     bool                  // of the retry set: no destination takes it any more
 	routed   bool                  // by a person's word
 	lost     uint64                // set where the item stands for events that can't be read
+	unread   bool                  // of these: because of the disk, which may read them another time
 }
 
 // loadConsumers opens every destination that has left a state.
@@ -206,7 +207,7 @@ func (c *consumer) publishPlace() {
 	rules := c.state.rules
 	c.rules.Store(&rules)
 	needs := at.cursor
-	for _, set := range []*seqSet{&c.state.held, &c.state.deferred} {
+	for _, set := range []*seqSet{&c.state.held, &c.state.deferred, &c.state.unread} {
 		if set.count > 0 {
 			oldest, _ := set.next(0)
 			needs = min(needs, oldest)
@@ -392,6 +393,8 @@ func (c *consumer) read() error {
 			fresh.outcome, fresh.skip = cmp.Or(entry.Outcome, pillarbox.OutcomeRetry), entry.Skip
 		} else if c.state.held.has(seq) {
 			fresh.outcome = pillarbox.OutcomeHeld
+		} else if rec.missing {
+			fresh.lost, fresh.unread = 1, chunk.unread
 		} else if err := decodeInto(&events[i], rec.text); err != nil {
 			c.reader.noteDamage(undecodable(chunk, segment, i, err))
 			fresh.lost = 1
@@ -402,7 +405,7 @@ func (c *consumer) read() error {
 	}
 	first := max(chunk.firstSeq+uint64(len(chunk.records)), c.state.cursor)
 	if lost := int64(chunk.nextSeq() - first); lost > 0 && chunk.nextSeq() > first {
-		c.window = append(c.window, &item{seq: first, lost: uint64(lost), segment: segment.id, offset: chunk.offset})
+		c.window = append(c.window, &item{seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id, offset: chunk.offset})
 	}
 	return nil
 }

@@ -149,11 +149,13 @@ func inspectState(fsys vfs.FS, dir, name string) DestinationInfo {
 
 // Verification is the result of reading everything.
 type Verification struct {
-	Segments int                      `json:"segments"`
-	Events   uint64                   `json:"events"` // that can be read
-	Bytes    int64                    `json:"bytes"`  // of frames that were read
-	Lost     uint64                   `json:"lost"`   // events that can't be read
-	Damage   []pillarbox.CorruptError `json:"damage"`
+	Segments int    `json:"segments"`
+	Events   uint64 `json:"events"` // that can be read
+	Bytes    int64  `json:"bytes"`  // of frames that were read
+	Lost     uint64 `json:"lost"`   // events that can't be read
+	// LostBefore are events that were lost to damage which a repair has dealt with.
+	LostBefore uint64                   `json:"lost_before"`
+	Damage     []pillarbox.CorruptError `json:"damage"`
 }
 
 // Verify reads every frame of the log in dir and checks every checksum. It writes nothing. visit, if not nil,
@@ -194,9 +196,16 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, visit func(event *pill
 func (o *offline) verifySegment(ctx context.Context, item *found, result *Verification, visit func(event *pillarbox.Event) error) error {
 	return o.walk(ctx, item, func(c *chunk) error {
 		result.Bytes += c.end - c.offset
-		result.Lost += c.lost
+		if len(c.damage) > 0 {
+			result.Lost += c.missing()
+		} else {
+			result.LostBefore += c.missing()
+		}
 		result.Damage = append(result.Damage, c.damage...)
 		for i, rec := range c.records {
+			if rec.missing {
+				continue
+			}
 			event, err := decodeRecord(rec.text)
 			if err != nil {
 				result.Lost++
@@ -247,4 +256,24 @@ func (o *offline) walk(ctx context.Context, item *found, visit func(c *chunk) er
 		offset: w.offset, end: w.offset, firstSeq: w.seq, lost: item.nextSeq - w.seq,
 		damage: []pillarbox.CorruptError{w.corrupt(w.offset, "the end of the segment is missing")},
 	})
+}
+
+// readWhatCanBe reads a whole file, with zeros in the place of pages that the disk can't read; unread says that there are some.
+func readWhatCanBe(fsys vfs.FS, name string) (content []byte, unread bool, err error) {
+	file, err := fsys.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		return nil, false, err
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return nil, false, err
+	}
+	w := &walker{file: file, name: name, limit: size}
+	if size > 0 {
+		if err := w.fill(0, int(size)); err != nil {
+			return nil, false, err
+		}
+	}
+	return w.buffer, len(w.unreadable) > 0, nil
 }

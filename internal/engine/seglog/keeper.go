@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,12 +85,66 @@ func (l *Log) doChores() bool {
 	if err != nil {
 		l.opts.Logger.Warn("sync delivery state", "queue", l.dir, "err", err)
 	}
+	l.rereadAll()
 	l.trim()
 	if accepted := l.accepted(); accepted != l.tended {
 		l.tended = accepted
 		return false
 	}
-	return l.whileIdle() && err == nil
+	return l.whileIdle() && err == nil && l.rereadWait <= firstReread
+}
+
+// What the disk could not read is left alone for so long at first, and then for twice as long each time, up to the second.
+const (
+	firstReread = time.Second
+	maxReread   = time.Minute
+)
+
+// rereadAll reads again, now and then, what the disk could not read, and forgives the damage that has passed.
+func (l *Log) rereadAll() {
+	now := l.opts.Now()
+	if now.Sub(l.reread).Abs() < l.rereadWait {
+		return
+	}
+	l.reread, l.rereadWait = now, min(max(2*l.rereadWait, firstReread), maxReread)
+	pending := false
+	for _, c := range l.allConsumers() {
+		if err := c.reread(); err != nil {
+			l.opts.Logger.Warn("read again what the disk could not read", "queue", l.dir, "err", err)
+		}
+		c.mu.Lock()
+		pending = pending || c.state.unread.count > 0
+		c.mu.Unlock()
+	}
+	if !pending {
+		l.rereadWait = firstReread
+		l.forgive()
+	}
+}
+
+// forgive drops damage that was nothing but the disk's, once nothing is missing because of it.
+func (l *Log) forgive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	if !slices.ContainsFunc(l.damage, passed) || l.unreadAtTheEnd {
+		return
+	}
+	l.damage = slices.DeleteFunc(l.damage, passed)
+	for name, fault := range l.reported {
+		if !fault {
+			continue
+		}
+		if err := l.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
+			continue
+		}
+		delete(l.reported, name)
+	}
+	for _, s := range l.segments {
+		s.damaged = slices.ContainsFunc(l.damage, func(item pillarbox.CorruptError) bool { return item.File == s.name })
+	}
+	l.opts.Logger.Info("the disk can read again what it could not", "queue", l.dir)
 }
 
 func (l *Log) wakeKeeper() {
@@ -343,8 +398,10 @@ func (c *consumer) oldestNotHeld() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	oldest := c.state.cursor
-	if deferred, ok := c.state.deferred.next(0); ok {
-		oldest = min(oldest, deferred)
+	for _, set := range []*seqSet{&c.state.deferred, &c.state.unread} {
+		if first, ok := set.next(0); ok {
+			oldest = min(oldest, first)
+		}
 	}
 	return oldest
 }
@@ -455,14 +512,14 @@ func (l *Log) keepReport(c *chunk, segment *segment) bool {
 	dir := path.Join(l.dir, quarantineDir)
 	name := path.Join(dir, fmt.Sprintf("%016d-%d%s", segment.id, c.offset, damageSuffix))
 	l.mu.Lock()
-	known := l.reported[name]
-	l.reported[name] = true
+	_, known := l.reported[name]
+	l.reported[name] = c.unread
 	l.mu.Unlock()
 	if known {
 		return false
 	}
 	first := c.damage[0]
-	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.lost, First: c.firstSeq}
+	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.missing(), First: c.firstSeq}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
 		err = vfs.MkdirAll(l.fsys, dir)
@@ -491,6 +548,10 @@ func (l *Log) loadQuarantine() error {
 			continue
 		}
 		text, err := vfs.ReadFile(l.fsys, path.Join(dir, entry.Name))
+		if vfs.IsUnreadable(err) {
+			l.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("read damage report: %w", unavailable(err))
 		}
@@ -499,7 +560,9 @@ func (l *Log) loadQuarantine() error {
 			l.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
 			continue
 		}
-		l.reported[path.Join(dir, entry.Name)] = true
+		l.mu.Lock()
+		l.reported[path.Join(dir, entry.Name)] = strings.HasPrefix(report.Reason, readFault)
+		l.mu.Unlock()
 		l.reportDamage([]pillarbox.CorruptError{{File: report.File, Offset: report.Offset, Reason: report.Reason}})
 	}
 	return nil

@@ -43,8 +43,10 @@ type Log struct {
 	problem    error // why the log can't accept, nil while it can
 	tryAgainAt time.Time
 	damage     []pillarbox.CorruptError
-	reported   map[string]bool // files of damage reports that exist
-	consumers  map[string]*consumer
+	reported   map[string]bool // files of damage reports that exist, and whether the damage is the disk's and may pass
+
+	unreadAtTheEnd bool // the end of the log could not be read, so that nobody knows what is missing
+	consumers      map[string]*consumer
 
 	// Owned by whoever leads: the one that set committing.
 	live     vfs.File // nil where there is no usable live segment
@@ -57,6 +59,9 @@ type Log struct {
 	buffer   []byte
 
 	uncached uint64 // id of the newest segment that was given back; owned by the filler
+
+	reread     time.Time // when what the disk could not read was last read again, and how long to wait; owned by the keeper
+	rereadWait time.Duration
 
 	tended  uint64      // events that were accepted at the last chores; owned by the keeper
 	resting atomic.Bool // the keeper sleeps long, and wants to be woken by stir
@@ -210,7 +215,13 @@ func (l *Log) scanTail(item *found, newest bool) error {
 		l.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
 			"segment", item.name, "offset", item.end, "bytes", torn)
 	}
+	if newest && item.unreadEnd {
+		damage = append(damage, pillarbox.CorruptError{
+			File: item.name, Offset: item.end, Reason: "the disk can't read the end of the log: an unknown number of events may be missing there; the file is kept",
+		})
+	}
 	l.reportDamage(damage)
+	l.unreadAtTheEnd = l.unreadAtTheEnd || newest && item.unreadEnd
 	if newest && !l.opts.ReadOnly {
 		l.holdBack(item)
 	}

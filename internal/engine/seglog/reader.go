@@ -3,7 +3,10 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+
+	"slices"
 
 	"pillarbox"
 	"pillarbox/internal/vfs"
@@ -96,6 +99,10 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 		return nil, errEnd
 	}
 	file, err := r.log.fsys.OpenFile(next.segment.name, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) && r.log.sealed(next.segment) {
+		r.segment, r.seq = next.segment, max(r.seq, next.segment.firstSeq)
+		return r.missing(next.nextSeq, 0, "somebody has removed the segment"), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", unavailable(err))
 	}
@@ -108,6 +115,14 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 		return r.missing(next.segment.firstSeq, 0, "earlier segments are missing"), nil
 	}
 	return nil, nil
+}
+
+// sealed reports whether the log has the segment and writes to it no more. The file of one that was just trimmed may be gone.
+func (l *Log) sealed(s *segment) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := slices.Index(l.segments, s)
+	return at >= 0 && at < len(l.segments)-1
 }
 
 func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
@@ -147,7 +162,7 @@ func (r *reader) noteDamage(c *chunk) {
 	}
 	r.log.reportDamage(c.damage)
 	if r.log.keepReport(c, r.segment) {
-		r.log.opts.Meter.Damaged(c.lost)
+		r.log.opts.Meter.Damaged(c.missing())
 	}
 }
 

@@ -25,8 +25,12 @@ const (
 	tagTraceparent   = 10
 	tagHeader        = 11 // varint length of the name, name, value; repeated, in order
 	tagBody          = 12
+	tagLost          = 127 // the whole record stands for an event that a repair could not save; it has no value
 	tagFirstSkipable = 128
 )
+
+// lostRecord keeps the place of an event in a frame that was repaired, so that the others keep their sequence numbers.
+const lostRecord = string(rune(tagLost)) + "\x00"
 
 // appendRecord appends the fields of the event, without the record's header.
 func appendRecord(b []byte, event *pillarbox.Event) []byte {

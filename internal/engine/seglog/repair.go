@@ -29,6 +29,7 @@ type RepairedSegment struct {
 	Events     uint64   `json:"events"`
 	Lost       uint64   `json:"lost"`
 	Damage     []string `json:"damage"`
+	Unreadable bool     `json:"unreadable,omitempty"` // by the disk, which may read it another time: the file is left as it is
 }
 
 // Repair replaces each damaged segment of the log in dir by a sound one with every event that can be read,
@@ -65,13 +66,13 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 
 // repairSegment returns nil for a sound segment.
 func (o *offline) repairSegment(ctx context.Context, item, before *found) (*RepairedSegment, error) {
-	content, err := vfs.ReadFile(o.fsys, item.name)
+	content, unread, err := readWhatCanBe(o.fsys, item.name)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	// A file that was cut short gets its last sector back, so that a frame which ends there fits again.
 	content = append(content, make([]byte, alignUp(int64(len(content)))-int64(len(content)))...)
-	r := &segmentRepair{item: item, content: content}
+	r := &segmentRepair{item: item, content: content, unread: unread}
 	for _, damage := range o.damage {
 		if damage.File == item.name {
 			r.damage = append(r.damage, damage.Error())
@@ -82,6 +83,10 @@ func (o *offline) repairSegment(ctx context.Context, item, before *found) (*Repa
 	}
 	if len(r.damage) == 0 {
 		return nil, nil
+	}
+	if r.unread {
+		// What the disk can't read now it may read another time: the file stays, and is read again by a server.
+		return &RepairedSegment{File: item.name, Events: r.events, Lost: r.lost, Damage: r.damage, Unreadable: true}, nil
 	}
 	r.writeHeader(before)
 	return o.replace(item, r)
@@ -94,6 +99,7 @@ type segmentRepair struct {
 	content []byte
 	export  bytes.Buffer
 	damage  []string
+	unread  bool  // the disk can't read all of the file
 	offset  int64 // of the first damage
 	events  uint64
 	lost    uint64
@@ -106,8 +112,11 @@ func (r *segmentRepair) take(c *chunk) error {
 		}
 		r.damage = append(r.damage, damage.Error())
 	}
-	r.lost += c.lost
+	r.lost += c.missing()
 	for _, rec := range c.records {
+		if rec.missing {
+			continue
+		}
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			continue // not understood; its bytes stay in the quarantined file
@@ -143,6 +152,11 @@ func (r *segmentRepair) rewrite(c *chunk) {
 			kind: frameLost, salt: salt, offset: c.offset + used, firstSeq: c.firstSeq + uint64(len(c.records)),
 			count: uint32(c.lost), durableUpTo: c.offset,
 		}.encode(region[used:])
+		used += sectorBytes
+	}
+	// What is left of the range is no damage.
+	for ; used+frameHeaderBytes <= int64(len(region)); used += sectorBytes {
+		frameHeader{kind: frameMark, salt: salt, offset: c.offset + used, firstSeq: c.nextSeq(), durableUpTo: c.offset + used}.encode(region[used:])
 	}
 }
 

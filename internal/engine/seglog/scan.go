@@ -193,7 +193,7 @@ func visitFrom(first uint64, chunks []*chunk, visit func(seq uint64, rec record)
 	for _, c := range chunks {
 		for i, rec := range c.records {
 			seq := c.firstSeq + uint64(i)
-			if seq < first {
+			if seq < first || rec.missing {
 				continue
 			}
 			if err := visit(seq, rec); err != nil {

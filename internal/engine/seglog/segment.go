@@ -81,6 +81,9 @@ func readHeaders(file vfs.File, name string) (header segmentHeader, ok bool, dam
 			return segmentHeader{}, false, nil, fmt.Errorf("open %s: written in a newer format; use the version of pillarbox that wrote it: %w", name, pillarbox.ErrInvalid)
 		}
 		if reason != "" {
+			if w.couldNotRead(copyNumber*headerBytes, (copyNumber+1)*headerBytes) {
+				reason = readFault + reason
+			}
 			damage = append(damage, w.corrupt(copyNumber*headerBytes, reason))
 			continue
 		}
@@ -100,6 +103,8 @@ type found struct {
 	scanned  bool // end and nextSeq are known
 	linked   bool // part of the chain of headers
 	tail     tail // set by scan
+	// unreadEnd says that the disk could not read the end, so that nobody knows how many events are missing there.
+	unreadEnd bool
 }
 
 // listSegments reads the headers of all segment files, in the order of their ids.
@@ -200,12 +205,14 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 		if c.torn {
 			torn = c.end - c.offset
 		}
+		f.unreadEnd = c.unread && c.torn
 		if c.torn && len(c.records) == 0 {
+			damage = append(damage, c.damage...)
 			break
 		}
 		f.end, f.nextSeq = c.end, c.nextSeq()
 		damage = append(damage, c.damage...)
-		if len(c.damage) > 0 || c.lost > 0 {
+		if len(c.damage) > 0 || c.missing() > 0 {
 			w.proven, w.provenSeq = c.end, c.nextSeq() // it stays where it is, for a person to look at
 		}
 		if unproven = append(unproven, c); w.proven > before {

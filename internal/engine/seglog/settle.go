@@ -285,14 +285,26 @@ func (s *settlement) moveCursor() {
 		s.after.cursor = front.seq + max(1, front.lost)
 		s.after.segment, s.after.offset = front.segment, front.offset
 		if front.lost > 0 {
-			s.after.Damaged += front.lost
-			s.loseAside(front.seq, front.lost)
+			s.lose(front.seq, front.lost, front.unread)
 		} else {
 			s.after.count(kind, rule, 1)
 		}
 	}
 	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
+	}
+}
+
+// lose counts events that the cursor passes and that can't be read. What only the disk could not read is remembered, so that
+// it is read again.
+func (s *settlement) lose(first, n uint64, unread bool) {
+	s.loseAside(first, n)
+	if !unread {
+		s.after.Damaged += n
+		return
+	}
+	for seq := first; seq < first+n; seq++ {
+		s.delta.aside("unread").Add.add(seq)
 	}
 }
 
@@ -412,7 +424,7 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 		}
 	}
 	account.Stored, account.Dead = counted.Stored, counted.Dead
-	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged
+	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged+c.state.unread.count
 	account.SkippedBy = counted.SkippedBy
 	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
 	account.OldestPending = c.oldestPending()

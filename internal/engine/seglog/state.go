@@ -46,10 +46,11 @@ type aside struct {
 	deferred seqSet // below the cursor and pending: to be handed out again
 	routed   seqSet // meant for the destination by a person's word, whatever its rules say
 	waived   seqSet // settled as skipped although the rule of their time took them
+	unread   seqSet // below the cursor; the disk could not read them, and may another time: they count as damaged
 }
 
 func (a *aside) sets() map[string]*seqSet {
-	return map[string]*seqSet{"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived}
+	return map[string]*seqSet{"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived, "unread": &a.unread}
 }
 
 // asideFrame is the JSON form of one set: all of it in a snapshot, what changes in a delta.
@@ -243,7 +244,7 @@ func (j *stateJournal) settleDown(found *state) error {
 // read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not
 // applied: the state is then an older one, and what came later is delivered again.
 func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
-	content, err := vfs.ReadFile(fsys, f.name)
+	content, _, err := readWhatCanBe(fsys, f.name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -20,6 +20,18 @@ type chunk struct {
 	lost     uint64                   // events behind the records that can't be read
 	damage   []pillarbox.CorruptError // what was found, empty for a sound frame
 	torn     bool                     // an unfinished write at the end of an unscanned tail: no loss, no rot
+	unread   bool                     // the disk could not read all of it: what is missing may be there another time
+}
+
+// missing is how many events of the chunk can't be read.
+func (c *chunk) missing() uint64 {
+	n := c.lost
+	for _, rec := range c.records {
+		if rec.missing {
+			n++
+		}
+	}
+	return n
 }
 
 // nextSeq is the sequence number behind the chunk.
@@ -27,8 +39,9 @@ func (c *chunk) nextSeq() uint64 { return c.firstSeq + uint64(len(c.records)) + 
 
 // record is one verified record, not yet decoded.
 type record struct {
-	text  string // its fields
-	bytes int64  // its size in the file
+	text    string // its fields
+	bytes   int64  // its size in the file
+	missing bool   // it can't be read, and only keeps the place of its event
 }
 
 // walker reads the frames of one segment in order. It never reads at or behind limit, and it does not trust
@@ -51,6 +64,7 @@ type walker struct {
 
 	buffer      []byte // file content from bufferStart on
 	bufferStart int64
+	unreadable  map[int64]bool // pages that the disk did not read the last time, by offset; zeros stand for them
 }
 
 // errEnd says that a walk is at its limit.
@@ -85,6 +99,9 @@ func (w *walker) next() (*chunk, error) {
 	}
 	return nil, errEnd
 }
+
+// readFault begins what is said of damage that may pass, because the disk did not read it.
+const readFault = "the disk can't read it; "
 
 // sound makes the chunk of a frame whose checksums match.
 func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
@@ -182,6 +199,7 @@ func splitRecords(payload []byte, count int) (records []record, ok bool) {
 			return nil, false
 		}
 		records[i] = record{text: text[recordHeaderBytes : recordHeaderBytes+length], bytes: int64(recordHeaderBytes + length + lengthBytes)}
+		records[i].missing = records[i].text == lostRecord
 		text = text[recordHeaderBytes+length:]
 	}
 	return records, true
@@ -203,14 +221,14 @@ func (w *walker) damaged() (*chunk, error) {
 	}
 	c := &chunk{offset: w.offset, end: next, firstSeq: w.seq, torn: nextSeq == 0}
 	for at := w.offset; at < next; {
-		records, damage, end, err := w.salvage(at, next)
+		part, end, err := w.salvage(at, next)
 		if err != nil {
 			return nil, err
 		}
-		c.records = append(c.records, records...)
-		c.damage = append(c.damage, damage...)
+		c.addPart(part, nextSeq)
 		at = end
 	}
+	c.unread = w.couldNotRead(c.offset, c.end)
 	if len(c.damage) == 0 {
 		c.damage = append(c.damage, w.corrupt(w.offset, "damaged frame header"))
 	}
@@ -221,12 +239,43 @@ func (w *walker) damaged() (*chunk, error) {
 		surplus := min(known-nextSeq, uint64(len(c.records)))
 		c.records = c.records[:uint64(len(c.records))-surplus]
 	}
-	if c.lost == 0 && next == w.limit || c.torn {
+	switch {
+	case c.unread:
+		for i := range c.damage {
+			c.damage[i].Reason = readFault + c.damage[i].Reason
+		}
+	case c.torn, c.missing() == 0 && next == w.limit:
 		// The last write of a life that was cut off, whether it is read now or was read at a later start:
 		// it was never acknowledged, and what was whole of it is kept.
 		c.damage = nil
+		c.records = slices.DeleteFunc(c.records, func(rec record) bool { return rec.missing })
 	}
 	return c, nil
+}
+
+// part is what was saved at one damaged frame: its records in order, with a place for each that is missing.
+type part struct {
+	first   uint64 // sequence number of the first record, 0 where the header does not say
+	records []record
+	damage  []pillarbox.CorruptError
+}
+
+// maxGap bounds the places that are kept for missing events of one damaged range, so that what a header says can't fill the
+// memory. Where there are more, they are counted behind the others.
+const maxGap = 1 << 20
+
+// addPart puts the records of a frame where their header says, so that each event has the sequence number that it was given,
+// whatever is missing before it. nextSeq is that of the next sound frame, 0 where there is none.
+func (c *chunk) addPart(p part, nextSeq uint64) {
+	c.damage = append(c.damage, p.damage...)
+	at := c.firstSeq + uint64(len(c.records))
+	fits := nextSeq == 0 || p.first+uint64(len(p.records)) <= nextSeq
+	if p.first > at && p.first-at <= maxGap && fits {
+		for range p.first - at {
+			c.records = append(c.records, record{missing: true})
+		}
+	}
+	c.records = append(c.records, p.records...)
 }
 
 // nextSound finds the next sound frame behind the offset, or the limit, with the sequence number there and
@@ -269,15 +318,16 @@ func allZero(b []byte) bool {
 }
 
 // salvage reads single records at a damaged frame. It returns the offset from which to go on looking.
-func (w *walker) salvage(at, limit int64) (records []record, damage []pillarbox.CorruptError, end int64, err error) {
+func (w *walker) salvage(at, limit int64) (p part, end int64, err error) {
 	region, err := w.view(at, int(limit-at))
 	if err != nil {
-		return nil, nil, 0, err
+		return part{}, 0, err
 	}
 	header, ok := decodeFrameHeader(region, w.salt, at)
 	if ok && header.kind == frameEvents && frameHeaderBytes+int64(header.payload) <= int64(len(region)) && plausible(header) {
-		records, damage = w.salvageByTable(header, region[frameHeaderBytes:frameHeaderBytes+int(header.payload)])
-		return records, damage, at + header.size(), nil
+		p.first = header.firstSeq
+		p.records, p.damage = w.salvageByTable(header, region[frameHeaderBytes:frameHeaderBytes+int(header.payload)])
+		return p, at + header.size(), nil
 	}
 	used := frameHeaderBytes
 	for {
@@ -285,14 +335,14 @@ func (w *walker) salvage(at, limit int64) (records []record, damage []pillarbox.
 		if !ok {
 			break
 		}
-		records = append(records, record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
+		p.records = append(p.records, record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
 		used += recordHeaderBytes + len(text)
 	}
-	if len(records) == 0 {
-		return nil, nil, at + sectorBytes, nil
+	if len(p.records) == 0 {
+		return part{}, at + sectorBytes, nil
 	}
-	damage = append(damage, w.corrupt(at, fmt.Sprintf("damaged frame header; %d of its records are sound", len(records))))
-	return records, damage, at + alignUp(int64(used)), nil
+	p.damage = append(p.damage, w.corrupt(at, fmt.Sprintf("damaged frame header; %d of its records are sound", len(p.records))))
+	return p, at + alignUp(int64(used)), nil
 }
 
 // salvageByTable reads the records of a frame whose header is sound and whose payload is not. A record's
@@ -303,7 +353,8 @@ func (w *walker) salvageByTable(header frameHeader, payload []byte) (records []r
 	at := 0
 	for i := range int(header.count) {
 		if at >= len(body) {
-			break
+			records = append(records, record{missing: true})
+			continue
 		}
 		listed := int(binary.LittleEndian.Uint32(table[i*lengthBytes:]))
 		text, ok := w.recordAt(body[at:], 0)
@@ -317,6 +368,7 @@ func (w *walker) salvageByTable(header frameHeader, payload []byte) (records []r
 		}
 		offset := header.offset + frameHeaderBytes + int64(at)
 		damage = append(damage, w.corrupt(offset, fmt.Sprintf("record %d of %d is damaged", i+1, header.count)))
+		records = append(records, record{missing: true})
 		at += recordHeaderBytes + w.damagedLength(body[at:], listed, table, i)
 	}
 	if len(damage) == 0 {
@@ -391,12 +443,51 @@ func (w *walker) fill(offset int64, n int) error {
 		w.buffer = make([]byte, n)
 	}
 	read, err := w.file.ReadAt(w.buffer[:n], offset)
+	if vfs.IsUnreadable(err) || err == nil && len(w.unreadable) > 0 {
+		read, err = w.fillPages(w.buffer[:n], offset)
+	}
 	w.buffer, w.bufferStart = w.buffer[:read], offset
 	if err != nil && !errors.Is(err, io.EOF) {
 		w.buffer = w.buffer[:0]
 		return fmt.Errorf("read %s at %d: %w", w.name, offset, unavailable(err))
 	}
 	return nil
+}
+
+// fillPages reads page by page, and puts zeros in the place of those that the disk can't read: the checksums say what that
+// costs. The kernel reads whole pages, so nothing smaller can be saved.
+func (w *walker) fillPages(b []byte, offset int64) (read int, err error) {
+	for read < len(b) {
+		at := offset + int64(read)
+		page := at &^ (pageBytes - 1)
+		n := int(min(page+pageBytes-at, int64(len(b)-read)))
+		got, err := w.file.ReadAt(b[read:read+n], at)
+		switch {
+		case vfs.IsUnreadable(err):
+			if w.unreadable == nil {
+				w.unreadable = map[int64]bool{}
+			}
+			w.unreadable[page] = true
+			clear(b[read : read+n])
+			got = n
+		case err != nil:
+			return read + got, err
+		default:
+			delete(w.unreadable, page)
+		}
+		read += got
+	}
+	return read, nil
+}
+
+// couldNotRead reports whether zeros stand for a part of the range.
+func (w *walker) couldNotRead(from, to int64) bool {
+	for page := range w.unreadable {
+		if page < to && page+pageBytes > from {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *walker) corrupt(offset int64, reason string) pillarbox.CorruptError {

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package vfs
+
+import "syscall"
+
+var unreadable = []error{syscall.EIO, syscall.EBADMSG}
