@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -40,7 +39,7 @@ type office struct {
 	started  time.Time
 
 	disk     *vfs.Disk
-	lock     io.Closer
+	lock     *vfs.Lock
 	letters  pillarbox.DeadLetters
 	queue    pillarbox.Queue
 	sinks    map[string]pillarbox.Sink
@@ -245,7 +244,10 @@ func (o *office) openDirectory(readOnly bool) error {
 		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
 	}
 	o.disk = disk
-	o.lock, err = disk.Lock(catalog.LockFile)
+	if err := vfs.MkdirAll(disk, catalog.QueueDir); err != nil && !readOnly && catalog.Local(o.config.Queue.URL) {
+		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
+	}
+	o.lock, err = disk.Lock(catalog.LockFile, catalog.QueueDir)
 	if errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("data directory %s is in use by another pillarbox; reach it with --server and the address of its admin API, stop it, or choose another directory with --data: %w", dir, pillarbox.ErrConflict)
 	}

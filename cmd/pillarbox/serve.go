@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ import (
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/run"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/vfs"
 )
 
 // The roles of a server.
@@ -137,7 +139,7 @@ func (s *server) run(stop, force context.Context) error {
 		}
 		group.Add(service)
 	}
-	group.Add(run.Service{Name: "reload", Run: s.reloadOnSignal})
+	group.Add(run.Service{Name: "reload", Run: s.reloadOnSignal}, run.Service{Name: "lock", Run: s.watchLock})
 	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse})
 	return group.Run(stop, force)
 }
@@ -253,6 +255,34 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 			return nil
 		case <-hangups:
 			s.reload()
+		}
+	}
+}
+
+// lockInterval is how often the data directory is looked at.
+const lockInterval = time.Second
+
+// watchLock ends the server when its data directory is not at its path any more: another one could begin there, and what
+// this one promises would be looked for where it is not.
+func (s *server) watchLock(ctx context.Context) error {
+	if s.lock == nil {
+		return nil
+	}
+	ticker := time.NewTicker(lockInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		err := s.lock.Check()
+		if errors.Is(err, vfs.ErrLost) {
+			s.ready.Store(false)
+			return fmt.Errorf("the data directory is not where it was, and nothing more is accepted; what was accepted is where the directory is now: %w", err)
+		}
+		if err != nil {
+			s.logger.Warn("look at the data directory", telemetry.KeyErr, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package vfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,19 +115,6 @@ func (d *Disk) uncache(name string) error {
 		return err
 	}
 	return errors.Join(dontNeed(file), file.Close())
-}
-
-// Lock takes the exclusive lock of the directory for this process, without waiting. The lock ends with the
-// closer, or with the process however it ends. ErrLocked says that another process holds it.
-func (d *Disk) Lock(name string) (io.Closer, error) {
-	file, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := lock(file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
 }
 
 // ErrLocked says that another process holds the lock.

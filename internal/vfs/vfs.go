@@ -34,6 +34,8 @@ type FS interface {
 	SyncDir(name string) error
 	// Usage reports the space of the file system that holds the root.
 	Usage() (Usage, error)
+	// IsFile reports whether the name belongs to the open file: nobody has removed, moved or replaced it.
+	IsFile(name string, file File) (bool, error)
 }
 
 // File is an open file. ReadAt may be called concurrently with everything else.
@@ -47,6 +49,9 @@ type File interface {
 	Truncate(size int64) error
 	// Size returns the size in bytes.
 	Size() (int64, error)
+	// Linked reports whether the file still has a name, anywhere. What is written to one that has none is gone with the
+	// process, whatever Sync says. It is cheap enough to be asked at each commit.
+	Linked() (bool, error)
 	// Close is safe to call twice. It makes nothing durable.
 	Close() error
 }

@@ -252,6 +252,9 @@ func (l *Log) write(g *group) error {
 		return fmt.Errorf("sync %s: %w", tail.name, unavailable(err))
 	}
 	l.opts.Meter.Committed(int(g.count), size, time.Since(start))
+	if err := l.stillThere(l.opts.Now()); err != nil {
+		return fmt.Errorf("look at %s after the sync: %w", tail.name, unavailable(err))
+	}
 	l.marked = false
 	l.mu.Lock()
 	tail.end += alignUp(size)
@@ -274,9 +277,16 @@ func toPage(frame []byte, offset, limit int64) []byte {
 	return append(frame, make([]byte, max(0, whole-end))...)
 }
 
+// errRemoved says that somebody has removed, moved or replaced the file of the live segment.
+var errRemoved = errors.New("somebody has removed, moved or replaced the file")
+
 // abandon leaves the live segment at its last durable frame. What came behind may or may not be on the disk;
-// the header of the next segment says that it doesn't count.
+// the header of the next segment says that it doesn't count. The file of one that was removed is made anew with what was
+// acknowledged, as long as it can be read here.
 func (l *Log) abandon(cause error) {
+	if errors.Is(cause, errRemoved) {
+		cause = errors.Join(cause, l.restore(l.newest, l.live))
+	}
 	l.opts.Meter.IOError()
 	l.opts.Logger.Error("segment is left after an I/O error", "segment", l.newest.name, "offset", l.newest.end, "err", cause)
 	if err := l.live.Close(); err != nil {

@@ -87,6 +87,7 @@ func (l *Log) doChores() bool {
 	}
 	l.rereadAll()
 	l.trim()
+	l.nameRemoved()
 	if accepted := l.accepted(); accepted != l.tended {
 		l.tended = accepted
 		return false
@@ -254,7 +255,11 @@ func (l *Log) whileIdle() bool {
 	l.committing = true
 	broken := l.live == nil || l.problem != nil
 	l.mu.Unlock()
-	var err error
+	err := l.stillThere(l.opts.Now())
+	if err != nil {
+		l.abandon(err)
+		broken = true
+	}
 	if broken {
 		err = l.rotate(0)
 	} else {

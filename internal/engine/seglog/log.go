@@ -54,8 +54,9 @@ type Log struct {
 	newest   *segment // the live segment, or the last one that was; changed with mu held as well
 	synced   int64    // everything below this offset of the live segment was synced
 	lastID   uint64
-	marked   bool  // nothing was committed since the last mark
-	unproven *tail // held back until the next segment begins with it; nil where there is none; changed with mu held as well
+	marked   bool      // nothing was committed since the last mark
+	looked   time.Time // when the name of the live segment was last looked at
+	unproven *tail     // held back until the next segment begins with it; nil where there is none; changed with mu held as well
 	buffer   []byte
 
 	uncached uint64 // id of the newest segment that was given back; owned by the filler

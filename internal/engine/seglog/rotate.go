@@ -81,6 +81,11 @@ func (l *Log) begin(next *spare) error {
 	// The new header may be on the disk even if publishing failed, and it says where the segment before ends:
 	// from here on, nothing more may be written there.
 	if l.live != nil {
+		if linked, linkErr := l.live.Linked(); linkErr == nil && !linked {
+			if restoreErr := l.restore(before, l.live); restoreErr != nil {
+				l.opts.Logger.Error("a removed segment can't be made anew", "segment", before.name, "err", restoreErr)
+			}
+		}
 		if closeErr := l.live.Close(); closeErr != nil {
 			l.opts.Logger.Warn("close segment", "segment", before.name, "err", closeErr)
 		}

@@ -36,6 +36,7 @@ type segment struct {
 	prevID   uint64 // the segment before, as the header says
 	prevEnd  int64
 	damaged  bool // not to be removed, but to be quarantined
+	removed  bool // somebody has removed the file, and that was said
 }
 
 func (s *segment) empty() bool { return s.firstSeq == s.nextSeq }

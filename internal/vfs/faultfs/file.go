@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"syscall"
+
+	"pillarbox/internal/vfs"
 )
 
 // file is an open handle. It implements vfs.File.
@@ -113,6 +115,28 @@ func (h *file) Size() (int64, error) {
 		return 0, &fs.PathError{Op: "size", Path: h.name, Err: fs.ErrClosed}
 	}
 	return h.node.live.size, nil
+}
+
+// Linked implements vfs.File. It is no operation: it is neither counted nor failed.
+func (h *file) Linked() (bool, error) {
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	if h.closed {
+		return false, &fs.PathError{Op: "stat", Path: h.name, Err: fs.ErrClosed}
+	}
+	return !h.node.gone, nil
+}
+
+// IsFile implements vfs.FS. It is no operation: it is neither counted nor failed.
+func (f *FS) IsFile(name string, opened vfs.File) (bool, error) {
+	mine, ok := opened.(*file)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found, err := f.findLocked(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return ok && found == mine.node, err
 }
 
 // Close implements vfs.File.
