@@ -68,12 +68,14 @@ type Handle struct {
 type Delivery struct {
 	Handle   Handle
 	Event    *Event
-	Bytes    int64     // stored size
-	Since    Timestamp // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
-	Attempts []Attempt // what was tried before, oldest first
-	Verdict  *Verdict  // set where the event is condemned and only waits for its dead letter
-	Rule     *Rule     // of the destination when the event was appended; nil where the queue does not know
-	Routed   bool      // a person has given it to this destination, whatever its rules say
+	Bytes    int64         // stored size
+	Since    Timestamp     // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
+	Attempts []Attempt     // what was tried before, oldest first
+	Measured bool          // the queue measures Waited; else the age of an event is that of its timestamp
+	Waited   time.Duration // how long the event has waited at least, whatever the wall clock says
+	Verdict  *Verdict      // set where the event is condemned and only waits for its dead letter
+	Rule     *Rule         // of the destination when the event was appended; nil where the queue does not know
+	Routed   bool          // a person has given it to this destination, whatever its rules say
 }
 
 // Attempt is one failed try to deliver one event to one destination.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/batch"
+	"pillarbox/internal/clock"
 	"pillarbox/internal/config"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/engine/catalog"
@@ -39,6 +41,8 @@ type office struct {
 	started  time.Time
 
 	disk     *vfs.Disk
+	clock    *clock.Clock
+	stamping atomic.Pointer[ingest.Acceptor] // the acceptor, for the clock
 	lock     *vfs.Lock
 	letters  pillarbox.DeadLetters
 	queue    pillarbox.Queue
@@ -76,6 +80,7 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 			return err
 		}
 	}
+	o.openClock(readOnly)
 	place := catalog.Place{Data: o.disk, ReadOnly: readOnly, BodiesURL: o.config.Bodies.URL, Logger: o.logger}
 	if o.letters, err = catalog.OpenDeadLetters(place, o.config.DeadLetters.URL); err != nil {
 		return err
@@ -83,6 +88,7 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 	limits := catalog.QueueOptions{
 		MaxBytes: int64(o.config.Queue.MaxBytes), MinFreeBytes: int64(o.config.Queue.MinFree),
 		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(), MaxAge: o.config.Queue.MaxAge.Std(),
+		Elapsed: o.clock.Elapsed, MaxRetryWait: o.longestBackoff(),
 	}
 	if o.queue, err = catalog.OpenQueue(place, o.config.Queue.URL, limits); err != nil {
 		return err
@@ -193,6 +199,31 @@ func (o *office) heldNow() (total uint64, of []string) {
 	return total, of
 }
 
+// clockFile is where the clock keeps what a later life needs.
+const clockFile = "clock.json"
+
+// openClock begins to tell the time. Commands that only look leave no note.
+func (o *office) openClock(readOnly bool) {
+	var fsys vfs.FS
+	if o.disk != nil && !readOnly {
+		fsys = o.disk
+	}
+	o.clock = clock.Open(fsys, clockFile, clock.Options{Logger: o.logger, OnStep: func(step clock.Step) {
+		o.metrics.ClockStep()
+		if acceptor := o.stamping.Load(); acceptor != nil && step.By < 0 {
+			acceptor.ClockSetBack()
+		}
+	}})
+}
+
+// longestBackoff is the longest wait between two attempts of any destination.
+func (o *office) longestBackoff() (longest time.Duration) {
+	for _, destination := range o.config.Destinations {
+		longest = max(longest, destination.Backoff.Max.Std())
+	}
+	return longest
+}
+
 func sinkURLs(cfg *config.Config) map[string]string {
 	urls := map[string]string{}
 	for name, destination := range cfg.Destinations {
@@ -262,7 +293,8 @@ func (o *office) destinations() []string { return slices.Sorted(maps.Keys(o.conf
 
 // wire connects the verbs to what was opened.
 func (o *office) wire() {
-	o.acceptor = ingest.New(o.queue, ingest.Options{Sources: ingestSources(o.config), Metrics: o.metrics})
+	o.acceptor = ingest.New(o.queue, ingest.Options{Sources: ingestSources(o.config), Metrics: o.metrics, Now: o.clock.Now})
+	o.stamping.Store(o.acceptor)
 	o.loops = map[string]*deliver.Loop{}
 	var entries []ledger.Destination
 	for _, name := range o.destinations() {
@@ -272,21 +304,21 @@ func (o *office) wire() {
 			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: o.rules[name],
 			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch, History: o.history,
 			Probe:  retry.Breaker{ProbeInitial: destination.Probe.Initial.Std(), ProbeMax: destination.Probe.Max.Std()},
-			Logger: o.logger, Metrics: o.metrics.Deliver(name),
+			Logger: o.logger, Metrics: o.metrics.Deliver(name), Date: o.clock.Now,
 		})
 		entries = append(entries, ledger.Destination{Name: name, Rule: o.rules[name].Rule, Sink: o.sinks[name]})
 	}
 	for _, name := range o.unconfigured() {
 		o.loops[name] = deliver.NewLoop(deliver.Options{
-			Destination: name, Queue: o.queue, Letters: o.letters, Rules: o.rules[name], Logger: o.logger,
+			Destination: name, Queue: o.queue, Letters: o.letters, Rules: o.rules[name], Logger: o.logger, Date: o.clock.Now,
 			Metrics: o.metrics.Deliver(name),
 		})
 	}
 	if queue, ok := o.queue.(pillarbox.Obligations); ok {
-		o.held = held.New(queue, o.letters, func() []string { return o.queue.Stats().Destinations }, nil)
+		o.held = held.New(queue, o.letters, func() []string { return o.queue.Stats().Destinations }, o.clock.Now)
 	}
 	o.books = ledger.New(o.queue, o.letters, entries, o.history)
-	o.replayer = replay.New(o.letters, o.deliverOnce, attemptOf, nil)
+	o.replayer = replay.New(o.letters, o.deliverOnce, o.attemptOf, o.clock.Now)
 	if queue, ok := o.queue.(requeuer); ok {
 		o.replayer.SetRequeue(func(ctx context.Context, letters []*pillarbox.DeadLetter) ([]error, error) {
 			return requeue(ctx, queue, letters)
@@ -334,7 +366,7 @@ func (o *office) deliverOnce(ctx context.Context, destination string, events []*
 		err := fmt.Errorf("destination %s is not configured: %w", destination, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err
 	}
-	return deliver.Once(ctx, sink, events, time.Now(), o.config.Destinations[destination].WriteTimeout.Std())
+	return deliver.Once(ctx, sink, events, o.clock.Now(), o.config.Destinations[destination].WriteTimeout.Std())
 }
 
 // requeuer is a queue that is shared with other readers, and takes dead letters back.
@@ -364,12 +396,12 @@ func requeue(ctx context.Context, queue requeuer, letters []*pillarbox.DeadLette
 	return errs, down
 }
 
-func attemptOf(err error) pillarbox.Attempt {
+func (o *office) attemptOf(err error) pillarbox.Attempt {
 	var refused *deliver.RefusedError
 	if errors.As(err, &refused) {
 		return refused.Attempt
 	}
-	return pillarbox.Attempt{At: pillarbox.TimestampOf(time.Now()), Class: pillarbox.ClassRefused, Error: err.Error()}
+	return pillarbox.Attempt{At: pillarbox.TimestampOf(o.clock.Now()), Class: pillarbox.ClassRefused, Error: err.Error()}
 }
 
 // state is what the metrics of the queue are made of.
@@ -393,7 +425,7 @@ func (o *office) state() telemetry.State {
 			DeadLetters: -1, Balanced: entry.Balanced,
 		}
 		if account.OldestPending != 0 {
-			destination.OldestEventAge = max(0, time.Since(account.OldestPending.Time()))
+			destination.OldestEventAge = max(0, o.clock.Now().Sub(account.OldestPending.Time()))
 		}
 		if count, err := o.letters.Count(context.Background(), entry.Destination); err == nil {
 			destination.DeadLetters = int64(count.Open)
@@ -431,6 +463,9 @@ func (o *office) Close() error {
 	}
 	if o.letters != nil {
 		errs = append(errs, o.letters.Close())
+	}
+	if o.clock != nil {
+		errs = append(errs, o.clock.Close())
 	}
 	if o.lock != nil {
 		errs = append(errs, o.lock.Close())

@@ -32,6 +32,7 @@ type Options struct {
 	Watch        *Watch           // is told what was settled
 	History      *History         // is told what was stored after refusals
 	Now          func() time.Time // default time.Now; must measure durations well though the clock is set
+	Date         func() time.Time // what is written down; default Now
 	Chance       func() float64   // in [0, 1), for jitter; default rand.Float64
 	Logger       *slog.Logger     // default: discard
 	Metrics      *telemetry.Deliver
@@ -79,6 +80,9 @@ func NewLoop(opts Options) *Loop {
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Date == nil {
+		opts.Date = opts.Now
 	}
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
@@ -207,7 +211,7 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, rules Rules, probing bool) Report {
 	rules.WriteTimeout = l.opts.WriteTimeout
 	start := time.Now()
-	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Chance: l.opts.Chance, Probe: probing})
+	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
@@ -322,7 +326,7 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 
 func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {
 	counts := map[telemetry.Outcome]int{}
-	now := l.opts.Now()
+	now := l.opts.Date()
 	for i, outcome := range outcomes {
 		switch outcome.Kind {
 		case pillarbox.OutcomeStored:

@@ -37,7 +37,8 @@ type Rules struct {
 
 // Moment is what Step does not find out itself.
 type Moment struct {
-	Now    time.Time
+	Now    time.Time      // waits are measured from here
+	Date   time.Time      // what is written down; zero is Now
 	Chance func() float64 // in [0, 1), for jitter
 	Probe  bool           // the destination was down: try single events
 }
@@ -93,7 +94,7 @@ func (s *step) outcome(i int) *pillarbox.Outcome { return &s.report.Outcomes[s.p
 // decideWithoutTrying handles the deliveries that are not to be written.
 func (s *step) decideWithoutTrying(i int) bool {
 	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
-	age := s.at.Now.Sub(cmp.Or(delivery.Since, delivery.Event.Timestamp).Time())
+	age := s.age(delivery)
 	switch {
 	case delivery.Verdict != nil:
 		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict
@@ -110,6 +111,22 @@ func (s *step) decideWithoutTrying(i int) bool {
 		return false
 	}
 	return true
+}
+
+// age is how long the event has waited: measured by the queue where it can, because a wall clock that is set makes nothing
+// older.
+func (s *step) age(delivery *pillarbox.Delivery) time.Duration {
+	if delivery.Measured {
+		return delivery.Waited
+	}
+	return s.at.date().Sub(cmp.Or(delivery.Since, delivery.Event.Timestamp).Time())
+}
+
+func (m Moment) date() time.Time {
+	if m.Date.IsZero() {
+		return m.Now
+	}
+	return m.Date
 }
 
 // write delivers events[from:to], and splits them where they are refused as a whole.
@@ -220,11 +237,11 @@ func (s *step) notBefore(attempts int, err error) time.Time {
 
 func (s *step) condemn(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {
 	outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, attempt
-	outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.Now)}
+	outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.date())}
 }
 
 func (s *step) attempt(class string, err error) *pillarbox.Attempt {
-	return &pillarbox.Attempt{At: pillarbox.TimestampOf(s.at.Now), Class: class, Error: shorten(err.Error())}
+	return &pillarbox.Attempt{At: pillarbox.TimestampOf(s.at.date()), Class: class, Error: shorten(err.Error())}
 }
 
 // shorten cuts a message to MaxAttemptError bytes of valid UTF-8.

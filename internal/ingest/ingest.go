@@ -85,6 +85,10 @@ func New(queue pillarbox.Queue, options Options) *Acceptor {
 	return a
 }
 
+// ClockSetBack lets stamps begin at the clock's time again, which was set back for good: else all of them would stay at the date that
+// it showed before, until it is reached again.
+func (a *Acceptor) ClockSetBack() { a.stamper.last.Store(0) }
+
 // SetSources replaces the sources. Calls of Accept that are under way go on with the old ones.
 func (a *Acceptor) SetSources(sources map[string]Source) {
 	prepared := make(map[string]*source, len(sources))

@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// clock is the clock of the machine, which somebody sets now and then. As with the real one, only the date jumps:
+// wallClock is the clock of the machine, which somebody sets now and then. As with the real one, only the date jumps:
 // durations between two readings in one life are right whatever happens.
-type clock struct {
+type wallClock struct {
 	start time.Time
 	steps []clockStep
 }
@@ -19,7 +19,7 @@ type clockStep struct {
 	off time.Duration
 }
 
-func (c *clock) Now() time.Time {
+func (c *wallClock) Now() time.Time {
 	now := time.Now()
 	elapsed := now.Sub(c.start)
 	i := sort.Search(len(c.steps), func(i int) bool { return c.steps[i].at > elapsed })
@@ -57,7 +57,12 @@ func clockSteps(d *dice, start time.Time, horizon time.Duration, t *tally) []clo
 	var steps []clockStep
 	for at := d.about(60 * time.Hour); at < horizon; at += d.about(60 * time.Hour) {
 		off := time.Duration(0)
-		switch d.below(5) {
+		switch d.below(6) {
+		case 4:
+			// Right again before anybody should have believed it.
+			t.add("clock 15 days ahead for seconds")
+			steps = append(steps, clockStep{at: at, off: 15 * 24 * time.Hour})
+			at += time.Second + d.upTo(30*time.Second)
 		case 0:
 			off = -time.Hour
 			t.add("clock an hour back")

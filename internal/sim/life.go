@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
@@ -25,6 +27,7 @@ const (
 	lettersDir  = "dead-letters"
 
 	writeTimeout = 30 * time.Second
+	maxAge       = 14 * 24 * time.Hour // no event waits for so long here, whatever the clock says
 )
 
 // life is one process, from its start to its end.
@@ -33,6 +36,7 @@ type life struct {
 	number int
 	disk   *faultfs.FS
 
+	clock    *clock.Clock
 	log      *seglog.Log
 	store    *files.Letters
 	letters  *letters // as replays see them
@@ -49,6 +53,9 @@ type life struct {
 	cut  chan struct{} // closed once it is cut off
 	left *faultfs.FS   // what it leaves on the disk then
 	last pillarbox.Timestamp
+
+	stamping atomic.Pointer[ingest.Acceptor] // the acceptor, for the clock
+	setBack  atomic.Bool                     // the clock was set back for good, and stamps have begun again
 }
 
 // ending is how a life ends.
@@ -67,8 +74,15 @@ func (w *world) newLife(number int) (*life, error) {
 	if l.store, err = files.Open(w.disk, lettersDir, files.Options{}); err != nil {
 		return nil, fmt.Errorf("open the dead letters: %w", err)
 	}
+	l.clock = clock.Open(w.disk, "clock.json", clock.Options{Read: w.read, OnStep: func(step clock.Step) {
+		w.tally.add("clock: a step is believed")
+		if acceptor := l.stamping.Load(); acceptor != nil && step.By < 0 {
+			l.setBack.Store(true)
+			acceptor.ClockSetBack()
+		}
+	}, Floor: w.clock.start.Add(-year)})
 	options := w.logOptions
-	options.Now = w.clock.Now
+	options.Now, options.Elapsed = w.clock.Now, l.clock.Elapsed
 	if l.log, err = seglog.Open(w.disk, queueDir, options); err != nil {
 		return nil, fmt.Errorf("open the log: %w", errors.Join(err, l.store.Close()))
 	}
@@ -79,15 +93,22 @@ func (w *world) newLife(number int) (*life, error) {
 	return l, nil
 }
 
+// read is what the clocks of the machine show: all of them go on while it lives, and the date is what somebody has set.
+func (w *world) read() clock.Reading {
+	elapsed := w.elapsed()
+	return clock.Reading{Wall: w.clock.Now().Round(0), Mono: elapsed, Boot: elapsed + time.Hour, ID: fmt.Sprint(w.boots.Load())}
+}
+
 func (l *life) wire() {
 	w := l.world
 	faulty := &queue{Queue: l.log, life: l, dice: w.queueDice}
-	l.acceptor = ingest.New(faulty, ingest.Options{Sources: map[string]ingest.Source{source: {}}, Now: w.clock.Now})
+	l.acceptor = ingest.New(faulty, ingest.Options{Sources: map[string]ingest.Source{source: {}}, Now: l.clock.Now})
+	l.stamping.Store(l.acceptor)
 	l.loop = deliver.NewLoop(deliver.Options{
 		Destination: destination, Queue: faulty, Sink: &sink{life: l, dice: w.sinkDice},
 		Letters: &letters{DeadLetters: l.store, life: l, dice: w.lettersDice},
-		Rules:   deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{source}}, Retry: w.policy}, Batch: w.batch,
-		WriteTimeout: writeTimeout, Now: w.clock.Now, Chance: w.loopDice.chance,
+		Rules:   deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{source}}, Retry: w.policy, MaxAge: maxAge}, Batch: w.batch,
+		WriteTimeout: writeTimeout, Now: w.clock.Now, Date: l.clock.Now, Chance: w.loopDice.chance,
 	})
 	l.books = ledger.New(l.log, l.store, []ledger.Destination{{Name: destination}}, nil)
 	l.letters = &letters{DeadLetters: l.store, life: l, dice: w.replayDice, replay: true}
@@ -136,6 +157,7 @@ func (l *life) live(length time.Duration) {
 		return
 	}
 	_ = l.log.Close() // what can't be closed well is no loss
+	_ = l.clock.Close()
 	_ = l.store.Close()
 	if l.isGone() {
 		w.disk = l.left
@@ -188,6 +210,7 @@ func (l *life) die() {
 	if l.end == powerCut {
 		mode := pick(w.cutDice, faultfs.Modes...)
 		l.left = l.disk.Crash(rand.New(rand.NewPCG(w.seed, uint64(l.number))), mode)
+		w.boots.Add(1)
 		w.tally.add("life: power cut, " + mode.String())
 	} else {
 		l.left = l.disk.Kill()

@@ -70,7 +70,7 @@ var least = map[string]int{
 // TestClock sets the date, and sees that durations stay right.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &clock{start: time.Now(), steps: []clockStep{{at: time.Hour, off: -time.Hour}, {at: 2 * time.Hour, off: 10 * year}, {at: 3 * time.Hour}}}
+		c := &wallClock{start: time.Now(), steps: []clockStep{{at: time.Hour, off: -time.Hour}, {at: 2 * time.Hour, off: 10 * year}, {at: 3 * time.Hour}}}
 		first := c.Now()
 		for hours, off := range []time.Duration{0, -time.Hour, 10 * year, 0} {
 			now, right := c.Now(), time.Now()

@@ -18,9 +18,11 @@ import (
 
 // world is one history.
 type world struct {
+	boots atomic.Int64 // of the machine
+
 	seed    uint64
 	horizon time.Duration // when the faults stop
-	clock   *clock
+	clock   *wallClock
 	spells  []spell
 	ill     []illness
 	model   *model
@@ -70,7 +72,7 @@ func newWorld(seed uint64, horizon time.Duration, t *tally) *world {
 		clientDice: newDice(seed, "clients"), operatorDice: newDice(seed, "operator"), cutDice: newDice(seed, "cut"),
 	}
 	start := time.Now()
-	w.clock = &clock{start: start, steps: clockSteps(newDice(seed, "clock"), start, horizon, t)}
+	w.clock = &wallClock{start: start, steps: clockSteps(newDice(seed, "clock"), start, horizon, t)}
 	w.spells = forecast(newDice(seed, "weather"), horizon, t)
 	w.ill = illnesses(newDice(seed, "illness"), horizon)
 	w.policy = retry.Policy{MaxAttempts: pick(w.dice, 6, 6, retry.DefaultMaxAttempts)}.WithDefaults()

@@ -64,6 +64,13 @@ func (m *Metrics) SetBuild(version string) {
 	}
 }
 
+// ClockStep counts one change of the date that is not the passing of time.
+func (m *Metrics) ClockStep() {
+	if m != nil {
+		m.counters[clockSteps]().Inc()
+	}
+}
+
 // ObserveAppend measures one durable append, as the request that waited for it saw it.
 func (m *Metrics) ObserveAppend(took time.Duration) {
 	if m != nil {

@@ -52,6 +52,7 @@ func exercise(m *telemetry.Metrics) {
 	seglog.Committed(3, 1234, time.Millisecond)
 	seglog.IOError()
 	seglog.Damaged(2)
+	m.ClockStep()
 	deliver := m.Deliver("events")
 	deliver.Events(telemetry.Skipped, 2)
 	deliver.Batch(telemetry.BatchUnavailable, 3, time.Millisecond)

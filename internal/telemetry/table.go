@@ -59,6 +59,7 @@ const (
 	queueHeld      = "pillarbox_queue_held_events"
 	deadLetters    = "pillarbox_dead_letters"
 	ledgerBalanced = "pillarbox_ledger_balanced"
+	clockSteps     = "pillarbox_clock_steps_total"
 	buildInfo      = "pillarbox_build_info"
 )
 
@@ -100,6 +101,7 @@ func Table() []Metric {
 		{queueHeld, TypeGauge, "Pending events that no destination takes any more. Any at all need a person's decision.", destination, nil},
 		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.", destination, nil},
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
+		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}
 }

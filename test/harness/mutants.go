@@ -52,6 +52,10 @@ var (
 	}}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
 	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\t\ts.durable = true\n", ""}}}
+	// AgeByTheWallClock takes the date for a measure of how long an event has waited.
+	AgeByTheWallClock = Mutant{"age by the wall clock", []Edit{{
+		stepSource, "\tif delivery.Measured {\n\t\treturn delivery.Waited\n\t}\n\treturn s.at.date()", "\treturn s.at.Now.Round(0)",
+	}}}
 	// HeldNotKept removes segments although held and deferred events are in them.
 	HeldNotKept = Mutant{"segments of held events removed", []Edit{{
 		"internal/engine/seglog/consumer.go", "\t\t\tneeds = min(needs, oldest)\n", "\t\t\t_ = oldest\n",

@@ -58,6 +58,7 @@ var hunts = []hunt{
 			{harness.OutageBurnsAttempts, "its destination takes it"},
 			{harness.NeighboursCondemned, "its destination takes it|has spent"},
 			{harness.OneAttemptTooMany, "and the policy says"},
+			{harness.AgeByTheWallClock, "its destination takes it"},
 			{harness.UnknownCountsAsReplayed, "the event is not stored"},
 		},
 	},

@@ -49,7 +49,9 @@ type QueueOptions struct {
 	MinFreeBytes int64
 	SegmentBytes int64
 	Meter        seglog.Meter
-	MaxAge       time.Duration // after which events become dead letters
+	MaxAge       time.Duration        // after which events become dead letters
+	Elapsed      func() time.Duration // by which the embedded log measures how long events wait
+	MaxRetryWait time.Duration        // the longest wait between two attempts
 }
 
 // queues opens each kind of queue.
@@ -173,7 +175,7 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 	}
 	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
 		MaxBytes: options.MaxBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
-		Meter: options.Meter, Logger: place.Logger, ReadOnly: place.ReadOnly,
+		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, Logger: place.Logger, ReadOnly: place.ReadOnly,
 	}))
 }
 

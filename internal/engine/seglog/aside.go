@@ -209,7 +209,7 @@ func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
 // walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
 // meanwhile is passed over.
 func (l *Log) walkSet(next func(from uint64) (uint64, bool), visit func(c *chunk) error) (err error) {
-	r := &reader{log: l}
+	r := &reader{log: l, hops: true}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for seq, ok := next(0); ok; {
 		c, _, err := r.chunkOf(seq)

@@ -125,17 +125,21 @@ func (c *consumer) load() error {
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
 		}
-		c.addRetrying(entry, event, dueAfterRestart(now, entry.Due))
+		c.addRetrying(entry, event, dueAfterRestart(now, entry.Due, l.opts.MaxRetryWait))
 	}
 	c.reader = &reader{log: l}
 	c.publishPlace()
 	return c.reader.seek(c.state.place)
 }
 
-// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between: a
-// wait is measured from here on, and is at most longestWait, whatever the clocks say.
-func dueAfterRestart(now time.Time, due pillarbox.Timestamp) time.Time {
-	return now.Add(min(due.Time().Sub(now), longestWait))
+// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between. What would wait
+// for longer than any wait is, was written by another clock, and is due at once: to wait anew at each start could be for ever.
+func dueAfterRestart(now time.Time, due pillarbox.Timestamp, longest time.Duration) time.Time {
+	wait := due.Time().Sub(now)
+	if wait > longest {
+		wait = 0
+	}
+	return now.Add(wait)
 }
 
 // skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So either an
@@ -459,7 +463,9 @@ func (p *picker) undo() []pillarbox.Delivery {
 func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 	deliveries := make([]pillarbox.Delivery, len(picked))
 	for i, it := range picked {
+		waited, measured := c.log.waited(it.seq)
 		deliveries[i] = pillarbox.Delivery{
+			Waited: waited, Measured: measured,
 			Handle: pillarbox.Handle{Seq: it.seq}, Event: it.event, Bytes: it.bytes,
 			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}

@@ -88,6 +88,7 @@ func (l *Log) doChores() bool {
 	l.rereadAll()
 	l.trim()
 	l.nameRemoved()
+	l.tendAges(false)
 	if accepted := l.accepted(); accepted != l.tended {
 		l.tended = accepted
 		return false

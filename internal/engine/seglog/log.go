@@ -59,6 +59,9 @@ type Log struct {
 	unproven *tail     // held back until the next segment begins with it; nil where there is none; changed with mu held as well
 	buffer   []byte
 
+	aging sync.Mutex // guards ages
+	ages  ages
+
 	uncached uint64 // id of the newest segment that was given back; owned by the filler
 
 	reread     time.Time // when what the disk could not read was last read again, and how long to wait; owned by the keeper
@@ -113,6 +116,8 @@ func (l *Log) open() error {
 	if err := l.loadQuarantine(); err != nil {
 		return err
 	}
+	l.loadAges()
+	l.dropReturned()
 	if l.opts.ReadOnly {
 		return nil
 	}
@@ -184,6 +189,33 @@ func (l *Log) loadSegments() error {
 		_, _ = rand.Read(l.logID[:]) // never fails, by its documentation
 	}
 	return nil
+}
+
+// dropReturned removes segments that were removed before, and that a crash has brought back although it left a newer one
+// removed: their removal was not durable yet, or could not be made so. Everything in them is settled.
+func (l *Log) dropReturned() {
+	if l.opts.ReadOnly {
+		return
+	}
+	behind := 0 // the first segment behind the last gap
+	for i := 1; i < len(l.segments); i++ {
+		if l.segments[i-1].nextSeq < l.segments[i].firstSeq {
+			behind = i
+		}
+	}
+	for _, c := range l.allConsumers() {
+		if behind > 0 && min(c.needs.Load(), c.durableCursor()) < l.segments[behind].firstSeq {
+			return // something there is missing: the readers say so
+		}
+	}
+	if len(l.consumers) == 0 {
+		return
+	}
+	for _, old := range l.segments[:behind] {
+		l.opts.Logger.Info("a segment that was removed has come back", "segment", old.name)
+		l.removeSegment(old)
+	}
+	l.segments = l.segments[behind:]
 }
 
 // clearAbandoned removes a segment that a newer one skips: it was left before its first acknowledged event.
@@ -298,6 +330,7 @@ func (l *Log) Close() error {
 	l.kept.Wait()
 	var err error
 	if !l.opts.ReadOnly {
+		l.tendAges(true)
 		err = errors.Join(l.mark(true), l.syncStates())
 	}
 	return errors.Join(err, l.closeFiles())

@@ -16,6 +16,7 @@ const (
 	DefaultMaxRetrying      = 10_000
 	DefaultMaxRetryingBytes = 64 << 20
 	DefaultStateBytes       = 256 << 10
+	DefaultMaxRetryWait     = 5 * time.Minute
 
 	// MinSegmentBytes is the smallest segment: a frame header and a small group must fit.
 	MinSegmentBytes = 8 << 10
@@ -54,9 +55,15 @@ type Options struct {
 	// calls lead to the same operations.
 	Untended bool
 
-	Now    func() time.Time // default time.Now
-	Logger *slog.Logger     // default: discard
-	Meter  Meter            // default: none
+	Now func() time.Time // default time.Now
+	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes back. By it the log
+	// measures how long events wait. nil: it does not measure.
+	Elapsed func() time.Duration
+	// MaxRetryWait bounds what a start believes of the time until a retry, which an earlier life has written down as a date:
+	// what would wait longer is due at once. Default DefaultMaxRetryWait.
+	MaxRetryWait time.Duration
+	Logger       *slog.Logger // default: discard
+	Meter        Meter        // default: none
 }
 
 // Meter is told what the log does. Its methods may be called concurrently and must not block.
@@ -73,6 +80,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxRetrying, DefaultMaxRetrying)
 	setDefault(&o.MaxRetryingBytes, DefaultMaxRetryingBytes)
 	setDefault(&o.StateBytes, DefaultStateBytes)
+	if o.MaxRetryWait == 0 {
+		o.MaxRetryWait = DefaultMaxRetryWait
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -20,6 +20,7 @@ type reader struct {
 	file    vfs.File
 	walk    *walker
 	seq     uint64 // next sequence number
+	hops    bool   // it looks for single events: that those in between are not there any more is no damage
 }
 
 // snapshot of a segment for a reader: how far it may be read now, and whether more will come.
@@ -65,7 +66,7 @@ func (r *reader) next() (*chunk, *segment, error) {
 		r.walk.limit, r.walk.endSeq = now.end, now.nextSeq
 		c, err := r.walk.next()
 		if err == nil {
-			r.seq = c.nextSeq()
+			r.seq = max(r.seq, c.nextSeq()) // a reader that looks for its place reads what lies before it, too
 			r.noteDamage(c)
 			return c, r.segment, nil
 		}
@@ -110,6 +111,9 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 	r.walk = &walker{
 		file: file, name: next.segment.name, salt: next.segment.salt,
 		offset: dataStart, seq: next.segment.firstSeq, limit: next.end, endSeq: next.nextSeq,
+	}
+	if r.hops {
+		r.seq = max(r.seq, next.segment.firstSeq)
 	}
 	if r.seq < next.segment.firstSeq {
 		return r.missing(next.segment.firstSeq, 0, "earlier segments are missing"), nil

@@ -167,7 +167,7 @@ func (l *Log) Waiting(destination, requestID string) (attempts []pillarbox.Attem
 func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
 	firstHeld, _ := l.heldSequence()
 	unproven := l.heldBack() // should it be copied meanwhile, it is read there
-	r := &reader{log: l, seq: firstHeld}
+	r := &reader{log: l, seq: firstHeld, hops: true}
 	for {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, r.close())

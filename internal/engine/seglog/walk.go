@@ -233,6 +233,11 @@ func (w *walker) damaged() (*chunk, error) {
 		c.damage = append(c.damage, w.corrupt(w.offset, "damaged frame header"))
 	}
 	known := w.seq + uint64(len(c.records))
+	if nextSeq != 0 && nextSeq < known {
+		// The start that found this torn has counted what was whole of it, and nothing else.
+		c.dropMissing()
+		known = w.seq + uint64(len(c.records))
+	}
 	if nextSeq > known {
 		c.lost = nextSeq - known
 	} else if nextSeq != 0 && nextSeq < known {
@@ -248,9 +253,13 @@ func (w *walker) damaged() (*chunk, error) {
 		// The last write of a life that was cut off, whether it is read now or was read at a later start:
 		// it was never acknowledged, and what was whole of it is kept.
 		c.damage = nil
-		c.records = slices.DeleteFunc(c.records, func(rec record) bool { return rec.missing })
+		c.dropMissing()
 	}
 	return c, nil
+}
+
+func (c *chunk) dropMissing() {
+	c.records = slices.DeleteFunc(c.records, func(rec record) bool { return rec.missing })
 }
 
 // part is what was saved at one damaged frame: its records in order, with a place for each that is missing.
