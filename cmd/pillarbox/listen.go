@@ -15,6 +15,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/express"
+	"pillarbox/internal/framing"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/run"
 )
@@ -104,7 +105,7 @@ func listen(key, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
 }
 
-// web makes the service of a web server.
+// web makes the service of a web server. Both listeners have the same rules of framing: a proxy may stand before either.
 func (s *server) web(name string, listener net.Listener, handler http.Handler) run.Service {
 	limits := s.config.HTTP
 	// Long answers, as of an audit or of somebody who follows, end with the drain and not before.
@@ -112,14 +113,14 @@ func (s *server) web(name string, listener net.Listener, handler http.Handler) r
 	web := &http.Server{
 		Handler: handler, ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
 		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(),
-		MaxHeaderBytes: int(limits.MaxHeaderBytes), ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
 	return run.Service{
 		Name: name,
 		Run: func(ctx context.Context) error {
 			defer context.AfterFunc(ctx, func() { endRequests(); _ = web.Close() })() // Serve returns the error
-			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := framing.Serve(web, listener, framing.Options{MaxHeaderBytes: int(limits.MaxHeaderBytes)}); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil

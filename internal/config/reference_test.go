@@ -42,7 +42,7 @@ var inGroup = map[string]string{
 	"http.read_timeout":                  "How long a whole request may take.",
 	"http.write_timeout":                 "How long a request may take from the end of its head to the end of its answer.",
 	"http.idle_timeout":                  "How long a connection may wait for its next request.",
-	"http.max_header_bytes":              "The head of a request; more is answered with 431. net/http allows 4 KiB more.",
+	"http.max_header_bytes":              "The head of a request; more is answered with 431.",
 	"http.max_connections":               "Connections to the public listener.",
 	"http.max_batch_bytes":               "The bytes of one batch request, after decoding.",
 	"http.max_batch_items":               "The events of one batch request.",

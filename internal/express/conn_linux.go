@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox"
+	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/telemetry"
 )
@@ -49,14 +50,16 @@ type conn struct {
 	lingering bool
 	answered  bool // in this turn
 
-	in    []byte // what was read of requests that are not taken yet
-	used  int    // bytes of in that were taken in this turn
-	need  int    // bytes that the request at the start of in has; 0 while its head isn't complete
-	route *Route // of that request, once the head is complete
-	begun int64  // when its first byte came
-	more  bool   // in may hold a complete request
-	taken int    // requests, in this turn
-	out   []byte // answers that the client has not read yet
+	in    []byte       // what was read of requests that are not taken yet
+	used  int          // bytes of in that were taken in this turn
+	scan  framing.Scan // of the head at the start of in, where it came in pieces
+	blank bool         // the empty line that may stand before a request has come
+	need  int          // bytes that the request at the start of in has; 0 while its head isn't complete
+	route *Route       // of that request, once the head is complete
+	begun int64        // when its first byte came
+	more  bool         // in may hold a complete request
+	taken int          // requests, in this turn
+	out   []byte       // answers that the client has not read yet
 }
 
 // stirred is told that something has changed on c.
@@ -145,10 +148,9 @@ func (l *loop) arrived(c *conn, b []byte, whole bool) {
 		}
 		return
 	}
-	before := len(c.in)
-	c.in = c.in[:before+len(b)]
-	if len(c.in) < c.need || c.need == 0 && len(c.in) < maxJudged && before >= len(post) && bytes.IndexByte(b, '\n') < 0 {
-		return // nothing can be complete, so the head isn't parsed for every byte
+	c.in = c.in[:len(c.in)+len(b)]
+	if len(c.in) < c.need {
+		return
 	}
 	c.used = l.take(c, c.in)
 }
@@ -168,40 +170,94 @@ func (l *loop) take(c *conn, b []byte) (used int) {
 	return used
 }
 
+// takeOne takes one request, and returns how many bytes it has. A head that comes in pieces is parsed when its empty line
+// is there, and until then each byte is looked at once.
 func (l *loop) takeOne(c *conn, b []byte) int {
+	if b[0] == '\r' || b[0] == '\n' {
+		return l.takeBlank(c, b)
+	}
+	if c.scan.Begun() && c.need == 0 && !l.scan(c, b) {
+		return 0
+	}
 	switch l.head.parse(b) {
 	case odd:
 		c.ending = moves
 	case refused:
-		c.route = l.opts.Route(text(l.head.path))
-		l.refuse(c, refusal(l.head.why))
+		l.refuseHead(c, l.head.refusal)
 	case simple:
 		return l.takeSimple(c, b)
+	case more:
+		if len(b) >= len(post) {
+			_, _ = c.scan.Next(b) // what it would refuse was refused
+		}
+		l.incomplete(c, b)
 	}
 	return 0
 }
 
-// refusal says why a request can't be read.
-type refusal string
+// scan looks at what is new of a head, and reports whether it is complete.
+func (l *loop) scan(c *conn, b []byte) bool {
+	before := c.scan.Looked()
+	complete, err := c.scan.Next(b)
+	l.head.looked += int64(c.scan.Looked() - before)
+	switch {
+	case err != nil:
+		l.head.path = nil
+		l.refuseHead(c, err)
+	case !complete:
+		l.incomplete(c, b)
+	}
+	return complete
+}
 
-func (r refusal) Error() string { return string(r) + "; nothing was stored" }
+// takeBlank takes the one empty line that may stand before a request (RFC 9112, section 2.2).
+func (l *loop) takeBlank(c *conn, b []byte) int {
+	switch {
+	case b[0] == '\r' && !c.blank && len(b) == 1:
+		return 0
+	case b[0] == '\r' && !c.blank && b[1] == '\n':
+		c.blank = true
+		return 2
+	}
+	l.head.path = nil
+	l.refuseHead(c, framing.ErrSecondEmptyLine)
+	return 0
+}
 
-// Is gives it its kind.
-func (r refusal) Is(target error) bool { return target == pillarbox.ErrInvalid }
+// incomplete waits for more of a head, unless that would be too much.
+func (l *loop) incomplete(c *conn, b []byte) {
+	switch {
+	case len(b) > l.opts.MaxHeaderBytes:
+		l.head.path = nil
+		l.refuseHead(c, framing.ErrHeadTooLarge)
+	case len(b) >= maxJudged:
+		c.ending = moves
+	}
+}
+
+// refuseHead refuses the request whose head was read, as far as it was.
+func (l *loop) refuseHead(c *conn, why error) {
+	c.route = l.opts.Route(text(l.head.path))
+	l.refuse(c, why)
+}
 
 func (l *loop) takeSimple(c *conn, b []byte) int {
 	h := &l.head
 	route := l.opts.Route(text(h.path))
-	if route == nil || h.size > l.opts.MaxHeaderBytes || h.contentLength > min(route.MaxBody, maxBody) {
+	if h.Size > l.opts.MaxHeaderBytes {
+		l.refuseHead(c, framing.ErrHeadTooLarge)
+		return 0
+	}
+	if route == nil || h.Length > min(route.MaxBody, maxBody) {
 		c.ending = moves
 		return 0
 	}
-	size := h.size + int(h.contentLength)
+	size := h.Size + int(h.Length)
 	if len(b) < size {
 		c.need, c.route = size, route
 		return 0
 	}
-	l.add(c, route, b[h.size:size])
+	l.add(c, route, b[h.Size:size])
 	if h.last {
 		c.ending = closes
 	}
@@ -215,6 +271,7 @@ func (l *loop) add(c *conn, route *Route, body []byte) {
 	c.fresh, c.answered = false, true
 	next := item{conn: c, route: route, begun: c.begun}
 	c.need, c.route, c.begun = 0, nil, l.mono
+	c.scan, c.blank = framing.Scan{}, false
 	if route.Admit != nil {
 		next.err = route.Admit(1)
 	}
@@ -223,8 +280,8 @@ func (l *loop) add(c *conn, route *Route, body []byte) {
 		return
 	}
 	first := len(l.fields)
-	for _, f := range h.fields {
-		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.name), Value: text(f.value)})
+	for _, f := range h.Fields {
+		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name), Value: text(f.Value)})
 	}
 	l.bytes += len(body)
 	l.requests = append(l.requests, ingest.Request{
@@ -245,7 +302,7 @@ func (l *loop) conclude(c *conn) {
 	switch {
 	case c.ending != stays || c.more || c.readable:
 	case c.eof && !c.resting():
-		l.refuse(c, refusal("the request did not end cleanly"))
+		l.refuse(c, framing.ErrUnclean)
 	case c.eof, l.draining && c.resting():
 		c.ending = closes
 	}

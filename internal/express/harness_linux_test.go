@@ -20,6 +20,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/express"
+	"pillarbox/internal/framing"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ingest"
 )
@@ -105,15 +106,18 @@ func (b *box) start(opts express.Options) {
 	if b.server, err = express.New(listener.(*net.TCPListener), opts); err != nil {
 		b.t.Fatal(err)
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	b.web = &http.Server{ConnState: b.connState, MaxHeaderBytes: opts.MaxHeaderBytes, ReadHeaderTimeout: opts.ReadHeaderTimeout, Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.web = &http.Server{ConnState: b.connState, ReadHeaderTimeout: opts.ReadHeaderTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.moved.Add(1)
 		b.public.ServeHTTP(w, r)
 	})}
 	go func() { b.ended <- b.server.Run(context.Background()) }()
-	go func() { b.ended <- b.web.Serve(b.server.HandedOver()) }()
+	go func() {
+		if b.connState != nil {
+			b.ended <- b.web.Serve(b.server.HandedOver()) // what is handed over, as it is
+			return
+		}
+		b.ended <- framing.Serve(b.web, b.server.HandedOver(), framing.Options{MaxHeaderBytes: opts.MaxHeaderBytes})
+	}()
 	b.t.Cleanup(func() { b.stop(goroutines, files) })
 }
 

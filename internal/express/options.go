@@ -35,6 +35,7 @@ const (
 	DefaultWriteTimeout      = 75 * time.Second
 	DefaultIdleTimeout       = 120 * time.Second
 	DefaultMaxInFlightBytes  = 256 << 20
+	DefaultMaxHeaderBytes    = 32 << 10
 )
 
 // Options of a Server. Acceptor, Route and Problem are required; zero means the default.
@@ -46,12 +47,12 @@ type Options struct {
 	Route func(path string) *Route
 
 	// Problem makes the answer for an error. Besides those of the Acceptor and of Route.Admit, there are errors
-	// that match pillarbox.ErrInvalid (the framing), pillarbox.ErrFull (MaxInFlightBytes) and
+	// of package framing, and some that match pillarbox.ErrFull (MaxInFlightBytes) and
 	// os.ErrDeadlineExceeded (the body came too slowly). The header must not name the length, the date or the
 	// connection.
 	Problem func(err error) (status int, header http.Header, body []byte)
 
-	MaxHeaderBytes    int           // of a head that the loop reads itself; 8 KiB at most. More is handed over
+	MaxHeaderBytes    int           // of a head; more is refused. Of those below, the ones over 8 KiB are handed over
 	MaxConnections    int           // with those that were handed over; more wait to be accepted
 	ReadHeaderTimeout time.Duration // from the first byte of a request, or from the start of the connection, to the end of its head
 	ReadTimeout       time.Duration // to the end of its body
@@ -63,7 +64,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.MaxHeaderBytes, maxHead)
+	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)
 	setDefault(&o.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	setDefault(&o.ReadTimeout, DefaultReadTimeout)

@@ -203,6 +203,7 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 	source := bytes.NewReader(text)
 	stream := bufio.NewReader(source)
 	for i, taken := range b.taken {
+		skipEmptyLine(stream)
 		request, err := http.ReadRequest(stream)
 		if err != nil {
 			t.Fatalf("%q: request %d was taken, and net/http says %v", text, i, err)
@@ -217,6 +218,7 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		}
 	}
 	left := text[len(text)-source.Len()-stream.Buffered():]
+	left = left[min(len(left), blank(left)):]
 	if rest, ok := b.moved(); ok {
 		if !bytes.HasPrefix(left, []byte(rest)) || rest == "" {
 			t.Errorf("%q: %q was handed over, and %q is left", text, rest, left)
@@ -224,8 +226,22 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		return
 	}
 	var h head
-	if verdict := h.parse(left); b.loop.live > 0 && !b.lingering() && (verdict == odd || verdict == refused || verdict == simple && len(left) >= h.size+int(h.contentLength)) {
+	if verdict := h.parse(left); string(left) != "\r" && b.loop.live > 0 && !b.lingering() && (verdict == odd || verdict == refused && bytes.Contains(left, []byte("\r\n\r\n")) || verdict == simple && len(left) >= h.Size+int(h.Length)) {
 		t.Errorf("%q: %q is left lying", text, left)
+	}
+}
+
+// blank is how long the empty line at the start of b is, which may stand before a request.
+func blank(b []byte) int {
+	if bytes.HasPrefix(b, []byte("\r\n")) {
+		return 2
+	}
+	return 0
+}
+
+func skipEmptyLine(stream *bufio.Reader) {
+	if next, err := stream.Peek(2); err == nil {
+		_, _ = stream.Discard(blank(next)) // is there
 	}
 }
 
@@ -361,7 +377,7 @@ func BenchmarkHead(b *testing.B) {
 	b.SetBytes(int64(len(request)))
 	for b.Loop() {
 		if h.parse(request) != simple {
-			b.Fatal(h.why)
+			b.Fatal(h.refusal)
 		}
 	}
 }

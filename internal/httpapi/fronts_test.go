@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pillarbox/internal/express"
+	"pillarbox/internal/framing"
 )
 
 // front is one way to the public handler over real connections.
@@ -71,7 +72,7 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := framing.Serve(web, listener, framing.Options{}); !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	}()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"pillarbox/internal/framing"
 	"pillarbox/internal/httpapi"
 )
 
@@ -42,7 +43,7 @@ func FuzzRawHTTP(f *testing.F) {
 		listener := &oneConn{conn: conn}
 		server := &http.Server{Handler: b.public}
 		serving := make(chan error, 1)
-		go func() { serving <- server.Serve(listener) }()
+		go func() { serving <- framing.Serve(server, listener, framing.Options{}) }()
 		<-conn.closed
 		if err := server.Close(); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ const (
 	keeperSource = "internal/engine/seglog/keeper.go"
 	settleSource = "internal/engine/seglog/settle.go"
 	stepSource   = "internal/deliver/step.go"
+	headSource   = "internal/framing/head.go"
 
 	syncOfGroup = "if err := l.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
 )
@@ -149,6 +150,35 @@ var (
 	// RefusalAcknowledged gives a receipt for what the log can't take.
 	RefusalAcknowledged = Mutant{"receipt for what the log refuses", []Edit{{
 		appendSource, "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn err\n", "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn nil\n",
+	}}}
+	// LengthTwiceTaken believes the last of several lengths.
+	LengthTwiceTaken = Mutant{"a second Content-Length believed", []Edit{{
+		headSource, "\tcase seen.lengths > 1:\n", "\tcase seen.lengths > 100:\n",
+	}}}
+	// BothLengthsTaken believes Transfer-Encoding where there is a Content-Length too.
+	BothLengthsTaken = Mutant{"Content-Length beside Transfer-Encoding", []Edit{{
+		headSource, "\tcase seen.lengths > 0 && seen.codings > 0:\n", "\tcase seen.lengths > 100:\n",
+	}}}
+	// SpaceBeforeColonTaken reads a name with a space behind it.
+	SpaceBeforeColonTaken = Mutant{"space before a colon", []Edit{{
+		headSource, "name, value := line[:colon], line[colon+1:]\n", "name, value := bytes.TrimRight(line[:colon], \" \"), line[colon+1:]\n",
+	}}}
+	// BareLineFeedInChunk takes a size that a bare LF ends.
+	BareLineFeedInChunk = Mutant{"bare LF in the framing of chunks", []Edit{{
+		"internal/framing/filter.go", "\tcase end == 0 || b[end-1] != '\\r':\n\t\treturn 0, errLineEnd\n",
+		"\tcase end == 0 || b[end-1] != '\\r':\n\t\treturn end + 1, judge(b[:end])\n",
+	}}}
+	// TrailerNotChecked lets anything stand behind the last chunk.
+	TrailerNotChecked = Mutant{"trailers not checked", []Edit{{
+		"internal/framing/filter.go", "\tif !ok {\n\t\treturn errTrailer\n", "\tif !ok {\n\t\treturn nil\n",
+	}}}
+	// SecondRequestNotFiltered looks at the first request of a connection alone.
+	SecondRequestNotFiltered = Mutant{"later requests not filtered", []Edit{{
+		"internal/framing/filter.go", "\tif _, err := f.head.Read(b); err != nil {\n", "\tif _, err := f.head.Read(b); err != nil && f.heads == 0 {\n",
+	}}}
+	// HeadParsedForEachLine reads a head anew whenever a part of it comes.
+	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
+		"internal/express/conn_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
 	}}}
 	// CursorAhead counts an event as delivered when it is leased.
 	CursorAhead = Mutant{"cursor ahead of delivery", []Edit{{

@@ -70,6 +70,21 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "framing", pkg: "internal/httpapi", run: "^TestRawRequests$",
+		bugs: []planted{
+			{harness.LengthTwiceTaken, "stored"},
+			{harness.BothLengthsTaken, "stored"},
+			{harness.SpaceBeforeColonTaken, "stored"},
+			{harness.BareLineFeedInChunk, "stored"},
+			{harness.TrailerNotChecked, "stored"},
+			{harness.SecondRequestNotFiltered, "stored"},
+		},
+	},
+	{
+		name: "work", pkg: "internal/express", run: "^TestHeadsInPiecesCostAsMuchAsWholeOnes$",
+		bugs: []planted{{harness.HeadParsedForEachLine, "bytes were looked at"}},
+	},
+	{
 		name: "bitrot", pkg: "internal/engine/seglog", run: "^TestEveryFlippedBit$",
 		bugs: []planted{
 			{harness.CutAtFirstBadFrame, "events are lost"},
