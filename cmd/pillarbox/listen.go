@@ -50,7 +50,7 @@ func (s *server) listenPublic() (run.Service, error) {
 		Acceptor: s.acceptor, Route: s.expressRoute, Problem: s.public.Problem,
 		MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
 		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
-		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(), Logger: s.logger,
+		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(), MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(), Logger: s.logger,
 	})
 	if err != nil {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)
@@ -113,14 +113,16 @@ func (s *server) web(name string, listener net.Listener, handler http.Handler) r
 	web := &http.Server{
 		Handler: handler, ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
 		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(),
-		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog:    slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
 	return run.Service{
 		Name: name,
 		Run: func(ctx context.Context) error {
 			defer context.AfterFunc(ctx, func() { endRequests(); _ = web.Close() })() // Serve returns the error
-			if err := framing.Serve(web, listener, framing.Options{MaxHeaderBytes: int(limits.MaxHeaderBytes)}); !errors.Is(err, http.ErrServerClosed) {
+			if err := framing.Serve(web, listener, framing.Options{
+				MaxHeaderBytes: int(limits.MaxHeaderBytes), MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(),
+			}); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil

@@ -116,6 +116,9 @@ type HTTP struct {
 	MaxBatchItems     int      `yaml:"max_batch_items"`     // events in one batch request
 	MaxWait           Duration `yaml:"max_wait"`            // for Prefer: wait; 0 turns it off
 	MaxInFlightBytes  ByteSize `yaml:"max_in_flight_bytes"` // bodies in memory at the same time
+	MinBodyRate       ByteSize `yaml:"min_body_rate"`       // that a body brings each second, on the average of body_grace; 0 asks for none
+	BodyGrace         Duration `yaml:"body_grace"`
+	MaxPerAddress     int      `yaml:"max_connections_per_address"` // 0 for no limit
 }
 
 // Shutdown bounds how long the process takes to stop.
@@ -170,6 +173,7 @@ func Default() *Config {
 			ReadHeaderTimeout: seconds(10), ReadTimeout: seconds(60), WriteTimeout: seconds(75), IdleTimeout: seconds(120),
 			MaxHeaderBytes: 32 << 10, MaxConnections: 20_000,
 			MaxBatchBytes: 16 * mib, MaxBatchItems: 10_000, MaxWait: seconds(30), MaxInFlightBytes: 256 * mib,
+			MinBodyRate: 240, BodyGrace: seconds(5),
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
 		Log:      Log{Level: "info", Format: "auto"},

@@ -83,7 +83,7 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	for _, key := range keys {
 		value := values[key]
 		if value == "" {
-			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") || strings.Contains(key, "age") || strings.Contains(key, "wait")]
+			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") || strings.Contains(key, "age") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
 		}
 		if key == "queue.max_bytes" || key == "queue.segment_bytes" || key == "http.max_in_flight_bytes" {
 			value = "65MiB"

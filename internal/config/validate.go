@@ -243,6 +243,10 @@ func (c *checker) http() {
 	c.positive("http.idle_timeout", int64(http.IdleTimeout))
 	c.atLeast("http.max_header_bytes", http.MaxHeaderBytes, 1<<10)
 	c.positive("http.max_connections", int64(http.MaxConnections))
+	c.positive("http.body_grace", int64(http.BodyGrace))
+	if http.MaxPerAddress < 0 {
+		c.fail("http.max_connections_per_address", "is %d; want 0, for no limit, or more", http.MaxPerAddress)
+	}
 	c.positive("http.max_batch_bytes", int64(http.MaxBatchBytes))
 	c.between("http.max_batch_items", http.MaxBatchItems, 1, maxBatchItems)
 	if http.MaxWait >= http.WriteTimeout {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pillarbox/internal/framing"
 )
 
 // answer writes the answers of the turn, all of one connection at once, and counts them.
@@ -113,7 +115,7 @@ const sweepsPerTimeout = 8
 // sweep ends what has waited for too long. One look at all connections now and then costs less than a timer for
 // each.
 func (l *loop) sweep() {
-	shortest := min(l.opts.ReadHeaderTimeout, l.opts.ReadTimeout, l.opts.WriteTimeout, l.opts.IdleTimeout, lingerTime)
+	shortest := min(l.opts.ReadHeaderTimeout, l.opts.ReadTimeout, l.opts.WriteTimeout, l.opts.IdleTimeout, l.opts.BodyGrace, lingerTime)
 	l.nextSweep = l.mono + int64(max(shortest/sweepsPerTimeout, 5*time.Millisecond))
 	for _, c := range l.conns {
 		if c != nil && c.deadline <= l.mono {
@@ -134,6 +136,9 @@ func (l *loop) expire(c *conn) {
 		return
 	}
 	late := fmt.Errorf("the body did not arrive in time (http.read_timeout); nothing was stored: %w", os.ErrDeadlineExceeded)
+	if c.begun+int64(l.opts.ReadTimeout) > l.mono {
+		late = framing.ErrTooSlow
+	}
 	if c.route != nil {
 		c.route.Metrics.BeginMany(1)
 	}

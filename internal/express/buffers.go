@@ -57,8 +57,8 @@ type buffers struct {
 
 // Buffers have sizes that double from the smallest to the largest, into which the largest request fits.
 const (
-	smallestBuffer = 2 << 10
-	bufferClasses  = 9
+	smallestBuffer = 256
+	bufferClasses  = 12
 	largestBuffer  = smallestBuffer << (bufferClasses - 1)
 	maxKeptBuffers = 4 << 20 // bytes
 )

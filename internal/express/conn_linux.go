@@ -57,6 +57,8 @@ type conn struct {
 	need  int          // bytes that the request at the start of in has; 0 while its head isn't complete
 	route *Route       // of that request, once the head is complete
 	begun int64        // when its first byte came
+	due   int64        // when its body must have brought its least; 0 where none is awaited
+	has   int64        // bytes of it since the last time that it had
 	more  bool         // in may hold a complete request
 	taken int          // requests, in this turn
 	out   []byte       // answers that the client has not read yet
@@ -150,9 +152,17 @@ func (l *loop) arrived(c *conn, b []byte, whole bool) {
 	}
 	c.in = c.in[:len(c.in)+len(b)]
 	if len(c.in) < c.need {
+		l.brought(c, len(b))
 		return
 	}
 	c.used = l.take(c, c.in)
+}
+
+// brought counts what has come of a body. With enough, its time begins anew.
+func (l *loop) brought(c *conn, n int) {
+	if c.has += int64(n); c.due > 0 && c.has >= l.least {
+		c.due, c.has = l.mono+int64(l.opts.BodyGrace), 0
+	}
 }
 
 // take takes the complete requests at the start of b, and returns how many bytes they have.
@@ -255,6 +265,9 @@ func (l *loop) takeSimple(c *conn, b []byte) int {
 	size := h.Size + int(h.Length)
 	if len(b) < size {
 		c.need, c.route = size, route
+		if c.due, c.has = 0, 0; l.opts.MinBodyRate > 0 {
+			c.due = l.mono + int64(l.opts.BodyGrace)
+		}
 		return 0
 	}
 	l.add(c, route, b[h.Size:size])
@@ -313,26 +326,15 @@ func (c *conn) resting() bool { return len(c.in) == c.used && !c.readable }
 
 // keep copies the start of a request into a buffer of the connection's own.
 func (l *loop) keep(c *conn, rest []byte) {
-	if l.enlarge(c, max(c.wanted(len(rest)), len(rest))) {
+	if l.enlarge(c, len(rest)+1) {
 		c.in = append(c.in, rest...)
 	}
 }
 
-// firstBuffer is what a body gets before any of it has come. From there on the buffer grows with what arrives,
-// and not with what was announced: a sender that announces much and sends little holds little.
-const firstBuffer = 16 << 10
-
-// wanted is how large the buffer should be, with have bytes there.
-func (c *conn) wanted(have int) int {
-	if c.need == 0 {
-		return have + 1
-	}
-	return min(c.need, max(firstBuffer, 2*have))
-}
-
-// room is where to read to in the connection's own buffer.
+// room is where to read to in the connection's own buffer. It doubles with what arrives, and not with what was announced:
+// a sender that announces much and sends little holds little.
 func (l *loop) room(c *conn) []byte {
-	if len(c.in) == cap(c.in) && !l.enlarge(c, max(c.wanted(len(c.in)), len(c.in)+1)) {
+	if len(c.in) == cap(c.in) && !l.enlarge(c, len(c.in)+1) {
 		return nil
 	}
 	return c.in[len(c.in):cap(c.in)]
@@ -341,7 +343,7 @@ func (l *loop) room(c *conn) []byte {
 // enlarge gives the connection a buffer for size bytes. Where that would be more than all may hold, the client is
 // told to come back: waiting with its bytes unread would only keep its connection busy.
 func (l *loop) enlarge(c *conn, size int) bool {
-	if !l.server.hold(cap(c.in), bufferSize(size)) {
+	if !l.server.memory.Grow(int64(cap(c.in)), int64(bufferSize(size))) {
 		limit := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", l.opts.MaxInFlightBytes, pillarbox.ErrFull)
 		l.refuse(c, &pillarbox.RetryAfterError{After: time.Second, Err: limit})
 		return false
@@ -362,7 +364,7 @@ func (l *loop) move(c *conn, to, what []byte) {
 // release gives the connection's buffer back.
 func (l *loop) release(c *conn) {
 	if c.in != nil {
-		l.server.held.Add(int64(-cap(c.in)))
+		l.server.memory.Shrink(int64(cap(c.in)))
 		l.buffers.put(c.in)
 		c.in = nil
 	}
@@ -376,7 +378,7 @@ func (l *loop) compact(c *conn) {
 	case len(rest) == 0:
 		l.release(c)
 	case bufferSize(len(rest)+1) < cap(c.in)/2: // the request was large, and what follows may stay small
-		l.server.held.Add(int64(bufferSize(len(rest)+1) - cap(c.in)))
+		l.server.memory.Shrink(int64(cap(c.in) - bufferSize(len(rest)+1)))
 		l.move(c, l.buffers.get(len(rest)+1), rest)
 	default:
 		c.in = append(c.in[:0], rest...)
@@ -414,7 +416,9 @@ func (l *loop) setDeadline(c *conn) {
 			c.deadline = l.mono + int64(l.opts.WriteTimeout)
 		}
 	case c.need > 0:
-		c.deadline = c.begun + int64(l.opts.ReadTimeout)
+		if c.deadline = c.begun + int64(l.opts.ReadTimeout); c.due > 0 {
+			c.deadline = min(c.deadline, c.due)
+		}
 	case len(c.in) > 0 && !c.fresh:
 		c.deadline = c.begun + int64(l.opts.ReadHeaderTimeout)
 	case c.answered:

@@ -415,9 +415,10 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		return b.dial().send(fmt.Sprintf("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size/2)))
 	}
 	first := half(60_000)
+	var others []*client
 	eventually(t, "the limit is reached", func() bool {
-		c := half(60_000)
-		defer c.Close()
+		c := half(60_000) // stays open, and holds what it has sent
+		others = append(others, c)
 		if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
@@ -433,6 +434,9 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		return true
 	})
 	b.dial().send(post("small")).wants(http.StatusAccepted)
+	for _, c := range others {
+		c.Close()
+	}
 	first.send(strings.Repeat("x", 30_000)).wants(http.StatusAccepted)
 	b.wantStored("small", strings.Repeat("x", 60_000))
 	eventually(t, "the memory is free again", func() bool {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox"
+	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 )
 
@@ -42,6 +43,7 @@ type loop struct {
 	now       time.Time
 	mono      int64 // now since start, in nanoseconds
 	nextSweep int64
+	least     int64 // bytes that a body brings in each grace
 	acceptAt  int64 // when to accept again after a pause; 0 where there is none
 	nextLoop  int   // that gets the next connection
 	draining  bool
@@ -90,7 +92,7 @@ type newcomer struct {
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
 		server: s, opts: &s.opts, epoll: -1, bell: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
-		start: time.Now(), names: newNames(),
+		start: time.Now(), names: newNames(), least: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
 	}
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/telemetry"
 )
@@ -58,6 +59,8 @@ type Options struct {
 	ReadTimeout       time.Duration // to the end of its body
 	WriteTimeout      time.Duration // for a client that doesn't read its answers
 	IdleTimeout       time.Duration // between requests
+	MinBodyRate       int64         // bytes a second that a body brings at least, on the average of each BodyGrace; 0: none
+	BodyGrace         time.Duration // in which MinBodyRate is looked at
 	MaxInFlightBytes  int64         // of requests that are not complete; one that needs more is answered with ErrFull
 	Loops             int           // event loops; 0 chooses
 	Logger            *slog.Logger  // nil: discard
@@ -70,6 +73,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ReadTimeout, DefaultReadTimeout)
 	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.BodyGrace, framing.DefaultBodyGrace)
 	setDefault(&o.MaxInFlightBytes, DefaultMaxInFlightBytes)
 	setDefault(&o.Loops, defaultLoops())
 	if o.Logger == nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"pillarbox"
+	"pillarbox/internal/admission"
 )
 
 // Server answers on one listener.
@@ -16,9 +17,9 @@ type Server struct {
 	opts   Options
 	loops  []*loop
 	handed *handed
+	memory *admission.Memory // of requests that are not complete
 
 	open     atomic.Int64 // connections, with those that were handed over
-	held     atomic.Int64 // bytes of requests that are not complete
 	full     atomic.Bool  // a loop waits for a connection to go
 	draining atomic.Bool
 	stopping atomic.Bool
@@ -38,7 +39,7 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &Server{opts: opts, handed: newHanded(listener.Addr()), done: make(chan struct{})}
+	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: admission.NewMemory(opts.MaxInFlightBytes), done: make(chan struct{})}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {
@@ -151,15 +152,4 @@ func (s *Server) released() {
 	if s.full.CompareAndSwap(true, false) {
 		s.wake()
 	}
-}
-
-// hold takes the memory for a request to grow from one size to another, if it is there. A request that is alone
-// gets what it needs: it is to get through some time, and not never.
-func (s *Server) hold(from, to int) bool {
-	held := s.held.Add(int64(to - from))
-	if held <= s.opts.MaxInFlightBytes || held == int64(to) {
-		return true
-	}
-	s.held.Add(int64(from - to))
-	return false
 }

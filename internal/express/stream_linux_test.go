@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox"
+	"pillarbox/internal/admission"
 	"pillarbox/internal/ingest"
 )
 
@@ -28,6 +29,7 @@ type bench struct {
 	taken  []*http.Request
 	bodies []string
 	copies bool // keep what is taken
+	sent   int  // bytes of what a test sends, so far
 }
 
 func openBench(t testing.TB) *bench {
@@ -43,7 +45,7 @@ func openBench(t testing.TB) *bench {
 			return nil
 		},
 	}
-	s := &Server{opts: opts.withDefaults(), handed: newHanded(&net.UnixAddr{}), done: make(chan struct{})}
+	s := &Server{opts: opts.withDefaults(), handed: newHanded(&net.UnixAddr{}), memory: admission.NewMemory(DefaultMaxInFlightBytes), done: make(chan struct{})}
 	l, err := newLoop(s)
 	if err != nil {
 		t.Fatal(err)

@@ -90,3 +90,22 @@ func BenchmarkHeadByLine(b *testing.B) {
 		})
 	}
 }
+
+// TestWhatHasArrivedIsCharged, and not what was announced: a byte of a body of 100,000 costs a small buffer.
+func TestWhatHasArrivedIsCharged(t *testing.T) {
+	b := openBench(t)
+	b.connect()
+	head := "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+	for sent := 1; sent <= 100_000; sent *= 10 {
+		b.send([]byte((head + strings.Repeat("x", sent))[b.sent:]))
+		b.sent = len(head) + sent
+		if held := b.loop.server.memory.Held(); sent < 100_000 && (held < int64(sent) || held > int64(2*(len(head)+sent)+smallestBuffer)) {
+			t.Errorf("with %d bytes there, %d are charged", sent, held)
+		}
+	}
+	b.receive()
+	if held := b.loop.server.memory.Held(); held != 0 {
+		t.Errorf("%d bytes are charged at the end", held)
+	}
+	b.disconnect()
+}

@@ -17,6 +17,9 @@ func Routes() []Route {
 	return routes
 }
 
+// Held is what bodies hold of their memory.
+func (p *Public) Held() int64 { return p.inFlight.Held() }
+
 // Split cuts a batch and returns its items; a nil item is one that was rejected.
 func Split(form string, body []byte, limit int) ([][]byte, error) {
 	items, err := split(nil, form, body, limit)

@@ -17,6 +17,7 @@ import (
 type front struct {
 	name    string
 	express bool
+	limits  express.Options // those that a test sets
 }
 
 // onFronts runs a test on net/http alone, and with the event loop in front of it.
@@ -52,10 +53,10 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 		for _, simple := range b.public.Simple() {
 			routes[simple.Path] = &express.Route{Source: simple.Source, MaxBody: simple.MaxBody, Admit: simple.Admit, Metrics: simple.Metrics}
 		}
-		loop, err := express.New(listener.(*net.TCPListener), express.Options{
-			Acceptor: b.accept, Route: func(path string) *express.Route { return routes[path] }, Problem: b.public.Problem,
-			ReadTimeout: readTimeout, ReadHeaderTimeout: cmp.Or(readTimeout, express.DefaultReadHeaderTimeout), WriteTimeout: writeTimeout,
-		})
+		opts := f.limits
+		opts.Acceptor, opts.Route, opts.Problem = b.accept, func(path string) *express.Route { return routes[path] }, b.public.Problem
+		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout, cmp.Or(readTimeout, express.DefaultReadHeaderTimeout), writeTimeout
+		loop, err := express.New(listener.(*net.TCPListener), opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := framing.Serve(web, listener, framing.Options{}); !errors.Is(err, http.ErrServerClosed) {
+		if err := framing.Serve(web, listener, framing.Options{MinBodyRate: f.limits.MinBodyRate, BodyGrace: f.limits.BodyGrace}); !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	}()

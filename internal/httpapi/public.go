@@ -16,10 +16,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/admission"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
@@ -77,7 +77,7 @@ type PublicOptions struct {
 type Public struct {
 	acceptor Acceptor
 	opts     PublicOptions
-	inFlight *semaphore.Weighted
+	inFlight *admission.Memory
 	plain    map[string]*telemetry.Route // of what is no source
 	routes   atomic.Pointer[map[string]*route]
 }
@@ -102,7 +102,7 @@ func NewPublic(acceptor Acceptor, opts PublicOptions) *Public {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Public{acceptor: acceptor, opts: opts, inFlight: semaphore.NewWeighted(opts.MaxInFlightBytes)}
+	p := &Public{acceptor: acceptor, opts: opts, inFlight: admission.NewMemory(opts.MaxInFlightBytes)}
 	p.plain = map[string]*telemetry.Route{openAPIPath: opts.Metrics.Route(openAPIPath), otherRoute: opts.Metrics.Route(otherRoute)}
 	p.SetSources(nil)
 	return p
@@ -293,7 +293,7 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		return nil, none, protocol.TooLarge(limit, limitName)
 	}
-	held := &heldBytes{limit: p.inFlight, all: p.opts.MaxInFlightBytes}
+	held := &heldBytes{memory: p.inFlight}
 	from, most := r.Body, r.ContentLength
 	if most < 0 {
 		from, most = http.MaxBytesReader(w, r.Body, limit), limit
@@ -311,17 +311,14 @@ func (p *Public) readBody(w http.ResponseWriter, r *http.Request, limit int64, l
 
 // heldBytes is what one request holds of the memory for bodies.
 type heldBytes struct {
-	limit  *semaphore.Weighted
-	all    int64 // of the limit
+	memory *admission.Memory
 	bytes  int64
-	memory *[]byte // of bodies, or nil
+	pooled *[]byte // of bodies, or nil
 }
 
-// grow asks for n more. It never asks for more than all there is: a body as large as that gets through alone,
-// and not never.
+// grow asks for n more.
 func (h *heldBytes) grow(n int64) error {
-	n = min(n, h.all-h.bytes)
-	if !h.limit.TryAcquire(n) {
+	if !h.memory.Grow(h.bytes, h.bytes+n) {
 		return pillarbox.ErrFull
 	}
 	h.bytes += n
@@ -329,11 +326,11 @@ func (h *heldBytes) grow(n int64) error {
 }
 
 func (h *heldBytes) release() {
-	h.limit.Release(h.bytes)
+	h.memory.Shrink(h.bytes)
 	h.bytes = 0
-	if h.memory != nil {
-		bodies.Put(h.memory)
-		h.memory = nil
+	if h.pooled != nil {
+		bodies.Put(h.pooled)
+		h.pooled = nil
 	}
 }
 
@@ -358,13 +355,13 @@ func (h *heldBytes) room(body []byte, size int64) ([]byte, error) {
 	if !again {
 		return append(make([]byte, 0, size), body...), nil
 	}
-	h.memory = bodies.Get().(*[]byte)
-	return append((*h.memory)[:0], body...), nil
+	h.pooled = bodies.Get().(*[]byte)
+	return append((*h.pooled)[:0], body...), nil
 }
 
 // firstBody is the memory that a body gets before any of it has arrived. It grows with what arrives, and not
 // with what was announced: a sender that announces much and sends little holds little.
-const firstBody = 16 << 10
+const firstBody = 512
 
 // readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced. It takes
 // no more memory than most and one byte, to see that the body ends there.
@@ -396,9 +393,12 @@ var errTooSlow = &protocol.Error{Status: http.StatusRequestTimeout, Detail: "the
 func bodyError(err error, limit int64, limitName string) error {
 	var over *http.MaxBytesError
 	var slow net.Error
+	var ours *protocol.Error
 	switch {
 	case errors.As(err, &over):
 		return protocol.TooLarge(limit, limitName)
+	case errors.As(err, &ours) && ours.Status == http.StatusRequestTimeout:
+		return ours // it came more slowly than it may
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return errTooSlow
 	}

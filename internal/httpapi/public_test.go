@@ -172,11 +172,11 @@ func TestNothingIsStoredWhereNobodyTakesIt(t *testing.T) {
 
 // TestBodiesInFlightAreBounded holds bodies half sent, and sees the next one refused and later let in.
 func TestBodiesInFlightAreBounded(t *testing.T) {
-	b := openPublic(t, httpapi.PublicOptions{MaxInFlightBytes: 1500})
+	b := openPublic(t, httpapi.PublicOptions{MaxInFlightBytes: 1000})
 	reader, writer := io.Pipe()
 	first := make(chan answer)
 	go func() {
-		request := httptest.NewRequest(http.MethodPost, "/app", reader) // length unknown: the limit is reserved
+		request := httptest.NewRequest(http.MethodPost, "/app", reader) // length unknown
 		first <- do(t, b.public, request)
 	}()
 	if _, err := writer.Write([]byte("half")); err != nil { // returns when it is read

@@ -37,7 +37,8 @@ func (p *Public) Simple() []Simple {
 
 // Problem makes the answer for an error that such a front has met, as ServeHTTP would answer.
 func (p *Public) Problem(err error) (status int, header http.Header, body []byte) {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	var ours *protocol.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) && !errors.As(err, &ours) {
 		err = errTooSlow
 	}
 	status, err = p.refusal(http.MethodPost, err)
