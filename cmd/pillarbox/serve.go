@@ -147,7 +147,7 @@ func (s *server) run(stop, force context.Context) error {
 // newAdmin makes the handler of the admin listener.
 func (s *server) newAdmin() http.Handler {
 	return httpapi.NewAdmin(desk{office: s.office, roles: s.roles}, httpapi.AdminOptions{
-		Token: string(s.config.Admin.Token), Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+		Token: string(s.config.Admin.Token), MaxFollowers: s.config.Admin.MaxFollowers, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Ready: s.isReady, Logger: s.logger,
 	})
 }

@@ -37,8 +37,9 @@ type Listen struct {
 
 // Admin is the listener for people and their tools.
 type Admin struct {
-	Listen string `yaml:"listen"` // host:port
-	Token  Secret `yaml:"token"`  // empty where none is asked for
+	Listen       string `yaml:"listen"`        // host:port
+	Token        Secret `yaml:"token"`         // empty where none is asked for
+	MaxFollowers int    `yaml:"max_followers"` // streams of events at a time
 }
 
 // Queue is the durable buffer.
@@ -163,7 +164,7 @@ func Default() *Config {
 	const mib = 1 << 20
 	return &Config{
 		Listen:       Listen{Address: ":8080", Express: true},
-		Admin:        Admin{Listen: "127.0.0.1:8081"},
+		Admin:        Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
 		Data:         "./pillarbox-data",
 		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), SegmentBytes: 64 * mib},
 		Sources:      map[string]Source{"app": defaultSource("app")},

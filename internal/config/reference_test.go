@@ -43,6 +43,7 @@ var inGroup = map[string]string{
 	"http.write_timeout":                 "How long a request may take from the end of its head to the end of its answer.",
 	"http.idle_timeout":                  "How long a connection may wait for its next request.",
 	"http.max_header_bytes":              "The head of a request; more is answered with 431.",
+	"admin.max_followers":                "Streams of events (`events?follow`) at a time; more are answered with 503.",
 	"http.max_connections_per_address":   "Connections of one address to the public listener; more are closed. 0 is no limit: behind a load balancer all have one address.",
 	"http.min_body_rate":                 "Bytes a second that a body brings at least, on the average of each `http.body_grace`; a slower one is answered with 408. 0 asks for none.",
 	"http.body_grace":                    "The time over which `http.min_body_rate` is looked at.",

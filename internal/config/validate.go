@@ -237,6 +237,7 @@ func (c *checker) backoff(key string, backoff Backoff) {
 
 func (c *checker) http() {
 	http := c.config.HTTP
+	c.positive("admin.max_followers", int64(c.config.Admin.MaxFollowers))
 	c.positive("http.read_header_timeout", int64(http.ReadHeaderTimeout))
 	c.positive("http.read_timeout", int64(http.ReadTimeout))
 	c.positive("http.write_timeout", int64(http.WriteTimeout))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
@@ -20,15 +21,19 @@ import (
 // DefaultHeartbeat is how often a stream of events that has nothing to say shows that it is alive.
 const DefaultHeartbeat = 15 * time.Second
 
+// DefaultMaxFollowers is how many streams of events there may be at a time.
+const DefaultMaxFollowers = 100
+
 // AdminOptions of the admin listener. The zero value is open to this machine only.
 type AdminOptions struct {
-	Token     string        // what "Authorization: Bearer" must carry; empty asks for none and checks Host instead
-	Hosts     []string      // names or addresses, without port, that Host may also have where there is no token
-	Metrics   http.Handler  // for /metrics; nil is 404
-	Ready     func() error  // why the server is not ready; nil is always ready. Must be quick
-	Heartbeat time.Duration // of event streams; 0 is DefaultHeartbeat
-	Logger    *slog.Logger  // nil: discard
-	Now       func() time.Time
+	Token        string        // what "Authorization: Bearer" must carry; empty asks for none and checks Host instead
+	Hosts        []string      // names or addresses, without port, that Host may also have where there is no token
+	Metrics      http.Handler  // for /metrics; nil is 404
+	Ready        func() error  // why the server is not ready; nil is always ready. Must be quick
+	MaxFollowers int           // streams of events at a time; more are refused. 0 is DefaultMaxFollowers
+	Heartbeat    time.Duration // of event streams; 0 is DefaultHeartbeat
+	Logger       *slog.Logger  // nil: discard
+	Now          func() time.Time
 }
 
 // Admin is the handler of the admin listener.
@@ -40,12 +45,16 @@ type Admin struct {
 	mux    *http.ServeMux
 	stop   chan struct{} // closed by Close
 	closed sync.Once
+
+	followers atomic.Int64
+	texts     texts // of what the followers are told
 }
 
 // NewAdmin makes the handler. Close it when the server begins to stop, or its streams hold the server up:
 // server.RegisterOnShutdown is the place.
 func NewAdmin(desk Desk, opts AdminOptions) *Admin {
 	setDefault(&opts.Heartbeat, DefaultHeartbeat)
+	setDefault(&opts.MaxFollowers, DefaultMaxFollowers)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -17,6 +17,16 @@ func Routes() []Route {
 	return routes
 }
 
+// TextsMade is how many events were made into text for followers.
+func (a *Admin) TextsMade() int {
+	a.texts.mu.Lock()
+	defer a.texts.mu.Unlock()
+	return a.texts.made
+}
+
+// Followers is how many streams are open.
+func (a *Admin) Followers() int { return int(a.followers.Load()) }
+
 // Held is what bodies hold of their memory.
 func (p *Public) Held() int64 { return p.inFlight.Held() }
 

@@ -43,6 +43,10 @@ type stream struct {
 // that was held up on its way is stored behind younger ones: it is told live, and not to a reader who comes
 // back with the cursor of a younger one.
 func (a *Admin) follow(w http.ResponseWriter, r *adminRequest, destination string, filter pillarbox.EventFilter) error {
+	defer a.leave()
+	if a.followers.Add(1) > int64(a.opts.MaxFollowers) {
+		return fmt.Errorf("%d streams of events are open, which is the limit (admin.max_followers); end one of them: %w", a.opts.MaxFollowers, pillarbox.ErrFull)
+	}
 	// First the follower, then the store: what is stored in between is seen twice and not missed.
 	following, err := a.desk.Follow(r.Context(), destination)
 	if err != nil {
@@ -126,11 +130,16 @@ func (s *stream) live(ctx context.Context, a *Admin, following Following) error 
 			if !open {
 				return s.write("event: " + streamLagged + "\ndata: {}\n\n")
 			}
-			for _, event := range events {
+			batch := a.texts.of(events)
+			for i, event := range events {
 				if !s.wants(event) {
 					continue
 				}
-				if err := s.tell(event); err != nil {
+				text, err := batch.text(i)
+				if err == nil {
+					err = s.tellText(event, text)
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -152,16 +161,20 @@ func (s *stream) wants(event *pillarbox.Event) bool {
 
 // tell writes one event. Its id is the highest key so far and not its own, which may be lower.
 func (s *stream) tell(event *pillarbox.Event) error {
+	text, err := event.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	return s.tellText(event, text)
+}
+
+func (s *stream) tellText(event *pillarbox.Event, text []byte) error {
 	key := event.Key()
 	if cmp.Or(cmp.Compare(key.Timestamp, s.high.Timestamp), cmp.Compare(key.RequestID, s.high.RequestID)) > 0 {
 		s.high = key
 	}
 	if s.recent[key] = true; len(s.recent) >= followRemembered {
 		s.recent, s.previous = map[pillarbox.Key]bool{}, s.recent
-	}
-	text, err := event.MarshalJSON()
-	if err != nil {
-		return err
 	}
 	return s.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", streamEvent, eventCursor(s.high), text))
 }

@@ -229,3 +229,44 @@ func TestFollowOutlastsTheTimeoutsOfTheServer(t *testing.T) {
 func TestFollowOfHeadEndsAtOnce(t *testing.T) {
 	openAdmin(t).call("HEAD", "/api/v1/events?follow", "").wants(t, 200)
 }
+
+// TestFollowersAreCapped, and one that ends makes room.
+func TestFollowersAreCapped(t *testing.T) {
+	b := openPublic(t, httpapi.PublicOptions{})
+	for range httpapi.DefaultMaxFollowers - 1 {
+		b.follow("")
+	}
+	last := b.follow("")
+	b.get("/api/v1/events?follow").wants(t, http.StatusServiceUnavailable, "admin.max_followers")
+	last.response.Body.Close()
+	for deadline := time.Now().Add(30 * time.Second); b.admin.Followers() == httpapi.DefaultMaxFollowers; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a stream that has ended counts on")
+		}
+	}
+	b.follow("")
+}
+
+// TestEachEventIsMadeIntoTextOnce, however many follow.
+func TestEachEventIsMadeIntoTextOnce(t *testing.T) {
+	b := openPublic(t, httpapi.PublicOptions{})
+	var followers []*reading
+	for range 20 {
+		followers = append(followers, b.follow(""))
+	}
+	const n = 10
+	for i := range n {
+		b.post("/app", strings.Repeat("x", i+1))
+	}
+	b.deliver()
+	for _, r := range followers {
+		for range n {
+			if message := r.next(); !strings.HasPrefix(message, "event: event\n") {
+				t.Fatalf("message %q", message)
+			}
+		}
+	}
+	if made := b.admin.TextsMade(); made != n {
+		t.Errorf("%d texts for %d events", made, n)
+	}
+}

@@ -39,9 +39,14 @@ func (a *Admin) healthz(w http.ResponseWriter, _ *adminRequest) error {
 	return nil
 }
 
-func (a *Admin) readyz(w http.ResponseWriter, _ *adminRequest) error {
+// readyz is open to everyone, and says why to those who may know.
+func (a *Admin) readyz(w http.ResponseWriter, r *adminRequest) error {
 	if err := a.opts.Ready(); err != nil {
-		return &protocol.Error{Status: http.StatusServiceUnavailable, Detail: err.Error()}
+		detail := "the server can't accept now; /api/v1/status says why"
+		if a.guard(r.Request) == nil {
+			detail = err.Error()
+		}
+		return &protocol.Error{Status: http.StatusServiceUnavailable, Detail: detail}
 	}
 	writeJSON(w, http.StatusOK, stateOK)
 	return nil

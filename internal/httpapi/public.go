@@ -175,22 +175,13 @@ func (p *Public) refusal(method string, err error) (int, error) {
 	return status, err
 }
 
-func (p *Public) paths() string {
-	var paths []string
-	for path := range *p.routes.Load() {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return strings.Join(paths, ", ")
-}
-
 // serve answers one request, or returns the error to answer with. to is nil where there is no source.
 func (p *Public) serve(w http.ResponseWriter, r *http.Request, to *route) (status int, err error) {
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	allow := "GET, HEAD, POST"
 	switch {
 	case to == nil && r.URL.Path != openAPIPath:
-		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is no source at this path; the paths are %s", p.paths())}
+		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the admin API lists them (/api/v1/status)"} // not here: a path can be a secret
 	case to == nil && reading:
 		writeBody(w, http.StatusOK, typeYAML, openAPI)
 		return http.StatusOK, nil

@@ -96,7 +96,7 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 	method := event.method()
 	switch {
 	case !event.at(a.opts.Path):
-		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the path is " + a.opts.Path}
+		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path"} // not which there is: it can be a secret
 	case method == http.MethodPost:
 		return a.accept(ctx, event, m)
 	case method == http.MethodGet, method == http.MethodHead:

@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"pillarbox"
 )
@@ -96,14 +100,43 @@ func Hide(err error) error { return hidden{err} }
 
 type hidden struct{ error }
 
-// ProblemOf makes the body for an error. Details of our own faults stay in the log.
+// The details of faults, in the place of those that stay in the log: they may name files and addresses of ours.
+const (
+	detailFault       = "something went wrong inside; the server's log says what"
+	detailUnavailable = "the server can't take this now; its log says why. Send it again later"
+	detailNoSpace     = "the disk of the server is full. Send it again later"
+)
+
+// ProblemOf makes the body for an error. Details of our own faults stay in the log. Of what passes by itself, only what the
+// protocol says itself, and limits (pillarbox.ErrFull) that no call of the system has brought about, are told in public.
 func ProblemOf(err error) Problem {
 	status := StatusOf(err)
 	problem := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error()}
-	if status == http.StatusInternalServerError {
-		problem.Detail = "something went wrong inside; the server's log says what"
+	switch {
+	case status == http.StatusInternalServerError:
+		problem.Detail = detailFault
+	case status < http.StatusInternalServerError || tellable(err):
+	case status == http.StatusInsufficientStorage:
+		problem.Detail = detailNoSpace
+	default:
+		problem.Detail = detailUnavailable
 	}
 	return problem
+}
+
+// tellable reports whether an error that is not the client's says nothing of the inside.
+func tellable(err error) bool {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return true
+	}
+	var file *fs.PathError
+	var link *os.LinkError
+	var call *os.SyscallError
+	var number syscall.Errno
+	var network *net.OpError
+	system := errors.As(err, &file) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) || errors.As(err, &network)
+	return errors.Is(err, pillarbox.ErrFull) && !system
 }
 
 // Encode returns the JSON text.

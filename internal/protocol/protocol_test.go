@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +37,10 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 		{pillarbox.ErrCorrupt, 500, ""},
 		{errors.New("secret"), 500, ""},
 		{protocol.Hide(pillarbox.ErrNotFound), 500, ""},
+		{fmt.Errorf("open segment: %w, %w", &fs.PathError{Op: "open", Path: "/private/x", Err: syscall.EMFILE}, pillarbox.ErrUnavailable), 503, "5"},
+		{fmt.Errorf("open segment: %w, %w", &fs.PathError{Op: "open", Path: "/private/x", Err: syscall.EMFILE}, pillarbox.ErrFull), 503, "5"},
+		{fmt.Errorf("segment /private/x is broken: %w", pillarbox.ErrUnavailable), 503, "5"},
+		{fmt.Errorf("write /private/x: %w", pillarbox.ErrNoSpace), 507, "5"},
 		{protocol.TooLarge(1, "limit"), 413, ""},
 		{protocol.NotAllowed("PUT", "GET"), 405, ""},
 		{&protocol.Error{Status: 401, Challenge: "Bearer"}, 500, ""},
@@ -51,6 +57,9 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 		}
 		if status == 500 && strings.Contains(string(body), "secret") {
 			t.Errorf("the answer tells of our own fault: %s", body)
+		}
+		if strings.Contains(string(body), "/private") {
+			t.Errorf("the answer tells of the inside: %s", body)
 		}
 		if !slices.Contains(protocol.PublicErrors(), status) {
 			t.Errorf("%d is not public", status)
