@@ -10,14 +10,14 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/net/netutil"
-
+	"pillarbox/internal/admission"
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/httpapi"
 	"pillarbox/internal/run"
+	"pillarbox/internal/telemetry"
 )
 
 // listenAdmin binds the admin address and makes the service that answers there.
@@ -27,7 +27,7 @@ func (s *server) listenAdmin() (run.Service, error) {
 		return run.Service{}, err
 	}
 	s.addrs.admin = listener.Addr().String()
-	return s.web("admin", listener, s.newAdmin()), nil
+	return s.web("admin", admission.Listen(listener, admission.Options{MaxConnections: s.may.admin}), s.newAdmin(min(s.config.Admin.MaxFollowers, s.may.admin/2))), nil
 }
 
 // listenPublic binds the public address and makes the service that answers there: an event loop for what is simple,
@@ -44,11 +44,16 @@ func (s *server) listenPublic() (run.Service, error) {
 	limits := s.config.HTTP
 	tcp, ok := listener.(*net.TCPListener)
 	if !ok || !s.config.Listen.Express || express.Possible() != nil || !catalog.Local(s.config.Queue.URL) {
-		return s.web("public", netutil.LimitListener(listener, limits.MaxConnections), s.public), nil
+		return s.web("public", admission.Listen(listener, admission.Options{
+			MaxConnections: s.may.public, MaxPerAddress: limits.MaxPerAddress, Closed: s.connectionClosed,
+			Full: func() {
+				s.logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)", telemetry.KeyConnections, s.may.public)
+			},
+		}), s.public), nil
 	}
 	front, err := express.New(tcp, express.Options{
 		Acceptor: s.acceptor, Route: s.expressRoute, Problem: s.public.Problem,
-		MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
+		MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: s.may.public, MaxPerAddress: limits.MaxPerAddress, Closed: s.connectionClosed, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
 		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
 		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(), MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(), Logger: s.logger,
 	})
@@ -56,6 +61,11 @@ func (s *server) listenPublic() (run.Service, error) {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)
 	}
 	return inFrontOf(front, s.web("public", front.HandedOver(), s.public)), nil
+}
+
+// connectionClosed counts a connection that was closed to keep to a limit.
+func (s *server) connectionClosed(reason admission.Reason) {
+	s.metrics.ConnectionClosed(string(reason))
 }
 
 // inFrontOf makes one service of the event loop and of the web server that gets what is not simple. It is drained

@@ -110,6 +110,7 @@ type server struct {
 	addrs  struct{ public, admin string } // that the listeners have, as host:port; empty without the role
 	routes atomic.Pointer[map[string]*express.Route]
 	ready  atomic.Bool
+	may    connections // that the limit of descriptors leaves to the listeners
 }
 
 // run starts the services in order and stops them in the reverse order: not ready, refuse and finish requests,
@@ -117,6 +118,10 @@ type server struct {
 func (s *server) run(stop, force context.Context) error {
 	group := run.New(run.Options{Log: s.logger, DrainTimeout: s.config.Shutdown.DrainTimeout.Std()})
 	group.Add(run.Service{Name: "data", Close: s.office.Close})
+	var err error
+	if s.may, err = s.connections(); err != nil {
+		return errors.Join(err, s.office.Close())
+	}
 	if s.has(roleAdmin) {
 		service, err := s.listenAdmin()
 		if err != nil {
@@ -144,10 +149,10 @@ func (s *server) run(stop, force context.Context) error {
 	return group.Run(stop, force)
 }
 
-// newAdmin makes the handler of the admin listener.
-func (s *server) newAdmin() http.Handler {
+// newAdmin makes the handler of the admin listener. Followers leave half of its connections to others.
+func (s *server) newAdmin(maxFollowers int) http.Handler {
 	return httpapi.NewAdmin(desk{office: s.office, roles: s.roles}, httpapi.AdminOptions{
-		Token: string(s.config.Admin.Token), MaxFollowers: s.config.Admin.MaxFollowers, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+		Token: string(s.config.Admin.Token), MaxFollowers: maxFollowers, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Ready: s.isReady, Logger: s.logger,
 	})
 }

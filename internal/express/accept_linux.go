@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pillarbox/internal/admission"
 	"pillarbox/internal/telemetry"
 )
 
@@ -17,16 +18,31 @@ const (
 func (l *loop) acceptConns() {
 	for range maxAccepts {
 		if !l.server.admit() {
-			l.pauseAccepting(time.Second) // or until one has gone
+			if !l.newcomerWaits() {
+				return
+			}
+			if l.server.limit.Now(l.now) {
+				l.opts.Logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)", telemetry.KeyConnections, l.opts.MaxConnections)
+			}
+			if l.evict() {
+				continue
+			}
+			l.pauseAccepting(acceptPause) // or until one has gone
 			return
 		}
 		fd, from, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
-			l.server.released()
+			l.server.left()
 			l.acceptFailed(err)
 			return
 		}
 		who := newcomer{fd: fd, addr: addressOf(from)}
+		if !l.server.addresses.Enter(who.addr) {
+			_ = unix.Close(fd)
+			l.server.left()
+			l.opts.Closed(admission.OverItsBudget)
+			continue
+		}
 		loops := l.server.loops
 		l.nextLoop = (l.nextLoop + 1) % len(loops)
 		if other := loops[l.nextLoop]; other == l || !other.give(who) {
@@ -40,7 +56,9 @@ func (l *loop) acceptConns() {
 func (l *loop) acceptFailed(err error) {
 	switch err {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-		l.opts.Logger.Warn("connections can't be accepted", telemetry.KeyErr, err)
+		if l.server.failing.Now(l.now) {
+			l.opts.Logger.Warn("connections can't be accepted", telemetry.KeyErr, err)
+		}
 		l.pauseAccepting(acceptPause)
 	case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
 	default: // an error of the network that the connection had already (accept(2))
@@ -79,7 +97,7 @@ func (l *loop) adopt(who newcomer) {
 	if err := l.watch(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
 		l.opts.Logger.Warn("a connection can't be watched", telemetry.KeyErr, err)
 		_ = unix.Close(c.fd)
-		l.server.released()
+		l.server.released(c.addr)
 		return
 	}
 	for c.fd >= len(l.conns) {

@@ -473,10 +473,12 @@ func (l *loop) handOver(c *conn) {
 	c.fd = -1
 	if err != nil {
 		l.opts.Logger.Warn("a connection could not be handed over", telemetry.KeyErr, err)
-		l.server.released()
+		l.server.released(c.addr)
 		return
 	}
-	l.server.handed.put(&movedConn{Conn: moved, rest: rest, release: l.server.released})
+	conn := &movedConn{Conn: moved, rest: rest, release: func() { l.server.released(c.addr) }}
+	conn.Seat = l.server.idle.Seat(conn)
+	l.server.handed.put(conn)
 }
 
 // forget takes the connection out of the loop.
@@ -491,5 +493,5 @@ func (l *loop) closeConn(c *conn) {
 	l.forget(c)
 	_ = unix.Close(c.fd)
 	c.fd = -1
-	l.server.released()
+	l.server.released(c.addr)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"pillarbox/internal/admission"
 )
 
 // handed is the listener that net/http accepts from: connections that are not simple, each with what was read
@@ -88,6 +90,7 @@ func (h *handed) Addr() net.Addr { return h.addr }
 // movedConn is a connection that was handed over. What was read of it comes first.
 type movedConn struct {
 	net.Conn
+	*admission.Seat
 	rest    []byte
 	release func() // counts it as gone; called once
 	once    sync.Once
@@ -114,5 +117,6 @@ func (c *movedConn) CloseWrite() error {
 
 func (c *movedConn) Close() error {
 	defer c.once.Do(c.release)
+	c.SetIdle(false)
 	return c.Conn.Close()
 }

@@ -43,9 +43,11 @@ type loop struct {
 	now       time.Time
 	mono      int64 // now since start, in nanoseconds
 	nextSweep int64
-	least     int64 // bytes that a body brings in each grace
-	acceptAt  int64 // when to accept again after a pause; 0 where there is none
-	nextLoop  int   // that gets the next connection
+	least     int64    // bytes that a body brings in each grace
+	acceptAt  int64    // when to accept again after a pause; 0 where there is none
+	nextLoop  int      // that gets the next connection
+	victims   []victim // the ones that have rested for the longest time come last; see evict
+	evictAt   int64    // when to look for them again
 	draining  bool
 
 	arena   arena
@@ -337,7 +339,7 @@ func (l *loop) close() error {
 	l.mu.Unlock()
 	for _, who := range newcomers {
 		_ = unix.Close(who.fd)
-		l.server.released()
+		l.server.released(who.addr)
 	}
 	for _, c := range l.conns {
 		if c != nil {

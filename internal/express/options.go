@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/admission"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/telemetry"
@@ -54,7 +55,8 @@ type Options struct {
 	Problem func(err error) (status int, header http.Header, body []byte)
 
 	MaxHeaderBytes    int           // of a head; more is refused. Of those below, the ones over 8 KiB are handed over
-	MaxConnections    int           // with those that were handed over; more wait to be accepted
+	MaxConnections    int           // with those that were handed over; for more, those go that rest, and else they wait to be accepted
+	MaxPerAddress     int           // connections of one address; more are closed. 0: no limit
 	ReadHeaderTimeout time.Duration // from the first byte of a request, or from the start of the connection, to the end of its head
 	ReadTimeout       time.Duration // to the end of its body
 	WriteTimeout      time.Duration // for a client that doesn't read its answers
@@ -64,6 +66,9 @@ type Options struct {
 	MaxInFlightBytes  int64         // of requests that are not complete; one that needs more is answered with ErrFull
 	Loops             int           // event loops; 0 chooses
 	Logger            *slog.Logger  // nil: discard
+
+	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must not block.
+	Closed func(reason admission.Reason)
 }
 
 func (o Options) withDefaults() Options {
@@ -76,6 +81,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.BodyGrace, framing.DefaultBodyGrace)
 	setDefault(&o.MaxInFlightBytes, DefaultMaxInFlightBytes)
 	setDefault(&o.Loops, defaultLoops())
+	if o.Closed == nil {
+		o.Closed = func(admission.Reason) {}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

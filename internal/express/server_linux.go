@@ -19,6 +19,11 @@ type Server struct {
 	handed *handed
 	memory *admission.Memory // of requests that are not complete
 
+	addresses *admission.Addresses
+	idle      admission.Idle   // of those that were handed over
+	limit     admission.Seldom // that newcomers wait
+	failing   admission.Seldom // that accepting fails
+
 	open     atomic.Int64 // connections, with those that were handed over
 	full     atomic.Bool  // a loop waits for a connection to go
 	draining atomic.Bool
@@ -39,7 +44,7 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: admission.NewMemory(opts.MaxInFlightBytes), done: make(chan struct{})}
+	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: admission.NewMemory(opts.MaxInFlightBytes), addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{})}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {
@@ -146,8 +151,14 @@ func (s *Server) admit() bool {
 	return false
 }
 
-// released counts a connection as gone.
-func (s *Server) released() {
+// released counts a connection of an address as gone.
+func (s *Server) released(addr string) {
+	s.addresses.Leave(addr)
+	s.left()
+}
+
+// left counts a connection as gone.
+func (s *Server) left() {
 	s.open.Add(-1)
 	if s.full.CompareAndSwap(true, false) {
 		s.wake()

@@ -45,7 +45,7 @@ func openBench(t testing.TB) *bench {
 			return nil
 		},
 	}
-	s := &Server{opts: opts.withDefaults(), handed: newHanded(&net.UnixAddr{}), memory: admission.NewMemory(DefaultMaxInFlightBytes), done: make(chan struct{})}
+	s := &Server{opts: opts.withDefaults(), handed: newHanded(&net.UnixAddr{}), memory: admission.NewMemory(DefaultMaxInFlightBytes), addresses: admission.NewAddresses(0), done: make(chan struct{})}
 	l, err := newLoop(s)
 	if err != nil {
 		t.Fatal(err)

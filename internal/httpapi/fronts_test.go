@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
 )
@@ -69,6 +70,11 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 		drain = func(ctx context.Context) error {
 			return errors.Join(loop.Drain(ctx), web.Shutdown(ctx), loop.Close())
 		}
+	}
+	if !f.express && (f.limits.MaxConnections > 0 || f.limits.MaxPerAddress > 0) {
+		listener = admission.Listen(listener, admission.Options{
+			MaxConnections: cmp.Or(f.limits.MaxConnections, 1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
+		})
 	}
 	done := make(chan struct{})
 	go func() {

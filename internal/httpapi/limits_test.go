@@ -1,15 +1,18 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"pillarbox/internal/admission"
 	"pillarbox/internal/httpapi"
 )
 
@@ -63,6 +66,102 @@ func TestUploadThatStandsStillIsCutOff(t *testing.T) {
 			server.stop()
 			if len(b.queued()) != 0 {
 				t.Error("something was stored")
+			}
+		}
+	})
+}
+
+// dialLimited begins a connection, with a generous deadline.
+func dialLimited(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return conn, bufio.NewReader(conn)
+}
+
+func wantStatus(t *testing.T, answers *bufio.Reader, status int) {
+	t.Helper()
+	response, err := http.ReadResponse(answers, nil)
+	if err != nil || response.StatusCode != status {
+		t.Fatalf("answer %v, %v, want %d", response, err, status)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheLongestIdleMakesRoom: where all connections are taken, the one that has rested for the longest time goes for a
+// newcomer, be it in the loop, handed over or at net/http, and one that is in the midst of a request stays.
+func TestTheLongestIdleMakesRoom(t *testing.T) {
+	for _, first := range []string{rawBefore, rawGet} {
+		onFronts(t, func(t *testing.T, f front) {
+			closed := map[admission.Reason]*atomic.Int64{admission.ForRoom: {}, admission.OverItsBudget: {}}
+			f.limits.MaxConnections = 3
+			f.limits.Closed = func(reason admission.Reason) { closed[reason].Add(1) }
+			b := openPublic(t, httpapi.PublicOptions{})
+			server := f.serve(t, b, time.Hour, 0)
+			oldest, oldestAnswers := dialLimited(t, server.addr)
+			fmt.Fprint(oldest, first)
+			wantStatus(t, oldestAnswers, map[string]int{rawBefore: 202, rawGet: 200}[first])
+			busy, busyAnswers := dialLimited(t, server.addr)
+			fmt.Fprint(busy, rawBefore[:len(rawBefore)-1]) // a byte is missing
+			younger, youngerAnswers := dialLimited(t, server.addr)
+			fmt.Fprint(younger, rawBefore)
+			wantStatus(t, youngerAnswers, 202)
+			newcomer, newcomerAnswers := dialLimited(t, server.addr)
+			fmt.Fprint(newcomer, rawTail)
+			wantStatus(t, newcomerAnswers, 202)
+			if text, err := io.ReadAll(oldestAnswers); len(text) > 0 || err != nil {
+				t.Errorf("the one that has rested for the longest time gets %q, %v", text, err)
+			}
+			fmt.Fprint(younger, rawBefore)
+			wantStatus(t, youngerAnswers, 202)
+			fmt.Fprint(busy, rawBefore[len(rawBefore)-1:])
+			wantStatus(t, busyAnswers, 202)
+			if room, address := closed[admission.ForRoom].Load(), closed[admission.OverItsBudget].Load(); room != 1 || address != 0 {
+				t.Errorf("%d were closed for room, and %d for their address", room, address)
+			}
+		})
+	}
+}
+
+// TestConnectionsOfOneAddressAreLimited, with those that were handed over, and one that goes makes room.
+func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		var closed atomic.Int64
+		f.limits.MaxPerAddress = 2
+		f.limits.Closed = func(reason admission.Reason) { closed.Add(1) }
+		b := openPublic(t, httpapi.PublicOptions{})
+		server := f.serve(t, b, 0, 0)
+		first, firstAnswers := dialLimited(t, server.addr)
+		fmt.Fprint(first, rawBefore)
+		wantStatus(t, firstAnswers, 202)
+		moved, movedAnswers := dialLimited(t, server.addr)
+		fmt.Fprint(moved, rawGet)
+		wantStatus(t, movedAnswers, 200)
+		_, refused := dialLimited(t, server.addr)
+		if text, _ := io.ReadAll(refused); len(text) > 0 { // a reset is an end too
+			t.Errorf("the third gets %q", text)
+		}
+		if n := closed.Load(); n != 1 {
+			t.Errorf("%d are counted", n)
+		}
+		moved.Close()
+		for deadline := time.Now().Add(30 * time.Second); ; {
+			again, answers := dialLimited(t, server.addr)
+			fmt.Fprint(again, rawTail)
+			if _, err := answers.Peek(1); err == nil {
+				wantStatus(t, answers, 202)
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("one that has gone counts on")
 			}
 		}
 	})

@@ -6,6 +6,7 @@ const (
 	KeyAttempt     = "attempt"     // number of the try, from 1
 	KeyBatch       = "batch"       // events in the batch
 	KeyBytes       = "bytes"       // size
+	KeyConnections = "connections" // number of connections
 	KeyDestination = "destination" // name from the configuration
 	KeyDuration    = "duration"    // how long it took
 	KeyErr         = "err"         // the error

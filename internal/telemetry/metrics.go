@@ -18,6 +18,7 @@ type Metrics struct {
 
 	appended Observer
 	inFlight Gauge
+	closed   map[string]Counter // by closeReasons
 	seglog   *Seglog
 }
 
@@ -38,6 +39,10 @@ func NewMetrics(registry Registry) *Metrics {
 	}
 	m.appended = m.histograms[ingestAppend]()
 	m.inFlight = m.gauges[httpInFlight]()
+	m.closed = map[string]Counter{}
+	for _, reason := range closeReasons {
+		m.closed[reason] = m.counters[httpClosed](reason)
+	}
 	m.seglog = newSeglog(m)
 	return m
 }
@@ -76,6 +81,21 @@ func (m *Metrics) ObserveAppend(took time.Duration) {
 	if m != nil {
 		m.appended.Observe(took.Seconds())
 	}
+}
+
+// closeReasons is the closed set of the label.
+var closeReasons = [...]string{"room", "address"}
+
+// ConnectionClosed counts a connection that was closed to keep to a limit. A reason that is none is a bug.
+func (m *Metrics) ConnectionClosed(reason string) {
+	if m == nil {
+		return
+	}
+	counter, known := m.closed[reason]
+	if !known {
+		panic("pillarbox: bug: connections are not closed for " + reason)
+	}
+	counter.Add(1)
 }
 
 // IngestResult is what was answered to one event.

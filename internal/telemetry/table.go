@@ -25,6 +25,7 @@ const (
 	labelRoute       = "route"       // route templates of the program
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
+	labelReason      = "reason"      // closeReasons
 )
 
 // The keys of the table, by which the rest of the package finds a metric.
@@ -35,6 +36,7 @@ const (
 	httpRequests  = "pillarbox_http_requests_total"
 	httpSeconds   = "pillarbox_http_request_seconds"
 	httpInFlight  = "pillarbox_http_requests_in_flight"
+	httpClosed    = "pillarbox_http_connections_closed_total"
 	seglogCommits = "pillarbox_seglog_commits_total"
 	seglogGroup   = "pillarbox_seglog_commit_events"
 	seglogFsync   = "pillarbox_seglog_fsync_seconds"
@@ -79,6 +81,7 @@ func Table() []Metric {
 		{httpRequests, TypeCounter, "Answered requests. The method is `other` where it is none of the registered ones.", []string{labelRoute, labelMethod, labelCode}, nil},
 		{httpSeconds, TypeHistogram, "Time from the head of a request to the end of its answer.", []string{labelRoute}, seconds},
 		{httpInFlight, TypeGauge, "Requests that are being worked on.", nil, nil},
+		{httpClosed, TypeCounter, "Connections that were closed to keep to the limits: `room` (it rested for the longest time, and a newcomer waited) or `address` (its address had as many as it may).", []string{labelReason}, nil},
 		{seglogCommits, TypeCounter, "Group commits of the embedded log; each is one write and one flush.", nil, nil},
 		{seglogGroup, TypeHistogram, "Events in one group commit.", nil, events},
 		{seglogFsync, TypeHistogram, "Time that one flush to stable storage took.", nil, seconds},

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+
+	"pillarbox/internal/telemetry"
+)
+
+// Descriptors that connections must leave to the rest of the server.
+const (
+	descriptorsOfServer      = 12 // the log, its directory, letters and their temporary files, a connection that is handed over
+	descriptorsOfDestination = 12 // a database with its log, for one writer and four readers
+	maxAdminConnections      = 256
+	minAdminConnections      = 4
+	minPublicConnections     = 4
+)
+
+// connections is how many each listener may have.
+type connections struct{ public, admin int }
+
+// shareDescriptors makes room for both listeners within the limit of descriptors, of which some are open. The public one has
+// at most what is wanted, and is the one that gets less.
+func shareDescriptors(limit, open, destinations, wanted int) (connections, error) {
+	left := limit - open - descriptorsOfServer - descriptorsOfDestination*destinations
+	admin := min(maxAdminConnections, max(minAdminConnections, left/8))
+	public := min(wanted, left-admin)
+	if public < min(wanted, minPublicConnections) {
+		return connections{}, fmt.Errorf("the limit of open files is %d, of which %d are open and %d are kept for what is stored; raise it (ulimit -n, or LimitNOFILE=) by %d at least",
+			limit, open, limit-open-left, minPublicConnections+admin-left)
+	}
+	return connections{public, admin}, nil
+}
+
+// connections finds out how many connections there may be, and warns where that is less than was configured.
+func (s *server) connections() (connections, error) {
+	wanted := s.config.HTTP.MaxConnections
+	limit, open, known := descriptors()
+	if !known {
+		return connections{wanted, maxAdminConnections}, nil
+	}
+	may, err := shareDescriptors(limit, open, len(s.config.Destinations), wanted)
+	if err == nil && may.public < wanted {
+		s.logger.Warn("http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, may.public)
+	}
+	return may, err
+}

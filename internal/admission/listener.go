@@ -1,0 +1,130 @@
+package admission
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// Options of a listener.
+type Options struct {
+	MaxConnections int
+	MaxPerAddress  int                 // 0 for no limit
+	Closed         func(reason Reason) // is told of connections that were closed to keep to the limits; nil: nobody
+	Full           func()              // is told that a newcomer waits, at most once a minute; nil: nobody
+}
+
+// Listen bounds the connections of a listener. Where there is no room, it closes the connection that has rested for the
+// longest time; where none rests, the newcomer waits.
+func Listen(listener net.Listener, opts Options) net.Listener {
+	return &limited{
+		Listener: listener, opts: opts, addresses: NewAddresses(opts.MaxPerAddress),
+		places: make(chan struct{}, opts.MaxConnections), closed: make(chan struct{}),
+	}
+}
+
+type limited struct {
+	net.Listener
+	opts      Options
+	addresses *Addresses
+	idle      Idle
+	full      Seldom
+	places    chan struct{} // one for each connection
+	closed    chan struct{}
+	once      sync.Once
+}
+
+// Accept implements net.Listener.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		address := AddressOf(conn.RemoteAddr())
+		if !l.addresses.Enter(address) {
+			_ = conn.Close()
+			l.tell(OverItsBudget)
+			continue
+		}
+		if !l.room() {
+			l.addresses.Leave(address)
+			return nil, errors.Join(net.ErrClosed, conn.Close())
+		}
+		admitted := &limitedConn{Conn: conn, leave: func() { l.addresses.Leave(address); <-l.places }}
+		admitted.Seat = l.idle.Seat(admitted)
+		return admitted, nil
+	}
+}
+
+func (l *limited) tell(reason Reason) {
+	if l.opts.Closed != nil {
+		l.opts.Closed(reason)
+	}
+}
+
+// room waits for a place. It returns false where the listener is closed meanwhile.
+func (l *limited) room() bool {
+	for {
+		select {
+		case l.places <- struct{}{}:
+			return true
+		default:
+		}
+		if l.opts.Full != nil && l.full.Now(time.Now()) {
+			l.opts.Full()
+		}
+		if l.idle.Evict(time.Now()) {
+			l.tell(ForRoom)
+		}
+		again := time.NewTimer(LeastIdle / 10)
+		select {
+		case l.places <- struct{}{}:
+			again.Stop()
+			return true
+		case <-again.C: // one may have rested for long enough
+		case <-l.closed:
+			again.Stop()
+			return false
+		}
+	}
+}
+
+// Close implements net.Listener.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// limitedConn is a connection with a place.
+type limitedConn struct {
+	net.Conn
+	*Seat
+	leave func()
+	once  sync.Once
+}
+
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the connection.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close implements net.Conn.
+func (c *limitedConn) Close() error {
+	defer c.once.Do(c.leave)
+	c.SetIdle(false)
+	return c.Conn.Close()
+}
+
+// AddressOf is an address without its port.
+func AddressOf(address net.Addr) string {
+	host, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return host
+}
