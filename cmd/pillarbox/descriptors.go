@@ -31,16 +31,20 @@ func shareDescriptors(limit, open, destinations, wanted int) (connections, error
 	return connections{public, admin}, nil
 }
 
-// connections finds out how many connections there may be, and warns where that is less than was configured.
+// connections finds out how many connections there may be.
 func (s *server) connections() (connections, error) {
 	wanted := s.config.HTTP.MaxConnections
 	limit, open, known := descriptors()
 	if !known {
 		return connections{wanted, maxAdminConnections}, nil
 	}
-	may, err := shareDescriptors(limit, open, len(s.config.Destinations), wanted)
-	if err == nil && may.public < wanted {
-		s.logger.Warn("http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, may.public)
+	return shareDescriptors(limit, open, len(s.config.Destinations), wanted)
+}
+
+// warnOfDescriptors says that there may be fewer connections than were configured. It is told once the start has succeeded:
+// a start that fails says why, and nothing else.
+func (s *server) warnOfDescriptors() {
+	if s.may.public < s.config.HTTP.MaxConnections {
+		s.logger.Warn("http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, s.may.public)
 	}
-	return may, err
 }

@@ -172,6 +172,9 @@ func drainOf(loop *deliver.Loop) func(context.Context) error {
 
 func (s *server) announce(context.Context) error {
 	s.ready.Store(true)
+	if s.has(roleAccept) {
+		s.warnOfDescriptors()
+	}
 	for _, source := range publicSources(s.config) {
 		if s.has(roleAccept) {
 			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.addrs.public)+source.Path)

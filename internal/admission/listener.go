@@ -44,8 +44,8 @@ func (l *limited) Accept() (net.Conn, error) {
 		}
 		address := AddressOf(conn.RemoteAddr())
 		if !l.addresses.Enter(address) {
+			l.tell(OverItsBudget) // first, so that whoever sees the close finds it counted
 			_ = conn.Close()
-			l.tell(OverItsBudget)
 			continue
 		}
 		if !l.room() {

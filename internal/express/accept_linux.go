@@ -38,9 +38,9 @@ func (l *loop) acceptConns() {
 		}
 		who := newcomer{fd: fd, addr: addressOf(from)}
 		if !l.server.addresses.Enter(who.addr) {
+			l.opts.Closed(admission.OverItsBudget) // first, so that whoever sees the close finds it counted
 			_ = unix.Close(fd)
 			l.server.left()
-			l.opts.Closed(admission.OverItsBudget)
 			continue
 		}
 		loops := l.server.loops

@@ -437,6 +437,7 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	for _, c := range others {
 		c.Close()
 	}
+	eventually(t, "the others have gone", func() bool { return b.server.Held() <= 32<<10 })
 	first.send(strings.Repeat("x", 30_000)).wants(http.StatusAccepted)
 	b.wantStored("small", strings.Repeat("x", 60_000))
 	eventually(t, "the memory is free again", func() bool {
