@@ -22,5 +22,8 @@ func usage(dir string) (Usage, error) {
 		return Usage{}, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	block := int64(stat.Bsize)
-	return Usage{Free: int64(stat.Bavail) * block, Total: int64(stat.Blocks) * block}, nil
+	return Usage{
+		Free: int64(stat.Bavail) * block, Total: int64(stat.Blocks) * block,
+		FreeFiles: int64(stat.Ffree), TotalFiles: int64(stat.Files),
+	}, nil
 }

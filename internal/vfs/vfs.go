@@ -67,6 +67,9 @@ type Entry struct {
 type Usage struct {
 	Free  int64 // available to this process
 	Total int64
+
+	FreeFiles  int64 // files that may still be made (inodes)
+	TotalFiles int64 // 0 where the file system does not count them
 }
 
 // MkdirAll makes a directory and every missing one above it, and syncs each directory that got a new name,

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -284,7 +283,7 @@ func obligationsRouteTwice(s obligationsStory) {
 	s.expect("archive", pillarbox.Account{Accepted: 2, Stored: 2})
 	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Skipped: 2, SkippedBy: pillarbox.Skips{Routed: 2}})
 	if d := s.leaseFor("archive", all); len(d) != 0 {
-		s.Error(fmt.Sprintf("%d events come twice", len(d)))
+		s.Errorf("%d events come twice", len(d))
 	}
 }
 

@@ -152,6 +152,7 @@ func (l *Log) join(events []*pillarbox.Event) (g *group, leads bool, err error) 
 	for _, event := range events {
 		l.pending.add(event)
 	}
+	l.noteSizeLocked(need, len(events))
 	if l.committing {
 		return l.pending, false, nil
 	}
@@ -165,8 +166,8 @@ func (l *Log) acceptsLocked(need int64) error {
 		return fmt.Errorf("append to %s: %w", l.dir, pillarbox.ErrClosed)
 	case l.problem != nil && l.opts.Now().Before(l.tryAgainAt):
 		return l.problem
-	case l.maxBytes > 0 && l.heldLocked()+need+l.pending.size() > l.maxBytes:
-		return &pillarbox.RetryAfterError{After: retryAfterFull, Err: l.fullErrorLocked()}
+	case l.wouldRefuseLocked(need):
+		return l.fullLocked(need)
 	}
 	return nil
 }

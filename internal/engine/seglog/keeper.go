@@ -313,6 +313,7 @@ func (l *Log) updateOldest() {
 		}
 	}
 	l.oldest = oldest
+	l.drain.measure(oldest, l.opts.Now())
 }
 
 // segmentOfLocked returns the segment that holds the event, or the oldest one behind it.

@@ -38,6 +38,8 @@ type Log struct {
 	segments   []*segment // oldest first; the last one is live unless the log is broken
 	nextSeq    uint64     // of the next event
 	maxBytes   int64
+	usual      float64 // size of an event, an average
+	drain      drain
 	oldest     int64 // position up to which every destination has settled
 	spare      *spare
 	problem    error // why the log can't accept, nil while it can
@@ -294,7 +296,7 @@ func (l *Log) Stats() pillarbox.QueueStats {
 	switch {
 	case l.problem != nil:
 		stats.Problem = l.problem.Error()
-	case l.maxBytes > 0 && stats.Bytes >= l.maxBytes:
+	case l.wouldRefuseLocked(l.usualLocked()):
 		stats.Problem = l.fullErrorLocked().Error()
 	}
 	return stats

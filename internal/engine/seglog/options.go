@@ -32,10 +32,12 @@ const (
 	// MaxDamageReports bounds the damage that Stats lists; all of it is logged and counted.
 	MaxDamageReports = 1000
 
-	maxFirstSegment  = 8 << 20 // the first segment of a life is filled with zeros while the start waits
-	defaultMinFree   = 64 << 20
-	minFreeFraction  = 16 // or 1/16 of a small disk
-	smallestFallback = 1 << 20
+	maxFirstSegment = 8 << 20 // the first segment of a life is filled with zeros while the start waits
+	defaultMinFree  = 64 << 20
+
+	defaultMinFreeFiles = 256 // files (inodes) that a new segment leaves on the disk
+	minFreeFraction     = 16  // or 1/16 of a small disk
+	smallestFallback    = 1 << 20
 )
 
 // Options of a Log. The zero value is good.

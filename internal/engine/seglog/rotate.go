@@ -146,6 +146,9 @@ func (l *Log) makeSpare(need, size int64, pace func(filled, size int64) error) (
 	if err != nil {
 		return nil, fmt.Errorf("ask for free space: %w", unavailable(err))
 	}
+	if least := minFreeFiles(usage); usage.TotalFiles > 0 && usage.FreeFiles < least {
+		return nil, noFiles(usage.FreeFiles, least)
+	}
 	need = alignUp(need) + dataStart
 	room := usage.Free - l.minFree(usage)
 	if size > room/2 {
@@ -183,6 +186,16 @@ func paceOf(size int64, pace func(filled, size int64) error) func(filled int64) 
 func noSpace(free, reserve int64) error {
 	err := fmt.Errorf("the disk has %d bytes free, and %d are kept back for deliveries (queue.min_free); free some space: %w", free, reserve, pillarbox.ErrNoSpace)
 	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
+}
+
+func noFiles(free, reserve int64) error {
+	err := fmt.Errorf("the disk has room for %d more files (inodes), and %d are kept back for deliveries; remove some files: %w", free, reserve, pillarbox.ErrNoSpace)
+	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
+}
+
+// minFreeFiles is how many files a new segment leaves for delivery states, databases and dead letters.
+func minFreeFiles(usage vfs.Usage) int64 {
+	return min(defaultMinFreeFiles, usage.TotalFiles/minFreeFraction)
 }
 
 func (l *Log) minFree(usage vfs.Usage) int64 {
