@@ -94,6 +94,20 @@ type Obligations interface {
 	// ErrNotFound.
 	Trace(ctx context.Context, requestID string) (*Event, map[string]Trace, error)
 
+	// ScanSettled calls visit with every event that the queue still has and that is stored or dead for the destination. The
+	// delivery is valid during the call only.
+	ScanSettled(ctx context.Context, destination string, visit func(*Delivery) error) error
+
+	// Redeliver hands settled events out again that their store has lost. dead says how many of them were settled as dead, and
+	// the others as stored. What the queue does not have any more, or is not settled, is passed over; it returns how many come again.
+	// It is durable when it returns.
+	Redeliver(ctx context.Context, destination string, handles []Handle, dead uint64) (redelivered int, err error)
+
+	// Store returns what is remembered of the destination's store, and SetStore changes it: with the next settlement, or at
+	// once and durably where Changed is another.
+	Store(destination string) StoreRecord
+	SetStore(ctx context.Context, destination string, record StoreRecord) error
+
 	// SettleHeld ends held events: as skipped by a rule, or as dead once the letter is durable. It is durable when it
 	// returns. What is not held any more is passed over; it returns how many were settled.
 	SettleHeld(ctx context.Context, destination string, outcomes []Outcome) (settled int, err error)

@@ -26,6 +26,44 @@ type Sink interface {
 	Close() error
 }
 
+// StoreIdentity tells a store from every other one, and from an older copy of itself.
+type StoreIdentity struct {
+	ID   string `json:"id"`   // random, made with the store
+	Mark uint64 `json:"mark"` // grows with what is stored
+}
+
+// Identified is a sink that can say which store it writes to.
+type Identified interface {
+	// Identity returns what the store had with the last write, or when it was opened; the zero value where it was not open
+	// yet. It costs no I/O, and may be called concurrently.
+	Identity() StoreIdentity
+}
+
+// StoreRecord is what the queue remembers of a destination's store.
+type StoreRecord struct {
+	StoreIdentity
+	Changed string    `json:"changed,omitempty"` // what was found instead of this store, in words; empty while it is the same
+	At      Timestamp `json:"at,omitempty"`      // when that was found
+}
+
+// Meet compares the store with the record and returns the new record. The first one is believed; another store, or one that is older
+// than it was, is a change, which stays on the record until somebody clears it.
+func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
+	met := StoreRecord{StoreIdentity: now, Changed: r.Changed, At: r.At}
+	switch {
+	case now.ID == "":
+		return r
+	case r.ID == "" || now.ID == r.ID && now.Mark >= r.Mark:
+		return met
+	case now.ID == r.ID:
+		met.Changed = "it is an older copy of the store: what was stored since the copy was made is missing"
+	default:
+		met.Changed = "it is another store than the one that events were stored in"
+	}
+	met.At = at
+	return met
+}
+
 // EventStore is a sink whose events can be read back.
 type EventStore interface {
 	Sink

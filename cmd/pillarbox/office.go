@@ -106,12 +106,28 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 		if err := o.check(ctx, o.sinks[name]); err != nil {
 			return err
 		}
+		if err := o.meetStore(ctx, name, readOnly); err != nil {
+			return err
+		}
 		// The destination exists for the queue from here on: it gets everything that is accepted later.
 		if _, err := o.queue.Account(name); err != nil {
 			return err
 		}
 	}
 	return o.oblige(ctx, readOnly)
+}
+
+// meetStore sees whether a destination's store is the one that it was.
+func (o *office) meetStore(ctx context.Context, name string, readOnly bool) error {
+	if readOnly {
+		return nil
+	}
+	record, changed, err := deliver.MeetStore(ctx, o.queue, name, o.sinks[name], pillarbox.TimestampOf(o.clock.Now()))
+	if changed {
+		o.logger.Error("the store of a destination was replaced; \"pillarbox audit\" says what is missing, and \"pillarbox audit --redeliver\" brings back what the queue still has",
+			telemetry.KeyDestination, name, telemetry.KeyErr, record.Changed)
+	}
+	return err
 }
 
 // oblige tells the queue what each destination is meant to get from now on: what its rule says, and nothing where it is not

@@ -166,6 +166,7 @@ func (l *Loop) turn(ctx, leasing context.Context) error {
 		return err
 	}
 	report := l.step(ctx, deliveries, tuning.Rules, probing)
+	l.meetStore(ctx)
 	l.steer(ctx, report, tuning.Batch.MaxEvents)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
 		return err

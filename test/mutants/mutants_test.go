@@ -43,9 +43,9 @@ var hunts = []hunt{
 	{
 		name: "ioerr", pkg: "test/ioerr", run: "^TestEveryCallToTheDiskMayFail$",
 		bugs: []planted{
-			{harness.RetryFsync, "acknowledged event"},
+			{harness.RetryFsync, "acknowledged event|taken for damage|stay pending"},
 			{harness.AppendAfterENOSPC, "taken for damage"},
-			{harness.SyncErrorIgnored, "acknowledged event"},
+			{harness.SyncErrorIgnored, "acknowledged event|taken for damage|stay pending"},
 			{harness.ProblemHidden, "shows no problem"},
 			{harness.NotHealed, "nothing is accepted"},
 		},

@@ -169,3 +169,55 @@ func (q *Queue) Trace(ctx context.Context, requestID string) (*pillarbox.Event, 
 	}
 	return event, traces, nil
 }
+
+// ScanSettled implements pillarbox.Obligations.
+func (q *Queue) ScanSettled(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	var settled []pillarbox.Delivery
+	for i, s := range p.states {
+		if s.standing() == pillarbox.StandingSettled {
+			settled = append(settled, q.delivery(p, i))
+		}
+	}
+	q.mu.Unlock()
+	for i := range settled {
+		if err := visit(&settled[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Redeliver implements pillarbox.Obligations.
+func (q *Queue) Redeliver(_ context.Context, destination string, handles []pillarbox.Handle, _ uint64) (redelivered int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.positionLocked(destination)
+	for _, handle := range handles {
+		if handle.Seq == 0 || handle.Seq > uint64(len(p.states)) {
+			continue
+		}
+		if s := p.states[handle.Seq-1]; s.standing() == pillarbox.StandingSettled {
+			*s = deliveryState{routed: s.routed}
+			redelivered++
+		}
+	}
+	q.changeLocked()
+	return redelivered, nil
+}
+
+// Store implements pillarbox.Obligations.
+func (q *Queue) Store(destination string) pillarbox.StoreRecord {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.positionLocked(destination).store
+}
+
+// SetStore implements pillarbox.Obligations.
+func (q *Queue) SetStore(_ context.Context, destination string, record pillarbox.StoreRecord) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.positionLocked(destination).store = record
+	return nil
+}

@@ -27,6 +27,7 @@ type Queue struct {
 type position struct {
 	states []*deliveryState // one for each event
 	rules  []ruleFrom
+	store  pillarbox.StoreRecord
 }
 
 // ruleFrom is the rule for the events from an index on.

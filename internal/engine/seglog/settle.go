@@ -103,6 +103,7 @@ func (s *settlement) finish() {
 	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
 	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
 	s.delta.Counters = s.after.counters
+	s.delta.Store = s.consumer.state.store
 }
 
 func (c *consumer) leasedInWindow() map[uint64]*item {

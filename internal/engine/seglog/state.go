@@ -84,6 +84,8 @@ type stateFrame struct {
 	Retry    []*retryEntry `json:"retry,omitempty"` // all of them in a snapshot, new or changed ones in a delta
 	Done     []uint64      `json:"done,omitempty"`  // sequence numbers that no longer wait
 
+	Store pillarbox.StoreRecord `json:"store,omitzero"`
+
 	Rules []ruleFrom             `json:"rules,omitempty"` // all of them in a snapshot, and in a delta that changes them
 	Aside map[string]*asideFrame `json:"aside,omitempty"`
 }
@@ -104,6 +106,7 @@ type state struct {
 	place
 	counters
 	retry map[uint64]*retryEntry
+	store pillarbox.StoreRecord
 	rules []ruleFrom // in order; empty for a state from before there were rules
 	aside
 }
@@ -111,6 +114,9 @@ type state struct {
 func (s *state) apply(frame *stateFrame) {
 	s.place = place{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
 	s.counters = frame.Counters
+	if frame.Store != (pillarbox.StoreRecord{}) {
+		s.store = frame.Store
+	}
 	for _, entry := range frame.Retry {
 		s.retry[entry.Seq] = entry
 	}
@@ -140,7 +146,7 @@ func (s *state) applyAside(frame *stateFrame) {
 
 // with returns a copy of the state with the delta applied.
 func (s *state) with(delta *stateFrame) *state {
-	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules}
+	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules, store: s.store}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
 	}
@@ -153,7 +159,7 @@ func (s *state) snapshot() *stateFrame {
 	for _, entry := range s.retry {
 		frame.Retry = append(frame.Retry, entry)
 	}
-	frame.Rules = s.rules
+	frame.Rules, frame.Store = s.rules, s.store
 	for name, set := range s.sets() {
 		if set.count > 0 {
 			frame.aside(name).Blocks = set.encode()

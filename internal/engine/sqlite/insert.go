@@ -82,6 +82,9 @@ func (w *writer) write(ctx context.Context, events []*pillarbox.Event, storedAt 
 	}
 	err := batch.insert(rows)
 	if err == nil {
+		err = w.markWrite(len(rows))
+	}
+	if err == nil {
 		if err = w.conn.Exec("COMMIT"); err != nil {
 			err = fmt.Errorf("commit: %w", err)
 		}

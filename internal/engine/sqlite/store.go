@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"pillarbox"
 )
 
@@ -61,8 +63,11 @@ type Store struct {
 	turn   chan struct{}
 	writer *writer // nil while the database is not open
 	known  *files  // the database whose tables this Store has seen; they are not made again there
+	size   int64   // of the database, as it was last seen
 	// strict is set by an I/O error: the next opening must copy the whole WAL, not just sync it.
 	strict bool
+
+	identity atomic.Pointer[pillarbox.StoreIdentity] // as of the last write or opening
 
 	current atomic.Pointer[files] // of the open database, for readers to compare with
 
@@ -126,8 +131,11 @@ func (s *Store) Write(ctx context.Context, events []*pillarbox.Event) error {
 		return err
 	})
 	if err == nil {
+		identity := writer.identity
+		s.identity.Store(&identity)
 		// What was committed into a file that is no longer at this path is gone.
 		err = writer.files.check(s.path)
+		s.noteSize()
 	}
 	if err != nil {
 		s.afterError(err)
@@ -194,6 +202,9 @@ func (s *Store) ready(ctx context.Context) (*writer, error) {
 	if s.writer != nil {
 		err := s.writer.files.check(s.path)
 		if err == nil {
+			err = s.checkShrunk(ctx)
+		}
+		if err == nil {
 			return s.writer, nil
 		}
 		if !errors.Is(err, errReplaced) {
@@ -218,6 +229,8 @@ func (s *Store) open(ctx context.Context) (*writer, error) {
 		return nil, err
 	}
 	s.writer, s.known, s.strict = opened, opened.files, false
+	s.identity.Store(&opened.identity)
+	s.size = opened.files.database.Size()
 	s.current.Store(opened.files)
 	return opened, nil
 }
@@ -226,6 +239,10 @@ func (s *Store) open(ctx context.Context) (*writer, error) {
 // set aside while it is still open: afterwards its inode number may be given to another file.
 func (s *Store) abandon(cause error) error {
 	if !errors.Is(cause, errWALReplaced) {
+		// The file may have been overwritten in place: closing must not copy the old WAL into it.
+		if _, err := s.writer.conn.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
+			return err
+		}
 		if err := s.writer.files.setAside(s.path, s.options.Now()); err != nil {
 			return err
 		}

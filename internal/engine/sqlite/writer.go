@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"pillarbox"
 )
 
 // The tables. The body has no type, so that SQLite keeps text as text and bytes as bytes.
@@ -46,8 +48,10 @@ type writer struct {
 	conn  *sqlite3.Conn
 	files *files
 
+	identity pillarbox.StoreIdentity // as of the last transaction
+
 	insertChunk, insertOne insertStmt
-	exists, insertID       *sqlite3.Stmt
+	exists, insertID, mark *sqlite3.Stmt
 }
 
 // openWriter opens or creates the database. known is the database whose tables this process has seen before, or
@@ -76,6 +80,9 @@ func openWriter(ctx context.Context, target target, known *files, strict bool) (
 		return nil, err
 	}
 	if err := w.makeTables(path, known); err != nil {
+		return nil, err
+	}
+	if w.identity, err = w.identify(); err != nil {
 		return nil, err
 	}
 	if err := w.prepare(); err != nil {
@@ -205,6 +212,7 @@ func (w *writer) prepare() error {
 		{&w.insertChunk.stmt, insertSQL(chunkRows)},
 		{&w.insertOne.stmt, insertSQL(1)},
 		{&w.exists, existsSQL},
+		{&w.mark, "UPDATE pillarbox_store SET mark = mark + ? RETURNING id, mark"},
 		{&w.insertID, "INSERT INTO event_ids (request_id, timestamp) VALUES (?, ?) ON CONFLICT DO NOTHING"},
 	} {
 		stmt, _, err := w.conn.PrepareFlags(statement.sql, sqlite3.PREPARE_PERSISTENT)

@@ -1,0 +1,37 @@
+package deliver
+
+import (
+	"context"
+
+	"pillarbox"
+	"pillarbox/internal/telemetry"
+)
+
+// MeetStore compares a destination's store with what the queue remembers of it. It returns the record, and whether a change was
+// found just now. A sink that can't say which store it is, and a queue that remembers none, are passed over.
+func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, sink pillarbox.Sink, at pillarbox.Timestamp) (record pillarbox.StoreRecord, changed bool, err error) {
+	identified, ok := sink.(pillarbox.Identified)
+	memory, remembers := queue.(pillarbox.Obligations)
+	if !ok || !remembers {
+		return record, false, nil
+	}
+	before := memory.Store(destination)
+	record = before.Meet(identified.Identity(), at)
+	if record == before {
+		return record, false, nil
+	}
+	changed = record.Changed != "" && record.At != before.At
+	return record, changed, memory.SetStore(ctx, destination, record)
+}
+
+// meetStore looks at the store after a write.
+func (l *Loop) meetStore(ctx context.Context) {
+	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.opts.Destination, l.opts.Sink, pillarbox.TimestampOf(l.opts.Date()))
+	if err != nil {
+		l.note(err)
+	}
+	if changed {
+		l.opts.Logger.Error("the store of a destination was replaced; \"pillarbox audit\" says what is missing, and \"pillarbox audit --redeliver\" brings back what the queue still has",
+			telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, record.Changed)
+	}
+}
