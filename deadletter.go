@@ -1,6 +1,7 @@
 package pillarbox
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"strings"
@@ -34,12 +35,21 @@ type Resolution struct {
 	How string    `json:"how"` // ResolvedReplayed or ResolvedDiscarded
 }
 
+// LetterKey names one dead letter.
+type LetterKey struct {
+	Destination string
+	Key         Key
+}
+
 // DeadLetters keeps dead letters. All methods may be called concurrently.
 type DeadLetters interface {
-	// Put makes the letter durable. It is idempotent on destination and event key: an open letter of the
-	// same event is replaced, and putting a letter back that was resolved opens it again.
-	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed.
-	Put(ctx context.Context, letter *DeadLetter) error
+	// PutMany makes the letters durable and listed, at the cost of one. It is idempotent on destination and event key:
+	// an open letter of the same event is replaced, and putting a letter back that was resolved opens it again. Of two
+	// letters of one event in one call, the later one stays. A *BatchError names the ones that are not kept; any other
+	// error means that none of them is promised. After an error, a letter that was not promised may have been kept.
+	// What Count says changes for all letters of a call at once, and before it returns.
+	// Errors: ErrInvalid, ErrNoSpace, ErrUnavailable, ErrClosed.
+	PutMany(ctx context.Context, letters []*DeadLetter) error
 
 	// Get returns the letter of the event, open or resolved. An empty destination matches if only one
 	// destination has a letter of this event, else the error matches ErrConflict. Errors: ErrNotFound,
@@ -50,15 +60,41 @@ type DeadLetters interface {
 	// is yielded as an error with a nil letter, and the walk goes on; the consumer stops by breaking.
 	List(ctx context.Context, filter LetterFilter) iter.Seq2[*DeadLetter, error]
 
-	// Resolve marks the letter as resolved, durably, and keeps it. Doing so again changes nothing.
-	// Errors: ErrNotFound, ErrNoSpace, ErrUnavailable, ErrClosed.
-	Resolve(ctx context.Context, destination string, key Key, resolution Resolution) error
+	// Summaries yields what List would, without opening the letters where the engine knows enough of them, and letters
+	// that are missing too if the filter says so. An error is the last thing that is yielded, unless it is of one letter.
+	Summaries(ctx context.Context, filter LetterFilter) iter.Seq2[LetterSummary, error]
 
-	// Count returns the number of letters of the destination, by state. It reads no letter.
+	// ResolveMany marks the letters as resolved, durably, at the cost of one, and keeps them. Doing so again changes
+	// nothing. A *BatchError names those that are not resolved; any other error means that nothing is promised of any.
+	// Errors: ErrNotFound, ErrCorrupt, ErrNoSpace, ErrUnavailable, ErrClosed.
+	ResolveMany(ctx context.Context, letters []LetterKey, resolution Resolution) error
+
+	// Count returns the number of letters of the destination, by state. It reads no letter and costs no scan.
 	Count(ctx context.Context, destination string) (LetterCount, error)
 
 	// Close is safe to call twice.
 	Close() error
+}
+
+// PutLetter puts one letter, and returns its own error.
+func PutLetter(ctx context.Context, into interface {
+	PutMany(ctx context.Context, letters []*DeadLetter) error
+}, letter *DeadLetter) error {
+	return onlyError(into.PutMany(ctx, []*DeadLetter{letter}))
+}
+
+// ResolveLetter resolves one letter, and returns its own error.
+func ResolveLetter(ctx context.Context, in interface {
+	ResolveMany(ctx context.Context, letters []LetterKey, resolution Resolution) error
+}, letter LetterKey, resolution Resolution) error {
+	return onlyError(in.ResolveMany(ctx, []LetterKey{letter}, resolution))
+}
+
+func onlyError(err error) error {
+	if partial, ok := err.(*BatchError); ok && len(partial.Items) == 1 { //nolint:errorlint // a batch of one, as it was returned
+		return partial.Items[0].Err
+	}
+	return err
 }
 
 // LetterCount counts the letters of one destination by state.
@@ -66,6 +102,64 @@ type LetterCount struct {
 	Open      uint64 `json:"open"`
 	Replayed  uint64 `json:"replayed"`
 	Discarded uint64 `json:"discarded"`
+	Missing   uint64 `json:"missing,omitempty"` // were kept, and somebody has removed them; in none of the other counts
+}
+
+// The states of a letter in a summary that are no resolution.
+const (
+	LetterOpen    = "open"
+	LetterMissing = "missing"
+)
+
+// LetterSummary is what is known of a letter without opening it.
+type LetterSummary struct {
+	Destination string
+	Key         Key
+	Source      string
+	Reason      string
+	DeadAt      Timestamp
+	State       string // LetterOpen, LetterMissing, ResolvedReplayed or ResolvedDiscarded
+}
+
+// Summary returns the summary of a letter that is at hand.
+func (d *DeadLetter) Summary() LetterSummary {
+	summary := LetterSummary{
+		Destination: d.Destination, Key: d.Event.Key(), Source: d.Event.Source, Reason: d.Reason, DeadAt: d.DeadAt, State: LetterOpen,
+	}
+	if d.Resolved != nil {
+		summary.State = d.Resolved.How
+	}
+	return summary
+}
+
+// LetterPlace is the place of a letter in the order of List.
+type LetterPlace struct {
+	DeadAt      Timestamp // only its day counts
+	Key         Key
+	Destination string
+}
+
+// Compare orders places: by day of death, event key and destination.
+func (p LetterPlace) Compare(other LetterPlace) int {
+	if byDay := cmp.Compare(p.DeadAt.day(), other.DeadAt.day()); byDay != 0 {
+		return byDay
+	}
+	if byTime := cmp.Compare(p.Key.Timestamp, other.Key.Timestamp); byTime != 0 {
+		return byTime
+	}
+	if byID := strings.Compare(p.Key.RequestID, other.Key.RequestID); byID != 0 {
+		return byID
+	}
+	return strings.Compare(p.Destination, other.Destination)
+}
+
+func (t Timestamp) day() int64 {
+	const day = 24 * 60 * 60 * 1_000_000
+	number := int64(t) / day
+	if int64(t)%day < 0 {
+		number--
+	}
+	return number
 }
 
 // LetterFilter selects dead letters. The zero value selects all open ones.
@@ -77,6 +171,9 @@ type LetterFilter struct {
 	RequestIDs  []string  // any of them; empty for all
 	Error       string    // part of the reason or of the last attempt's error, upper and lower case alike
 	Resolved    bool      // resolved letters too
+	Missing     bool      // in Summaries: letters that were removed by hand too
+
+	After LetterPlace // the cursor: letters behind this place only; the zero value is before all
 }
 
 // Match reports whether the filter selects the letter.
@@ -86,10 +183,15 @@ func (f LetterFilter) Match(letter *DeadLetter) bool {
 		f.Since != 0 && letter.DeadAt < f.Since,
 		f.Until != 0 && letter.DeadAt >= f.Until,
 		f.Source != "" && letter.Event.Source != f.Source,
-		!f.Resolved && letter.Resolved != nil:
+		!f.Resolved && letter.Resolved != nil,
+		f.After != LetterPlace{} && letter.place().Compare(f.After) <= 0:
 		return false
 	}
 	return f.matchID(letter.Event.RequestID) && f.matchError(letter)
+}
+
+func (d *DeadLetter) place() LetterPlace {
+	return LetterPlace{DeadAt: d.DeadAt, Key: d.Event.Key(), Destination: d.Destination}
 }
 
 func (f LetterFilter) matchID(requestID string) bool {
@@ -102,10 +204,19 @@ func (f LetterFilter) matchID(requestID string) bool {
 }
 
 func (f LetterFilter) matchError(letter *DeadLetter) bool {
-	wanted := strings.ToLower(f.Error)
-	if strings.Contains(strings.ToLower(letter.Reason), wanted) {
-		return true
+	return f.MatchError(letter.Reason, letter.LastError())
+}
+
+// LastError returns the error of the last attempt; empty where there was none.
+func (d *DeadLetter) LastError() string {
+	if len(d.Attempts) == 0 {
+		return ""
 	}
-	last := len(letter.Attempts) - 1
-	return last >= 0 && strings.Contains(strings.ToLower(letter.Attempts[last].Error), wanted)
+	return d.Attempts[len(d.Attempts)-1].Error
+}
+
+// MatchError reports whether the filter selects a letter with that reason and that error of the last attempt.
+func (f LetterFilter) MatchError(reason, last string) bool {
+	wanted := strings.ToLower(f.Error)
+	return strings.Contains(strings.ToLower(reason), wanted) || strings.Contains(strings.ToLower(last), wanted)
 }

@@ -40,7 +40,7 @@ func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) 
 	s := &service{}
 	var err error
 	if withLetters {
-		if s.letters, err = files.Open(fsys, lettersDir, files.Options{}); err != nil {
+		if s.letters, err = files.Open(fsys, lettersDir, files.Options{Untended: true}); err != nil {
 			return nil, fmt.Errorf("open the dead letters: %w", err)
 		}
 	}
@@ -298,7 +298,7 @@ func (w *world) bury(way *way, destination string, delivery pillarbox.Delivery) 
 		return nil
 	}
 	way.letter = letterMaybe
-	if err := w.service.letters.Put(context.Background(), letter); err != nil {
+	if err := pillarbox.PutLetter(context.Background(), w.service.letters, letter); err != nil {
 		return fmt.Errorf("put a dead letter: %w", err)
 	}
 	way.letter = letterOpen
@@ -317,7 +317,7 @@ func (w *world) resolve(to int) error {
 	resolution := pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}
 	way := p.ways[to]
 	way.letter = letterEither
-	if err := w.service.letters.Resolve(context.Background(), w.witness.destinations[to], p.event.Key(), resolution); err != nil {
+	if err := pillarbox.ResolveLetter(context.Background(), w.service.letters, pillarbox.LetterKey{Destination: w.witness.destinations[to], Key: p.event.Key()}, resolution); err != nil {
 		return fmt.Errorf("resolve a dead letter: %w", err)
 	}
 	way.letter = letterResolved

@@ -369,26 +369,59 @@ func (l *Loop) bury(ctx context.Context, deliveries []pillarbox.Delivery, outcom
 	if err != nil {
 		return fmt.Errorf("lease the condemned: %w", err)
 	}
-	buried := make([]pillarbox.Outcome, len(again))
-	var failure error
-	for i := range again {
-		buried[i] = pillarbox.Outcome{Handle: again[i].Handle, Kind: pillarbox.OutcomeReleased}
-		if again[i].Verdict == nil || failure != nil {
-			continue
-		}
-		if failure = l.opts.Letters.Put(context.WithoutCancel(ctx), NewLetter(l.opts.Destination, &again[i])); failure != nil {
-			buried[i].NotBefore = l.opts.Now().Add(queueErrorWait)
-			continue
-		}
-		buried[i].Kind = pillarbox.OutcomeDead
-	}
+	buried, failure := l.putLetters(ctx, again)
 	if err := l.settle(ctx, again, buried); err != nil {
 		return err
 	}
 	if failure != nil {
-		return fmt.Errorf("write a dead letter: %w", failure)
+		return fmt.Errorf("write dead letters: %w", failure)
 	}
 	return nil
+}
+
+// putLetters makes the letters of all that are condemned durable, with one call. What is not condemned, or whose letter
+// is not kept, is released.
+func (l *Loop) putLetters(ctx context.Context, deliveries []pillarbox.Delivery) ([]pillarbox.Outcome, error) {
+	outcomes := make([]pillarbox.Outcome, len(deliveries))
+	var letters []*pillarbox.DeadLetter
+	var places []int // of the letters in deliveries
+	for i := range deliveries {
+		outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeReleased}
+		if deliveries[i].Verdict != nil {
+			outcomes[i].Kind = pillarbox.OutcomeDead
+			letters, places = append(letters, NewLetter(l.opts.Destination, &deliveries[i])), append(places, i)
+		}
+	}
+	if len(letters) == 0 {
+		return outcomes, nil
+	}
+	failure := l.opts.Letters.PutMany(context.WithoutCancel(ctx), letters)
+	release := func(i int) {
+		outcomes[i].Kind, outcomes[i].NotBefore = pillarbox.OutcomeReleased, l.opts.Now().Add(queueErrorWait)
+	}
+	var partial *pillarbox.BatchError
+	switch {
+	case failure == nil:
+	case errors.As(failure, &partial) && named(partial, len(letters)):
+		for _, item := range partial.Items {
+			release(places[item.Index])
+		}
+	default: // an answer that names others is believed for none
+		for _, i := range places {
+			release(i)
+		}
+	}
+	return outcomes, failure
+}
+
+// named reports whether the error names only items that were handed over, and names one.
+func named(partial *pillarbox.BatchError, n int) bool {
+	for _, item := range partial.Items {
+		if item.Index < 0 || item.Index >= n {
+			return false
+		}
+	}
+	return len(partial.Items) > 0
 }
 
 // NewLetter makes the dead letter of a condemned delivery.

@@ -146,7 +146,7 @@ func (b *box) bury(n int) []*pillarbox.DeadLetter {
 			Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: fmt.Sprintf("reason %d", i), DeadAt: at, Event: event,
 			Attempts: []pillarbox.Attempt{{At: at, Class: pillarbox.ClassRefused, Error: "constraint"}}, Replay: "pillarbox dead replay",
 		}
-		if err := b.letters.Put(context.Background(), letters[i]); err != nil {
+		if err := pillarbox.PutLetter(context.Background(), b.letters, letters[i]); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -57,29 +56,23 @@ func (a *Admin) letters(w http.ResponseWriter, r *adminRequest) error {
 // maxUnreadable bounds how many letters that can't be read a page names.
 const maxUnreadable = 100
 
-// letterPage walks to the place and then fills a page. Whole days before the place are not read.
+// letterPage fills a page with what is behind the place.
 func (a *Admin) letterPage(ctx context.Context, filter pillarbox.LetterFilter, after *letterPlace, limit int) (*LetterPage, error) {
 	if after != nil {
-		filter.Since = max(filter.Since, after.day())
+		filter.After = after.place()
 	}
 	page := &LetterPage{DeadLetters: []*pillarbox.DeadLetter{}, Unreadable: []string{}}
-	size, named, reached := 0, 0, after == nil
+	size, named := 0, 0
 	for letter, err := range a.desk.DeadLetters(ctx, filter) {
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrUnavailable) {
 				return nil, err
 			}
-			if reached && len(page.Unreadable) < maxUnreadable {
+			if len(page.Unreadable) < maxUnreadable {
 				page.Unreadable = append(page.Unreadable, err.Error())
 			}
 			continue
 		}
-		place := placeOf(letter)
-		if after != nil && place.compare(*after) <= 0 {
-			reached = reached || place == *after
-			continue
-		}
-		reached = true
 		if len(page.DeadLetters) == limit || size >= maxPageBytes {
 			page.NextCursor = placeOf(page.DeadLetters[len(page.DeadLetters)-1]).cursor()
 			page.Unreadable = page.Unreadable[:named] // the others are met again on the next page
@@ -107,20 +100,11 @@ func placeOf(letter *pillarbox.DeadLetter) letterPlace {
 	}
 }
 
-func (p letterPlace) compare(other letterPlace) int {
-	if byDay := strings.Compare(p.Day, other.Day); byDay != 0 {
-		return byDay
-	}
-	if byEvent := strings.Compare(p.Event, other.Event); byEvent != 0 {
-		return byEvent
-	}
-	return strings.Compare(p.Destination, other.Destination)
-}
-
-// day is the first instant of the day. It was parsed before.
-func (p letterPlace) day() pillarbox.Timestamp {
+// place was parsed before.
+func (p letterPlace) place() pillarbox.LetterPlace {
 	day, _ := time.Parse(dayLayout, p.Day)
-	return pillarbox.TimestampOf(day)
+	key, _ := parseKey(p.Event, "")
+	return pillarbox.LetterPlace{DeadAt: pillarbox.TimestampOf(day), Key: key, Destination: p.Destination}
 }
 
 func (p letterPlace) cursor() string {

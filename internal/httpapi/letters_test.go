@@ -57,7 +57,7 @@ func TestPagesOfDeadLettersAddUp(t *testing.T) {
 		if again.Destination = "archive"; i%2 == 0 {
 			again.DeadAt = letter.Event.Timestamp // all on the first day
 		}
-		if err := b.letters.Put(context.Background(), &again); err != nil {
+		if err := pillarbox.PutLetter(context.Background(), b.letters, &again); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +119,7 @@ func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	}
 	other := *letter
 	other.Destination = "archive"
-	if err := b.letters.Put(context.Background(), &other); err != nil {
+	if err := pillarbox.PutLetter(context.Background(), b.letters, &other); err != nil {
 		t.Fatal(err)
 	}
 	b.get("/api/v1/dead-letters/id-000").wants(t, 409, "archive")

@@ -96,11 +96,11 @@ func (d *DeadLetter) keep(ctx context.Context, p *parcel) (err error) {
 	if err := p.restore(ctx, d.restorer); err != nil {
 		return err
 	}
-	err = d.letters.Put(ctx, d.letter(p))
+	err = pillarbox.PutLetter(ctx, d.letters, d.letter(p))
 	if p.message.Letter != nil && errors.Is(err, pillarbox.ErrInvalid) {
 		// Somebody's letter that can't be kept as one is kept as text.
 		p.unreadable(d.opts.Source, fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
-		err = d.letters.Put(ctx, d.letter(p))
+		err = pillarbox.PutLetter(ctx, d.letters, d.letter(p))
 	}
 	return err
 }

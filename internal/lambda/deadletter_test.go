@@ -37,13 +37,16 @@ func newUndertaker(t testing.TB) *undertaker {
 	return u
 }
 
-func (u *undertaker) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
-	if u.fault != nil {
+func (u *undertaker) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	for _, letter := range letters {
+		if u.fault == nil {
+			continue
+		}
 		if err := u.fault(letter); err != nil {
 			return err
 		}
 	}
-	return u.letters.Put(ctx, letter)
+	return u.letters.PutMany(ctx, letters)
 }
 
 func (u *undertaker) keep(records ...events.SQSMessage) []string {

@@ -32,8 +32,8 @@ type Mailbox interface {
 
 // Letters keeps dead letters. It is a part of pillarbox.DeadLetters.
 type Letters interface {
-	// Put makes the letter durable, and is idempotent on destination and event key.
-	Put(ctx context.Context, letter *pillarbox.DeadLetter) error
+	// PutMany makes the letters durable, and is idempotent on destination and event key.
+	PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error
 }
 
 // eachError says what became of the n items of one call: one error for each, nil for those that succeeded. An answer

@@ -79,7 +79,7 @@ func (d *desk) settle(stored, dead int) {
 		kind := pillarbox.OutcomeStored
 		if i >= stored {
 			kind = pillarbox.OutcomeDead
-			d.must(d.letters.Put(context.Background(), &pillarbox.DeadLetter{
+			d.must(pillarbox.PutLetter(context.Background(), d.letters, &pillarbox.DeadLetter{
 				Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: delivery.Event, Replay: "pillarbox dead replay x",
 				Attempts: []pillarbox.Attempt{{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}},
 			}))
@@ -118,9 +118,9 @@ func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
 	d.expect(5, 3, 2, true)
 	replayed, discarded := d.events[5], d.events[6]
 	d.must(d.sink.Write(context.Background(), []*pillarbox.Event{replayed}))
-	d.must(d.letters.Resolve(context.Background(), "events", replayed.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveLetter(context.Background(), d.letters, pillarbox.LetterKey{Destination: "events", Key: replayed.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	d.expect(6, 2, 2, true)
-	d.must(d.letters.Resolve(context.Background(), "events", discarded.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	d.must(pillarbox.ResolveLetter(context.Background(), d.letters, pillarbox.LetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
 	d.expect(6, 2, 2, true)
 	if entry := d.audit(); len(entry.Problems) != 0 || entry.Found == nil || *entry.Found != 6 {
 		t.Errorf("audit %+v", entry)
@@ -162,7 +162,7 @@ func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
 	attempt := &pillarbox.Attempt{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}
 	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1763907120000000}
 	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: attempt, Verdict: verdict}}))
-	d.must(d.letters.Put(context.Background(), &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
+	d.must(pillarbox.PutLetter(context.Background(), d.letters, &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
 	d.expect(0, 0, 10, true)
 }
 
@@ -227,7 +227,7 @@ func TestStoryTellsEachState(t *testing.T) {
 		}
 	}
 	dead := d.events[2]
-	d.must(d.letters.Resolve(t.Context(), "events", dead.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveLetter(t.Context(), d.letters, pillarbox.LetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	story, err := d.books.Story(t.Context(), dead.RequestID)
 	d.must(err)
 	if got := story.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {

@@ -28,8 +28,9 @@ const (
 	DefaultSample    = 5
 	MaxAttemptsKept  = 100 // in a letter that is replayed in vain again and again; the oldest go first
 
-	canaryEvents = 1   // first batch: if that fails, little was tried
-	batchEvents  = 100 // later batches
+	canaryEvents = 1       // first batch: if that fails, little was tried
+	batchEvents  = 1000    // later batches at most
+	batchBytes   = 4 << 20 // of their bodies
 )
 
 // Request says what to replay and how carefully.
@@ -154,6 +155,7 @@ type run struct {
 	limiter  *rate.Limiter
 	progress Progress
 	batches  int
+	clean    int             // letters that were replayed since the last one that was refused
 	down     map[string]bool // destinations that are down
 }
 
@@ -165,11 +167,15 @@ func (r *run) tell() {
 
 // walk gathers letters of one destination into batches, in the order of the list.
 func (r *run) walk(ctx context.Context) error {
+	if r.request.DryRun {
+		return r.look(ctx)
+	}
 	var batch []*pillarbox.DeadLetter
+	bytes := 0
 	flush := func() error {
 		letters := batch
-		batch = nil
-		if len(letters) == 0 || r.request.DryRun {
+		batch, bytes = nil, 0
+		if len(letters) == 0 {
 			return nil
 		}
 		return r.replay(ctx, letters)
@@ -182,14 +188,14 @@ func (r *run) walk(ctx context.Context) error {
 			r.progress.Unreadable++
 			continue
 		}
-		if len(batch) > 0 && (len(batch) >= r.batchSize() || batch[0].Destination != letter.Destination) {
+		if len(batch) > 0 && (len(batch) >= r.batchSize() || bytes+len(letter.Event.Body) > batchBytes || batch[0].Destination != letter.Destination) {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
-		r.match(letter)
+		r.progress.Matched++
 		if !r.down[letter.Destination] {
-			batch = append(batch, letter)
+			batch, bytes = append(batch, letter), bytes+len(letter.Event.Body)
 		}
 		if r.request.Limit > 0 && r.progress.Matched >= r.request.Limit {
 			break
@@ -201,12 +207,31 @@ func (r *run) walk(ctx context.Context) error {
 	return flush()
 }
 
-// batchSize grows from the canary, to no more than may still be refused. With a limit on the rate, a batch is never more
-// than a second's worth.
+// look counts and samples without opening a letter.
+func (r *run) look(ctx context.Context) error {
+	for summary, err := range r.letters.Summaries(ctx, r.request.Filter) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.progress.Unreadable++
+			continue
+		}
+		r.match(summary)
+		if r.request.Limit > 0 && r.progress.Matched >= r.request.Limit {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// batchSize grows from the canary, to no more than may still be refused, or than were replayed in a row before: as long
+// as all goes well, batches double, and after a refusal they are small again. With a limit on the rate, a batch is never
+// more than a second's worth.
 func (r *run) batchSize() int {
 	size := batchEvents
 	if limit := r.maxFailed(); limit >= 0 {
-		size = min(size, limit-r.progress.Failed)
+		size = min(size, max(limit-r.progress.Failed, r.clean))
 	}
 	if r.batches == 0 {
 		size = canaryEvents
@@ -217,12 +242,12 @@ func (r *run) batchSize() int {
 	return size
 }
 
-func (r *run) match(letter *pillarbox.DeadLetter) {
+func (r *run) match(letter pillarbox.LetterSummary) {
 	r.progress.Matched++
-	if r.request.DryRun && len(r.progress.Sample) < DefaultSample {
+	if len(r.progress.Sample) < DefaultSample {
 		r.progress.Sample = append(r.progress.Sample, Sample{
-			RequestID: letter.Event.RequestID, Timestamp: letter.Event.Timestamp, Destination: letter.Destination,
-			Source: letter.Event.Source, Reason: letter.Reason, DeadAt: letter.DeadAt,
+			RequestID: letter.Key.RequestID, Timestamp: letter.Key.Timestamp, Destination: letter.Destination,
+			Source: letter.Source, Reason: letter.Reason, DeadAt: letter.DeadAt,
 		})
 	}
 }
@@ -236,11 +261,9 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 		}
 	}
 	errs, down := r.pass(ctx, letters)
-	for i, letter := range letters {
-		// What the destination has stored is recorded even if the caller has left.
-		if err := r.settle(context.WithoutCancel(ctx), letter, errs[i], down); err != nil {
-			return err
-		}
+	// What the destination has stored is recorded even if the caller has left.
+	if err := r.settle(context.WithoutCancel(ctx), letters, errs, down); err != nil {
+		return err
 	}
 	r.tell()
 	if down != nil {
@@ -292,32 +315,57 @@ func (r *run) maxFailed() int {
 	return r.request.MaxFailed
 }
 
-func (r *run) settle(ctx context.Context, letter *pillarbox.DeadLetter, refusal, down error) error {
-	now := pillarbox.TimestampOf(r.now())
-	if refusal == nil {
-		r.progress.Replayed++
-		return r.resolve(ctx, letter, pillarbox.Resolution{At: now, How: pillarbox.ResolvedReplayed})
-	}
-	if down != nil && errors.Is(refusal, down) {
-		return nil // not tried, or with an unknown outcome: nothing to record
-	}
-	r.progress.Failed++
-	return r.reopen(ctx, letter, refusal)
-}
-
-// resolve marks the letter as replayed. One that was put back and has died again meanwhile is another letter of the same
-// event, and stays open.
-func (r *run) resolve(ctx context.Context, letter *pillarbox.DeadLetter, resolution pillarbox.Resolution) error {
-	r.turn <- struct{}{}
-	defer func() { <-r.turn }()
-	if r.request.ThroughQueue {
-		now, err := r.letters.Get(ctx, letter.Destination, letter.Event.RequestID)
-		if err == nil && now.DeadAt != letter.DeadAt {
-			return nil
+// settle records what became of the letters of one batch: all that were stored with one call.
+func (r *run) settle(ctx context.Context, letters []*pillarbox.DeadLetter, errs []error, down error) error {
+	var stored []*pillarbox.DeadLetter
+	for i, letter := range letters {
+		switch {
+		case errs[i] == nil:
+			stored = append(stored, letter)
+		case down != nil && errors.Is(errs[i], down): // not tried, or with an unknown outcome: nothing to record
+		default:
+			r.progress.Failed++
 		}
 	}
-	if err := r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution); err != nil {
-		return fmt.Errorf("mark letter %s as replayed: %w", letter.Event.RequestID, err)
+	if r.clean += len(stored); len(stored) < len(letters) {
+		r.clean = 0
+	}
+	r.progress.Replayed += len(stored)
+	if err := r.resolve(ctx, stored); err != nil {
+		return err
+	}
+	for i, letter := range letters {
+		if errs[i] == nil || down != nil && errors.Is(errs[i], down) {
+			continue
+		}
+		if err := r.reopen(ctx, letter, errs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolve marks the letters as replayed. One that was put back and has died again meanwhile is another letter of the same
+// event, and stays open.
+func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	keys := make([]pillarbox.LetterKey, 0, len(letters))
+	for _, letter := range letters {
+		if r.request.ThroughQueue {
+			now, err := r.letters.Get(ctx, letter.Destination, letter.Event.RequestID)
+			if err == nil && now.DeadAt != letter.DeadAt {
+				continue
+			}
+		}
+		keys = append(keys, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()})
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedReplayed}
+	if err := r.letters.ResolveMany(ctx, keys, resolution); err != nil {
+		return fmt.Errorf("mark letters as replayed: %w", err)
 	}
 	return nil
 }
@@ -339,7 +387,7 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 		again.Attempts = again.Attempts[extra:]
 	}
 	again.Reason = "refused again at replay: " + again.Attempts[len(again.Attempts)-1].Error
-	if err := r.letters.Put(ctx, &again); err != nil {
+	if err := pillarbox.PutLetter(ctx, r.letters, &again); err != nil {
 		return fmt.Errorf("record the failed replay of %s: %w", id, err)
 	}
 	return nil
@@ -358,5 +406,5 @@ func (r *Replayer) Discard(ctx context.Context, destination, requestID string) e
 		return fmt.Errorf("dead letter %s was %s already: %w", requestID, letter.Resolved.How, pillarbox.ErrConflict)
 	}
 	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedDiscarded}
-	return r.letters.Resolve(ctx, letter.Destination, letter.Event.Key(), resolution)
+	return pillarbox.ResolveLetter(ctx, r.letters, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution)
 }

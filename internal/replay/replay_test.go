@@ -38,7 +38,7 @@ func open(t *testing.T, n int) *morgue {
 			Version: 1, Destination: "events", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907120000000 + i), Event: event,
 			Attempts: []pillarbox.Attempt{{At: 1, Class: pillarbox.ClassRefused, Error: "no such column"}},
 		}
-		if err := m.letters.Put(context.Background(), letter); err != nil {
+		if err := pillarbox.PutLetter(context.Background(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestReplayLeavesWhatWasDiscardedMeanwhile(t *testing.T) {
 func TestReplayThroughTheQueue(t *testing.T) {
 	letters := memory.NewDeadLetters()
 	letter := enginetest.Letters(1, 1)[0]
-	if err := letters.Put(t.Context(), letter); err != nil {
+	if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
 	deliver := func(context.Context, string, []*pillarbox.Event) ([]error, error) {
@@ -283,12 +283,12 @@ func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
 	letter := enginetest.Letters(1, 1)[0]
 	again := *letter
 	again.DeadAt++
-	if err := letters.Put(t.Context(), letter); err != nil {
+	if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
 	replayer := replay.New(letters, nil, nil, nil)
 	replayer.SetRequeue(func(ctx context.Context, _ []*pillarbox.DeadLetter) ([]error, error) {
-		return []error{letters.Put(ctx, &again)}, nil
+		return []error{pillarbox.PutLetter(ctx, letters, &again)}, nil
 	})
 	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil); err != nil || progress.Replayed != 1 {
 		t.Errorf("replayed %+v, %v", progress, err)
@@ -320,7 +320,7 @@ func TestOutageDoesNotHideTheLimit(t *testing.T) {
 	m := open(t, 3)
 	for i, event := range enginetest.Events(3, 2) {
 		letter := &pillarbox.DeadLetter{Version: 1, Destination: "other", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
-		if err := m.letters.Put(t.Context(), letter); err != nil {
+		if err := pillarbox.PutLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -347,7 +347,7 @@ func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
 	m := open(t, 5)
 	for i, event := range enginetest.Events(5, 2) {
 		letter := &pillarbox.DeadLetter{Version: 1, Destination: "gone", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
-		if err := m.letters.Put(t.Context(), letter); err != nil {
+		if err := pillarbox.PutLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}

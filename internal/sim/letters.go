@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"pillarbox"
 )
@@ -30,20 +31,41 @@ func (l *letters) mishap(what string) bool {
 	return true
 }
 
-// Put implements pillarbox.DeadLetters.
-func (l *letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+// PutMany implements pillarbox.DeadLetters.
+func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
 		return err
 	}
 	if !l.replay {
-		l.life.world.holdAgainst(letter, l.life.number)
+		for _, letter := range letters {
+			l.life.world.holdAgainst(letter, l.life.number)
+		}
 	}
 	if l.mishap("put fails") {
 		return errLetters
 	}
-	if err := l.DeadLetters.Put(ctx, letter); err != nil {
+	kept, refused := letters, (*pillarbox.BatchError)(nil)
+	if len(letters) > 1 && l.mishap("put fails for one") {
+		at := l.dice.below(len(letters))
+		refused = &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: at, Err: errLetters}}}
+		kept = slices.Delete(slices.Clone(letters), at, at+1)
+	}
+	if err := l.DeadLetters.PutMany(ctx, kept); err != nil {
 		return err
 	}
+	for _, letter := range kept {
+		l.toldKept(letter)
+	}
+	if l.mishap("put without an answer") {
+		return errLetters
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
+func (l *letters) toldKept(letter *pillarbox.DeadLetter) {
 	_ = l.life.told(letter.Event.Key(), func(e *entry) {
 		if l.replay {
 			return
@@ -55,36 +77,36 @@ func (l *letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 		e.resolved = ""
 	})
 	l.life.world.tally.add("letters put")
-	if l.mishap("put without an answer") {
-		return errLetters
-	}
-	return nil
 }
 
-// Resolve implements pillarbox.DeadLetters.
-func (l *letters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+// ResolveMany implements pillarbox.DeadLetters.
+func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
 		return err
 	}
-	_ = l.life.told(key, func(e *entry) {
-		if resolution.How == pillarbox.ResolvedReplayed && !e.stored {
-			l.life.world.failLocked(fmt.Errorf("the letter of event %s is marked as replayed, and the event is not stored", key.RequestID))
-		}
-	})
+	for _, letter := range letters {
+		_ = l.life.told(letter.Key, func(e *entry) {
+			if resolution.How == pillarbox.ResolvedReplayed && !e.stored {
+				l.life.world.failLocked(fmt.Errorf("the letter of event %s is marked as replayed, and the event is not stored", letter.Key.RequestID))
+			}
+		})
+	}
 	if l.mishap("resolve fails") {
 		return errLetters
 	}
-	if err := l.DeadLetters.Resolve(ctx, destination, key, resolution); err != nil {
+	if err := l.DeadLetters.ResolveMany(ctx, letters, resolution); err != nil {
 		return err
 	}
-	if err := l.life.told(key, func(e *entry) {
-		if e.resolved == "" {
-			e.resolved = resolution.How
+	for _, letter := range letters {
+		if err := l.life.told(letter.Key, func(e *entry) {
+			if e.resolved == "" {
+				e.resolved = resolution.How
+			}
+		}); err != nil {
+			return err
 		}
-	}); err != nil {
-		return err
+		l.life.world.tally.add("letters " + resolution.How)
 	}
-	l.life.world.tally.add("letters " + resolution.How)
 	if l.mishap("resolve without an answer") {
 		return errLetters
 	}

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // Disk is the real file system below one directory.
 type Disk struct {
 	root *os.Root
 	dir  string
+	top  *os.File // the directory, open as long as the disk is: what could not be written back since then shows at it
 }
 
 // OpenDisk opens dir, which is made with mode 0700 where it is missing; the names of new directories are
@@ -25,7 +27,11 @@ func OpenDisk(dir string) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Disk{root: root, dir: dir}, nil
+	top, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &Disk{root: root, dir: dir, top: top}, nil
 }
 
 func makeRoot(dir string) error {
@@ -94,6 +100,28 @@ func (d *Disk) ReadDir(name string) ([]Entry, error) {
 	return entries, nil
 }
 
+// names lists a directory without asking for the size of anything, in no order.
+func (d *Disk) names(name string) ([]string, error) {
+	dir, err := d.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	names, err := dir.Readdirnames(-1)
+	return names, errors.Join(err, dir.Close())
+}
+
+// changed returns the time of the last change of the names in a directory.
+func (d *Disk) changed(name string) (time.Time, error) {
+	info, err := d.root.Stat(name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// syncAll makes everything on the file system durable, if the system can tell whether that has worked.
+func (d *Disk) syncAll() (done bool, err error) { return syncFileSystem(d.top) }
+
 // SyncDir implements FS.
 func (d *Disk) SyncDir(name string) error {
 	dir, err := d.root.Open(name)
@@ -121,7 +149,7 @@ func (d *Disk) uncache(name string) error {
 var ErrLocked = errors.New("locked by another process")
 
 // Close releases the directory.
-func (d *Disk) Close() error { return d.root.Close() }
+func (d *Disk) Close() error { return errors.Join(d.top.Close(), d.root.Close()) }
 
 type diskFile struct {
 	file   *os.File

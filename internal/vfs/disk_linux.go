@@ -33,6 +33,43 @@ func datasync(file *os.File) error {
 	return nil
 }
 
+// syncFileSystem makes the whole file system of an open directory durable (syncfs(2)). Since Linux 5.8 it reports what
+// could not be written since the directory was opened; where the kernel is older, it is not used.
+func syncFileSystem(dir *os.File) (done bool, err error) {
+	if !syncfsTells() {
+		return false, nil
+	}
+	conn, err := dir.SyscallConn()
+	if err != nil {
+		return true, err
+	}
+	var syncErr error
+	err = conn.Control(func(fd uintptr) {
+		for {
+			syncErr = unix.Syncfs(int(fd))
+			if syncErr != syscall.EINTR {
+				return
+			}
+		}
+	})
+	if err := errors.Join(err, syncErr); err != nil {
+		return true, fmt.Errorf("syncfs %s: %w", dir.Name(), err)
+	}
+	return true, nil
+}
+
+var syncfsTells = sync.OnceValue(func() bool {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
+})
+
 // dontNeed gives the clean pages of a file back (posix_fadvise(2)).
 func dontNeed(file *os.File) error {
 	conn, err := file.SyscallConn()

@@ -39,10 +39,10 @@ func start(fsys vfs.FS, to *store) (*service, error) {
 	}
 	queue, err := seglog.Open(fsys, "queue", seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, letters.Close())
 	}
 	if _, err := queue.Account(destination); err != nil {
-		return nil, errors.Join(err, queue.Close())
+		return nil, errors.Join(err, queue.Close(), letters.Close())
 	}
 	s := &service{queue: queue, letters: letters}
 	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 1 << 20}}})

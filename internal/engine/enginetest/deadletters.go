@@ -117,11 +117,11 @@ func testPutConcurrently(t *testing.T, store pillarbox.DeadLetters) {
 		group.Go(func() {
 			for i := range letters {
 				letter := letters[(i+worker*10)%len(letters)]
-				if err := store.Put(t.Context(), letter); err != nil {
+				if err := pillarbox.PutLetter(t.Context(), store, letter); err != nil {
 					t.Errorf("put: %v", err)
 				}
 				resolution := pillarbox.Resolution{At: letter.DeadAt, How: pillarbox.ResolvedReplayed}
-				if err := store.Resolve(t.Context(), letter.Destination, letter.Event.Key(), resolution); err != nil {
+				if err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
 					t.Errorf("resolve: %v", err)
 				}
 			}
@@ -210,7 +210,7 @@ func testResolveUnknown(t *testing.T, store pillarbox.DeadLetters) {
 		"other event":       {letters[0].Destination, letters[1].Event.Key()},
 		"other time":        {letters[0].Destination, pillarbox.Key{Timestamp: key.Timestamp + 1, RequestID: key.RequestID}},
 	} {
-		err := store.Resolve(t.Context(), unknown.destination, unknown.key, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+		err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: unknown.destination, Key: unknown.key}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			t.Errorf("resolve of %s: %v, want ErrNotFound", name, err)
 		}
@@ -340,10 +340,10 @@ func testLettersClosed(t *testing.T, store pillarbox.DeadLetters) {
 	letter := Letters(1, 53)[0]
 	put(t, store, letter)
 	closeTwice(t, store)
-	if err := store.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrClosed) {
+	if err := pillarbox.PutLetter(t.Context(), store, letter); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("put after close: %v, want ErrClosed", err)
 	}
-	err := store.Resolve(t.Context(), letter.Destination, letter.Event.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+	err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 	if !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("resolve after close: %v, want ErrClosed", err)
 	}

@@ -85,7 +85,7 @@ func sortLetters(letters []*pillarbox.DeadLetter) []*pillarbox.DeadLetter {
 func put(t *testing.T, store pillarbox.DeadLetters, letters ...*pillarbox.DeadLetter) {
 	t.Helper()
 	for _, letter := range letters {
-		if err := store.Put(t.Context(), letter); err != nil {
+		if err := pillarbox.PutLetter(t.Context(), store, letter); err != nil {
 			t.Fatalf("put: %v", err)
 		}
 	}
@@ -94,7 +94,7 @@ func put(t *testing.T, store pillarbox.DeadLetters, letters ...*pillarbox.DeadLe
 func resolve(t *testing.T, store pillarbox.DeadLetters, letter *pillarbox.DeadLetter, how string, at pillarbox.Timestamp) {
 	t.Helper()
 	resolution := pillarbox.Resolution{At: at, How: how}
-	if err := store.Resolve(t.Context(), letter.Destination, letter.Event.Key(), resolution); err != nil {
+	if err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
 }

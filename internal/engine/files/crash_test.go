@@ -45,54 +45,91 @@ func state(letter *pillarbox.DeadLetter) string {
 	return letter.Reason + " " + letter.Resolved.How
 }
 
-// step makes one call and returns its error.
+// step makes one call and returns its error. Now and then it is about several letters at once, and now and then files
+// follow.
 func (s *story) step(ctx context.Context, store *files.Letters) error {
-	at := s.random.IntN(len(s.letters))
-	letter := s.letters[at]
+	if s.random.IntN(4) == 0 {
+		return store.Tend()
+	}
+	some := s.random.Perm(len(s.letters))[:1+s.random.IntN(2)]
 	if s.random.IntN(5) < 3 {
-		s.version++
-		letter.Reason = fmt.Sprint("version-", s.version)
-		letter.DeadAt += pillarbox.Timestamp(s.random.IntN(3)-1) * 24 * 3600 * 1_000_000
-		return s.call(at, func(string) string { return letter.Reason }, func() error { return store.Put(ctx, letter) })
+		return s.put(ctx, store, some)
 	}
 	how := pillarbox.ResolvedReplayed
 	if s.random.IntN(2) == 0 {
 		how = pillarbox.ResolvedDiscarded
 	}
-	resolved := func(old string) string {
+	resolved := func(_ int, old string) string {
 		if old == "" || strings.Contains(old, " ") {
 			return old
 		}
 		return old + " " + how
 	}
-	return s.call(at, resolved, func() error {
-		return store.Resolve(ctx, letter.Destination, letter.Event.Key(), pillarbox.Resolution{At: 1, How: how})
+	var keys []pillarbox.LetterKey
+	for _, at := range some {
+		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination, Key: s.letters[at].Event.Key()})
+	}
+	return s.call(some, resolved, func() error {
+		return store.ResolveMany(ctx, keys, pillarbox.Resolution{At: 1, How: how})
 	})
 }
 
-// call keeps the account of one call: until it returns, and if it fails, both states are possible.
-func (s *story) call(at int, change func(old string) string, call func() error) error {
-	after := make(map[string]bool)
-	for old := range s.allowed[at] {
-		after[change(old)] = true
+func (s *story) put(ctx context.Context, store *files.Letters, some []int) error {
+	var letters []*pillarbox.DeadLetter
+	for _, at := range some {
+		s.version++
+		letter := s.letters[at]
+		letter.Reason = fmt.Sprint("version-", s.version)
+		letter.DeadAt += pillarbox.Timestamp(s.random.IntN(3)-1) * 24 * 3600 * 1_000_000
+		letters = append(letters, letter)
 	}
-	both := maps.Clone(s.allowed[at])
-	maps.Copy(both, after)
-	s.allowed[at] = both
+	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason }, func() error { return store.PutMany(ctx, letters) })
+}
+
+// call keeps the account of one call: until it returns, and for what has failed, both states are possible.
+func (s *story) call(some []int, change func(at int, old string) string, call func() error) error {
+	afters := make([]map[string]bool, len(some))
+	for i, at := range some {
+		afters[i] = make(map[string]bool)
+		for old := range s.allowed[at] {
+			afters[i][change(at, old)] = true
+		}
+		both := maps.Clone(s.allowed[at])
+		maps.Copy(both, afters[i])
+		s.allowed[at] = both
+	}
 	err := call()
-	if err == nil {
-		s.allowed[at] = after
+	var partial *pillarbox.BatchError
+	if err != nil && !errors.As(err, &partial) {
+		return err
+	}
+	failed := map[int]bool{}
+	if partial != nil {
+		for _, item := range partial.Items {
+			failed[item.Index] = true
+		}
+	}
+	for i, at := range some {
+		if !failed[i] {
+			s.allowed[at] = afters[i]
+		}
 	}
 	return err
+}
+
+func openUntended(t *testing.T, disk *faultfs.FS, when string) *files.Letters {
+	t.Helper()
+	store, err := files.Open(disk, "dead", files.Options{Untended: true})
+	if err != nil {
+		t.Fatalf("%s: open: %v", when, err)
+	}
+	return store
 }
 
 // check opens the letters and holds them against the account.
 func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	t.Helper()
-	store, err := files.Open(disk, "dead", files.Options{})
-	if err != nil {
-		t.Fatalf("%s: open: %v", when, err)
-	}
+	store := openUntended(t, disk, when)
 	defer store.Close()
 	found := make(map[string]string)
 	counts := make(map[string]pillarbox.LetterCount)
@@ -124,6 +161,9 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 			t.Fatalf("%s: count of %s: %+v, %v; listed were %+v", when, letter.Destination, count, err, counts[letter.Destination])
 		}
 	}
+	if err := store.Flush(t.Context()); err != nil {
+		t.Fatalf("%s: flush: %v", when, err)
+	}
 	wantOneFileEach(t, disk, len(found), when)
 }
 
@@ -134,6 +174,9 @@ func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 	must(t, err)
 	n := 0
 	for _, day := range days {
+		if day.Name == "index" || day.Name == "journal" {
+			continue
+		}
 		entries, err := disk.ReadDir("dead/" + day.Name)
 		must(t, err)
 		for _, entry := range entries {
@@ -153,8 +196,7 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 	for seed := range uint64(5) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
-		store, err := files.Open(disk, "dead", files.Options{})
-		must(t, err)
+		store := openUntended(t, disk, "at first")
 		disk.After(func(op faultfs.Op, _ error) {
 			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir {
 				return
@@ -193,8 +235,7 @@ func TestEveryOperationMayFail(t *testing.T) {
 	for seed := range uint64(30) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
-		store, err := files.Open(disk, "dead", files.Options{})
-		must(t, err)
+		store := openUntended(t, disk, "at first")
 		cause := []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS}[seed%3]
 		kind := pillarbox.ErrUnavailable
 		if cause == syscall.ENOSPC {
@@ -218,8 +259,10 @@ func TestEveryOperationMayFail(t *testing.T) {
 		disk.Inject(nil)
 		for i, letter := range s.letters { // the next call sets everything right
 			letter.Reason = "at-last"
-			must(t, s.call(i, func(string) string { return letter.Reason }, func() error { return store.Put(t.Context(), letter) }))
+			put := func() error { return pillarbox.PutLetter(t.Context(), store, letter) }
+			must(t, s.call([]int{i}, func(int, string) string { return letter.Reason }, put))
 		}
+		must(t, store.Flush(t.Context()))
 		wantOneFileEach(t, disk, len(s.letters), fmt.Sprintf("seed %d, still open", seed))
 		must(t, store.Close())
 		s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("seed %d, at the end", seed))
@@ -237,8 +280,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 		for last := 5; last < 50; last++ {
 			s := newStory(seed)
 			disk := faultfs.New(faultfs.Options{})
-			store, err := files.Open(disk, "dead", files.Options{})
-			must(t, err)
+			store := openUntended(t, disk, "at first")
 			disk.Inject(func(op faultfs.Op) error {
 				if op.Index >= last {
 					return syscall.EIO
@@ -254,8 +296,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 			disk.After(func(op faultfs.Op, _ error) {
 				s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("%s, then cut after %v %s", when, op.Kind, op.Name))
 			})
-			next, err := files.Open(disk, "dead", files.Options{})
-			must(t, err)
+			next := openUntended(t, disk, when)
 			for range 4 {
 				if err := s.step(t.Context(), next); err != nil && !errors.Is(err, pillarbox.ErrNotFound) {
 					t.Fatalf("%s: %v", when, err)
@@ -272,19 +313,21 @@ func TestPowerCutAfterKill(t *testing.T) {
 // The directory of a day that was made in a life that was killed is no more durable than its files.
 func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
+	killed := openUntended(t, disk, "at first")
+	must(t, pillarbox.PutLetter(t.Context(), killed, enginetest.FullLetter()))
 	disk.Inject(func(op faultfs.Op) error {
-		if op.Kind == faultfs.SyncDir && op.Name == "dead" && op.Index > 5 {
+		if op.Kind == faultfs.SyncDir && op.Name == "dead" {
 			return syscall.EIO
 		}
 		return nil
 	})
-	killed := openTest(t, disk)
-	if err := killed.Put(t.Context(), enginetest.FullLetter()); !errors.Is(err, pillarbox.ErrUnavailable) {
-		t.Fatalf("put: %v, want ErrUnavailable", err)
+	if err := killed.Flush(t.Context()); !errors.Is(err, pillarbox.ErrUnavailable) {
+		t.Fatalf("flush: %v, want ErrUnavailable", err)
 	}
 	disk.Inject(nil)
-	must(t, openTest(t, disk).Put(t.Context(), enginetest.FullLetter()))
-	if found := list(t, openTest(t, disk.Crash(nil, faultfs.Dropped))); len(found) != 1 {
+	next := openUntended(t, disk, "after the kill")
+	must(t, next.Close())
+	if found := list(t, openUntended(t, disk.Crash(nil, faultfs.Dropped), "after the power cut")); len(found) != 1 {
 		t.Errorf("%d letters after the power cut, want 1", len(found))
 	}
 }
@@ -326,7 +369,8 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 				t.Errorf("got %v, want one letter: %s", found, enginetest.DiffLetter(found[0], want))
 			}
 			wantOneFileEach(t, disk, test.left, name)
-			must(t, letters.Put(t.Context(), later))
+			must(t, pillarbox.PutLetter(t.Context(), letters, later))
+			must(t, letters.Flush(t.Context()))
 			wantOneFileEach(t, disk, 1, name)
 		})
 	}
@@ -337,7 +381,7 @@ func TestOpenFails(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	letters, err := files.Open(disk, "dead", files.Options{})
 	must(t, err)
-	must(t, letters.Put(t.Context(), enginetest.FullLetter()))
+	must(t, pillarbox.PutLetter(t.Context(), letters, enginetest.FullLetter()))
 	must(t, letters.Close())
 	for _, kind := range []faultfs.Kind{faultfs.Mkdir, faultfs.SyncDir, faultfs.ReadDir} {
 		disk.Inject(func(op faultfs.Op) error {

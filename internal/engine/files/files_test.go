@@ -28,10 +28,15 @@ func TestLettersOutliveTheProcess(t *testing.T) {
 	enginetest.DeadLettersDurable(t, func(t *testing.T) enginetest.LettersPlace {
 		dir := t.TempDir()
 		disk := openDisk(t, dir)
+		var letters *files.Letters
 		return enginetest.LettersPlace{
-			Open: func() pillarbox.DeadLetters { return openTest(t, disk) },
+			Open: func() pillarbox.DeadLetters {
+				letters = openTest(t, disk)
+				return letters
+			},
 			Damage: func(destination string, key pillarbox.Key) {
-				names := glob(t, dir, "dead/*/*."+destination+"."+key.RequestID+"*")
+				must(t, letters.Flush(t.Context()))
+				names := glob(t, dir, "dead/20*/*."+destination+"."+key.RequestID+"*")
 				must(t, os.Truncate(names[0], 100))
 			},
 		}
@@ -85,13 +90,14 @@ func TestFilesAreAFormat(t *testing.T) {
 	binary := enginetest.FullLetter()
 	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd", []byte{0xff, 0}, nil
 	for _, letter := range []*pillarbox.DeadLetter{enginetest.FullLetter(), binary} {
-		must(t, letters.Put(t.Context(), letter))
+		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
 	}
 	resolution := pillarbox.Resolution{At: 1795443200_000000, How: pillarbox.ResolvedReplayed}
-	must(t, letters.Resolve(t.Context(), "events", binary.Event.Key(), resolution))
+	must(t, pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: binary.Event.Key()}, resolution))
 
+	must(t, letters.Flush(t.Context()))
 	var got bytes.Buffer
-	for _, name := range glob(t, dir, "dead/*/*") {
+	for _, name := range glob(t, dir, "dead/20*/*") {
 		content, err := os.ReadFile(name)
 		must(t, err)
 		relative, err := filepath.Rel(dir, name)
@@ -120,14 +126,15 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	for _, requestID := range ids {
 		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
-		must(t, letters.Put(t.Context(), letter))
+		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
 		found, err := letters.Get(t.Context(), "events", requestID)
 		must(t, err)
 		if found.Event.RequestID != requestID {
 			t.Errorf("got the letter of %q, want that of %q", found.Event.RequestID, requestID)
 		}
 	}
-	names := glob(t, dir, "dead/*/*")
+	must(t, letters.Flush(t.Context()))
+	names := glob(t, dir, "dead/20*/*")
 	if len(names) != len(ids) {
 		t.Errorf("%d files, want %d", len(names), len(ids))
 	}
@@ -140,7 +147,7 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
 		letter := enginetest.FullLetter()
 		letter.Destination = destination
-		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
+		if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("destination %q: %v, want ErrInvalid", destination, err)
 		}
 	}
@@ -160,12 +167,12 @@ func TestLettersThatAreNone(t *testing.T) {
 	} {
 		letter := enginetest.FullLetter()
 		spoil(letter)
-		if err := letters.Put(t.Context(), letter); !errors.Is(err, pillarbox.ErrInvalid) {
+		if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	must(t, letters.Put(t.Context(), enginetest.FullLetter()))
-	err := letters.Resolve(t.Context(), "events", enginetest.FullLetter().Event.Key(), pillarbox.Resolution{How: "forgotten"})
+	must(t, pillarbox.PutLetter(t.Context(), letters, enginetest.FullLetter()))
+	err := pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: enginetest.FullLetter().Event.Key()}, pillarbox.Resolution{How: "forgotten"})
 	if !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("resolve in no known way: %v, want ErrInvalid", err)
 	}
@@ -181,7 +188,7 @@ func TestOrderOfHashedIDs(t *testing.T) {
 	for _, requestID := range ids {
 		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
-		must(t, letters.Put(t.Context(), letter))
+		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
 	}
 	var got []string
 	for _, letter := range list(t, letters) {
@@ -199,17 +206,18 @@ func TestHandsInTheDirectory(t *testing.T) {
 	disk := openDisk(t, dir)
 	letters := openTest(t, disk)
 	two := enginetest.Letters(2, 1)
-	must(t, letters.Put(t.Context(), two[0]))
-	must(t, letters.Put(t.Context(), two[1]))
+	must(t, pillarbox.PutLetter(t.Context(), letters, two[0]))
+	must(t, pillarbox.PutLetter(t.Context(), letters, two[1]))
+	must(t, letters.Flush(t.Context()))
 	must(t, os.WriteFile(filepath.Join(dir, "dead", "README"), []byte("mine"), 0o600))
-	day := filepath.Dir(glob(t, dir, "dead/*/*"+two[0].Event.RequestID+"*")[0])
+	day := filepath.Dir(glob(t, dir, "dead/20*/*"+two[0].Event.RequestID+"*")[0])
 	foreign := []string{"notes.json", "x.json.tmp", "20261123T141200.123456Z.events.json", "20261123T141200.123456Z.Events.x.json"}
 	for _, name := range foreign {
 		must(t, os.WriteFile(filepath.Join(day, name), []byte("mine"), 0o600))
 	}
 
 	// One is moved away and comes back.
-	name := glob(t, dir, "dead/*/*"+two[1].Event.RequestID+"*")[0]
+	name := glob(t, dir, "dead/20*/*"+two[1].Event.RequestID+"*")[0]
 	away := filepath.Join(t.TempDir(), "letter")
 	must(t, os.Rename(name, away))
 	if _, err := letters.Get(t.Context(), two[1].Destination, two[1].Event.RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
@@ -229,7 +237,7 @@ func TestHandsInTheDirectory(t *testing.T) {
 
 	// A day that is removed can be used again.
 	must(t, os.RemoveAll(filepath.Join(dir, "dead", two[0].DeadAt.String()[:10])))
-	must(t, letters.Put(t.Context(), two[0]))
+	must(t, pillarbox.PutLetter(t.Context(), letters, two[0]))
 	must(t, letters.Close())
 	if found := list(t, openTest(t, disk)); len(found) == 0 {
 		t.Error("the letter is not there")
@@ -242,8 +250,9 @@ func TestDamagedFiles(t *testing.T) {
 	disk := openDisk(t, dir)
 	letters := openTest(t, disk)
 	letter := enginetest.FullLetter()
-	must(t, letters.Put(t.Context(), letter))
-	name := glob(t, dir, "dead/*/*")[0]
+	must(t, pillarbox.PutLetter(t.Context(), letters, letter))
+	must(t, letters.Flush(t.Context()))
+	name := glob(t, dir, "dead/20*/*")[0]
 	content, err := os.ReadFile(name)
 	must(t, err)
 	for damage, want := range map[string]string{
@@ -262,7 +271,7 @@ func TestDamagedFiles(t *testing.T) {
 		if !errors.As(err, &corrupt) || !strings.HasSuffix(name, corrupt.File) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want a CorruptError with %q", err, want)
 		}
-		if err := letters.Resolve(t.Context(), "events", letter.Event.Key(), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err, pillarbox.ErrCorrupt) {
+		if err := pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err, pillarbox.ErrCorrupt) {
 			t.Errorf("resolve: %v, want ErrCorrupt", err)
 		}
 		if left, err := os.ReadFile(name); err != nil || string(left) != damage {

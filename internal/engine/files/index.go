@@ -1,155 +1,512 @@
 package files
 
 import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	"pillarbox"
+	"pillarbox/internal/letterfile"
+	"pillarbox/internal/vfs"
 )
 
-// index knows which letters there are and where, so that nothing has to be searched or read to be counted. All
-// methods may be called concurrently.
+// index knows which letters there are, where, and what a filter asks of them, so that nothing has to be searched or
+// opened to be counted or chosen. It is kept as rows in a file for each day of death, and can be made again from the
+// letters. All methods may be called concurrently.
 type index struct {
-	mu           sync.Mutex
-	letters      map[token][]entry
-	destinations map[string]*destination
-	// leftovers are where a call that runs, or one that failed, may leave a file: the next call removes them.
-	leftovers map[id][]place
+	fsys vfs.FS
+	dir  string
+
+	mu     sync.Mutex // guards what follows
+	days   map[int32]*rows
+	table  table
+	serial uint64 // of the newest row
+	// journal is the newest one that a row comes from.
+	journal uint64
+	counts  map[string]*pillarbox.LetterCount
+	broken  bool // a change was cut off: what is in memory is made anew from the rows by the next call
 }
 
-// entry is one letter. Nearly every token has one.
-type entry struct {
-	timestamp   pillarbox.Timestamp
-	destination *destination
-	place       place
+// located is a row and where it is.
+type located struct {
+	row
+	day    int32
+	offset int64
 }
 
-func (e entry) id(token token) id {
-	return id{Timestamp: e.timestamp, Destination: e.destination.name, Token: token}
+func (l *located) place() place { return place{Day: l.day, State: l.state} }
+
+// change is what becomes of one letter.
+type change struct {
+	day int32
+	row row
+	// only, where it is set, is the serial of the row that the letter must have: else nothing is changed.
+	only uint64
+	// fresh says that the letter must not be known: else nothing is changed.
+	fresh bool
 }
 
-// destination is what the letters of one destination share.
-type destination struct {
-	name  string
-	count pillarbox.LetterCount
+func (c *change) mayFollow(serial uint64, known bool) bool {
+	if known {
+		return !c.fresh && (c.only == 0 || c.only == serial)
+	}
+	return c.only == 0
 }
 
-func (d *destination) counter(state state) *uint64 {
-	switch state {
-	case replayed:
-		return &d.count.Replayed
-	case discarded:
-		return &d.count.Discarded
+// maxOpenDays bounds the files that are open between calls.
+const maxOpenDays = 16
+
+// openIndex reads the rows of all days.
+func openIndex(fsys vfs.FS, dir string) (*index, error) {
+	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"), seed: maphash.MakeSeed()}}
+	if err := x.loadLocked(); err != nil {
+		return nil, errors.Join(err, x.close())
+	}
+	wasteful := false
+	for _, day := range x.days {
+		if day.all > 2*day.live+maxWaste {
+			wasteful = true
+			if err := x.compact(day); err != nil {
+				return nil, errors.Join(err, x.close())
+			}
+		}
+	}
+	if wasteful {
+		return x, x.loadLocked()
+	}
+	return x, nil
+}
+
+// maxWaste is how many rows of a day may be out of date, whatever the number of letters.
+const maxWaste = 10_000
+
+// newest is what counts of a letter while the rows are read: its newest row.
+type newest struct {
+	slot
+	serial      uint64
+	kind        kind
+	state       state
+	destination *pillarbox.LetterCount
+}
+
+// loadLocked makes everything in memory, and the table, from the rows.
+func (x *index) loadLocked() error {
+	x.broken = true
+	for _, day := range x.days {
+		if err := day.close(); err != nil {
+			return err
+		}
+	}
+	x.days, x.counts, x.serial = map[int32]*rows{}, map[string]*pillarbox.LetterCount{}, 0
+	entries, err := x.fsys.ReadDir(x.dir)
+	if err != nil {
+		return err
+	}
+	letters, moved := map[uint64]newest{}, moves{}
+	for _, entry := range entries {
+		if name, ok := strings.CutSuffix(entry.Name, rowsSuffix); ok {
+			if day, ok := letterfile.ParseDay(name); ok {
+				if err := x.loadDayLocked(day.Day, entry.Size, letters, moved); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, letter := range letters {
+		if letter.kind == rowGone {
+			continue
+		}
+		*counter(letter.destination, letter.kind, letter.state)++
+		x.days[letter.row.day()].live++
+	}
+	if err := x.healMovesLocked(letters, moved); err != nil {
+		return err
+	}
+	err = x.table.build(func(yield func(slot) bool) {
+		for _, letter := range letters {
+			if letter.kind != rowGone && !yield(letter.slot) {
+				return
+			}
+		}
+	}, len(letters))
+	x.broken = err != nil
+	return err
+}
+
+// moves are the letters that have rows in several days, with the newest row in each.
+type moves map[uint64]map[int32]row
+
+func (m moves) note(ofLetter uint64, day int32, found *row) {
+	if m[ofLetter] == nil {
+		m[ofLetter] = map[int32]row{}
+	}
+	m[ofLetter][day] = *found
+}
+
+// healMovesLocked has a day say that a letter has moved away. A crash may have lost that row, and not the one of the
+// other day.
+func (x *index) healMovesLocked(letters map[uint64]newest, moved moves) error {
+	for ofLetter, days := range moved {
+		for day, last := range days {
+			if last.kind == rowGone || letters[ofLetter].row.day() == day {
+				continue
+			}
+			// It is no newer than the row of the day where the letter is.
+			gone := row{serial: last.serial, kind: rowGone, state: last.state, letter: last.letter}
+			if _, err := x.days[day].append([]row{gone}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, moved moves) error {
+	file := x.dayLocked(day)
+	end, err := file.scan(size, func(offset int64, found *row) error {
+		ofToken, ofLetter := x.table.hashes(found.letter)
+		file.all++
+		x.serial, x.journal = max(x.serial, found.serial), max(x.journal, found.at.file)
+		known, ok := letters[ofLetter]
+		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
+			if moved[ofLetter] == nil {
+				moved.note(ofLetter, known.row.day(), &row{serial: known.serial, kind: known.kind, state: known.state, letter: found.letter})
+			}
+			moved.note(ofLetter, day, found)
+		}
+		if ok && known.serial > found.serial {
+			return nil
+		}
+		letters[ofLetter] = newest{
+			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state, x.countLocked(found.letter.Destination),
+		}
+		return nil
+	})
+	file.end, file.torn, file.wasTorn, file.dirty = end, end < size, end < size, true
+	return err
+}
+
+func (x *index) compact(day *rows) error {
+	kept := map[int64]bool{}
+	number := int32(0)
+	for n, file := range x.days {
+		if file == day {
+			number = n
+		}
+	}
+	_, err := day.scan(day.end, func(offset int64, found *row) error {
+		if at, known, err := x.lookupLocked(found.letter); err != nil || known && at.day == number && at.offset == offset {
+			kept[offset] = true
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return day.rewrite(x.dir, func(offset int64) bool { return kept[offset] })
+}
+
+func (x *index) dayLocked(day int32) *rows {
+	file := x.days[day]
+	if file == nil {
+		file = &rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day})}
+		x.days[day] = file
+	}
+	if file.file == nil {
+		x.tidyLocked()
+	}
+	return file
+}
+
+// tidyLocked closes files that are not used now. What is written to them stays.
+func (x *index) tidyLocked() {
+	opened := 0
+	for _, day := range x.days {
+		if day.file != nil {
+			opened++
+		}
+	}
+	if opened < maxOpenDays {
+		return
+	}
+	for _, day := range x.days {
+		_ = day.close() // nothing hangs on it: sync opens it anew
+	}
+}
+
+func (x *index) countLocked(destination string) *pillarbox.LetterCount {
+	count := x.counts[destination]
+	if count == nil {
+		count = new(pillarbox.LetterCount)
+		x.counts[strings.Clone(destination)] = count
+	}
+	return count
+}
+
+func counter(count *pillarbox.LetterCount, is kind, in state) *uint64 {
+	switch {
+	case is == rowMissing:
+		return &count.Missing
+	case in == replayed:
+		return &count.Replayed
+	case in == discarded:
+		return &count.Discarded
 	default:
-		return &d.count.Open
+		return &count.Open
 	}
 }
 
-func newIndex() *index {
-	return &index{
-		letters: make(map[token][]entry), destinations: make(map[string]*destination), leftovers: make(map[id][]place),
+// healLocked makes good what a call that was cut off has left.
+func (x *index) healLocked() error {
+	if !x.broken {
+		return nil
 	}
+	return x.loadLocked()
 }
 
-// lookup returns where the letter is.
-func (x *index) lookup(letter id) (place, bool) {
+// lookup returns what is known of a letter.
+func (x *index) lookup(letter id) (found located, known bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if at := x.findLocked(letter); at >= 0 {
-		return x.letters[letter.Token][at].place, true
+	if err := x.healLocked(); err != nil {
+		return found, false, err
 	}
-	return place{}, false
+	return x.lookupLocked(letter)
 }
 
-func (x *index) findLocked(letter id) int {
-	for i, entry := range x.letters[letter.Token] {
-		if entry.timestamp == letter.Timestamp && entry.destination.name == letter.Destination {
-			return i
+func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
+	ofToken, ofLetter := x.table.hashes(letter)
+	slots, err := x.table.find(ofToken)
+	if err != nil {
+		return found, false, err
+	}
+	for _, one := range slots {
+		if one.letter != ofLetter {
+			continue
+		}
+		found, err = x.readLocked(one.row)
+		if err != nil || found.letter == letter {
+			return found, err == nil, err
 		}
 	}
-	return -1
+	return found, false, nil
 }
 
-// find returns the letters with the token; an empty destination is any.
-func (x *index) find(token token, destination string) []entry {
+func (x *index) readLocked(at address) (located, error) {
+	found, err := x.dayLocked(at.day()).read(at.offset())
+	return located{found, at.day(), at.offset()}, err
+}
+
+// find returns the letters with the token that are not missing; an empty destination is any.
+func (x *index) find(wanted token, destination string) (found []located, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var found []entry
-	for _, entry := range x.letters[token] {
-		if destination == "" || entry.destination.name == destination {
-			found = append(found, entry)
+	if err := x.healLocked(); err != nil {
+		return nil, err
+	}
+	ofToken, _ := x.table.hashes(id{Token: wanted})
+	slots, err := x.table.find(ofToken)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range slots {
+		letter, err := x.readLocked(one.row)
+		if err != nil {
+			return nil, err
+		}
+		if letter.letter.Token == wanted && letter.kind == rowLive && (destination == "" || letter.letter.Destination == destination) {
+			found = append(found, letter)
 		}
 	}
-	return found
+	return found, nil
 }
 
-// set says where the letter is from now on.
-func (x *index) set(letter id, place place) {
+// apply changes letters, all at once as far as count and lookup see it. A letter stands in one change only. After an
+// error the letters may be as before or as they should be; the same call may be made again.
+func (x *index) apply(changes []change) (err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	known := x.destinations[letter.Destination]
-	if known == nil {
-		// A name that was cut out of a longer one would keep all of it in memory.
-		known = &destination{name: strings.Clone(letter.Destination)}
-		x.destinations[known.name] = known
+	if err := x.healLocked(); err != nil {
+		return err
 	}
-	if at := x.findLocked(letter); at >= 0 {
-		entry := &x.letters[letter.Token][at]
-		*known.counter(entry.place.State)--
-		entry.place = place
-	} else {
-		x.letters[letter.Token] = append(x.letters[letter.Token], entry{letter.Timestamp, known, place})
+	defer func() { x.broken = x.broken || err != nil }()
+	added, befores := map[int32][]row{}, make([]*located, len(changes))
+	applied := make([]bool, len(changes))
+	for i := range changes {
+		one := &changes[i]
+		before, known, err := x.lookupLocked(one.row.letter)
+		if err != nil {
+			return err
+		}
+		if applied[i] = one.mayFollow(before.serial, known); !applied[i] {
+			continue
+		}
+		if known {
+			befores[i] = &before
+		}
+		if known && before.day != one.day { // the new row is the newer one, in whatever order the days are read
+			x.serial++
+			added[before.day] = append(added[before.day], row{serial: x.serial, kind: rowGone, state: before.state, letter: one.row.letter})
+		}
+		x.serial++
+		one.row.serial = x.serial
+		added[one.day] = append(added[one.day], one.row)
 	}
-	*known.counter(place.State)++
+	offsets := map[int32][]int64{}
+	for _, day := range slices.Sorted(maps.Keys(added)) {
+		if offsets[day], err = x.dayLocked(day).append(added[day]); err != nil {
+			return err
+		}
+	}
+	return x.noteLocked(changes, applied, befores, added, offsets)
 }
 
-// forget removes a letter whose file is gone.
-func (x *index) forget(letter id) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	at := x.findLocked(letter)
-	if at < 0 {
-		return
+// noteLocked brings table and counts up to date with rows that are written.
+func (x *index) noteLocked(changes []change, applied []bool, befores []*located, added map[int32][]row, offsets map[int32][]int64) error {
+	written := map[id]int64{}
+	for day, some := range added {
+		for i := range some {
+			if some[i].kind != rowGone {
+				written[some[i].letter] = offsets[day][i]
+			}
+		}
 	}
-	entries := x.letters[letter.Token]
-	*entries[at].destination.counter(entries[at].place.State)--
-	if len(entries) == 1 {
-		delete(x.letters, letter.Token)
-		return
+	for i, one := range changes {
+		if !applied[i] {
+			continue
+		}
+		ofToken, ofLetter := x.table.hashes(one.row.letter)
+		if err := x.table.set(slot{ofToken, ofLetter, addressOf(one.day, written[one.row.letter])}); err != nil {
+			return err
+		}
 	}
-	entries[at] = entries[len(entries)-1]
-	x.letters[letter.Token] = entries[:len(entries)-1]
+	for i, one := range changes {
+		if !applied[i] {
+			continue
+		}
+		count := x.countLocked(one.row.letter.Destination)
+		if before := befores[i]; before != nil {
+			*counter(count, before.kind, before.state)--
+			x.days[before.day].live--
+		}
+		*counter(count, one.row.kind, one.row.state)++
+		x.days[one.day].live++
+	}
+	return nil
 }
 
+// count returns the counts of a destination, as of one moment.
 func (x *index) count(destination string) pillarbox.LetterCount {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if known := x.destinations[destination]; known != nil {
-		return known.count
+	if known := x.counts[destination]; known != nil {
+		return *known
 	}
 	return pillarbox.LetterCount{}
 }
 
-// suspect notes that there may be a file of the letter at the place.
-func (x *index) suspect(letter id, place place) {
+// listDays returns the days that have rows, in their order.
+func (x *index) listDays() []int32 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !slices.Contains(x.leftovers[letter], place) {
-		x.leftovers[letter] = append(x.leftovers[letter], place)
+	return slices.Sorted(maps.Keys(x.days))
+}
+
+// scan calls visit with every row of a day as of now, oldest first. No lock is held meanwhile.
+func (x *index) scan(day int32, visit func(offset int64, found *row) error) (err error) {
+	x.mu.Lock()
+	known := x.days[day]
+	if known == nil {
+		x.mu.Unlock()
+		return nil
 	}
+	end := known.end
+	x.mu.Unlock()
+	own := rows{fsys: x.fsys, name: known.name} // the other one may be closed meanwhile
+	if end == 0 {
+		return nil
+	}
+	defer func() { err = errors.Join(err, own.close()) }()
+	stopped, err := own.scan(end, visit)
+	if err == nil && stopped < end {
+		x.mu.Lock()
+		x.broken = true // what is behind is cut off, and found again as files
+		x.mu.Unlock()
+		err = &pillarbox.CorruptError{File: known.name, Offset: stopped, Reason: "the row is damaged"}
+	}
+	return err
 }
 
-// suspects returns what was noted.
-func (x *index) suspects(letter id) []place {
+// sync makes all rows durable. Nobody waits for it who counts or looks up.
+func (x *index) sync() error {
+	x.mu.Lock()
+	ends, made := map[int32]int64{}, true
+	for number, day := range x.days {
+		if day.dirty {
+			ends[number], made = day.end, made && day.made
+		}
+	}
+	x.mu.Unlock()
+	for _, number := range slices.Sorted(maps.Keys(ends)) {
+		if err := vfs.SyncFile(x.fsys, rowsName(x.dir, place{Day: number})); err != nil {
+			return fmt.Errorf("sync the index: %w", err)
+		}
+	}
+	if !made {
+		if err := x.fsys.SyncDir(x.dir); err != nil {
+			return fmt.Errorf("sync the index: %w", err)
+		}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Clone(x.leftovers[letter])
+	for number, end := range ends {
+		if day := x.days[number]; day != nil {
+			day.made, day.dirty = true, day.end != end
+		}
+	}
+	return nil
 }
 
-// clear forgets what was noted.
-func (x *index) clear(letter id) {
+// torn returns the days whose rows were not whole to the end.
+func (x *index) torn() (days []int32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.leftovers, letter)
+	for number, day := range x.days {
+		if day.wasTorn {
+			days = append(days, number)
+		}
+	}
+	slices.Sort(days)
+	return days
+}
+
+// at reads a row.
+func (x *index) at(day int32, offset int64) (located, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.readLocked(addressOf(day, offset))
+}
+
+// reader returns a reader of the rows of a day, as they are now.
+func (x *index) reader(day int32) *rowReader {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	own := rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day}), end: x.dayLocked(day).end}
+	return &rowReader{rows: own}
+}
+
+func (x *index) close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	errs := []error{x.table.close()}
+	for _, day := range x.days {
+		errs = append(errs, day.close())
+	}
+	return errors.Join(errs...)
 }

@@ -1,15 +1,17 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/letterfile"
@@ -18,49 +20,91 @@ import (
 
 // Options are what Open may be told. The zero value is fine.
 type Options struct {
-	// Logger gets a line for each leftover that Open removes; nil discards it.
-	Logger *slog.Logger
+	// Logger gets a line for what was put in order and for what can't be; nil discards it.
+	Logger     *slog.Logger
+	MaxBacklog int64 // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
+	// Untended leaves the chores to the caller, who calls Tend: the letters then do nothing by themselves, and the same
+	// calls lead to the same operations.
+	Untended bool
 }
+
+// DefaultMaxBacklog is how many bytes of letters may wait for their files. Who puts more waits for the files.
+const DefaultMaxBacklog = 256 << 20
 
 var _ pillarbox.DeadLetters = (*Letters)(nil)
 
-// Letters keeps dead letters in a directory. All methods may be called concurrently; calls for one letter take
-// turns. The package comment says what is promised.
+// Letters keeps dead letters in a directory. All methods may be called concurrently. The package comment says what is
+// promised.
 type Letters struct {
 	fsys  vfs.FS
 	dir   string
+	log   *slog.Logger
 	index *index
-	// turns are taken by whoever reads or changes a letter, so that its file does not move meanwhile. Letters
-	// share them by their token.
-	turns [64]sync.Mutex
+
+	maxBacklog int64
+	untended   bool
 
 	// life is held for reading by every call; Close waits for them.
 	life   sync.RWMutex
 	closed bool // guarded by life
 
-	mu   sync.Mutex
-	days map[int32]bool // days whose directory is durable; guarded by mu
+	// writing is held by who changes letters, from looking at them to the answer. It guards journal and suspects.
+	writing sync.Mutex
+	journal journal
+	// suspects are where a change that the index did not take may have left a file: the next change removes it.
+	suspects map[id][]place
+
+	// filing is held by who changes files of letters. It guards days.
+	filing sync.Mutex
+	days   map[int32]bool // whose directory is durable
+	mark   mark
+
+	mu       sync.Mutex // guards what follows; taken last
+	journals []found    // that exist, oldest first, and how far each is to be filed
+	current  uint64     // the journal that may still grow; 0 where none may
+	filed    position   // all letters before it have their files
+	moved    chan struct{}
+	problem  error // why the last try to file has failed
+	told     time.Time
+	checked  map[int32]time.Time // days whose index agreed with the directory, as it was changed then
+
+	wake  chan struct{} // there is something to file
+	stop  context.CancelFunc
+	tends sync.WaitGroup
 }
 
-// Open opens the dead letters in dir, which is a path inside fsys and is made where it is missing. It reads the
-// names of all files, syncs the directories and removes what a crash left behind. Errors: ErrNoSpace, ErrUnavailable.
+// Open opens the dead letters in dir, which is a path inside fsys and is made where it is missing. It reads the index,
+// and no letter, except once where there is no index. Letters that were durable and have no file yet are listed, and
+// their files follow. Errors: ErrNoSpace, ErrUnavailable.
 func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	letters := &Letters{fsys: fsys, dir: dir, index: newIndex(), days: make(map[int32]bool)}
-	if err := vfs.MkdirAll(fsys, dir); err != nil {
-		return nil, fmt.Errorf("open dead letters in %s: %w", dir, kind(err))
+	l := &Letters{
+		fsys: fsys, dir: dir, log: options.Logger, maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Untended,
+		days: map[int32]bool{}, suspects: map[id][]place{},
+		moved: make(chan struct{}), checked: map[int32]time.Time{}, wake: make(chan struct{}, 1), stop: func() {},
 	}
-	recovery := recovery{Letters: letters, log: options.Logger, found: make(map[id][]place)}
-	if err := recovery.run(); err != nil {
-		return nil, fmt.Errorf("open dead letters in %s: %w", dir, kind(err))
+	if err := l.recover(); err != nil {
+		if l.index != nil {
+			err = errors.Join(err, l.index.close())
+		}
+		return nil, fmt.Errorf("open dead letters in %s: %w", dir, kindOf(err))
 	}
-	return letters, nil
+	if !options.Untended {
+		ctx, stop := context.WithCancel(context.Background())
+		l.stop = stop
+		l.tends.Go(func() { l.file(ctx) })
+		l.tends.Go(func() { l.watch(ctx) })
+	}
+	return l, nil
 }
 
-// kind says which of our errors an error of the file system is.
-func kind(err error) error {
+// kindOf says which of our errors an error of the file system is.
+func kindOf(err error) error {
+	if errors.Is(err, pillarbox.ErrCorrupt) {
+		return err
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)
 	}
@@ -80,187 +124,297 @@ func (l *Letters) begin(ctx context.Context) error {
 	return nil
 }
 
-func (l *Letters) turn(letter id) *sync.Mutex {
-	return &l.turns[int(letter.Token.Bytes[15])%len(l.turns)]
-}
+func (l *Letters) path(name ...string) string { return path.Join(append([]string{l.dir}, name...)...) }
 
-// Put implements pillarbox.DeadLetters. A letter of the same event for the same destination is replaced,
-// whatever its day and state. Besides the errors of the contract, ErrInvalid says that the destination can't
-// stand in a file name, or that the letter can't be written as JSON and read again. ctx is looked at before the
-// work starts. After another error the letter may have been kept or not; the same call may be made again.
-func (l *Letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+// PutMany implements pillarbox.DeadLetters. A letter of the same event for the same destination is replaced, whatever
+// its day and state. ErrInvalid says that the destination can't stand in a file name, or that the letter can't be
+// written as JSON and read again. ctx is looked at before the work starts.
+func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	defer l.life.RUnlock()
-	named, content, err := letterfile.Encode(letter, nil)
-	if err != nil {
-		return err
-	}
-	turn := l.turn(named)
-	turn.Lock()
-	defer turn.Unlock()
-	if err := l.replace(named, letterfile.PlaceOf(letter.DeadAt, open), content); err != nil {
-		return fmt.Errorf("put dead letter %s of %s: %w", named.Token, named.Destination, kind(err))
-	}
-	return nil
-}
-
-// replace makes the letter durable at the place, and then removes it from every other where it is, or where a
-// call that failed may have left it. The caller has its turn.
-func (l *Letters) replace(letter id, to place, content []byte) error {
-	if at, known := l.index.lookup(letter); known {
-		l.index.suspect(letter, at)
-	}
-	l.index.suspect(letter, to)
-	if err := l.write(letter, to, content); err != nil {
-		return err
-	}
-	l.index.set(letter, to)
-	for _, from := range l.index.suspects(letter) {
-		if from == to {
+	var group group
+	for i, letter := range letters {
+		named, content, err := letterfile.Encode(letter, nil)
+		if err != nil {
+			group.refuse(i, err)
 			continue
 		}
-		if err := l.remove(letter, from); err != nil {
-			return err
+		entry := entry{letter: named, to: letterfile.PlaceOf(letter.DeadAt, open), content: content}
+		group.add(entry, rowOf(letter, named, open, int64(len(content))))
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	for i := range group.entries {
+		before, known, err := l.index.lookup(group.entries[i].letter)
+		if err != nil {
+			return fmt.Errorf("put dead letters: %w", kindOf(err))
+		}
+		if known {
+			group.entries[i].from = []place{before.place()}
 		}
 	}
-	l.index.clear(letter)
+	if err := l.record(ctx, &group); err != nil {
+		return fmt.Errorf("put dead letters: %w", err)
+	}
+	return group.err()
+}
+
+// group is what one call changes.
+type group struct {
+	entries []entry
+	rows    []row
+	places  map[id]int
+	refused pillarbox.BatchError
+}
+
+func (g *group) refuse(index int, err error) {
+	g.refused.Items = append(g.refused.Items, pillarbox.ItemError{Index: index, Err: err})
+}
+
+// add adds a change; a later one of the same letter takes the place of the earlier.
+func (g *group) add(entry entry, row row) {
+	if at, twice := g.places[entry.letter]; twice {
+		g.entries[at], g.rows[at] = entry, row
+		return
+	}
+	if g.places == nil {
+		g.places = map[id]int{}
+	}
+	g.places[entry.letter] = len(g.entries)
+	g.entries, g.rows = append(g.entries, entry), append(g.rows, row)
+}
+
+func (g *group) err() error {
+	if len(g.refused.Items) == 0 {
+		return nil
+	}
+	return &g.refused
+}
+
+// record makes the changes durable with one group in the journal, and then lists them. The caller holds writing.
+func (l *Letters) record(ctx context.Context, g *group) error {
+	if len(g.entries) == 0 {
+		return nil
+	}
+	if err := l.room(ctx); err != nil {
+		return err
+	}
+	for i := range g.entries {
+		one := &g.entries[i]
+		one.from = append(one.from, l.suspects[one.letter]...)
+		one.from = slices.DeleteFunc(one.from, func(from place) bool { return from == one.to })
+	}
+	at, lengths, err := l.journal.append(g.entries)
+	if err != nil {
+		l.publish() // the file that failed is to be removed in its turn
+		return kindOf(err)
+	}
+	changes := make([]change, len(g.rows))
+	for i := range g.rows {
+		g.rows[i].at, g.rows[i].length = at[i], lengths[i]
+		changes[i] = change{day: g.entries[i].to.Day, row: g.rows[i]}
+	}
+	err = l.index.apply(changes)
+	for _, one := range g.entries {
+		if err != nil {
+			l.suspects[one.letter] = append(l.suspects[one.letter], one.to)
+		} else {
+			delete(l.suspects, one.letter)
+		}
+	}
+	l.publish()
+	if err != nil {
+		return kindOf(err)
+	}
 	return nil
 }
 
-func (l *Letters) write(letter id, to place, content []byte) error {
-	name := path.Join(l.dir, letterfile.Name(letter, to))
-	if err := l.makeDay(to); err != nil {
-		return err
-	}
-	err := vfs.WriteFile(l.fsys, name, content)
-	if errors.Is(err, fs.ErrNotExist) { // somebody has removed the empty directory
-		l.forgetDay(to)
-		if err := l.makeDay(to); err != nil {
-			return err
-		}
-		err = vfs.WriteFile(l.fsys, name, content)
-	}
-	return err
-}
-
-// makeDay makes the directory of the day durable, once.
-func (l *Letters) makeDay(day place) error {
+// publish has the filer know what the journal holds.
+func (l *Letters) publish() {
 	l.mu.Lock()
-	made := l.days[day.Day]
+	n := len(l.journals)
+	switch {
+	case n > 0 && l.journals[n-1].number == l.journal.last:
+		l.journals[n-1].end = l.journal.end
+	case l.filed.file <= l.journal.last: // it is a new one, and not one that has failed and is removed
+		l.journals = append(l.journals, found{number: l.journal.last, end: l.journal.end})
+	}
+	if l.current = l.journal.last; l.journal.file == nil {
+		l.current = 0
+	}
 	l.mu.Unlock()
-	if made {
-		return nil
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
-	if err := vfs.MkdirAll(l.fsys, path.Join(l.dir, day.DayName())); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.days[day.Day] = true
-	return nil
 }
 
-func (l *Letters) forgetDay(day place) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.days, day.Day)
-}
-
-// remove removes the file durably: what comes back after a crash could win over a newer file. It may be gone,
-// by a call that failed before it had synced the directory.
-func (l *Letters) remove(letter id, from place) error {
-	name := path.Join(l.dir, letterfile.Name(letter, from))
-	if err := l.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// room waits until there is room in the backlog. It ends with the reason why files can't be written, if there is one.
+func (l *Letters) room(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		backlog := int64(0)
+		for _, j := range l.journals {
+			backlog += j.end
+			if j.number == l.filed.file {
+				backlog -= l.filed.offset
+			}
+		}
+		moved, problem := l.moved, l.problem
+		l.mu.Unlock()
+		switch {
+		case backlog < l.maxBacklog:
+			return nil
+		case l.untended:
+			if err := l.fileAll(); err != nil {
+				return kindOf(err)
+			}
+			continue
+		case problem != nil:
+			return fmt.Errorf("%d bytes of letters wait for their files: %w", backlog, kindOf(problem))
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	err := l.fsys.SyncDir(path.Dir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
 // the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
-	token := letterfile.TokenOf(requestID)
-	entries := l.index.find(token, destination)
-	slices.SortFunc(entries, func(a, b entry) int { return letterfile.Compare(a.id(token), a.place, b.id(token), b.place) })
-	if len(entries) == 0 {
-		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
-	}
-	for _, entry := range entries {
-		if entry.destination != entries[0].destination {
-			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
-				requestID, entries[0].destination.name, entry.destination.name, pillarbox.ErrConflict)
-		}
-	}
-	return l.load(ctx, entries[len(entries)-1].id(token))
-}
-
-// load reads the letter, wherever it is now.
-func (l *Letters) load(ctx context.Context, letter id) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer l.life.RUnlock()
-	turn := l.turn(letter)
-	turn.Lock()
-	defer turn.Unlock()
-	found, _, err := l.read(letter)
+	letters, err := l.index.find(letterfile.TokenOf(requestID), destination)
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %q: %w", requestID, kindOf(err))
+	}
+	if len(letters) == 0 {
+		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
+	}
+	slices.SortFunc(letters, func(a, b located) int { return letterfile.Compare(a.letter, a.place(), b.letter, b.place()) })
+	for _, other := range letters {
+		if other.letter.Destination != letters[0].letter.Destination {
+			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
+				requestID, letters[0].letter.Destination, other.letter.Destination, pillarbox.ErrConflict)
+		}
+	}
+	found, _, err := l.load(letters[len(letters)-1].letter)
 	return found, err
 }
 
-// read reads the letter and says where it is. The caller has its turn.
-func (l *Letters) read(letter id) (*pillarbox.DeadLetter, place, error) {
-	at, known := l.index.lookup(letter)
-	if !known {
-		return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination, pillarbox.ErrNotFound)
+// load reads the letter, wherever it is now. A letter whose file somebody has removed is missing from then on.
+func (l *Letters) load(letter id) (*pillarbox.DeadLetter, located, error) {
+	for {
+		at, known, err := l.index.lookup(letter)
+		if err != nil {
+			return nil, at, fmt.Errorf("read dead letter: %w", kindOf(err))
+		}
+		if !known || at.kind != rowLive {
+			return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination, pillarbox.ErrNotFound)
+		}
+		found, err := l.read(&at)
+		if !errors.Is(err, pillarbox.ErrNotFound) {
+			return found, at, err
+		}
+		if again, known, lookErr := l.index.lookup(letter); lookErr != nil || known && again.serial != at.serial {
+			continue // it has moved meanwhile
+		}
+		return nil, at, errors.Join(err, l.miss([]located{at}))
 	}
-	found, err := l.readAt(letter, at)
-	if errors.Is(err, pillarbox.ErrNotFound) {
-		l.index.forget(letter)
-	}
-	return found, at, err
 }
 
-func (l *Letters) readAt(letter id, at place) (*pillarbox.DeadLetter, error) {
-	name := path.Join(l.dir, letterfile.Name(letter, at))
+// pending reports whether the letter has no file yet.
+func (l *Letters) pending(letter *row) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !letter.at.before(l.filed)
+}
+
+// read reads a letter from where it is: from the journal as long as its file is not complete.
+func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
+	name := l.path(at.nameAt(at.place()))
+	if l.pending(&at.row) {
+		written, err := readEntry(l.fsys, l.path(journalDir), at.at, at.length)
+		switch {
+		case err == nil:
+			return decode(written.content, at, journalName(l.path(journalDir), at.at.file))
+		case !notExist(err) || l.pending(&at.row):
+			return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
+		}
+		// It has got its file since.
+	}
 	content, err := vfs.ReadFile(l.fsys, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if notExist(err) {
 		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read dead letter: %w", kind(err))
+		return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
 	}
-	found, err := letterfile.Decode(content, letter, at.State)
+	return decode(content, at, name)
+}
+
+func decode(content []byte, at *located, name string) (*pillarbox.DeadLetter, error) {
+	found, err := letterfile.Decode(content, at.letter, at.state)
 	if err != nil {
 		return nil, letterfile.Corrupt(name, err)
 	}
 	return found, nil
 }
 
-// Resolve implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that
-// resolution.How is neither of the two ways, and ErrCorrupt that the letter can't be read. After an error the
-// letter may be resolved or not; the same call may be made again.
-func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+// miss notes that the files of letters are gone.
+func (l *Letters) miss(letters []located) error {
+	changes := make([]change, len(letters))
+	for i, gone := range letters {
+		changes[i] = change{day: gone.day, row: gone.row, only: gone.serial}
+		changes[i].row.kind = rowMissing
+		l.log.Warn("the file of a dead letter was removed; it counts as missing", "file", gone.nameAt(gone.place()))
+	}
+	if err := l.index.apply(changes); err != nil {
+		return fmt.Errorf("note that dead letters are missing: %w", kindOf(err))
+	}
+	return nil
+}
+
+// ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that resolution.How
+// is neither of the two ways.
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
-		return fmt.Errorf("resolve dead letter as %q: %w", resolution.How, pillarbox.ErrInvalid)
+		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	defer l.life.RUnlock()
-	letter := letterfile.IDOf(destination, key)
-	turn := l.turn(letter)
-	turn.Lock()
-	defer turn.Unlock()
-	if at, known := l.index.lookup(letter); known && at.State != open && len(l.index.suspects(letter)) == 0 {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	var group group
+	for i, letter := range letters {
+		if err := l.resolve(&group, letterfile.IDOf(letter.Destination, letter.Key), resolution); err != nil {
+			group.refuse(i, err)
+		}
+	}
+	if err := l.record(ctx, &group); err != nil {
+		return fmt.Errorf("resolve dead letters: %w", err)
+	}
+	return group.err()
+}
+
+// resolve adds the resolution of one letter to the group. One that is resolved stays as it is.
+func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) error {
+	at, known, err := l.index.lookup(letter)
+	if err != nil {
+		return fmt.Errorf("resolve dead letter: %w", kindOf(err))
+	}
+	if known && at.kind == rowLive && at.state != open && len(l.suspects[letter]) == 0 {
 		return nil
 	}
-	found, at, err := l.read(letter)
+	found, at, err := l.load(letter)
 	if err != nil {
 		return err
 	}
@@ -271,13 +425,13 @@ func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox
 	if err != nil {
 		return err
 	}
-	if err := l.replace(letter, place{Day: at.Day, State: letterfile.StateOf(&resolution)}, content); err != nil {
-		return fmt.Errorf("resolve dead letter %s of %s: %w", letter.Token, destination, kind(err))
-	}
+	to := place{Day: at.day, State: letterfile.StateOf(&resolution)}
+	g.add(entry{letter: letter, to: to, from: []place{at.place()}, content: content}, rowOf(found, letter, to.State, int64(len(content))))
 	return nil
 }
 
-// Count implements pillarbox.DeadLetters. It reads nothing.
+// Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment: all letters of a
+// PutMany or a ResolveMany change them at once, before it returns.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.LetterCount{}, err
@@ -286,24 +440,29 @@ func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.Lett
 	return l.index.count(destination), nil
 }
 
-// Close waits for running calls. Every call after it returns ErrClosed. It does not close the file system.
+// Close waits for running calls, and then for the files of all letters. An error says that some have no file yet: they
+// are durable, and the next Open makes them. Every call after it returns ErrClosed. It does not close the file system.
 func (l *Letters) Close() error {
 	l.life.Lock()
 	defer l.life.Unlock()
+	if l.closed {
+		return nil
+	}
 	l.closed = true
+	l.stop()
+	l.tends.Wait()
+	l.mu.Lock()
+	l.current = 0
+	l.mu.Unlock()
+	err := errors.Join(l.journal.give(), l.fileAll(), l.index.sync(), l.mark.close(), l.index.close())
+	if err != nil {
+		return fmt.Errorf("close dead letters in %s: %w", l.dir, kindOf(err))
+	}
 	return nil
 }
 
-// Short names for what the whole package speaks of.
-type (
-	id    = letterfile.ID
-	token = letterfile.Token
-	place = letterfile.Place
-	state = letterfile.State
-)
-
-const (
-	open      = letterfile.Open
-	replayed  = letterfile.Replayed
-	discarded = letterfile.Discarded
-)
+// ours reports whether a name in the directory of a day is a letter's, or an unfinished one.
+func ours(name string) bool {
+	_, _, ok := letterfile.ParseFileName(strings.TrimSuffix(name, vfs.TempSuffix))
+	return ok
+}

@@ -2,8 +2,9 @@ package files
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"log/slog"
+	"os"
 	"path"
 	"slices"
 
@@ -11,19 +12,258 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// recovery finds out, when the letters are opened, which there are, and removes what a crash left behind.
-type recovery struct {
-	*Letters
-	log   *slog.Logger
-	found map[id][]place // letters of which there is more than one file, and all of those
-}
+// completeName is a file that says that the index is of all letters.
+const completeName = "complete"
 
-// run syncs each directory before it reads it. An earlier life may have died between changing a name and making
-// that durable; if the change were lost after all, a file could come back and win over one that was put since.
-func (r *recovery) run() error {
-	if err := r.fsys.SyncDir(r.dir); err != nil {
+// recover opens index and journals, and finds out what an earlier life has promised and not filed.
+func (l *Letters) recover() error {
+	for _, dir := range []string{l.dir, l.path(journalDir), l.path(indexDir)} {
+		if err := vfs.MkdirAll(l.fsys, dir); err != nil {
+			return err
+		}
+		// An earlier life may have died between changing a name and making that durable.
+		if err := l.fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := l.openIndex(); err != nil {
 		return err
 	}
+	journals, number, err := findJournals(l.fsys, l.path(journalDir))
+	if err != nil {
+		return err
+	}
+	l.mark.name = l.path(indexDir, "filed")
+	marked, err := l.mark.read(l.fsys)
+	if err != nil {
+		return err
+	}
+	number = max(number, marked.file, l.index.journal)
+	l.journal = journal{fsys: l.fsys, dir: l.path(journalDir), number: number}
+	if err := l.believe(journals, marked); err != nil {
+		return err
+	}
+	for _, torn := range l.index.torn() { // rows that no journal has are found again as files
+		if err := l.check(torn, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// believe takes over what the journals of earlier lives hold. Where letters have no files yet, they are copied to a
+// journal of this life: what is read may be in no place that survives a power cut, if a sync has failed in the life
+// that wrote it, and to sync it again proves nothing. The copy takes effect with its name. For letters that have their
+// files, the index may have lost the rows.
+func (l *Letters) believe(journals []found, marked position) error {
+	c := copying{Letters: l, marked: marked}
+	for _, j := range journals {
+		if err := c.read(j); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(c.flush(), c.finish()); err != nil {
+		return err
+	}
+	l.filed = position{l.journal.number + 1, 0}
+	if c.file != nil {
+		l.journals = []found{{number: l.journal.number, end: c.end}}
+		l.filed = position{l.journal.number, journalHeader}
+		l.journal.last, l.journal.end = l.journal.number, c.end
+	}
+	for _, j := range journals {
+		if err := l.removeJournal(j.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copying makes the journal that a life begins with.
+type copying struct {
+	*Letters
+	marked  position
+	group   group
+	unfiled []bool // of the entries in the group
+	bytes   int
+
+	file vfs.File // nil where there was nothing to copy
+	end  int64
+}
+
+func (c *copying) read(j found) error {
+	dir := c.path(journalDir)
+	end, err := readFrames(c.fsys, dir, position{j.number, journalHeader}, j.end, func(at position, length int64, e entry) (bool, error) {
+		if _, again := c.group.places[e.letter]; again || len(c.group.entries) >= groupLetters || c.bytes >= groupBytes {
+			if err := c.flush(); err != nil {
+				return false, err
+			}
+		}
+		return true, c.add(at, length, e)
+	})
+	if err != nil || j.end < 0 || end == j.end {
+		return err
+	}
+	name := journalName(dir, j.number)
+	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", "file", name, "offset", end, "end", j.end)
+	content, err := vfs.ReadFile(c.fsys, name)
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFile(c.fsys, name+".damaged", content)
+}
+
+func (c *copying) add(at position, length int64, e entry) error {
+	before, known, err := c.index.lookup(e.letter)
+	unfiled := !at.before(c.marked)
+	if err != nil || !unfiled && known && !before.at.before(at) {
+		return err
+	}
+	letter, err := letterfile.Decode(e.content, e.letter, e.to.State)
+	if err != nil {
+		return fmt.Errorf("journal %d of dead letters at offset %d: %w", at.file, at.offset, err)
+	}
+	row := rowOf(letter, e.letter, e.to.State, int64(len(e.content)))
+	row.at, row.length = at, length
+	c.bytes += len(e.content)
+	e.content = slices.Clone(e.content)
+	c.group.add(e, row)
+	c.unfiled = append(c.unfiled, unfiled)
+	return nil
+}
+
+// flush writes the letters of the group that have no files to the copy, and has the index know the others. The index must
+// not know what is in no journal yet.
+func (c *copying) flush() error {
+	var buffer []byte
+	var changes []change
+	for i := range c.group.entries {
+		if !c.unfiled[i] {
+			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
+			continue
+		}
+		if err := c.open(); err != nil {
+			return err
+		}
+		buffer = c.group.entries[i].encode(buffer, c.end+int64(len(buffer)))
+	}
+	if len(buffer) > 0 {
+		if _, err := c.file.WriteAt(buffer, c.end); err != nil {
+			return err
+		}
+		c.end += int64(len(buffer))
+	}
+	c.clear()
+	return c.index.apply(changes)
+}
+
+func (c *copying) clear() { c.group, c.unfiled, c.bytes = group{}, nil, 0 }
+
+// adopt has the index know the letters of the copy.
+func (c *copying) adopt() error {
+	apply := func() error {
+		var changes []change
+		for i := range c.group.entries {
+			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
+		}
+		c.clear()
+		return c.index.apply(changes)
+	}
+	_, err := readFrames(c.fsys, c.path(journalDir), position{c.journal.number, journalHeader}, c.end, func(at position, length int64, e entry) (bool, error) {
+		if len(c.group.entries) >= groupLetters {
+			if err := apply(); err != nil {
+				return false, err
+			}
+		}
+		return true, c.add(at, length, e)
+	})
+	return errors.Join(err, apply())
+}
+
+func (c *copying) tempName() string {
+	return journalName(c.path(journalDir), c.journal.number) + vfs.TempSuffix
+}
+
+func (c *copying) open() (err error) {
+	if c.file != nil {
+		return nil
+	}
+	c.journal.number++
+	if c.file, err = c.fsys.OpenFile(c.tempName(), os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
+		return err
+	}
+	c.end = journalHeader
+	_, err = c.file.WriteAt(journalHead(c.journal.number, 0, 0), 0)
+	return err
+}
+
+// finish has the copy count instead of the journals before.
+func (c *copying) finish() error {
+	if c.file == nil {
+		return c.index.sync()
+	}
+	if err := errors.Join(c.file.Sync(), c.file.Close()); err != nil {
+		return err
+	}
+	if err := c.index.sync(); err != nil {
+		return err
+	}
+	if err := c.fsys.Rename(c.tempName(), journalName(c.path(journalDir), c.journal.number)); err != nil {
+		return err
+	}
+	if err := c.fsys.SyncDir(c.path(journalDir)); err != nil {
+		return err
+	}
+	return c.adopt()
+}
+
+// openIndex opens the index, and makes it from the files where there is none that is complete.
+func (l *Letters) openIndex() (err error) {
+	_, missing := vfs.ReadFile(l.fsys, l.path(indexDir, completeName))
+	if missing != nil && !notExist(missing) {
+		return missing
+	}
+	if missing != nil {
+		if err := l.removeRows(); err != nil {
+			return err
+		}
+	}
+	if l.index, err = openIndex(l.fsys, l.path(indexDir)); err != nil || missing == nil {
+		return err
+	}
+	rebuild := rebuild{Letters: l, found: map[id][]place{}}
+	if err := rebuild.run(); err != nil {
+		return err
+	}
+	if err := l.index.sync(); err != nil {
+		return err
+	}
+	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte("1\n"))
+}
+
+func (l *Letters) removeRows() error {
+	entries, err := l.fsys.ReadDir(l.path(indexDir))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if path.Ext(entry.Name) == rowsSuffix {
+			if err := l.fsys.Remove(l.path(indexDir, entry.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rebuild makes the index from the letters. It reads all of them.
+type rebuild struct {
+	*Letters
+	found map[id][]place // letters of which there is more than one file, and all of those
+	rows  []change
+}
+
+func (r *rebuild) run() error {
 	days, err := r.listDays()
 	if err != nil {
 		return err
@@ -33,6 +273,9 @@ func (r *recovery) run() error {
 			return err
 		}
 	}
+	if err := r.flush(); err != nil {
+		return err
+	}
 	for letter, places := range r.found {
 		if err := r.choose(letter, places); err != nil {
 			return err
@@ -41,75 +284,114 @@ func (r *recovery) run() error {
 	return nil
 }
 
-// day adds the letters of one day to the index.
-func (r *recovery) day(day place) error {
-	dir := path.Join(r.dir, day.DayName())
+// day adds the letters of one day. The directory is synced before it is read: if a change of a name were lost after
+// all, a file could come back and win over one that was put since.
+func (r *rebuild) day(day place) error {
+	dir := r.path(day.DayName())
 	if err := r.fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	r.days[day.Day] = true
 	entries, err := r.fsys.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		name := entry.Name
-		if vfs.IsTemp(name) {
-			if err := r.removeTemp(dir, name); err != nil {
-				return err
+		if entry.Dir || !ours(entry.Name) {
+			continue
+		}
+		if vfs.IsTemp(entry.Name) {
+			if err := r.fsys.Remove(path.Join(dir, entry.Name)); err != nil {
+				return fmt.Errorf("remove unfinished dead letter: %w", err)
 			}
 			continue
 		}
-		letter, in, ok := letterfile.ParseFileName(name)
-		if !ok || entry.Dir {
-			continue
+		letter, in, _ := letterfile.ParseFileName(entry.Name)
+		if err := r.add(letter, place{Day: day.Day, State: in}); err != nil {
+			return err
 		}
-		here := place{Day: day.Day, State: in}
-		if there, known := r.index.lookup(letter); known {
-			if len(r.found[letter]) == 0 {
-				r.found[letter] = []place{there}
-			}
-			r.found[letter] = append(r.found[letter], here)
-			continue
-		}
-		r.index.set(letter, here)
 	}
 	return nil
 }
 
-// removeTemp removes a letter that was never finished. It need not be durable: it would be removed again.
-func (r *recovery) removeTemp(dir, name string) error {
-	if _, _, ours := letterfile.ParseFileName(name[:len(name)-len(vfs.TempSuffix)]); !ours {
+func (r *rebuild) add(letter id, here place) error {
+	if len(r.rows) >= groupLetters {
+		if err := r.flush(); err != nil {
+			return err
+		}
+	}
+	known, twice := r.find(letter)
+	if twice {
+		if len(r.found[letter]) == 0 {
+			r.found[letter] = []place{known}
+		}
+		r.found[letter] = append(r.found[letter], here)
 		return nil
 	}
-	if err := r.fsys.Remove(path.Join(dir, name)); err != nil {
-		return fmt.Errorf("remove unfinished dead letter: %w", err)
+	row, err := r.rowAt(letter, here)
+	if err != nil {
+		return err
 	}
+	r.rows = append(r.rows, change{day: here.Day, row: row})
 	return nil
 }
 
-// choose keeps one of several files of a letter. They differ because a call was cut off before it removed the
-// older one, and had not returned: resolved wins over open, and the later day over the earlier. Nothing is
-// removed unless the one that is kept can be read.
-func (r *recovery) choose(letter id, places []place) error {
+// find returns where a letter was met before.
+func (r *rebuild) find(letter id) (place, bool) {
+	for _, added := range r.rows {
+		if added.row.letter == letter {
+			return place{Day: added.day, State: added.row.state}, true
+		}
+	}
+	at, known, err := r.index.lookup(letter)
+	return at.place(), known && err == nil
+}
+
+func (r *rebuild) flush() error {
+	err := r.index.apply(r.rows)
+	r.rows = nil
+	return err
+}
+
+// rowAt makes the row of a file. Of one that can't be read as its letter, only the name is known.
+func (l *Letters) rowAt(letter id, at place) (row, error) {
+	found := located{row: row{kind: rowLive, state: at.State, letter: letter}, day: at.Day}
+	content, err := vfs.ReadFile(l.fsys, l.path(letterfile.Name(letter, at)))
+	if err != nil {
+		return row{}, err
+	}
+	read, err := decode(content, &found, "")
+	if err != nil {
+		blind := found.row
+		blind.blind, blind.size = true, int64(len(content))
+		return blind, nil
+	}
+	return rowOf(read, letter, at.State, int64(len(content))), nil
+}
+
+// choose keeps one of several files of a letter. They differ because a call of an earlier version was cut off before
+// it removed the older one, and had not returned: resolved wins over open, and the later day over the earlier. Nothing
+// is removed unless the one that is kept can be read.
+func (r *rebuild) choose(letter id, places []place) error {
 	slices.SortFunc(places, func(a, b place) int {
 		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)), -cmp.Compare(a.Day, b.Day))
 	})
-	kept := slices.IndexFunc(places, func(at place) bool {
-		_, err := r.readAt(letter, at)
-		return err == nil
-	})
-	if kept < 0 {
-		r.index.set(letter, places[0])
-		return nil
+	all := make([]row, len(places))
+	for i, at := range places {
+		var err error
+		if all[i], err = r.rowAt(letter, at); err != nil {
+			return err
+		}
 	}
-	r.index.set(letter, places[kept])
+	kept := max(0, slices.IndexFunc(all, func(found row) bool { return !found.blind }))
+	if err := r.index.apply([]change{{day: places[kept].Day, row: all[kept]}}); err != nil {
+		return err
+	}
 	for i, at := range places {
 		if i == kept {
 			continue
 		}
-		if _, err := r.readAt(letter, at); err != nil {
-			r.index.suspect(letter, at) // to be looked at by a person, until the letter is written again
+		if all[i].blind || all[kept].blind {
+			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
 			continue
 		}
 		r.log.Info("leftover of a dead letter removed", "file", letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
@@ -118,4 +400,33 @@ func (r *recovery) choose(letter id, places []place) error {
 		}
 	}
 	return nil
+}
+
+// remove removes the file of a letter, durably.
+func (l *Letters) remove(letter id, from place) error {
+	name := l.path(letterfile.Name(letter, from))
+	if err := l.fsys.Remove(name); err != nil && !notExist(err) {
+		return err
+	}
+	err := l.fsys.SyncDir(path.Dir(name))
+	if notExist(err) {
+		return nil
+	}
+	return err
+}
+
+// listDays returns the days that have a directory, in their order.
+func (l *Letters) listDays() ([]place, error) {
+	entries, err := l.fsys.ReadDir(l.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", kindOf(err))
+	}
+	var days []place
+	for _, entry := range entries {
+		if day, ok := letterfile.ParseDay(entry.Name); ok && entry.Dir {
+			days = append(days, day)
+		}
+	}
+	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.Day, b.Day) })
+	return days, nil
 }

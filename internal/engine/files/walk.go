@@ -6,99 +6,294 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 
 	"pillarbox"
 	"pillarbox/internal/letterfile"
-	"pillarbox/internal/vfs"
 )
 
-// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days, destinations,
-// ids and states are read, one at a time. A letter that is put or resolved during the walk is met in its old or
-// its new state; one that moves to another day by a Put may be met twice or not at all. Letters of one day and
-// one event are ordered by destination. ctx's error, or that of a directory, is the last thing yielded.
+// List implements pillarbox.DeadLetters. The index decides first, so only letters that match are opened, some at a
+// time. A letter that is put or resolved during the walk is met in its old or its new state; one that moves to another
+// day by a PutMany may be met twice or not at all. Letters of one day and one event are ordered by destination. ctx's
+// error, or that of a directory, is the last thing yielded.
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
-		w := walk{Letters: l, filter: filter, yield: yield}
-		for _, requestID := range filter.RequestIDs {
-			w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
-		}
-		if err := w.run(ctx); err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		filter.Missing = false
+		w := walk{Letters: l, ctx: ctx, filter: filter}
+		visit := letterfile.Visitor(ctx, filter, yield)
+		err := w.run(func(day int32, found []candidate) error { return w.load(found, visit) })
+		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
 }
 
-// walk is one call of List.
-type walk struct {
-	*Letters
-	filter pillarbox.LetterFilter
-	tokens []token
-	yield  func(*pillarbox.DeadLetter, error) bool
+// Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be read before.
+func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
+	return func(yield func(pillarbox.LetterSummary, error) bool) {
+		w := walk{Letters: l, ctx: ctx, filter: filter}
+		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
+		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
+			yield(pillarbox.LetterSummary{}, err)
+		}
+	}
 }
 
-func (w *walk) run(ctx context.Context) error {
-	days, err := w.listDays()
+// walk is one call of List or Summaries.
+type walk struct {
+	*Letters
+	ctx     context.Context // of this walk only
+	filter  pillarbox.LetterFilter
+	tokens  []token
+	matched map[string]bool // texts that were held against the filter's error: most are the same
+}
+
+// candidate is a letter that the filter selects, as far as the index knows.
+type candidate struct {
+	letter id
+	text   string // the request id where the token does not tell it
+	offset int64  // of its row
+	size   int64
+	match  bool
+}
+
+func (w *walk) run(day func(day int32, found []candidate) error) error {
+	for _, requestID := range w.filter.RequestIDs {
+		w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
+	}
+	if err := w.begin(w.ctx); err != nil {
+		return err
+	}
+	days, err := w.allDays()
+	w.life.RUnlock()
 	if err != nil {
 		return err
 	}
-	for _, day := range days {
-		if w.filter.Since != 0 && day.Day < letterfile.DayOf(w.filter.Since) ||
-			w.filter.Until != 0 && day.Day > letterfile.DayOf(w.filter.Until) {
+	for _, number := range days {
+		if w.filter.Since != 0 && number < letterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && number > letterfile.DayOf(w.filter.Until) ||
+			w.after() && number < letterfile.DayOf(w.filter.After.DeadAt) {
 			continue
 		}
-		if err := w.day(ctx, day); err != nil {
+		found, err := w.selectDay(number)
+		if err != nil {
+			return err
+		}
+		if err := day(number, found); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// listDays returns the days that have a directory, in their order.
-func (l *Letters) listDays() ([]place, error) {
-	entries, err := l.fsys.ReadDir(l.dir)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", kind(err))
+// selectDay returns the letters of the day that match, in their order.
+func (w *walk) selectDay(day int32) (selected []candidate, err error) {
+	if err := w.begin(w.ctx); err != nil {
+		return nil, err
 	}
-	var days []place
-	for _, entry := range entries {
-		if day, ok := letterfile.ParseDay(entry.Name); ok && entry.Dir {
-			days = append(days, day)
+	defer w.life.RUnlock()
+	if err := w.checkIfChanged(day); err != nil {
+		return nil, err
+	}
+	places := map[uint64]int{}
+	err = w.index.scan(day, func(offset int64, found *row) error {
+		_, ofLetter := w.index.table.hashes(found.letter)
+		at, again := places[ofLetter]
+		one := candidate{offset: offset, size: found.size, match: w.match(found)}
+		if !again && !one.match {
+			return nil
 		}
-	}
-	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.Day, b.Day) })
-	return days, nil
-}
-
-// day yields the letters of one day.
-func (w *walk) day(ctx context.Context, day place) error {
-	entries, err := w.fsys.ReadDir(path.Join(w.dir, day.DayName()))
+		if one.match {
+			one.letter = found.letter
+			if found.letter.Token.Hashed {
+				one.text = found.id()
+			}
+		}
+		if again {
+			selected[at] = one
+			return nil
+		}
+		places[ofLetter] = len(selected)
+		selected = append(selected, one)
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("list dead letters: %w", kind(err))
+		return nil, fmt.Errorf("list dead letters: %w", kindOf(err))
 	}
-	load := func(letter id) (*pillarbox.DeadLetter, error) { return w.load(ctx, letter) }
-	return letterfile.Walk(w.selected(day, entries), load, letterfile.Visitor(ctx, w.filter, w.yield))
+	selected = slices.DeleteFunc(selected, func(one candidate) bool { return !one.match })
+	slices.SortFunc(selected, compare)
+	return selected, nil
 }
 
-// selected returns the letters of the day that the filter may match, once each and in their order.
-func (w *walk) selected(day place, entries []vfs.Entry) []id {
-	var letters []id
-	for _, entry := range entries {
-		letter, in, ok := letterfile.ParseFileName(entry.Name)
-		if !ok || entry.Dir || w.filter.Destination != "" && letter.Destination != w.filter.Destination ||
-			len(w.tokens) > 0 && !slices.Contains(w.tokens, letter.Token) {
+func compare(a, b candidate) int {
+	if byTime := cmp.Compare(a.letter.Timestamp, b.letter.Timestamp); byTime != 0 {
+		return byTime
+	}
+	if !a.letter.Token.Hashed && !b.letter.Token.Hashed {
+		if byToken := slices.Compare(a.letter.Token.Bytes[:], b.letter.Token.Bytes[:]); byToken != 0 {
+			return byToken
+		}
+	} else if byID := strings.Compare(a.requestID(), b.requestID()); byID != 0 {
+		return byID
+	}
+	return strings.Compare(a.letter.Destination, b.letter.Destination)
+}
+
+func (c *candidate) requestID() string {
+	if c.text != "" {
+		return c.text
+	}
+	return c.letter.Token.String()
+}
+
+// match reports whether the filter selects the letter. Of one that could not be read, only the name counts.
+func (w *walk) match(found *row) bool {
+	f := &w.filter
+	switch {
+	case found.kind == rowGone,
+		found.kind == rowMissing && !f.Missing,
+		found.kind == rowLive && found.state != open && !f.Resolved,
+		f.Destination != "" && found.letter.Destination != f.Destination,
+		len(w.tokens) > 0 && !slices.Contains(w.tokens, found.letter.Token):
+		return false
+	case found.blind:
+		return !w.after() || found.rank().Compare(f.After) > 0
+	case f.Source != "" && found.source != f.Source,
+		f.Since != 0 && found.deadAt < f.Since,
+		f.Until != 0 && found.deadAt >= f.Until,
+		w.after() && found.rank().Compare(f.After) <= 0:
+		return false
+	}
+	return f.Error == "" || w.matchError(found)
+}
+
+func (w *walk) after() bool { return w.filter.After != pillarbox.LetterPlace{} }
+
+func (r *row) rank() pillarbox.LetterPlace {
+	return pillarbox.LetterPlace{DeadAt: r.deadAt, Key: r.key(), Destination: r.letter.Destination}
+}
+
+// maxMatched bounds the texts that are remembered.
+const maxMatched = 1000
+
+func (w *walk) matchError(found *row) bool {
+	text := found.reason + "\x00" + found.lastError
+	matches, known := w.matched[text]
+	if known {
+		return matches
+	}
+	if len(w.matched) >= maxMatched || w.matched == nil {
+		w.matched = map[string]bool{}
+	}
+	matches = w.filter.MatchError(found.reason, found.lastError)
+	w.matched[text] = matches
+	return matches
+}
+
+const (
+	// aheadLetters and aheadBytes bound what is read before it is asked for.
+	aheadLetters = 256
+	aheadBytes   = 4 << 20
+)
+
+// load opens the letters, some at once, and visits them.
+func (w *walk) load(found []candidate, visit func(*pillarbox.DeadLetter, error) error) error {
+	for ahead := 8; len(found) > 0; ahead = min(2*ahead, aheadLetters) {
+		n, bytes := 0, int64(0)
+		for n < len(found) && n < ahead && (n == 0 || bytes+found[n].size <= aheadBytes) {
+			bytes += found[n].size
+			n++
+		}
+		letters, errs := w.loadSome(found[:n])
+		for i := range letters {
+			if err := visit(letters[i], errs[i]); err != nil {
+				return err
+			}
+			letters[i] = nil
+		}
+		found = found[n:]
+	}
+	return nil
+}
+
+func (w *walk) loadSome(found []candidate) ([]*pillarbox.DeadLetter, []error) {
+	letters, errs := make([]*pillarbox.DeadLetter, len(found)), make([]error, len(found))
+	workers := min(len(found), runtime.GOMAXPROCS(0))
+	if w.untended {
+		workers = 1
+	}
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			for i := worker; i < len(found); i += workers {
+				letters[i], errs[i] = w.loadOne(found[i].letter)
+			}
+		})
+	}
+	group.Wait()
+	return letters, errs
+}
+
+func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
+	if err := w.begin(w.ctx); err != nil {
+		return nil, err
+	}
+	defer w.life.RUnlock()
+	found, _, err := w.Letters.load(letter)
+	return found, err
+}
+
+// summaryWindow is how much of the rows is read at once: most follow each other.
+const summaryWindow = 64 << 10
+
+// summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced since tells of before.
+func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.LetterSummary, error) bool) error {
+	if len(found) == 0 {
+		return nil
+	}
+	rows := w.index.reader(day)
+	defer func() { _ = rows.close() }() // it was only read
+	for _, one := range found {
+		if w.ctx.Err() != nil {
+			return w.ctx.Err()
+		}
+		summary, err := w.summary(rows, one)
+		if errors.Is(err, pillarbox.ErrNotFound) {
 			continue
 		}
-		at, known := w.index.lookup(letter)
-		if !known { // added by hand
-			at = place{Day: day.Day, State: in}
-			w.index.set(letter, at)
+		if errors.Is(err, pillarbox.ErrClosed) {
+			return err
 		}
-		if at.Day == day.Day && (w.filter.Resolved || at.State == open) {
-			letters = append(letters, letter)
+		if !yield(summary, err) {
+			return letterfile.ErrStopped
 		}
 	}
-	slices.SortFunc(letters, func(a, b id) int { return letterfile.Compare(a, day, b, day) })
-	return slices.Compact(letters) // a leftover has the same id
+	return nil
 }
+
+func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary, error) {
+	found, err := rows.read(one.offset)
+	if err != nil {
+		return pillarbox.LetterSummary{}, kindOf(err)
+	}
+	if found.blind && found.kind == rowLive {
+		letter, err := w.loadOne(one.letter)
+		if err != nil {
+			return pillarbox.LetterSummary{}, err
+		}
+		return letter.Summary(), nil
+	}
+	summary := pillarbox.LetterSummary{
+		Destination: found.letter.Destination, Key: found.key(), Source: found.source, Reason: found.reason, DeadAt: found.deadAt,
+		State: states[found.state],
+	}
+	if found.kind == rowMissing {
+		summary.State = pillarbox.LetterMissing
+	}
+	return summary, nil
+}
+
+var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed, discarded: pillarbox.ResolvedDiscarded}

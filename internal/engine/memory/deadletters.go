@@ -16,8 +16,8 @@ var _ pillarbox.DeadLetters = (*DeadLetters)(nil)
 // DeadLetters keeps dead letters in memory. Set the exported fields before the first use. All methods may be
 // called concurrently; none reads a letter from anywhere, so ErrCorrupt does not occur.
 type DeadLetters struct {
-	// Fault is called with each letter before Put keeps it; nil means no faults. Put returns its error and
-	// then keeps nothing. It may be called concurrently.
+	// Fault is called with each letter before PutMany keeps it; nil means no faults. PutMany returns its error for
+	// that letter, and does not keep it. It may be called concurrently.
 	Fault func(letter *pillarbox.DeadLetter) error
 
 	mu      sync.Mutex
@@ -35,24 +35,35 @@ func NewDeadLetters() *DeadLetters {
 	return &DeadLetters{letters: make(map[letterKey]*pillarbox.DeadLetter)}
 }
 
-// Put implements pillarbox.DeadLetters.
-func (d *DeadLetters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+// PutMany implements pillarbox.DeadLetters.
+func (d *DeadLetters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if d.Fault != nil {
-		if err := d.Fault(letter); err != nil {
-			return err
+	var refused pillarbox.BatchError
+	kept := make([]*pillarbox.DeadLetter, 0, len(letters))
+	for i, letter := range letters {
+		if d.Fault != nil {
+			if err := d.Fault(letter); err != nil {
+				refused.Items = append(refused.Items, pillarbox.ItemError{Index: i, Err: err})
+				continue
+			}
 		}
+		opened := cloneLetter(letter)
+		opened.Resolved = nil
+		kept = append(kept, opened)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return fmt.Errorf("put dead letter: %w", pillarbox.ErrClosed)
+		return fmt.Errorf("put dead letters: %w", pillarbox.ErrClosed)
 	}
-	opened := cloneLetter(letter)
-	opened.Resolved = nil
-	d.letters[letterKey{letter.Destination, letter.Event.Key()}] = opened
+	for _, letter := range kept {
+		d.letters[letterKey{letter.Destination, letter.Event.Key()}] = letter
+	}
+	if len(refused.Items) > 0 {
+		return &refused
+	}
 	return nil
 }
 
@@ -128,25 +139,49 @@ func (d *DeadLetters) ordered(filter pillarbox.LetterFilter) []*pillarbox.DeadLe
 // day returns the day of death, such as 2026-11-23.
 func day(letter *pillarbox.DeadLetter) string { return letter.DeadAt.String()[:len("2006-01-02")] }
 
-// Resolve implements pillarbox.DeadLetters.
-func (d *DeadLetters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+// Summaries implements pillarbox.DeadLetters. No letter is ever missing.
+func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
+	return func(yield func(pillarbox.LetterSummary, error) bool) {
+		for _, letter := range d.ordered(filter) {
+			if err := ctx.Err(); err != nil {
+				yield(pillarbox.LetterSummary{}, err)
+				return
+			}
+			if !yield(letter.Summary(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// ResolveMany implements pillarbox.DeadLetters.
+func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return fmt.Errorf("resolve dead letter: %w", pillarbox.ErrClosed)
+		return fmt.Errorf("resolve dead letters: %w", pillarbox.ErrClosed)
 	}
-	name := letterKey{destination, key}
-	letter := d.letters[name]
-	if letter == nil {
-		return fmt.Errorf("dead letter %s of %s: %w", key.RequestID, destination, pillarbox.ErrNotFound)
+	var refused pillarbox.BatchError
+	for i, one := range letters {
+		name := letterKey{one.Destination, one.Key}
+		letter := d.letters[name]
+		if letter == nil {
+			err := fmt.Errorf("dead letter %s of %s: %w", one.Key.RequestID, one.Destination, pillarbox.ErrNotFound)
+			refused.Items = append(refused.Items, pillarbox.ItemError{Index: i, Err: err})
+			continue
+		}
+		if letter.Resolved == nil {
+			resolved := cloneLetter(letter)
+			how := resolution
+			resolved.Resolved = &how
+			d.letters[name] = resolved
+		}
 	}
-	if letter.Resolved == nil {
-		resolved := cloneLetter(letter)
-		resolved.Resolved = &resolution
-		d.letters[name] = resolved
+	if len(refused.Items) > 0 {
+		return &refused
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func TestDeadLettersFault(t *testing.T) {
 	broken := errors.New("broken")
 	letters.Fault = func(*pillarbox.DeadLetter) error { return broken }
 	letter := enginetest.Letters(1, 1)[0]
-	if err := letters.Put(t.Context(), letter); !errors.Is(err, broken) {
+	if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, broken) {
 		t.Errorf("put: %v, want the fault", err)
 	}
 	if count, err := letters.Count(t.Context(), letter.Destination); err != nil || count != (pillarbox.LetterCount{}) {

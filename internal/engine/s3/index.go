@@ -21,8 +21,9 @@ type index struct {
 
 	mu      sync.Mutex
 	letters map[letterfile.Token][]*entry
-	listed  time.Time // when the last listing began
-	changes uint64    // counts set and forget
+	listed  time.Time                         // when the last listing began
+	changes uint64                            // counts set and forget
+	counts  map[string]*pillarbox.LetterCount // of letters
 }
 
 // entry is one letter.
@@ -46,6 +47,9 @@ func newest(a, b object) int {
 
 // refresh lists the bucket, unless that was done within the time given.
 func (x *index) refresh(ctx context.Context, objects *objects, within time.Duration) error {
+	if age, listed := x.age(); listed && age < within {
+		return nil // without waiting for a listing that somebody else needs
+	}
 	x.listing.Lock()
 	defer x.listing.Unlock()
 	x.mu.Lock()
@@ -98,6 +102,41 @@ func (x *index) merge(found map[letterfile.Token][]*entry, before uint64, began 
 		}
 	}
 	x.letters, x.listed = found, began
+	x.counts = map[string]*pillarbox.LetterCount{}
+	for _, entries := range found {
+		for _, entry := range entries {
+			if len(entry.objects) > 0 {
+				*x.counterLocked(entry)++
+			}
+		}
+	}
+}
+
+// age returns how old the listing is; false where there is none.
+func (x *index) age() (time.Duration, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return time.Since(x.listed), !x.listed.IsZero()
+}
+
+// counterLocked returns the count that a letter with objects is in.
+func (x *index) counterLocked(letter *entry) *uint64 {
+	if x.counts == nil {
+		x.counts = map[string]*pillarbox.LetterCount{}
+	}
+	count := x.counts[letter.id.Destination]
+	if count == nil {
+		count = new(pillarbox.LetterCount)
+		x.counts[letter.id.Destination] = count
+	}
+	switch letter.objects[0].place.State {
+	case letterfile.Replayed:
+		return &count.Replayed
+	case letterfile.Discarded:
+		return &count.Discarded
+	default:
+		return &count.Open
+	}
 }
 
 // lookup returns the objects of the letter, the one that counts first.
@@ -121,7 +160,13 @@ func (x *index) set(id letterfile.ID, objects ...object) {
 	}
 	x.changes++
 	entry := entryOf(x.letters, id)
+	if len(entry.objects) > 0 {
+		*x.counterLocked(entry)--
+	}
 	entry.objects, entry.change = objects, x.changes
+	if len(entry.objects) > 0 {
+		*x.counterLocked(entry)++
+	}
 }
 
 // located is a letter and where it is.
@@ -152,16 +197,12 @@ func (x *index) find(token *letterfile.Token, destination string) []located {
 	return found
 }
 
-func (x *index) count(destination string) (count pillarbox.LetterCount) {
-	for _, letter := range x.find(nil, destination) {
-		switch letter.place.State {
-		case letterfile.Replayed:
-			count.Replayed++
-		case letterfile.Discarded:
-			count.Discarded++
-		default:
-			count.Open++
-		}
+// count returns the counts of a destination. It looks at no letter.
+func (x *index) count(destination string) pillarbox.LetterCount {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if count := x.counts[destination]; count != nil {
+		return *count
 	}
-	return count
+	return pillarbox.LetterCount{}
 }

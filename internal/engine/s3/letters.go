@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
@@ -24,7 +25,12 @@ const putFresh = 10 * time.Minute
 type Options struct {
 	KMSKey string        // ARN of the key to encrypt with; empty for the bucket's choice
 	Fresh  time.Duration // how long a listing serves; 0 is DefaultFresh
+	// CountFresh is how old a listing may be that Count answers from before it asks for another; 0 is DefaultCountFresh.
+	CountFresh time.Duration
 }
+
+// DefaultCountFresh is a minute: a bucket with many letters takes long to list, and metrics are asked for often.
+const DefaultCountFresh = time.Minute
 
 var _ pillarbox.DeadLetters = (*Letters)(nil)
 
@@ -37,6 +43,12 @@ type Letters struct {
 	// turns are taken by whoever changes a letter. Letters share them by their token.
 	turns [64]sync.Mutex
 
+	countFresh time.Duration
+	relisting  atomic.Bool // a listing runs in the background
+	background sync.WaitGroup
+	lifetime   context.Context // of listings in the background; ended by Close
+	end        context.CancelFunc
+
 	// life is held for reading by every call; Close waits for them.
 	life   sync.RWMutex
 	closed bool // guarded by life
@@ -47,7 +59,12 @@ func Open(client API, bucket, prefix string, options Options) (*Letters, error) 
 	if bucket == "" {
 		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w", pillarbox.ErrInvalid)
 	}
-	return &Letters{objects: newObjects(client, bucket, prefix, options.KMSKey), fresh: cmp.Or(options.Fresh, DefaultFresh)}, nil
+	l := &Letters{
+		objects: newObjects(client, bucket, prefix, options.KMSKey), fresh: cmp.Or(options.Fresh, DefaultFresh),
+		countFresh: cmp.Or(options.CountFresh, DefaultCountFresh),
+	}
+	l.lifetime, l.end = context.WithCancel(context.Background())
+	return l, nil
 }
 
 // begin lets a call in; the caller ends it with l.life.RUnlock.
@@ -70,22 +87,65 @@ func (l *Letters) take(id letterfile.ID) (release func()) {
 	return turn.Unlock
 }
 
-// Put implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that the letter can't be
-// written as an object and read again. After another error the letter may have been kept or not; the same call may be
-// made again.
-func (l *Letters) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+// abreast is how many letters of one call are written at once.
+const abreast = 32
+
+// PutMany implements pillarbox.DeadLetters: each letter is an object of its own, and some are written at once. Besides
+// the errors of the contract, ErrInvalid says that a letter can't be written as an object and read again. A letter that
+// has failed with another error may have been kept or not; the same call may be made again.
+func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	defer l.life.RUnlock()
+	if err := l.index.refresh(ctx, &l.objects, putFresh); err != nil {
+		return fmt.Errorf("put dead letter: %w", err)
+	}
+	last := map[letterfile.ID]int{} // of two letters of one event, the later one stays
+	for i, letter := range letters {
+		if letter.Event != nil {
+			last[letterfile.IDOf(letter.Destination, letter.Event.Key())] = i
+		}
+	}
+	return each(len(letters), func(i int) error {
+		if letter := letters[i]; letter.Event != nil && last[letterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
+			return nil
+		}
+		return l.put(ctx, letters[i])
+	})
+}
+
+// each calls do for the items, some at once, and returns a *pillarbox.BatchError that names those that failed.
+func each(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	var group sync.WaitGroup
+	slots := make(chan struct{}, abreast)
+	for i := range n {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = do(i)
+		})
+	}
+	group.Wait()
+	var failed pillarbox.BatchError
+	for i, err := range errs {
+		if err != nil {
+			failed.Items = append(failed.Items, pillarbox.ItemError{Index: i, Err: err})
+		}
+	}
+	if len(failed.Items) == 0 {
+		return nil
+	}
+	return &failed
+}
+
+func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 	id, content, err := letterfile.Encode(letter, nil)
 	if err != nil {
 		return err
 	}
 	defer l.take(id)()
-	if err := l.index.refresh(ctx, &l.objects, putFresh); err != nil {
-		return fmt.Errorf("put dead letter: %w", err)
-	}
 	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.Open), content)
 }
 
@@ -165,22 +225,27 @@ func (l *Letters) read(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLe
 	return letter, place, nil
 }
 
-// Resolve implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that resolution.How is
-// neither of the two ways, and ErrCorrupt that the letter can't be read. After an error the letter may be resolved or
-// not; the same call may be made again.
-func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox.Key, resolution pillarbox.Resolution) error {
+// ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the errors of the contract,
+// ErrInvalid says that resolution.How is neither of the two ways. A letter that has failed may be resolved or not; the
+// same call may be made again.
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
-		return fmt.Errorf("resolve dead letter as %q: %w", resolution.How, pillarbox.ErrInvalid)
+		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	defer l.life.RUnlock()
-	id := letterfile.IDOf(destination, key)
-	defer l.take(id)()
 	if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
 		return err
 	}
+	return each(len(letters), func(i int) error {
+		return l.resolve(ctx, letterfile.IDOf(letters[i].Destination, letters[i].Key), resolution)
+	})
+}
+
+func (l *Letters) resolve(ctx context.Context, id letterfile.ID, resolution pillarbox.Resolution) error {
+	defer l.take(id)()
 	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != letterfile.Open {
 		return nil
 	}
@@ -198,22 +263,42 @@ func (l *Letters) Resolve(ctx context.Context, destination string, key pillarbox
 	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(&resolution)), content)
 }
 
-// Count implements pillarbox.DeadLetters. It reads no letter.
+// Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for no listing: what
+// others have changed is counted within a minute (Options.CountFresh), what is changed here at once.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.LetterCount{}, err
 	}
 	defer l.life.RUnlock()
-	if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
-		return pillarbox.LetterCount{}, err
+	switch age, listed := l.index.age(); {
+	case !listed:
+		if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
+			return pillarbox.LetterCount{}, err
+		}
+	case age >= l.countFresh:
+		l.relist()
 	}
 	return l.index.count(destination), nil
 }
 
+// relist lists the bucket behind the caller's back, unless that is being done. A listing that fails is tried again by a
+// later Count.
+func (l *Letters) relist() {
+	if !l.relisting.CompareAndSwap(false, true) {
+		return
+	}
+	l.background.Go(func() {
+		defer l.relisting.Store(false)
+		_ = l.index.refresh(l.lifetime, &l.objects, l.countFresh)
+	})
+}
+
 // Close waits for running calls. Every call after it returns ErrClosed.
 func (l *Letters) Close() error {
+	l.end()
 	l.life.Lock()
 	defer l.life.Unlock()
 	l.closed = true
+	l.background.Wait()
 	return nil
 }

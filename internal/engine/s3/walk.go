@@ -26,6 +26,22 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 	}
 }
 
+// Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as List reads them. None
+// is known to be missing.
+func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
+	return func(yield func(pillarbox.LetterSummary, error) bool) {
+		for letter, err := range l.List(ctx, filter) {
+			var summary pillarbox.LetterSummary
+			if letter != nil {
+				summary = letter.Summary()
+			}
+			if !yield(summary, err) {
+				return
+			}
+		}
+	}
+}
+
 // walk is one call of List.
 type walk struct {
 	*Letters
@@ -59,10 +75,21 @@ func (w *walk) selected() []located {
 		return len(tokens) > 0 && !slices.Contains(tokens, letter.Token) ||
 			!w.filter.Resolved && letter.place.State != letterfile.Open ||
 			w.filter.Since != 0 && letter.place.Day < letterfile.DayOf(w.filter.Since) ||
-			w.filter.Until != 0 && letter.place.Day > letterfile.DayOf(w.filter.Until)
+			w.filter.Until != 0 && letter.place.Day > letterfile.DayOf(w.filter.Until) ||
+			w.before(letter)
 	})
 	slices.SortFunc(letters, compare)
 	return letters
+}
+
+// before reports whether a letter is before the cursor for certain, as far as its name tells.
+func (w *walk) before(letter located) bool {
+	after := w.filter.After
+	if after == (pillarbox.LetterPlace{}) {
+		return false
+	}
+	day := letterfile.DayOf(after.DeadAt)
+	return letter.place.Day < day || letter.place.Day == day && letter.Timestamp < after.Key.Timestamp
 }
 
 func sameDay(letters []located) int {

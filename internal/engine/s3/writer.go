@@ -19,9 +19,13 @@ func NewWriter(client API, bucket, prefix string) *Writer {
 	return &Writer{newObjects(client, bucket, prefix, "")}
 }
 
-// Put makes the letter durable, as an open one. It does what Letters.Put does except for one thing: an older letter of
-// the same event under another name stays, and does not count any more. Errors: ErrInvalid, ErrUnavailable.
-func (w *Writer) Put(ctx context.Context, letter *pillarbox.DeadLetter) error {
+// PutMany makes the letters durable, as open ones. It does what Letters.PutMany does except for one thing: an older
+// letter of the same event under another name stays, and does not count any more. Errors: ErrInvalid, ErrUnavailable.
+func (w *Writer) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+	return each(len(letters), func(i int) error { return w.put(ctx, letters[i]) })
+}
+
+func (w *Writer) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 	named, content, err := letterfile.Encode(letter, nil)
 	if err != nil {
 		return err

@@ -1,0 +1,337 @@
+package files
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"pillarbox/internal/letterfile"
+	"pillarbox/internal/telemetry"
+	"pillarbox/internal/vfs"
+)
+
+const (
+	// groupLetters and groupBytes bound what gets its files at the cost of one.
+	groupLetters = 1000
+	groupBytes   = 8 << 20
+
+	fileRetry = time.Second // between tries to write files where one has failed
+	tellEvery = time.Minute // how often that is logged
+)
+
+// file has the files follow the journal, until ctx ends.
+func (l *Letters) file(ctx context.Context) {
+	for {
+		wait := fileRetry
+		more, err := l.fileSome()
+		l.tellProblem(err)
+		if err == nil && more && ctx.Err() == nil {
+			continue
+		}
+		if err == nil {
+			wait = time.Hour
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-l.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (l *Letters) tellProblem(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.problem = err
+	if err == nil || time.Since(l.told) < tellEvery {
+		return
+	}
+	l.told = time.Now()
+	l.log.Warn("files of dead letters can't be written; the letters are durable and wait", telemetry.KeyErr, err)
+}
+
+// fileAll makes all files that are missing. The caller has stopped the filer.
+func (l *Letters) fileAll() error {
+	for {
+		more, err := l.fileSome()
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// Flush returns when every letter that was put or resolved before has its file.
+func (l *Letters) Flush(ctx context.Context) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.life.RUnlock()
+	if err := l.fileAll(); err != nil {
+		return kindOf(err)
+	}
+	return nil
+}
+
+// Tend does the chores once that are done all the time where the letters are not Untended: it makes some of the files
+// that are missing, and looks for what people have changed.
+func (l *Letters) Tend() error {
+	if err := l.begin(context.Background()); err != nil {
+		return err
+	}
+	defer l.life.RUnlock()
+	_, err := l.fileSome()
+	if err = errors.Join(err, l.checkAll(context.Background(), 0)); err != nil {
+		return kindOf(err)
+	}
+	return nil
+}
+
+// fileSome makes the files of some letters, or removes a journal whose letters all have theirs. It reports whether
+// there may be more to do. A call that fails is made again from where it began: writing a file twice does no harm.
+func (l *Letters) fileSome() (more bool, err error) {
+	l.filing.Lock()
+	defer l.filing.Unlock()
+	l.mu.Lock()
+	if len(l.journals) == 0 {
+		l.mu.Unlock()
+		return false, nil
+	}
+	oldest, growing := l.journals[0], l.journals[0].number == l.current
+	from := l.filed
+	l.mu.Unlock()
+	if first := (position{oldest.number, journalHeader}); from.before(first) {
+		from = first
+	}
+	if from.offset >= oldest.end {
+		if growing {
+			return false, nil
+		}
+		return true, l.drop(oldest)
+	}
+	entries, to, err := l.nextGroup(from, oldest.end)
+	if err != nil {
+		return true, err
+	}
+	if len(entries) == 0 {
+		return true, l.setAside(oldest, to)
+	}
+	if err := l.makeFiles(entries); err != nil {
+		return true, fmt.Errorf("file dead letters: %w", err)
+	}
+	if err := l.mark.write(l.fsys, to); err != nil {
+		return true, fmt.Errorf("note which dead letters have files: %w", err)
+	}
+	l.advance(to)
+	return true, nil
+}
+
+// advance notes that the letters before the position have their files.
+func (l *Letters) advance(to position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.filed = to
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
+
+// nextGroup reads entries from a journal; of one letter only the last counts, and it removes what the others would have.
+func (l *Letters) nextGroup(from position, end int64) (entries []entry, to position, err error) {
+	places, bytes := map[id]int{}, 0
+	offset, err := readFrames(l.fsys, l.path(journalDir), from, end, func(_ position, _ int64, e entry) (bool, error) {
+		e.content = slices.Clone(e.content)
+		bytes += len(e.content)
+		if at, again := places[e.letter]; again {
+			earlier := entries[at]
+			e.from = append(e.from, append(earlier.from, earlier.to)...)
+			entries[at] = e
+		} else {
+			places[e.letter] = len(entries)
+			entries = append(entries, e)
+		}
+		return len(entries) < groupLetters && bytes < groupBytes, nil
+	})
+	return entries, position{from.file, offset}, err
+}
+
+// makeFiles writes the files, makes them durable, and then removes what the letters were before.
+func (l *Letters) makeFiles(entries []entry) error {
+	var files, dirs, left []string
+	for _, e := range entries {
+		dir := l.path(e.to.DayName())
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+		name := path.Join(dir, letterfile.FileName(e.letter, e.to.State))
+		if err := l.writeFile(e.to, name, e.content); err != nil {
+			return err
+		}
+		files = append(files, name)
+	}
+	if err := vfs.SyncGroup(l.fsys, files, dirs); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, from := range e.from {
+			if from == e.to {
+				continue
+			}
+			dir := l.path(from.DayName())
+			if err := l.fsys.Remove(path.Join(dir, letterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
+				return err
+			}
+			if !slices.Contains(left, dir) {
+				left = append(left, dir)
+			}
+		}
+	}
+	for _, dir := range left { // what comes back after a crash would be a second letter
+		if err := l.fsys.SyncDir(dir); err != nil && !notExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Letters) writeFile(day place, name string, content []byte) error {
+	if err := l.makeDay(day); err != nil {
+		return err
+	}
+	err := vfs.WriteUnsynced(l.fsys, name, content)
+	if notExist(err) { // somebody has removed the empty directory
+		delete(l.days, day.Day)
+		if err := l.makeDay(day); err != nil {
+			return err
+		}
+		err = vfs.WriteUnsynced(l.fsys, name, content)
+	}
+	return err
+}
+
+// makeDay makes the directory of the day durable, once.
+func (l *Letters) makeDay(day place) error {
+	if l.days[day.Day] {
+		return nil
+	}
+	if err := vfs.MkdirAll(l.fsys, l.path(day.DayName())); err != nil {
+		return err
+	}
+	l.days[day.Day] = true
+	return nil
+}
+
+// drop removes a journal. The index must not hang on it any more.
+func (l *Letters) drop(oldest found) error {
+	if err := l.index.sync(); err != nil {
+		return err
+	}
+	if err := l.removeJournal(oldest.number); err != nil {
+		return err
+	}
+	l.forget(oldest)
+	return nil
+}
+
+// removeJournal removes a journal durably: if an older one came back without the newer ones, it would be believed.
+func (l *Letters) removeJournal(number uint64) error {
+	if err := l.fsys.Remove(journalName(l.path(journalDir), number)); err != nil && !notExist(err) {
+		return err
+	}
+	return l.fsys.SyncDir(l.path(journalDir))
+}
+
+func (l *Letters) forget(oldest found) {
+	l.mu.Lock()
+	l.journals = l.journals[1:]
+	l.mu.Unlock()
+	l.advance(position{oldest.number + 1, 0})
+}
+
+// setAside keeps a journal for a person that can't be read to where it should. What of it has no file is missing.
+func (l *Letters) setAside(oldest found, at position) error {
+	name := journalName(l.path(journalDir), oldest.number)
+	l.log.Error("a journal of dead letters is damaged and set aside; letters of it may be missing",
+		"file", name, "offset", at.offset, "end", oldest.end)
+	if err := l.fsys.Rename(name, name+".damaged"); err != nil && !notExist(err) {
+		return err
+	}
+	if err := l.fsys.SyncDir(l.path(journalDir)); err != nil {
+		return err
+	}
+	l.forget(oldest)
+	return nil
+}
+
+// mark is up to where letters have their files, on the disk. It is written in two places in turn, so that one is whole.
+type mark struct {
+	name   string
+	file   vfs.File
+	serial uint64
+}
+
+const (
+	markBytes  = 28   // serial, journal, offset, checksum
+	markStride = 4096 // between the two
+)
+
+// read returns the newest mark; zero where there is none.
+func (m *mark) read(fsys vfs.FS) (newest position, err error) {
+	content, err := vfs.ReadFile(fsys, m.name)
+	if err != nil && !notExist(err) {
+		return newest, err
+	}
+	for _, at := range []int{0, markStride} {
+		if len(content) < at+markBytes {
+			continue
+		}
+		b := content[at : at+markBytes]
+		serial := binary.LittleEndian.Uint64(b)
+		if binary.LittleEndian.Uint32(b[24:]) == checksum(b[:24], int64(at)) && serial > m.serial {
+			m.serial, newest = serial, position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))}
+		}
+	}
+	return newest, nil
+}
+
+// write makes the mark durable.
+func (m *mark) write(fsys vfs.FS, at position) (err error) {
+	if m.file == nil {
+		if m.file, err = fsys.OpenFile(m.name, os.O_RDWR|os.O_CREATE); err != nil {
+			return err
+		}
+		if err := fsys.SyncDir(path.Dir(m.name)); err != nil {
+			return errors.Join(err, m.close())
+		}
+	}
+	m.serial++
+	offset := int64(m.serial % 2 * markStride)
+	b := binary.LittleEndian.AppendUint64(nil, m.serial)
+	b = binary.LittleEndian.AppendUint64(b, at.file)
+	b = binary.LittleEndian.AppendUint64(b, uint64(at.offset))
+	b = binary.LittleEndian.AppendUint32(b, checksum(b, offset))
+	if _, err := m.file.WriteAt(b, offset); err != nil {
+		return errors.Join(err, m.close())
+	}
+	if err := m.file.Sync(); err != nil {
+		return errors.Join(err, m.close())
+	}
+	return nil
+}
+
+func (m *mark) close() error {
+	if m.file == nil {
+		return nil
+	}
+	err := m.file.Close()
+	m.file = nil
+	return err
+}
