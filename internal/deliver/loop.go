@@ -132,6 +132,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	leasing, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(l.draining, stop)()
+	burials := make(chan []pillarbox.Delivery, burialsAhead)
+	var burying sync.WaitGroup
+	burying.Go(func() { l.buryAll(ctx, burials) })
+	defer burying.Wait()
+	defer close(burials)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -139,7 +144,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		if leasing.Err() != nil {
 			return nil
 		}
-		if err := l.turn(ctx, leasing); err != nil && leasing.Err() == nil {
+		if err := l.turn(ctx, leasing, burials); err != nil && leasing.Err() == nil {
 			if errors.Is(err, pillarbox.ErrClosed) {
 				return fmt.Errorf("deliver to %s: %w", l.opts.Destination, err)
 			}
@@ -153,7 +158,7 @@ func (l *Loop) Run(ctx context.Context) error {
 const queueErrorWait = time.Second
 
 // turn delivers one batch.
-func (l *Loop) turn(ctx, leasing context.Context) error {
+func (l *Loop) turn(ctx, leasing context.Context, burials chan<- []pillarbox.Delivery) error {
 	now := l.opts.Now()
 	if wait := l.breaker.Wait(now); wait > 0 {
 		l.sleep(leasing, wait)
@@ -171,7 +176,11 @@ func (l *Loop) turn(ctx, leasing context.Context) error {
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
 		return err
 	}
-	return l.bury(ctx, deliveries, report.Outcomes)
+	condemned, err := l.leaseCondemned(ctx, report.Outcomes)
+	if len(condemned) > 0 {
+		burials <- condemned
+	}
+	return err
 }
 
 // gather leases a batch, and waits a little for it to fill.
@@ -347,89 +356,6 @@ func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Out
 	}
 	for outcome, n := range counts {
 		l.opts.Metrics.Events(outcome, n)
-	}
-}
-
-// bury writes the dead letters of the condemned and settles them as dead. Their verdict is durable by now: if
-// a letter can't be written, or the process ends in between, they are leased again as condemned. They were
-// settled as condemned, so they are leased anew first.
-func (l *Loop) bury(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
-	condemned := 0
-	for _, outcome := range outcomes {
-		if outcome.Kind == pillarbox.OutcomeCondemned {
-			condemned++
-		}
-	}
-	if condemned == 0 {
-		return nil
-	}
-	leasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueErrorWait)
-	defer cancel()
-	again, err := l.opts.Queue.Lease(leasing, l.opts.Destination, pillarbox.LeaseLimits{MaxEvents: condemned})
-	if err != nil {
-		return fmt.Errorf("lease the condemned: %w", err)
-	}
-	buried, failure := l.putLetters(ctx, again)
-	if err := l.settle(ctx, again, buried); err != nil {
-		return err
-	}
-	if failure != nil {
-		return fmt.Errorf("write dead letters: %w", failure)
-	}
-	return nil
-}
-
-// putLetters makes the letters of all that are condemned durable, with one call. What is not condemned, or whose letter
-// is not kept, is released.
-func (l *Loop) putLetters(ctx context.Context, deliveries []pillarbox.Delivery) ([]pillarbox.Outcome, error) {
-	outcomes := make([]pillarbox.Outcome, len(deliveries))
-	var letters []*pillarbox.DeadLetter
-	var places []int // of the letters in deliveries
-	for i := range deliveries {
-		outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeReleased}
-		if deliveries[i].Verdict != nil {
-			outcomes[i].Kind = pillarbox.OutcomeDead
-			letters, places = append(letters, NewLetter(l.opts.Destination, &deliveries[i])), append(places, i)
-		}
-	}
-	if len(letters) == 0 {
-		return outcomes, nil
-	}
-	failure := l.opts.Letters.PutMany(context.WithoutCancel(ctx), letters)
-	release := func(i int) {
-		outcomes[i].Kind, outcomes[i].NotBefore = pillarbox.OutcomeReleased, l.opts.Now().Add(queueErrorWait)
-	}
-	var partial *pillarbox.BatchError
-	switch {
-	case failure == nil:
-	case errors.As(failure, &partial) && named(partial, len(letters)):
-		for _, item := range partial.Items {
-			release(places[item.Index])
-		}
-	default: // an answer that names others is believed for none
-		for _, i := range places {
-			release(i)
-		}
-	}
-	return outcomes, failure
-}
-
-// named reports whether the error names only items that were handed over, and names one.
-func named(partial *pillarbox.BatchError, n int) bool {
-	for _, item := range partial.Items {
-		if item.Index < 0 || item.Index >= n {
-			return false
-		}
-	}
-	return len(partial.Items) > 0
-}
-
-// NewLetter makes the dead letter of a condemned delivery.
-func NewLetter(destination string, delivery *pillarbox.Delivery) *pillarbox.DeadLetter {
-	return &pillarbox.DeadLetter{
-		Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: delivery.Verdict.Reason,
-		DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event,
-		Replay: fmt.Sprintf("pillarbox dead replay %s --destination %s", delivery.Event.RequestID, destination),
 	}
 }
 

@@ -20,33 +20,46 @@ const (
 	groupLetters = 1000
 	groupBytes   = 8 << 20
 
+	// Files are in no hurry, and who puts letters is: their syncs wait for all that the file system has to write. So
+	// files wait until no letter has come for quiet, and where letters never cease, they get half of the time after
+	// maxUnfiled, and all of it with half of the backlog full.
+	quiet      = 250 * time.Millisecond
+	maxUnfiled = 5 * time.Second
+
 	fileRetry = time.Second // between tries to write files where one has failed
 	tellEvery = time.Minute // how often that is logged
 )
 
 // file has the files follow the journal, until ctx ends.
 func (l *Letters) file(ctx context.Context) {
-	for {
-		wait := fileRetry
+	began := time.Now()
+	for ctx.Err() == nil {
+		for l.busy() && time.Since(began) < maxUnfiled && ctx.Err() == nil {
+			rest(ctx, quiet/4)
+		}
+		start := time.Now()
 		more, err := l.fileSome()
 		l.tellProblem(err)
-		if err == nil && more && ctx.Err() == nil {
-			continue
-		}
-		if err == nil {
-			wait = time.Hour
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-l.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return
+		switch {
+		case err != nil:
+			rest(ctx, fileRetry)
+		case !more:
+			select {
+			case <-ctx.Done():
+			case <-l.wake:
+			}
+			began = time.Now()
+		case l.busy():
+			rest(ctx, time.Since(start))
 		}
 	}
+}
+
+// busy reports whether a letter was put or resolved just now, and there is room for more.
+func (l *Letters) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.putAt) < quiet && l.backlogLocked() < l.maxBacklog/2
 }
 
 func (l *Letters) tellProblem(err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +67,7 @@ type Letters struct {
 	moved    chan struct{}
 	problem  error // why the last try to file has failed
 	told     time.Time
+	putAt    time.Time           // when letters were put or resolved last
 	checked  map[int32]time.Time // days whose index agreed with the directory, as it was changed then
 
 	wake  chan struct{} // there is something to file
@@ -135,14 +137,13 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	}
 	defer l.life.RUnlock()
 	var group group
-	for i, letter := range letters {
-		named, content, err := letterfile.Encode(letter, nil)
-		if err != nil {
-			group.refuse(i, err)
+	for i, done := range encodeAll(letters) {
+		if done.err != nil {
+			group.refuse(i, done.err)
 			continue
 		}
-		entry := entry{letter: named, to: letterfile.PlaceOf(letter.DeadAt, open), content: content}
-		group.add(entry, rowOf(letter, named, open, int64(len(content))))
+		entry := entry{letter: done.named, to: letterfile.PlaceOf(letters[i].DeadAt, open), content: done.content}
+		group.add(entry, rowOf(letters[i], done.named, open, int64(len(done.content))))
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -159,6 +160,29 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 		return fmt.Errorf("put dead letters: %w", err)
 	}
 	return group.err()
+}
+
+// encoded is a letter as the content of its file.
+type encoded struct {
+	named   id
+	content []byte
+	err     error
+}
+
+// encodeAll encodes the letters on all processors: it is most of the work of a group.
+func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
+	all := make([]encoded, len(letters))
+	workers := min(len(letters), runtime.GOMAXPROCS(0))
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			for i := worker; i < len(letters); i += workers {
+				all[i].named, all[i].content, all[i].err = letterfile.Encode(letters[i], nil)
+			}
+		})
+	}
+	group.Wait()
+	return all
 }
 
 // group is what one call changes.
@@ -244,6 +268,7 @@ func (l *Letters) publish() {
 	if l.current = l.journal.last; l.journal.file == nil {
 		l.current = 0
 	}
+	l.putAt = time.Now()
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -255,14 +280,7 @@ func (l *Letters) publish() {
 func (l *Letters) room(ctx context.Context) error {
 	for {
 		l.mu.Lock()
-		backlog := int64(0)
-		for _, j := range l.journals {
-			backlog += j.end
-			if j.number == l.filed.file {
-				backlog -= l.filed.offset
-			}
-		}
-		moved, problem := l.moved, l.problem
+		backlog, moved, problem := l.backlogLocked(), l.moved, l.problem
 		l.mu.Unlock()
 		switch {
 		case backlog < l.maxBacklog:
@@ -281,6 +299,17 @@ func (l *Letters) room(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// backlogLocked returns how many bytes of letters wait for their files.
+func (l *Letters) backlogLocked() (backlog int64) {
+	for _, j := range l.journals {
+		backlog += j.end
+		if j.number == l.filed.file {
+			backlog -= l.filed.offset
+		}
+	}
+	return backlog
 }
 
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
