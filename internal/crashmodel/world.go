@@ -173,6 +173,9 @@ func (w *world) step() error {
 		return w.deliver(w.rng.IntN(len(w.witness.destinations)), 1+w.rng.IntN(maxLease))
 	case chance < 9:
 		w.service.log.Tend()
+		if w.letters {
+			return w.service.letters.Tend()
+		}
 		return nil
 	default:
 		return w.resolve(w.rng.IntN(len(w.witness.destinations)))
@@ -229,6 +232,9 @@ func (w *world) deliver(to, n int) error {
 	if err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}
+	if err := w.bury(to, deliveries); err != nil {
+		return err
+	}
 	outcomes := make([]pillarbox.Outcome, 0, len(deliveries))
 	var promised []func()
 	for _, delivery := range deliveries {
@@ -268,7 +274,7 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 	switch chance := w.rng.IntN(10); {
 	case delivery.Verdict != nil:
 		outcome.Kind = pillarbox.OutcomeDead
-		return outcome, func() { way.dead = true }, w.bury(way, w.witness.destinations[to], delivery)
+		return outcome, func() { way.dead = true }, nil
 	case !delivery.Routed && delivery.Rule != nil && !delivery.Rule.Takes(delivery.Event):
 		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, pillarbox.SkippedSource
 	case !delivery.Routed && !w.rules[to].Takes(delivery.Event):
@@ -288,38 +294,59 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 	return outcome, func() {}, nil
 }
 
-func (w *world) bury(way *way, destination string, delivery pillarbox.Delivery) error {
-	letter := &pillarbox.DeadLetter{
-		Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: delivery.Verdict.Reason,
-		DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event, Replay: "replay",
+// bury puts the letters of all that are condemned, as one group.
+func (w *world) bury(to int, deliveries []pillarbox.Delivery) error {
+	var letters []*pillarbox.DeadLetter
+	var ways []*way
+	for _, delivery := range deliveries {
+		p := w.witness.promises[delivery.Event.RequestID]
+		if delivery.Verdict == nil || p == nil {
+			continue
+		}
+		letters = append(letters, &pillarbox.DeadLetter{
+			Version: pillarbox.DeadLetterVersion, Destination: w.witness.destinations[to], Reason: delivery.Verdict.Reason,
+			DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event, Replay: "replay",
+		})
+		ways = append(ways, p.ways[to])
 	}
-	if !w.letters {
+	if w.letters && len(letters) > 0 {
+		for _, way := range ways {
+			way.letter = letterMaybe
+		}
+		if err := w.service.letters.PutMany(context.Background(), letters); err != nil {
+			return fmt.Errorf("put dead letters: %w", err)
+		}
+	}
+	for _, way := range ways {
 		way.letter = letterOpen
-		return nil
 	}
-	way.letter = letterMaybe
-	if err := pillarbox.PutLetter(context.Background(), w.service.letters, letter); err != nil {
-		return fmt.Errorf("put a dead letter: %w", err)
-	}
-	way.letter = letterOpen
 	return nil
 }
 
-// resolve ends one open letter, if there is one.
+// resolve ends some open letters as one group, if there are any.
 func (w *world) resolve(to int) error {
 	if !w.letters {
 		return nil
 	}
-	p := w.witness.openLetter(w.rng, to)
-	if p == nil {
+	var keys []pillarbox.LetterKey
+	var ways []*way
+	for range 1 + w.rng.IntN(3) {
+		p := w.witness.openLetter(w.rng, to)
+		if p == nil {
+			break
+		}
+		p.ways[to].letter = letterEither // and no more drawn
+		keys = append(keys, pillarbox.LetterKey{Destination: w.witness.destinations[to], Key: p.event.Key()})
+		ways = append(ways, p.ways[to])
+	}
+	if len(keys) == 0 {
 		return nil
 	}
-	resolution := pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}
-	way := p.ways[to]
-	way.letter = letterEither
-	if err := pillarbox.ResolveLetter(context.Background(), w.service.letters, pillarbox.LetterKey{Destination: w.witness.destinations[to], Key: p.event.Key()}, resolution); err != nil {
-		return fmt.Errorf("resolve a dead letter: %w", err)
+	if err := w.service.letters.ResolveMany(context.Background(), keys, pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}); err != nil {
+		return fmt.Errorf("resolve dead letters: %w", err)
 	}
-	way.letter = letterResolved
+	for _, way := range ways {
+		way.letter = letterResolved
+	}
 	return nil
 }

@@ -223,14 +223,28 @@ const heldReason = "held: no configured destination took it any more, and a pers
 // DeadLetter makes dead letters of what the filter selects, of the destination that it was meant for.
 func (e *Events) DeadLetter(ctx context.Context, filter Filter, dryRun bool) (Result, error) {
 	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
-		var outcomes []pillarbox.Outcome
-		var failure error
-		for _, d := range batch {
-			if failure = e.letters.Put(ctx, e.letter(destination, d)); failure != nil {
-				failure = fmt.Errorf("write a dead letter: %w", failure)
-				break
+		letters := make([]*pillarbox.DeadLetter, len(batch))
+		for i, d := range batch {
+			letters[i] = e.letter(destination, d)
+		}
+		failed := map[int]bool{}
+		failure := e.letters.PutMany(ctx, letters)
+		var partial *pillarbox.BatchError
+		switch {
+		case failure == nil:
+		case errors.As(failure, &partial):
+			for _, item := range partial.Items {
+				failed[item.Index] = true
 			}
-			outcomes = append(outcomes, pillarbox.Outcome{Handle: d.Handle, Kind: pillarbox.OutcomeDead})
+			failure = fmt.Errorf("write dead letters: %w", failure)
+		default:
+			return 0, fmt.Errorf("write dead letters: %w", failure)
+		}
+		var outcomes []pillarbox.Outcome
+		for i, d := range batch {
+			if !failed[i] {
+				outcomes = append(outcomes, pillarbox.Outcome{Handle: d.Handle, Kind: pillarbox.OutcomeDead})
+			}
 		}
 		done, err := e.queue.SettleHeld(ctx, destination, outcomes)
 		return done, errors.Join(failure, err)

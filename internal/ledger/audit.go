@@ -84,7 +84,8 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 	}
 }
 
-// auditLetters sees that every event that was buried still has its letter, and that the letters can be read.
+// auditLetters sees that every event that was buried still has its letter, and opens every letter to see that it can be
+// read. Letters that were removed by hand are counted here, and named among what is missing.
 func (b *Books) auditLetters(ctx context.Context, audit *AuditEntry) error {
 	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
 	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
@@ -132,12 +133,7 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 			return fmt.Errorf("look events up in %s: %w", destination.Name, err)
 		}
 		keys = keys[:0]
-		for _, key := range missing {
-			if err := b.nameOne(ctx, audit, key); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.nameThem(ctx, audit, missing)
 	}
 	err := queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
 		if standing != pillarbox.StandingSettled {
@@ -154,23 +150,51 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 	return flush()
 }
 
-// nameOne decides about an event that is settled and not in the store: it is dead, or it is missing. Events
-// from before the destination existed were never meant for it, and are known by the count of the skipped.
-func (b *Books) nameOne(ctx context.Context, audit *AuditEntry, key pillarbox.Key) error {
-	letter, err := b.letters.Get(ctx, audit.Destination, key.RequestID)
-	why := "settled as stored, and not in the destination"
-	switch {
-	case err == nil && (letter.Resolved == nil || letter.Resolved.How == pillarbox.ResolvedDiscarded):
+// nameThem decides about events that are settled and not in the store: they are dead, or they are missing. Events from
+// before the destination existed were never meant for it, and are known by the count of the skipped.
+func (b *Books) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
+	if len(keys) == 0 {
 		return nil
-	case err == nil:
-		why = "replayed, and not in the destination"
-	case errors.Is(err, pillarbox.ErrCorrupt):
-		return nil // auditLetters has named it
-	case !errors.Is(err, pillarbox.ErrNotFound):
-		return fmt.Errorf("dead letter of %s: %w", key.RequestID, err)
 	}
-	if audit.Lost++; len(audit.Missing) < MaxNamed {
-		audit.Missing = append(audit.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp, Why: why})
+	filter := pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true, Missing: true}
+	for _, key := range keys {
+		filter.RequestIDs = append(filter.RequestIDs, key.RequestID)
+	}
+	states, unreadable := map[pillarbox.Key]string{}, false
+	for letter, err := range b.letters.Summaries(ctx, filter) {
+		switch {
+		case err == nil:
+			states[letter.Key] = letter.State
+		case errors.Is(err, pillarbox.ErrCorrupt):
+			unreadable = true
+		default:
+			return fmt.Errorf("dead letters: %w", err)
+		}
+	}
+	for _, key := range keys {
+		state, known := states[key]
+		if !known && unreadable {
+			if _, err := b.letters.Get(ctx, audit.Destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
+				continue // auditLetters has named it
+			}
+		}
+		audit.nameOne(key, state)
 	}
 	return nil
+}
+
+// nameOne names an event that is missing, by the state of its letter; empty where it has none.
+func (a *AuditEntry) nameOne(key pillarbox.Key, state string) {
+	why := "settled as stored, and not in the destination"
+	switch state {
+	case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded:
+		return
+	case pillarbox.ResolvedReplayed:
+		why = "replayed, and not in the destination"
+	case pillarbox.LetterMissing:
+		why = "a dead letter, and its file was removed"
+	}
+	if a.Lost++; len(a.Missing) < MaxNamed {
+		a.Missing = append(a.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp, Why: why})
+	}
 }

@@ -8,6 +8,8 @@ const (
 	stepSource   = "internal/deliver/step.go"
 	headSource   = "internal/framing/head.go"
 
+	lettersSource = "internal/engine/files/"
+
 	syncOfGroup = "if err := l.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
 )
 
@@ -66,10 +68,48 @@ var (
 		"internal/engine/seglog/obligations.go", "\ts.durable = true\n\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 		"\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 	}}}
-	// LetterNotSynced does not make the name of a new dead letter durable.
-	LetterNotSynced = Mutant{"dead letter without a directory sync", []Edit{{
-		"internal/vfs/vfs.go", "\tif err := fsys.Rename(temp, name); err != nil {\n\t\treturn err\n\t}\n\treturn fsys.SyncDir(path.Dir(name))",
-		"\treturn fsys.Rename(temp, name)",
+	// LetterNotSynced promises a group of dead letters before it is durable.
+	LetterNotSynced = Mutant{"dead letters without a sync", []Edit{{
+		lettersSource + "journal.go", "\tif err == nil {\n\t\terr = j.file.Sync()\n\t}\n", "",
+	}}}
+	// JournalNotNamed does not make the name of a journal of dead letters durable.
+	JournalNotNamed = Mutant{"journal of dead letters without a directory sync", []Edit{{
+		lettersSource + "journal.go", "\t\t\terr = j.fsys.SyncDir(j.dir)\n", "",
+	}}}
+	// LetterFileNotSynced takes files of letters for durable that are only written.
+	LetterFileNotSynced = Mutant{"files of dead letters not synced", []Edit{{
+		lettersSource + "filer.go", "\tif err := vfs.SyncGroup(l.fsys, files, dirs); err != nil {\n\t\treturn err\n\t}\n", "",
+	}}}
+	// OldLetterLeft does not make it durable that the file of a letter from before is removed.
+	OldLetterLeft = Mutant{"what a letter was before comes back", []Edit{{
+		lettersSource + "filer.go", "\t\tif err := l.fsys.SyncDir(dir); err != nil && !notExist(err) {\n", "\t\tif err := error(nil); err != nil && dir != \"\" {\n",
+	}}}
+	// ListedBeforeDurable has the index know letters of an earlier life before this one has made them durable.
+	ListedBeforeDurable = Mutant{"letters listed before they are durable", []Edit{{
+		lettersSource + "recovery.go", "\tif err := c.fsys.Rename(c.tempName()", "\tif err := errors.Join(c.fsys.Rename(c.tempName(), journalName(c.path(journalDir), c.journal.number)), c.adopt(), c.index.sync(), c.fsys.Rename(journalName(c.path(journalDir), c.journal.number), c.tempName())); err != nil {\n\t\treturn err\n\t}\n\tif err := c.fsys.Rename(c.tempName()",
+	}}}
+	// LetterMadeAgain forgets which letters had their files.
+	LetterMadeAgain = Mutant{"a letter that was removed is made again", []Edit{{
+		lettersSource + "recovery.go", "\tunfiled := !at.before(c.marked)\n", "\tunfiled := true\n",
+	}}}
+	// MissingNotCounted forgets a letter whose file was removed.
+	MissingNotCounted = Mutant{"a missing letter is not counted", []Edit{{
+		lettersSource + "index.go", "\t\treturn &count.Missing\n", "\t\treturn new(uint64)\n",
+	}}}
+	// LetterPerSync makes each letter of a group durable by itself.
+	LetterPerSync = Mutant{"a sync for each letter", []Edit{{
+		lettersSource + "journal.go", "\t\tif len(buffer) >= appendBytes && err == nil {\n\t\t\terr = write()\n",
+		"\t\tif err == nil {\n\t\t\terr = errors.Join(write(), j.file.Sync())\n",
+	}}}
+	// LettersOpened looks into each letter to choose it.
+	LettersOpened = Mutant{"letters opened to be chosen", []Edit{{
+		lettersSource + "walk.go", "\tcase found.kind == rowGone,\n", "\tcase found.kind == rowLive && !w.readable(found), found.kind == rowGone,\n",
+	}, {
+		lettersSource + "walk.go", "func compareTokens(", "func (w *walk) readable(found *row) bool {\n\t_, _, err := w.Letters.load(found.letter)\n\treturn err == nil\n}\n\nfunc compareTokens(",
+	}}}
+	// LetterErrorIgnored buries an event whose letter was not kept.
+	LetterErrorIgnored = Mutant{"a letter that is not kept counts as buried", []Edit{{
+		"internal/deliver/bury.go", "\t\t\trelease(item.Index)\n", "\t\t\t_ = item\n",
 	}}}
 	// RetryFsync believes the second try after a failed fsync.
 	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
@@ -145,7 +185,7 @@ var (
 	}}}
 	// UnknownCountsAsReplayed takes a write without an answer for a success.
 	UnknownCountsAsReplayed = Mutant{"unknown outcome counts as replayed", []Edit{{
-		"internal/replay/replay.go", "\tif refusal == nil {\n", "\tif refusal == nil || down != nil {\n",
+		"internal/replay/replay.go", "\t\tcase errs[i] == nil:\n", "\t\tcase errs[i] == nil || down != nil:\n",
 	}}}
 	// RefusalAcknowledged gives a receipt for what the log can't take.
 	RefusalAcknowledged = Mutant{"receipt for what the log refuses", []Edit{{

@@ -38,6 +38,8 @@ var hunts = []hunt{
 			{harness.HeldNotKept, lostFromLog + "|does not balance"},
 			{harness.RoutedBeforeTaken, "on its way to another destination"},
 			{harness.LetterNotSynced, "letter of event"},
+			{harness.JournalNotNamed, "letter of event"},
+			{harness.LetterFileNotSynced, "letter of event|list the dead letters|recovering again"},
 		},
 	},
 	{
@@ -60,6 +62,21 @@ var hunts = []hunt{
 			{harness.OneAttemptTooMany, "and the policy says"},
 			{harness.AgeByTheWallClock, "its destination takes it"},
 			{harness.UnknownCountsAsReplayed, "the event is not stored"},
+			{harness.LetterErrorIgnored, "is lost|has no letter|letter"},
+		},
+	},
+	{
+		name: "letters", pkg: "internal/engine/files",
+		run: "^Test(PowerCut|EveryOperation|Group|Nothing|Removed).*$",
+		bugs: []planted{
+			{harness.LetterNotSynced, "want one of|after the power cut|is lost"},
+			{harness.LetterFileNotSynced, "want one of|unexpected end|after the power cut"},
+			{harness.OldLetterLeft, "files for|is there twice|want one of"},
+			{harness.ListedBeforeDurable, "listed were|want one of"},
+			{harness.LetterMadeAgain, "the letter is there|was made again"},
+			{harness.MissingNotCounted, "count {"},
+			{harness.LetterPerSync, "syncs for a group"},
+			{harness.LettersOpened, "letters were opened"},
 		},
 	},
 	{

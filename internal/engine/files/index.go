@@ -303,7 +303,7 @@ func (x *index) readLocked(at address) (located, error) {
 	return located{found, at.day(), at.offset()}, err
 }
 
-// find returns the letters with the token that are not missing; an empty destination is any.
+// find returns the letters with the token, missing ones too; an empty destination is any.
 func (x *index) find(wanted token, destination string) (found []located, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -320,7 +320,7 @@ func (x *index) find(wanted token, destination string) (found []located, err err
 		if err != nil {
 			return nil, err
 		}
-		if letter.letter.Token == wanted && letter.kind == rowLive && (destination == "" || letter.letter.Destination == destination) {
+		if letter.letter.Token == wanted && (destination == "" || letter.letter.Destination == destination) {
 			found = append(found, letter)
 		}
 	}

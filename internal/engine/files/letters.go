@@ -323,6 +323,7 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	if err != nil {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, kindOf(err))
 	}
+	letters = slices.DeleteFunc(letters, func(letter located) bool { return letter.kind != rowLive })
 	if len(letters) == 0 {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 	}

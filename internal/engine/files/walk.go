@@ -51,6 +51,34 @@ type walk struct {
 	matched map[string]bool // texts that were held against the filter's error: most are the same
 }
 
+// named returns the letters of the day that the filter names. They are looked up, and no other row is read.
+func (w *walk) named(day int32) (selected []candidate, err error) {
+	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
+		letters, err := w.index.find(token, w.filter.Destination)
+		if err != nil {
+			return nil, err
+		}
+		for _, found := range letters {
+			if found.day == day && w.match(&found.row) {
+				selected = append(selected, candidateOf(&found.row, found.offset))
+			}
+		}
+	}
+	return selected, nil
+}
+
+func compareTokens(a, b token) int { return strings.Compare(a.String(), b.String()) }
+
+func sameToken(a, b token) bool { return a == b }
+
+func candidateOf(found *row, offset int64) candidate {
+	one := candidate{letter: found.letter, offset: offset, size: found.size, match: true}
+	if found.letter.Token.Hashed {
+		one.text = found.id()
+	}
+	return one
+}
+
 // candidate is a letter that the filter selects, as far as the index knows.
 type candidate struct {
 	letter id
@@ -98,34 +126,38 @@ func (w *walk) selectDay(day int32) (selected []candidate, err error) {
 	if err := w.checkIfChanged(day); err != nil {
 		return nil, err
 	}
+	if len(w.tokens) > 0 {
+		selected, err = w.named(day)
+	} else {
+		selected, err = w.matching(day)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", kindOf(err))
+	}
+	slices.SortFunc(selected, compare)
+	return selected, nil
+}
+
+// matching returns the letters of the day that match. A later row of a letter takes the place of an earlier one.
+func (w *walk) matching(day int32) (selected []candidate, err error) {
 	places := map[uint64]int{}
 	err = w.index.scan(day, func(offset int64, found *row) error {
 		_, ofLetter := w.index.table.hashes(found.letter)
 		at, again := places[ofLetter]
-		one := candidate{offset: offset, size: found.size, match: w.match(found)}
-		if !again && !one.match {
-			return nil
+		var one candidate
+		if w.match(found) {
+			one = candidateOf(found, offset)
 		}
-		if one.match {
-			one.letter = found.letter
-			if found.letter.Token.Hashed {
-				one.text = found.id()
-			}
-		}
-		if again {
+		switch {
+		case again:
 			selected[at] = one
-			return nil
+		case one.match:
+			places[ofLetter] = len(selected)
+			selected = append(selected, one)
 		}
-		places[ofLetter] = len(selected)
-		selected = append(selected, one)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", kindOf(err))
-	}
-	selected = slices.DeleteFunc(selected, func(one candidate) bool { return !one.match })
-	slices.SortFunc(selected, compare)
-	return selected, nil
+	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
 }
 
 func compare(a, b candidate) int {
