@@ -388,9 +388,18 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 func TestWhatNobodyLeasesIsKept(t *testing.T) {
 	t.Parallel()
 	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "4"}})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := b.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 5}); !errors.Is(err, context.DeadlineExceeded) {
+	leased := make(chan error, 1)
+	go func() {
+		_, err := b.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 5})
+		leased <- err
+	}()
+	for b.server.Polls() == 0 {
+		time.Sleep(time.Millisecond) // SQS is asked by another goroutine, over a connection
+	}
+	cancel()
+	if err := <-leased; !errors.Is(err, context.Canceled) {
 		t.Fatalf("lease of nothing: %v", err)
 	}
 	b.append(enginetest.Events(5, 16)...) // the poll for that lease goes on

@@ -65,7 +65,7 @@ func (s *Server) receiveMessage(ctx context.Context, _ awsjson.Call, in *receive
 	start, started := s.options.Now(), time.Now()
 	ticker := time.NewTicker(clockPeriod)
 	defer ticker.Stop()
-	for {
+	for waits := false; ; {
 		if ctx.Err() != nil {
 			return struct{}{}, nil // nobody would learn of what is handed out
 		}
@@ -73,7 +73,7 @@ func (s *Server) receiveMessage(ctx context.Context, _ awsjson.Call, in *receive
 		messages, wait, err := s.receiveLocked(in)
 		changed := s.changed
 		s.mu.Unlock()
-		over := s.options.Now().Sub(start) >= wait || time.Since(started) >= wait
+		over := s.options.Now().Sub(start) >= wait
 		switch {
 		case err != nil:
 			return nil, err
@@ -81,6 +81,13 @@ func (s *Server) receiveMessage(ctx context.Context, _ awsjson.Call, in *receive
 			return map[string]any{"Messages": messages}, nil
 		case over:
 			return struct{}{}, nil
+		case time.Since(started) >= wait:
+			s.count(&s.overslept, 1)
+			return struct{}{}, nil
+		case !waits:
+			waits = true
+			s.count(&s.polls, 1)
+			defer s.count(&s.polls, -1)
 		}
 		select {
 		case <-ctx.Done():

@@ -45,6 +45,8 @@ type Server struct {
 	entries    []*entryRule         // guarded by mu
 	tasks      []moveTask           // guarded by mu
 	changed    chan struct{}        // closed when a message was sent or shown again; guarded by mu
+	polls      int                  // long polls that wait; guarded by mu
+	overslept  int                  // long polls that have ended in real time only; guarded by mu
 }
 
 // New returns a stand-in without queues.
@@ -157,6 +159,28 @@ func (s *Server) Peek(name string) []Peeked {
 		}
 	}
 	return peeked
+}
+
+// Polls returns how many long polls wait: they have noted until when, and have found nothing. Who moves the clock for one
+// of them waits for that first.
+func (s *Server) Polls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls
+}
+
+// Overslept returns how many long polls have ended because real time has, with a clock that had not come so far.
+func (s *Server) Overslept() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.overslept
+}
+
+// count changes a number that mu guards.
+func (s *Server) count(what *int, by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*what += by
 }
 
 // wakeLocked wakes the long polls.
