@@ -36,6 +36,7 @@ import (
 type office struct {
 	config   *config.Config
 	logger   *slog.Logger
+	lines    *telemetry.Lines // where the logger writes to; nil in a command
 	registry *prometheus.Registry
 	metrics  *telemetry.Metrics
 	started  time.Time
@@ -426,6 +427,9 @@ func (o *office) state() telemetry.State {
 	state := telemetry.State{
 		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
 	}
+	if o.lines != nil {
+		state.DroppedLines = o.lines.Dropped()
+	}
 	entries, err := o.books.Ledger(context.Background())
 	if err != nil {
 		o.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
@@ -438,13 +442,13 @@ func (o *office) state() telemetry.State {
 		}
 		destination := telemetry.DestinationState{
 			Name: entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
-			DeadLetters: -1, Balanced: entry.Balanced,
+			DeadLetters: -1, MissingLetters: -1, Balanced: entry.Balanced,
 		}
 		if account.OldestPending != 0 {
 			destination.OldestEventAge = max(0, o.clock.Now().Sub(account.OldestPending.Time()))
 		}
 		if count, err := o.letters.Count(context.Background(), entry.Destination); err == nil {
-			destination.DeadLetters = int64(count.Open)
+			destination.DeadLetters, destination.MissingLetters = int64(count.Open), int64(count.Missing)
 		}
 		state.Destinations = append(state.Destinations, destination)
 	}

@@ -69,7 +69,27 @@ moment loses nothing that was acknowledged.`,
 // heap has doubled, and ours is so small that it would run 23 times a second under load on net/http, and not 8 times.
 const heapFloor = 16 << 20
 
+// lastLines is how long a stop waits for the reader of the log.
+const lastLines = 2 * time.Second
+
+// serve runs the server. Nothing that it says can hold it up or end it, the error that it ends with included: a reader of
+// the log may stand still or be gone.
 func serve(global *globalFlags, roles []string) error {
+	// With a receiver for the signal, a write to a pipe that nobody reads is an error, and not the end of the process.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+	lines := telemetry.NewLines(os.Stderr, 0)
+	err := serveAndLog(global, roles, lines)
+	if usage := (usageError{}); err != nil && !errors.As(err, &usage) {
+		fmt.Fprintln(lines, "pillarbox:", err)
+		err = silentError{}
+	}
+	_ = lines.Close(lastLines) // there is nobody to tell
+	return err
+}
+
+func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) error {
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
 	stop, force, release := run.Signals(os.Interrupt, syscall.SIGTERM)
@@ -80,15 +100,19 @@ func serve(global *globalFlags, roles []string) error {
 	}
 	level := &slog.LevelVar{}
 	level.Set(cfg.Log.SlogLevel())
-	logger, err := telemetry.NewLog(os.Stderr, cfg.Log.Format, level)
+	logger, err := telemetry.NewLog(lines, cfg.Log.Format, level)
 	if err != nil {
 		return err
 	}
+	lines.Tell(func(dropped uint64) {
+		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines, dropped)
+	})
 	warnOfStrays(cfg, logger)
 	o, err := openOffice(stop, cfg, logger, false)
 	if err != nil {
 		return err
 	}
+	o.lines = lines
 	s := &server{office: o, global: global, level: level, roles: roles}
 	return s.run(stop, force)
 }

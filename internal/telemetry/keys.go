@@ -14,6 +14,7 @@ const (
 	KeyEvents      = "events"      // number of events
 	KeyFile        = "file"        // path of a file
 	KeyKeys        = "keys"        // keys of the configuration
+	KeyLines       = "lines"       // number of lines of the log
 	KeyMethod      = "method"      // of the request
 	KeyOffset      = "offset"      // bytes from the start of the file
 	KeyQueue       = "queue"       // directory of the queue

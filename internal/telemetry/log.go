@@ -42,6 +42,9 @@ func readable(_ []string, attr slog.Attr) slog.Attr {
 }
 
 func terminal(w io.Writer) bool {
+	if lines, ok := w.(*Lines); ok {
+		w = lines.to
+	}
 	file, ok := w.(*os.File)
 	if !ok {
 		return false

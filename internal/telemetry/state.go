@@ -10,6 +10,7 @@ type State struct {
 	QueueBytes     int64
 	QueueMaxBytes  int64 // 0 for no limit
 	AcceptedEvents uint64
+	DroppedLines   uint64 // of the log
 	Accepting      bool
 	Destinations   []DestinationState
 }
@@ -23,13 +24,15 @@ type DestinationState struct {
 	OldestEventAge time.Duration // 0 where nothing is pending
 	DeadLetters    int64         // open ones; negative where it isn't known, which leaves the metric out
 	Balanced       bool
+
+	MissingLetters int64 // that somebody has removed; negative where it isn't known
 }
 
 // pulledAtScrape reports whether a metric is made of State.
 func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
 		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queuePending, queueOldest, queueRetrying, queueHeld,
-		deadLetters, ledgerBalanced,
+		deadLetters, deadMissing, ledgerBalanced, logDropped,
 	}, name)
 }
 
@@ -46,6 +49,7 @@ func collect(state State, emit Emit) {
 	emit(queueMaxBytes, float64(state.QueueMaxBytes))
 	emit(queueAccepting, number(state.Accepting))
 	emit(queueAccepted, float64(state.AcceptedEvents))
+	emit(logDropped, float64(state.DroppedLines))
 	for _, destination := range state.Destinations {
 		emit(queuePending, float64(destination.PendingEvents), destination.Name)
 		emit(queueRetrying, float64(destination.RetryingEvents), destination.Name)
@@ -54,6 +58,9 @@ func collect(state State, emit Emit) {
 		emit(ledgerBalanced, number(destination.Balanced), destination.Name)
 		if destination.DeadLetters >= 0 {
 			emit(deadLetters, float64(destination.DeadLetters), destination.Name)
+		}
+		if destination.MissingLetters >= 0 {
+			emit(deadMissing, float64(destination.MissingLetters), destination.Name)
 		}
 	}
 }

@@ -60,6 +60,8 @@ const (
 	queueRetrying  = "pillarbox_queue_retrying_events"
 	queueHeld      = "pillarbox_queue_held_events"
 	deadLetters    = "pillarbox_dead_letters"
+	deadMissing    = "pillarbox_dead_letters_missing"
+	logDropped     = "pillarbox_log_dropped_lines_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
 	clockSteps     = "pillarbox_clock_steps_total"
 	buildInfo      = "pillarbox_build_info"
@@ -103,8 +105,10 @@ func Table() []Metric {
 		{queueRetrying, TypeGauge, "Pending events that were refused at least once.", destination, nil},
 		{queueHeld, TypeGauge, "Pending events that no destination takes any more. Any at all need a person's decision.", destination, nil},
 		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.", destination, nil},
+		{deadMissing, TypeGauge, "Dead letters whose files were removed by hand. `pillarbox audit` names them.", destination, nil},
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
+		{logDropped, TypeCounter, "Lines of the log that were dropped, because their reader stands still or is gone.", nil, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}
 }

@@ -273,7 +273,7 @@ func (l *Letters) forget(oldest found) {
 func (l *Letters) setAside(oldest found, at position) error {
 	name := journalName(l.path(journalDir), oldest.number)
 	l.log.Error("a journal of dead letters is damaged and set aside; letters of it may be missing",
-		"file", name, "offset", at.offset, "end", oldest.end)
+		telemetry.KeyFile, name, telemetry.KeyOffset, at.offset)
 	if err := l.fsys.Rename(name, name+".damaged"); err != nil && !notExist(err) {
 		return err
 	}

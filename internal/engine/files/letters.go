@@ -16,6 +16,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/letterfile"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -403,7 +404,7 @@ func (l *Letters) miss(letters []located) error {
 	for i, gone := range letters {
 		changes[i] = change{day: gone.day, row: gone.row, only: gone.serial}
 		changes[i].row.kind = rowMissing
-		l.log.Warn("the file of a dead letter was removed; it counts as missing", "file", gone.nameAt(gone.place()))
+		l.log.Warn("the file of a dead letter was removed; it counts as missing", telemetry.KeyFile, gone.nameAt(gone.place()))
 	}
 	if err := l.index.apply(changes); err != nil {
 		return fmt.Errorf("note that dead letters are missing: %w", kindOf(err))

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"pillarbox/internal/letterfile"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -105,7 +106,7 @@ func (c *copying) read(j found) error {
 		return err
 	}
 	name := journalName(dir, j.number)
-	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", "file", name, "offset", end, "end", j.end)
+	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", telemetry.KeyFile, name, telemetry.KeyOffset, end)
 	content, err := vfs.ReadFile(c.fsys, name)
 	if err != nil {
 		return err
@@ -394,7 +395,7 @@ func (r *rebuild) choose(letter id, places []place) error {
 			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", "file", letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}
