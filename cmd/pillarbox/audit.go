@@ -15,15 +15,22 @@ import (
 
 func newAuditCommand(global *globalFlags) *cobra.Command {
 	var form string
+	var redeliver bool
 	command := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that accepted = stored + dead + skipped + pending, or name what is missing",
 		Long: `Add up the ledger, count what the destinations really hold, and look up every event that the queue
-still remembers. Exit 0 if everything is there; exit 1 with the names of what is missing if not.`,
+still remembers. Exit 0 if everything is there; exit 1 with the names of what is missing if not.
+
+With --redeliver, a running server hands out again what is missing and the queue still has (queue.keep_bytes of what was
+delivered). Stores keep one of each, so nothing is stored twice.`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := checkForm(form); err != nil {
 				return err
+			}
+			if redeliver {
+				return redeliverMissing(command, global, form)
 			}
 			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
 				audit, err := client.Audit(ctx)
@@ -40,8 +47,29 @@ still remembers. Exit 0 if everything is there; exit 1 with the names of what is
 			})
 		},
 	}
+	command.Flags().BoolVar(&redeliver, "redeliver", false, "hand out again what is missing and the queue still has")
 	outputFlag(command, &form)
 	return command
+}
+
+func redeliverMissing(command *cobra.Command, global *globalFlags, form string) error {
+	ctx, w := command.Context(), command.OutOrStdout()
+	client, err := global.connectServer(ctx, "pillarbox audit --redeliver")
+	if err != nil {
+		return err
+	}
+	list, err := client.Redeliver(ctx, "")
+	if err != nil {
+		return told(err)
+	}
+	if form == formJSON {
+		return printJSON(w, list)
+	}
+	table := rows{head: []string{"destination", "missing", "redelivered", "replayed", "store"}}
+	for _, r := range list.Redeliveries {
+		table.add(r.Destination, r.Missing, r.Redelivered, r.Replayed, r.Store)
+	}
+	return table.print(w, form)
 }
 
 func printAudit(w io.Writer, audit *ledger.Audit, form string) error {

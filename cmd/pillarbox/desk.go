@@ -264,6 +264,15 @@ func (d desk) Ledger(ctx context.Context) (ledger.Ledger, error) { return d.book
 // Audit implements httpapi.Books.
 func (d desk) Audit(ctx context.Context) (*ledger.Audit, error) { return d.books.Audit(ctx) }
 
+// Redeliver implements httpapi.Books.
+func (d desk) Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error) {
+	redeliveries, err := d.books.Redeliver(ctx, destination)
+	for _, r := range redeliveries {
+		d.logger.Info("events that a destination has lost are handed out again", telemetry.KeyDestination, r.Destination, telemetry.KeyEvents, r.Redelivered)
+	}
+	return redeliveries, err
+}
+
 // Story implements httpapi.Books.
 func (d desk) Story(ctx context.Context, requestID string) (*ledger.Story, error) {
 	return d.books.Story(ctx, requestID)

@@ -247,6 +247,9 @@ func (d broken) Replay(string) (replay.Progress, error) { return replay.Progress
 func (d broken) CancelReplay(context.Context, string) (replay.Progress, error) {
 	return replay.Progress{}, d.err
 }
-func (d broken) Ledger(context.Context) (ledger.Ledger, error)        { return ledger.Ledger{}, d.err }
-func (d broken) Audit(context.Context) (*ledger.Audit, error)         { return nil, d.err }
+func (d broken) Ledger(context.Context) (ledger.Ledger, error) { return ledger.Ledger{}, d.err }
+func (d broken) Audit(context.Context) (*ledger.Audit, error)  { return nil, d.err }
+func (d broken) Redeliver(context.Context, string) ([]ledger.Redelivery, error) {
+	return nil, d.err
+}
 func (d broken) Story(context.Context, string) (*ledger.Story, error) { return nil, d.err }

@@ -194,6 +194,11 @@ func (q HeldQuery) values() url.Values {
 		"cursor", q.Cursor, "limit", number(q.Limit))
 }
 
+// Redeliver hands out again what an audit names and the queue still has, for one destination, or for all.
+func (c *Client) Redeliver(ctx context.Context, destination string) (*RedeliveryList, error) {
+	return answered[RedeliveryList](c.call(ctx, http.MethodPost, redeliverPath, pairs("destination", destination), nil))
+}
+
 // Metrics copies the metrics, in the text format of Prometheus, to w.
 func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
 	return c.copy(ctx, "/metrics", w)

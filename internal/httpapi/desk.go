@@ -73,6 +73,14 @@ type Books interface {
 	Ledger(ctx context.Context) (ledger.Ledger, error)
 	Audit(ctx context.Context) (*ledger.Audit, error)
 	Story(ctx context.Context, requestID string) (*ledger.Story, error)
+	// Redeliver is that of ledger.Books. Errors: ErrNotFound for a destination that is not configured, ErrInvalid where the
+	// queue is shared with others.
+	Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error)
+}
+
+// RedeliveryList says what destinations get back.
+type RedeliveryList struct {
+	Redeliveries []ledger.Redelivery `json:"redeliveries"`
 }
 
 // Status is how the server is.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	_ "embed"
 	"html/template"
 	"net/http"
@@ -85,6 +86,7 @@ var bookRoutes = []adminRoute{
 	{method: http.MethodGet, path: "/api/v1/status", params: none, answers: []int{200, 400, 503}, handle: (*Admin).getStatus},
 	{method: http.MethodGet, path: "/api/v1/ledger", params: none, answers: []int{200, 400, 503}, handle: (*Admin).ledger},
 	{method: http.MethodGet, path: "/api/v1/audit", params: none, answers: []int{200, 400, 503}, handle: (*Admin).audit},
+	{method: http.MethodPost, path: redeliverPath, params: []string{"destination"}, answers: []int{200, 400, 404, 503, 507}, handle: (*Admin).redeliver},
 }
 
 func (a *Admin) getStatus(w http.ResponseWriter, r *adminRequest) error {
@@ -102,6 +104,23 @@ func (a *Admin) ledger(w http.ResponseWriter, r *adminRequest) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, ledger)
+	return nil
+}
+
+const redeliverPath = "/api/v1/audit/redeliver"
+
+func (a *Admin) redeliver(w http.ResponseWriter, r *adminRequest) error {
+	destination := r.query.text("destination")
+	if err := r.query.err(); err != nil {
+		return err
+	}
+	liftTimeouts(w) // it may scan all there is
+	// What was begun is finished, whether or not the client stays.
+	redeliveries, err := a.desk.Redeliver(context.WithoutCancel(r.Context()), destination)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, RedeliveryList{Redeliveries: filled(redeliveries)})
 	return nil
 }
 

@@ -107,6 +107,10 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 		audit.Stored = found
 		audit.balance()
 	}
+	if queue, ok := b.queue.(pillarbox.Obligations); ok {
+		record := queue.Store(destination.Name)
+		audit.problem(record.Changed != "", "the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
+	}
 	total := uint64(0)
 	if found < audit.Stored {
 		total = audit.Stored - found
@@ -153,14 +157,30 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 // nameThem decides about events that are settled and not in the store: they are dead, or they are missing. Events from
 // before the destination existed were never meant for it, and are known by the count of the skipped.
 func (b *Books) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
-	if len(keys) == 0 {
-		return nil
+	states, err := b.letterStates(ctx, audit.Destination, keys)
+	if err != nil {
+		return err
 	}
-	filter := pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true, Missing: true}
+	for _, key := range keys {
+		audit.nameOne(key, states[key])
+	}
+	return nil
+}
+
+// letterUnreadable is the state of a letter that can't be read. auditLetters names it.
+const letterUnreadable = "unreadable"
+
+// letterStates returns the states of the letters of events, by key; none where there is no letter.
+func (b *Books) letterStates(ctx context.Context, destination string, keys []pillarbox.Key) (map[pillarbox.Key]string, error) {
+	states := map[pillarbox.Key]string{}
+	if len(keys) == 0 {
+		return states, nil
+	}
+	filter := pillarbox.LetterFilter{Destination: destination, Resolved: true, Missing: true}
 	for _, key := range keys {
 		filter.RequestIDs = append(filter.RequestIDs, key.RequestID)
 	}
-	states, unreadable := map[pillarbox.Key]string{}, false
+	unreadable := false
 	for letter, err := range b.letters.Summaries(ctx, filter) {
 		switch {
 		case err == nil:
@@ -168,26 +188,25 @@ func (b *Books) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbo
 		case errors.Is(err, pillarbox.ErrCorrupt):
 			unreadable = true
 		default:
-			return fmt.Errorf("dead letters: %w", err)
+			return nil, fmt.Errorf("dead letters: %w", err)
 		}
 	}
 	for _, key := range keys {
-		state, known := states[key]
-		if !known && unreadable {
-			if _, err := b.letters.Get(ctx, audit.Destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
-				continue // auditLetters has named it
-			}
+		if _, known := states[key]; known || !unreadable {
+			continue
 		}
-		audit.nameOne(key, state)
+		if _, err := b.letters.Get(ctx, destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
+			states[key] = letterUnreadable
+		}
 	}
-	return nil
+	return states, nil
 }
 
 // nameOne names an event that is missing, by the state of its letter; empty where it has none.
 func (a *AuditEntry) nameOne(key pillarbox.Key, state string) {
 	why := "settled as stored, and not in the destination"
 	switch state {
-	case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded:
+	case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
 		return
 	case pillarbox.ResolvedReplayed:
 		why = "replayed, and not in the destination"

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"pillarbox"
 )
@@ -48,57 +51,64 @@ func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error
 
 func (b *Books) redeliver(ctx context.Context, queue pillarbox.Obligations, store pillarbox.EventStore, destination Destination) (Redelivery, error) {
 	record := queue.Store(destination.Name)
-	result := Redelivery{Destination: destination.Name, Store: record.Changed}
-	entry, err := b.entry(ctx, destination)
-	if err != nil {
-		return result, err
-	}
-	lost, err := b.lost(ctx, queue, store, &result)
-	if err != nil {
-		return result, err
-	}
-	redelivered, err := queue.Redeliver(ctx, destination.Name, lost, entry.lettersMissing)
-	result.Redelivered = uint64(redelivered)
-	if err != nil || record.Changed == "" {
-		return result, err
-	}
-	record.Changed, record.At = "", 0
-	return result, queue.SetStore(ctx, destination.Name, record)
-}
-
-// lost lists the settled events that are neither stored nor dead letters.
-func (b *Books) lost(ctx context.Context, queue pillarbox.Obligations, store pillarbox.EventStore, result *Redelivery) (lost []pillarbox.Handle, err error) {
-	batch := map[pillarbox.Key]pillarbox.Handle{}
-	var keys []pillarbox.Key
-	flush := func() error {
-		missing, err := store.Missing(ctx, keys)
-		if err != nil {
-			return fmt.Errorf("look events up: %w", err)
-		}
-		for _, key := range missing {
-			letter, err := b.letters.Get(ctx, result.Destination, key.RequestID)
-			switch {
-			case errors.Is(err, pillarbox.ErrNotFound):
-				result.Missing++
-				lost = append(lost, batch[key])
-			case err == nil && letter.Resolved != nil && letter.Resolved.How == pillarbox.ResolvedReplayed:
-				result.Missing++
-				result.Replayed++
-			case err != nil && !errors.Is(err, pillarbox.ErrCorrupt):
-				return fmt.Errorf("dead letter of %s: %w", key.RequestID, err)
-			}
-		}
-		keys = keys[:0]
-		clear(batch)
-		return nil
-	}
-	err = queue.ScanSettled(ctx, result.Destination, func(d *pillarbox.Delivery) error {
-		keys = append(keys, d.Event.Key())
-		batch[d.Event.Key()] = d.Handle
-		if len(keys) < lookups {
+	lost := &losses{result: Redelivery{Destination: destination.Name, Store: record.Changed}, events: map[pillarbox.Key]pillarbox.Handle{}}
+	err := queue.ScanSettled(ctx, destination.Name, func(d *pillarbox.Delivery) error {
+		if lost.events[d.Event.Key()] = d.Handle; len(lost.events) < lookups {
 			return nil
 		}
-		return flush()
+		return b.findLost(ctx, store, lost)
 	})
-	return lost, errors.Join(err, flush())
+	if err = errors.Join(err, b.findLost(ctx, store, lost)); err != nil {
+		return lost.result, err
+	}
+	// A letter that was missing before, and whose event has been redelivered and stored since, is dead no more.
+	entry, err := b.entry(ctx, destination)
+	if err != nil {
+		return lost.result, err
+	}
+	redelivered, err := queue.Redeliver(ctx, destination.Name, lost.handles, min(lost.dead, entry.lettersMissing))
+	lost.result.Redelivered = uint64(redelivered)
+	if err != nil || record.Changed == "" {
+		return lost.result, err
+	}
+	now := queue.Store(destination.Name) // a write may have come in between
+	now.Changed, now.At = "", 0
+	return lost.result, queue.SetStore(ctx, destination.Name, now)
+}
+
+// losses are settled events that are neither stored nor dead letters.
+type losses struct {
+	result  Redelivery
+	events  map[pillarbox.Key]pillarbox.Handle // to be looked up
+	handles []pillarbox.Handle                 // that were found to be lost
+	dead    uint64                             // of these, dead letters whose files were removed
+}
+
+// findLost looks up the events that were gathered.
+func (b *Books) findLost(ctx context.Context, store pillarbox.EventStore, lost *losses) error {
+	defer clear(lost.events)
+	missing, err := store.Missing(ctx, slices.Collect(maps.Keys(lost.events)))
+	if err != nil {
+		return fmt.Errorf("look events up: %w", err)
+	}
+	states, err := b.letterStates(ctx, lost.result.Destination, missing)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(missing, func(x, y pillarbox.Key) int { return cmp.Compare(lost.events[x].Seq, lost.events[y].Seq) })
+	for _, key := range missing {
+		switch states[key] {
+		case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
+			continue
+		case pillarbox.ResolvedReplayed:
+			lost.result.Replayed++
+		case pillarbox.LetterMissing:
+			lost.dead++
+			lost.handles = append(lost.handles, lost.events[key])
+		default:
+			lost.handles = append(lost.handles, lost.events[key])
+		}
+		lost.result.Missing++
+	}
+	return nil
 }
