@@ -88,6 +88,7 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 	}
 	limits := catalog.QueueOptions{
 		MaxBytes: int64(o.config.Queue.MaxBytes), MinFreeBytes: int64(o.config.Queue.MinFree),
+		KeepBytes:    keepBytes(o.config.Queue.KeepBytes),
 		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(), MaxAge: o.config.Queue.MaxAge.Std(),
 		Elapsed: o.clock.Elapsed, MaxRetryWait: o.longestBackoff(),
 	}
@@ -231,6 +232,14 @@ func (o *office) openClock(readOnly bool) {
 			acceptor.ClockSetBack()
 		}
 	}})
+}
+
+// keepBytes is what the log takes for no history at all.
+func keepBytes(keep config.ByteSize) int64 {
+	if keep == 0 {
+		return -1
+	}
+	return int64(keep)
 }
 
 // longestBackoff is the longest wait between two attempts of any destination.

@@ -47,6 +47,7 @@ type Queue struct {
 	URL          string   `yaml:"url"`
 	MaxBytes     ByteSize `yaml:"max_bytes"`     // held for the slowest destination
 	MaxAge       Duration `yaml:"max_age"`       // after which an event becomes a dead letter
+	KeepBytes    ByteSize `yaml:"keep_bytes"`    // history of what is delivered; 0 for none
 	MinFree      ByteSize `yaml:"min_free"`      // left free on the disk; 0 is the engine's choice
 	SegmentBytes ByteSize `yaml:"segment_bytes"` // of one file of the embedded log
 }
@@ -166,7 +167,7 @@ func Default() *Config {
 		Listen:       Listen{Address: ":8080", Express: true},
 		Admin:        Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
 		Data:         "./pillarbox-data",
-		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), SegmentBytes: 64 * mib},
+		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), KeepBytes: 256 * mib, SegmentBytes: 64 * mib},
 		Sources:      map[string]Source{"app": defaultSource("app")},
 		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
 		DeadLetters:  DeadLetters{URL: "files:dead-letters"},

@@ -147,7 +147,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, admin, data, queue, sources, destinations, dead_letters, bodies, http, shutdown, log`},
-		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, min_free, segment_bytes`},
+		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: \"a\n", `p.yaml:1:7: could not find end character of double-quoted text`},

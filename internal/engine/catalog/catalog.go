@@ -46,6 +46,7 @@ func Local(url string) bool {
 // QueueOptions are the limits of a queue. Zero means the engine's default.
 type QueueOptions struct {
 	MaxBytes     int64
+	KeepBytes    int64 // of delivered events that the embedded log keeps; negative for none
 	MinFreeBytes int64
 	SegmentBytes int64
 	Meter        seglog.Meter
@@ -174,7 +175,7 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 		return nil, fmt.Errorf("queue.url: the embedded log lies below the data directory, and %q does not: %w", dir, pillarbox.ErrInvalid)
 	}
 	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
-		MaxBytes: options.MaxBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
+		MaxBytes: options.MaxBytes, KeepBytes: options.KeepBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
 		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, Logger: place.Logger, ReadOnly: place.ReadOnly,
 	}))
 }

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,9 @@ func Obligations(t *testing.T, open OpenQueue) {
 		{"ends held events as skipped by a rule, or as dead", obligationsSettleHeld},
 		{"routes held events to a destination that began later", obligationsRoute},
 		{"routes nothing twice", obligationsRouteTwice},
+		{"hands settled events out again", obligationsRedeliver},
+		{"remembers the store of a destination", obligationsStore},
+		{"traces an event", obligationsTrace},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -293,4 +297,89 @@ func storedAll(deliveries []pillarbox.Delivery) []pillarbox.Outcome {
 		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
 	}
 	return outcomes
+}
+
+func obligationsRedeliver(s obligationsStory) {
+	s.oblige(storyDestination, "app")
+	events := s.from("app", 4, 1)
+	s.from("other", 1, 2)
+	d := s.lease(all)
+	s.settle(pillarbox.OutcomeStored, d[:3]...)
+	s.must(s.Settle(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: d[4].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedSource}}))
+	settled := 0
+	s.must(s.obligations.ScanSettled(s.Context(), storyDestination, func(d *pillarbox.Delivery) error {
+		if diff := Diff(d.Event, events[settled]); diff != "" {
+			s.Errorf("settled event %d: %s", settled, diff)
+		}
+		settled++
+		return nil
+	}))
+	if settled != 3 {
+		s.Errorf("%d are settled", settled)
+	}
+	handles := []pillarbox.Handle{d[1].Handle, d[2].Handle, d[3].Handle, {Seq: 99}} // one is leased, one is nowhere
+	redelivered, err := s.obligations.Redeliver(s.Context(), storyDestination, handles, 0)
+	if err != nil || redelivered != 2 {
+		s.Fatalf("%d are handed out again, %v", redelivered, err)
+	}
+	if account := s.account(storyDestination); account.Stored != 1 || account.Pending != 3 {
+		s.Errorf("account %+v", account)
+	}
+	again := s.lease(all)
+	if len(again) != 2 || again[0].Handle != d[1].Handle {
+		s.Fatalf("%d come again", len(again))
+	}
+	s.settle(pillarbox.OutcomeStored, append(again, d[3])...)
+	s.expect(storyDestination, pillarbox.Account{Accepted: 5, Stored: 4, Skipped: 1, SkippedBy: pillarbox.Skips{Source: 1}})
+}
+
+func obligationsStore(s obligationsStory) {
+	s.account(storyDestination)
+	if record := s.obligations.Store(storyDestination); record != (pillarbox.StoreRecord{}) {
+		s.Errorf("record %+v before there is one", record)
+	}
+	record := pillarbox.StoreRecord{}.Meet(pillarbox.StoreIdentity{ID: "a", Mark: 5}, 1)
+	for at, met := range []struct {
+		pillarbox.StoreIdentity
+		changed bool
+	}{
+		{pillarbox.StoreIdentity{ID: "a", Mark: 7}, false},
+		{pillarbox.StoreIdentity{}, false}, // it is not open
+		{pillarbox.StoreIdentity{ID: "a", Mark: 6}, true},
+		{pillarbox.StoreIdentity{ID: "a", Mark: 9}, true}, // it stays on the record
+		{pillarbox.StoreIdentity{ID: "b", Mark: 10}, true},
+	} {
+		record = record.Meet(met.StoreIdentity, pillarbox.Timestamp(at+2))
+		if (record.Changed != "") != met.changed {
+			s.Errorf("met %+v: record %+v", met, record)
+		}
+		s.must(s.obligations.SetStore(s.Context(), storyDestination, record))
+		if got := s.obligations.Store(storyDestination); got != record {
+			s.Errorf("record %+v, want %+v", got, record)
+		}
+	}
+}
+
+func obligationsTrace(s obligationsStory) {
+	s.oblige(storyDestination, "app", "old")
+	events := append(s.from("app", 2, 1), s.from("old", 1, 2)...)
+	for i, event := range events {
+		event.RequestID = fmt.Sprint("traced-", i)
+	}
+	s.append(events...)
+	s.settle(pillarbox.OutcomeStored, s.lease(pillarbox.LeaseLimits{MaxEvents: 4})...)
+	s.account("later")
+	s.oblige(storyDestination, "app")
+	s.review(storyDestination, "old")
+	for i, want := range map[int]pillarbox.Trace{
+		0: {Standing: pillarbox.StandingSettled}, 1: {Standing: pillarbox.StandingPending}, 2: {Standing: pillarbox.StandingPending, Held: true},
+	} {
+		event, traces, err := s.obligations.Trace(s.Context(), events[i].RequestID)
+		if err != nil || Diff(event, events[i]) != "" || traces[storyDestination] != want || traces["later"].Skip != pillarbox.SkippedBefore {
+			s.Errorf("trace of event %d: %+v, %v, want %+v", i, traces, err, want)
+		}
+	}
+	if _, _, err := s.obligations.Trace(s.Context(), "nobody"); err == nil {
+		s.Error("nobody was traced")
+	}
 }
