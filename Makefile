@@ -6,7 +6,7 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
+.PHONY: all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
@@ -14,7 +14,7 @@ build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
 test: tools ## everything with the race detector, the stories of a user without the event loop, and those of AWS
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/mutants)
 	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m ./test/e2e
 	cd test/aws && $(GO) test -race -timeout 15m ./...
 	@if command -v node >/dev/null || [ -n "$$CI" ]; then \
@@ -49,6 +49,9 @@ ioerr: ## every single call to the disk fails, once and for ever, then the plant
 bitrot: ## every bit of a sealed and of a live segment and of the metadata is flipped: BYTES=8192 SEED=1, then the planted bugs
 	PILLARBOX_BIT_STEP=1 $(if $(BYTES),PILLARBOX_SEGMENT_BYTES=$(BYTES)) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'TestEveryFlippedBit|Rotten' -v ./internal/engine/seglog
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/bitrot' -v ./test/mutants
+
+mutants: ## plant every bug, or HUNTS='files|lock', and see that its harness finds it
+	$(GO) test -count=1 -timeout 60m -run 'TestMutants/($(or $(HUNTS),.*))' -v ./test/mutants
 
 sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
 	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim

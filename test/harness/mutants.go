@@ -59,6 +59,42 @@ var (
 	AgeByTheWallClock = Mutant{"age by the wall clock", []Edit{{
 		stepSource, "\tif delivery.Measured {\n\t\treturn delivery.Waited\n\t}\n\treturn s.at.date()", "\treturn s.at.Now.Round(0)",
 	}}}
+	// UnreadIsRot takes what the disk can't read now for what is damaged for good.
+	UnreadIsRot = Mutant{"unreadable is rotten", []Edit{{
+		settleSource, "\tif !unread {\n\t\ts.after.Damaged += n", "\tif true {\n\t\ts.after.Damaged += n",
+	}}}
+	// UnreadTrimmed removes a segment that the disk can't read all of.
+	UnreadTrimmed = Mutant{"unreadable segment removed", []Edit{
+		{"internal/engine/seglog/consumer.go", "&c.state.deferred, &c.state.unread} {\n\t\tif set.count > 0", "&c.state.deferred} {\n\t\tif set.count > 0"},
+		{keeperSource, "\tif damaged {\n\t\terr = l.quarantine(old)", "\tif damaged && false {\n\t\terr = l.quarantine(old)"},
+	}}
+	// RemovedNotNoticed writes on to a file that somebody has removed.
+	RemovedNotNoticed = Mutant{"removed file not noticed", []Edit{
+		{appendSource, "if err := l.stillThere(l.opts.Now()); err != nil {", "if err := error(nil); err != nil {"},
+		{keeperSource, "err := l.stillThere(l.opts.Now())\n", "err := error(nil)\n"},
+	}}
+	// LockOnTheFile locks a name, and not what it stands for.
+	LockOnTheFile = Mutant{"lock on a file name", []Edit{{
+		"internal/vfs/lock.go", "if err := lock(dir); err != nil {", "if err := error(nil); err != nil {",
+	}}}
+	// MarkNotKept gives a store no mark that grows.
+	MarkNotKept = Mutant{"store without a mark", []Edit{{
+		"internal/engine/sqlite/insert.go", "err = w.markWrite(len(rows))", "err = w.markWrite(0)",
+	}}}
+	// HeldSkipped drops what no destination takes any more.
+	HeldSkipped = Mutant{"held events skipped", []Edit{{
+		stepSource, "outcome.Kind = pillarbox.OutcomeHeld", "outcome.Kind = pillarbox.OutcomeSkipped",
+	}}}
+	// FullDenied says that a queue accepts until nothing at all fits.
+	FullDenied = Mutant{"full queue denied", []Edit{{
+		"internal/engine/seglog/log.go", "case l.wouldRefuseLocked(l.usualLocked()):", "case l.maxBytes > 0 && stats.Bytes >= l.maxBytes:",
+	}}}
+	// StepBelievedAtOnce takes over whatever the wall clock shows.
+	StepBelievedAtOnce = Mutant{"date believed at once", []Edit{{
+		"internal/clock/clock.go", "now.Mono-c.doubt.since < Confirmation", "false",
+	}, {
+		"internal/clock/clock.go", "c.doubt == nil || (offset-c.doubt.offset).Abs() > Tolerance", "false",
+	}}}
 	// HeldNotKept removes segments although held and deferred events are in them.
 	HeldNotKept = Mutant{"segments of held events removed", []Edit{{
 		"internal/engine/seglog/consumer.go", "\t\t\tneeds = min(needs, oldest)\n", "\t\t\t_ = oldest\n",

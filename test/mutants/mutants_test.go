@@ -109,6 +109,31 @@ var hunts = []hunt{
 			{harness.DamagedSegmentRemoved, "not in quarantine"},
 		},
 	},
+	{
+		name: "files", pkg: "internal/engine/seglog", run: "^Test(UnreadablePageCostsItsEventsOnly|RemovedLiveSegmentLosesNothing|FullQueueSaysSo)$",
+		bugs: []planted{
+			{harness.UnreadIsRot, "after the disk can read again"},
+			{harness.UnreadTrimmed, "after the disk can read again|came 0 times"},
+			{harness.RemovedNotNoticed, "in the log of the next life|no such file"},
+			{harness.FullDenied, "the state says"},
+		},
+	},
+	{
+		name: "lock", pkg: "internal/vfs", run: "^TestLockIsOnTheDirectory$",
+		bugs: []planted{{harness.LockOnTheFile, "a second lock"}},
+	},
+	{
+		name: "clock", pkg: "internal/clock", run: "^TestShortStepIsNotBelieved$",
+		bugs: []planted{{harness.StepBelievedAtOnce, "now is"}},
+	},
+	{
+		name: "store", pkg: "internal/engine/sqlite", run: "^TestReplacedStoreIsKnown$",
+		bugs: []planted{{harness.MarkNotKept, "record"}},
+	},
+	{
+		name: "rules", pkg: "internal/deliver", run: "^TestRulesDecideWhatBecomesOfAnEvent$",
+		bugs: []planted{{harness.HeldSkipped, "became"}},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.
