@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 
+	"pillarbox/internal/config"
 	"pillarbox/internal/telemetry"
 )
 
@@ -45,6 +48,10 @@ func (s *server) connections() (connections, error) {
 // a start that fails says why, and nothing else.
 func (s *server) warnOfDescriptors() {
 	if s.may.public < s.config.HTTP.MaxConnections {
-		s.logger.Warn("http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, s.may.public)
+		level := slog.LevelWarn
+		if s.config.Origin("http.max_connections") == config.OriginDefault {
+			level = slog.LevelInfo // nobody has asked for so many
+		}
+		s.logger.Log(context.Background(), level, "http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, s.may.public)
 	}
 }

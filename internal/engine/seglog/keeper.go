@@ -118,7 +118,7 @@ func (l *Log) rereadAll() {
 		pending = pending || c.state.unread.count > 0
 		c.mu.Unlock()
 	}
-	if !pending {
+	if !l.rereadEnds() && !pending {
 		l.rereadWait = firstReread
 		l.forgive()
 	}
@@ -129,7 +129,7 @@ func (l *Log) forgive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
-	if !slices.ContainsFunc(l.damage, passed) || l.unreadAtTheEnd {
+	if !slices.ContainsFunc(l.damage, passed) || len(l.unreadEnds) > 0 {
 		return
 	}
 	l.damage = slices.DeleteFunc(l.damage, passed)
@@ -430,7 +430,7 @@ func (l *Log) settledSegments(oldest func(*consumer) uint64) []*segment {
 	keep := l.historyToKeep()
 	var old []*segment
 	for _, segment := range passed {
-		if bytes <= keep {
+		if bytes <= keep || l.hasUnreadEnd(segment) {
 			break
 		}
 		bytes -= segment.end
@@ -508,6 +508,7 @@ type damageReport struct {
 	Reason string `json:"reason"`
 	Lost   uint64 `json:"lost_events"`
 	First  uint64 `json:"first_sequence"`
+	Kept   int    `json:"kept_events,omitempty"` // of an end that could not be read: what was saved at its beginning
 }
 
 // keepReport writes down damage that was met, beside the segment's future place in quarantine. It returns false
@@ -526,7 +527,7 @@ func (l *Log) keepReport(c *chunk, segment *segment) bool {
 		return false
 	}
 	first := c.damage[0]
-	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.missing(), First: c.firstSeq}
+	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.missing(), First: c.firstSeq, Kept: c.kept}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
 		err = vfs.MkdirAll(l.fsys, dir)
@@ -571,6 +572,9 @@ func (l *Log) loadQuarantine() error {
 		l.reported[path.Join(dir, entry.Name)] = strings.HasPrefix(report.Reason, readFault)
 		l.mu.Unlock()
 		l.reportDamage([]pillarbox.CorruptError{{File: report.File, Offset: report.Offset, Reason: report.Reason}})
+		if report.Reason == unreadEndReason {
+			l.findUnreadEnd(&report)
+		}
 	}
 	return nil
 }

@@ -47,8 +47,8 @@ type Log struct {
 	damage     []pillarbox.CorruptError
 	reported   map[string]bool // files of damage reports that exist, and whether the damage is the disk's and may pass
 
-	unreadAtTheEnd bool // the end of the log could not be read, so that nobody knows what is missing
-	consumers      map[string]*consumer
+	unreadEnds []*unreadEnd // what the disk could not read at a start, so that nobody knows what is missing there
+	consumers  map[string]*consumer
 
 	// Owned by whoever leads: the one that set committing.
 	live     vfs.File // nil where there is no usable live segment
@@ -180,6 +180,10 @@ func (l *Log) loadSegments() error {
 		item.base = base
 		base += max(0, item.end-dataStart)
 		segment := item.segment
+		if item.unreadEnd != nil && i == len(all)-1 {
+			item.unreadEnd.segment = &segment
+			l.noteUnreadEnd(item.unreadEnd)
+		}
 		l.segments = append(l.segments, &segment)
 		l.newest = &segment
 		l.nextSeq = max(l.nextSeq, segment.nextSeq)
@@ -250,13 +254,7 @@ func (l *Log) scanTail(item *found, newest bool) error {
 		l.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
 			"segment", item.name, "offset", item.end, "bytes", torn)
 	}
-	if newest && item.unreadEnd {
-		damage = append(damage, pillarbox.CorruptError{
-			File: item.name, Offset: item.end, Reason: "the disk can't read the end of the log: an unknown number of events may be missing there; the file is kept",
-		})
-	}
 	l.reportDamage(damage)
-	l.unreadAtTheEnd = l.unreadAtTheEnd || newest && item.unreadEnd
 	if newest && !l.opts.ReadOnly {
 		l.holdBack(item)
 	}

@@ -104,8 +104,8 @@ type found struct {
 	scanned  bool // end and nextSeq are known
 	linked   bool // part of the chain of headers
 	tail     tail // set by scan
-	// unreadEnd says that the disk could not read the end, so that nobody knows how many events are missing there.
-	unreadEnd bool
+	// unreadEnd is set where the disk could not read the end, so that nobody knows how many events are missing there.
+	unreadEnd *unreadEnd
 }
 
 // listSegments reads the headers of all segment files, in the order of their ids.
@@ -206,7 +206,9 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 		if c.torn {
 			torn = c.end - c.offset
 		}
-		f.unreadEnd = c.unread && c.torn
+		if c.unread && c.torn && f.unreadEnd == nil {
+			f.unreadEnd = &unreadEnd{from: c.offset, seq: c.firstSeq, kept: len(c.records)}
+		}
 		if c.torn && len(c.records) == 0 {
 			damage = append(damage, c.damage...)
 			break

@@ -20,6 +20,7 @@ type chunk struct {
 	lost     uint64                   // events behind the records that can't be read
 	damage   []pillarbox.CorruptError // what was found, empty for a sound frame
 	torn     bool                     // an unfinished write at the end of an unscanned tail: no loss, no rot
+	kept     int                      // of what is reported of an end that could not be read
 	unread   bool                     // the disk could not read all of it: what is missing may be there another time
 }
 
@@ -93,7 +94,7 @@ func (w *walker) next() (*chunk, error) {
 			return nil, errEnd
 		}
 		w.offset, w.seq = c.end, c.nextSeq()
-		if len(c.records) > 0 || c.lost > 0 || len(c.damage) > 0 {
+		if len(c.records) > 0 || c.lost > 0 || len(c.damage) > 0 || c.unread {
 			return c, nil
 		}
 	}
@@ -213,6 +214,9 @@ func (w *walker) damaged() (*chunk, error) {
 		return nil, err
 	}
 	if next == w.offset {
+		if w.couldNotRead(w.offset, w.limit) {
+			return &chunk{offset: w.offset, end: w.limit, firstSeq: w.seq, torn: true, unread: true}, nil
+		}
 		return nil, nil
 	}
 	if nextSeq == w.seq && synced <= w.offset {
@@ -228,7 +232,7 @@ func (w *walker) damaged() (*chunk, error) {
 		c.addPart(part, nextSeq)
 		at = end
 	}
-	c.unread = w.couldNotRead(c.offset, c.end)
+	c.unread = w.couldNotRead(c.offset, c.end) || c.torn && w.couldNotRead(c.offset, w.limit)
 	if len(c.damage) == 0 {
 		c.damage = append(c.damage, w.corrupt(w.offset, "damaged frame header"))
 	}
@@ -463,6 +467,9 @@ func (w *walker) fill(offset int64, n int) error {
 	return nil
 }
 
+// pageTries is how often a page is read at once before it counts as unreadable for now.
+const pageTries = 3
+
 // fillPages reads page by page, and puts zeros in the place of those that the disk can't read: the checksums say what that
 // costs. The kernel reads whole pages, so nothing smaller can be saved.
 func (w *walker) fillPages(b []byte, offset int64) (read int, err error) {
@@ -471,6 +478,12 @@ func (w *walker) fillPages(b []byte, offset int64) (read int, err error) {
 		page := at &^ (pageBytes - 1)
 		n := int(min(page+pageBytes-at, int64(len(b)-read)))
 		got, err := w.file.ReadAt(b[read:read+n], at)
+		for range pageTries - 1 {
+			if !vfs.IsUnreadable(err) {
+				break
+			}
+			got, err = w.file.ReadAt(b[read:read+n], at)
+		}
 		switch {
 		case vfs.IsUnreadable(err):
 			if w.unreadable == nil {
