@@ -46,15 +46,17 @@ type StoreRecord struct {
 	At      Timestamp `json:"at,omitempty"`      // when that was found
 }
 
-// Meet compares the store with the record and returns the new record. The first one is believed; another store, or one that is older
-// than it was, is a change, which stays on the record until somebody clears it.
+// Meet compares the store with the record and returns the new record. The first one is believed, if nothing is in it; another
+// store, or one that is older than it was, is a change, which stays on the record until somebody clears it.
 func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	met := StoreRecord{StoreIdentity: now, Changed: r.Changed, At: r.At}
 	switch {
 	case now.ID == "":
 		return r
-	case r.ID == "" || now.ID == r.ID && now.Mark >= r.Mark:
+	case r.ID == "" && now.Mark == 0, now.ID == r.ID && now.Mark >= r.Mark:
 		return met
+	case r.ID == "":
+		met.Changed = "events of another queue are in it: if the queue was removed or put back from a copy, what it had not delivered is lost"
 	case now.ID == r.ID:
 		met.Changed = "it is an older copy of the store: what was stored since the copy was made is missing"
 	default:

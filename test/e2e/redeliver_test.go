@@ -83,3 +83,54 @@ func TestWhatAStoreHasLostComesBack(t *testing.T) {
 	redeliver(n + 2)
 	s.Stop()
 }
+
+// TestLedgerIsConsistentWhileLettersAreWritten reads the account again and again while every event becomes a dead letter: each
+// reading balances.
+func TestLedgerIsConsistentWhileLettersAreWritten(t *testing.T) {
+	data := t.TempDir()
+	s := harness.Start(t, data)
+	accept(t, s.Public+"/app", "text/plain", []byte("first"))
+	s.WaitUntil("the first event is stored", drained)
+	execute(t, database(t, data), `CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END`)
+	for range 5 {
+		post(t, s.Public+"/app/batch", "application/x-ndjson", []byte(strings.Repeat("{}\n", 2000)))
+	}
+	readings, between := 0, 0
+	s.WaitUntil("everything is dead", func(e ledger.Entry) bool {
+		if readings++; !e.Balanced {
+			t.Errorf("reading %d: %+v", readings, e)
+		}
+		if e.Pending > 0 && e.Dead > 0 {
+			between++
+		}
+		return e.Dead == 10_000
+	})
+	if out, _, code := harness.Run(t, "audit", "--server", s.Admin); code != 0 {
+		t.Errorf("audit: exit %d\n%.1000s", code, out)
+	}
+	t.Logf("%d readings, %d of them while letters were written", readings, between)
+	s.Stop()
+}
+
+// TestRemovedQueueIsTold removes the queue's directory while no server runs, and leaves the database: the next start says so.
+func TestRemovedQueueIsTold(t *testing.T) {
+	data := t.TempDir()
+	s := harness.Start(t, data)
+	accept(t, s.Public+"/app", "text/plain", []byte("first"))
+	s.WaitUntil("the event is stored", drained)
+	s.Stop()
+	if err := os.RemoveAll(filepath.Join(data, "queue")); err != nil {
+		t.Fatal(err)
+	}
+	s = harness.Start(t, data)
+	if out, _, code := harness.Run(t, "audit", "--server", s.Admin); code != 1 || !strings.Contains(out, "the queue was removed") {
+		t.Errorf("audit: exit %d\n%.1000s", code, out)
+	}
+	if _, _, code := harness.Run(t, "audit", "--redeliver", "--server", s.Admin); code != 0 {
+		t.Errorf("redeliver: exit %d", code)
+	}
+	if out, _, code := harness.Run(t, "audit", "--server", s.Admin); code != 0 {
+		t.Errorf("audit after it was looked at: exit %d\n%.1000s", code, out)
+	}
+	s.Stop()
+}

@@ -338,7 +338,10 @@ func obligationsStore(s obligationsStory) {
 	if record := s.obligations.Store(storyDestination); record != (pillarbox.StoreRecord{}) {
 		s.Errorf("record %+v before there is one", record)
 	}
-	record := pillarbox.StoreRecord{}.Meet(pillarbox.StoreIdentity{ID: "a", Mark: 5}, 1)
+	record := pillarbox.StoreRecord{}.Meet(pillarbox.StoreIdentity{ID: "a"}, 1)
+	if filled := (pillarbox.StoreRecord{}).Meet(pillarbox.StoreIdentity{ID: "a", Mark: 5}, 1); filled.Changed == "" {
+		s.Error("a store that somebody else has filled is taken for a new one")
+	}
 	for at, met := range []struct {
 		pillarbox.StoreIdentity
 		changed bool

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/vfs"
 )
 
@@ -45,13 +46,13 @@ type ageMark struct {
 
 func (a *ages) now() time.Duration { return a.base + a.elapsed() }
 
-// waited returns how long an event has waited at least.
-func (a *ages) waited(seq uint64) time.Duration {
+// waited returns how long an event has waited at least, at a moment.
+func (a *ages) waited(seq uint64, now time.Duration) time.Duration {
 	at := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].Next > seq })
 	if at == len(a.marks) {
 		return 0
 	}
-	return max(0, a.now()-a.marks[at].At)
+	return max(0, now-a.marks[at].At)
 }
 
 // mark notes that events up to next are there. What is below oldest needs no mark.
@@ -134,12 +135,15 @@ func (l *Log) tendAges(last bool) {
 	}
 }
 
-// waited returns how long an event has waited, if that is measured.
-func (l *Log) waited(seq uint64) (time.Duration, bool) {
-	if l.opts.Elapsed == nil {
-		return 0, false
+// measure fills in how long events have waited, if that is measured.
+func (l *Log) measure(deliveries []pillarbox.Delivery) {
+	if l.opts.Elapsed == nil || len(deliveries) == 0 {
+		return
 	}
 	l.aging.Lock()
 	defer l.aging.Unlock()
-	return l.ages.waited(seq), true
+	now := l.ages.now()
+	for i := range deliveries {
+		deliveries[i].Measured, deliveries[i].Waited = true, l.ages.waited(deliveries[i].Handle.Seq, now)
+	}
 }

@@ -463,13 +463,12 @@ func (p *picker) undo() []pillarbox.Delivery {
 func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 	deliveries := make([]pillarbox.Delivery, len(picked))
 	for i, it := range picked {
-		waited, measured := c.log.waited(it.seq)
 		deliveries[i] = pillarbox.Delivery{
-			Waited: waited, Measured: measured,
 			Handle: pillarbox.Handle{Seq: it.seq}, Event: it.event, Bytes: it.bytes,
 			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
 	}
+	c.log.measure(deliveries)
 	return deliveries
 }
 

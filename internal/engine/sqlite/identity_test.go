@@ -61,6 +61,7 @@ func meddleWithStore(t *testing.T, meddle func(t *testing.T, path, older string)
 	ctx := context.Background()
 	path, older := filepath.Join(t.TempDir(), "events.db"), filepath.Join(t.TempDir(), "older.db")
 	store := openTest(t, path, sqlite.Options{})
+	record := pillarbox.StoreRecord{}.Meet(store.Identity(), 1)
 	events := enginetest.Events(3000, 1)
 	write := func(events []*pillarbox.Event) {
 		t.Helper()
@@ -83,7 +84,7 @@ func meddleWithStore(t *testing.T, meddle func(t *testing.T, path, older string)
 	reopen() // the WAL is copied into the file
 	copyFile(t, path, older)
 	write(events[100:2900])
-	record := pillarbox.StoreRecord{}.Meet(store.Identity(), 1)
+	record = record.Meet(store.Identity(), 1)
 	if record.Changed != "" || record.Mark != 2900 {
 		t.Fatalf("record %+v", record)
 	}
@@ -123,11 +124,12 @@ func keysOf(events []*pillarbox.Event) (keys []pillarbox.Key) {
 func TestVacuumIsNoReplacement(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
 	store := openTest(t, path, sqlite.Options{})
+	record := pillarbox.StoreRecord{}.Meet(store.Identity(), 1)
 	events := enginetest.Events(2000, 1)
 	if err := store.Write(t.Context(), events[:1900]); err != nil {
 		t.Fatal(err)
 	}
-	record := pillarbox.StoreRecord{}.Meet(store.Identity(), 1)
+	record = record.Meet(store.Identity(), 1)
 	other := openDatabase(t, path)
 	for _, statement := range []string{"DELETE FROM events", "DELETE FROM event_ids", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
 		if err := other.Exec(statement); err != nil {
