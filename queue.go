@@ -135,6 +135,7 @@ type Account struct {
 	Stored        uint64    // settled as stored
 	Dead          uint64    // settled as dead; later replays do not change it
 	Damaged       uint64    // lost to corruption of the queue's files
+	Unread        uint64    // of these, what the disk can not read now and may read another time
 	Pending       uint64    // everything else
 	Retrying      uint64    // pending, and tried at least once or condemned
 	Held          uint64    // pending, and no destination takes it any more: see Obligations

@@ -65,7 +65,9 @@ func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEn
 	if err := b.auditLetters(ctx, audit); err != nil {
 		return nil, err
 	}
-	audit.problem(entry.Damaged > 0, "%d events were lost to corruption of the queue's files", entry.Damaged)
+	rotten := entry.Damaged - min(entry.Damaged, entry.account.Unread)
+	audit.problem(rotten > 0, "%d events were lost to corruption of the queue's files", rotten)
+	audit.problem(entry.account.Unread > 0, "%d events are in places that the disk can't read now; they are read again, and delivered when it can", entry.account.Unread)
 	store, readable := destination.Sink.(pillarbox.EventStore)
 	if readable {
 		if err := b.auditStore(ctx, audit, store, destination); err != nil {

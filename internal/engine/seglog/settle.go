@@ -426,7 +426,7 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 	}
 	account.Stored, account.Dead = counted.Stored, counted.Dead
 	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged+c.state.unread.count
-	account.SkippedBy = counted.SkippedBy
+	account.SkippedBy, account.Unread = counted.SkippedBy, c.state.unread.count
 	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
 	account.OldestPending = c.oldestPending()
 	return account, nil
