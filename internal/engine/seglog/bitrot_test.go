@@ -371,6 +371,9 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 		}
 	}
 	for _, file := range before {
+		if vfs.IsTemp(file) {
+			continue // a killed process may have been making it; it never held anything
+		}
 		if _, err := disk.OpenFile(file, os.O_RDONLY); err != nil {
 			return fmt.Errorf("%s was deleted: %w", file, err)
 		}
