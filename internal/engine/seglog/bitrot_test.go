@@ -466,7 +466,7 @@ func files(t *testing.T, disk vfs.FS, suffix string) (names []string) {
 	return names
 }
 
-// tree returns the content of every file below the queue.
+// tree returns the content of every file below the queue that was finished.
 func tree(t *testing.T, disk vfs.FS) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -479,7 +479,7 @@ func tree(t *testing.T, disk vfs.FS) map[string]string {
 			t.Fatal(err)
 		}
 		for _, entry := range entries {
-			if entry.Dir {
+			if entry.Dir || vfs.IsTemp(entry.Name) {
 				continue
 			}
 			name := path.Join(dir, entry.Name)
