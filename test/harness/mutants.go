@@ -101,7 +101,7 @@ var (
 	}}}
 	// RoutedBeforeTaken lets go of routed events before the other destination has them durably.
 	RoutedBeforeTaken = Mutant{"routed before it is taken", []Edit{{
-		"internal/engine/seglog/obligations.go", "\ts.durable = true\n\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
+		"internal/engine/seglog/route.go", "\ts.durable = true\n\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 		"\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 	}}}
 	// LetterNotSynced promises a group of dead letters before it is durable.
