@@ -20,6 +20,9 @@ var (
 	// ErrUnavailable says that the other side is down, unreachable, locked or throttling: it is nobody's
 	// event that is at fault, and the same call may succeed later. It burns no attempts.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrUnknown says that nobody knows whether the call has done, or will still do, what it was asked for. It is told as
+	// that, and never as a refusal. It comes together with ErrUnavailable.
+	ErrUnknown = errors.New("outcome not known")
 	// ErrNotFound says that the thing asked for is not there.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict says that the thing is held, in flight or changed by somebody else.

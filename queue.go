@@ -19,7 +19,7 @@ type Queue interface {
 	//
 	// The queue keeps neither the slice nor anything it points to after it returns. Errors: ErrFull (a
 	// configured limit) and ErrNoSpace (the disk), both with a RetryAfterError where the engine can tell;
-	// ErrTooLarge; ErrUnavailable; ErrClosed. ctx is looked at before the work starts; an engine that can't
+	// ErrTooLarge; ErrUnavailable; ErrClosed; ErrUnknown where the storage has not answered in time. ctx is looked at before the work starts; an engine that can't
 	// call the work back may ignore it from then on.
 	Append(ctx context.Context, events []*Event) error
 
@@ -50,6 +50,13 @@ type Queue interface {
 	// Close waits for running appends, makes everything known durable and releases the storage. It is safe
 	// to call twice. Waiting leases end with ErrClosed.
 	Close() error
+}
+
+// InlineAppender is a queue whose Append returns although its storage hangs, for which the work is done by another goroutine.
+type InlineAppender interface {
+	// AppendInline is Append without that: it may do the work on the caller's goroutine, which saves the time of handing it
+	// over, and return as late as the storage does. It is for a caller that is watched.
+	AppendInline(ctx context.Context, events []*Event) error
 }
 
 // LeaseLimits bounds one Lease. Zero means one event and no bound on bytes.
@@ -155,7 +162,8 @@ type QueueStats struct {
 	Bytes        int64  // held for the slowest destination
 	MaxBytes     int64  // limit of Bytes; 0 where there is none
 	Destinations []string
-	Problem      string // what keeps the queue from accepting, in one sentence; empty while it accepts
+	Hanging      time.Duration // how long the storage has not answered, once that is longer than it may; else 0
+	Problem      string        // what keeps the queue from accepting, in one sentence; empty while it accepts
 	Damage       []CorruptError
 }
 

@@ -60,6 +60,9 @@ func (w *Watch) End(call Call) bool {
 	return w == nil || w.now.CompareAndSwap(int64(call), 0)
 }
 
+// Since returns how long ago a call began.
+func (w *Watch) Since(call Call) time.Duration { return time.Since(w.start) - time.Duration(call) }
+
 // Current returns the call that runs, and 0 while none does.
 func (w *Watch) Current() Call {
 	if w == nil {

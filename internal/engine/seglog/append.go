@@ -19,16 +19,15 @@ type group struct {
 	frame   []byte // room for the frame header, then records
 	lengths []byte // the table behind the records
 	count   uint32
-	// wake holds one token when the group's commit wants a leader, and is closed after err is set. It is one channel,
-	// and not two, because many wait on it.
-	wake chan struct{}
-	err  error
+	done    chan struct{} // closed after err is set
+	err     error         // set by the one that settle has chosen
+	settled bool          // guarded by Log.mu
 }
 
 func newGroup(buffer []byte) *group {
 	return &group{
 		frame: append(buffer[:0], make([]byte, frameHeaderBytes)...),
-		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
 	}
 }
 
@@ -80,14 +79,23 @@ func (g *group) seal(salt uint64, offset, synced int64, firstSeq uint64) []byte 
 
 // Append implements pillarbox.Queue. Events over MaxRecordBytes are named in a *BatchError, the others are
 // committed with one fdatasync. Once the events are taken, ctx no longer counts: the commit takes as long as
-// the disk.
+// the disk, but no caller waits for longer than CommitTimeout.
 func (l *Log) Append(ctx context.Context, events []*pillarbox.Event) error {
+	return l.appendFitting(ctx, events, l.watch == nil)
+}
+
+// AppendInline implements pillarbox.InlineAppender.
+func (l *Log) AppendInline(ctx context.Context, events []*pillarbox.Event) error {
+	return l.appendFitting(ctx, events, true)
+}
+
+func (l *Log) appendFitting(ctx context.Context, events []*pillarbox.Event, inline bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	fitting, tooLarge := splitTooLarge(events)
 	if len(fitting) > 0 {
-		if err := l.append(fitting); err != nil {
+		if err := l.append(fitting, inline); err != nil {
 			return err
 		}
 	}
@@ -119,20 +127,40 @@ func splitTooLarge(events []*pillarbox.Event) (fitting []*pillarbox.Event, tooLa
 	return fitting, tooLarge
 }
 
-func (l *Log) append(events []*pillarbox.Event) error {
+// append takes part in a commit. A caller that is not inline never makes a call to the disk: it waits for the goroutine that
+// leads, and the watch ends its wait where that does not come back.
+func (l *Log) append(events []*pillarbox.Event, inline bool) error {
 	g, leads, err := l.join(events)
 	if err != nil {
 		return err
 	}
-	if !leads {
-		if _, leads = <-g.wake; !leads {
-			return g.err
-		}
+	if leads && inline {
+		return l.leadOnce()
 	}
+	if leads {
+		go l.lead()
+	}
+	<-g.done
+	return g.err
+}
+
+// leadOnce commits the pending group, and leaves what has come meanwhile to another goroutine.
+func (l *Log) leadOnce() error {
 	// Let those that are about to append join this group instead of waiting for the next one.
 	runtime.Gosched()
-	l.commitPending()
-	return g.err
+	more, err := l.commitPending()
+	if more {
+		go l.lead()
+	}
+	return err
+}
+
+// lead commits for as long as somebody waits for a commit. Close waits for it.
+func (l *Log) lead() {
+	for more := true; more; {
+		runtime.Gosched()
+		more, _ = l.commitPending() // those that wait have the error
+	}
 }
 
 // join adds the events to the pending group. leads says that the caller must commit it.
@@ -162,6 +190,8 @@ func (l *Log) join(events []*pillarbox.Event) (g *group, leads bool, err error) 
 
 func (l *Log) acceptsLocked(need int64) error {
 	switch {
+	case l.lateSince > 0:
+		return l.lateErrorLocked()
 	case l.closed || l.opts.ReadOnly:
 		return fmt.Errorf("append to %s: %w", l.dir, pillarbox.ErrClosed)
 	case l.problem != nil && l.opts.Now().Before(l.tryAgainAt):
@@ -172,36 +202,50 @@ func (l *Log) acceptsLocked(need int64) error {
 	return nil
 }
 
-// commitPending makes the pending group durable and hands the lead on. The caller leads.
-func (l *Log) commitPending() {
+// commitPending makes the pending group durable. The caller leads, and goes on to lead where there is more to commit.
+func (l *Log) commitPending() (more bool, err error) {
 	l.mu.Lock()
 	g := l.pending
 	l.pending = newGroup(l.buffer)
 	l.buffer = nil
+	l.beginLocked(g)
 	l.room.Broadcast()
 	l.mu.Unlock()
 
-	g.err = l.commit(g)
+	err = l.commit(g)
 
 	l.mu.Lock()
-	l.noteLocked(g.err)
+	l.endLocked()
+	l.noteLocked(err)
 	if cap(g.frame) <= MaxGroupBytes {
 		l.buffer = g.frame
 	}
-	l.handOverLocked()
+	last := g.settleLocked()
+	more = l.goOnLocked()
 	l.mu.Unlock()
 	l.stir()
-	close(g.wake)
+	if last {
+		g.err = err
+		close(g.done)
+	}
+	return more, err
 }
 
-// handOverLocked gives the lead to a member of the pending group, or to nobody.
-func (l *Log) handOverLocked() {
+// settleLocked reports whether the caller is the one that tells those who wait for the group what became of it.
+func (g *group) settleLocked() bool {
+	first := !g.settled
+	g.settled = true
+	return first
+}
+
+// goOnLocked reports whether whoever leads has to go on. Else nobody leads any more.
+func (l *Log) goOnLocked() bool {
 	if l.pending.count > 0 {
-		l.pending.wake <- struct{}{}
-		return
+		return true
 	}
 	l.committing = false
 	l.room.Broadcast()
+	return false
 }
 
 func (l *Log) noteLocked(err error) {

@@ -126,6 +126,13 @@ func (l *Log) rereadAll() {
 
 // forgive drops damage that was nothing but the disk's, once nothing is missing because of it.
 func (l *Log) forgive() {
+	reports := l.passedReports()
+	for name := range reports {
+		if err := l.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
+			delete(reports, name)
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
@@ -133,20 +140,31 @@ func (l *Log) forgive() {
 		return
 	}
 	l.damage = slices.DeleteFunc(l.damage, passed)
-	for name, fault := range l.reported {
-		if !fault {
-			continue
-		}
-		if err := l.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			l.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
-			continue
-		}
+	for name := range reports {
 		delete(l.reported, name)
 	}
 	for _, s := range l.segments {
 		s.damaged = slices.ContainsFunc(l.damage, func(item pillarbox.CorruptError) bool { return item.File == s.name })
 	}
 	l.opts.Logger.Info("the disk can read again what it could not", "queue", l.dir)
+}
+
+// passedReports lists the reports of damage that was the disk's, where all of it may have passed. They are removed without
+// mu, for which status and metrics would wait with a disk that hangs.
+func (l *Log) passedReports() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	reports := map[string]bool{}
+	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	if !slices.ContainsFunc(l.damage, passed) || l.unreadAtTheEnd {
+		return reports
+	}
+	for name, fault := range l.reported {
+		if fault {
+			reports[name] = true
+		}
+	}
+	return reports
 }
 
 func (l *Log) wakeKeeper() {
@@ -211,12 +229,14 @@ func (l *Log) prepareSpare(pace func(filled, size int64) error) {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.spare != nil || l.closed {
-		l.discard(made)
-		return
+	unwanted := l.spare != nil || l.closed
+	if !unwanted {
+		l.spare = made
 	}
-	l.spare = made
+	l.mu.Unlock()
+	if unwanted {
+		l.discard(made)
+	}
 }
 
 // fillPause is the wait between two pieces of a spare that nobody is in a hurry for. A commit that meets such a piece
@@ -254,6 +274,7 @@ func (l *Log) whileIdle() bool {
 		return false
 	}
 	l.committing = true
+	l.beginLocked(nil)
 	broken := l.live == nil || l.problem != nil
 	l.mu.Unlock()
 	err := l.stillThere(l.opts.Now())
@@ -268,8 +289,11 @@ func (l *Log) whileIdle() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.endLocked()
 	l.noteLocked(err)
-	l.handOverLocked()
+	if l.goOnLocked() {
+		go l.lead()
+	}
 	return err == nil
 }
 

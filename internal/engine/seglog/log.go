@@ -13,6 +13,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/vfs"
+	"pillarbox/internal/watchdog"
 )
 
 // Log is the queue. See the package comment for what it promises.
@@ -27,13 +28,17 @@ type Log struct {
 	kick   chan struct{} // wakes the keeper
 	wanted chan struct{} // wakes the filler
 	kept   sync.WaitGroup
+	watch  *watchdog.Watch // over whoever leads; nil without CommitTimeout
 
 	creating sync.Mutex // held while a destination is made, before mu
 
 	mu         sync.Mutex
-	room       *sync.Cond // pending has room again, or the leader is gone
-	pending    *group     // gathers what the next commit writes
-	committing bool       // somebody leads
+	room       *sync.Cond    // pending has room again, or the leader is gone
+	pending    *group        // gathers what the next commit writes
+	committing bool          // somebody leads
+	led        *group        // what the leader commits; nil where that is no group
+	call       watchdog.Call // of the leader, in watch
+	lateSince  time.Duration // when the call of the leader began that is late, in the time of watch; 0 while none is
 	closed     bool
 	segments   []*segment // oldest first; the last one is live unless the log is broken
 	nextSeq    uint64     // of the next event
@@ -89,6 +94,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 		pending: newGroup(nil), consumers: map[string]*consumer{}, reported: map[string]bool{},
 	}
 	l.room = sync.NewCond(&l.mu)
+	l.watch = watchdog.New(opts.CommitTimeout, l.commitIsLate)
 	if err := l.open(); err != nil {
 		return nil, errors.Join(kinded(err), l.closeFiles())
 	}
@@ -292,6 +298,8 @@ func (l *Log) Stats() pillarbox.QueueStats {
 		stats.Destinations = append(stats.Destinations, name)
 	}
 	switch {
+	case l.lateSince > 0:
+		stats.Hanging, stats.Problem = l.lateForLocked(), l.lateErrorLocked().Error()
 	case l.problem != nil:
 		stats.Problem = l.problem.Error()
 	case l.wouldRefuseLocked(l.usualLocked()):
@@ -410,4 +418,7 @@ func (b *broadcast) fire() {
 	}
 }
 
-var _ pillarbox.Queue = (*Log)(nil)
+var (
+	_ pillarbox.Queue          = (*Log)(nil)
+	_ pillarbox.InlineAppender = (*Log)(nil)
+)

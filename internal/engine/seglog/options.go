@@ -50,6 +50,11 @@ type Options struct {
 	StateBytes       int64 // zero-filled size of a delivery state file, so that the cursor can move on a full disk; default DefaultStateBytes
 	MaxRetryingBytes int64 // their bytes, which are held in memory; default DefaultMaxRetryingBytes
 
+	// CommitTimeout is how long a commit may take before the disk counts as hanging: those that wait for it are then told that
+	// the outcome is not known, and nothing is accepted until the call returns. 0: a commit is waited for as long as it takes,
+	// by whoever appends.
+	CommitTimeout time.Duration
+
 	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
 	ReadOnly bool
 
@@ -107,7 +112,7 @@ func (o Options) validate() error {
 	switch {
 	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%sectorBytes != 0:
 		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w", o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
-	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0:
+	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 || o.CommitTimeout < 0:
 		return fmt.Errorf("limits of the queue can't be negative: %w", pillarbox.ErrInvalid)
 	}
 	return nil
