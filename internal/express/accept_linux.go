@@ -77,7 +77,7 @@ func (l *loop) resumeAccepting() {
 	if l.listener < 0 {
 		return
 	}
-	if err := l.watch(l.listener, unix.EPOLLIN); err != nil {
+	if err := l.observe(l.listener, unix.EPOLLIN); err != nil {
 		l.opts.Logger.Error("the listener can't be watched", telemetry.KeyErr, err)
 		l.acceptAt = l.mono + int64(time.Second)
 	}
@@ -94,7 +94,7 @@ func (l *loop) closeListener() {
 // adopt begins to watch a connection. Its first request is often there already, so it is read in this turn.
 func (l *loop) adopt(who newcomer) {
 	c := &conn{fd: who.fd, addr: who.addr, fresh: true, readable: true, deadline: l.mono + int64(l.opts.ReadHeaderTimeout)}
-	if err := l.watch(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+	if err := l.observe(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
 		l.opts.Logger.Warn("a connection can't be watched", telemetry.KeyErr, err)
 		_ = unix.Close(c.fd)
 		l.server.released(c.addr)

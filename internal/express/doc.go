@@ -13,7 +13,10 @@
 // bodies and heads lose nothing but speed. It knows no engine.
 //
 // The loop stands still while the Acceptor waits for the disk, and with it everything that express does,
-// handing over included.
+// handing over included. A call of the Acceptor that takes longer than Options.AcceptTimeout costs the loop its goroutine and no
+// more: another one goes on with the sockets, says to those who wait that the outcome of their requests is not known, and
+// leaves to the one that is stuck the memory of its turn. Until then nothing is handed from one goroutine to another, so a
+// disk that answers costs nothing.
 //
 // A panic ends the process: it would be a bug in the loop itself, and no answer of the turn could be trusted.
 package express

@@ -51,6 +51,7 @@ type gate struct {
 	*ingest.Acceptor
 	held  chan struct{} // while it is open, accepting waits for it
 	calls atomic.Int64
+	hold  func(call int64) // is called by each call, counted from 1; it may wait
 }
 
 func (g *gate) AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
@@ -64,7 +65,10 @@ func (g *gate) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]b
 }
 
 func (g *gate) pass() {
-	g.calls.Add(1)
+	call := g.calls.Add(1)
+	if g.hold != nil {
+		g.hold(call)
+	}
 	if g.held != nil {
 		<-g.held
 	}

@@ -13,6 +13,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/watchdog"
 )
 
 // Bounds of one turn. What is over them waits for the next one, ahead of the sockets.
@@ -24,7 +25,8 @@ const (
 	maxGathers      = 4       // looks for more sockets that are ready
 )
 
-// loop is one event loop. All of it but mail is touched only by the goroutine of run.
+// loop is one event loop. All of it but mailbox and watch is touched only by the goroutine that owns it: that of run, or the one
+// that has taken the loop over from it; see takeOver.
 //
 // Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each change once,
 // and neither has a socket that was read empty to be looked at again in the next turn, nor is there a call to
@@ -67,6 +69,9 @@ type loop struct {
 	fields   pillarbox.Header
 	bytes    int
 
+	watch *watchdog.Watch // over the calls of the Acceptor; nil without a bound
+	ended chan error      // what the last owner returns
+
 	mailbox
 }
 
@@ -96,6 +101,7 @@ func newLoop(s *Server) (*loop, error) {
 		server: s, opts: &s.opts, epoll: -1, bell: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
 		start: time.Now(), names: newNames(), least: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
 	}
+	l.watch, l.ended = watchdog.New(s.opts.AcceptTimeout, l.takeOver), make(chan error, 1)
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -103,22 +109,27 @@ func newLoop(s *Server) (*loop, error) {
 	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, errors.Join(os.NewSyscallError("eventfd", err), l.close())
 	}
-	if err := l.watch(l.bell, unix.EPOLLIN); err != nil {
+	if err := l.observe(l.bell, unix.EPOLLIN); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-func (l *loop) watch(fd int, events uint32) error {
+func (l *loop) observe(fd int, events uint32) error {
 	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	return os.NewSyscallError("epoll_ctl", err)
 }
 
-func (l *loop) run() error {
+// run turns until the server stops, or until somebody else goes on with the loop. Then nothing of it is touched any more.
+func (l *loop) run() {
 	var err error
 	if l.listener >= 0 {
-		err = l.watch(l.listener, unix.EPOLLIN)
+		err = l.observe(l.listener, unix.EPOLLIN)
 	}
+	l.goOn(err)
+}
+
+func (l *loop) goOn(err error) {
 	for err == nil && !l.server.stopping.Load() {
 		if !l.draining && l.server.draining.Load() {
 			l.drain()
@@ -126,9 +137,11 @@ func (l *loop) run() error {
 		if l.draining && l.live == 0 {
 			break
 		}
-		err = l.turn()
+		if err = l.turn(); err == errTakenOver {
+			return
+		}
 	}
-	return errors.Join(err, l.close())
+	l.ended <- errors.Join(err, l.close())
 }
 
 // turn is one round: wait, read, accept all that is complete, answer.
@@ -140,7 +153,15 @@ func (l *loop) turn() error {
 	l.tick()
 	l.resume()
 	l.gather(n)
-	l.accept()
+	if !l.accept() {
+		return errTakenOver
+	}
+	l.endTurn()
+	return nil
+}
+
+// endTurn answers what the turn has taken, and ends it.
+func (l *loop) endTurn() {
 	l.answer()
 	for _, c := range l.touched {
 		l.finish(c)
@@ -149,7 +170,6 @@ func (l *loop) turn() error {
 	if l.mono >= l.nextSweep {
 		l.sweep()
 	}
-	return nil
 }
 
 // gather reads every socket that is ready, and then those that became ready meanwhile: a turn that is about to
@@ -228,8 +248,8 @@ func (l *loop) dispatch(event *unix.EpollEvent) {
 }
 
 // accept makes everything durable that this turn has taken. The client may leave; what is being made durable is
-// then still accepted.
-func (l *loop) accept() {
+// then still accepted. It returns false where that took so long that somebody else has taken the loop over.
+func (l *loop) accept() bool {
 	for i := 0; i < len(l.items); {
 		n := l.neighbours(i)
 		if route := l.items[i].route; route != nil {
@@ -238,13 +258,20 @@ func (l *loop) accept() {
 		i += n
 	}
 	if len(l.requests) == 0 {
-		return
+		return true
 	}
-	l.results = l.opts.Acceptor.AcceptInto(context.Background(), l.requests, l.results)
+	watch, acceptor, requests, results := l.watch, l.opts.Acceptor, l.requests, l.results // l may be another's from Begin on
+	call := watch.Begin()
+	results = acceptor.AcceptInto(context.Background(), requests, results)
+	if !watch.End(call) {
+		return false
+	}
+	l.results = results
 	if len(l.results) != len(l.requests) {
 		panic(fmt.Sprintf("pillarbox: bug: %d results for %d requests", len(l.results), len(l.requests)))
 	}
 	l.tick()
+	return true
 }
 
 // neighbours counts the items from i on that have the same route.

@@ -65,6 +65,7 @@ type Options struct {
 	BodyGrace         time.Duration // in which MinBodyRate is looked at
 	MaxInFlightBytes  int64         // of requests that are not complete; one that needs more is answered with ErrFull
 	Loops             int           // event loops; 0 chooses
+	AcceptTimeout     time.Duration // how long the Acceptor may take until another goroutine takes the loop over; 0: any time
 	Logger            *slog.Logger  // nil: discard
 
 	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must not block.

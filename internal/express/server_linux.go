@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/admission"
@@ -65,7 +66,8 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 func (s *Server) HandedOver() net.Listener { return s.handed }
 
 // Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made durable at the end
-// are finished first; whether their answers arrive is not known.
+// are finished first; whether their answers arrive is not known. Where AcceptTimeout is set, an Acceptor that does not come
+// back is not waited for: its goroutine ends when it does.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.started || s.closed {
@@ -79,8 +81,9 @@ func (s *Server) Run(ctx context.Context) error {
 	errs := make([]error, len(s.loops))
 	var running sync.WaitGroup
 	for i, l := range s.loops {
+		go l.run()
 		running.Go(func() {
-			if errs[i] = l.run(); errs[i] != nil {
+			if errs[i] = <-l.ended; errs[i] != nil {
 				s.stop() // the others are no use without it
 			}
 		})
@@ -129,8 +132,16 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) stop() {
-	s.stopping.Store(true)
+	first := !s.stopping.Swap(true)
 	s.wake()
+	if !first {
+		return
+	}
+	for _, l := range s.loops {
+		if l.watch != nil {
+			time.AfterFunc(stopGrace, l.hurry)
+		}
+	}
 }
 
 func (s *Server) wake() {

@@ -48,7 +48,7 @@ type Request struct {
 }
 
 // Result is what became of one request: a receipt, or an error that matches ErrInvalid, ErrTooLarge,
-// ErrNotFound (no such source), ErrFull, ErrNoSpace, ErrUnavailable or ErrClosed.
+// ErrNotFound (no such source), ErrFull, ErrNoSpace, ErrUnavailable (with ErrUnknown where the event may be stored) or ErrClosed.
 type Result struct {
 	Receipt pillarbox.Receipt
 	Err     error
@@ -111,6 +111,27 @@ func (a *Acceptor) Accept(ctx context.Context, requests []Request) []Result {
 // AcceptInto is Accept for those who call it again and again: the results take the place of what was in results,
 // which grows if it must.
 func (a *Acceptor) AcceptInto(ctx context.Context, requests []Request, results []Result) []Result {
+	return a.acceptInto(ctx, requests, results, a.queue.Append)
+}
+
+// Inline is an Acceptor for a caller that is watched: it may take as long as the storage does, and is faster for it.
+type Inline struct{ *Acceptor }
+
+// Inline returns the same Acceptor for a caller that is watched.
+func (a *Acceptor) Inline() Inline { return Inline{a} }
+
+// AcceptInto is that of Acceptor, with AppendInline where the queue has it.
+func (a Inline) AcceptInto(ctx context.Context, requests []Request, results []Result) []Result {
+	if queue, ok := a.queue.(pillarbox.InlineAppender); ok {
+		return a.acceptInto(ctx, requests, results, queue.AppendInline)
+	}
+	return a.Acceptor.AcceptInto(ctx, requests, results)
+}
+
+// appender is how events are made durable.
+type appender func(ctx context.Context, events []*pillarbox.Event) error
+
+func (a *Acceptor) acceptInto(ctx context.Context, requests []Request, results []Result, to appender) []Result {
 	results = append(results[:0], make([]Result, len(requests))...)
 	sources := *a.sources.Load()
 	s := scratches.Get().(*scratch)
@@ -129,7 +150,7 @@ func (a *Acceptor) AcceptInto(ctx context.Context, requests []Request, results [
 			stamped(s.events[i].Key())
 		}
 	}
-	a.append(ctx, s, results)
+	a.append(ctx, s, results, to)
 	count(sources, requests, results)
 	return results
 }
@@ -149,18 +170,18 @@ func (a *Acceptor) AcceptBatch(ctx context.Context, all Request, bodies [][]byte
 		}
 	}
 	s.finish()
-	a.append(ctx, s, results)
+	a.append(ctx, s, results, a.queue.Append)
 	from.count(results, func(i int) int { return len(bodies[i]) })
 	return results
 }
 
 // append makes the events durable, and fills in their results.
-func (a *Acceptor) append(ctx context.Context, s *scratch, results []Result) {
+func (a *Acceptor) append(ctx context.Context, s *scratch, results []Result, to appender) {
 	if len(s.events) == 0 {
 		return
 	}
 	start := time.Now()
-	err := a.queue.Append(ctx, s.pointers)
+	err := to(ctx, s.pointers)
 	a.metrics.ObserveAppend(time.Since(start))
 	settle(results, s.events, s.places, err)
 }
@@ -237,6 +258,8 @@ func resultOf(err error) telemetry.IngestResult {
 	switch {
 	case err == nil:
 		return telemetry.IngestAccepted
+	case errors.Is(err, pillarbox.ErrUnknown):
+		return telemetry.IngestUnknown
 	case errors.Is(err, pillarbox.ErrTooLarge):
 		return telemetry.IngestTooLarge
 	case errors.Is(err, pillarbox.ErrNoSpace):

@@ -104,6 +104,7 @@ type hidden struct{ error }
 const (
 	detailFault       = "something went wrong inside; the server's log says what"
 	detailUnavailable = "the server can't take this now; its log says why. Send it again later"
+	detailUnknown     = "whether this was stored is not known: the disk of the server has not answered in time. It may have been; sent again, it may be stored twice"
 	detailNoSpace     = "the disk of the server is full. Send it again later"
 )
 
@@ -115,6 +116,8 @@ func ProblemOf(err error) Problem {
 	switch {
 	case status == http.StatusInternalServerError:
 		problem.Detail = detailFault
+	case errors.Is(err, pillarbox.ErrUnknown):
+		problem.Detail = detailUnknown
 	case status < http.StatusInternalServerError || tellable(err):
 	case status == http.StatusInsufficientStorage:
 		problem.Detail = detailNoSpace

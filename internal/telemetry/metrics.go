@@ -109,9 +109,10 @@ const (
 	IngestFull
 	IngestNoSpace
 	IngestUnavailable
+	IngestUnknown // it may be stored
 )
 
-var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space", "unavailable"}
+var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space", "unavailable", "unknown"}
 
 // Ingest counts the events of one source.
 type Ingest struct {

@@ -12,6 +12,8 @@ type State struct {
 	AcceptedEvents uint64
 	DroppedLines   uint64 // of the log
 	Accepting      bool
+	QueueHanging   time.Duration // how long its storage has not answered; 0 while it does
+	DiskHanging    time.Duration // the same of any call to the disk of the data directory
 	Destinations   []DestinationState
 }
 
@@ -24,6 +26,8 @@ type DestinationState struct {
 	OldestEventAge time.Duration // 0 where nothing is pending
 	DeadLetters    int64         // open ones; negative where it isn't known, which leaves the metric out
 	Balanced       bool
+	Hanging        time.Duration // how long a write to it has not returned, once that is longer than it may; else 0
+	Unknown        bool          // only Name and Hanging are known: nothing else answers
 
 	MissingLetters int64 // that somebody has removed; negative where it isn't known
 }
@@ -31,7 +35,7 @@ type DestinationState struct {
 // pulledAtScrape reports whether a metric is made of State.
 func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
-		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queuePending, queueOldest, queueRetrying, queueHeld,
+		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queueHanging, diskHanging, deliverHanging, queuePending, queueOldest, queueRetrying, queueHeld,
 		deadLetters, deadMissing, ledgerBalanced, logDropped,
 	}, name)
 }
@@ -50,7 +54,13 @@ func collect(state State, emit Emit) {
 	emit(queueAccepting, number(state.Accepting))
 	emit(queueAccepted, float64(state.AcceptedEvents))
 	emit(logDropped, float64(state.DroppedLines))
+	emit(queueHanging, state.QueueHanging.Seconds())
+	emit(diskHanging, state.DiskHanging.Seconds())
 	for _, destination := range state.Destinations {
+		emit(deliverHanging, destination.Hanging.Seconds(), destination.Name)
+		if destination.Unknown {
+			continue
+		}
 		emit(queuePending, float64(destination.PendingEvents), destination.Name)
 		emit(queueRetrying, float64(destination.RetryingEvents), destination.Name)
 		emit(queueHeld, float64(destination.HeldEvents), destination.Name)

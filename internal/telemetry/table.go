@@ -51,10 +51,14 @@ const (
 	deliverLag     = "pillarbox_deliver_lag_seconds"
 	deliverBreaker = "pillarbox_deliver_breaker_open"
 
+	deliverHanging = "pillarbox_deliver_hanging_seconds"
+
 	queueBytes     = "pillarbox_queue_bytes"
 	queueMaxBytes  = "pillarbox_queue_max_bytes"
 	queueAccepted  = "pillarbox_queue_accepted_events_total"
 	queueAccepting = "pillarbox_queue_accepting"
+	queueHanging   = "pillarbox_queue_hanging_seconds"
+	diskHanging    = "pillarbox_disk_hanging_seconds"
 	queuePending   = "pillarbox_queue_pending_events"
 	queueOldest    = "pillarbox_queue_oldest_event_age_seconds"
 	queueRetrying  = "pillarbox_queue_retrying_events"
@@ -77,7 +81,7 @@ func Table() []Metric {
 
 	source, destination := []string{labelSource}, []string{labelDestination}
 	return []Metric{
-		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk) or `unavailable`.", []string{labelSource, labelResult}, nil},
+		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.", nil, seconds},
 		{httpRequests, TypeCounter, "Answered requests. The method is `other` where it is none of the registered ones.", []string{labelRoute, labelMethod, labelCode}, nil},
@@ -96,10 +100,13 @@ func Table() []Metric {
 		{deliverWrite, TypeHistogram, "Time that one write to the destination took.", destination, seconds},
 		{deliverLag, TypeHistogram, "Time from accepting an event to its being stored.", destination, lag},
 		{deliverBreaker, TypeGauge, "1 while delivery is paused because the destination is down, else 0.", destination, nil},
+		{deliverHanging, TypeGauge, "How long a write to the destination has not returned, once that is longer than its `write_timeout`; 0 while writes return.", destination, nil},
 		{queueBytes, TypeGauge, "Bytes that the queue holds for its slowest destination.", nil, nil},
 		{queueMaxBytes, TypeGauge, "Limit of `pillarbox_queue_bytes`; 0 where there is none.", nil, nil},
 		{queueAccepted, TypeCounter, "Events accepted since the queue was made. Restarts do not reset it.", nil, nil},
 		{queueAccepting, TypeGauge, "1 while the queue takes new events, 0 while it refuses them.", nil, nil},
+		{queueHanging, TypeGauge, "How long the storage of the queue has not answered a commit, once that is longer than `queue.commit_timeout`; 0 while it answers. Nothing is accepted meanwhile.", nil, nil},
+		{diskHanging, TypeGauge, "How long the disk of the data directory has not answered any one call, once that is longer than `queue.commit_timeout`; 0 while it answers.", nil, nil},
 		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.", destination, nil},
 		{queueOldest, TypeGauge, "Age of the oldest event that is not settled for the destination; 0 where there is none.", destination, nil},
 		{queueRetrying, TypeGauge, "Pending events that were refused at least once.", destination, nil},
