@@ -59,6 +59,7 @@ type Options struct {
 	Mono   func() time.Duration // Mono of Read alone, for who asks often; default: the system's, or that of Read
 	Floor  time.Time            // no wall clock is right that shows less; default Floor
 	Logger *slog.Logger         // default: discard
+	Spawn  func(save func())    // runs what writes the note while the clock is asked; default: at once. See Now
 	OnStep func(step Step)      // is told of each step that is believed; called without a lock, possibly concurrently
 }
 
@@ -113,6 +114,9 @@ func Open(fsys vfs.FS, name string, opts Options) *Clock {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Spawn == nil {
+		opts.Spawn = func(save func()) { save() }
 	}
 	if opts.OnStep == nil {
 		opts.OnStep = func(Step) {}
@@ -178,7 +182,8 @@ func since(last *note, now Reading) (passed, step time.Duration) {
 	return passed, step
 }
 
-// Now returns the date. It never goes back, except by a step that is believed.
+// Now returns the date. It never goes back, except by a step that is believed. It writes the note now and then, by Spawn: whoever
+// asks for the time must not wait for a disk that hangs.
 func (c *Clock) Now() time.Time {
 	a := c.current.Load()
 	now := c.opts.Mono()
@@ -221,7 +226,7 @@ func (c *Clock) look(now Reading) {
 		c.opts.OnStep(Step{By: step})
 	}
 	if save {
-		c.save()
+		c.opts.Spawn(c.save)
 	}
 }
 

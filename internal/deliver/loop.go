@@ -23,7 +23,7 @@ const DefaultWriteTimeout = 30 * time.Second
 type Options struct {
 	Destination  string
 	Queue        pillarbox.Queue
-	Sink         pillarbox.Sink // nil for a destination that is not configured any more: see Unconfigured
+	Sink         pillarbox.Sink // a Guard where others write to it too; nil for a destination that is not configured any more: see Unconfigured
 	Letters      pillarbox.DeadLetters
 	Rules        Rules
 	Batch        batch.Limits
@@ -53,6 +53,7 @@ type Status struct {
 	LastError   string    // the latest problem; empty after a write that had none
 	LastErrorAt time.Time
 	LastStored  time.Time
+	Hanging     time.Duration // how long a write has not returned whose time is over; 0 where there is none
 }
 
 // The states of a loop.
@@ -64,6 +65,7 @@ const (
 // Loop delivers to one destination, one batch at a time.
 type Loop struct {
 	opts     Options
+	sink     *Guard
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
@@ -90,11 +92,15 @@ func NewLoop(opts Options) *Loop {
 	if opts.Sink == nil {
 		opts.Sink, opts.Rules = unconfigured{}, Unconfigured(opts.Rules)
 	}
+	guard, guarded := opts.Sink.(*Guard)
+	if !guarded {
+		guard = NewGuard(opts.Destination, opts.Sink, opts.Logger)
+	}
 	opts.Watch = cmp.Or(opts.Watch, NewWatch())
 	opts.History = cmp.Or(opts.History, NewHistory())
 	draining, drain := context.WithCancel(context.Background())
 	l := &Loop{
-		opts: opts, breaker: opts.Probe, draining: draining, drain: drain,
+		opts: opts, sink: guard, breaker: opts.Probe, draining: draining, drain: drain,
 		status: Status{Destination: opts.Destination, State: StateDelivering},
 	}
 	l.SetTuning(Tuning{Rules: opts.Rules, Batch: opts.Batch})
@@ -120,7 +126,11 @@ func (l *Loop) tuned() Tuning {
 func (l *Loop) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.status
+	status := l.status
+	if since := l.sink.Hanging(); since > 0 {
+		status.LastError, status.LastErrorAt, status.Hanging = l.sink.hangs(since).Error(), l.opts.Now(), since
+	}
+	return status
 }
 
 // Drain makes Run return after the batch at hand. It does not wait.
@@ -221,7 +231,7 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, rules Rules, probing bool) Report {
 	rules.WriteTimeout = l.opts.WriteTimeout
 	start := time.Now()
-	report := Step(ctx, l.opts.Sink, deliveries, rules, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
+	report := Step(ctx, l.sink, deliveries, rules, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}

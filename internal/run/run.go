@@ -21,6 +21,14 @@ import (
 // forced, and was cancelled.
 var ErrDrainCut = errors.New("cut off before it was drained")
 
+// ErrLeftBehind says that something had not ended although it was cancelled or closed, and was not waited for any longer. It still
+// runs: the process is to end.
+var ErrLeftBehind = errors.New("did not end and was left behind")
+
+// MaxGrace bounds how long something that was cancelled may take to end before it is left behind. It is no more than the time that
+// it had to drain.
+const MaxGrace = 3 * time.Second
+
 // DefaultDrainTimeout is how long a service may take to finish its work where nothing else is set.
 const DefaultDrainTimeout = 30 * time.Second
 
@@ -52,7 +60,8 @@ type Service struct {
 	DrainTimeout time.Duration
 
 	// Close releases what Start or the maker of the service took. It is called after Run has returned, and
-	// after everything that was started later is closed.
+	// after everything that was started later is closed; not at all where Run is left behind. It may take as long as a drain,
+	// and is left behind then.
 	Close func() error
 }
 
@@ -87,8 +96,8 @@ func (g *Group) Add(stage ...Service) { g.stages = append(g.stages, stage) }
 // closed in order.
 //
 // It returns the errors of all services, joined, each with the service's name: those of Start, Run, Drain and
-// Close, and ErrDrainCut. That stop or force is done is no error. It returns only when nothing runs any more:
-// a service that ignores its cancellation keeps it waiting.
+// Close, ErrDrainCut and ErrLeftBehind. That stop or force is done is no error. It returns when nothing runs any more but what
+// it has left behind, by name: what hangs, in a call to a disk for example, can't be made to end.
 func (g *Group) Run(stop, force context.Context) error {
 	stop, ask := context.WithCancel(stop)
 	defer ask()
@@ -116,6 +125,7 @@ type running struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when Run has returned
 	err    error         // of Run; to be read after done
+	left   bool          // Run was left behind; set by who stops it
 	cut    bool          // Run returned after it was cancelled; to be read after done
 }
 
@@ -181,18 +191,53 @@ func (g *Group) stopStage(base context.Context, stage []*running) []error {
 	}
 	drains.Wait()
 	for _, r := range slices.Backward(stage) {
-		if r.Close == nil {
+		if r.Close == nil || r.left {
 			continue
 		}
-		if err := r.Close(); err != nil {
+		if err := Within(g.drainTimeout+g.grace(), r.Close); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", r.Name, err))
 		}
 	}
 	return errs
 }
 
-// stopOne returns when the service has ended.
+func (g *Group) grace() time.Duration { return min(MaxGrace, g.drainTimeout) }
+
+// stopOne returns when the service has ended, or is left behind.
 func (g *Group) stopOne(base context.Context, r *running) error {
+	ended := make(chan error, 1)
+	go func() { ended <- g.end(base, r) }()
+	ctx, cancel := context.WithTimeout(base, cmp.Or(r.DrainTimeout, g.drainTimeout))
+	defer cancel()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	err := Within(g.grace(), func() error { return <-ended })
+	if r.left = errors.Is(err, ErrLeftBehind); r.left {
+		g.log.Error("a service did not end and is left behind", "service", r.Name)
+		err = fmt.Errorf("%s: %w", r.Name, err)
+	}
+	return err
+}
+
+// Within calls f, and returns ErrLeftBehind where that takes longer than it may. f then still runs.
+func Within(limit time.Duration, f func() error) error {
+	returned := make(chan error, 1)
+	go func() { returned <- f() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-returned:
+		return err
+	case <-timer.C:
+		return ErrLeftBehind
+	}
+}
+
+// end returns when the service has ended.
+func (g *Group) end(base context.Context, r *running) error {
 	var drainErr error
 	if r.Drain != nil {
 		drainErr = g.drain(base, r)

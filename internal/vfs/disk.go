@@ -8,13 +8,16 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"pillarbox/internal/watchdog"
 )
 
 // Disk is the real file system below one directory.
 type Disk struct {
-	root *os.Root
-	dir  string
-	top  *os.File // the directory, open as long as the disk is: what could not be written back since then shows at it
+	root  *os.Root
+	dir   string
+	top   *os.File        // the directory, open as long as the disk is: what could not be written back since then shows at it
+	watch *watchdog.Calls // nil where nobody wants to know
 }
 
 // OpenDisk opens dir, which is made with mode 0700 where it is missing; the names of new directories are
@@ -55,29 +58,50 @@ func makeRoot(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
+// Watch has every call to the disk looked after from now on: late is told when one has not returned within the bound, and back
+// when all have again. It is to be called before the disk is used.
+func (d *Disk) Watch(bound time.Duration, late, back func(what string, took time.Duration)) {
+	d.watch = watchdog.NewCalls(bound, late, back)
+}
+
+// Hanging returns the call to the disk that has not returned for the longest time, and for how long, once that is longer than the
+// bound; else "".
+func (d *Disk) Hanging() (what string, since time.Duration) { return d.watch.Hanging() }
+
 // Dir returns the directory that was opened.
 func (d *Disk) Dir() string { return d.dir }
 
 // OpenFile implements FS.
 func (d *Disk) OpenFile(name string, flag int) (File, error) {
+	defer d.watch.Begin("open", name).End()
 	file, err := d.root.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{file: file}, nil
+	return &diskFile{file: file, name: name, watch: d.watch}, nil
 }
 
 // Mkdir implements FS.
-func (d *Disk) Mkdir(name string) error { return d.root.Mkdir(name, 0o700) }
+func (d *Disk) Mkdir(name string) error {
+	defer d.watch.Begin("mkdir", name).End()
+	return d.root.Mkdir(name, 0o700)
+}
 
 // Rename implements FS.
-func (d *Disk) Rename(oldname, newname string) error { return d.root.Rename(oldname, newname) }
+func (d *Disk) Rename(oldname, newname string) error {
+	defer d.watch.Begin("rename", oldname).End()
+	return d.root.Rename(oldname, newname)
+}
 
 // Remove implements FS.
-func (d *Disk) Remove(name string) error { return d.root.Remove(name) }
+func (d *Disk) Remove(name string) error {
+	defer d.watch.Begin("remove", name).End()
+	return d.root.Remove(name)
+}
 
 // ReadDir implements FS.
 func (d *Disk) ReadDir(name string) ([]Entry, error) {
+	defer d.watch.Begin("list", name).End()
 	found, err := fs.ReadDir(d.root.FS(), name)
 	if err != nil {
 		return nil, err
@@ -102,6 +126,7 @@ func (d *Disk) ReadDir(name string) ([]Entry, error) {
 
 // names lists a directory without asking for the size of anything, in no order.
 func (d *Disk) names(name string) ([]string, error) {
+	defer d.watch.Begin("list", name).End()
 	dir, err := d.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -120,10 +145,14 @@ func (d *Disk) changed(name string) (time.Time, error) {
 }
 
 // syncAll makes everything on the file system durable, if the system can tell whether that has worked.
-func (d *Disk) syncAll() (done bool, err error) { return syncFileSystem(d.top) }
+func (d *Disk) syncAll() (done bool, err error) {
+	defer d.watch.Begin("sync the file system of", d.dir).End()
+	return syncFileSystem(d.top)
+}
 
 // SyncDir implements FS.
 func (d *Disk) SyncDir(name string) error {
+	defer d.watch.Begin("sync directory", name).End()
 	dir, err := d.root.Open(name)
 	if err != nil {
 		return err
@@ -135,7 +164,10 @@ func (d *Disk) SyncDir(name string) error {
 }
 
 // Usage implements FS.
-func (d *Disk) Usage() (Usage, error) { return usage(d.dir) }
+func (d *Disk) Usage() (Usage, error) {
+	defer d.watch.Begin("ask for the space of", d.dir).End()
+	return usage(d.dir)
+}
 
 func (d *Disk) uncache(name string) error {
 	file, err := d.root.Open(name)
@@ -153,17 +185,31 @@ func (d *Disk) Close() error { return errors.Join(d.top.Close(), d.root.Close())
 
 type diskFile struct {
 	file   *os.File
+	name   string
+	watch  *watchdog.Calls
 	direct directWrites
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-func (f *diskFile) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
-func (f *diskFile) Truncate(size int64) error               { return f.file.Truncate(size) }
-func (f *diskFile) Sync() error                             { return datasync(f.file) }
+func (f *diskFile) ReadAt(p []byte, off int64) (int, error) {
+	defer f.watch.Begin("read", f.name).End()
+	return f.file.ReadAt(p, off)
+}
+
+func (f *diskFile) Truncate(size int64) error {
+	defer f.watch.Begin("truncate", f.name).End()
+	return f.file.Truncate(size)
+}
+
+func (f *diskFile) Sync() error {
+	defer f.watch.Begin("sync", f.name).End()
+	return datasync(f.file)
+}
 
 func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
+	defer f.watch.Begin("write", f.name).End()
 	if err := f.direct.end(f.file); err != nil {
 		return 0, err
 	}
@@ -177,6 +223,7 @@ func (f *diskFile) writeZeros(n, off int64) error {
 		_, err := f.WriteAt(make([]byte, n), off)
 		return err
 	}
+	defer f.watch.Begin("write", f.name).End()
 	_, err := f.file.WriteAt(zeros, off)
 	return err
 }
