@@ -167,6 +167,9 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 		}
 		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it, %d of them held; \"pillarbox held list\" shows them. Configure it again, decide about them with \"pillarbox held\", or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Held, gone.Destination)
 	}
+	if status.Disk != "" {
+		fmt.Fprintln(w, status.Disk)
+	}
 	for _, d := range status.Destinations {
 		if d.Held > 0 {
 			fmt.Fprintf(w, "%d events are held for %s: no destination takes them any more; \"pillarbox held list\" shows them\n", d.Held, d.Destination)

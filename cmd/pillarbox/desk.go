@@ -37,6 +37,7 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 			Accepted: stats.Accepted, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Problem: stats.Problem, Damage: []string{},
 			Uncounted: stats.Uncounted,
 		},
+		Disk:         d.diskProblem(),
 		Destinations: []httpapi.DestinationStatus{}, Sources: []httpapi.SourceStatus{}, Unconfigured: []httpapi.Unconfigured{},
 	}
 	for _, damage := range stats.Damage {
@@ -53,7 +54,7 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 		status.Sources = append(status.Sources, httpapi.SourceStatus{Source: source.Name, Path: source.Path})
 	}
 	for _, name := range d.unconfigured() {
-		account, err := d.queue.Account(name)
+		account, err := d.account(name)
 		if err != nil {
 			return httpapi.Status{}, err
 		}
@@ -63,11 +64,11 @@ func (d desk) Status(ctx context.Context) (httpapi.Status, error) {
 }
 
 func (d desk) destinationStatus(ctx context.Context, name string) (httpapi.DestinationStatus, error) {
-	account, err := d.queue.Account(name)
+	account, err := d.account(name)
 	if err != nil {
 		return httpapi.DestinationStatus{}, err
 	}
-	letters, err := d.letters.Count(ctx, name)
+	letters, err := d.countLetters(ctx, name)
 	if err != nil {
 		return httpapi.DestinationStatus{}, err
 	}
@@ -259,7 +260,7 @@ func (d desk) Obligations(ctx context.Context) ([]held.Pending, error) {
 }
 
 // Ledger implements httpapi.Books.
-func (d desk) Ledger(ctx context.Context) (ledger.Ledger, error) { return d.books.Ledger(ctx) }
+func (d desk) Ledger(ctx context.Context) (ledger.Ledger, error) { return d.ledger(ctx) }
 
 // Audit implements httpapi.Books.
 func (d desk) Audit(ctx context.Context) (*ledger.Audit, error) { return d.books.Audit(ctx) }

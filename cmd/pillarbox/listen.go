@@ -52,7 +52,7 @@ func (s *server) listenPublic() (run.Service, error) {
 		}), s.public), nil
 	}
 	front, err := express.New(tcp, express.Options{
-		Acceptor: s.acceptor, Route: s.expressRoute, Problem: s.public.Problem,
+		Acceptor: s.acceptor.Inline(), AcceptTimeout: s.config.Queue.CommitTimeout.Std(), Route: s.expressRoute, Problem: s.public.Problem,
 		MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: s.may.public, MaxPerAddress: limits.MaxPerAddress, Closed: s.connectionClosed, MaxInFlightBytes: int64(limits.MaxInFlightBytes),
 		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(),
 		WriteTimeout: limits.WriteTimeout.Std(), IdleTimeout: limits.IdleTimeout.Std(), MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(), Logger: s.logger,

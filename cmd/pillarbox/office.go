@@ -27,6 +27,7 @@ import (
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/retry"
+	"pillarbox/internal/run"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
 	"pillarbox/internal/vfs"
@@ -48,6 +49,8 @@ type office struct {
 	letters  pillarbox.DeadLetters
 	queue    pillarbox.Queue
 	sinks    map[string]pillarbox.Sink
+	guards   map[string]*deliver.Guard // of the sinks, for whoever writes
+	answers  lastAnswers               // of what may hang
 	watch    *deliver.Watch
 	history  *deliver.History
 	loops    map[string]*deliver.Loop
@@ -62,7 +65,7 @@ type office struct {
 // openOffice opens the data directory and everything in it. readOnly is for commands that look while no
 // server runs: the queue is then not written to.
 func openOffice(ctx context.Context, cfg *config.Config, logger *slog.Logger, readOnly bool) (*office, error) {
-	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, watch: deliver.NewWatch(), history: deliver.NewHistory()}
+	o := &office{config: cfg, logger: logger, started: time.Now(), sinks: map[string]pillarbox.Sink{}, guards: map[string]*deliver.Guard{}, watch: deliver.NewWatch(), history: deliver.NewHistory()}
 	o.registry = prometheus.NewRegistry()
 	o.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.metrics = telemetry.NewMetrics(prom.Keep(o.registry))
@@ -90,7 +93,7 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 		MaxBytes: int64(o.config.Queue.MaxBytes), MinFreeBytes: int64(o.config.Queue.MinFree),
 		KeepBytes:    keepBytes(o.config.Queue.KeepBytes),
 		SegmentBytes: int64(o.config.Queue.SegmentBytes), Meter: o.metrics.Seglog(), MaxAge: o.config.Queue.MaxAge.Std(),
-		Elapsed: o.clock.Elapsed, MaxRetryWait: o.longestBackoff(),
+		Elapsed: o.clock.Elapsed, MaxRetryWait: o.longestBackoff(), CommitTimeout: o.config.Queue.CommitTimeout.Std(),
 	}
 	if o.queue, err = catalog.OpenQueue(place, o.config.Queue.URL, limits); err != nil {
 		return err
@@ -112,9 +115,10 @@ func (o *office) open(ctx context.Context, readOnly bool) error {
 			return err
 		}
 		// The destination exists for the queue from here on: it gets everything that is accepted later.
-		if _, err := o.queue.Account(name); err != nil {
+		if _, err := o.account(name); err != nil {
 			return err
 		}
+		o.guards[name] = deliver.NewGuard(name, o.sinks[name], o.logger)
 	}
 	return o.oblige(ctx, readOnly)
 }
@@ -226,7 +230,7 @@ func (o *office) openClock(readOnly bool) {
 	if o.disk != nil && !readOnly {
 		fsys = o.disk
 	}
-	o.clock = clock.Open(fsys, clockFile, clock.Options{Logger: o.logger, OnStep: func(step clock.Step) {
+	o.clock = clock.Open(fsys, clockFile, clock.Options{Logger: o.logger, Spawn: func(save func()) { go save() }, OnStep: func(step clock.Step) {
 		o.metrics.ClockStep()
 		if acceptor := o.stamping.Load(); acceptor != nil && step.By < 0 {
 			acceptor.ClockSetBack()
@@ -301,6 +305,11 @@ func (o *office) openDirectory(readOnly bool) error {
 		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
 	}
 	o.disk = disk
+	disk.Watch(o.config.Queue.CommitTimeout.Std(), func(what string, since time.Duration) {
+		o.logger.Error("the disk does not answer", "call", what, "after", since.Round(time.Millisecond))
+	}, func(what string, took time.Duration) {
+		o.logger.Warn("the disk has answered", "call", what, "took", took.Round(time.Millisecond))
+	})
 	if err := vfs.MkdirAll(disk, catalog.QueueDir); err != nil && !readOnly && catalog.Local(o.config.Queue.URL) {
 		return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
 	}
@@ -327,7 +336,7 @@ func (o *office) wire() {
 		destination := o.config.Destinations[name]
 		tuning := tuningOf(o.config, destination)
 		o.loops[name] = deliver.NewLoop(deliver.Options{
-			Destination: name, Queue: o.queue, Sink: o.sinks[name], Letters: o.letters, Rules: o.rules[name],
+			Destination: name, Queue: o.queue, Sink: o.guards[name], Letters: o.letters, Rules: o.rules[name],
 			Batch: tuning.Batch, WriteTimeout: destination.WriteTimeout.Std(), Watch: o.watch, History: o.history,
 			Probe:  retry.Breaker{ProbeInitial: destination.Probe.Initial.Std(), ProbeMax: destination.Probe.Max.Std()},
 			Logger: o.logger, Metrics: o.metrics.Deliver(name), Date: o.clock.Now,
@@ -387,8 +396,8 @@ func tuningOf(cfg *config.Config, destination config.Destination) deliver.Tuning
 
 // deliverOnce is how replays reach a destination.
 func (o *office) deliverOnce(ctx context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
-	sink := o.sinks[destination]
-	if sink == nil {
+	sink, configured := o.guards[destination]
+	if !configured {
 		err := fmt.Errorf("destination %s is not configured: %w", destination, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err
 	}
@@ -435,28 +444,33 @@ func (o *office) state() telemetry.State {
 	stats := o.queue.Stats()
 	state := telemetry.State{
 		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
+		QueueHanging: stats.Hanging, DiskHanging: o.diskHanging(),
 	}
 	if o.lines != nil {
 		state.DroppedLines = o.lines.Dropped()
 	}
-	entries, err := o.books.Ledger(context.Background())
+	entries, err := o.ledger(context.Background())
 	if err != nil {
 		o.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
+		for name, guard := range o.guards {
+			state.Destinations = append(state.Destinations, telemetry.DestinationState{Name: name, Hanging: guard.Hanging(), Unknown: true})
+		}
 		return state
 	}
 	for _, entry := range entries.Destinations {
-		account, err := o.queue.Account(entry.Destination)
+		account, err := o.account(entry.Destination)
 		if err != nil {
 			continue // closed meanwhile
 		}
 		destination := telemetry.DestinationState{
-			Name: entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
+			Hanging: o.guards[entry.Destination].Hanging(),
+			Name:    entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
 			DeadLetters: -1, MissingLetters: -1, Balanced: entry.Balanced,
 		}
 		if account.OldestPending != 0 {
 			destination.OldestEventAge = max(0, o.clock.Now().Sub(account.OldestPending.Time()))
 		}
-		if count, err := o.letters.Count(context.Background(), entry.Destination); err == nil {
+		if count, err := o.countLetters(context.Background(), entry.Destination); err == nil {
 			destination.DeadLetters, destination.MissingLetters = int64(count.Open), int64(count.Missing)
 		}
 		state.Destinations = append(state.Destinations, destination)
@@ -476,31 +490,58 @@ func (o *office) unconfigured() []string {
 	return names
 }
 
-// Close closes everything that is open, in the reverse order of opening, all of it even after an error.
+// Close closes everything that is open, in the reverse order of opening, all of it even after an error. What hangs is left
+// behind, after half of the time that is left of shutdown.drain_timeout, and named. The directory then stays locked until the
+// process has ended: what hangs may still write to it.
 func (o *office) Close() error {
-	var errs []error
+	c := closing{left: o.config.Shutdown.DrainTimeout.Std()}
 	if o.jobs != nil {
-		errs = append(errs, o.jobs.Close())
+		c.close("replays", o.jobs.Close)
 	}
+	if len(o.sinks) > 0 {
+		c.close("destinations", o.closeSinks)
+	}
+	if o.queue != nil {
+		c.close("queue", o.queue.Close)
+	}
+	if o.letters != nil {
+		c.close("dead letters", o.letters.Close)
+	}
+	if o.clock != nil {
+		c.close("clock", o.clock.Close)
+	}
+	if errors.Is(errors.Join(c.errs...), run.ErrLeftBehind) {
+		return errors.Join(c.errs...)
+	}
+	if o.lock != nil {
+		c.errs = append(c.errs, o.lock.Close())
+	}
+	if o.disk != nil {
+		c.errs = append(c.errs, o.disk.Close())
+	}
+	return errors.Join(c.errs...)
+}
+
+func (o *office) closeSinks() error {
+	var errs []error
 	for _, sink := range o.sinks {
 		if sink != nil {
 			errs = append(errs, sink.Close())
 		}
 	}
-	if o.queue != nil {
-		errs = append(errs, o.queue.Close())
-	}
-	if o.letters != nil {
-		errs = append(errs, o.letters.Close())
-	}
-	if o.clock != nil {
-		errs = append(errs, o.clock.Close())
-	}
-	if o.lock != nil {
-		errs = append(errs, o.lock.Close())
-	}
-	if o.disk != nil {
-		errs = append(errs, o.disk.Close())
-	}
 	return errors.Join(errs...)
+}
+
+// closing closes parts one after the other, in no more time than is left.
+type closing struct {
+	left time.Duration
+	errs []error
+}
+
+func (c *closing) close(name string, part func() error) {
+	began := time.Now()
+	if err := run.Within(c.left/2, part); err != nil {
+		c.errs = append(c.errs, fmt.Errorf("close %s: %w", name, err))
+	}
+	c.left -= min(c.left/2, time.Since(began))
 }

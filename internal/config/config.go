@@ -50,6 +50,8 @@ type Queue struct {
 	KeepBytes    ByteSize `yaml:"keep_bytes"`    // history of what is delivered; 0 for none
 	MinFree      ByteSize `yaml:"min_free"`      // left free on the disk; 0 is the engine's choice
 	SegmentBytes ByteSize `yaml:"segment_bytes"` // of one file of the embedded log
+
+	CommitTimeout Duration `yaml:"commit_timeout"` // after which a disk that does not answer counts as hanging; 0 waits for it
 }
 
 // Source is a named way in.
@@ -167,7 +169,7 @@ func Default() *Config {
 		Listen:       Listen{Address: ":8080", Express: true},
 		Admin:        Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
 		Data:         "./pillarbox-data",
-		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), KeepBytes: 256 * mib, SegmentBytes: 64 * mib},
+		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
 		Sources:      map[string]Source{"app": defaultSource("app")},
 		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
 		DeadLetters:  DeadLetters{URL: "files:dead-letters"},

@@ -147,7 +147,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, admin, data, queue, sources, destinations, dead_letters, bodies, http, shutdown, log`},
-		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes`},
+		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: \"a\n", `p.yaml:1:7: could not find end character of double-quoted text`},
@@ -193,6 +193,7 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"queue: {url: kafka}", `queue.url: want a URL that starts with a scheme in lower case`},
 		{"queue: {url: 'kafka://h:x/'}", `queue.url: is no valid URL`},
 		{"queue: {url: 'nats://token@h'}", `queue.url: holds credentials; remove them from the URL`},
+		{"queue: {commit_timeout: 75s}", `queue.commit_timeout: is 1m15s; want less than http.write_timeout, which is 1m15s, so that clients can be told, or 0 to wait for the disk`},
 		{"queue: {max_age: 0s}", `queue.max_age: want more than zero`},
 		{"queue: {segment_bytes: 1KiB}", `queue.segment_bytes: is 1KiB; want at least 64KiB`},
 		{"queue: {max_bytes: 1MiB}", `queue.max_bytes: is 1MiB; want at least queue.segment_bytes, which is 64MiB`},

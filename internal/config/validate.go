@@ -109,6 +109,9 @@ func (c *checker) storage() {
 		c.url("bodies.url", c.config.Bodies.URL, "s3://bucket/bodies")
 	}
 	c.positive("queue.max_age", int64(queue.MaxAge))
+	if queue.CommitTimeout < 0 || queue.CommitTimeout >= c.config.HTTP.WriteTimeout {
+		c.fail("queue.commit_timeout", "is %v; want less than http.write_timeout, which is %v, so that clients can be told, or 0 to wait for the disk", queue.CommitTimeout, c.config.HTTP.WriteTimeout)
+	}
 	c.atLeast("queue.segment_bytes", queue.SegmentBytes, 64<<10)
 	if queue.MaxBytes < queue.SegmentBytes {
 		c.fail("queue.max_bytes", "is %v; want at least queue.segment_bytes, which is %v", queue.MaxBytes, queue.SegmentBytes)

@@ -93,6 +93,7 @@ type Status struct {
 	Ready         bool                `json:"ready"`
 	Reason        string              `json:"reason,omitempty"` // why it is not ready
 	Queue         QueueStatus         `json:"queue"`
+	Disk          string              `json:"disk,omitempty"` // which call to the disk does not return; empty while all do
 	Destinations  []DestinationStatus `json:"destinations"`
 	Sources       []SourceStatus      `json:"sources"`
 	Unconfigured  []Unconfigured      `json:"unconfigured"`

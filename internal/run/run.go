@@ -25,9 +25,8 @@ var ErrDrainCut = errors.New("cut off before it was drained")
 // runs: the process is to end.
 var ErrLeftBehind = errors.New("did not end and was left behind")
 
-// MaxGrace bounds how long something that was cancelled may take to end before it is left behind. It is no more than the time that
-// it had to drain.
-const MaxGrace = 3 * time.Second
+// Grace is how long something that was cancelled may take to end before it is left behind.
+const Grace = 3 * time.Second
 
 // DefaultDrainTimeout is how long a service may take to finish its work where nothing else is set.
 const DefaultDrainTimeout = 30 * time.Second
@@ -194,14 +193,12 @@ func (g *Group) stopStage(base context.Context, stage []*running) []error {
 		if r.Close == nil || r.left {
 			continue
 		}
-		if err := Within(g.drainTimeout+g.grace(), r.Close); err != nil {
+		if err := Within(g.drainTimeout+Grace, r.Close); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", r.Name, err))
 		}
 	}
 	return errs
 }
-
-func (g *Group) grace() time.Duration { return min(MaxGrace, g.drainTimeout) }
 
 // stopOne returns when the service has ended, or is left behind.
 func (g *Group) stopOne(base context.Context, r *running) error {
@@ -214,7 +211,7 @@ func (g *Group) stopOne(base context.Context, r *running) error {
 		return err
 	case <-ctx.Done():
 	}
-	err := Within(g.grace(), func() error { return <-ended })
+	err := Within(Grace, func() error { return <-ended })
 	if r.left = errors.Is(err, ErrLeftBehind); r.left {
 		g.log.Error("a service did not end and is left behind", "service", r.Name)
 		err = fmt.Errorf("%s: %w", r.Name, err)

@@ -386,3 +386,37 @@ func TestSignalsAreReleased(t *testing.T) {
 		t.Error("a released context has not ended")
 	}
 }
+
+// TestLeavesBehindWhatHangs has a service that ignores everything, and one whose Close does not return: the stop ends in time, goes
+// on with the others, and names both.
+func TestLeavesBehindWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, release := newStory(), make(chan struct{})
+		group := run.New(run.Options{DrainTimeout: 10 * time.Second})
+		group.Add(store(s, "store", nil))
+		group.Add(run.Service{Name: "stuck close", Close: func() error { <-release; return nil }})
+		group.Add(run.Service{
+			Name: "stuck run", Run: func(context.Context) error { <-release; return nil },
+			Drain: func(context.Context) error { <-release; return nil },
+			Close: func() error { t.Error("closed although it runs"); return nil },
+		})
+		group.Add(run.Service{Name: "stuck without drain", Run: func(context.Context) error { <-release; return nil }})
+		stop, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- group.Run(stop, context.Background()) }()
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		err := <-ended
+		for _, name := range []string{"stuck close", "stuck run", "stuck without drain"} {
+			if !errors.Is(err, run.ErrLeftBehind) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%v, want that %s was left behind", err, name)
+			}
+		}
+		if took, most := time.Since(began), 3*(10*time.Second+run.Grace); took > most {
+			t.Errorf("the stop took %s, want at most %s", took, most)
+		}
+		s.expect(t, "39s close store")
+		close(release)
+	})
+}

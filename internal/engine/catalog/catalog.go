@@ -45,14 +45,15 @@ func Local(url string) bool {
 
 // QueueOptions are the limits of a queue. Zero means the engine's default.
 type QueueOptions struct {
-	MaxBytes     int64
-	KeepBytes    int64 // of delivered events that the embedded log keeps; negative for none
-	MinFreeBytes int64
-	SegmentBytes int64
-	Meter        seglog.Meter
-	MaxAge       time.Duration        // after which events become dead letters
-	Elapsed      func() time.Duration // by which the embedded log measures how long events wait
-	MaxRetryWait time.Duration        // the longest wait between two attempts
+	MaxBytes      int64
+	KeepBytes     int64 // of delivered events that the embedded log keeps; negative for none
+	MinFreeBytes  int64
+	SegmentBytes  int64
+	Meter         seglog.Meter
+	MaxAge        time.Duration        // after which events become dead letters
+	Elapsed       func() time.Duration // by which the embedded log measures how long events wait
+	CommitTimeout time.Duration        // after which a disk that does not answer hangs; 0: never
+	MaxRetryWait  time.Duration        // the longest wait between two attempts
 }
 
 // queues opens each kind of queue.
@@ -176,7 +177,7 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 	}
 	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
 		MaxBytes: options.MaxBytes, KeepBytes: options.KeepBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
-		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, Logger: place.Logger, ReadOnly: place.ReadOnly,
+		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, CommitTimeout: options.CommitTimeout, Logger: place.Logger, ReadOnly: place.ReadOnly,
 	}))
 }
 
