@@ -55,7 +55,7 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 			routes[simple.Path] = &express.Route{Source: simple.Source, MaxBody: simple.MaxBody, Admit: simple.Admit, Metrics: simple.Metrics}
 		}
 		opts := f.limits
-		opts.Acceptor, opts.Route, opts.Problem = b.accept, func(path string) *express.Route { return routes[path] }, b.public.Problem
+		opts.Acceptor, opts.Route, opts.Problem = b.accept.Inline(), func(path string) *express.Route { return routes[path] }, b.public.Problem
 		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout, cmp.Or(readTimeout, express.DefaultReadHeaderTimeout), writeTimeout
 		loop, err := express.New(listener.(*net.TCPListener), opts)
 		if err != nil {

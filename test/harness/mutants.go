@@ -256,6 +256,26 @@ var (
 	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
 		"internal/express/conn_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
 	}}}
+	// LateArenaReused reads new requests into what a turn that is stuck still has.
+	LateArenaReused = Mutant{"memory of a late turn used again", []Edit{{
+		"internal/express/late_linux.go", "l.arena, l.requests, l.fields = arena{}, nil, nil\n", "l.requests, l.fields = nil, nil\n",
+	}}}
+	// LateBufferReused does so with the buffers of connections.
+	LateBufferReused = Mutant{"buffer of a late request used again", []Edit{{
+		"internal/express/late_linux.go", "\tfor _, c := range l.touched {\n\t\tl.leaveBuffer(c)\n\t}\n", "",
+	}}}
+	// LateToldAsRefusal says that nothing is stored of what may be.
+	LateToldAsRefusal = Mutant{"late commit told as a refusal", []Edit{{
+		"internal/engine/seglog/late.go", "\t\tunknown.err = l.unknownError()\n", "\t\tunknown.err = refusal\n",
+	}}}
+	// LateNotShown accepts nothing, and says that all is well.
+	LateNotShown = Mutant{"hanging disk not shown", []Edit{{
+		"internal/engine/seglog/log.go", "\tcase l.lateSince > 0:\n\t\tstats.Hanging", "\tcase l.lateSince < 0:\n\t\tstats.Hanging",
+	}}}
+	// LateWritesPileUp begins another write while one hangs.
+	LateWritesPileUp = Mutant{"writes beside one that hangs", []Edit{{
+		"internal/deliver/guard.go", "if since := g.Hanging(); since > 0 {", "if since := g.Hanging(); since < 0 {",
+	}}}
 	// CursorAhead counts an event as delivered when it is leased.
 	CursorAhead = Mutant{"cursor ahead of delivery", []Edit{{
 		settleSource, "if kind == 0 && front.lost == 0 {", "if kind == 0 && front.lost == 0 && !front.leased {",

@@ -102,6 +102,24 @@ var hunts = []hunt{
 		bugs: []planted{{harness.HeadParsedForEachLine, "bytes were looked at"}},
 	},
 	{
+		name: "late turn", pkg: "internal/express", run: "^TestLateAcceptor$",
+		bugs: []planted{
+			{harness.LateArenaReused, "stored|the stuck turn goes on"},
+			{harness.LateBufferReused, "stored|the stuck turn goes on"},
+		},
+	},
+	{
+		name: "late commit", pkg: "internal/engine/seglog", run: "^TestHangingDisk$",
+		bugs: []planted{
+			{harness.LateToldAsRefusal, "want an outcome that is not known"},
+			{harness.LateNotShown, "the queue says"},
+		},
+	},
+	{
+		name: "late write", pkg: "internal/deliver", run: "^TestHangingWrite$",
+		bugs: []planted{{harness.LateWritesPileUp, "writes at a time|a replay meanwhile"}},
+	},
+	{
 		name: "bitrot", pkg: "internal/engine/seglog", run: "^TestEveryFlippedBit$",
 		bugs: []planted{
 			{harness.CutAtFirstBadFrame, "events are lost"},
