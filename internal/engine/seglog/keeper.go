@@ -156,7 +156,7 @@ func (l *Log) passedReports() map[string]bool {
 	defer l.mu.Unlock()
 	reports := map[string]bool{}
 	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
-	if !slices.ContainsFunc(l.damage, passed) || l.unreadAtTheEnd {
+	if !slices.ContainsFunc(l.damage, passed) || len(l.unreadEnds) > 0 {
 		return reports
 	}
 	for name, fault := range l.reported {

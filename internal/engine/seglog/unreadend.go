@@ -51,7 +51,7 @@ func (l *Log) rereadEnds() (left bool) {
 	for _, end := range ends {
 		events, err := l.readEnd(end)
 		if err == nil && len(events) > 0 {
-			err = l.append(events)
+			err = l.append(events, true) // the maintenance may wait, and needs to know
 		}
 		if err != nil {
 			left = true
