@@ -37,7 +37,8 @@ func openBench(t testing.TB) *bench {
 	b := &bench{t: t, copies: true}
 	route := &Route{Source: "app", MaxBody: 1 << 20}
 	opts := Options{
-		Acceptor: b, Loops: 1, Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
+		AcceptTimeout: DefaultReadTimeout,
+		Acceptor:      b, Loops: 1, Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
 		Route: func(path string) *Route {
 			if path == "/app" {
 				return route

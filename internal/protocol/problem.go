@@ -104,7 +104,7 @@ type hidden struct{ error }
 const (
 	detailFault       = "something went wrong inside; the server's log says what"
 	detailUnavailable = "the server can't take this now; its log says why. Send it again later"
-	detailUnknown     = "whether this was stored is not known: the disk of the server has not answered in time. It may have been; sent again, it may be stored twice"
+	detailUnknown     = "whether this was stored is not known: the storage of the server has not answered in time. It may have been; sent again, it may be stored twice"
 	detailNoSpace     = "the disk of the server is full. Send it again later"
 )
 

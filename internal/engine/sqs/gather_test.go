@@ -243,7 +243,7 @@ func TestCallerWhoGivesUpHarmsNobody(t *testing.T) {
 		p := l.open(sqs.Options{})
 		first, gone, stays := p.start("first"), p.start("gone", "too"), p.start("stays")
 		gone.cancel()
-		p.check("gone", gone, 0, pillarbox.ErrUnavailable, context.Canceled)
+		p.check("gone", gone, 0, pillarbox.ErrUnknown, pillarbox.ErrUnavailable, context.Canceled)
 		if !strings.Contains(gone.err.Error(), "the outcome is unknown") {
 			t.Errorf("append of a caller who gave up: %v", gone.err)
 		}
