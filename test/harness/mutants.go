@@ -4,6 +4,7 @@ const (
 	appendSource = "internal/engine/seglog/append.go"
 	rotateSource = "internal/engine/seglog/rotate.go"
 	keeperSource = "internal/engine/seglog/keeper.go"
+	trimSource   = "internal/engine/seglog/trim.go"
 	settleSource = "internal/engine/seglog/settle.go"
 	stepSource   = "internal/deliver/step.go"
 	headSource   = "internal/framing/head.go"
@@ -40,8 +41,8 @@ var (
 	}}}
 	// TrimBeforeCursor removes a segment before the cursors that have passed it are durable.
 	TrimBeforeCursor = Mutant{"trim before the cursor is durable", []Edit{
-		{keeperSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
-		{keeperSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
+		{trimSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
+		{trimSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
 		{keeperSource, "err := l.syncStates()\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "err := error(nil)\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
 	}}
 	// EndBelieved takes what a killed life has left in the kernel's memory for durable.
@@ -66,7 +67,7 @@ var (
 	// UnreadTrimmed removes a segment that the disk can't read all of.
 	UnreadTrimmed = Mutant{"unreadable segment removed", []Edit{
 		{"internal/engine/seglog/consumer.go", "&c.state.deferred, &c.state.unread} {\n\t\tif set.count > 0", "&c.state.deferred} {\n\t\tif set.count > 0"},
-		{keeperSource, "\tif damaged {\n\t\terr = l.quarantine(old)", "\tif damaged && false {\n\t\terr = l.quarantine(old)"},
+		{trimSource, "\tif damaged {\n\t\terr = l.quarantine(old)", "\tif damaged && false {\n\t\terr = l.quarantine(old)"},
 	}}
 	// RemovedNotNoticed writes on to a file that somebody has removed.
 	RemovedNotNoticed = Mutant{"removed file not noticed", []Edit{
@@ -175,7 +176,7 @@ var (
 	}}}
 	// DamagedSegmentRemoved removes a damaged file like any other.
 	DamagedSegmentRemoved = Mutant{"damaged segment removed", []Edit{{
-		keeperSource, "\tdamaged := old.damaged\n", "\tdamaged := false\n",
+		trimSource, "\tdamaged := old.damaged\n", "\tdamaged := false\n",
 	}}}
 	// AppendAfterENOSPC goes on behind a write that was cut short.
 	AppendAfterENOSPC = Mutant{"append after ENOSPC", []Edit{
