@@ -44,16 +44,17 @@ type StoreRecord struct {
 	StoreIdentity
 	Changed string    `json:"changed,omitempty"` // what was found instead of this store, in words; empty while it is the same
 	At      Timestamp `json:"at,omitempty"`      // when that was found
+	Renewed bool      `json:"renewed,omitempty"` // which store it was is not known any more, because the record was damaged: the next one is believed
 }
 
-// Meet compares the store with the record and returns the new record. The first one is believed, if nothing is in it; another
+// Meet compares the store with the record and returns the new record. The first one is believed, if nothing is in it or the record was renewed; another
 // store, or one that is older than it was, is a change, which stays on the record until somebody clears it.
 func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	met := StoreRecord{StoreIdentity: now, Changed: r.Changed, At: r.At}
 	switch {
 	case now.ID == "":
 		return r
-	case r.ID == "" && now.Mark == 0, now.ID == r.ID && now.Mark >= r.Mark:
+	case r.Renewed, r.ID == "" && now.Mark == 0, now.ID == r.ID && now.Mark >= r.Mark:
 		return met
 	case r.ID == "":
 		met.Changed = "events of another queue are in it: if the queue was removed or put back from a copy, what it had not delivered is lost"

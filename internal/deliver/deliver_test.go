@@ -426,3 +426,42 @@ func TestHistoryOutlivesTheQueue(t *testing.T) {
 		}
 	})
 }
+
+// twiceLeased hands out one of its deliveries twice in a lease, as a queue may where the answer to a release was lost.
+type twiceLeased struct {
+	*memory.Queue
+	did bool
+}
+
+func (q *twiceLeased) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+	deliveries, err := q.Queue.Lease(ctx, destination, limits)
+	if len(deliveries) > 1 && !q.did {
+		q.did = true
+		deliveries = append(deliveries, deliveries[0])
+	}
+	return deliveries, err
+}
+
+// TestOneConflictHoldsUpNoOther settles a batch of which one outcome is a conflict: the others must not stay leased for that.
+func TestOneConflictHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue, sink := &twiceLeased{Queue: memory.NewQueue(nil)}, memory.NewSink()
+		if _, err := queue.Account("events"); err != nil {
+			t.Fatal(err)
+		}
+		if err := queue.Append(t.Context(), enginetest.Events(20, 1)); err != nil {
+			t.Fatal(err)
+		}
+		loop := deliver.NewLoop(deliver.Options{Destination: "events", Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
+		done := make(chan error, 1)
+		go func() { done <- loop.Run(context.Background()) }()
+		time.Sleep(time.Minute) // in the bubble
+		loop.Drain()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if account, err := queue.Account("events"); err != nil || account.Stored != 20 || account.Pending != 0 || !queue.did {
+			t.Errorf("account %+v (%v), want 20 stored", account, err)
+		}
+	})
+}

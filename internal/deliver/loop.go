@@ -332,6 +332,9 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 		if err == nil {
 			break
 		}
+		if errors.Is(err, pillarbox.ErrConflict) && len(outcomes) > 1 {
+			return l.settleEach(ctx, deliveries, outcomes)
+		}
 		if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrConflict) {
 			return fmt.Errorf("settle: %w", err)
 		}
@@ -342,6 +345,16 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 	l.opts.History.remember(l.opts.Destination, deliveries, outcomes)
 	l.opts.Watch.settled(l.opts.Destination, deliveries, outcomes)
 	return nil
+}
+
+// settleEach settles one by one what can't be settled together because some of it is not leased any more: the others must not stay
+// leased for that. It happens where an answer of the queue was lost, and what it had released was leased twice.
+func (l *Loop) settleEach(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
+	errs := make([]error, len(outcomes))
+	for i := range outcomes {
+		errs[i] = l.settle(ctx, deliveries[i:i+1], outcomes[i:i+1])
+	}
+	return errors.Join(errs...)
 }
 
 func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {

@@ -257,7 +257,7 @@ func (o *offline) renewState(name string, firstHeld uint64) error {
 	if err != nil {
 		return err
 	}
-	renewed := &state{place: place{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}}
+	renewed := &state{place: place{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true}}
 	return errors.Join(journal.roll(renewed), journal.close())
 }
 
