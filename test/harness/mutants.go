@@ -105,6 +105,26 @@ var (
 		"internal/engine/seglog/route.go", "\ts.durable = true\n\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 		"\ts.finish()\n\tif err := s.write(); err != nil {\n\t\treturn err\n\t}\n\tfor _, delivery := range taken",
 	}}}
+	// ConflictGivesUpAll leaves a whole batch leased because one event of it is not.
+	ConflictGivesUpAll = Mutant{"a conflict leaves the others leased", []Edit{{
+		"internal/deliver/loop.go", "errors.Is(err, pillarbox.ErrConflict) && len(outcomes) > 1 {", "errors.Is(err, pillarbox.ErrConflict) && len(outcomes) > 1<<30 {",
+	}}}
+	// LinesNotCounted drops lines of the log without a count.
+	LinesNotCounted = Mutant{"lines dropped without a count", []Edit{{
+		"internal/telemetry/lines.go", "\t\tl.dropped++\n\t\treturn len(line), nil\n", "\t\treturn len(line), nil\n",
+	}}}
+	// LargeBodiesTakeAll keeps no memory for small bodies.
+	LargeBodiesTakeAll = Mutant{"no room for small bodies", []Edit{{
+		"internal/admission/memory.go", "\t\tlimit -= m.limit / smallShare\n", "",
+	}}}
+	// ChargedAsAnnounced charges a body its whole length when it begins.
+	ChargedAsAnnounced = Mutant{"bodies charged as announced", []Edit{{
+		"internal/httpapi/public.go", "\tbody, err = readAll(from, r.ContentLength, most, held)\n", "\t_ = held.grow(most)\n\tbody, err = readAll(from, r.ContentLength, most, held)\n",
+	}}}
+	// YoungestMakesRoom closes the connection that has rested for the shortest time.
+	YoungestMakesRoom = Mutant{"the youngest idle makes room", []Edit{{
+		"internal/admission/connections.go", "\tfirst := i.seats.Front()\n\tif first == nil || now", "\tfirst := i.seats.Back()\n\tif first == nil || now",
+	}}}
 	// LetterNotSynced promises a group of dead letters before it is durable.
 	LetterNotSynced = Mutant{"dead letters without a sync", []Edit{{
 		lettersSource + "journal.go", "\tif err == nil {\n\t\terr = j.file.Sync()\n\t}\n", "",

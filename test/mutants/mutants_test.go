@@ -152,6 +152,25 @@ var hunts = []hunt{
 		name: "rules", pkg: "internal/deliver", run: "^TestRulesDecideWhatBecomesOfAnEvent$",
 		bugs: []planted{{harness.HeldSkipped, "became"}},
 	},
+	{
+		name: "conflict", pkg: "internal/deliver", run: "^TestOneConflictHoldsUpNoOther$",
+		bugs: []planted{{harness.ConflictGivesUpAll, "want 20 stored"}},
+	},
+	{
+		name: "lines", pkg: "internal/telemetry", run: "^TestLinesNeverWait$",
+		bugs: []planted{{harness.LinesNotCounted, "want 40"}},
+	},
+	{
+		name: "admission", pkg: "internal/admission", run: "^TestLargeBodiesLeaveRoomForSmallOnes$",
+		bugs: []planted{{harness.LargeBodiesTakeAll, "large bodies hold"}},
+	},
+	{
+		name: "limits", pkg: "internal/httpapi", run: "^Test(WhatHasArrivedIsCharged|TheLongestIdleMakesRoom)$",
+		bugs: []planted{
+			{harness.ChargedAsAnnounced, "are charged"},
+			{harness.YoungestMakesRoom, "want 202|timeout|the one that has rested"},
+		},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.
