@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,13 +220,22 @@ func (l *life) drain(ctx context.Context) error {
 			return nil
 		}
 		if l.world.elapsed()-begin > drainBound {
-			return fmt.Errorf("%d events are pending %v after the faults have stopped", account.Pending, drainBound)
+			return l.stuck(ctx, account)
 		}
-		if account.Retrying > 0 {
-			l.post(ctx)
-		}
+		l.post(ctx) // also where nothing retries: a wedge that is alone has no witness, and was charged with nothing yet
 		time.Sleep(drainLull)
 	}
+}
+
+// stuck says what has not come to its end.
+func (l *life) stuck(ctx context.Context, account pillarbox.Account) error {
+	pending, scanErr := l.pending(ctx, nil)
+	var of []string
+	for e := range pending {
+		of = append(of, fmt.Sprintf("%s (%c, life %d, %d outages, %d refusals)", e.key.RequestID, e.nature, e.life, e.outages, e.refusals))
+	}
+	err := fmt.Errorf("events are pending %v after the faults have stopped: %+v: %s", drainBound, account, strings.Join(of, ", "))
+	return errors.Join(err, scanErr)
 }
 
 // settledAsTheyAre sees that what the destination takes is stored, and what it refuses is dead.
