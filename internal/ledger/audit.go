@@ -77,6 +77,7 @@ func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEn
 	if !entry.Balanced && len(audit.Problems) == 0 {
 		audit.problem(true, "accepted %d is not stored %d + dead %d + skipped %d + pending %d", entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending)
 	}
+	audit.Balanced = len(audit.Problems) == 0
 	return audit, nil
 }
 

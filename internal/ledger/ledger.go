@@ -116,7 +116,9 @@ func (b *Books) entry(ctx context.Context, destination Destination) (Entry, erro
 	}
 	kept := letters.Open + letters.Replayed + letters.Discarded
 	entry.lettersMissing = before.Dead - min(before.Dead, kept)
-	entry.lettersSurplus = kept - min(kept, account.Dead+account.Pending)
+	if !account.Uncounted { // of such a queue, others settle events as well, and write their letters
+		entry.lettersSurplus = kept - min(kept, account.Dead+account.Pending)
+	}
 	entry.addReplayed()
 	entry.balance()
 	return entry, nil
@@ -137,7 +139,7 @@ func (e *Entry) addReplayed() {
 func (e *Entry) balance() {
 	if e.Uncounted {
 		e.Accepted = e.Stored + e.Dead + e.Skipped + e.Pending
-		e.Balanced = true
+		e.Balanced = e.lettersMissing == 0
 		return
 	}
 	e.Balanced = e.Damaged == 0 && e.lettersMissing == 0 && e.lettersSurplus == 0 &&

@@ -105,7 +105,7 @@ func (d *desk) audit() *ledger.AuditEntry {
 	d.t.Helper()
 	audit, err := d.books.Audit(context.Background())
 	d.must(err)
-	if audit.Balanced != (len(audit.Destinations[0].Problems) == 0) {
+	if sound := len(audit.Destinations[0].Problems) == 0; audit.Balanced != sound || audit.Destinations[0].Balanced != sound {
 		d.t.Errorf("audit %+v contradicts itself", audit)
 	}
 	return &audit.Destinations[0]
@@ -123,6 +123,24 @@ func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
 	d.must(pillarbox.ResolveLetter(context.Background(), d.letters, pillarbox.LetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
 	d.expect(6, 2, 2, true)
 	if entry := d.audit(); len(entry.Problems) != 0 || entry.Found == nil || *entry.Found != 6 {
+		t.Errorf("audit %+v", entry)
+	}
+}
+
+// uncountedQueue counts nothing but what this process settles, which is nothing here: others deliver.
+type uncountedQueue struct{ *memory.Queue }
+
+func (q uncountedQueue) Account(string) (pillarbox.Account, error) {
+	return pillarbox.Account{Uncounted: true}, nil
+}
+
+// TestLettersOfOthersBalance: where the queue counts nothing, a letter that another process wrote is no surplus.
+func TestLettersOfOthersBalance(t *testing.T) {
+	d := open(t)
+	d.settle(7, 3)
+	d.books = ledger.New(uncountedQueue{d.queue}, d.letters, []ledger.Destination{{Name: "events", Sink: d.sink}}, nil)
+	entry := d.audit()
+	if len(entry.Problems) != 0 || !entry.Balanced || entry.Stored != 7 || entry.Dead != 3 || entry.Accepted != 10 {
 		t.Errorf("audit %+v", entry)
 	}
 }
