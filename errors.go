@@ -118,3 +118,19 @@ func (e *CorruptError) Error() string {
 
 // Is reports whether target is ErrCorrupt.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// RefusedError is the refusal of one event by a destination, with the attempt that it is recorded by.
+type RefusedError struct {
+	Attempt Attempt
+}
+
+func (e *RefusedError) Error() string { return e.Attempt.Error }
+
+// AttemptOf returns the attempt that a refusal is recorded by. An error that is no RefusedError was met at the given time.
+func AttemptOf(err error, at Timestamp) Attempt {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused.Attempt
+	}
+	return Attempt{At: at, Class: ClassRefused, Error: err.Error()}
+}

@@ -11,7 +11,13 @@ import (
 //
 // A destination exists for the queue from the first Lease or Account that names it, and gets the events
 // appended from then on; the first destinations of a new queue get everything.
+//
+// What an engine can't do beyond that says its Traits; the methods are there all the same, so that whoever wraps a queue keeps
+// them by embedding it (see QueueDefaults).
 type Queue interface {
+	// Traits returns what the engine can do. It is always the same.
+	Traits() QueueTraits
+
 	// Append makes events durable and returns after they are: nil means that all of them survive a crash or
 	// a power cut. A *BatchError names the ones that are not durable; any other error means that none of
 	// them is promised. After an error, an event that was not promised may still surface later ("unknown
@@ -22,6 +28,11 @@ type Queue interface {
 	// ErrTooLarge; ErrUnavailable; ErrClosed; ErrUnknown where the storage has not answered in time. ctx is looked at before the work starts; an engine that can't
 	// call the work back may ignore it from then on.
 	Append(ctx context.Context, events []*Event) error
+
+	// AppendInline is Append for a caller that is watched, where Append returns although its storage hangs because another
+	// goroutine does the work: this may do the work on the caller's own, which saves the time of handing it over, and
+	// return as late as the storage does.
+	AppendInline(ctx context.Context, events []*Event) error
 
 	// Lease waits until at least one delivery is due for the destination, and hands out up to limits. What
 	// is handed out is not handed out again until it is settled, or the queue is opened anew. The events are
@@ -47,16 +58,28 @@ type Queue interface {
 	// Stats returns the state of the whole queue. It costs no scan and never fails.
 	Stats() QueueStats
 
+	// SetMaxBytes changes the limit of what Stats calls Bytes, for appends from now on; 0 takes the engine's default.
+	SetMaxBytes(maxBytes int64)
+
+	// Check asks whether the engine can serve with what it was given: that its store exists, and may be used. An engine on
+	// this machine has found that out when it was opened. Errors: ErrInvalid, ErrUnavailable, ctx's own.
+	Check(ctx context.Context) error
+
+	// Waiting returns what is known of an event that waits for another attempt, or for its dead letter, without a look at
+	// the storage. An engine whose attempts are not durable knows those of this process.
+	Waiting(destination, requestID string) (attempts []Attempt, verdict *Verdict, waits bool)
+
+	// Requeue puts dead letters back, for all who deliver from the queue, in the form that it takes events in. nil means durable.
+	// A *BatchError names those that are not. (Requeues)
+	Requeue(ctx context.Context, letters []*DeadLetter) error
+
+	EventFinder  // of events that are still there (Searchable)
+	EventScanner // (Searchable)
+	Obligations  // (Obliges)
+
 	// Close waits for running appends, makes everything known durable and releases the storage. It is safe
 	// to call twice. Waiting leases end with ErrClosed.
 	Close() error
-}
-
-// InlineAppender is a queue whose Append returns although its storage hangs, for which the work is done by another goroutine.
-type InlineAppender interface {
-	// AppendInline is Append without that: it may do the work on the caller's goroutine, which saves the time of handing it
-	// over, and return as late as the storage does. It is for a caller that is watched.
-	AppendInline(ctx context.Context, events []*Event) error
 }
 
 // LeaseLimits bounds one Lease. Zero means one event and no bound on bytes.
@@ -167,7 +190,7 @@ type QueueStats struct {
 	Damage       []CorruptError
 }
 
-// EventFinder is a queue or sink in which single events can be looked up.
+// EventFinder is the part of a queue or sink in which single events can be looked up.
 type EventFinder interface {
 	// Find returns the event, or an error that matches ErrNotFound.
 	Find(ctx context.Context, requestID string) (*Event, error)
@@ -183,7 +206,7 @@ const (
 	StandingSkipped                     // was not meant for the destination
 )
 
-// EventScanner is a queue that can walk through the events that it still has, settled ones included.
+// EventScanner is the part of a queue that walks through the events that it still has, settled ones included.
 type EventScanner interface {
 	// Scan calls visit with each event, oldest first, and with where its delivery to the destination stands.
 	// Events from before the destination existed are left out.

@@ -63,7 +63,7 @@ func (s *Skips) Of(rule string) *uint64 {
 	return &s.Source
 }
 
-// Obligations is a queue that remembers which destination was meant to get which event when it was accepted, whatever the
+// Obligations is the part of a queue that remembers which destination was meant to get which event when it was accepted, whatever the
 // configuration says later. An event that no destination takes any more although one was meant to is *held*: it is pending,
 // is not handed out by Lease, and stays until a person decides. All methods may be called concurrently with those of Queue.
 type Obligations interface {

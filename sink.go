@@ -5,7 +5,13 @@ import (
 )
 
 // Sink is where events are delivered. A configured sink is a destination.
+//
+// What an engine can't do says its Traits; the methods are there all the same, so that whoever wraps a sink keeps them by
+// embedding it (see SinkDefaults).
 type Sink interface {
+	// Traits returns what the engine can do. It is always the same.
+	Traits() SinkTraits
+
 	// Write stores events durably: after nil, all of them survive a crash or a power cut of the store as far
 	// as the engine's package comment promises. It is idempotent on the event's key: writing an event again,
 	// alone or among others, twice in one call or concurrently, leaves one. The sink keeps neither the slice
@@ -22,6 +28,16 @@ type Sink interface {
 	// Write may be called concurrently. It neither retries nor sleeps.
 	Write(ctx context.Context, events []*Event) error
 
+	// Check asks whether the engine can serve with what it was given: that its store exists, and may be used. An engine on
+	// this machine has found that out when it was opened. Errors: ErrInvalid, ErrUnavailable, ctx's own.
+	Check(ctx context.Context) error
+
+	// Identity returns what the store had with the last write, or when it was opened; the zero value where it was not open
+	// yet. It costs no I/O, and may be called concurrently. (Identified)
+	Identity() StoreIdentity
+
+	EventStore // (Readable)
+
 	// Close releases the store. It is safe to call twice. A Write after Close returns ErrClosed.
 	Close() error
 }
@@ -30,13 +46,6 @@ type Sink interface {
 type StoreIdentity struct {
 	ID   string `json:"id"`   // random, made with the store
 	Mark uint64 `json:"mark"` // grows with what is stored
-}
-
-// Identified is a sink that can say which store it writes to.
-type Identified interface {
-	// Identity returns what the store had with the last write, or when it was opened; the zero value where it was not open
-	// yet. It costs no I/O, and may be called concurrently.
-	Identity() StoreIdentity
 }
 
 // StoreRecord is what the queue remembers of a destination's store.
@@ -67,9 +76,8 @@ func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	return met
 }
 
-// EventStore is a sink whose events can be read back.
+// EventStore is the part of a sink by which its events are read back.
 type EventStore interface {
-	Sink
 	EventFinder
 
 	// List returns events that match, ordered by key, at most filter.Limit of them.

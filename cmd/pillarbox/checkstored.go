@@ -60,11 +60,10 @@ func pendingAtRest(ctx context.Context, cfg *config.Config) (pending []held.Pend
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, queue.Close()) }()
-	obligations, ok := queue.(pillarbox.Obligations)
-	if !ok {
+	if !queue.Traits().Obliges {
 		return nil, nil
 	}
-	return held.New(obligations, nil, func() []string { return queue.Stats().Destinations }, nil).Pending(ctx)
+	return held.New(queue, nil, func() []string { return queue.Stats().Destinations }, nil).Pending(ctx)
 }
 
 func pendingOfServer(ctx context.Context, global *globalFlags, cfg *config.Config) ([]held.Pending, error) {

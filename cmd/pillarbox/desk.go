@@ -102,17 +102,16 @@ func (d desk) store(name string) (string, pillarbox.EventStore, error) {
 		if !known {
 			return "", nil, d.noDestination(name)
 		}
-		store, readable := sink.(pillarbox.EventStore)
-		if !readable {
+		if !sink.Traits().Readable {
 			return "", nil, fmt.Errorf("destination %s can't be read back: %w", name, pillarbox.ErrInvalid)
 		}
-		return name, store, nil
+		return name, sink, nil
 	}
 	var readable []string
 	var found pillarbox.EventStore
 	for _, name := range d.destinations() {
-		if store, ok := d.sinks[name].(pillarbox.EventStore); ok {
-			readable, found = append(readable, name), store
+		if sink := d.sinks[name]; sink.Traits().Readable {
+			readable, found = append(readable, name), sink
 		}
 	}
 	switch len(readable) {

@@ -142,12 +142,11 @@ func (o *office) oblige(ctx context.Context, readOnly bool) error {
 	for _, name := range o.destinations() {
 		o.rules[name] = tuningOf(o.config, o.config.Destinations[name]).Rules
 	}
-	queue, ok := o.queue.(pillarbox.Obligations)
-	if !ok {
+	if !o.queue.Traits().Obliges {
 		return nil
 	}
 	for name, rules := range o.rules {
-		rules.Elsewhere = o.elsewhere(queue, name)
+		rules.Elsewhere = o.elsewhere(o.queue, name)
 		o.rules[name] = rules
 	}
 	for _, name := range o.unconfigured() {
@@ -157,7 +156,7 @@ func (o *office) oblige(ctx context.Context, readOnly bool) error {
 		if readOnly || rules.Rule == nil {
 			continue
 		}
-		if err := queue.Oblige(ctx, name, *rules.Rule); err != nil {
+		if err := o.queue.Oblige(ctx, name, *rules.Rule); err != nil {
 			return err
 		}
 	}
@@ -176,12 +175,11 @@ func (o *office) elsewhere(queue pillarbox.Obligations, but string) func(pillarb
 
 // review looks at what is pending and no destination takes any more because the configuration has changed, and says so.
 func (o *office) review(ctx context.Context) error {
-	queue, ok := o.queue.(pillarbox.Obligations)
-	if !ok {
+	if !o.queue.Traits().Obliges {
 		return nil
 	}
 	for name, rules := range o.rules {
-		if err := queue.Review(ctx, name, rules.Holds); err != nil && ctx.Err() == nil {
+		if err := o.queue.Review(ctx, name, rules.Holds); err != nil && ctx.Err() == nil {
 			o.logger.Warn("what is pending could not be reviewed; it is looked at when it is delivered", telemetry.KeyDestination, name, telemetry.KeyErr, err)
 		}
 	}
@@ -276,14 +274,10 @@ const checkTime = 10 * time.Second
 
 // check asks an engine that can tell whether it can serve. One that can't be reached now may be reached later: that is
 // an outage, and no reason not to start.
-func (o *office) check(ctx context.Context, engine any) error {
-	checker, ok := engine.(interface{ Check(context.Context) error })
-	if !ok {
-		return nil
-	}
+func (o *office) check(ctx context.Context, engine interface{ Check(context.Context) error }) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	err := checker.Check(ctx)
+	err := engine.Check(ctx)
 	if errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		o.logger.Warn("an engine can't be reached", telemetry.KeyErr, err)
 		return nil
@@ -348,16 +342,11 @@ func (o *office) wire() {
 			Metrics: o.metrics.Deliver(name),
 		})
 	}
-	if queue, ok := o.queue.(pillarbox.Obligations); ok {
-		o.held = held.New(queue, o.letters, func() []string { return o.queue.Stats().Destinations }, o.clock.Now)
+	if o.queue.Traits().Obliges {
+		o.held = held.New(o.queue, o.letters, func() []string { return o.queue.Stats().Destinations }, o.clock.Now)
 	}
 	o.books = ledger.New(o.queue, o.letters, entries, o.history)
-	o.replayer = replay.New(o.letters, o.deliverOnce, o.attemptOf, o.clock.Now)
-	if queue, ok := o.queue.(requeuer); ok {
-		o.replayer.SetRequeue(func(ctx context.Context, letters []*pillarbox.DeadLetter) ([]error, error) {
-			return requeue(ctx, queue, letters)
-		})
-	}
+	o.replayer = replay.New(replay.Options{Letters: o.letters, Deliver: o.deliverOnce, Queue: o.queue, Now: o.clock.Now})
 	o.jobs = replay.NewJobs(o.replayer)
 	o.metrics.Watch(o.state)
 }
@@ -401,41 +390,6 @@ func (o *office) deliverOnce(ctx context.Context, destination string, events []*
 		return slices.Repeat([]error{err}, len(events)), err
 	}
 	return deliver.Once(ctx, sink, events, o.clock.Now(), o.config.Destinations[destination].WriteTimeout.Std())
-}
-
-// requeuer is a queue that is shared with other readers, and takes dead letters back.
-type requeuer interface {
-	Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error
-}
-
-// requeue is how replays put letters back, and tell an outage of the queue from refusals.
-func requeue(ctx context.Context, queue requeuer, letters []*pillarbox.DeadLetter) (errs []error, down error) {
-	errs = make([]error, len(letters))
-	err := queue.Requeue(ctx, letters)
-	var partial *pillarbox.BatchError
-	switch {
-	case err == nil:
-	case errors.As(err, &partial):
-		for _, item := range partial.Items {
-			if errs[item.Index] = item.Err; errors.Is(item.Err, pillarbox.ErrUnavailable) {
-				if down == nil {
-					down = item.Err
-				}
-				errs[item.Index] = down // one error for all that were not tried
-			}
-		}
-	default:
-		return slices.Repeat([]error{err}, len(letters)), err
-	}
-	return errs, down
-}
-
-func (o *office) attemptOf(err error) pillarbox.Attempt {
-	var refused *deliver.RefusedError
-	if errors.As(err, &refused) {
-		return refused.Attempt
-	}
-	return pillarbox.Attempt{At: pillarbox.TimestampOf(o.clock.Now()), Class: pillarbox.ClassRefused, Error: err.Error()}
 }
 
 // state is what the metrics of the queue are made of.

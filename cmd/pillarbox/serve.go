@@ -319,9 +319,6 @@ func (s *server) watchLock(ctx context.Context) error {
 	}
 }
 
-// maxBytesSetter is a queue whose limit can be changed while it runs.
-type maxBytesSetter interface{ SetMaxBytes(maxBytes int64) }
-
 func (s *server) reload() {
 	fresh, err := s.global.load()
 	if err != nil {
@@ -352,8 +349,6 @@ func (s *server) reload() {
 		tuning.Rules.Rule, tuning.Rules.Elsewhere = s.rules[name].Rule, s.rules[name].Elsewhere // a reload changes no source
 		loop.SetTuning(tuning)
 	}
-	if queue, ok := s.queue.(maxBytesSetter); ok {
-		queue.SetMaxBytes(int64(fresh.Queue.MaxBytes))
-	}
+	s.queue.SetMaxBytes(int64(fresh.Queue.MaxBytes))
 	s.logger.Info("the configuration was reloaded")
 }

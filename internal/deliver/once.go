@@ -23,7 +23,7 @@ func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, n
 		switch {
 		case outcome.Kind == pillarbox.OutcomeStored:
 		case outcome.Attempt != nil:
-			errs[i] = &RefusedError{Attempt: *outcome.Attempt}
+			errs[i] = &pillarbox.RefusedError{Attempt: *outcome.Attempt}
 		default:
 			if down = report.Down; down == nil {
 				down = pillarbox.ErrUnavailable // throttled for this event alone
@@ -33,10 +33,3 @@ func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, n
 	}
 	return errs, down
 }
-
-// RefusedError is the refusal of one event, as the attempt that it is recorded by.
-type RefusedError struct {
-	Attempt pillarbox.Attempt
-}
-
-func (e *RefusedError) Error() string { return e.Attempt.Error }

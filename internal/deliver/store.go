@@ -10,21 +10,16 @@ import (
 // MeetStore compares a destination's store with what the queue remembers of it. It returns the record, and whether a change was
 // found just now. A sink that can't say which store it is, and a queue that remembers none, are passed over.
 func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, sink pillarbox.Sink, at pillarbox.Timestamp) (record pillarbox.StoreRecord, changed bool, err error) {
-	if guard, guarded := sink.(*Guard); guarded {
-		sink = guard.Sink
-	}
-	identified, ok := sink.(pillarbox.Identified)
-	memory, remembers := queue.(pillarbox.Obligations)
-	if !ok || !remembers {
+	if !sink.Traits().Identified || !queue.Traits().Obliges {
 		return record, false, nil
 	}
-	before := memory.Store(destination)
-	record = before.Meet(identified.Identity(), at)
+	before := queue.Store(destination)
+	record = before.Meet(sink.Identity(), at)
 	if record == before {
 		return record, false, nil
 	}
 	changed = record.Changed != "" && record.At != before.At
-	return record, changed, memory.SetStore(ctx, destination, record)
+	return record, changed, queue.SetStore(ctx, destination, record)
 }
 
 // meetStore looks at the store after a write.

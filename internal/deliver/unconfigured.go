@@ -17,7 +17,7 @@ func Unconfigured(rules Rules) Rules {
 
 // unconfigured is the sink of a destination that is not configured any more. Nothing is written to it by the rules above; an
 // event that a person has routed there before waits.
-type unconfigured struct{}
+type unconfigured struct{ pillarbox.SinkDefaults }
 
 func (unconfigured) Write(context.Context, []*pillarbox.Event) error {
 	return fmt.Errorf("the destination is not configured: %w", pillarbox.ErrUnavailable)

@@ -44,9 +44,7 @@ const destination = "events"
 func openBox(t *testing.T, public httpapi.PublicOptions, admin httpapi.AdminOptions) *box {
 	t.Helper()
 	b := &box{t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(), watch: deliver.NewWatch()}
-	replayer := replay.New(b.letters, b.deliverOnce, func(err error) pillarbox.Attempt {
-		return pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: err.Error()}
-	}, nil)
+	replayer := replay.New(replay.Options{Letters: b.letters, Deliver: b.deliverOnce})
 	b.jobs = replay.NewJobs(replayer)
 	books := ledger.New(b.queue, b.letters, []ledger.Destination{{Name: destination, Sink: b.sink}}, nil)
 	b.desk = &desk{Books: books, box: b, replayer: replayer, held: held.New(b.queue, b.letters, func() []string { return []string{destination, "archive"} }, nil)}

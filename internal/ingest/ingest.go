@@ -120,12 +120,9 @@ type Inline struct{ *Acceptor }
 // Inline returns the same Acceptor for a caller that is watched.
 func (a *Acceptor) Inline() Inline { return Inline{a} }
 
-// AcceptInto is that of Acceptor, with AppendInline where the queue has it.
+// AcceptInto is that of Acceptor, with AppendInline.
 func (a Inline) AcceptInto(ctx context.Context, requests []Request, results []Result) []Result {
-	if queue, ok := a.queue.(pillarbox.InlineAppender); ok {
-		return a.acceptInto(ctx, requests, results, queue.AppendInline)
-	}
-	return a.Acceptor.AcceptInto(ctx, requests, results)
+	return a.acceptInto(ctx, requests, results, a.queue.AppendInline)
 }
 
 // appender is how events are made durable.

@@ -68,7 +68,7 @@ func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEn
 	rotten := entry.Damaged - min(entry.Damaged, entry.account.Unread)
 	audit.problem(rotten > 0, "%d events were lost to corruption of the queue's files", rotten)
 	audit.problem(entry.account.Unread > 0, "%d events are in places that the disk can't read now; they are read again, and delivered when it can", entry.account.Unread)
-	store, readable := destination.Sink.(pillarbox.EventStore)
+	store, readable := destination.store()
 	if readable {
 		if err := b.auditStore(ctx, audit, store, destination); err != nil {
 			return nil, err
@@ -110,8 +110,8 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 		audit.Stored = found
 		audit.balance()
 	}
-	if queue, ok := b.queue.(pillarbox.Obligations); ok {
-		record := queue.Store(destination.Name)
+	if b.queue.Traits().Obliges {
+		record := b.queue.Store(destination.Name)
 		audit.problem(record.Changed != "", "the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
 	}
 	total := uint64(0)
@@ -129,8 +129,7 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 
 // nameMissing goes through the events that the queue holds and the destination has settled.
 func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
-	queue, ok := b.queue.(pillarbox.EventScanner)
-	if !ok {
+	if !b.queue.Traits().Searchable {
 		return nil
 	}
 	var keys []pillarbox.Key
@@ -142,7 +141,7 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 		keys = keys[:0]
 		return b.nameThem(ctx, audit, missing)
 	}
-	err := queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
+	err := b.queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
 		if standing != pillarbox.StandingSettled {
 			return nil
 		}

@@ -20,7 +20,12 @@ import (
 type Destination struct {
 	Name string
 	Rule *pillarbox.Rule // what it takes today; nil takes all
-	Sink pillarbox.Sink  // an EventStore where events can be read back; nil where it is not configured any more
+	Sink pillarbox.Sink  // nil where it is not configured any more
+}
+
+// store is the destination as far as it can be read back.
+func (d Destination) store() (store pillarbox.EventStore, readable bool) {
+	return d.Sink, d.Sink != nil && d.Sink.Traits().Readable
 }
 
 // Books is the account of one queue and its destinations. All methods may be called concurrently.
@@ -146,11 +151,6 @@ func (e *Entry) balance() {
 		e.Accepted == e.Stored+e.Dead+e.Skipped+e.Pending
 }
 
-// waiter is a queue that tells of events that wait for another attempt or for their dead letter.
-type waiter interface {
-	Waiting(destination, requestID string) ([]pillarbox.Attempt, *pillarbox.Verdict, bool)
-}
-
 // Delivery is the story of one event at one destination.
 type Delivery struct {
 	Destination string                `json:"destination"`
@@ -206,8 +206,8 @@ func (b *Books) trace(ctx context.Context, story *Story, requestID string) error
 	if story.Event != nil && !slices.ContainsFunc(story.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
 		return nil
 	}
-	if queue, ok := b.queue.(pillarbox.Obligations); ok {
-		event, traces, err := queue.Trace(ctx, requestID)
+	if b.queue.Traits().Obliges {
+		event, traces, err := b.queue.Trace(ctx, requestID)
 		if err == nil {
 			story.Event = event
 			story.follow(traces)
@@ -216,8 +216,8 @@ func (b *Books) trace(ctx context.Context, story *Story, requestID string) error
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			return err
 		}
-	} else if finder, ok := b.queue.(pillarbox.EventFinder); ok && story.Event == nil {
-		event, err := finder.Find(ctx, requestID)
+	} else if b.queue.Traits().Searchable && story.Event == nil {
+		event, err := b.queue.Find(ctx, requestID)
 		if err != nil && !errors.Is(err, pillarbox.ErrNotFound) {
 			return err
 		}
@@ -251,7 +251,7 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
 	denied := false // the store says that it has not got the event
-	if store, ok := destination.Sink.(pillarbox.EventStore); ok {
+	if store, readable := destination.store(); readable {
 		found, err := store.Find(ctx, requestID)
 		denied = errors.Is(err, pillarbox.ErrNotFound)
 		switch {
@@ -277,8 +277,8 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 	if b.history != nil && len(delivery.Attempts) == 0 && delivery.State == pillarbox.StateStored {
 		delivery.Attempts = append(delivery.Attempts, b.history.Attempts(destination.Name, requestID)...)
 	}
-	if queue, ok := b.queue.(waiter); ok && delivery.State == pillarbox.StatePending {
-		if attempts, verdict, waits := queue.Waiting(destination.Name, requestID); waits {
+	if delivery.State == pillarbox.StatePending {
+		if attempts, verdict, waits := b.queue.Waiting(destination.Name, requestID); waits {
 			delivery.Attempts = attempts
 			if verdict != nil {
 				delivery.Reason = verdict.Reason

@@ -23,8 +23,7 @@ type Redelivery struct {
 // Redeliver hands out again what an audit would name, as far as the queue still has it, for one destination or, where the name
 // is empty, for all that can be read back. What is on the record of their stores is cleared by that.
 func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
-	queue, ok := b.queue.(pillarbox.Obligations)
-	if !ok {
+	if !b.queue.Traits().Obliges {
 		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w", pillarbox.ErrInvalid)
 	}
 	results, known := []Redelivery{}, false
@@ -33,11 +32,11 @@ func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error
 			continue
 		}
 		known = true
-		store, readable := destination.Sink.(pillarbox.EventStore)
+		store, readable := destination.store()
 		if !readable {
 			continue
 		}
-		result, err := b.redeliver(ctx, queue, store, destination)
+		result, err := b.redeliver(ctx, b.queue, store, destination)
 		results = append(results, result)
 		if err != nil {
 			return results, fmt.Errorf("redeliver to %s: %w", destination.Name, err)

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -78,34 +79,61 @@ type Sample struct {
 }
 
 // Deliver writes events to a destination once and returns one error for each, nil for the stored ones. down
-// is set where the destination is down, and is then the error of the events that were not tried. An error may carry its attempt as a *RefusedError does in deliver.
+// is set where the destination is down, and is then the error of the events that were not tried. A refusal may carry its attempt as a *RefusedError.
 type Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
 
 // Replayer replays. It is safe for concurrent use; two replays of the same letters store each event once.
 type Replayer struct {
 	letters pillarbox.DeadLetters
 	deliver Deliver
-	requeue Requeue // nil where letters can't be put back into the queue
-	attempt func(err error) pillarbox.Attempt
+	queue   pillarbox.Queue // that takes letters back; nil where none does
 	now     func() time.Time
 	turn    chan struct{} // holds a token while a letter is looked at and changed, so that nobody undoes the other
 }
 
-// New makes a Replayer. attempt turns the error of a refused event into the attempt to record.
-func New(letters pillarbox.DeadLetters, deliver Deliver, attempt func(err error) pillarbox.Attempt, now func() time.Time) *Replayer {
-	if now == nil {
-		now = time.Now
-	}
-	return &Replayer{letters: letters, deliver: deliver, attempt: attempt, now: now, turn: make(chan struct{}, 1)}
+// Options of a Replayer. Letters and Deliver are required.
+type Options struct {
+	Letters pillarbox.DeadLetters
+	Deliver Deliver
+	// Queue is where replays can go through, if it requeues (see its Traits); nil for none. "Replayed" means put back then,
+	// and what becomes of the events is the affair of who delivers.
+	Queue pillarbox.Queue
+	Now   func() time.Time // default time.Now
 }
 
-// Requeue puts letters back into the queue, durably, and not so that they are delivered at once: the letters are marked
-// as replayed meanwhile. What it returns is that of Deliver.
-type Requeue func(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error)
+// New makes a Replayer.
+func New(options Options) *Replayer {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	r := &Replayer{letters: options.Letters, deliver: options.Deliver, now: options.Now, turn: make(chan struct{}, 1)}
+	if options.Queue != nil && options.Queue.Traits().Requeues {
+		r.queue = options.Queue
+	}
+	return r
+}
 
-// SetRequeue lets replays go through the queue. "Replayed" means put back then, and what becomes of the events is the
-// affair of who delivers. Call it before the first Run.
-func (r *Replayer) SetRequeue(requeue Requeue) { r.requeue = requeue }
+// requeue puts letters back into the queue, and tells an outage of the queue from refusals. What it returns is that of Deliver.
+func (r *Replayer) requeue(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error) {
+	errs = make([]error, len(letters))
+	err := r.queue.Requeue(ctx, letters)
+	var partial *pillarbox.BatchError
+	switch {
+	case err == nil:
+	case errors.As(err, &partial):
+		for _, item := range partial.Items {
+			if errs[item.Index] = item.Err; errors.Is(item.Err, pillarbox.ErrUnavailable) {
+				if down == nil {
+					down = item.Err
+				}
+				errs[item.Index] = down // one error for all that were not tried
+			}
+		}
+	default:
+		return slices.Repeat([]error{err}, len(letters)), err
+	}
+	return errs, down
+}
 
 // Run replays and calls report with the progress after each batch, and at the end with the final one, which
 // it also returns. The error is one of the dead letters or ctx's own; what was replayed before stays replayed.
@@ -139,7 +167,7 @@ func (r *Replayer) Run(ctx context.Context, request Request, report func(Progres
 }
 
 func (r *Replayer) check(request Request) error {
-	if request.ThroughQueue && r.requeue == nil {
+	if request.ThroughQueue && r.queue == nil {
 		return fmt.Errorf("through the queue: it counts what it takes in, and an event that is put back would count twice; replay straight to the destination: %w", pillarbox.ErrInvalid)
 	}
 	return nil
@@ -382,7 +410,7 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 		return nil
 	}
 	again := *letter
-	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...), r.attempt(refusal))
+	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...), pillarbox.AttemptOf(refusal, pillarbox.TimestampOf(r.now())))
 	if extra := len(again.Attempts) - MaxAttemptsKept; extra > 0 {
 		again.Attempts = again.Attempts[extra:]
 	}

@@ -42,10 +42,7 @@ func open(t *testing.T, n int) *morgue {
 			t.Fatal(err)
 		}
 	}
-	attempt := func(err error) pillarbox.Attempt {
-		return pillarbox.Attempt{At: 2, Class: pillarbox.ClassRefused, Error: err.Error()}
-	}
-	m.replayer = replay.New(m.letters, m.deliver, attempt, nil)
+	m.replayer = replay.New(replay.Options{Letters: m.letters, Deliver: m.deliver})
 	return m
 }
 
@@ -255,7 +252,7 @@ func TestReplayThroughTheQueue(t *testing.T) {
 		t.Error("it went straight to the destination")
 		return []error{nil}, nil
 	}
-	replayer := replay.New(letters, deliver, nil, nil)
+	replayer := replay.New(replay.Options{Letters: letters, Deliver: deliver})
 	request := replay.Request{ThroughQueue: true}
 	if _, err := replayer.Run(t.Context(), request, nil); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without such a queue: %v, want ErrInvalid", err)
@@ -264,16 +261,68 @@ func TestReplayThroughTheQueue(t *testing.T) {
 		t.Errorf("in the background: %v, want ErrInvalid", err)
 	}
 	var back []*pillarbox.DeadLetter
-	replayer.SetRequeue(func(_ context.Context, letters []*pillarbox.DeadLetter) ([]error, error) {
+	replayer = replay.New(replay.Options{Letters: letters, Deliver: deliver, Queue: shared(func(letters []*pillarbox.DeadLetter) error {
 		back = append(back, letters...)
-		return make([]error, len(letters)), nil
-	})
+		return nil
+	})})
 	progress, err := replayer.Run(t.Context(), request, nil)
 	if err != nil || progress.Replayed != 1 || len(back) != 1 || enginetest.DiffLetter(back[0], letter) != "" {
 		t.Errorf("replayed %+v, %v; %d letters went back", progress, err, len(back))
 	}
 	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved == nil {
 		t.Errorf("the letter is %+v, %v; want it resolved", got, err)
+	}
+}
+
+// sharedQueue is a queue that takes letters back.
+type sharedQueue struct {
+	pillarbox.Queue
+	requeue func(letters []*pillarbox.DeadLetter) error
+}
+
+func shared(requeue func(letters []*pillarbox.DeadLetter) error) pillarbox.Queue {
+	return sharedQueue{Queue: memory.NewQueue(nil), requeue: requeue}
+}
+
+func (q sharedQueue) Traits() pillarbox.QueueTraits {
+	return pillarbox.QueueTraits{Shared: true, Requeues: true}
+}
+
+func (q sharedQueue) Requeue(_ context.Context, letters []*pillarbox.DeadLetter) error {
+	return q.requeue(letters)
+}
+
+// TestOutageOfTheQueueIsNoRefusal of the letters that were on their way: a replay tells them apart by the error.
+func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
+	letters, calls := memory.NewDeadLetters(), 0
+	for i, letter := range enginetest.Letters(3, 1) {
+		letter.Destination, letter.Attempts = "events", nil
+		letter.DeadAt = pillarbox.Timestamp(1763907110000000 + i)
+		if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replayer := replay.New(replay.Options{Letters: letters, Queue: shared(func(letters []*pillarbox.DeadLetter) error {
+		calls++
+		if calls == 1 {
+			return nil
+		}
+		away := func() error { return fmt.Errorf("no answer: %w", pillarbox.ErrUnavailable) }
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrTooLarge}, {Index: 1, Err: away()}}}
+	})})
+	p, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil)
+	if err != nil || p.State != replay.StateStopped || p.Replayed != 1 || p.Failed != 1 {
+		t.Errorf("progress %+v, %v", p, err)
+	}
+	charged := 0
+	for letter, err := range letters.List(t.Context(), pillarbox.LetterFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		charged += len(letter.Attempts)
+	}
+	if charged != 1 {
+		t.Errorf("%d attempts were spent on one refusal and an outage", charged)
 	}
 }
 
@@ -286,10 +335,9 @@ func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
 	if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
-	replayer := replay.New(letters, nil, nil, nil)
-	replayer.SetRequeue(func(ctx context.Context, _ []*pillarbox.DeadLetter) ([]error, error) {
-		return []error{pillarbox.PutLetter(ctx, letters, &again)}, nil
-	})
+	replayer := replay.New(replay.Options{Letters: letters, Queue: shared(func([]*pillarbox.DeadLetter) error {
+		return pillarbox.PutLetter(t.Context(), letters, &again)
+	})})
 	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil); err != nil || progress.Replayed != 1 {
 		t.Errorf("replayed %+v, %v", progress, err)
 	}
@@ -333,10 +381,7 @@ func TestOutageDoesNotHideTheLimit(t *testing.T) {
 		errs[0] = errors.New("no")
 		return errs, pillarbox.ErrUnavailable
 	}
-	attempt := func(err error) pillarbox.Attempt {
-		return pillarbox.Attempt{At: 2, Class: pillarbox.ClassRefused, Error: err.Error()}
-	}
-	p, err := replay.New(m.letters, deliver, attempt, nil).Run(t.Context(), replay.Request{MaxFailed: 1}, nil)
+	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(), replay.Request{MaxFailed: 1}, nil)
 	if err != nil || p.State != replay.StateStopped || p.Failed != 1 {
 		t.Errorf("progress %+v, %v", p, err)
 	}
@@ -357,7 +402,7 @@ func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
 		}
 		return m.deliver(ctx, destination, events)
 	}
-	p, err := replay.New(m.letters, deliver, nil, nil).Run(t.Context(), replay.Request{}, nil)
+	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(), replay.Request{}, nil)
 	if err != nil || p.State != replay.StateStopped || p.Replayed != 5 || p.Matched != 10 || !strings.Contains(p.Reason, "destination gone can't take events now") {
 		t.Errorf("progress %+v, %v", p, err)
 	}

@@ -113,17 +113,9 @@ func (l *life) wire() {
 	l.books = ledger.New(l.log, l.store, []ledger.Destination{{Name: destination}}, nil)
 	l.letters = &letters{DeadLetters: l.store, life: l, dice: w.replayDice, replay: true}
 	to := &sink{life: l, dice: w.replayDice, replay: true}
-	l.replayer = replay.New(l.letters, func(ctx context.Context, _ string, events []*pillarbox.Event) ([]error, error) {
+	l.replayer = replay.New(replay.Options{Letters: l.letters, Now: w.clock.Now, Deliver: func(ctx context.Context, _ string, events []*pillarbox.Event) ([]error, error) {
 		return deliver.Once(ctx, to, events, w.clock.Now(), writeTimeout)
-	}, w.attemptOf, w.clock.Now)
-}
-
-func (w *world) attemptOf(err error) pillarbox.Attempt {
-	var refused *deliver.RefusedError
-	if errors.As(err, &refused) {
-		return refused.Attempt
-	}
-	return pillarbox.Attempt{At: pillarbox.TimestampOf(w.clock.Now()), Class: pillarbox.ClassRefused, Error: err.Error()}
+	}})
 }
 
 // live runs the process until its time is over or it is cut off, and leaves the disk as it then is.

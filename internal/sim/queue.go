@@ -54,6 +54,11 @@ func (q *queue) Append(ctx context.Context, events []*pillarbox.Event) error {
 	return nil
 }
 
+// AppendInline implements pillarbox.Queue.
+func (q *queue) AppendInline(ctx context.Context, events []*pillarbox.Event) error {
+	return q.Append(ctx, events)
+}
+
 // Lease implements pillarbox.Queue.
 func (q *queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	if err := pause(ctx, q.dice.upTo(maxJitter)); err != nil {

@@ -12,6 +12,8 @@ import (
 
 // sink is the destination as one life sees it.
 type sink struct {
+	pillarbox.SinkDefaults
+
 	life   *life
 	dice   *dice
 	replay bool // it is used by replays

@@ -84,6 +84,8 @@ func (s *service) post(body string) (answer, error) {
 
 // store is a destination that is durable when it answers, and refuses what says so.
 type store struct {
+	pillarbox.SinkDefaults
+
 	mu   sync.Mutex
 	rows map[pillarbox.Key]string // body by key
 	down bool

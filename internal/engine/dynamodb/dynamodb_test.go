@@ -15,11 +15,11 @@ func TestEventStore(t *testing.T) {
 	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeKeysOnly, "no index": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			enginetest.EventStore(t, func(t *testing.T) pillarbox.EventStore {
+			enginetest.Sink(t, func(t *testing.T) pillarbox.Sink {
 				b := newBench(t, projection)
 				b.options = dynamodb.WithEmptyHours(b.options, 2)
 				return b.open(t)
-			}, enginetest.LatestStoredAt)
+			})
 		})
 	}
 }
@@ -28,9 +28,9 @@ func TestEventStoreDurable(t *testing.T) {
 	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeAll, "no index": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			enginetest.EventStoreDurable(t, func(t *testing.T) func() pillarbox.EventStore {
+			enginetest.SinkDurable(t, func(t *testing.T) func() pillarbox.Sink {
 				b := newBench(t, projection)
-				return func() pillarbox.EventStore { return b.open(t) }
+				return func() pillarbox.Sink { return b.open(t) }
 			})
 		})
 	}

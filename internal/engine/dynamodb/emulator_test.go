@@ -28,9 +28,9 @@ func TestEmulator(t *testing.T) {
 	client := newClient(t, url)
 	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeKeysOnly, "no index": ""} {
 		t.Run(name, func(t *testing.T) {
-			enginetest.EventStore(t, func(t *testing.T) pillarbox.EventStore { return place(t, client, projection)() }, enginetest.LatestStoredAt)
+			enginetest.Sink(t, func(t *testing.T) pillarbox.Sink { return place(t, client, projection)() })
 			t.Run("Durable", func(t *testing.T) {
-				enginetest.EventStoreDurable(t, func(t *testing.T) func() pillarbox.EventStore { return place(t, client, projection) })
+				enginetest.SinkDurable(t, func(t *testing.T) func() pillarbox.Sink { return place(t, client, projection) })
 			})
 		})
 	}
@@ -39,7 +39,7 @@ func TestEmulator(t *testing.T) {
 var tables atomic.Int64
 
 // place makes a table in the emulator, and returns how to open a store of it.
-func place(t *testing.T, client *awsdynamodb.Client, projection types.ProjectionType) func() pillarbox.EventStore {
+func place(t *testing.T, client *awsdynamodb.Client, projection types.ProjectionType) func() pillarbox.Sink {
 	t.Helper()
 	name := fmt.Sprintf("events-%d-%d", os.Getpid(), tables.Add(1))
 	createTable(t, client, name, projection)
@@ -53,7 +53,7 @@ func place(t *testing.T, client *awsdynamodb.Client, projection types.Projection
 	if err := waiter.Wait(t.Context(), &awsdynamodb.DescribeTableInput{TableName: aws.String(name)}, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	return func() pillarbox.EventStore {
+	return func() pillarbox.Sink {
 		store, err := dynamodb.Open(t.Context(), client, name, options)
 		if err != nil {
 			t.Fatal(err)

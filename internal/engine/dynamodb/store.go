@@ -59,8 +59,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-var _ pillarbox.EventStore = (*Store)(nil)
-
 // Store is an event store in one table. All methods may be called concurrently. The package comment says what is
 // promised.
 type Store struct {

@@ -13,21 +13,8 @@ import (
 	"pillarbox"
 )
 
-// Trait is what a store can't promise for a reason of its engine, which its package comment names.
-type Trait int
-
-// LatestStoredAt: StoredAt is the time of the latest write of an event, not of the first, because the engine's only
-// way to write many events at once overwrites them.
-const LatestStoredAt Trait = 1
-
-// EventStore tests what an event store promises, the suite of Sink included. open returns a fresh, empty store.
-func EventStore(t *testing.T, open func(t *testing.T) pillarbox.EventStore, traits ...Trait) {
-	Sink(t, func(t *testing.T) pillarbox.Sink { return open(t) })
-	opened := func(t *testing.T) pillarbox.EventStore {
-		store := open(t)
-		t.Cleanup(func() { closeTwice(t, store) })
-		return store
-	}
+// eventStore tests what a sink promises that can be read back.
+func eventStore(t *testing.T, opened func(t *testing.T) pillarbox.Sink) {
 	t.Run("StoresOnce", func(t *testing.T) { testStoresOnce(t, opened(t)) })
 	t.Run("StoresOnceConcurrently", func(t *testing.T) { testStoresOnceConcurrently(t, opened(t)) })
 	t.Run("KeepsNoSlice", func(t *testing.T) { testKeepsNoSlice(t, opened(t)) })
@@ -39,12 +26,12 @@ func EventStore(t *testing.T, open func(t *testing.T) pillarbox.EventStore, trai
 	t.Run("ListLimit", func(t *testing.T) { testListLimit(t, opened(t)) })
 	t.Run("ListPages", func(t *testing.T) { testListPages(t, opened(t)) })
 	t.Run("Missing", func(t *testing.T) { testMissing(t, opened(t)) })
-	t.Run("StoredAt", func(t *testing.T) { testStoredAt(t, opened(t), slices.Contains(traits, LatestStoredAt)) })
+	t.Run("StoredAt", func(t *testing.T) { testStoredAt(t, opened(t)) })
 }
 
-// EventStoreDurable tests that what was written is there when the store is opened again. place makes a fresh
+// SinkDurable tests that what was written is there when the store is opened again. place makes a fresh
 // place and returns how to open the store in it, any number of times.
-func EventStoreDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.EventStore)) {
+func SinkDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.Sink)) {
 	open := place(t)
 	events := Events(300, 30)
 	var storedAt pillarbox.Timestamp
@@ -68,7 +55,7 @@ func EventStoreDurable(t *testing.T, place func(t *testing.T) (open func() pilla
 }
 
 // wantStored checks that the store holds exactly the events, which are ordered by key.
-func wantStored(t *testing.T, store pillarbox.EventStore, events []*pillarbox.Event) {
+func wantStored(t *testing.T, store pillarbox.Sink, events []*pillarbox.Event) {
 	t.Helper()
 	count, err := store.Count(t.Context())
 	if err != nil || count != uint64(len(events)) {
@@ -89,7 +76,7 @@ func wantEvents(t *testing.T, got, want []*pillarbox.Event) {
 	}
 }
 
-func list(t *testing.T, store pillarbox.EventStore, filter pillarbox.EventFilter) []*pillarbox.Event {
+func list(t *testing.T, store pillarbox.Sink, filter pillarbox.EventFilter) []*pillarbox.Event {
 	t.Helper()
 	events, err := store.List(t.Context(), filter)
 	if err != nil {
@@ -99,7 +86,7 @@ func list(t *testing.T, store pillarbox.EventStore, filter pillarbox.EventFilter
 }
 
 // listAll walks through all pages.
-func listAll(t *testing.T, store pillarbox.EventStore, filter pillarbox.EventFilter) []*pillarbox.Event {
+func listAll(t *testing.T, store pillarbox.Sink, filter pillarbox.EventFilter) []*pillarbox.Event {
 	t.Helper()
 	var all []*pillarbox.Event
 	for {
@@ -112,7 +99,7 @@ func listAll(t *testing.T, store pillarbox.EventStore, filter pillarbox.EventFil
 	}
 }
 
-func testStoresOnce(t *testing.T, store pillarbox.EventStore) {
+func testStoresOnce(t *testing.T, store pillarbox.Sink) {
 	wantStored(t, store, nil)
 	events := Events(120, 10)
 	shuffled := slices.Clone(events)
@@ -125,14 +112,14 @@ func testStoresOnce(t *testing.T, store pillarbox.EventStore) {
 	wantStored(t, store, events)
 }
 
-func testStoresOnceConcurrently(t *testing.T, store pillarbox.EventStore) {
+func testStoresOnceConcurrently(t *testing.T, store pillarbox.Sink) {
 	events := Events(400, 11)
 	writeConcurrently(t, store, events)
 	wantStored(t, store, events)
 }
 
 // The caller uses its memory again as soon as Write returns.
-func testKeepsNoSlice(t *testing.T, store pillarbox.EventStore) {
+func testKeepsNoSlice(t *testing.T, store pillarbox.Sink) {
 	events, want := Events(40, 12), Events(40, 12)
 	write(t, store, events)
 	for i, event := range events {
@@ -149,7 +136,7 @@ func testKeepsNoSlice(t *testing.T, store pillarbox.EventStore) {
 }
 
 // What a reader does with an event is its own affair.
-func testHandsOutCopies(t *testing.T, store pillarbox.EventStore) {
+func testHandsOutCopies(t *testing.T, store pillarbox.Sink) {
 	want := Events(10, 13)
 	write(t, store, want)
 	for _, event := range list(t, store, pillarbox.EventFilter{}) {
@@ -164,7 +151,7 @@ func testHandsOutCopies(t *testing.T, store pillarbox.EventStore) {
 	wantStored(t, store, want)
 }
 
-func testKeepsBytes(t *testing.T, store pillarbox.EventStore) {
+func testKeepsBytes(t *testing.T, store pillarbox.Sink) {
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
@@ -193,7 +180,7 @@ func testKeepsBytes(t *testing.T, store pillarbox.EventStore) {
 }
 
 // Two events are the same only if both halves of their keys are.
-func testKeyIsBoth(t *testing.T, store pillarbox.EventStore) {
+func testKeyIsBoth(t *testing.T, store pillarbox.Sink) {
 	events := Events(3, 15)
 	events[1].RequestID = events[0].RequestID
 	events[2].Timestamp = events[1].Timestamp
@@ -202,7 +189,7 @@ func testKeyIsBoth(t *testing.T, store pillarbox.EventStore) {
 	wantStored(t, store, events)
 }
 
-func testFind(t *testing.T, store pillarbox.EventStore) {
+func testFind(t *testing.T, store pillarbox.Sink) {
 	events := Events(60, 16)
 	// Ids that are no UUID, and UUIDs whose time is far from the event's, are found as well.
 	events[7].RequestID = "Abc-_= '\"ü"
@@ -226,7 +213,7 @@ func testFind(t *testing.T, store pillarbox.EventStore) {
 }
 
 // List agrees with a loop over the events, whatever the filter.
-func testList(t *testing.T, store pillarbox.EventStore) {
+func testList(t *testing.T, store pillarbox.Sink) {
 	events := Events(150, 17)
 	for i := range events { // ties in time, so that the second half of the key decides
 		events[i].Timestamp = events[i/5*5].Timestamp
@@ -305,7 +292,7 @@ func compareKeys(a, b pillarbox.Key) int {
 	return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.RequestID, b.RequestID))
 }
 
-func testListLimit(t *testing.T, store pillarbox.EventStore) {
+func testListLimit(t *testing.T, store pillarbox.Sink) {
 	events := Events(pillarbox.MaxListLimit+20, 18)
 	write(t, store, events)
 	for _, test := range []struct{ limit, want int }{
@@ -319,7 +306,7 @@ func testListLimit(t *testing.T, store pillarbox.EventStore) {
 }
 
 // A walk by cursor meets every event once, in both directions, also when events share a time.
-func testListPages(t *testing.T, store pillarbox.EventStore) {
+func testListPages(t *testing.T, store pillarbox.Sink) {
 	events := Events(101, 19)
 	for i := range events {
 		events[i].Timestamp = events[i/10*10].Timestamp
@@ -334,7 +321,7 @@ func testListPages(t *testing.T, store pillarbox.EventStore) {
 	}
 }
 
-func testMissing(t *testing.T, store pillarbox.EventStore) {
+func testMissing(t *testing.T, store pillarbox.Sink) {
 	events := Events(3000, 20)
 	var stored []*pillarbox.Event
 	var keys, want []pillarbox.Key
@@ -365,7 +352,8 @@ func testMissing(t *testing.T, store pillarbox.EventStore) {
 }
 
 // The first write counts, not the one that came again, unless the engine overwrites.
-func testStoredAt(t *testing.T, store pillarbox.EventStore, latest bool) {
+func testStoredAt(t *testing.T, store pillarbox.Sink) {
+	latest := store.Traits().LatestAt
 	events := Events(3, 21)
 	write(t, store, events[:1])
 	first, err := store.StoredAt(t.Context(), events[0].Key())

@@ -4,21 +4,16 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"pillarbox"
 )
 
 // obligationsStory is a queue that remembers what each destination was meant to get.
-type obligationsStory struct {
-	queueStory
-	obligations pillarbox.Obligations
-}
+type obligationsStory struct{ queueStory }
 
-// Obligations tests the contract of pillarbox.Obligations. Each story has its own queue.
-func Obligations(t *testing.T, open OpenQueue) {
+// obligations tests the contract of pillarbox.Obligations. Each story has its own queue.
+func obligations(t *testing.T, open OpenQueue) {
 	stories := []struct {
 		name string
 		tell func(obligationsStory)
@@ -36,18 +31,7 @@ func Obligations(t *testing.T, open OpenQueue) {
 		{"traces an event", obligationsTrace},
 	}
 	for _, story := range stories {
-		t.Run(story.name, func(t *testing.T) {
-			clock := &atomic.Int64{}
-			clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
-			q := open(t, func() time.Time { return time.Unix(0, clock.Load()).UTC() })
-			t.Cleanup(func() {
-				if err := q.Close(); err != nil {
-					t.Errorf("close: %v", err)
-				}
-			})
-			s := queueStory{T: t, Queue: q, clock: clock, traits: QueueTraits{Patience: 50 * time.Millisecond}}
-			story.tell(obligationsStory{queueStory: s, obligations: q.(pillarbox.Obligations)})
-		})
+		t.Run(story.name, func(t *testing.T) { story.tell(obligationsStory{newQueueStory(t, open)}) })
 	}
 }
 
@@ -60,7 +44,7 @@ func (s obligationsStory) must(err error) {
 
 func (s obligationsStory) oblige(destination string, sources ...string) {
 	s.Helper()
-	s.must(s.obligations.Oblige(s.Context(), destination, pillarbox.Rule{Sources: append([]string{}, sources...)}))
+	s.must(s.Queue.Oblige(s.Context(), destination, pillarbox.Rule{Sources: append([]string{}, sources...)}))
 }
 
 // from appends n events of a source.
@@ -77,13 +61,13 @@ func (s obligationsStory) from(source string, n int, seed uint64) []*pillarbox.E
 // review holds the events of the sources.
 func (s obligationsStory) review(destination string, held ...string) {
 	s.Helper()
-	s.must(s.obligations.Review(s.Context(), destination, func(d *pillarbox.Delivery) bool { return slices.Contains(held, d.Event.Source) }))
+	s.must(s.Queue.Review(s.Context(), destination, func(d *pillarbox.Delivery) bool { return slices.Contains(held, d.Event.Source) }))
 }
 
 func (s obligationsStory) held(destination string) []*pillarbox.Delivery {
 	s.Helper()
 	var held []*pillarbox.Delivery
-	s.must(s.obligations.ScanHeld(s.Context(), destination, func(d *pillarbox.Delivery) error {
+	s.must(s.Queue.ScanHeld(s.Context(), destination, func(d *pillarbox.Delivery) error {
 		copied := *d
 		held = append(held, &copied)
 		return nil
@@ -114,16 +98,16 @@ func obligationsRules(s obligationsStory) {
 		s.Errorf("rule of an event from before there was one: %+v", d[0].Rule)
 	}
 	for i, want := range []*pillarbox.Rule{nil, {Sources: []string{"app", "github"}}, {Sources: []string{"app", "github"}}, {Sources: []string{}}} {
-		at := s.obligations.RuleAt(storyDestination, d[i].Handle)
+		at := s.Queue.RuleAt(storyDestination, d[i].Handle)
 		if want == nil && at != nil || want != nil && (at == nil || !at.Equal(want) || !d[i].Rule.Equal(want)) {
 			s.Errorf("rule %d is %+v, the delivery has %+v, want %+v", i, at, d[i].Rule, want)
 		}
 	}
 	s.account("later")
-	if rule := s.obligations.RuleAt("later", d[0].Handle); rule == nil || rule.Takes(d[0].Event) {
+	if rule := s.Queue.RuleAt("later", d[0].Handle); rule == nil || rule.Takes(d[0].Event) {
 		s.Errorf("a destination that began later was meant to get an event from before: %+v", rule)
 	}
-	if rule := s.obligations.RuleAt("nobody", d[0].Handle); rule != nil {
+	if rule := s.Queue.RuleAt("nobody", d[0].Handle); rule != nil {
 		s.Errorf("rule of nobody: %+v", rule)
 	}
 }
@@ -224,12 +208,12 @@ func obligationsSettleHeld(s obligationsStory) {
 		{Handle: held[3].Handle, Kind: pillarbox.OutcomeDead},
 		{Handle: pillarbox.Handle{Seq: 99}, Kind: pillarbox.OutcomeDead},
 	}
-	settled, err := s.obligations.SettleHeld(s.Context(), storyDestination, outcomes)
+	settled, err := s.Queue.SettleHeld(s.Context(), storyDestination, outcomes)
 	if err != nil || settled != 3 {
 		s.Fatalf("%d were settled, %v", settled, err)
 	}
 	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 1, SkippedBy: pillarbox.Skips{Forgotten: 1}, Dead: 2, Pending: 1, Held: 1})
-	if _, err := s.obligations.SettleHeld(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: held[2].Handle, Kind: pillarbox.OutcomeStored}}); err == nil {
+	if _, err := s.Queue.SettleHeld(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: held[2].Handle, Kind: pillarbox.OutcomeStored}}); err == nil {
 		s.Error("a held event was settled as stored")
 	}
 	s.review(storyDestination)
@@ -247,7 +231,7 @@ func obligationsRoute(s obligationsStory) {
 	s.expect("archive", pillarbox.Account{Accepted: 4, Skipped: 4, SkippedBy: pillarbox.Skips{Before: 4}})
 	s.oblige(storyDestination)
 	s.review(storyDestination, "old")
-	routed, err := s.obligations.Route(s.Context(), storyDestination, "archive", s.held(storyDestination)[1:])
+	routed, err := s.Queue.Route(s.Context(), storyDestination, "archive", s.held(storyDestination)[1:])
 	if err != nil || routed != 3 {
 		s.Fatalf("%d were routed, %v", routed, err)
 	}
@@ -265,7 +249,7 @@ func obligationsRoute(s obligationsStory) {
 	}
 	s.must(s.Settle(context.Background(), "archive", outcomes))
 	s.expect("archive", pillarbox.Account{Accepted: 4, Stored: 3, Skipped: 1, SkippedBy: pillarbox.Skips{Before: 1}})
-	if _, err := s.obligations.Route(s.Context(), storyDestination, storyDestination, s.held(storyDestination)); err == nil {
+	if _, err := s.Queue.Route(s.Context(), storyDestination, storyDestination, s.held(storyDestination)); err == nil {
 		s.Error("routed to itself")
 	}
 }
@@ -279,7 +263,7 @@ func obligationsRouteTwice(s obligationsStory) {
 	s.settle(pillarbox.OutcomeHeld, s.lease(all)...)
 	held := s.held(storyDestination)
 	for round := range 2 { // what the other destination has had is not given to it again
-		routed, err := s.obligations.Route(s.Context(), storyDestination, "archive", held)
+		routed, err := s.Queue.Route(s.Context(), storyDestination, "archive", held)
 		if want := 2 * (1 - round); err != nil || routed != want {
 			s.Fatalf("round %d: %d were routed, %v", round, routed, err)
 		}
@@ -307,7 +291,7 @@ func obligationsRedeliver(s obligationsStory) {
 	s.settle(pillarbox.OutcomeStored, d[:3]...)
 	s.must(s.Settle(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: d[4].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedSource}}))
 	settled := 0
-	s.must(s.obligations.ScanSettled(s.Context(), storyDestination, func(d *pillarbox.Delivery) error {
+	s.must(s.Queue.ScanSettled(s.Context(), storyDestination, func(d *pillarbox.Delivery) error {
 		if diff := Diff(d.Event, events[settled]); diff != "" {
 			s.Errorf("settled event %d: %s", settled, diff)
 		}
@@ -318,7 +302,7 @@ func obligationsRedeliver(s obligationsStory) {
 		s.Errorf("%d are settled", settled)
 	}
 	handles := []pillarbox.Handle{d[1].Handle, d[2].Handle, d[3].Handle, {Seq: 99}} // one is leased, one is nowhere
-	redelivered, err := s.obligations.Redeliver(s.Context(), storyDestination, handles, 0)
+	redelivered, err := s.Queue.Redeliver(s.Context(), storyDestination, handles, 0)
 	if err != nil || redelivered != 2 {
 		s.Fatalf("%d are handed out again, %v", redelivered, err)
 	}
@@ -335,7 +319,7 @@ func obligationsRedeliver(s obligationsStory) {
 
 func obligationsStore(s obligationsStory) {
 	s.account(storyDestination)
-	if record := s.obligations.Store(storyDestination); record != (pillarbox.StoreRecord{}) {
+	if record := s.Queue.Store(storyDestination); record != (pillarbox.StoreRecord{}) {
 		s.Errorf("record %+v before there is one", record)
 	}
 	record := pillarbox.StoreRecord{}.Meet(pillarbox.StoreIdentity{ID: "a"}, 1)
@@ -356,8 +340,8 @@ func obligationsStore(s obligationsStory) {
 		if (record.Changed != "") != met.changed {
 			s.Errorf("met %+v: record %+v", met, record)
 		}
-		s.must(s.obligations.SetStore(s.Context(), storyDestination, record))
-		if got := s.obligations.Store(storyDestination); got != record {
+		s.must(s.Queue.SetStore(s.Context(), storyDestination, record))
+		if got := s.Queue.Store(storyDestination); got != record {
 			s.Errorf("record %+v, want %+v", got, record)
 		}
 	}
@@ -377,12 +361,12 @@ func obligationsTrace(s obligationsStory) {
 	for i, want := range map[int]pillarbox.Trace{
 		0: {Standing: pillarbox.StandingSettled}, 1: {Standing: pillarbox.StandingPending}, 2: {Standing: pillarbox.StandingPending, Held: true},
 	} {
-		event, traces, err := s.obligations.Trace(s.Context(), events[i].RequestID)
+		event, traces, err := s.Queue.Trace(s.Context(), events[i].RequestID)
 		if err != nil || Diff(event, events[i]) != "" || traces[storyDestination] != want || traces["later"].Skip != pillarbox.SkippedBefore {
 			s.Errorf("trace of event %d: %+v, %v, want %+v", i, traces, err, want)
 		}
 	}
-	if _, _, err := s.obligations.Trace(s.Context(), "nobody"); err == nil {
+	if _, _, err := s.Queue.Trace(s.Context(), "nobody"); err == nil {
 		s.Error("nobody was traced")
 	}
 }

@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,24 +16,12 @@ import (
 // OpenQueue opens a fresh, empty queue whose retries are due by now.
 type OpenQueue func(t *testing.T, now func() time.Time) pillarbox.Queue
 
-// QueueTraits say in what an engine differs from the contract as it is written. The zero value is one that doesn't.
-type QueueTraits struct {
-	// OneDestination: the engine's store is consumed by one destination.
-	OneDestination bool
-	// Unordered: events may be handed out in another order than that of Append.
-	Unordered bool
-	// ReadsAhead: a lease hands out what the engine has fetched by then, which may be less than is due.
-	ReadsAhead bool
-	// Patience is how long a lease waits for what is there; 0 is 50 ms. Engines across a network need more.
-	Patience time.Duration
-}
-
 // queueStory is a queue with a clock that only the story moves.
 type queueStory struct {
 	*testing.T
 	pillarbox.Queue
 	clock  *atomic.Int64 // nanoseconds since 1970
-	traits QueueTraits
+	traits pillarbox.QueueTraits
 }
 
 const (
@@ -42,12 +29,12 @@ const (
 	twoDestinations  = "lets each destination go its own pace"
 )
 
-// Queue tests the contract of pillarbox.Queue. Each story has its own queue.
-func Queue(t *testing.T, open OpenQueue) { QueueWith(t, QueueTraits{}, open) }
-
-// QueueWith is Queue for an engine that differs from the contract.
-func QueueWith(t *testing.T, traits QueueTraits, open OpenQueue) {
-	traits.Patience = cmp.Or(traits.Patience, 50*time.Millisecond)
+// Queue tests the contract of pillarbox.Queue by the queue's own Traits: what it says that it can do, and that the rest fails as
+// it must. Each story has its own queue.
+func Queue(t *testing.T, open OpenQueue) {
+	probe := open(t, time.Now)
+	traits := probe.Traits()
+	closeTwice(t, probe)
 	stories := []struct {
 		name string
 		tell func(queueStory)
@@ -67,23 +54,37 @@ func QueueWith(t *testing.T, traits QueueTraits, open OpenQueue) {
 		{"ends a lease with its context", queueLeaseContext},
 		{"refuses everything after Close", queueClosed},
 		{"takes concurrent appends", queueConcurrent},
+		{"can do what its traits say, and nothing else", queueTraits},
 	}
 	for _, story := range stories {
-		if traits.OneDestination && story.name == twoDestinations {
-			continue
+		if story.name != twoDestinations || traits.FanOut {
+			t.Run(story.name, func(t *testing.T) { story.tell(newQueueStory(t, open)) })
 		}
-		t.Run(story.name, func(t *testing.T) {
-			clock := &atomic.Int64{}
-			clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
-			q := open(t, func() time.Time { return time.Unix(0, clock.Load()).UTC() })
-			t.Cleanup(func() {
-				if err := q.Close(); err != nil {
-					t.Errorf("close: %v", err)
-				}
-			})
-			story.tell(queueStory{T: t, Queue: q, clock: clock, traits: traits})
-		})
 	}
+	if traits.Obliges {
+		obligations(t, open)
+	}
+}
+
+// newQueueStory opens a queue for one story.
+func newQueueStory(t *testing.T, open OpenQueue) queueStory {
+	clock := &atomic.Int64{}
+	clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
+	q := open(t, func() time.Time { return time.Unix(0, clock.Load()).UTC() })
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return queueStory{T: t, Queue: q, clock: clock, traits: q.Traits()}
+}
+
+// patience is how long a lease waits for what is there. Engines across a network need more.
+func (s queueStory) patience() time.Duration {
+	if s.traits.Local {
+		return 50 * time.Millisecond
+	}
+	return 500 * time.Millisecond
 }
 
 func (s queueStory) now() time.Time { return time.Unix(0, s.clock.Load()).UTC() }
@@ -103,7 +104,7 @@ func (s queueStory) lease(limits pillarbox.LeaseLimits) []pillarbox.Delivery {
 
 func (s queueStory) leaseFor(destination string, limits pillarbox.LeaseLimits) []pillarbox.Delivery {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), s.traits.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
 	deliveries, err := s.Lease(ctx, destination, limits)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -220,7 +221,7 @@ func queueLimits(s queueStory) {
 	if one := s.lease(pillarbox.LeaseLimits{}); len(one) != 1 {
 		s.Errorf("no limits: got %d deliveries, want 1", len(one))
 	}
-	if four := s.lease(pillarbox.LeaseLimits{MaxEvents: 4}); len(four) > 4 || len(four) == 0 || len(four) < 4 && !s.traits.ReadsAhead {
+	if four := s.lease(pillarbox.LeaseLimits{MaxEvents: 4}); len(four) > 4 || len(four) == 0 || len(four) < 4 && s.traits.Immediate {
 		s.Errorf("limit of 4: got %d deliveries", len(four))
 	}
 	if some := s.lease(pillarbox.LeaseLimits{MaxEvents: 100, MaxBytes: 3500}); len(some) == 0 || len(some) > 3 {
@@ -463,7 +464,7 @@ func queueConcurrent(s queueStory) {
 				s.Errorf("%s came twice", id)
 			}
 			seen[id] = true
-			if want := fmt.Sprintf("%s-%02d", id[:2], next[id[:2]]); id != want && !s.traits.Unordered {
+			if want := fmt.Sprintf("%s-%02d", id[:2], next[id[:2]]); id != want && s.traits.Ordered {
 				s.Errorf("%s came where %s was next", id, want)
 			}
 			next[id[:2]]++

@@ -9,7 +9,8 @@ import (
 	"pillarbox"
 )
 
-// Sink tests what a sink promises that can be seen without reading back. open returns a fresh, empty store.
+// Sink tests what a sink promises, by its Traits: what it says that it can do, and that the rest fails as it must. open returns
+// a fresh, empty store.
 func Sink(t *testing.T, open func(t *testing.T) pillarbox.Sink) {
 	opened := func(t *testing.T) pillarbox.Sink {
 		sink := open(t)
@@ -23,6 +24,16 @@ func Sink(t *testing.T, open func(t *testing.T) pillarbox.Sink) {
 	t.Run("WriteCancelled", func(t *testing.T) { testWriteCancelled(t, opened(t)) })
 	t.Run("WriteAfterClose", func(t *testing.T) { testWriteAfterClose(t, opened(t)) })
 	t.Run("CloseWhileWriting", func(t *testing.T) { testCloseWhileWriting(t, opened(t)) })
+	t.Run("Traits", func(t *testing.T) { testSinkTraits(t, opened(t)) })
+	probe := open(t)
+	traits := probe.Traits()
+	closeTwice(t, probe)
+	if traits.Readable {
+		eventStore(t, opened)
+	}
+	if traits.Identified {
+		t.Run("Identity", func(t *testing.T) { testIdentity(t, opened(t), opened(t)) })
+	}
 }
 
 func closeTwice(t *testing.T, store interface{ Close() error }) {

@@ -24,6 +24,13 @@ func TestLettersKeepTheirContract(t *testing.T) {
 	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters { return openTest(t, openDisk(t, t.TempDir())) })
 }
 
+// TestLettersKeepTheirContractDecorated: a decorator takes nothing from what they can do.
+func TestLettersKeepTheirContractDecorated(t *testing.T) {
+	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters {
+		return enginetest.TraceDeadLetters(openTest(t, openDisk(t, t.TempDir())), &enginetest.Spans{})
+	})
+}
+
 func TestLettersOutliveTheProcess(t *testing.T) {
 	enginetest.DeadLettersDurable(t, func(t *testing.T) enginetest.LettersPlace {
 		dir := t.TempDir()

@@ -11,7 +11,7 @@ import (
 )
 
 func TestSinkKeepsItsContract(t *testing.T) {
-	enginetest.EventStore(t, func(*testing.T) pillarbox.EventStore { return memory.NewSink() })
+	enginetest.Sink(t, func(*testing.T) pillarbox.Sink { return memory.NewSink() })
 }
 
 func TestDeadLettersKeepTheirContract(t *testing.T) {

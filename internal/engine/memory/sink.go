@@ -13,12 +13,14 @@ import (
 	"pillarbox"
 )
 
-var _ pillarbox.EventStore = (*Sink)(nil)
+var _ pillarbox.Sink = (*Sink)(nil)
 
 // Sink is an event store in memory. Set the exported fields before the first use. Writes are applied at once
 // and as a whole, except for the events that a hook names in a *BatchError. All methods may be called
 // concurrently. Reads cost time in proportion to what is stored.
 type Sink struct {
+	pillarbox.SinkDefaults // it has no identity
+
 	// Fault is called with each batch before it is applied; nil means no faults. The events are the hook's to
 	// read during the call. Write returns its error: after a *BatchError all events but the named ones are
 	// stored, after any other error none. It may be called concurrently.

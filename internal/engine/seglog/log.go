@@ -417,8 +417,3 @@ func (b *broadcast) fire() {
 		b.waiting = nil
 	}
 }
-
-var (
-	_ pillarbox.Queue          = (*Log)(nil)
-	_ pillarbox.InlineAppender = (*Log)(nil)
-)

@@ -29,16 +29,11 @@ func TestKeepsTheContractOnADisk(t *testing.T) {
 	})
 }
 
-func TestObligations(t *testing.T) {
-	enginetest.Obligations(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
-		disk, err := vfs.OpenDisk(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = disk.Close() })
-		options := small()
-		options.Now = now
-		return openLog(t, disk, options)
+// TestKeepsTheContractOpenedAgain: what is durable is there in the next life.
+func TestKeepsTheContractOpenedAgain(t *testing.T) {
+	enginetest.QueueDurable(t, func(t *testing.T) func() pillarbox.Queue {
+		fsys := faultfs.New(faultfs.Options{})
+		return func() pillarbox.Queue { return openLog(t, fsys, small()) }
 	})
 }
 
@@ -47,6 +42,15 @@ func TestKeepsTheContractInMemory(t *testing.T) {
 		options := small()
 		options.Now = now
 		return openLog(t, faultfs.New(faultfs.Options{}), options)
+	})
+}
+
+// TestKeepsTheContractDecorated: a decorator takes nothing from what it can do.
+func TestKeepsTheContractDecorated(t *testing.T) {
+	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
+		options := small()
+		options.Now = now
+		return enginetest.TraceQueue(openLog(t, faultfs.New(faultfs.Options{}), options), &enginetest.Spans{})
 	})
 }
 

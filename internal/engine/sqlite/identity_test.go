@@ -149,5 +149,3 @@ func TestVacuumIsNoReplacement(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-var _ pillarbox.Identified = (*sqlite.Store)(nil)

@@ -12,15 +12,23 @@ import (
 )
 
 func TestStoreKeepsItsContract(t *testing.T) {
-	enginetest.EventStore(t, func(t *testing.T) pillarbox.EventStore {
+	enginetest.Sink(t, func(t *testing.T) pillarbox.Sink {
 		return openTest(t, filepath.Join(t.TempDir(), "events.db"), sqlite.Options{})
 	})
 }
 
+// TestStoreKeepsItsContractDecorated: a decorator takes nothing from what it can do.
+func TestStoreKeepsItsContractDecorated(t *testing.T) {
+	enginetest.Sink(t, func(t *testing.T) pillarbox.Sink {
+		store := openTest(t, filepath.Join(t.TempDir(), "events.db"), sqlite.Options{})
+		return enginetest.TraceSink(store, &enginetest.Spans{})
+	})
+}
+
 func TestStoreOutlivesTheProcess(t *testing.T) {
-	enginetest.EventStoreDurable(t, func(t *testing.T) func() pillarbox.EventStore {
+	enginetest.SinkDurable(t, func(t *testing.T) func() pillarbox.Sink {
 		path := filepath.Join(t.TempDir(), "events.db")
-		return func() pillarbox.EventStore { return openTest(t, path, sqlite.Options{}) }
+		return func() pillarbox.Sink { return openTest(t, path, sqlite.Options{}) }
 	})
 }
 
@@ -97,7 +105,7 @@ func write(t *testing.T, store pillarbox.Sink, events ...*pillarbox.Event) {
 	}
 }
 
-func wantCount(t *testing.T, store pillarbox.EventStore, want int) {
+func wantCount(t *testing.T, store pillarbox.Sink, want int) {
 	t.Helper()
 	if count, err := store.Count(t.Context()); err != nil || count != uint64(want) {
 		t.Errorf("count: got %d, %v; want %d", count, err, want)

@@ -49,8 +49,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-var _ pillarbox.EventStore = (*Store)(nil)
-
 // Store is an event store in one SQLite database. All methods may be called concurrently: writes take turns,
 // reads wait neither for writes nor make them wait. The package comment says what is promised.
 type Store struct {

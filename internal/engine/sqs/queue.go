@@ -35,6 +35,8 @@ var _ pillarbox.Queue = (*Queue)(nil)
 
 // Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is promised.
 type Queue struct {
+	pillarbox.QueueDefaults // what SQS has no call for
+
 	client   API
 	url      string
 	options  Options

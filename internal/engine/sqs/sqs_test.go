@@ -82,9 +82,15 @@ func create(t *testing.T, client *awssqs.Client, name string, attributes map[str
 }
 
 func TestQueueContract(t *testing.T) {
-	traits := enginetest.QueueTraits{OneDestination: true, Unordered: true, ReadsAhead: true, Patience: 500 * time.Millisecond}
-	enginetest.QueueWith(t, traits, func(t *testing.T, now func() time.Time) pillarbox.Queue {
-		return open(t, settings{standIn: true, now: now})
+	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
+		return open(t, settings{standIn: true, now: now, options: sqs.Options{MaxAge: time.Hour}})
+	})
+}
+
+// TestQueueContractDecorated: a decorator takes nothing from what it can do.
+func TestQueueContractDecorated(t *testing.T) {
+	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
+		return enginetest.TraceQueue(open(t, settings{standIn: true, now: now, options: sqs.Options{MaxAge: time.Hour}}), &enginetest.Spans{})
 	})
 }
 
