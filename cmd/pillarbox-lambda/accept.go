@@ -7,6 +7,7 @@ import (
 
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/lambda"
+	"pillarbox/internal/source"
 )
 
 // newAccept makes the function that accepts.
@@ -15,8 +16,8 @@ func newAccept(s settings, out output) (awslambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{s.source: {MaxBody: s.maxBody}}})
+	acceptor := ingest.New(queue, ingest.Options{})
 	return lambda.NewAccept(acceptor, lambda.AcceptOptions{
-		Source: s.source, Path: s.sourcePath, MaxBody: s.maxBody, Logger: out.logger, Metrics: out.metrics,
+		Source: source.Settings{Name: s.source, Path: s.sourcePath, MaxBody: s.maxBody}, Logger: out.logger, Metrics: out.metrics,
 	}), nil
 }

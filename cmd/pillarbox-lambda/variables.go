@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"pillarbox/internal/ingest"
 	"pillarbox/internal/lambda"
 	"pillarbox/internal/retry"
+	"pillarbox/internal/source"
 )
 
 // variable is one of the environment. The table is what a function can be told; nothing else is read, but for the
@@ -77,7 +77,7 @@ type settings struct {
 
 func defaults() settings {
 	return settings{
-		source: lambda.DefaultSource, destination: lambda.DefaultDestination, logFormat: "json", maxBody: ingest.DefaultMaxBody, timeShards: 8,
+		source: lambda.DefaultSource, destination: lambda.DefaultDestination, logFormat: "json", maxBody: source.DefaultMaxBody, timeShards: 8,
 		maxReceives: retry.DefaultMaxAttempts, maxRetryWait: lambda.LongestWait, maxAge: 240 * time.Hour,
 		deadLetterPrefix: "dead-letters/", bodiesPrefix: "bodies/",
 	}

@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/node"
 )
 
 func newAuditCommand(global *globalFlags) *cobra.Command {
@@ -32,7 +34,7 @@ delivered). Stores keep one of each, so nothing is stored twice.`,
 			if redeliver {
 				return redeliverMissing(command, global, form)
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				audit, err := client.Audit(ctx)
 				if err != nil {
 					return err
@@ -120,7 +122,7 @@ func newStatusCommand(global *globalFlags) *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				status, err := client.Status(ctx)
 				if err != nil {
 					return err
@@ -133,7 +135,7 @@ func newStatusCommand(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printStatus(w io.Writer, status *httpapi.Status, form string) error {
+func printStatus(w io.Writer, status *adminapi.Status, form string) error {
 	if form == formJSON {
 		return printJSON(w, status)
 	}
@@ -180,7 +182,7 @@ func printStatus(w io.Writer, status *httpapi.Status, form string) error {
 }
 
 // destinationRows has the last error in full: its cause stands at the end.
-func destinationRows(status *httpapi.Status) *rows {
+func destinationRows(status *adminapi.Status) *rows {
 	table := &rows{head: []string{"destination", "state", "pending", "held", "retrying", "dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
 		table.add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
@@ -189,13 +191,13 @@ func destinationRows(status *httpapi.Status) *rows {
 }
 
 // readiness is how the server is, in a few words. One that does not do everything says what it does.
-func readiness(status *httpapi.Status) string {
+func readiness(status *adminapi.Status) string {
 	switch roles := status.Roles; {
 	case !status.Ready && len(roles) == 0:
 		return status.Reason // no server runs, or an old one that does not tell
 	case !status.Ready:
 		return "not ready: " + status.Reason
-	case len(roles) > 0 && len(roles) < len(allRoles):
+	case len(roles) > 0 && len(roles) < len(node.Roles()):
 		return "ready (runs " + strings.Join(roles, ", ") + " only)"
 	}
 	return "ready"

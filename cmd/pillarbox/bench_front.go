@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/express"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 )
 
 // serveFront is the event loop with nothing behind it: what it answers is what the front alone can do.
@@ -17,9 +19,12 @@ func serveFront(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	route := &express.Route{Source: "app", MaxBody: maxBenchBody}
+	sources, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: maxBenchBody}}, nil)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server, err := express.New(listener.(*net.TCPListener), express.Options{
-		Acceptor: forgetful{}, Route: func(string) *express.Route { return route },
+		Acceptor: forgetful{}, Sources: source.NewSources(sources),
 		Problem: func(err error) (int, http.Header, []byte) {
 			return http.StatusInternalServerError, http.Header{}, fmt.Append(nil, err)
 		},
@@ -36,7 +41,7 @@ func serveFront(ctx context.Context, address string) error {
 // forgetful gives a receipt for what it does not keep.
 type forgetful struct{}
 
-// AcceptInto implements express.Acceptor.
+// AcceptInto implements ingest.Acceptor.
 func (forgetful) AcceptInto(_ context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
 	results = results[:0]
 	for range requests {
@@ -45,4 +50,9 @@ func (forgetful) AcceptInto(_ context.Context, requests []ingest.Request, result
 		}})
 	}
 	return results
+}
+
+// AcceptBatch implements ingest.Acceptor. The loop accepts no batches.
+func (f forgetful) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result {
+	return f.AcceptInto(ctx, make([]ingest.Request, len(bodies)), results)
 }

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/config"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/node"
 )
 
 // lookTime bounds the look for a running server.
@@ -22,7 +24,7 @@ const lookTime = 2 * time.Second
 // connect finds what a command talks to: the server that --server names; else the server at the configured
 // admin address, if it has the same data directory or none was chosen; else the data directory itself, or what the
 // configuration names elsewhere, opened by this process behind the same API. done must be called in any case.
-func (g *globalFlags) connect(ctx context.Context) (client *httpapi.Client, done func() error, err error) {
+func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, done func() error, err error) {
 	nothing := func() error { return nil }
 	cfg, err := g.load()
 	if err != nil {
@@ -35,28 +37,19 @@ func (g *globalFlags) connect(ctx context.Context) (client *httpapi.Client, done
 	if runs {
 		return remote, nothing, nil
 	}
-	o, err := openOffice(ctx, cfg, quietLogger(), true)
+	n, err := openNode(ctx, &engines{config: cfg, logger: quietLogger(), readOnly: true}, node.Options{})
 	if err != nil {
 		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s, which --admin sets)", err, remote.Base())
 	}
-	handler := httpapi.NewAdmin(desk{office: o}, httpapi.AdminOptions{Metrics: http.NotFoundHandler(), Ready: o.atRest, Logger: quietLogger()})
-	local, err := httpapi.NewClient("http://localhost", httpapi.ClientOptions{HTTP: httpapi.InProcess(handler)})
+	local, err := adminclient.New("http://localhost", adminclient.Options{HTTP: adminclient.InProcess(n.AdminHandler("", 0, http.NotFoundHandler()))})
 	if err != nil {
-		return nil, nothing, errors.Join(err, o.Close())
+		return nil, nothing, errors.Join(err, n.Close())
 	}
-	return local, o.Close, nil
-}
-
-// atRest is why what a command opened itself is not ready.
-func (o *office) atRest() error {
-	if !o.local() {
-		return notReady("no server runs here; this is what the queue and the destinations hold")
-	}
-	return notReady("no server runs; this is the data directory at rest")
+	return local, n.Close, nil
 }
 
 // connectServer is connect for what only a running server can do.
-func (g *globalFlags) connectServer(ctx context.Context, what string) (*httpapi.Client, error) {
+func (g *globalFlags) connectServer(ctx context.Context, what string) (*adminclient.Client, error) {
 	cfg, err := g.load()
 	if err != nil {
 		return nil, err
@@ -70,13 +63,13 @@ func (g *globalFlags) connectServer(ctx context.Context, what string) (*httpapi.
 
 // reach makes a client for the server that --server names, or else for the configured admin address, and reports whether
 // the right server runs there. One that was named is not looked for.
-func (g *globalFlags) reach(ctx context.Context, cfg *config.Config) (remote *httpapi.Client, runs bool, err error) {
+func (g *globalFlags) reach(ctx context.Context, cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
 	base := g.serverFlag()
 	chosen := base != ""
 	if !chosen {
-		base = "http://" + displayAddress(cfg.Admin.Listen)
+		base = "http://" + node.DisplayAddress(cfg.Admin.Listen)
 	}
-	remote, err = httpapi.NewClient(base, httpapi.ClientOptions{Token: g.adminToken(cfg)})
+	remote, err = adminclient.New(base, adminclient.Options{Token: g.adminToken(cfg)})
 	if err != nil {
 		return nil, false, usageError{err}
 	}
@@ -104,7 +97,7 @@ func (g *globalFlags) adminToken(cfg *config.Config) string {
 
 // serverHasData reports whether a server answers that is the right one. Only where nothing listens there is none for
 // sure: whoever takes any other error for that works on the wrong data, or runs into the server's lock.
-func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client, cfg *config.Config) (bool, error) {
+func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Client, cfg *config.Config) (bool, error) {
 	looking, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	status, err := remote.Status(looking)
@@ -118,7 +111,7 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client,
 	case err != nil:
 		return false, fmt.Errorf("look for a server at %s: %w; name the right one with --server, or another address with --admin", remote.Base(), withToken(err))
 	}
-	if o := (&office{config: cfg}); !o.local() {
+	if !needsData(cfg) {
 		return sameDestinations(status, cfg), nil
 	}
 	chosen := cfg.Origin("data") != config.OriginDefault
@@ -128,7 +121,7 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *httpapi.Client,
 
 // told is an error that a server answered with, as this command's own: what a server can't read was wrong usage.
 func told(err error) error {
-	var refused *httpapi.ProblemError
+	var refused *adminclient.ProblemError
 	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
 		return usageError{err}
 	}
@@ -137,7 +130,7 @@ func told(err error) error {
 
 // withToken says where the token is set, where a server asks for one.
 func withToken(err error) error {
-	var refused *httpapi.ProblemError
+	var refused *adminclient.ProblemError
 	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
 		return fmt.Errorf("%w; set PILLARBOX_ADMIN_TOKEN, or admin.token in the configuration, to the token of the server", err)
 	}
@@ -146,7 +139,7 @@ func withToken(err error) error {
 
 // sameDestinations reports whether the server delivers where the configuration says. It stands in for the data directory
 // where there is none.
-func sameDestinations(status *httpapi.Status, cfg *config.Config) bool {
+func sameDestinations(status *adminapi.Status, cfg *config.Config) bool {
 	urls := map[string]string{}
 	for _, destination := range status.Destinations {
 		urls[destination.Destination] = destination.URL

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/node"
 )
 
 // nobody is an address at which nothing listens.
@@ -69,7 +70,7 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 	want := func(ready bool, line, state string, args ...string) {
 		t.Helper()
 		table, asJSON := try(t, append(args, "status")...), try(t, append(args, "status", "-o", "json")...)
-		var status httpapi.Status
+		var status adminapi.Status
 		if err := json.Unmarshal([]byte(asJSON.out), &status); err != nil || table.err != nil {
 			t.Fatal(err, table.err, asJSON.err)
 		}
@@ -83,14 +84,14 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 	want(true, ", ready, data", "delivering", "--server", s.admin)
 	s.stop()
 	want(false, ", no server runs; this is the data directory at rest, data", "idle", "--data", s.data, "--admin", nobody(t))
-	lone := startServer(t, "", roleAdmin)
+	lone := startServer(t, "", node.RoleAdmin)
 	want(true, ", ready (runs admin only), data", "idle", "--server", lone.admin)
 }
 
 // TestStatusShowsThePauseInFull: since when, until when, and the cause at the end of a long error.
 func TestStatusShowsThePauseInFull(t *testing.T) {
 	cause := strings.Repeat("operation error: ", 20) + "the cause"
-	status := &httpapi.Status{Ready: true, Destinations: []httpapi.DestinationStatus{
+	status := &adminapi.Status{Ready: true, Destinations: []adminapi.DestinationStatus{
 		{Destination: "events", State: "paused", PausedSince: 1763907120000000, NextProbe: 1763907150000000, LastError: cause},
 	}}
 	for _, form := range []string{formTable, formCSV} {
@@ -117,7 +118,7 @@ func TestFollowNeedsAServer(t *testing.T) {
 func TestSmallHeaderLimitHoldsOnTheLoop(t *testing.T) {
 	for _, express := range []string{"true", "false"} {
 		s := startServer(t, "listen: {express: "+express+"}\nhttp: {max_header_bytes: 1KiB}")
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addrs.public+"/app", strings.NewReader("x"))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.serving.Public.Addr().String()+"/app", strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}

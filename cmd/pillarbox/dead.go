@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/replay"
 )
 
@@ -31,7 +32,7 @@ const reasonPreview = 120
 
 func newDeadList(global *globalFlags) *cobra.Command {
 	var form string
-	query := httpapi.LetterQuery{}
+	query := adminapi.LetterQuery{}
 	command := &cobra.Command{
 		Use: "list", Short: "List dead letters; --since and --until are times of death", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -44,7 +45,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 			if err := query.Check(); err != nil {
 				return usageError{err}
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				page, err := client.DeadLetters(ctx, query)
 				if err != nil {
 					return err
@@ -67,7 +68,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printLetters(command *cobra.Command, page *httpapi.LetterPage, form string) error {
+func printLetters(command *cobra.Command, page *adminapi.LetterPage, form string) error {
 	w := command.OutOrStdout()
 	if form == formJSON {
 		return printJSON(w, page)
@@ -97,7 +98,7 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use: "show REQUEST_ID", Short: "Show one dead letter as JSON: the event, every attempt, and how to replay it", Args: exactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				letter, err := client.DeadLetter(ctx, destination, args[0])
 				if err != nil {
 					return oneOfSeveral(ctx, client, destination, args[0], err)
@@ -111,11 +112,11 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 }
 
 // oneOfSeveral is the error of a command on one letter. It says how to choose where several destinations have one.
-func oneOfSeveral(ctx context.Context, client *httpapi.Client, destination, requestID string, err error) error {
+func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string, err error) error {
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
 		return err
 	}
-	page, listErr := client.DeadLetters(ctx, httpapi.LetterQuery{RequestID: requestID, Resolved: true})
+	page, listErr := client.DeadLetters(ctx, adminapi.LetterQuery{RequestID: requestID, Resolved: true})
 	if listErr != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use: "discard REQUEST_ID", Short: "Give a dead letter up; its file is kept and marked", Args: exactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if _, err := client.Discard(ctx, destination, args[0]); err != nil {
 					return oneOfSeveral(ctx, client, destination, args[0], err)
 				}
@@ -150,7 +151,7 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 func newDeadReplay(global *globalFlags) *cobra.Command {
 	var form string
 	var all bool
-	request := httpapi.ReplayRequest{}
+	request := adminapi.ReplayRequest{}
 	command := &cobra.Command{
 		Use:   "replay [REQUEST_ID ...]",
 		Short: "Put dead letters back to the destination that refused them",
@@ -177,7 +178,7 @@ becomes a dead letter again.`,
 			if !filtered && !all {
 				return usageError{fmt.Errorf("say which: request ids, a filter, or --all")}
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				return replayLetters(ctx, command, client, request, form)
 			})
 		},
@@ -201,7 +202,7 @@ becomes a dead letter again.`,
 // replayPoll is how often a running replay is asked how far it is.
 const replayPoll = 200 * time.Millisecond
 
-func replayLetters(ctx context.Context, command *cobra.Command, client *httpapi.Client, request httpapi.ReplayRequest, form string) error {
+func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client, request adminapi.ReplayRequest, form string) error {
 	closed, err := closedLetters(ctx, client, &request)
 	if err != nil {
 		return err
@@ -242,13 +243,13 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *httpapi.
 
 // closedLetters takes the ids that no open letter has out of the request, and returns them with the reason. It looks before
 // the replay: afterwards all are replayed. Where no id is left it is an error.
-func closedLetters(ctx context.Context, client *httpapi.Client, request *httpapi.ReplayRequest) (closed []string, err error) {
+func closedLetters(ctx context.Context, client *adminclient.Client, request *adminapi.ReplayRequest) (closed []string, err error) {
 	if len(request.RequestIDs) == 0 {
 		return nil, nil
 	}
 	var open []string
 	for _, id := range request.RequestIDs {
-		page, err := client.DeadLetters(ctx, httpapi.LetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
+		page, err := client.DeadLetters(ctx, adminapi.LetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +267,7 @@ func closedLetters(ctx context.Context, client *httpapi.Client, request *httpapi
 }
 
 // whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be read the replay reports.
-func whyClosed(page *httpapi.LetterPage) string {
+func whyClosed(page *adminapi.LetterPage) string {
 	if len(page.Unreadable) > 0 {
 		return ""
 	}

@@ -21,7 +21,7 @@ func (s *running) bury(events []*pillarbox.Event, destinations ...string) {
 				Version: 1, Destination: destination, Reason: "refused", DeadAt: event.Timestamp, Event: event,
 				Attempts: []pillarbox.Attempt{{At: event.Timestamp, Class: pillarbox.ClassRefused, Error: "no such column"}},
 			}
-			if err := pillarbox.PutLetter(context.Background(), s.letters, letter); err != nil {
+			if err := pillarbox.PutLetter(context.Background(), s.engines.DeadLetters, letter); err != nil {
 				s.t.Fatal(err)
 			}
 		}

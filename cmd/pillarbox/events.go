@@ -15,7 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/ledger"
 )
 
@@ -25,7 +26,7 @@ const bodyPreview = 60
 func newEventsCommand(global *globalFlags) *cobra.Command {
 	var form string
 	var follow bool
-	query := httpapi.EventQuery{}
+	query := adminapi.EventQuery{}
 	command := &cobra.Command{
 		Use:   "events",
 		Short: "List or follow stored events",
@@ -43,7 +44,7 @@ is one line.`,
 			if follow {
 				return followServer(command, global, query, form)
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				return listEvents(ctx, command.OutOrStdout(), client, query, form)
 			})
 		},
@@ -91,7 +92,7 @@ func checkLimit(limit int) error {
 }
 
 // withClient connects, and ends on Ctrl-C.
-func withClient(command *cobra.Command, global *globalFlags, work func(ctx context.Context, client *httpapi.Client) error) error {
+func withClient(command *cobra.Command, global *globalFlags, work func(ctx context.Context, client *adminclient.Client) error) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, done, err := global.connect(ctx)
@@ -102,7 +103,7 @@ func withClient(command *cobra.Command, global *globalFlags, work func(ctx conte
 }
 
 // followServer follows what a running server stores, until Ctrl-C. Without a server nothing is stored.
-func followServer(command *cobra.Command, global *globalFlags, query httpapi.EventQuery, form string) error {
+func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery, form string) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, err := global.connectServer(ctx, "--follow")
@@ -112,7 +113,7 @@ func followServer(command *cobra.Command, global *globalFlags, query httpapi.Eve
 	return told(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
-func listEvents(ctx context.Context, w io.Writer, client *httpapi.Client, query httpapi.EventQuery, form string) error {
+func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client, query adminapi.EventQuery, form string) error {
 	page, err := client.Events(ctx, query)
 	if err != nil {
 		return err
@@ -163,7 +164,7 @@ func bodyText(event *pillarbox.Event) (body, encoding string) {
 }
 
 // followEvents prints events as they are stored, until Ctrl-C.
-func followEvents(ctx context.Context, w io.Writer, client *httpapi.Client, query httpapi.EventQuery, form string) error {
+func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client, query adminapi.EventQuery, form string) error {
 	if form == formTable {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
@@ -204,7 +205,7 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				story, err := client.Story(ctx, args[0])
 				if err != nil {
 					return err
@@ -217,7 +218,7 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printStory(w io.Writer, story *httpapi.Story, form string) error {
+func printStory(w io.Writer, story *adminapi.Trace, form string) error {
 	if form == formJSON {
 		return printJSON(w, story)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox/internal/config"
+	"pillarbox/internal/node"
 )
 
 // result is how a command ended.
@@ -64,14 +65,15 @@ func startServer(t *testing.T, text string, roles ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := openOffice(t.Context(), cfg, slog.New(slog.DiscardHandler), false)
+	if len(roles) == 0 {
+		roles = node.Roles()
+	}
+	opened, err := openServer(t.Context(), cfg, roles, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &running{server: &server{office: o, level: &slog.LevelVar{}, roles: roles}, t: t, data: data}
-	if len(roles) == 0 {
-		s.roles = allRoles
-	}
+	opened.level = &slog.LevelVar{}
+	s := &running{server: opened, t: t, data: data}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx, context.Background()) }()
@@ -85,8 +87,10 @@ func startServer(t *testing.T, text string, roles ...string) *running {
 		}
 	}
 	t.Cleanup(s.stop)
-	eventually(t, "the server is ready", s.ready.Load)
-	s.admin = s.addrs.admin
+	eventually(t, "the server is ready", func() bool { return s.Ready() == nil })
+	if s.serving.Admin != nil {
+		s.admin = s.serving.Admin.Addr().String()
+	}
 	return s
 }
 

@@ -7,8 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/held"
-	"pillarbox/internal/httpapi"
 )
 
 func newHeldCommand(global *globalFlags) *cobra.Command {
@@ -23,15 +24,15 @@ delivered after all, because the configuration takes them again, or until you de
 		newHeldList(global),
 		newHeldAct(global, heldAct{
 			use: "route", short: "Give held events to another destination", to: true, done: "routed",
-			call: (*httpapi.Client).RouteHeld,
+			call: (*adminclient.Client).RouteHeld,
 		}),
 		newHeldAct(global, heldAct{
 			use: "dead-letter", short: "Make dead letters of held events", done: "made dead letters",
-			call: (*httpapi.Client).DeadLetterHeld,
+			call: (*adminclient.Client).DeadLetterHeld,
 		}),
 		newHeldAct(global, heldAct{
 			use: "forget", short: "Give held events up: they count as skipped from then on", done: "forgotten",
-			call: (*httpapi.Client).ForgetHeld,
+			call: (*adminclient.Client).ForgetHeld,
 		}),
 	)
 	return command
@@ -49,7 +50,7 @@ func heldFlags(command *cobra.Command, destination, source, since, until *string
 func newHeldList(global *globalFlags) *cobra.Command {
 	var form string
 	var events bool
-	query := httpapi.HeldQuery{}
+	query := adminclient.HeldQuery{}
 	command := &cobra.Command{
 		Use: "list", Short: "Count held events by destination and source, or list them with --events", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -59,7 +60,7 @@ func newHeldList(global *globalFlags) *cobra.Command {
 			if err := checkLimit(query.Limit); err != nil {
 				return err
 			}
-			return withClient(command, global, func(ctx context.Context, client *httpapi.Client) error {
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if events {
 					page, err := client.Held(ctx, query)
 					if err != nil {
@@ -84,7 +85,7 @@ func newHeldList(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printHeldGroups(command *cobra.Command, groups *httpapi.HeldGroups, form string) error {
+func printHeldGroups(command *cobra.Command, groups *adminapi.HeldGroups, form string) error {
 	w := command.OutOrStdout()
 	if form == formJSON {
 		return printJSON(w, groups)
@@ -100,7 +101,7 @@ func printHeldGroups(command *cobra.Command, groups *httpapi.HeldGroups, form st
 	return table.print(w, form)
 }
 
-func printHeld(command *cobra.Command, page *httpapi.HeldPage, form string) error {
+func printHeld(command *cobra.Command, page *adminapi.HeldPage, form string) error {
 	w := command.OutOrStdout()
 	if form == formJSON {
 		return printJSON(w, page)
@@ -119,12 +120,12 @@ func printHeld(command *cobra.Command, page *httpapi.HeldPage, form string) erro
 type heldAct struct {
 	use, short, done string
 	to               bool
-	call             func(*httpapi.Client, context.Context, httpapi.HeldRequest) (*held.Result, error)
+	call             func(*adminclient.Client, context.Context, adminapi.HeldRequest) (*held.Result, error)
 }
 
 func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 	var form string
-	request := httpapi.HeldRequest{}
+	request := adminapi.HeldRequest{}
 	command := &cobra.Command{
 		Use: act.use + " [REQUEST_ID ...]", Short: act.short,
 		RunE: func(command *cobra.Command, args []string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -18,7 +19,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminclient"
+	"pillarbox/internal/node"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/stack"
 )
 
@@ -113,7 +116,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	}
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
-	sender := &sender{url: url, header: header, poster: &httpapi.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
+	sender := &sender{url: url, header: header, poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
 	if flags.n == 1 {
 		return postOne(ctx, command.OutOrStdout(), flags, sender, body)
 	}
@@ -141,12 +144,13 @@ func postURL(command *cobra.Command, global *globalFlags, flags *postFlags, args
 	if err != nil {
 		return "", err
 	}
-	address := displayAddress(cfg.Listen.Address)
+	address := node.DisplayAddress(cfg.Listen.Address)
 	if outputs, err := deployed(""); err == nil && global.configPath == "" && !global.changed("listen") && !listens(address) {
 		fmt.Fprintf(command.ErrOrStderr(), "no server listens at %s; sending to the stack %s at %s\n", address, outputs.Name, outputs.URL)
 		return outputs.URL, nil
 	}
-	return "http://" + address + publicSources(cfg)[0].Path, nil
+	first := slices.Min(slices.Collect(maps.Keys(cfg.Sources)))
+	return "http://" + address + cfg.Sources[first].Path, nil
 }
 
 // deployed finds a stack that was deployed by this user; an empty name is the only one.
@@ -216,25 +220,25 @@ func (f *postFlags) header(body []byte, given bool) (http.Header, error) {
 type sender struct {
 	url    string
 	header http.Header
-	poster *httpapi.Poster
+	poster *adminclient.Poster
 }
 
 // answer is what came back for one body.
 type answer struct {
-	httpapi.Posted
+	adminclient.Posted
 	refusal string // why it was not accepted
 	err     error  // no answer that can be read: unless unreached, whether it was accepted is unknown
 }
 
 func (s *sender) send(ctx context.Context, body []byte) answer {
 	posted, err := s.poster.Post(ctx, s.url, "", body, s.header)
-	var refused *httpapi.ProblemError
+	var refused *adminclient.ProblemError
 	if errors.As(err, &refused) {
 		return answer{Posted: posted, refusal: refused.Error()}
 	}
 	a := answer{Posted: posted, err: err}
 	if n := a.rejected(); n > 0 {
-		first := slices.IndexFunc(a.Items, func(item httpapi.Posted) bool { return item.Err != nil })
+		first := slices.IndexFunc(a.Items, func(item adminclient.Posted) bool { return item.Err != nil })
 		a.refusal = fmt.Sprintf("%d of %d events of the batch were not accepted; the first is number %d: %v", n, len(a.Items), first+1, a.Items[first].Err)
 	}
 	return a
@@ -304,7 +308,7 @@ func printItems(w io.Writer, a answer, form string) error {
 	results := []any{}
 	for _, item := range a.Items {
 		if item.Err != nil {
-			rejection := httpapi.Rejection{Status: "rejected", Code: item.Status, Detail: item.Err.Error()}
+			rejection := protocol.Rejection{Status: "rejected", Code: item.Status, Detail: item.Err.Error()}
 			table.add("", "", rejection.Status, rejection.Detail)
 			results = append(results, rejection)
 			continue

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/protocol"
 )
 
 // TestPostSaysWhatIsKnown of an event that has no receipt: nobody listened, somebody else answered, or nobody did.
@@ -36,7 +36,7 @@ func TestPostSaysWhatIsKnown(t *testing.T) {
 // TestPostToTheBatchPathTellsOfEachItem, and keeps the receipts.
 func TestPostToTheBatchPathTellsOfEachItem(t *testing.T) {
 	s := startServer(t, "")
-	url, file := "http://"+s.addrs.public+"/app/batch", filepath.Join(t.TempDir(), "receipts")
+	url, file := "http://"+s.serving.Public.Addr().String()+"/app/batch", filepath.Join(t.TempDir(), "receipts")
 	for form, body := range map[string]string{"application/x-ndjson": "1\nbad\n2", "application/json": "[1,bad,2]"} {
 		got := try(t, "post", url, "--body", body, "--content-type", form, "--receipts", file)
 		got.failsWith(t, exitFailed, "1 of 3 events of the batch were not accepted", "number 2", "no JSON value")
@@ -48,7 +48,7 @@ func TestPostToTheBatchPathTellsOfEachItem(t *testing.T) {
 		}
 	}
 	got := try(t, "post", url, "--body", "[1,2]", "-o", "json")
-	var results []httpapi.Rejection
+	var results []protocol.Rejection
 	if err := json.Unmarshal([]byte(got.out), &results); err != nil || got.err != nil || len(results) != 2 || results[1].Status != "accepted" {
 		t.Errorf("%v, %v\n%s", err, got.err, got.out)
 	}
@@ -78,10 +78,10 @@ func TestReceiptOfOneEventIsKept(t *testing.T) {
 	s := startServer(t, "")
 	file := filepath.Join(t.TempDir(), "receipts")
 	for _, n := range []string{"1", "3"} {
-		got := try(t, "post", "http://"+s.addrs.public+"/app", "--body", "x", "-n", n, "--receipts", file)
+		got := try(t, "post", "http://"+s.serving.Public.Addr().String()+"/app", "--body", "x", "-n", n, "--receipts", file)
 		if ids := linesOf(t, file); got.err != nil || len(ids) != int(n[0]-'0') {
 			t.Errorf("-n %s: %v, %d receipts", n, got.err, len(ids))
 		}
 	}
-	try(t, "post", "http://"+s.addrs.public+"/app", "--body", "x", "--receipts", "/nope/file").failsWith(t, exitFailed, "receipts")
+	try(t, "post", "http://"+s.serving.Public.Addr().String()+"/app", "--body", "x", "--receipts", "/nope/file").failsWith(t, exitFailed, "receipts")
 }

@@ -40,11 +40,11 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 	if dir == "" {
 		dir = catalog.QueueDir
 	}
-	o := &office{config: cfg, logger: quietLogger()}
-	if err := o.openDirectory(true); err != nil {
-		return errors.Join(err, o.Close())
+	e := &engines{config: cfg, logger: quietLogger(), readOnly: true}
+	if err := e.openDirectory(); err != nil {
+		return errors.Join(err, e.close())
 	}
-	return errors.Join(work(o.disk, dir), o.Close())
+	return errors.Join(work(e.data, dir), e.close())
 }
 
 func newQueueInspect(global *globalFlags) *cobra.Command {

@@ -6,36 +6,25 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
-	"pillarbox"
+
 	"pillarbox/internal/config"
-	"pillarbox/internal/deliver"
-	"pillarbox/internal/express"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/node"
 	"pillarbox/internal/run"
 	"pillarbox/internal/telemetry"
-	"pillarbox/internal/vfs"
+	"pillarbox/internal/telemetry/prom"
 )
-
-// The roles of a server.
-const (
-	roleAccept  = "accept"
-	roleDeliver = "deliver"
-	roleAdmin   = "admin"
-)
-
-var allRoles = []string{roleAccept, roleDeliver, roleAdmin}
 
 func newServeCommand(global *globalFlags) *cobra.Command {
 	var roles []string
@@ -51,17 +40,17 @@ moment loses nothing that was acknowledged.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if len(roles) == 0 {
-				return usageError{fmt.Errorf("--roles names none; it may be %s", strings.Join(allRoles, ", "))}
+				return usageError{fmt.Errorf("--roles names none; it may be %s", strings.Join(node.Roles(), ", "))}
 			}
 			for _, role := range roles {
-				if !slices.Contains(allRoles, role) {
-					return usageError{fmt.Errorf("--roles: %q is none of %s", role, strings.Join(allRoles, ", "))}
+				if !slices.Contains(node.Roles(), role) {
+					return usageError{fmt.Errorf("--roles: %q is none of %s", role, strings.Join(node.Roles(), ", "))}
 				}
 			}
 			return serve(global, roles)
 		},
 	}
-	command.Flags().StringSliceVar(&roles, "roles", allRoles, "what to run")
+	command.Flags().StringSliceVar(&roles, "roles", node.Roles(), "what to run")
 	return command
 }
 
@@ -108,12 +97,11 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines, dropped)
 	})
 	warnOfStrays(cfg, logger)
-	o, err := openOffice(stop, cfg, logger, false)
+	s, err := openServer(stop, cfg, roles, logger, lines)
 	if err != nil {
 		return err
 	}
-	o.lines = lines
-	s := &server{office: o, global: global, level: level, roles: roles}
+	s.global, s.level = global, level
 	return s.run(stop, force)
 }
 
@@ -124,157 +112,71 @@ func warnOfStrays(cfg *config.Config, logger *slog.Logger) {
 	}
 }
 
-// server runs an office.
+// server is a node with the configuration that it was made by.
 type server struct {
-	*office
-	global *globalFlags
-	level  *slog.LevelVar
-	roles  []string
-	public *httpapi.Public                // nil without the role accept
-	addrs  struct{ public, admin string } // that the listeners have, as host:port; empty without the role
-	routes atomic.Pointer[map[string]*express.Route]
-	ready  atomic.Bool
-	may    connections // that the limit of descriptors leaves to the listeners
+	*node.Node
+	engines *engines
+	config  *config.Config
+	global  *globalFlags
+	level   *slog.LevelVar
+	logger  *slog.Logger
+	serving node.Serving
 }
 
-// run starts the services in order and stops them in the reverse order: not ready, refuse and finish requests,
-// stop leasing and finish deliveries, admin, and then the engines.
-func (s *server) run(stop, force context.Context) error {
-	group := run.New(run.Options{Log: s.logger, DrainTimeout: s.config.Shutdown.DrainTimeout.Std()})
-	group.Add(run.Service{Name: "data", Close: s.office.Close})
-	var err error
-	if s.may, err = s.connections(); err != nil {
-		return errors.Join(err, s.office.Close())
-	}
-	if s.has(roleAdmin) {
-		service, err := s.listenAdmin()
-		if err != nil {
-			return errors.Join(err, s.office.Close())
-		}
-		group.Add(service)
-	}
-	if s.has(roleDeliver) {
-		var loops []run.Service
-		for name, loop := range s.loops {
-			loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run, Drain: drainOf(loop)})
-		}
-		group.Add(run.Service{Name: "review", Run: s.review})
-		group.Add(loops...)
-	}
-	if s.has(roleAccept) {
-		service, err := s.listenPublic()
-		if err != nil {
-			return errors.Join(err, s.office.Close())
-		}
-		group.Add(service)
-	}
-	group.Add(run.Service{Name: "reload", Run: s.reloadOnSignal}, run.Service{Name: "lock", Run: s.watchLock})
-	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse})
-	return group.Run(stop, force)
-}
-
-// newAdmin makes the handler of the admin listener. Followers leave half of its connections to others.
-func (s *server) newAdmin(maxFollowers int) http.Handler {
-	return httpapi.NewAdmin(desk{office: s.office, roles: s.roles}, httpapi.AdminOptions{
-		Token: string(s.config.Admin.Token), MaxFollowers: maxFollowers, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
-		Ready: s.isReady, Logger: s.logger,
-	})
-}
-
-// refuse begins the stop: the server is not ready, and requests that wait for their event to be stored are answered.
-func (s *server) refuse(context.Context) error {
-	s.ready.Store(false)
-	s.watch.Hurry()
-	return nil
-}
-
-func (s *server) has(role string) bool { return slices.Contains(s.roles, role) }
-
-func drainOf(loop *deliver.Loop) func(context.Context) error {
-	return func(context.Context) error { loop.Drain(); return nil }
-}
-
-func (s *server) announce(context.Context) error {
-	s.ready.Store(true)
-	if s.has(roleAccept) {
-		s.warnOfDescriptors()
-	}
-	for _, source := range publicSources(s.config) {
-		if s.has(roleAccept) {
-			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+displayAddress(s.addrs.public)+source.Path)
-		}
-	}
-	if s.has(roleAdmin) {
-		s.logger.Info("admin API", telemetry.KeyAddr, "http://"+displayAddress(s.addrs.admin)+"/")
-	}
-	return nil
-}
-
-// displayAddress makes an address that can be put into a browser.
-func displayAddress(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
+// openServer opens everything that serve runs. lines may be nil.
+func openServer(ctx context.Context, cfg *config.Config, roles []string, logger *slog.Logger, lines *telemetry.Lines) (*server, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := telemetry.NewMetrics(prom.Keep(registry))
+	metrics.SetBuild(version())
+	opened := &engines{config: cfg, logger: logger, metrics: metrics}
+	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines})
 	if err != nil {
-		return listen
+		return nil, err
 	}
-	if host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+	s := &server{Node: n, engines: opened, config: cfg, logger: logger, serving: node.Serving{
+		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminToken: string(cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
+		MetricsHandler:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
+	}}
+	if slices.Contains(roles, node.RoleAdmin) {
+		s.serving.Admin, err = listen("admin.listen", cfg.Admin.Listen)
 	}
-	return net.JoinHostPort(host, port)
+	if err == nil && slices.Contains(roles, node.RoleAccept) {
+		s.serving.Public, err = listen("listen", cfg.Listen.Address)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeListener(s.serving.Admin), n.Close())
+	}
+	return s, nil
 }
 
-func (s *server) publicOptions() httpapi.PublicOptions {
-	limits := s.config.HTTP
-	options := httpapi.PublicOptions{
-		MaxBatchBytes: int64(limits.MaxBatchBytes), MaxBatchItems: limits.MaxBatchItems, MaxWait: limits.MaxWait.Std(),
-		MaxInFlightBytes: int64(limits.MaxInFlightBytes), Logger: s.logger, Metrics: s.metrics,
+func closeListener(listener net.Listener) error {
+	if listener == nil {
+		return nil
 	}
-	if s.has(roleDeliver) && limits.MaxWait > 0 {
-		options.Waiter = waiter{s.watch}
-	}
-	return options
+	return listener.Close()
 }
 
-// waiter lets the public listener wait for deliveries.
-type waiter struct{ watch *deliver.Watch }
-
-func (w waiter) Expect(requestID string) httpapi.Expectation { return w.watch.Expect(requestID) }
-
-func publicSources(cfg *config.Config) []httpapi.Source {
-	var sources []httpapi.Source
-	for name, source := range cfg.Sources {
-		public := httpapi.Source{
-			Name: name, Path: source.Path, MaxBody: int64(source.MaxBody),
-			RatePerSecond: source.Rate.PerSecond, RateBurst: source.Rate.Burst,
-		}
-		for destination, settings := range cfg.Destinations {
-			if slices.Contains(settings.Sources, name) {
-				public.Destinations = append(public.Destinations, destination)
-			}
-		}
-		sources = append(sources, public)
-	}
-	slices.SortFunc(sources, func(a, b httpapi.Source) int { return strings.Compare(a.Name, b.Name) })
-	return sources
+// run serves until stop ends.
+func (s *server) run(stop, force context.Context) error {
+	s.serving.Services = []run.Service{{Name: "reload", Run: s.reloadOnSignal}}
+	return s.Serve(stop, force, s.serving)
 }
 
-// isReady says why the server is not ready to accept, or nil.
-func (s *server) isReady() error {
-	if !s.ready.Load() {
-		return notReady("the server is starting or stopping")
+// listen binds the address that a key of the configuration holds.
+func listen(key, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s", address, key)
 	}
-	if problem := s.queue.Stats().Problem; problem != "" {
-		return notReady(problem)
-	}
-	return nil
+	return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
 }
-
-// notReady is the reason why a server can't accept.
-type notReady string
-
-func (r notReady) Error() string { return string(r) }
-
-// Is gives it the kind of what passes by itself.
-func (r notReady) Is(target error) bool { return target == pillarbox.ErrUnavailable }
 
 // reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the server runs.
 func (s *server) reloadOnSignal(ctx context.Context) error {
@@ -287,34 +189,6 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 			return nil
 		case <-hangups:
 			s.reload()
-		}
-	}
-}
-
-// lockInterval is how often the data directory is looked at.
-const lockInterval = time.Second
-
-// watchLock ends the server when its data directory is not at its path any more: another one could begin there, and what
-// this one promises would be looked for where it is not.
-func (s *server) watchLock(ctx context.Context) error {
-	if s.lock == nil {
-		return nil
-	}
-	ticker := time.NewTicker(lockInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		err := s.lock.Check()
-		if errors.Is(err, vfs.ErrLost) {
-			s.ready.Store(false)
-			return fmt.Errorf("the data directory is not where it was, and nothing more is accepted; what was accepted is where the directory is now: %w", err)
-		}
-		if err != nil {
-			s.logger.Warn("look at the data directory", telemetry.KeyErr, err)
 		}
 	}
 }
@@ -335,20 +209,10 @@ func (s *server) reload() {
 		s.logger.Warn("the configuration was not reloaded: these keys need a restart", telemetry.KeyKeys, restart)
 		return
 	}
+	if err := s.Reload(settingsOf(fresh)); err != nil {
+		s.logger.Error("the configuration was not reloaded", telemetry.KeyErr, err)
+		return
+	}
 	s.level.Set(fresh.Log.SlogLevel())
-	s.acceptor.SetSources(ingestSources(fresh))
-	if s.public != nil {
-		s.setSources(fresh)
-	}
-	for name, loop := range s.loops {
-		destination, configured := fresh.Destinations[name]
-		if !configured {
-			continue
-		}
-		tuning := tuningOf(fresh, destination)
-		tuning.Rules.Rule, tuning.Rules.Elsewhere = s.rules[name].Rule, s.rules[name].Elsewhere // a reload changes no source
-		loop.SetTuning(tuning)
-	}
-	s.queue.SetMaxBytes(int64(fresh.Queue.MaxBytes))
 	s.logger.Info("the configuration was reloaded")
 }

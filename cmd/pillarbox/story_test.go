@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/ledger"
 )
 
 // TestStoryIsInOrderOfTime, across destinations, with what is so now at its end.
 func TestStoryIsInOrderOfTime(t *testing.T) {
 	at := func(n int) *pillarbox.Timestamp { stamp := pillarbox.Timestamp(n); return &stamp }
-	story := &httpapi.Story{State: pillarbox.StatePending}
+	story := &adminapi.Trace{State: pillarbox.StatePending}
 	story.Event = &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app"}
 	story.Deliveries = []ledger.Delivery{
 		{Destination: "late", State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{{At: 6, Class: "refused"}}},

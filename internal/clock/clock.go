@@ -70,6 +70,7 @@ type Clock struct {
 	opts Options
 
 	current atomic.Pointer[anchor]
+	watcher atomic.Pointer[func(Step)]
 
 	writing sync.Mutex // held while the note is written
 
@@ -125,6 +126,9 @@ func Open(fsys vfs.FS, name string, opts Options) *Clock {
 	c.begin(c.load())
 	return c
 }
+
+// Watch sets who is told of each step from now on, besides Options.OnStep: what depends on the clock is made after it.
+func (c *Clock) Watch(watcher func(step Step)) { c.watcher.Store(&watcher) }
 
 func (c *Clock) load() *note {
 	if c.fsys == nil {
@@ -224,6 +228,9 @@ func (c *Clock) look(now Reading) {
 	if step.Abs() > Tolerance {
 		c.opts.Logger.Warn("the clock was set, and is believed from now on; that makes no event older", "by", step, "now", next.date)
 		c.opts.OnStep(Step{By: step})
+		if watcher := c.watcher.Load(); watcher != nil {
+			(*watcher)(Step{By: step})
+		}
 	}
 	if save {
 		c.opts.Spawn(c.save)

@@ -25,7 +25,7 @@ func (l *Loop) leaseCondemned(ctx context.Context, outcomes []pillarbox.Outcome)
 	}
 	leasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueErrorWait)
 	defer cancel()
-	leased, err := l.opts.Queue.Lease(leasing, l.opts.Destination, pillarbox.LeaseLimits{MaxEvents: n})
+	leased, err := l.opts.Queue.Lease(leasing, l.name, pillarbox.LeaseLimits{MaxEvents: n})
 	if err != nil {
 		return nil, fmt.Errorf("lease the condemned: %w", err)
 	}
@@ -74,7 +74,7 @@ func (l *Loop) putLetters(ctx context.Context, condemned []pillarbox.Delivery) (
 	letters := make([]*pillarbox.DeadLetter, len(condemned))
 	for i := range condemned {
 		outcomes[i] = pillarbox.Outcome{Handle: condemned[i].Handle, Kind: pillarbox.OutcomeDead}
-		letters[i] = NewLetter(l.opts.Destination, &condemned[i])
+		letters[i] = NewLetter(l.name, &condemned[i])
 	}
 	failure := l.opts.Letters.PutMany(context.WithoutCancel(ctx), letters)
 	release := func(i int) {

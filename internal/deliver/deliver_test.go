@@ -12,6 +12,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/batch"
 	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/retry"
@@ -32,10 +33,10 @@ type office struct {
 }
 
 // open starts a loop over n events that are already queued. The story changes fault before and while it runs.
-func open(t *testing.T, events []*pillarbox.Event, rules deliver.Rules, fault func(events []*pillarbox.Event) error) *office {
+func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, fault func(events []*pillarbox.Event) error) *office {
 	o := &office{
 		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
-		watch: deliver.NewWatch(), history: deliver.NewHistory(), fault: fault,
+		history: deliver.NewHistory(), fault: fault,
 	}
 	o.sink.Fault = func(events []*pillarbox.Event) error {
 		o.writes.Add(1)
@@ -50,9 +51,15 @@ func open(t *testing.T, events []*pillarbox.Event, rules deliver.Rules, fault fu
 	if err := o.queue.Append(context.Background(), events); err != nil {
 		t.Fatal(err)
 	}
+	rules.Name, rules.Batch = "events", batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond}
+	other := destination.Settings{Name: "other", Rule: &pillarbox.Rule{Sources: []string{"other"}}}
+	table, err := destination.Compile([]destination.Settings{rules, other}, func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.watch = deliver.NewWatch(table)
 	o.loop = deliver.NewLoop(deliver.Options{
-		Destination: "events", Queue: o.queue, Sink: o.sink, Letters: o.letters, Rules: rules, Watch: o.watch, History: o.history,
-		Batch: batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond},
+		Destination: table.Get("events"), Queue: o.queue, Sink: o.sink, Letters: o.letters, Watch: o.watch, History: o.history,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -122,7 +129,7 @@ var errRefused = errors.New("no such column")
 func TestPoisonStandsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(1000, 1)
-		o := open(t, events, deliver.Rules{}, poison(errRefused, events[0], events[499], events[999]))
+		o := open(t, events, destination.Settings{}, poison(errRefused, events[0], events[499], events[999]))
 		defer o.stop()
 		o.after(100 * time.Millisecond)
 		o.expect(997, 0, 3)
@@ -145,7 +152,7 @@ func TestPoisonStandsAlone(t *testing.T) {
 func TestPermanentRefusalIsDeadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(100, 2)
-		o := open(t, events, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[42]))
+		o := open(t, events, destination.Settings{}, poison(pillarbox.Permanent(errRefused), events[42]))
 		defer o.stop()
 		o.after(100 * time.Millisecond)
 		o.expect(99, 1, 0)
@@ -159,7 +166,7 @@ func TestPartialAnswerSettlesEachEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(5, 3)
 		first := true
-		o := open(t, events, deliver.Rules{}, func(batch []*pillarbox.Event) error {
+		o := open(t, events, destination.Settings{}, func(batch []*pillarbox.Event) error {
 			if !first {
 				return nil
 			}
@@ -183,7 +190,7 @@ func TestOutageBurnsNoAttempts(t *testing.T) {
 		events := enginetest.Events(400, 4)
 		var down atomic.Bool
 		down.Store(true)
-		o := open(t, events[:200], deliver.Rules{MaxAge: 0}, func([]*pillarbox.Event) error {
+		o := open(t, events[:200], destination.Settings{MaxAge: 0}, func([]*pillarbox.Event) error {
 			if down.Load() {
 				return fmt.Errorf("connection refused: %w", pillarbox.ErrUnavailable)
 			}
@@ -220,7 +227,7 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(300, 5)
 		hang := fmt.Errorf("connection reset: %w", pillarbox.ErrUnavailable)
-		o := open(t, events, deliver.Rules{Retry: retry.Policy{MaxAttempts: 3, Initial: time.Second, Max: time.Second}}, poison(hang, events[7]))
+		o := open(t, events, destination.Settings{Retry: retry.Policy{MaxAttempts: 3, Initial: time.Second, Max: time.Second}}, poison(hang, events[7]))
 		defer o.stop()
 		o.after(time.Minute)
 		o.expect(299, 0, 1)
@@ -252,7 +259,7 @@ func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
 	}
 	events := enginetest.Events(2, 1)
 	deliveries := []pillarbox.Delivery{{Handle: pillarbox.Handle{Seq: 1}, Event: events[0]}, {Handle: pillarbox.Handle{Seq: 2}, Event: events[1]}}
-	report := deliver.Step(context.Background(), sink, deliveries, deliver.Rules{Retry: retry.Policy{}.WithDefaults()}, deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Probe: true})
+	report := deliver.Step(context.Background(), sink, deliveries, destination.New(destination.Settings{}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Probe: true})
 	if report.Down == nil || report.Outcomes[0].Kind != pillarbox.OutcomeReleased || report.Outcomes[1].Kind != pillarbox.OutcomeStored {
 		t.Errorf("after %d calls: down is %v, outcomes %+v", calls, report.Down, report.Outcomes)
 	}
@@ -261,7 +268,7 @@ func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
 func TestUnknownOutcomeIsWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(10, 6)
-		o := open(t, nil, deliver.Rules{}, nil)
+		o := open(t, nil, destination.Settings{}, nil)
 		defer o.stop()
 		lost := 0
 		o.sink.AfterWrite = func([]*pillarbox.Event) error {
@@ -284,7 +291,7 @@ func TestOldEventsBecomeDeadLettersEvenDuringAnOutage(t *testing.T) {
 		for _, event := range events {
 			event.Timestamp = pillarbox.TimestampOf(time.Now())
 		}
-		o := open(t, events, deliver.Rules{MaxAge: 14 * 24 * time.Hour}, func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable })
+		o := open(t, events, destination.Settings{MaxAge: 14 * 24 * time.Hour}, func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable })
 		defer o.stop()
 		o.after(13 * 24 * time.Hour)
 		o.expect(0, 0, 50)
@@ -302,8 +309,7 @@ func TestOtherSourcesAreSkipped(t *testing.T) {
 		for i, event := range events {
 			event.Source = []string{"app", "other"}[i%2]
 		}
-		elsewhere := func(pillarbox.Handle, *pillarbox.Event) bool { return true }
-		o := open(t, events, deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{"app"}}, Elsewhere: elsewhere}, nil)
+		o := open(t, events, destination.Settings{Rule: &pillarbox.Rule{Sources: []string{"app"}}}, nil)
 		defer o.stop()
 		o.after(time.Second)
 		o.expect(5, 0, 0)
@@ -337,9 +343,16 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 	} {
 		event := enginetest.Events(1, 1)[0]
 		event.Source = "app"
-		rules := deliver.Rules{Rule: c.today, Retry: retry.Policy{}.WithDefaults(), Elsewhere: func(pillarbox.Handle, *pillarbox.Event) bool { return c.elsewhere }}
+		all := []destination.Settings{{Name: "events", Rule: c.today}}
+		if c.elsewhere {
+			all = append(all, destination.Settings{Name: "other"})
+		}
+		table, err := destination.Compile(all, func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
 		deliveries := []pillarbox.Delivery{{Event: event, Rule: c.then, Routed: c.routed}}
-		report := deliver.Step(t.Context(), memory.NewSink(), deliveries, rules, deliver.Moment{Now: event.Timestamp.Time(), Chance: func() float64 { return 0 }})
+		report := deliver.Step(t.Context(), memory.NewSink(), deliveries, table.Get("events"), deliver.Moment{Now: event.Timestamp.Time(), Chance: func() float64 { return 0 }})
 		if got := report.Outcomes[0]; got.Kind != c.kind || got.Skip != c.skip {
 			t.Errorf("%+v: became %d by %q", c, got.Kind, got.Skip)
 		}
@@ -351,7 +364,7 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(3, 9)
-		o := open(t, nil, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[1]))
+		o := open(t, nil, destination.Settings{}, poison(pillarbox.Permanent(errRefused), events[1]))
 		defer o.stop()
 		var broken atomic.Bool
 		broken.Store(true)
@@ -379,9 +392,9 @@ func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
 func TestWatchSeesWhatIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(2, 10)
-		o := open(t, nil, deliver.Rules{}, poison(pillarbox.Permanent(errRefused), events[1]))
+		o := open(t, nil, destination.Settings{}, poison(pillarbox.Permanent(errRefused), events[1]))
 		defer o.stop()
-		stored, dead := o.watch.Expect(events[0].RequestID), o.watch.Expect(events[1].RequestID)
+		stored, dead := o.watch.Expect(events[0]), o.watch.Expect(events[1])
 		defer stored.Close()
 		defer dead.Close()
 		follower := o.watch.Follow("events")
@@ -390,10 +403,10 @@ func TestWatchSeesWhatIsSettled(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if !stored.Wait(ctx, []string{"events"}) {
+		if !stored.Wait(ctx) {
 			t.Error("the stored event was not seen")
 		}
-		if dead.Wait(ctx, []string{"events"}) || ctx.Err() != nil {
+		if dead.Wait(ctx) || ctx.Err() != nil {
 			t.Error("the dead event must end the wait with false, before its time is over")
 		}
 		if batch := <-follower.Batches; len(batch) != 1 || batch[0].RequestID != events[0].RequestID {
@@ -409,7 +422,7 @@ func TestHistoryOutlivesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(2, 11)
 		var refusals atomic.Int64
-		o := open(t, events, deliver.Rules{}, func(batch []*pillarbox.Event) error {
+		o := open(t, events, destination.Settings{}, func(batch []*pillarbox.Event) error {
 			if len(batch) == 1 && batch[0].RequestID == events[1].RequestID && refusals.Add(1) > 2 {
 				return nil
 			}
@@ -452,7 +465,7 @@ func TestOneConflictHoldsUpNoOther(t *testing.T) {
 		if err := queue.Append(t.Context(), enginetest.Events(20, 1)); err != nil {
 			t.Fatal(err)
 		}
-		loop := deliver.NewLoop(deliver.Options{Destination: "events", Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
+		loop := deliver.NewLoop(deliver.Options{Destination: destination.New(destination.Settings{Name: "events"}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
 		done := make(chan error, 1)
 		go func() { done <- loop.Run(context.Background()) }()
 		time.Sleep(time.Minute) // in the bubble

@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/retry"
@@ -46,8 +47,9 @@ func TestHangingWrite(t *testing.T) {
 		sink := &deaf{Sink: memory.NewSink(), release: make(chan struct{})}
 		guard := deliver.NewGuard("events", sink, nil)
 		loop := deliver.NewLoop(deliver.Options{
-			Destination: "events", Queue: queue, Sink: guard, Letters: letters, WriteTimeout: 4 * time.Second,
-			Probe: retry.Breaker{ProbeInitial: time.Second, ProbeMax: 30 * time.Second},
+			Queue: queue, Sink: guard, Letters: letters, Destination: destination.New(destination.Settings{
+				Name: "events", WriteTimeout: 4 * time.Second, Probe: retry.Breaker{ProbeInitial: time.Second, ProbeMax: 30 * time.Second},
+			}),
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -94,7 +96,7 @@ func TestStopLeavesAHangingWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		sink := &deaf{Sink: memory.NewSink(), release: make(chan struct{})}
-		loop := deliver.NewLoop(deliver.Options{Destination: "events", Queue: queue, Sink: sink, Letters: memory.NewDeadLetters(), WriteTimeout: time.Hour})
+		loop := deliver.NewLoop(deliver.Options{Destination: destination.New(destination.Settings{Name: "events", WriteTimeout: time.Hour}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- loop.Run(ctx) }()

@@ -12,36 +12,24 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/batch"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/telemetry"
 )
 
-// DefaultWriteTimeout is how long one write may take before its outcome is unknown.
-const DefaultWriteTimeout = 30 * time.Second
-
-// Options of a Loop. Queue, Sink and Letters are required; what else is zero has a default.
+// Options of a Loop. Destination, Queue and Letters are required; what else is zero has a default.
 type Options struct {
-	Destination  string
-	Queue        pillarbox.Queue
-	Sink         pillarbox.Sink // a Guard where others write to it too; nil for a destination that is not configured any more: see Unconfigured
-	Letters      pillarbox.DeadLetters
-	Rules        Rules
-	Batch        batch.Limits
-	WriteTimeout time.Duration
-	Probe        retry.Breaker    // its waits
-	Watch        *Watch           // is told what was settled
-	History      *History         // is told what was stored after refusals
-	Now          func() time.Time // default time.Now; must measure durations well though the clock is set
-	Date         func() time.Time // what is written down; default Now
-	Chance       func() float64   // in [0, 1), for jitter; default rand.Float64
-	Logger       *slog.Logger     // default: discard
-	Metrics      *telemetry.Deliver
-}
-
-// Tuning is the part of Options that may change while the loop runs.
-type Tuning struct {
-	Rules Rules
-	Batch batch.Limits
+	Destination *destination.Destination
+	Queue       pillarbox.Queue
+	Sink        pillarbox.Sink // a Guard where others write to it too; nil for a destination that is not configured any more
+	Letters     pillarbox.DeadLetters
+	Watch       *Watch           // is told what was settled
+	History     *History         // is told what was stored after refusals
+	Now         func() time.Time // default time.Now; must measure durations well though the clock is set
+	Date        func() time.Time // what is written down; default Now
+	Chance      func() float64   // in [0, 1), for jitter; default rand.Float64
+	Logger      *slog.Logger     // default: discard
+	Metrics     *telemetry.Deliver
 }
 
 // Status is what a loop is doing.
@@ -65,20 +53,20 @@ const (
 // Loop delivers to one destination, one batch at a time.
 type Loop struct {
 	opts     Options
+	name     string
 	sink     *Guard
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
 
 	mu     sync.Mutex
-	tuning Tuning
+	to     *destination.Destination
 	status Status
 	warned time.Time // when note has logged a warning
 }
 
 // NewLoop prepares a loop. It does nothing before Run.
 func NewLoop(opts Options) *Loop {
-	opts.WriteTimeout = cmp.Or(opts.WriteTimeout, DefaultWriteTimeout)
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -90,36 +78,34 @@ func NewLoop(opts Options) *Loop {
 		opts.Chance = rand.Float64
 	}
 	if opts.Sink == nil {
-		opts.Sink, opts.Rules = unconfigured{}, Unconfigured(opts.Rules)
+		opts.Sink = unconfigured{}
 	}
 	guard, guarded := opts.Sink.(*Guard)
 	if !guarded {
-		guard = NewGuard(opts.Destination, opts.Sink, opts.Logger)
+		guard = NewGuard(opts.Destination.Name, opts.Sink, opts.Logger)
 	}
-	opts.Watch = cmp.Or(opts.Watch, NewWatch())
+	if opts.Watch == nil {
+		opts.Watch = NewWatch(&destination.Table{})
+	}
 	opts.History = cmp.Or(opts.History, NewHistory())
 	draining, drain := context.WithCancel(context.Background())
-	l := &Loop{
-		opts: opts, sink: guard, breaker: opts.Probe, draining: draining, drain: drain,
-		status: Status{Destination: opts.Destination, State: StateDelivering},
+	return &Loop{
+		opts: opts, name: opts.Destination.Name, sink: guard, breaker: opts.Destination.Probe, draining: draining, drain: drain,
+		to: opts.Destination, status: Status{Destination: opts.Destination.Name, State: StateDelivering},
 	}
-	l.SetTuning(Tuning{Rules: opts.Rules, Batch: opts.Batch})
-	return l
 }
 
-// SetTuning changes what may be changed while the loop runs, from the next batch on.
-func (l *Loop) SetTuning(tuning Tuning) {
-	tuning.Rules.Retry = tuning.Rules.Retry.WithDefaults()
-	tuning.Batch = tuning.Batch.WithDefaults()
+// SetDestination changes the rules while the loop runs, from the next batch on; not the waits between probes.
+func (l *Loop) SetDestination(to *destination.Destination) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tuning = tuning
+	l.to = to
 }
 
-func (l *Loop) tuned() Tuning {
+func (l *Loop) destination() *destination.Destination {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tuning
+	return l.to
 }
 
 // Status returns what the loop is doing.
@@ -156,7 +142,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		if err := l.turn(ctx, leasing, burials); err != nil && leasing.Err() == nil {
 			if errors.Is(err, pillarbox.ErrClosed) {
-				return fmt.Errorf("deliver to %s: %w", l.opts.Destination, err)
+				return fmt.Errorf("deliver to %s: %w", l.name, err)
 			}
 			l.note(err)
 			l.sleep(leasing, queueErrorWait)
@@ -174,15 +160,15 @@ func (l *Loop) turn(ctx, leasing context.Context, burials chan<- []pillarbox.Del
 		l.sleep(leasing, wait)
 		return nil
 	}
-	tuning := l.tuned()
+	to := l.destination()
 	probing := l.breaker.State(now) == retry.Probing
-	deliveries, err := l.gather(leasing, tuning.Batch)
+	deliveries, err := l.gather(leasing, to.Batch)
 	if len(deliveries) == 0 {
 		return err
 	}
-	report := l.step(ctx, deliveries, tuning.Rules, probing)
+	report := l.step(ctx, deliveries, to, probing)
 	l.meetStore(ctx)
-	l.steer(ctx, report, tuning.Batch.MaxEvents)
+	l.steer(ctx, report, to.Batch.MaxEvents)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
 		return err
 	}
@@ -208,7 +194,7 @@ func (l *Loop) gather(ctx context.Context, limits batch.Limits) ([]pillarbox.Del
 			}
 			waiting, cancel = context.WithTimeout(ctx, wait)
 		}
-		deliveries, err := l.opts.Queue.Lease(waiting, l.opts.Destination, pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
+		deliveries, err := l.opts.Queue.Lease(waiting, l.name, pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
 		cancel()
 		if err != nil {
 			if len(gathered) > 0 {
@@ -228,10 +214,9 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 	return sum
 }
 
-func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, rules Rules, probing bool) Report {
-	rules.WriteTimeout = l.opts.WriteTimeout
+func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, to *destination.Destination, probing bool) Report {
 	start := time.Now()
-	report := Step(ctx, l.sink, deliveries, rules, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
+	report := Step(ctx, l.sink, deliveries, to, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
@@ -271,13 +256,13 @@ func (l *Loop) steer(ctx context.Context, report Report, full int) {
 		wasClosed := l.breaker.OpenSince().IsZero()
 		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), l.opts.Chance())
 		if wasClosed {
-			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, report.Down)
+			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.name, telemetry.KeyErr, report.Down)
 		}
 	default:
 		wasOpen := l.breaker.State(now) == retry.Probing
 		l.breaker.Succeed(full)
 		if wasOpen {
-			l.opts.Logger.Info("destination is back, delivery goes on", telemetry.KeyDestination, l.opts.Destination)
+			l.opts.Logger.Info("destination is back, delivery goes on", telemetry.KeyDestination, l.name)
 		}
 	}
 	l.describe(report, now)
@@ -319,7 +304,7 @@ func (l *Loop) note(err error) {
 	if l.warned.IsZero() || now.Sub(l.warned) >= noteEvery {
 		l.warned, level = now, slog.LevelWarn
 	}
-	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, err)
+	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination, l.name, telemetry.KeyErr, err)
 	l.status.LastError, l.status.LastErrorAt = err.Error(), now
 }
 
@@ -328,7 +313,7 @@ func (l *Loop) note(err error) {
 func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
 	for {
 		// A stop must not cut off the record of what was done.
-		err := l.opts.Queue.Settle(context.WithoutCancel(ctx), l.opts.Destination, outcomes)
+		err := l.opts.Queue.Settle(context.WithoutCancel(ctx), l.name, outcomes)
 		if err == nil {
 			break
 		}
@@ -342,8 +327,8 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 		l.sleep(ctx, queueErrorWait)
 	}
 	l.measure(deliveries, outcomes)
-	l.opts.History.remember(l.opts.Destination, deliveries, outcomes)
-	l.opts.Watch.settled(l.opts.Destination, deliveries, outcomes)
+	l.opts.History.remember(l.name, deliveries, outcomes)
+	l.opts.Watch.settled(l.name, deliveries, outcomes)
 	return nil
 }
 
@@ -390,3 +375,13 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) {
 	case <-timer.C:
 	}
 }
+
+// unconfigured is the sink of a destination that is not configured any more. Nothing is written to it by its rules; an event that
+// a person has routed there before waits.
+type unconfigured struct{ pillarbox.SinkDefaults }
+
+func (unconfigured) Write(context.Context, []*pillarbox.Event) error {
+	return fmt.Errorf("the destination is not configured: %w", pillarbox.ErrUnavailable)
+}
+
+func (unconfigured) Close() error { return nil }

@@ -19,21 +19,8 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/retry"
+	"pillarbox/internal/destination"
 )
-
-// Rules are what Step decides by.
-type Rules struct {
-	Rule   *pillarbox.Rule // what the destination takes today; nil takes all
-	Retry  retry.Policy
-	MaxAge time.Duration // since the event began to wait; older events become dead letters; 0 for no limit
-
-	// Elsewhere reports whether another destination was meant to get the event when it was accepted, and still takes
-	// it. nil: none was.
-	Elsewhere func(handle pillarbox.Handle, event *pillarbox.Event) bool
-
-	WriteTimeout time.Duration // of one write, after which its outcome is unknown; 0 leaves it to ctx
-}
 
 // Moment is what Step does not find out itself.
 type Moment struct {
@@ -53,8 +40,8 @@ type Report struct {
 
 // Step delivers the batch to the sink and returns what became of each event. It never fails: what could not be
 // tried is released. Condemned deliveries are passed through as condemned, without a try.
-func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, rules Rules, at Moment) Report {
-	s := &step{ctx: ctx, sink: sink, rules: rules, at: at, deliveries: deliveries}
+func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, to *destination.Destination, at Moment) Report {
+	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
 	for i := range deliveries {
 		s.report.Outcomes[i].Handle = deliveries[i].Handle
@@ -81,7 +68,7 @@ func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Deliv
 type step struct {
 	ctx        context.Context // of this Step only
 	sink       pillarbox.Sink
-	rules      Rules
+	to         *destination.Destination
 	at         Moment
 	deliveries []pillarbox.Delivery
 	events     []*pillarbox.Event // to be written
@@ -94,18 +81,18 @@ func (s *step) outcome(i int) *pillarbox.Outcome { return &s.report.Outcomes[s.p
 // decideWithoutTrying handles the deliveries that are not to be written.
 func (s *step) decideWithoutTrying(i int) bool {
 	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
-	age := s.age(delivery)
+	age, skip := s.age(delivery), s.to.Skips(delivery)
 	switch {
 	case delivery.Verdict != nil:
 		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict
-	case s.rules.Holds(delivery):
+	case s.to.Holds(delivery):
 		outcome.Kind = pillarbox.OutcomeHeld
-	case s.rules.skips(delivery) != "":
-		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, s.rules.skips(delivery)
-	case s.rules.MaxAge > 0 && age > s.rules.MaxAge:
-		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.rules.MaxAge)
+	case skip != "":
+		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, skip
+	case s.to.MaxAge > 0 && age > s.to.MaxAge:
+		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.to.MaxAge)
 		s.condemn(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))
-	case s.rules.Retry.Exhausted(len(delivery.Attempts)):
+	case s.to.Retry.Exhausted(len(delivery.Attempts)):
 		s.condemn(outcome, exhausted(delivery.Attempts), nil)
 	default:
 		return false
@@ -156,8 +143,8 @@ func (s *step) write(from, to int) {
 func (s *step) call(from, to int) error {
 	s.report.Writes++
 	ctx, cancel := s.ctx, context.CancelFunc(func() {})
-	if s.rules.WriteTimeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, s.rules.WriteTimeout)
+	if s.to.WriteTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, s.to.WriteTimeout)
 	}
 	defer cancel()
 	return s.sink.Write(ctx, s.events[from:to])
@@ -223,7 +210,7 @@ func (s *step) charge(i int, class string, err error) {
 	switch {
 	case class == pillarbox.ClassPermanent:
 		s.condemn(outcome, "refused for good: "+attempt.Error, attempt)
-	case s.rules.Retry.Exhausted(attempts):
+	case s.to.Retry.Exhausted(attempts):
 		s.condemn(outcome, exhausted(append(delivery.Attempts[:attempts-1:attempts-1], *attempt)), attempt)
 	default:
 		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
@@ -232,7 +219,7 @@ func (s *step) charge(i int, class string, err error) {
 }
 
 func (s *step) notBefore(attempts int, err error) time.Time {
-	return s.at.Now.Add(max(s.rules.Retry.Delay(attempts, s.at.Chance()), pillarbox.RetryAfter(err)))
+	return s.at.Now.Add(max(s.to.Retry.Delay(attempts, s.at.Chance()), pillarbox.RetryAfter(err)))
 }
 
 func (s *step) condemn(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"log/slog"
 
 	"pillarbox"
 	"pillarbox/internal/telemetry"
@@ -24,12 +25,17 @@ func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, s
 
 // meetStore looks at the store after a write.
 func (l *Loop) meetStore(ctx context.Context) {
-	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.opts.Destination, l.opts.Sink, pillarbox.TimestampOf(l.opts.Date()))
+	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.name, l.opts.Sink, pillarbox.TimestampOf(l.opts.Date()))
 	if err != nil {
 		l.note(err)
 	}
 	if changed {
-		l.opts.Logger.Error("the store of a destination was replaced; \"pillarbox audit\" says what is missing, and \"pillarbox audit --redeliver\" brings back what the queue still has",
-			telemetry.KeyDestination, l.opts.Destination, telemetry.KeyErr, record.Changed)
+		LogStoreChanged(l.opts.Logger, l.name, record)
 	}
+}
+
+// LogStoreChanged says that a destination's store is another one than it was, and what to do.
+func LogStoreChanged(logger *slog.Logger, name string, record pillarbox.StoreRecord) {
+	logger.Error("the store of a destination was replaced; \"pillarbox audit\" says what is missing, and \"pillarbox audit --redeliver\" brings back what the queue still has",
+		telemetry.KeyDestination, name, telemetry.KeyErr, record.Changed)
 }

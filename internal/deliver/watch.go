@@ -2,10 +2,12 @@ package deliver
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"pillarbox"
+	"pillarbox/internal/destination"
 )
 
 // Watch tells others what loops have settled: requests that wait for their event to be stored, and readers
@@ -14,18 +16,23 @@ type Watch struct {
 	watched atomic.Int64 // expectations and followers
 	hurry   context.Context
 	end     context.CancelFunc // of hurry
+	table   atomic.Pointer[destination.Table]
 
 	mu       sync.Mutex
 	expected map[string]*Expectation // by request id
 	follow   map[*Follower]bool
 }
 
-// NewWatch makes a Watch for any number of loops.
-func NewWatch() *Watch {
+// NewWatch makes a Watch for the loops of these destinations.
+func NewWatch(table *destination.Table) *Watch {
 	w := &Watch{expected: map[string]*Expectation{}, follow: map[*Follower]bool{}}
+	w.table.Store(table)
 	w.hurry, w.end = context.WithCancel(context.Background())
 	return w
 }
+
+// SetDestinations replaces the table. Expectations that there are go on with the one before.
+func (w *Watch) SetDestinations(table *destination.Table) { w.table.Store(table) }
 
 // Hurry ends all waits for events that are not stored yet, now and later. The stop of a server calls it: an answer that
 // says less is there at once.
@@ -33,34 +40,38 @@ func (w *Watch) Hurry() { w.end() }
 
 // Expectation waits for one event.
 type Expectation struct {
-	watch     *Watch
-	requestID string
-	changed   chan struct{} // holds a token when states changed
+	watch        *Watch
+	requestID    string
+	destinations []string      // that take the event
+	changed      chan struct{} // holds a token when states changed
 
 	mu     sync.Mutex
 	states map[string]string // by destination
 }
 
-// Expect begins to watch for an event. Call it before the event is durable, and Close in any case.
-func (w *Watch) Expect(requestID string) *Expectation {
-	e := &Expectation{watch: w, requestID: requestID, changed: make(chan struct{}, 1), states: map[string]string{}}
+// Expect begins to watch for an event at the destinations that take it. It returns nil where none does: nobody would ever
+// store it. Call it before the event is durable, and Close in any case. It keeps nothing of the event.
+func (w *Watch) Expect(event *pillarbox.Event) *Expectation {
+	takers := w.table.Load().Takers(event)
+	if len(takers) == 0 {
+		return nil
+	}
+	id := strings.Clone(event.RequestID)
+	e := &Expectation{watch: w, requestID: id, destinations: takers, changed: make(chan struct{}, 1), states: map[string]string{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.expected[requestID] = e
+	w.expected[id] = e
 	w.watched.Add(1)
 	return e
 }
 
-// Wait returns true once every destination has stored the event, and false when one of them has made it a
-// dead letter, ctx ends, or the watch is in a hurry.
-func (e *Expectation) Wait(ctx context.Context, destinations []string) bool {
+// Wait returns true once every destination that takes the event has stored it, and false when one of them has made it a dead
+// letter, all of them have skipped it after all, ctx ends, or the watch is in a hurry.
+func (e *Expectation) Wait(ctx context.Context) bool {
 	for {
-		stored, dead := e.count(destinations)
-		if stored == len(destinations) {
-			return true
-		}
-		if dead {
-			return false
+		stored, over := e.count()
+		if over {
+			return stored
 		}
 		select {
 		case <-ctx.Done():
@@ -72,19 +83,27 @@ func (e *Expectation) Wait(ctx context.Context, destinations []string) bool {
 	}
 }
 
-func (e *Expectation) count(destinations []string) (stored int, dead bool) {
+// count reports whether the event is where it belongs, and whether nothing more is to be waited for.
+func (e *Expectation) count() (stored, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, name := range destinations {
+	open := 0
+	for _, name := range e.destinations {
 		switch e.states[name] {
 		case pillarbox.StateStored:
-			stored++
+			stored = true
+		case stateSkipped:
 		case pillarbox.StateDead:
-			dead = true
+			return false, true
+		default:
+			open++
 		}
 	}
-	return stored, dead
+	return stored, open == 0
 }
+
+// stateSkipped is that of an event which a destination did not take after all.
+const stateSkipped = "skipped"
 
 // Close ends the watch.
 func (e *Expectation) Close() {
@@ -149,6 +168,8 @@ func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery, out
 			w.tellLocked(deliveries[i].Event.RequestID, destination, pillarbox.StateStored)
 		case pillarbox.OutcomeDead:
 			w.tellLocked(deliveries[i].Event.RequestID, destination, pillarbox.StateDead)
+		case pillarbox.OutcomeSkipped:
+			w.tellLocked(deliveries[i].Event.RequestID, destination, stateSkipped)
 		}
 	}
 	if len(stored) == 0 {

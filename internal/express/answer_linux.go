@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/internal/framing"
+	"pillarbox/internal/source"
 )
 
 // answer writes the answers of the turn, all of one connection at once, and counts them.
@@ -50,7 +51,7 @@ func (l *loop) appendProblem(err error, last bool) (status int) {
 
 // tally counts answers, those that are alike at once.
 type tally struct {
-	route  *Route
+	route  *source.Route
 	status int
 	begun  int64
 	now    int64

@@ -12,6 +12,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 )
 
@@ -50,18 +51,18 @@ type conn struct {
 	lingering bool
 	answered  bool // in this turn
 
-	in    []byte       // what was read of requests that are not taken yet
-	used  int          // bytes of in that were taken in this turn
-	scan  framing.Scan // of the head at the start of in, where it came in pieces
-	blank bool         // the empty line that may stand before a request has come
-	need  int          // bytes that the request at the start of in has; 0 while its head isn't complete
-	route *Route       // of that request, once the head is complete
-	begun int64        // when its first byte came
-	due   int64        // when its body must have brought its least; 0 where none is awaited
-	has   int64        // bytes of it since the last time that it had
-	more  bool         // in may hold a complete request
-	taken int          // requests, in this turn
-	out   []byte       // answers that the client has not read yet
+	in    []byte        // what was read of requests that are not taken yet
+	used  int           // bytes of in that were taken in this turn
+	scan  framing.Scan  // of the head at the start of in, where it came in pieces
+	blank bool          // the empty line that may stand before a request has come
+	need  int           // bytes that the request at the start of in has; 0 while its head isn't complete
+	route *source.Route // of that request, once the head is complete
+	begun int64         // when its first byte came
+	due   int64         // when its body must have brought its least; 0 where none is awaited
+	has   int64         // bytes of it since the last time that it had
+	more  bool          // in may hold a complete request
+	taken int           // requests, in this turn
+	out   []byte        // answers that the client has not read yet
 }
 
 // stirred is told that something has changed on c.
@@ -247,18 +248,18 @@ func (l *loop) incomplete(c *conn, b []byte) {
 
 // refuseHead refuses the request whose head was read, as far as it was.
 func (l *loop) refuseHead(c *conn, why error) {
-	c.route = l.opts.Route(text(l.head.path))
+	c.route = l.opts.Sources.Table().Single(text(l.head.path))
 	l.refuse(c, why)
 }
 
 func (l *loop) takeSimple(c *conn, b []byte) int {
 	h := &l.head
-	route := l.opts.Route(text(h.path))
+	route := l.opts.Sources.Table().Single(text(h.path))
 	if h.Size > l.opts.MaxHeaderBytes {
 		l.refuseHead(c, framing.ErrHeadTooLarge)
 		return 0
 	}
-	if route == nil || h.Length > min(route.MaxBody, maxBody) {
+	if route == nil || h.Length > min(route.Source.MaxBody, maxBody) {
 		c.ending = moves
 		return 0
 	}
@@ -278,28 +279,29 @@ func (l *loop) takeSimple(c *conn, b []byte) int {
 }
 
 // add makes a request of the head that was parsed. Its texts point into the buffer.
-func (l *loop) add(c *conn, route *Route, body []byte) {
+func (l *loop) add(c *conn, route *source.Route, body []byte) {
 	h := &l.head
 	c.taken++
 	c.fresh, c.answered = false, true
 	next := item{conn: c, route: route, begun: c.begun}
 	c.need, c.route, c.begun = 0, nil, l.mono
 	c.scan, c.blank = framing.Scan{}, false
-	if route.Admit != nil {
-		next.err = route.Admit(1)
-	}
-	l.items = append(l.items, next)
-	if next.err != nil {
-		return
-	}
 	first := len(l.fields)
 	for _, f := range h.Fields {
 		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name), Value: text(f.Value)})
 	}
+	header := l.fields[first:len(l.fields):len(l.fields)]
+	l.sourceHead = source.Head{Method: "POST", Query: text(h.query), RemoteAddr: c.addr, Header: header}
+	var grant source.Grant
+	grant, next.err = route.Source.AdmitOne(&l.sourceHead)
+	l.items = append(l.items, next)
+	if next.err != nil {
+		return
+	}
 	l.bytes += len(body)
 	l.requests = append(l.requests, ingest.Request{
-		Source: route.Source, Method: "POST", Path: text(h.path), Query: text(h.query),
-		Header: l.fields[first:len(l.fields):len(l.fields)], ContentType: text(h.contentType),
+		Grant: grant, Method: "POST", Path: text(h.path), Query: text(h.query),
+		Header: header, ContentType: text(h.contentType),
 		RemoteAddr: c.addr, Traceparent: text(h.traceparent), Body: body,
 	})
 }
@@ -344,7 +346,7 @@ func (l *loop) room(c *conn) []byte {
 // told to come back: waiting with its bytes unread would only keep its connection busy.
 func (l *loop) enlarge(c *conn, size int) bool {
 	if !l.server.memory.Grow(int64(cap(c.in)), int64(bufferSize(size))) {
-		limit := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", l.opts.MaxInFlightBytes, pillarbox.ErrFull)
+		limit := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", l.opts.Memory.Limit(), pillarbox.ErrFull)
 		l.refuse(c, &pillarbox.RetryAfterError{After: time.Second, Err: limit})
 		return false
 	}

@@ -145,7 +145,7 @@ func TestWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := prepare(t)
-	s, err := express.New(listener.(*net.TCPListener), express.Options{Acceptor: b.accept, Problem: problem, Route: func(string) *express.Route { return nil }, Loops: 2})
+	s, err := express.New(listener.(*net.TCPListener), express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,21 +21,23 @@ import (
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
-	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/intake"
+	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
 )
 
 // box is the fast way in, with net/http behind it for what is handed over, on a queue in memory.
 type box struct {
-	t      *testing.T
-	queue  *memory.Queue
-	accept *gate
-	public *httpapi.Public
-	server *express.Server
-	web    *http.Server
-	addr   string
-	routes atomic.Pointer[map[string]*express.Route]
-	moved  atomic.Int64 // requests that net/http has answered
+	t       *testing.T
+	queue   *memory.Queue
+	accept  *gate
+	public  *intake.Handler
+	server  *express.Server
+	web     *http.Server
+	addr    string
+	sources *source.Sources
+	moved   atomic.Int64 // requests that net/http has answered
 
 	connState func(conn net.Conn, state http.ConnState) // of net/http; to be set before start
 	ended     chan error                                // what Run and Serve return
@@ -48,7 +50,7 @@ const (
 
 // gate is an Acceptor that can be held and can be made to fail.
 type gate struct {
-	*ingest.Acceptor
+	*ingest.Ingest
 	held  chan struct{} // while it is open, accepting waits for it
 	calls atomic.Int64
 	hold  func(call int64) // is called by each call, counted from 1; it may wait
@@ -56,12 +58,12 @@ type gate struct {
 
 func (g *gate) AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
 	g.pass()
-	return g.Acceptor.AcceptInto(ctx, requests, results)
+	return g.Ingest.AcceptInto(ctx, requests, results)
 }
 
 func (g *gate) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result {
 	g.pass()
-	return g.Acceptor.AcceptBatch(ctx, all, bodies, results)
+	return g.Ingest.AcceptBatch(ctx, all, bodies, results)
 }
 
 func (g *gate) pass() {
@@ -87,14 +89,19 @@ func prepare(t *testing.T) *box {
 	if _, err := b.queue.Account(destination); err != nil {
 		t.Fatal(err)
 	}
-	sources := map[string]ingest.Source{"app": {MaxBody: testMaxBody}, "large": {}}
-	b.accept = &gate{Acceptor: ingest.New(b.queue, ingest.Options{Sources: sources})}
-	b.public = httpapi.NewPublic(b.accept, httpapi.PublicOptions{})
-	b.public.SetSources([]httpapi.Source{{Name: "app", Path: "/app", MaxBody: testMaxBody}, {Name: "large", Path: "/large", MaxBody: ingest.DefaultMaxBody}})
-	b.routes.Store(&map[string]*express.Route{
-		"/app": {Source: "app", MaxBody: testMaxBody}, "/large": {Source: "large", MaxBody: ingest.DefaultMaxBody},
-	})
+	b.accept = &gate{Ingest: ingest.New(b.queue, ingest.Options{})}
+	b.sources = source.NewSources(compile(t, nil, source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}, source.Settings{Name: "large", Path: "/large"}))
+	b.public = intake.New(intake.Options{Acceptor: b.accept, Sources: b.sources})
 	return b
+}
+
+func compile(t *testing.T, metrics *telemetry.Metrics, settings ...source.Settings) *source.Table {
+	t.Helper()
+	table, err := source.Compile(settings, metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }
 
 func (b *box) start(opts express.Options) {
@@ -105,8 +112,7 @@ func (b *box) start(opts express.Options) {
 		b.t.Fatal(err)
 	}
 	b.addr = listener.Addr().String()
-	opts.Acceptor, opts.Problem = b.accept, problem
-	opts.Route = func(path string) *express.Route { return (*b.routes.Load())[path] }
+	opts.Acceptor, opts.Problem, opts.Sources = b.accept, problem, b.sources
 	if b.server, err = express.New(listener.(*net.TCPListener), opts); err != nil {
 		b.t.Fatal(err)
 	}
@@ -144,13 +150,16 @@ func (b *box) stop(goroutines, files int) {
 	}
 }
 
-// problem makes the answers of httpapi: it lets the public handler answer a request that ends in the error.
+// problem makes the answers of intake: it lets the public handler answer a request that ends in the error.
 func problem(err error) (int, http.Header, []byte) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return http.StatusRequestTimeout, http.Header{}, []byte(err.Error())
 	}
-	public := httpapi.NewPublic(failing{err}, httpapi.PublicOptions{})
-	public.SetSources([]httpapi.Source{{Name: "app", Path: "/app", MaxBody: testMaxBody}})
+	table, compiling := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: testMaxBody}}, nil)
+	if compiling != nil {
+		panic(compiling)
+	}
+	public := intake.New(intake.Options{Acceptor: failing{err}, Sources: source.NewSources(table)})
 	recorder := httptest.NewRecorder()
 	public.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/app", nil))
 	recorder.Header().Del("Content-Length")

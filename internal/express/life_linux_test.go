@@ -18,7 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox"
+	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
+	"pillarbox/internal/source"
 )
 
 // TestPipelinedRequestsAreAnsweredInOrder sends more requests at once than one turn takes of a connection.
@@ -163,22 +165,19 @@ func TestAllThatIsReadyIsOneAppend(t *testing.T) {
 	}
 }
 
-// TestRateLimitAnswersInOrder refuses the second of three.
+// TestRateLimitAnswersInOrder refuses all but the first of three.
 func TestRateLimitAnswersInOrder(t *testing.T) {
 	b := prepare(t)
-	n := 0
-	b.routes.Store(&map[string]*express.Route{"/app": {Source: "app", MaxBody: testMaxBody, Admit: func(events int) error {
-		if n += events; n == 2 {
-			return &pillarbox.RetryAfterError{After: time.Second, Err: fmt.Errorf("too fast: %w", pillarbox.ErrFull)}
-		}
-		return nil
-	}}})
+	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 1}))
 	b.start(express.Options{})
 	c := b.dial().send(post("a") + post("b") + post("c"))
 	c.wants(http.StatusAccepted)
-	c.wants(http.StatusServiceUnavailable)
-	c.wants(http.StatusAccepted)
-	b.wantStored("a", "c")
+	for range 2 {
+		if a := c.wants(http.StatusTooManyRequests); a.Header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
+		}
+	}
+	b.wantStored("a")
 }
 
 // TestReloadIsSeenByOpenConnections takes a path away, and adds another.
@@ -186,13 +185,13 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial()
 	c.send(post("a")).wants(http.StatusAccepted)
-	b.routes.Store(&map[string]*express.Route{"/new": {Source: "app", MaxBody: testMaxBody}})
+	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/new", MaxBody: testMaxBody}))
 	c.send("POST /new HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb").wants(http.StatusAccepted)
-	c.send(post("c")).wants(http.StatusAccepted)
+	c.send(post("c")).wants(http.StatusNotFound)
 	if b.moved.Load() != 1 {
 		t.Error("the old path was not handed over")
 	}
-	b.wantStored("a", "b", "c")
+	b.wantStored("a", "b")
 }
 
 // TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the request that
@@ -410,7 +409,7 @@ func TestReaderThatNeverReadsIsCutOff(t *testing.T) {
 
 // TestMemoryForBodiesIsBounded: what would go over the limit is told to come back, and what is there goes on.
 func TestMemoryForBodiesIsBounded(t *testing.T) {
-	b := open(t, express.Options{MaxInFlightBytes: 100 << 10})
+	b := open(t, express.Options{Memory: admission.NewMemory(100 << 10)})
 	half := func(size int) *client {
 		return b.dial().send(fmt.Sprintf("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size/2)))
 	}

@@ -13,6 +13,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 	"pillarbox/internal/watchdog"
 )
 
@@ -60,14 +61,15 @@ type loop struct {
 	out     []byte
 
 	// The turn.
-	again    []*conn // have something to do that no event will tell
-	resumed  []*conn // again of the last turn
-	touched  []*conn // to be looked at when the answers are written
-	items    []item  // in the order of the answers; those of one connection stand together
-	requests []ingest.Request
-	results  []ingest.Result
-	fields   pillarbox.Header
-	bytes    int
+	again      []*conn // have something to do that no event will tell
+	resumed    []*conn // again of the last turn
+	touched    []*conn // to be looked at when the answers are written
+	items      []item  // in the order of the answers; those of one connection stand together
+	requests   []ingest.Request
+	sourceHead source.Head // of the request that is asked about
+	results    []ingest.Result
+	fields     pillarbox.Header
+	bytes      int
 
 	watch *watchdog.Watch // over the calls of the Acceptor; nil without a bound
 	ended chan error      // what the last owner returns
@@ -78,9 +80,9 @@ type loop struct {
 // item is one answer that is to be given.
 type item struct {
 	conn  *conn
-	route *Route // nil where it isn't known
-	begun int64  // when the request began
-	err   error  // what it is refused with; nil where the Acceptor decides
+	route *source.Route // nil where it isn't known
+	begun int64         // when the request began
+	err   error         // what it is refused with; nil where the Acceptor decides
 }
 
 // mailbox is how others reach a loop.

@@ -1,7 +1,6 @@
 package express
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,22 +11,8 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
-	"pillarbox/internal/telemetry"
+	"pillarbox/internal/source"
 )
-
-// Acceptor makes requests durable. It is ingest.Acceptor. What the requests point to is valid during the call
-// only: their texts are parts of the buffers that they were read into.
-type Acceptor interface {
-	AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result
-}
-
-// Route is a path that the loop may answer: the one of a source.
-type Route struct {
-	Source  string
-	MaxBody int64                  // bytes; more is handed over
-	Admit   func(events int) error // nil for no rate limit
-	Metrics *telemetry.Route       // nil measures nothing
-}
 
 // The defaults of Options.
 const (
@@ -40,16 +25,17 @@ const (
 	DefaultMaxHeaderBytes    = 32 << 10
 )
 
-// Options of a Server. Acceptor, Route and Problem are required; zero means the default.
+// Options of a Server. Acceptor, Sources and Problem are required; zero means the default.
 type Options struct {
-	Acceptor Acceptor
+	// Acceptor makes requests durable. What the requests point to is valid during the call only. It is called from every loop.
+	Acceptor ingest.Acceptor
+	// Sources are the ways in. What is at no path of single events is for net/http.
+	Sources *source.Sources
+	// Memory is for requests that are not complete; default: as much as DefaultMaxInFlightBytes, for this server alone.
+	Memory *admission.Memory
 
-	// Route finds the route of a path, and nil where net/http is to answer. It is called for each request and
-	// from every loop, must not block, and must not keep the path.
-	Route func(path string) *Route
-
-	// Problem makes the answer for an error. Besides those of the Acceptor and of Route.Admit, there are errors
-	// of package framing, and some that match pillarbox.ErrFull (MaxInFlightBytes) and
+	// Problem makes the answer for an error. Besides those of the Acceptor and of sources, there are errors
+	// of package framing, and some that match pillarbox.ErrFull (Memory) and
 	// os.ErrDeadlineExceeded (the body came too slowly). The header must not name the length, the date or the
 	// connection.
 	Problem func(err error) (status int, header http.Header, body []byte)
@@ -63,7 +49,6 @@ type Options struct {
 	IdleTimeout       time.Duration // between requests
 	MinBodyRate       int64         // bytes a second that a body brings at least, on the average of each BodyGrace; 0: none
 	BodyGrace         time.Duration // in which MinBodyRate is looked at
-	MaxInFlightBytes  int64         // of requests that are not complete; one that needs more is answered with ErrFull
 	Loops             int           // event loops; 0 chooses
 	AcceptTimeout     time.Duration // how long the Acceptor may take until another goroutine takes the loop over; 0: any time
 	Logger            *slog.Logger  // nil: discard
@@ -80,7 +65,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&o.BodyGrace, framing.DefaultBodyGrace)
-	setDefault(&o.MaxInFlightBytes, DefaultMaxInFlightBytes)
+	if o.Memory == nil {
+		o.Memory = admission.NewMemory(DefaultMaxInFlightBytes)
+	}
 	setDefault(&o.Loops, defaultLoops())
 	if o.Closed == nil {
 		o.Closed = func(admission.Reason) {}
@@ -101,8 +88,8 @@ func (o Options) validate() error {
 	switch {
 	case o.Acceptor == nil:
 		return fmt.Errorf("express: Acceptor is missing: %w", pillarbox.ErrInvalid)
-	case o.Route == nil:
-		return fmt.Errorf("express: Route is missing: %w", pillarbox.ErrInvalid)
+	case o.Sources == nil:
+		return fmt.Errorf("express: Sources are missing: %w", pillarbox.ErrInvalid)
 	case o.Problem == nil:
 		return fmt.Errorf("express: Problem is missing: %w", pillarbox.ErrInvalid)
 	}

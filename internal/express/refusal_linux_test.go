@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pillarbox/internal/express"
+	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
 )
@@ -28,7 +29,7 @@ func TestRefusalIsAProblem(t *testing.T) {
 func TestMetricsAreThoseOfNetHTTP(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := prepare(t)
-	b.routes.Store(&map[string]*express.Route{"/app": {Source: "app", MaxBody: testMaxBody, Metrics: telemetry.NewMetrics(prom.Keep(registry)).Route("/app")}})
+	b.sources.Replace(compile(t, telemetry.NewMetrics(prom.Keep(registry)), source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}))
 	b.start(express.Options{})
 	c := b.dial()
 	for range 3 {

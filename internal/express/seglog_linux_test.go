@@ -30,7 +30,7 @@ func TestLogKeepsWhatWasSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := prepare(t)
-	b.accept.Acceptor = ingest.New(log, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: testMaxBody}}})
+	b.accept.Ingest = ingest.New(log, ingest.Options{})
 	b.start(express.Options{Loops: 2})
 	var mu sync.Mutex
 	sent := map[string]string{} // by id

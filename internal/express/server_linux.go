@@ -45,7 +45,7 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: admission.NewMemory(opts.MaxInFlightBytes), addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{})}
+	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory, addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{})}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {

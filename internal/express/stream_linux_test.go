@@ -19,6 +19,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 )
 
 // bench is one loop without a listener, driven turn by turn over a pair of sockets.
@@ -35,18 +36,17 @@ type bench struct {
 func openBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, copies: true}
-	route := &Route{Source: "app", MaxBody: 1 << 20}
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	opts := Options{
 		AcceptTimeout: DefaultReadTimeout,
 		Acceptor:      b, Loops: 1, Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
-		Route: func(path string) *Route {
-			if path == "/app" {
-				return route
-			}
-			return nil
-		},
+		Sources: source.NewSources(table),
 	}
-	s := &Server{opts: opts.withDefaults(), handed: newHanded(&net.UnixAddr{}), memory: admission.NewMemory(DefaultMaxInFlightBytes), addresses: admission.NewAddresses(0), done: make(chan struct{})}
+	opts = opts.withDefaults()
+	s := &Server{opts: opts, handed: newHanded(&net.UnixAddr{}), memory: opts.Memory, addresses: admission.NewAddresses(0), done: make(chan struct{})}
 	l, err := newLoop(s)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +71,11 @@ func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results
 		results = append(results, ingest.Result{Receipt: pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552", Timestamp: 1e15, Status: pillarbox.StateAccepted}})
 	}
 	return results
+}
+
+// AcceptBatch implements ingest.Acceptor. The loop accepts no batches.
+func (b *bench) AcceptBatch(context.Context, ingest.Request, [][]byte, []ingest.Result) []ingest.Result {
+	panic("a batch on the event loop")
 }
 
 func (b *bench) keep(request *ingest.Request) {

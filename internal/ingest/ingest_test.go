@@ -15,13 +15,22 @@ import (
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 )
+
+// app is a request that was let in.
+var app = grant(source.Settings{Name: "app"})
+
+func grant(settings source.Settings) source.Grant {
+	g, err := source.New(settings, nil).AdmitOne(&source.Head{})
+	if err != nil {
+		panic(err)
+	}
+	return g
+}
 
 func accept(t *testing.T, queue pillarbox.Queue, options ingest.Options, requests ...ingest.Request) []ingest.Result {
 	t.Helper()
-	if options.Sources == nil {
-		options.Sources = map[string]ingest.Source{"app": {}}
-	}
 	return ingest.New(queue, options).Accept(context.Background(), requests)
 }
 
@@ -38,9 +47,9 @@ func leaseAll(t *testing.T, queue pillarbox.Queue) []pillarbox.Delivery {
 func TestReceiptNamesWhatIsQueued(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	requests := []ingest.Request{
-		{Source: "app", Method: "POST", Path: "/app", Query: "a=1&a=2", ContentType: "text/plain", RemoteAddr: "203.0.113.7", Body: []byte("hello")},
-		{Source: "app", Body: []byte{0, 0xff, 0x80}},
-		{Source: "app"},
+		{Grant: app, Method: "POST", Path: "/app", Query: "a=1&a=2", ContentType: "text/plain", RemoteAddr: "203.0.113.7", Body: []byte("hello")},
+		{Grant: app, Body: []byte{0, 0xff, 0x80}},
+		{Grant: app},
 	}
 	results := accept(t, queue, ingest.Options{}, requests...)
 	deliveries := leaseAll(t, queue)
@@ -68,7 +77,7 @@ func TestStampsNeverGoBackwards(t *testing.T) {
 	var mu sync.Mutex
 	calls := 0
 	start := time.Date(2026, 11, 23, 14, 0, 0, 123456789, time.UTC)
-	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time {
+	acceptor := ingest.New(queue, ingest.Options{Now: func() time.Time {
 		mu.Lock()
 		defer mu.Unlock()
 		calls++
@@ -83,7 +92,7 @@ func TestStampsNeverGoBackwards(t *testing.T) {
 		running.Go(func() {
 			last := pillarbox.Timestamp(0)
 			for range 50 {
-				receipt := acceptor.Accept(context.Background(), []ingest.Request{{Source: "app"}})[0].Receipt
+				receipt := acceptor.Accept(context.Background(), []ingest.Request{{Grant: app}})[0].Receipt
 				if receipt.Timestamp < last {
 					t.Errorf("%v came after %v", receipt.Timestamp, last)
 				}
@@ -101,10 +110,10 @@ func TestRequestIDsSortLikeTimestamps(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	now := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 	last := ""
-	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time { return now }})
+	acceptor := ingest.New(queue, ingest.Options{Now: func() time.Time { return now }})
 	for range 3000 {
 		now = now.Add(7 * time.Microsecond)
-		id := acceptor.Accept(context.Background(), []ingest.Request{{Source: "app"}})[0].Receipt.RequestID
+		id := acceptor.Accept(context.Background(), []ingest.Request{{Grant: app}})[0].Receipt.RequestID
 		if id <= last {
 			t.Fatalf("%s came after %s", id, last)
 		}
@@ -115,16 +124,16 @@ func TestRequestIDsSortLikeTimestamps(t *testing.T) {
 // TestIDsSortAsTheyWereGiven: within a call, from call to call, and whether the clock stands still, jumps or runs.
 func TestIDsSortAsTheyWereGiven(t *testing.T) {
 	now := time.Date(2026, 11, 23, 14, 0, 0, 999_999_000, time.UTC)
-	acceptor := ingest.New(memory.NewQueue(nil), ingest.Options{Sources: map[string]ingest.Source{"app": {}}, Now: func() time.Time { return now }})
+	acceptor := ingest.New(memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }})
 	last := pillarbox.Receipt{}
 	for _, step := range []time.Duration{0, 0, time.Microsecond, -time.Hour, 0, 2 * time.Hour} {
 		now = now.Add(step)
 		for _, n := range []int{1, 2, 7, 1000} {
 			requests := make([]ingest.Request, n)
 			for i := range requests {
-				requests[i].Source = "app"
+				requests[i].Grant = app
 				if i%5 == 4 {
-					requests[i].Source = "none"
+					requests[i].Grant = source.Grant{}
 				}
 			}
 			for _, result := range acceptor.Accept(context.Background(), requests) {
@@ -146,19 +155,19 @@ func TestIDsSortAsTheyWereGiven(t *testing.T) {
 // TestABatchIsAcceptedLikeItsRequests: events, results and order are the same, and only ids and times are others.
 func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 	all := ingest.Request{
-		Source: "app", Method: "POST", Path: "/app/batch", Query: "token=x&a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7",
+		Grant: app, Method: "POST", Path: "/app/batch", Query: "token=x&a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7",
 		Header: pillarbox.Header{{Name: "Cookie", Value: "c"}, {Name: "X-One", Value: "1"}},
 	}
 	bodies := [][]byte{[]byte("1"), []byte("12345"), nil, []byte("1234"), []byte("2")}
-	for _, name := range []string{"app", "other"} {
-		all.Source = name
+	for name, from := range map[string]source.Grant{"app": grant(source.Settings{Name: "app", MaxBody: 4}), "no grant": {}} {
+		all.Grant = from
 		requests := make([]ingest.Request, len(bodies))
 		for i, body := range bodies {
 			requests[i] = all
 			requests[i].Body = body
 		}
 		queues := [2]*memory.Queue{memory.NewQueue(nil), memory.NewQueue(nil)}
-		options := ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 4}}}
+		options := ingest.Options{}
 		one := ingest.New(queues[0], options).Accept(t.Context(), requests)
 		other := ingest.New(queues[1], options).AcceptBatch(t.Context(), all, bodies, nil)
 		for i := range bodies {
@@ -166,7 +175,7 @@ func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 				t.Errorf("%s: result %d is %+v in a batch, and else %+v", name, i, other[i], one[i])
 			}
 		}
-		if name == "other" {
+		if name == "no grant" {
 			continue
 		}
 		wanted, got := leaseAll(t, queues[0]), leaseAll(t, queues[1])
@@ -186,11 +195,12 @@ func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 // TestOneBadRequestTouchesNoOther mixes good and bad requests, and a queue that refuses one of them.
 func TestOneBadRequestTouchesNoOther(t *testing.T) {
 	queue := memory.NewQueue(nil)
-	results := accept(t, queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 3}}},
-		ingest.Request{Source: "app", Body: []byte("abc")},
-		ingest.Request{Source: "app", Body: []byte("abcd")},
-		ingest.Request{Source: "other"},
-		ingest.Request{Source: "app", Body: []byte("x")},
+	short := grant(source.Settings{Name: "app", MaxBody: 3})
+	results := accept(t, queue, ingest.Options{},
+		ingest.Request{Grant: short, Body: []byte("abc")},
+		ingest.Request{Grant: short, Body: []byte("abcd")},
+		ingest.Request{Grant: source.Grant{}},
+		ingest.Request{Grant: app, Body: []byte("x")},
 	)
 	if results[0].Err != nil || results[3].Err != nil {
 		t.Errorf("good requests got %v and %v", results[0].Err, results[3].Err)
@@ -218,7 +228,7 @@ func TestNoReceiptWithoutDurability(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			queue := memory.NewQueue(nil)
 			queue.SetFault(func([]*pillarbox.Event) error { return c.fault })
-			results := accept(t, queue, ingest.Options{}, ingest.Request{Source: "app"}, ingest.Request{Source: "app"}, ingest.Request{Source: "app"})
+			results := accept(t, queue, ingest.Options{}, ingest.Request{Grant: app}, ingest.Request{Grant: app}, ingest.Request{Grant: app})
 			for i, result := range results {
 				if (result.Err != nil) != c.bad[i] || (result.Receipt.RequestID == "") != c.bad[i] {
 					t.Errorf("result %d is %+v", i, result)
@@ -243,7 +253,7 @@ func TestCredentialsAreNeverQueued(t *testing.T) {
 	header = append(header, pillarbox.HeaderField{Name: "X-Github-Event", Value: "push"}, pillarbox.HeaderField{Name: "X-Author", Value: "me"})
 	queue := memory.NewQueue(nil)
 	query := "a=1&token=" + canary + "&b=%20x&API_KEY=" + canary + "&s%69g=" + canary + "&empty&signature=" + canary
-	accept(t, queue, ingest.Options{}, ingest.Request{Source: "app", Header: header, Query: query, Traceparent: canary})
+	accept(t, queue, ingest.Options{}, ingest.Request{Grant: app, Header: header, Query: query, Traceparent: canary})
 	event := leaseAll(t, queue)[0].Event
 	text, err := json.Marshal(event)
 	if err != nil {
@@ -263,16 +273,16 @@ func TestCredentialsAreNeverQueued(t *testing.T) {
 func TestHeaderPolicyChooses(t *testing.T) {
 	header := pillarbox.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "2"}, {Name: "X-Two", Value: "3"}, {Name: "Cookie", Value: "c"}}
 	for _, c := range []struct {
-		policy ingest.HeaderPolicy
+		policy source.HeaderPolicy
 		want   string
 	}{
-		{ingest.HeaderPolicy{}, `{"X-One":["1"],"X-Two":["2","3"]}`},
-		{ingest.HeaderPolicy{Allow: []string{"x-two"}}, `{"X-Two":["2","3"]}`},
-		{ingest.HeaderPolicy{Allow: []string{"cookie"}}, `{}`},
-		{ingest.HeaderPolicy{Deny: []string{"X-TWO"}}, `{"X-One":["1"]}`},
+		{source.HeaderPolicy{}, `{"X-One":["1"],"X-Two":["2","3"]}`},
+		{source.HeaderPolicy{Allow: []string{"x-two"}}, `{"X-Two":["2","3"]}`},
+		{source.HeaderPolicy{Allow: []string{"cookie"}}, `{}`},
+		{source.HeaderPolicy{Deny: []string{"X-TWO"}}, `{"X-One":["1"]}`},
 	} {
 		queue := memory.NewQueue(nil)
-		accept(t, queue, ingest.Options{Sources: map[string]ingest.Source{"app": {Headers: c.policy}}}, ingest.Request{Source: "app", Header: header})
+		accept(t, queue, ingest.Options{}, ingest.Request{Grant: grant(source.Settings{Name: "app", Headers: c.policy}), Header: header})
 		if got, _ := json.Marshal(leaseAll(t, queue)[0].Event.Header); string(got) != c.want {
 			t.Errorf("policy %+v keeps %s, want %s", c.policy, got, c.want)
 		}
@@ -287,7 +297,7 @@ func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
 		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01": "",
 	} {
 		queue := memory.NewQueue(nil)
-		accept(t, queue, ingest.Options{}, ingest.Request{Source: "app", Traceparent: text})
+		accept(t, queue, ingest.Options{}, ingest.Request{Grant: app, Traceparent: text})
 		if got := leaseAll(t, queue)[0].Event.Traceparent; got != want {
 			t.Errorf("traceparent %q became %q, want %q", text, got, want)
 		}
@@ -297,7 +307,7 @@ func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
 // TestStampsAreKeysOnAnyClock accepts on clocks that stand at the epoch and before it.
 func TestStampsAreKeysOnAnyClock(t *testing.T) {
 	for _, now := range []time.Time{time.UnixMicro(0), time.Unix(-3600, 0)} {
-		got := accept(t, memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }}, ingest.Request{Source: "app"})[0]
+		got := accept(t, memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }}, ingest.Request{Grant: app})[0]
 		if got.Err != nil || got.Receipt.Timestamp <= 0 || got.Receipt.RequestID[:13] != "00000000-0000" || got.Receipt.RequestID[14] != '7' {
 			t.Errorf("at %v: %+v, %v", now, got.Receipt, got.Err)
 		}
@@ -309,9 +319,9 @@ func TestGatewaysIDIsTheEventsID(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	var stamped pillarbox.Key
 	results := accept(t, queue, ingest.Options{},
-		ingest.Request{Source: "app", RequestID: "JKJaXmPLvHcESHA=", Stamped: func(key pillarbox.Key) { stamped = key }},
-		ingest.Request{Source: "app"},
-		ingest.Request{Source: "app", RequestID: "b"},
+		ingest.Request{Grant: app, RequestID: "JKJaXmPLvHcESHA=", Stamped: func(event *pillarbox.Event) { stamped = event.Key() }},
+		ingest.Request{Grant: app},
+		ingest.Request{Grant: app, RequestID: "b"},
 	)
 	deliveries := leaseAll(t, queue)
 	for i, want := range []string{"JKJaXmPLvHcESHA=", "", "b"} {

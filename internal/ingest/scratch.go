@@ -4,18 +4,19 @@ import (
 	"sync"
 
 	"pillarbox"
+	"pillarbox/internal/source"
 )
 
 // scratch is the memory of one call of Accept. It is used again: a queue keeps nothing of what it was given.
 type scratch struct {
 	events   []pillarbox.Event
 	pointers []*pillarbox.Event
-	places   []int // of events among the requests
+	indexes  []int // of events among the requests
 	fields   pillarbox.Header
 	ids      []byte // one after the other, each of idBytes
 
 	// Of the last event that was added with a header.
-	from   *source
+	from   *source.Source
 	header pillarbox.Header
 	keeps  pillarbox.Header // what is kept of it
 }
@@ -25,20 +26,21 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // maxScratchEvents bounds what is kept for the next call. A larger batch makes its own.
 const maxScratchEvents = 4096
 
-// add makes the event of the request at a place. Its id may be missing: finish makes them all with one allocation.
-func (s *scratch) add(place int, at stamp, from *source, request *Request) {
-	s.places = append(s.places, place)
+// add makes the event of the request at an index. Its id may be missing: finish makes them all with one allocation.
+func (s *scratch) add(index int, at stamp, request *Request) {
+	from := request.Grant.Source()
+	s.indexes = append(s.indexes, index)
 	s.ids = appendRequestID(s.ids, at)
 	s.events = append(s.events, pillarbox.Event{
-		RequestID: request.RequestID, Timestamp: at.timestamp(), Source: request.Source, Method: request.Method, Path: request.Path,
-		Query: redactQuery(request.Query), Header: s.kept(from, request.Header),
+		RequestID: request.RequestID, Timestamp: at.timestamp(), Source: from.Name, Method: request.Method, Path: request.Path,
+		Query: from.KeepQuery(request.Query), Header: s.kept(from, request.Header),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
 	})
 }
 
 // kept is what is kept of a header. The items of a batch come with one and the same.
-func (s *scratch) kept(from *source, header pillarbox.Header) pillarbox.Header {
+func (s *scratch) kept(from *source.Source, header pillarbox.Header) pillarbox.Header {
 	if len(header) == 0 {
 		return nil
 	}
@@ -46,7 +48,7 @@ func (s *scratch) kept(from *source, header pillarbox.Header) pillarbox.Header {
 		return s.keeps
 	}
 	first := len(s.fields)
-	s.fields = from.headers.keep(s.fields, header)
+	s.fields = from.Keep(s.fields, header)
 	s.from, s.header, s.keeps = from, header, s.fields[first:len(s.fields):len(s.fields)]
 	return s.keeps
 }
@@ -72,6 +74,6 @@ func (s *scratch) release() {
 	clear(s.pointers)
 	clear(s.fields)
 	s.from, s.header, s.keeps = nil, nil, nil
-	s.events, s.pointers, s.places, s.fields, s.ids = s.events[:0], s.pointers[:0], s.places[:0], s.fields[:0], s.ids[:0]
+	s.events, s.pointers, s.indexes, s.fields, s.ids = s.events[:0], s.pointers[:0], s.indexes[:0], s.fields[:0], s.ids[:0]
 	scratches.Put(s)
 }

@@ -3,17 +3,26 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
 	"pillarbox"
 	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/source"
 )
 
 // sinkhole is a queue that keeps nothing.
 type sinkhole struct{ pillarbox.Queue }
 
 func (sinkhole) Append(context.Context, []*pillarbox.Event) error { return nil }
+
+// app is a request that was let in.
+var app = func() source.Grant {
+	grant, err := source.New(source.Settings{Name: "app"}, nil).AdmitOne(&source.Head{})
+	if err != nil {
+		panic(err)
+	}
+	return grant
+}()
 
 func requestsOf(n int) []Request {
 	header := pillarbox.Header{
@@ -22,14 +31,14 @@ func requestsOf(n int) []Request {
 	}
 	requests := make([]Request, n)
 	for i := range requests {
-		requests[i] = Request{Source: "app", Method: "POST", Path: "/app", Query: "a=1&b=2", Header: header, Body: []byte("hello")}
+		requests[i] = Request{Grant: app, Method: "POST", Path: "/app", Query: "a=1&b=2", Header: header, Body: []byte("hello")}
 	}
 	return requests
 }
 
 // TestAcceptingManyAllocatesOnce: all ids of one call are one text, and everything else is used again.
 func TestAcceptingManyAllocatesOnce(t *testing.T) {
-	acceptor := New(sinkhole{}, Options{Sources: map[string]Source{"app": {}}})
+	acceptor := New(sinkhole{}, Options{})
 	requests := requestsOf(100)
 	var results []Result
 	accept := func() {
@@ -46,10 +55,10 @@ func TestAcceptingManyAllocatesOnce(t *testing.T) {
 // TestResultsTakeThePlaceOfOldOnes: what was in the slice before doesn't show through.
 func TestResultsTakeThePlaceOfOldOnes(t *testing.T) {
 	queue := memory.NewQueue(nil)
-	acceptor := New(queue, Options{Sources: map[string]Source{"app": {}}})
-	results := acceptor.Accept(context.Background(), []Request{{Source: "app"}, {Source: "none"}, {Source: "app"}})
+	acceptor := New(queue, Options{})
+	results := acceptor.Accept(context.Background(), []Request{{Grant: app}, {}, {Grant: app}})
 	receipt := results[0].Receipt
-	results = acceptor.AcceptInto(context.Background(), []Request{{Source: "none"}, {Source: "app"}}, results)
+	results = acceptor.AcceptInto(context.Background(), []Request{{}, {Grant: app}}, results)
 	if len(results) != 2 || results[0].Err == nil || results[0].Receipt != (pillarbox.Receipt{}) || results[1].Err != nil {
 		t.Errorf("results %+v", results)
 	}
@@ -58,36 +67,10 @@ func TestResultsTakeThePlaceOfOldOnes(t *testing.T) {
 	}
 }
 
-// TestNamesAreLearnedWithinBounds: a client that invents names takes no memory, and names that lie in a buffer
-// may change after the call.
-func TestNamesAreLearnedWithinBounds(t *testing.T) {
-	filter := HeaderPolicy{Deny: []string{"X-Denied"}}.filter()
-	for i := range 10 * maxLearned {
-		if !filter.keeps(fmt.Sprintf("X-%d", i)) || filter.keeps(fmt.Sprintf("X-%d-Token", i)) {
-			t.Fatalf("wrong about name %d", i)
-		}
-	}
-	filter.keeps(strings.Repeat("x", 10*maxLearnedName))
-	learned := *filter.learned.Load()
-	if len(learned) > maxLearned {
-		t.Errorf("%d names are learned", len(learned))
-	}
-	for name := range learned {
-		if len(name) > maxLearnedName {
-			t.Errorf("a name of %d bytes is learned", len(name))
-		}
-	}
-	for _, name := range append(commonHeaders, "X-Denied", "x-denied", "X-1", "COOKIE", "cookie") {
-		if filter.keeps(name) != filter.decide(name) {
-			t.Errorf("%s is remembered wrongly", name)
-		}
-	}
-}
-
 func BenchmarkAccept(b *testing.B) {
 	for _, n := range []int{1, 100} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			acceptor := New(sinkhole{}, Options{Sources: map[string]Source{"app": {}}})
+			acceptor := New(sinkhole{}, Options{})
 			requests := requestsOf(n)
 			var results []Result
 			b.ReportAllocs()

@@ -14,21 +14,15 @@ import (
 	"pillarbox"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 )
 
-// Acceptor makes requests durable. It is ingest.Acceptor.
-type Acceptor interface {
-	Accept(ctx context.Context, requests []ingest.Request) []ingest.Result
-}
-
 // AcceptOptions say which way in an Accept is. Zero means the default.
 type AcceptOptions struct {
-	Source  string       // its name; default "app"
-	Path    string       // where it is; default "/" and the name
-	MaxBody int64        // bytes; default ingest.DefaultMaxBody
-	Logger  *slog.Logger // default: discard
-	Metrics io.Writer    // for the embedded metric format; nil: none
+	Source  source.Settings // its name; default "app", its path; default "/" and the name, its largest body
+	Logger  *slog.Logger    // default: discard
+	Metrics io.Writer       // for the embedded metric format; nil: none
 	Now     func() time.Time
 }
 
@@ -40,20 +34,23 @@ const (
 
 // Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server would.
 type Accept struct {
-	acceptor Acceptor
+	acceptor ingest.Acceptor
+	source   *source.Source
 	opts     AcceptOptions
 	reporter reporter
 }
 
-// NewAccept makes the handler. The acceptor must know the source, with a limit that is not lower.
-func NewAccept(acceptor Acceptor, opts AcceptOptions) *Accept {
-	opts.Source = cmp.Or(opts.Source, DefaultSource)
-	opts.Path = cmp.Or(opts.Path, "/"+opts.Source)
-	opts.MaxBody = cmp.Or(opts.MaxBody, ingest.DefaultMaxBody)
+// NewAccept makes the handler.
+func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
+	opts.Source.Name = cmp.Or(opts.Source.Name, DefaultSource)
+	opts.Source.Path = cmp.Or(opts.Source.Path, "/"+opts.Source.Name)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Accept{acceptor: acceptor, opts: opts, reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source, opts.Logger)}
+	return &Accept{
+		acceptor: acceptor, source: source.New(opts.Source, nil), opts: opts,
+		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
+	}
 }
 
 // answer is what the client gets.
@@ -95,7 +92,7 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 	const allow = "GET, HEAD, POST"
 	method := event.method()
 	switch {
-	case !event.at(a.opts.Path):
+	case !event.at(a.source.Path):
 		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path"} // not which there is: it can be a secret
 	case method == http.MethodPost:
 		return a.accept(ctx, event, m)
@@ -106,20 +103,24 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 }
 
 func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
-	request := event.request(a.opts.Source, a.opts.Path)
-	if err := protocol.CheckEncoding(lines(request.Header, "Content-Encoding")); err != nil {
+	request := event.request(a.source.Path)
+	var err error
+	request.Grant, err = a.source.AdmitOne(&source.Head{
+		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr, Header: request.Header,
+		ContentEncoding: lines(request.Header, "Content-Encoding"),
+	})
+	if err != nil {
 		return answer{}, err
 	}
-	if event.bodyBytes() > a.opts.MaxBody {
-		return answer{}, protocol.TooLarge(a.opts.MaxBody, "sources."+a.opts.Source+".max_body")
+	if event.bodyBytes() > a.source.MaxBody {
+		return answer{}, protocol.TooLarge(a.source.MaxBody, a.source.MaxBodyKey())
 	}
-	var err error
 	if request.Body, err = event.body(); err != nil {
 		return answer{}, err
 	}
 	ctx, cancel := within(ctx, answerReserve) // a 503 that says when to come back, rather than a process that is killed
 	defer cancel()
-	result := a.acceptor.Accept(ctx, []ingest.Request{request})[0]
+	result := a.acceptor.AcceptInto(ctx, []ingest.Request{request}, nil)[0]
 	if result.Err != nil {
 		return answer{}, ours(result.Err)
 	}
@@ -188,5 +189,4 @@ func (to answer) encode(method string) ([]byte, error) {
 	return json.Marshal(plain)
 }
 
-var _ Acceptor = (*ingest.Acceptor)(nil)
 var _ Letters = (pillarbox.DeadLetters)(nil)

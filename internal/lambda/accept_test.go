@@ -20,9 +20,10 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/engine/memory"
-	"pillarbox/internal/httpapi"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/intake"
 	"pillarbox/internal/lambda"
+	"pillarbox/internal/source"
 	"pillarbox/test/standin/fakelambda"
 )
 
@@ -46,7 +47,7 @@ func newFront(t *testing.T, opts lambda.AcceptOptions) *front {
 		t.Fatal(err)
 	}
 	acceptor := ingest.New(f.queue, ingest.Options{
-		Sources: map[string]ingest.Source{"app": {MaxBody: opts.MaxBody}}, Now: func() time.Time { return noon },
+		Now: func() time.Time { return noon },
 	})
 	opts.Metrics, opts.Logger, opts.Now = &f.metrics, jsonLog(&f.log), func() time.Time { return noon }
 	f.Accept = lambda.NewAccept(acceptor, opts)
@@ -144,8 +145,11 @@ func server(t *testing.T, fault func([]*pillarbox.Event) error) *httptest.Server
 	t.Helper()
 	queue := memory.NewQueue(nil)
 	queue.SetFault(fault)
-	public := httpapi.NewPublic(ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 100}}}), httpapi.PublicOptions{})
-	public.SetSources([]httpapi.Source{{Name: "app", Path: "/app", MaxBody: 100}})
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: 100}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := intake.New(intake.Options{Acceptor: ingest.New(queue, ingest.Options{}), Sources: source.NewSources(table)})
 	s := httptest.NewServer(public)
 	t.Cleanup(s.Close)
 	return s
@@ -192,7 +196,7 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 		refuse := func([]*pillarbox.Event) error { return err }
 		want := server(t, refuse)
 		for _, kind := range []fakelambda.Kind{fakelambda.REST, fakelambda.HTTP, fakelambda.URL} {
-			f := newFront(t, lambda.AcceptOptions{MaxBody: 100})
+			f := newFront(t, lambda.AcceptOptions{Source: source.Settings{MaxBody: 100}})
 			f.queue.SetFault(refuse)
 			got := httptest.NewServer(&fakelambda.Gateway{Kind: kind, Function: f})
 			t.Cleanup(got.Close)
@@ -262,7 +266,7 @@ func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 		{"/", "live", "/other", 404}, {"/", "$default", "/live/", 404},
 	} {
 		for _, shape := range []string{"rest", "v2"} {
-			f := newFront(t, lambda.AcceptOptions{Path: c.source})
+			f := newFront(t, lambda.AcceptOptions{Source: source.Settings{Path: c.source}})
 			answer := f.call(event(shape, c.stage, c.path))
 			if answer.StatusCode != c.status {
 				t.Errorf("%s: %q of stage %s for the source at %q is answered with %+v", shape, c.path, c.stage, c.source, answer)
@@ -327,7 +331,7 @@ func (stuck) Append(ctx context.Context, _ []*pillarbox.Event) error {
 // TestSlowQueueIsAnsweredFor: before Lambda kills the process, the client is told to come back.
 func TestSlowQueueIsAnsweredFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		accept := lambda.NewAccept(ingest.New(stuck{}, ingest.Options{Sources: map[string]ingest.Source{"app": {}}}), lambda.AcceptOptions{})
+		accept := lambda.NewAccept(ingest.New(stuck{}, ingest.Options{}), lambda.AcceptOptions{})
 		for _, timeout := range []time.Duration{10 * time.Second, time.Second} {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			start := time.Now()
@@ -394,7 +398,7 @@ func BenchmarkAccept(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			body := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, size))
 			payload := bytes.Replace(read(b, "rest.json"), []byte("AP+AaGVsbG8="), []byte(body), 1)
-			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{Sources: map[string]ingest.Source{"app": {}}}), lambda.AcceptOptions{Metrics: io.Discard})
+			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{}), lambda.AcceptOptions{Metrics: io.Discard})
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {

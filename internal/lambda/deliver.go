@@ -16,6 +16,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/telemetry"
 )
@@ -59,6 +60,7 @@ type Deliver struct {
 	sink     pillarbox.Sink
 	mailbox  Mailbox
 	opts     DeliverOptions
+	to       *destination.Destination
 	policy   retry.Policy
 	endsAt   int // receives from which on an event that is released is sent again
 	reporter reporter
@@ -76,9 +78,11 @@ func NewDeliver(sink pillarbox.Sink, mailbox Mailbox, opts DeliverOptions) *Deli
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
 	}
+	policy := retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait, MaxAttempts: opts.MaxReceives}
 	return &Deliver{
-		sink: sink, mailbox: mailbox, opts: opts,
-		policy:   retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait, MaxAttempts: opts.MaxReceives},
+		sink: sink, mailbox: mailbox, opts: opts, policy: policy,
+		// Others fill the queue too, with sources that this function need not know: it takes all.
+		to:       destination.New(destination.Settings{Name: opts.Destination, Retry: policy, MaxAge: opts.MaxAge, WriteTimeout: -1}),
 		endsAt:   max(2, opts.MaxReceives-receivesInReserve),
 		reporter: newReporter(opts.Metrics, "deliver", "Destination", opts.Destination, opts.Logger),
 	}
@@ -143,7 +147,7 @@ func (r *round) deliver(ctx context.Context) {
 	for _, p := range r.parcels {
 		p.outcome.Kind = pillarbox.OutcomeReleased
 	}
-	r.deliverAll(ctx, slices.Clone(r.parcels), deliver.Rules{Retry: r.policy, MaxAge: r.opts.MaxAge})
+	r.deliverAll(ctx, slices.Clone(r.parcels), r.to)
 	switch {
 	case ctx.Err() != nil:
 		r.log.Warn("time is up before all events were delivered", telemetry.KeyEvents, len(released(r.parcels)), telemetry.KeyErr, r.down)
@@ -153,13 +157,13 @@ func (r *round) deliver(ctx context.Context) {
 }
 
 // deliverAll delivers slice by slice, until it is done, the destination is down, or time is up.
-func (r *round) deliverAll(ctx context.Context, rest []*parcel, rules deliver.Rules) {
+func (r *round) deliverAll(ctx context.Context, rest []*parcel, to *destination.Destination) {
 	for len(rest) > 0 && r.down == nil && ctx.Err() == nil {
 		n := sliceOf(rest)
 		slice := r.restored(ctx, rest[:n])
 		rest = rest[n:]
-		if r.down = r.step(ctx, slice, rules, false); r.down != nil && ctx.Err() == nil {
-			rest = append(r.probe(ctx, released(slice), rules), rest...)
+		if r.down = r.step(ctx, slice, to, false); r.down != nil && ctx.Err() == nil {
+			rest = append(r.probe(ctx, released(slice), to), rest...)
 		}
 	}
 }
@@ -172,13 +176,13 @@ func released(slice []*parcel) []*parcel {
 // probe finds out, once in a round, whether the destination is down or one event only looks like it. It begins with
 // what has been received most often: the neighbours of an event like that got through in other company. If the
 // destination is up after all, it returns what is still to be delivered.
-func (r *round) probe(ctx context.Context, slice []*parcel, rules deliver.Rules) []*parcel {
+func (r *round) probe(ctx context.Context, slice []*parcel, to *destination.Destination) []*parcel {
 	if r.probed || len(slice) < 2 {
 		return nil
 	}
 	r.probed = true
 	slices.SortStableFunc(slice, func(a, b *parcel) int { return b.receives - a.receives })
-	if r.down = r.step(ctx, slice[:min(len(slice), retry.ProbeEvents)], rules, true); r.down != nil {
+	if r.down = r.step(ctx, slice[:min(len(slice), retry.ProbeEvents)], to, true); r.down != nil {
 		return nil
 	}
 	return released(slice)
@@ -223,13 +227,13 @@ func (r *round) restored(ctx context.Context, slice []*parcel) []*parcel {
 }
 
 // step delivers a slice, and returns why the destination is down if it is.
-func (r *round) step(ctx context.Context, slice []*parcel, rules deliver.Rules, probe bool) error {
+func (r *round) step(ctx context.Context, slice []*parcel, to *destination.Destination, probe bool) error {
 	deliveries := make([]pillarbox.Delivery, len(slice))
 	for i, p := range slice {
 		deliveries[i] = p.delivery(r.now)
 	}
 	at := deliver.Moment{Now: r.opts.Now(), Chance: r.opts.Chance, Probe: probe}
-	report := deliver.Step(ctx, guarded{r.sink}, deliveries, rules, at)
+	report := deliver.Step(ctx, guarded{r.sink}, deliveries, to, at)
 	after := r.opts.Now()
 	for i, p := range slice {
 		p.outcome = report.Outcomes[i]

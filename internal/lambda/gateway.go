@@ -172,14 +172,14 @@ func (e *gatewayEvent) requestID() string {
 }
 
 // request makes the request for ingest, without its body.
-func (e *gatewayEvent) request(source, path string) ingest.Request {
+func (e *gatewayEvent) request(path string) ingest.Request {
 	header := e.header()
 	traceparent := ingest.ValidTraceparent(first(header, "Traceparent"))
 	if traceparent == "" {
 		traceparent = traceparentOf(first(header, "X-Amzn-Trace-Id"))
 	}
 	return ingest.Request{
-		Source: source, Method: e.method(), Path: path, Query: e.query(), Header: header,
+		Method: e.method(), Path: path, Query: e.query(), Header: header,
 		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(), Traceparent: traceparent, RequestID: e.requestID(),
 	}
 }

@@ -40,13 +40,13 @@ type Missing struct {
 
 // Audit counts each destination and looks up what the queue still remembers. It reads the history that the
 // queue keeps and may scan the stores.
-func (b *Books) Audit(ctx context.Context) (*Audit, error) {
-	audit := &Audit{Accepted: b.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{}, Damage: []string{}}
-	for _, damage := range b.queue.Stats().Damage {
+func (l *Ledger) Audit(ctx context.Context) (*Audit, error) {
+	audit := &Audit{Accepted: l.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{}, Damage: []string{}}
+	for _, damage := range l.queue.Stats().Damage {
 		audit.Damage = append(audit.Damage, damage.Error())
 	}
-	for _, destination := range b.all() {
-		entry, err := b.auditOne(ctx, destination)
+	for _, destination := range l.all() {
+		entry, err := l.auditOne(ctx, destination)
 		if err != nil {
 			return nil, err
 		}
@@ -56,13 +56,13 @@ func (b *Books) Audit(ctx context.Context) (*Audit, error) {
 	return audit, nil
 }
 
-func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEntry, error) {
-	entry, err := b.entry(ctx, destination)
+func (l *Ledger) auditOne(ctx context.Context, destination Destination) (*AuditEntry, error) {
+	entry, err := l.entry(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
 	audit := &AuditEntry{Entry: entry, Missing: []Missing{}, Problems: []string{}}
-	if err := b.auditLetters(ctx, audit); err != nil {
+	if err := l.auditLetters(ctx, audit); err != nil {
 		return nil, err
 	}
 	rotten := entry.Damaged - min(entry.Damaged, entry.account.Unread)
@@ -70,7 +70,7 @@ func (b *Books) auditOne(ctx context.Context, destination Destination) (*AuditEn
 	audit.problem(entry.account.Unread > 0, "%d events are in places that the disk can't read now; they are read again, and delivered when it can", entry.account.Unread)
 	store, readable := destination.store()
 	if readable {
-		if err := b.auditStore(ctx, audit, store, destination); err != nil {
+		if err := l.auditStore(ctx, audit, store, destination); err != nil {
 			return nil, err
 		}
 	}
@@ -89,17 +89,17 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 
 // auditLetters sees that every event that was buried still has its letter, and opens every letter to see that it can be
 // read. Letters that were removed by hand are counted here, and named among what is missing.
-func (b *Books) auditLetters(ctx context.Context, audit *AuditEntry) error {
+func (l *Ledger) auditLetters(ctx context.Context, audit *AuditEntry) error {
 	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
 	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
-	for letter, err := range b.letters.List(ctx, pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true}) {
+	for letter, err := range l.letters.List(ctx, pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true}) {
 		audit.problem(letter == nil && err != nil, "a dead letter can't be read: %v", err)
 	}
 	return ctx.Err()
 }
 
 // auditStore counts the rows, and looks up every event that the queue remembers as settled.
-func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
 	found, err := store.Count(ctx)
 	if err != nil {
 		audit.problem(true, "the destination can't be asked: %v", err)
@@ -110,15 +110,15 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 		audit.Stored = found
 		audit.balance()
 	}
-	if b.queue.Traits().Obliges {
-		record := b.queue.Store(destination.Name)
+	if l.queue.Traits().Obliges {
+		record := l.queue.Store(destination.Name)
 		audit.problem(record.Changed != "", "the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
 	}
 	total := uint64(0)
 	if found < audit.Stored {
 		total = audit.Stored - found
 	}
-	if err := b.nameMissing(ctx, audit, store, destination); err != nil {
+	if err := l.nameMissing(ctx, audit, store, destination); err != nil {
 		return err
 	}
 	named := min(audit.Lost, MaxNamed)
@@ -128,8 +128,8 @@ func (b *Books) auditStore(ctx context.Context, audit *AuditEntry, store pillarb
 }
 
 // nameMissing goes through the events that the queue holds and the destination has settled.
-func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
-	if !b.queue.Traits().Searchable {
+func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+	if !l.queue.Traits().Searchable {
 		return nil
 	}
 	var keys []pillarbox.Key
@@ -139,9 +139,9 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 			return fmt.Errorf("look events up in %s: %w", destination.Name, err)
 		}
 		keys = keys[:0]
-		return b.nameThem(ctx, audit, missing)
+		return l.nameThem(ctx, audit, missing)
 	}
-	err := b.queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
+	err := l.queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
 		if standing != pillarbox.StandingSettled {
 			return nil
 		}
@@ -158,8 +158,8 @@ func (b *Books) nameMissing(ctx context.Context, audit *AuditEntry, store pillar
 
 // nameThem decides about events that are settled and not in the store: they are dead, or they are missing. Events from
 // before the destination existed were never meant for it, and are known by the count of the skipped.
-func (b *Books) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
-	states, err := b.letterStates(ctx, audit.Destination, keys)
+func (l *Ledger) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
+	states, err := l.letterStates(ctx, audit.Destination, keys)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (b *Books) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbo
 const letterUnreadable = "unreadable"
 
 // letterStates returns the states of the letters of events, by key; none where there is no letter.
-func (b *Books) letterStates(ctx context.Context, destination string, keys []pillarbox.Key) (map[pillarbox.Key]string, error) {
+func (l *Ledger) letterStates(ctx context.Context, destination string, keys []pillarbox.Key) (map[pillarbox.Key]string, error) {
 	states := map[pillarbox.Key]string{}
 	if len(keys) == 0 {
 		return states, nil
@@ -183,7 +183,7 @@ func (b *Books) letterStates(ctx context.Context, destination string, keys []pil
 		filter.RequestIDs = append(filter.RequestIDs, key.RequestID)
 	}
 	unreadable := false
-	for letter, err := range b.letters.Summaries(ctx, filter) {
+	for letter, err := range l.letters.Summaries(ctx, filter) {
 		switch {
 		case err == nil:
 			states[letter.Key] = letter.State
@@ -197,7 +197,7 @@ func (b *Books) letterStates(ctx context.Context, destination string, keys []pil
 		if _, known := states[key]; known || !unreadable {
 			continue
 		}
-		if _, err := b.letters.Get(ctx, destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
+		if _, err := l.letters.Get(ctx, destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
 			states[key] = letterUnreadable
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // The queue counts what it has settled, in the same durable record as its cursor; the dead letters count
 // themselves. Ledger holds the two against each other. Audit does not believe them: it counts and looks up in the destinations
-// what the counts say must be there, and names what is missing. Story tells what happened to one event.
+// what the counts say must be there, and names what is missing. Trace tells what happened to one event.
 //
 // The package changes nothing. It knows no engine and no HTTP.
 package ledger
@@ -14,13 +14,13 @@ import (
 	"slices"
 
 	"pillarbox"
+	"pillarbox/internal/destination"
 )
 
-// Destination is a destination as the books see it.
+// Destination is a destination as the ledger sees it.
 type Destination struct {
-	Name string
-	Rule *pillarbox.Rule // what it takes today; nil takes all
-	Sink pillarbox.Sink  // nil where it is not configured any more
+	*destination.Destination
+	Sink pillarbox.Sink // nil where it is not configured any more
 }
 
 // store is the destination as far as it can be read back.
@@ -28,8 +28,8 @@ func (d Destination) store() (store pillarbox.EventStore, readable bool) {
 	return d.Sink, d.Sink != nil && d.Sink.Traits().Readable
 }
 
-// Books is the account of one queue and its destinations. All methods may be called concurrently.
-type Books struct {
+// Ledger is the account of one queue and its destinations. All methods may be called concurrently.
+type Ledger struct {
 	queue        pillarbox.Queue
 	letters      pillarbox.DeadLetters
 	destinations []Destination
@@ -41,13 +41,13 @@ type History interface {
 	Attempts(destination, requestID string) []pillarbox.Attempt
 }
 
-// New makes the books. history may be nil: stories then tell of no attempts that ended well.
-func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination, history History) *Books {
-	return &Books{queue: queue, letters: letters, destinations: destinations, history: history}
+// New makes the ledger. history may be nil: traces then tell of no attempts that ended well.
+func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination, history History) *Ledger {
+	return &Ledger{queue: queue, letters: letters, destinations: destinations, history: history}
 }
 
-// Ledger is the account at one moment.
-type Ledger struct {
+// Totals are the account at one moment.
+type Totals struct {
 	Accepted     uint64  `json:"accepted"` // events since the queue was made
 	Destinations []Entry `json:"destinations"`
 }
@@ -73,25 +73,25 @@ type Entry struct {
 	lettersSurplus uint64 // letters of events that were neither settled as dead nor are pending
 }
 
-// Ledger adds up the account. It costs no scan.
-func (b *Books) Ledger(ctx context.Context) (Ledger, error) {
-	ledger := Ledger{Accepted: b.queue.Stats().Accepted, Destinations: []Entry{}}
-	for _, destination := range b.all() {
-		entry, err := b.entry(ctx, destination)
+// Totals adds up the account. It costs no scan.
+func (l *Ledger) Totals(ctx context.Context) (Totals, error) {
+	totals := Totals{Accepted: l.queue.Stats().Accepted, Destinations: []Entry{}}
+	for _, destination := range l.all() {
+		entry, err := l.entry(ctx, destination)
 		if err != nil {
-			return Ledger{}, err
+			return Totals{}, err
 		}
-		ledger.Destinations = append(ledger.Destinations, entry)
+		totals.Destinations = append(totals.Destinations, entry)
 	}
-	return ledger, nil
+	return totals, nil
 }
 
 // all lists the configured destinations, and behind them those that only the queue knows.
-func (b *Books) all() []Destination {
-	all := slices.Clone(b.destinations)
-	for _, name := range slices.Sorted(slices.Values(b.queue.Stats().Destinations)) {
-		if !slices.ContainsFunc(b.destinations, func(d Destination) bool { return d.Name == name }) {
-			all = append(all, Destination{Name: name})
+func (l *Ledger) all() []Destination {
+	all := slices.Clone(l.destinations)
+	for _, name := range slices.Sorted(slices.Values(l.queue.Stats().Destinations)) {
+		if !slices.ContainsFunc(l.destinations, func(d Destination) bool { return d.Name == name }) {
+			all = append(all, Destination{Destination: destination.Unconfigured(name)})
 		}
 	}
 	return all
@@ -100,17 +100,17 @@ func (b *Books) all() []Destination {
 // entry reads the account of one destination. The order makes the reading a consistent one: a letter is written before its
 // event is settled as dead. So there are never fewer letters than were settled before, and never more than were settled
 // or are still pending after, whatever happens in between; no other difference is one of time.
-func (b *Books) entry(ctx context.Context, destination Destination) (Entry, error) {
+func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, error) {
 	name := destination.Name
-	before, err := b.queue.Account(name)
+	before, err := l.queue.Account(name)
 	if err != nil {
 		return Entry{}, fmt.Errorf("account of %s: %w", name, err)
 	}
-	letters, err := b.letters.Count(ctx, name)
+	letters, err := l.letters.Count(ctx, name)
 	if err != nil {
 		return Entry{}, fmt.Errorf("count dead letters of %s: %w", name, err)
 	}
-	account, err := b.queue.Account(name)
+	account, err := l.queue.Account(name)
 	if err != nil {
 		return Entry{}, fmt.Errorf("account of %s: %w", name, err)
 	}
@@ -151,7 +151,7 @@ func (e *Entry) balance() {
 		e.Accepted == e.Stored+e.Dead+e.Skipped+e.Pending
 }
 
-// Delivery is the story of one event at one destination.
+// Delivery is the trace of one event at one destination.
 type Delivery struct {
 	Destination string                `json:"destination"`
 	State       string                `json:"state"` // pending, held, stored, dead or skipped
@@ -163,8 +163,8 @@ type Delivery struct {
 	Replay      string                `json:"replay,omitempty"`
 }
 
-// Story is one event with everything that is known of it.
-type Story struct {
+// Trace is one event with everything that is known of it.
+type Trace struct {
 	Event      *pillarbox.Event
 	State      string // pending, dead, stored or skipped: the first of these where destinations differ
 	Deliveries []Delivery
@@ -176,78 +176,78 @@ const (
 	StateSkipped = "skipped"
 )
 
-// Story looks an event up in the queue, the destinations and the dead letters. An event that none of them
+// Trace looks an event up in the queue, the destinations and the dead letters. An event that none of them
 // knows is ErrNotFound. A destination that can't be asked leaves its part as pending with the error as reason.
-func (b *Books) Story(ctx context.Context, requestID string) (*Story, error) {
-	story := &Story{Deliveries: []Delivery{}}
-	for _, destination := range b.all() {
-		delivery, event, err := b.delivery(ctx, destination, requestID)
+func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
+	trace := &Trace{Deliveries: []Delivery{}}
+	for _, destination := range l.all() {
+		delivery, event, err := l.delivery(ctx, destination, requestID)
 		if err != nil {
 			return nil, err
 		}
 		if event != nil {
-			story.Event = event
+			trace.Event = event
 		}
-		story.Deliveries = append(story.Deliveries, delivery)
+		trace.Deliveries = append(trace.Deliveries, delivery)
 	}
-	if err := b.trace(ctx, story, requestID); err != nil {
+	if err := l.askQueue(ctx, trace, requestID); err != nil {
 		return nil, err
 	}
-	if story.Event == nil {
+	if trace.Event == nil {
 		return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID, pillarbox.ErrNotFound)
 	}
-	story.State = story.state()
-	return story, nil
+	trace.State = trace.state()
+	return trace, nil
 }
 
-// trace asks the queue about what neither a destination nor a letter has told. Where the queue does not know the event any
+// askQueue asks the queue about what neither a destination nor a letter has told. Where the queue does not know the event any
 // more, today's rules say which of these destinations it was meant for.
-func (b *Books) trace(ctx context.Context, story *Story, requestID string) error {
-	if story.Event != nil && !slices.ContainsFunc(story.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
+func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) error {
+	if trace.Event != nil && !slices.ContainsFunc(trace.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
 		return nil
 	}
-	if b.queue.Traits().Obliges {
-		event, traces, err := b.queue.Trace(ctx, requestID)
+	if l.queue.Traits().Obliges {
+		event, traces, err := l.queue.Trace(ctx, requestID)
 		if err == nil {
-			story.Event = event
-			story.follow(traces)
+			trace.Event = event
+			trace.follow(traces)
 			return nil
 		}
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			return err
 		}
-	} else if b.queue.Traits().Searchable && story.Event == nil {
-		event, err := b.queue.Find(ctx, requestID)
+	} else if l.queue.Traits().Searchable && trace.Event == nil {
+		event, err := l.queue.Find(ctx, requestID)
 		if err != nil && !errors.Is(err, pillarbox.ErrNotFound) {
 			return err
 		}
-		story.Event = event
+		trace.Event = event
 	}
-	if story.Event != nil {
-		story.drop(b.all())
+	if trace.Event != nil {
+		trace.drop(l.all())
 	}
 	return nil
 }
 
 // follow adds what the queue knows.
-func (s *Story) follow(traces map[string]pillarbox.Trace) {
-	for i := range s.Deliveries {
-		d := &s.Deliveries[i]
-		trace, known := traces[d.Destination]
+func (t *Trace) follow(traces map[string]pillarbox.Trace) {
+	for i := range t.Deliveries {
+		d := &t.Deliveries[i]
+		at, known := traces[d.Destination]
 		switch {
 		case d.State != pillarbox.StatePending || !known:
-		case trace.Held:
+		case at.Held:
 			d.State, d.Reason = StateHeld, "no destination takes it any more; \"pillarbox held\" decides about it"
-		case trace.Skip != "":
-			d.State, d.Reason = StateSkipped, trace.Skip
-		case trace.Standing == pillarbox.StandingSettled && d.Reason == "":
+		case at.Skip != "":
+			d.State, d.Reason = StateSkipped, at.Skip
+		case at.Standing == pillarbox.StandingSettled && d.Reason == "":
 			d.Reason = "settled, and neither in the destination nor a dead letter"
 		}
 	}
 }
 
 // delivery looks in one destination: its store first, then its dead letters, then what waits in the queue.
-func (b *Books) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
+func (l *Ledger) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
 	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
 	denied := false // the store says that it has not got the event
@@ -264,7 +264,7 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 			delivery.Reason = err.Error()
 		}
 	}
-	letter, err := b.letters.Get(ctx, destination.Name, requestID)
+	letter, err := l.letters.Get(ctx, destination.Name, requestID)
 	switch {
 	case err == nil:
 		event = delivery.tell(letter, denied)
@@ -274,11 +274,11 @@ func (b *Books) delivery(ctx context.Context, destination Destination, requestID
 	case !errors.Is(err, pillarbox.ErrNotFound):
 		return delivery, event, fmt.Errorf("dead letter of %s: %w", requestID, err)
 	}
-	if b.history != nil && len(delivery.Attempts) == 0 && delivery.State == pillarbox.StateStored {
-		delivery.Attempts = append(delivery.Attempts, b.history.Attempts(destination.Name, requestID)...)
+	if l.history != nil && len(delivery.Attempts) == 0 && delivery.State == pillarbox.StateStored {
+		delivery.Attempts = append(delivery.Attempts, l.history.Attempts(destination.Name, requestID)...)
 	}
 	if delivery.State == pillarbox.StatePending {
-		if attempts, verdict, waits := b.queue.Waiting(destination.Name, requestID); waits {
+		if attempts, verdict, waits := l.queue.Waiting(destination.Name, requestID); waits {
 			delivery.Attempts = attempts
 			if verdict != nil {
 				delivery.Reason = verdict.Reason
@@ -308,21 +308,21 @@ func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Ev
 }
 
 // drop removes the destinations that know nothing of the event and don't take its source.
-func (s *Story) drop(destinations []Destination) {
+func (t *Trace) drop(destinations []Destination) {
 	kept := []Delivery{}
 	for i, destination := range destinations {
-		takes := destination.Sink != nil && (destination.Rule == nil || destination.Rule.Takes(s.Event))
-		if takes || s.Deliveries[i].State != pillarbox.StatePending {
-			kept = append(kept, s.Deliveries[i])
+		takes := destination.Takes(t.Event)
+		if takes || t.Deliveries[i].State != pillarbox.StatePending {
+			kept = append(kept, t.Deliveries[i])
 		}
 	}
-	s.Deliveries = kept
+	t.Deliveries = kept
 }
 
 // state is the worst of the states: what is pending anywhere is pending, and what no destination was to get is skipped.
-func (s *Story) state() string {
+func (t *Trace) state() string {
 	state := StateSkipped
-	for _, delivery := range s.Deliveries {
+	for _, delivery := range t.Deliveries {
 		switch delivery.State {
 		case pillarbox.StatePending, StateHeld:
 			return pillarbox.StatePending

@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"pillarbox"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/ledger"
 )
 
-// desk is a queue, a store and dead letters that a story settles by hand.
-type desk struct {
+// fixture is a queue, a store and dead letters that a story settles by hand.
+type fixture struct {
 	t       *testing.T
 	queue   *memory.Queue
 	sink    *lossySink
 	letters *memory.DeadLetters
-	books   *ledger.Books
+	ledger  *ledger.Ledger
 	events  []*pillarbox.Event
 }
 
@@ -45,16 +46,16 @@ func (s *lossySink) Count(ctx context.Context) (uint64, error) {
 }
 
 // open appends ten events; the story settles them.
-func open(t *testing.T) *desk {
+func open(t *testing.T) *fixture {
 	t.Helper()
-	d := &desk{
+	d := &fixture{
 		t: t, queue: memory.NewQueue(nil), letters: memory.NewDeadLetters(), events: enginetest.Events(10, 1),
 		sink: &lossySink{Sink: memory.NewSink(), lost: map[string]bool{}},
 	}
 	for _, event := range d.events {
 		event.Source = "app"
 	}
-	d.books = ledger.New(d.queue, d.letters, []ledger.Destination{{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}, Sink: d.sink}}, nil)
+	d.ledger = ledger.New(d.queue, d.letters, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
 	if _, err := d.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func open(t *testing.T) *desk {
 	return d
 }
 
-func (d *desk) must(err error) {
+func (d *fixture) must(err error) {
 	d.t.Helper()
 	if err != nil {
 		d.t.Fatal(err)
@@ -70,7 +71,7 @@ func (d *desk) must(err error) {
 }
 
 // settle stores the first n events, buries the next, and leaves the rest leased.
-func (d *desk) settle(stored, dead int) {
+func (d *fixture) settle(stored, dead int) {
 	d.t.Helper()
 	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: stored + dead})
 	d.must(err)
@@ -91,9 +92,9 @@ func (d *desk) settle(stored, dead int) {
 	d.must(d.queue.Settle(context.Background(), "events", outcomes))
 }
 
-func (d *desk) expect(stored, dead, pending uint64, balanced bool) {
+func (d *fixture) expect(stored, dead, pending uint64, balanced bool) {
 	d.t.Helper()
-	account, err := d.books.Ledger(context.Background())
+	account, err := d.ledger.Totals(context.Background())
 	d.must(err)
 	entry := account.Destinations[0]
 	if account.Accepted != 10 || entry.Accepted != 10 || entry.Stored != stored || entry.Dead != dead || entry.Pending != pending || entry.Balanced != balanced {
@@ -101,9 +102,9 @@ func (d *desk) expect(stored, dead, pending uint64, balanced bool) {
 	}
 }
 
-func (d *desk) audit() *ledger.AuditEntry {
+func (d *fixture) audit() *ledger.AuditEntry {
 	d.t.Helper()
-	audit, err := d.books.Audit(context.Background())
+	audit, err := d.ledger.Audit(context.Background())
 	d.must(err)
 	if sound := len(audit.Destinations[0].Problems) == 0; audit.Balanced != sound || audit.Destinations[0].Balanced != sound {
 		d.t.Errorf("audit %+v contradicts itself", audit)
@@ -138,7 +139,7 @@ func (q uncountedQueue) Account(string) (pillarbox.Account, error) {
 func TestLettersOfOthersBalance(t *testing.T) {
 	d := open(t)
 	d.settle(7, 3)
-	d.books = ledger.New(uncountedQueue{d.queue}, d.letters, []ledger.Destination{{Name: "events", Sink: d.sink}}, nil)
+	d.ledger = ledger.New(uncountedQueue{d.queue}, d.letters, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events"}), Sink: d.sink}}, nil)
 	entry := d.audit()
 	if len(entry.Problems) != 0 || !entry.Balanced || entry.Stored != 7 || entry.Dead != 3 || entry.Accepted != 10 {
 		t.Errorf("audit %+v", entry)
@@ -220,14 +221,14 @@ func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
 	d.settle(5, 2)
 	d.sink.lost[d.events[1].RequestID] = true
 	rotten := d.events[5].RequestID
-	d.books = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}, Sink: d.sink}}, nil)
+	d.ledger = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
 	entry := d.audit()
 	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {
 		t.Errorf("audit %+v", entry)
 	}
-	story, err := d.books.Story(t.Context(), rotten)
-	if err != nil || story.State != pillarbox.StateDead || !strings.Contains(story.Deliveries[0].Reason, "letter.json") {
-		t.Errorf("story %+v, %v", story, err)
+	trace, err := d.ledger.Trace(t.Context(), rotten)
+	if err != nil || trace.State != pillarbox.StateDead || !strings.Contains(trace.Deliveries[0].Reason, "letter.json") {
+		t.Errorf("story %+v, %v", trace, err)
 	}
 }
 
@@ -235,27 +236,27 @@ func TestStoryTellsEachState(t *testing.T) {
 	d := open(t)
 	d.settle(2, 1)
 	for i, want := range map[int]string{0: pillarbox.StateStored, 2: pillarbox.StateDead, 7: pillarbox.StatePending} {
-		story, err := d.books.Story(context.Background(), d.events[i].RequestID)
+		trace, err := d.ledger.Trace(context.Background(), d.events[i].RequestID)
 		d.must(err)
-		if story.State != want || len(story.Deliveries) != 1 || story.Deliveries[0].State != want || enginetest.Diff(story.Event, d.events[i]) != "" {
-			t.Errorf("story of event %d is %+v, want %s", i, story, want)
+		if trace.State != want || len(trace.Deliveries) != 1 || trace.Deliveries[0].State != want || enginetest.Diff(trace.Event, d.events[i]) != "" {
+			t.Errorf("story of event %d is %+v, want %s", i, trace, want)
 		}
-		if (story.Deliveries[0].StoredAt != nil) != (want == pillarbox.StateStored) || (story.Deliveries[0].Replay != "") != (want == pillarbox.StateDead) {
-			t.Errorf("delivery %+v", story.Deliveries[0])
+		if (trace.Deliveries[0].StoredAt != nil) != (want == pillarbox.StateStored) || (trace.Deliveries[0].Replay != "") != (want == pillarbox.StateDead) {
+			t.Errorf("delivery %+v", trace.Deliveries[0])
 		}
 	}
 	dead := d.events[2]
 	d.must(pillarbox.ResolveLetter(t.Context(), d.letters, pillarbox.LetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
-	story, err := d.books.Story(t.Context(), dead.RequestID)
+	trace, err := d.ledger.Trace(t.Context(), dead.RequestID)
 	d.must(err)
-	if got := story.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {
+	if got := trace.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {
 		t.Errorf("replayed, and not there: %+v", got)
 	}
 	d.must(d.sink.Write(t.Context(), []*pillarbox.Event{dead}))
-	if story, err = d.books.Story(t.Context(), dead.RequestID); err != nil || story.State != pillarbox.StateStored {
-		t.Errorf("replayed: %+v, %v", story, err)
+	if trace, err = d.ledger.Trace(t.Context(), dead.RequestID); err != nil || trace.State != pillarbox.StateStored {
+		t.Errorf("replayed: %+v, %v", trace, err)
 	}
-	if _, err := d.books.Story(context.Background(), "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {
+	if _, err := d.ledger.Trace(context.Background(), "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {
 		t.Errorf("story of nobody: %v", err)
 	}
 }

@@ -22,12 +22,12 @@ type Redelivery struct {
 
 // Redeliver hands out again what an audit would name, as far as the queue still has it, for one destination or, where the name
 // is empty, for all that can be read back. What is on the record of their stores is cleared by that.
-func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
-	if !b.queue.Traits().Obliges {
+func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
+	if !l.queue.Traits().Obliges {
 		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w", pillarbox.ErrInvalid)
 	}
 	results, known := []Redelivery{}, false
-	for _, destination := range b.destinations {
+	for _, destination := range l.destinations {
 		if name != "" && destination.Name != name {
 			continue
 		}
@@ -36,7 +36,7 @@ func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error
 		if !readable {
 			continue
 		}
-		result, err := b.redeliver(ctx, b.queue, store, destination)
+		result, err := l.redeliver(ctx, l.queue, store, destination)
 		results = append(results, result)
 		if err != nil {
 			return results, fmt.Errorf("redeliver to %s: %w", destination.Name, err)
@@ -48,20 +48,20 @@ func (b *Books) Redeliver(ctx context.Context, name string) ([]Redelivery, error
 	return results, nil
 }
 
-func (b *Books) redeliver(ctx context.Context, queue pillarbox.Obligations, store pillarbox.EventStore, destination Destination) (Redelivery, error) {
+func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations, store pillarbox.EventStore, destination Destination) (Redelivery, error) {
 	record := queue.Store(destination.Name)
 	lost := &losses{result: Redelivery{Destination: destination.Name, Store: record.Changed}, events: map[pillarbox.Key]pillarbox.Handle{}}
 	err := queue.ScanSettled(ctx, destination.Name, func(d *pillarbox.Delivery) error {
 		if lost.events[d.Event.Key()] = d.Handle; len(lost.events) < lookups {
 			return nil
 		}
-		return b.findLost(ctx, store, lost)
+		return l.findLost(ctx, store, lost)
 	})
-	if err = errors.Join(err, b.findLost(ctx, store, lost)); err != nil {
+	if err = errors.Join(err, l.findLost(ctx, store, lost)); err != nil {
 		return lost.result, err
 	}
 	// A letter that was missing before, and whose event has been redelivered and stored since, is dead no more.
-	entry, err := b.entry(ctx, destination)
+	entry, err := l.entry(ctx, destination)
 	if err != nil {
 		return lost.result, err
 	}
@@ -84,13 +84,13 @@ type losses struct {
 }
 
 // findLost looks up the events that were gathered.
-func (b *Books) findLost(ctx context.Context, store pillarbox.EventStore, lost *losses) error {
+func (l *Ledger) findLost(ctx context.Context, store pillarbox.EventStore, lost *losses) error {
 	defer clear(lost.events)
 	missing, err := store.Missing(ctx, slices.Collect(maps.Keys(lost.events)))
 	if err != nil {
 		return fmt.Errorf("look events up: %w", err)
 	}
-	states, err := b.letterStates(ctx, lost.result.Destination, missing)
+	states, err := l.letterStates(ctx, lost.result.Destination, missing)
 	if err != nil {
 		return err
 	}

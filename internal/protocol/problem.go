@@ -27,6 +27,20 @@ type Problem struct {
 // TypeProblem is the content type of a Problem.
 const TypeProblem = "application/problem+json"
 
+// The types of bodies.
+const (
+	TypeJSON   = "application/json"
+	TypeNDJSON = "application/x-ndjson"
+)
+
+// State is the answer to questions about life.
+type State struct {
+	Status string `json:"status"` // "ok"
+}
+
+// OK is the state of what lives.
+var OK = State{Status: "ok"}
+
 // kinds maps the kinds of errors to status codes. The first that matches counts. What is in no row is our own
 // fault: 500.
 var kinds = []struct {

@@ -7,7 +7,7 @@ import (
 	"pillarbox"
 )
 
-// check holds the queue, the destination, the dead letters and the books against what clients were told.
+// check holds the queue, the destination, the dead letters and the ledger against what clients were told.
 //
 // Events move from the queue to the destination or the letters, and letters from open to resolved, while it looks.
 // So it looks in that order: what it does not find in one place, it must find in the next.
@@ -35,27 +35,29 @@ func (l *life) check(ctx context.Context) error {
 		}
 	}
 	w.tally.add("check: all events")
-	return l.checkBooks(ctx)
+	return l.checkLedger(ctx)
 }
 
 // pending lists the events that the queue still has to deliver, of the ones given.
 func (l *life) pending(ctx context.Context, acked []*entry) (map[*entry]bool, error) {
 	m := l.world.model
 	pending := map[*entry]bool{}
-	err := l.log.Scan(ctx, destination, func(event *pillarbox.Event, standing pillarbox.Standing) error {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		e, err := m.knownLocked(event)
-		if err == nil && standing == pillarbox.StandingPending {
-			pending[e] = true
+	for _, name := range destinations {
+		err := l.log.Scan(ctx, name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			e, err := m.knownLocked(event)
+			if err == nil && standing == pillarbox.StandingPending && destinationOf(e.source) == name {
+				pending[e] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("scan the queue for %s: %w", name, err)
 		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("scan the queue: %w", err)
 	}
 	for _, e := range acked {
-		if _, _, waits := l.log.Waiting(destination, e.key.RequestID); waits {
+		if _, _, waits := l.log.Waiting(destinationOf(e.source), e.key.RequestID); waits {
 			pending[e] = true
 		}
 	}
@@ -65,12 +67,15 @@ func (l *life) pending(ctx context.Context, acked []*entry) (map[*entry]bool, er
 // dead lists all letters by request id.
 func (l *life) dead(ctx context.Context) (map[string]*pillarbox.DeadLetter, error) {
 	dead := map[string]*pillarbox.DeadLetter{}
-	for letter, err := range l.store.List(ctx, pillarbox.LetterFilter{Destination: destination, Resolved: true}) {
+	for letter, err := range l.store.List(ctx, pillarbox.LetterFilter{Resolved: true}) {
 		if err != nil {
 			return nil, fmt.Errorf("list the dead letters: %w", err)
 		}
 		if err := l.world.model.with(letter.Event, func(*entry) {}); err != nil {
 			return nil, fmt.Errorf("dead letter: %w", err)
+		}
+		if letter.Destination != destinationOf(letter.Event.Source) {
+			return nil, fmt.Errorf("event %s of the source %s has a letter of the destination %s", letter.Event.RequestID, letter.Event.Source, letter.Destination)
 		}
 		dead[letter.Event.RequestID] = letter
 	}
@@ -102,12 +107,12 @@ func (l *life) checkEvent(e *entry, pending bool, letter *pillarbox.DeadLetter) 
 	return nil
 }
 
-func (l *life) checkBooks(ctx context.Context) error {
-	books, err := l.books.Ledger(ctx)
+func (l *life) checkLedger(ctx context.Context) error {
+	totals, err := l.node.Ledger(ctx)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	for _, entry := range books.Destinations {
+	for _, entry := range totals.Destinations {
 		if !entry.Balanced {
 			return fmt.Errorf("the ledger does not balance: %+v", entry)
 		}

@@ -3,23 +3,25 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 )
 
 // visit sends bursts of requests, with long pauses between them.
 func (l *life) visit(ctx context.Context) {
 	w := l.world
 	for {
-		if err := pause(ctx, w.clientDice.about(w.lull)); err != nil {
+		if err := pause(ctx, w.clientRNG.about(w.lull)); err != nil {
 			return
 		}
 		begin := w.elapsed()
 		sent := l.burst(ctx)
-		if w.clientDice.happens(0.7) {
+		if w.clientRNG.happens(0.7) {
 			l.expectPrompt(ctx, begin, sent)
 		}
 	}
@@ -30,9 +32,9 @@ func (l *life) burst(ctx context.Context) []*entry {
 	var clients sync.WaitGroup
 	var mu sync.Mutex
 	var sent []*entry
-	for range 1 + l.world.clientDice.below(3) {
+	for range 1 + l.world.clientRNG.below(3) {
 		clients.Go(func() {
-			for range 1 + l.world.clientDice.below(4) {
+			for range 1 + l.world.clientRNG.below(4) {
 				got := l.post(ctx)
 				mu.Lock()
 				sent = append(sent, got...)
@@ -47,21 +49,21 @@ func (l *life) burst(ctx context.Context) []*entry {
 // post sends one batch, and now and then hangs up.
 func (l *life) post(ctx context.Context) []*entry {
 	w := l.world
-	if err := pause(ctx, w.clientDice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, w.clientRNG.upTo(maxJitter)); err != nil {
 		return nil
 	}
-	if !w.calm() && w.clientDice.happens(0.05) {
-		patience, cancel := context.WithTimeout(ctx, w.clientDice.upTo(2*maxJitter))
+	if !w.calm() && w.clientRNG.happens(0.05) {
+		patience, cancel := context.WithTimeout(ctx, w.clientRNG.upTo(2*maxJitter))
 		defer cancel()
 		ctx = patience
 	}
-	entries := make([]*entry, 1+w.clientDice.below(6))
+	entries := make([]*entry, 1+w.clientRNG.below(6))
 	requests := make([]ingest.Request, len(entries))
 	for i := range entries {
 		entries[i], requests[i] = l.draw()
 	}
 	floor := l.latest()
-	results := l.acceptor.Accept(ctx, requests)
+	results := l.node.Acceptor().Accept(ctx, requests)
 	if len(results) != len(requests) {
 		w.fail(fmt.Errorf("%d requests got %d results", len(requests), len(results)))
 	}
@@ -72,8 +74,11 @@ func (l *life) post(ctx context.Context) []*entry {
 // draw makes one request. Its body says what the destination makes of it, for people who look at a failure.
 func (l *life) draw() (*entry, ingest.Request) {
 	w := l.world
-	e := &entry{life: l.number, nature: good, patience: 1 + w.clientDice.below(2)}
-	switch chance := w.clientDice.chance(); {
+	e := &entry{life: l.number, nature: good, patience: 1 + w.clientRNG.below(2), source: app}
+	if w.clientRNG.happens(0.2) {
+		e.source = audit
+	}
+	switch chance := w.clientRNG.chance(); {
 	case w.calm() && w.draining.Load():
 	case chance < 0.04:
 		e.nature = poison
@@ -85,20 +90,29 @@ func (l *life) draw() (*entry, ingest.Request) {
 		e.nature = wedge
 	}
 	e.path = fmt.Sprintf("/app/%c", e.nature)
-	e.body = make([]byte, int(w.clientDice.about(100)))
+	e.body = make([]byte, int(w.clientRNG.about(100)))
 	for i := range e.body {
-		e.body[i] = byte(w.clientDice.uint64())
+		e.body[i] = byte(w.clientRNG.uint64())
 	}
 	w.tally.add("event: " + string(rune(e.nature)))
 	return e, ingest.Request{
-		Source: source, Method: "POST", Path: e.path, ContentType: "application/octet-stream", Body: e.body,
-		Stamped: func(key pillarbox.Key) {
-			e.key = key
+		Grant: l.grant(e.source), Method: "POST", Path: e.path, ContentType: "application/octet-stream", Body: e.body,
+		Stamped: func(event *pillarbox.Event) {
+			e.key = pillarbox.Key{Timestamp: event.Timestamp, RequestID: strings.Clone(event.RequestID)}
 			if err := w.model.send(e); err != nil {
 				w.fail(err)
 			}
 		},
 	}
+}
+
+// grant is what a front has to ask for.
+func (l *life) grant(from string) source.Grant {
+	grant, err := l.node.Sources().Table().Get(from).AdmitOne(&source.Head{Method: "POST"})
+	if err != nil {
+		l.world.fail(fmt.Errorf("the source %s admits nothing: %w", from, err))
+	}
+	return grant
 }
 
 func (l *life) latest() pillarbox.Timestamp {

@@ -53,7 +53,7 @@ func withMonotonic(date time.Time, elapsed time.Duration) time.Time {
 const year = 365 * 24 * time.Hour
 
 // clockSteps draws how the clock is set until the horizon, from which on it is right.
-func clockSteps(d *dice, start time.Time, horizon time.Duration, t *tally) []clockStep {
+func clockSteps(d *rng, start time.Time, horizon time.Duration, t *tally) []clockStep {
 	var steps []clockStep
 	for at := d.about(60 * time.Hour); at < horizon; at += d.about(60 * time.Hour) {
 		off := time.Duration(0)

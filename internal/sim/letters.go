@@ -12,18 +12,26 @@ import (
 // against the world before it is written.
 type letters struct {
 	pillarbox.DeadLetters
-	life   *life
-	dice   *dice
-	replay bool // it is used by replays
+	life      *life
+	rng       *rng // of deliveries
+	replayRNG *rng
 }
 
 var errLetters = fmt.Errorf("the dead letters do not answer: %w", pillarbox.ErrUnavailable)
 
 const lettersOdds = 0.03
 
-func (l *letters) mishap(what string) bool {
+// of is the chance of whoever calls.
+func (l *letters) of(ctx context.Context) *rng {
+	if isReplay(ctx) {
+		return l.replayRNG
+	}
+	return l.rng
+}
+
+func (l *letters) mishap(ctx context.Context, what string) bool {
 	w := l.life.world
-	if w.calm() || !l.dice.happens(lettersOdds) {
+	if w.calm() || !l.of(ctx).happens(lettersOdds) {
 		return false
 	}
 	w.troubled()
@@ -33,20 +41,20 @@ func (l *letters) mishap(what string) bool {
 
 // PutMany implements pillarbox.DeadLetters.
 func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
-	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, l.of(ctx).upTo(maxJitter)); err != nil {
 		return err
 	}
-	if !l.replay {
+	if !isReplay(ctx) {
 		for _, letter := range letters {
 			l.life.world.holdAgainst(letter, l.life.number)
 		}
 	}
-	if l.mishap("put fails") {
+	if l.mishap(ctx, "put fails") {
 		return errLetters
 	}
 	kept, refused := letters, (*pillarbox.BatchError)(nil)
-	if len(letters) > 1 && l.mishap("put fails for one") {
-		at := l.dice.below(len(letters))
+	if len(letters) > 1 && l.mishap(ctx, "put fails for one") {
+		at := l.of(ctx).below(len(letters))
 		refused = &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: at, Err: errLetters}}}
 		kept = slices.Delete(slices.Clone(letters), at, at+1)
 	}
@@ -54,9 +62,9 @@ func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 		return err
 	}
 	for _, letter := range kept {
-		l.toldKept(letter)
+		l.toldKept(ctx, letter)
 	}
-	if l.mishap("put without an answer") {
+	if l.mishap(ctx, "put without an answer") {
 		return errLetters
 	}
 	if refused != nil {
@@ -65,9 +73,9 @@ func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	return nil
 }
 
-func (l *letters) toldKept(letter *pillarbox.DeadLetter) {
+func (l *letters) toldKept(ctx context.Context, letter *pillarbox.DeadLetter) {
 	_ = l.life.told(letter.Event.Key(), func(e *entry) {
-		if l.replay {
+		if isReplay(ctx) {
 			return
 		}
 		if e.resolved != "" {
@@ -81,7 +89,7 @@ func (l *letters) toldKept(letter *pillarbox.DeadLetter) {
 
 // ResolveMany implements pillarbox.DeadLetters.
 func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
-	if err := pause(ctx, l.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, l.of(ctx).upTo(maxJitter)); err != nil {
 		return err
 	}
 	for _, letter := range letters {
@@ -91,7 +99,7 @@ func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 			}
 		})
 	}
-	if l.mishap("resolve fails") {
+	if l.mishap(ctx, "resolve fails") {
 		return errLetters
 	}
 	if err := l.DeadLetters.ResolveMany(ctx, letters, resolution); err != nil {
@@ -107,7 +115,7 @@ func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 		}
 		l.life.world.tally.add("letters " + resolution.How)
 	}
-	if l.mishap("resolve without an answer") {
+	if l.mishap(ctx, "resolve without an answer") {
 		return errLetters
 	}
 	return nil

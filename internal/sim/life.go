@@ -11,24 +11,40 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/clock"
-	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
-	"pillarbox/internal/ingest"
-	"pillarbox/internal/ledger"
-	"pillarbox/internal/replay"
+	"pillarbox/internal/node"
+	"pillarbox/internal/retry"
+	"pillarbox/internal/run"
+	"pillarbox/internal/source"
 	"pillarbox/internal/vfs/faultfs"
 )
 
 const (
-	destination = "events"
-	source      = "app"
-	queueDir    = "queue"
-	lettersDir  = "dead-letters"
+	queueDir   = "queue"
+	lettersDir = "dead-letters"
 
 	writeTimeout = 30 * time.Second
 	maxAge       = 14 * 24 * time.Hour // no event waits for so long here, whatever the clock says
+	drainTimeout = time.Hour           // for the batch at hand, on a disk and a queue that fail
 )
+
+// The destinations, and the source that each of them takes. What is written to the other one was delivered to the wrong place.
+const (
+	events, app   = "events", "app"
+	copies, audit = "copies", "audit"
+)
+
+var destinations = []string{copies, events}
+
+// destinationOf is where events of the source belong.
+func destinationOf(source string) string {
+	if source == audit {
+		return copies
+	}
+	return events
+}
 
 // life is one process, from its start to its end.
 type life struct {
@@ -36,17 +52,12 @@ type life struct {
 	number int
 	disk   *faultfs.FS
 
-	clock    *clock.Clock
-	log      *seglog.Log
-	store    *files.Letters
-	letters  *letters // as replays see them
-	acceptor *ingest.Acceptor
-	loop     *deliver.Loop
-	books    *ledger.Books
-	replayer *replay.Replayer
+	log   *seglog.Log
+	store *files.Letters
+	node  *node.Node
+	ended <-chan error // of the deliveries
 
-	delivering sync.WaitGroup // the loop
-	busy       sync.WaitGroup // clients and the operator
+	busy sync.WaitGroup // clients and the operator
 
 	gone bool          // guarded by model.mu; nothing that it does from then on counts
 	end  ending        // how it ends, if it is cut off
@@ -54,8 +65,7 @@ type life struct {
 	left *faultfs.FS   // what it leaves on the disk then
 	last pillarbox.Timestamp
 
-	stamping atomic.Pointer[ingest.Acceptor] // the acceptor, for the clock
-	setBack  atomic.Bool                     // the clock was set back for good, and stamps have begun again
+	setBack atomic.Bool // the clock was set back for good, and stamps have begun again
 }
 
 // ending is how a life ends.
@@ -67,30 +77,60 @@ const (
 	powerCut ending = "power cut"
 )
 
-// newLife opens what is on the disk, and wires it as the server does.
+// newLife opens what is on the disk, and makes the node that the server runs.
 func (w *world) newLife(number int) (*life, error) {
 	l := &life{world: w, number: number, disk: w.disk, cut: make(chan struct{})}
 	var err error
 	if l.store, err = files.Open(w.disk, lettersDir, files.Options{}); err != nil {
 		return nil, fmt.Errorf("open the dead letters: %w", err)
 	}
-	l.clock = clock.Open(w.disk, "clock.json", clock.Options{Read: w.read, OnStep: func(step clock.Step) {
+	ticking := clock.Open(w.disk, "clock.json", clock.Options{Read: w.read, Floor: w.clock.start.Add(-year), OnStep: func(step clock.Step) {
 		w.tally.add("clock: a step is believed")
-		if acceptor := l.stamping.Load(); acceptor != nil && step.By < 0 {
+		if step.By < 0 {
 			l.setBack.Store(true)
-			acceptor.ClockSetBack()
 		}
-	}, Floor: w.clock.start.Add(-year)})
+	}})
 	options := w.logOptions
-	options.Now, options.Elapsed = w.clock.Now, l.clock.Elapsed
+	options.Now, options.Elapsed = w.clock.Now, ticking.Elapsed
 	if l.log, err = seglog.Open(w.disk, queueDir, options); err != nil {
 		return nil, fmt.Errorf("open the log: %w", errors.Join(err, l.store.Close()))
 	}
-	if _, err := l.log.Account(destination); err != nil {
-		return nil, fmt.Errorf("begin the destination: %w", errors.Join(err, l.log.Close(), l.store.Close()))
+	if l.node, err = node.Open(context.Background(), w.nodeOptions(l, ticking)); err != nil {
+		return nil, fmt.Errorf("open the node: %w", err)
 	}
-	l.wire()
+	// It was opened with other rules, so that nothing goes right unless the reload reaches every destination.
+	if err := l.node.Reload(w.settings(w.policy)); err != nil {
+		return nil, fmt.Errorf("reload: %w", errors.Join(err, l.node.Close()))
+	}
 	return l, nil
+}
+
+// nodeOptions are those of the server, with engines that fail now and then.
+func (w *world) nodeOptions(l *life, ticking *clock.Clock) node.Options {
+	wrong := w.policy
+	wrong.MaxAttempts += 3
+	return node.Options{
+		Engines: node.Engines{
+			Queue:       &queue{Queue: l.log, life: l, rng: w.queueRNG},
+			DeadLetters: &letters{DeadLetters: l.store, life: l, rng: w.lettersRNG, replayRNG: w.replayRNG},
+			Sinks: map[string]pillarbox.Sink{
+				events: &sink{name: events, life: l, rng: w.sinkRNG, replayRNG: w.replayRNG},
+				copies: &sink{name: copies, life: l, rng: w.copiesRNG, replayRNG: w.replayRNG},
+			},
+			Clock: ticking,
+		},
+		Settings: w.settings(wrong), DrainTimeout: drainTimeout, Now: w.clock.Now, Chance: w.loopRNG.chance,
+	}
+}
+
+func (w *world) settings(policy retry.Policy) node.Settings {
+	settings := node.Settings{Sources: []source.Settings{{Name: app}, {Name: audit}}}
+	for name, from := range map[string]string{events: app, copies: audit} {
+		settings.Destinations = append(settings.Destinations, destination.Settings{
+			Name: name, Rule: &pillarbox.Rule{Sources: []string{from}}, Retry: policy, MaxAge: maxAge, Batch: w.batch, WriteTimeout: writeTimeout,
+		})
+	}
+	return settings
 }
 
 // read is what the clocks of the machine show: all of them go on while it lives, and the date is what somebody has set.
@@ -99,61 +139,45 @@ func (w *world) read() clock.Reading {
 	return clock.Reading{Wall: w.clock.Now().Round(0), Mono: elapsed, Boot: elapsed + time.Hour, ID: fmt.Sprint(w.boots.Load())}
 }
 
-func (l *life) wire() {
-	w := l.world
-	faulty := &queue{Queue: l.log, life: l, dice: w.queueDice}
-	l.acceptor = ingest.New(faulty, ingest.Options{Sources: map[string]ingest.Source{source: {}}, Now: l.clock.Now})
-	l.stamping.Store(l.acceptor)
-	l.loop = deliver.NewLoop(deliver.Options{
-		Destination: destination, Queue: faulty, Sink: &sink{life: l, dice: w.sinkDice},
-		Letters: &letters{DeadLetters: l.store, life: l, dice: w.lettersDice},
-		Rules:   deliver.Rules{Rule: &pillarbox.Rule{Sources: []string{source}}, Retry: w.policy, MaxAge: maxAge}, Batch: w.batch,
-		WriteTimeout: writeTimeout, Now: w.clock.Now, Date: l.clock.Now, Chance: w.loopDice.chance,
-	})
-	l.books = ledger.New(l.log, l.store, []ledger.Destination{{Name: destination}}, nil)
-	l.letters = &letters{DeadLetters: l.store, life: l, dice: w.replayDice, replay: true}
-	to := &sink{life: l, dice: w.replayDice, replay: true}
-	l.replayer = replay.New(replay.Options{Letters: l.letters, Now: w.clock.Now, Deliver: func(ctx context.Context, _ string, events []*pillarbox.Event) ([]error, error) {
-		return deliver.Once(ctx, to, events, w.clock.Now(), writeTimeout)
-	}})
-}
-
 // live runs the process until its time is over or it is cut off, and leaves the disk as it then is.
 func (l *life) live(length time.Duration) {
 	w := l.world
 	delivering, stopDelivering := context.WithCancel(context.Background())
+	defer stopDelivering()
 	visiting, stopVisiting := context.WithCancel(context.Background())
-	l.delivering.Go(func() {
-		if err := l.loop.Run(delivering); err != nil && delivering.Err() == nil && !l.isGone() {
-			w.fail(fmt.Errorf("delivery has ended: %w", err))
-		}
-	})
+	l.ended = l.node.Start(delivering)
 	l.busy.Go(func() { l.visit(visiting) })
 	l.busy.Go(func() { l.operate(visiting) })
 	l.lastUntil(length)
 	stopVisiting()
 	if l.isGone() {
 		stopDelivering()
-		l.bury()
+		l.reap()
 		return
 	}
 	l.busy.Wait()
-	l.loop.Drain()
-	if w.dice.happens(0.5) {
+	l.post(context.Background()) // so that a batch is at hand when it is drained
+	time.Sleep(w.rng.upTo(4 * maxJitter))
+	forced := w.rng.happens(0.5)
+	if forced {
 		stopDelivering() // a second signal: a write that is under way is cut off
 	}
-	l.delivering.Wait()
-	stopDelivering()
+	_ = l.node.Drain(context.Background())
+	ended := <-l.ended
 	if l.isGone() {
-		l.bury()
+		l.reap()
 		return
 	}
-	_ = l.log.Close() // what can't be closed well is no loss
-	_ = l.clock.Close()
-	_ = l.store.Close()
+	if ended != nil && !forced && !errors.Is(ended, run.ErrDrainCut) {
+		w.fail(fmt.Errorf("delivery has ended: %w", ended))
+	}
+	closing := l.node.Close() // what can't be closed well is no loss
 	if l.isGone() {
 		w.disk = l.left
 		return
+	}
+	if !forced && ended == nil && closing == nil {
+		w.orderly = l.number
 	}
 	w.tally.add("life: " + string(closed))
 }
@@ -172,7 +196,7 @@ func (l *life) lastUntil(length time.Duration) {
 	if l.end == closed {
 		return
 	}
-	l.world.fuse.Store(int64(1 + l.world.dice.below(60)))
+	l.world.fuse.Store(int64(1 + l.world.rng.below(60)))
 	_ = waitFor(l.cut, 3*time.Hour)
 	l.die()
 }
@@ -200,7 +224,7 @@ func (l *life) die() {
 	}
 	w := l.world
 	if l.end == powerCut {
-		mode := pick(w.cutDice, faultfs.Modes...)
+		mode := pick(w.cutRNG, faultfs.Modes...)
 		l.left = l.disk.Crash(rand.New(rand.NewPCG(w.seed, uint64(l.number))), mode)
 		w.boots.Add(1)
 		w.tally.add("life: power cut, " + mode.String())
@@ -218,14 +242,12 @@ func (l *life) isGone() bool {
 	return l.gone
 }
 
-// bury ends what is left of a process that was cut off.
-func (l *life) bury() {
+// reap ends what is left of a process that was cut off.
+func (l *life) reap() {
 	<-l.cut
 	l.disk.Inject(nil)
 	l.disk.After(nil)
 	l.busy.Wait()
-	l.delivering.Wait()
-	_ = l.log.Close()
-	_ = l.store.Close()
+	_ = l.node.Close()
 	l.world.disk = l.left
 }

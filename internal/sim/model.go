@@ -26,6 +26,7 @@ type entry struct {
 	nature nature
 	body   []byte
 	path   string
+	source string
 	life   int           // in which it was sent
 	ackAt  time.Duration // since the start
 	acked  bool
@@ -35,6 +36,7 @@ type entry struct {
 	outages  int  // how often a write of it alone looked like an outage
 	mended   bool // its destination takes it by now
 	stored   bool
+	told     int    // the last life whose delivery was told that it is stored
 	replayed bool   // stored by a replay
 	letters  int    // how often delivery was told that its letter is durable
 	resolved string // how its letter was resolved, as far as somebody was told
@@ -82,7 +84,7 @@ func (m *model) knownLocked(event *pillarbox.Event) (*entry, error) {
 	switch {
 	case e == nil || e.key != event.Key():
 		return nil, fmt.Errorf("event %v was never sent", event.Key())
-	case !bytes.Equal(e.body, event.Body) || e.path != event.Path || event.Source != source:
+	case !bytes.Equal(e.body, event.Body) || e.path != event.Path || event.Source != e.source:
 		return nil, fmt.Errorf("event %s came with other content than it was sent with", event.RequestID)
 	}
 	return e, nil

@@ -9,14 +9,14 @@ import (
 	"pillarbox/internal/replay"
 )
 
-// operate is the person who mends what is refused, replays and discards, and whoever looks at the books.
+// operate is the person who mends what is refused, replays and discards, and whoever looks at the ledger.
 func (l *life) operate(ctx context.Context) {
 	w := l.world
 	l.report(ctx)
-	for pause(ctx, w.operatorDice.about(8*time.Hour)) == nil {
-		switch w.operatorDice.below(5) {
+	for pause(ctx, w.operatorRNG.about(8*time.Hour)) == nil {
+		switch w.operatorRNG.below(5) {
 		case 0, 1:
-			w.mend(pick(w.operatorDice, 0, 0.5, 1))
+			w.mend(pick(w.operatorRNG, 0, 0.5, 1))
 			l.replay(ctx, l.request())
 		case 2:
 			l.discard(ctx)
@@ -25,7 +25,7 @@ func (l *life) operate(ctx context.Context) {
 	}
 }
 
-// report fails the world where the books or the events are wrong.
+// report fails the world where the ledger or the events are wrong.
 func (l *life) report(ctx context.Context) {
 	if err := l.check(ctx); err != nil && ctx.Err() == nil && !l.isGone() {
 		l.world.fail(err)
@@ -37,7 +37,7 @@ func (w *world) mend(probability float64) {
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
 	for _, e := range w.model.order {
-		if e.letters > 0 && !e.mended && w.operatorDice.happens(probability) {
+		if e.letters > 0 && !e.mended && w.operatorRNG.happens(probability) {
 			e.mended = true
 		}
 	}
@@ -45,7 +45,7 @@ func (w *world) mend(probability float64) {
 
 // request draws what is replayed.
 func (l *life) request() replay.Request {
-	d := l.world.operatorDice
+	d := l.world.operatorRNG
 	request := replay.Request{MaxFailed: pick(d, 0, -1, 1), Limit: pick(d, 0, 0, 3), Rate: pick(d, 0, 0, 5.0)}
 	switch d.below(4) {
 	case 0:
@@ -70,7 +70,7 @@ func (w *world) someLetters(n int) []string {
 	}
 	for range n {
 		if len(dead) > 0 {
-			ids = append(ids, pick(w.operatorDice, dead...))
+			ids = append(ids, pick(w.operatorRNG, dead...))
 		}
 	}
 	return append(ids, "none") // an empty list would select all
@@ -83,19 +83,19 @@ func (l *life) replay(ctx context.Context, request replay.Request) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	runs := 1
-	if w.operatorDice.happens(0.3) {
+	if w.operatorRNG.happens(0.3) {
 		runs = 2
 	}
 	for range runs {
 		running.Go(func() { l.replayOnce(ctx, request) })
 	}
-	switch w.operatorDice.below(5) {
+	switch w.operatorRNG.below(5) {
 	case 0:
 		w.tally.add("replay: cancelled")
-		_ = pause(ctx, w.operatorDice.upTo(50*time.Millisecond))
+		_ = pause(ctx, w.operatorRNG.upTo(50*time.Millisecond))
 		cancel()
 	case 1:
-		_ = pause(ctx, w.operatorDice.upTo(50*time.Millisecond))
+		_ = pause(ctx, w.operatorRNG.upTo(50*time.Millisecond))
 		l.discard(ctx)
 	}
 	running.Wait()
@@ -105,7 +105,7 @@ func (l *life) replay(ctx context.Context, request replay.Request) {
 }
 
 func (l *life) replayOnce(ctx context.Context, request replay.Request) {
-	progress, _ := l.replayer.Run(ctx, request, nil) // its letters tell what was done, also after an error
+	progress, _ := l.node.RunReplay(asReplay(ctx), request) // its letters tell what was done, also after an error
 	l.world.tally.add("replay: runs")
 	l.world.tally.addN("replay: letters stored", progress.Replayed)
 	l.world.tally.addN("replay: letters refused again", progress.Failed)
@@ -114,10 +114,20 @@ func (l *life) replayOnce(ctx context.Context, request replay.Request) {
 // discard gives one letter up.
 func (l *life) discard(ctx context.Context) {
 	id := l.world.someLetters(1)[0]
+	to := events
 	l.world.model.mu.Lock()
 	if e := l.world.model.entries[id]; e != nil {
-		e.asked = true
+		e.asked, to = true, destinationOf(e.source)
 	}
 	l.world.model.mu.Unlock()
-	_ = l.replayer.Discard(ctx, destination, id) // the letters tell
+	_ = l.node.Discard(asReplay(ctx), to, id) // the letters tell
 }
+
+// replaying marks the calls of replays: they reach the same engines as deliveries do.
+type replaying struct{}
+
+func asReplay(ctx context.Context) context.Context {
+	return context.WithValue(ctx, replaying{}, true)
+}
+
+func isReplay(ctx context.Context) bool { return ctx.Value(replaying{}) != nil }

@@ -16,7 +16,7 @@ import (
 type queue struct {
 	pillarbox.Queue
 	life *life
-	dice *dice
+	rng  *rng
 }
 
 var errQueue = fmt.Errorf("the queue does not answer: %w", pillarbox.ErrUnavailable)
@@ -26,7 +26,7 @@ const queueOdds = 0.01
 // mishap reports whether this one happens now.
 func (q *queue) mishap(what string) bool {
 	w := q.life.world
-	if w.calm() || !q.dice.happens(queueOdds) {
+	if w.calm() || !q.rng.happens(queueOdds) {
 		return false
 	}
 	w.troubled()
@@ -36,7 +36,7 @@ func (q *queue) mishap(what string) bool {
 
 // Append implements pillarbox.Queue.
 func (q *queue) Append(ctx context.Context, events []*pillarbox.Event) error {
-	if err := pause(ctx, q.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return err
 	}
 	if q.mishap("append fails") {
@@ -45,7 +45,7 @@ func (q *queue) Append(ctx context.Context, events []*pillarbox.Event) error {
 	if err := q.Queue.Append(ctx, events); err != nil {
 		return err
 	}
-	if err := pause(ctx, q.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return err // appended, and the client does not hear of it
 	}
 	if q.mishap("append without an answer") {
@@ -61,7 +61,7 @@ func (q *queue) AppendInline(ctx context.Context, events []*pillarbox.Event) err
 
 // Lease implements pillarbox.Queue.
 func (q *queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
-	if err := pause(ctx, q.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return nil, err
 	}
 	if q.mishap("lease fails") {
@@ -75,7 +75,7 @@ func (q *queue) Lease(ctx context.Context, destination string, limits pillarbox.
 
 // Settle implements pillarbox.Queue.
 func (q *queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
-	if err := pause(ctx, q.dice.upTo(maxJitter)); err != nil {
+	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return err
 	}
 	if q.mishap("settle fails") {
@@ -99,7 +99,7 @@ type illness struct {
 }
 
 // illnesses draws when the disk is ill until the horizon.
-func illnesses(d *dice, horizon time.Duration) []illness {
+func illnesses(d *rng, horizon time.Duration) []illness {
 	var all []illness
 	for at := d.about(40 * time.Hour); at < horizon; at += d.about(40 * time.Hour) {
 		ill := illness{from: at, prefix: pick(d, "queue", "dead-letters", ""), cause: pick[error](d, syscall.EIO, syscall.ENOSPC), odds: pick(d, 1, 0.3)}
@@ -129,8 +129,8 @@ func (w *world) disturb(op faultfs.Op) error {
 	}
 	w.troubled()
 	w.tally.add("disk: " + cause.Error())
-	if op.Kind == faultfs.Write && op.Length > 1 && w.diskDice.happens(0.3) {
-		return &faultfs.ShortWrite{N: w.diskDice.below(op.Length), Err: cause}
+	if op.Kind == faultfs.Write && op.Length > 1 && w.diskRNG.happens(0.3) {
+		return &faultfs.ShortWrite{N: w.diskRNG.below(op.Length), Err: cause}
 	}
 	return cause
 }
@@ -138,11 +138,11 @@ func (w *world) disturb(op faultfs.Op) error {
 func (w *world) diskFault(op faultfs.Op) error {
 	elapsed := w.elapsed()
 	i := sort.Search(len(w.ill), func(i int) bool { return w.ill[i].until > elapsed })
-	if i < len(w.ill) && w.ill[i].from <= elapsed && strings.HasPrefix(op.Name, w.ill[i].prefix) && w.diskDice.happens(w.ill[i].odds) {
+	if i < len(w.ill) && w.ill[i].from <= elapsed && strings.HasPrefix(op.Name, w.ill[i].prefix) && w.diskRNG.happens(w.ill[i].odds) {
 		return w.ill[i].cause
 	}
-	if w.diskDice.happens(glitchOdds) {
-		return pick[error](w.diskDice, syscall.EIO, syscall.ENOSPC)
+	if w.diskRNG.happens(glitchOdds) {
+		return pick[error](w.diskRNG, syscall.EIO, syscall.ENOSPC)
 	}
 	return nil
 }

@@ -14,9 +14,10 @@ import (
 type sink struct {
 	pillarbox.SinkDefaults
 
-	life   *life
-	dice   *dice
-	replay bool // it is used by replays
+	name      string // of the destination
+	life      *life
+	rng       *rng // of deliveries
+	replayRNG *rng
 }
 
 var (
@@ -35,12 +36,77 @@ var mishaps = []string{
 
 // Write implements pillarbox.Sink.
 func (s *sink) Write(ctx context.Context, events []*pillarbox.Event) error {
-	if err := pause(ctx, s.dice.upTo(maxJitter)); err != nil {
+	call := &call{sink: s, rng: s.rng, replay: isReplay(ctx)}
+	if call.replay {
+		call.rng = s.replayRNG
+	}
+	if err := pause(ctx, call.rng.upTo(maxJitter)); err != nil {
 		return err
 	}
-	err := s.suffer(ctx, s.mishap(), events)
+	s.life.holdToName(s.name, events)
+	if !call.replay {
+		s.life.expectUnsettled(events)
+	}
+	err := call.suffer(ctx, call.mishap(), events)
 	s.life.world.countAnswer(events, err)
+	if !call.replay {
+		s.life.noteTold(events, err)
+	}
 	return err
+}
+
+// call is one write.
+type call struct {
+	*sink
+	rng    *rng
+	replay bool
+}
+
+// holdToName sees that the events belong to the destination that they are written to.
+func (l *life) holdToName(name string, events []*pillarbox.Event) {
+	for _, event := range events {
+		if destinationOf(event.Source) != name {
+			l.world.fail(fmt.Errorf("event %s of the source %s is written to the wrong destination, %s", event.RequestID, event.Source, name))
+		}
+	}
+}
+
+// expectUnsettled sees that what the life before was told to be stored, and had the time to settle, does not come again.
+func (l *life) expectUnsettled(events []*pillarbox.Event) {
+	m := l.world.model
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, event := range events {
+		e := m.entries[event.RequestID]
+		if e != nil && e.told > 0 && e.told == l.world.orderly && l.number > e.told {
+			l.world.failLocked(fmt.Errorf("event %s was stored by the life %d, which was drained and closed, and comes again", event.RequestID, e.told))
+		}
+	}
+}
+
+// noteTold notes which events delivery knows to be stored.
+func (l *life) noteTold(events []*pillarbox.Event, err error) {
+	var partial *pillarbox.BatchError
+	if err != nil && !errors.As(err, &partial) {
+		return
+	}
+	refused := map[int]bool{}
+	if partial != nil {
+		for _, item := range partial.Items {
+			if item.Index < 0 || item.Index >= len(events) {
+				return // an answer that is believed for none
+			}
+			refused[item.Index] = true
+		}
+	}
+	m := l.world.model
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, event := range events {
+		if e := m.entries[event.RequestID]; e != nil && !refused[i] && !l.gone {
+			e.told = l.number
+		}
+	}
 }
 
 // countAnswer notes what the caller is told: only a refusal of an event by name, or alone, may cost it an attempt.
@@ -76,18 +142,18 @@ func (w *world) countAnswer(events []*pillarbox.Event, err error) {
 func (s *sink) Close() error { return nil }
 
 // mishap draws what happens to a write, and is empty where nothing does.
-func (s *sink) mishap() string {
+func (s *call) mishap() string {
 	w := s.life.world
 	odds := 0.0
-	switch now := w.sky(); now {
+	switch now := w.condition(); now {
 	case fair:
 		odds = 0.02
 	case outage:
 		w.troubled()
-		if s.dice.happens(0.7) {
+		if s.rng.happens(0.7) {
 			return "down"
 		}
-		return pick(s.dice, "reset before the commit", "no answer", "throttled")
+		return pick(s.rng, "reset before the commit", "no answer", "throttled")
 	case flapping:
 		w.troubled()
 		if int(w.elapsed()/(7*time.Second))%2 == 0 {
@@ -95,7 +161,7 @@ func (s *sink) mishap() string {
 		}
 	case throttled:
 		w.troubled()
-		if s.dice.happens(0.8) {
+		if s.rng.happens(0.8) {
 			return "throttled"
 		}
 	case slow:
@@ -104,14 +170,14 @@ func (s *sink) mishap() string {
 	case storm:
 		odds = 0.5
 	}
-	if w.calm() || !s.dice.happens(odds) {
+	if w.calm() || !s.rng.happens(odds) {
 		return ""
 	}
-	return pick(s.dice, mishaps...)
+	return pick(s.rng, mishaps...)
 }
 
 // suffer writes the events, or not, and answers as the mishap has it.
-func (s *sink) suffer(ctx context.Context, mishap string, events []*pillarbox.Event) error {
+func (s *call) suffer(ctx context.Context, mishap string, events []*pillarbox.Event) error {
 	if mishap != "" {
 		s.life.world.troubled()
 		s.life.world.tally.add("sink: " + mishap)
@@ -125,7 +191,7 @@ func (s *sink) suffer(ctx context.Context, mishap string, events []*pillarbox.Ev
 		<-ctx.Done()
 		return ctx.Err()
 	case "throttled":
-		return &pillarbox.RetryAfterError{After: s.dice.upTo(2 * time.Minute), Err: errDown}
+		return &pillarbox.RetryAfterError{After: s.rng.upTo(2 * time.Minute), Err: errDown}
 	case "commit and reset":
 		_ = s.apply(events)
 		return errReset
@@ -144,7 +210,7 @@ func (s *sink) suffer(ctx context.Context, mishap string, events []*pillarbox.Ev
 	case "answer names a wrong event":
 		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: len(events), Err: errRefused}}}
 	case "slow":
-		if err := pause(ctx, s.dice.about(5*time.Second)); err != nil {
+		if err := pause(ctx, s.rng.about(5*time.Second)); err != nil {
 			return err
 		}
 	case "killed after the commit":
@@ -156,7 +222,7 @@ func (s *sink) suffer(ctx context.Context, mishap string, events []*pillarbox.Ev
 }
 
 // apply stores what the store takes, and names the rest; a store that can't name them refuses all.
-func (s *sink) apply(events []*pillarbox.Event) error {
+func (s *call) apply(events []*pillarbox.Event) error {
 	refused, err := s.life.world.judge(events)
 	if err != nil {
 		return err
@@ -186,7 +252,7 @@ func (s *sink) apply(events []*pillarbox.Event) error {
 }
 
 // takes lists the events that the store would take now.
-func (s *sink) takes(events []*pillarbox.Event) []*pillarbox.Event {
+func (s *call) takes(events []*pillarbox.Event) []*pillarbox.Event {
 	refused, err := s.life.world.judge(events)
 	if err != nil || len(refused) > 0 {
 		return nil
@@ -195,7 +261,7 @@ func (s *sink) takes(events []*pillarbox.Event) []*pillarbox.Event {
 }
 
 // applyLate stores the events when nobody waits any more, perhaps after the process that sent them has ended.
-func (s *sink) applyLate(events []*pillarbox.Event) {
+func (s *call) applyLate(events []*pillarbox.Event) {
 	w := s.life.world
 	copies := make([]*pillarbox.Event, 0, len(events))
 	for _, event := range s.takes(events) {
@@ -203,7 +269,7 @@ func (s *sink) applyLate(events []*pillarbox.Event) {
 		held.Body = bytes.Clone(event.Body)
 		copies = append(copies, &held)
 	}
-	wait := s.dice.upTo(10 * time.Minute)
+	wait := s.rng.upTo(10 * time.Minute)
 	w.late.Go(func() {
 		time.Sleep(wait)
 		_ = w.commit(nil, copies, s.replay)
@@ -211,12 +277,12 @@ func (s *sink) applyLate(events []*pillarbox.Event) {
 }
 
 // applyPart stores some, and says of the others that they are unavailable.
-func (s *sink) applyPart(events []*pillarbox.Event) error {
+func (s *call) applyPart(events []*pillarbox.Event) error {
 	var tried []*pillarbox.Event
 	var places []int
 	answer := &pillarbox.BatchError{}
 	for i, event := range events {
-		if s.dice.happens(0.5) {
+		if s.rng.happens(0.5) {
 			answer.Items = append(answer.Items, pillarbox.ItemError{Index: i, Err: errDown})
 			continue
 		}

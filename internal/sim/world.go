@@ -21,14 +21,14 @@ import (
 type world struct {
 	boots atomic.Int64 // of the machine
 
-	seed    uint64
-	horizon time.Duration // when the faults stop
-	clock   *wallClock
-	spells  []spell
-	ill     []illness
-	model   *model
-	tally   *tally
-	disk    *faultfs.FS // of the life that is next
+	seed     uint64
+	horizon  time.Duration // when the faults stop
+	clock    *wallClock
+	schedule []period
+	ill      []illness
+	model    *model
+	tally    *tally
+	disk     *faultfs.FS // of the life that is next
 
 	policy     retry.Policy
 	batch      batch.Limits
@@ -36,13 +36,14 @@ type world struct {
 	lull       time.Duration // between bursts
 	logOptions seglog.Options
 
+	orderly  int          // number of the last life that was drained and closed without a fault; its events are settled
 	fuse     atomic.Int64 // operations of the disk until the life is cut off; 0 for none
 	looking  atomic.Bool  // a check reads; what it reads does not fail
 	draining atomic.Bool
 	trouble  atomic.Int64   // when there was trouble last, since the start
 	late     sync.WaitGroup // writes that nobody waits for
 
-	dice, sinkDice, queueDice, diskDice, lettersDice, loopDice, replayDice, clientDice, operatorDice, cutDice *dice
+	rng, sinkRNG, copiesRNG, queueRNG, diskRNG, lettersRNG, loopRNG, replayRNG, clientRNG, operatorRNG, cutRNG *rng
 
 	once   sync.Once
 	err    error         // set before broken is closed
@@ -68,20 +69,20 @@ func Live(seed uint64, hours int, t *tally) error {
 func newWorld(seed uint64, horizon time.Duration, t *tally) *world {
 	w := &world{
 		seed: seed, horizon: horizon, model: newModel(), tally: t, disk: faultfs.New(faultfs.Options{}), broken: make(chan struct{}),
-		dice: newDice(seed, "world"), sinkDice: newDice(seed, "sink"), queueDice: newDice(seed, "queue"), diskDice: newDice(seed, "disk"),
-		lettersDice: newDice(seed, "letters"), loopDice: newDice(seed, "loop"), replayDice: newDice(seed, "replay"),
-		clientDice: newDice(seed, "clients"), operatorDice: newDice(seed, "operator"), cutDice: newDice(seed, "cut"),
+		rng: newRNG(seed, "world"), sinkRNG: newRNG(seed, "sink"), copiesRNG: newRNG(seed, "copies"), queueRNG: newRNG(seed, "queue"), diskRNG: newRNG(seed, "disk"),
+		lettersRNG: newRNG(seed, "letters"), loopRNG: newRNG(seed, "loop"), replayRNG: newRNG(seed, "replay"),
+		clientRNG: newRNG(seed, "clients"), operatorRNG: newRNG(seed, "operator"), cutRNG: newRNG(seed, "cut"),
 	}
 	start := time.Now()
-	w.clock = &wallClock{start: start, steps: clockSteps(newDice(seed, "clock"), start, horizon, t)}
-	w.spells = forecast(newDice(seed, "weather"), horizon, t)
-	w.ill = illnesses(newDice(seed, "illness"), horizon)
-	w.policy = retry.Policy{MaxAttempts: pick(w.dice, 6, 6, retry.DefaultMaxAttempts)}.WithDefaults()
-	w.batch = batch.Limits{MaxEvents: pick(w.dice, 3, 16, 0)}.WithDefaults()
-	w.atomic = w.dice.happens(0.3)
-	w.lull = pick(w.dice, 2*time.Hour, 6*time.Hour)
+	w.clock = &wallClock{start: start, steps: clockSteps(newRNG(seed, "clock"), start, horizon, t)}
+	w.schedule = drawSchedule(newRNG(seed, "weather"), horizon, t)
+	w.ill = illnesses(newRNG(seed, "illness"), horizon)
+	w.policy = retry.Policy{MaxAttempts: pick(w.rng, 6, 6, retry.DefaultMaxAttempts)}.WithDefaults()
+	w.batch = batch.Limits{MaxEvents: pick(w.rng, 3, 16, 0)}.WithDefaults()
+	w.atomic = w.rng.happens(0.3)
+	w.lull = pick(w.rng, 2*time.Hour, 6*time.Hour)
 	w.logOptions = seglog.Options{
-		SegmentBytes: pick[int64](w.dice, seglog.MinSegmentBytes, 64<<10), KeepBytes: pick[int64](w.dice, -1, 0),
+		SegmentBytes: pick[int64](w.rng, seglog.MinSegmentBytes, 64<<10), KeepBytes: pick[int64](w.rng, -1, 0),
 		MinFreeBytes: 1, StateBytes: 4 << 10,
 	}
 	return w
@@ -92,7 +93,7 @@ func (w *world) elapsed() time.Duration { return time.Since(w.clock.start) }
 // calm reports whether the faults have stopped.
 func (w *world) calm() bool { return w.elapsed() >= w.horizon }
 
-func (w *world) sky() sky { return skyAt(w.spells, w.elapsed()) }
+func (w *world) condition() condition { return conditionAt(w.schedule, w.elapsed()) }
 
 // troubled notes that something has happened that holds deliveries up.
 func (w *world) troubled() { w.trouble.Store(int64(w.elapsed())) }
@@ -127,11 +128,11 @@ func (w *world) liveOnce(number int) {
 	if l == nil {
 		return
 	}
-	l.end = pick(w.dice, closed, killed, powerCut)
-	l.live(min(w.dice.about(40*time.Hour), w.horizon-w.elapsed()))
+	l.end = pick(w.rng, closed, killed, powerCut)
+	l.live(min(w.rng.about(40*time.Hour), w.horizon-w.elapsed()))
 	w.fuse.Store(0)
 	w.troubled()
-	time.Sleep(w.dice.about(10 * time.Minute))
+	time.Sleep(w.rng.about(10 * time.Minute))
 }
 
 // start opens the disk. A disk that is ill may refuse, and then somebody tries again.
@@ -182,13 +183,11 @@ func (w *world) finish() {
 	l.number = 1 << 30
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	l.delivering.Go(func() { _ = l.loop.Run(ctx) })
+	l.ended = l.node.Start(ctx)
 	if err := l.finish(ctx); err != nil {
 		w.fail(err)
 	}
-	stop()
-	l.delivering.Wait()
-	if err := errors.Join(l.log.Close(), l.store.Close()); err != nil {
+	if err := errors.Join(l.node.Drain(ctx), <-l.ended, l.node.Close()); err != nil {
 		w.fail(fmt.Errorf("close: %w", err))
 	}
 }
@@ -212,15 +211,19 @@ func (l *life) finish(ctx context.Context) error {
 // drain waits until nothing is pending.
 func (l *life) drain(ctx context.Context) error {
 	for begin := l.world.elapsed(); ; {
-		account, err := l.log.Account(destination)
-		if err != nil {
-			return fmt.Errorf("account: %w", err)
+		open := false
+		for _, name := range destinations {
+			account, err := l.log.Account(name)
+			if err != nil {
+				return fmt.Errorf("account: %w", err)
+			}
+			open = open || account.Pending > 0
+			if account.Pending > 0 && l.world.elapsed()-begin > drainBound {
+				return l.stuck(ctx, account)
+			}
 		}
-		if account.Pending == 0 {
+		if !open {
 			return nil
-		}
-		if l.world.elapsed()-begin > drainBound {
-			return l.stuck(ctx, account)
 		}
 		l.post(ctx) // also where nothing retries: a wedge that is alone has no witness, and was charged with nothing yet
 		time.Sleep(drainLull)
@@ -261,7 +264,7 @@ func (l *life) replayAll(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	for run := range 2 {
-		progress, err := l.replayer.Run(ctx, replay.Request{}, nil)
+		progress, err := l.node.RunReplay(asReplay(ctx), replay.Request{})
 		if err != nil || progress.State != replay.StateDone || progress.Failed > 0 || run == 1 && progress.Matched > 0 {
 			return fmt.Errorf("replay %d of all letters: %+v, %v", run+1, progress, err)
 		}

@@ -3,9 +3,11 @@ package telemetry
 // The keys of log attributes. One word per idea, the same word everywhere.
 const (
 	KeyAddr        = "addr"        // address that is listened on
+	KeyAfter       = "after"       // how long something has taken so far
 	KeyAttempt     = "attempt"     // number of the try, from 1
 	KeyBatch       = "batch"       // events in the batch
 	KeyBytes       = "bytes"       // size
+	KeyCall        = "call"        // to the disk, with the file
 	KeyConnections = "connections" // number of connections
 	KeyDestination = "destination" // name from the configuration
 	KeyDuration    = "duration"    // how long it took
@@ -25,5 +27,7 @@ const (
 	KeyService     = "service"     // part that is started and stopped
 	KeySource      = "source"      // name from the configuration
 	KeyStatus      = "status"      // of the answer
+	KeyTo          = "to"          // destination that a person has chosen
+	KeyTook        = "took"        // how long it took in the end
 	KeyVersion     = "version"     // of the program
 )

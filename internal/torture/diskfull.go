@@ -13,7 +13,8 @@ import (
 
 	_ "github.com/ncruces/go-sqlite3/driver" // to have the database refuse some events
 
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
 )
@@ -89,7 +90,7 @@ type filling struct {
 
 	tank    *tank
 	server  *Server
-	api     *httpapi.Client
+	api     *adminclient.Client
 	slowest time.Duration // until something was accepted again
 }
 
@@ -107,7 +108,7 @@ func (f *filling) run(ctx context.Context, turned func()) (err error) {
 		return err
 	}
 	defer f.server.End()
-	if f.api, err = httpapi.NewClient(f.server.Admin, httpapi.ClientOptions{}); err != nil {
+	if f.api, err = adminclient.New(f.server.Admin, adminclient.Options{}); err != nil {
 		return err
 	}
 	if err := f.underLoad(ctx, turned); err != nil {
@@ -222,7 +223,7 @@ func (f *filling) whileFull(ctx context.Context) error {
 }
 
 func (f *filling) replay(ctx context.Context) (replay.Progress, error) {
-	started, err := f.api.StartReplay(ctx, httpapi.ReplayRequest{Limit: lettersAtATime})
+	started, err := f.api.StartReplay(ctx, adminapi.ReplayRequest{Limit: lettersAtATime})
 	if err != nil {
 		return replay.Progress{}, err
 	}

@@ -217,7 +217,7 @@ func (s *Server) Get(path string, into any) error {
 
 // Entry is the ledger's entry of the only destination that is configured.
 func (s *Server) Entry() (ledger.Entry, error) {
-	var account ledger.Ledger
+	var account ledger.Totals
 	if err := s.Get("/api/v1/ledger", &account); err != nil {
 		return ledger.Entry{}, err
 	}

@@ -223,7 +223,7 @@ func (c *cloud) openQueue() *sqs.Queue {
 	return queue
 }
 
-func (c *cloud) openStore() pillarbox.EventStore {
+func (c *cloud) openStore() pillarbox.Sink {
 	c.t.Helper()
 	store, err := dynamodb.Open(c.t.Context(), c.dynamoClient, table, dynamodb.Options{Index: timeIndex, Bodies: c.bodies()})
 	if err != nil {
@@ -239,7 +239,7 @@ func (c *cloud) stored() []*pillarbox.Event {
 	return listAll(c.t, c.openStore())
 }
 
-func listAll(t *testing.T, store pillarbox.EventStore) (all []*pillarbox.Event) {
+func listAll(t *testing.T, store pillarbox.Sink) (all []*pillarbox.Event) {
 	t.Helper()
 	filter := pillarbox.EventFilter{Since: 1, Limit: pillarbox.MaxListLimit}
 	for {

@@ -20,6 +20,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/batch"
 	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
@@ -363,7 +364,9 @@ func throughTheEmbeddedEngine(t *testing.T, events []*pillarbox.Event) []*pillar
 	if err := queue.Append(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
-	loop := deliver.NewLoop(deliver.Options{Destination: "events", Queue: queue, Sink: store, Letters: letters, Batch: batch.Limits{MaxEvents: 1000}})
+	loop := deliver.NewLoop(deliver.Options{
+		Destination: destination.New(destination.Settings{Name: "events", Batch: batch.Limits{MaxEvents: 1000}}), Queue: queue, Sink: store, Letters: letters,
+	})
 	ended := make(chan error, 1)
 	go func() { ended <- loop.Run(t.Context()) }()
 	for {

@@ -19,7 +19,7 @@ import (
 	_ "github.com/ncruces/go-sqlite3/driver" // the database as any other program sees it
 
 	"pillarbox"
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
 	"pillarbox/test/harness"
@@ -80,7 +80,7 @@ func TestBodiesComeBackByteForByte(t *testing.T) {
 	}
 	s.WaitUntil("everything is stored", drained)
 	for range 2 {
-		var page httpapi.EventPage
+		var page adminapi.EventPage
 		out, _, code := harness.Run(t, "events", "--server", s.Admin, "-o", "json")
 		if err := json.Unmarshal([]byte(out), &page); err != nil || code != 0 || len(page.Events) != len(want) {
 			t.Fatalf("events: exit %d, %d events, %v", code, len(page.Events), err)
@@ -191,7 +191,7 @@ func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 	for i := range 100 {
 		accept(t, s.Public+"/app", "text/plain", fmt.Appendf(nil, "event %d", i))
 	}
-	status := waitForStatus(t, s, func(d httpapi.DestinationStatus) bool { return d.State == "paused" })
+	status := waitForStatus(t, s, func(d adminapi.DestinationStatus) bool { return d.State == "paused" })
 	if !strings.Contains(status.LastError, "lock") || status.Retrying != 0 || status.Pending != 100 {
 		t.Errorf("status %+v", status)
 	}
@@ -207,11 +207,11 @@ func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 	s.Stop()
 }
 
-func waitForStatus(t *testing.T, s *harness.Server, is func(httpapi.DestinationStatus) bool) httpapi.DestinationStatus {
+func waitForStatus(t *testing.T, s *harness.Server, is func(adminapi.DestinationStatus) bool) adminapi.DestinationStatus {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		var status httpapi.Status
+		var status adminapi.Status
 		s.Get("/api/v1/status", &status)
 		if is(status.Destinations[0]) {
 			return status.Destinations[0]

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"pillarbox/internal/httpapi"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/ledger"
 	"pillarbox/test/harness"
 )
@@ -59,7 +59,7 @@ func TestRenamedSourceLosesNothing(t *testing.T) {
 	if entry.Held != n || entry.Pending != n || entry.Skipped != 0 || !entry.Balanced {
 		t.Errorf("ledger %+v", entry)
 	}
-	var page httpapi.HeldPage
+	var page adminapi.HeldPage
 	s.Get("/api/v1/held?limit=1", &page)
 	id := page.Held[0].Event.RequestID
 	if out, _, code := harness.Run(t, "explain", id, "--server", s.Admin); code != 0 || !strings.Contains(out, "held") || !strings.Contains(out, "the event is pending") {
@@ -80,7 +80,7 @@ func TestRenamedSourceLosesNothing(t *testing.T) {
 	if out, talk, code := harness.Run(t, "held", "route", id, "--server", s.Admin, "--to", "nowhere"); code != 1 || !strings.Contains(talk, "nowhere") {
 		t.Errorf("held route to nowhere: exit %d, %s%s", code, out, talk)
 	}
-	var second httpapi.HeldPage
+	var second adminapi.HeldPage
 	s.Get("/api/v1/held?limit=1", &second)
 	routed := second.Held[0].Event.RequestID
 	if out, talk, code := harness.Run(t, "held", "route", routed, "--server", s.Admin, "--to", "archive"); code != 0 || !strings.Contains(out, "1 of 1") {

@@ -119,7 +119,7 @@ var (
 	}}}
 	// ChargedAsAnnounced charges a body its whole length when it begins.
 	ChargedAsAnnounced = Mutant{"bodies charged as announced", []Edit{{
-		"internal/httpapi/public.go", "\tbody, err = readAll(from, r.ContentLength, most, held)\n", "\t_ = held.grow(most)\n\tbody, err = readAll(from, r.ContentLength, most, held)\n",
+		"internal/intake/handler.go", "\tbody, err = readAll(from, r.ContentLength, most, held)\n", "\t_ = held.grow(most)\n\tbody, err = readAll(from, r.ContentLength, most, held)\n",
 	}}}
 	// YoungestMakesRoom closes the connection that has rested for the shortest time.
 	YoungestMakesRoom = Mutant{"the youngest idle makes room", []Edit{{
@@ -208,11 +208,11 @@ var (
 	NoUniqueKey = Mutant{"no unique key in the store", []Edit{
 		{"internal/engine/sqlite/writer.go", "\tstored_at TEXT,\n\tPRIMARY KEY (timestamp, request_id)\n) WITHOUT ROWID;", "\tstored_at TEXT\n);"},
 		{"internal/engine/sqlite/insert.go", " +\n\t\t\" ON CONFLICT (timestamp, request_id) DO NOTHING\"", ""},
-		{"internal/deliver/loop.go", "\tl.steer(ctx, report, tuning.Batch.MaxEvents)\n", "\tl.steer(ctx, report, tuning.Batch.MaxEvents)\n\ttime.Sleep(20 * time.Millisecond) // widens the gap\n"},
+		{"internal/deliver/loop.go", "\tl.steer(ctx, report, to.Batch.MaxEvents)\n", "\tl.steer(ctx, report, to.Batch.MaxEvents)\n\ttime.Sleep(20 * time.Millisecond) // widens the gap\n"},
 	}}
 	// SettledBeforeWrite moves the cursor first and writes then.
 	SettledBeforeWrite = Mutant{"cursor ahead of the write", []Edit{{
-		"internal/deliver/loop.go", "\treport := l.step(ctx, deliveries, tuning.Rules, probing)\n",
+		"internal/deliver/loop.go", "\treport := l.step(ctx, deliveries, to, probing)\n",
 		`	report := Report{Outcomes: make([]pillarbox.Outcome, len(deliveries))}
 	for i := range deliveries {
 		report.Outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored}
@@ -221,7 +221,7 @@ var (
 		return err
 	}
 	time.Sleep(20 * time.Millisecond) // widens the gap
-	if report = l.step(ctx, deliveries, tuning.Rules, probing); report.Down == nil {
+	if report = l.step(ctx, deliveries, to, probing); report.Down == nil {
 		return nil
 	}
 `,
@@ -244,6 +244,20 @@ var (
 	UnknownCountsAsReplayed = Mutant{"unknown outcome counts as replayed", []Edit{{
 		"internal/replay/replay.go", "\t\tcase errs[i] == nil:\n", "\t\tcase errs[i] == nil || down != nil:\n",
 	}}}
+	// WrongSink gives each loop the sink of the destination that comes first.
+	WrongSink = Mutant{"a destination wired to the wrong sink", []Edit{{
+		"internal/node/node.go", "n.newLoop(d, n.sinks[d.Name])", "n.newLoop(d, n.sinks[n.table().All()[0].Name])",
+	}}}
+	// ReloadForgets leaves a destination at its old rules.
+	ReloadForgets = Mutant{"a reload that forgets a destination", []Edit{{
+		"internal/node/start.go", "\t\tn.loops[d.Name].SetDestination(d)\n", "\t\tif d != destinations.All()[0] {\n\t\t\tn.loops[d.Name].SetDestination(d)\n\t\t}\n",
+	}}}
+	// DrainSettlesNothing cuts off the batch at hand, and calls it drained.
+	DrainSettlesNothing = Mutant{"a drain that settles nothing", []Edit{
+		{"internal/node/start.go", "\t\tresult <- group.Run(n.stopping, ctx)\n",
+			"\t\tctx, cancel := context.WithCancel(ctx)\n\t\tdefer cancel()\n\t\tcontext.AfterFunc(n.stopping, cancel)\n\t\t_ = group.Run(n.stopping, ctx)\n\t\tresult <- nil\n"},
+		{"internal/deliver/loop.go", "l.opts.Queue.Settle(context.WithoutCancel(ctx), l.name, outcomes)", "l.opts.Queue.Settle(ctx, l.name, outcomes)"},
+	}}
 	// RefusalAcknowledged gives a receipt for what the log can't take.
 	RefusalAcknowledged = Mutant{"receipt for what the log refuses", []Edit{{
 		appendSource, "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn err\n", "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn nil\n",

@@ -13,22 +13,24 @@ import (
 	"sync"
 
 	"pillarbox"
-	"pillarbox/internal/deliver"
+	"pillarbox/internal/clock"
+	ways "pillarbox/internal/destination"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
-	"pillarbox/internal/httpapi"
-	"pillarbox/internal/ingest"
+	"pillarbox/internal/node"
+	"pillarbox/internal/source"
 	"pillarbox/internal/vfs"
 )
 
 const destination = "events"
 
-// service is the whole of accepting and delivering on one disk, without a network.
+// service is the node that the server runs, on one disk and without a network.
 type service struct {
+	node    *node.Node
 	queue   *seglog.Log
 	letters *files.Letters
-	public  *httpapi.Public
-	stop    func()
+	public  http.Handler
+	cut     context.CancelFunc // of the deliveries
 }
 
 // start opens everything, as the server does, and delivers to the store.
@@ -41,26 +43,29 @@ func start(fsys vfs.FS, to *store) (*service, error) {
 	if err != nil {
 		return nil, errors.Join(err, letters.Close())
 	}
-	if _, err := queue.Account(destination); err != nil {
-		return nil, errors.Join(err, queue.Close(), letters.Close())
+	n, err := node.Open(context.Background(), node.Options{
+		Engines: node.Engines{
+			Queue: queue, DeadLetters: letters, Sinks: map[string]pillarbox.Sink{destination: to}, Clock: clock.Open(nil, "", clock.Options{}),
+		},
+		Settings: node.Settings{
+			Sources:      []source.Settings{{Name: "app", Path: "/app"}},
+			Destinations: []ways.Settings{{Name: destination, Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
+		},
+	})
+	if err != nil {
+		return nil, err
 	}
-	s := &service{queue: queue, letters: letters}
-	acceptor := ingest.New(queue, ingest.Options{Sources: map[string]ingest.Source{"app": {MaxBody: 1 << 20}}})
-	s.public = httpapi.NewPublic(acceptor, httpapi.PublicOptions{})
-	s.public.SetSources([]httpapi.Source{{Name: "app", Path: "/app", MaxBody: 1 << 20, Destinations: []string{destination}}})
-	loop := deliver.NewLoop(deliver.Options{Destination: destination, Queue: queue, Sink: to, Letters: letters})
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = loop.Run(ctx) })
-	s.stop = func() { cancel(); running.Wait() }
+	s := &service{node: n, queue: queue, letters: letters, public: n.PublicHandler(node.Limits{})}
+	ctx, cut := context.WithCancel(context.Background())
+	s.cut = cut
+	n.Start(ctx)
 	return s, nil
 }
 
 // close ends the service. What can't be closed cleanly is no loss: nothing acknowledged depends on it.
 func (s *service) close() {
-	s.stop()
-	_ = s.queue.Close()
-	_ = s.letters.Close()
+	s.cut()
+	_ = s.node.Close()
 }
 
 // answer is what a client gets.

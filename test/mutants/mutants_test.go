@@ -3,6 +3,9 @@
 package mutants_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"pillarbox/test/harness"
@@ -63,6 +66,9 @@ var hunts = []hunt{
 			{harness.AgeByTheWallClock, "its destination takes it"},
 			{harness.UnknownCountsAsReplayed, "the event is not stored"},
 			{harness.LetterErrorIgnored, "is lost|has no letter|letter"},
+			{harness.WrongSink, "the wrong destination"},
+			{harness.ReloadForgets, "and the policy says"},
+			{harness.DrainSettlesNothing, "which was drained and closed"},
 		},
 	},
 	{
@@ -87,7 +93,7 @@ var hunts = []hunt{
 		},
 	},
 	{
-		name: "framing", pkg: "internal/httpapi", run: "^TestRawRequests$",
+		name: "framing", pkg: "internal/intake", run: "^TestRawRequests$",
 		bugs: []planted{
 			{harness.LengthTwiceTaken, "stored"},
 			{harness.BothLengthsTaken, "stored"},
@@ -165,7 +171,7 @@ var hunts = []hunt{
 		bugs: []planted{{harness.LargeBodiesTakeAll, "large bodies hold"}},
 	},
 	{
-		name: "limits", pkg: "internal/httpapi", run: "^Test(WhatHasArrivedIsCharged|TheLongestIdleMakesRoom)$",
+		name: "limits", pkg: "internal/intake", run: "^Test(WhatHasArrivedIsCharged|TheLongestIdleMakesRoom)$",
 		bugs: []planted{
 			{harness.ChargedAsAnnounced, "are charged"},
 			{harness.YoungestMakesRoom, "want 202|timeout|the one that has rested"},
@@ -184,5 +190,21 @@ func TestMutants(t *testing.T) {
 				t.Run(bug.Name, func(t *testing.T) { bug.MustFail(t, h.pkg, h.run, bug.verdict, h.env...) })
 			}
 		})
+	}
+}
+
+// TestEveryBugCanBePlanted: bugs are edits of the source, and must move with it. This tells at once which have not.
+func TestEveryBugCanBePlanted(t *testing.T) {
+	for _, h := range hunts {
+		for _, bug := range h.bugs {
+			for _, edit := range bug.Edits {
+				text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(edit.File)))
+				if err != nil {
+					t.Errorf("%s, %s: %v", h.name, bug.Name, err)
+				} else if n := strings.Count(string(text), edit.Old); n != 1 {
+					t.Errorf("%s, %s: %q occurs %d times in %s, want once", h.name, bug.Name, edit.Old, n, edit.File)
+				}
+			}
+		}
 	}
 }

@@ -31,17 +31,20 @@ const (
 
 // Place is where engines live that keep something on this machine.
 type Place struct {
-	Data      *vfs.Disk    // the data directory; nil where Local says that no engine needs one
+	Data      *vfs.Disk    // the data directory; nil where NeedsData says that no engine needs one
 	ReadOnly  bool         // open queues without writing
 	BodiesURL string       // where engines keep bodies that are too large for them; empty for nowhere
 	Logger    *slog.Logger // nil: discard
 }
 
-// Local reports whether the engine of the URL keeps something below the data directory.
-func Local(url string) bool {
+// NeedsData reports whether the engine of the URL keeps something below the data directory.
+func NeedsData(url string) bool {
 	scheme, _, _ := strings.Cut(url, ":")
-	return slices.Contains([]string{"seglog", "sqlite", "files"}, scheme)
+	return inData[scheme]
 }
+
+// inData are the schemes of engines that keep something below the data directory.
+var inData = map[string]bool{"seglog": true, "sqlite": true, "files": true}
 
 // QueueOptions are the limits of a queue. Zero means the engine's default.
 type QueueOptions struct {

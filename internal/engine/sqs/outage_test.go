@@ -14,6 +14,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/deliver"
+	to "pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/engine/sqs"
@@ -52,8 +53,9 @@ func TestOutageSpendsNoReceives(t *testing.T) {
 		return nil
 	}
 	loop := deliver.NewLoop(deliver.Options{
-		Destination: destination, Queue: b.Queue, Sink: sink, Letters: memory.NewDeadLetters(),
-		Probe: retry.Breaker{ProbeInitial: time.Millisecond, ProbeMax: time.Millisecond},
+		Queue: b.Queue, Sink: sink, Letters: memory.NewDeadLetters(), Destination: to.New(to.Settings{
+			Name: destination, Probe: retry.Breaker{ProbeInitial: time.Millisecond, ProbeMax: time.Millisecond},
+		}),
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	ended := make(chan error)

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package main
-
-// descriptors are not limited here.
-func descriptors() (limit, open int, known bool) { return 0, 0, false }

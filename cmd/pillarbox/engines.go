@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/clock"
+	"pillarbox/internal/config"
+	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/node"
+	"pillarbox/internal/telemetry"
+	"pillarbox/internal/vfs"
+)
+
+// engines opens what the configuration names. readOnly is for commands that look while no server runs: the queue is then not
+// written to.
+type engines struct {
+	node.Engines
+	config   *config.Config
+	logger   *slog.Logger
+	metrics  *telemetry.Metrics
+	readOnly bool
+	data     *vfs.Disk // nil where nothing is kept on this machine
+}
+
+// openNode opens the engines and makes a node of them.
+func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node, error) {
+	if err := e.open(ctx); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config), e.readOnly
+	options.Data, options.QueueURL, options.Version = directoryOf(e.config), e.config.Queue.URL, version()
+	options.MaxInFlightBytes = int64(e.config.HTTP.MaxInFlightBytes)
+	options.DrainTimeout = e.config.Shutdown.DrainTimeout.Std()
+	options.Logger, options.Metrics = e.logger, e.metrics
+	return node.Open(ctx, options)
+}
+
+func (e *engines) open(ctx context.Context) error {
+	cfg := e.config
+	if needsData(cfg) {
+		if err := e.openDirectory(); err != nil {
+			return err
+		}
+	}
+	e.openClock()
+	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL, Logger: e.logger}
+	var err error
+	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
+		return err
+	}
+	if e.Queue, err = catalog.OpenQueue(place, cfg.Queue.URL, catalog.QueueOptions{
+		MaxBytes: int64(cfg.Queue.MaxBytes), MinFreeBytes: int64(cfg.Queue.MinFree), KeepBytes: keepBytes(cfg.Queue.KeepBytes),
+		SegmentBytes: int64(cfg.Queue.SegmentBytes), Meter: e.metrics.Seglog(), MaxAge: cfg.Queue.MaxAge.Std(),
+		Elapsed: e.Clock.Elapsed, MaxRetryWait: longestBackoff(cfg), CommitTimeout: cfg.Queue.CommitTimeout.Std(),
+	}); err != nil {
+		return err
+	}
+	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
+		return err
+	}
+	e.Sinks = map[string]pillarbox.Sink{}
+	for name, destination := range cfg.Destinations {
+		sink, err := catalog.OpenSink(ctx, place, name, destination.URL)
+		if err != nil {
+			return err
+		}
+		e.Sinks[name] = sink
+	}
+	return nil
+}
+
+// close closes what was opened, where no node came of it.
+func (e *engines) close() error {
+	var errs []error
+	for _, sink := range e.Sinks {
+		errs = append(errs, sink.Close())
+	}
+	if e.Queue != nil {
+		errs = append(errs, e.Queue.Close())
+	}
+	if e.DeadLetters != nil {
+		errs = append(errs, e.DeadLetters.Close())
+	}
+	if e.Clock != nil {
+		errs = append(errs, e.Clock.Close())
+	}
+	if e.Lock != nil {
+		errs = append(errs, e.Lock.Close())
+	}
+	if e.Disk != nil {
+		errs = append(errs, e.Disk.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// clockFile is where the clock keeps what a later life needs.
+const clockFile = "clock.json"
+
+// openClock begins to tell the time. Commands that only look leave no note.
+func (e *engines) openClock() {
+	var fsys vfs.FS
+	if e.data != nil && !e.readOnly {
+		fsys = e.data
+	}
+	e.Clock = clock.Open(fsys, clockFile, clock.Options{
+		Logger: e.logger, Spawn: func(save func()) { go save() }, OnStep: func(clock.Step) { e.metrics.ClockStep() },
+	})
+}
+
+// openDirectory opens and locks the data directory.
+func (e *engines) openDirectory() error {
+	dir := e.config.Data
+	if e.readOnly {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no data directory %s, and no server answers; choose one with --data or --server: %w", dir, pillarbox.ErrNotFound)
+		}
+	}
+	disk, err := vfs.OpenDisk(dir)
+	if err != nil {
+		return unusable(dir, err)
+	}
+	e.data, e.Disk = disk, disk
+	disk.Watch(e.config.Queue.CommitTimeout.Std(), func(what string, since time.Duration) {
+		e.logger.Error("the disk does not answer", telemetry.KeyCall, what, telemetry.KeyAfter, since.Round(time.Millisecond))
+	}, func(what string, took time.Duration) {
+		e.logger.Warn("the disk has answered", telemetry.KeyCall, what, telemetry.KeyTook, took.Round(time.Millisecond))
+	})
+	if err := vfs.MkdirAll(disk, catalog.QueueDir); err != nil && !e.readOnly && catalog.NeedsData(e.config.Queue.URL) {
+		return unusable(dir, err)
+	}
+	lock, err := disk.Lock(catalog.LockFile, catalog.QueueDir)
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("data directory %s is in use by another pillarbox; reach it with --server and the address of its admin API, stop it, or choose another directory with --data: %w", dir, pillarbox.ErrConflict)
+	}
+	if err != nil {
+		return unusable(dir, err)
+	}
+	e.Lock = lock
+	return nil
+}
+
+func unusable(dir string, err error) error {
+	return fmt.Errorf("data directory %s can't be used; make it writable for this user, or choose another with --data: %w", dir, err)
+}

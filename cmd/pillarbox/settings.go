@@ -1,0 +1,96 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/batch"
+	"pillarbox/internal/config"
+	"pillarbox/internal/destination"
+	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/node"
+	"pillarbox/internal/retry"
+	"pillarbox/internal/source"
+)
+
+// settingsOf turns a configuration into what a node may be told again by a reload.
+func settingsOf(cfg *config.Config) node.Settings {
+	settings := node.Settings{MaxQueueBytes: int64(cfg.Queue.MaxBytes)}
+	for name, s := range cfg.Sources {
+		settings.Sources = append(settings.Sources, source.Settings{
+			Name: name, Path: s.Path, MaxBody: int64(s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
+			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
+		})
+	}
+	for name, d := range cfg.Destinations {
+		settings.Destinations = append(settings.Destinations, destination.Settings{
+			Name: name, URL: d.URL, Rule: &pillarbox.Rule{Sources: slices.Sorted(slices.Values(d.Sources))}, MaxAge: cfg.Queue.MaxAge.Std(),
+			Retry:        retry.Policy{Initial: d.Backoff.Initial.Std(), Max: d.Backoff.Max.Std(), MaxAttempts: d.MaxAttempts},
+			Batch:        batch.Limits{MaxEvents: d.Batch.MaxEvents, MaxBytes: int64(d.Batch.MaxBytes), MaxAge: d.Batch.MaxAge.Std()},
+			Probe:        retry.Breaker{ProbeInitial: d.Probe.Initial.Std(), ProbeMax: d.Probe.Max.Std()},
+			WriteTimeout: d.WriteTimeout.Std(),
+		})
+	}
+	return settings
+}
+
+// limitsOf are those of the listeners.
+func limitsOf(cfg *config.Config) node.Limits {
+	limits := cfg.HTTP
+	return node.Limits{
+		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(), WriteTimeout: limits.WriteTimeout.Std(),
+		IdleTimeout: limits.IdleTimeout.Std(), MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections,
+		MaxPerAddress: limits.MaxPerAddress, MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(),
+		MaxBatchBytes: int64(limits.MaxBatchBytes), MaxBatchItems: limits.MaxBatchItems, MaxWait: limits.MaxWait.Std(),
+		AppendTimeout: cfg.Queue.CommitTimeout.Std(),
+	}
+}
+
+// keepBytes is what the log takes for no history at all.
+func keepBytes(keep config.ByteSize) int64 {
+	if keep == 0 {
+		return -1
+	}
+	return int64(keep)
+}
+
+// longestBackoff is the longest wait between two attempts of any destination.
+func longestBackoff(cfg *config.Config) (longest time.Duration) {
+	for _, d := range cfg.Destinations {
+		longest = max(longest, d.Backoff.Max.Std())
+	}
+	return longest
+}
+
+func sinkURLs(cfg *config.Config) map[string]string {
+	urls := map[string]string{}
+	for name, d := range cfg.Destinations {
+		urls[name] = d.URL
+	}
+	return urls
+}
+
+// needsData reports whether anything is kept below the data directory.
+func needsData(cfg *config.Config) bool {
+	for _, d := range cfg.Destinations {
+		if catalog.NeedsData(d.URL) {
+			return true
+		}
+	}
+	return catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+}
+
+// directoryOf is the data directory as an absolute path, so that a command can tell whether it is its own. It is empty
+// where nothing is kept on this machine.
+func directoryOf(cfg *config.Config) string {
+	if !needsData(cfg) {
+		return ""
+	}
+	absolute, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return cfg.Data
+	}
+	return absolute
+}

@@ -1,0 +1,205 @@
+package adminapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/node/nodetest"
+)
+
+func openAdmin(t *testing.T) *box {
+	t.Helper()
+	return openBox(t, adminapi.Options{Now: func() time.Time { return firstTime.Add(time.Hour) }})
+}
+
+// TestLifeAndReadiness: alive is not ready.
+func TestLifeAndReadiness(t *testing.T) {
+	var problem error
+	b := openBox(t, adminapi.Options{Ready: func() error { return problem }})
+	b.get("/healthz?probe=1").wants(t, 200, `{"status":"ok"}`)
+	b.get("/readyz").wants(t, 200, `{"status":"ok"}`)
+	problem = errors.New("the disk is <full>")
+	b.get("/healthz").wants(t, 200)
+	b.get("/readyz").wants(t, 503, "the disk is")
+	b.get("/api/v1/status").wants(t, 200, `"ready":false`, `"reason":"the disk is <full>"`)
+	b.get("/").wants(t, 200, "the disk is &lt;full&gt;")
+}
+
+// TestPlainRoutes have what keeps browsers at bay.
+func TestPlainRoutes(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		fmt.Fprintln(w, "pillarbox_up 1")
+	})
+	b := openBox(t, adminapi.Options{Metrics: metrics})
+	b.get("/metrics?name[]=x").wants(t, 200, "pillarbox_up 1")
+	b.get("/openapi.yaml").wants(t, 200, "openapi: 3.1")
+	b.get("/").wants(t, 200, "1.2.3", "POST /app", "/api/v1/status")
+	b.call("HEAD", "/api/v1/status", "").wants(t, 200)
+	for _, path := range []string{"/", "/healthz", "/metrics", "/api/v1/status", "/nowhere"} {
+		header := b.get(path).header
+		for name, part := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store",
+		} {
+			if !strings.Contains(header.Get(name), part) {
+				t.Errorf("%s: %s is %q", path, name, header.Get(name))
+			}
+		}
+		if !strings.Contains(header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+			t.Errorf("%s may be framed", path)
+		}
+	}
+	openAdmin(t).get("/metrics").wants(t, 404)
+}
+
+// TestUnknownRoutesAndMethods are problems, too.
+func TestUnknownRoutesAndMethods(t *testing.T) {
+	b := openAdmin(t)
+	for _, path := range []string{"/nowhere", "/api/v1/", "/api/v1", "/api/v1/events/", "/api/v1/events/a/b", "/api/v1/../v1/status", "//", "/api//v1/status", "/healthz/"} {
+		b.get(path).wants(t, 404, `"status":404`)
+	}
+	for _, c := range []struct{ method, path, allow string }{
+		{"POST", "/api/v1/status", "GET, HEAD"}, {"DELETE", "/api/v1/events/x", "GET, HEAD"}, {"PUT", "/api/v1/replays", "GET, HEAD, POST"},
+		{"POST", "/api/v1/replays/1", "DELETE, GET, HEAD"}, {"GET", "/api/v1/dead-letters/x/discard", "POST"}, {"POST", "/", "GET, HEAD"}, {"POST", "/healthz", "GET, HEAD"},
+	} {
+		got := b.call(c.method, c.path, "").wants(t, 405, c.allow)
+		if got.header.Get("Allow") != c.allow {
+			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.header.Get("Allow"), c.allow)
+		}
+	}
+}
+
+// TestTokenIsAskedForEverywhere goes through the table of routes, so that a new one is in it: no route but the
+// open ones answers without the very token.
+func TestTokenIsAskedForEverywhere(t *testing.T) {
+	b := openBox(t, adminapi.Options{Token: "s3cret token"})
+	wrong := map[string][]string{
+		"none": nil, "empty": {""}, "other": {"Bearer s3cret"}, "longer": {"Bearer s3cret tokens"}, "case": {"Bearer S3cret token"},
+		"no scheme": {"s3cret token"}, "basic": {"Basic s3cret token"}, "twice": {"Bearer s3cret token", "Bearer s3cret token"}, "only scheme": {"Bearer "},
+		"space behind": {"Bearer s3cret token "},
+	}
+	routes := append(adminapi.Routes(), adminapi.Route{Method: "GET", Path: "/nowhere"}, adminapi.Route{Method: "PUT", Path: "/api/v1/status"})
+	for _, route := range routes {
+		for name, values := range wrong {
+			request := httptest.NewRequest(route.Method, "http://localhost"+route.Path, nil)
+			request.Header["Authorization"] = values
+			got := do(t, b.admin, request)
+			if denied := got.status == 401 && strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer"); denied == route.Open {
+				t.Errorf("%s %s, token %s: status %d", route.Method, route.Path, name, got.status)
+			}
+		}
+	}
+	for _, scheme := range []string{"Bearer ", "bearer ", "Bearer  "} {
+		// The host does not matter with a token: the listener may be anywhere.
+		request := httptest.NewRequest("GET", "http://pillarbox.example/api/v1/status", nil)
+		request.Header.Set("Authorization", scheme+"s3cret token")
+		do(t, b.admin, request).wants(t, 200)
+	}
+}
+
+// TestBrowsersAreKeptOutWithoutAToken: names that somebody else may point at this machine, and requests that
+// come from a page of another origin.
+func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
+	b := openBox(t, adminapi.Options{Hosts: []string{"box.internal", "10.0.0.7"}})
+	for host, status := range map[string]int{
+		"localhost": 200, "localhost:8081": 200, "LOCALHOST.": 200, "a.localhost": 200, "127.0.0.1:8081": 200, "127.1.2.3": 200, "[::1]:8081": 200, "[::1]": 200,
+		"[::ffff:127.0.0.1]:80": 200, "Box.Internal:8081": 200, "10.0.0.7": 200,
+		"evil.example": 403, "evil.example:8081": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "10.0.0.8": 403, "0.0.0.0": 403, "[::]": 403, "": 403, "2130706433": 403,
+	} {
+		request := httptest.NewRequest("GET", "/api/v1/status", nil)
+		request.Host = host
+		do(t, b.admin, request).wants(t, status)
+		request = httptest.NewRequest("GET", "/healthz", nil)
+		request.Host = host
+		do(t, b.admin, request).wants(t, 200)
+	}
+	for _, target := range []string{"/api/v1/replays", "/api/v1/dead-letters/x/discard"} {
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"} {
+			request := httptest.NewRequest("POST", "http://localhost:8081"+target, strings.NewReader("{}"))
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set(name, value)
+			do(t, b.admin, request).wants(t, 403)
+		}
+	}
+	if len(b.Node.Replays()) != 0 {
+		t.Error("a replay was started")
+	}
+}
+
+// TestWrongParametersAreNamed on every route that looks at its query.
+func TestWrongParametersAreNamed(t *testing.T) {
+	b := openAdmin(t)
+	for _, route := range adminapi.Routes() {
+		if route.Params == nil {
+			continue
+		}
+		path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
+		b.call(route.Method, path+"?nonsense=1", "").wants(t, 400, `\"nonsense\" is not known`)
+		if len(route.Params) > 0 {
+			b.call(route.Method, path+"?destination=a&destination=b", "").wants(t, 400, `\"destination\" is given more than once`)
+			b.call(route.Method, path+"?destination=%ff", "").wants(t, 400, "not text")
+			b.call(route.Method, path+"?destination=%zz", "").wants(t, 400, "query")
+		}
+	}
+	for _, c := range []struct{ query, part string }{
+		{"events?limit=0", "1 to 1000"}, {"events?limit=1001", "1 to 1000"}, {"events?limit=x", "1 to 1000"}, {"events?limit=", "1 to 1000"},
+		{"events?order=up", "asc"}, {"events?follow=maybe", "true or false"}, {"events?cursor=abc", "cursor"}, {"events?cursor=%24", "cursor"},
+		{"events?since=yesterday", "15m, 24h or 7d"}, {"events?until=-1h", "until"}, {"events?since=7x", "since"}, {"events?since=1d-1h", "since"},
+		{"events?since=99999d", "since"}, {"events?since=9999999h", "since"}, {"events?since=d", "since"}, {"events?since=2026-11-23", "since"},
+		{"events?since=1h&until=2h", "not before until"}, {"events?follow&until=1h", "follow"}, {"events?follow&limit=3", "follow"}, {"events?follow&order=desc", "follow"},
+		{"dead-letters?cursor=abc", "cursor"}, {"dead-letters?cursor=bnVsbA", "cursor"}, {"dead-letters?resolved=2", "true or false"}, {"dead-letters?limit=-1", "1 to 1000"}, {"dead-letters?since=x", "since"},
+	} {
+		b.get("/api/v1/"+c.query).wants(t, 400, c.part)
+	}
+	b.get("/api/v1/events?destination=nowhere").wants(t, 404, "nowhere")
+	b.get("/api/v1/events?destination=nowhere&follow").wants(t, 404, "nowhere")
+}
+
+// TestErrorsOfTheNodeAreDocumented lets every verb fail in every way: what a route does not document becomes
+// our own fault. conform sees to the rest.
+func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
+	documented := map[string][]int{}
+	for _, route := range adminapi.Routes() {
+		documented[route.Method+" "+route.Path] = route.Answers
+	}
+	for kind, status := range map[error]int{
+		pillarbox.ErrInvalid: 400, pillarbox.ErrNotFound: 404, pillarbox.ErrConflict: 409, pillarbox.ErrTooLarge: 413, pillarbox.ErrFull: 503, pillarbox.ErrUnavailable: 503,
+		pillarbox.ErrClosed: 503, pillarbox.ErrNoSpace: 507, pillarbox.ErrCorrupt: 500, context.DeadlineExceeded: 503, errors.New("odd"): 500,
+	} {
+		admin := adminapi.New(nodetest.Broken{Err: fmt.Errorf("verb: %w", kind)}, adminapi.Options{})
+		for _, route := range adminapi.Routes() {
+			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" && route.Path == "/api/v1/replays" {
+				continue
+			}
+			path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
+			body := "{}"
+			switch path {
+			case "/api/v1/held/route":
+				body = `{"all":true,"to":"events"}`
+			case "/api/v1/held/forget", "/api/v1/held/dead-letter":
+				body = `{"all":true}`
+			}
+			request := httptest.NewRequest(route.Method, "http://localhost"+path, strings.NewReader(body))
+			request.Header.Set("Content-Type", "application/json")
+			want := status
+			if !slices.Contains(route.Answers, status) {
+				want = 500
+			}
+			got := do(t, admin, request)
+			// A letter that can't be read does not keep the others from being listed.
+			if listed := route.Path == "/api/v1/dead-letters" && got.status == 200 && strings.Contains(got.body, `"unreadable":["verb: `); listed {
+				continue
+			}
+			got.wants(t, want, "verb: "+kind.Error())
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package adminapi_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/replay"
+)
+
+func (b *box) letterPage(query string) adminapi.LetterPage {
+	b.t.Helper()
+	return decode[adminapi.LetterPage](b.t, b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
+}
+
+func lettersOf(page adminapi.LetterPage) []string {
+	ids := []string{}
+	for _, letter := range page.DeadLetters {
+		ids = append(ids, letter.Event.RequestID)
+	}
+	return ids
+}
+
+// TestDeadLettersAreSelected by each parameter.
+func TestDeadLettersAreSelected(t *testing.T) {
+	b := openAdmin(t)
+	b.bury(4)
+	b.call("POST", "/api/v1/dead-letters/id-003/discard", "").wants(t, 200)
+	for query, want := range map[string][]string{
+		"":                                   {"id-000", "id-001", "id-002"},
+		"?resolved":                          {"id-000", "id-001", "id-002", "id-003"},
+		"?resolved=false":                    {"id-000", "id-001", "id-002"},
+		"?source=orders":                     {"id-001"},
+		"?destination=nowhere":               {},
+		"?id=id-001":                         {"id-001"},
+		"?error=REASON+2":                    {"id-002"},
+		"?error=constraint&limit=2":          {"id-000", "id-001"},
+		"?since=2026-11-24T00:00:00Z":        {"id-001", "id-002"},
+		"?until=2026-11-24T14:12:01.123456Z": {"id-000"},
+	} {
+		if got := lettersOf(b.letterPage(query)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+}
+
+// TestPagesOfDeadLettersAddUp, with many on one day and one event in two destinations.
+func TestPagesOfDeadLettersAddUp(t *testing.T) {
+	b := openAdmin(t)
+	for i, letter := range b.bury(20) {
+		again := *letter
+		if again.Destination = "archive"; i%2 == 0 {
+			again.DeadAt = letter.Event.Timestamp // all on the first day
+		}
+		if err := pillarbox.PutLetter(context.Background(), b.letters, &again); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := b.letterPage("?limit=1000")
+	if len(all.DeadLetters) != 40 || all.NextCursor != "" {
+		t.Fatalf("%d letters, cursor %q", len(all.DeadLetters), all.NextCursor)
+	}
+	for _, limit := range []int{1, 3, 20, 39, 40} {
+		var got []string
+		cursor, pages := "", 0
+		for {
+			page := b.letterPage(fmt.Sprintf("?limit=%d&cursor=%s", limit, cursor))
+			got, pages = append(got, lettersOf(page)...), pages+1
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, lettersOf(all)) || pages != (40+limit-1)/limit {
+			t.Errorf("by %d: %d letters on %d pages", limit, len(got), pages)
+		}
+	}
+}
+
+// TestUnreadableLettersKeepNobodyFromTheOthers: they are named beside them, once.
+func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
+	b := openAdmin(t)
+	b.bury(2)
+	b.admin = adminapi.New(holed{b.node}, adminapi.Options{})
+	first := b.letterPage("?limit=1")
+	second := b.letterPage("?limit=1&cursor=" + first.NextCursor)
+	if len(first.DeadLetters) != 1 || len(second.DeadLetters) != 1 || len(first.Unreadable) != 1 || len(second.Unreadable) != 1 || second.NextCursor != "" {
+		t.Errorf("pages %+v and %+v", first, second)
+	}
+	if !strings.Contains(first.Unreadable[0], "a.json at offset 7") {
+		t.Errorf("unreadable %q", first.Unreadable)
+	}
+}
+
+// holed has a letter that can't be read before each that can.
+type holed struct{ adminapi.Node }
+
+func (d holed) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return func(yield func(*pillarbox.DeadLetter, error) bool) {
+		for letter, err := range d.Node.DeadLetters(ctx, filter) {
+			if !yield(nil, &pillarbox.CorruptError{File: "a.json", Offset: 7, Reason: "cut off"}) || !yield(letter, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestDeadLetterIsShownAndDiscarded, and where two destinations have one, the answer is a question.
+func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
+	b := openAdmin(t)
+	letter := b.bury(1)[0]
+	got := b.get("/api/v1/dead-letters/id-000").wants(t, 200, `"version":1`, `"reason":"reason 0"`)
+	if read := decode[pillarbox.DeadLetter](t, got.body); read.Event.Key() != letter.Event.Key() || read.DeadAt != letter.DeadAt {
+		t.Errorf("letter %+v", read)
+	}
+	other := *letter
+	other.Destination = "archive"
+	if err := pillarbox.PutLetter(context.Background(), b.letters, &other); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/api/v1/dead-letters/id-000").wants(t, 409, "archive")
+	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"destination":"archive"`)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard", "").wants(t, 409)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 200, `"how":"discarded"`)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 409, "discarded already")
+	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"how":"discarded"`)
+	b.get("/api/v1/dead-letters/id-000?destination=events").wants(t, 200)
+	b.get("/api/v1/dead-letters/nowhere").wants(t, 404)
+	b.call("POST", "/api/v1/dead-letters/nowhere/discard", "").wants(t, 404)
+	b.get("/api/v1/dead-letters/id-000?destination=nowhere").wants(t, 404)
+}
+
+const replays = "/api/v1/replays"
+
+// TestReplayRuns from a dry run to the end, and its letters are resolved.
+func TestReplayRuns(t *testing.T) {
+	b := openAdmin(t)
+	b.bury(4)
+	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).wants(t, 200)
+	if progress := decode[replay.Progress](t, dry.body); progress.Matched != 3 || !progress.DryRun || progress.State != replay.StateDone || len(progress.Sample) != 3 || dry.header.Get("Location") != "" {
+		t.Errorf("dry run %+v", progress)
+	}
+	got := b.call("POST", replays, `{"destination":"events","source":"app","error":"reason","request_ids":["id-000","id-001","id-002"],"limit":5,"max_failed":-1,"rate":1000.5}`).wants(t, 202)
+	place := got.header.Get("Location")
+	if started := decode[replay.Progress](t, got.body); place != replays+"/"+started.ID || started.ID == "" {
+		t.Errorf("Location %q of %+v", place, started)
+	}
+	if err := b.Node.Close(); err != nil { // waits, and cancels what still runs
+		t.Fatal(err)
+	}
+	b.get(place).wants(t, 200)
+	b.call("DELETE", place, "").wants(t, 200) // it has ended: nothing changes
+	b.get(replays).wants(t, 200, `{"replays":[{"id":"1"`)
+	b.call("POST", replays, `{}`).wants(t, 503)
+	b.get(replays+"/2").wants(t, 404)
+	b.call("DELETE", replays+"/x", "").wants(t, 404)
+}
+
+// TestReplayThatRunsKeepsOthersOut until it is cancelled.
+func TestReplayThatRunsKeepsOthersOut(t *testing.T) {
+	b := openAdmin(t)
+	b.bury(3)
+	b.call("POST", replays, `{"rate":0.0001}`).wants(t, 202) // a letter every three hours
+	b.call("POST", replays, `{}`).wants(t, 409, "replay 1 is running")
+	b.call("DELETE", replays+"/1", "").wants(t, 200, `"state":"cancelled"`)
+	b.get(replays+"/1").wants(t, 200, `"state":"cancelled"`)
+}
+
+// TestReplayIsReadStrictly: what is misspelled would replay something else.
+func TestReplayIsReadStrictly(t *testing.T) {
+	b := openAdmin(t)
+	for body, part := range map[string]string{
+		`{"dry-run":true}`:            `dry-run`,
+		`{"limit":"5"}`:               `limit`,
+		`{"limit":-1}`:                `limit is -1`,
+		`{"rate":-0.5}`:               `rate is -0.5`,
+		`{"rate":1e999}`:              `rate`,
+		`{"since":"soon"}`:            `since is`,
+		`{"since":"1h","until":"2h"}`: `not before`,
+		`{"request_ids":[]}`:          `request_ids has no items`,
+		`{"request_ids":["a",""]}`:    `request_ids[1] is empty`,
+		`{"dry_run":true`:             `body`,
+		`{"dry_run":true} {}`:         `behind`,
+		`null`:                        `no JSON object`,
+		`[]`:                          `no JSON object`,
+		" ":                           `no JSON object`,
+		`{"request_ids":["` + strings.Repeat(`a","`, adminapi.MaxReplayIDs) + `a"]}`: `there may be 10000`,
+	} {
+		b.call("POST", replays, body).wants(t, 400, part)
+	}
+	b.call("POST", replays, "").wants(t, 415)
+	b.call("POST", replays, `{"error":"`+strings.Repeat("x", adminapi.MaxReplayBytes)+`"}`).wants(t, 413)
+	b.call("POST", replays, `{"destination":"nowhere"}`).wants(t, 404, "nowhere")
+	if len(b.Node.Replays()) != 0 {
+		t.Error("a replay was started")
+	}
+}

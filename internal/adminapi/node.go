@@ -1,0 +1,212 @@
+package adminapi
+
+import (
+	"context"
+	"iter"
+
+	"pillarbox"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+)
+
+// Node is what the admin API asks of a node: its views, and what a person can do. All methods may be called concurrently. Errors
+// are of the root kinds; whatever else is answered with 500 and logged.
+type Node interface {
+	Overview
+	Reader
+	DeadLetters
+	Replays
+	Ledger
+	Held
+}
+
+// Overview tells how things are.
+type Overview interface {
+	// Status costs no scan. Ready and Reason are filled in by the handler.
+	Status(ctx context.Context) (Status, error)
+}
+
+// Reader reads what is stored in a destination. An empty destination means the only one that can be read
+// back; where there are several, it is ErrInvalid with their names.
+type Reader interface {
+	// Events returns events that match, ordered by key, at most filter.Limit of them. Errors: ErrNotFound for
+	// a destination that is not configured, ErrInvalid for one that can't be read back, ErrUnavailable.
+	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error)
+	// Follow begins to follow what is stored in the destination from now on. The errors are those of Events.
+	Follow(ctx context.Context, destination string) (Following, error)
+}
+
+// Following is a running follower. deliver.Follower has what it needs.
+type Following struct {
+	// Batches is closed when the follower was too slow, or after Close. The events must not be changed.
+	Batches <-chan []*pillarbox.Event
+	// Close is safe to call twice.
+	Close func()
+}
+
+// DeadLetters are the dead letters. An empty destination means all of them in a filter, and otherwise the only
+// one that has a letter of this event.
+type DeadLetters interface {
+	// DeadLetters is List of pillarbox.DeadLetters.
+	DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error]
+	// DeadLetter is Get of pillarbox.DeadLetters.
+	DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error)
+	// Discard is that of replay.Replayer.
+	Discard(ctx context.Context, destination, requestID string) error
+}
+
+// Replays runs replays. It is replay.Jobs with names of their own.
+type Replays interface {
+	// StartReplay begins a replay, or does the whole of a dry run. Errors: ErrConflict while another runs;
+	// ErrNotFound for a destination that is not configured.
+	StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error)
+	// Replays lists them, newest first.
+	Replays() []replay.Progress
+	// Replay returns one, or ErrNotFound.
+	Replay(id string) (replay.Progress, error)
+	// CancelReplay returns after it has stopped.
+	CancelReplay(ctx context.Context, id string) (replay.Progress, error)
+}
+
+// Ledger is the account. It is ledger.Totals.
+type Ledger interface {
+	Ledger(ctx context.Context) (ledger.Totals, error)
+	Audit(ctx context.Context) (*ledger.Audit, error)
+	Trace(ctx context.Context, requestID string) (*ledger.Trace, error)
+	// Redeliver is that of ledger.Totals. Errors: ErrNotFound for a destination that is not configured, ErrInvalid where the
+	// queue is shared with others.
+	Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error)
+}
+
+// RedeliveryList says what destinations get back.
+type RedeliveryList struct {
+	Redeliveries []ledger.Redelivery `json:"redeliveries"`
+}
+
+// Status is how the server is.
+type Status struct {
+	Version       string              `json:"version"`
+	StartedAt     pillarbox.Timestamp `json:"started_at"`
+	UptimeSeconds int64               `json:"uptime_seconds"`
+	Data          string              `json:"data"`  // directory
+	Roles         []string            `json:"roles"` // what the server does: accept, deliver, admin; none where no server runs
+	Ready         bool                `json:"ready"`
+	Reason        string              `json:"reason,omitempty"` // why it is not ready
+	Queue         QueueStatus         `json:"queue"`
+	Disk          string              `json:"disk,omitempty"` // which call to the disk does not return; empty while all do
+	Destinations  []DestinationStatus `json:"destinations"`
+	Sources       []SourceStatus      `json:"sources"`
+	Unconfigured  []Unconfigured      `json:"unconfigured"`
+}
+
+// QueueStatus is how the queue is.
+type QueueStatus struct {
+	Accepted uint64   `json:"accepted"`
+	Bytes    int64    `json:"bytes"`
+	MaxBytes int64    `json:"max_bytes"` // 0 for no limit
+	Problem  string   `json:"problem"`   // what keeps it from accepting; empty while it accepts
+	Damage   []string `json:"damage"`    // with file and offset
+
+	Uncounted bool `json:"uncounted,omitempty"` // accepted is what the other numbers add up to, and no count
+}
+
+// The states of a destination that the answering process does not deliver to, besides those of deliver.
+const (
+	StateIdle      = "idle"      // nobody does: the data is this process's alone
+	StateElsewhere = "elsewhere" // others that share the queue may
+)
+
+// DestinationStatus is how one destination is. Times that are not known are left out.
+type DestinationStatus struct {
+	Destination   string              `json:"destination"`
+	URL           string              `json:"url"`   // without credentials
+	State         string              `json:"state"` // delivering, paused, idle or elsewhere
+	PausedSince   pillarbox.Timestamp `json:"paused_since,omitempty"`
+	NextProbe     pillarbox.Timestamp `json:"next_probe,omitempty"`
+	LastError     string              `json:"last_error"`
+	LastErrorAt   pillarbox.Timestamp `json:"last_error_at,omitempty"`
+	LastStored    pillarbox.Timestamp `json:"last_stored,omitempty"`
+	Pending       uint64              `json:"pending"`
+	Retrying      uint64              `json:"retrying"`
+	OldestPending pillarbox.Timestamp `json:"oldest_pending,omitempty"`
+	Held          uint64              `json:"held"`         // pending, and no destination takes it any more
+	DeadLetters   uint64              `json:"dead_letters"` // open ones
+}
+
+// SourceStatus is one way in.
+type SourceStatus struct {
+	Source string `json:"source"`
+	Path   string `json:"path"`
+}
+
+// Unconfigured is a destination that the queue still keeps events for, and that is in the configuration no
+// more.
+type Unconfigured struct {
+	Destination string `json:"destination"`
+	Pending     uint64 `json:"pending"`
+	Held        uint64 `json:"held"` // of these, what the server has looked at and keeps for a person's decision
+}
+
+// EventPage is a page of events.
+type EventPage struct {
+	Events     []*pillarbox.Event `json:"events"`
+	NextCursor string             `json:"next_cursor"` // empty on the last page
+}
+
+// LetterPage is a page of dead letters.
+type LetterPage struct {
+	DeadLetters []*pillarbox.DeadLetter `json:"dead_letters"`
+	NextCursor  string                  `json:"next_cursor"` // empty on the last page
+	Unreadable  []string                `json:"unreadable"`  // letters that were met on this page and can't be read
+}
+
+// ReplayList is all the replays that the server remembers, newest first.
+type ReplayList struct {
+	Replays []replay.Progress `json:"replays"`
+}
+
+// ReplayRequest says what to replay and how carefully. Since and Until are times of death: RFC 3339, or ago
+// as in 24h.
+type ReplayRequest struct {
+	Destination string   `json:"destination,omitempty"`
+	Source      string   `json:"source,omitempty"`
+	Since       string   `json:"since,omitempty"`
+	Until       string   `json:"until,omitempty"`
+	Error       string   `json:"error,omitempty"`
+	RequestIDs  []string `json:"request_ids,omitempty"`
+	DryRun      bool     `json:"dry_run,omitempty"`
+	Rate        float64  `json:"rate,omitempty"`       // letters per second; 0 for no limit
+	MaxFailed   int      `json:"max_failed,omitempty"` // 0 is replay.DefaultMaxFailed, negative for no limit
+	Limit       int      `json:"limit,omitempty"`      // letters at most; 0 for no limit
+
+	ThroughQueue bool `json:"through_queue,omitempty"` // back into the queue, where that is shared with other readers
+}
+
+// EventQuery selects events. Since and Until are RFC 3339, or ago as in 15m, 24h and 7d.
+type EventQuery struct {
+	Destination string // empty for the only one that can be read back
+	Source      string
+	RequestID   string
+	Since       string // inclusive
+	Until       string // exclusive
+	Cursor      string // of the page before; for following, of the last event seen
+	Newest      bool   // newest first
+	Limit       int    // 0 is pillarbox.DefaultListLimit
+}
+
+// LetterQuery selects dead letters. Since and Until are times of death, RFC 3339 or ago.
+type LetterQuery struct {
+	Destination string
+	Source      string
+	RequestID   string
+	Since       string // inclusive
+	Until       string // exclusive
+	Error       string // part of the reason or of the last error
+	Resolved    bool   // resolved letters too
+	Cursor      string
+	Limit       int
+}
+
+// Trace is one event with everything that is known of it. In JSON it is the event with two more names, state
+// and deliveries.
+type Trace ledger.Trace

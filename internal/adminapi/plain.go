@@ -1,0 +1,119 @@
+package adminapi
+
+import (
+	"context"
+	_ "embed"
+	"html/template"
+	"net/http"
+
+	"pillarbox/internal/openapi"
+	"pillarbox/internal/protocol"
+)
+
+// plainRoutes are the ones outside /api/v1.
+var plainRoutes = []apiRoute{
+	{method: http.MethodGet, path: "/healthz", open: true, answers: []int{200}, handle: (*Handler).healthz},
+	{method: http.MethodGet, path: "/readyz", open: true, answers: []int{200, 503}, handle: (*Handler).readyz},
+	{method: http.MethodGet, path: "/metrics", answers: []int{200, 404}, handle: (*Handler).metrics},
+	{method: http.MethodGet, path: openapi.Path, answers: []int{200}, handle: (*Handler).openAPI},
+	{method: http.MethodGet, path: "/", answers: []int{200}, handle: (*Handler).home},
+}
+
+func (a *Handler) healthz(w http.ResponseWriter, _ *apiRequest) error {
+	protocol.WriteJSON(w, http.StatusOK, protocol.OK)
+	return nil
+}
+
+// readyz is open to everyone, and says why to those who may know.
+func (a *Handler) readyz(w http.ResponseWriter, r *apiRequest) error {
+	if err := a.opts.Ready(); err != nil {
+		detail := "the server can't accept now; /api/v1/status says why"
+		if a.guard(r.Request) == nil {
+			detail = err.Error()
+		}
+		return &protocol.Error{Status: http.StatusServiceUnavailable, Detail: detail}
+	}
+	protocol.WriteJSON(w, http.StatusOK, protocol.OK)
+	return nil
+}
+
+func (a *Handler) metrics(w http.ResponseWriter, r *apiRequest) error {
+	if a.opts.Metrics == nil {
+		return &protocol.Error{Status: http.StatusNotFound, Detail: "there are no metrics here"}
+	}
+	a.opts.Metrics.ServeHTTP(w, r.Request)
+	return nil
+}
+
+func (a *Handler) openAPI(w http.ResponseWriter, _ *apiRequest) error {
+	protocol.WriteBody(w, http.StatusOK, openapi.Type, openapi.Document)
+	return nil
+}
+
+//go:embed home.html
+var homeText string
+
+var homePage = template.Must(template.New("home").Parse(homeText))
+
+// home says what this is. The dashboard takes its place when it is wired in front of this handler.
+func (a *Handler) home(w http.ResponseWriter, r *apiRequest) error {
+	status, err := a.status(r.Context())
+	if err != nil {
+		status = Status{Reason: err.Error()} // the page is for finding out what is wrong
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	return homePage.Execute(w, status)
+}
+
+// bookRoutes tell how things are.
+var bookRoutes = []apiRoute{
+	{method: http.MethodGet, path: "/api/v1/status", params: none, answers: []int{200, 400, 503}, handle: (*Handler).getStatus},
+	{method: http.MethodGet, path: "/api/v1/ledger", params: none, answers: []int{200, 400, 503}, handle: (*Handler).ledger},
+	{method: http.MethodGet, path: "/api/v1/audit", params: none, answers: []int{200, 400, 503}, handle: (*Handler).audit},
+	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"}, answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
+}
+
+func (a *Handler) getStatus(w http.ResponseWriter, r *apiRequest) error {
+	status, err := a.status(r.Context())
+	if err != nil {
+		return err
+	}
+	protocol.WriteJSON(w, http.StatusOK, status)
+	return nil
+}
+
+func (a *Handler) ledger(w http.ResponseWriter, r *apiRequest) error {
+	ledger, err := a.node.Ledger(r.Context())
+	if err != nil {
+		return err
+	}
+	protocol.WriteJSON(w, http.StatusOK, ledger)
+	return nil
+}
+
+const RedeliverPath = "/api/v1/audit/redeliver"
+
+func (a *Handler) redeliver(w http.ResponseWriter, r *apiRequest) error {
+	destination := r.query.text("destination")
+	if err := r.query.err(); err != nil {
+		return err
+	}
+	protocol.LiftTimeouts(w) // it may scan all there is
+	// What was begun is finished, whether or not the client stays.
+	redeliveries, err := a.node.Redeliver(context.WithoutCancel(r.Context()), destination)
+	if err != nil {
+		return err
+	}
+	protocol.WriteJSON(w, http.StatusOK, RedeliveryList{Redeliveries: filled(redeliveries)})
+	return nil
+}
+
+func (a *Handler) audit(w http.ResponseWriter, r *apiRequest) error {
+	protocol.LiftTimeouts(w) // it may scan all there is
+	audit, err := a.node.Audit(r.Context())
+	if err != nil {
+		return err
+	}
+	protocol.WriteJSON(w, http.StatusOK, audit)
+	return nil
+}

@@ -1,0 +1,399 @@
+package adminclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/held"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/openapi"
+	"pillarbox/internal/protocol"
+	"pillarbox/internal/replay"
+)
+
+// MaxAnswerBytes bounds what a client reads of one answer.
+const MaxAnswerBytes = 256 << 20
+
+// Options of a Client. The zero value works.
+type Options struct {
+	Token string       // of the admin listener, where it asks for one
+	HTTP  *http.Client // nil: one without timeouts; the context ends calls
+}
+
+// Client calls the admin API. Errors that the server answers are *ProblemError and match the root kinds; a
+// server that can't be reached is ErrUnavailable. All methods may be called concurrently.
+type Client struct {
+	base string
+	opts Options
+}
+
+// New makes a client for the server at base, such as http://127.0.0.1:8081 or 127.0.0.1:8081.
+func New(base string, opts Options) (*Client, error) {
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	parsed, err := url.Parse(base)
+	switch {
+	case err != nil:
+		return nil, protocol.Invalid("server %q: %v", base, err)
+	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Host == "", parsed.RawQuery != "", parsed.User != nil:
+		return nil, protocol.Invalid("server %q: want http://host:port", parsed.Redacted())
+	}
+	if opts.HTTP == nil {
+		opts.HTTP = &http.Client{}
+	}
+	return &Client{base: strings.TrimRight(parsed.String(), "/"), opts: opts}, nil
+}
+
+// Base returns the address of the server.
+func (c *Client) Base() string { return c.base }
+
+// Healthy returns nil if the server lives.
+func (c *Client) Healthy(ctx context.Context) error {
+	_, err := fetch[protocol.State](ctx, c, "/healthz", nil)
+	return err
+}
+
+// Ready returns nil if the server accepts, and else why not, as ErrUnavailable.
+func (c *Client) Ready(ctx context.Context) error {
+	_, err := fetch[protocol.State](ctx, c, "/readyz", nil)
+	return err
+}
+
+// Status returns how the server is.
+func (c *Client) Status(ctx context.Context) (*adminapi.Status, error) {
+	return fetch[adminapi.Status](ctx, c, "/api/v1/status", nil)
+}
+
+// Events returns a page of events. It may have fewer than Limit; NextCursor says whether more follow.
+func (c *Client) Events(ctx context.Context, q adminapi.EventQuery) (*adminapi.EventPage, error) {
+	return fetch[adminapi.EventPage](ctx, c, "/api/v1/events", eventValues(q))
+}
+
+// Story returns all that is known of one event.
+func (c *Client) Story(ctx context.Context, requestID string) (*adminapi.Trace, error) {
+	return fetch[adminapi.Trace](ctx, c, "/api/v1/events/"+url.PathEscape(requestID), nil)
+}
+
+// DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether more follow.
+func (c *Client) DeadLetters(ctx context.Context, q adminapi.LetterQuery) (*adminapi.LetterPage, error) {
+	return fetch[adminapi.LetterPage](ctx, c, "/api/v1/dead-letters", letterValues(q))
+}
+
+// DeadLetter returns one dead letter. An empty destination means the only one that has a letter of this event.
+func (c *Client) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	return fetch[pillarbox.DeadLetter](ctx, c, "/api/v1/dead-letters/"+url.PathEscape(requestID), pairs("destination", destination))
+}
+
+// Discard gives a dead letter up and returns it. One that is resolved already is ErrConflict.
+func (c *Client) Discard(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	path := "/api/v1/dead-letters/" + url.PathEscape(requestID) + "/discard"
+	return answered[pillarbox.DeadLetter](c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil))
+}
+
+// StartReplay begins a replay, or does the whole of a dry run. While another one runs it is ErrConflict.
+func (c *Client) StartReplay(ctx context.Context, request adminapi.ReplayRequest) (*replay.Progress, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a replay: %w", err)
+	}
+	return answered[replay.Progress](c.call(ctx, http.MethodPost, adminapi.ReplaysPath, nil, body))
+}
+
+// Replays returns the replays that the server remembers, newest first.
+func (c *Client) Replays(ctx context.Context) ([]replay.Progress, error) {
+	list, err := fetch[adminapi.ReplayList](ctx, c, adminapi.ReplaysPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Replays, nil
+}
+
+// Replay returns the progress of one replay.
+func (c *Client) Replay(ctx context.Context, id string) (*replay.Progress, error) {
+	return fetch[replay.Progress](ctx, c, adminapi.ReplaysPath+"/"+url.PathEscape(id), nil)
+}
+
+// CancelReplay stops a replay and returns after it has stopped.
+func (c *Client) CancelReplay(ctx context.Context, id string) (*replay.Progress, error) {
+	return answered[replay.Progress](c.call(ctx, http.MethodDelete, adminapi.ReplaysPath+"/"+url.PathEscape(id), nil, nil))
+}
+
+// Ledger returns the account.
+func (c *Client) Ledger(ctx context.Context) (*ledger.Totals, error) {
+	return fetch[ledger.Totals](ctx, c, "/api/v1/ledger", nil)
+}
+
+// Audit checks the account against what is really there. It may take long.
+func (c *Client) Audit(ctx context.Context) (*ledger.Audit, error) {
+	return fetch[ledger.Audit](ctx, c, "/api/v1/audit", nil)
+}
+
+// Held returns a page of held events. NextCursor says whether more follow.
+func (c *Client) Held(ctx context.Context, q HeldQuery) (*adminapi.HeldPage, error) {
+	return fetch[adminapi.HeldPage](ctx, c, adminapi.HeldPath, q.values())
+}
+
+// HeldGroups counts held events by destination and source. It reads all of them.
+func (c *Client) HeldGroups(ctx context.Context, q HeldQuery) (*adminapi.HeldGroups, error) {
+	q.Cursor, q.Limit = "", 0
+	return fetch[adminapi.HeldGroups](ctx, c, adminapi.HeldPath+"/groups", q.values())
+}
+
+// Obligations counts what is pending, by what it was meant for. It reads all that is pending.
+func (c *Client) Obligations(ctx context.Context) (*adminapi.ObligationList, error) {
+	return fetch[adminapi.ObligationList](ctx, c, "/api/v1/obligations", nil)
+}
+
+// RouteHeld gives held events to another destination.
+func (c *Client) RouteHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/route", request)
+}
+
+// DeadLetterHeld makes dead letters of held events.
+func (c *Client) DeadLetterHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/dead-letter", request)
+}
+
+// ForgetHeld gives held events up.
+func (c *Client) ForgetHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+	return c.actOnHeld(ctx, "/forget", request)
+}
+
+func (c *Client) actOnHeld(ctx context.Context, path string, request adminapi.HeldRequest) (*held.Result, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request about held events: %w", err)
+	}
+	return answered[held.Result](c.call(ctx, http.MethodPost, adminapi.HeldPath+path, nil, body))
+}
+
+// HeldQuery selects held events. Since and Until are times of acceptance, RFC 3339 or ago.
+type HeldQuery struct {
+	Destination string
+	Source      string
+	RequestID   string
+	Since       string // inclusive
+	Until       string // exclusive
+	Cursor      string
+	Limit       int // 0 is pillarbox.DefaultListLimit
+}
+
+func (q HeldQuery) values() url.Values {
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"cursor", q.Cursor, "limit", number(q.Limit))
+}
+
+// Redeliver hands out again what an audit names and the queue still has, for one destination, or for all.
+func (c *Client) Redeliver(ctx context.Context, destination string) (*adminapi.RedeliveryList, error) {
+	return answered[adminapi.RedeliveryList](c.call(ctx, http.MethodPost, adminapi.RedeliverPath, pairs("destination", destination), nil))
+}
+
+// Metrics copies the metrics, in the text format of Prometheus, to w.
+func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
+	return c.copy(ctx, "/metrics", w)
+}
+
+// OpenAPI copies the document that describes both listeners to w.
+func (c *Client) OpenAPI(ctx context.Context, w io.Writer) error {
+	return c.copy(ctx, openapi.Path, w)
+}
+
+// pairs makes a query of names and values, without the ones that are empty.
+func pairs(namesAndValues ...string) url.Values {
+	values := url.Values{}
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		if pair[1] != "" {
+			values.Set(pair[0], pair[1])
+		}
+	}
+	return values
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func eventValues(q adminapi.EventQuery) url.Values {
+	order := ""
+	if q.Newest {
+		order = "desc"
+	}
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"cursor", q.Cursor, "order", order, "limit", number(q.Limit))
+}
+
+func letterValues(q adminapi.LetterQuery) url.Values {
+	resolved := ""
+	if q.Resolved {
+		resolved = "true"
+	}
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+		"error", q.Error, "resolved", resolved, "cursor", q.Cursor, "limit", number(q.Limit))
+}
+
+func fetch[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
+	return answered[T](c.call(ctx, http.MethodGet, path, query, nil))
+}
+
+// answered decodes what call returned.
+func answered[T any](text []byte, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	answer := new(T)
+	if err := json.Unmarshal(text, answer); err != nil {
+		return nil, fmt.Errorf("read the answer: is it a pillarbox server? %w", err)
+	}
+	return answer, nil
+}
+
+// call makes one request and returns the body of its answer.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte) ([]byte, error) {
+	request, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readAnswer(response)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s (%w): %w", c.base, err, pillarbox.ErrUnavailable)
+	}
+	return text, nil
+}
+
+func (c *Client) copy(ctx context.Context, path string, w io.Writer) error {
+	request, err := c.request(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, response.Body)
+	return errors.Join(err, response.Body.Close())
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {
+	address := c.base + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, protocol.Invalid("request: %v", err)
+	}
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", protocol.TypeJSON)
+	}
+	if c.opts.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.opts.Token)
+	}
+	return request, nil
+}
+
+// do returns an answer of 2xx, whose body is the caller's to close, or an error.
+func (c *Client) do(request *http.Request) (*http.Response, error) {
+	response, err := c.opts.HTTP.Do(request)
+	if err != nil {
+		if request.Context().Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("no server answers at %s (%w); start one with \"pillarbox serve\", or choose another with --server: %w", c.base, innermost(err), pillarbox.ErrUnavailable)
+	}
+	if response.StatusCode/100 != 2 {
+		return nil, readProblem(response)
+	}
+	return response, nil
+}
+
+// innermost leaves out the method and the address, which the message has already.
+func innermost(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
+}
+
+func readAnswer(response *http.Response) ([]byte, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, MaxAnswerBytes))
+	return text, errors.Join(err, response.Body.Close())
+}
+
+// ProblemError is an error that a server answered with. It matches the root kind of its status.
+type ProblemError struct {
+	protocol.Problem
+	After time.Duration // how long to stay away; 0 where the server did not say
+}
+
+func (e *ProblemError) Error() string {
+	if e.Detail == "" {
+		return fmt.Sprintf("the server answered %d %s", e.Status, e.Title)
+	}
+	return e.Detail
+}
+
+// Unwrap returns the kind, and the wait if there is one.
+func (e *ProblemError) Unwrap() error {
+	kind := kindOf(e.Status)
+	if e.After > 0 {
+		return &pillarbox.RetryAfterError{After: e.After, Err: kind}
+	}
+	return kind
+}
+
+// errRefused is the kind of the statuses that have none: 401, 403, the server's own fault, and what a stranger
+// answered.
+var errRefused = errors.New("refused")
+
+// kindOf is the way back from a status to a kind.
+func kindOf(status int) error {
+	switch status {
+	case http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusMethodNotAllowed:
+		return pillarbox.ErrInvalid
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return pillarbox.ErrUnavailable
+	}
+	if kind := protocol.KindOf(status); kind != nil {
+		return kind
+	}
+	return errRefused
+}
+
+// readProblem makes an error of an answer and closes it. An answer of somebody else is told by its status.
+func readProblem(response *http.Response) error {
+	text, err := readAnswer(response)
+	problem := &ProblemError{Problem: protocol.Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		problem.After = time.Duration(seconds) * time.Second
+	}
+	var read protocol.Problem
+	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), protocol.TypeProblem) && json.Unmarshal(text, &read) == nil {
+		problem.Detail = read.Detail
+	}
+	// A batch of which nothing was accepted is answered with its results.
+	if items, err := itemsOf(response.StatusCode, text); err == nil && response.StatusCode == http.StatusUnprocessableEntity && len(items) > 0 && items[0].Err != nil {
+		problem.Detail = fmt.Sprintf("none of the %d items was accepted; the first: %v", len(items), items[0].Err)
+	}
+	return problem
+}

@@ -1,0 +1,237 @@
+package intake_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox"
+	"pillarbox/internal/intake"
+)
+
+const (
+	ndjson = "application/x-ndjson"
+	array  = "application/json"
+)
+
+func (b *box) batch(form, body string) answer {
+	b.t.Helper()
+	return b.post("/app/batch", body, "Content-Type", form)
+}
+
+// result is a receipt or a rejection.
+type result struct {
+	pillarbox.Receipt
+	Code   int    `json:"code"`
+	Detail string `json:"detail"`
+}
+
+func results(t *testing.T, form, body string) []result {
+	t.Helper()
+	if form == array {
+		return decode[[]result](t, body)
+	}
+	var list []result
+	for line := range strings.Lines(body) {
+		list = append(list, decode[result](t, line))
+	}
+	return list
+}
+
+// TestBatchAnswersInOrderAndKeepsTheGoodItems does so in both forms: a bad item is reported in its place.
+func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
+	large := `"` + strings.Repeat("x", testMaxBody) + `"`
+	items := []string{`{"a": 1,  "b":[1,"]"]}`, `nope`, `"te\"xt,"`, large, `17`, `null`}
+	good := []string{items[0], items[2], items[4], items[5]}
+	for form, body := range map[string]string{
+		ndjson: "\n" + strings.Join(items, "\r\n \n") + "\n\n",
+		array:  " [" + strings.Join(items, " ,\n") + "]\n",
+	} {
+		t.Run(form, func(t *testing.T) {
+			b := openPublic(t, intake.Options{})
+			got := b.batch(form, body).wants(t, 202)
+			if got.header.Get("Content-Type") != form {
+				t.Errorf("Content-Type %q", got.header.Get("Content-Type"))
+			}
+			list := results(t, form, got.body)
+			var codes []int
+			var ids, bodies []string
+			for _, one := range list {
+				codes = append(codes, one.Code)
+				if one.Code == 0 {
+					ids = append(ids, one.RequestID)
+				}
+			}
+			if want := []int{0, 400, 0, 413, 0, 0}; !slices.Equal(codes, want) {
+				t.Fatalf("codes %v, want %v", codes, want)
+			}
+			if !strings.Contains(list[1].Detail, "no JSON value") || list[1].Status != "rejected" || !strings.Contains(list[3].Detail, "max_body") {
+				t.Errorf("rejections %+v, %+v", list[1], list[3])
+			}
+			var stored []string
+			for _, event := range b.queued() {
+				stored, bodies = append(stored, event.RequestID), append(bodies, string(event.Body))
+				if event.ContentType != array || event.Path != "/app/batch" || event.Source != "app" {
+					t.Errorf("event %+v", event)
+				}
+			}
+			if !slices.Equal(bodies, good) || !slices.Equal(stored, ids) {
+				t.Errorf("stored %q as %q, with receipts for %q", bodies, stored, ids)
+			}
+		})
+	}
+}
+
+// TestBatchesThatAreRefusedAsAWhole stores nothing of them.
+func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		form, body string
+		status     int
+		part       string
+	}{
+		"no lines":              {ndjson, "\n \r\n", 400, "no items"},
+		"nothing":               {ndjson, "", 400, "no items"},
+		"empty array":           {array, " [ ] ", 400, "no items"},
+		"no array":              {array, `{"a":1}`, 400, "no complete JSON array"},
+		"unfinished array":      {array, `[1,2`, 400, "no complete JSON array"},
+		"unfinished string":     {array, `[1,"a]`, 400, "inside a string"},
+		"unfinished object":     {array, `[1,{"a":1]`, 400, "inside a string or a bracket"},
+		"bracket too many":      {array, `[1],2]`, 400, "closing bracket too many at byte 3"},
+		"two arrays":            {array, `[1][2]`, 400, "closing bracket"},
+		"too many lines":        {ndjson, "1\n2\n3\n4\n", 413, "3 items (http.max_batch_items)"},
+		"too many elements":     {array, "[1,2,3,4]", 413, "3 items (http.max_batch_items)"},
+		"too many bytes":        {ndjson, strings.Repeat("1", 101), 413, "http.max_batch_bytes"},
+		"wrong type":            {"text/plain", "1", 415, ndjson},
+		"no type":               {"", "1", 415, ndjson},
+		"nothing but bad lines": {ndjson, "a\nb\n", 422, "line 2 is no JSON value of at most 10000 levels"},
+		"nothing but bad items": {array, "[a,]", 422, "item 2 is no JSON value"},
+		"no space of JSON":      {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
+		"no space in an array":  {array, "[\u00a0]", 422, "item 1 is no JSON value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openPublic(t, intake.Options{MaxBatchItems: 3, MaxBatchBytes: 100})
+			b.batch(c.form, c.body).wants(t, c.status, c.part)
+			if len(b.queued()) != 0 {
+				t.Error("something was stored")
+			}
+		})
+	}
+}
+
+// TestBatchOfExactlyTheLimitIsAccepted in both forms, and under the other names of NDJSON.
+func TestBatchOfExactlyTheLimitIsAccepted(t *testing.T) {
+	b := openPublic(t, intake.Options{MaxBatchItems: 3})
+	b.batch(ndjson, "1\n2\n3").wants(t, 202)
+	b.batch("application/jsonl; charset=utf-8", "1\n2\n3").wants(t, 202)
+	b.batch(array, "[1,2,3]").wants(t, 202)
+	if stored := len(b.queued()); stored != 9 {
+		t.Errorf("%d events are stored", stored)
+	}
+}
+
+// TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender: with a bad item at its head, too. A batch that is
+// accepted in part says in its place what was not, and when to come back with it.
+func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
+	b := openPublic(t, intake.Options{})
+	b.queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
+	b.batch(ndjson, "bad\n1\n").wants(t, 503, "full")
+	b.queue.SetFault(func([]*pillarbox.Event) error { return errors.New("secret") })
+	if got := b.batch(ndjson, "1\n2\n").wants(t, 500); strings.Contains(got.body, "secret") {
+		t.Errorf("the inside is told: %s", got.body)
+	}
+	b.queue.SetFault(func([]*pillarbox.Event) error {
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrNoSpace}}}
+	})
+	got := b.batch(ndjson, "1\n2\nbad\n").wants(t, 202)
+	list := results(t, ndjson, got.body)
+	if len(list) != 3 || list[0].Code != 0 || list[1].Code != 507 || list[2].Code != 400 || got.header.Get("Retry-After") == "" {
+		t.Errorf("results %+v, Retry-After %q", list, got.header.Get("Retry-After"))
+	}
+}
+
+// TestNestingHasALimit: an item is taken as long as encoding/json takes it, and one that is nothing but brackets, as large
+// as a batch may be, is no more than an item that is no JSON.
+func TestNestingHasALimit(t *testing.T) {
+	const limit = 10_000 // of encoding/json
+	for _, depth := range []int{1, limit / 2, limit/2 + 1, limit, limit + 1, 8 << 20} {
+		body := slices.Concat(bytes.Repeat([]byte("["), depth), bytes.Repeat([]byte("]"), depth))
+		bodies, err := intake.Split(ndjson, body, 1)
+		if err != nil || len(bodies) != 1 || (bodies[0] != nil) != (depth <= limit) {
+			t.Errorf("depth %d: %d items, taken %v, %v", depth, len(bodies), bodies[0] != nil, err)
+		}
+		bodies, err = intake.Split(ndjson, body[:depth], 1)
+		if err != nil || len(bodies) != 1 || bodies[0] != nil {
+			t.Errorf("depth %d, unclosed: %d items, %v", depth, len(bodies), err)
+		}
+	}
+}
+
+// FuzzBatchBody holds the splitter to encoding/json: it never panics, it takes every valid array and every
+// valid NDJSON apart into the same values, and what it gives out is JSON.
+func FuzzBatchBody(f *testing.F) {
+	for _, seed := range []string{
+		`[1,2]`, `[]`, ` [ {"a":"]"} , "\\\"," ]`, "1\n{\"a\":[1]}\r\n\n\"x\"", `[`, `]`, `["`, `[1,]`, `[{]},1]`, "[\u00a01]", "\ufeff[1]", `["\`, `[[[1]],{"a":{"b":[]}}]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		const limit = 1000
+		var want []json.RawMessage
+		bodies, err := intake.Split(array, body, limit)
+		if json.Unmarshal(body, &want) == nil && want != nil && len(want) <= limit {
+			same(t, bodies, err, want)
+		}
+		valid(t, bodies, err)
+		want = nil
+		lines := true
+		for line := range bytes.SplitSeq(body, []byte("\n")) {
+			if line = bytes.Trim(line, " \t\r"); len(line) > 0 {
+				want = append(want, json.RawMessage(line))
+				lines = lines && json.Valid(line)
+			}
+		}
+		bodies, err = intake.Split(ndjson, body, limit)
+		if lines && len(want) <= limit {
+			same(t, bodies, err, want)
+		}
+		valid(t, bodies, err)
+	})
+}
+
+func valid(t *testing.T, bodies [][]byte, err error) {
+	for i, body := range bodies {
+		if body != nil && !json.Valid(body) {
+			t.Errorf("item %d is no JSON: %q", i, body)
+		}
+	}
+	if err != nil && (len(bodies) > 0 || !errors.Is(err, pillarbox.ErrInvalid) && !errors.Is(err, pillarbox.ErrTooLarge)) {
+		t.Errorf("%d items with the error %v", len(bodies), err)
+	}
+}
+
+// same compares values and not bytes: json.RawMessage keeps no outer space either, but need not.
+func same(t *testing.T, bodies [][]byte, err error, want []json.RawMessage) {
+	if err != nil || len(bodies) != len(want) {
+		t.Fatalf("%d items and %v, want %d", len(bodies), err, len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(value(t, bodies[i]), value(t, want[i])) {
+			t.Errorf("item %d is %s, want %s", i, bodies[i], want[i])
+		}
+	}
+}
+
+func value(t *testing.T, text []byte) any {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(fmt.Errorf("%q: %w", text, err))
+	}
+	return value
+}

@@ -1,0 +1,393 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/admission"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/openapi"
+	"pillarbox/internal/protocol"
+	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
+)
+
+// Waiter waits for the delivery of one event that is about to be accepted.
+type Waiter interface {
+	// Expect begins to watch for the event, and returns nil where nobody would ever store it.
+	Expect(event *pillarbox.Event) Expectation
+}
+
+// Expectation is the watch for one event.
+type Expectation interface {
+	// Wait returns true once every destination that takes the event has stored it.
+	Wait(ctx context.Context) bool
+	Close()
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxBatchBytes    = 16 << 20
+	DefaultMaxBatchItems    = 10_000
+	DefaultMaxWait          = 30 * time.Second
+	DefaultMaxInFlightBytes = 256 << 20
+)
+
+// Options of a Handler. Acceptor and Sources are required; zero means the default.
+type Options struct {
+	Acceptor      ingest.Acceptor
+	Sources       *source.Sources
+	Memory        *admission.Memory // of bodies; more is answered with 503. Default: DefaultMaxInFlightBytes for this handler alone
+	MaxBatchBytes int64             // body of a batch
+	MaxBatchItems int               // items of a batch
+	MaxWait       time.Duration     // longest Prefer: wait
+	Waiter        Waiter            // nil: Prefer: wait is ignored
+	Logger        *slog.Logger      // nil: discard
+	Metrics       *telemetry.Metrics
+}
+
+// Handler is the handler of the public listener.
+type Handler struct {
+	opts  Options
+	plain map[string]*telemetry.Route // of what is no source
+}
+
+// New makes the handler.
+func New(opts Options) *Handler {
+	setDefault(&opts.MaxBatchBytes, DefaultMaxBatchBytes)
+	setDefault(&opts.MaxBatchItems, DefaultMaxBatchItems)
+	setDefault(&opts.MaxWait, DefaultMaxWait)
+	if opts.Memory == nil {
+		opts.Memory = admission.NewMemory(DefaultMaxInFlightBytes)
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{opts: opts, plain: map[string]*telemetry.Route{
+		openapi.Path: opts.Metrics.Route(openapi.Path), otherRoute: opts.Metrics.Route(otherRoute),
+	}}
+}
+
+// otherRoute stands in the metrics for every path that is no route.
+const otherRoute = "other"
+
+func setDefault[T int | int64 | time.Duration](value *T, byDefault T) {
+	if *value <= 0 {
+		*value = byDefault
+	}
+}
+
+// nosniff is one value for all answers. Nobody changes it.
+var nosniff = []string{"nosniff"}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header()["X-Content-Type-Options"] = nosniff
+	if !r.ProtoAtLeast(1, 1) {
+		w.Header().Set("Connection", "close") // see checkFraming
+	}
+	start, status := time.Now(), http.StatusInternalServerError
+	found := h.opts.Sources.Table().Route(r.URL.Path)
+	metrics := h.measures(found, r.URL.Path)
+	metrics.Begin()
+	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
+	var err error
+	if status, err = h.serve(w, r, found); err != nil {
+		status = h.fail(w, r, err)
+	}
+}
+
+func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {
+	switch {
+	case found != nil:
+		return found.Metrics
+	case path == openapi.Path:
+		return h.plain[openapi.Path]
+	}
+	return h.plain[otherRoute]
+}
+
+// fail answers with the error.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	status, err := h.refusal(r.Method, err)
+	protocol.WriteProblem(w, err)
+	return status
+}
+
+// refusal is the status of an error, and the error as it may be shown. Our own faults are logged.
+func (h *Handler) refusal(method string, err error) (int, error) {
+	status, err := protocol.Refusal(err)
+	if status == http.StatusInternalServerError {
+		h.opts.Logger.Error("request failed", telemetry.KeyMethod, method, telemetry.KeyErr, err)
+	}
+	return status, err
+}
+
+// serve answers one request, or returns the error to answer with. to is nil where there is no source.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *source.Route) (status int, err error) {
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	allow := "GET, HEAD, POST"
+	switch {
+	case to == nil && r.URL.Path != openapi.Path:
+		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the admin API lists them (/api/v1/status)"} // not here: a path can be a secret
+	case to == nil && reading:
+		protocol.WriteBody(w, http.StatusOK, openapi.Type, openapi.Document)
+		return http.StatusOK, nil
+	case to == nil:
+		allow = "GET, HEAD"
+	case to.Batch && r.Method == http.MethodPost:
+		return h.acceptBatch(w, r, to)
+	case to.Batch:
+		allow = "POST"
+	case r.Method == http.MethodPost:
+		return h.acceptOne(w, r, to)
+	case reading:
+		protocol.WriteJSON(w, http.StatusOK, protocol.OK)
+		return http.StatusOK, nil
+	}
+	return 0, protocol.NotAllowed(r.Method, allow)
+}
+
+func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
+	grant, err := to.Source.AdmitOne(headOf(r))
+	if err != nil {
+		return 0, err
+	}
+	wait := h.wanted(r)
+	result, expected, err := h.accept(w, r, grant, wait > 0)
+	if expected != nil {
+		defer expected.Close()
+	}
+	if err != nil {
+		return 0, err
+	}
+	status := http.StatusAccepted
+	if expected != nil {
+		protocol.LiftTimeouts(w) // the receipt is not to be lost because the wait was long
+		if waitFor(r.Context(), expected, wait) {
+			status, result.Receipt.Status = http.StatusCreated, pillarbox.StateStored
+		}
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
+	}
+	w.Header()["X-Request-Id"] = []string{result.Receipt.RequestID}
+	writeReceipt(w, status, result.Receipt)
+	return status, nil
+}
+
+// accept reads the body and makes it durable. The memory of the body is given back before any wait for its
+// delivery. The expectation is there if it was asked for, the event got its id, and some destination takes it.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Grant, expect bool) (result ingest.Result, expected Expectation, err error) {
+	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
+	defer release()
+	if err != nil {
+		return ingest.Result{}, nil, err
+	}
+	request := newRequest(r, grant)
+	request.Body = body
+	if expect {
+		request.Stamped = func(event *pillarbox.Event) { expected = h.opts.Waiter.Expect(event) }
+	}
+	// The client may leave; what is being made durable is then still accepted.
+	result = h.opts.Acceptor.AcceptInto(context.WithoutCancel(r.Context()), []ingest.Request{request}, nil)[0]
+	return result, expected, result.Err
+}
+
+func waitFor(ctx context.Context, expected Expectation, wait time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return expected.Wait(ctx)
+}
+
+// wanted reads Prefer: wait=SECONDS (RFC 7240, section 4.3). What can't be read is ignored, as it asks.
+func (h *Handler) wanted(r *http.Request) time.Duration {
+	if h.opts.Waiter == nil {
+		return 0
+	}
+	for _, line := range r.Header.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			seconds, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+			if err == nil && seconds > 0 {
+				return min(time.Duration(seconds)*time.Second, h.opts.MaxWait)
+			}
+		}
+	}
+	return 0
+}
+
+// readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that is not
+// met, or a client that left is an error, whatever had arrived. release gives its memory back to the limit
+// and must be called in any case.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, limitName string) (body []byte, release func(), err error) {
+	none := func() {}
+	if err := checkFraming(r); err != nil {
+		return nil, none, err
+	}
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // the rest of the body is not read
+		return nil, none, protocol.TooLarge(limit, limitName)
+	}
+	held := &heldBytes{memory: h.opts.Memory}
+	from, most := r.Body, r.ContentLength
+	if most < 0 {
+		from, most = http.MaxBytesReader(w, r.Body, limit), limit
+	}
+	body, err = readAll(from, r.ContentLength, most, held)
+	switch {
+	case errors.Is(err, pillarbox.ErrFull):
+		err = fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", h.opts.Memory.Limit(), err)
+		return nil, held.release, &pillarbox.RetryAfterError{After: time.Second, Err: err}
+	case err != nil:
+		return nil, held.release, protocol.BodyError(err, limit, limitName)
+	}
+	return body, held.release, nil
+}
+
+// heldBytes is what one request holds of the memory for bodies.
+type heldBytes struct {
+	memory *admission.Memory
+	bytes  int64
+	pooled *[]byte // of bodies, or nil
+}
+
+// grow asks for n more.
+func (h *heldBytes) grow(n int64) error {
+	if !h.memory.Grow(h.bytes, h.bytes+n) {
+		return pillarbox.ErrFull
+	}
+	h.bytes += n
+	return nil
+}
+
+func (h *heldBytes) release() {
+	h.memory.Shrink(h.bytes)
+	h.bytes = 0
+	if h.pooled != nil {
+		bodies.Put(h.pooled)
+		h.pooled = nil
+	}
+}
+
+// bodies is memory to be used again, of bodyBytes each: a batch of a thousand events of 200 bytes fits. What is much
+// smaller gets memory of its own, and so does what is larger.
+var bodies = sync.Pool{New: func() any {
+	memory := make([]byte, bodyBytes)
+	return &memory
+}}
+
+const bodyBytes = 256 << 10
+
+// room moves a body into memory of a larger size.
+func (h *heldBytes) room(body []byte, size int64) ([]byte, error) {
+	again := size > bodyBytes/4 && size <= bodyBytes
+	if again {
+		size = bodyBytes
+	}
+	if err := h.grow(size - int64(cap(body))); err != nil {
+		return nil, err
+	}
+	if !again {
+		return append(make([]byte, 0, size), body...), nil
+	}
+	h.pooled = bodies.Get().(*[]byte)
+	return append((*h.pooled)[:0], body...), nil
+}
+
+// firstBody is the memory that a body gets before any of it has arrived. It grows with what arrives, and not
+// with what was announced: a sender that announces much and sends little holds little.
+const firstBody = 512
+
+// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced. It takes
+// no more memory than most and one byte, to see that the body ends there.
+func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error) {
+	var body []byte
+	for {
+		if len(body) == cap(body) {
+			size := max(min(max(2*int64(cap(body)), firstBody), most+1), int64(len(body))+1)
+			var err error
+			if body, err = held.room(body, size); err != nil {
+				return nil, err
+			}
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF) && length >= 0 && int64(len(body)) != length:
+			return nil, fmt.Errorf("%d bytes came where %d were announced", len(body), length)
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// checkFraming refuses what may be read in two ways by two servers in a row. For HTTP/1.0, net/http ignores
+// Transfer-Encoding and hides it: without a Content-Length, a chunked body would count as empty and its bytes
+// as the next request. So the length must be there, and the connection ends after the answer.
+func checkFraming(r *http.Request) error {
+	if !r.ProtoAtLeast(1, 1) && (len(r.TransferEncoding) > 0 || r.Header.Get("Content-Length") == "") {
+		return protocol.Invalid("a body in HTTP/1.0 needs a Content-Length, and Transfer-Encoding is not possible; use HTTP/1.1")
+	}
+	return nil
+}
+
+// headOf is what a source is asked about.
+func headOf(r *http.Request) *source.Head {
+	return &source.Head{
+		Method: r.Method, Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
+		ContentEncoding: r.Header.Values("Content-Encoding"),
+	}
+}
+
+// newRequest takes over everything but the body.
+func newRequest(r *http.Request, grant source.Grant) ingest.Request {
+	return ingest.Request{
+		Grant: grant, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: headerOf(r),
+		ContentType: r.Header.Get("Content-Type"), RemoteAddr: addressOf(r), Traceparent: r.Header.Get("Traceparent"),
+	}
+}
+
+// headerOf sorts the header by name: net/http does not tell in which order the lines came.
+func headerOf(r *http.Request) pillarbox.Header {
+	header := make(pillarbox.Header, 0, len(r.Header))
+	for name, values := range r.Header {
+		for _, value := range values {
+			header = append(header, pillarbox.HeaderField{Name: name, Value: value})
+		}
+	}
+	slices.SortStableFunc(header, func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
+	return header
+}
+
+// addressOf is the IP address of the client.
+func addressOf(r *http.Request) string {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return address
+}
+
+// writeReceipt writes a receipt without reflection: it is the answer to nearly every request.
+func writeReceipt(w http.ResponseWriter, status int, receipt pillarbox.Receipt) {
+	body, err := protocol.AppendReceipt(make([]byte, 0, 160), receipt)
+	if err != nil {
+		panic("pillarbox: bug: a receipt can't be encoded: " + err.Error())
+	}
+	protocol.WriteBody(w, status, protocol.TypeJSON, append(body, '\n'))
+}

@@ -1,0 +1,74 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"pillarbox/internal/run"
+)
+
+// Close ends what Start began, and closes everything that is open, in the reverse order of opening, all of it even after an
+// error. What hangs is left behind, after half of the time that is left of DrainTimeout, and named. The directory then stays
+// locked until the process has ended: what hangs may still write to it. It is safe to call twice.
+func (n *Node) Close() error {
+	n.closing.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
+	n.stop()
+	if group := n.begun(); group != nil {
+		<-group
+	}
+	c := closing{left: n.opts.DrainTimeout}
+	if n.jobs != nil {
+		c.close("replays", n.jobs.Close)
+	}
+	if len(n.opts.Sinks) > 0 {
+		c.close("destinations", n.closeSinks)
+	}
+	if n.queue != nil {
+		c.close("queue", n.queue.Close)
+	}
+	if n.letters != nil {
+		c.close("dead letters", n.letters.Close)
+	}
+	if n.clock != nil {
+		c.close("clock", n.clock.Close)
+	}
+	if errors.Is(errors.Join(c.errs...), run.ErrLeftBehind) {
+		return errors.Join(c.errs...)
+	}
+	if n.opts.Lock != nil {
+		c.errs = append(c.errs, n.opts.Lock.Close())
+	}
+	if n.opts.Disk != nil {
+		c.errs = append(c.errs, n.opts.Disk.Close())
+	}
+	return errors.Join(c.errs...)
+}
+
+func (n *Node) closeSinks() error {
+	var errs []error
+	for _, sink := range n.opts.Sinks {
+		if sink != nil {
+			errs = append(errs, sink.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// closing closes parts one after the other, in no more time than is left.
+type closing struct {
+	left time.Duration
+	errs []error
+}
+
+func (c *closing) close(name string, part func() error) {
+	began := time.Now()
+	if err := run.Within(c.left/2, part); err != nil {
+		c.errs = append(c.errs, fmt.Errorf("close %s: %w", name, err))
+	}
+	c.left -= min(c.left/2, time.Since(began))
+}

@@ -1,0 +1,46 @@
+package node
+
+import (
+	"context"
+
+	"pillarbox/internal/telemetry"
+)
+
+// state is what the metrics of the queue are made of.
+func (n *Node) state() telemetry.State {
+	stats := n.queue.Stats()
+	state := telemetry.State{
+		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
+		QueueHanging: stats.Hanging, DiskHanging: n.diskHanging(),
+	}
+	if n.opts.Lines != nil {
+		state.DroppedLines = n.opts.Lines.Dropped()
+	}
+	totals, err := n.totals(context.Background())
+	if err != nil {
+		n.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
+		for name, guard := range n.sinks {
+			state.Destinations = append(state.Destinations, telemetry.DestinationState{Name: name, Hanging: guard.Hanging(), Unknown: true})
+		}
+		return state
+	}
+	for _, entry := range totals.Destinations {
+		account, err := n.account(entry.Destination)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		destination := telemetry.DestinationState{
+			Hanging: n.sinks[entry.Destination].Hanging(),
+			Name:    entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
+			DeadLetters: -1, MissingLetters: -1, Balanced: entry.Balanced,
+		}
+		if account.OldestPending != 0 {
+			destination.OldestEventAge = max(0, n.clock.Now().Sub(account.OldestPending.Time()))
+		}
+		if count, err := n.countLetters(context.Background(), entry.Destination); err == nil {
+			destination.DeadLetters, destination.MissingLetters = int64(count.Open), int64(count.Missing)
+		}
+		state.Destinations = append(state.Destinations, destination)
+	}
+	return state
+}

@@ -1,0 +1,288 @@
+// Package node is one pillarbox, assembled: engines that are open already become accepting, delivering, replaying, the ledger
+// and everything that a person can see and do.
+//
+// The server, the commands that work on a data directory at rest, the simulation and the tests of I/O errors build a Node by the
+// same constructor, each with its engines, its clock and its chance: what is proven of a Node holds for what users run.
+//
+// It promises that whatever was opened is closed, in the reverse order and within a deadline, however far Open came; that each
+// destination's loop writes to that destination's sink; that a reload changes all that may change, or nothing; and that a drain
+// settles the batch at hand. It opens no engine, reads no configuration, and ends no process.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/admission"
+	"pillarbox/internal/clock"
+	"pillarbox/internal/deliver"
+	"pillarbox/internal/destination"
+	"pillarbox/internal/held"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+	"pillarbox/internal/run"
+	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
+)
+
+// The roles of a node.
+const (
+	RoleAccept  = "accept"
+	RoleDeliver = "deliver"
+	RoleAdmin   = "admin"
+)
+
+// Roles lists all of them.
+func Roles() []string { return []string{RoleAccept, RoleDeliver, RoleAdmin} }
+
+// Disk tells of calls to the disk of the data directory that do not return. It is vfs.Disk.
+type Disk interface {
+	// Hanging returns which call has not returned for longer than it may, and for how long; "" where there is none.
+	Hanging() (what string, since time.Duration)
+	Close() error
+}
+
+// Lock is held on the data directory. It is vfs.Lock.
+type Lock interface {
+	Check() error
+	Close() error
+}
+
+// Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk and Lock where nothing is kept
+// on this machine.
+type Engines struct {
+	Queue       pillarbox.Queue
+	DeadLetters pillarbox.DeadLetters
+	Sinks       map[string]pillarbox.Sink // by destination
+	Clock       *clock.Clock
+	Disk        Disk
+	Lock        Lock
+}
+
+// Settings are the part of Options that Reload may change.
+type Settings struct {
+	Sources       []source.Settings
+	Destinations  []destination.Settings // their names and rules are not to change
+	MaxQueueBytes int64                  // 0: the queue's default
+}
+
+// Options of a Node. Engines and Settings are required; what else is zero has a default.
+type Options struct {
+	Engines
+	Settings
+
+	MaxInFlightBytes int64            // of bodies in memory, of all fronts together; default DefaultMaxInFlightBytes
+	DrainTimeout     time.Duration    // of each stage of a stop; default run.DefaultDrainTimeout
+	ReadOnly         bool             // for looking: nothing is written to the queue
+	Roles            []string         // shown in Status; none where only commands look
+	Version          string           // shown in Status
+	Data             string           // the data directory as it is shown; empty where nothing is on this machine
+	QueueURL         string           // as it is shown
+	Lines            *telemetry.Lines // where Logger writes to, to count what is dropped; nil for none
+
+	Now     func() time.Time // measures durations well though the clock is set; default time.Now
+	Chance  func() float64   // in [0, 1), for jitter; default rand.Float64
+	Logger  *slog.Logger     // default: discard
+	Metrics *telemetry.Metrics
+}
+
+// DefaultMaxInFlightBytes is the memory for bodies.
+const DefaultMaxInFlightBytes = 256 << 20
+
+// Node is one pillarbox. All methods may be called concurrently.
+type Node struct {
+	opts    Options
+	logger  *slog.Logger
+	started time.Time
+
+	queue        pillarbox.Queue
+	letters      pillarbox.DeadLetters
+	sinks        map[string]*deliver.Guard // for whoever writes
+	clock        *clock.Clock
+	sources      *source.Sources
+	destinations atomic.Pointer[destination.Table]
+	memory       *admission.Memory // of bodies, of all fronts together
+
+	ingest   *ingest.Ingest
+	loops    map[string]*deliver.Loop // of what is not configured any more too
+	watch    *deliver.Watch
+	history  *deliver.History
+	ledger   *ledger.Ledger
+	replayer *replay.Replayer
+	jobs     *replay.Jobs
+	held     *held.Events // nil where the queue obliges nobody
+
+	answers  lastAnswers // of what may hang
+	ready    atomic.Bool
+	stopping context.Context // ended by Drain, for what Start began
+	stop     context.CancelFunc
+
+	mu    sync.Mutex
+	group chan struct{} // closed when what Start began has ended; nil before. Guarded by mu
+
+	closing sync.Once
+	closed  error // what Close returned
+}
+
+// Open connects the engines. It looks whether they can serve, and tells the queue what each destination is meant to get from
+// now on. After an error the engines are closed. ctx is for Open only. Errors: ErrInvalid, and those of the engines.
+func Open(ctx context.Context, opts Options) (*Node, error) {
+	n, err := newNode(opts)
+	if err == nil {
+		err = n.meetEngines(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.connect()
+	return n, nil
+}
+
+// newNode compiles the settings. It returns a Node that can be closed in any case.
+func newNode(opts Options) (*Node, error) {
+	n := &Node{
+		opts: opts, logger: opts.Logger, started: time.Now(), queue: opts.Queue, letters: opts.DeadLetters, clock: opts.Clock,
+		sinks: map[string]*deliver.Guard{}, loops: map[string]*deliver.Loop{}, history: deliver.NewHistory(),
+	}
+	if n.logger == nil {
+		n.logger = slog.New(slog.DiscardHandler)
+	}
+	if n.opts.Now == nil {
+		n.opts.Now = time.Now
+	}
+	if n.opts.Chance == nil {
+		n.opts.Chance = rand.Float64
+	}
+	if n.opts.MaxInFlightBytes <= 0 {
+		n.opts.MaxInFlightBytes = DefaultMaxInFlightBytes
+	}
+	if n.opts.DrainTimeout <= 0 {
+		n.opts.DrainTimeout = run.DefaultDrainTimeout
+	}
+	n.memory = admission.NewMemory(n.opts.MaxInFlightBytes)
+	n.stopping, n.stop = context.WithCancel(context.Background())
+	switch {
+	case n.queue == nil, n.letters == nil, n.clock == nil:
+		return n, fmt.Errorf("a node needs a queue, dead letters and a clock: %w", pillarbox.ErrInvalid)
+	}
+	sources, destinations, err := n.compile(opts.Settings)
+	if err != nil {
+		return n, err
+	}
+	n.sources = source.NewSources(sources)
+	n.destinations.Store(destinations)
+	n.watch = deliver.NewWatch(destinations)
+	for _, d := range destinations.All() {
+		sink := opts.Sinks[d.Name]
+		if sink == nil {
+			return n, fmt.Errorf("the destination %s has no sink: %w", d.Name, pillarbox.ErrInvalid)
+		}
+		n.sinks[d.Name] = deliver.NewGuard(d.Name, sink, n.logger)
+	}
+	return n, nil
+}
+
+// compile makes the tables of the settings.
+func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
+	sources, err := source.Compile(settings.Sources, n.opts.Metrics)
+	if err != nil {
+		return nil, nil, err
+	}
+	traits := n.queue.Traits()
+	list := slices.Clone(settings.Destinations)
+	var ruleAt destination.RuleAt
+	if traits.Obliges {
+		ruleAt = n.queue.RuleAt
+	}
+	if traits.Shared {
+		// Others fill the queue too, with sources that this node need not know. To skip an event there would delete the
+		// only one.
+		for i := range list {
+			list[i].Rule = nil
+		}
+	}
+	destinations, err := destination.Compile(list, ruleAt)
+	return sources, destinations, err
+}
+
+// connect makes the verbs of what is open.
+func (n *Node) connect() {
+	n.ingest = ingest.New(n.queue, ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now})
+	n.clock.Watch(func(step clock.Step) {
+		if step.By < 0 {
+			n.ingest.ClockSetBack()
+		}
+	})
+	var entries []ledger.Destination
+	for _, d := range n.table().All() {
+		n.loops[d.Name] = n.newLoop(d, n.sinks[d.Name])
+		entries = append(entries, ledger.Destination{Destination: d, Sink: n.sinks[d.Name].Sink})
+	}
+	for _, name := range n.unconfigured() {
+		n.loops[name] = n.newLoop(destination.Unconfigured(name), nil)
+	}
+	if n.queue.Traits().Obliges {
+		n.held = held.New(n.queue, n.letters, func() []string { return n.queue.Stats().Destinations }, n.clock.Now)
+	}
+	n.ledger = ledger.New(n.queue, n.letters, entries, n.history)
+	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue, Now: n.clock.Now})
+	n.jobs = replay.NewJobs(n.replayer)
+	n.opts.Metrics.Watch(n.state)
+}
+
+// newLoop makes the loop of a destination. sink is nil where it is not configured any more.
+func (n *Node) newLoop(to *destination.Destination, sink *deliver.Guard) *deliver.Loop {
+	opts := deliver.Options{
+		Destination: to, Queue: n.queue, Letters: n.letters, Watch: n.watch, History: n.history, Now: n.opts.Now, Date: n.clock.Now,
+		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name),
+	}
+	if sink != nil {
+		opts.Sink = sink
+	}
+	return deliver.NewLoop(opts)
+}
+
+// table returns the destinations that are in force.
+func (n *Node) table() *destination.Table { return n.destinations.Load() }
+
+// Acceptor makes requests durable, for a front that has its grants from Sources.
+func (n *Node) Acceptor() *ingest.Ingest { return n.ingest }
+
+// Sources are the ways in, for fronts.
+func (n *Node) Sources() *source.Sources { return n.sources }
+
+// RunReplay replays, and returns when it is done, as replay.Replayer's Run does.
+func (n *Node) RunReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
+	return n.replayer.Run(ctx, request, nil)
+}
+
+// deliverOnce is how replays reach a destination.
+func (n *Node) deliverOnce(ctx context.Context, name string, events []*pillarbox.Event) ([]error, error) {
+	to, sink := n.table().Get(name), n.sinks[name]
+	if to == nil {
+		err := fmt.Errorf("destination %s is not configured: %w", name, pillarbox.ErrUnavailable)
+		return slices.Repeat([]error{err}, len(events)), err
+	}
+	return deliver.Once(ctx, sink, events, n.clock.Now(), to.WriteTimeout)
+}
+
+// unconfigured lists destinations that the queue knows and the configuration does not, sorted: their events wait.
+func (n *Node) unconfigured() []string {
+	var names []string
+	for _, name := range n.queue.Stats().Destinations {
+		if n.table().Get(name) == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

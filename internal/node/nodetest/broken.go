@@ -1,0 +1,98 @@
+package nodetest
+
+import (
+	"context"
+	"iter"
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/held"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+)
+
+// Broken is a node whose verbs all fail.
+type Broken struct{ Err error }
+
+var _ adminapi.Node = Broken{}
+
+// HeldGroups implements adminapi.Node.
+func (b Broken) HeldGroups(context.Context, held.Filter) ([]held.Group, error) { return nil, b.Err }
+
+// HeldEvents implements adminapi.Node.
+func (b Broken) HeldEvents(context.Context, held.Filter, *held.Place, int) ([]held.Item, *held.Place, error) {
+	return nil, nil, b.Err
+}
+
+// RouteHeld implements adminapi.Node.
+func (b Broken) RouteHeld(context.Context, held.Filter, string, bool) (held.Result, error) {
+	return held.Result{}, b.Err
+}
+
+// DeadLetterHeld implements adminapi.Node.
+func (b Broken) DeadLetterHeld(context.Context, held.Filter, bool) (held.Result, error) {
+	return held.Result{}, b.Err
+}
+
+// ForgetHeld implements adminapi.Node.
+func (b Broken) ForgetHeld(context.Context, held.Filter, bool) (held.Result, error) {
+	return held.Result{}, b.Err
+}
+
+// Obligations implements adminapi.Node.
+func (b Broken) Obligations(context.Context) ([]held.Pending, error) { return nil, b.Err }
+
+// Status implements adminapi.Node.
+func (b Broken) Status(context.Context) (adminapi.Status, error) { return adminapi.Status{}, b.Err }
+
+// Events implements adminapi.Node.
+func (b Broken) Events(context.Context, string, pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	return nil, b.Err
+}
+
+// Follow implements adminapi.Node.
+func (b Broken) Follow(context.Context, string) (adminapi.Following, error) {
+	return adminapi.Following{}, b.Err
+}
+
+// DeadLetters implements adminapi.Node.
+func (b Broken) DeadLetters(context.Context, pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return func(yield func(*pillarbox.DeadLetter, error) bool) { yield(nil, b.Err) }
+}
+
+// DeadLetter implements adminapi.Node.
+func (b Broken) DeadLetter(context.Context, string, string) (*pillarbox.DeadLetter, error) {
+	return nil, b.Err
+}
+
+// Discard implements adminapi.Node.
+func (b Broken) Discard(context.Context, string, string) error { return b.Err }
+
+// StartReplay implements adminapi.Node.
+func (b Broken) StartReplay(context.Context, replay.Request) (replay.Progress, error) {
+	return replay.Progress{}, b.Err
+}
+
+// Replays implements adminapi.Node.
+func (b Broken) Replays() []replay.Progress { return nil }
+
+// Replay implements adminapi.Node.
+func (b Broken) Replay(string) (replay.Progress, error) { return replay.Progress{}, b.Err }
+
+// CancelReplay implements adminapi.Node.
+func (b Broken) CancelReplay(context.Context, string) (replay.Progress, error) {
+	return replay.Progress{}, b.Err
+}
+
+// Ledger implements adminapi.Node.
+func (b Broken) Ledger(context.Context) (ledger.Totals, error) { return ledger.Totals{}, b.Err }
+
+// Audit implements adminapi.Node.
+func (b Broken) Audit(context.Context) (*ledger.Audit, error) { return nil, b.Err }
+
+// Redeliver implements adminapi.Node.
+func (b Broken) Redeliver(context.Context, string) ([]ledger.Redelivery, error) {
+	return nil, b.Err
+}
+
+// Trace implements adminapi.Node.
+func (b Broken) Trace(context.Context, string) (*ledger.Trace, error) { return nil, b.Err }

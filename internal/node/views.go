@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/destination"
+	"pillarbox/internal/held"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/replay"
+	"pillarbox/internal/telemetry"
+)
+
+var _ adminapi.Node = (*Node)(nil)
+
+// Status implements adminapi.Overview.
+func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
+	stats := n.queue.Stats()
+	status := adminapi.Status{
+		Version: n.opts.Version, StartedAt: pillarbox.TimestampOf(n.started),
+		UptimeSeconds: int64(time.Since(n.started).Seconds()), Data: n.opts.Data, Roles: n.opts.Roles,
+		Queue: adminapi.QueueStatus{
+			Accepted: stats.Accepted, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Problem: stats.Problem, Damage: []string{},
+			Uncounted: stats.Uncounted,
+		},
+		Disk:         n.diskProblem(),
+		Destinations: []adminapi.DestinationStatus{}, Sources: []adminapi.SourceStatus{}, Unconfigured: []adminapi.Unconfigured{},
+	}
+	for _, damage := range stats.Damage {
+		status.Queue.Damage = append(status.Queue.Damage, damage.Error())
+	}
+	for _, to := range n.table().All() {
+		destination, err := n.destinationStatus(ctx, to)
+		if err != nil {
+			return adminapi.Status{}, err
+		}
+		status.Destinations = append(status.Destinations, destination)
+	}
+	for _, s := range n.sources.Table().All() {
+		status.Sources = append(status.Sources, adminapi.SourceStatus{Source: s.Name, Path: s.Path})
+	}
+	for _, name := range n.unconfigured() {
+		account, err := n.account(name)
+		if err != nil {
+			return adminapi.Status{}, err
+		}
+		status.Unconfigured = append(status.Unconfigured, adminapi.Unconfigured{Destination: name, Pending: account.Pending, Held: account.Held})
+	}
+	return status, nil
+}
+
+func (n *Node) destinationStatus(ctx context.Context, to *destination.Destination) (adminapi.DestinationStatus, error) {
+	account, err := n.account(to.Name)
+	if err != nil {
+		return adminapi.DestinationStatus{}, err
+	}
+	letters, err := n.countLetters(ctx, to.Name)
+	if err != nil {
+		return adminapi.DestinationStatus{}, err
+	}
+	loop := n.loops[to.Name].Status()
+	if !slices.Contains(n.opts.Roles, RoleDeliver) { // the loop does not run
+		loop.State = adminapi.StateIdle
+		if n.queue.Traits().Shared {
+			loop.State = adminapi.StateElsewhere
+		}
+	}
+	return adminapi.DestinationStatus{
+		Destination: to.Name, URL: to.URL, State: loop.State,
+		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
+		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(loop.LastStored),
+		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
+	}, nil
+}
+
+// stampOf keeps "not known" as zero.
+func stampOf(t time.Time) pillarbox.Timestamp {
+	if t.IsZero() {
+		return 0
+	}
+	return pillarbox.TimestampOf(t)
+}
+
+// store finds the destination that can be read back.
+func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
+	if name != "" {
+		sink, known := n.sinks[name]
+		if !known {
+			return "", nil, n.noDestination(name)
+		}
+		if !sink.Traits().Readable {
+			return "", nil, fmt.Errorf("destination %s can't be read back: %w", name, pillarbox.ErrInvalid)
+		}
+		return name, sink, nil
+	}
+	var readable []string
+	var found pillarbox.EventStore
+	for _, name := range n.table().Names() {
+		if sink := n.sinks[name]; sink.Traits().Readable {
+			readable, found = append(readable, name), sink
+		}
+	}
+	switch len(readable) {
+	case 0:
+		return "", nil, fmt.Errorf("no destination can be read back; configured are %s: %w", strings.Join(n.table().Names(), ", "), pillarbox.ErrInvalid)
+	case 1:
+	default:
+		return "", nil, fmt.Errorf("several destinations can be read back; choose one with --destination (in the API: destination=): %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
+	}
+	return readable[0], found, nil
+}
+
+func (n *Node) noDestination(name string) error {
+	return fmt.Errorf("there is no destination %q; configured are %s: %w", name, strings.Join(n.table().Names(), ", "), pillarbox.ErrNotFound)
+}
+
+// Events implements adminapi.Reader.
+func (n *Node) Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	_, store, err := n.store(destination)
+	if err != nil {
+		return nil, err
+	}
+	return store.List(ctx, filter)
+}
+
+// Follow implements adminapi.Reader.
+func (n *Node) Follow(_ context.Context, destination string) (adminapi.Following, error) {
+	name, _, err := n.store(destination)
+	if err != nil {
+		return adminapi.Following{}, err
+	}
+	follower := n.watch.Follow(name)
+	return adminapi.Following{Batches: follower.Batches, Close: follower.Close}, nil
+}
+
+// DeadLetters implements adminapi.Letters.
+func (n *Node) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return n.letters.List(ctx, filter)
+}
+
+// DeadLetter implements adminapi.Letters.
+func (n *Node) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+	return n.letters.Get(ctx, destination, requestID)
+}
+
+// Discard implements adminapi.Letters.
+func (n *Node) Discard(ctx context.Context, destination, requestID string) error {
+	return n.replayer.Discard(ctx, destination, requestID)
+}
+
+// StartReplay implements adminapi.Replays.
+func (n *Node) StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
+	if name := request.Filter.Destination; name != "" && n.sinks[name] == nil {
+		return replay.Progress{}, n.noDestination(name)
+	}
+	return n.jobs.Start(ctx, request)
+}
+
+// Replays implements adminapi.Replays.
+func (n *Node) Replays() []replay.Progress { return n.jobs.List() }
+
+// Replay implements adminapi.Replays.
+func (n *Node) Replay(id string) (replay.Progress, error) { return n.jobs.Get(id) }
+
+// CancelReplay implements adminapi.Replays.
+func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, error) {
+	return n.jobs.Cancel(ctx, id)
+}
+
+// heldEvents is what a shared queue does not have.
+func (n *Node) heldEvents() (*held.Events, error) {
+	if n.held == nil {
+		return nil, fmt.Errorf("the queue %s is shared with others, and holds no events back: %w", n.opts.QueueURL, pillarbox.ErrInvalid)
+	}
+	return n.held, nil
+}
+
+// HeldGroups implements adminapi.Held.
+func (n *Node) HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group, error) {
+	events, err := n.heldEvents()
+	if err != nil {
+		return nil, err
+	}
+	return events.Groups(ctx, filter)
+}
+
+// HeldEvents implements adminapi.Held.
+func (n *Node) HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error) {
+	events, err := n.heldEvents()
+	if err != nil {
+		return nil, nil, err
+	}
+	return events.List(ctx, filter, after, limit)
+}
+
+// RouteHeld implements adminapi.Held.
+func (n *Node) RouteHeld(ctx context.Context, filter held.Filter, to string, dryRun bool) (held.Result, error) {
+	events, err := n.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	if n.sinks[to] == nil {
+		return held.Result{}, n.noDestination(to)
+	}
+	result, err := events.Route(ctx, filter, to, dryRun)
+	n.logHeld("held events were routed", result, telemetry.KeyTo, to)
+	return result, err
+}
+
+// DeadLetterHeld implements adminapi.Held.
+func (n *Node) DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	events, err := n.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	result, err := events.DeadLetter(ctx, filter, dryRun)
+	n.logHeld("held events were made dead letters", result)
+	return result, err
+}
+
+// ForgetHeld implements adminapi.Held.
+func (n *Node) ForgetHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+	events, err := n.heldEvents()
+	if err != nil {
+		return held.Result{}, err
+	}
+	result, err := events.Forget(ctx, filter, dryRun)
+	n.logHeld("held events were given up", result)
+	return result, err
+}
+
+// logHeld keeps a trace of a person's decision.
+func (n *Node) logHeld(message string, result held.Result, more ...any) {
+	if result.Done > 0 {
+		n.logger.Info(message, append([]any{telemetry.KeyEvents, result.Done}, more...)...)
+	}
+}
+
+// Obligations implements adminapi.Held.
+func (n *Node) Obligations(ctx context.Context) ([]held.Pending, error) {
+	if n.held == nil {
+		return nil, nil
+	}
+	return n.held.Pending(ctx)
+}
+
+// Ledger implements adminapi.Books.
+func (n *Node) Ledger(ctx context.Context) (ledger.Totals, error) { return n.totals(ctx) }
+
+// Audit implements adminapi.Books.
+func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) { return n.ledger.Audit(ctx) }
+
+// Redeliver implements adminapi.Books.
+func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error) {
+	redeliveries, err := n.ledger.Redeliver(ctx, destination)
+	for _, r := range redeliveries {
+		n.logger.Info("events that a destination has lost are handed out again", telemetry.KeyDestination, r.Destination, telemetry.KeyEvents, r.Redelivered)
+	}
+	return redeliveries, err
+}
+
+// Story implements adminapi.Books.
+func (n *Node) Trace(ctx context.Context, requestID string) (*ledger.Trace, error) {
+	return n.ledger.Trace(ctx, requestID)
+}

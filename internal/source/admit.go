@@ -1,0 +1,78 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"pillarbox"
+	"pillarbox/internal/protocol"
+)
+
+// Head is what is known of a request before its body is read. It is read during Admit only.
+type Head struct {
+	Method          string
+	Query           string
+	RemoteAddr      string // IP address without port
+	Header          pillarbox.Header
+	ContentEncoding []string // the lines of that header
+}
+
+// Admission is a request that may come in. The zero value is none.
+type Admission struct{ source *Source }
+
+// Grant is a request that may be accepted. The zero value is none, and is refused.
+type Grant struct{ source *Source }
+
+// Source returns the source that the request came in by, or nil.
+func (g Grant) Source() *Source { return g.source }
+
+// Admit decides about a request before its body is read: who may come in, and with what. It costs no allocation where it
+// lets the request in. Errors are those that the client is to be answered with.
+func (s *Source) Admit(head *Head) (Admission, error) {
+	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
+		return Admission{}, err
+	}
+	return Admission{source: s}, nil
+}
+
+// Charge takes so many events from what the source may accept now, or refuses with 429 and says when there will be enough. A
+// batch that is larger than the bucket takes all of it: otherwise it could never be sent.
+func (a Admission) Charge(events int) (Grant, error) {
+	s := a.source
+	if s == nil || s.limiter == nil {
+		return Grant{source: s}, nil
+	}
+	now := time.Now()
+	reservation := s.limiter.ReserveN(now, min(events, s.limiter.Burst()))
+	wait := reservation.DelayFrom(now)
+	if wait <= 0 {
+		return Grant{source: s}, nil
+	}
+	reservation.CancelAt(now)
+	refused := &protocol.Error{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", s.RatePerSecond, s.Name)}
+	return Grant{}, &pillarbox.RetryAfterError{After: wait, Err: refused}
+}
+
+// AdmitOne is Admit and Charge for a front that has one event at hand.
+func (s *Source) AdmitOne(head *Head) (Grant, error) {
+	admission, err := s.Admit(head)
+	if err != nil {
+		return Grant{}, err
+	}
+	return admission.Charge(1)
+}
+
+// newLimiter makes the token bucket of a source, or nil for no limit.
+func newLimiter(settings Settings) *rate.Limiter {
+	if settings.RatePerSecond <= 0 {
+		return nil
+	}
+	burst := settings.RateBurst
+	if burst <= 0 {
+		burst = settings.RatePerSecond
+	}
+	return rate.NewLimiter(rate.Limit(settings.RatePerSecond), burst)
+}

@@ -1,0 +1,159 @@
+// Package source compiles a way in: where it is, who may come in, how much, and what is kept of a request.
+//
+// A Source never changes; a configuration makes a Table of all of them, which is built and validated as a whole, and replaces
+// the one before atomically (see Sources). Every front looks a request up in it and takes the same two steps:
+//
+//	admission, err := route.Source.Admit(&head)  // before the body is read: who comes, and with what
+//	grant, err := admission.Charge(events)       // once it is known how much it is
+//
+// No front can forget one of them: accepting takes a Grant, only Charge makes one, and only Admit makes what can be charged.
+// What is to be checked of every request, whatever way it comes, belongs into Admit. The package knows no front, no queue and no
+// engine.
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"pillarbox"
+	"pillarbox/internal/telemetry"
+)
+
+// DefaultMaxBody is the largest body of a source that sets no limit of its own, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// BatchSuffix is appended to the path of a source for batches.
+const BatchSuffix = "/batch"
+
+// Settings are what a configuration says of a source. Zero means the default.
+type Settings struct {
+	Name          string
+	Path          string       // of single events; that of batches ends with BatchSuffix. Empty for a source that no path leads to
+	MaxBody       int64        // bytes
+	Headers       HeaderPolicy // which headers are kept
+	RatePerSecond int          // events; 0 for no limit
+	RateBurst     int          // events at once; 0 is RatePerSecond
+}
+
+// Source is a compiled source. All methods may be called concurrently.
+type Source struct {
+	Settings
+
+	headers headerFilter
+	limiter *rate.Limiter // nil for no limit
+	metrics *telemetry.Ingest
+}
+
+// New compiles a source that stands alone. metrics may be nil.
+func New(settings Settings, metrics *telemetry.Metrics) *Source {
+	if settings.MaxBody <= 0 {
+		settings.MaxBody = DefaultMaxBody
+	}
+	return &Source{
+		Settings: settings, headers: settings.Headers.compile(), limiter: newLimiter(settings), metrics: metrics.Ingest(settings.Name),
+	}
+}
+
+// Metrics counts what was accepted and refused.
+func (s *Source) Metrics() *telemetry.Ingest { return s.metrics }
+
+// MaxBodyKey is the key of the configuration that sets MaxBody.
+func (s *Source) MaxBodyKey() string { return "sources." + s.Name + ".max_body" }
+
+// Keep appends the fields of a header that are kept with an event. The one that is handed in is not changed.
+func (s *Source) Keep(kept, header pillarbox.Header) pillarbox.Header {
+	return s.headers.keep(kept, header)
+}
+
+// KeepQuery returns what is kept of a query: all of it, with Redacted in place of credentials.
+func (s *Source) KeepQuery(query string) string { return redactQuery(query) }
+
+// Route is one path.
+type Route struct {
+	Path    string
+	Source  *Source
+	Batch   bool             // many events in one request
+	Metrics *telemetry.Route // nil measures nothing
+}
+
+// Table is all the sources of a configuration. It never changes.
+type Table struct {
+	sources []*Source // sorted by name
+	routes  map[string]*Route
+}
+
+// Compile makes a table. metrics may be nil. Errors: ErrInvalid, for two sources of one name, and for a path that leads to
+// two of them.
+func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
+	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
+	for _, s := range settings {
+		if t.Get(s.Name) != nil || s.Name == "" {
+			return nil, fmt.Errorf("sources need names of their own, and one has the name %q: %w", s.Name, pillarbox.ErrInvalid)
+		}
+		compiled := New(s, metrics)
+		t.sources = append(t.sources, compiled)
+		if s.Path == "" {
+			continue
+		}
+		for _, route := range []*Route{
+			{Path: s.Path, Source: compiled},
+			{Path: strings.TrimSuffix(s.Path, "/") + BatchSuffix, Source: compiled, Batch: true},
+		} {
+			if other := t.routes[route.Path]; other != nil {
+				return nil, fmt.Errorf("the path %s leads to the sources %s and %s: %w", route.Path, other.Source.Name, s.Name, pillarbox.ErrInvalid)
+			}
+			route.Metrics = metrics.Route(route.Path)
+			t.routes[route.Path] = route
+		}
+	}
+	slices.SortFunc(t.sources, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })
+	return t, nil
+}
+
+// All lists the sources, sorted by name. The slice is the table's.
+func (t *Table) All() []*Source { return t.sources }
+
+// Get returns the source of that name, or nil.
+func (t *Table) Get(name string) *Source {
+	for _, s := range t.sources {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Route returns the route of a path, or nil.
+func (t *Table) Route(path string) *Route { return t.routes[path] }
+
+// Single returns the route of a path where single events are accepted, or nil.
+func (t *Table) Single(path string) *Route {
+	if route := t.routes[path]; route != nil && !route.Batch {
+		return route
+	}
+	return nil
+}
+
+// Sources is the table that is in force, for all fronts of a process. Requests that are under way go on with the one that they
+// began with.
+type Sources struct {
+	table atomic.Pointer[Table]
+}
+
+// NewSources begins with a table.
+func NewSources(table *Table) *Sources {
+	s := &Sources{}
+	s.table.Store(table)
+	return s
+}
+
+// Table returns the one that is in force.
+func (s *Sources) Table() *Table { return s.table.Load() }
+
+// Replace puts another one in force.
+func (s *Sources) Replace(table *Table) { s.table.Store(table) }
