@@ -1,0 +1,31 @@
+package source_test
+
+import (
+	"errors"
+	"fmt"
+
+	"pillarbox"
+	"pillarbox/internal/source"
+)
+
+// A front looks the path up, asks for admission before it reads the body, and pays for the events that it has found.
+func ExampleCompile() {
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	route := table.Route("/app/batch")
+	fmt.Println(route.Source.Name, route.Batch)
+	admission, err := route.Source.Admit(&source.Head{Method: "POST"})
+	fmt.Println(err)
+	grant, err := admission.Charge(3)
+	fmt.Println(grant.Source().Name, err)
+	_, err = admission.Charge(1)
+	fmt.Println(pillarbox.RetryAfter(err) > 0, errors.Unwrap(err))
+	// Output:
+	// app true
+	// <nil>
+	// app <nil>
+	// true the source takes 1 events per second (sources.app.rate); nothing was stored
+}
