@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"pillarbox"
 )
@@ -107,7 +108,7 @@ func (r *receiptFile) Close() error {
 func (l *load) run(ctx context.Context, concurrency int, progress io.Writer) {
 	finished := make(chan struct{})
 	var drawing sync.WaitGroup
-	if file, ok := progress.(*os.File); ok && isTerminal(file) {
+	if file, ok := progress.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		drawing.Go(func() { l.draw(progress, finished) })
 	}
 	var sending sync.WaitGroup
@@ -230,9 +231,4 @@ func (l *load) print(w io.Writer, form string) error {
 		table.add("first failure", shorten(s.FirstFail, 200))
 	}
 	return table.print(w, form)
-}
-
-func isTerminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"pillarbox/internal/crashmodel"
 	"pillarbox/internal/torture"
@@ -267,7 +268,7 @@ func (f *tortureFlags) powerCuts(ctx context.Context, options torture.Options) (
 // progressOf tells a person how far a run is, and a file nothing.
 func progressOf(talk io.Writer, name string) func(done, of int) {
 	file, ok := talk.(*os.File)
-	if !ok || !isTerminal(file) {
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return func(int, int) {}
 	}
 	return func(done, of int) {

@@ -1,13 +1,12 @@
 package torture
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // freezeBound is how long a thread may take to leave the system call that it is in.
@@ -34,7 +33,7 @@ func (s *Server) Freeze() error {
 
 // running counts the threads that are not stopped.
 func (s *Server) running() (int, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Pid()))
+	threads, err := procfs.AllThreads(s.Pid())
 	if err != nil {
 		return 0, err
 	}
@@ -43,13 +42,11 @@ func (s *Server) running() (int, error) {
 	}
 	running := 0
 	for _, thread := range threads {
-		stat, err := os.ReadFile(thread)
+		stat, err := thread.Stat()
 		if err != nil {
 			return 0, err // it has just ended: others may have begun
 		}
-		// The state follows the name, which is in parentheses and may contain some.
-		_, state, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-		if !found || state[0] != 'T' {
+		if stat.State != "T" {
 			running++
 		}
 	}
