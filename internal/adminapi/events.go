@@ -23,7 +23,7 @@ var eventRoutes = []apiRoute{
 	},
 }
 
-// status is the desk's, with the two fields that the handler knows.
+// status is the node's, with the two fields that the handler knows.
 func (a *Handler) status(ctx context.Context) (Status, error) {
 	status, err := a.node.Status(ctx)
 	if err != nil {

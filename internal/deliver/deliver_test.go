@@ -18,8 +18,8 @@ import (
 	"pillarbox/internal/retry"
 )
 
-// office is a whole delivery on memory engines, inside a bubble with a fake clock.
-type office struct {
+// fixture is a whole delivery on memory engines, inside a bubble with a fake clock.
+type fixture struct {
 	t       *testing.T
 	queue   *memory.Queue
 	sink    *memory.Sink
@@ -33,8 +33,8 @@ type office struct {
 }
 
 // open starts a loop over n events that are already queued. The story changes fault before and while it runs.
-func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, fault func(events []*pillarbox.Event) error) *office {
-	o := &office{
+func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, fault func(events []*pillarbox.Event) error) *fixture {
+	o := &fixture{
 		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
 		history: deliver.NewHistory(), fault: fault,
 	}
@@ -75,13 +75,13 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, f
 }
 
 // after lets the fake clock run.
-func (o *office) after(wait time.Duration) *office {
+func (o *fixture) after(wait time.Duration) *fixture {
 	time.Sleep(wait) // in the bubble
 	synctest.Wait()
 	return o
 }
 
-func (o *office) expect(stored, dead, pending uint64) {
+func (o *fixture) expect(stored, dead, pending uint64) {
 	o.t.Helper()
 	account, err := o.queue.Account("events")
 	if err != nil {
@@ -99,7 +99,7 @@ func (o *office) expect(stored, dead, pending uint64) {
 	}
 }
 
-func (o *office) attemptsOf(event *pillarbox.Event) []pillarbox.Attempt {
+func (o *fixture) attemptsOf(event *pillarbox.Event) []pillarbox.Attempt {
 	o.t.Helper()
 	letter, err := o.letters.Get(context.Background(), "events", event.RequestID)
 	if err != nil {
