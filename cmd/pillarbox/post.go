@@ -12,15 +12,16 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
-	"pillarbox"
 	"pillarbox/internal/adminclient"
 	"pillarbox/internal/node"
+	"pillarbox/internal/posting"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/stack"
 )
@@ -116,7 +117,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	}
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
-	sender := &sender{url: url, header: header, poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
+	sender := &posting.Sender{URL: url, Header: header, Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
 	if flags.n == 1 {
 		return postOne(ctx, command.OutOrStdout(), flags, sender, body)
 	}
@@ -185,11 +186,8 @@ func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
 	case f.n > 1:
 		return nil, false, nil
 	}
-	if file, ok := stdin.(*os.File); ok {
-		info, err := file.Stat()
-		if err != nil || info.Mode()&os.ModeCharDevice != 0 {
-			return nil, false, usageError{errors.New("nothing to send: use --body, --file, or standard input")}
-		}
+	if file, ok := stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return nil, false, usageError{errors.New("nothing to send: use --body, --file, or standard input")}
 	}
 	body, err = io.ReadAll(stdin)
 	return body, true, err
@@ -216,84 +214,25 @@ func (f *postFlags) header(body []byte, given bool) (http.Header, error) {
 	return header, nil
 }
 
-// sender posts bodies to one URL.
-type sender struct {
-	url    string
-	header http.Header
-	poster *adminclient.Poster
-}
-
-// answer is what came back for one body.
-type answer struct {
-	adminclient.Posted
-	refusal string // why it was not accepted
-	err     error  // no answer that can be read: unless unreached, whether it was accepted is unknown
-}
-
-func (s *sender) send(ctx context.Context, body []byte) answer {
-	posted, err := s.poster.Post(ctx, s.url, "", body, s.header)
-	var refused *adminclient.ProblemError
-	if errors.As(err, &refused) {
-		return answer{Posted: posted, refusal: refused.Error()}
-	}
-	a := answer{Posted: posted, err: err}
-	if n := a.rejected(); n > 0 {
-		first := slices.IndexFunc(a.Items, func(item adminclient.Posted) bool { return item.Err != nil })
-		a.refusal = fmt.Sprintf("%d of %d events of the batch were not accepted; the first is number %d: %v", n, len(a.Items), first+1, a.Items[first].Err)
-	}
-	return a
-}
-
-// rejected counts the items of a batch that were not accepted.
-func (a answer) rejected() (n int) {
-	for _, item := range a.Items {
-		if item.Err != nil {
-			n++
-		}
-	}
-	return n
-}
-
-func (a answer) accepted() bool {
-	return a.err == nil && a.refusal == "" && (a.Status == http.StatusAccepted || a.Status == http.StatusCreated || len(a.Items) > 0)
-}
-
-// unreached reports that nobody listened: then nothing was accepted, for sure.
-func (a answer) unreached() bool { return errors.Is(a.err, syscall.ECONNREFUSED) }
-
-// receipts are those of what was accepted.
-func (a answer) receipts() []pillarbox.Receipt {
-	if len(a.Items) == 0 && a.accepted() {
-		return []pillarbox.Receipt{a.Receipt}
-	}
-	var receipts []pillarbox.Receipt
-	for _, item := range a.Items {
-		if item.Err == nil {
-			receipts = append(receipts, item.Receipt)
-		}
-	}
-	return receipts
-}
-
-func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *sender, body []byte) (err error) {
-	kept, err := openReceipts(flags.receipts)
+func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting.Sender, body []byte) (err error) {
+	kept, err := posting.OpenReceipts(flags.receipts)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	a := sender.send(ctx, body)
-	kept.add(a.receipts())
+	a := sender.Send(ctx, body)
+	kept.Add(a.Receipts())
 	switch {
-	case a.unreached():
-		return fmt.Errorf("nothing was accepted: %w", a.err)
-	case a.err != nil && a.Status != 0:
-		return fmt.Errorf("%s answered %d, and whether the event was accepted is not known: %w", sender.url, a.Status, a.err)
-	case a.err != nil:
-		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.url, a.err)
+	case a.Unreached():
+		return fmt.Errorf("nothing was accepted: %w", a.Err)
+	case a.Err != nil && a.Status != 0:
+		return fmt.Errorf("%s answered %d, and whether the event was accepted is not known: %w", sender.URL, a.Status, a.Err)
+	case a.Err != nil:
+		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.URL, a.Err)
 	case len(a.Items) > 0:
 		return printItems(w, a, flags.form)
-	case !a.accepted():
-		return fmt.Errorf("%s answered %d: %s", sender.url, a.Status, printable(a.refusal))
+	case !a.Accepted():
+		return fmt.Errorf("%s answered %d: %s", sender.URL, a.Status, printable(a.Refusal))
 	case flags.form == formJSON:
 		return printJSON(w, a.Receipt)
 	}
@@ -303,7 +242,7 @@ func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *sender,
 }
 
 // printItems prints what became of the items of a batch.
-func printItems(w io.Writer, a answer, form string) error {
+func printItems(w io.Writer, a posting.Answer, form string) error {
 	table := rows{head: []string{"request_id", "timestamp", "status", "detail"}}
 	results := []any{}
 	for _, item := range a.Items {
@@ -322,39 +261,54 @@ func printItems(w io.Writer, a answer, form string) error {
 	} else {
 		err = table.print(w, form)
 	}
-	if err != nil || a.accepted() {
+	if err != nil || a.Accepted() {
 		return err
 	}
-	return errors.New(printable(a.refusal))
+	return errors.New(printable(a.Refusal))
 }
 
-// loadSummary is the result of a load.
-type loadSummary struct {
-	Sent      int            `json:"sent"`
-	Accepted  int            `json:"accepted"`
-	Unknown   int            `json:"unknown"`   // no answer came
-	Unreached int            `json:"unreached"` // nobody listened, so they were not accepted
-	Statuses  map[string]int `json:"statuses"`
-	Seconds   float64        `json:"seconds"`
-	PerSecond float64        `json:"accepted_per_second"`
-	Latency   latencies      `json:"latency_ms"`
-	FirstFail string         `json:"first_failure,omitempty"`
-}
-
-// latencies are in milliseconds.
-type latencies struct {
-	Min float64 `json:"min"`
-	P50 float64 `json:"p50"`
-	P90 float64 `json:"p90"`
-	P99 float64 `json:"p99"`
-	Max float64 `json:"max"`
-}
-
-func latenciesOf(all []time.Duration) latencies {
-	if len(all) == 0 {
-		return latencies{}
+func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags, sender *posting.Sender, body []byte, given bool) error {
+	receipts, err := posting.OpenReceipts(flags.receipts)
+	if err != nil {
+		return err
 	}
-	slices.Sort(all)
-	at := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))].Microseconds()) / 1000 }
-	return latencies{Min: at(0), P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1)}
+	load := &posting.Load{
+		Sender: sender, Events: flags.n, Concurrency: flags.concurrency, Rate: flags.rate, Receipts: receipts, Progress: command.ErrOrStderr(),
+	}
+	if given {
+		load.Body = append([]byte{}, body...)
+	}
+	summary := load.Run(ctx)
+	if err := receipts.Close(); err != nil {
+		return err
+	}
+	if err := printLoad(command.OutOrStdout(), summary, flags.form); err != nil {
+		return err
+	}
+	if summary.Accepted < flags.n {
+		return silentError{}
+	}
+	return nil
+}
+
+func printLoad(w io.Writer, s posting.Summary, form string) error {
+	if form == formJSON {
+		return printJSON(w, s)
+	}
+	table := rows{head: []string{"what", "value"}}
+	table.add("sent", s.Sent)
+	table.add("accepted", s.Accepted)
+	for status, n := range s.Statuses {
+		code, _ := strconv.Atoi(status)
+		table.add("answered "+status+" "+http.StatusText(code), n)
+	}
+	table.add("no answer", s.Unknown)
+	table.add("no server", s.Unreached)
+	table.add("seconds", fmt.Sprintf("%.2f", s.Seconds))
+	table.add("accepted per second", fmt.Sprintf("%.0f", s.PerSecond))
+	table.add("latency ms p50 / p90 / p99 / max", fmt.Sprintf("%.2f / %.2f / %.2f / %.2f", s.Latency.P50, s.Latency.P90, s.Latency.P99, s.Latency.Max))
+	if s.FirstFail != "" {
+		table.add("first failure", shorten(s.FirstFail, 200))
+	}
+	return table.print(w, form)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"pillarbox/internal/posting"
 	"pillarbox/internal/protocol"
 )
 
@@ -26,7 +27,7 @@ func TestPostSaysWhatIsKnown(t *testing.T) {
 	deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer deaf.Close()
 	try(t, "post", deaf.URL, "--body", "x").failsWith(t, exitFailed, "no answer from", "not known")
-	var summary loadSummary
+	var summary posting.Summary
 	load := try(t, "post", "http://"+nobody(t)+"/app", "-n", "3", "-o", "json")
 	if err := json.Unmarshal([]byte(load.out), &summary); err != nil || load.code != exitFailed || summary.Unreached != 3 || summary.Unknown != 0 {
 		t.Errorf("a load to nobody: exit %d, %+v, %v", load.code, summary, err)

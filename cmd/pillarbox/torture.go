@@ -1,40 +1,22 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"pillarbox/internal/crashmodel"
 	"pillarbox/internal/torture"
 )
-
-// The runs of a torture, in their order.
-const (
-	runCrashModel = "crash-model"
-	runKill       = "kill9"
-	runDiskFull   = "disk-full"
-	runPowerCut   = "power-cut"
-)
-
-var allRuns = []string{runCrashModel, runKill, runDiskFull, runPowerCut}
-
-// statesPerCycle is how many states of the crash model stand beside one cycle of the others.
-const statesPerCycle = 5000
 
 type tortureFlags struct {
 	dir     string
@@ -68,7 +50,7 @@ Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the 
 	}
 	f := command.Flags()
 	f.StringVar(&flags.dir, "dir", "", "directory on the disk to be tried (required)")
-	f.StringSliceVar(&flags.only, "only", allRuns, "what to run")
+	f.StringSliceVar(&flags.only, "only", torture.AllRuns, "what to run")
 	f.IntVarP(&flags.cycles, "cycles", "n", 50, "how often to break it in each run; the crash model checks 5000 states for each")
 	f.Uint64Var(&flags.seed, "seed", 0, "seed of the random choices (default: a new one, which is told)")
 	f.StringSliceVar(&flags.fs, "fs", []string{"ext4", "xfs"}, "file systems of power-cut, as far as their mkfs is installed")
@@ -91,28 +73,12 @@ func (f *tortureFlags) check() error {
 		return usageError{fmt.Errorf("-n %d: want 1 or more", f.cycles)}
 	}
 	for _, name := range f.only {
-		if !slices.Contains(allRuns, name) {
-			return usageError{fmt.Errorf("--only: %q is none of %s", name, strings.Join(allRuns, ", "))}
+		if !slices.Contains(torture.AllRuns, name) {
+			return usageError{fmt.Errorf("--only: %q is none of %s", name, strings.Join(torture.AllRuns, ", "))}
 		}
 	}
 	return checkDir(f.dir)
 }
-
-// tortured is the result of one run.
-type tortured struct {
-	*torture.Report
-	Model   *crashmodel.Report `json:"model,omitempty"` // of the crash model, in place of the rest
-	Skipped string             `json:"skipped,omitempty"`
-	Verdict string             `json:"verdict"`
-}
-
-// The verdicts on a run.
-const (
-	verdictKept    = "kept"       // every promise
-	verdictBroken  = "broken"     // at least one promise
-	verdictLittle  = "too little" // was done to say either
-	verdictSkipped = "skipped"    // it can't be run here
-)
 
 func (f *tortureFlags) run(command *cobra.Command) error {
 	if err := f.check(); err != nil {
@@ -131,9 +97,13 @@ func (f *tortureFlags) run(command *cobra.Command) error {
 	if !f.inSpace {
 		fmt.Fprintf(talk, "seed %d, in %s\n", f.seed, base)
 	}
-	var results []tortured
+	session := &torture.Session{
+		Dir: f.dir, Cycles: f.cycles, Seed: f.seed, FS: f.fs, InNamespace: f.inSpace, Talk: talk,
+		Progress: func(run string) func(done, of int) { return progressOf(talk, run) },
+	}
+	var results []torture.Result
 	for _, name := range f.only {
-		result, err := f.one(ctx, name, filepath.Join(base, name), talk)
+		result, err := session.Run(ctx, name, filepath.Join(base, name))
 		if err != nil {
 			return fmt.Errorf("%s: %w\nwhat it left is in %s", name, err, base)
 		}
@@ -143,11 +113,11 @@ func (f *tortureFlags) run(command *cobra.Command) error {
 }
 
 // conclude prints, and keeps the directory where something is wrong.
-func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tortured) error {
+func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []torture.Result) error {
 	if err := printTortured(out, results, f.form); err != nil {
 		return err
 	}
-	switch broken, little := pick(results, verdictBroken), pick(results, verdictLittle); {
+	switch broken, little := torture.WithVerdict(results, torture.VerdictBroken), torture.WithVerdict(results, torture.VerdictLittle); {
 	case len(broken) > 0:
 		for _, result := range broken {
 			fmt.Fprintf(talk, "%s: %v\n", result.Run, result.Broken())
@@ -161,108 +131,6 @@ func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tort
 		return errors.Join(silentError{}, os.RemoveAll(base))
 	}
 	return os.RemoveAll(base)
-}
-
-func pick(results []tortured, verdict string) (picked []tortured) {
-	for _, result := range results {
-		if result.Verdict == verdict {
-			picked = append(picked, result)
-		}
-	}
-	return picked
-}
-
-// one makes one run, or several on different file systems.
-func (f *tortureFlags) one(ctx context.Context, name, dir string, talk io.Writer) ([]tortured, error) {
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	options := torture.Options{Binary: binary, Dir: dir, Cycles: f.cycles, Seed: f.seed, Progress: progressOf(talk, name)}
-	switch name {
-	case runCrashModel:
-		return f.crashModel(ctx, talk)
-	case runKill:
-		return oneResult(torture.Kill(ctx, options))
-	case runDiskFull:
-		return f.diskFull(ctx, options, talk)
-	}
-	return f.powerCuts(ctx, options)
-}
-
-func (f *tortureFlags) crashModel(ctx context.Context, talk io.Writer) ([]tortured, error) {
-	states, progress := f.cycles*statesPerCycle, progressOf(talk, runCrashModel)
-	report, err := crashmodel.Run(ctx, crashmodel.Options{
-		Seed: f.seed, States: states, Progress: func(n int) { progress(min(n, states), states) },
-	})
-	result := tortured{Report: &torture.Report{Run: runCrashModel, Seed: f.seed, Cycles: report.States}, Model: &report, Verdict: verdictKept}
-	result.Acked = report.Acked
-	var violation *crashmodel.Violation
-	if errors.As(err, &violation) {
-		result.Problems, result.Verdict = []string{violation.Error()}, verdictBroken
-		err = nil
-	}
-	return []tortured{result}, err
-}
-
-func oneResult(report *torture.Report, err error) ([]tortured, error) {
-	result := tortured{Report: report, Verdict: verdictKept}
-	switch {
-	case report.Broken() != nil:
-		result.Verdict = verdictBroken
-		err = nil // it follows from what was found
-	case report.TooLittle != "":
-		result.Verdict = verdictLittle
-	}
-	return []tortured{result}, err
-}
-
-func skippedRun(name string, why error) []tortured {
-	return []tortured{{Report: &torture.Report{Run: name}, Skipped: why.Error(), Verdict: verdictSkipped}}
-}
-
-// diskFull mounts a disk of memory where it may, and else tries again as root of a namespace of its own.
-func (f *tortureFlags) diskFull(ctx context.Context, options torture.Options, talk io.Writer) ([]tortured, error) {
-	if os.Geteuid() == 0 || f.inSpace {
-		return oneResult(torture.DiskFull(ctx, options))
-	}
-	self := exec.CommandContext(ctx, options.Binary, "torture", "--dir", f.dir, "--only", runDiskFull, "--in-namespace",
-		"-n", strconv.Itoa(f.cycles), "--seed", strconv.FormatUint(f.seed, 10), "-o", formJSON)
-	self.Stderr = talk
-	if err := torture.AsRootOfNamespace(self); err == nil {
-		var results []tortured
-		out, err := self.Output()
-		if json.Unmarshal(out, &results) == nil {
-			return results, nil
-		}
-		fmt.Fprintf(talk, "no disk of memory can be mounted in a namespace (%v)\n", err)
-	}
-	report, err := torture.DiskFull(ctx, options)
-	if errors.Is(err, torture.ErrImpossible) {
-		return skippedRun(runDiskFull, err), nil
-	}
-	return oneResult(report, err)
-}
-
-func (f *tortureFlags) powerCuts(ctx context.Context, options torture.Options) ([]tortured, error) {
-	if err := torture.PowerCutPossible(); err != nil || f.inSpace {
-		return skippedRun(runPowerCut, err), nil
-	}
-	var results []tortured
-	dir := options.Dir
-	for _, fs := range f.fs {
-		if _, err := exec.LookPath("mkfs." + fs); err != nil {
-			results = append(results, skippedRun(runPowerCut+" "+fs, err)...)
-			continue
-		}
-		options.Dir = filepath.Join(dir, fs)
-		result, err := oneResult(torture.PowerCut(ctx, torture.PowerCutOptions{Options: options, FS: fs}))
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, result...)
-	}
-	return results, nil
 }
 
 // progressOf tells a person how far a run is, and a file nothing.
@@ -280,7 +148,7 @@ func progressOf(talk io.Writer, name string) func(done, of int) {
 	}
 }
 
-func printTortured(w io.Writer, results []tortured, form string) error {
+func printTortured(w io.Writer, results []torture.Result, form string) error {
 	if form == formJSON {
 		return printJSON(w, results)
 	}
@@ -300,9 +168,9 @@ func printTortured(w io.Writer, results []tortured, form string) error {
 	}
 	text := "every acknowledged event was there, once"
 	switch {
-	case len(pick(results, verdictBroken)) > 0:
+	case len(torture.WithVerdict(results, torture.VerdictBroken)) > 0:
 		text = "NOT every promise was kept"
-	case len(pick(results, verdictLittle)) > 0:
+	case len(torture.WithVerdict(results, torture.VerdictLittle)) > 0:
 		text = "too little was done to prove anything; break it more often (-n)"
 	}
 	_, err := fmt.Fprintln(w, text)
