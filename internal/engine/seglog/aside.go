@@ -3,7 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -53,13 +52,13 @@ func (c *consumer) pace(s *settlement) {
 	}
 	if deferred > 0 && deferred == len(s.settled) {
 		c.calm.pause = min(max(2*c.calm.pause, firstCalm), maxCalm)
-		c.calm.until = c.log.opts.Now().Add(c.calm.pause)
+		c.calm.until = c.core.opts.Now().Add(c.calm.pause)
 	}
 }
 
 // resume reads deferred events again while there is room for them to wait.
 func (c *consumer) resume() error {
-	o := c.log.opts
+	o := c.core.opts
 	active := len(c.retrying) - c.heldRetrying
 	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 || c.retryBytes >= o.MaxRetryingBytes*3/4 {
 		return nil
@@ -99,7 +98,7 @@ func (c *consumer) nextDeferred() (uint64, bool) {
 // resumeFromChunk takes all deferred events of the chunk that holds seq. One that can't be read is lost.
 func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 	if c.again == nil {
-		c.again = &reader{log: c.log}
+		c.again = c.scanner.reader(0, false)
 	}
 	read, segment, err := c.again.chunkOf(seq)
 	if err != nil {
@@ -179,57 +178,12 @@ func (c *consumer) missAside(firstHeld uint64) {
 	switch {
 	case gone == 0:
 	case c.journal.suspect:
-		c.log.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.core.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", "destination", c.name, "events", gone)
 		c.state.Stored += gone
 	default:
-		c.log.noteMissing(oldest, gone, c.name)
+		c.damage.noteMissing(oldest, gone, c.name)
 		c.state.Damaged += gone
 	}
-}
-
-// chunkOf returns the chunk that holds the event, wherever the reader was before.
-func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
-	if r.segment == nil || r.seq > seq || r.log.extentOf(r.segment).nextSeq <= seq {
-		if err := r.close(); err != nil {
-			return nil, nil, err
-		}
-		r.segment, r.seq = nil, seq
-	}
-	for {
-		c, segment, err := r.next()
-		if err != nil {
-			return nil, nil, err
-		}
-		if c.nextSeq() > seq {
-			return c, segment, nil
-		}
-	}
-}
-
-// walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
-// meanwhile is passed over.
-func (l *Log) walkSet(next func(from uint64) (uint64, bool), visit func(c *chunk) error) (err error) {
-	r := &reader{log: l, hops: true}
-	defer func() { err = errors.Join(err, r.close()) }()
-	for seq, ok := next(0); ok; {
-		c, _, err := r.chunkOf(seq)
-		firstHeld, _ := l.heldSequence()
-		switch {
-		case errors.Is(err, errEnd):
-			return nil
-		case errors.Is(err, fs.ErrNotExist) && seq < firstHeld:
-			r.segment = nil
-			seq, ok = next(firstHeld)
-			continue
-		case err != nil:
-			return err
-		}
-		if err := visit(c); err != nil {
-			return err
-		}
-		seq, ok = next(c.nextSeq())
-	}
-	return nil
 }
 
 // evacuate moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
@@ -249,7 +203,7 @@ func (c *consumer) evacuate(old *segment) error {
 		return seq, ok && seq < min(old.nextSeq, c.state.cursor)
 	}
 	var lost runs
-	err := c.log.walkSet(next, func(read *chunk) error {
+	err := c.scanner.walkSet(next, func(read *chunk) error {
 		if read.unread {
 			return errNotNow
 		}
@@ -259,7 +213,7 @@ func (c *consumer) evacuate(old *segment) error {
 				lost.add(seq)
 				continue
 			}
-			if bytes += size; bytes > c.log.opts.MaxRetryingBytes || c.heldRetrying+s.retries >= c.log.opts.MaxRetrying {
+			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.heldRetrying+s.retries >= c.core.opts.MaxRetrying {
 				return errNoRoom
 			}
 			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})
@@ -293,7 +247,7 @@ func (c *consumer) reread() error {
 	if set.count == 0 {
 		return nil
 	}
-	return c.log.walkSet(set.next, func(read *chunk) error {
+	return c.scanner.walkSet(set.next, func(read *chunk) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		s := c.newSettlement(0)
@@ -317,7 +271,7 @@ func (c *consumer) reread() error {
 		if again == 0 && rotten == 0 {
 			return nil
 		}
-		c.log.opts.Logger.Warn("events that the disk could not read can be read again", "destination", c.name, "events", again, "damaged", rotten)
+		c.core.opts.Logger.Warn("events that the disk could not read can be read again", "destination", c.name, "events", again, "damaged", rotten)
 		s.finish()
 		if err := s.write(); err != nil {
 			return err

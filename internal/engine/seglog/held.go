@@ -1,100 +1,8 @@
 package seglog
 
 import (
-	"context"
-	"fmt"
-	"slices"
-
 	"pillarbox"
 )
-
-// ScanHeld implements pillarbox.Obligations.
-func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	set := c.state.held.clone()
-	var evacuated []*item
-	for _, it := range c.retrying {
-		if it.held {
-			evacuated = append(evacuated, it)
-		}
-	}
-	slices.SortFunc(evacuated, func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
-	deliveries := c.deliveries(evacuated)
-	rules, start := c.state.rules, c.state.start
-	c.mu.Unlock()
-	for i := range deliveries {
-		if err := visit(&deliveries[i]); err != nil {
-			return err
-		}
-	}
-	return l.walkSet(set.next, func(read *chunk) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for seq, ok := set.next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = set.next(seq + 1) {
-			event, size := read.event(seq)
-			if event == nil {
-				continue
-			}
-			delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: ruleAt(rules, start, seq)}
-			if err := visit(&delivery); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// ScanPending implements pillarbox.Obligations.
-func (l *Log) ScanPending(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retrying))
-	for _, it := range c.retrying {
-		waiting = append(waiting, it)
-	}
-	deliveries := c.deliveries(waiting)
-	needs := c.needs.Load()
-	c.mu.Unlock()
-	for i := range deliveries {
-		if err := visit(&deliveries[i]); err != nil {
-			return err
-		}
-	}
-	_, end := l.heldSequence()
-	next := func(from uint64) (uint64, bool) { return max(from, needs), max(from, needs) < end }
-	err = l.walkSet(next, func(read *chunk) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return c.visitPending(read, visit)
-	})
-	if err != nil {
-		return err
-	}
-	return visitFrom(end-l.heldBackEvents(), l.heldBack(), func(seq uint64, rec record) error {
-		event, err := decodeRecord(rec.text)
-		if err != nil {
-			return nil // reported when it is delivered
-		}
-		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes, Rule: l.RuleAt(destination, pillarbox.Handle{Seq: seq})})
-	})
-}
-
-// heldBackEvents is how many events at the end of the log have not been copied into a segment of this life.
-func (l *Log) heldBackEvents() (n uint64) {
-	for _, c := range l.heldBack() {
-		n += uint64(len(c.records))
-	}
-	return n
-}
 
 func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) error) error {
 	for i := range read.records {
@@ -118,37 +26,6 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 		}
 	}
 	return nil
-}
-
-// SettleHeld implements pillarbox.Obligations.
-func (l *Log) SettleHeld(_ context.Context, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
-	if err := l.writable(); err != nil {
-		return 0, err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return 0, err
-	}
-	c.mu.Lock()
-	s := c.newSettlement(len(outcomes))
-	for _, outcome := range outcomes {
-		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
-			break
-		}
-		settled += s.endHeld(outcome)
-	}
-	if err == nil {
-		s.durable = true
-		s.finish()
-		err = s.write()
-	}
-	c.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	l.updateOldest()
-	return settled, nil
 }
 
 // endHeld settles an event if it is held, and returns how many that are.

@@ -2,7 +2,6 @@ package seglog
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,38 +10,6 @@ import (
 	"pillarbox"
 )
 
-// Lease implements pillarbox.Queue.
-func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		grown, returned := l.grown.wait(), c.returned.wait()
-		deliveries, due, err := c.lease(limits)
-		if err != nil || len(deliveries) > 0 {
-			return deliveries, err
-		}
-		timer := time.NewTimer(due)
-		select {
-		case <-ctx.Done():
-		case <-l.done:
-		case <-grown:
-		case <-returned:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		select {
-		case <-l.done:
-			return nil, fmt.Errorf("lease from %s: %w", l.dir, pillarbox.ErrClosed)
-		default:
-		}
-	}
-}
-
 // longestWait bounds a sleep in Lease; only appends, settles and due retries end it sooner.
 const longestWait = time.Hour
 
@@ -50,7 +17,7 @@ const longestWait = time.Hour
 func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.log.opts.Now()
+	now := c.core.opts.Now()
 	pick := picker{limits: limits, now: now, wait: longestWait}
 	for _, waiting := range c.dueRetries(&pick) {
 		pick.offer(waiting)
@@ -214,6 +181,6 @@ func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
 	}
-	c.log.measure(deliveries)
+	c.ages.measure(deliveries)
 	return deliveries
 }

@@ -1,9 +1,6 @@
 package seglog
 
 import (
-	"context"
-	"fmt"
-	"slices"
 	"sort"
 
 	"pillarbox"
@@ -29,36 +26,6 @@ func ruleAt(rules []ruleFrom, start, seq uint64) *pillarbox.Rule {
 	return nil
 }
 
-// Oblige implements pillarbox.Obligations.
-func (l *Log) Oblige(_ context.Context, destination string, rule pillarbox.Rule) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	rule.Sources = slices.Clone(rule.Sources)
-	slices.Sort(rule.Sources)
-	firstHeld, next := l.heldSequence()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	rules := slices.DeleteFunc(slices.Clone(c.state.rules), func(r ruleFrom) bool { return r.From >= next })
-	if n := len(rules); n > 0 && rules[n-1].Rule.Equal(&rule) && len(rules) == len(c.state.rules) {
-		return nil
-	}
-	for len(rules) > 1 && rules[1].From <= min(firstHeld, c.needs.Load()) && !c.hasRetryBelow(rules[1].From) {
-		rules = rules[1:] // nothing is left of its time
-	}
-	s := c.newSettlement(0)
-	s.delta.Rules, s.durable = append(rules, ruleFrom{From: next, Rule: rule}), true
-	s.finish()
-	if err := s.write(); err != nil {
-		return fmt.Errorf("record the rule of destination %s: %w", destination, err)
-	}
-	return nil
-}
-
 func (c *consumer) hasRetryBelow(seq uint64) bool {
 	for waiting := range c.state.retry {
 		if waiting < seq {
@@ -68,47 +35,10 @@ func (c *consumer) hasRetryBelow(seq uint64) bool {
 	return false
 }
 
-// writable refuses what changes a delivery state in a log that was opened for reading.
-func (l *Log) writable() error {
-	if l.opts.ReadOnly {
-		return fmt.Errorf("change a delivery state in %s: opened for reading only: %w", l.dir, pillarbox.ErrClosed)
-	}
-	return nil
-}
-
-// RuleAt implements pillarbox.Obligations.
-func (l *Log) RuleAt(destination string, handle pillarbox.Handle) *pillarbox.Rule {
-	c, err := l.knownConsumer(destination)
-	if err != nil || c == nil {
-		return nil
-	}
-	return ruleAt(*c.rules.Load(), c.position.Load().start, handle.Seq)
-}
-
-// Review implements pillarbox.Obligations.
-func (l *Log) Review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	if err := c.reviewRetrying(hold); err != nil {
-		return fmt.Errorf("review what waits for %s: %w", destination, err)
-	}
-	return l.walkSet(c.toReview(), func(read *chunk) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return c.reviewChunk(read, hold)
-	})
-}
-
 // toReview finds what a review must look at: what is held, and everything from a time whose rule the current one does not
 // cover.
 func (c *consumer) toReview() func(from uint64) (uint64, bool) {
-	_, end := c.log.heldSequence()
+	_, end := c.segments.heldSequence()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held, rules, needs := c.state.held.clone(), c.state.rules, c.needs.Load()

@@ -6,50 +6,39 @@ import (
 	"io/fs"
 	"os"
 
-	"slices"
-
 	"pillarbox"
 	"pillarbox/internal/vfs"
 )
 
+// chunkOf returns the chunk that holds the event, wherever the reader was before.
+func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
+	if r.segment == nil || r.seq > seq || r.segments.extentOf(r.segment).nextSeq <= seq {
+		if err := r.close(); err != nil {
+			return nil, nil, err
+		}
+		r.segment, r.seq = nil, seq
+	}
+	for {
+		c, segment, err := r.next()
+		if err != nil {
+			return nil, nil, err
+		}
+		if c.nextSeq() > seq {
+			return c, segment, nil
+		}
+	}
+}
+
 // reader walks the log from a place on, across segments, up to what is durable. It is not safe for
 // concurrent use.
 type reader struct {
-	log     *Log
-	segment *segment
-	file    vfs.File
-	walk    *walker
-	seq     uint64 // next sequence number
-	hops    bool   // it looks for single events: that those in between are not there any more is no damage
-}
-
-// snapshot of a segment for a reader: how far it may be read now, and whether more will come.
-type extent struct {
-	segment *segment
-	end     int64
-	nextSeq uint64
-	sealed  bool
-}
-
-// extentFor returns the segment that holds seq, or the first one behind it. ok is false at the end of the log.
-func (l *Log) extentFor(seq uint64, after uint64) (extent, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, s := range l.segments {
-		newest := i == len(l.segments)-1
-		if s.id <= after || (s.nextSeq <= seq && !newest) {
-			continue
-		}
-		return extent{segment: s, end: s.end, nextSeq: s.nextSeq, sealed: !newest}, true
-	}
-	return extent{}, false
-}
-
-func (l *Log) extentOf(segment *segment) extent {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	newest := l.segments[len(l.segments)-1]
-	return extent{segment: segment, end: segment.end, nextSeq: segment.nextSeq, sealed: segment != newest}
+	segments *segmentSet
+	damage   *damageLog
+	segment  *segment
+	file     vfs.File
+	walk     *walker
+	seq      uint64 // next sequence number
+	hops     bool   // it looks for single events: that those in between are not there any more is no damage
 }
 
 // next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all that is
@@ -62,7 +51,7 @@ func (r *reader) next() (*chunk, *segment, error) {
 				return gap, r.segment, err
 			}
 		}
-		now := r.log.extentOf(r.segment)
+		now := r.segments.extentOf(r.segment)
 		r.walk.limit, r.walk.endSeq = now.end, now.nextSeq
 		c, err := r.walk.next()
 		if err == nil {
@@ -91,7 +80,7 @@ func extentForReader(r *reader) (extent, bool) {
 	if r.segment != nil {
 		after = r.segment.id
 	}
-	return r.log.extentFor(r.seq, after)
+	return r.segments.extentFor(r.seq, after)
 }
 
 // open starts on a segment. It returns a chunk of lost events where segments are missing in between.
@@ -99,8 +88,8 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 	if !ok {
 		return nil, errEnd
 	}
-	file, err := r.log.fsys.OpenFile(next.segment.name, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) && r.log.sealed(next.segment) {
+	file, err := r.segments.fsys.OpenFile(next.segment.name, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) && r.segments.sealed(next.segment) {
 		r.segment, r.seq = next.segment, max(r.seq, next.segment.firstSeq)
 		return r.missing(next.nextSeq, 0, "somebody has removed the segment"), nil
 	}
@@ -121,14 +110,6 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 	return nil, nil
 }
 
-// sealed reports whether the log has the segment and writes to it no more. The file of one that was just trimmed may be gone.
-func (l *Log) sealed(s *segment) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at := slices.Index(l.segments, s)
-	return at >= 0 && at < len(l.segments)-1
-}
-
 func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 	c := &chunk{offset: offset, end: offset, firstSeq: r.seq, lost: until - r.seq}
 	c.damage = []pillarbox.CorruptError{{
@@ -143,7 +124,7 @@ func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 // ignored: the segment is then read from its start.
 func (r *reader) seek(at place) error {
 	r.seq = at.cursor
-	next, ok := r.log.extentFor(at.cursor, 0)
+	next, ok := r.segments.extentFor(at.cursor, 0)
 	if !ok || next.segment.id != at.segment {
 		return nil
 	}
@@ -164,9 +145,9 @@ func (r *reader) noteDamage(c *chunk) {
 	if len(c.damage) == 0 {
 		return
 	}
-	r.log.reportDamage(c.damage)
-	if r.log.keepReport(c, r.segment) {
-		r.log.opts.Meter.Damaged(c.missing())
+	r.damage.report(c.damage)
+	if r.damage.keepReport(c, r.segment) {
+		r.segments.opts.Meter.Damaged(c.missing())
 	}
 }
 

@@ -1,41 +1,8 @@
 package seglog
 
 import (
-	"context"
-	"fmt"
-
 	"pillarbox"
 )
-
-// Route implements pillarbox.Obligations. The other destination has the events durably before the first one lets go of
-// them; while that is going on, no segment is removed.
-func (l *Log) Route(ctx context.Context, from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
-	if err := l.writable(); err != nil {
-		return 0, err
-	}
-	if from == to {
-		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
-	}
-	source, err := l.consumer(from)
-	if err != nil {
-		return 0, err
-	}
-	target, err := l.consumer(to)
-	if err != nil {
-		return 0, err
-	}
-	l.creating.Lock()
-	defer l.creating.Unlock()
-	held := source.stillHeld(deliveries)
-	if err := target.take(held); err != nil {
-		return 0, fmt.Errorf("give held events to %s: %w", to, err)
-	}
-	outcomes := make([]pillarbox.Outcome, len(held))
-	for i, delivery := range held {
-		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted}
-	}
-	return l.SettleHeld(ctx, from, outcomes)
-}
 
 func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
 	c.mu.Lock()
@@ -51,7 +18,7 @@ func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbo
 
 // take makes events of the log the destination's own, that were not meant for it when they were accepted.
 func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
-	firstHeld, _ := c.log.heldSequence()
+	firstHeld, _ := c.segments.heldSequence()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSettlement(len(deliveries))

@@ -2,34 +2,49 @@ package seglog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"pillarbox"
 )
 
-// Scan implements pillarbox.EventScanner. It reads with files of its own and holds no lock while it does;
-// a segment that is removed meanwhile is passed over.
-func (l *Log) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	return l.walkRecords(ctx, func(seq uint64, rec record) error {
-		event, err := decodeRecord(rec.text)
-		if err != nil {
-			return nil // reported when it is delivered
-		}
-		standing := c.standing(seq, event)
-		if standing == 0 {
+// scanner reads what the log holds beside the deliveries, with files of its own. It owns nothing, and holds no lock while
+// it reads or visits.
+type scanner struct {
+	*core
+	segments *segmentSet
+	damage   *damageLog
+}
+
+func (s *scanner) reader(seq uint64, hops bool) *reader {
+	return &reader{segments: s.segments, damage: s.damage, seq: seq, hops: hops}
+}
+
+// walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
+// meanwhile is passed over.
+func (s *scanner) walkSet(next func(from uint64) (uint64, bool), visit func(c *chunk) error) (err error) {
+	r := s.reader(0, true)
+	defer func() { err = errors.Join(err, r.close()) }()
+	for seq, ok := next(0); ok; {
+		c, _, err := r.chunkOf(seq)
+		firstHeld, _ := s.segments.heldSequence()
+		switch {
+		case errors.Is(err, errEnd):
 			return nil
+		case errors.Is(err, fs.ErrNotExist) && seq < firstHeld:
+			r.segment = nil
+			seq, ok = next(firstHeld)
+			continue
+		case err != nil:
+			return err
 		}
-		return visit(event, standing)
-	})
+		if err := visit(c); err != nil {
+			return err
+		}
+		seq, ok = next(c.nextSeq())
+	}
+	return nil
 }
 
 // standing says where the event stands; 0 for one from before the destination.
@@ -70,26 +85,6 @@ func standingOf(kind pillarbox.OutcomeKind) pillarbox.Standing {
 // errFound ends a walk that has what it came for.
 var errFound = errors.New("found")
 
-// Find implements pillarbox.EventFinder: it looks through the held segments for the event. The retry sets
-// are looked at first, because their events may have left the segments.
-func (l *Log) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
-	event, _, err := l.find(ctx, requestID)
-	return event, err
-}
-
-// Trace implements pillarbox.Obligations.
-func (l *Log) Trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
-	event, seq, err := l.find(ctx, requestID)
-	if err != nil {
-		return nil, nil, err
-	}
-	traces := map[string]pillarbox.Trace{}
-	for _, c := range l.allConsumers() {
-		traces[c.name] = c.trace(seq, event)
-	}
-	return event, traces, nil
-}
-
 func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 	trace := pillarbox.Trace{Standing: c.standing(seq, event)}
 	c.mu.Lock()
@@ -100,39 +95,6 @@ func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 		trace.Skip = c.state.skipRule(seq)
 	}
 	return trace
-}
-
-// find returns an event with its sequence number.
-func (l *Log) find(ctx context.Context, requestID string) (*pillarbox.Event, uint64, error) {
-	for _, c := range l.allConsumers() {
-		if event, seq := c.findRetrying(requestID); event != nil {
-			return event, seq, nil
-		}
-	}
-	needle := requestID
-	if uuid, ok := parseUUID(requestID); ok {
-		needle = string(uuid[:])
-	}
-	var event *pillarbox.Event
-	var found uint64
-	err := l.walkRecords(ctx, func(seq uint64, rec record) error {
-		if !strings.Contains(rec.text[:min(len(rec.text), 12+binary.MaxVarintLen64+len(needle))], needle) {
-			return nil
-		}
-		decoded, err := decodeRecord(rec.text)
-		if err != nil || decoded.RequestID != requestID {
-			return nil
-		}
-		event, found = decoded, seq
-		return errFound
-	})
-	switch {
-	case errors.Is(err, errFound):
-		return event, found, nil
-	case err != nil:
-		return nil, 0, err
-	}
-	return nil, 0, fmt.Errorf("event %s in %s: %w", requestID, l.dir, pillarbox.ErrNotFound)
 }
 
 func (c *consumer) findRetrying(requestID string) (*pillarbox.Event, uint64) {
@@ -146,28 +108,11 @@ func (c *consumer) findRetrying(requestID string) (*pillarbox.Event, uint64) {
 	return nil, 0
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt. ok is false where
-// it does not wait.
-func (l *Log) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return nil, nil, false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, it := range c.retrying {
-		if it.event.RequestID == requestID {
-			return it.attempts, it.verdict, true
-		}
-	}
-	return nil, nil, false
-}
-
 // walkRecords calls visit for every record that is held, oldest first.
-func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
-	firstHeld, _ := l.heldSequence()
-	unproven := l.heldBack() // should it be copied meanwhile, it is read there
-	r := &reader{log: l, seq: firstHeld, hops: true}
+func (s *scanner) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
+	firstHeld, _ := s.segments.heldSequence()
+	unproven := s.segments.heldBack() // should it be copied meanwhile, it is read there
+	r := s.reader(firstHeld, true)
 	for {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, r.close())
@@ -176,7 +121,7 @@ func (l *Log) walkRecords(ctx context.Context, visit func(seq uint64, rec record
 		if errors.Is(err, errEnd) {
 			return errors.Join(visitFrom(r.seq, unproven, visit), r.close())
 		}
-		if errors.Is(err, fs.ErrNotExist) && l.trimmedSince(r) {
+		if errors.Is(err, fs.ErrNotExist) && s.trimmedSince(r) {
 			continue
 		}
 		if err != nil {
@@ -204,23 +149,14 @@ func visitFrom(first uint64, chunks []*chunk, visit func(seq uint64, rec record)
 	return nil
 }
 
-func (l *Log) heldBack() []*chunk {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.unproven == nil {
-		return nil
-	}
-	return l.unproven.chunks
-}
-
 // trimmedSince reports whether the segment that the reader wanted has been trimmed, so that going on finds
 // another one.
-func (l *Log) trimmedSince(r *reader) bool {
+func (s *scanner) trimmedSince(r *reader) bool {
 	next, ok := extentForReader(r)
 	if !ok {
 		return true
 	}
-	file, err := l.fsys.OpenFile(next.segment.name, os.O_RDONLY)
+	file, err := s.fsys.OpenFile(next.segment.name, os.O_RDONLY)
 	if err != nil {
 		return false
 	}

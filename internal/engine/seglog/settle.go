@@ -1,30 +1,12 @@
 package seglog
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"pillarbox"
 )
-
-// Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that after an
-// error the same call may be made again.
-func (l *Log) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	if err := c.settle(outcomes); err != nil {
-		return err
-	}
-	l.updateOldest()
-	return nil
-}
 
 func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 	c.mu.Lock()
@@ -40,7 +22,7 @@ func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 func (s *settlement) write() error {
 	c := s.consumer
 	if s.changes() {
-		defer c.log.stir()
+		defer c.core.wakeup.stir()
 		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
 			return err
 		}
@@ -155,7 +137,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 // hasRoom reports whether one more event may wait in the retry set, which is held in memory.
 func (s *settlement) hasRoom(leased *item) bool {
 	c := s.consumer
-	return len(c.retrying)-c.heldRetrying+s.retries < c.log.opts.MaxRetrying && c.retryBytes+s.retrying < c.log.opts.MaxRetryingBytes
+	return len(c.retrying)-c.heldRetrying+s.retries < c.core.opts.MaxRetrying && c.retryBytes+s.retrying < c.core.opts.MaxRetryingBytes
 }
 
 // wait moves an event to the retry set.
@@ -402,47 +384,11 @@ func (s *settlement) commitReleased() {
 	}
 }
 
-// Account implements pillarbox.Queue.
-func (l *Log) Account(destination string) (pillarbox.Account, error) {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return pillarbox.Account{}, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	account := pillarbox.Account{
-		Accepted: l.accepted(), Held: uint64(c.heldRetrying) + c.state.held.count,
-		Retrying: uint64(len(c.retrying)-c.heldRetrying) + c.state.deferred.count,
-	}
-	counted := state{counters: c.state.counters}
-	for _, it := range c.window {
-		counted.count(it.outcome, it.skip, 1)
-		counted.Damaged += it.lost
-	}
-	for seq, entry := range c.state.retry {
-		if entry.Outcome != 0 && !c.inWindow(seq) {
-			counted.count(entry.Outcome, entry.Skip, 1) // settled out of order, and not read again since the start
-		}
-	}
-	account.Stored, account.Dead = counted.Stored, counted.Dead
-	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged+c.state.unread.count
-	account.SkippedBy, account.Unread = counted.SkippedBy, c.state.unread.count
-	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
-	account.OldestPending = c.oldestPending()
-	return account, nil
-}
-
 // inWindow reports whether the event was read in this life and the cursor has not passed it. The window has no
 // gaps between its first and its last item.
 func (c *consumer) inWindow(seq uint64) bool {
 	n := len(c.window)
 	return n > 0 && seq >= c.window[0].seq && seq < c.window[n-1].seq+max(1, c.window[n-1].lost)
-}
-
-func (l *Log) accepted() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.nextSeq - 1
 }
 
 // oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand.

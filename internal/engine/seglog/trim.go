@@ -1,33 +1,65 @@
 package seglog
 
-import (
-	"errors"
-	"io/fs"
-)
+// trimmer removes segments that nobody needs. It owns nothing.
+//
+// Locks: it holds destinations.creating, so that nobody is given an event of a segment that is being removed.
+type trimmer struct {
+	*core
+	segments     *segmentSet
+	damage       *damageLog
+	destinations *destinations
+}
 
-// trim removes settled segments that are older than the history to keep. The cursors are durable before the
-// first removal: a crash in between must not bring back a cursor that points to a removed segment.
-func (l *Log) trim() {
-	l.creating.Lock() // nobody is given an event of a segment that is being removed
-	defer l.creating.Unlock()
-	l.evacuate()
-	for _, old := range l.settledSegments((*consumer).oldestNeeded) {
-		if err := l.syncStates(); err != nil {
-			l.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
-			return
-		}
-		if !l.durablyPassed(old) {
-			return
-		}
-		l.mu.Lock()
-		if len(l.segments) > 1 && l.segments[0] == old {
-			l.segments = l.segments[1:]
-		}
-		l.mu.Unlock()
-		l.removeSegment(old)
+// dropReturned removes segments that were removed before, and that a crash has brought back although it left a newer one
+// removed: their removal was not durable yet, or could not be made so. Everything in them is settled.
+func (t *trimmer) dropReturned() {
+	if t.opts.ReadOnly {
+		return
 	}
-	firstHeld, _ := l.heldSequence()
-	for _, c := range l.allConsumers() {
+	behind := 0 // the first segment behind the last gap
+	for i := 1; i < len(t.segments.list); i++ {
+		if t.segments.list[i-1].nextSeq < t.segments.list[i].firstSeq {
+			behind = i
+		}
+	}
+	for _, c := range t.destinations.all() {
+		if behind > 0 && min(c.needs.Load(), c.durableCursor()) < t.segments.list[behind].firstSeq {
+			return // something there is missing: the readers say so
+		}
+	}
+	if len(t.destinations.consumers) == 0 {
+		return
+	}
+	for _, old := range t.segments.list[:behind] {
+		t.opts.Logger.Info("a segment that was removed has come back", "segment", old.name)
+		t.segments.remove(old)
+	}
+	t.segments.list = t.segments.list[behind:]
+}
+
+// run removes settled segments that are older than the history to keep. The cursors are durable before the
+// first removal: a crash in between must not bring back a cursor that points to a removed segment.
+func (t *trimmer) run() {
+	t.destinations.creating.Lock() // nobody is given an event of a segment that is being removed
+	defer t.destinations.creating.Unlock()
+	t.evacuate()
+	for _, old := range t.settled((*consumer).oldestNeeded) {
+		if err := t.destinations.sync(); err != nil {
+			t.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
+			return
+		}
+		if !t.durablyPassed(old) {
+			return
+		}
+		t.mu.Lock()
+		if len(t.segments.list) > 1 && t.segments.list[0] == old {
+			t.segments.list = t.segments.list[1:]
+		}
+		t.mu.Unlock()
+		t.segments.remove(old)
+	}
+	firstHeld, _ := t.segments.heldSequence()
+	for _, c := range t.destinations.all() {
 		c.forgetMarks(firstHeld)
 	}
 }
@@ -48,14 +80,14 @@ func (c *consumer) forgetMarks(firstHeld uint64) {
 }
 
 // evacuate empties segments that would be removed if no held events were in them.
-func (l *Log) evacuate() {
-	for _, old := range l.settledSegments((*consumer).oldestNotHeld) {
-		for _, c := range l.allConsumers() {
+func (t *trimmer) evacuate() {
+	for _, old := range t.settled((*consumer).oldestNotHeld) {
+		for _, c := range t.destinations.all() {
 			if c.needs.Load() >= old.nextSeq {
 				continue
 			}
 			if err := c.evacuate(old); err != nil {
-				l.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
+				t.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
 				return
 			}
 		}
@@ -78,9 +110,9 @@ func (c *consumer) oldestNotHeld() uint64 {
 	return oldest
 }
 
-// settledSegments lists the oldest segments that nobody needs, as far as they exceed the history to keep.
-func (l *Log) settledSegments(oldest func(*consumer) uint64) []*segment {
-	consumers := l.allConsumers()
+// settled lists the oldest segments that nobody needs, as far as they exceed the history to keep.
+func (t *trimmer) settled(oldest func(*consumer) uint64) []*segment {
+	consumers := t.destinations.all()
 	if len(consumers) == 0 {
 		return nil
 	}
@@ -88,14 +120,14 @@ func (l *Log) settledSegments(oldest func(*consumer) uint64) []*segment {
 	for _, c := range consumers {
 		settled = min(settled, oldest(c))
 	}
-	passed, bytes := l.passedSegments(settled)
+	passed, bytes := t.segments.passed(settled)
 	if len(passed) == 0 {
 		return nil
 	}
-	keep := l.historyToKeep()
+	keep := t.historyToKeep()
 	var old []*segment
 	for _, segment := range passed {
-		if bytes <= keep || l.hasUnreadEnd(segment) {
+		if bytes <= keep || t.damage.hasUnreadEnd(segment) {
 			break
 		}
 		bytes -= segment.end
@@ -104,53 +136,21 @@ func (l *Log) settledSegments(oldest func(*consumer) uint64) []*segment {
 	return old
 }
 
-// passedSegments lists the segments at the front that hold nothing behind the sequence number, and their bytes.
-func (l *Log) passedSegments(settled uint64) (passed []*segment, bytes int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, segment := range l.segments[:max(0, len(l.segments)-1)] {
-		if segment.nextSeq > settled {
-			break
-		}
-		passed, bytes = append(passed, segment), bytes+segment.end
-	}
-	return passed, bytes
-}
-
 // historyToKeep is the history for which there is room: none on a disk that is nearly full, where new events
 // and deliveries need the space more.
-func (l *Log) historyToKeep() int64 {
-	usage, err := l.fsys.Usage()
-	if err != nil || usage.Free < l.minFree(usage)+l.opts.SegmentBytes {
+func (t *trimmer) historyToKeep() int64 {
+	usage, err := t.fsys.Usage()
+	if err != nil || usage.Free < t.minFree(usage)+t.opts.SegmentBytes {
 		return 0
 	}
-	return max(0, l.opts.KeepBytes)
+	return max(0, t.opts.KeepBytes)
 }
 
-func (l *Log) durablyPassed(old *segment) bool {
-	for _, c := range l.allConsumers() {
+func (t *trimmer) durablyPassed(old *segment) bool {
+	for _, c := range t.destinations.all() {
 		if c.durableCursor() < old.nextSeq {
 			return false
 		}
 	}
 	return true
-}
-
-// removeSegment removes a segment that no cursor needs, or moves it to quarantine if it is damaged.
-func (l *Log) removeSegment(old *segment) {
-	l.mu.Lock()
-	damaged := old.damaged
-	l.mu.Unlock()
-	var err error
-	if damaged {
-		err = l.quarantine(old)
-	} else {
-		err = l.fsys.Remove(old.name)
-	}
-	if err == nil {
-		err = l.fsys.SyncDir(l.dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.opts.Logger.Warn("remove segment", "segment", old.name, "err", err)
-	}
 }

@@ -1,10 +1,24 @@
 package seglog
 
 import (
+	"fmt"
 	"time"
 
 	"pillarbox"
 )
+
+// backlog is how much of the log is not delivered, and how much of that there may be.
+//
+// Locks: core.mu guards all of it.
+type backlog struct {
+	*core
+	segments *segmentSet
+
+	maxBytes int64
+	usual    float64 // size of an event, an average
+	drain    drain
+	oldest   int64 // position up to which every destination has settled
+}
 
 // What a client is asked to wait when the queue is full.
 const (
@@ -60,29 +74,42 @@ func (d *drain) retryAfter(bytes int64, now time.Time) time.Duration {
 
 // wouldRefuseLocked reports whether there is no room for one more event of the usual size. A queue that refuses what comes next is
 // full, whatever its count of bytes says.
-func (l *Log) wouldRefuseLocked(need int64) bool {
-	return l.maxBytes > 0 && l.heldLocked()+need+l.pending.size() > l.maxBytes
+func (b *backlog) wouldRefuseLocked(need int64) bool {
+	return b.maxBytes > 0 && b.bytesLocked()+need > b.maxBytes
 }
 
 // usualLocked is the size that an event usually has, with all that it may take at the most.
-func (l *Log) usualLocked() int64 {
-	if l.usual == 0 {
+func (b *backlog) usualLocked() int64 {
+	if b.usual == 0 {
 		return sectorBytes
 	}
-	return int64(l.usual)
+	return int64(b.usual)
 }
 
 // noteSizeLocked keeps the average of the last events.
-func (l *Log) noteSizeLocked(need int64, events int) {
+func (b *backlog) noteSizeLocked(need int64, events int) {
 	size := float64(need) / float64(max(1, events))
-	if l.usual == 0 {
-		l.usual = size
+	if b.usual == 0 {
+		b.usual = size
 	}
-	l.usual += (size - l.usual) / 16
+	b.usual += (size - b.usual) / 16
 }
 
 // fullLocked is the refusal of a full queue.
-func (l *Log) fullLocked(need int64) error {
-	room := max(need, l.maxBytes/roomWorthWaiting)
-	return &pillarbox.RetryAfterError{After: l.drain.retryAfter(room, l.opts.Now()), Err: l.fullErrorLocked()}
+func (b *backlog) fullLocked(need int64) error {
+	room := max(need, b.maxBytes/roomWorthWaiting)
+	return &pillarbox.RetryAfterError{After: b.drain.retryAfter(room, b.opts.Now()), Err: b.fullErrorLocked()}
+}
+
+// bytesLocked is the number of bytes of frames that some destination has not settled.
+func (b *backlog) bytesLocked() int64 {
+	if len(b.segments.list) == 0 {
+		return 0
+	}
+	last := b.segments.list[len(b.segments.list)-1]
+	return last.position(last.end) - b.oldest
+}
+
+func (b *backlog) fullErrorLocked() error {
+	return fmt.Errorf("the queue holds its limit of %d undelivered bytes (queue.max_bytes): %w", b.maxBytes, pillarbox.ErrFull)
 }

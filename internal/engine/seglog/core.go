@@ -1,0 +1,127 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"pillarbox"
+	"pillarbox/internal/vfs"
+)
+
+// core is what all parts of a log share: its files, its options, its one lock, and the signals between the parts.
+type core struct {
+	fsys vfs.FS
+	dir  string
+	opts Options
+
+	grown  broadcast     // fired after each commit
+	done   chan struct{} // closed by Close
+	wakeup wakeup        // of the maintenance
+
+	// mu is one lock for the appender, the committer, the segment set, the backlog, the damage and the list of destinations,
+	// because an append looks at and changes most of them at once, and each lock more would be paid for by each request. No
+	// call to the disk is made with it held.
+	mu     sync.Mutex
+	closed bool // guarded by mu
+}
+
+func newCore(fsys vfs.FS, dir string, opts Options) *core {
+	return &core{fsys: fsys, dir: dir, opts: opts, done: make(chan struct{}), wakeup: wakeup{kick: make(chan struct{}, 1)}}
+}
+
+// wakeup wakes the maintenance. It needs no lock.
+type wakeup struct {
+	kick    chan struct{} // holds one wake-up
+	resting atomic.Bool   // the maintenance sleeps long, and wants to be woken by stir
+}
+
+// stir wakes a keeper that rests. It is called after anything that makes work for it.
+func (w *wakeup) stir() {
+	if w.resting.Load() {
+		w.now()
+	}
+}
+
+func (w *wakeup) now() {
+	select {
+	case w.kick <- struct{}{}:
+	default: // a wake-up is on its way
+	}
+}
+
+// broadcast wakes everybody who waits, and costs nothing while nobody does.
+type broadcast struct {
+	mu      sync.Mutex
+	waiting chan struct{}
+}
+
+// wait returns a channel that the next fire closes. Call it before looking at what is waited for.
+func (b *broadcast) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting == nil {
+		b.waiting = make(chan struct{})
+	}
+	return b.waiting
+}
+
+func (b *broadcast) fire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting != nil {
+		close(b.waiting)
+		b.waiting = nil
+	}
+}
+
+// writable refuses what changes a delivery state in a log that was opened for reading.
+func (c *core) writable() error {
+	if c.opts.ReadOnly {
+		return fmt.Errorf("change a delivery state in %s: opened for reading only: %w", c.dir, pillarbox.ErrClosed)
+	}
+	return nil
+}
+
+// minFreeFiles is how many files a new segment leaves for delivery states, databases and dead letters.
+func minFreeFiles(usage vfs.Usage) int64 {
+	return min(defaultMinFreeFiles, usage.TotalFiles/minFreeFraction)
+}
+
+func (c *core) minFree(usage vfs.Usage) int64 {
+	if c.opts.MinFreeBytes > 0 {
+		return c.opts.MinFreeBytes
+	}
+	return min(defaultMinFree, usage.Total/minFreeFraction)
+}
+
+// kinded gives an error of the disk its kind, where nobody below has done so.
+func kinded(err error) error {
+	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt, pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
+		if errors.Is(err, kind) {
+			return err
+		}
+	}
+	return unavailable(err)
+}
+
+// unavailable gives an I/O error its kind.
+func unavailable(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return &pillarbox.RetryAfterError{After: retryAfterFull, Err: fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)}
+	case errors.Is(err, fs.ErrClosed):
+		return fmt.Errorf("%w: %w", pillarbox.ErrClosed, err)
+	}
+	return fmt.Errorf("%w: %w", pillarbox.ErrUnavailable, err)
+}
+
+// retryAfterFull is what a client is asked to wait when there is no room. Delivery or an operator makes room
+// within seconds or not soon; a fixed short wait loses little in both cases.
+const retryAfterFull = 5 * time.Second

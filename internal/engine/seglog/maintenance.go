@@ -1,0 +1,123 @@
+package seglog
+
+import (
+	"pillarbox"
+	"time"
+)
+
+// maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
+type maintenance struct {
+	*core
+	segments     *segmentSet
+	appender     *appender
+	preallocator *preallocator
+	destinations *destinations
+	trimmer      *trimmer
+	damage       *damageLog
+	ages         *ages
+
+	accepted   uint64    // events that were accepted at the last round
+	reread     time.Time // when what the disk could not read was last read again, and how long to wait
+	rereadWait time.Duration
+}
+
+const (
+	keeperInterval  = time.Second      // bounds what a crash delivers again, and how long a mark waits
+	restInterval    = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
+	quarantineDir   = "quarantine"
+	damageSuffix    = ".damage.json"
+	damageReportMax = 64 << 10
+)
+
+// run does the chores that no request should wait for, until Close: each second while there is something to do,
+// and hardly ever in a log at rest, so that an idle server does not wake its machine.
+func (m *maintenance) run() {
+	timer := time.NewTimer(keeperInterval)
+	defer timer.Stop()
+	for {
+		m.preallocator.wake()
+		select {
+		case <-m.done:
+			return
+		case <-m.wakeup.kick:
+			if m.wakeup.resting.CompareAndSwap(true, false) {
+				timer.Reset(keeperInterval)
+			}
+		case <-timer.C:
+			timer.Reset(m.rest(m.once()))
+		}
+	}
+}
+
+// rest says how long the keeper may wait after its chores. done says that they left nothing to do. Whoever makes
+// work after that wakes it, by stir; what was made in between is seen here.
+func (m *maintenance) rest(done bool) time.Duration {
+	m.wakeup.resting.Store(done)
+	if done && m.atRest() {
+		return restInterval
+	}
+	m.wakeup.resting.Store(false)
+	return keeperInterval
+}
+
+func (m *maintenance) atRest() bool {
+	for _, c := range m.destinations.all() {
+		if c.unsynced() {
+			return false
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.segments.nextSeq-1 == m.accepted && m.appender.pending.count == 0 && !m.appender.committing && m.appender.problem == nil &&
+		(m.preallocator.spare != nil || m.segments.newestIsFresh())
+}
+
+// once reports whether everything is done, as it is in a log that was idle since the chores before.
+func (m *maintenance) once() bool {
+	err := m.destinations.sync()
+	if err != nil {
+		m.opts.Logger.Warn("sync delivery state", "queue", m.dir, "err", err)
+	}
+	m.rereadAll()
+	m.trimmer.run()
+	m.segments.reportRemoved()
+	m.ages.maintain(false, m.destinations.oldestUnsettled)
+	if accepted := m.segments.accepted(); accepted != m.accepted {
+		m.accepted = accepted
+		return false
+	}
+	return m.appender.whileIdle() && err == nil && m.rereadWait <= firstReread
+}
+
+// What the disk could not read is left alone for so long at first, and then for twice as long each time, up to the second.
+const (
+	firstReread = time.Second
+	maxReread   = time.Minute
+)
+
+// rereadAll reads again, now and then, what the disk could not read, and forgives the damage that has passed.
+func (m *maintenance) rereadAll() {
+	now := m.opts.Now()
+	if now.Sub(m.reread).Abs() < m.rereadWait {
+		return
+	}
+	m.reread, m.rereadWait = now, min(max(2*m.rereadWait, firstReread), maxReread)
+	pending := false
+	for _, c := range m.destinations.all() {
+		if err := c.reread(); err != nil {
+			m.opts.Logger.Warn("read again what the disk could not read", "queue", m.dir, "err", err)
+		}
+		c.mu.Lock()
+		pending = pending || c.state.unread.count > 0
+		c.mu.Unlock()
+	}
+	if !m.damage.rereadEnds(m.acceptAgain) && !pending {
+		m.rereadWait = firstReread
+		m.damage.forgive()
+	}
+}
+
+// acceptAgain appends events of an earlier life. The maintenance may wait, and needs to know.
+func (m *maintenance) acceptAgain(events []*pillarbox.Event) error {
+	return m.appender.append(events, true)
+}
