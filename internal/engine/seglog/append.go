@@ -3,12 +3,12 @@ package seglog
 import (
 	"context"
 	"fmt"
-	"pillarbox/internal/watchdog"
 	"runtime"
 	"sync"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/watchdog"
 )
 
 // appender gathers events into groups, and has one goroutine at a time, the leader, commit them.

@@ -101,6 +101,12 @@ func (b *backlog) fullLocked(need int64) error {
 	return &pillarbox.RetryAfterError{After: b.drain.retryAfter(room, b.opts.Now()), Err: b.fullErrorLocked()}
 }
 
+func (b *backlog) setMaxBytes(maxBytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.maxBytes = maxBytes
+}
+
 // bytesLocked is the number of bytes of frames that some destination has not settled.
 func (b *backlog) bytesLocked() int64 {
 	if len(b.segments.list) == 0 {

@@ -3,8 +3,9 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"pillarbox/internal/vfs"
 	"time"
+
+	"pillarbox/internal/vfs"
 )
 
 // committer writes to the live segment, and begins a new one where that is full or broken.

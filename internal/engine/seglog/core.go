@@ -79,14 +79,6 @@ func (b *broadcast) fire() {
 	}
 }
 
-// writable refuses what changes a delivery state in a log that was opened for reading.
-func (c *core) writable() error {
-	if c.opts.ReadOnly {
-		return fmt.Errorf("change a delivery state in %s: opened for reading only: %w", c.dir, pillarbox.ErrClosed)
-	}
-	return nil
-}
-
 // minFreeFiles is how many files a new segment leaves for delivery states, databases and dead letters.
 func minFreeFiles(usage vfs.Usage) int64 {
 	return min(defaultMinFreeFiles, usage.TotalFiles/minFreeFraction)

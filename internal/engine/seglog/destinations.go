@@ -86,6 +86,14 @@ func (d *destinations) get(name string) (*consumer, error) {
 	return d.create(name)
 }
 
+// getToChange is get for what changes a delivery state.
+func (d *destinations) getToChange(name string) (*consumer, error) {
+	if d.opts.ReadOnly {
+		return nil, fmt.Errorf("change a delivery state in %s: opened for reading only: %w", d.dir, pillarbox.ErrClosed)
+	}
+	return d.get(name)
+}
+
 func (d *destinations) known(name string) (*consumer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

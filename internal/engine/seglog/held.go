@@ -1,8 +1,120 @@
 package seglog
 
 import (
+	"context"
+	"fmt"
+	"slices"
+
 	"pillarbox"
 )
+
+// scanHeld visits what no destination takes any more: what has left its segment, then the rest.
+func (o *obligations) scanHeld(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+	c, err := o.destinations.get(destination)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	set := c.state.held.clone()
+	var evacuated []*item
+	for _, it := range c.retrying {
+		if it.held {
+			evacuated = append(evacuated, it)
+		}
+	}
+	slices.SortFunc(evacuated, func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
+	deliveries := c.deliveries(evacuated)
+	rules, start := c.state.rules, c.state.start
+	c.mu.Unlock()
+	for i := range deliveries {
+		if err := visit(&deliveries[i]); err != nil {
+			return err
+		}
+	}
+	return o.scanner.walkSet(set.next, func(read *chunk) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for seq, ok := set.next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = set.next(seq + 1) {
+			event, size := read.event(seq)
+			if event == nil {
+				continue
+			}
+			delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: ruleAt(rules, start, seq)}
+			if err := visit(&delivery); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// scanPending visits what is to be delivered, and what is being delivered.
+func (o *obligations) scanPending(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+	c, err := o.destinations.get(destination)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	waiting := make([]*item, 0, len(c.retrying))
+	for _, it := range c.retrying {
+		waiting = append(waiting, it)
+	}
+	deliveries := c.deliveries(waiting)
+	needs := c.needs.Load()
+	c.mu.Unlock()
+	for i := range deliveries {
+		if err := visit(&deliveries[i]); err != nil {
+			return err
+		}
+	}
+	_, end := o.segments.heldSequence()
+	next := func(from uint64) (uint64, bool) { return max(from, needs), max(from, needs) < end }
+	err = o.scanner.walkSet(next, func(read *chunk) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return c.visitPending(read, visit)
+	})
+	if err != nil {
+		return err
+	}
+	return visitFrom(end-o.segments.heldBackEvents(), o.segments.heldBack(), func(seq uint64, rec record) error {
+		event, err := decodeRecord(rec.text)
+		if err != nil {
+			return nil // reported when it is delivered
+		}
+		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes, Rule: o.ruleAt(destination, pillarbox.Handle{Seq: seq})})
+	})
+}
+
+// settleHeld settles held events as skipped or dead. Others are passed over.
+func (o *obligations) settleHeld(destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+	c, err := o.destinations.getToChange(destination)
+	if err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	s := c.newSettlement(len(outcomes))
+	for _, outcome := range outcomes {
+		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
+			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			break
+		}
+		settled += s.endHeld(outcome)
+	}
+	if err == nil {
+		s.durable = true
+		s.finish()
+		err = s.write()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	o.destinations.measureBacklog()
+	return settled, nil
+}
 
 func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) error) error {
 	for i := range read.records {

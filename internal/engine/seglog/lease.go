@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,11 +11,39 @@ import (
 	"pillarbox"
 )
 
+// lease waits until something is due.
+func (c *consumer) lease(ctx context.Context, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+	for {
+		grown, returned := c.core.grown.wait(), c.returned.wait()
+		deliveries, due, err := c.leaseNow(limits)
+		if err != nil || len(deliveries) > 0 {
+			return deliveries, err
+		}
+		timer := time.NewTimer(due)
+		select {
+		case <-ctx.Done():
+		case <-c.core.done:
+		case <-grown:
+		case <-returned:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-c.core.done:
+			return nil, fmt.Errorf("lease from %s: %w", c.core.dir, pillarbox.ErrClosed)
+		default:
+		}
+	}
+}
+
 // longestWait bounds a sleep in Lease; only appends, settles and due retries end it sooner.
 const longestWait = time.Hour
 
-// lease hands out what is due now, or says how long to wait.
-func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
+// leaseNow hands out what is due now, or says how long to wait.
+func (c *consumer) leaseNow(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.core.opts.Now()

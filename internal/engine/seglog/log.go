@@ -23,6 +23,7 @@ type Log struct {
 	scanner      *scanner
 	ages         *ages
 	destinations *destinations
+	obligations  *obligations
 	trimmer      *trimmer
 	maintenance  *maintenance
 
@@ -65,6 +66,7 @@ func newLog(c *core) *Log {
 		core: c, segments: l.segments, damage: l.damage, backlog: l.backlog, scanner: l.scanner, ages: l.ages,
 		consumers: map[string]*consumer{},
 	}
+	l.obligations = &obligations{core: c, segments: l.segments, destinations: l.destinations, scanner: l.scanner}
 	l.trimmer = &trimmer{core: c, segments: l.segments, damage: l.damage, destinations: l.destinations}
 	l.maintenance = &maintenance{
 		core: c, segments: l.segments, appender: l.appender, preallocator: l.preallocator, destinations: l.destinations,

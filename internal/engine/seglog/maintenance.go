@@ -1,8 +1,9 @@
 package seglog
 
 import (
-	"pillarbox"
 	"time"
+
+	"pillarbox"
 )
 
 // maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
@@ -70,6 +71,12 @@ func (m *maintenance) atRest() bool {
 	defer m.mu.Unlock()
 	return m.segments.nextSeq-1 == m.accepted && m.appender.pending.count == 0 && !m.appender.committing && m.appender.problem == nil &&
 		(m.preallocator.spare != nil || m.segments.newestIsFresh())
+}
+
+// Maintain does one round of the maintenance. It is for a log that was opened with Untended, whose caller decides when.
+func (l *Log) Tend() {
+	l.preallocator.prepare(nil)
+	l.maintenance.once()
 }
 
 // once reports whether everything is done, as it is in a log that was idle since the chores before.

@@ -1,8 +1,37 @@
 package seglog
 
 import (
+	"fmt"
+
 	"pillarbox"
 )
+
+// route gives held events to another destination. The other destination has the events durably before the first one lets go of
+// them; while that is going on, no segment is removed.
+func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
+	if from == to {
+		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
+	}
+	source, err := o.destinations.getToChange(from)
+	if err != nil {
+		return 0, err
+	}
+	target, err := o.destinations.getToChange(to)
+	if err != nil {
+		return 0, err
+	}
+	o.destinations.creating.Lock()
+	defer o.destinations.creating.Unlock()
+	held := source.stillHeld(deliveries)
+	if err := target.take(held); err != nil {
+		return 0, fmt.Errorf("give held events to %s: %w", to, err)
+	}
+	outcomes := make([]pillarbox.Outcome, len(held))
+	for i, delivery := range held {
+		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted}
+	}
+	return o.settleHeld(from, outcomes)
+}
 
 func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
 	c.mu.Lock()

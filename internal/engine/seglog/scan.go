@@ -2,9 +2,12 @@ package seglog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"pillarbox"
 )
@@ -97,6 +100,18 @@ func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 	return trace
 }
 
+// waiting returns the attempts and the verdict of an event of the retry set.
+func (c *consumer) waiting(requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, it := range c.retrying {
+		if it.event.RequestID == requestID {
+			return it.attempts, it.verdict, true
+		}
+	}
+	return nil, nil, false
+}
+
 func (c *consumer) findRetrying(requestID string) (*pillarbox.Event, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,4 +176,69 @@ func (s *scanner) trimmedSince(r *reader) bool {
 		return false
 	}
 	return file.Close() == nil
+}
+
+// scan visits what the log holds of a destination.
+func (d *destinations) scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
+	c, err := d.get(destination)
+	if err != nil {
+		return err
+	}
+	return d.scanner.walkRecords(ctx, func(seq uint64, rec record) error {
+		event, err := decodeRecord(rec.text)
+		if err != nil {
+			return nil // reported when it is delivered
+		}
+		standing := c.standing(seq, event)
+		if standing == 0 {
+			return nil
+		}
+		return visit(event, standing)
+	})
+}
+
+// find returns an event with its sequence number.
+func (d *destinations) find(ctx context.Context, requestID string) (*pillarbox.Event, uint64, error) {
+	for _, c := range d.all() {
+		if event, seq := c.findRetrying(requestID); event != nil {
+			return event, seq, nil
+		}
+	}
+	needle := requestID
+	if uuid, ok := parseUUID(requestID); ok {
+		needle = string(uuid[:])
+	}
+	var event *pillarbox.Event
+	var found uint64
+	err := d.scanner.walkRecords(ctx, func(seq uint64, rec record) error {
+		if !strings.Contains(rec.text[:min(len(rec.text), 12+binary.MaxVarintLen64+len(needle))], needle) {
+			return nil
+		}
+		decoded, err := decodeRecord(rec.text)
+		if err != nil || decoded.RequestID != requestID {
+			return nil
+		}
+		event, found = decoded, seq
+		return errFound
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return event, found, nil
+	case err != nil:
+		return nil, 0, err
+	}
+	return nil, 0, fmt.Errorf("event %s in %s: %w", requestID, d.dir, pillarbox.ErrNotFound)
+}
+
+// trace says where an event stands with each destination.
+func (d *destinations) trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+	event, seq, err := d.find(ctx, requestID)
+	if err != nil {
+		return nil, nil, err
+	}
+	traces := map[string]pillarbox.Trace{}
+	for _, c := range d.all() {
+		traces[c.name] = c.trace(seq, event)
+	}
+	return event, traces, nil
 }

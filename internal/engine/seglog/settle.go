@@ -383,30 +383,3 @@ func (s *settlement) commitReleased() {
 		release(it)
 	}
 }
-
-// inWindow reports whether the event was read in this life and the cursor has not passed it. The window has no
-// gaps between its first and its last item.
-func (c *consumer) inWindow(seq uint64) bool {
-	n := len(c.window)
-	return n > 0 && seq >= c.window[0].seq && seq < c.window[n-1].seq+max(1, c.window[n-1].lost)
-}
-
-// oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand.
-func (c *consumer) oldestPending() pillarbox.Timestamp {
-	oldest := pillarbox.Timestamp(0)
-	consider := func(it *item) {
-		if it.event != nil && (oldest == 0 || it.event.Timestamp < oldest) {
-			oldest = it.event.Timestamp
-		}
-	}
-	for _, it := range c.window {
-		consider(it)
-	}
-	for _, it := range c.retrying {
-		consider(it)
-	}
-	for _, it := range c.resumed {
-		consider(it)
-	}
-	return oldest
-}
