@@ -57,7 +57,7 @@ var (
 		"\tfile, err := j.fsys.OpenFile(j.files[j.current].name, os.O_RDWR)\n\tif err == nil {\n\t\terr = errors.Join(file.Sync(), file.Close())\n\t\tj.durable = j.written\n\t}\n\tif",
 	}}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
-	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\ts.durable = true\n\tif s.consumer.retrying", "\tif s.consumer.retrying"}}}
+	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\ts.durable = true\n\tif s.consumer.retries", "\tif s.consumer.retries"}}}
 	// AgeByTheWallClock takes the date for a measure of how long an event has waited.
 	AgeByTheWallClock = Mutant{"age by the wall clock", []Edit{{
 		stepSource, "\tif delivery.Measured {\n\t\treturn delivery.Waited\n\t}\n\treturn s.at.date()", "\treturn s.at.Now.Round(0)",

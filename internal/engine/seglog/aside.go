@@ -3,8 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"pillarbox"
@@ -59,16 +57,13 @@ func (c *consumer) pace(s *settlement) {
 // resume reads deferred events again while there is room for them to wait.
 func (c *consumer) resume() error {
 	o := c.core.opts
-	active := len(c.retrying) - c.heldRetrying
-	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 || c.retryBytes >= o.MaxRetryingBytes*3/4 {
+	active := c.retries.active()
+	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 || c.retries.bytes >= o.MaxRetryingBytes*3/4 {
 		return nil
 	}
-	bytes := int64(0)
-	for _, it := range c.resumed {
-		bytes += it.bytes
-	}
-	for len(c.resumed) < maxResumed && bytes < maxResumedBytes {
-		seq, ok := c.nextDeferred()
+	bytes := c.resumed.bytes()
+	for len(c.resumed.items) < maxResumed && bytes < maxResumedBytes {
+		seq, ok := c.resumed.next(c.state)
 		if !ok {
 			return nil
 		}
@@ -81,32 +76,18 @@ func (c *consumer) resume() error {
 	return nil
 }
 
-// nextDeferred finds a deferred event that is not in memory. It goes around, so that the oldest ones do not keep the others
-// from being tried.
-func (c *consumer) nextDeferred() (uint64, bool) {
-	for range 2 {
-		for seq, ok := c.state.deferred.next(c.resumeFrom); ok && seq < c.state.cursor; seq, ok = c.state.deferred.next(seq + 1) {
-			if c.resumed[seq] == nil {
-				return seq, true
-			}
-		}
-		c.resumeFrom = 0
-	}
-	return 0, false
-}
-
 // resumeFromChunk takes all deferred events of the chunk that holds seq. One that can't be read is lost.
 func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
-	if c.again == nil {
-		c.again = c.scanner.reader(0, false)
+	if c.resumed.reader == nil {
+		c.resumed.reader = c.scanner.reader(0, false)
 	}
-	read, segment, err := c.again.chunkOf(seq)
+	read, segment, err := c.resumed.reader.chunkOf(seq)
 	if err != nil {
 		return 0, err
 	}
 	var lost runs
 	for at, ok := c.state.deferred.next(read.firstSeq); ok && at < read.nextSeq() && at < c.state.cursor; at, ok = c.state.deferred.next(at + 1) {
-		if c.resumed[at] != nil {
+		if c.resumed.items[at] != nil {
 			continue
 		}
 		event, size := read.event(at)
@@ -114,10 +95,10 @@ func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 			lost.add(at)
 			continue
 		}
-		c.resumed[at] = &item{seq: at, event: event, bytes: size, segment: segment.id, offset: read.offset, routed: c.state.routed.has(at)}
+		c.resumed.items[at] = &item{seq: at, event: event, bytes: size, segment: segment.id, offset: read.offset, routed: c.state.routed.has(at)}
 		bytes += size
 	}
-	c.resumeFrom = read.nextSeq()
+	c.resumed.from = read.nextSeq()
 	return bytes, c.lose(lost, read.unread)
 }
 
@@ -146,21 +127,6 @@ func (c *consumer) lose(lost runs, unread bool) error {
 	lost.each(func(seq uint64) { s.lose(seq, 1, unread) })
 	s.finish()
 	return s.write()
-}
-
-func (c *consumer) resumedInOrder() []*item {
-	return slices.SortedFunc(maps.Values(c.resumed), func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
-}
-
-func (c *consumer) dropResumed(seq uint64) { delete(c.resumed, seq) }
-
-// dropBeyond forgets marks of events that the log does not hold any more: others will get their numbers.
-func (c *consumer) dropBeyond(next uint64) {
-	for _, set := range c.state.sets() {
-		for seq, ok := set.next(next); ok; seq, ok = set.next(seq) {
-			set.remove(seq)
-		}
-	}
 }
 
 // missAside settles events whose segments are gone although they were kept for them, as skipTo does.
@@ -193,7 +159,7 @@ func (c *consumer) evacuate(old *segment) error {
 	defer c.mu.Unlock()
 	s := c.newSettlement(0)
 	bytes := int64(0)
-	for _, it := range c.retrying {
+	for _, it := range c.retries.items {
 		if it.held {
 			bytes += it.bytes
 		}
@@ -213,7 +179,7 @@ func (c *consumer) evacuate(old *segment) error {
 				lost.add(seq)
 				continue
 			}
-			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.heldRetrying+s.retries >= c.core.opts.MaxRetrying {
+			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.retries.held+s.retries >= c.core.opts.MaxRetrying {
 				return errNoRoom
 			}
 			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})

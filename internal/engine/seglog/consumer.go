@@ -26,20 +26,15 @@ type consumer struct {
 	needs    atomic.Uint64         // the oldest event that is pending, for the same: its segment is kept
 	rules    atomic.Pointer[[]ruleFrom]
 
-	mu         sync.Mutex
-	journal    *stateJournal
-	state      *state
-	reader     *reader
-	window     []*item
-	retrying   map[uint64]*item // one for each entry of state.retry that has no outcome
-	retryBytes int64            // of those that are not held
-
-	heldRetrying int              // how many of retrying are held
-	resumed      map[uint64]*item // deferred events that were read again
-	again        *reader          // of deferred events; nil until there are some
-	resumeFrom   uint64           // where the next deferred event is looked for
-	calm         calm             // while everything is refused
-	returned     broadcast        // fired when something is given back
+	mu       sync.Mutex
+	journal  *stateJournal
+	state    *state
+	reader   *reader
+	window   window
+	retries  retrySet
+	resumed  resumedSet
+	calm     calm      // while everything is refused
+	returned broadcast // fired when something is given back
 }
 
 // item is one event in the window or in the retry set.
@@ -67,7 +62,7 @@ func (c *consumer) load() error {
 		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
 			c.name, c.state.cursor-1, next-1, c.core.dir, pillarbox.ErrCorrupt)
 	}
-	c.dropBeyond(next)
+	c.state.dropBeyond(next)
 	c.missAside(firstHeld)
 	if c.state.cursor < firstHeld {
 		c.skipTo(firstHeld)
@@ -81,7 +76,7 @@ func (c *consumer) load() error {
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
 		}
-		c.addRetrying(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait))
+		c.retries.add(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait), c.state.routed.has(seq))
 	}
 	c.reader = c.scanner.reader(0, false)
 	c.publishPlace()
@@ -121,21 +116,6 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		c.state.Damaged += gone
 	}
 	c.state.place = place{start: c.state.start, cursor: firstHeld}
-}
-
-// addRetrying puts the entry into the retry set, due at an instant of this life's clock.
-func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event, due time.Time) {
-	c.dropRetrying(entry.Seq)
-	waiting := &item{
-		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: due,
-		attempts: entry.Attempts, verdict: entry.Verdict, held: entry.Held, routed: c.state.routed.has(entry.Seq),
-	}
-	c.retrying[entry.Seq] = waiting
-	if waiting.held {
-		c.heldRetrying++
-	} else {
-		c.retryBytes += waiting.bytes
-	}
 }
 
 func (c *consumer) publishPlace() {
@@ -182,7 +162,7 @@ func (c *consumer) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error
-	for _, r := range []*reader{c.reader, c.again} {
+	for _, r := range []*reader{c.reader, c.resumed.reader} {
 		if r != nil {
 			errs = append(errs, r.close())
 		}

@@ -59,7 +59,9 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 	}
 	c := &consumer{
 		core: d.core, segments: d.segments, damage: d.damage, scanner: d.scanner, ages: d.ages,
-		name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}, resumed: map[uint64]*item{}}
+		name: name, journal: journal, state: loaded,
+		retries: retrySet{items: map[uint64]*item{}}, resumed: resumedSet{items: map[uint64]*item{}},
+	}
 	err = c.load()
 	if err == nil && !d.opts.ReadOnly && !fresh {
 		err = journal.settleDown(loaded)

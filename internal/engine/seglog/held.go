@@ -17,7 +17,7 @@ func (o *obligations) scanHeld(ctx context.Context, destination string, visit fu
 	c.mu.Lock()
 	set := c.state.held.clone()
 	var evacuated []*item
-	for _, it := range c.retrying {
+	for _, it := range c.retries.items {
 		if it.held {
 			evacuated = append(evacuated, it)
 		}
@@ -56,8 +56,8 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 		return err
 	}
 	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retrying))
-	for _, it := range c.retrying {
+	waiting := make([]*item, 0, len(c.retries.items))
+	for _, it := range c.retries.items {
 		waiting = append(waiting, it)
 	}
 	deliveries := c.deliveries(waiting)
@@ -124,7 +124,7 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 			continue
 		}
 		c.mu.Lock()
-		it := c.windowItem(seq)
+		it := c.window.find(seq)
 		pending := c.isPending(seq) || it != nil && it.leased
 		delivery := pillarbox.Delivery{
 			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
@@ -143,7 +143,7 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 // endHeld settles an event if it is held, and returns how many that are.
 func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
 	c, seq := s.consumer, outcome.Handle.Seq
-	waiting := c.retrying[seq]
+	waiting := c.retries.items[seq]
 	inState := waiting != nil && waiting.held
 	if _, again := s.settled[seq]; again || !inState && !c.state.held.has(seq) {
 		return 0

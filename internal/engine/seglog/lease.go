@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"pillarbox"
@@ -48,75 +47,33 @@ func (c *consumer) leaseNow(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery,
 	defer c.mu.Unlock()
 	now := c.core.opts.Now()
 	pick := picker{limits: limits, now: now, wait: longestWait}
-	for _, waiting := range c.dueRetries(&pick) {
+	for _, waiting := range c.retries.due(&pick) {
 		pick.offer(waiting)
 	}
 	if err := c.resume(); err != nil {
 		return pick.undo(), 0, kinded(err)
 	}
-	for _, again := range c.resumedInOrder() {
+	for _, again := range c.resumed.inOrder() {
 		pick.offer(again)
 	}
 	if !c.calm.over(&pick) {
 		return c.deliveries(pick.picked), pick.wait, nil
 	}
-	for _, ready := range c.window {
+	for _, ready := range c.window.items {
 		pick.offer(ready)
 	}
-	for !pick.full() && c.mayRead() {
-		before := len(c.window)
+	for !pick.full() && c.window.mayGrow() {
+		before := len(c.window.items)
 		if err := c.read(); errors.Is(err, errEnd) {
 			break
 		} else if err != nil {
 			return pick.undo(), 0, kinded(err)
 		}
-		for _, fresh := range c.window[before:] {
+		for _, fresh := range c.window.items[before:] {
 			pick.offer(fresh)
 		}
 	}
 	return c.deliveries(pick.picked), pick.wait, nil
-}
-
-// mayRead keeps memory bounded.
-func (c *consumer) mayRead() bool {
-	return len(c.window) < MaxLeased && c.windowBytes() < MaxLeasedBytes
-}
-
-func (c *consumer) windowBytes() (sum int64) {
-	for _, it := range c.window {
-		if it.event != nil {
-			sum += it.bytes
-		}
-	}
-	return sum
-}
-
-// dueRetries lists what is due of the retry set in the order in which it is handed out: condemned first, then by due time.
-// The picker learns how long the others wait.
-func (c *consumer) dueRetries(pick *picker) []*item {
-	var all []*item
-	for _, waiting := range c.retrying {
-		switch wait := waiting.due.Sub(pick.now); {
-		case waiting.leased || waiting.held:
-		case wait > 0:
-			pick.wait = min(pick.wait, wait)
-		default:
-			all = append(all, waiting)
-		}
-	}
-	slices.SortFunc(all, func(a, b *item) int {
-		if (a.verdict != nil) != (b.verdict != nil) {
-			if a.verdict != nil {
-				return -1
-			}
-			return 1
-		}
-		if d := a.due.Compare(b.due); d != 0 {
-			return d
-		}
-		return int(int64(a.seq) - int64(b.seq))
-	})
-	return all
 }
 
 // read moves one chunk of the log into the window.
@@ -147,11 +104,11 @@ func (c *consumer) read() error {
 		} else {
 			fresh.event, fresh.routed = &events[i], c.state.routed.has(seq)
 		}
-		c.window = append(c.window, fresh)
+		c.window.items = append(c.window.items, fresh)
 	}
 	first := max(chunk.firstSeq+uint64(len(chunk.records)), c.state.cursor)
 	if lost := int64(chunk.nextSeq() - first); lost > 0 && chunk.nextSeq() > first {
-		c.window = append(c.window, &item{seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id, offset: chunk.offset})
+		c.window.items = append(c.window.items, &item{seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id, offset: chunk.offset})
 	}
 	return nil
 }

@@ -6,11 +6,6 @@ import (
 	"pillarbox"
 )
 
-// isAside reports whether an event below the cursor is not settled.
-func (c *consumer) isAside(seq uint64) bool {
-	return c.state.held.has(seq) || c.state.deferred.has(seq) || c.state.unread.has(seq)
-}
-
 // scanSettled visits what is stored or dead and still in the log.
 func (o *obligations) scanSettled(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
 	c, err := o.destinations.get(destination)
@@ -40,7 +35,7 @@ func (o *obligations) redeliver(destination string, handles []pillarbox.Handle, 
 	s := c.newSettlement(len(handles))
 	for _, handle := range handles {
 		seq := handle.Seq
-		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil || c.isAside(seq) {
+		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil || c.state.isAside(seq) {
 			continue
 		}
 		s.delta.aside("deferred").Add.add(seq)

@@ -3,7 +3,6 @@ package seglog
 import (
 	"context"
 	"fmt"
-	"sort"
 
 	"pillarbox"
 )
@@ -63,8 +62,8 @@ func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
 // reviewRetrying reviews the retry set.
 func (c *consumer) reviewRetrying(hold func(*pillarbox.Delivery) bool) error {
 	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retrying))
-	for _, it := range c.retrying {
+	waiting := make([]*item, 0, len(c.retries.items))
+	for _, it := range c.retries.items {
 		if !it.leased && it.verdict == nil { // what is condemned only waits for its letter
 			waiting = append(waiting, it)
 		}
@@ -80,7 +79,7 @@ func (c *consumer) reviewRetrying(hold func(*pillarbox.Delivery) bool) error {
 	s := c.newSettlement(0)
 	for i, it := range waiting {
 		entry := c.state.retry[it.seq]
-		if c.retrying[it.seq] != it || it.leased || it.held == wanted[i] {
+		if c.retries.items[it.seq] != it || it.leased || it.held == wanted[i] {
 			continue // it has moved on meanwhile, or stays as it is
 		}
 		changed := *entry
@@ -153,25 +152,16 @@ func (c *consumer) isPending(seq uint64) bool {
 		return false
 	}
 	if seq < c.state.cursor {
-		resumed := c.resumed[seq]
+		resumed := c.resumed.items[seq]
 		return c.state.held.has(seq) || c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
 	}
-	it := c.windowItem(seq)
+	it := c.window.find(seq)
 	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
-}
-
-// windowItem finds an event in the window, nil where it was not read yet.
-func (c *consumer) windowItem(seq uint64) *item {
-	at := sort.Search(len(c.window), func(i int) bool { return c.window[i].seq >= seq })
-	if at < len(c.window) && c.window[at].seq == seq {
-		return c.window[at]
-	}
-	return nil
 }
 
 // putBack makes an event of the window pending again that was settled ahead of the cursor.
 func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
-	if it := c.windowItem(seq); it != nil && !it.leased && it.lost == 0 {
+	if it := c.window.find(seq); it != nil && !it.leased && it.lost == 0 {
 		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
 	}
 	c.returned.fire()

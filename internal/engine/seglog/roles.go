@@ -80,7 +80,11 @@ func (l *Log) Waiting(destination, requestID string) (attempts []pillarbox.Attem
 	if err != nil {
 		return nil, nil, false
 	}
-	return c.waiting(requestID)
+	it := c.findRetry(requestID)
+	if it == nil {
+		return nil, nil, false
+	}
+	return it.attempts, it.verdict, true
 }
 
 // Oblige implements pillarbox.Obligations.

@@ -37,7 +37,7 @@ func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, delivery := range deliveries {
-		waiting := c.retrying[delivery.Handle.Seq]
+		waiting := c.retries.items[delivery.Handle.Seq]
 		if waiting != nil && waiting.held || c.state.held.has(delivery.Handle.Seq) {
 			held = append(held, delivery)
 		}
@@ -54,7 +54,7 @@ func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
 	var taken []*pillarbox.Delivery
 	for _, delivery := range deliveries {
 		seq := delivery.Handle.Seq
-		if c.state.routed.has(seq) || c.hasHad(delivery) && !c.state.held.has(seq) {
+		if c.state.routed.has(seq) || c.state.hasHad(delivery) && !c.state.held.has(seq) {
 			continue
 		}
 		taken = append(taken, delivery)
@@ -70,17 +70,6 @@ func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
 		c.putBack(delivery.Handle.Seq, delivery.Event)
 	}
 	return nil
-}
-
-// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for its time, the first
-// known one speaks for it.
-func (c *consumer) hasHad(delivery *pillarbox.Delivery) bool {
-	seq := delivery.Handle.Seq
-	rule := c.state.ruleAt(seq)
-	if rule == nil && len(c.state.rules) > 0 {
-		rule = &c.state.rules[0].Rule
-	}
-	return rule != nil && rule.Takes(delivery.Event) && !c.state.waived.has(seq)
 }
 
 // takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.

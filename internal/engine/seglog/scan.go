@@ -64,7 +64,7 @@ func (c *consumer) standing(seq uint64, event *pillarbox.Event) pillarbox.Standi
 	case s.held.has(seq) || s.deferred.has(seq):
 		return pillarbox.StandingPending
 	case seq >= s.cursor:
-		if it := c.windowItem(seq); it != nil {
+		if it := c.window.find(seq); it != nil {
 			return standingOf(it.outcome)
 		}
 		return pillarbox.StandingPending
@@ -92,35 +92,12 @@ func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 	trace := pillarbox.Trace{Standing: c.standing(seq, event)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	waiting := c.retrying[seq]
+	waiting := c.retries.items[seq]
 	trace.Held = c.state.held.has(seq) || waiting != nil && waiting.held
 	if trace.Standing == pillarbox.StandingSkipped || trace.Standing == 0 {
 		trace.Skip = c.state.skipRule(seq)
 	}
 	return trace
-}
-
-// waiting returns the attempts and the verdict of an event of the retry set.
-func (c *consumer) waiting(requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, it := range c.retrying {
-		if it.event.RequestID == requestID {
-			return it.attempts, it.verdict, true
-		}
-	}
-	return nil, nil, false
-}
-
-func (c *consumer) findRetrying(requestID string) (*pillarbox.Event, uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, it := range c.retrying {
-		if it.event.RequestID == requestID {
-			return it.event, it.seq
-		}
-	}
-	return nil, 0
 }
 
 // walkRecords calls visit for every record that is held, oldest first.
@@ -200,8 +177,8 @@ func (d *destinations) scan(ctx context.Context, destination string, visit func(
 // find returns an event with its sequence number.
 func (d *destinations) find(ctx context.Context, requestID string) (*pillarbox.Event, uint64, error) {
 	for _, c := range d.all() {
-		if event, seq := c.findRetrying(requestID); event != nil {
-			return event, seq, nil
+		if it := c.findRetry(requestID); it != nil {
+			return it.event, it.seq, nil
 		}
 	}
 	needle := requestID
@@ -241,4 +218,11 @@ func (d *destinations) trace(ctx context.Context, requestID string) (*pillarbox.
 		traces[c.name] = c.trace(seq, event)
 	}
 	return event, traces, nil
+}
+
+// findRetry returns what waits in the retry set under a request id, nil where nothing does. What it points to is not changed.
+func (c *consumer) findRetry(requestID string) *item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retries.find(requestID)
 }

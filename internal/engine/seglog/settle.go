@@ -61,11 +61,11 @@ func (c *consumer) newSettlement(size int) *settlement {
 
 func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 	s := c.newSettlement(len(outcomes))
-	window := c.leasedInWindow()
+	inHand := c.leased()
 	for _, outcome := range outcomes {
-		leased := c.retrying[outcome.Handle.Seq]
+		leased := c.retries.items[outcome.Handle.Seq]
 		if leased == nil {
-			leased = window[outcome.Handle.Seq]
+			leased = inHand[outcome.Handle.Seq]
 		}
 		_, again := s.settled[outcome.Handle.Seq]
 		if leased == nil || !leased.leased || again {
@@ -88,14 +88,15 @@ func (s *settlement) finish() {
 	s.delta.Store = s.consumer.state.store
 }
 
-func (c *consumer) leasedInWindow() map[uint64]*item {
-	leased := make(map[uint64]*item, len(c.window))
-	for _, it := range c.window {
+// leased returns what may be settled beside the retry set.
+func (c *consumer) leased() map[uint64]*item {
+	leased := make(map[uint64]*item, len(c.window.items))
+	for _, it := range c.window.items {
 		if it.leased || it.outcome == pillarbox.OutcomeRetry {
 			leased[it.seq] = it
 		}
 	}
-	for _, it := range c.resumed {
+	for _, it := range c.resumed.items {
 		if it.leased {
 			leased[it.seq] = it
 		}
@@ -107,7 +108,7 @@ func (c *consumer) leasedInWindow() map[uint64]*item {
 // cursor passes it.
 func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) error {
 	c := s.consumer
-	waited := c.retrying[leased.seq] != nil
+	waited := c.retries.items[leased.seq] != nil
 	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) && !leased.routed {
 		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased} // it was routed here meanwhile
 	}
@@ -137,7 +138,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 // hasRoom reports whether one more event may wait in the retry set, which is held in memory.
 func (s *settlement) hasRoom(leased *item) bool {
 	c := s.consumer
-	return len(c.retrying)-c.heldRetrying+s.retries < c.core.opts.MaxRetrying && c.retryBytes+s.retrying < c.core.opts.MaxRetryingBytes
+	return c.retries.active()+s.retries < c.core.opts.MaxRetrying && c.retries.bytes+s.retrying < c.core.opts.MaxRetryingBytes
 }
 
 // wait moves an event to the retry set.
@@ -151,7 +152,7 @@ func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error 
 	s.delta.Retry = append(s.delta.Retry, entry)
 	s.events[leased.seq], s.due[leased.seq] = own, due
 	s.durable = true
-	if s.consumer.retrying[leased.seq] == nil {
+	if s.consumer.retries.items[leased.seq] == nil {
 		s.retries++
 		s.retrying += int64(len(entry.Record))
 	}
@@ -161,7 +162,7 @@ func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error 
 // deferOne gives an event back for which the retry set has no room. It keeps its place in its segment and costs one bit,
 // and the events behind it go on; it is handed out again when there is room, as if it had not been tried.
 func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
-	if s.consumer.resumed[leased.seq] != nil {
+	if s.consumer.resumed.items[leased.seq] != nil {
 		s.released[leased.seq] = pillarbox.Outcome{Handle: outcome.Handle, NotBefore: outcome.NotBefore}
 		return
 	}
@@ -254,7 +255,7 @@ func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
 
 // moveCursor passes what is settled at the front of the window.
 func (s *settlement) moveCursor() {
-	for _, front := range s.consumer.window {
+	for _, front := range s.consumer.window.items {
 		kind, now := s.settled[front.seq]
 		rule := s.skips[front.seq]
 		if !now {
@@ -273,7 +274,7 @@ func (s *settlement) moveCursor() {
 			s.after.count(kind, rule, 1)
 		}
 	}
-	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
+	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window.items) && r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
 	}
 }
@@ -318,31 +319,28 @@ func (s *settlement) changes() bool {
 // commit applies to memory what was written.
 func (s *settlement) commit() {
 	c := s.consumer
-	for _, it := range c.window {
+	for _, it := range c.window.items {
 		if kind, ok := s.settled[it.seq]; ok {
 			it.leased, it.outcome, it.event, it.skip = false, kind, nil, s.skips[it.seq]
 		}
 	}
 	for seq := range s.settled {
-		c.dropResumed(seq)
+		delete(c.resumed.items, seq)
 	}
 	for _, seq := range s.delta.Done {
-		c.dropRetrying(seq)
+		c.retries.drop(seq)
 		delete(c.state.retry, seq)
 	}
 	for _, entry := range s.delta.Retry {
 		c.state.retry[entry.Seq] = entry
 		if entry.Outcome != 0 {
-			c.dropRetrying(entry.Seq)
+			c.retries.drop(entry.Seq)
 		} else {
-			c.addRetrying(entry, s.events[entry.Seq], s.due[entry.Seq])
+			c.retries.add(entry, s.events[entry.Seq], s.due[entry.Seq], c.state.routed.has(entry.Seq))
 		}
 	}
 	s.commitReleased()
-	c.window = c.window[s.passed:]
-	if len(c.window) == 0 {
-		c.window = nil // let the backing array go
-	}
+	c.window.pass(s.passed)
 	c.state.place, c.state.counters = s.after.place, s.after.counters
 	if s.delta.Rules != nil {
 		c.state.rules = s.delta.Rules
@@ -355,17 +353,6 @@ func (s *settlement) commit() {
 	}
 }
 
-func (c *consumer) dropRetrying(seq uint64) {
-	if waiting := c.retrying[seq]; waiting != nil {
-		if waiting.held {
-			c.heldRetrying--
-		} else {
-			c.retryBytes -= waiting.bytes
-		}
-		delete(c.retrying, seq)
-	}
-}
-
 func (s *settlement) commitReleased() {
 	c := s.consumer
 	release := func(it *item) {
@@ -373,13 +360,13 @@ func (s *settlement) commitReleased() {
 			it.leased, it.due = false, outcome.NotBefore
 		}
 	}
-	for _, it := range c.window {
+	for _, it := range c.window.items {
 		release(it)
 	}
-	for _, it := range c.retrying {
+	for _, it := range c.retries.items {
 		release(it)
 	}
-	for _, it := range c.resumed {
+	for _, it := range c.resumed.items {
 		release(it)
 	}
 }

@@ -458,3 +458,28 @@ func (j *stateJournal) sync() error {
 func (j *stateJournal) close() error {
 	return errors.Join(j.files[0].close(), j.files[1].close())
 }
+
+// dropBeyond forgets marks of events that the log does not hold any more: others will get their numbers.
+func (s *state) dropBeyond(next uint64) {
+	for _, set := range s.sets() {
+		for seq, ok := set.next(next); ok; seq, ok = set.next(seq) {
+			set.remove(seq)
+		}
+	}
+}
+
+// isAside reports whether an event below the cursor is not settled.
+func (s *state) isAside(seq uint64) bool {
+	return s.held.has(seq) || s.deferred.has(seq) || s.unread.has(seq)
+}
+
+// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for its time, the first
+// known one speaks for it.
+func (s *state) hasHad(delivery *pillarbox.Delivery) bool {
+	seq := delivery.Handle.Seq
+	rule := s.ruleAt(seq)
+	if rule == nil && len(s.rules) > 0 {
+		rule = &s.rules[0].Rule
+	}
+	return rule != nil && rule.Takes(delivery.Event) && !s.waived.has(seq)
+}
