@@ -1,7 +1,6 @@
 package seglog
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -150,99 +149,4 @@ func (c *consumer) missAside(firstHeld uint64) {
 		c.damage.noteMissing(oldest, gone, c.name)
 		c.state.Damaged += gone
 	}
-}
-
-// evacuate moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
-// that a few of them don't keep it. Deferred events are to be tried again soon, and keep their segment.
-func (c *consumer) evacuate(old *segment) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.newSettlement(0)
-	bytes := int64(0)
-	for _, it := range c.retries.items {
-		if it.held {
-			bytes += it.bytes
-		}
-	}
-	next := func(from uint64) (uint64, bool) {
-		seq, ok := c.state.held.next(max(from, old.firstSeq))
-		return seq, ok && seq < min(old.nextSeq, c.state.cursor)
-	}
-	var lost runs
-	err := c.scanner.walkSet(next, func(read *chunk) error {
-		if read.unread {
-			return errNotNow
-		}
-		for seq, ok := next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = next(seq + 1) {
-			event, size := read.event(seq)
-			if event == nil {
-				lost.add(seq)
-				continue
-			}
-			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.retries.held+s.retries >= c.core.opts.MaxRetrying {
-				return errNoRoom
-			}
-			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})
-			entry.Held = true
-			if err := s.wait(entry, &item{seq: seq}, time.Time{}); err != nil {
-				return err
-			}
-			s.delta.aside("held").Remove.add(seq)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.finish()
-	return errors.Join(s.write(), c.lose(lost, false))
-}
-
-// errNotNow says that the disk can't read all of a segment.
-var errNotNow = errors.New("the disk can't read all of it now")
-
-// errNoRoom says that a segment has more held events than the delivery state may take.
-var errNoRoom = errors.New("too many held events to keep them in the delivery state")
-
-// reread reads again what the disk could not read before. What it can read now comes to the destination as if it had been
-// deferred; what turns out to be damaged for good is counted as that.
-func (c *consumer) reread() error {
-	c.mu.Lock()
-	set := c.state.unread.clone()
-	c.mu.Unlock()
-	if set.count == 0 {
-		return nil
-	}
-	return c.scanner.walkSet(set.next, func(read *chunk) error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s := c.newSettlement(0)
-		again, rotten := 0, uint64(0)
-		for seq, ok := set.next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = set.next(seq + 1) {
-			if !c.state.unread.has(seq) {
-				continue
-			}
-			event, _ := read.event(seq)
-			switch {
-			case event != nil:
-				again++
-				s.delta.aside("unread").Remove.add(seq)
-				s.delta.aside("deferred").Add.add(seq)
-			case !read.unread:
-				rotten++
-				s.after.Damaged++
-				s.delta.aside("unread").Remove.add(seq)
-			}
-		}
-		if again == 0 && rotten == 0 {
-			return nil
-		}
-		c.core.opts.Logger.Warn("events that the disk could not read can be read again", "destination", c.name, "events", again, "damaged", rotten)
-		s.finish()
-		if err := s.write(); err != nil {
-			return err
-		}
-		c.returned.fire()
-		return nil
-	})
 }

@@ -74,7 +74,7 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return c.visitPending(read, visit)
+		return o.visitPending(c, read, visit)
 	})
 	if err != nil {
 		return err
@@ -116,7 +116,21 @@ func (o *obligations) settleHeld(destination string, outcomes []pillarbox.Outcom
 	return settled, nil
 }
 
-func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) error) error {
+// endHeld settles an event if it is held, and returns how many that are.
+func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
+	c, seq := s.consumer, outcome.Handle.Seq
+	waiting := c.retries.items[seq]
+	inState := waiting != nil && waiting.held
+	if _, again := s.settled[seq]; again || !inState && !c.state.held.has(seq) {
+		return 0
+	}
+	below := seq < c.state.cursor
+	s.end(&item{seq: seq}, outcome, inState || !below, below)
+	s.leaveAside(seq, outcome.Kind)
+	return 1
+}
+
+func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarbox.Delivery) error) error {
 	for i := range read.records {
 		seq := read.firstSeq + uint64(i)
 		event, size := read.event(seq)
@@ -138,18 +152,4 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 		}
 	}
 	return nil
-}
-
-// endHeld settles an event if it is held, and returns how many that are.
-func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
-	c, seq := s.consumer, outcome.Handle.Seq
-	waiting := c.retries.items[seq]
-	inState := waiting != nil && waiting.held
-	if _, again := s.settled[seq]; again || !inState && !c.state.held.has(seq) {
-		return 0
-	}
-	below := seq < c.state.cursor
-	s.end(&item{seq: seq}, outcome, inState || !below, below)
-	s.leaveAside(seq, outcome.Kind)
-	return 1
 }

@@ -2,8 +2,6 @@ package seglog
 
 import (
 	"time"
-
-	"pillarbox"
 )
 
 // maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
@@ -94,37 +92,4 @@ func (m *maintenance) once() bool {
 		return false
 	}
 	return m.appender.whileIdle() && err == nil && m.rereadWait <= firstReread
-}
-
-// What the disk could not read is left alone for so long at first, and then for twice as long each time, up to the second.
-const (
-	firstReread = time.Second
-	maxReread   = time.Minute
-)
-
-// rereadAll reads again, now and then, what the disk could not read, and forgives the damage that has passed.
-func (m *maintenance) rereadAll() {
-	now := m.opts.Now()
-	if now.Sub(m.reread).Abs() < m.rereadWait {
-		return
-	}
-	m.reread, m.rereadWait = now, min(max(2*m.rereadWait, firstReread), maxReread)
-	pending := false
-	for _, c := range m.destinations.all() {
-		if err := c.reread(); err != nil {
-			m.opts.Logger.Warn("read again what the disk could not read", "queue", m.dir, "err", err)
-		}
-		c.mu.Lock()
-		pending = pending || c.state.unread.count > 0
-		c.mu.Unlock()
-	}
-	if !m.damage.rereadEnds(m.acceptAgain) && !pending {
-		m.rereadWait = firstReread
-		m.damage.forgive()
-	}
-}
-
-// acceptAgain appends events of an earlier life. The maintenance may wait, and needs to know.
-func (m *maintenance) acceptAgain(events []*pillarbox.Event) error {
-	return m.appender.append(events, true)
 }

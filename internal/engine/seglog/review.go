@@ -7,41 +7,28 @@ import (
 	"pillarbox"
 )
 
+// review asks again which pending events of a destination no destination takes.
+type review struct {
+	c    *consumer
+	hold func(*pillarbox.Delivery) bool
+}
+
 // review asks again which events no destination takes.
 func (o *obligations) review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
 	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return err
 	}
-	if err := c.reviewRetrying(hold); err != nil {
+	r := &review{c: c, hold: hold}
+	if err := r.retries(); err != nil {
 		return fmt.Errorf("review what waits for %s: %w", destination, err)
 	}
-	return o.scanner.walkSet(c.toReview(), func(read *chunk) error {
+	return o.scanner.walkSet(r.candidates(), func(read *chunk) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return c.reviewChunk(read, hold)
+		return r.chunk(read)
 	})
-}
-
-// toReview finds what a review must look at: what is held, and everything from a time whose rule the current one does not
-// cover.
-func (c *consumer) toReview() func(from uint64) (uint64, bool) {
-	_, end := c.segments.heldSequence()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	held, rules, needs := c.state.held.clone(), c.state.rules, c.needs.Load()
-	uncovered := uncoveredBy(rules, end)
-	return func(from uint64) (uint64, bool) {
-		seq, ok := held.next(from)
-		for _, span := range uncovered {
-			first := max(from, span[0], needs)
-			if first < span[1] && (!ok || first < seq) {
-				seq, ok = first, true
-			}
-		}
-		return seq, ok && seq < end
-	}
 }
 
 // uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is not known.
@@ -57,93 +44,6 @@ func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
 		}
 	}
 	return uncovered
-}
-
-// reviewRetrying reviews the retry set.
-func (c *consumer) reviewRetrying(hold func(*pillarbox.Delivery) bool) error {
-	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retries.items))
-	for _, it := range c.retries.items {
-		if !it.leased && it.verdict == nil { // what is condemned only waits for its letter
-			waiting = append(waiting, it)
-		}
-	}
-	deliveries := c.deliveries(waiting)
-	c.mu.Unlock()
-	wanted := make([]bool, len(deliveries))
-	for i := range deliveries {
-		wanted[i] = hold(&deliveries[i])
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.newSettlement(0)
-	for i, it := range waiting {
-		entry := c.state.retry[it.seq]
-		if c.retries.items[it.seq] != it || it.leased || it.held == wanted[i] {
-			continue // it has moved on meanwhile, or stays as it is
-		}
-		changed := *entry
-		changed.Held = wanted[i]
-		if err := s.wait(&changed, it, it.due); err != nil {
-			return err
-		}
-	}
-	s.finish()
-	return s.write()
-}
-
-// reviewChunk reviews the events of a chunk that are pending and not leased.
-func (c *consumer) reviewChunk(read *chunk, hold func(*pillarbox.Delivery) bool) error {
-	verdicts := make(map[uint64]bool, len(read.records))
-	events := make(map[uint64]*pillarbox.Event, len(read.records))
-	for i := range read.records {
-		seq := read.firstSeq + uint64(i)
-		event, size := read.event(seq)
-		if event == nil {
-			continue // it is counted as lost when it is delivered
-		}
-		delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size}
-		c.mu.Lock()
-		pending := c.isPending(seq)
-		delivery.Rule, delivery.Routed = c.state.ruleAt(seq), c.state.routed.has(seq)
-		c.mu.Unlock()
-		if pending {
-			verdicts[seq], events[seq] = hold(&delivery), event
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.review(verdicts, events)
-}
-
-// review holds events, or lets them go, as the verdicts say.
-func (c *consumer) review(verdicts map[uint64]bool, events map[uint64]*pillarbox.Event) error {
-	s := c.newSettlement(len(verdicts))
-	var freed []uint64
-	for seq, held := range verdicts {
-		if !c.isPending(seq) || c.state.held.has(seq) == held {
-			continue
-		}
-		if held {
-			s.settled[seq] = pillarbox.OutcomeHeld
-			s.delta.aside("held").Add.add(seq)
-			s.leaveAside(seq, pillarbox.OutcomeHeld)
-			continue
-		}
-		s.delta.aside("held").Remove.add(seq)
-		if seq < c.state.cursor {
-			s.delta.aside("deferred").Add.add(seq)
-		}
-		freed = append(freed, seq)
-	}
-	s.finish()
-	if err := s.write(); err != nil {
-		return err
-	}
-	for _, seq := range freed {
-		c.putBack(seq, events[seq])
-	}
-	return nil
 }
 
 // isPending reports whether the event waits in its segment and nobody has it in hand.
@@ -165,4 +65,111 @@ func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
 		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
 	}
 	c.returned.fire()
+}
+
+// candidates finds what a review must look at: what is held, and everything from a time whose rule the current one does not
+// cover.
+func (r *review) candidates() func(from uint64) (uint64, bool) {
+	_, end := r.c.segments.heldSequence()
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	held, rules, needs := r.c.state.held.clone(), r.c.state.rules, r.c.needs.Load()
+	uncovered := uncoveredBy(rules, end)
+	return func(from uint64) (uint64, bool) {
+		seq, ok := held.next(from)
+		for _, span := range uncovered {
+			first := max(from, span[0], needs)
+			if first < span[1] && (!ok || first < seq) {
+				seq, ok = first, true
+			}
+		}
+		return seq, ok && seq < end
+	}
+}
+
+// retries reviews the retry set.
+func (r *review) retries() error {
+	r.c.mu.Lock()
+	waiting := make([]*item, 0, len(r.c.retries.items))
+	for _, it := range r.c.retries.items {
+		if !it.leased && it.verdict == nil { // what is condemned only waits for its letter
+			waiting = append(waiting, it)
+		}
+	}
+	deliveries := r.c.deliveries(waiting)
+	r.c.mu.Unlock()
+	wanted := make([]bool, len(deliveries))
+	for i := range deliveries {
+		wanted[i] = r.hold(&deliveries[i])
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	s := r.c.newSettlement(0)
+	for i, it := range waiting {
+		entry := r.c.state.retry[it.seq]
+		if r.c.retries.items[it.seq] != it || it.leased || it.held == wanted[i] {
+			continue // it has moved on meanwhile, or stays as it is
+		}
+		changed := *entry
+		changed.Held = wanted[i]
+		if err := s.wait(&changed, it, it.due); err != nil {
+			return err
+		}
+	}
+	s.finish()
+	return s.write()
+}
+
+// chunk reviews the events of a chunk that are pending and not leased.
+func (r *review) chunk(read *chunk) error {
+	verdicts := make(map[uint64]bool, len(read.records))
+	events := make(map[uint64]*pillarbox.Event, len(read.records))
+	for i := range read.records {
+		seq := read.firstSeq + uint64(i)
+		event, size := read.event(seq)
+		if event == nil {
+			continue // it is counted as lost when it is delivered
+		}
+		delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size}
+		r.c.mu.Lock()
+		pending := r.c.isPending(seq)
+		delivery.Rule, delivery.Routed = r.c.state.ruleAt(seq), r.c.state.routed.has(seq)
+		r.c.mu.Unlock()
+		if pending {
+			verdicts[seq], events[seq] = r.hold(&delivery), event
+		}
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	return r.apply(verdicts, events)
+}
+
+// apply holds events, or lets them go, as the verdicts say.
+func (r *review) apply(verdicts map[uint64]bool, events map[uint64]*pillarbox.Event) error {
+	s := r.c.newSettlement(len(verdicts))
+	var freed []uint64
+	for seq, held := range verdicts {
+		if !r.c.isPending(seq) || r.c.state.held.has(seq) == held {
+			continue
+		}
+		if held {
+			s.settled[seq] = pillarbox.OutcomeHeld
+			s.delta.aside("held").Add.add(seq)
+			s.leaveAside(seq, pillarbox.OutcomeHeld)
+			continue
+		}
+		s.delta.aside("held").Remove.add(seq)
+		if seq < r.c.state.cursor {
+			s.delta.aside("deferred").Add.add(seq)
+		}
+		freed = append(freed, seq)
+	}
+	s.finish()
+	if err := s.write(); err != nil {
+		return err
+	}
+	for _, seq := range freed {
+		r.c.putBack(seq, events[seq])
+	}
+	return nil
 }

@@ -22,8 +22,8 @@ func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (
 	}
 	o.destinations.creating.Lock()
 	defer o.destinations.creating.Unlock()
-	held := source.stillHeld(deliveries)
-	if err := target.take(held); err != nil {
+	held := o.stillHeld(source, deliveries)
+	if err := o.take(target, held); err != nil {
 		return 0, fmt.Errorf("give held events to %s: %w", to, err)
 	}
 	outcomes := make([]pillarbox.Outcome, len(held))
@@ -31,45 +31,6 @@ func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (
 		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted}
 	}
 	return o.settleHeld(from, outcomes)
-}
-
-func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, delivery := range deliveries {
-		waiting := c.retries.items[delivery.Handle.Seq]
-		if waiting != nil && waiting.held || c.state.held.has(delivery.Handle.Seq) {
-			held = append(held, delivery)
-		}
-	}
-	return held
-}
-
-// take makes events of the log the destination's own, that were not meant for it when they were accepted.
-func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
-	firstHeld, _ := c.segments.heldSequence()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.newSettlement(len(deliveries))
-	var taken []*pillarbox.Delivery
-	for _, delivery := range deliveries {
-		seq := delivery.Handle.Seq
-		if c.state.routed.has(seq) || c.state.hasHad(delivery) && !c.state.held.has(seq) {
-			continue
-		}
-		taken = append(taken, delivery)
-		s.delta.aside("routed").Add.add(seq)
-		s.takeOne(delivery, seq < firstHeld)
-	}
-	s.durable = true
-	s.finish()
-	if err := s.write(); err != nil {
-		return err
-	}
-	for _, delivery := range taken {
-		c.putBack(delivery.Handle.Seq, delivery.Event)
-	}
-	return nil
 }
 
 // takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.
@@ -120,4 +81,43 @@ func (s *state) uncount(rule string) {
 	s.Skipped -= min(s.Skipped, 1)
 	by := s.SkippedBy.Of(rule)
 	*by -= min(*by, 1)
+}
+
+func (o *obligations) stillHeld(c *consumer, deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, delivery := range deliveries {
+		waiting := c.retries.items[delivery.Handle.Seq]
+		if waiting != nil && waiting.held || c.state.held.has(delivery.Handle.Seq) {
+			held = append(held, delivery)
+		}
+	}
+	return held
+}
+
+// take makes events of the log the destination's own, that were not meant for it when they were accepted.
+func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error {
+	firstHeld, _ := c.segments.heldSequence()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSettlement(len(deliveries))
+	var taken []*pillarbox.Delivery
+	for _, delivery := range deliveries {
+		seq := delivery.Handle.Seq
+		if c.state.routed.has(seq) || c.state.hasHad(delivery) && !c.state.held.has(seq) {
+			continue
+		}
+		taken = append(taken, delivery)
+		s.delta.aside("routed").Add.add(seq)
+		s.takeOne(delivery, seq < firstHeld)
+	}
+	s.durable = true
+	s.finish()
+	if err := s.write(); err != nil {
+		return err
+	}
+	for _, delivery := range taken {
+		c.putBack(delivery.Handle.Seq, delivery.Event)
+	}
+	return nil
 }

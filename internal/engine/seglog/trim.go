@@ -1,5 +1,12 @@
 package seglog
 
+import (
+	"errors"
+	"time"
+
+	"pillarbox"
+)
+
 // trimmer removes segments that nobody needs. It owns nothing.
 //
 // Locks: it holds destinations.creating, so that nobody is given an event of a segment that is being removed.
@@ -43,7 +50,7 @@ func (t *trimmer) run() {
 	t.destinations.creating.Lock() // nobody is given an event of a segment that is being removed
 	defer t.destinations.creating.Unlock()
 	t.evacuate()
-	for _, old := range t.settled((*consumer).oldestNeeded) {
+	for _, old := range t.settled(func(c *consumer) uint64 { return c.needs.Load() }) {
 		if err := t.destinations.sync(); err != nil {
 			t.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
 			return
@@ -64,21 +71,6 @@ func (t *trimmer) run() {
 	}
 }
 
-// forgetMarks drops what is remembered of settled events that are nowhere any more. It is written down by the next
-// snapshot; until then the marks are harmless.
-func (c *consumer) forgetMarks(firstHeld uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state.routed.count == 0 && c.state.waived.count == 0 {
-		return
-	}
-	for seq := range c.state.retry {
-		firstHeld = min(firstHeld, seq) // a retry still asks whether it was routed
-	}
-	c.state.routed.forgetBelow(firstHeld)
-	c.state.waived.forgetBelow(firstHeld)
-}
-
 // evacuate empties segments that would be removed if no held events were in them.
 func (t *trimmer) evacuate() {
 	for _, old := range t.settled((*consumer).oldestNotHeld) {
@@ -86,16 +78,13 @@ func (t *trimmer) evacuate() {
 			if c.needs.Load() >= old.nextSeq {
 				continue
 			}
-			if err := c.evacuate(old); err != nil {
+			if err := t.empty(c, old); err != nil {
 				t.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
 				return
 			}
 		}
 	}
 }
-
-// oldestNeeded is the oldest event that is pending.
-func (c *consumer) oldestNeeded() uint64 { return c.needs.Load() }
 
 // oldestNotHeld is the oldest event that is pending and not held.
 func (c *consumer) oldestNotHeld() uint64 {
@@ -153,4 +142,71 @@ func (t *trimmer) durablyPassed(old *segment) bool {
 		}
 	}
 	return true
+}
+
+// empty moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
+// that a few of them don't keep it. Deferred events are to be tried again soon, and keep their segment.
+func (t *trimmer) empty(c *consumer, old *segment) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSettlement(0)
+	bytes := int64(0)
+	for _, it := range c.retries.items {
+		if it.held {
+			bytes += it.bytes
+		}
+	}
+	next := func(from uint64) (uint64, bool) {
+		seq, ok := c.state.held.next(max(from, old.firstSeq))
+		return seq, ok && seq < min(old.nextSeq, c.state.cursor)
+	}
+	var lost runs
+	err := c.scanner.walkSet(next, func(read *chunk) error {
+		if read.unread {
+			return errNotNow
+		}
+		for seq, ok := next(read.firstSeq); ok && seq < read.nextSeq(); seq, ok = next(seq + 1) {
+			event, size := read.event(seq)
+			if event == nil {
+				lost.add(seq)
+				continue
+			}
+			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.retries.held+s.retries >= c.core.opts.MaxRetrying {
+				return errNoRoom
+			}
+			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})
+			entry.Held = true
+			if err := s.wait(entry, &item{seq: seq}, time.Time{}); err != nil {
+				return err
+			}
+			s.delta.aside("held").Remove.add(seq)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.finish()
+	return errors.Join(s.write(), c.lose(lost, false))
+}
+
+// errNoRoom says that a segment has more held events than the delivery state may take.
+var errNoRoom = errors.New("too many held events to keep them in the delivery state")
+
+// errNotNow says that the disk can't read all of a segment.
+var errNotNow = errors.New("the disk can't read all of it now")
+
+// forgetMarks drops what is remembered of settled events that are nowhere any more. It is written down by the next
+// snapshot; until then the marks are harmless.
+func (c *consumer) forgetMarks(firstHeld uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.routed.count == 0 && c.state.waived.count == 0 {
+		return
+	}
+	for seq := range c.state.retry {
+		firstHeld = min(firstHeld, seq) // a retry still asks whether it was routed
+	}
+	c.state.routed.forgetBelow(firstHeld)
+	c.state.waived.forgetBelow(firstHeld)
 }
