@@ -11,6 +11,9 @@ import (
 	"pillarbox/internal/watchdog"
 )
 
+// tryAgainInterval is how often a broken log tries to begin a new segment.
+const tryAgainInterval = time.Second
+
 // appender gathers events into groups, and has one goroutine at a time, the leader, commit them.
 //
 // Locks: core.mu guards all of it; the leader is whoever has set committing, and hands over under mu.
@@ -38,9 +41,6 @@ func newAppender(c *core, segments *segmentSet, backlog *backlog, committer *com
 	a.watch = watchdog.New(c.opts.CommitTimeout, a.commitIsLate)
 	return a
 }
-
-// tryAgainInterval is how often a broken log tries to begin a new segment.
-const tryAgainInterval = time.Second
 
 func (a *appender) appendFitting(ctx context.Context, events []*pillarbox.Event, inline bool) error {
 	if err := ctx.Err(); err != nil {

@@ -1,15 +1,9 @@
 package seglog
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 
-	"pillarbox"
 	"pillarbox/internal/vfs"
 )
 
@@ -32,6 +26,13 @@ type core struct {
 
 func newCore(fsys vfs.FS, dir string, opts Options) *core {
 	return &core{fsys: fsys, dir: dir, opts: opts, done: make(chan struct{}), wakeup: wakeup{kick: make(chan struct{}, 1)}}
+}
+
+func (c *core) minFree(usage vfs.Usage) int64 {
+	if c.opts.MinFreeBytes > 0 {
+		return c.opts.MinFreeBytes
+	}
+	return min(defaultMinFree, usage.Total/minFreeFraction)
 }
 
 // wakeup wakes the maintenance. It needs no lock.
@@ -78,42 +79,3 @@ func (b *broadcast) fire() {
 		b.waiting = nil
 	}
 }
-
-// minFreeFiles is how many files a new segment leaves for delivery states, databases and dead letters.
-func minFreeFiles(usage vfs.Usage) int64 {
-	return min(defaultMinFreeFiles, usage.TotalFiles/minFreeFraction)
-}
-
-func (c *core) minFree(usage vfs.Usage) int64 {
-	if c.opts.MinFreeBytes > 0 {
-		return c.opts.MinFreeBytes
-	}
-	return min(defaultMinFree, usage.Total/minFreeFraction)
-}
-
-// kinded gives an error of the disk its kind, where nobody below has done so.
-func kinded(err error) error {
-	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt, pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
-		if errors.Is(err, kind) {
-			return err
-		}
-	}
-	return unavailable(err)
-}
-
-// unavailable gives an I/O error its kind.
-func unavailable(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return &pillarbox.RetryAfterError{After: retryAfterFull, Err: fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)}
-	case errors.Is(err, fs.ErrClosed):
-		return fmt.Errorf("%w: %w", pillarbox.ErrClosed, err)
-	}
-	return fmt.Errorf("%w: %w", pillarbox.ErrUnavailable, err)
-}
-
-// retryAfterFull is what a client is asked to wait when there is no room. Delivery or an operator makes room
-// within seconds or not soon; a fixed short wait loses little in both cases.
-const retryAfterFull = 5 * time.Second

@@ -26,44 +26,6 @@ type damageLog struct {
 	unreadEnds []*unreadEnd    // what the disk could not read at a start, so that nobody knows what is missing there
 }
 
-// noteMissing reports events that were in segments which are not there any more.
-func (d *damageLog) noteMissing(firstSeq, lost uint64, destination string) {
-	d.mu.Lock()
-	first := d.segments.list[0]
-	d.mu.Unlock()
-	reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", firstSeq, destination)
-	missing := &chunk{firstSeq: firstSeq, lost: lost, damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}}}
-	d.report(missing.damage)
-	if d.keepReport(missing, first) {
-		d.opts.Meter.Damaged(lost)
-	}
-}
-
-// forgive drops damage that was nothing but the disk's, once nothing is missing because of it.
-func (d *damageLog) forgive() {
-	reports := d.passedReports()
-	for name := range reports {
-		if err := d.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
-			delete(reports, name)
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
-	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
-		return
-	}
-	d.found = slices.DeleteFunc(d.found, passed)
-	for name := range reports {
-		delete(d.reported, name)
-	}
-	for _, s := range d.segments.list {
-		s.damaged = slices.ContainsFunc(d.found, func(item pillarbox.CorruptError) bool { return item.File == s.name })
-	}
-	d.opts.Logger.Info("the disk can read again what it could not", "queue", d.dir)
-}
-
 // report logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine. What is
 // known already is left alone: every reader that passes a damaged place reports it.
 func (d *damageLog) report(damage []pillarbox.CorruptError) {
@@ -88,22 +50,17 @@ func (d *damageLog) reportLocked(item pillarbox.CorruptError) {
 	}
 }
 
-// passedReports lists the reports of damage that was the disk's, where all of it may have passed. They are removed without
-// mu, for which status and metrics would wait with a disk that hangs.
-func (d *damageLog) passedReports() map[string]bool {
+// noteMissing reports events that were in segments which are not there any more.
+func (d *damageLog) noteMissing(firstSeq, lost uint64, destination string) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	reports := map[string]bool{}
-	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
-	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
-		return reports
+	first := d.segments.list[0]
+	d.mu.Unlock()
+	reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", firstSeq, destination)
+	missing := &chunk{firstSeq: firstSeq, lost: lost, damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}}}
+	d.report(missing.damage)
+	if d.keepReport(missing, first) {
+		d.opts.Meter.Damaged(lost)
 	}
-	for name, fault := range d.reported {
-		if fault {
-			reports[name] = true
-		}
-	}
-	return reports
 }
 
 // damageReport is what is kept of damage that was found, so that the ledger can name it after a restart.
@@ -182,4 +139,47 @@ func (d *damageLog) load() error {
 		}
 	}
 	return nil
+}
+
+// forgive drops damage that was nothing but the disk's, once nothing is missing because of it.
+func (d *damageLog) forgive() {
+	reports := d.passedReports()
+	for name := range reports {
+		if err := d.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
+			delete(reports, name)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
+		return
+	}
+	d.found = slices.DeleteFunc(d.found, passed)
+	for name := range reports {
+		delete(d.reported, name)
+	}
+	for _, s := range d.segments.list {
+		s.damaged = slices.ContainsFunc(d.found, func(item pillarbox.CorruptError) bool { return item.File == s.name })
+	}
+	d.opts.Logger.Info("the disk can read again what it could not", "queue", d.dir)
+}
+
+// passedReports lists the reports of damage that was the disk's, where all of it may have passed. They are removed without
+// mu, for which status and metrics would wait with a disk that hangs.
+func (d *damageLog) passedReports() map[string]bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	reports := map[string]bool{}
+	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
+		return reports
+	}
+	for name, fault := range d.reported {
+		if fault {
+			reports[name] = true
+		}
+	}
+	return reports
 }

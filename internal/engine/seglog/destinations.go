@@ -45,33 +45,6 @@ func (d *destinations) load() error {
 	return nil
 }
 
-// open reads the state of a destination, or makes one that has settled everything before firstSeq.
-func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
-	journal, loaded, damage, err := openJournal(d.fsys, d.dir, name, d.opts.StateBytes)
-	if err != nil {
-		return nil, err
-	}
-	d.damage.report(damage)
-	fresh := loaded == nil
-	if fresh {
-		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
-		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
-	}
-	c := &consumer{
-		core: d.core, segments: d.segments, damage: d.damage, scanner: d.scanner, ages: d.ages,
-		name: name, journal: journal, state: loaded,
-		retries: retrySet{items: map[uint64]*item{}}, resumed: resumedSet{items: map[uint64]*item{}},
-	}
-	err = c.load()
-	if err == nil && !d.opts.ReadOnly && !fresh {
-		err = journal.settleDown(loaded)
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.close())
-	}
-	return c, nil
-}
-
 // get returns the destination's consumer, and makes it on first use.
 func (d *destinations) get(name string) (*consumer, error) {
 	if c, err := d.known(name); c != nil || err != nil {
@@ -125,13 +98,40 @@ func (d *destinations) create(name string) (*consumer, error) {
 	return made, nil
 }
 
-// sync makes the delivery states durable.
-func (d *destinations) sync() error {
-	var errs []error
-	for _, c := range d.all() {
-		errs = append(errs, c.sync())
+// open reads the state of a destination, or makes one that has settled everything before firstSeq.
+func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
+	journal, loaded, damage, err := openJournal(d.fsys, d.dir, name, d.opts.StateBytes)
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	d.damage.report(damage)
+	fresh := loaded == nil
+	if fresh {
+		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
+		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
+	}
+	c := &consumer{
+		core: d.core, segments: d.segments, damage: d.damage, scanner: d.scanner, ages: d.ages,
+		name: name, journal: journal, state: loaded,
+		retries: retrySet{items: map[uint64]*item{}}, resumed: resumedSet{items: map[uint64]*item{}},
+	}
+	err = c.load()
+	if err == nil && !d.opts.ReadOnly && !fresh {
+		err = journal.settleDown(loaded)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// checkDestination refuses names that can't be part of a file name.
+func checkDestination(name string) error {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+	if name == "" || len(name) > 63 || strings.Trim(name, letters) != "" || strings.ContainsAny(name[:1], "_-") {
+		return fmt.Errorf("destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit: %w", name, pillarbox.ErrInvalid)
+	}
+	return nil
 }
 
 func (d *destinations) all() []*consumer {
@@ -142,6 +142,15 @@ func (d *destinations) all() []*consumer {
 		all = append(all, c)
 	}
 	return all
+}
+
+// sync makes the delivery states durable.
+func (d *destinations) sync() error {
+	var errs []error
+	for _, c := range d.all() {
+		errs = append(errs, c.sync())
+	}
+	return errors.Join(errs...)
 }
 
 // measureBacklog recomputes how far every destination is, for the limit on bytes.
@@ -166,15 +175,6 @@ func (d *destinations) measureBacklog() {
 	}
 	d.backlog.oldest = oldest
 	d.backlog.drain.measure(oldest, d.opts.Now())
-}
-
-// checkDestination refuses names that can't be part of a file name.
-func checkDestination(name string) error {
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789_-"
-	if name == "" || len(name) > 63 || strings.Trim(name, letters) != "" || strings.ContainsAny(name[:1], "_-") {
-		return fmt.Errorf("destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit: %w", name, pillarbox.ErrInvalid)
-	}
-	return nil
 }
 
 // oldestUnsettled is the oldest event that some destination has not settled.

@@ -88,6 +88,30 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 	})
 }
 
+func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarbox.Delivery) error) error {
+	for i := range read.records {
+		seq := read.firstSeq + uint64(i)
+		event, size := read.event(seq)
+		if event == nil {
+			continue
+		}
+		c.mu.Lock()
+		it := c.window.find(seq)
+		pending := c.isPending(seq) || it != nil && it.leased
+		delivery := pillarbox.Delivery{
+			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
+		}
+		c.mu.Unlock()
+		if !pending {
+			continue
+		}
+		if err := visit(&delivery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settleHeld settles held events as skipped or dead. Others are passed over.
 func (o *obligations) settleHeld(destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
 	c, err := o.destinations.getToChange(destination)
@@ -128,28 +152,4 @@ func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
 	s.end(&item{seq: seq}, outcome, inState || !below, below)
 	s.leaveAside(seq, outcome.Kind)
 	return 1
-}
-
-func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarbox.Delivery) error) error {
-	for i := range read.records {
-		seq := read.firstSeq + uint64(i)
-		event, size := read.event(seq)
-		if event == nil {
-			continue
-		}
-		c.mu.Lock()
-		it := c.window.find(seq)
-		pending := c.isPending(seq) || it != nil && it.leased
-		delivery := pillarbox.Delivery{
-			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
-		}
-		c.mu.Unlock()
-		if !pending {
-			continue
-		}
-		if err := visit(&delivery); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -176,3 +176,9 @@ func (l *Log) closeFiles() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Maintain does one round of the maintenance. It is for a log that was opened with Untended, whose caller decides when.
+func (l *Log) Tend() {
+	l.preallocator.prepare(nil)
+	l.maintenance.once()
+}

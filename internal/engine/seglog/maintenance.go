@@ -4,6 +4,14 @@ import (
 	"time"
 )
 
+const (
+	keeperInterval  = time.Second      // bounds what a crash delivers again, and how long a mark waits
+	restInterval    = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
+	quarantineDir   = "quarantine"
+	damageSuffix    = ".damage.json"
+	damageReportMax = 64 << 10
+)
+
 // maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
 type maintenance struct {
 	*core
@@ -19,14 +27,6 @@ type maintenance struct {
 	reread     time.Time // when what the disk could not read was last read again, and how long to wait
 	rereadWait time.Duration
 }
-
-const (
-	keeperInterval  = time.Second      // bounds what a crash delivers again, and how long a mark waits
-	restInterval    = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
-	quarantineDir   = "quarantine"
-	damageSuffix    = ".damage.json"
-	damageReportMax = 64 << 10
-)
 
 // run does the chores that no request should wait for, until Close: each second while there is something to do,
 // and hardly ever in a log at rest, so that an idle server does not wake its machine.
@@ -69,12 +69,6 @@ func (m *maintenance) atRest() bool {
 	defer m.mu.Unlock()
 	return m.segments.nextSeq-1 == m.accepted && m.appender.pending.count == 0 && !m.appender.committing && m.appender.problem == nil &&
 		(m.preallocator.spare != nil || m.segments.newestIsFresh())
-}
-
-// Maintain does one round of the maintenance. It is for a log that was opened with Untended, whose caller decides when.
-func (l *Log) Tend() {
-	l.preallocator.prepare(nil)
-	l.maintenance.once()
 }
 
 // once reports whether everything is done, as it is in a log that was idle since the chores before.

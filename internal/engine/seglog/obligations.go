@@ -19,24 +19,6 @@ type obligations struct {
 	scanner      *scanner
 }
 
-// nothing is the rule of a destination for what was accepted before it began.
-var nothing = &pillarbox.Rule{Sources: []string{}}
-
-// ruleAt returns the rule that held for an event, and nil where no rule was recorded yet.
-func (s *state) ruleAt(seq uint64) *pillarbox.Rule { return ruleAt(s.rules, s.start, seq) }
-
-func ruleAt(rules []ruleFrom, start, seq uint64) *pillarbox.Rule {
-	if seq < start {
-		return nothing
-	}
-	for i := len(rules) - 1; i >= 0; i-- {
-		if rules[i].From <= seq {
-			return &rules[i].Rule
-		}
-	}
-	return nil
-}
-
 // oblige records the rule of a destination for what is accepted from now on.
 func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 	c, err := o.destinations.getToChange(destination)
@@ -105,13 +87,4 @@ func (o *obligations) setStore(destination string, record pillarbox.StoreRecord)
 	}
 	s.commit()
 	return nil
-}
-
-func (s *state) hasRetryBelow(seq uint64) bool {
-	for waiting := range s.retry {
-		if waiting < seq {
-			return true
-		}
-	}
-	return false
 }

@@ -10,25 +10,6 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// chunkOf returns the chunk that holds the event, wherever the reader was before.
-func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
-	if r.segment == nil || r.seq > seq || r.segments.extentOf(r.segment).nextSeq <= seq {
-		if err := r.close(); err != nil {
-			return nil, nil, err
-		}
-		r.segment, r.seq = nil, seq
-	}
-	for {
-		c, segment, err := r.next()
-		if err != nil {
-			return nil, nil, err
-		}
-		if c.nextSeq() > seq {
-			return c, segment, nil
-		}
-	}
-}
-
 // reader walks the log from a place on, across segments, up to what is durable. It is not safe for
 // concurrent use.
 type reader struct {
@@ -139,6 +120,25 @@ func (r *reader) seek(at place) error {
 		r.walk.offset, r.walk.seq = at.offset, header.firstSeq
 	}
 	return nil
+}
+
+// chunkOf returns the chunk that holds the event, wherever the reader was before.
+func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
+	if r.segment == nil || r.seq > seq || r.segments.extentOf(r.segment).nextSeq <= seq {
+		if err := r.close(); err != nil {
+			return nil, nil, err
+		}
+		r.segment, r.seq = nil, seq
+	}
+	for {
+		c, segment, err := r.next()
+		if err != nil {
+			return nil, nil, err
+		}
+		if c.nextSeq() > seq {
+			return c, segment, nil
+		}
+	}
 }
 
 func (r *reader) noteDamage(c *chunk) {

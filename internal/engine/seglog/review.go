@@ -31,42 +31,6 @@ func (o *obligations) review(ctx context.Context, destination string, hold func(
 	})
 }
 
-// uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is not known.
-func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
-	if len(rules) == 0 {
-		return runs{{1, end}}
-	}
-	current := &rules[len(rules)-1].Rule
-	uncovered = runs{{1, rules[0].From}}
-	for i, r := range rules[:len(rules)-1] {
-		if !current.Covers(&r.Rule) {
-			uncovered = append(uncovered, [2]uint64{r.From, rules[i+1].From})
-		}
-	}
-	return uncovered
-}
-
-// isPending reports whether the event waits in its segment and nobody has it in hand.
-func (c *consumer) isPending(seq uint64) bool {
-	if c.state.retry[seq] != nil {
-		return false
-	}
-	if seq < c.state.cursor {
-		resumed := c.resumed.items[seq]
-		return c.state.held.has(seq) || c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
-	}
-	it := c.window.find(seq)
-	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
-}
-
-// putBack makes an event of the window pending again that was settled ahead of the cursor.
-func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
-	if it := c.window.find(seq); it != nil && !it.leased && it.lost == 0 {
-		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
-	}
-	c.returned.fire()
-}
-
 // candidates finds what a review must look at: what is held, and everything from a time whose rule the current one does not
 // cover.
 func (r *review) candidates() func(from uint64) (uint64, bool) {
@@ -85,6 +49,21 @@ func (r *review) candidates() func(from uint64) (uint64, bool) {
 		}
 		return seq, ok && seq < end
 	}
+}
+
+// uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is not known.
+func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
+	if len(rules) == 0 {
+		return runs{{1, end}}
+	}
+	current := &rules[len(rules)-1].Rule
+	uncovered = runs{{1, rules[0].From}}
+	for i, r := range rules[:len(rules)-1] {
+		if !current.Covers(&r.Rule) {
+			uncovered = append(uncovered, [2]uint64{r.From, rules[i+1].From})
+		}
+	}
+	return uncovered
 }
 
 // retries reviews the retry set.
@@ -172,4 +151,25 @@ func (r *review) apply(verdicts map[uint64]bool, events map[uint64]*pillarbox.Ev
 		r.c.putBack(seq, events[seq])
 	}
 	return nil
+}
+
+// isPending reports whether the event waits in its segment and nobody has it in hand.
+func (c *consumer) isPending(seq uint64) bool {
+	if c.state.retry[seq] != nil {
+		return false
+	}
+	if seq < c.state.cursor {
+		resumed := c.resumed.items[seq]
+		return c.state.held.has(seq) || c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
+	}
+	it := c.window.find(seq)
+	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
+}
+
+// putBack makes an event of the window pending again that was settled ahead of the cursor.
+func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
+	if it := c.window.find(seq); it != nil && !it.leased && it.lost == 0 {
+		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
+	}
+	c.returned.fire()
 }

@@ -33,56 +33,6 @@ func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (
 	return o.settleHeld(from, outcomes)
 }
 
-// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.
-func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
-	c, seq := s.consumer, delivery.Handle.Seq
-	if entry := c.state.retry[seq]; entry != nil && entry.Outcome == pillarbox.OutcomeSkipped {
-		s.delta.Done = append(s.delta.Done, seq) // settled ahead of the cursor
-	}
-	if seq >= c.state.cursor {
-		s.leaveAside(seq, pillarbox.OutcomeReleased)
-		return
-	}
-	switch {
-	case c.state.held.has(seq):
-		s.delta.aside("held").Remove.add(seq)
-	default:
-		s.after.uncount(c.state.skipRule(seq))
-		if c.state.waived.has(seq) {
-			s.delta.aside("waived").Remove.add(seq)
-		}
-	}
-	if segmentGone {
-		entry := newRetryEntry(&item{seq: seq, event: delivery.Event}, pillarbox.Outcome{})
-		s.delta.Retry = append(s.delta.Retry, entry)
-		s.events[seq] = delivery.Event
-		return
-	}
-	s.delta.aside("deferred").Add.add(seq)
-}
-
-// skipRule says by which rule an event below the cursor was skipped.
-func (s *state) skipRule(seq uint64) string {
-	switch {
-	case seq < s.start:
-		return pillarbox.SkippedBefore
-	case !s.waived.has(seq):
-		return pillarbox.SkippedSource
-	case s.SkippedBy.Elsewhere > 0:
-		return pillarbox.SkippedElsewhere
-	case s.SkippedBy.Routed > 0:
-		return pillarbox.SkippedRouted
-	}
-	return pillarbox.SkippedForgotten
-}
-
-// uncount takes a skipped event back.
-func (s *state) uncount(rule string) {
-	s.Skipped -= min(s.Skipped, 1)
-	by := s.SkippedBy.Of(rule)
-	*by -= min(*by, 1)
-}
-
 func (o *obligations) stillHeld(c *consumer, deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,4 +70,32 @@ func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error 
 		c.putBack(delivery.Handle.Seq, delivery.Event)
 	}
 	return nil
+}
+
+// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.
+func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
+	c, seq := s.consumer, delivery.Handle.Seq
+	if entry := c.state.retry[seq]; entry != nil && entry.Outcome == pillarbox.OutcomeSkipped {
+		s.delta.Done = append(s.delta.Done, seq) // settled ahead of the cursor
+	}
+	if seq >= c.state.cursor {
+		s.leaveAside(seq, pillarbox.OutcomeReleased)
+		return
+	}
+	switch {
+	case c.state.held.has(seq):
+		s.delta.aside("held").Remove.add(seq)
+	default:
+		s.after.uncount(c.state.skipRule(seq))
+		if c.state.waived.has(seq) {
+			s.delta.aside("waived").Remove.add(seq)
+		}
+	}
+	if segmentGone {
+		entry := newRetryEntry(&item{seq: seq, event: delivery.Event}, pillarbox.Outcome{})
+		s.delta.Retry = append(s.delta.Retry, entry)
+		s.events[seq] = delivery.Event
+		return
+	}
+	s.delta.aside("deferred").Add.add(seq)
 }

@@ -36,50 +36,30 @@ func (set *segmentSet) heldSequence() (firstHeld, next uint64) {
 	return set.list[0].firstSeq, set.nextSeq
 }
 
+func (set *segmentSet) accepted() uint64 {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return set.nextSeq - 1
+}
+
+// newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
+func (set *segmentSet) newestIsFresh() bool { return set.newest != nil && set.newest.empty() }
+
+func (set *segmentSet) heldBack() []*chunk {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.unproven == nil {
+		return nil
+	}
+	return set.unproven.chunks
+}
+
 // heldBackEvents is how many events at the end of the log have not been copied into a segment of this life.
 func (set *segmentSet) heldBackEvents() (n uint64) {
 	for _, c := range set.heldBack() {
 		n += uint64(len(c.records))
 	}
 	return n
-}
-
-// newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
-func (set *segmentSet) newestIsFresh() bool { return set.newest != nil && set.newest.empty() }
-
-// segmentOfLocked returns the segment that holds the event, or the oldest one behind it.
-func (set *segmentSet) segmentOfLocked(seq uint64) *segment {
-	for _, segment := range set.list {
-		if seq < segment.nextSeq {
-			return segment
-		}
-	}
-	return set.list[len(set.list)-1]
-}
-
-// positionLocked turns a place into a distance from the start of the log.
-func (set *segmentSet) positionLocked(at *place) int64 {
-	for _, segment := range set.list {
-		if segment.id >= at.segment {
-			if segment.id == at.segment {
-				return segment.position(at.offset)
-			}
-			return segment.base
-		}
-	}
-	last := set.list[len(set.list)-1]
-	return last.position(last.end)
-}
-
-func (set *segmentSet) quarantine(old *segment) error {
-	dir := path.Join(set.dir, quarantineDir)
-	if err := vfs.MkdirAll(set.fsys, dir); err != nil {
-		return err
-	}
-	if err := set.fsys.Rename(old.name, path.Join(dir, path.Base(old.name))); err != nil {
-		return err
-	}
-	return set.fsys.SyncDir(dir)
 }
 
 // snapshot of a segment for a reader: how far it may be read now, and whether more will come.
@@ -119,40 +99,28 @@ func (set *segmentSet) sealed(s *segment) bool {
 	return at >= 0 && at < len(set.list)-1
 }
 
-// reportRemoved logs sealed segments whose files are gone.
-func (set *segmentSet) reportRemoved() {
-	entries, err := set.fsys.ReadDir(set.dir)
-	if err != nil {
-		return // the next commit or chore meets it
-	}
-	names := make(map[string]bool, len(entries))
-	for _, entry := range entries {
-		names[path.Join(set.dir, entry.Name)] = true
-	}
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	for _, s := range set.list[:max(0, len(set.list)-1)] {
-		if !names[s.name] && !s.removed {
-			s.removed = true
-			set.opts.Logger.Error("somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
-				"segment", s.name, "first", s.firstSeq, "events", s.nextSeq-s.firstSeq)
+// segmentOfLocked returns the segment that holds the event, or the oldest one behind it.
+func (set *segmentSet) segmentOfLocked(seq uint64) *segment {
+	for _, segment := range set.list {
+		if seq < segment.nextSeq {
+			return segment
 		}
 	}
+	return set.list[len(set.list)-1]
 }
 
-func (set *segmentSet) heldBack() []*chunk {
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	if set.unproven == nil {
-		return nil
+// positionLocked turns a place into a distance from the start of the log.
+func (set *segmentSet) positionLocked(at *place) int64 {
+	for _, segment := range set.list {
+		if segment.id >= at.segment {
+			if segment.id == at.segment {
+				return segment.position(at.offset)
+			}
+			return segment.base
+		}
 	}
-	return set.unproven.chunks
-}
-
-func (set *segmentSet) accepted() uint64 {
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	return set.nextSeq - 1
+	last := set.list[len(set.list)-1]
+	return last.position(last.end)
 }
 
 // passed lists the segments at the front that hold nothing behind the sequence number, and their bytes.
@@ -184,5 +152,37 @@ func (set *segmentSet) remove(old *segment) {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		set.opts.Logger.Warn("remove segment", "segment", old.name, "err", err)
+	}
+}
+
+func (set *segmentSet) quarantine(old *segment) error {
+	dir := path.Join(set.dir, quarantineDir)
+	if err := vfs.MkdirAll(set.fsys, dir); err != nil {
+		return err
+	}
+	if err := set.fsys.Rename(old.name, path.Join(dir, path.Base(old.name))); err != nil {
+		return err
+	}
+	return set.fsys.SyncDir(dir)
+}
+
+// reportRemoved logs sealed segments whose files are gone.
+func (set *segmentSet) reportRemoved() {
+	entries, err := set.fsys.ReadDir(set.dir)
+	if err != nil {
+		return // the next commit or chore meets it
+	}
+	names := make(map[string]bool, len(entries))
+	for _, entry := range entries {
+		names[path.Join(set.dir, entry.Name)] = true
+	}
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for _, s := range set.list[:max(0, len(set.list)-1)] {
+		if !names[s.name] && !s.removed {
+			s.removed = true
+			set.opts.Logger.Error("somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
+				"segment", s.name, "first", s.firstSeq, "events", s.nextSeq-s.firstSeq)
+		}
 	}
 }

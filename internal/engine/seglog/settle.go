@@ -18,19 +18,6 @@ func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 	return s.write()
 }
 
-// write makes the settlement durable, as far as it asks for that, and applies it to memory.
-func (s *settlement) write() error {
-	c := s.consumer
-	if s.changes() {
-		defer c.core.wakeup.stir()
-		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
-			return err
-		}
-	}
-	s.commit()
-	return nil
-}
-
 // settlement is the effect of some outcomes, worked out before anything is written or changed.
 type settlement struct {
 	consumer *consumer
@@ -77,15 +64,6 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 	}
 	s.finish()
 	return s, nil
-}
-
-// finish moves the cursor, and completes the delta.
-func (s *settlement) finish() {
-	s.moveCursor()
-	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
-	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
-	s.delta.Counters = s.after.counters
-	s.delta.Store = s.consumer.state.store
 }
 
 // leased returns what may be settled beside the retry set.
@@ -240,17 +218,13 @@ func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
 	return entry
 }
 
-// count adds to the counters. rule is that of skipped events.
-func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
-	switch kind {
-	case pillarbox.OutcomeStored:
-		s.Stored += n
-	case pillarbox.OutcomeDead:
-		s.Dead += n
-	case pillarbox.OutcomeSkipped:
-		s.Skipped += n
-		*s.SkippedBy.Of(rule) += n
-	}
+// finish moves the cursor, and completes the delta.
+func (s *settlement) finish() {
+	s.moveCursor()
+	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
+	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
+	s.delta.Counters = s.after.counters
+	s.delta.Store = s.consumer.state.store
 }
 
 // moveCursor passes what is settled at the front of the window.
@@ -310,6 +284,19 @@ func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
 	if s.consumer.state.retry[seq] != nil {
 		s.delta.Done = append(s.delta.Done, seq)
 	}
+}
+
+// write makes the settlement durable, as far as it asks for that, and applies it to memory.
+func (s *settlement) write() error {
+	c := s.consumer
+	if s.changes() {
+		defer c.core.wakeup.stir()
+		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
+			return err
+		}
+	}
+	s.commit()
+	return nil
 }
 
 func (s *settlement) changes() bool {

@@ -71,34 +71,6 @@ func (t *trimmer) run() {
 	}
 }
 
-// evacuate empties segments that would be removed if no held events were in them.
-func (t *trimmer) evacuate() {
-	for _, old := range t.settled((*consumer).oldestNotHeld) {
-		for _, c := range t.destinations.all() {
-			if c.needs.Load() >= old.nextSeq {
-				continue
-			}
-			if err := t.empty(c, old); err != nil {
-				t.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
-				return
-			}
-		}
-	}
-}
-
-// oldestNotHeld is the oldest event that is pending and not held.
-func (c *consumer) oldestNotHeld() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	oldest := c.state.cursor
-	for _, set := range []*seqSet{&c.state.deferred, &c.state.unread} {
-		if first, ok := set.next(0); ok {
-			oldest = min(oldest, first)
-		}
-	}
-	return oldest
-}
-
 // settled lists the oldest segments that nobody needs, as far as they exceed the history to keep.
 func (t *trimmer) settled(oldest func(*consumer) uint64) []*segment {
 	consumers := t.destinations.all()
@@ -142,6 +114,34 @@ func (t *trimmer) durablyPassed(old *segment) bool {
 		}
 	}
 	return true
+}
+
+// evacuate empties segments that would be removed if no held events were in them.
+func (t *trimmer) evacuate() {
+	for _, old := range t.settled((*consumer).oldestNotHeld) {
+		for _, c := range t.destinations.all() {
+			if c.needs.Load() >= old.nextSeq {
+				continue
+			}
+			if err := t.empty(c, old); err != nil {
+				t.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
+				return
+			}
+		}
+	}
+}
+
+// oldestNotHeld is the oldest event that is pending and not held.
+func (c *consumer) oldestNotHeld() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	oldest := c.state.cursor
+	for _, set := range []*seqSet{&c.state.deferred, &c.state.unread} {
+		if first, ok := set.next(0); ok {
+			oldest = min(oldest, first)
+		}
+	}
+	return oldest
 }
 
 // empty moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
