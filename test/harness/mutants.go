@@ -73,8 +73,8 @@ var (
 	}}
 	// RemovedNotNoticed writes on to a file that somebody has removed.
 	RemovedNotNoticed = Mutant{"removed file not noticed", []Edit{
-		{commitSource, "if err := c.stillThere(c.opts.Now()); err != nil {", "if err := error(nil); err != nil {"},
-		{appendSource, "err := a.committer.stillThere(a.opts.Now())\n", "err := error(nil)\n"},
+		{commitSource, "if err := c.verifyLive(c.opts.Now()); err != nil {", "if err := error(nil); err != nil {"},
+		{appendSource, "err := a.committer.verifyLive(a.opts.Now())\n", "err := error(nil)\n"},
 	}}
 	// LockOnTheFile locks a name, and not what it stands for.
 	LockOnTheFile = Mutant{"lock on a file name", []Edit{{

@@ -114,7 +114,7 @@ func (a *ages) maintain(last bool, oldestUnsettled func() uint64) {
 		return
 	}
 	oldest := oldestUnsettled()
-	_, next := a.segments.heldSequence()
+	_, next := a.segments.bounds()
 	a.mu.Lock()
 	a.mark(next, min(oldest, next))
 	now := a.now()

@@ -14,7 +14,7 @@ func TestEventsAgeByTheTimeThatPasses(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	elapsed, wall := time.Duration(0), time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.Untended = true
+	options.ManualMaintenance = true
 	options.Elapsed, options.Now = func() time.Duration { return elapsed }, func() time.Time { return wall }
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
@@ -22,7 +22,7 @@ func TestEventsAgeByTheTimeThatPasses(t *testing.T) {
 	}
 	pass := func(d time.Duration) {
 		for end := elapsed + d; elapsed < end; elapsed += time.Hour {
-			l.Tend()
+			l.Maintain()
 		}
 	}
 	expect := func(n int, atLeast, atMost time.Duration) {
@@ -66,7 +66,7 @@ func TestRetryOfAnotherClockIsDue(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	wall := time.Date(2036, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.Untended, options.Now = true, func() time.Time { return wall }
+	options.ManualMaintenance, options.Now = true, func() time.Time { return wall }
 	l := openLog(t, disk, options)
 	appendFrom(t, l, "app", 1, 1)
 	settleAs(t, l, "events", leaseNow(t, l, "events", 1), func(pillarbox.Delivery) pillarbox.Outcome {

@@ -176,7 +176,7 @@ func (a *appender) commitPending() (more bool, err error) {
 	last := g.settleLocked()
 	more = a.goOnLocked()
 	a.mu.Unlock()
-	a.wakeup.stir()
+	a.wakeup.ifSleeping()
 	if last {
 		g.err = err
 		close(g.done)
@@ -208,9 +208,9 @@ func (a *appender) noteLocked(err error) {
 	a.problem, a.tryAgainAt = err, a.opts.Now().Add(tryAgainInterval)
 }
 
-// whileIdle leads once to mark the end of the log, or to begin a segment where the log is broken, so that it
+// markOrHeal leads once to mark the end of the log, or to begin a segment where the log is broken, so that it
 // is healed before the next request comes. It reports whether that is done.
-func (a *appender) whileIdle() bool {
+func (a *appender) markOrHeal() bool {
 	a.mu.Lock()
 	if a.committing || a.closed || a.pending.count > 0 {
 		a.mu.Unlock()
@@ -220,7 +220,7 @@ func (a *appender) whileIdle() bool {
 	a.beginLocked(nil)
 	broken := a.committer.live == nil || a.problem != nil
 	a.mu.Unlock()
-	err := a.committer.stillThere(a.opts.Now())
+	err := a.committer.verifyLive(a.opts.Now())
 	if err != nil {
 		a.committer.abandon(err)
 		broken = true

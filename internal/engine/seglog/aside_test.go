@@ -53,7 +53,7 @@ func appendFrom(t *testing.T, l *seglog.Log, source string, n int, seed uint64) 
 func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
-	options.MaxRetrying, options.Untended = 20, true
+	options.MaxRetrying, options.ManualMaintenance = 20, true
 	l := openLog(t, disk, options)
 	const bad, good = 300, 5
 	appendFrom(t, l, "bad", bad, 1)
@@ -110,7 +110,7 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 func TestRefusingEverythingIsPaced(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.MaxRetrying, options.Untended, options.Now = 10, true, func() time.Time { return clock }
+	options.MaxRetrying, options.ManualMaintenance, options.Now = 10, true, func() time.Time { return clock }
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	appendFrom(t, l, "bad", 1000, 1)
@@ -139,7 +139,7 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			options := small()
-			options.Untended, options.MaxRetrying = true, c.room
+			options.ManualMaintenance, options.MaxRetrying = true, c.room
 			l := openLog(t, disk, options)
 			must := func(err error) {
 				t.Helper()
@@ -163,7 +163,7 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 				stored += len(deliveries)
 				settleAs(t, l, "events", deliveries, func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
 			}
-			l.Tend()
+			l.Maintain()
 			first, err := seglog.Inspect(disk, "queue")
 			must(err)
 			kept := first.Segments[0].First == 1

@@ -21,7 +21,7 @@ func openBench(b *testing.B) *seglog.Log {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := seglog.Open(disk, "queue", seglog.Options{KeepBytes: -1, MinFreeBytes: 1, Untended: true})
+	l, err := seglog.Open(disk, "queue", seglog.Options{KeepBytes: -1, MinFreeBytes: 1, ManualMaintenance: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func benchAppend(b *testing.B, size int) {
 		if appended += size; appended >= benchRound {
 			b.StopTimer()
 			deliver(b, l, appended, 1000)
-			l.Tend()
+			l.Maintain()
 			appended = 0
 			b.StartTimer()
 		}
@@ -122,7 +122,7 @@ func BenchmarkDeliver(b *testing.B) {
 	for b.Loop() {
 		if ready == 0 {
 			b.StopTimer()
-			l.Tend()
+			l.Maintain()
 			for ; ready < benchRound; ready += batch {
 				if err := l.AppendInline(ctx, events); err != nil {
 					b.Fatal(err)

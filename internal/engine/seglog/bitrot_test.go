@@ -41,7 +41,7 @@ func newRotten(t *testing.T, rng *rand.Rand, size int64, killed bool) *rotten {
 	t.Helper()
 	r := &rotten{
 		disk: faultfs.New(faultfs.Options{}), events: map[string]*pillarbox.Event{}, killed: killed,
-		options: seglog.Options{SegmentBytes: size, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10, Untended: true},
+		options: seglog.Options{SegmentBytes: size, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10, ManualMaintenance: true},
 	}
 	log := openLog(t, r.disk, r.options)
 	if _, err := log.Account("events"); err != nil {
@@ -262,7 +262,7 @@ func settledFileIsKept(log *seglog.Log, disk *faultfs.FS, name string, deliverie
 	if err := log.Settle(context.Background(), "events", outcomes); err != nil {
 		return err
 	}
-	log.Tend()
+	log.Maintain()
 	kept, err := vfs.ReadFile(disk, path.Join("queue/quarantine", path.Base(name)))
 	if err != nil {
 		return fmt.Errorf("the damaged segment is not in quarantine: %w", err)
@@ -351,7 +351,7 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 		return err
 	}
 	options := small()
-	options.Untended = true
+	options.ManualMaintenance = true
 	log, err := seglog.Open(disk, "queue", options)
 	if err != nil {
 		return fmt.Errorf("the start is refused: %w", err)
@@ -366,7 +366,7 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 		came[delivery.Event.RequestID] = true
 	}
 	for id := range l.acked {
-		if !came[id] && !l.stored[id] && !l.buried[id] {
+		if !came[id] && !l.stored[id] && !l.deadLettered[id] {
 			return fmt.Errorf("acknowledged event %s is lost", id)
 		}
 	}

@@ -16,10 +16,10 @@ type committer struct {
 	segments     *segmentSet
 	preallocator *preallocator
 
-	live   vfs.File  // nil where there is no usable live segment
-	synced int64     // everything below this offset of the live segment was synced
-	marked bool      // nothing was committed since the last mark
-	looked time.Time // when the name of the live segment was last looked at
+	live     vfs.File  // nil where there is no usable live segment
+	synced   int64     // everything below this offset of the live segment was synced
+	marked   bool      // nothing was committed since the last mark
+	verified time.Time // when the name of the live segment was last looked at
 }
 
 // commit writes and syncs the group. After an error in the live segment that file is left for good and the
@@ -57,7 +57,7 @@ func (c *committer) write(g *group) error {
 		return fmt.Errorf("sync %s: %w", tail.name, unavailable(err))
 	}
 	c.opts.Meter.Committed(int(g.count), size, time.Since(start))
-	if err := c.stillThere(c.opts.Now()); err != nil {
+	if err := c.verifyLive(c.opts.Now()); err != nil {
 		return fmt.Errorf("look at %s after the sync: %w", tail.name, unavailable(err))
 	}
 	c.marked = false

@@ -22,8 +22,8 @@ type consumer struct {
 	scanner  *scanner
 	ages     *ages
 	name     string
-	position atomic.Pointer[place] // copy of state.place for those who don't hold mu
-	needs    atomic.Uint64         // the oldest event that is pending, for the same: its segment is kept
+	position atomic.Pointer[position] // copy of state.position for those who don't hold mu
+	needs    atomic.Uint64            // the oldest event that is pending, for the same: its segment is kept
 	rules    atomic.Pointer[[]ruleFrom]
 
 	mu       sync.Mutex
@@ -33,7 +33,7 @@ type consumer struct {
 	window   window
 	retries  retrySet
 	resumed  resumedSet
-	calm     calm      // while everything is refused
+	backoff  backoff   // while everything is refused
 	returned broadcast // fired when something is given back
 }
 
@@ -57,13 +57,13 @@ type item struct {
 }
 
 func (c *consumer) load() error {
-	firstHeld, next := c.segments.heldSequence()
+	firstHeld, next := c.segments.bounds()
 	if c.state.cursor > next {
 		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
 			c.name, c.state.cursor-1, next-1, c.core.dir, pillarbox.ErrCorrupt)
 	}
 	c.state.dropBeyond(next)
-	c.missAside(firstHeld)
+	c.skipAside(firstHeld)
 	if c.state.cursor < firstHeld {
 		c.skipTo(firstHeld)
 	}
@@ -79,8 +79,8 @@ func (c *consumer) load() error {
 		c.retries.add(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait), c.state.routed.has(seq))
 	}
 	c.reader = c.scanner.reader(0, false)
-	c.publishPlace()
-	return c.reader.seek(c.state.place)
+	c.publish()
+	return c.reader.seek(c.state.position)
 }
 
 // dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between. What would wait
@@ -115,11 +115,11 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		c.damage.noteMissing(c.state.cursor, gone, c.name)
 		c.state.Damaged += gone
 	}
-	c.state.place = place{start: c.state.start, cursor: firstHeld}
+	c.state.position = position{start: c.state.start, cursor: firstHeld}
 }
 
-func (c *consumer) publishPlace() {
-	at := c.state.place
+func (c *consumer) publish() {
+	at := c.state.position
 	c.position.Store(&at)
 	rules := c.state.rules
 	c.rules.Store(&rules)

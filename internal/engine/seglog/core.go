@@ -37,13 +37,13 @@ func (c *core) minFree(usage vfs.Usage) int64 {
 
 // wakeup wakes the maintenance. It needs no lock.
 type wakeup struct {
-	kick    chan struct{} // holds one wake-up
-	resting atomic.Bool   // the maintenance sleeps long, and wants to be woken by stir
+	kick     chan struct{} // holds one wake-up
+	sleeping atomic.Bool   // the maintenance sleeps long, and wants to be woken by ifSleeping
 }
 
-// stir wakes a keeper that rests. It is called after anything that makes work for it.
-func (w *wakeup) stir() {
-	if w.resting.Load() {
+// stir wakes a maintenance that sleeps. It is called after anything that makes work for it.
+func (w *wakeup) ifSleeping() {
+	if w.sleeping.Load() {
 		w.now()
 	}
 }

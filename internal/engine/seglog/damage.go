@@ -13,6 +13,12 @@ import (
 	"pillarbox/internal/vfs"
 )
 
+const (
+	quarantineDir   = "quarantine"
+	damageSuffix    = ".damage.json"
+	damageReportMax = 64 << 10
+)
+
 // damageLog is the damage that was found: what is shown of it, the reports in the quarantine directory, and the ends of
 // segments that the disk could not read.
 //

@@ -75,7 +75,7 @@ func TestDamagedSegmentIsQuarantined(t *testing.T) {
 				t.Fatal(err)
 			}
 			settleAll(t, log, deliveries)
-			time.Sleep(3 * time.Second) // the keeper trims
+			time.Sleep(3 * time.Second) // the maintenance trims
 			synctest.Wait()
 			if damage := log.Stats().Damage; len(damage) != 1 || damage[0].File != name {
 				t.Errorf("damage %v, want one in %s", damage, name)
@@ -302,7 +302,7 @@ func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 			earlier(killed)
 		}
 		second := openLog(t, killed, small())
-		time.Sleep(3 * time.Second) // the keeper trims by the cursor that it found
+		time.Sleep(3 * time.Second) // the maintenance trims by the cursor that it found
 		synctest.Wait()
 		before, err := second.Account("events")
 		if err != nil {
@@ -373,7 +373,7 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 		}
 		killed.Inject(nil)
 		second := openLog(t, killed, options)
-		time.Sleep(10 * time.Second) // the keeper trims
+		time.Sleep(10 * time.Second) // the maintenance trims
 		synctest.Wait()
 		cut := killed.Crash(nil, faultfs.Dropped)
 		if err := second.Close(); err != nil {
@@ -418,11 +418,11 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 	}
 	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1}
 	settle(pillarbox.Outcome{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Verdict: verdict})
-	condemned, err := l.leaseNow(l.log, 1)
-	if err != nil || len(condemned) != 1 || condemned[0].Verdict == nil {
-		t.Fatalf("leased %+v, %v", condemned, err)
+	givenUp, err := l.leaseNow(l.log, 1)
+	if err != nil || len(givenUp) != 1 || givenUp[0].Verdict == nil {
+		t.Fatalf("leased %+v, %v", givenUp, err)
 	}
-	settle(pillarbox.Outcome{Handle: condemned[0].Handle, Kind: pillarbox.OutcomeDead})
+	settle(pillarbox.Outcome{Handle: givenUp[0].Handle, Kind: pillarbox.OutcomeDead})
 	for range 2 {
 		if err := l.log.Close(); err != nil {
 			t.Fatal(err)
@@ -433,7 +433,7 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 			t.Fatalf("%d events came again, want the 3 that were not settled; %v", len(again), err)
 		}
 		for _, delivery := range again {
-			if delivery.Event.RequestID == condemned[0].Event.RequestID {
+			if delivery.Event.RequestID == givenUp[0].Event.RequestID {
 				t.Error("the event that was settled as dead came again")
 			}
 		}

@@ -15,19 +15,19 @@ const (
 
 // Bounds of the pause while the retry set is full and everything is refused.
 const (
-	firstCalm = time.Second
-	maxCalm   = 30 * time.Second
+	firstBackoff = time.Second
+	maxBackoff   = 30 * time.Second
 )
 
-// calm is the pause before new events are read for a destination that has refused all of a batch while its retry set was
+// backoff is the pause before new events are read for a destination that has refused all of a batch while its retry set was
 // full. Without it, a destination that refuses everything would be asked for the whole backlog, once for each event.
-type calm struct {
+type backoff struct {
 	pause time.Duration
 	until time.Time
 }
 
 // over reports whether reading may go on, and tells the picker when it may.
-func (c *calm) over(pick *picker) bool {
+func (c *backoff) over(pick *picker) bool {
 	wait := c.until.Sub(pick.now)
 	if wait > 0 {
 		pick.wait = min(pick.wait, wait)
@@ -35,21 +35,21 @@ func (c *calm) over(pick *picker) bool {
 	return wait <= 0
 }
 
-// pace begins or ends the pause after a settlement.
-func (c *consumer) pace(s *settlement) {
+// backOff begins or ends the pause after a settlement.
+func (c *consumer) backOff(s *settlement) {
 	deferred := 0
 	for _, kind := range s.settled {
 		switch kind {
 		case outcomeDeferred:
 			deferred++
 		case pillarbox.OutcomeStored:
-			c.calm = calm{}
+			c.backoff = backoff{}
 			return
 		}
 	}
 	if deferred > 0 && deferred == len(s.settled) {
-		c.calm.pause = min(max(2*c.calm.pause, firstCalm), maxCalm)
-		c.calm.until = c.core.opts.Now().Add(c.calm.pause)
+		c.backoff.pause = min(max(2*c.backoff.pause, firstBackoff), maxBackoff)
+		c.backoff.until = c.core.opts.Now().Add(c.backoff.pause)
 	}
 }
 
@@ -128,8 +128,8 @@ func (c *consumer) lose(lost runs, unread bool) error {
 	return s.write()
 }
 
-// missAside settles events whose segments are gone although they were kept for them, as skipTo does.
-func (c *consumer) missAside(firstHeld uint64) {
+// skipAside settles events whose segments are gone although they were kept for them, as skipTo does.
+func (c *consumer) skipAside(firstHeld uint64) {
 	gone := uint64(0)
 	oldest := c.state.cursor
 	for _, set := range []*seqSet{&c.state.held, &c.state.deferred, &c.state.unread} {

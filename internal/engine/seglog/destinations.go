@@ -79,7 +79,7 @@ func (d *destinations) known(name string) (*consumer, error) {
 }
 
 func (d *destinations) create(name string) (*consumer, error) {
-	firstSeq, next := d.segments.heldSequence()
+	firstSeq, next := d.segments.bounds()
 	if len(d.all()) > 0 {
 		firstSeq = next
 	}
@@ -107,7 +107,7 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 	d.damage.report(damage)
 	fresh := loaded == nil
 	if fresh {
-		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
+		loaded = &state{position: position{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
 		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
 	}
 	c := &consumer{
@@ -117,7 +117,7 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 	}
 	err = c.load()
 	if err == nil && !d.opts.ReadOnly && !fresh {
-		err = journal.settleDown(loaded)
+		err = journal.renew(loaded)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -168,7 +168,7 @@ func (d *destinations) measureBacklog() {
 	}
 	for _, c := range consumers {
 		at := c.position.Load()
-		oldest = min(oldest, d.segments.positionLocked(at))
+		oldest = min(oldest, d.segments.distanceLocked(at))
 		if needs := c.needs.Load(); needs < at.cursor {
 			oldest = min(oldest, d.segments.segmentOfLocked(needs).base)
 		}

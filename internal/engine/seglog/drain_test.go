@@ -15,7 +15,7 @@ import (
 func TestFullQueueSaysSo(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.Untended, options.MaxBytes, options.Now = true, 256<<10, func() time.Time { return clock }
+	options.ManualMaintenance, options.MaxBytes, options.Now = true, 256<<10, func() time.Time { return clock }
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	if _, err := l.Account("events"); err != nil {

@@ -120,9 +120,9 @@ func unprovenEnd(t *testing.T, free int64, want int) {
 	options := small()
 	options.MinFreeBytes = 1 << 20
 	l := newLife(t, 91)
-	untended := options
-	untended.Untended = true // no spare is left that gives room when it is removed
-	l.log = openLog(t, disk, untended)
+	manual := options
+	manual.ManualMaintenance = true // no spare is left that gives room when it is removed
+	l.log = openLog(t, disk, manual)
 	if _, err := l.log.Account("events"); err != nil {
 		t.Fatal(err)
 	}

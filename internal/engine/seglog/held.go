@@ -68,7 +68,7 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 			return err
 		}
 	}
-	_, end := o.segments.heldSequence()
+	_, end := o.segments.bounds()
 	next := func(from uint64) (uint64, bool) { return max(from, needs), max(from, needs) < end }
 	err = o.scanner.walkSet(next, func(read *chunk) error {
 		if err := ctx.Err(); err != nil {
@@ -79,7 +79,7 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 	if err != nil {
 		return err
 	}
-	return visitFrom(end-o.segments.heldBackEvents(), o.segments.heldBack(), func(seq uint64, rec record) error {
+	return visitFrom(end-o.segments.unprovenEvents(), o.segments.unprovenChunks(), func(seq uint64, rec record) error {
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			return nil // reported when it is delivered
@@ -150,6 +150,6 @@ func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
 	}
 	below := seq < c.state.cursor
 	s.end(&item{seq: seq}, outcome, inState || !below, below)
-	s.leaveAside(seq, outcome.Kind)
+	s.clearMarks(seq, outcome.Kind)
 	return 1
 }

@@ -50,7 +50,7 @@ type Inspection struct {
 type offline struct {
 	fsys     vfs.FS
 	dir      string
-	segments []*found
+	segments []*foundSegment
 	damage   []pillarbox.CorruptError
 }
 
@@ -193,7 +193,7 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, visit func(event *pill
 	return result, nil
 }
 
-func (o *offline) verifySegment(ctx context.Context, item *found, result *Verification, visit func(event *pillarbox.Event) error) error {
+func (o *offline) verifySegment(ctx context.Context, item *foundSegment, result *Verification, visit func(event *pillarbox.Event) error) error {
 	return o.walk(ctx, item, func(c *chunk) error {
 		result.Bytes += c.end - c.offset
 		if len(c.damage) > 0 {
@@ -224,7 +224,7 @@ func (o *offline) verifySegment(ctx context.Context, item *found, result *Verifi
 }
 
 // walk calls visit with each chunk of a segment, and at the end with one for events that are missing there.
-func (o *offline) walk(ctx context.Context, item *found, visit func(c *chunk) error) error {
+func (o *offline) walk(ctx context.Context, item *foundSegment, visit func(c *chunk) error) error {
 	file, err := o.fsys.OpenFile(item.name, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("open segment: %w", unavailable(err))

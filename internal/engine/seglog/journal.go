@@ -42,7 +42,7 @@ func stateName(dir, destination string, slot int) string {
 }
 
 // openJournal reads the newest state of the destination, without writing. It returns a nil state where there
-// is none yet. What it read counts as durable only after settleDown.
+// is none yet. What it read counts as durable only after renew.
 func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJournal, *state, []pillarbox.CorruptError, error) {
 	j := &stateJournal{fsys: fsys, bytes: bytes}
 	var newest *state
@@ -76,13 +76,13 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 	return j, newest, damage, nil
 }
 
-// settleDown makes durable what was read, which may be what a killed life has left in the kernel's memory. Segments are
+// renew makes durable what was read, which may be what a killed life has left in the kernel's memory. Segments are
 // removed by this cursor, and events that wait are in here alone, so a later power cut must not bring an older state back.
 //
 // It is written anew, to the other file. To sync the file that was read would prove nothing: where an earlier start has
 // failed to, the kernel has forgotten that there is anything to write. On a full disk that has to wait; until then nothing
 // counts as durable, and so no segment is removed.
-func (j *stateJournal) settleDown(found *state) error {
+func (j *stateJournal) renew(found *state) error {
 	err := j.roll(found)
 	if errors.Is(err, pillarbox.ErrNoSpace) {
 		j.broken = true
@@ -180,8 +180,8 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	if f.file == nil || j.broken {
 		return j.roll(before.with(delta))
 	}
-	place := frameHeader{kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation, durableUpTo: f.synced}
-	frame, err := encodeStateFrame(place, delta)
+	header := frameHeader{kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation, durableUpTo: f.synced}
+	frame, err := encodeStateFrame(header, delta)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (c *consumer) leaseNow(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery,
 	for _, again := range c.resumed.inOrder() {
 		pick.offer(again)
 	}
-	if !c.calm.over(&pick) {
+	if !c.backoff.over(&pick) {
 		return c.deliveries(pick.picked), pick.wait, nil
 	}
 	for _, ready := range c.window.items {

@@ -23,20 +23,20 @@ type life struct {
 
 	maxBody int // bytes
 
-	mu     sync.Mutex // the log's keeper may call for a check while the life goes on
-	sent   map[string]*pillarbox.Event
-	acked  map[string]bool
-	stored map[string]bool // durable in the destination
-	buried map[string]bool // has its dead letter
-	dead   map[string]bool // Settle has said that this is durable
-	tried  map[string]int  // attempts that Settle has said are durable
+	mu           sync.Mutex // the maintenance of the log may call for a check while the life goes on
+	sent         map[string]*pillarbox.Event
+	acked        map[string]bool
+	stored       map[string]bool // durable in the destination
+	deadLettered map[string]bool // has its dead letter
+	dead         map[string]bool // Settle has said that this is durable
+	tried        map[string]int  // attempts that Settle has said are durable
 }
 
 func newLife(t *testing.T, seed uint64) *life {
 	return &life{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), next: seed * 1_000_000, maxBody: 3000,
 		sent: map[string]*pillarbox.Event{}, acked: map[string]bool{}, stored: map[string]bool{},
-		buried: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
+		deadLettered: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
 	}
 }
 
@@ -70,7 +70,7 @@ func (l *life) mark(change func()) {
 	change()
 }
 
-// deliver leases some events, stores most of them, and has others refused, given back, condemned and buried,
+// deliver leases some events, stores most of them, and has others refused, given back, given up and dead-lettered,
 // in no order.
 func (l *life) deliver(n int) error {
 	deliveries, err := l.leaseNow(l.log, n)
@@ -86,7 +86,7 @@ func (l *life) deliver(n int) error {
 		switch chance := l.rng.IntN(10); {
 		case delivery.Verdict != nil:
 			outcome.Kind = pillarbox.OutcomeDead
-			l.mark(func() { l.buried[id] = true })
+			l.mark(func() { l.deadLettered[id] = true })
 			promised = func() { before(); l.dead[id] = true }
 		case chance < 2:
 			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
@@ -131,7 +131,7 @@ func (l *life) check(fsys *faultfs.FS, what string) {
 		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first), len(second))
 	}
 	for id := range l.acked {
-		if !first[id] && !l.stored[id] && !l.buried[id] {
+		if !first[id] && !l.stored[id] && !l.deadLettered[id] {
 			l.t.Fatalf("%s: acknowledged event %s is lost", what, id)
 		}
 	}

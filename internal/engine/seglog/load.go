@@ -76,7 +76,7 @@ func (o *loader) load() error {
 
 // clearAbandoned removes a segment that a newer one skips: it was left before its first acknowledged event.
 // Should there be events in it all the same, it is not understood, and goes to quarantine.
-func (o *loader) clearAbandoned(item *found) error {
+func (o *loader) clearAbandoned(item *foundSegment) error {
 	if o.opts.ReadOnly {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (o *loader) clearAbandoned(item *found) error {
 }
 
 // scanTail finds the end of a segment that nothing else tells: the newest one, or one beside lost headers.
-func (o *loader) scanTail(item *found, newest bool) error {
+func (o *loader) scanTail(item *foundSegment, newest bool) error {
 	end, nextSeq, known := item.end, item.nextSeq, item.scanned
 	damage, torn, err := item.scan(o.fsys, o.segments.nextSeq)
 	if err != nil {
@@ -113,7 +113,7 @@ func (o *loader) scanTail(item *found, newest bool) error {
 
 // holdBack ends a segment where it is proven to be on the disk. What is behind that place counts as accepted, and comes to
 // the destinations once the next segment has a copy of it.
-func (o *loader) holdBack(item *found) {
+func (o *loader) holdBack(item *foundSegment) {
 	o.segments.nextSeq = max(o.segments.nextSeq, item.nextSeq)
 	item.end, item.nextSeq = item.tail.from, item.tail.firstSeq
 	if len(item.tail.chunks) > 0 {

@@ -44,7 +44,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	if err := l.open(); err != nil {
 		return nil, errors.Join(kinded(err), l.closeFiles())
 	}
-	if !opts.ReadOnly && !opts.Untended {
+	if !opts.ReadOnly && !opts.ManualMaintenance {
 		l.running.Go(l.maintenance.run)
 		l.running.Go(l.preallocator.run)
 	}
@@ -177,8 +177,8 @@ func (l *Log) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// Maintain does one round of the maintenance. It is for a log that was opened with Untended, whose caller decides when.
-func (l *Log) Tend() {
+// Maintain does one round of the maintenance. It is for a log that was opened with ManualMaintenance, whose caller decides when.
+func (l *Log) Maintain() {
 	l.preallocator.prepare(nil)
-	l.maintenance.once()
+	l.maintenance.runOnce()
 }

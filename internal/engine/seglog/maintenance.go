@@ -5,11 +5,8 @@ import (
 )
 
 const (
-	keeperInterval  = time.Second      // bounds what a crash delivers again, and how long a mark waits
-	restInterval    = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
-	quarantineDir   = "quarantine"
-	damageSuffix    = ".damage.json"
-	damageReportMax = 64 << 10
+	maintenanceInterval = time.Second      // bounds what a crash delivers again, and how long a mark waits
+	idleInterval        = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
 )
 
 // maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
@@ -28,10 +25,10 @@ type maintenance struct {
 	rereadWait time.Duration
 }
 
-// run does the chores that no request should wait for, until Close: each second while there is something to do,
+// run does what no request should wait for, until Close: each second while there is something to do,
 // and hardly ever in a log at rest, so that an idle server does not wake its machine.
 func (m *maintenance) run() {
-	timer := time.NewTimer(keeperInterval)
+	timer := time.NewTimer(maintenanceInterval)
 	defer timer.Stop()
 	for {
 		m.preallocator.wake()
@@ -39,27 +36,27 @@ func (m *maintenance) run() {
 		case <-m.done:
 			return
 		case <-m.wakeup.kick:
-			if m.wakeup.resting.CompareAndSwap(true, false) {
-				timer.Reset(keeperInterval)
+			if m.wakeup.sleeping.CompareAndSwap(true, false) {
+				timer.Reset(maintenanceInterval)
 			}
 		case <-timer.C:
-			timer.Reset(m.rest(m.once()))
+			timer.Reset(m.nextWait(m.runOnce()))
 		}
 	}
 }
 
-// rest says how long the keeper may wait after its chores. done says that they left nothing to do. Whoever makes
-// work after that wakes it, by stir; what was made in between is seen here.
-func (m *maintenance) rest(done bool) time.Duration {
-	m.wakeup.resting.Store(done)
-	if done && m.atRest() {
-		return restInterval
+// nextWait says how long the maintenance may sleep after a round. done says that it left nothing to do. Whoever makes
+// work after that wakes it, by ifSleeping; what was made in between is seen here.
+func (m *maintenance) nextWait(done bool) time.Duration {
+	m.wakeup.sleeping.Store(done)
+	if done && m.idle() {
+		return idleInterval
 	}
-	m.wakeup.resting.Store(false)
-	return keeperInterval
+	m.wakeup.sleeping.Store(false)
+	return maintenanceInterval
 }
 
-func (m *maintenance) atRest() bool {
+func (m *maintenance) idle() bool {
 	for _, c := range m.destinations.all() {
 		if c.unsynced() {
 			return false
@@ -71,8 +68,8 @@ func (m *maintenance) atRest() bool {
 		(m.preallocator.spare != nil || m.segments.newestIsFresh())
 }
 
-// once reports whether everything is done, as it is in a log that was idle since the chores before.
-func (m *maintenance) once() bool {
+// runOnce reports whether everything is done, as it is in a log that was idle since the round before.
+func (m *maintenance) runOnce() bool {
 	err := m.destinations.sync()
 	if err != nil {
 		m.opts.Logger.Warn("sync delivery state", "queue", m.dir, "err", err)
@@ -85,5 +82,5 @@ func (m *maintenance) once() bool {
 		m.accepted = accepted
 		return false
 	}
-	return m.appender.whileIdle() && err == nil && m.rereadWait <= firstReread
+	return m.appender.markOrHeal() && err == nil && m.rereadWait <= firstReread
 }

@@ -89,7 +89,7 @@ func FuzzStateFile(f *testing.F) {
 		if _, err := Inspect(disk, "queue"); err != nil {
 			t.Fatalf("inspect: %v", err)
 		}
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, Untended: true})
+		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, ManualMaintenance: true})
 		if err != nil {
 			if !errors.Is(err, pillarbox.ErrCorrupt) || !strings.Contains(err.Error(), "pillarbox queue repair") {
 				t.Errorf("open: %v, which does not say what to do", err)
@@ -113,12 +113,12 @@ func sealFrames(content []byte) {
 	}
 }
 
-// soundStates are the two files of a state with settled, waiting and condemned events.
+// soundStates are the two files of a state with settled, waiting and given up events.
 func soundStates(f *testing.F) (first, second []byte) {
 	f.Helper()
 	disk := faultfs.New(faultfs.Options{})
 	for range 2 {
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, StateBytes: 4 << 10, Untended: true})
+		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, StateBytes: 4 << 10, ManualMaintenance: true})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func FuzzDamageReport(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, Untended: true})
+		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, ManualMaintenance: true})
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}

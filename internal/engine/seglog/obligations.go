@@ -27,7 +27,7 @@ func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 	}
 	rule.Sources = slices.Clone(rule.Sources)
 	slices.Sort(rule.Sources)
-	firstHeld, next := o.segments.heldSequence()
+	firstHeld, next := o.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rules := slices.DeleteFunc(slices.Clone(c.state.rules), func(r ruleFrom) bool { return r.From >= next })

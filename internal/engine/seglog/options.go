@@ -58,9 +58,9 @@ type Options struct {
 	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
 	ReadOnly bool
 
-	// Untended leaves the chores to the caller, who calls Tend: the log then does nothing by itself, and the same
+	// ManualMaintenance leaves the maintenance to the caller, who calls Maintain: the log then does nothing by itself, and the same
 	// calls lead to the same operations.
-	Untended bool
+	ManualMaintenance bool
 
 	Now func() time.Time // default time.Now
 	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes back. By it the log

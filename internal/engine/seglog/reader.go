@@ -19,7 +19,7 @@ type reader struct {
 	file     vfs.File
 	walk     *walker
 	seq      uint64 // next sequence number
-	hops     bool   // it looks for single events: that those in between are not there any more is no damage
+	sparse   bool   // it looks for single events: that those in between are not there any more is no damage
 }
 
 // next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all that is
@@ -82,7 +82,7 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 		file: file, name: next.segment.name, salt: next.segment.salt,
 		offset: dataStart, seq: next.segment.firstSeq, limit: next.end, endSeq: next.nextSeq,
 	}
-	if r.hops {
+	if r.sparse {
 		r.seq = max(r.seq, next.segment.firstSeq)
 	}
 	if r.seq < next.segment.firstSeq {
@@ -103,7 +103,7 @@ func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 
 // seek moves to a frame that is known to begin at or before the wanted event. A hint that turns out wrong is
 // ignored: the segment is then read from its start.
-func (r *reader) seek(at place) error {
+func (r *reader) seek(at position) error {
 	r.seq = at.cursor
 	next, ok := r.segments.extentFor(at.cursor, 0)
 	if !ok || next.segment.id != at.segment {

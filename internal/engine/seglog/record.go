@@ -181,7 +181,7 @@ func parseUUID(text string) (uuid [16]byte, ok bool) {
 		return uuid, false
 	}
 	wrong := byte(0)
-	for i, at := range hexPlaces {
+	for i, at := range hexIndexes {
 		high, low := hexDigits[text[at]], hexDigits[text[at+1]]
 		wrong |= high | low
 		uuid[i] = high<<4 | low&15
@@ -189,8 +189,8 @@ func parseUUID(text string) (uuid [16]byte, ok bool) {
 	return uuid, wrong < 16
 }
 
-// hexPlaces are where the bytes of a UUID stand in its text.
-var hexPlaces = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+// hexIndexes are where the bytes of a UUID stand in its text.
+var hexIndexes = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
 // hexDigits are the values of hex digits in lower case; 255 is none. Each record has 32 of them to be read.
 var hexDigits = func() (digits [256]byte) {

@@ -29,7 +29,7 @@ func (o *obligations) redeliver(destination string, handles []pillarbox.Handle, 
 	}
 	o.destinations.creating.Lock()
 	defer o.destinations.creating.Unlock()
-	firstHeld, _ := o.segments.heldSequence()
+	firstHeld, _ := o.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSettlement(len(handles))

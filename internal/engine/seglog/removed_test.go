@@ -37,17 +37,17 @@ func TestRemovedLiveSegmentLosesNothing(t *testing.T) {
 			return disk.Rename("other", name)
 		}},
 	} {
-		for _, chores := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, chores %v", c.name, chores), func(t *testing.T) { meddleWithLive(t, c.meddle, chores) })
+		for _, maintenance := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, maintenance %v", c.name, maintenance), func(t *testing.T) { meddleWithLive(t, c.meddle, maintenance) })
 		}
 	}
 }
 
-func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) error, chores bool) {
+func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) error, maintenance bool) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
-	options.Untended, options.KeepBytes, options.Now = true, 1<<20, func() time.Time { return clock }
+	options.ManualMaintenance, options.KeepBytes, options.Now = true, 1<<20, func() time.Time { return clock }
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) err
 		t.Fatal(err)
 	}
 	clock = clock.Add(2 * time.Second) // the name is looked at each second
-	if chores {
-		l.Tend() // a log at rest looks by itself
-		l.Tend()
+	if maintenance {
+		l.Maintain() // a log at rest looks by itself
+		l.Maintain()
 	}
 	appendFrom(t, l, "app", 30, 2)
 	appendFrom(t, l, "app", 30, 3)
@@ -86,7 +86,7 @@ func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) err
 func TestRemovedSealedSegmentIsToldAndPassed(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
-	options.Untended, options.SegmentBytes = true, 16<<10
+	options.ManualMaintenance, options.SegmentBytes = true, 16<<10
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestRemovedSealedSegmentIsToldAndPassed(t *testing.T) {
 	if err := disk.Remove(lost.File); err != nil {
 		t.Fatal(err)
 	}
-	l.Tend()
+	l.Maintain()
 	seen := map[string]int{}
 	n := drain(t, l, seen)
 	account, err := l.Account("events")

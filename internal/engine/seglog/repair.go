@@ -45,7 +45,7 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 		return nil, fmt.Errorf("make quarantine: %w", unavailable(err))
 	}
 	result := &Repaired{Segments: []RepairedSegment{}, States: []string{}}
-	var before *found
+	var before *foundSegment
 	for _, item := range o.segments {
 		if !item.linked {
 			continue
@@ -65,7 +65,7 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 }
 
 // repairSegment returns nil for a sound segment.
-func (o *offline) repairSegment(ctx context.Context, item, before *found) (*RepairedSegment, error) {
+func (o *offline) repairSegment(ctx context.Context, item, before *foundSegment) (*RepairedSegment, error) {
 	content, unread, err := readWhatCanBe(o.fsys, item.name)
 	if err != nil {
 		return nil, unavailable(err)
@@ -95,7 +95,7 @@ func (o *offline) repairSegment(ctx context.Context, item, before *found) (*Repa
 // segmentRepair is the sound copy of a segment in the making. Each frame keeps its offset, because the header
 // of the next segment states where this one ends.
 type segmentRepair struct {
-	item    *found
+	item    *foundSegment
 	content []byte
 	export  bytes.Buffer
 	damage  []string
@@ -160,7 +160,7 @@ func (r *segmentRepair) rewrite(c *chunk) {
 	}
 }
 
-func (r *segmentRepair) writeHeader(before *found) {
+func (r *segmentRepair) writeHeader(before *foundSegment) {
 	header := r.item.header
 	if !r.item.readable {
 		header = segmentHeader{id: r.item.id, salt: r.item.salt, firstSeq: r.item.firstSeq}
@@ -176,7 +176,7 @@ func (r *segmentRepair) writeHeader(before *found) {
 }
 
 // replace exports, keeps the damaged file in quarantine, and then puts the sound one in its place.
-func (o *offline) replace(item *found, r *segmentRepair) (*RepairedSegment, error) {
+func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegment, error) {
 	base := path.Base(item.name)
 	aside := path.Join(o.dir, quarantineDir, base+".damaged")
 	export := path.Join(o.dir, quarantineDir, base+".ndjson")
@@ -200,7 +200,7 @@ func (o *offline) replace(item *found, r *segmentRepair) (*RepairedSegment, erro
 }
 
 // reportRepair leaves a report, from which later lives know what was lost and where.
-func (o *offline) reportRepair(item *found, r *segmentRepair) error {
+func (o *offline) reportRepair(item *foundSegment, r *segmentRepair) error {
 	report := damageReport{File: item.name, Offset: r.offset, Reason: "repaired: " + r.damage[0], Lost: r.lost, First: item.firstSeq}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
@@ -217,7 +217,7 @@ func (o *offline) repairStates(result *Repaired) error {
 	}
 	for _, name := range names {
 		_, loaded, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
-		firstHeld, next := o.heldSequence()
+		firstHeld, next := o.bounds()
 		if err == nil && loaded != nil && loaded.cursor <= next {
 			continue
 		}
@@ -232,7 +232,7 @@ func (o *offline) repairStates(result *Repaired) error {
 	return nil
 }
 
-func (o *offline) heldSequence() (firstHeld, next uint64) {
+func (o *offline) bounds() (firstHeld, next uint64) {
 	firstHeld, next = 1, 1
 	first := true
 	for _, item := range o.segments {
@@ -250,19 +250,19 @@ func (o *offline) heldSequence() (firstHeld, next uint64) {
 // renewState sets the files aside and begins again at the oldest event that is held. What came before is
 // counted as stored: segments are removed only when everything in them is settled.
 func (o *offline) renewState(name string, firstHeld uint64) error {
-	if err := setStateAside(o.fsys, o.dir, name); err != nil {
+	if err := quarantineState(o.fsys, o.dir, name); err != nil {
 		return err
 	}
 	journal, _, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
 	if err != nil {
 		return err
 	}
-	renewed := &state{place: place{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true}}
+	renewed := &state{position: position{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true}}
 	return errors.Join(journal.roll(renewed), journal.close())
 }
 
-// setStateAside moves the delivery state of a destination into quarantine.
-func setStateAside(fsys vfs.FS, dir, name string) error {
+// quarantineState moves the delivery state of a destination into quarantine.
+func quarantineState(fsys vfs.FS, dir, name string) error {
 	aside := path.Join(dir, quarantineDir)
 	if err := vfs.MkdirAll(fsys, aside); err != nil {
 		return unavailable(err)
@@ -287,7 +287,7 @@ func Forget(fsys vfs.FS, dir, destination string) error {
 	}
 	for _, name := range names {
 		if name == destination {
-			return setStateAside(fsys, dir, name)
+			return quarantineState(fsys, dir, name)
 		}
 	}
 	return fmt.Errorf("destination %q has no delivery state in %s: %w", destination, dir, pillarbox.ErrNotFound)

@@ -12,8 +12,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestIdleLogRests lets a log that has done its chores alone for ten hours: it looks for room on the disk now and
-// then, and does nothing else. A new event gets its chores within two seconds all the same.
+// TestIdleLogRests lets a log that has done its maintenance alone for ten hours: it looks for room on the disk now and
+// then, and does nothing else. A new event gets its maintenance within two seconds all the same.
 func TestIdleLogRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{})

@@ -31,7 +31,7 @@ func (c *committer) restore(s *segment, from vfs.File) (err error) {
 		err = to.Sync()
 	}
 	if err = errors.Join(err, to.Close()); err == nil {
-		err = c.setForeignAside(s)
+		err = c.quarantineForeign(s)
 	}
 	if err == nil {
 		err = c.fsys.Rename(temp, s.name)
@@ -47,8 +47,8 @@ func (c *committer) restore(s *segment, from vfs.File) (err error) {
 	return nil
 }
 
-// setForeignAside moves a file out of the way that has the name of a segment and is not it.
-func (c *committer) setForeignAside(s *segment) error {
+// quarantineForeign moves a file out of the way that has the name of a segment and is not it.
+func (c *committer) quarantineForeign(s *segment) error {
 	file, err := c.fsys.OpenFile(s.name, os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -82,23 +82,23 @@ func copyRange(to io.WriterAt, from io.ReaderAt, size int64) error {
 	return nil
 }
 
-// lookInterval is how often the name of the live segment is looked at. That the file has a name at all is looked at with each
+// verifyInterval is how often the name of the live segment is looked at. That the file has a name at all is looked at with each
 // commit.
-const lookInterval = time.Second
+const verifyInterval = time.Second
 
-// stillThere returns an error that matches errRemoved where the live segment is not what its name stands for. The caller
+// verifyLive returns an error that matches errRemoved where the live segment is not what its name stands for. The caller
 // leads.
-func (c *committer) stillThere(now time.Time) error {
+func (c *committer) verifyLive(now time.Time) error {
 	if c.live == nil {
 		return nil
 	}
 	if linked, err := c.live.Linked(); err != nil || !linked {
 		return errors.Join(errRemoved, err)
 	}
-	if now.Sub(c.looked).Abs() < lookInterval {
+	if now.Sub(c.verified).Abs() < verifyInterval {
 		return nil
 	}
-	c.looked = now
+	c.verified = now
 	if there, err := c.fsys.IsFile(c.segments.newest.name, c.live); err == nil && !there {
 		return errRemoved
 	}

@@ -56,7 +56,7 @@ func (r *retrySet) find(requestID string) *item {
 	return nil
 }
 
-// due lists what is due of the retry set in the order in which it is handed out: condemned first, then by due time.
+// due lists what is due of the retry set in the order in which it is handed out: those that only wait for their dead letter first, then by due time.
 // The picker learns how long the others wait.
 func (r *retrySet) due(pick *picker) []*item {
 	var all []*item

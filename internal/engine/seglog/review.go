@@ -34,7 +34,7 @@ func (o *obligations) review(ctx context.Context, destination string, hold func(
 // candidates finds what a review must look at: what is held, and everything from a time whose rule the current one does not
 // cover.
 func (r *review) candidates() func(from uint64) (uint64, bool) {
-	_, end := r.c.segments.heldSequence()
+	_, end := r.c.segments.bounds()
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	held, rules, needs := r.c.state.held.clone(), r.c.state.rules, r.c.needs.Load()
@@ -71,7 +71,7 @@ func (r *review) retries() error {
 	r.c.mu.Lock()
 	waiting := make([]*item, 0, len(r.c.retries.items))
 	for _, it := range r.c.retries.items {
-		if !it.leased && it.verdict == nil { // what is condemned only waits for its letter
+		if !it.leased && it.verdict == nil { // what was given up only waits for its dead letter
 			waiting = append(waiting, it)
 		}
 	}
@@ -134,7 +134,7 @@ func (r *review) apply(verdicts map[uint64]bool, events map[uint64]*pillarbox.Ev
 		if held {
 			s.settled[seq] = pillarbox.OutcomeHeld
 			s.delta.aside("held").Add.add(seq)
-			s.leaveAside(seq, pillarbox.OutcomeHeld)
+			s.clearMarks(seq, pillarbox.OutcomeHeld)
 			continue
 		}
 		s.delta.aside("held").Remove.add(seq)
@@ -148,7 +148,7 @@ func (r *review) apply(verdicts map[uint64]bool, events map[uint64]*pillarbox.Ev
 		return err
 	}
 	for _, seq := range freed {
-		r.c.putBack(seq, events[seq])
+		r.c.makePending(seq, events[seq])
 	}
 	return nil
 }
@@ -166,8 +166,8 @@ func (c *consumer) isPending(seq uint64) bool {
 	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
 }
 
-// putBack makes an event of the window pending again that was settled ahead of the cursor.
-func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
+// makePending makes an event of the window pending again that was settled ahead of the cursor.
+func (c *consumer) makePending(seq uint64, event *pillarbox.Event) {
 	if it := c.window.find(seq); it != nil && !it.leased && it.lost == 0 {
 		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
 	}

@@ -47,7 +47,7 @@ func (o *obligations) stillHeld(c *consumer, deliveries []*pillarbox.Delivery) (
 
 // take makes events of the log the destination's own, that were not meant for it when they were accepted.
 func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error {
-	firstHeld, _ := c.segments.heldSequence()
+	firstHeld, _ := c.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSettlement(len(deliveries))
@@ -67,7 +67,7 @@ func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error 
 		return err
 	}
 	for _, delivery := range taken {
-		c.putBack(delivery.Handle.Seq, delivery.Event)
+		c.makePending(delivery.Handle.Seq, delivery.Event)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 		s.delta.Done = append(s.delta.Done, seq) // settled ahead of the cursor
 	}
 	if seq >= c.state.cursor {
-		s.leaveAside(seq, pillarbox.OutcomeReleased)
+		s.clearMarks(seq, pillarbox.OutcomeReleased)
 		return
 	}
 	switch {

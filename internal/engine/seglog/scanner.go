@@ -15,8 +15,8 @@ type scanner struct {
 	damage   *damageLog
 }
 
-func (s *scanner) reader(seq uint64, hops bool) *reader {
-	return &reader{segments: s.segments, damage: s.damage, seq: seq, hops: hops}
+func (s *scanner) reader(seq uint64, sparse bool) *reader {
+	return &reader{segments: s.segments, damage: s.damage, seq: seq, sparse: sparse}
 }
 
 // walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
@@ -26,7 +26,7 @@ func (s *scanner) walkSet(next func(from uint64) (uint64, bool), visit func(c *c
 	defer func() { err = errors.Join(err, r.close()) }()
 	for seq, ok := next(0); ok; {
 		c, _, err := r.chunkOf(seq)
-		firstHeld, _ := s.segments.heldSequence()
+		firstHeld, _ := s.segments.bounds()
 		switch {
 		case errors.Is(err, errEnd):
 			return nil
@@ -47,8 +47,8 @@ func (s *scanner) walkSet(next func(from uint64) (uint64, bool), visit func(c *c
 
 // walkRecords calls visit for every record that is held, oldest first.
 func (s *scanner) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
-	firstHeld, _ := s.segments.heldSequence()
-	unproven := s.segments.heldBack() // should it be copied meanwhile, it is read there
+	firstHeld, _ := s.segments.bounds()
+	unproven := s.segments.unprovenChunks() // should it be copied meanwhile, it is read there
 	r := s.reader(firstHeld, true)
 	for {
 		if err := ctx.Err(); err != nil {

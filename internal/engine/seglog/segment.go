@@ -92,8 +92,8 @@ func readHeaders(file vfs.File, name string) (header segmentHeader, ok bool, dam
 	return header, ok, damage, nil
 }
 
-// found is a segment file as it was found in the directory.
-type found struct {
+// foundSegment is a segment file as it was found in the directory.
+type foundSegment struct {
 	segment
 	size     int64
 	header   segmentHeader
@@ -106,7 +106,7 @@ type found struct {
 }
 
 // listSegments reads the headers of all segment files, in the order of their ids.
-func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.CorruptError, err error) {
+func listSegments(fsys vfs.FS, dir string) (all []*foundSegment, damage []pillarbox.CorruptError, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list %s: %w", dir, err)
@@ -116,7 +116,7 @@ func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.Cor
 		if !ok || entry.Dir {
 			continue
 		}
-		item := &found{segment: segment{id: id, name: path.Join(dir, entry.Name)}, size: entry.Size}
+		item := &foundSegment{segment: segment{id: id, name: path.Join(dir, entry.Name)}, size: entry.Size}
 		headerDamage, err := item.read(fsys)
 		if err != nil {
 			return nil, nil, err
@@ -124,11 +124,11 @@ func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.Cor
 		damage = append(damage, headerDamage...)
 		all = append(all, item)
 	}
-	slices.SortFunc(all, func(a, b *found) int { return int(int64(a.id) - int64(b.id)) })
+	slices.SortFunc(all, func(a, b *foundSegment) int { return int(int64(a.id) - int64(b.id)) })
 	return all, damage, nil
 }
 
-func (f *found) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
+func (f *foundSegment) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 	file, err := fsys.OpenFile(f.name, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
@@ -152,7 +152,7 @@ func (f *found) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 
 // linkSegments follows the headers from the newest segment back: each states where the one before ends. A
 // segment that a newer one skips was abandoned before its first acknowledged frame; it stays unlinked.
-func linkSegments(all []*found) {
+func linkSegments(all []*foundSegment) {
 	if len(all) == 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func linkSegments(all []*found) {
 }
 
 // scan finds the end of a segment that no later header states.
-func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptError, torn int64, err error) {
+func (f *foundSegment) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptError, torn int64, err error) {
 	file, err := fsys.OpenFile(f.name, os.O_RDONLY)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open segment: %w", err)

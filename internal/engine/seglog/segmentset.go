@@ -26,8 +26,8 @@ type segmentSet struct {
 	unproven *tail    // held back until the next segment begins with it; nil where there is none
 }
 
-// heldSequence returns the sequence numbers of the oldest event that is held and of the next one to come.
-func (set *segmentSet) heldSequence() (firstHeld, next uint64) {
+// bounds returns the sequence numbers of the oldest event that is held and of the next one to come.
+func (set *segmentSet) bounds() (firstHeld, next uint64) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	if len(set.list) == 0 {
@@ -45,7 +45,7 @@ func (set *segmentSet) accepted() uint64 {
 // newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
 func (set *segmentSet) newestIsFresh() bool { return set.newest != nil && set.newest.empty() }
 
-func (set *segmentSet) heldBack() []*chunk {
+func (set *segmentSet) unprovenChunks() []*chunk {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	if set.unproven == nil {
@@ -54,9 +54,9 @@ func (set *segmentSet) heldBack() []*chunk {
 	return set.unproven.chunks
 }
 
-// heldBackEvents is how many events at the end of the log have not been copied into a segment of this life.
-func (set *segmentSet) heldBackEvents() (n uint64) {
-	for _, c := range set.heldBack() {
+// unprovenEvents is how many events at the end of the log have not been copied into a segment of this life.
+func (set *segmentSet) unprovenEvents() (n uint64) {
+	for _, c := range set.unprovenChunks() {
 		n += uint64(len(c.records))
 	}
 	return n
@@ -109,8 +109,8 @@ func (set *segmentSet) segmentOfLocked(seq uint64) *segment {
 	return set.list[len(set.list)-1]
 }
 
-// positionLocked turns a place into a distance from the start of the log.
-func (set *segmentSet) positionLocked(at *place) int64 {
+// distanceLocked turns a place into a distance from the start of the log.
+func (set *segmentSet) distanceLocked(at *position) int64 {
 	for _, segment := range set.list {
 		if segment.id >= at.segment {
 			if segment.id == at.segment {
@@ -170,7 +170,7 @@ func (set *segmentSet) quarantine(old *segment) error {
 func (set *segmentSet) reportRemoved() {
 	entries, err := set.fsys.ReadDir(set.dir)
 	if err != nil {
-		return // the next commit or chore meets it
+		return // the next commit or round of maintenance meets it
 	}
 	names := make(map[string]bool, len(entries))
 	for _, entry := range entries {

@@ -37,7 +37,7 @@ type settlement struct {
 func (c *consumer) newSettlement(size int) *settlement {
 	return &settlement{
 		consumer: c, delta: &stateFrame{},
-		after:    &state{place: c.state.place, counters: c.state.counters},
+		after:    &state{position: c.state.position, counters: c.state.counters},
 		settled:  make(map[uint64]pillarbox.OutcomeKind, size),
 		skips:    map[uint64]string{},
 		released: map[uint64]pillarbox.Outcome{},
@@ -109,7 +109,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 	default:
 		s.end(leased, outcome, waited, belowCursor)
 	}
-	s.leaveAside(leased.seq, outcome.Kind)
+	s.clearMarks(leased.seq, outcome.Kind)
 	return nil
 }
 
@@ -191,8 +191,8 @@ func waives(rule string) bool {
 	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted || rule == pillarbox.SkippedForgotten
 }
 
-// leaveAside takes the event out of the sets that it does not belong to any more.
-func (s *settlement) leaveAside(seq uint64, kind pillarbox.OutcomeKind) {
+// clearMarks takes the event out of the sets that it does not belong to any more.
+func (s *settlement) clearMarks(seq uint64, kind pillarbox.OutcomeKind) {
 	if s.consumer.state.deferred.has(seq) {
 		s.delta.aside("deferred").Remove.add(seq)
 	}
@@ -290,7 +290,7 @@ func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
 func (s *settlement) write() error {
 	c := s.consumer
 	if s.changes() {
-		defer c.core.wakeup.stir()
+		defer c.core.wakeup.ifSleeping()
 		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
 			return err
 		}
@@ -328,13 +328,13 @@ func (s *settlement) commit() {
 	}
 	s.commitReleased()
 	c.window.pass(s.passed)
-	c.state.place, c.state.counters = s.after.place, s.after.counters
+	c.state.position, c.state.counters = s.after.position, s.after.counters
 	if s.delta.Rules != nil {
 		c.state.rules = s.delta.Rules
 	}
 	c.state.applyAside(s.delta)
-	c.pace(s)
-	c.publishPlace()
+	c.backOff(s)
+	c.publish()
 	if len(s.delta.Retry) > 0 || len(s.released) > 0 {
 		c.returned.fire()
 	}

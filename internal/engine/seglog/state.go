@@ -6,9 +6,9 @@ import (
 	"pillarbox"
 )
 
-// place is how far a destination is: everything below the cursor is settled, and the frame that holds the
+// position is how far a destination is: everything below the cursor is settled, and the frame that holds the
 // cursor begins at offset or later.
-type place struct {
+type position struct {
 	start   uint64 // sequence number of the first event that the destination gets
 	cursor  uint64 // sequence number of the first event that is not settled
 	segment uint64
@@ -96,7 +96,7 @@ func (f *stateFrame) aside(set string) *asideFrame {
 
 // state is the delivery state of one destination, in memory.
 type state struct {
-	place
+	position
 	counters
 	retry map[uint64]*retryEntry
 	store pillarbox.StoreRecord
@@ -105,7 +105,7 @@ type state struct {
 }
 
 func (s *state) apply(frame *stateFrame) {
-	s.place = place{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
+	s.position = position{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
 	s.counters = frame.Counters
 	if frame.Store != (pillarbox.StoreRecord{}) {
 		s.store = frame.Store
@@ -139,7 +139,7 @@ func (s *state) applyAside(frame *stateFrame) {
 
 // with returns a copy of the state with the delta applied.
 func (s *state) with(delta *stateFrame) *state {
-	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules, store: s.store}
+	result := &state{position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules, store: s.store}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
 	}

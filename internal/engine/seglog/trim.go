@@ -65,7 +65,7 @@ func (t *trimmer) run() {
 		t.mu.Unlock()
 		t.segments.remove(old)
 	}
-	firstHeld, _ := t.segments.heldSequence()
+	firstHeld, _ := t.segments.bounds()
 	for _, c := range t.destinations.all() {
 		c.forgetMarks(firstHeld)
 	}

@@ -65,7 +65,7 @@ func drain(t *testing.T, l *seglog.Log, seen map[string]int) (n int) {
 // disk can read it again, in this life or the next one, and nothing comes twice.
 func TestUnreadablePageCostsItsEventsOnly(t *testing.T) {
 	options := small()
-	options.Untended, options.SegmentBytes = true, 16<<10
+	options.ManualMaintenance, options.SegmentBytes = true, 16<<10
 	clock := atomic.Int64{}
 	clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
 	options.Now = func() time.Time { return time.Unix(0, clock.Load()) }
@@ -107,7 +107,7 @@ func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent
 	l := openLog(t, disk, options)
 	seen := map[string]int{}
 	drain(t, l, seen)
-	l.Tend()
+	l.Maintain()
 	account, err := l.Account("events")
 	if err != nil || account.Accepted != account.Stored+account.Damaged || account.Damaged != uint64(len(sent)-len(seen)) && !newest {
 		t.Fatalf("%d of %d came, account %+v, verify %+v, %v", len(seen), len(sent), account, verified, err)
@@ -125,7 +125,7 @@ func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent
 	}
 	for range 3 { // what is read again is accepted and delivered
 		clock.Add(int64(2 * time.Minute))
-		l.Tend()
+		l.Maintain()
 		drain(t, l, seen)
 	}
 	account, err = l.Account("events")
@@ -137,7 +137,7 @@ func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent
 			t.Fatalf("event %s came %d times (in the newest segment: %v, restart %v, account %+v, before %v)", id, seen[id], newest, restart, account, costly)
 		}
 	}
-	l.Tend()
+	l.Maintain()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
