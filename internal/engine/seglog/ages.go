@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -95,7 +96,7 @@ func (a *ages) load() {
 		err = json.Unmarshal(text, &last)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.core.opts.Logger.Warn("when events were accepted can't be read; their age is measured from now on", "file", agesName, "err", err)
+		a.core.opts.Logger.Warn("when events were accepted can't be read; their age is measured from now on", telemetry.KeyFile, agesName, telemetry.KeyErr, err)
 		last = agesFile{}
 	}
 	a.marks = last.Marks
@@ -131,7 +132,7 @@ func (a *ages) maintain(last bool, oldestUnsettled func() uint64) {
 		err = vfs.WriteFile(a.core.fsys, path.Join(a.core.dir, agesName), append(text, '\n'))
 	}
 	if err != nil {
-		a.core.opts.Logger.Debug("write down when events were accepted", "file", agesName, "err", err)
+		a.core.opts.Logger.Debug("write down when events were accepted", telemetry.KeyFile, agesName, telemetry.KeyErr, err)
 	}
 }
 

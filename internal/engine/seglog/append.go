@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/watchdog"
 )
 
@@ -197,13 +198,13 @@ func (a *appender) goOnLocked() bool {
 func (a *appender) noteLocked(err error) {
 	if err == nil {
 		if a.problem != nil {
-			a.opts.Logger.Info("the log accepts again", "queue", a.dir)
+			a.opts.Logger.Info("the log accepts again", telemetry.KeyQueue, a.dir)
 		}
 		a.problem = nil
 		return
 	}
 	if a.problem == nil {
-		a.opts.Logger.Error("the log can't accept", "queue", a.dir, "err", err)
+		a.opts.Logger.Error("the log can't accept", telemetry.KeyQueue, a.dir, telemetry.KeyErr, err)
 	}
 	a.problem, a.tryAgainAt = err, a.opts.Now().Add(tryAgainInterval)
 }

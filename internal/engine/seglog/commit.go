@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -90,9 +91,9 @@ func (c *committer) abandon(cause error) {
 		cause = errors.Join(cause, c.restore(c.segments.newest, c.live))
 	}
 	c.opts.Meter.IOError()
-	c.opts.Logger.Error("segment is left after an I/O error", "segment", c.segments.newest.name, "offset", c.segments.newest.end, "err", cause)
+	c.opts.Logger.Error("segment is left after an I/O error", telemetry.KeySegment, c.segments.newest.name, telemetry.KeyOffset, c.segments.newest.end, telemetry.KeyErr, cause)
 	if err := c.live.Close(); err != nil {
-		c.opts.Logger.Warn("close segment", "segment", c.segments.newest.name, "err", err)
+		c.opts.Logger.Warn("close segment", telemetry.KeySegment, c.segments.newest.name, telemetry.KeyErr, err)
 	}
 	c.live = nil
 }

@@ -3,6 +3,7 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"pillarbox/internal/telemetry"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,7 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		}
 	}
 	if c.journal.suspect {
-		c.core.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.core.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone)
 		c.state.Stored += gone
 	} else {
 		c.damage.noteMissing(c.state.cursor, gone, c.name)

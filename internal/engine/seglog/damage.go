@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -45,7 +46,7 @@ func (d *damageLog) report(damage []pillarbox.CorruptError) {
 }
 
 func (d *damageLog) reportLocked(item pillarbox.CorruptError) {
-	d.opts.Logger.Error("the log is damaged", "segment", item.File, "offset", item.Offset, "reason", item.Reason)
+	d.opts.Logger.Error("the log is damaged", telemetry.KeySegment, item.File, telemetry.KeyOffset, item.Offset, telemetry.KeyReason, item.Reason)
 	if len(d.found) < MaxDamageReports {
 		d.found = append(d.found, item)
 	}
@@ -104,7 +105,7 @@ func (d *damageLog) keepReport(c *chunk, segment *segment) bool {
 		err = vfs.WriteFile(d.fsys, name, append(text, '\n'))
 	}
 	if err != nil {
-		d.opts.Logger.Warn("write damage report", "segment", segment.name, "err", err)
+		d.opts.Logger.Warn("write damage report", telemetry.KeySegment, segment.name, telemetry.KeyErr, err)
 	}
 	return true
 }
@@ -125,7 +126,7 @@ func (d *damageLog) load() error {
 		}
 		text, err := vfs.ReadFile(d.fsys, path.Join(dir, entry.Name))
 		if vfs.IsUnreadable(err) {
-			d.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
+			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name, telemetry.KeyErr, err)
 			continue
 		}
 		if err != nil {
@@ -133,7 +134,7 @@ func (d *damageLog) load() error {
 		}
 		var report damageReport
 		if err := json.Unmarshal(text, &report); err != nil {
-			d.opts.Logger.Warn("damage report can't be read", "file", entry.Name, "err", err)
+			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name, telemetry.KeyErr, err)
 			continue
 		}
 		d.mu.Lock()
@@ -152,7 +153,7 @@ func (d *damageLog) forgive() {
 	reports := d.passedReports()
 	for name := range reports {
 		if err := d.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.opts.Logger.Warn("remove the report of damage that has passed", "file", name, "err", err)
+			d.opts.Logger.Warn("remove the report of damage that has passed", telemetry.KeyFile, name, telemetry.KeyErr, err)
 			delete(reports, name)
 		}
 	}
@@ -169,7 +170,7 @@ func (d *damageLog) forgive() {
 	for _, s := range d.segments.list {
 		s.damaged = slices.ContainsFunc(d.found, func(item pillarbox.CorruptError) bool { return item.File == s.name })
 	}
-	d.opts.Logger.Info("the disk can read again what it could not", "queue", d.dir)
+	d.opts.Logger.Info("the disk can read again what it could not", telemetry.KeyQueue, d.dir)
 }
 
 // passedReports lists the reports of damage that was the disk's, where all of it may have passed. They are removed without

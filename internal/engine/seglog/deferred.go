@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"fmt"
+	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
@@ -143,7 +144,7 @@ func (c *consumer) skipAside(firstHeld uint64) {
 	switch {
 	case gone == 0:
 	case c.journal.suspect:
-		c.core.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.core.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone)
 		c.state.Stored += gone
 	default:
 		c.damage.noteMissing(oldest, gone, c.name)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/watchdog"
 )
 
@@ -25,7 +26,7 @@ func (a *appender) beginLocked(g *group) { a.led, a.call = g, a.watch.Begin() }
 func (a *appender) endLocked() {
 	a.watch.End(a.call)
 	if a.lateSince > 0 {
-		a.opts.Logger.Warn("the disk answers again", "queue", a.dir, "took", a.lateForLocked().Round(time.Millisecond))
+		a.opts.Logger.Warn("the disk answers again", telemetry.KeyQueue, a.dir, telemetry.KeyTook, a.lateForLocked().Round(time.Millisecond))
 	}
 	a.led, a.call, a.lateSince = nil, 0, 0
 }
@@ -49,7 +50,7 @@ func (a *appender) commitIsLate(call watchdog.Call) {
 	a.pending = newGroup(nil)
 	refusal := a.lateErrorLocked()
 	a.room.Broadcast()
-	a.opts.Logger.Error("the disk does not answer, and nothing is accepted until it does", "queue", a.dir, "events", events, "after", a.opts.CommitTimeout)
+	a.opts.Logger.Error("the disk does not answer, and nothing is accepted until it does", telemetry.KeyQueue, a.dir, telemetry.KeyEvents, events, telemetry.KeyAfter, a.opts.CommitTimeout)
 	a.mu.Unlock()
 	if unknown != nil {
 		unknown.err = a.unknownError()

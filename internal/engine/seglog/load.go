@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -85,7 +86,7 @@ func (o *loader) clearAbandoned(item *foundSegment) error {
 	}
 	abandoned := item.segment
 	abandoned.damaged = abandoned.damaged || !abandoned.empty()
-	o.opts.Logger.Info("segment was abandoned before its first event", "segment", item.name, "quarantined", abandoned.damaged)
+	o.opts.Logger.Info("segment was abandoned before its first event", telemetry.KeySegment, item.name, telemetry.KeyQuarantined, abandoned.damaged)
 	o.segments.remove(&abandoned)
 	return nil
 }
@@ -102,7 +103,7 @@ func (o *loader) scanTail(item *foundSegment, newest bool) error {
 	}
 	if torn > 0 && newest {
 		o.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
-			"segment", item.name, "offset", item.end, "bytes", torn)
+			telemetry.KeySegment, item.name, telemetry.KeyOffset, item.end, telemetry.KeyBytes, torn)
 	}
 	o.damage.report(damage)
 	if newest && !o.opts.ReadOnly {

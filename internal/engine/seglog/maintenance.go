@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"pillarbox/internal/telemetry"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (m *maintenance) idle() bool {
 func (m *maintenance) runOnce() bool {
 	err := m.destinations.sync()
 	if err != nil {
-		m.opts.Logger.Warn("sync delivery state", "queue", m.dir, "err", err)
+		m.opts.Logger.Warn("sync delivery state", telemetry.KeyQueue, m.dir, telemetry.KeyErr, err)
 	}
 	m.rereadAll()
 	m.trimmer.run()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -51,7 +52,7 @@ func (p *preallocator) prepare(pace func(filled, size int64) error) {
 	}
 	made, err := p.build(0, p.opts.SegmentBytes, pace)
 	if err != nil {
-		p.opts.Logger.Debug("prepare a segment", "queue", p.dir, "err", err)
+		p.opts.Logger.Debug("prepare a segment", telemetry.KeyQueue, p.dir, telemetry.KeyErr, err)
 		return
 	}
 	p.mu.Lock()
@@ -102,7 +103,7 @@ func (p *preallocator) uncacheSealed() {
 	p.mu.Unlock()
 	for _, s := range old {
 		if err := vfs.Uncache(p.fsys, s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			p.opts.Logger.Debug("give back the memory of a segment", "segment", s.name, "err", err)
+			p.opts.Logger.Debug("give back the memory of a segment", telemetry.KeySegment, s.name, telemetry.KeyErr, err)
 		}
 		p.uncached = s.id
 	}

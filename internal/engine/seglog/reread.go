@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
@@ -22,7 +23,7 @@ func (m *maintenance) rereadAll() {
 	pending := false
 	for _, c := range m.destinations.all() {
 		if err := m.rereadFor(c); err != nil {
-			m.opts.Logger.Warn("read again what the disk could not read", "queue", m.dir, "err", err)
+			m.opts.Logger.Warn("read again what the disk could not read", telemetry.KeyQueue, m.dir, telemetry.KeyErr, err)
 		}
 		c.mu.Lock()
 		pending = pending || c.state.unread.count > 0
@@ -67,7 +68,7 @@ func (m *maintenance) rereadFor(c *consumer) error {
 		if again == 0 && rotten == 0 {
 			return nil
 		}
-		c.core.opts.Logger.Warn("events that the disk could not read can be read again", "destination", c.name, "events", again, "damaged", rotten)
+		c.core.opts.Logger.Warn("events that the disk could not read can be read again", telemetry.KeyDestination, c.name, telemetry.KeyEvents, again, telemetry.KeyDamaged, rotten)
 		s.finish()
 		if err := s.write(); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -43,7 +44,7 @@ func (c *committer) restore(s *segment, from vfs.File) (err error) {
 		return fmt.Errorf("make %s anew: %w", s.name, unavailable(err))
 	}
 	c.opts.Logger.Error("somebody has removed, moved or replaced a segment that is written to; it was made anew with all that was acknowledged, and a new one is begun",
-		"segment", s.name, "bytes", s.end)
+		telemetry.KeySegment, s.name, telemetry.KeyBytes, s.end)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"pillarbox/internal/telemetry"
 
 	"pillarbox"
 )
@@ -55,11 +56,11 @@ func (c *committer) begin(next *spare) error {
 	if c.live != nil {
 		if linked, linkErr := c.live.Linked(); linkErr == nil && !linked {
 			if restoreErr := c.restore(before, c.live); restoreErr != nil {
-				c.opts.Logger.Error("a removed segment can't be made anew", "segment", before.name, "err", restoreErr)
+				c.opts.Logger.Error("a removed segment can't be made anew", telemetry.KeySegment, before.name, telemetry.KeyErr, restoreErr)
 			}
 		}
 		if closeErr := c.live.Close(); closeErr != nil {
-			c.opts.Logger.Warn("close segment", "segment", before.name, "err", closeErr)
+			c.opts.Logger.Warn("close segment", telemetry.KeySegment, before.name, telemetry.KeyErr, closeErr)
 		}
 		c.live = nil
 	}

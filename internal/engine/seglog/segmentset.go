@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -151,7 +152,7 @@ func (set *segmentSet) remove(old *segment) {
 		err = set.fsys.SyncDir(set.dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		set.opts.Logger.Warn("remove segment", "segment", old.name, "err", err)
+		set.opts.Logger.Warn("remove segment", telemetry.KeySegment, old.name, telemetry.KeyErr, err)
 	}
 }
 
@@ -182,7 +183,7 @@ func (set *segmentSet) reportRemoved() {
 		if !names[s.name] && !s.removed {
 			s.removed = true
 			set.opts.Logger.Error("somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
-				"segment", s.name, "first", s.firstSeq, "events", s.nextSeq-s.firstSeq)
+				telemetry.KeySegment, s.name, telemetry.KeyFirst, s.firstSeq, telemetry.KeyEvents, s.nextSeq-s.firstSeq)
 		}
 	}
 }

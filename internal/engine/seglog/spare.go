@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -79,6 +80,6 @@ func minFreeFiles(usage vfs.Usage) int64 {
 // discard gives up a file that never became a segment.
 func (p *preallocator) discard(unused *spare) {
 	if err := errors.Join(unused.file.Close(), p.fsys.Remove(unused.name)); err != nil {
-		p.opts.Logger.Warn("remove unused segment file", "segment", unused.name, "err", err)
+		p.opts.Logger.Warn("remove unused segment file", telemetry.KeySegment, unused.name, telemetry.KeyErr, err)
 	}
 }

@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"errors"
+	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
@@ -38,7 +39,7 @@ func (t *trimmer) dropReturned() {
 		return
 	}
 	for _, old := range t.segments.list[:behind] {
-		t.opts.Logger.Info("a segment that was removed has come back", "segment", old.name)
+		t.opts.Logger.Info("a segment that was removed has come back", telemetry.KeySegment, old.name)
 		t.segments.remove(old)
 	}
 	t.segments.list = t.segments.list[behind:]
@@ -52,7 +53,7 @@ func (t *trimmer) run() {
 	t.evacuate()
 	for _, old := range t.settled(func(c *consumer) uint64 { return c.needs.Load() }) {
 		if err := t.destinations.sync(); err != nil {
-			t.opts.Logger.Warn("sync delivery state before removing a segment", "segment", old.name, "err", err)
+			t.opts.Logger.Warn("sync delivery state before removing a segment", telemetry.KeySegment, old.name, telemetry.KeyErr, err)
 			return
 		}
 		if !t.durablyPassed(old) {
@@ -124,7 +125,7 @@ func (t *trimmer) evacuate() {
 				continue
 			}
 			if err := t.empty(c, old); err != nil {
-				t.opts.Logger.Debug("a segment is kept for its held events", "segment", old.name, "destination", c.name, "err", err)
+				t.opts.Logger.Debug("a segment is kept for its held events", telemetry.KeySegment, old.name, telemetry.KeyDestination, c.name, telemetry.KeyErr, err)
 				return
 			}
 		}

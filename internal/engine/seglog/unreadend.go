@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"pillarbox/internal/telemetry"
 	"slices"
 
 	"pillarbox"
@@ -57,7 +58,7 @@ func (d *damageLog) rereadEnds(accept func([]*pillarbox.Event) error) (left bool
 			left = true
 			continue
 		}
-		d.opts.Logger.Warn("the end of an earlier life can be read again; its events are accepted once more", "segment", end.segment.name, "events", len(events))
+		d.opts.Logger.Warn("the end of an earlier life can be read again; its events are accepted once more", telemetry.KeySegment, end.segment.name, telemetry.KeyEvents, len(events))
 		d.mu.Lock()
 		d.unreadEnds = slices.DeleteFunc(d.unreadEnds, func(done *unreadEnd) bool { return done == end })
 		d.mu.Unlock()
