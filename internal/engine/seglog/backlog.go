@@ -36,6 +36,29 @@ func (b *backlog) setMaxBytes(maxBytes int64) {
 	b.maxBytes = maxBytes
 }
 
+// measure recomputes what some destination has not settled, for the limit on bytes.
+func (b *backlog) measure(consumers []*consumer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.segments.list) == 0 {
+		return
+	}
+	last := b.segments.list[len(b.segments.list)-1]
+	oldest := last.position(last.end)
+	if len(consumers) == 0 {
+		oldest = b.segments.list[0].base
+	}
+	for _, c := range consumers {
+		at := c.position.Load()
+		oldest = min(oldest, b.segments.distanceLocked(at))
+		if needs := c.needs.Load(); needs < at.cursor {
+			oldest = min(oldest, b.segments.segmentOfLocked(needs).base)
+		}
+	}
+	b.oldest = oldest
+	b.drain.measure(oldest, b.opts.Now())
+}
+
 // bytesLocked is the number of bytes of frames that some destination has not settled.
 func (b *backlog) bytesLocked() int64 {
 	if len(b.segments.list) == 0 {

@@ -62,11 +62,7 @@ func (c *committer) write(g *group) error {
 		return fmt.Errorf("look at %s after the sync: %w", tail.name, unavailable(err))
 	}
 	c.marked = false
-	c.mu.Lock()
-	tail.end += alignUp(size)
-	tail.nextSeq += uint64(g.count)
-	c.segments.nextSeq = tail.nextSeq
-	c.mu.Unlock()
+	c.segments.grow(alignUp(size), uint64(g.count))
 	c.synced = tail.end
 	c.grown.fire()
 	return nil
@@ -119,9 +115,7 @@ func (c *committer) mark(sync bool) error {
 		c.abandon(err)
 		return err
 	}
-	c.mu.Lock()
-	tail.end += sectorBytes
-	c.mu.Unlock()
+	c.segments.grow(sectorBytes, 0)
 	c.marked = true
 	if sync {
 		c.synced = tail.end

@@ -41,7 +41,7 @@ type wakeup struct {
 	sleeping atomic.Bool   // the maintenance sleeps long, and wants to be woken by ifSleeping
 }
 
-// stir wakes a maintenance that sleeps. It is called after anything that makes work for it.
+// ifSleeping wakes a maintenance that sleeps. It is called after anything that makes work for it.
 func (w *wakeup) ifSleeping() {
 	if w.sleeping.Load() {
 		w.now()

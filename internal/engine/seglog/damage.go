@@ -50,11 +50,7 @@ func (d *damageLog) reportLocked(item pillarbox.CorruptError) {
 	if len(d.found) < MaxDamageReports {
 		d.found = append(d.found, item)
 	}
-	for _, segment := range d.segments.list {
-		if segment.name == item.File {
-			segment.damaged = true
-		}
-	}
+	d.segments.markDamagedLocked(item.File)
 }
 
 // noteMissing reports events that were in segments which are not there any more.

@@ -153,29 +153,8 @@ func (d *destinations) sync() error {
 	return errors.Join(errs...)
 }
 
-// measureBacklog recomputes how far every destination is, for the limit on bytes.
-func (d *destinations) measureBacklog() {
-	consumers := d.all()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.segments.list) == 0 {
-		return
-	}
-	last := d.segments.list[len(d.segments.list)-1]
-	oldest := last.position(last.end)
-	if len(consumers) == 0 {
-		oldest = d.segments.list[0].base
-	}
-	for _, c := range consumers {
-		at := c.position.Load()
-		oldest = min(oldest, d.segments.distanceLocked(at))
-		if needs := c.needs.Load(); needs < at.cursor {
-			oldest = min(oldest, d.segments.segmentOfLocked(needs).base)
-		}
-	}
-	d.backlog.oldest = oldest
-	d.backlog.drain.measure(oldest, d.opts.Now())
-}
+// measureBacklog tells the backlog how far every destination is.
+func (d *destinations) measureBacklog() { d.backlog.measure(d.all()) }
 
 // oldestUnsettled is the oldest event that some destination has not settled.
 func (d *destinations) oldestUnsettled() uint64 {

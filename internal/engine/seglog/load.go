@@ -62,9 +62,7 @@ func (o *loader) load() error {
 			item.unreadEnd.segment = &segment
 			o.damage.noteUnreadEnd(item.unreadEnd)
 		}
-		o.segments.list = append(o.segments.list, &segment)
-		o.segments.newest = &segment
-		o.segments.nextSeq = max(o.segments.nextSeq, segment.nextSeq)
+		o.segments.add(&segment)
 		if item.readable {
 			o.segments.logID = item.header.logID
 		}

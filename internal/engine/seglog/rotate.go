@@ -95,19 +95,9 @@ func (c *committer) publish(next *spare, name string, content []byte) error {
 
 // install makes the segment the live one, whose frames so far end at the offset.
 func (c *committer) install(next *spare, name string, header segmentHeader, end int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	segment := &segment{
+	c.segments.begin(&segment{
 		id: header.id, name: name, salt: header.salt, created: header.created, firstSeq: header.firstSeq,
 		nextSeq: c.segments.nextSeq, end: end, prevID: header.prevID, prevEnd: header.prevEnd,
-	}
-	if before := c.segments.newest; before != nil {
-		segment.base = before.position(before.end)
-		if before.empty() && len(c.segments.list) > 0 {
-			c.segments.list = c.segments.list[:len(c.segments.list)-1]
-		}
-	}
-	c.segments.list = append(c.segments.list, segment)
-	c.segments.newest, c.live, c.segments.liveSize, c.synced, c.marked = segment, next.file, next.size, end, end > dataStart
-	c.segments.unproven = nil
+	}, next.size)
+	c.live, c.synced, c.marked = next.file, end, end > dataStart
 }

@@ -43,6 +43,54 @@ func (set *segmentSet) accepted() uint64 {
 	return set.nextSeq - 1
 }
 
+// add puts a segment behind the others, at a start.
+func (set *segmentSet) add(s *segment) {
+	set.list = append(set.list, s)
+	set.newest = s
+	set.nextSeq = max(set.nextSeq, s.nextSeq)
+}
+
+// begin makes a segment the live one, with a file of so many bytes. One before it that is empty is dropped. The caller leads.
+func (set *segmentSet) begin(s *segment, size int64) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if before := set.newest; before != nil {
+		s.base = before.position(before.end)
+		if before.empty() && len(set.list) > 0 {
+			set.list = set.list[:len(set.list)-1]
+		}
+	}
+	set.list = append(set.list, s)
+	set.newest, set.liveSize, set.unproven = s, size, nil
+}
+
+// grow counts a frame that is in the live segment. The caller leads.
+func (set *segmentSet) grow(bytes int64, events uint64) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	set.newest.end += bytes
+	set.newest.nextSeq += events
+	set.nextSeq = set.newest.nextSeq
+}
+
+// dropOldest takes the oldest segment out of the set before its file is removed.
+func (set *segmentSet) dropOldest(old *segment) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if len(set.list) > 1 && set.list[0] == old {
+		set.list = set.list[1:]
+	}
+}
+
+// markDamagedLocked has a segment end in quarantine.
+func (set *segmentSet) markDamagedLocked(name string) {
+	for _, s := range set.list {
+		if s.name == name {
+			s.damaged = true
+		}
+	}
+}
+
 // newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
 func (set *segmentSet) newestIsFresh() bool { return set.newest != nil && set.newest.empty() }
 

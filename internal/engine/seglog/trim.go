@@ -59,11 +59,7 @@ func (t *trimmer) run() {
 		if !t.durablyPassed(old) {
 			return
 		}
-		t.mu.Lock()
-		if len(t.segments.list) > 1 && t.segments.list[0] == old {
-			t.segments.list = t.segments.list[1:]
-		}
-		t.mu.Unlock()
+		t.segments.dropOldest(old)
 		t.segments.remove(old)
 	}
 	firstHeld, _ := t.segments.bounds()
