@@ -11,7 +11,7 @@ import (
 
 // committer writes to the live segment, and begins a new one where that is full or broken.
 //
-// Locks: it belongs to the leader, and has none; what it changes in the segment set it changes with core.mu held.
+// Locks: it belongs to the leader, and has none; the segment set, which it tells what it has written, takes core.mu.
 type committer struct {
 	*core
 	segments     *segmentSet

@@ -3,12 +3,12 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"pillarbox/internal/telemetry"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // consumer is one destination's way through the log.
@@ -16,6 +16,9 @@ import (
 // The window holds everything that was read and is not yet below the cursor, in the order of the log. The
 // cursor moves when the front of the window is settled. An event that must wait leaves the window for the
 // retry set, which is part of the durable state; one that is given back stays in the window.
+//
+// Locks: mu guards all of it, and is held over the writes of its state, so that a settle of one destination holds up no other;
+// the atomic fields are copies for those who don't hold it.
 type consumer struct {
 	core     *core
 	segments *segmentSet
@@ -23,9 +26,10 @@ type consumer struct {
 	scanner  *scanner
 	ages     *ages
 	name     string
-	position atomic.Pointer[position] // copy of state.position for those who don't hold mu
-	needs    atomic.Uint64            // the oldest event that is pending, for the same: its segment is kept
-	rules    atomic.Pointer[[]ruleFrom]
+
+	position atomic.Pointer[position]   // of state
+	needs    atomic.Uint64              // the oldest event that is pending: its segment is kept
+	rules    atomic.Pointer[[]ruleFrom] // of state
 
 	mu       sync.Mutex
 	journal  *stateJournal
@@ -57,6 +61,7 @@ type item struct {
 	unread   bool                  // of these: because of the disk, which may read them another time
 }
 
+// load brings what was read of a state into line with what the log holds.
 func (c *consumer) load() error {
 	firstHeld, next := c.segments.bounds()
 	if c.state.cursor > next {
@@ -119,6 +124,7 @@ func (c *consumer) skipTo(firstHeld uint64) {
 	c.state.position = position{start: c.state.start, cursor: firstHeld}
 }
 
+// publish brings the atomic copies up to date.
 func (c *consumer) publish() {
 	at := c.state.position
 	c.position.Store(&at)

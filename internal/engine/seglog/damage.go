@@ -28,9 +28,9 @@ type damageLog struct {
 	*core
 	segments *segmentSet
 
-	found      []pillarbox.CorruptError
-	reported   map[string]bool // files of damage reports that exist, and whether the damage is the disk's and may pass
-	unreadEnds []*unreadEnd    // what the disk could not read at a start, so that nobody knows what is missing there
+	found      []pillarbox.CorruptError // of this life, and of the reports of earlier ones
+	reported   map[string]bool          // files of damage reports that exist, and whether the damage is the disk's and may pass
+	unreadEnds []*unreadEnd             // what the disk could not read at a start, so that nobody knows what is missing there
 }
 
 // report logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine. What is

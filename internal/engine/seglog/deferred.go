@@ -2,10 +2,10 @@ package seglog
 
 import (
 	"fmt"
-	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // Bounds of the deferred events that are in memory again at a time.
@@ -28,8 +28,8 @@ type backoff struct {
 }
 
 // over reports whether reading may go on, and tells the picker when it may.
-func (c *backoff) over(pick *picker) bool {
-	wait := c.until.Sub(pick.now)
+func (b *backoff) over(pick *picker) bool {
+	wait := b.until.Sub(pick.now)
 	if wait > 0 {
 		pick.wait = min(pick.wait, wait)
 	}

@@ -13,7 +13,7 @@ type group struct {
 	count   uint32
 	done    chan struct{} // closed after err is set
 	err     error         // set by the one that settle has chosen
-	settled bool          // guarded by Log.mu
+	settled bool          // guarded by core.mu
 }
 
 func newGroup(buffer []byte) *group {

@@ -1,8 +1,9 @@
 package seglog
 
 import (
-	"pillarbox/internal/telemetry"
 	"time"
+
+	"pillarbox/internal/telemetry"
 )
 
 const (

@@ -1,10 +1,10 @@
 package seglog
 
 import (
-	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // What the disk could not read is left alone for so long at first, and then for twice as long each time, up to the second.

@@ -3,9 +3,9 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"pillarbox/internal/telemetry"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // rotate begins a new segment with room for need bytes. The new header states where the segment before ends;

@@ -111,7 +111,7 @@ func (set *segmentSet) unprovenEvents() (n uint64) {
 	return n
 }
 
-// snapshot of a segment for a reader: how far it may be read now, and whether more will come.
+// extent is a segment as a reader sees it: how far it may be read now, and whether more will come.
 type extent struct {
 	segment *segment
 	end     int64
@@ -158,7 +158,7 @@ func (set *segmentSet) segmentOfLocked(seq uint64) *segment {
 	return set.list[len(set.list)-1]
 }
 
-// distanceLocked turns a place into a distance from the start of the log.
+// distanceLocked turns a position into a distance from the start of the log.
 func (set *segmentSet) distanceLocked(at *position) int64 {
 	for _, segment := range set.list {
 		if segment.id >= at.segment {

@@ -2,10 +2,10 @@ package seglog
 
 import (
 	"errors"
-	"pillarbox/internal/telemetry"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // trimmer removes segments that nobody needs. It owns nothing.

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"pillarbox/internal/telemetry"
 	"slices"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // unreadEndReason is what is said of a segment whose end the disk could not read at a start.
