@@ -19,7 +19,8 @@ func (c *consumer) account() pillarbox.Account {
 	}
 	for seq, entry := range c.state.retry {
 		if entry.Outcome != 0 && !c.window.has(seq) {
-			counted.count(entry.Outcome, entry.Skip, 1) // settled out of order, and not read again since the start
+			// settled out of order, and not read again since the start
+			counted.count(entry.Outcome, entry.Skip, 1)
 		}
 	}
 	account.Stored, account.Dead = counted.Stored, counted.Dead

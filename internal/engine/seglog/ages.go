@@ -19,15 +19,18 @@ import (
 const (
 	agesName = "ages.json"
 	maxMarks = 1024 // of the time at which events were accepted; with more, every second one of the older half goes
-	// ageInterval is the least time between two marks, and saveAges that between two writes of them.
+	// ageInterval is the least time between two marks, and saveAges that between two writes of
+	// them.
 	ageInterval = time.Second
 	saveAges    = 10 * time.Minute
 )
 
-// ages knows when events were accepted, on a time that passes as it does whatever the wall clock says. It keeps few marks:
-// an event counts as accepted when the next mark was made, and so as a little younger than it is.
+// ages knows when events were accepted, on a time that passes as it does whatever the wall clock
+// says. It keeps few marks: an event counts as accepted when the next mark was made, and so as a
+// little younger than it is.
 //
-// Locks: mu guards all of it, for a lease measures its deliveries with the lock of its destination held.
+// Locks: mu guards all of it, for a lease measures its deliveries with the lock of its destination
+// held.
 type ages struct {
 	core     *core
 	segments *segmentSet
@@ -67,7 +70,8 @@ func (a *ages) waited(seq uint64, now time.Duration) time.Duration {
 // mark notes that events up to next are there. What is below oldest needs no mark.
 func (a *ages) mark(next, oldest uint64) {
 	now := a.now()
-	if n := len(a.marks); n > 0 && (a.marks[n-1].Next >= next || now-a.marks[n-1].At < ageInterval) {
+	if n := len(a.marks); n > 0 &&
+		(a.marks[n-1].Next >= next || now-a.marks[n-1].At < ageInterval) {
 		return
 	}
 	done := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].Next > oldest })
@@ -96,16 +100,21 @@ func (a *ages) load() {
 		err = json.Unmarshal(text, &last)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.core.opts.Logger.Warn("when events were accepted can't be read; their age is measured from now on", telemetry.KeyFile, agesName, telemetry.KeyErr, err)
+		a.core.opts.Logger.Warn(
+			"when events were accepted can't be read; their age is measured from now on",
+			telemetry.KeyFile, agesName, telemetry.KeyErr, err,
+		)
 		last = agesFile{}
 	}
 	a.marks = last.Marks
-	sorted := slices.IsSortedFunc(a.marks, func(x, y ageMark) int { return cmp.Or(cmp.Compare(x.Next, y.Next), cmp.Compare(x.At, y.At)) })
+	sorted := slices.IsSortedFunc(a.marks,
+		func(x, y ageMark) int { return cmp.Or(cmp.Compare(x.Next, y.Next), cmp.Compare(x.At, y.At)) })
 	a.base = max(0, last.Now-a.elapsed())
 	if n := len(a.marks); n > 0 && (!sorted || a.marks[n-1].At > last.Now) {
 		a.marks = nil
 	}
-	a.marks = slices.DeleteFunc(a.marks, func(m ageMark) bool { return m.Next > a.segments.nextSeq })
+	a.marks = slices.DeleteFunc(a.marks,
+		func(m ageMark) bool { return m.Next > a.segments.nextSeq })
 	a.mark(a.segments.nextSeq, 0)
 }
 
@@ -132,7 +141,8 @@ func (a *ages) maintain(last bool, oldestUnsettled func() uint64) {
 		err = vfs.WriteFile(a.core.fsys, path.Join(a.core.dir, agesName), append(text, '\n'))
 	}
 	if err != nil {
-		a.core.opts.Logger.Debug("write down when events were accepted", telemetry.KeyFile, agesName, telemetry.KeyErr, err)
+		a.core.opts.Logger.Debug("write down when events were accepted",
+			telemetry.KeyFile, agesName, telemetry.KeyErr, err)
 	}
 }
 

@@ -17,7 +17,8 @@ const tryAgainInterval = time.Second
 
 // appender gathers events into groups, and has one goroutine at a time, the leader, commit them.
 //
-// Locks: core.mu guards all of it; the leader is whoever has set committing, and hands over under mu.
+// Locks: core.mu guards all of it; the leader is whoever has set committing, and hands over under
+// mu.
 type appender struct {
 	*core
 	backlog   *backlog
@@ -37,13 +38,17 @@ type appender struct {
 }
 
 func newAppender(c *core, segments *segmentSet, backlog *backlog, committer *committer) *appender {
-	a := &appender{core: c, segments: segments, backlog: backlog, committer: committer, pending: newGroup(nil)}
+	a := &appender{
+		core: c, segments: segments, backlog: backlog, committer: committer, pending: newGroup(nil),
+	}
 	a.room = sync.NewCond(&c.mu)
 	a.watch = watchdog.New(c.opts.CommitTimeout, a.commitIsLate)
 	return a
 }
 
-func (a *appender) appendFitting(ctx context.Context, events []*pillarbox.Event, inline bool) error {
+func (a *appender) appendFitting(
+	ctx context.Context, events []*pillarbox.Event, inline bool,
+) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -59,7 +64,9 @@ func (a *appender) appendFitting(ctx context.Context, events []*pillarbox.Event,
 	return nil
 }
 
-func splitTooLarge(events []*pillarbox.Event) (fitting []*pillarbox.Event, tooLarge *pillarbox.BatchError) {
+func splitTooLarge(
+	events []*pillarbox.Event,
+) (fitting []*pillarbox.Event, tooLarge *pillarbox.BatchError) {
 	for i, event := range events {
 		if recordSizeBound(event) <= MaxRecordBytes {
 			continue
@@ -81,8 +88,8 @@ func splitTooLarge(events []*pillarbox.Event) (fitting []*pillarbox.Event, tooLa
 	return fitting, tooLarge
 }
 
-// append takes part in a commit. A caller that is not inline never makes a call to the disk: it waits for the goroutine that
-// leads, and the watch ends its wait where that does not come back.
+// append takes part in a commit. A caller that is not inline never makes a call to the disk: it
+// waits for the goroutine that leads, and the watch ends its wait where that does not come back.
 func (a *appender) append(events []*pillarbox.Event, inline bool) error {
 	g, leads, err := a.join(events)
 	if err != nil {
@@ -156,7 +163,8 @@ func (a *appender) acceptsLocked(need int64) error {
 	return nil
 }
 
-// commitPending makes the pending group durable. The caller leads, and goes on to lead where there is more to commit.
+// commitPending makes the pending group durable. The caller leads, and goes on to lead where there
+// is more to commit.
 func (a *appender) commitPending() (more bool, err error) {
 	a.mu.Lock()
 	g := a.pending
@@ -204,13 +212,14 @@ func (a *appender) noteLocked(err error) {
 		return
 	}
 	if a.problem == nil {
-		a.opts.Logger.Error("the log can't accept", telemetry.KeyQueue, a.dir, telemetry.KeyErr, err)
+		a.opts.Logger.Error("the log can't accept", telemetry.KeyQueue, a.dir,
+			telemetry.KeyErr, err)
 	}
 	a.problem, a.tryAgainAt = err, a.opts.Now().Add(tryAgainInterval)
 }
 
-// markOrHeal leads once to mark the end of the log, or to begin a segment where the log is broken, so that it
-// is healed before the next request comes. It reports whether that is done.
+// markOrHeal leads once to mark the end of the log, or to begin a segment where the log is broken,
+// so that it is healed before the next request comes. It reports whether that is done.
 func (a *appender) markOrHeal() bool {
 	a.mu.Lock()
 	if a.committing || a.closed || a.pending.count > 0 {

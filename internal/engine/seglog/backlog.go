@@ -11,7 +11,8 @@ import (
 const (
 	leastRetryAfter = time.Second
 	mostRetryAfter  = time.Minute
-	// roomWorthWaiting is the part of the limit that is to be free again when clients come back: they come all at once.
+	// roomWorthWaiting is the part of the limit that is to be free again when clients come back:
+	// they come all at once.
 	roomWorthWaiting = 100 // one in so many
 	drainInterval    = time.Second
 	drainMemory      = 30 * time.Second // after which a queue that has not moved counts as standing still
@@ -68,8 +69,8 @@ func (b *backlog) bytesLocked() int64 {
 	return last.position(last.end) - b.oldest
 }
 
-// wouldRefuseLocked reports whether there is no room for one more event of the usual size. A queue that refuses what comes next is
-// full, whatever its count of bytes says.
+// wouldRefuseLocked reports whether there is no room for one more event of the usual size. A queue
+// that refuses what comes next is full, whatever its count of bytes says.
 func (b *backlog) wouldRefuseLocked(need int64) bool {
 	return b.maxBytes > 0 && b.bytesLocked()+need > b.maxBytes
 }
@@ -94,11 +95,14 @@ func (b *backlog) noteSizeLocked(need int64, events int) {
 // fullLocked is the refusal of a full queue.
 func (b *backlog) fullLocked(need int64) error {
 	room := max(need, b.maxBytes/roomWorthWaiting)
-	return &pillarbox.RetryAfterError{After: b.drain.retryAfter(room, b.opts.Now()), Err: b.fullErrorLocked()}
+	return &pillarbox.RetryAfterError{
+		After: b.drain.retryAfter(room, b.opts.Now()), Err: b.fullErrorLocked(),
+	}
 }
 
 func (b *backlog) fullErrorLocked() error {
-	return fmt.Errorf("the queue holds its limit of %d undelivered bytes (queue.max_bytes): %w", b.maxBytes, pillarbox.ErrFull)
+	return fmt.Errorf("the queue holds its limit of %d undelivered bytes (queue.max_bytes): %w",
+		b.maxBytes, pillarbox.ErrFull)
 }
 
 // drain measures how fast the queue gets room.
@@ -131,7 +135,8 @@ func (d *drain) measure(oldest int64, now time.Time) {
 	d.oldest, d.at = oldest, now
 }
 
-// retryAfter is how long it takes until there is room for so many bytes, as far as the drain goes on as it did.
+// retryAfter is how long it takes until there is room for so many bytes, as far as the drain goes
+// on as it did.
 func (d *drain) retryAfter(bytes int64, now time.Time) time.Duration {
 	if d.rate <= 0 || now.Sub(d.moved).Abs() > drainMemory {
 		return mostRetryAfter

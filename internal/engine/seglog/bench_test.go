@@ -11,8 +11,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// benchRound is how many events a benchmark appends before they are delivered and their segments removed, so that it needs no
-// more room on the disk the longer it runs.
+// benchRound is how many events a benchmark appends before they are delivered and their segments
+// removed, so that it needs no more room on the disk the longer it runs.
 const benchRound = 20_000
 
 func openBench(b *testing.B) *seglog.Log {
@@ -21,7 +21,8 @@ func openBench(b *testing.B) *seglog.Log {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := seglog.Open(disk, "queue", seglog.Options{KeepBytes: -1, MinFreeBytes: 1, ManualMaintenance: true})
+	l, err := seglog.Open(disk, "queue",
+		seglog.Options{KeepBytes: -1, MinFreeBytes: 1, ManualMaintenance: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -48,7 +49,9 @@ func deliver(b *testing.B, l *seglog.Log, n, batch int) {
 		}
 		outcomes := make([]pillarbox.Outcome, len(deliveries))
 		for i := range deliveries {
-			outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored}
+			outcomes[i] = pillarbox.Outcome{
+				Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored,
+			}
 		}
 		if err := l.Settle(ctx, "events", outcomes); err != nil {
 			b.Fatal(err)
@@ -65,7 +68,8 @@ func benchEvents(n int) []*pillarbox.Event {
 	return events
 }
 
-// BenchmarkAppend has one caller append one event at a time, as the event loop does with a lone request.
+// BenchmarkAppend has one caller append one event at a time, as the event loop does with a lone
+// request.
 func BenchmarkAppend(b *testing.B) {
 	benchAppend(b, 1)
 }

@@ -11,7 +11,8 @@ import (
 
 // committer writes to the live segment, and begins a new one where that is full or broken.
 //
-// Locks: it belongs to the leader, and has none; the segment set, which it tells what it has written, takes core.mu.
+// Locks: it belongs to the leader, and has none; the segment set, which it tells what it has
+// written, takes core.mu.
 type committer struct {
 	*core
 	segments     *segmentSet
@@ -23,8 +24,8 @@ type committer struct {
 	verified time.Time // when the name of the live segment was last looked at
 }
 
-// commit writes and syncs the group. After an error in the live segment that file is left for good and the
-// group goes to a new one, once.
+// commit writes and syncs the group. After an error in the live segment that file is left for good
+// and the group goes to a new one, once.
 func (c *committer) commit(g *group) error {
 	var errs []error
 	for range 2 {
@@ -71,31 +72,36 @@ func (c *committer) write(g *group) error {
 // pageBytes is what the kernel caches files in.
 const pageBytes = 4096
 
-// toPage lets a write end where a page ends, with zeros like those that are there. Segments are not filled through the
-// page cache, and a part of a page that is not in it would be read from the disk first, while the group waits.
+// toPage lets a write end where a page ends, with zeros like those that are there. Segments are not
+// filled through the page cache, and a part of a page that is not in it would be read from the disk
+// first, while the group waits.
 func toPage(frame []byte, offset, limit int64) []byte {
 	end := offset + int64(len(frame))
 	whole := min((end+pageBytes-1)&^(pageBytes-1), limit)
 	return append(frame, make([]byte, max(0, whole-end))...)
 }
 
-// abandon leaves the live segment at its last durable frame. What came behind may or may not be on the disk;
-// the header of the next segment says that it doesn't count. The file of one that was removed is made anew with what was
-// acknowledged, as long as it can be read here.
+// abandon leaves the live segment at its last durable frame. What came behind may or may not be on
+// the disk; the header of the next segment says that it doesn't count. The file of one that was
+// removed is made anew with what was acknowledged, as long as it can be read here.
 func (c *committer) abandon(cause error) {
 	if errors.Is(cause, errRemoved) {
 		cause = errors.Join(cause, c.restore(c.segments.newest, c.live))
 	}
 	c.opts.Meter.IOError()
-	c.opts.Logger.Error("segment is left after an I/O error", telemetry.KeySegment, c.segments.newest.name, telemetry.KeyOffset, c.segments.newest.end, telemetry.KeyErr, cause)
+	c.opts.Logger.Error("segment is left after an I/O error",
+		telemetry.KeySegment, c.segments.newest.name, telemetry.KeyOffset, c.segments.newest.end,
+		telemetry.KeyErr, cause)
 	if err := c.live.Close(); err != nil {
-		c.opts.Logger.Warn("close segment", telemetry.KeySegment, c.segments.newest.name, telemetry.KeyErr, err)
+		c.opts.Logger.Warn("close segment", telemetry.KeySegment, c.segments.newest.name,
+			telemetry.KeyErr, err)
 	}
 	c.live = nil
 }
 
-// mark writes a frame without events behind the last one. Its presence proves that what stands before it was
-// synced, so that later damage there is known to be damage and not a torn write. The caller leads.
+// mark writes a frame without events behind the last one. Its presence proves that what stands
+// before it was synced, so that later damage there is known to be damage and not a torn write. The
+// caller leads.
 func (c *committer) mark(sync bool) error {
 	if c.live == nil || c.marked || c.segments.newest.empty() {
 		return nil
@@ -105,7 +111,10 @@ func (c *committer) mark(sync bool) error {
 		return nil // the next header will say it
 	}
 	frame := make([]byte, frameHeaderBytes)
-	frameHeader{kind: frameMark, salt: tail.salt, offset: tail.end, firstSeq: tail.nextSeq, durableUpTo: c.synced}.encode(frame)
+	frameHeader{
+		kind: frameMark, salt: tail.salt, offset: tail.end, firstSeq: tail.nextSeq,
+		durableUpTo: c.synced,
+	}.encode(frame)
 	_, err := c.live.WriteAt(frame, tail.end)
 	if err == nil && sync {
 		err = c.live.Sync()

@@ -13,12 +13,13 @@ import (
 
 // consumer is one destination's way through the log.
 //
-// The window holds everything that was read and is not yet below the cursor, in the order of the log. The
-// cursor moves when the front of the window is settled. An event that must wait leaves the window for the
-// retry set, which is part of the durable state; one that is given back stays in the window.
+// The window holds everything that was read and is not yet below the cursor, in the order of the
+// log. The cursor moves when the front of the window is settled. An event that must wait leaves the
+// window for the retry set, which is part of the durable state; one that is given back stays in the
+// window.
 //
-// Locks: mu guards all of it, and is held over the writes of its state, so that a settle of one destination holds up no other;
-// the atomic fields are copies for those who don't hold it.
+// Locks: mu guards all of it, and is held over the writes of its state, so that a settle of one
+// destination holds up no other; the atomic fields are copies for those who don't hold it.
 type consumer struct {
 	core     *core
 	segments *segmentSet
@@ -65,8 +66,10 @@ type item struct {
 func (c *consumer) load() error {
 	firstHeld, next := c.segments.bounds()
 	if c.state.cursor > next {
-		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
-			c.name, c.state.cursor-1, next-1, c.core.dir, pillarbox.ErrCorrupt)
+		return fmt.Errorf(
+			"destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
+			c.name, c.state.cursor-1, next-1, c.core.dir, pillarbox.ErrCorrupt,
+		)
 	}
 	c.state.dropBeyond(next)
 	c.skipAside(firstHeld)
@@ -82,15 +85,17 @@ func (c *consumer) load() error {
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
 		}
-		c.retries.add(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait), c.state.routed.has(seq))
+		c.retries.add(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait),
+			c.state.routed.has(seq))
 	}
 	c.reader = c.scanner.reader(0, false)
 	c.publish()
 	return c.reader.seek(c.state.position)
 }
 
-// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between. What would wait
-// for longer than any wait is, was written by another clock, and is due at once: to wait anew at each start could be for ever.
+// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set
+// in between. What would wait for longer than any wait is, was written by another clock, and is due
+// at once: to wait anew at each start could be for ever.
 func dueAfterRestart(now time.Time, due pillarbox.Timestamp, longest time.Duration) time.Time {
 	wait := due.Time().Sub(now)
 	if wait > longest {
@@ -99,9 +104,9 @@ func dueAfterRestart(now time.Time, due pillarbox.Timestamp, longest time.Durati
 	return now.Add(wait)
 }
 
-// skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So either an
-// older state had to be read, and the events are settled; or somebody else has removed segments, and the events
-// are lost.
+// skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So
+// either an older state had to be read, and the events are settled; or somebody else has removed
+// segments, and the events are lost.
 func (c *consumer) skipTo(firstHeld uint64) {
 	gone := firstHeld - c.state.cursor
 	for seq, entry := range c.state.retry {
@@ -115,7 +120,10 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		}
 	}
 	if c.journal.suspect {
-		c.core.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone)
+		c.core.opts.Logger.Warn(
+			"an older delivery state is used; events of removed segments count as stored",
+			telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone,
+		)
 		c.state.Stored += gone
 	} else {
 		c.damage.noteMissing(c.state.cursor, gone, c.name)

@@ -7,7 +7,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// core is what all parts of a log share: its files, its options, its one lock, and the signals between the parts.
+// core is what all parts of a log share: its files, its options, its one lock, and the signals
+// between the parts.
 type core struct {
 	fsys vfs.FS
 	dir  string
@@ -17,15 +18,18 @@ type core struct {
 	done   chan struct{} // closed by Close
 	wakeup wakeup        // of the maintenance
 
-	// mu is one lock for the appender, the committer, the segment set, the backlog, the damage and the list of destinations,
-	// because an append looks at and changes most of them at once, and each lock more would be paid for by each request. No
-	// call to the disk is made with it held.
+	// mu is one lock for the appender, the committer, the segment set, the backlog, the damage and
+	// the list of destinations, because an append looks at and changes most of them at once, and
+	// each lock more would be paid for by each request. No call to the disk is made with it held.
 	mu     sync.Mutex
 	closed bool // guarded by mu
 }
 
 func newCore(fsys vfs.FS, dir string, opts Options) *core {
-	return &core{fsys: fsys, dir: dir, opts: opts, done: make(chan struct{}), wakeup: wakeup{kick: make(chan struct{}, 1)}}
+	return &core{
+		fsys: fsys, dir: dir, opts: opts, done: make(chan struct{}),
+		wakeup: wakeup{kick: make(chan struct{}, 1)},
+	}
 }
 
 func (c *core) minFree(usage vfs.Usage) int64 {

@@ -20,8 +20,8 @@ const (
 	damageReportMax = 64 << 10
 )
 
-// damageLog is the damage that was found: what is shown of it, the reports in the quarantine directory, and the ends of
-// segments that the disk could not read.
+// damageLog is the damage that was found: what is shown of it, the reports in the quarantine
+// directory, and the ends of segments that the disk could not read.
 //
 // Locks: core.mu guards all of it; reports are written and removed without it.
 type damageLog struct {
@@ -33,8 +33,8 @@ type damageLog struct {
 	unreadEnds []*unreadEnd             // what the disk could not read at a start, so that nobody knows what is missing there
 }
 
-// report logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine. What is
-// known already is left alone: every reader that passes a damaged place reports it.
+// report logs damage, keeps it for Stats, and sees to it that the segment ends in quarantine. What
+// is known already is left alone: every reader that passes a damaged place reports it.
 func (d *damageLog) report(damage []pillarbox.CorruptError) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,7 +46,8 @@ func (d *damageLog) report(damage []pillarbox.CorruptError) {
 }
 
 func (d *damageLog) reportLocked(item pillarbox.CorruptError) {
-	d.opts.Logger.Error("the log is damaged", telemetry.KeySegment, item.File, telemetry.KeyOffset, item.Offset, telemetry.KeyReason, item.Reason)
+	d.opts.Logger.Error("the log is damaged", telemetry.KeySegment, item.File,
+		telemetry.KeyOffset, item.Offset, telemetry.KeyReason, item.Reason)
 	if len(d.found) < MaxDamageReports {
 		d.found = append(d.found, item)
 	}
@@ -58,15 +59,22 @@ func (d *damageLog) noteMissing(firstSeq, lost uint64, destination string) {
 	d.mu.Lock()
 	first := d.segments.list[0]
 	d.mu.Unlock()
-	reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", firstSeq, destination)
-	missing := &chunk{firstSeq: firstSeq, lost: lost, damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}}}
+	reason := fmt.Sprintf(
+		"segments before this one are missing, with events from %d on that destination %s has not settled",
+		firstSeq, destination,
+	)
+	missing := &chunk{
+		firstSeq: firstSeq, lost: lost,
+		damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}},
+	}
 	d.report(missing.damage)
 	if d.keepReport(missing, first) {
 		d.opts.Meter.Damaged(lost)
 	}
 }
 
-// damageReport is what is kept of damage that was found, so that the ledger can name it after a restart.
+// damageReport is what is kept of damage that was found, so that the ledger can name it after a
+// restart.
 type damageReport struct {
 	File   string `json:"file"`
 	Offset int64  `json:"offset"`
@@ -76,8 +84,8 @@ type damageReport struct {
 	Kept   int    `json:"kept_events,omitempty"` // of an end that could not be read: what was saved at its beginning
 }
 
-// keepReport writes down damage that was met, beside the segment's future place in quarantine. It returns false
-// for damage that has its report already.
+// keepReport writes down damage that was met, beside the segment's future place in quarantine. It
+// returns false for damage that has its report already.
 func (d *damageLog) keepReport(c *chunk, segment *segment) bool {
 	if d.opts.ReadOnly || len(c.damage) == 0 {
 		return false
@@ -92,7 +100,10 @@ func (d *damageLog) keepReport(c *chunk, segment *segment) bool {
 		return false
 	}
 	first := c.damage[0]
-	report := damageReport{File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.missing(), First: c.firstSeq, Kept: c.kept}
+	report := damageReport{
+		File: first.File, Offset: first.Offset, Reason: first.Reason, Lost: c.missing(),
+		First: c.firstSeq, Kept: c.kept,
+	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
 		err = vfs.MkdirAll(d.fsys, dir)
@@ -101,7 +112,8 @@ func (d *damageLog) keepReport(c *chunk, segment *segment) bool {
 		err = vfs.WriteFile(d.fsys, name, append(text, '\n'))
 	}
 	if err != nil {
-		d.opts.Logger.Warn("write damage report", telemetry.KeySegment, segment.name, telemetry.KeyErr, err)
+		d.opts.Logger.Warn("write damage report", telemetry.KeySegment, segment.name,
+			telemetry.KeyErr, err)
 	}
 	return true
 }
@@ -122,7 +134,8 @@ func (d *damageLog) load() error {
 		}
 		text, err := vfs.ReadFile(d.fsys, path.Join(dir, entry.Name))
 		if vfs.IsUnreadable(err) {
-			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name, telemetry.KeyErr, err)
+			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name,
+				telemetry.KeyErr, err)
 			continue
 		}
 		if err != nil {
@@ -130,13 +143,16 @@ func (d *damageLog) load() error {
 		}
 		var report damageReport
 		if err := json.Unmarshal(text, &report); err != nil {
-			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name, telemetry.KeyErr, err)
+			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name,
+				telemetry.KeyErr, err)
 			continue
 		}
 		d.mu.Lock()
 		d.reported[path.Join(dir, entry.Name)] = strings.HasPrefix(report.Reason, readFault)
 		d.mu.Unlock()
-		d.report([]pillarbox.CorruptError{{File: report.File, Offset: report.Offset, Reason: report.Reason}})
+		d.report([]pillarbox.CorruptError{
+			{File: report.File, Offset: report.Offset, Reason: report.Reason},
+		})
 		if report.Reason == unreadEndReason {
 			d.findUnreadEnd(&report)
 		}
@@ -149,7 +165,8 @@ func (d *damageLog) forgive() {
 	reports := d.passedReports()
 	for name := range reports {
 		if err := d.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.opts.Logger.Warn("remove the report of damage that has passed", telemetry.KeyFile, name, telemetry.KeyErr, err)
+			d.opts.Logger.Warn("remove the report of damage that has passed",
+				telemetry.KeyFile, name, telemetry.KeyErr, err)
 			delete(reports, name)
 		}
 	}
@@ -164,13 +181,14 @@ func (d *damageLog) forgive() {
 		delete(d.reported, name)
 	}
 	for _, s := range d.segments.list {
-		s.damaged = slices.ContainsFunc(d.found, func(item pillarbox.CorruptError) bool { return item.File == s.name })
+		s.damaged = slices.ContainsFunc(d.found,
+			func(item pillarbox.CorruptError) bool { return item.File == s.name })
 	}
 	d.opts.Logger.Info("the disk can read again what it could not", telemetry.KeyQueue, d.dir)
 }
 
-// passedReports lists the reports of damage that was the disk's, where all of it may have passed. They are removed without
-// mu, for which status and metrics would wait with a disk that hangs.
+// passedReports lists the reports of damage that was the disk's, where all of it may have passed.
+// They are removed without mu, for which status and metrics would wait with a disk that hangs.
 func (d *damageLog) passedReports() map[string]bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -20,8 +20,9 @@ const (
 	maxBackoff   = 30 * time.Second
 )
 
-// backoff is the pause before new events are read for a destination that has refused all of a batch while its retry set was
-// full. Without it, a destination that refuses everything would be asked for the whole backlog, once for each event.
+// backoff is the pause before new events are read for a destination that has refused all of a batch
+// while its retry set was full. Without it, a destination that refuses everything would be asked
+// for the whole backlog, once for each event.
 type backoff struct {
 	pause time.Duration
 	until time.Time
@@ -58,7 +59,8 @@ func (c *consumer) backOff(s *settlement) {
 func (c *consumer) resume() error {
 	o := c.core.opts
 	active := c.retries.active()
-	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 || c.retries.bytes >= o.MaxRetryingBytes*3/4 {
+	if c.state.deferred.count == 0 || active >= o.MaxRetrying*3/4 ||
+		c.retries.bytes >= o.MaxRetryingBytes*3/4 {
 		return nil
 	}
 	bytes := c.resumed.bytes()
@@ -76,7 +78,8 @@ func (c *consumer) resume() error {
 	return nil
 }
 
-// resumeFromChunk takes all deferred events of the chunk that holds seq. One that can't be read is lost.
+// resumeFromChunk takes all deferred events of the chunk that holds seq. One that can't be read is
+// lost.
 func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 	if c.resumed.reader == nil {
 		c.resumed.reader = c.scanner.reader(0, false)
@@ -95,14 +98,18 @@ func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 			lost.add(at)
 			continue
 		}
-		c.resumed.items[at] = &item{seq: at, event: event, bytes: size, segment: segment.id, offset: read.offset, routed: c.state.routed.has(at)}
+		c.resumed.items[at] = &item{
+			seq: at, event: event, bytes: size, segment: segment.id, offset: read.offset,
+			routed: c.state.routed.has(at),
+		}
 		bytes += size
 	}
 	c.resumed.from = read.nextSeq()
 	return bytes, c.lose(lost, read.unread)
 }
 
-// event returns a record of the chunk, decoded from a copy of its own, and its size; nil where it can't be read.
+// event returns a record of the chunk, decoded from a copy of its own, and its size; nil where it
+// can't be read.
 func (c *chunk) event(seq uint64) (*pillarbox.Event, int64) {
 	if seq < c.firstSeq || seq-c.firstSeq >= uint64(len(c.records)) {
 		return nil, 0
@@ -129,7 +136,8 @@ func (c *consumer) lose(lost runs, unread bool) error {
 	return s.write()
 }
 
-// skipAside settles events whose segments are gone although they were kept for them, as skipTo does.
+// skipAside settles events whose segments are gone although they were kept for them, as skipTo
+// does.
 func (c *consumer) skipAside(firstHeld uint64) {
 	gone := uint64(0)
 	oldest := c.state.cursor
@@ -144,7 +152,10 @@ func (c *consumer) skipAside(firstHeld uint64) {
 	switch {
 	case gone == 0:
 	case c.journal.suspect:
-		c.core.opts.Logger.Warn("an older delivery state is used; held and deferred events of removed segments count as stored", telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone)
+		c.core.opts.Logger.Warn(
+			"an older delivery state is used; held and deferred events of removed segments count as stored",
+			telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone,
+		)
 		c.state.Stored += gone
 	default:
 		c.damage.noteMissing(oldest, gone, c.name)

@@ -11,8 +11,8 @@ import (
 
 // destinations is the delivery states, one for each destination: see consumer.
 //
-// Locks: creating, which comes before all others, is held while a destination is made and while segments are removed;
-// core.mu guards the map.
+// Locks: creating, which comes before all others, is held while a destination is made and while
+// segments are removed; core.mu guards the map.
 type destinations struct {
 	*core
 	segments *segmentSet
@@ -64,7 +64,8 @@ func (d *destinations) get(name string) (*consumer, error) {
 // getToChange is get for what changes a delivery state.
 func (d *destinations) getToChange(name string) (*consumer, error) {
 	if d.opts.ReadOnly {
-		return nil, fmt.Errorf("change a delivery state in %s: opened for reading only: %w", d.dir, pillarbox.ErrClosed)
+		return nil, fmt.Errorf("change a delivery state in %s: opened for reading only: %w", d.dir,
+			pillarbox.ErrClosed)
 	}
 	return d.get(name)
 }
@@ -107,13 +108,16 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 	d.damage.report(damage)
 	fresh := loaded == nil
 	if fresh {
-		loaded = &state{position: position{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
+		loaded = &state{
+			position: position{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{},
+		}
 		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
 	}
 	c := &consumer{
 		core: d.core, segments: d.segments, damage: d.damage, scanner: d.scanner, ages: d.ages,
 		name: name, journal: journal, state: loaded,
-		retries: retrySet{items: map[uint64]*item{}}, resumed: resumedSet{items: map[uint64]*item{}},
+		retries: retrySet{items: map[uint64]*item{}},
+		resumed: resumedSet{items: map[uint64]*item{}},
 	}
 	err = c.load()
 	if err == nil && !d.opts.ReadOnly && !fresh {
@@ -128,8 +132,12 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 // checkDestination refuses names that can't be part of a file name.
 func checkDestination(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789_-"
-	if name == "" || len(name) > 63 || strings.Trim(name, letters) != "" || strings.ContainsAny(name[:1], "_-") {
-		return fmt.Errorf("destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit: %w", name, pillarbox.ErrInvalid)
+	if name == "" || len(name) > 63 || strings.Trim(name, letters) != "" ||
+		strings.ContainsAny(name[:1], "_-") {
+		return fmt.Errorf(
+			"destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit: %w",
+			name, pillarbox.ErrInvalid,
+		)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package seglog is the embedded queue: an append-only log in segment files, with one cursor per destination.
+// Package seglog is the embedded queue: an append-only log in segment files, with one cursor per
+// destination.
 //
 // It promises what pillarbox.Queue asks for, on one disk that honours flush:
 //
@@ -14,9 +15,10 @@
 //   - Opening reads the segment headers, the tail segment and the delivery states, not the backlog. Memory
 //     does not grow with the backlog.
 //
-// It does not promise anything about a lost disk, a disk that acknowledges flushes it did not do, or network
-// file systems. It knows nothing of retry policy, batching or dead letters: it keeps what it is told.
+// It does not promise anything about a lost disk, a disk that acknowledges flushes it did not do,
+// or network file systems. It knows nothing of retry policy, batching or dead letters: it keeps
+// what it is told.
 //
-// The bytes are described in docs/FORMAT.md, the crash cases in docs/DURABILITY.md, the moving parts in
-// DESIGN.md beside this file. It works on vfs.FS only.
+// The bytes are described in docs/FORMAT.md, the crash cases in docs/DURABILITY.md, the moving
+// parts in DESIGN.md beside this file. It works on vfs.FS only.
 package seglog

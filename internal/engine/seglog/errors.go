@@ -25,14 +25,18 @@ func unavailable(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return &pillarbox.RetryAfterError{After: retryAfterFull, Err: fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)}
+	case errors.Is(err, syscall.ENOSPC),
+		errors.Is(err, syscall.EDQUOT),
+		errors.Is(err, syscall.EFBIG):
+		return &pillarbox.RetryAfterError{
+			After: retryAfterFull, Err: fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err),
+		}
 	case errors.Is(err, fs.ErrClosed):
 		return fmt.Errorf("%w: %w", pillarbox.ErrClosed, err)
 	}
 	return fmt.Errorf("%w: %w", pillarbox.ErrUnavailable, err)
 }
 
-// retryAfterFull is what a client is asked to wait when there is no room. Delivery or an operator makes room
-// within seconds or not soon; a fixed short wait loses little in both cases.
+// retryAfterFull is what a client is asked to wait when there is no room. Delivery or an operator
+// makes room within seconds or not soon; a fixed short wait loses little in both cases.
 const retryAfterFull = 5 * time.Second

@@ -11,7 +11,10 @@ import (
 )
 
 // scan visits what the log holds of a destination.
-func (d *destinations) scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
+func (d *destinations) scan(
+	ctx context.Context, destination string,
+	visit func(event *pillarbox.Event, standing pillarbox.Standing) error,
+) error {
 	c, err := d.get(destination)
 	if err != nil {
 		return err
@@ -65,7 +68,9 @@ func standingOf(kind pillarbox.OutcomeKind) pillarbox.Standing {
 }
 
 // find returns an event with its sequence number.
-func (d *destinations) find(ctx context.Context, requestID string) (*pillarbox.Event, uint64, error) {
+func (d *destinations) find(
+	ctx context.Context, requestID string,
+) (*pillarbox.Event, uint64, error) {
 	for _, c := range d.all() {
 		if it := c.findRetry(requestID); it != nil {
 			return it.event, it.seq, nil
@@ -78,7 +83,8 @@ func (d *destinations) find(ctx context.Context, requestID string) (*pillarbox.E
 	var event *pillarbox.Event
 	var found uint64
 	err := d.scanner.walkRecords(ctx, func(seq uint64, rec record) error {
-		if !strings.Contains(rec.text[:min(len(rec.text), 12+binary.MaxVarintLen64+len(needle))], needle) {
+		if !strings.Contains(rec.text[:min(len(rec.text), 12+binary.MaxVarintLen64+len(needle))],
+			needle) {
 			return nil
 		}
 		decoded, err := decodeRecord(rec.text)
@@ -100,7 +106,8 @@ func (d *destinations) find(ctx context.Context, requestID string) (*pillarbox.E
 // errFound ends a walk that has what it came for.
 var errFound = errors.New("found")
 
-// findRetry returns what waits in the retry set under a request id, nil where nothing does. What it points to is not changed.
+// findRetry returns what waits in the retry set under a request id, nil where nothing does. What it
+// points to is not changed.
 func (c *consumer) findRetry(requestID string) *item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +115,9 @@ func (c *consumer) findRetry(requestID string) *item {
 }
 
 // trace says where an event stands with each destination.
-func (d *destinations) trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+func (d *destinations) trace(
+	ctx context.Context, requestID string,
+) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
 	event, seq, err := d.find(ctx, requestID)
 	if err != nil {
 		return nil, nil, err

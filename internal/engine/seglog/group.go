@@ -25,7 +25,8 @@ func newGroup(buffer []byte) *group {
 
 func (g *group) size() int64 { return int64(len(g.frame) + len(g.lengths)) }
 
-// add encodes an event. The record's checksum needs the salt of the segment, so it is filled in by seal.
+// add encodes an event. The record's checksum needs the salt of the segment, so it is filled in by
+// seal.
 func (g *group) add(event *pillarbox.Event) {
 	start := len(g.frame)
 	g.frame = append(g.frame, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -57,7 +58,8 @@ func (g *group) seal(salt uint64, offset, synced int64, firstSeq uint64) []byte 
 	records := g.frame[frameHeaderBytes:]
 	for i := 0; i < len(g.lengths); i += lengthBytes {
 		length := binary.LittleEndian.Uint32(g.lengths[i:])
-		binary.LittleEndian.PutUint32(records[4:], recordChecksum(salt, records[recordHeaderBytes:recordHeaderBytes+length]))
+		binary.LittleEndian.PutUint32(records[4:],
+			recordChecksum(salt, records[recordHeaderBytes:recordHeaderBytes+length]))
 		records = records[recordHeaderBytes+length:]
 	}
 	frame := append(g.frame, g.lengths...)
@@ -69,7 +71,8 @@ func (g *group) seal(salt uint64, offset, synced int64, firstSeq uint64) []byte 
 	return frame
 }
 
-// settleLocked reports whether the caller is the one that tells those who wait for the group what became of it.
+// settleLocked reports whether the caller is the one that tells those who wait for the group what
+// became of it.
 func (g *group) settleLocked() bool {
 	first := !g.settled
 	g.settled = true

@@ -9,7 +9,9 @@ import (
 )
 
 // scanHeld visits what no destination takes any more: what has left its segment, then the rest.
-func (o *obligations) scanHeld(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (o *obligations) scanHeld(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
@@ -40,7 +42,10 @@ func (o *obligations) scanHeld(ctx context.Context, destination string, visit fu
 			if event == nil {
 				continue
 			}
-			delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: ruleAt(rules, start, seq)}
+			delivery := pillarbox.Delivery{
+				Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size,
+				Rule: ruleAt(rules, start, seq),
+			}
 			if err := visit(&delivery); err != nil {
 				return err
 			}
@@ -50,7 +55,9 @@ func (o *obligations) scanHeld(ctx context.Context, destination string, visit fu
 }
 
 // scanPending visits what is to be delivered, and what is being delivered.
-func (o *obligations) scanPending(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (o *obligations) scanPending(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
@@ -79,16 +86,23 @@ func (o *obligations) scanPending(ctx context.Context, destination string, visit
 	if err != nil {
 		return err
 	}
-	return visitFrom(end-o.segments.unprovenEvents(), o.segments.unprovenChunks(), func(seq uint64, rec record) error {
+	visitUnproven := func(seq uint64, rec record) error {
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			return nil // reported when it is delivered
 		}
-		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes, Rule: o.ruleAt(destination, pillarbox.Handle{Seq: seq})})
-	})
+		handle := pillarbox.Handle{Seq: seq}
+		return visit(&pillarbox.Delivery{
+			Handle: handle, Event: event, Bytes: rec.bytes, Rule: o.ruleAt(destination, handle),
+		})
+	}
+	first := end - o.segments.unprovenEvents()
+	return visitFrom(first, o.segments.unprovenChunks(), visitUnproven)
 }
 
-func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarbox.Delivery) error) error {
+func (o *obligations) visitPending(
+	c *consumer, read *chunk, visit func(*pillarbox.Delivery) error,
+) error {
 	for i := range read.records {
 		seq := read.firstSeq + uint64(i)
 		event, size := read.event(seq)
@@ -99,7 +113,8 @@ func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarb
 		it := c.window.find(seq)
 		pending := c.isPending(seq) || it != nil && it.leased
 		delivery := pillarbox.Delivery{
-			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
+			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size,
+			Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
 		}
 		c.mu.Unlock()
 		if !pending {
@@ -113,7 +128,9 @@ func (o *obligations) visitPending(c *consumer, read *chunk, visit func(*pillarb
 }
 
 // settleHeld settles held events as skipped or dead. Others are passed over.
-func (o *obligations) settleHeld(destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+func (o *obligations) settleHeld(
+	destination string, outcomes []pillarbox.Outcome,
+) (settled int, err error) {
 	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return 0, err
@@ -122,7 +139,8 @@ func (o *obligations) settleHeld(destination string, outcomes []pillarbox.Outcom
 	s := c.newSettlement(len(outcomes))
 	for _, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w",
+				outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
 			break
 		}
 		settled += s.endHeld(outcome)

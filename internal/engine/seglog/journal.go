@@ -12,8 +12,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// stateFile is one of the two files that a destination's state alternates between. A file begins with a
-// snapshot; deltas follow until it is full, and then the other file begins with a newer snapshot.
+// stateFile is one of the two files that a destination's state alternates between. A file begins
+// with a snapshot; deltas follow until it is full, and then the other file begins with a newer
+// snapshot.
 type stateFile struct {
 	name       string
 	file       vfs.File // nil where it does not exist or must not be used any more
@@ -41,9 +42,11 @@ func stateName(dir, destination string, slot int) string {
 	return path.Join(dir, fmt.Sprintf("%s.%d.state", destination, slot))
 }
 
-// openJournal reads the newest state of the destination, without writing. It returns a nil state where there
-// is none yet. What it read counts as durable only after renew.
-func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJournal, *state, []pillarbox.CorruptError, error) {
+// openJournal reads the newest state of the destination, without writing. It returns a nil state
+// where there is none yet. What it read counts as durable only after renew.
+func openJournal(
+	fsys vfs.FS, dir, destination string, bytes int64,
+) (*stateJournal, *state, []pillarbox.CorruptError, error) {
 	j := &stateJournal{fsys: fsys, bytes: bytes}
 	var newest *state
 	var damage []pillarbox.CorruptError // of the newest file
@@ -64,11 +67,15 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 			newest, j.current, damage = read, slot, rot
 		}
 	}
-	// What is wrong in the older file does not count: a power cut may have stopped a snapshot that was to
-	// overwrite it. Of a file that can't be read at all it is not known whether it was the newer one.
+	// What is wrong in the older file does not count: a power cut may have stopped a snapshot that
+	// was to overwrite it. Of a file that can't be read at all it is not known whether it was the
+	// newer one.
 	j.suspect = unreadable || len(damage) > 0
 	if exist && newest == nil {
-		return nil, nil, nil, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
+		return nil, nil, nil, fmt.Errorf(
+			"the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w",
+			destination, j.files[0].name, pillarbox.ErrCorrupt,
+		)
 	}
 	if newest != nil {
 		j.written = newest.cursor
@@ -76,12 +83,13 @@ func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJourn
 	return j, newest, damage, nil
 }
 
-// renew makes durable what was read, which may be what a killed life has left in the kernel's memory. Segments are
-// removed by this cursor, and events that wait are in here alone, so a later power cut must not bring an older state back.
+// renew makes durable what was read, which may be what a killed life has left in the kernel's
+// memory. Segments are removed by this cursor, and events that wait are in here alone, so a later
+// power cut must not bring an older state back.
 //
-// It is written anew, to the other file. To sync the file that was read would prove nothing: where an earlier start has
-// failed to, the kernel has forgotten that there is anything to write. On a full disk that has to wait; until then nothing
-// counts as durable, and so no segment is removed.
+// It is written anew, to the other file. To sync the file that was read would prove nothing: where
+// an earlier start has failed to, the kernel has forgotten that there is anything to write. On a
+// full disk that has to wait; until then nothing counts as durable, and so no segment is removed.
 func (j *stateJournal) renew(found *state) error {
 	err := j.roll(found)
 	if errors.Is(err, pillarbox.ErrNoSpace) {
@@ -91,8 +99,8 @@ func (j *stateJournal) renew(found *state) error {
 	return err
 }
 
-// read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not
-// applied: the state is then an older one, and what came later is delivered again.
+// read applies the valid frames from the start of the file. A delta that is damaged, or any behind
+// it, is not applied: the state is then an older one, and what came later is delivered again.
 func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
 	content, _, err := readWhatCanBe(fsys, f.name)
 	if err != nil {
@@ -116,13 +124,21 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 	return s, f.laterFrames(content, offset, salt), nil
 }
 
-// laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by one, and any
-// of them may be lost while a later one is there. Only one that was written after the damaged place had been
-// synced proves that it was whole once.
-func (f *stateFile) laterFrames(content []byte, offset int64, salt uint64) []pillarbox.CorruptError {
+// laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by
+// one, and any of them may be lost while a later one is there. Only one that was written after the
+// damaged place had been synced proves that it was whole once.
+func (f *stateFile) laterFrames(
+	content []byte, offset int64, salt uint64,
+) []pillarbox.CorruptError {
 	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
-		if header, frame := stateFrameAt(content, at, salt); frame != nil && header.durableUpTo > offset {
-			return []pillarbox.CorruptError{{File: f.name, Offset: offset, Reason: "damaged delivery state; an older one is used and some events are delivered again"}}
+		if header, frame := stateFrameAt(content, at, salt); frame != nil &&
+			header.durableUpTo > offset {
+			return []pillarbox.CorruptError{
+				{
+					File: f.name, Offset: offset,
+					Reason: "damaged delivery state; an older one is used and some events are delivered again",
+				},
+			}
 		}
 	}
 	return nil
@@ -133,12 +149,14 @@ func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stat
 		return frameHeader{}, nil
 	}
 	header, ok := decodeFrameHeader(content[offset:], salt, offset)
-	if !ok || header.kind < frameSnapshot || offset+frameHeaderBytes+int64(header.payload) > int64(len(content)) {
+	if !ok || header.kind < frameSnapshot ||
+		offset+frameHeaderBytes+int64(header.payload) > int64(len(content)) {
 		return frameHeader{}, nil
 	}
 	payload := content[offset+frameHeaderBytes:][:header.payload]
 	frame := &stateFrame{}
-	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil || !frame.plausible() {
+	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil ||
+		!frame.plausible() {
 		return frameHeader{}, nil
 	}
 	return header, frame
@@ -162,8 +180,8 @@ func (f *stateFrame) plausible() bool {
 	return f.Start > 0 && f.Cursor >= f.Start && f.Offset >= 0
 }
 
-// append writes a delta that leads from before to its own place and counters; or a snapshot of the result
-// where the file is full, or broken. durable asks for a sync before it returns.
+// append writes a delta that leads from before to its own place and counters; or a snapshot of the
+// result where the file is full, or broken. durable asks for a sync before it returns.
 func (j *stateJournal) append(delta *stateFrame, before *state, durable bool) error {
 	if err := j.write(delta, before); err != nil {
 		j.broken = true
@@ -180,7 +198,10 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	if f.file == nil || j.broken {
 		return j.roll(before.with(delta))
 	}
-	header := frameHeader{kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation, durableUpTo: f.synced}
+	header := frameHeader{
+		kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation,
+		durableUpTo: f.synced,
+	}
 	frame, err := encodeStateFrame(header, delta)
 	if err != nil {
 		return err
@@ -196,7 +217,8 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 	return nil
 }
 
-// encodeStateFrame makes a frame of the content. header says its kind, its place and the generation.
+// encodeStateFrame makes a frame of the content. header says its kind, its place and the
+// generation.
 func encodeStateFrame(header frameHeader, content *stateFrame) ([]byte, error) {
 	payload, err := json.Marshal(content)
 	if err != nil {
@@ -208,15 +230,18 @@ func encodeStateFrame(header frameHeader, content *stateFrame) ([]byte, error) {
 	return frame, nil
 }
 
-// roll begins the other file with a snapshot and syncs it. The old file keeps the state before, until the
-// next roll. A file that failed once is replaced, not written to again.
+// roll begins the other file with a snapshot and syncs it. The old file keeps the state before,
+// until the next roll. A file that failed once is replaced, not written to again.
 func (j *stateJournal) roll(after *state) error {
 	old := j.files[j.current]
 	next := &stateFile{
 		name: j.files[1-j.current].name, file: j.files[1-j.current].file,
 		generation: max(old.generation, j.files[1-j.current].generation) + 1, salt: randomUint64(),
 	}
-	frame, err := encodeStateFrame(frameHeader{kind: frameSnapshot, salt: next.salt, firstSeq: next.generation}, after.snapshot())
+	frame, err := encodeStateFrame(
+		frameHeader{kind: frameSnapshot, salt: next.salt, firstSeq: next.generation},
+		after.snapshot(),
+	)
 	if err != nil {
 		return err
 	}
@@ -236,8 +261,8 @@ func (j *stateJournal) roll(after *state) error {
 	}
 	next.end = alignUp(int64(len(frame)))
 	next.synced = next.end
-	// A large snapshot is followed by as many deltas again, so that many waiting events don't make each settle
-	// write all of them.
+	// A large snapshot is followed by as many deltas again, so that many waiting events don't make
+	// each settle write all of them.
 	next.limit = max(j.bytes, 2*next.end)
 	j.current = 1 - j.current
 	j.files[j.current] = next
@@ -252,7 +277,8 @@ func (f *stateFile) overwrite(frame []byte) error {
 	return f.file.Sync()
 }
 
-// create makes the file under another name, so that under its own name there is always a valid snapshot.
+// create makes the file under another name, so that under its own name there is always a valid
+// snapshot.
 func (f *stateFile) create(fsys vfs.FS, frame []byte, size int64) error {
 	temp := f.name + vfs.TempSuffix
 	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
@@ -282,13 +308,15 @@ func (f *stateFile) close() error {
 	return file.Close()
 }
 
-// sync makes what was written durable. A failed sync is final for the file: the next write replaces it.
+// sync makes what was written durable. A failed sync is final for the file: the next write replaces
+// it.
 func (j *stateJournal) sync() error {
 	if !j.dirty {
 		return nil
 	}
 	if j.broken {
-		return fmt.Errorf("sync delivery state: an earlier write failed: %w", pillarbox.ErrUnavailable)
+		return fmt.Errorf("sync delivery state: an earlier write failed: %w",
+			pillarbox.ErrUnavailable)
 	}
 	f := j.files[j.current]
 	if err := f.file.Sync(); err != nil {

@@ -11,7 +11,9 @@ import (
 )
 
 // lease waits until something is due.
-func (c *consumer) lease(ctx context.Context, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (c *consumer) lease(
+	ctx context.Context, limits pillarbox.LeaseLimits,
+) ([]pillarbox.Delivery, error) {
 	for {
 		grown, returned := c.core.grown.wait(), c.returned.wait()
 		deliveries, due, err := c.leaseNow(limits)
@@ -42,7 +44,9 @@ func (c *consumer) lease(ctx context.Context, limits pillarbox.LeaseLimits) ([]p
 const longestWait = time.Hour
 
 // leaseNow hands out what is due now, or says how long to wait.
-func (c *consumer) leaseNow(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
+func (c *consumer) leaseNow(
+	limits pillarbox.LeaseLimits,
+) ([]pillarbox.Delivery, time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.core.opts.Now()
@@ -108,16 +112,25 @@ func (c *consumer) read() error {
 	}
 	first := max(chunk.firstSeq+uint64(len(chunk.records)), c.state.cursor)
 	if lost := int64(chunk.nextSeq() - first); lost > 0 && chunk.nextSeq() > first {
-		c.window.items = append(c.window.items, &item{seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id, offset: chunk.offset})
+		c.window.items = append(c.window.items, &item{
+			seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id,
+			offset: chunk.offset,
+		})
 	}
 	return nil
 }
 
-// undecodable is the damage of a record whose checksum is right and whose fields are not understood.
+// undecodable is the damage of a record whose checksum is right and whose fields are not
+// understood.
 func undecodable(in *chunk, segment *segment, i int, cause error) *chunk {
 	return &chunk{
 		offset: in.offset, firstSeq: in.firstSeq + uint64(i), lost: 1,
-		damage: []pillarbox.CorruptError{{File: segment.name, Offset: in.offset, Reason: fmt.Sprintf("record %d: %v", i+1, cause)}},
+		damage: []pillarbox.CorruptError{
+			{
+				File: segment.name, Offset: in.offset,
+				Reason: fmt.Sprintf("record %d: %v", i+1, cause),
+			},
+		},
 	}
 }
 
@@ -131,7 +144,8 @@ type picker struct {
 }
 
 func (p *picker) full() bool {
-	return len(p.picked) >= max(1, p.limits.MaxEvents) || (p.limits.MaxBytes > 0 && p.bytes >= p.limits.MaxBytes)
+	return len(p.picked) >= max(1, p.limits.MaxEvents) ||
+		(p.limits.MaxBytes > 0 && p.bytes >= p.limits.MaxBytes)
 }
 
 func (p *picker) offer(candidate *item) {
@@ -142,7 +156,8 @@ func (p *picker) offer(candidate *item) {
 		p.wait = min(p.wait, wait)
 		return
 	}
-	tooLarge := p.limits.MaxBytes > 0 && len(p.picked) > 0 && p.bytes+candidate.bytes > p.limits.MaxBytes
+	tooLarge := p.limits.MaxBytes > 0 && len(p.picked) > 0 &&
+		p.bytes+candidate.bytes > p.limits.MaxBytes
 	if p.full() || tooLarge {
 		p.bytes = max(p.bytes, p.limits.MaxBytes) // keep the order: nothing smaller overtakes
 		return

@@ -14,7 +14,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// life drives a log and remembers what was promised, so that any later state can be held against it.
+// life drives a log and remembers what was promised, so that any later state can be held against
+// it.
 type life struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -70,8 +71,8 @@ func (l *life) mark(change func()) {
 	change()
 }
 
-// deliver leases some events, stores most of them, and has others refused, given back, given up and dead-lettered,
-// in no order.
+// deliver leases some events, stores most of them, and has others refused, given back, given up and
+// dead-lettered, in no order.
 func (l *life) deliver(n int) error {
 	deliveries, err := l.leaseNow(l.log, n)
 	if err != nil {
@@ -128,7 +129,8 @@ func (l *life) check(fsys *faultfs.FS, what string) {
 	first := l.recover(fsys, what)
 	second := l.recover(fsys, what+", opened again")
 	if len(first) != len(second) {
-		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first), len(second))
+		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first),
+			len(second))
 	}
 	for id := range l.acked {
 		if !first[id] && !l.stored[id] && !l.deadLettered[id] {
@@ -167,7 +169,8 @@ func (l *life) recover(fsys *faultfs.FS, what string) map[string]bool {
 				l.t.Fatalf("%s: event %s was settled as dead and came again", what, id)
 			}
 			if len(delivery.Attempts) < l.tried[id] {
-				l.t.Fatalf("%s: event %s came with %d attempts, and %d were durable", what, id, len(delivery.Attempts), l.tried[id])
+				l.t.Fatalf("%s: event %s came with %d attempts, and %d were durable", what, id,
+					len(delivery.Attempts), l.tried[id])
 			}
 			want := l.sent[id]
 			if want == nil {
@@ -188,8 +191,10 @@ func (l *life) checkAccount(log *seglog.Log, pending map[string]bool, what strin
 	if err != nil {
 		l.t.Fatalf("%s: account: %v", what, err)
 	}
-	if account.Damaged != 0 || account.Pending != uint64(len(pending)) || account.Accepted != account.Stored+account.Dead+account.Pending {
-		l.t.Fatalf("%s: %d events came, account %+v, stats %+v", what, len(pending), account, log.Stats())
+	if account.Damaged != 0 || account.Pending != uint64(len(pending)) ||
+		account.Accepted != account.Stored+account.Dead+account.Pending {
+		l.t.Fatalf("%s: %d events came, account %+v, stats %+v", what, len(pending), account,
+			log.Stats())
 	}
 	if damage := log.Stats().Damage; len(damage) != 0 {
 		l.t.Fatalf("%s: a crash was taken for damage: %v", what, damage)

@@ -9,15 +9,16 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// loader finds what earlier lives have left. Locks: none, for it is used by Open before anything else runs.
+// loader finds what earlier lives have left. Locks: none, for it is used by Open before anything
+// else runs.
 type loader struct {
 	*core
 	segments *segmentSet
 	damage   *damageLog
 }
 
-// removeUnfinished removes spares and half-made state files of an earlier life. None of them ever held
-// something acknowledged.
+// removeUnfinished removes spares and half-made state files of an earlier life. None of them ever
+// held something acknowledged.
 func (o *loader) removeUnfinished() error {
 	entries, err := o.fsys.ReadDir(o.dir)
 	if err != nil {
@@ -73,8 +74,9 @@ func (o *loader) load() error {
 	return nil
 }
 
-// clearAbandoned removes a segment that a newer one skips: it was left before its first acknowledged event.
-// Should there be events in it all the same, it is not understood, and goes to quarantine.
+// clearAbandoned removes a segment that a newer one skips: it was left before its first
+// acknowledged event. Should there be events in it all the same, it is not understood, and goes to
+// quarantine.
 func (o *loader) clearAbandoned(item *foundSegment) error {
 	if o.opts.ReadOnly {
 		return nil
@@ -84,12 +86,14 @@ func (o *loader) clearAbandoned(item *foundSegment) error {
 	}
 	abandoned := item.segment
 	abandoned.damaged = abandoned.damaged || !abandoned.empty()
-	o.opts.Logger.Info("segment was abandoned before its first event", telemetry.KeySegment, item.name, telemetry.KeyQuarantined, abandoned.damaged)
+	o.opts.Logger.Info("segment was abandoned before its first event",
+		telemetry.KeySegment, item.name, telemetry.KeyQuarantined, abandoned.damaged)
 	o.segments.remove(&abandoned)
 	return nil
 }
 
-// scanTail finds the end of a segment that nothing else tells: the newest one, or one beside lost headers.
+// scanTail finds the end of a segment that nothing else tells: the newest one, or one beside lost
+// headers.
 func (o *loader) scanTail(item *foundSegment, newest bool) error {
 	end, nextSeq, known := item.end, item.nextSeq, item.scanned
 	damage, torn, err := item.scan(o.fsys, o.segments.nextSeq)
@@ -100,8 +104,11 @@ func (o *loader) scanTail(item *foundSegment, newest bool) error {
 		item.end, item.nextSeq = end, nextSeq // the next header's word, whatever is readable
 	}
 	if torn > 0 && newest {
-		o.opts.Logger.Warn("segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
-			telemetry.KeySegment, item.name, telemetry.KeyOffset, item.end, telemetry.KeyBytes, torn)
+		o.opts.Logger.Warn(
+			"segment ends in an unfinished write, which was never acknowledged; what is whole of it is kept",
+			telemetry.KeySegment, item.name, telemetry.KeyOffset, item.end,
+			telemetry.KeyBytes, torn,
+		)
 	}
 	o.damage.report(damage)
 	if newest && !o.opts.ReadOnly {
@@ -110,8 +117,8 @@ func (o *loader) scanTail(item *foundSegment, newest bool) error {
 	return nil
 }
 
-// holdBack ends a segment where it is proven to be on the disk. What is behind that place counts as accepted, and comes to
-// the destinations once the next segment has a copy of it.
+// holdBack ends a segment where it is proven to be on the disk. What is behind that place counts as
+// accepted, and comes to the destinations once the next segment has a copy of it.
 func (o *loader) holdBack(item *foundSegment) {
 	o.segments.nextSeq = max(o.segments.nextSeq, item.nextSeq)
 	item.end, item.nextSeq = item.tail.from, item.tail.firstSeq

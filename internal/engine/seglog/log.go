@@ -9,9 +9,10 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// Log is the queue. See the package comment for what it promises, and DESIGN.md for its parts, each of which owns its state
-// and says which lock guards it. The order of the locks is destinations.creating, consumer.mu, core.mu, and ages.mu and those
-// of the broadcasts alone behind them.
+// Log is the queue. See the package comment for what it promises, and DESIGN.md for its parts, each
+// of which owns its state and says which lock guards it. The order of the locks is
+// destinations.creating, consumer.mu, core.mu, and ages.mu and those of the broadcasts alone behind
+// them.
 type Log struct {
 	*core
 	segments     *segmentSet
@@ -30,11 +31,12 @@ type Log struct {
 	running sync.WaitGroup // maintenance and preallocator
 }
 
-// Open opens or creates the log in dir, reads the segment headers, the tail and the delivery states, and
-// begins a new segment. The caller makes sure that no other process has the directory.
+// Open opens or creates the log in dir, reads the segment headers, the tail and the delivery
+// states, and begins a new segment. The caller makes sure that no other process has the directory.
 //
-// Errors: ErrCorrupt where a delivery state can't be read at all ("pillarbox queue repair" mends it);
-// ErrNoSpace and ErrUnavailable of the disk. Nothing is removed but files that were never finished.
+// Errors: ErrCorrupt where a delivery state can't be read at all ("pillarbox queue repair" mends
+// it); ErrNoSpace and ErrUnavailable of the disk. Nothing is removed but files that were never
+// finished.
 func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
@@ -66,8 +68,12 @@ func newLog(c *core) *Log {
 		core: c, segments: l.segments, damage: l.damage, backlog: l.backlog, scanner: l.scanner, ages: l.ages,
 		consumers: map[string]*consumer{},
 	}
-	l.obligations = &obligations{core: c, segments: l.segments, destinations: l.destinations, scanner: l.scanner}
-	l.trimmer = &trimmer{core: c, segments: l.segments, damage: l.damage, destinations: l.destinations}
+	l.obligations = &obligations{
+		core: c, segments: l.segments, destinations: l.destinations, scanner: l.scanner,
+	}
+	l.trimmer = &trimmer{
+		core: c, segments: l.segments, damage: l.damage, destinations: l.destinations,
+	}
 	l.maintenance = &maintenance{
 		core: c, segments: l.segments, appender: l.appender, preallocator: l.preallocator, destinations: l.destinations,
 		trimmer: l.trimmer, damage: l.damage, ages: l.ages,
@@ -129,7 +135,8 @@ func (l *Log) Stats() pillarbox.QueueStats {
 	}
 	switch {
 	case l.appender.lateSince > 0:
-		stats.Hanging, stats.Problem = l.appender.lateForLocked(), l.appender.lateErrorLocked().Error()
+		stats.Hanging = l.appender.lateForLocked()
+		stats.Problem = l.appender.lateErrorLocked().Error()
 	case l.appender.problem != nil:
 		stats.Problem = l.appender.problem.Error()
 	case l.backlog.wouldRefuseLocked(l.backlog.usualLocked() + l.appender.pending.size()):
@@ -171,13 +178,15 @@ func (l *Log) closeFiles() error {
 		errs = append(errs, c.close())
 	}
 	if l.preallocator.spare != nil {
-		errs = append(errs, l.preallocator.spare.file.Close(), l.fsys.Remove(l.preallocator.spare.name))
+		errs = append(errs, l.preallocator.spare.file.Close(),
+			l.fsys.Remove(l.preallocator.spare.name))
 		l.preallocator.spare = nil
 	}
 	return errors.Join(errs...)
 }
 
-// Maintain does one round of the maintenance. It is for a log that was opened with ManualMaintenance, whose caller decides when.
+// Maintain does one round of the maintenance. It is for a log that was opened with
+// ManualMaintenance, whose caller decides when.
 func (l *Log) Maintain() {
 	l.preallocator.prepare(nil)
 	l.maintenance.runOnce()

@@ -11,7 +11,8 @@ const (
 	idleInterval        = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
 )
 
-// maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has none.
+// maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has
+// none.
 type maintenance struct {
 	*core
 	segments     *segmentSet
@@ -27,8 +28,8 @@ type maintenance struct {
 	rereadWait time.Duration
 }
 
-// run does what no request should wait for, until Close: each second while there is something to do,
-// and hardly ever in a log at rest, so that an idle server does not wake its machine.
+// run does what no request should wait for, until Close: each second while there is something to
+// do, and hardly ever in a log at rest, so that an idle server does not wake its machine.
 func (m *maintenance) run() {
 	timer := time.NewTimer(maintenanceInterval)
 	defer timer.Stop()
@@ -47,8 +48,8 @@ func (m *maintenance) run() {
 	}
 }
 
-// nextWait says how long the maintenance may sleep after a round. done says that it left nothing to do. Whoever makes
-// work after that wakes it, by ifSleeping; what was made in between is seen here.
+// nextWait says how long the maintenance may sleep after a round. done says that it left nothing to
+// do. Whoever makes work after that wakes it, by ifSleeping; what was made in between is seen here.
 func (m *maintenance) nextWait(done bool) time.Duration {
 	m.wakeup.sleeping.Store(done)
 	if done && m.idle() {
@@ -66,11 +67,13 @@ func (m *maintenance) idle() bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.segments.nextSeq-1 == m.accepted && m.appender.pending.count == 0 && !m.appender.committing && m.appender.problem == nil &&
+	return m.segments.nextSeq-1 == m.accepted && m.appender.pending.count == 0 &&
+		!m.appender.committing && m.appender.problem == nil &&
 		(m.preallocator.spare != nil || m.segments.newestIsFresh())
 }
 
-// runOnce reports whether everything is done, as it is in a log that was idle since the round before.
+// runOnce reports whether everything is done, as it is in a log that was idle since the round
+// before.
 func (m *maintenance) runOnce() bool {
 	err := m.destinations.sync()
 	if err != nil {

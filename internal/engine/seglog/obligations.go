@@ -7,9 +7,9 @@ import (
 	"pillarbox"
 )
 
-// obligations is what a destination owes to events beside taking them in their order: the rules by which they were accepted,
-// what is held, routed, reviewed and redelivered, and the record of its store. It owns nothing: all of that is part of the
-// delivery states.
+// obligations is what a destination owes to events beside taking them in their order: the rules by
+// which they were accepted, what is held, routed, reviewed and redelivered, and the record of its
+// store. It owns nothing: all of that is part of the delivery states.
 //
 // Locks: those of the destinations, one at a time; destinations.creating while events change hands.
 type obligations struct {
@@ -30,7 +30,8 @@ func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 	firstHeld, next := o.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rules := slices.DeleteFunc(slices.Clone(c.state.rules), func(r ruleFrom) bool { return r.From >= next })
+	rules := slices.DeleteFunc(slices.Clone(c.state.rules),
+		func(r ruleFrom) bool { return r.From >= next })
 	if n := len(rules); n > 0 && rules[n-1].Rule.Equal(&rule) && len(rules) == len(c.state.rules) {
 		return nil
 	}

@@ -10,7 +10,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// preallocator makes files of zeros that wait to become segments, and gives back the kernel's memory of old ones.
+// preallocator makes files of zeros that wait to become segments, and gives back the kernel's
+// memory of old ones.
 //
 // Locks: core.mu guards the spare; the rest belongs to its goroutine.
 type preallocator struct {
@@ -66,11 +67,12 @@ func (p *preallocator) prepare(pace func(filled, size int64) error) {
 	}
 }
 
-// fillPause is the wait between two pieces of a spare that nobody is in a hurry for. A commit that meets such a piece
-// waits for it on the disk, so they are to be few.
+// fillPause is the wait between two pieces of a spare that nobody is in a hurry for. A commit that
+// meets such a piece waits for it on the disk, so they are to be few.
 const fillPause = 10 * time.Millisecond
 
-// pace lets the spare be whole when the live segment is half full: its pieces then come as seldom as they can.
+// pace lets the spare be whole when the live segment is half full: its pieces then come as seldom
+// as they can.
 func (p *preallocator) pace(filled, size int64) error {
 	p.mu.Lock()
 	hurry := p.segments.newest == nil || filled*p.segments.liveSize < 2*p.segments.newest.end*size
@@ -89,9 +91,10 @@ func (p *preallocator) pace(filled, size int64) error {
 	}
 }
 
-// uncacheSealed gives the memory back that the kernel holds of old segments, which it would otherwise fill with the log:
-// new pages cost more than used ones, and a backlog is read in order, once. The newest sealed segment is kept, because
-// deliveries that are only a little behind read it.
+// uncacheSealed gives the memory back that the kernel holds of old segments, which it would
+// otherwise fill with the log: new pages cost more than used ones, and a backlog is read in order,
+// once. The newest sealed segment is kept, because deliveries that are only a little behind read
+// it.
 func (p *preallocator) uncacheSealed() {
 	p.mu.Lock()
 	var old []*segment
@@ -103,7 +106,8 @@ func (p *preallocator) uncacheSealed() {
 	p.mu.Unlock()
 	for _, s := range old {
 		if err := vfs.Uncache(p.fsys, s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			p.opts.Logger.Debug("give back the memory of a segment", telemetry.KeySegment, s.name, telemetry.KeyErr, err)
+			p.opts.Logger.Debug("give back the memory of a segment", telemetry.KeySegment, s.name,
+				telemetry.KeyErr, err)
 		}
 		p.uncached = s.id
 	}

@@ -22,8 +22,8 @@ type reader struct {
 	sparse   bool   // it looks for single events: that those in between are not there any more is no damage
 }
 
-// next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all that is
-// durable was read.
+// next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all
+// that is durable was read.
 func (r *reader) next() (*chunk, *segment, error) {
 	for {
 		if r.walk == nil {
@@ -36,7 +36,8 @@ func (r *reader) next() (*chunk, *segment, error) {
 		r.walk.limit, r.walk.endSeq = now.end, now.nextSeq
 		c, err := r.walk.next()
 		if err == nil {
-			r.seq = max(r.seq, c.nextSeq()) // a reader that looks for its place reads what lies before it, too
+			// a reader that looks for its place reads what lies before it, too
+			r.seq = max(r.seq, c.nextSeq())
 			r.noteDamage(c)
 			return c, r.segment, nil
 		}
@@ -50,7 +51,8 @@ func (r *reader) next() (*chunk, *segment, error) {
 			return nil, nil, err
 		}
 		if r.seq < now.nextSeq {
-			return r.missing(now.nextSeq, now.end, "the end of the segment is missing"), r.segment, nil
+			return r.missing(now.nextSeq, now.end,
+				"the end of the segment is missing"), r.segment, nil
 		}
 	}
 }
@@ -64,7 +66,8 @@ func extentForReader(r *reader) (extent, bool) {
 	return r.segments.extentFor(r.seq, after)
 }
 
-// open starts on a segment. It returns a chunk of lost events where segments are missing in between.
+// open starts on a segment. It returns a chunk of lost events where segments are missing in
+// between.
 func (r *reader) open(next extent, ok bool) (*chunk, error) {
 	if !ok {
 		return nil, errEnd
@@ -101,8 +104,8 @@ func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 	return c
 }
 
-// seek moves to a frame that is known to begin at or before the wanted event. A hint that turns out wrong is
-// ignored: the segment is then read from its start.
+// seek moves to a frame that is known to begin at or before the wanted event. A hint that turns out
+// wrong is ignored: the segment is then read from its start.
 func (r *reader) seek(at position) error {
 	r.seq = at.cursor
 	next, ok := r.segments.extentFor(at.cursor, 0)

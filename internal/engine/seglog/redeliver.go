@@ -7,7 +7,9 @@ import (
 )
 
 // scanSettled visits what is stored or dead and still in the log.
-func (o *obligations) scanSettled(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (o *obligations) scanSettled(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
@@ -17,12 +19,16 @@ func (o *obligations) scanSettled(ctx context.Context, destination string, visit
 		if err != nil || c.standing(seq, event) != pillarbox.StandingSettled {
 			return nil
 		}
-		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes})
+		return visit(
+			&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes},
+		)
 	})
 }
 
 // redeliver makes settled events pending again. No segment is removed meanwhile.
-func (o *obligations) redeliver(destination string, handles []pillarbox.Handle, dead uint64) (redelivered int, err error) {
+func (o *obligations) redeliver(
+	destination string, handles []pillarbox.Handle, dead uint64,
+) (redelivered int, err error) {
 	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return 0, err
@@ -35,7 +41,8 @@ func (o *obligations) redeliver(destination string, handles []pillarbox.Handle, 
 	s := c.newSettlement(len(handles))
 	for _, handle := range handles {
 		seq := handle.Seq
-		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil || c.state.isAside(seq) {
+		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil ||
+			c.state.isAside(seq) {
 			continue
 		}
 		s.delta.aside("deferred").Add.add(seq)

@@ -32,10 +32,11 @@ type RepairedSegment struct {
 	Unreadable bool     `json:"unreadable,omitempty"` // by the disk, which may read it another time: the file is left as it is
 }
 
-// Repair replaces each damaged segment of the log in dir by a sound one with every event that can be read,
-// exports those events as NDJSON, and keeps the damaged file in quarantine. A delivery state that can't be
-// read at all is set aside too, and made anew so that everything that is held is delivered again: sinks are
-// idempotent. Nothing is deleted. The caller makes sure that no server has the directory.
+// Repair replaces each damaged segment of the log in dir by a sound one with every event that can
+// be read, exports those events as NDJSON, and keeps the damaged file in quarantine. A delivery
+// state that can't be read at all is set aside too, and made anew so that everything that is held
+// is delivered again: sinks are idempotent. Nothing is deleted. The caller makes sure that no
+// server has the directory.
 func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 	o, err := openOffline(fsys, dir)
 	if err != nil {
@@ -65,12 +66,15 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 }
 
 // repairSegment returns nil for a sound segment.
-func (o *offline) repairSegment(ctx context.Context, item, before *foundSegment) (*RepairedSegment, error) {
+func (o *offline) repairSegment(
+	ctx context.Context, item, before *foundSegment,
+) (*RepairedSegment, error) {
 	content, unread, err := readWhatCanBe(o.fsys, item.name)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	// A file that was cut short gets its last sector back, so that a frame which ends there fits again.
+	// A file that was cut short gets its last sector back, so that a frame which ends there fits
+	// again.
 	content = append(content, make([]byte, alignUp(int64(len(content)))-int64(len(content)))...)
 	r := &segmentRepair{item: item, content: content, unread: unread}
 	for _, damage := range o.damage {
@@ -85,15 +89,18 @@ func (o *offline) repairSegment(ctx context.Context, item, before *foundSegment)
 		return nil, nil
 	}
 	if r.unread {
-		// What the disk can't read now it may read another time: the file stays, and is read again by a server.
-		return &RepairedSegment{File: item.name, Events: r.events, Lost: r.lost, Damage: r.damage, Unreadable: true}, nil
+		// What the disk can't read now it may read another time: the file stays, and is read again
+		// by a server.
+		return &RepairedSegment{
+			File: item.name, Events: r.events, Lost: r.lost, Damage: r.damage, Unreadable: true,
+		}, nil
 	}
 	r.writeHeader(before)
 	return o.replace(item, r)
 }
 
-// segmentRepair is the sound copy of a segment in the making. Each frame keeps its offset, because the header
-// of the next segment states where this one ends.
+// segmentRepair is the sound copy of a segment in the making. Each frame keeps its offset, because
+// the header of the next segment states where this one ends.
 type segmentRepair struct {
 	item    *foundSegment
 	content []byte
@@ -134,8 +141,9 @@ func (r *segmentRepair) take(c *chunk) error {
 	return nil
 }
 
-// rewrite puts a sound frame with the saved records into a damaged range, and behind it, where there is room,
-// one that stands for the lost events. Without room the gap in the sequence says the same.
+// rewrite puts a sound frame with the saved records into a damaged range, and behind it, where
+// there is room, one that stands for the lost events. Without room the gap in the sequence says the
+// same.
 func (r *segmentRepair) rewrite(c *chunk) {
 	salt := r.item.salt
 	region := r.content[min(c.offset, int64(len(r.content))):min(c.end, int64(len(r.content)))]
@@ -156,7 +164,13 @@ func (r *segmentRepair) rewrite(c *chunk) {
 	}
 	// What is left of the range is no damage.
 	for ; used+frameHeaderBytes <= int64(len(region)); used += sectorBytes {
-		frameHeader{kind: frameMark, salt: salt, offset: c.offset + used, firstSeq: c.nextSeq(), durableUpTo: c.offset + used}.encode(region[used:])
+		frameHeader{
+			kind:        frameMark,
+			salt:        salt,
+			offset:      c.offset + used,
+			firstSeq:    c.nextSeq(),
+			durableUpTo: c.offset + used,
+		}.encode(region[used:])
 	}
 }
 
@@ -196,12 +210,18 @@ func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegmen
 	if err := vfs.WriteFile(o.fsys, item.name, r.content); err != nil {
 		return nil, unavailable(err)
 	}
-	return &RepairedSegment{File: item.name, Quarantine: aside, Export: export, Events: r.events, Lost: r.lost, Damage: r.damage}, nil
+	return &RepairedSegment{
+		File: item.name, Quarantine: aside, Export: export, Events: r.events, Lost: r.lost,
+		Damage: r.damage,
+	}, nil
 }
 
 // reportRepair leaves a report, from which later lives know what was lost and where.
 func (o *offline) reportRepair(item *foundSegment, r *segmentRepair) error {
-	report := damageReport{File: item.name, Offset: r.offset, Reason: "repaired: " + r.damage[0], Lost: r.lost, First: item.firstSeq}
+	report := damageReport{
+		File: item.name, Offset: r.offset, Reason: "repaired: " + r.damage[0], Lost: r.lost,
+		First: item.firstSeq,
+	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
@@ -247,8 +267,8 @@ func (o *offline) bounds() (firstHeld, next uint64) {
 	return firstHeld, max(firstHeld, next)
 }
 
-// renewState sets the files aside and begins again at the oldest event that is held. What came before is
-// counted as stored: segments are removed only when everything in them is settled.
+// renewState sets the files aside and begins again at the oldest event that is held. What came
+// before is counted as stored: segments are removed only when everything in them is settled.
 func (o *offline) renewState(name string, firstHeld uint64) error {
 	if err := quarantineState(o.fsys, o.dir, name); err != nil {
 		return err
@@ -257,7 +277,10 @@ func (o *offline) renewState(name string, firstHeld uint64) error {
 	if err != nil {
 		return err
 	}
-	renewed := &state{position: position{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true}}
+	renewed := &state{
+		position: position{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1},
+		retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true},
+	}
 	return errors.Join(journal.roll(renewed), journal.close())
 }
 
@@ -277,9 +300,9 @@ func quarantineState(fsys vfs.FS, dir, name string) error {
 	return errors.Join(fsys.SyncDir(aside), fsys.SyncDir(dir))
 }
 
-// Forget gives up a destination that is not configured any more, so that the log no longer waits for it. Its
-// state, with the events that wait for another attempt, is kept in quarantine. The caller makes sure that no
-// server has the directory.
+// Forget gives up a destination that is not configured any more, so that the log no longer waits
+// for it. Its state, with the events that wait for another attempt, is kept in quarantine. The
+// caller makes sure that no server has the directory.
 func Forget(fsys vfs.FS, dir, destination string) error {
 	names, err := stateNames(fsys, dir)
 	if err != nil {
@@ -290,5 +313,6 @@ func Forget(fsys vfs.FS, dir, destination string) error {
 			return quarantineState(fsys, dir, name)
 		}
 	}
-	return fmt.Errorf("destination %q has no delivery state in %s: %w", destination, dir, pillarbox.ErrNotFound)
+	return fmt.Errorf("destination %q has no delivery state in %s: %w", destination, dir,
+		pillarbox.ErrNotFound)
 }

@@ -7,13 +7,15 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// What the disk could not read is left alone for so long at first, and then for twice as long each time, up to the second.
+// What the disk could not read is left alone for so long at first, and then for twice as long each
+// time, up to the second.
 const (
 	firstReread = time.Second
 	maxReread   = time.Minute
 )
 
-// rereadAll reads again, now and then, what the disk could not read, and forgives the damage that has passed.
+// rereadAll reads again, now and then, what the disk could not read, and forgives the damage that
+// has passed.
 func (m *maintenance) rereadAll() {
 	now := m.opts.Now()
 	if now.Sub(m.reread).Abs() < m.rereadWait {
@@ -23,7 +25,8 @@ func (m *maintenance) rereadAll() {
 	pending := false
 	for _, c := range m.destinations.all() {
 		if err := m.rereadFor(c); err != nil {
-			m.opts.Logger.Warn("read again what the disk could not read", telemetry.KeyQueue, m.dir, telemetry.KeyErr, err)
+			m.opts.Logger.Warn("read again what the disk could not read", telemetry.KeyQueue, m.dir,
+				telemetry.KeyErr, err)
 		}
 		c.mu.Lock()
 		pending = pending || c.state.unread.count > 0
@@ -35,8 +38,8 @@ func (m *maintenance) rereadAll() {
 	}
 }
 
-// rereadFor reads again what the disk could not read before. What it can read now comes to the destination as if it had been
-// deferred; what turns out to be damaged for good is counted as that.
+// rereadFor reads again what the disk could not read before. What it can read now comes to the
+// destination as if it had been deferred; what turns out to be damaged for good is counted as that.
 func (m *maintenance) rereadFor(c *consumer) error {
 	c.mu.Lock()
 	set := c.state.unread.clone()
@@ -68,7 +71,9 @@ func (m *maintenance) rereadFor(c *consumer) error {
 		if again == 0 && rotten == 0 {
 			return nil
 		}
-		c.core.opts.Logger.Warn("events that the disk could not read can be read again", telemetry.KeyDestination, c.name, telemetry.KeyEvents, again, telemetry.KeyDamaged, rotten)
+		c.core.opts.Logger.Warn("events that the disk could not read can be read again",
+			telemetry.KeyDestination, c.name, telemetry.KeyEvents, again,
+			telemetry.KeyDamaged, rotten)
 		s.finish()
 		if err := s.write(); err != nil {
 			return err

@@ -18,9 +18,9 @@ var errRemoved = errors.New("somebody has removed, moved or replaced the file")
 // restoreChunk is how much of a removed segment is copied at once.
 const restoreChunk = 1 << 20
 
-// restore makes the file of a segment anew that somebody has removed, moved or replaced while it was open: what was
-// acknowledged can still be read here, and nowhere else. A file of that name that somebody has put there is moved to quarantine.
-// The caller leads.
+// restore makes the file of a segment anew that somebody has removed, moved or replaced while it
+// was open: what was acknowledged can still be read here, and nowhere else. A file of that name
+// that somebody has put there is moved to quarantine. The caller leads.
 func (c *committer) restore(s *segment, from vfs.File) (err error) {
 	temp := path.Join(c.dir, fmt.Sprintf("%s%016x%s", sparePrefix, randomUint64(), vfs.TempSuffix))
 	to, err := c.fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL)
@@ -43,8 +43,10 @@ func (c *committer) restore(s *segment, from vfs.File) (err error) {
 	if err != nil {
 		return fmt.Errorf("make %s anew: %w", s.name, unavailable(err))
 	}
-	c.opts.Logger.Error("somebody has removed, moved or replaced a segment that is written to; it was made anew with all that was acknowledged, and a new one is begun",
-		telemetry.KeySegment, s.name, telemetry.KeyBytes, s.end)
+	c.opts.Logger.Error(
+		"somebody has removed, moved or replaced a segment that is written to; it was made anew with all that was acknowledged, and a new one is begun",
+		telemetry.KeySegment, s.name, telemetry.KeyBytes, s.end,
+	)
 	return nil
 }
 
@@ -83,12 +85,12 @@ func copyRange(to io.WriterAt, from io.ReaderAt, size int64) error {
 	return nil
 }
 
-// verifyInterval is how often the name of the live segment is looked at. That the file has a name at all is looked at with each
-// commit.
+// verifyInterval is how often the name of the live segment is looked at. That the file has a name
+// at all is looked at with each commit.
 const verifyInterval = time.Second
 
-// verifyLive returns an error that matches errRemoved where the live segment is not what its name stands for. The caller
-// leads.
+// verifyLive returns an error that matches errRemoved where the live segment is not what its name
+// stands for. The caller leads.
 func (c *committer) verifyLive(now time.Time) error {
 	if c.live == nil {
 		return nil

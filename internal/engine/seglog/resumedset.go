@@ -14,8 +14,8 @@ type resumedSet struct {
 	from   uint64  // where the next one is looked for
 }
 
-// next finds a deferred event below the cursor that is not in memory. It goes around, so that the oldest ones do not keep the
-// others from being tried.
+// next finds a deferred event below the cursor that is not in memory. It goes around, so that the
+// oldest ones do not keep the others from being tried.
 func (r *resumedSet) next(s *state) (uint64, bool) {
 	for range 2 {
 		for seq, ok := s.deferred.next(r.from); ok && seq < s.cursor; seq, ok = s.deferred.next(seq + 1) {
@@ -36,5 +36,6 @@ func (r *resumedSet) bytes() (sum int64) {
 }
 
 func (r *resumedSet) inOrder() []*item {
-	return slices.SortedFunc(maps.Values(r.items), func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
+	return slices.SortedFunc(maps.Values(r.items),
+		func(a, b *item) int { return int(int64(a.seq) - int64(b.seq)) })
 }

@@ -7,8 +7,8 @@ import (
 	"pillarbox"
 )
 
-// retrySet is the retry set in memory: what waits for another attempt or for its dead letter, and what is held and has left
-// its segment.
+// retrySet is the retry set in memory: what waits for another attempt or for its dead letter, and
+// what is held and has left its segment.
 //
 // Locks: that of its consumer.
 type retrySet struct {
@@ -56,8 +56,8 @@ func (r *retrySet) find(requestID string) *item {
 	return nil
 }
 
-// due lists what is due of the retry set in the order in which it is handed out: those that only wait for their dead letter first, then by due time.
-// The picker learns how long the others wait.
+// due lists what is due of the retry set in the order in which it is handed out: those that only
+// wait for their dead letter first, then by due time. The picker learns how long the others wait.
 func (r *retrySet) due(pick *picker) []*item {
 	var all []*item
 	for _, waiting := range r.items {

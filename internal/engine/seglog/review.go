@@ -14,7 +14,9 @@ type review struct {
 }
 
 // review asks again which events no destination takes.
-func (o *obligations) review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
+func (o *obligations) review(
+	ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool,
+) error {
 	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return err
@@ -31,8 +33,8 @@ func (o *obligations) review(ctx context.Context, destination string, hold func(
 	})
 }
 
-// candidates finds what a review must look at: what is held, and everything from a time whose rule the current one does not
-// cover.
+// candidates finds what a review must look at: what is held, and everything from a time whose rule
+// the current one does not cover.
 func (r *review) candidates() func(from uint64) (uint64, bool) {
 	_, end := r.c.segments.bounds()
 	r.c.mu.Lock()
@@ -51,7 +53,8 @@ func (r *review) candidates() func(from uint64) (uint64, bool) {
 	}
 }
 
-// uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is not known.
+// uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is
+// not known.
 func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
 	if len(rules) == 0 {
 		return runs{{1, end}}
@@ -109,7 +112,9 @@ func (r *review) chunk(read *chunk) error {
 		if event == nil {
 			continue // it is counted as lost when it is delivered
 		}
-		delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size}
+		delivery := pillarbox.Delivery{
+			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size,
+		}
 		r.c.mu.Lock()
 		pending := r.c.isPending(seq)
 		delivery.Rule, delivery.Routed = r.c.state.ruleAt(seq), r.c.state.routed.has(seq)
@@ -160,10 +165,12 @@ func (c *consumer) isPending(seq uint64) bool {
 	}
 	if seq < c.state.cursor {
 		resumed := c.resumed.items[seq]
-		return c.state.held.has(seq) || c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
+		return c.state.held.has(seq) ||
+			c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
 	}
 	it := c.window.find(seq)
-	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
+	return it == nil ||
+		!it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
 }
 
 // makePending makes an event of the window pending again that was settled ahead of the cursor.

@@ -6,11 +6,12 @@ import (
 	"pillarbox"
 )
 
-// The roles of a queue. Each method hands its call to the part whose it is, and holds no rule of its own.
+// The roles of a queue. Each method hands its call to the part whose it is, and holds no rule of
+// its own.
 
-// Append implements pillarbox.Queue. Events over MaxRecordBytes are named in a *BatchError, the others are
-// committed with one fdatasync. Once the events are taken, ctx no longer counts: the commit takes as long as
-// the disk, but no caller waits for longer than CommitTimeout.
+// Append implements pillarbox.Queue. Events over MaxRecordBytes are named in a *BatchError, the
+// others are committed with one fdatasync. Once the events are taken, ctx no longer counts: the
+// commit takes as long as the disk, but no caller waits for longer than CommitTimeout.
 func (l *Log) Append(ctx context.Context, events []*pillarbox.Event) error {
 	return l.appender.appendFitting(ctx, events, l.appender.watch == nil)
 }
@@ -21,7 +22,9 @@ func (l *Log) AppendInline(ctx context.Context, events []*pillarbox.Event) error
 }
 
 // Lease implements pillarbox.Queue.
-func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (l *Log) Lease(
+	ctx context.Context, destination string, limits pillarbox.LeaseLimits,
+) ([]pillarbox.Delivery, error) {
 	c, err := l.destinations.get(destination)
 	if err != nil {
 		return nil, err
@@ -29,8 +32,8 @@ func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.Le
 	return c.lease(ctx, limits)
 }
 
-// Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that after an
-// error the same call may be made again.
+// Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that
+// after an error the same call may be made again.
 func (l *Log) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
 	c, err := l.destinations.getToChange(destination)
 	if err != nil {
@@ -55,27 +58,34 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 // SetMaxBytes changes the limit of undelivered bytes.
 func (l *Log) SetMaxBytes(maxBytes int64) { l.backlog.setMaxBytes(maxBytes) }
 
-// Scan implements pillarbox.EventScanner. It reads with files of its own and holds no lock while it does;
-// a segment that is removed meanwhile is passed over.
-func (l *Log) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
+// Scan implements pillarbox.EventScanner. It reads with files of its own and holds no lock while it
+// does; a segment that is removed meanwhile is passed over.
+func (l *Log) Scan(
+	ctx context.Context, destination string,
+	visit func(event *pillarbox.Event, standing pillarbox.Standing) error,
+) error {
 	return l.destinations.scan(ctx, destination, visit)
 }
 
-// Find implements pillarbox.EventFinder: it looks through the held segments for the event. The retry sets
-// are looked at first, because their events may have left the segments.
+// Find implements pillarbox.EventFinder: it looks through the held segments for the event. The
+// retry sets are looked at first, because their events may have left the segments.
 func (l *Log) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
 	event, _, err := l.destinations.find(ctx, requestID)
 	return event, err
 }
 
 // Trace implements pillarbox.Obligations.
-func (l *Log) Trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+func (l *Log) Trace(
+	ctx context.Context, requestID string,
+) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
 	return l.destinations.trace(ctx, requestID)
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt. ok is false where
-// it does not wait.
-func (l *Log) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+// Waiting returns the attempts and the verdict of an event that waits for another attempt. ok is
+// false where it does not wait.
+func (l *Log) Waiting(
+	destination, requestID string,
+) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
 	c, err := l.destinations.get(destination)
 	if err != nil {
 		return nil, nil, false
@@ -98,38 +108,52 @@ func (l *Log) RuleAt(destination string, handle pillarbox.Handle) *pillarbox.Rul
 }
 
 // Review implements pillarbox.Obligations.
-func (l *Log) Review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
+func (l *Log) Review(
+	ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool,
+) error {
 	return l.obligations.review(ctx, destination, hold)
 }
 
 // ScanHeld implements pillarbox.Obligations.
-func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (l *Log) ScanHeld(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	return l.obligations.scanHeld(ctx, destination, visit)
 }
 
 // ScanPending implements pillarbox.Obligations.
-func (l *Log) ScanPending(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (l *Log) ScanPending(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	return l.obligations.scanPending(ctx, destination, visit)
 }
 
 // ScanSettled implements pillarbox.Obligations.
-func (l *Log) ScanSettled(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (l *Log) ScanSettled(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
 	return l.obligations.scanSettled(ctx, destination, visit)
 }
 
 // SettleHeld implements pillarbox.Obligations.
-func (l *Log) SettleHeld(_ context.Context, destination string, outcomes []pillarbox.Outcome) (int, error) {
+func (l *Log) SettleHeld(
+	_ context.Context, destination string, outcomes []pillarbox.Outcome,
+) (int, error) {
 	return l.obligations.settleHeld(destination, outcomes)
 }
 
-// Route implements pillarbox.Obligations. The other destination has the events durably before the first one lets go of
-// them; while that is going on, no segment is removed.
-func (l *Log) Route(_ context.Context, from, to string, deliveries []*pillarbox.Delivery) (int, error) {
+// Route implements pillarbox.Obligations. The other destination has the events durably before the
+// first one lets go of them; while that is going on, no segment is removed.
+func (l *Log) Route(
+	_ context.Context, from, to string, deliveries []*pillarbox.Delivery,
+) (int, error) {
 	return l.obligations.route(from, to, deliveries)
 }
 
 // Redeliver implements pillarbox.Obligations. No segment is removed meanwhile.
-func (l *Log) Redeliver(_ context.Context, destination string, handles []pillarbox.Handle, dead uint64) (int, error) {
+func (l *Log) Redeliver(
+	_ context.Context, destination string, handles []pillarbox.Handle, dead uint64,
+) (int, error) {
 	return l.obligations.redeliver(destination, handles, dead)
 }
 

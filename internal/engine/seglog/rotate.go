@@ -8,12 +8,13 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// rotate begins a new segment with room for need bytes. The new header states where the segment before ends;
-// from the moment that it is durable, what an abandoned segment holds behind that place doesn't count.
-// The caller leads.
+// rotate begins a new segment with room for need bytes. The new header states where the segment
+// before ends; from the moment that it is durable, what an abandoned segment holds behind that
+// place doesn't count. The caller leads.
 //
-// On a disk that is nearly full, what is held back of an earlier life gets a segment all the same, out of the room that is
-// kept for deliveries, because those events are to be delivered. The error is then still ErrNoSpace.
+// On a disk that is nearly full, what is held back of an earlier life gets a segment all the same,
+// out of the room that is kept for deliveries, because those events are to be delivered. The error
+// is then still ErrNoSpace.
 func (c *committer) rotate(need int64) error {
 	next, err := c.preallocator.take(need + c.segments.unproven.size())
 	if errors.Is(err, pillarbox.ErrNoSpace) && c.segments.unproven != nil {
@@ -29,7 +30,8 @@ func (c *committer) rotate(need int64) error {
 	return c.begin(next)
 }
 
-// begin turns the spare into the live segment. It begins with what is held back of the segment before.
+// begin turns the spare into the live segment. It begins with what is held back of the segment
+// before.
 func (c *committer) begin(next *spare) error {
 	c.segments.lastID++
 	header := segmentHeader{
@@ -43,7 +45,8 @@ func (c *committer) begin(next *spare) error {
 			header.firstSeq = c.segments.unproven.firstSeq
 		}
 		if before.empty() {
-			// Nothing to read there: skip it, so that restarts without traffic leave nothing behind.
+			// Nothing to read there: skip it, so that restarts without traffic leave nothing
+			// behind.
 			header.prevID, header.prevEnd = before.prevID, before.prevEnd
 		}
 	}
@@ -51,21 +54,24 @@ func (c *committer) begin(next *spare) error {
 	content := append(header.encode(), header.encode()...)
 	content = c.segments.unproven.copyTo(content, header.salt)
 	err := c.publish(next, name, content)
-	// The new header may be on the disk even if publishing failed, and it says where the segment before ends:
-	// from here on, nothing more may be written there.
+	// The new header may be on the disk even if publishing failed, and it says where the segment
+	// before ends: from here on, nothing more may be written there.
 	if c.live != nil {
 		if linked, linkErr := c.live.Linked(); linkErr == nil && !linked {
 			if restoreErr := c.restore(before, c.live); restoreErr != nil {
-				c.opts.Logger.Error("a removed segment can't be made anew", telemetry.KeySegment, before.name, telemetry.KeyErr, restoreErr)
+				c.opts.Logger.Error("a removed segment can't be made anew",
+					telemetry.KeySegment, before.name, telemetry.KeyErr, restoreErr)
 			}
 		}
 		if closeErr := c.live.Close(); closeErr != nil {
-			c.opts.Logger.Warn("close segment", telemetry.KeySegment, before.name, telemetry.KeyErr, closeErr)
+			c.opts.Logger.Warn("close segment", telemetry.KeySegment, before.name,
+				telemetry.KeyErr, closeErr)
 		}
 		c.live = nil
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)), next.file.Close())
+		return errors.Join(fmt.Errorf("begin segment %s: %w", name, unavailable(err)),
+			next.file.Close())
 	}
 	c.install(next, name, header, int64(len(content)))
 	if before != nil && before.empty() {
@@ -87,7 +93,8 @@ func (c *committer) publish(next *spare, name string, content []byte) error {
 		return errors.Join(err, c.fsys.Remove(next.name))
 	}
 	if err := c.fsys.SyncDir(c.dir); err != nil {
-		// Whether the name is durable is unknown. Nothing is in the segment, and the next one skips it.
+		// Whether the name is durable is unknown. Nothing is in the segment, and the next one skips
+		// it.
 		return errors.Join(err, c.fsys.Remove(name))
 	}
 	return nil

@@ -6,9 +6,11 @@ import (
 	"pillarbox"
 )
 
-// route gives held events to another destination. The other destination has the events durably before the first one lets go of
-// them; while that is going on, no segment is removed.
-func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
+// route gives held events to another destination. The other destination has the events durably
+// before the first one lets go of them; while that is going on, no segment is removed.
+func (o *obligations) route(
+	from, to string, deliveries []*pillarbox.Delivery,
+) (routed int, err error) {
 	if from == to {
 		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
 	}
@@ -28,12 +30,16 @@ func (o *obligations) route(from, to string, deliveries []*pillarbox.Delivery) (
 	}
 	outcomes := make([]pillarbox.Outcome, len(held))
 	for i, delivery := range held {
-		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted}
+		outcomes[i] = pillarbox.Outcome{
+			Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted,
+		}
 	}
 	return o.settleHeld(from, outcomes)
 }
 
-func (o *obligations) stillHeld(c *consumer, deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
+func (o *obligations) stillHeld(
+	c *consumer, deliveries []*pillarbox.Delivery,
+) (held []*pillarbox.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, delivery := range deliveries {
@@ -45,7 +51,8 @@ func (o *obligations) stillHeld(c *consumer, deliveries []*pillarbox.Delivery) (
 	return held
 }
 
-// take makes events of the log the destination's own, that were not meant for it when they were accepted.
+// take makes events of the log the destination's own, that were not meant for it when they were
+// accepted.
 func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error {
 	firstHeld, _ := c.segments.bounds()
 	c.mu.Lock()
@@ -72,7 +79,8 @@ func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error 
 	return nil
 }
 
-// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.
+// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its
+// bytes.
 func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 	c, seq := s.consumer, delivery.Handle.Seq
 	if entry := c.state.retry[seq]; entry != nil && entry.Outcome == pillarbox.OutcomeSkipped {

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// scanner reads what the log holds beside the deliveries, with files of its own. It owns nothing, and holds no lock while
-// it reads or visits.
+// scanner reads what the log holds beside the deliveries, with files of its own. It owns nothing,
+// and holds no lock while it reads or visits.
 type scanner struct {
 	*core
 	segments *segmentSet
@@ -19,9 +19,11 @@ func (s *scanner) reader(seq uint64, sparse bool) *reader {
 	return &reader{segments: s.segments, damage: s.damage, seq: seq, sparse: sparse}
 }
 
-// walkSet calls visit for the members of a set that can be read, in their order, with files of its own. What is trimmed
-// meanwhile is passed over.
-func (s *scanner) walkSet(next func(from uint64) (uint64, bool), visit func(c *chunk) error) (err error) {
+// walkSet calls visit for the members of a set that can be read, in their order, with files of its
+// own. What is trimmed meanwhile is passed over.
+func (s *scanner) walkSet(
+	next func(from uint64) (uint64, bool), visit func(c *chunk) error,
+) (err error) {
 	r := s.reader(0, true)
 	defer func() { err = errors.Join(err, r.close()) }()
 	for seq, ok := next(0); ok; {
@@ -86,8 +88,8 @@ func visitFrom(first uint64, chunks []*chunk, visit func(seq uint64, rec record)
 	return nil
 }
 
-// trimmedSince reports whether the segment that the reader wanted has been trimmed, so that going on finds
-// another one.
+// trimmedSince reports whether the segment that the reader wanted has been trimmed, so that going
+// on finds another one.
 func (s *scanner) trimmedSince(r *reader) bool {
 	next, ok := extentForReader(r)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 
 // segmentSet is the segments that the log holds, and what is known of them in memory.
 //
-// Locks: core.mu guards all of it; what belongs to the newest segment and its end is changed by the leader alone, who may
-// therefore read it without the lock.
+// Locks: core.mu guards all of it; what belongs to the newest segment and its end is changed by the
+// leader alone, who may therefore read it without the lock.
 type segmentSet struct {
 	*core
 	logID [16]byte // never changes after the start
@@ -50,7 +50,8 @@ func (set *segmentSet) add(s *segment) {
 	set.nextSeq = max(set.nextSeq, s.nextSeq)
 }
 
-// begin makes a segment the live one, with a file of so many bytes. One before it that is empty is dropped. The caller leads.
+// begin makes a segment the live one, with a file of so many bytes. One before it that is empty is
+// dropped. The caller leads.
 func (set *segmentSet) begin(s *segment, size int64) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -91,7 +92,8 @@ func (set *segmentSet) markDamagedLocked(name string) {
 	}
 }
 
-// newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no spare.
+// newestIsFresh reports whether nothing was appended yet in this life: an idle server needs no
+// spare.
 func (set *segmentSet) newestIsFresh() bool { return set.newest != nil && set.newest.empty() }
 
 func (set *segmentSet) unprovenChunks() []*chunk {
@@ -103,7 +105,8 @@ func (set *segmentSet) unprovenChunks() []*chunk {
 	return set.unproven.chunks
 }
 
-// unprovenEvents is how many events at the end of the log have not been copied into a segment of this life.
+// unprovenEvents is how many events at the end of the log have not been copied into a segment of
+// this life.
 func (set *segmentSet) unprovenEvents() (n uint64) {
 	for _, c := range set.unprovenChunks() {
 		n += uint64(len(c.records))
@@ -119,7 +122,8 @@ type extent struct {
 	sealed  bool
 }
 
-// extentFor returns the segment that holds seq, or the first one behind it. ok is false at the end of the log.
+// extentFor returns the segment that holds seq, or the first one behind it. ok is false at the end
+// of the log.
 func (set *segmentSet) extentFor(seq uint64, after uint64) (extent, bool) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -137,10 +141,13 @@ func (set *segmentSet) extentOf(segment *segment) extent {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	newest := set.list[len(set.list)-1]
-	return extent{segment: segment, end: segment.end, nextSeq: segment.nextSeq, sealed: segment != newest}
+	return extent{
+		segment: segment, end: segment.end, nextSeq: segment.nextSeq, sealed: segment != newest,
+	}
 }
 
-// sealed reports whether the log has the segment and writes to it no more. The file of one that was just trimmed may be gone.
+// sealed reports whether the log has the segment and writes to it no more. The file of one that was
+// just trimmed may be gone.
 func (set *segmentSet) sealed(s *segment) bool {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -172,7 +179,8 @@ func (set *segmentSet) distanceLocked(at *position) int64 {
 	return last.position(last.end)
 }
 
-// passed lists the segments at the front that hold nothing behind the sequence number, and their bytes.
+// passed lists the segments at the front that hold nothing behind the sequence number, and their
+// bytes.
 func (set *segmentSet) passed(settled uint64) (passed []*segment, bytes int64) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -200,7 +208,8 @@ func (set *segmentSet) remove(old *segment) {
 		err = set.fsys.SyncDir(set.dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		set.opts.Logger.Warn("remove segment", telemetry.KeySegment, old.name, telemetry.KeyErr, err)
+		set.opts.Logger.Warn("remove segment", telemetry.KeySegment, old.name,
+			telemetry.KeyErr, err)
 	}
 }
 
@@ -230,8 +239,11 @@ func (set *segmentSet) reportRemoved() {
 	for _, s := range set.list[:max(0, len(set.list)-1)] {
 		if !names[s.name] && !s.removed {
 			s.removed = true
-			set.opts.Logger.Error("somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
-				telemetry.KeySegment, s.name, telemetry.KeyFirst, s.firstSeq, telemetry.KeyEvents, s.nextSeq-s.firstSeq)
+			set.opts.Logger.Error(
+				"somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
+				telemetry.KeySegment, s.name, telemetry.KeyFirst, s.firstSeq,
+				telemetry.KeyEvents, s.nextSeq-s.firstSeq,
+			)
 		}
 	}
 }

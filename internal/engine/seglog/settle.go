@@ -56,7 +56,8 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 		}
 		_, again := s.settled[outcome.Handle.Seq]
 		if leased == nil || !leased.leased || again {
-			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
+			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w",
+				outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
 		}
 		if err := s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor); err != nil {
 			return nil, err
@@ -82,13 +83,15 @@ func (c *consumer) leased() map[uint64]*item {
 	return leased
 }
 
-// add notes one outcome. The end of an event below the cursor is counted here; that of any other when the
-// cursor passes it.
+// add notes one outcome. The end of an event below the cursor is counted here; that of any other
+// when the cursor passes it.
 func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) error {
 	c := s.consumer
 	waited := c.retries.items[leased.seq] != nil
-	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) && !leased.routed {
-		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased} // it was routed here meanwhile
+	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) &&
+		!leased.routed {
+		// It was routed here meanwhile.
+		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased}
 	}
 	switch outcome.Kind {
 	case pillarbox.OutcomeReleased:
@@ -116,12 +119,14 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 // hasRoom reports whether one more event may wait in the retry set, which is held in memory.
 func (s *settlement) hasRoom(leased *item) bool {
 	c := s.consumer
-	return c.retries.active()+s.retries < c.core.opts.MaxRetrying && c.retries.bytes+s.retrying < c.core.opts.MaxRetryingBytes
+	return c.retries.active()+s.retries < c.core.opts.MaxRetrying &&
+		c.retries.bytes+s.retrying < c.core.opts.MaxRetryingBytes
 }
 
 // wait moves an event to the retry set.
 func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error {
-	// The event that was leased is part of its frame, and would keep all of it in memory while it waits.
+	// The event that was leased is part of its frame, and would keep all of it in memory while it
+	// waits.
 	own, err := decodeRecord(string(entry.Record))
 	if err != nil {
 		return fmt.Errorf("retry event %d: %w", leased.seq, err)
@@ -137,11 +142,14 @@ func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error 
 	return nil
 }
 
-// deferOne gives an event back for which the retry set has no room. It keeps its place in its segment and costs one bit,
-// and the events behind it go on; it is handed out again when there is room, as if it had not been tried.
+// deferOne gives an event back for which the retry set has no room. It keeps its place in its
+// segment and costs one bit, and the events behind it go on; it is handed out again when there is
+// room, as if it had not been tried.
 func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
 	if s.consumer.resumed.items[leased.seq] != nil {
-		s.released[leased.seq] = pillarbox.Outcome{Handle: outcome.Handle, NotBefore: outcome.NotBefore}
+		s.released[leased.seq] = pillarbox.Outcome{
+			Handle: outcome.Handle, NotBefore: outcome.NotBefore,
+		}
 		return
 	}
 	s.settled[leased.seq] = outcomeDeferred
@@ -151,8 +159,8 @@ func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
 // outcomeDeferred is the outcome of an item that left the window to be handed out again later.
 const outcomeDeferred pillarbox.OutcomeKind = 100
 
-// hold notes that no destination takes the event any more. One of the retry set stays there with its attempts, because
-// its segment may be gone.
+// hold notes that no destination takes the event any more. One of the retry set stays there with
+// its attempts, because its segment may be gone.
 func (s *settlement) hold(leased *item) error {
 	if entry := s.consumer.state.retry[leased.seq]; entry != nil {
 		held := *entry
@@ -181,14 +189,18 @@ func (s *settlement) end(leased *item, outcome pillarbox.Outcome, waited, belowC
 			s.delta.Done = append(s.delta.Done, leased.seq)
 		}
 	case waited || outcome.Kind == pillarbox.OutcomeDead:
-		// An older event is not settled yet. What is known of this one must outlive a crash all the same.
-		s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind, Skip: outcome.Skip})
+		// An older event is not settled yet. What is known of this one must outlive a crash all the
+		// same.
+		s.delta.Retry = append(s.delta.Retry,
+			&retryEntry{Seq: leased.seq, Outcome: outcome.Kind, Skip: outcome.Skip})
 	}
 }
 
-// waives reports whether an event may be skipped by the rule although it was meant for the destination.
+// waives reports whether an event may be skipped by the rule although it was meant for the
+// destination.
 func waives(rule string) bool {
-	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted || rule == pillarbox.SkippedForgotten
+	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted ||
+		rule == pillarbox.SkippedForgotten
 }
 
 // clearMarks takes the event out of the sets that it does not belong to any more.
@@ -248,13 +260,14 @@ func (s *settlement) moveCursor() {
 			s.after.count(kind, rule, 1)
 		}
 	}
-	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window.items) && r.walk != nil {
+	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window.items) &&
+		r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
 	}
 }
 
-// lose counts events that the cursor passes and that can't be read. What only the disk could not read is remembered, so that
-// it is read again.
+// lose counts events that the cursor passes and that can't be read. What only the disk could not
+// read is remembered, so that it is read again.
 func (s *settlement) lose(first, n uint64, unread bool) {
 	s.loseAside(first, n)
 	if !unread {
@@ -280,7 +293,8 @@ func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
 	if kind == pillarbox.OutcomeRetry {
 		return
 	}
-	s.delta.Retry = slices.DeleteFunc(s.delta.Retry, func(entry *retryEntry) bool { return entry.Seq == seq })
+	s.delta.Retry = slices.DeleteFunc(s.delta.Retry,
+		func(entry *retryEntry) bool { return entry.Seq == seq })
 	if s.consumer.state.retry[seq] != nil {
 		s.delta.Done = append(s.delta.Done, seq)
 	}
@@ -300,7 +314,9 @@ func (s *settlement) write() error {
 }
 
 func (s *settlement) changes() bool {
-	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0 || len(s.delta.Aside) > 0 || s.delta.Rules != nil
+	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0 ||
+		len(s.delta.Aside) > 0 ||
+		s.delta.Rules != nil
 }
 
 // commit applies to memory what was written.

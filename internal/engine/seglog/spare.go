@@ -20,7 +20,9 @@ type spare struct {
 
 // build creates a file of zeros with room for need bytes of frames: size, or less on a disk that is
 // nearly full, or more for a large group. pace, if set, is asked before each piece.
-func (p *preallocator) build(need, size int64, pace func(filled, size int64) error) (*spare, error) {
+func (p *preallocator) build(
+	need, size int64, pace func(filled, size int64) error,
+) (*spare, error) {
 	usage, err := p.fsys.Usage()
 	if err != nil {
 		return nil, fmt.Errorf("ask for free space: %w", unavailable(err))
@@ -63,16 +65,23 @@ func paceOf(size int64, pace func(filled, size int64) error) func(filled int64) 
 }
 
 func noSpace(free, reserve int64) error {
-	err := fmt.Errorf("the disk has %d bytes free, and %d are kept back for deliveries (queue.min_free); free some space: %w", free, reserve, pillarbox.ErrNoSpace)
+	err := fmt.Errorf(
+		"the disk has %d bytes free, and %d are kept back for deliveries (queue.min_free); free some space: %w",
+		free, reserve, pillarbox.ErrNoSpace,
+	)
 	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
 }
 
 func noFiles(free, reserve int64) error {
-	err := fmt.Errorf("the disk has room for %d more files (inodes), and %d are kept back for deliveries; remove some files: %w", free, reserve, pillarbox.ErrNoSpace)
+	err := fmt.Errorf(
+		"the disk has room for %d more files (inodes), and %d are kept back for deliveries; remove some files: %w",
+		free, reserve, pillarbox.ErrNoSpace,
+	)
 	return &pillarbox.RetryAfterError{After: retryAfterFull, Err: err}
 }
 
-// minFreeFiles is how many files a new segment leaves for delivery states, databases and dead letters.
+// minFreeFiles is how many files a new segment leaves for delivery states, databases and dead
+// letters.
 func minFreeFiles(usage vfs.Usage) int64 {
 	return min(defaultMinFreeFiles, usage.TotalFiles/minFreeFraction)
 }
@@ -80,6 +89,7 @@ func minFreeFiles(usage vfs.Usage) int64 {
 // discard gives up a file that never became a segment.
 func (p *preallocator) discard(unused *spare) {
 	if err := errors.Join(unused.file.Close(), p.fsys.Remove(unused.name)); err != nil {
-		p.opts.Logger.Warn("remove unused segment file", telemetry.KeySegment, unused.name, telemetry.KeyErr, err)
+		p.opts.Logger.Warn("remove unused segment file", telemetry.KeySegment, unused.name,
+			telemetry.KeyErr, err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"pillarbox"
 )
 
-// position is how far a destination is: everything below the cursor is settled, and the frame that holds the
-// cursor begins at offset or later.
+// position is how far a destination is: everything below the cursor is settled, and the frame that
+// holds the cursor begins at offset or later.
 type position struct {
 	start   uint64 // sequence number of the first event that the destination gets
 	cursor  uint64 // sequence number of the first event that is not settled
@@ -32,8 +32,8 @@ type ruleFrom struct {
 	Rule pillarbox.Rule `json:"rule"`
 }
 
-// aside are events that are not where the cursor says. All of them are read from their segments when they are needed,
-// so their segments are kept while they are held or deferred.
+// aside are events that are not where the cursor says. All of them are read from their segments
+// when they are needed, so their segments are kept while they are held or deferred.
 type aside struct {
 	held     seqSet // no destination takes them any more: pending, on either side of the cursor
 	deferred seqSet // below the cursor and pending: to be handed out again
@@ -43,7 +43,10 @@ type aside struct {
 }
 
 func (a *aside) sets() map[string]*seqSet {
-	return map[string]*seqSet{"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived, "unread": &a.unread}
+	return map[string]*seqSet{
+		"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived,
+		"unread": &a.unread,
+	}
 }
 
 // asideFrame is the JSON form of one set: all of it in a snapshot, what changes in a delta.
@@ -53,9 +56,10 @@ type asideFrame struct {
 	Remove runs       `json:"remove,omitempty"`
 }
 
-// retryEntry is an event that left the order of the log to wait for another attempt, or for its dead letter.
-// It carries the event itself, so that one stubborn event doesn't hold a segment. An entry with an outcome is
-// an event that is settled while the cursor has not passed it yet; it waits for nothing but the cursor.
+// retryEntry is an event that left the order of the log to wait for another attempt, or for its
+// dead letter. It carries the event itself, so that one stubborn event doesn't hold a segment. An
+// entry with an outcome is an event that is settled while the cursor has not passed it yet; it
+// waits for nothing but the cursor.
 type retryEntry struct {
 	Seq      uint64                `json:"seq"`
 	Outcome  pillarbox.OutcomeKind `json:"outcome,omitempty"`
@@ -105,7 +109,9 @@ type state struct {
 }
 
 func (s *state) apply(frame *stateFrame) {
-	s.position = position{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
+	s.position = position{
+		start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset,
+	}
 	s.counters = frame.Counters
 	if frame.Store != (pillarbox.StoreRecord{}) {
 		s.store = frame.Store
@@ -139,7 +145,10 @@ func (s *state) applyAside(frame *stateFrame) {
 
 // with returns a copy of the state with the delta applied.
 func (s *state) with(delta *stateFrame) *state {
-	result := &state{position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules, store: s.store}
+	result := &state{
+		position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules,
+		store: s.store,
+	}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
 	}
@@ -148,7 +157,10 @@ func (s *state) with(delta *stateFrame) *state {
 }
 
 func (s *state) snapshot() *stateFrame {
-	frame := &stateFrame{Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
+	frame := &stateFrame{
+		Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset,
+		Counters: s.counters,
+	}
 	for _, entry := range s.retry {
 		frame.Retry = append(frame.Retry, entry)
 	}
@@ -214,8 +226,8 @@ func ruleAt(rules []ruleFrom, start, seq uint64) *pillarbox.Rule {
 	return nil
 }
 
-// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for its time, the first
-// known one speaks for it.
+// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for
+// its time, the first known one speaks for it.
 func (s *state) hasHad(delivery *pillarbox.Delivery) bool {
 	seq := delivery.Handle.Seq
 	rule := s.ruleAt(seq)
@@ -239,7 +251,8 @@ func (s *state) hasRetryBelow(seq uint64) bool {
 	return false
 }
 
-// dropBeyond forgets marks of events that the log does not hold any more: others will get their numbers.
+// dropBeyond forgets marks of events that the log does not hold any more: others will get their
+// numbers.
 func (s *state) dropBeyond(next uint64) {
 	for _, set := range s.sets() {
 		for seq, ok := set.next(next); ok; seq, ok = set.next(seq) {

@@ -10,7 +10,8 @@ import (
 
 // trimmer removes segments that nobody needs. It owns nothing.
 //
-// Locks: it holds destinations.creating, so that nobody is given an event of a segment that is being removed.
+// Locks: it holds destinations.creating, so that nobody is given an event of a segment that is
+// being removed.
 type trimmer struct {
 	*core
 	segments     *segmentSet
@@ -18,8 +19,9 @@ type trimmer struct {
 	destinations *destinations
 }
 
-// dropReturned removes segments that were removed before, and that a crash has brought back although it left a newer one
-// removed: their removal was not durable yet, or could not be made so. Everything in them is settled.
+// dropReturned removes segments that were removed before, and that a crash has brought back
+// although it left a newer one removed: their removal was not durable yet, or could not be made so.
+// Everything in them is settled.
 func (t *trimmer) dropReturned() {
 	if t.opts.ReadOnly {
 		return
@@ -39,21 +41,24 @@ func (t *trimmer) dropReturned() {
 		return
 	}
 	for _, old := range t.segments.list[:behind] {
-		t.opts.Logger.Info("a segment that was removed has come back", telemetry.KeySegment, old.name)
+		t.opts.Logger.Info("a segment that was removed has come back",
+			telemetry.KeySegment, old.name)
 		t.segments.remove(old)
 	}
 	t.segments.list = t.segments.list[behind:]
 }
 
-// run removes settled segments that are older than the history to keep. The cursors are durable before the
-// first removal: a crash in between must not bring back a cursor that points to a removed segment.
+// run removes settled segments that are older than the history to keep. The cursors are durable
+// before the first removal: a crash in between must not bring back a cursor that points to a
+// removed segment.
 func (t *trimmer) run() {
 	t.destinations.creating.Lock() // nobody is given an event of a segment that is being removed
 	defer t.destinations.creating.Unlock()
 	t.evacuate()
 	for _, old := range t.settled(func(c *consumer) uint64 { return c.needs.Load() }) {
 		if err := t.destinations.sync(); err != nil {
-			t.opts.Logger.Warn("sync delivery state before removing a segment", telemetry.KeySegment, old.name, telemetry.KeyErr, err)
+			t.opts.Logger.Warn("sync delivery state before removing a segment",
+				telemetry.KeySegment, old.name, telemetry.KeyErr, err)
 			return
 		}
 		if !t.durablyPassed(old) {
@@ -94,8 +99,8 @@ func (t *trimmer) settled(oldest func(*consumer) uint64) []*segment {
 	return old
 }
 
-// historyToKeep is the history for which there is room: none on a disk that is nearly full, where new events
-// and deliveries need the space more.
+// historyToKeep is the history for which there is room: none on a disk that is nearly full, where
+// new events and deliveries need the space more.
 func (t *trimmer) historyToKeep() int64 {
 	usage, err := t.fsys.Usage()
 	if err != nil || usage.Free < t.minFree(usage)+t.opts.SegmentBytes {
@@ -121,7 +126,9 @@ func (t *trimmer) evacuate() {
 				continue
 			}
 			if err := t.empty(c, old); err != nil {
-				t.opts.Logger.Debug("a segment is kept for its held events", telemetry.KeySegment, old.name, telemetry.KeyDestination, c.name, telemetry.KeyErr, err)
+				t.opts.Logger.Debug("a segment is kept for its held events",
+					telemetry.KeySegment, old.name, telemetry.KeyDestination, c.name,
+					telemetry.KeyErr, err)
 				return
 			}
 		}
@@ -141,8 +148,9 @@ func (c *consumer) oldestNotHeld() uint64 {
 	return oldest
 }
 
-// empty moves the held events of a segment that nothing else needs into the delivery state, as far as there is room, so
-// that a few of them don't keep it. Deferred events are to be tried again soon, and keep their segment.
+// empty moves the held events of a segment that nothing else needs into the delivery state, as far
+// as there is room, so that a few of them don't keep it. Deferred events are to be tried again
+// soon, and keep their segment.
 func (t *trimmer) empty(c *consumer, old *segment) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +176,8 @@ func (t *trimmer) empty(c *consumer, old *segment) error {
 				lost.add(seq)
 				continue
 			}
-			if bytes += size; bytes > c.core.opts.MaxRetryingBytes || c.retries.held+s.retries >= c.core.opts.MaxRetrying {
+			if bytes += size; bytes > c.core.opts.MaxRetryingBytes ||
+				c.retries.held+s.retries >= c.core.opts.MaxRetrying {
 				return errNoRoom
 			}
 			entry := newRetryEntry(&item{seq: seq, event: event}, pillarbox.Outcome{})
@@ -193,8 +202,8 @@ var errNoRoom = errors.New("too many held events to keep them in the delivery st
 // errNotNow says that the disk can't read all of a segment.
 var errNotNow = errors.New("the disk can't read all of it now")
 
-// forgetMarks drops what is remembered of settled events that are nowhere any more. It is written down by the next
-// snapshot; until then the marks are harmless.
+// forgetMarks drops what is remembered of settled events that are nowhere any more. It is written
+// down by the next snapshot; until then the marks are harmless.
 func (c *consumer) forgetMarks(firstHeld uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

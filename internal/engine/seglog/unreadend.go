@@ -13,7 +13,8 @@ import (
 // unreadEndReason is what is said of a segment whose end the disk could not read at a start.
 const unreadEndReason = readFault + "this is the end of what an earlier life has written: an unknown number of events may be missing there until it can be read"
 
-// unreadEnd is the end of a segment that the disk could not read at a start. What was whole at its beginning is counted.
+// unreadEnd is the end of a segment that the disk could not read at a start. What was whole at its
+// beginning is counted.
 type unreadEnd struct {
 	segment *segment
 	from    int64  // where the frame begins that could not be read
@@ -21,11 +22,14 @@ type unreadEnd struct {
 	kept    int    // how many of its events were saved
 }
 
-// noteUnreadEnd remembers that nobody knows what is behind the end of a segment. Its file is kept, and read again.
+// noteUnreadEnd remembers that nobody knows what is behind the end of a segment. Its file is kept,
+// and read again.
 func (d *damageLog) noteUnreadEnd(end *unreadEnd) {
 	d.unreadEnds = append(d.unreadEnds, end)
 	c := &chunk{offset: end.from, end: end.from, firstSeq: end.seq, kept: end.kept, unread: true}
-	c.damage = []pillarbox.CorruptError{{File: end.segment.name, Offset: end.from, Reason: unreadEndReason}}
+	c.damage = []pillarbox.CorruptError{
+		{File: end.segment.name, Offset: end.from, Reason: unreadEndReason},
+	}
 	d.report(c.damage)
 	d.keepReport(c, end.segment)
 }
@@ -34,7 +38,8 @@ func (d *damageLog) noteUnreadEnd(end *unreadEnd) {
 func (d *damageLog) findUnreadEnd(report *damageReport) {
 	for _, s := range d.segments.list {
 		if s.name == report.File && !d.hasUnreadEnd(s) {
-			d.unreadEnds = append(d.unreadEnds, &unreadEnd{segment: s, from: report.Offset, seq: report.First, kept: report.Kept})
+			d.unreadEnds = append(d.unreadEnds,
+				&unreadEnd{segment: s, from: report.Offset, seq: report.First, kept: report.Kept})
 		}
 	}
 }
@@ -43,8 +48,8 @@ func (d *damageLog) hasUnreadEnd(s *segment) bool {
 	return slices.ContainsFunc(d.unreadEnds, func(end *unreadEnd) bool { return end.segment == s })
 }
 
-// rereadEnds reads again the ends that the disk could not read, and accepts once more what is whole there: it may have been
-// acknowledged, and nothing has counted it. It reports whether one is left.
+// rereadEnds reads again the ends that the disk could not read, and accepts once more what is whole
+// there: it may have been acknowledged, and nothing has counted it. It reports whether one is left.
 func (d *damageLog) rereadEnds(accept func([]*pillarbox.Event) error) (left bool) {
 	d.mu.Lock()
 	ends := slices.Clone(d.unreadEnds)
@@ -58,9 +63,13 @@ func (d *damageLog) rereadEnds(accept func([]*pillarbox.Event) error) (left bool
 			left = true
 			continue
 		}
-		d.opts.Logger.Warn("the end of an earlier life can be read again; its events are accepted once more", telemetry.KeySegment, end.segment.name, telemetry.KeyEvents, len(events))
+		d.opts.Logger.Warn(
+			"the end of an earlier life can be read again; its events are accepted once more",
+			telemetry.KeySegment, end.segment.name, telemetry.KeyEvents, len(events),
+		)
 		d.mu.Lock()
-		d.unreadEnds = slices.DeleteFunc(d.unreadEnds, func(done *unreadEnd) bool { return done == end })
+		d.unreadEnds = slices.DeleteFunc(d.unreadEnds,
+			func(done *unreadEnd) bool { return done == end })
 		d.mu.Unlock()
 	}
 	return left
@@ -82,7 +91,9 @@ func (d *damageLog) readEnd(end *unreadEnd) (events []*pillarbox.Event, err erro
 		return nil, err
 	}
 	d.mu.Lock()
-	w := &walker{file: file, name: s.name, salt: s.salt, offset: end.from, seq: end.seq, limit: size}
+	w := &walker{
+		file: file, name: s.name, salt: s.salt, offset: end.from, seq: end.seq, limit: size,
+	}
 	d.mu.Unlock()
 	for {
 		c, err := w.next()

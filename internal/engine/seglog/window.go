@@ -4,8 +4,8 @@ import (
 	"sort"
 )
 
-// window holds what was read and is not yet below the cursor, in the order of the log, without gaps between its first and its
-// last item.
+// window holds what was read and is not yet below the cursor, in the order of the log, without gaps
+// between its first and its last item.
 //
 // Locks: that of its consumer.
 type window struct {
