@@ -11,8 +11,8 @@ import (
 
 // destinations is the delivery states, one for each destination: see consumer.
 //
-// Locks: creating, which comes before all others, is held while a destination is made and while
-// segments are removed; core.mu guards the map.
+// Locks: creating, which comes before all others, is held while a destination is made, while events
+// are routed or redelivered, and while segments are removed; core.mu guards the map.
 type destinations struct {
 	*core
 	segments *segmentSet

@@ -7,8 +7,10 @@ import (
 )
 
 const (
-	maintenanceInterval = time.Second      // bounds what a crash delivers again, and how long a mark waits
-	idleInterval        = 10 * time.Minute // of a log at rest, in which only the room on the disk can change
+	// maintenanceInterval bounds what a crash delivers again, and how long a mark waits.
+	maintenanceInterval = time.Second
+	// idleInterval is that of an idle log, in which only the room on the disk can change.
+	idleInterval = 10 * time.Minute
 )
 
 // maintenance does what no request should wait for. Locks: it belongs to its goroutine, and has
@@ -29,7 +31,7 @@ type maintenance struct {
 }
 
 // run does what no request should wait for, until Close: each second while there is something to
-// do, and hardly ever in a log at rest, so that an idle server does not wake its machine.
+// do, and hardly ever in an idle log, so that an idle server does not wake its machine.
 func (m *maintenance) run() {
 	timer := time.NewTimer(maintenanceInterval)
 	defer timer.Stop()
