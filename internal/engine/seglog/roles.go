@@ -16,7 +16,7 @@ func (l *Log) Append(ctx context.Context, events []*pillarbox.Event) error {
 	return l.appender.appendFitting(ctx, events, l.appender.watch == nil)
 }
 
-// AppendInline implements pillarbox.InlineAppender.
+// AppendInline implements pillarbox.Queue.
 func (l *Log) AppendInline(ctx context.Context, events []*pillarbox.Event) error {
 	return l.appender.appendFitting(ctx, events, true)
 }
