@@ -45,7 +45,7 @@ func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) 
 		}
 	}
 	s.log, err = seglog.Open(fsys, queueDir, seglog.Options{
-		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, Untended: true, Now: now,
+		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, ManualMaintenance: true, Now: now,
 		MaxRetrying: maxRetrying,
 	})
 	if err != nil {
@@ -172,7 +172,7 @@ func (w *world) step() error {
 	case chance < 8:
 		return w.deliver(w.rng.IntN(len(w.witness.destinations)), 1+w.rng.IntN(maxLease))
 	case chance < 9:
-		w.service.log.Tend()
+		w.service.log.Maintain()
 		if w.letters {
 			return w.service.letters.Tend()
 		}

@@ -30,4 +30,9 @@ const (
 	KeyTo          = "to"          // destination that a person has chosen
 	KeyTook        = "took"        // how long it took in the end
 	KeyVersion     = "version"     // of the program
+
+	// Of the embedded log.
+	KeyDamaged     = "damaged"     // number of events that are damaged for good
+	KeyFirst       = "first"       // sequence number of the first event
+	KeyQuarantined = "quarantined" // whether the file was moved there
 )

@@ -1,17 +1,19 @@
 package harness
 
 const (
-	appendSource = "internal/engine/seglog/append.go"
-	rotateSource = "internal/engine/seglog/rotate.go"
-	keeperSource = "internal/engine/seglog/keeper.go"
-	trimSource   = "internal/engine/seglog/trim.go"
-	settleSource = "internal/engine/seglog/settle.go"
-	stepSource   = "internal/deliver/step.go"
-	headSource   = "internal/framing/head.go"
+	appendSource      = "internal/engine/seglog/append.go"
+	commitSource      = "internal/engine/seglog/commit.go"
+	rotateSource      = "internal/engine/seglog/rotate.go"
+	maintenanceSource = "internal/engine/seglog/maintenance.go"
+	trimSource        = "internal/engine/seglog/trim.go"
+	segmentsSource    = "internal/engine/seglog/segmentset.go"
+	settleSource      = "internal/engine/seglog/settle.go"
+	stepSource        = "internal/deliver/step.go"
+	headSource        = "internal/framing/head.go"
 
 	lettersSource = "internal/engine/files/"
 
-	syncOfGroup = "if err := l.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
+	syncOfGroup = "if err := c.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
 )
 
 // The planted bugs. Each is a mistake that other systems have shipped; the harnesses name the ones they must find.
@@ -23,17 +25,17 @@ var (
 	}}}
 	// GroupNotSynced forgets it in the log alone.
 	GroupNotSynced = Mutant{"no sync of a group", []Edit{{
-		appendSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
+		commitSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
 	}}}
 	// AckBeforeSync syncs a group only before the next one is written.
 	AckBeforeSync = Mutant{"acknowledge before sync", []Edit{
-		{appendSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"},
-		{appendSource, "\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {",
-			"\tif err := l.live.Sync(); err != nil {\n\t\treturn err\n\t}\n\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {"},
+		{commitSource, syncOfGroup, "if err := error(nil); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"},
+		{commitSource, "\tif _, err := c.live.WriteAt(frame, tail.end); err != nil {",
+			"\tif err := c.live.Sync(); err != nil {\n\t\treturn err\n\t}\n\tif _, err := c.live.WriteAt(frame, tail.end); err != nil {"},
 	}}
 	// NoDirSync does not make the name of a new segment durable.
 	NoDirSync = Mutant{"no directory sync", []Edit{{
-		rotateSource, "if err := l.fsys.SyncDir(l.dir); err != nil {", "if err := error(nil); err != nil {",
+		rotateSource, "if err := c.fsys.SyncDir(c.dir); err != nil {", "if err := error(nil); err != nil {",
 	}}}
 	// TrimBeforeStoreIsDurable takes a commit of the database for durable which is not.
 	TrimBeforeStoreIsDurable = Mutant{"trim before the store is durable", []Edit{{
@@ -41,21 +43,21 @@ var (
 	}}}
 	// TrimBeforeCursor removes a segment before the cursors that have passed it are durable.
 	TrimBeforeCursor = Mutant{"trim before the cursor is durable", []Edit{
-		{trimSource, "if err := l.syncStates(); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tl.opts.Logger.Warn(\"sync delivery state before"},
+		{trimSource, "if err := t.destinations.sync(); err != nil {\n\t\t\tt.opts.Logger.Warn(\"sync delivery state before", "if err := error(nil); err != nil {\n\t\t\tt.opts.Logger.Warn(\"sync delivery state before"},
 		{trimSource, "if c.durableCursor() < old.nextSeq {", "if c == nil {"},
-		{keeperSource, "err := l.syncStates()\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\",", "err := error(nil)\n\tif err != nil {\n\t\tl.opts.Logger.Warn(\"sync delivery state\","},
+		{maintenanceSource, "err := m.destinations.sync()\n\tif err != nil {\n\t\tm.opts.Logger.Warn(\"sync delivery state\",", "err := error(nil)\n\tif err != nil {\n\t\tm.opts.Logger.Warn(\"sync delivery state\","},
 	}}
 	// EndBelieved takes what a killed life has left in the kernel's memory for durable.
 	EndBelieved = Mutant{"unproven end believed", []Edit{{
-		"internal/engine/seglog/log.go", "\t\tl.holdBack(item)\n", "",
+		"internal/engine/seglog/load.go", "\t\to.holdBack(item)\n", "",
 	}}}
 	// StateBelieved believes a sync of what an earlier start may have failed to sync.
 	StateBelieved = Mutant{"unproven state believed", []Edit{{
-		"internal/engine/seglog/state.go", "\terr := j.roll(found)\n\tif",
+		"internal/engine/seglog/journal.go", "\terr := j.roll(found)\n\tif",
 		"\tfile, err := j.fsys.OpenFile(j.files[j.current].name, os.O_RDWR)\n\tif err == nil {\n\t\terr = errors.Join(file.Sync(), file.Close())\n\t\tj.durable = j.written\n\t}\n\tif",
 	}}}
 	// AttemptNotSynced answers before an attempt or a verdict is durable.
-	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\ts.durable = true\n\tif s.consumer.retrying", "\tif s.consumer.retrying"}}}
+	AttemptNotSynced = Mutant{"attempt not synced", []Edit{{settleSource, "\ts.durable = true\n\tif s.consumer.retries", "\tif s.consumer.retries"}}}
 	// AgeByTheWallClock takes the date for a measure of how long an event has waited.
 	AgeByTheWallClock = Mutant{"age by the wall clock", []Edit{{
 		stepSource, "\tif delivery.Measured {\n\t\treturn delivery.Waited\n\t}\n\treturn s.at.date()", "\treturn s.at.Now.Round(0)",
@@ -67,12 +69,12 @@ var (
 	// UnreadTrimmed removes a segment that the disk can't read all of.
 	UnreadTrimmed = Mutant{"unreadable segment removed", []Edit{
 		{"internal/engine/seglog/consumer.go", "&c.state.deferred, &c.state.unread} {\n\t\tif set.count > 0", "&c.state.deferred} {\n\t\tif set.count > 0"},
-		{trimSource, "\tif damaged {\n\t\terr = l.quarantine(old)", "\tif damaged && false {\n\t\terr = l.quarantine(old)"},
+		{segmentsSource, "\tif damaged {\n\t\terr = set.quarantine(old)", "\tif damaged && false {\n\t\terr = set.quarantine(old)"},
 	}}
 	// RemovedNotNoticed writes on to a file that somebody has removed.
 	RemovedNotNoticed = Mutant{"removed file not noticed", []Edit{
-		{appendSource, "if err := l.stillThere(l.opts.Now()); err != nil {", "if err := error(nil); err != nil {"},
-		{keeperSource, "err := l.stillThere(l.opts.Now())\n", "err := error(nil)\n"},
+		{commitSource, "if err := c.verifyLive(c.opts.Now()); err != nil {", "if err := error(nil); err != nil {"},
+		{appendSource, "err := a.committer.verifyLive(a.opts.Now())\n", "err := error(nil)\n"},
 	}}
 	// LockOnTheFile locks a name, and not what it stands for.
 	LockOnTheFile = Mutant{"lock on a file name", []Edit{{
@@ -88,7 +90,7 @@ var (
 	}}}
 	// FullDenied says that a queue accepts until nothing at all fits.
 	FullDenied = Mutant{"full queue denied", []Edit{{
-		"internal/engine/seglog/log.go", "case l.wouldRefuseLocked(l.usualLocked()):", "case l.maxBytes > 0 && stats.Bytes >= l.maxBytes:",
+		"internal/engine/seglog/log.go", "case l.backlog.wouldRefuseLocked(l.backlog.usualLocked() + l.appender.pending.size()):", "case l.backlog.maxBytes > 0 && stats.Bytes >= l.backlog.maxBytes:",
 	}}}
 	// StepBelievedAtOnce takes over whatever the wall clock shows.
 	StepBelievedAtOnce = Mutant{"date believed at once", []Edit{{
@@ -170,21 +172,21 @@ var (
 	}}}
 	// RetryFsync believes the second try after a failed fsync.
 	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
-		appendSource, syncOfGroup, "err := l.live.Sync()\n\tif err != nil {\n\t\terr = l.live.Sync()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
+		commitSource, syncOfGroup, "err := c.live.Sync()\n\tif err != nil {\n\t\terr = c.live.Sync()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"sync %s",
 	}}}
 	// SyncErrorIgnored acknowledges although the sync failed.
 	SyncErrorIgnored = Mutant{"sync error ignored", []Edit{{
-		appendSource, syncOfGroup, "if err := l.live.Sync(); err != nil && false {\n\t\treturn fmt.Errorf(\"sync %s",
+		commitSource, syncOfGroup, "if err := c.live.Sync(); err != nil && false {\n\t\treturn fmt.Errorf(\"sync %s",
 	}}}
 	// ProblemHidden refuses without saying so in its state.
 	ProblemHidden = Mutant{"problem hidden", []Edit{{
-		"internal/engine/seglog/log.go", "\t\tstats.Problem = l.problem.Error()\n", "\t\tstats.Problem = \"\"\n",
+		"internal/engine/seglog/log.go", "\t\tstats.Problem = l.appender.problem.Error()\n", "\t\tstats.Problem = \"\"\n",
 	}}}
 	// NotHealed never tries again after it could not begin a segment.
 	NotHealed = Mutant{"not healed", []Edit{{
-		appendSource, "case l.problem != nil && l.opts.Now().Before(l.tryAgainAt):", "case l.problem != nil:",
+		appendSource, "case a.problem != nil && a.opts.Now().Before(a.tryAgainAt):", "case a.problem != nil:",
 	}, {
-		appendSource, "\t\tl.problem = nil\n", "",
+		appendSource, "\t\ta.problem = nil\n", "",
 	}}}
 	// CutAtFirstBadFrame takes what it can't read for the end of the log.
 	CutAtFirstBadFrame = Mutant{"cut at the first bad frame", []Edit{{
@@ -192,17 +194,17 @@ var (
 	}}}
 	// DamageNotReported counts what is lost and does not say where.
 	DamageNotReported = Mutant{"damage not reported", []Edit{{
-		"internal/engine/seglog/log.go", "\tif len(l.damage) < MaxDamageReports {", "\tif len(l.damage) < 0 {",
+		"internal/engine/seglog/damage.go", "\tif len(d.found) < MaxDamageReports {", "\tif len(d.found) < 0 {",
 	}}}
 	// DamagedSegmentRemoved removes a damaged file like any other.
 	DamagedSegmentRemoved = Mutant{"damaged segment removed", []Edit{{
-		trimSource, "\tdamaged := old.damaged\n", "\tdamaged := false\n",
+		segmentsSource, "\tdamaged := old.damaged\n", "\tdamaged := false\n",
 	}}}
 	// AppendAfterENOSPC goes on behind a write that was cut short.
 	AppendAfterENOSPC = Mutant{"append after ENOSPC", []Edit{
-		{appendSource, "\tif _, err := l.live.WriteAt(frame, tail.end); err != nil {\n",
-			"\tif n, err := l.live.WriteAt(frame, tail.end); err != nil {\n\t\ttail.end += alignUp(int64(n))\n"},
-		{appendSource, "\t\terrs = append(errs, err)\n\t\tl.abandon(err)\n", "\t\terrs = append(errs, err)\n"},
+		{commitSource, "\tif _, err := c.live.WriteAt(frame, tail.end); err != nil {\n",
+			"\tif n, err := c.live.WriteAt(frame, tail.end); err != nil {\n\t\ttail.end += alignUp(int64(n))\n"},
+		{commitSource, "\t\terrs = append(errs, err)\n\t\tc.abandon(err)\n", "\t\terrs = append(errs, err)\n"},
 	}}
 	// NoUniqueKey stores an event again that is there.
 	NoUniqueKey = Mutant{"no unique key in the store", []Edit{
@@ -260,7 +262,7 @@ var (
 	}}
 	// RefusalAcknowledged gives a receipt for what the log can't take.
 	RefusalAcknowledged = Mutant{"receipt for what the log refuses", []Edit{{
-		appendSource, "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn err\n", "\tg, leads, err := l.join(events)\n\tif err != nil {\n\t\treturn nil\n",
+		appendSource, "\tg, leads, err := a.join(events)\n\tif err != nil {\n\t\treturn err\n", "\tg, leads, err := a.join(events)\n\tif err != nil {\n\t\treturn nil\n",
 	}}}
 	// LengthTwiceTaken believes the last of several lengths.
 	LengthTwiceTaken = Mutant{"a second Content-Length believed", []Edit{{
@@ -301,11 +303,11 @@ var (
 	}}}
 	// LateToldAsRefusal says that nothing is stored of what may be.
 	LateToldAsRefusal = Mutant{"late commit told as a refusal", []Edit{{
-		"internal/engine/seglog/late.go", "\t\tunknown.err = l.unknownError()\n", "\t\tunknown.err = refusal\n",
+		"internal/engine/seglog/late.go", "\t\tunknown.err = a.unknownError()\n", "\t\tunknown.err = refusal\n",
 	}}}
 	// LateNotShown accepts nothing, and says that all is well.
 	LateNotShown = Mutant{"hanging disk not shown", []Edit{{
-		"internal/engine/seglog/log.go", "\tcase l.lateSince > 0:\n\t\tstats.Hanging", "\tcase l.lateSince < 0:\n\t\tstats.Hanging",
+		"internal/engine/seglog/log.go", "\tcase l.appender.lateSince > 0:\n\t\tstats.Hanging", "\tcase l.appender.lateSince < 0:\n\t\tstats.Hanging",
 	}}}
 	// LateWritesPileUp begins another write while one hangs.
 	LateWritesPileUp = Mutant{"writes beside one that hangs", []Edit{{

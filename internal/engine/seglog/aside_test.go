@@ -25,7 +25,10 @@ func leaseNow(t *testing.T, l *seglog.Log, destination string, n int) []pillarbo
 	return deliveries
 }
 
-func settleAs(t *testing.T, l *seglog.Log, destination string, deliveries []pillarbox.Delivery, outcome func(pillarbox.Delivery) pillarbox.Outcome) {
+func settleAs(
+	t *testing.T, l *seglog.Log, destination string, deliveries []pillarbox.Delivery,
+	outcome func(pillarbox.Delivery) pillarbox.Outcome,
+) {
 	t.Helper()
 	outcomes := make([]pillarbox.Outcome, len(deliveries))
 	for i, delivery := range deliveries {
@@ -48,12 +51,12 @@ func appendFrom(t *testing.T, l *seglog.Log, source string, n int, seed uint64) 
 	}
 }
 
-// TestFullRetrySetHoldsUpNobody has more events refused than may wait in memory: the others are still handed out, and the
-// refused ones come again when there is room.
+// TestFullRetrySetHoldsUpNobody has more events refused than may wait in memory: the others are
+// still handed out, and the refused ones come again when there is room.
 func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
-	options.MaxRetrying, options.Untended = 20, true
+	options.MaxRetrying, options.ManualMaintenance = 20, true
 	l := openLog(t, disk, options)
 	const bad, good = 300, 5
 	appendFrom(t, l, "bad", bad, 1)
@@ -64,7 +67,10 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 		deliveries := leaseNow(t, l, "events", 50)
 		settleAs(t, l, "events", deliveries, func(d pillarbox.Delivery) pillarbox.Outcome {
 			if refuse && d.Event.Source == "bad" {
-				return pillarbox.Outcome{Kind: pillarbox.OutcomeRetry, NotBefore: time.Now().Add(time.Hour), Attempt: &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}}
+				return pillarbox.Outcome{
+					Kind: pillarbox.OutcomeRetry, NotBefore: time.Now().Add(time.Hour),
+					Attempt: &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"},
+				}
 			}
 			if stored[d.Event.RequestID] {
 				t.Fatalf("event %s came twice", d.Event.RequestID)
@@ -86,7 +92,8 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 		}
 	}
 	account, err := l.Account("events")
-	if err != nil || len(stored) != good || account.Stored != good || account.Pending != bad || account.Retrying != bad {
+	if err != nil || len(stored) != good || account.Stored != good || account.Pending != bad ||
+		account.Retrying != bad {
 		t.Fatalf("%d good events are stored, account %+v, %v", len(stored), account, err)
 	}
 	if err := l.Close(); err != nil {
@@ -98,7 +105,8 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 	l = openLog(t, disk, options)
 	for round(l) > 0 {
 	}
-	if account, err = l.Account("events"); err != nil || account.Stored != bad+good || account.Pending != 0 {
+	if account, err = l.Account("events"); err != nil || account.Stored != bad+good ||
+		account.Pending != 0 {
 		t.Fatalf("account %+v, %v", account, err)
 	}
 	if err := l.Close(); err != nil {
@@ -106,11 +114,12 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// TestRefusingEverythingIsPaced looks at the pause: a destination that refuses all is not asked for the whole backlog.
+// TestRefusingEverythingIsPaced looks at the pause: a destination that refuses all is not asked for
+// the whole backlog.
 func TestRefusingEverythingIsPaced(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.MaxRetrying, options.Untended, options.Now = 10, true, func() time.Time { return clock }
+	options.MaxRetrying, options.ManualMaintenance, options.Now = 10, true, func() time.Time { return clock }
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	appendFrom(t, l, "bad", 1000, 1)
@@ -119,7 +128,10 @@ func TestRefusingEverythingIsPaced(t *testing.T) {
 		deliveries := leaseNow(t, l, "events", 10)
 		tried += len(deliveries)
 		settleAs(t, l, "events", deliveries, func(pillarbox.Delivery) pillarbox.Outcome {
-			return pillarbox.Outcome{Kind: pillarbox.OutcomeRetry, NotBefore: clock.Add(time.Hour), Attempt: &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}}
+			return pillarbox.Outcome{
+				Kind: pillarbox.OutcomeRetry, NotBefore: clock.Add(time.Hour),
+				Attempt: &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"},
+			}
 		})
 		clock = clock.Add(time.Second)
 	}
@@ -128,8 +140,8 @@ func TestRefusingEverythingIsPaced(t *testing.T) {
 	}
 }
 
-// TestHeldEventsDoNotKeepSegments trims segments that only few held events are in, and still has those, in this life and
-// the next one; and keeps the segments where they are many.
+// TestHeldEventsDoNotKeepSegments trims segments that only few held events are in, and still has
+// those, in this life and the next one; and keeps the segments where they are many.
 func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -139,7 +151,7 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			options := small()
-			options.Untended, options.MaxRetrying = true, c.room
+			options.ManualMaintenance, options.MaxRetrying = true, c.room
 			l := openLog(t, disk, options)
 			must := func(err error) {
 				t.Helper()
@@ -153,7 +165,10 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 				appendFrom(t, l, "app", 50, 10+seed)
 			}
 			must(l.Oblige(t.Context(), "events", pillarbox.Rule{Sources: []string{"app"}}))
-			must(l.Review(t.Context(), "events", func(d *pillarbox.Delivery) bool { return d.Event.Source == "old" }))
+			must(
+				l.Review(t.Context(), "events",
+					func(d *pillarbox.Delivery) bool { return d.Event.Source == "old" }),
+			)
 			stored := 0
 			for {
 				deliveries := leaseNow(t, l, "events", 500)
@@ -161,9 +176,10 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 					break
 				}
 				stored += len(deliveries)
-				settleAs(t, l, "events", deliveries, func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+				settleAs(t, l, "events", deliveries,
+					func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
 			}
-			l.Tend()
+			l.Maintain()
 			first, err := seglog.Inspect(disk, "queue")
 			must(err)
 			kept := first.Segments[0].First == 1
@@ -178,7 +194,9 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 					}
 					return nil
 				}))
-				if account, err := l.Account("events"); err != nil || held != 50 || account.Held != 50 || account.Pending != 50 {
+				if account, err := l.Account("events"); err != nil || held != 50 ||
+					account.Held != 50 ||
+					account.Pending != 50 {
 					t.Fatalf("life %d: %d are held, account %+v, %v", life, held, account, err)
 				}
 				must(l.Close())

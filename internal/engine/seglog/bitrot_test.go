@@ -27,8 +27,8 @@ import (
 // bitStep is which of the bits a plain run of the tests flips; 1, every bit, is for make bitrot.
 const defaultBitStep = 97
 
-// rotten is a log that is about to rot: a sealed segment and a live one, with everything acknowledged and
-// nothing delivered.
+// rotten is a log that is about to rot: a sealed segment and a live one, with everything
+// acknowledged and nothing delivered.
 type rotten struct {
 	disk    *faultfs.FS
 	options seglog.Options
@@ -41,7 +41,10 @@ func newRotten(t *testing.T, rng *rand.Rand, size int64, killed bool) *rotten {
 	t.Helper()
 	r := &rotten{
 		disk: faultfs.New(faultfs.Options{}), events: map[string]*pillarbox.Event{}, killed: killed,
-		options: seglog.Options{SegmentBytes: size, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10, Untended: true},
+		options: seglog.Options{
+			SegmentBytes: size, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10,
+			ManualMaintenance: true,
+		},
 	}
 	log := openLog(t, r.disk, r.options)
 	if _, err := log.Account("events"); err != nil {
@@ -80,9 +83,10 @@ func newRotten(t *testing.T, rng *rand.Rand, size int64, killed bool) *rotten {
 // rot is what became of the flips.
 type rot struct{ flips, lost, harmless, tornTail atomic.Int64 }
 
-// TestEveryFlippedBit flips each bit of a sealed segment and of a live one in turn, of a log that was closed and
-// of one that was killed. At most the record that was hit is lost. It is counted, and reported with its file and
-// a place in its frame; every other event is delivered, and the file ends in quarantine.
+// TestEveryFlippedBit flips each bit of a sealed segment and of a live one in turn, of a log that
+// was closed and of one that was killed. At most the record that was hit is lost. It is counted,
+// and reported with its file and a place in its frame; every other event is delivered, and the file
+// ends in quarantine.
 func TestEveryFlippedBit(t *testing.T) {
 	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
 	size := int64(setting.Number(t, "PILLARBOX_SEGMENT_BYTES", 8<<10))
@@ -98,10 +102,14 @@ func TestEveryFlippedBit(t *testing.T) {
 			r := newRotten(t, rng, size, test.killed)
 			var found rot
 			r.flipAll(t, segments(t, r.disk)[test.segment], size, step, &found)
-			t.Logf("%d flips: %d cost one event each, %d were harmless, %d tore the last frame of a killed process",
-				found.flips.Load(), found.lost.Load(), found.harmless.Load(), found.tornTail.Load())
-			if want := size * 8 / int64(step); found.flips.Load() < want || found.lost.Load() < want/8 {
-				t.Errorf("only %d bits were flipped and only %d cost an event, want %d flips", found.flips.Load(), found.lost.Load(), want)
+			t.Logf(
+				"%d flips: %d cost one event each, %d were harmless, %d tore the last frame of a killed process",
+				found.flips.Load(), found.lost.Load(), found.harmless.Load(), found.tornTail.Load(),
+			)
+			if want := size * 8 / int64(step); found.flips.Load() < want ||
+				found.lost.Load() < want/8 {
+				t.Errorf("only %d bits were flipped and only %d cost an event, want %d flips",
+					found.flips.Load(), found.lost.Load(), want)
 			}
 		})
 	}
@@ -188,7 +196,8 @@ func leaseAll(log *seglog.Log) (all []pillarbox.Delivery, err error) {
 	}
 }
 
-// missing returns the events that did not come; those that came must be as they were sent, and come once.
+// missing returns the events that did not come; those that came must be as they were sent, and come
+// once.
 func (r *rotten) missing(deliveries []pillarbox.Delivery) ([]*pillarbox.Event, error) {
 	came := map[string]bool{}
 	for _, delivery := range deliveries {
@@ -211,7 +220,10 @@ func (r *rotten) missing(deliveries []pillarbox.Delivery) ([]*pillarbox.Event, e
 }
 
 // judge says whether the loss is what one flipped bit may cost, and whether it is told.
-func (r *rotten) judge(log *seglog.Log, name string, pristine []byte, offset int64, lost []*pillarbox.Event, found *rot) error {
+func (r *rotten) judge(
+	log *seglog.Log, name string, pristine []byte, offset int64, lost []*pillarbox.Event,
+	found *rot,
+) error {
 	account, err := log.Account("events")
 	if err != nil {
 		return err
@@ -224,17 +236,20 @@ func (r *rotten) judge(log *seglog.Log, name string, pristine []byte, offset int
 	case len(lost) != 1:
 		return fmt.Errorf("%d events are lost, account %+v, damage %v", len(lost), account, damage)
 	}
-	// The record holds the id near its start and ends with the body, so that the bit is not far from both.
+	// The record holds the id near its start and ends with the body, so that the bit is not far
+	// from both.
 	id, err := hex.DecodeString(strings.ReplaceAll(lost[0].RequestID, "-", ""))
 	if err != nil {
 		return err
 	}
 	at := int64(bytes.Index(pristine, id))
-	if near := int64(1024); at < 0 || offset < at-near || offset > at+near+int64(len(lost[0].Body)) {
+	if near := int64(1024); at < 0 || offset < at-near ||
+		offset > at+near+int64(len(lost[0].Body)) {
 		return fmt.Errorf("event %s at %d is lost, and was not hit", lost[0].RequestID, at)
 	}
 	if r.killed && account.Damaged == 0 && account.Accepted == uint64(len(r.events)-1) {
-		found.tornTail.Add(1) // can't be told from an unfinished write: it is logged, and not counted
+		// can't be told from an unfinished write: it is logged, and not counted
+		found.tornTail.Add(1)
 		return nil
 	}
 	found.lost.Add(1)
@@ -250,19 +265,22 @@ func (r *rotten) judge(log *seglog.Log, name string, pristine []byte, offset int
 }
 
 // settledFileIsKept settles everything and sees that the damaged file is set aside and not removed.
-func settledFileIsKept(log *seglog.Log, disk *faultfs.FS, name string, deliveries []pillarbox.Delivery) error {
+func settledFileIsKept(
+	log *seglog.Log, disk *faultfs.FS, name string, deliveries []pillarbox.Delivery,
+) error {
 	rotten, err := vfs.ReadFile(disk, name)
 	if err != nil {
 		return err
 	}
 	var outcomes []pillarbox.Outcome
 	for _, delivery := range deliveries {
-		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored})
+		outcomes = append(outcomes,
+			pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored})
 	}
 	if err := log.Settle(context.Background(), "events", outcomes); err != nil {
 		return err
 	}
-	log.Tend()
+	log.Maintain()
 	kept, err := vfs.ReadFile(disk, path.Join("queue/quarantine", path.Base(name)))
 	if err != nil {
 		return fmt.Errorf("the damaged segment is not in quarantine: %w", err)
@@ -273,7 +291,8 @@ func settledFileIsKept(log *seglog.Log, disk *faultfs.FS, name string, deliverie
 	return nil
 }
 
-// TestEveryRottenHeader flips the same bit in both copies of a segment's header: the log has to do without it.
+// TestEveryRottenHeader flips the same bit in both copies of a segment's header: the log has to do
+// without it.
 func TestEveryRottenHeader(t *testing.T) {
 	r := newRotten(t, rand.New(rand.NewPCG(1, 0)), 8<<10, false)
 	for number, name := range segments(t, r.disk) {
@@ -284,7 +303,8 @@ func TestEveryRottenHeader(t *testing.T) {
 			}
 			log, err := seglog.Open(disk, "queue", r.options)
 			if err != nil {
-				t.Fatalf("bit %d of both headers of segment %d: the start is refused: %v", bit, number, err)
+				t.Fatalf("bit %d of both headers of segment %d: the start is refused: %v", bit,
+					number, err)
 			}
 			deliveries, err := leaseAll(log)
 			if err != nil {
@@ -292,7 +312,8 @@ func TestEveryRottenHeader(t *testing.T) {
 			}
 			lost, err := r.missing(deliveries)
 			if err != nil || len(lost) > 0 || len(log.Stats().Damage) == 0 {
-				t.Fatalf("bit %d of both headers of segment %d: %d events are lost, damage %v, %v", bit, number, len(lost), log.Stats().Damage, err)
+				t.Fatalf("bit %d of both headers of segment %d: %d events are lost, damage %v, %v",
+					bit, number, len(lost), log.Stats().Damage, err)
 			}
 			if err := log.Close(); err != nil {
 				t.Fatal(err)
@@ -322,8 +343,8 @@ func metadata(t *testing.T) (*faultfs.FS, *life) {
 	return disk.Crash(nil, faultfs.Dropped), l
 }
 
-// TestEveryRottenState flips each bit of each file of a delivery state. The start is not refused, nothing that
-// was acknowledged is lost, and nothing is deleted.
+// TestEveryRottenState flips each bit of each file of a delivery state. The start is not refused,
+// nothing that was acknowledged is lost, and nothing is deleted.
 func TestEveryRottenState(t *testing.T) {
 	disk, l := metadata(t)
 	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
@@ -351,7 +372,7 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 		return err
 	}
 	options := small()
-	options.Untended = true
+	options.ManualMaintenance = true
 	log, err := seglog.Open(disk, "queue", options)
 	if err != nil {
 		return fmt.Errorf("the start is refused: %w", err)
@@ -366,7 +387,7 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 		came[delivery.Event.RequestID] = true
 	}
 	for id := range l.acked {
-		if !came[id] && !l.stored[id] && !l.buried[id] {
+		if !came[id] && !l.stored[id] && !l.deadLettered[id] {
 			return fmt.Errorf("acknowledged event %s is lost", id)
 		}
 	}
@@ -381,8 +402,8 @@ func (l *life) rotState(disk *faultfs.FS, name string, bit int64, before []strin
 	return nil
 }
 
-// TestStateRottenInBothFiles: nothing is known of what was delivered. The start is refused, says what to do, and
-// nothing is changed.
+// TestStateRottenInBothFiles: nothing is known of what was delivered. The start is refused, says
+// what to do, and nothing is changed.
 func TestStateRottenInBothFiles(t *testing.T) {
 	disk, _ := metadata(t)
 	names := files(t, disk, ".state")
@@ -401,7 +422,8 @@ func TestStateRottenInBothFiles(t *testing.T) {
 		if err == nil {
 			t.Fatalf("bit %d of both files: opened", bit)
 		}
-		if !errors.Is(err, pillarbox.ErrCorrupt) || !strings.Contains(err.Error(), "pillarbox queue repair") {
+		if !errors.Is(err, pillarbox.ErrCorrupt) ||
+			!strings.Contains(err.Error(), "pillarbox queue repair") {
 			t.Fatalf("bit %d of both files: %v, which does not say what to do", bit, err)
 		}
 		for name, content := range tree(t, rotten) {

@@ -3,40 +3,44 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // consumer is one destination's way through the log.
 //
-// The window holds everything that was read and is not yet below the cursor, in the order of the log. The
-// cursor moves when the front of the window is settled. An event that must wait leaves the window for the
-// retry set, which is part of the durable state; one that is given back stays in the window.
+// The window holds everything that was read and is not yet below the cursor, in the order of the
+// log. The cursor moves when the front of the window is settled. An event that must wait leaves the
+// window for the retry set, which is part of the durable state; one that is given back stays in the
+// window.
+//
+// Locks: mu guards all of it, and is held over the writes of its state, so that a settle of one
+// destination holds up no other; the atomic fields are copies for those who don't hold it.
 type consumer struct {
-	log      *Log
+	core     *core
+	segments *segmentSet
+	damage   *damageLog
+	scanner  *scanner
+	ages     *ages
 	name     string
-	position atomic.Pointer[place] // copy of state.place for those who don't hold mu
-	needs    atomic.Uint64         // the oldest event that is pending, for the same: its segment is kept
-	rules    atomic.Pointer[[]ruleFrom]
 
-	mu         sync.Mutex
-	journal    *stateJournal
-	state      *state
-	reader     *reader
-	window     []*item
-	retrying   map[uint64]*item // one for each entry of state.retry that has no outcome
-	retryBytes int64            // of those that are not held
+	position atomic.Pointer[position]   // of state
+	needs    atomic.Uint64              // the oldest event that is pending: its segment is kept
+	rules    atomic.Pointer[[]ruleFrom] // of state
 
-	heldRetrying int              // how many of retrying are held
-	resumed      map[uint64]*item // deferred events that were read again
-	again        *reader          // of deferred events; nil until there are some
-	resumeFrom   uint64           // where the next deferred event is looked for
-	calm         calm             // while everything is refused
-	returned     broadcast        // fired when something is given back
+	mu       sync.Mutex
+	journal  *stateJournal
+	state    *state
+	reader   *reader
+	window   window
+	retries  retrySet
+	resumed  resumedSet
+	backoff  backoff   // while everything is refused
+	returned broadcast // fired when something is given back
 }
 
 // item is one event in the window or in the retry set.
@@ -58,62 +62,21 @@ type item struct {
 	unread   bool                  // of these: because of the disk, which may read them another time
 }
 
-// loadConsumers opens every destination that has left a state.
-func (l *Log) loadConsumers() error {
-	entries, err := l.fsys.ReadDir(l.dir)
-	if err != nil {
-		return fmt.Errorf("list %s: %w", l.dir, unavailable(err))
-	}
-	for _, entry := range entries {
-		name, rest, found := strings.Cut(entry.Name, ".")
-		if !found || l.consumers[name] != nil || (rest != "0.state" && rest != "1.state") {
-			continue
-		}
-		c, err := l.openConsumer(name, 0)
-		if err != nil {
-			return err
-		}
-		l.consumers[name] = c
-	}
-	return nil
-}
-
-// openConsumer reads the state of a destination, or makes one that has settled everything before firstSeq.
-func (l *Log) openConsumer(name string, firstSeq uint64) (*consumer, error) {
-	journal, loaded, damage, err := openJournal(l.fsys, l.dir, name, l.opts.StateBytes)
-	if err != nil {
-		return nil, err
-	}
-	l.reportDamage(damage)
-	fresh := loaded == nil
-	if fresh {
-		loaded = &state{place: place{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{}}
-		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
-	}
-	c := &consumer{log: l, name: name, journal: journal, state: loaded, retrying: map[uint64]*item{}, resumed: map[uint64]*item{}}
-	err = c.load()
-	if err == nil && !l.opts.ReadOnly && !fresh {
-		err = journal.settleDown(loaded)
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.close())
-	}
-	return c, nil
-}
-
+// load brings what was read of a state into line with what the log holds.
 func (c *consumer) load() error {
-	l := c.log
-	firstHeld, next := l.heldSequence()
+	firstHeld, next := c.segments.bounds()
 	if c.state.cursor > next {
-		return fmt.Errorf("destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
-			c.name, c.state.cursor-1, next-1, l.dir, pillarbox.ErrCorrupt)
+		return fmt.Errorf(
+			"destination %s has settled %d events and the log holds only %d; segments are missing from %s: put them back, or run \"pillarbox queue repair\": %w",
+			c.name, c.state.cursor-1, next-1, c.core.dir, pillarbox.ErrCorrupt,
+		)
 	}
-	c.dropBeyond(next)
-	c.missAside(firstHeld)
+	c.state.dropBeyond(next)
+	c.skipAside(firstHeld)
 	if c.state.cursor < firstHeld {
 		c.skipTo(firstHeld)
 	}
-	now := l.opts.Now()
+	now := c.core.opts.Now()
 	for seq, entry := range c.state.retry {
 		if entry.Outcome != 0 {
 			continue
@@ -122,15 +85,17 @@ func (c *consumer) load() error {
 		if err != nil {
 			return fmt.Errorf("retry %d of destination %s: %w", seq, c.name, err)
 		}
-		c.addRetrying(entry, event, dueAfterRestart(now, entry.Due, l.opts.MaxRetryWait))
+		c.retries.add(entry, event, dueAfterRestart(now, entry.Due, c.core.opts.MaxRetryWait),
+			c.state.routed.has(seq))
 	}
-	c.reader = &reader{log: l}
-	c.publishPlace()
-	return c.reader.seek(c.state.place)
+	c.reader = c.scanner.reader(0, false)
+	c.publish()
+	return c.reader.seek(c.state.position)
 }
 
-// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set in between. What would wait
-// for longer than any wait is, was written by another clock, and is due at once: to wait anew at each start could be for ever.
+// dueAfterRestart brings an instant of an earlier life into this one. The clock may have been set
+// in between. What would wait for longer than any wait is, was written by another clock, and is due
+// at once: to wait anew at each start could be for ever.
 func dueAfterRestart(now time.Time, due pillarbox.Timestamp, longest time.Duration) time.Time {
 	wait := due.Time().Sub(now)
 	if wait > longest {
@@ -139,9 +104,9 @@ func dueAfterRestart(now time.Time, due pillarbox.Timestamp, longest time.Durati
 	return now.Add(wait)
 }
 
-// skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So either an
-// older state had to be read, and the events are settled; or somebody else has removed segments, and the events
-// are lost.
+// skipTo passes events whose segments are gone. Segments are removed only past durable cursors. So
+// either an older state had to be read, and the events are settled; or somebody else has removed
+// segments, and the events are lost.
 func (c *consumer) skipTo(firstHeld uint64) {
 	gone := firstHeld - c.state.cursor
 	for seq, entry := range c.state.retry {
@@ -155,55 +120,21 @@ func (c *consumer) skipTo(firstHeld uint64) {
 		}
 	}
 	if c.journal.suspect {
-		c.log.opts.Logger.Warn("an older delivery state is used; events of removed segments count as stored", "destination", c.name, "events", gone)
+		c.core.opts.Logger.Warn(
+			"an older delivery state is used; events of removed segments count as stored",
+			telemetry.KeyDestination, c.name, telemetry.KeyEvents, gone,
+		)
 		c.state.Stored += gone
 	} else {
-		c.log.noteMissing(c.state.cursor, gone, c.name)
+		c.damage.noteMissing(c.state.cursor, gone, c.name)
 		c.state.Damaged += gone
 	}
-	c.state.place = place{start: c.state.start, cursor: firstHeld}
+	c.state.position = position{start: c.state.start, cursor: firstHeld}
 }
 
-// noteMissing reports events that were in segments which are not there any more.
-func (l *Log) noteMissing(firstSeq, lost uint64, destination string) {
-	l.mu.Lock()
-	first := l.segments[0]
-	l.mu.Unlock()
-	reason := fmt.Sprintf("segments before this one are missing, with events from %d on that destination %s has not settled", firstSeq, destination)
-	missing := &chunk{firstSeq: firstSeq, lost: lost, damage: []pillarbox.CorruptError{{File: first.name, Reason: reason}}}
-	l.reportDamage(missing.damage)
-	if l.keepReport(missing, first) {
-		l.opts.Meter.Damaged(lost)
-	}
-}
-
-// heldSequence returns the sequence numbers of the oldest event that is held and of the next one to come.
-func (l *Log) heldSequence() (firstHeld, next uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.segments) == 0 {
-		return l.nextSeq, l.nextSeq
-	}
-	return l.segments[0].firstSeq, l.nextSeq
-}
-
-// addRetrying puts the entry into the retry set, due at an instant of this life's clock.
-func (c *consumer) addRetrying(entry *retryEntry, event *pillarbox.Event, due time.Time) {
-	c.dropRetrying(entry.Seq)
-	waiting := &item{
-		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: due,
-		attempts: entry.Attempts, verdict: entry.Verdict, held: entry.Held, routed: c.state.routed.has(entry.Seq),
-	}
-	c.retrying[entry.Seq] = waiting
-	if waiting.held {
-		c.heldRetrying++
-	} else {
-		c.retryBytes += waiting.bytes
-	}
-}
-
-func (c *consumer) publishPlace() {
-	at := c.state.place
+// publish brings the atomic copies up to date.
+func (c *consumer) publish() {
+	at := c.state.position
 	c.position.Store(&at)
 	rules := c.state.rules
 	c.rules.Store(&rules)
@@ -217,53 +148,8 @@ func (c *consumer) publishPlace() {
 	c.needs.Store(needs)
 }
 
-// consumer returns the destination's consumer, and makes it on first use.
-func (l *Log) consumer(name string) (*consumer, error) {
-	if c, err := l.knownConsumer(name); c != nil || err != nil {
-		return c, err
-	}
-	if err := checkDestination(name); err != nil {
-		return nil, err
-	}
-	l.creating.Lock()
-	defer l.creating.Unlock()
-	if c, err := l.knownConsumer(name); c != nil || err != nil {
-		return c, err
-	}
-	return l.createConsumer(name)
-}
-
-func (l *Log) knownConsumer(name string) (*consumer, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, fmt.Errorf("queue %s: %w", l.dir, pillarbox.ErrClosed)
-	}
-	return l.consumers[name], nil
-}
-
-func (l *Log) createConsumer(name string) (*consumer, error) {
-	firstSeq, next := l.heldSequence()
-	if len(l.allConsumers()) > 0 {
-		firstSeq = next
-	}
-	made, err := l.openConsumer(name, firstSeq)
-	if err != nil {
-		return nil, kinded(err)
-	}
-	if !l.opts.ReadOnly {
-		if err := made.journal.roll(made.state); err != nil {
-			return nil, errors.Join(fmt.Errorf("begin destination %s: %w", name, err), made.close())
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.consumers[name] = made
-	return made, nil
-}
-
 func (c *consumer) sync() error {
-	if c.log.opts.ReadOnly {
+	if c.core.opts.ReadOnly {
 		return nil
 	}
 	c.mu.Lock()
@@ -291,7 +177,7 @@ func (c *consumer) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error
-	for _, r := range []*reader{c.reader, c.again} {
+	for _, r := range []*reader{c.reader, c.resumed.reader} {
 		if r != nil {
 			errs = append(errs, r.close())
 		}

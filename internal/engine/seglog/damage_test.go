@@ -58,8 +58,8 @@ func segments(t *testing.T, disk vfs.FS) (names []string) {
 	return names
 }
 
-// TestDamagedSegmentIsQuarantined sees that a damaged file is never removed, and that a later life still
-// reports what was lost.
+// TestDamagedSegmentIsQuarantined sees that a damaged file is never removed, and that a later life
+// still reports what was lost.
 func TestDamagedSegmentIsQuarantined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, 8)
@@ -75,7 +75,7 @@ func TestDamagedSegmentIsQuarantined(t *testing.T) {
 				t.Fatal(err)
 			}
 			settleAll(t, log, deliveries)
-			time.Sleep(3 * time.Second) // the keeper trims
+			time.Sleep(3 * time.Second) // the maintenance trims
 			synctest.Wait()
 			if damage := log.Stats().Damage; len(damage) != 1 || damage[0].File != name {
 				t.Errorf("damage %v, want one in %s", damage, name)
@@ -94,17 +94,22 @@ func settleAll(t *testing.T, log *seglog.Log, deliveries []pillarbox.Delivery) {
 	t.Helper()
 	var outcomes []pillarbox.Outcome
 	for _, delivery := range deliveries {
-		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored})
+		outcomes = append(outcomes,
+			pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored})
 	}
 	if err := log.Settle(context.Background(), "events", outcomes); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestEveryFailingCallIsSurvived lets call number N of a life fail, once or for ever, for every N until a
-// life meets no fault. No false acknowledgement, and after the cause is gone the log works without a restart.
+// TestEveryFailingCallIsSurvived lets call number N of a life fail, once or for ever, for every N
+// until a life meets no fault. No false acknowledgement, and after the cause is gone the log works
+// without a restart.
 func TestEveryFailingCallIsSurvived(t *testing.T) {
-	faults := []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE, &faultfs.ShortWrite{N: 700, Err: syscall.ENOSPC}}
+	faults := []error{
+		syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE,
+		&faultfs.ShortWrite{N: 700, Err: syscall.ENOSPC},
+	}
 	cases := 0
 	for _, fault := range faults {
 		for _, forever := range []bool{false, true} {
@@ -174,9 +179,9 @@ func (l *life) faultyLife() {
 	}
 }
 
-// TestFailedRotationEndsTheOldSegment fails the sync of the directory just when a new segment got its name,
-// and the removal of that segment too. Its header may be durable and says where the old segment ends, so
-// what is acknowledged afterwards must not be in the old one.
+// TestFailedRotationEndsTheOldSegment fails the sync of the directory just when a new segment got
+// its name, and the removal of that segment too. Its header may be durable and says where the old
+// segment ends, so what is acknowledged afterwards must not be in the old one.
 func TestFailedRotationEndsTheOldSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{})
@@ -212,9 +217,10 @@ func TestFailedRotationEndsTheOldSegment(t *testing.T) {
 	})
 }
 
-// TestWhatAStartBelievesStays kills the process between a write and its sync, starts again, and then cuts the power: what
-// the start has counted as part of the log must still be there. That holds where a start before it has failed to write,
-// whatever the kernel then forgets; and on a full disk, where it has to wait for room.
+// TestWhatAStartBelievesStays kills the process between a write and its sync, starts again, and
+// then cuts the power: what the start has counted as part of the log must still be there. That
+// holds where a start before it has failed to write, whatever the kernel then forgets; and on a
+// full disk, where it has to wait for room.
 func TestWhatAStartBelievesStays(t *testing.T) {
 	t.Run("at once", func(t *testing.T) { whatAStartBelieves(t, nil) })
 	failing := map[string]func(op faultfs.Op) error{
@@ -241,8 +247,8 @@ func TestWhatAStartBelievesStays(t *testing.T) {
 	}
 }
 
-// killBeforeSync kills the process just before the next sync of a file with the part in its name. left is what the disk
-// then holds.
+// killBeforeSync kills the process just before the next sync of a file with the part in its name.
+// left is what the disk then holds.
 func killBeforeSync(t *testing.T, disk *faultfs.FS, part string) (left func() *faultfs.FS) {
 	var killed *faultfs.FS
 	disk.Inject(func(op faultfs.Op) error {
@@ -302,14 +308,17 @@ func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 			earlier(killed)
 		}
 		second := openLog(t, killed, small())
-		time.Sleep(3 * time.Second) // the keeper trims by the cursor that it found
+		time.Sleep(3 * time.Second) // the maintenance trims by the cursor that it found
 		synctest.Wait()
 		before, err := second.Account("events")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if before.Accepted != 11 || before.Stored != 6 {
-			t.Errorf("a killed life left %+v, want 11 accepted, two of them never acknowledged, and 6 stored", before)
+			t.Errorf(
+				"a killed life left %+v, want 11 accepted, two of them never acknowledged, and 6 stored",
+				before,
+			)
 		}
 		if _, err := l.leaseNow(second, 1000); err != nil {
 			t.Fatal(err)
@@ -330,15 +339,17 @@ func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 			t.Errorf("after the cut: %v", damage)
 		}
 		after, err := third.Account("events")
-		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted || after.Stored != before.Stored {
+		if err != nil || after.Damaged != 0 || after.Accepted != before.Accepted ||
+			after.Stored != before.Stored {
 			t.Errorf("before the cut %+v, after it %+v, %v", before, after, err)
 		}
 	})
 }
 
-// TestFailedSyncAtTheStartIsNotBelievedLater: a process is killed before the state with a retry is synced, the next start
-// fails to sync it, and the one after that must not take the kernel's word that there is nothing to sync. It would trim the
-// event's segment, and a power cut would take the only other place where the event is.
+// TestFailedSyncAtTheStartIsNotBelievedLater: a process is killed before the state with a retry is
+// synced, the next start fails to sync it, and the one after that must not take the kernel's word
+// that there is nothing to sync. It would trim the event's segment, and a power cut would take the
+// only other place where the event is.
 func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{})
@@ -362,18 +373,21 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 		settleAll(t, l.log, deliveries[50:])
 		left := killBeforeSync(t, disk, ".state") // between the write of the retry and its sync
 		attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
-		retry := []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt}}
+		retry := []pillarbox.Outcome{
+			{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt},
+		}
 		if err := errors.Join(l.log.Settle(context.Background(), "events", retry), l.log.Close()); err != nil {
 			t.Fatalf("settle: %v", err)
 		}
 		killed := left()
 		killed.Inject(failSyncs(".state"))
 		if refused, err := seglog.Open(killed, "queue", options); err == nil {
-			t.Fatalf("a start that can't sync its state was not refused; close: %v", refused.Close())
+			t.Fatalf("a start that can't sync its state was not refused; close: %v",
+				refused.Close())
 		}
 		killed.Inject(nil)
 		second := openLog(t, killed, options)
-		time.Sleep(10 * time.Second) // the keeper trims
+		time.Sleep(10 * time.Second) // the maintenance trims
 		synctest.Wait()
 		cut := killed.Crash(nil, faultfs.Dropped)
 		if err := second.Close(); err != nil {
@@ -386,7 +400,8 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := deliveries[0].Event.RequestID
-		if !slices.ContainsFunc(again, func(d pillarbox.Delivery) bool { return d.Event.RequestID == id }) {
+		if !slices.ContainsFunc(again,
+			func(d pillarbox.Delivery) bool { return d.Event.RequestID == id }) {
 			t.Errorf("the acknowledged event %s is lost; %d others came", id, len(again))
 		}
 		if account, err := third.Account("events"); err != nil || account.Damaged != 0 {
@@ -395,7 +410,8 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 	})
 }
 
-// TestSettledOutOfOrderStaysSettled buries an event while an older one is still unsettled, and opens again.
+// TestSettledOutOfOrderStaysSettled buries an event while an older one is still unsettled, and
+// opens again.
 func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	l := newLife(t, 42)
@@ -417,12 +433,14 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 		}
 	}
 	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1}
-	settle(pillarbox.Outcome{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Verdict: verdict})
-	condemned, err := l.leaseNow(l.log, 1)
-	if err != nil || len(condemned) != 1 || condemned[0].Verdict == nil {
-		t.Fatalf("leased %+v, %v", condemned, err)
+	settle(pillarbox.Outcome{
+		Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Verdict: verdict,
+	})
+	givenUp, err := l.leaseNow(l.log, 1)
+	if err != nil || len(givenUp) != 1 || givenUp[0].Verdict == nil {
+		t.Fatalf("leased %+v, %v", givenUp, err)
 	}
-	settle(pillarbox.Outcome{Handle: condemned[0].Handle, Kind: pillarbox.OutcomeDead})
+	settle(pillarbox.Outcome{Handle: givenUp[0].Handle, Kind: pillarbox.OutcomeDead})
 	for range 2 {
 		if err := l.log.Close(); err != nil {
 			t.Fatal(err)
@@ -433,17 +451,20 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 			t.Fatalf("%d events came again, want the 3 that were not settled; %v", len(again), err)
 		}
 		for _, delivery := range again {
-			if delivery.Event.RequestID == condemned[0].Event.RequestID {
+			if delivery.Event.RequestID == givenUp[0].Event.RequestID {
 				t.Error("the event that was settled as dead came again")
 			}
 		}
 	}
 	again := make([]pillarbox.Outcome, 0, 3)
 	for _, i := range []int{0, 1, 3} {
-		again = append(again, pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored})
+		again = append(again,
+			pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored})
 	}
 	settle(again...)
-	if account, err := l.log.Account("events"); err != nil || account.Dead != 1 || account.Stored != 3 || account.Pending != 0 {
+	if account, err := l.log.Account("events"); err != nil || account.Dead != 1 ||
+		account.Stored != 3 ||
+		account.Pending != 0 {
 		t.Errorf("account %+v, %v", account, err)
 	}
 	if err := l.log.Close(); err != nil {
@@ -451,8 +472,9 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 	}
 }
 
-// TestRemovedSegmentIsNoSilentLoss removes the oldest segment behind the log's back: its undelivered events are
-// counted as lost and reported, never as stored, and the others are delivered.
+// TestRemovedSegmentIsNoSilentLoss removes the oldest segment behind the log's back: its
+// undelivered events are counted as lost and reported, never as stored, and the others are
+// delivered.
 func TestRemovedSegmentIsNoSilentLoss(t *testing.T) {
 	l := newLife(t, 51)
 	disk := writeLog(t, l, 4, true)

@@ -10,12 +10,12 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestFullQueueSaysSo fills a queue to its limit: as soon as the next usual event would be refused, its state says so; and what a
-// client is asked to wait follows from how fast the queue gets room.
+// TestFullQueueSaysSo fills a queue to its limit: as soon as the next usual event would be refused,
+// its state says so; and what a client is asked to wait follows from how fast the queue gets room.
 func TestFullQueueSaysSo(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.Untended, options.MaxBytes, options.Now = true, 256<<10, func() time.Time { return clock }
+	options.ManualMaintenance, options.MaxBytes, options.Now = true, 256<<10, func() time.Time { return clock }
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	if _, err := l.Account("events"); err != nil {
@@ -37,7 +37,8 @@ func TestFullQueueSaysSo(t *testing.T) {
 			if problem != "" {
 				// It would refuse the next one: so it must.
 				if err := l.Append(t.Context(), event); !errors.Is(err, pillarbox.ErrFull) {
-					t.Fatalf("the state says %q, and the next usual event is answered with %v", problem, err)
+					t.Fatalf("the state says %q, and the next usual event is answered with %v",
+						problem, err)
 				}
 				return pillarbox.RetryAfter(l.Append(t.Context(), event))
 			}
@@ -49,7 +50,8 @@ func TestFullQueueSaysSo(t *testing.T) {
 		t.Errorf("with nothing delivered, a client is asked to wait %v", after)
 	}
 	deliver := func(n int) {
-		settleAs(t, l, "events", leaseNow(t, l, "events", n), func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+		settleAs(t, l, "events", leaseNow(t, l, "events", n),
+			func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
 	}
 	for range 20 {
 		clock = clock.Add(time.Second)
@@ -59,7 +61,10 @@ func TestFullQueueSaysSo(t *testing.T) {
 		t.Error("there is room, and the state says that there is none")
 	}
 	if after := fill(); after < time.Second || after > 4*time.Second {
-		t.Errorf("at about one event a second, of which two or three make a hundredth of the limit, a client is asked to wait %v", after)
+		t.Errorf(
+			"at about one event a second, of which two or three make a hundredth of the limit, a client is asked to wait %v",
+			after,
+		)
 	}
 	clock = clock.Add(time.Hour)
 	if after := fill(); after != time.Minute {

@@ -39,8 +39,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// recordChecksum mixes the segment's salt in, so that a client can't place bytes in a body that look like a
-// record to a salvage.
+// recordChecksum mixes the segment's salt in, so that a client can't place bytes in a body that
+// look like a record to a salvage.
 func recordChecksum(salt uint64, body []byte) uint32 {
 	seed := uint32(salt) ^ uint32(bits.RotateLeft64(salt, 32))
 	return crc32.Update(seed, castagnoli, body)
@@ -101,7 +101,8 @@ func decodeSegmentHeader(b []byte) (segmentHeader, string) {
 	}, ""
 }
 
-// frameHeader begins every frame. Its payload follows at once: the records, then one length per record.
+// frameHeader begins every frame. Its payload follows at once: the records, then one length per
+// record.
 type frameHeader struct {
 	kind        uint8
 	salt        uint64
@@ -131,8 +132,8 @@ func (h frameHeader) encode(b []byte) {
 	binary.LittleEndian.PutUint32(b[60:], checksum(b[:60]))
 }
 
-// decodeFrameHeader reports whether b begins with a valid header of a frame at offset. A salt of 0 matches
-// any: the first frame of a segment whose header is lost tells the salt.
+// decodeFrameHeader reports whether b begins with a valid header of a frame at offset. A salt of 0
+// matches any: the first frame of a segment whose header is lost tells the salt.
 func decodeFrameHeader(b []byte, salt uint64, offset int64) (frameHeader, bool) {
 	if len(b) < frameHeaderBytes || binary.LittleEndian.Uint32(b) != frameMagic ||
 		binary.LittleEndian.Uint32(b[60:]) != checksum(b[:60]) {

@@ -1,6 +1,7 @@
 package seglog
 
-// This file is in the package itself: the encoders are not exported, and their bytes are what is tested.
+// This file is in the package itself: the encoders are not exported, and their bytes are what is
+// tested.
 
 import (
 	"bytes"
@@ -28,11 +29,15 @@ const (
 func goldenHeader() segmentHeader {
 	return segmentHeader{
 		id: 42, salt: goldenSalt, firstSeq: 1001, created: 1795443120_000000, prevID: 41, prevEnd: 7680,
-		logID: [16]byte{0x82, 0x59, 0x7b, 0xaf, 0xb4, 0x7e, 0x2c, 0xa2, 0x98, 0xa1, 0x54, 0x2c, 0xaa, 0x6e, 0xfc, 0x9a},
+		logID: [16]byte{
+			0x82, 0x59, 0x7b, 0xaf, 0xb4, 0x7e, 0x2c, 0xa2, 0x98, 0xa1, 0x54, 0x2c, 0xaa, 0x6e,
+			0xfc, 0x9a,
+		},
 	}
 }
 
-// goldenEvents have something in every field, a request id of each form, and a body that is no text.
+// goldenEvents have something in every field, a request id of each form, and a body that is no
+// text.
 func goldenEvents() []*pillarbox.Event {
 	return []*pillarbox.Event{
 		{
@@ -40,11 +45,16 @@ func goldenEvents() []*pillarbox.Event {
 			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
 			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 			Header: pillarbox.Header{
-				{Name: "Content-Type", Value: "application/json"}, {Name: "X-Empty"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"},
+				{Name: "Content-Type", Value: "application/json"}, {Name: "X-Empty"},
+				{Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"},
 			},
 			Body: []byte(`{"hello":"wörld"}`),
 		},
-		{Timestamp: 1795443120_123457, RequestID: "019AB123-4567-7ABC-8DEF-0123456789AB", Body: []byte{0, 0xff}},
+		{
+			Timestamp: 1795443120_123457,
+			RequestID: "019AB123-4567-7ABC-8DEF-0123456789AB",
+			Body:      []byte{0, 0xff},
+		},
 		{Timestamp: -1, RequestID: "r-2", Source: "app", Body: bytes.Repeat([]byte("x"), 200)},
 	}
 }
@@ -63,15 +73,17 @@ func goldenState() *stateFrame {
 		Counters: counters{Stored: 990, Dead: 7, Skipped: 3, Damaged: 1},
 		Retry: []*retryEntry{{
 			Seq: 1002, Record: appendRecord(nil, goldenEvents()[1]), Due: 1795443122_000000,
-			Attempts: []pillarbox.Attempt{{At: 1795443120_200000, Class: pillarbox.ClassPermanent, Error: "no"}},
-			Verdict:  &pillarbox.Verdict{Reason: "refused for good: no", DeadAt: 1795443120_200000},
+			Attempts: []pillarbox.Attempt{
+				{At: 1795443120_200000, Class: pillarbox.ClassPermanent, Error: "no"},
+			},
+			Verdict: &pillarbox.Verdict{Reason: "refused for good: no", DeadAt: 1795443120_200000},
 		}},
 		Done: []uint64{998, 1000},
 	}
 }
 
-// TestFormatIsGolden holds every encoder to the bytes that are on disks already. If it fails, the format has
-// changed: docs/FORMAT.md says what a new version needs.
+// TestFormatIsGolden holds every encoder to the bytes that are on disks already. If it fails, the
+// format has changed: docs/FORMAT.md says what a new version needs.
 func TestFormatIsGolden(t *testing.T) {
 	golden(t, "header", goldenHeader().encode())
 	golden(t, "frame", goldenGroup().seal(goldenSalt, goldenOffset, 1024, 1001))
@@ -80,13 +92,21 @@ func TestFormatIsGolden(t *testing.T) {
 		records = appendRecord(records, event)
 	}
 	golden(t, "records", records)
-	state, err := encodeStateFrame(frameHeader{kind: frameDelta, salt: goldenSalt, offset: 512, firstSeq: 9, durableUpTo: 512}, goldenState())
+	state, err := encodeStateFrame(
+		frameHeader{kind: frameDelta, salt: goldenSalt, offset: 512, firstSeq: 9, durableUpTo: 512},
+		goldenState(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "state", state)
-	golden(t, "mark", encodeBare(frameHeader{kind: frameMark, salt: goldenSalt, offset: 2560, firstSeq: 1004, durableUpTo: 2560}))
-	golden(t, "lost", encodeBare(frameHeader{kind: frameLost, salt: goldenSalt, offset: 2560, firstSeq: 1004, count: 5, durableUpTo: 2048}))
+	golden(t, "mark", encodeBare(frameHeader{
+		kind: frameMark, salt: goldenSalt, offset: 2560, firstSeq: 1004, durableUpTo: 2560,
+	}))
+	golden(t, "lost", encodeBare(frameHeader{
+		kind: frameLost, salt: goldenSalt, offset: 2560, firstSeq: 1004, count: 5,
+		durableUpTo: 2048,
+	}))
 }
 
 func encodeBare(header frameHeader) []byte {
@@ -103,10 +123,12 @@ func TestOldBytesCanBeRead(t *testing.T) {
 	}
 	frame := readGolden(t, "frame")
 	w := &walker{name: "golden", salt: goldenSalt, limit: goldenOffset + alignUp(int64(len(frame)))}
-	w.buffer, w.bufferStart = append(frame, make([]byte, alignUp(int64(len(frame)))-int64(len(frame)))...), goldenOffset
+	w.buffer = append(frame, make([]byte, alignUp(int64(len(frame)))-int64(len(frame)))...)
+	w.bufferStart = goldenOffset
 	w.offset, w.seq = goldenOffset, 1001
 	c, err := w.next()
-	if err != nil || c.firstSeq != 1001 || len(c.records) != len(goldenEvents()) || len(c.damage) != 0 {
+	if err != nil || c.firstSeq != 1001 || len(c.records) != len(goldenEvents()) ||
+		len(c.damage) != 0 {
 		t.Fatalf("chunk %+v, %v", c, err)
 	}
 	for i, want := range goldenEvents() {
@@ -118,9 +140,11 @@ func TestOldBytesCanBeRead(t *testing.T) {
 			t.Errorf("event %d: %s", i, diff)
 		}
 	}
-	found, state := stateFrameAt(append(make([]byte, 512), readGolden(t, "state")...), 512, goldenSalt)
-	if state == nil || found.firstSeq != 9 || fmt.Sprint(state.Retry[0].Verdict, state.Done, state.Counters) !=
-		fmt.Sprint(goldenState().Retry[0].Verdict, goldenState().Done, goldenState().Counters) {
+	found, state := stateFrameAt(append(make([]byte, 512), readGolden(t, "state")...), 512,
+		goldenSalt)
+	if state == nil || found.firstSeq != 9 ||
+		fmt.Sprint(state.Retry[0].Verdict, state.Done, state.Counters) !=
+			fmt.Sprint(goldenState().Retry[0].Verdict, goldenState().Done, goldenState().Counters) {
 		t.Errorf("state %+v %+v", found, state)
 	}
 }
@@ -142,7 +166,8 @@ func TestUnknownIsRefused(t *testing.T) {
 		}
 	}
 	record := appendRecord(nil, goldenEvents()[1])
-	if event, err := decodeRecord(string(append(record, 200, 3, 'n', 'e', 'w'))); err != nil || event.RequestID != goldenEvents()[1].RequestID {
+	if event, err := decodeRecord(string(append(record, 200, 3, 'n', 'e', 'w'))); err != nil ||
+		event.RequestID != goldenEvents()[1].RequestID {
 		t.Errorf("record with a field that may be skipped: %v", err)
 	}
 	if _, err := decodeRecord(string(append(record, 13, 3, 'n', 'e', 'w'))); err == nil {

@@ -27,8 +27,8 @@ func fill(t *testing.T, queue pillarbox.Queue) (int, error) {
 	return 0, nil
 }
 
-// TestQueueAtItsLimitRefusesUntilDelivered fills the queue to max_bytes: it says so and how long to stay
-// away, deliveries go on, and it accepts again when something was settled.
+// TestQueueAtItsLimitRefusesUntilDelivered fills the queue to max_bytes: it says so and how long to
+// stay away, deliveries go on, and it accepts again when something was settled.
 func TestQueueAtItsLimitRefusesUntilDelivered(t *testing.T) {
 	options := small()
 	options.MaxBytes = 200 << 10
@@ -55,8 +55,9 @@ func TestQueueAtItsLimitRefusesUntilDelivered(t *testing.T) {
 	}
 }
 
-// TestFullDiskRefusesHealsAndRestarts fills the disk: no acknowledgement without room, deliveries go on, a
-// restart on the full disk works, and the log accepts again by itself when space comes back.
+// TestFullDiskRefusesHealsAndRestarts fills the disk: no acknowledgement without room, deliveries
+// go on, a restart on the full disk works, and the log accepts again by itself when space comes
+// back.
 func TestFullDiskRefusesHealsAndRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{Space: 2 << 20})
@@ -72,8 +73,10 @@ func TestFullDiskRefusesHealsAndRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 		accepted, err := fill(t, log)
-		if !errors.Is(err, pillarbox.ErrNoSpace) || pillarbox.RetryAfter(err) <= 0 || log.Stats().Problem == "" {
-			t.Fatalf("after %d events: %v, want ErrNoSpace with a wait; problem %q", accepted, err, log.Stats().Problem)
+		if !errors.Is(err, pillarbox.ErrNoSpace) || pillarbox.RetryAfter(err) <= 0 ||
+			log.Stats().Problem == "" {
+			t.Fatalf("after %d events: %v, want ErrNoSpace with a wait; problem %q", accepted, err,
+				log.Stats().Problem)
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
@@ -100,8 +103,9 @@ func TestFullDiskRefusesHealsAndRestarts(t *testing.T) {
 	})
 }
 
-// TestUnprovenEndWaitsForRoom starts on a full disk after a kill. What is proven to be on the disk is delivered, the last
-// commit waits, is found and counted, and comes once there is room: of what is kept back for deliveries, if need be.
+// TestUnprovenEndWaitsForRoom starts on a full disk after a kill. What is proven to be on the disk
+// is delivered, the last commit waits, is found and counted, and comes once there is room: of what
+// is kept back for deliveries, if need be.
 func TestUnprovenEndWaitsForRoom(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -120,9 +124,9 @@ func unprovenEnd(t *testing.T, free int64, want int) {
 	options := small()
 	options.MinFreeBytes = 1 << 20
 	l := newLife(t, 91)
-	untended := options
-	untended.Untended = true // no spare is left that gives room when it is removed
-	l.log = openLog(t, disk, untended)
+	manual := options
+	manual.ManualMaintenance = true // no spare is left that gives room when it is removed
+	l.log = openLog(t, disk, manual)
 	if _, err := l.log.Account("events"); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +158,8 @@ func unprovenEnd(t *testing.T, free int64, want int) {
 			t.Errorf("%s: %d deliveries, want %d; %v", when, len(deliveries), leased, err)
 		}
 		account, err := log.Account("events")
-		if err != nil || account.Accepted != 7 || account.Pending != uint64(pending) || account.Damaged != 0 {
+		if err != nil || account.Accepted != 7 || account.Pending != uint64(pending) ||
+			account.Damaged != 0 {
 			t.Errorf("%s: account %+v, %v", when, account, err)
 		}
 		return deliveries
@@ -176,7 +181,8 @@ func unprovenEnd(t *testing.T, free int64, want int) {
 	synctest.Wait()
 	second := at("room", 7-want, 7-want)
 	settleAll(t, log, second)
-	if err := l.appendTo(log); err != nil || log.Stats().Problem != "" || len(log.Stats().Damage) != 0 {
+	if err := l.appendTo(log); err != nil || log.Stats().Problem != "" ||
+		len(log.Stats().Damage) != 0 {
 		t.Errorf("append: %v, stats %+v", err, log.Stats())
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// FuzzRecordDecode decodes anything. What it understands, it writes again so that it reads the same, within
-// the bound that Append relies on.
+// FuzzRecordDecode decodes anything. What it understands, it writes again so that it reads the
+// same, within the bound that Append relies on.
 func FuzzRecordDecode(f *testing.F) {
 	for _, event := range goldenEvents() {
 		f.Add(appendRecord(nil, event))
@@ -26,7 +26,9 @@ func FuzzRecordDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{tagBody})
 	f.Add([]byte{tagRequestID, 1, 'r', tagHeader, 2, 9, 'n'})
-	f.Add([]byte{tagRequestID, 1, 'r', 200, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Add([]byte{
+		tagRequestID, 1, 'r', 200, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+	})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		event, err := decodeRecord(string(text))
 		if err != nil {
@@ -36,7 +38,8 @@ func FuzzRecordDecode(f *testing.F) {
 			return
 		}
 		written := appendRecord(nil, event)
-		if size := int64(recordHeaderBytes + len(written) + lengthBytes); size > recordSizeBound(event) {
+		size := int64(recordHeaderBytes + len(written) + lengthBytes)
+		if size > recordSizeBound(event) {
 			t.Errorf("record of %d bytes is over its bound of %d", size, recordSizeBound(event))
 		}
 		again, err := decodeRecord(string(written))
@@ -56,8 +59,9 @@ const maxFuzzSeq = 1 << 48
 
 const fuzzSegment = "queue/0000000000000001.seg"
 
-// FuzzSegmentRecover takes anything for the only segment of a log: looking, verifying, opening, delivering and
-// repairing neither panic nor read without end, and what is read is what a verification says can be read.
+// FuzzSegmentRecover takes anything for the only segment of a log: looking, verifying, opening,
+// delivering and repairing neither panic nor read without end, and what is read is what a
+// verification says can be read.
 func FuzzSegmentRecover(f *testing.F) {
 	sound := soundSegment(f)
 	f.Add(false, sound)
@@ -95,7 +99,8 @@ func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	if err != nil {
 		t.Fatalf("verify: %v", err)
 	}
-	// Every read is of a window of readAhead bytes, or of a frame that is there: some for each sector at most.
+	// Every read is of a window of readAhead bytes, or of a frame that is there: some for each
+	// sector at most.
 	if operations, most := disk.Operations()-before, 100+8*size/sectorBytes; operations > most {
 		t.Errorf("%d operations for %d bytes, at most %d are expected", operations, size, most)
 	}
@@ -119,7 +124,8 @@ func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	}
 	// A repair may save more: it gives a file that was cut short its last sector back.
 	if after.Events < result.Events {
-		t.Errorf("%d events before the repair, %d after it: %+v, %+v", result.Events, after.Events, result, after)
+		t.Errorf("%d events before the repair, %d after it: %+v, %+v", result.Events, after.Events,
+			result, after)
 	}
 }
 
@@ -136,7 +142,8 @@ func deliverAll(t *testing.T, disk *faultfs.FS, options Options) {
 	defer cancel()
 	for {
 		deliveries, err := log.Lease(ctx, "events", pillarbox.LeaseLimits{MaxEvents: 1000})
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pillarbox.ErrCorrupt) || options.ReadOnly {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pillarbox.ErrCorrupt) ||
+			options.ReadOnly {
 			break
 		}
 		if err != nil {
@@ -178,8 +185,9 @@ func soundSegment(f *testing.F) []byte {
 	return content[:4096]
 }
 
-// sealAll makes checksums right, so that the fuzzer gets behind them: headers, payloads and frames. It leaves
-// out what no writer gives: sequence numbers that no log reaches, and lengths beyond their payload.
+// sealAll makes checksums right, so that the fuzzer gets behind them: headers, payloads and frames.
+// It leaves out what no writer gives: sequence numbers that no log reaches, and lengths beyond
+// their payload.
 func sealAll(content []byte) {
 	for at := 0; at+headerBytes <= min(len(content), dataStart); at += headerBytes {
 		sector := content[at : at+headerBytes]
@@ -190,10 +198,12 @@ func sealAll(content []byte) {
 	}
 	for at := dataStart; at+frameHeaderBytes <= len(content); at += sectorBytes {
 		frame := content[at:]
-		if binary.LittleEndian.Uint32(frame) != frameMagic || binary.LittleEndian.Uint64(frame[24:]) > maxFuzzSeq {
+		if binary.LittleEndian.Uint32(frame) != frameMagic ||
+			binary.LittleEndian.Uint64(frame[24:]) > maxFuzzSeq {
 			continue
 		}
-		count, size := binary.LittleEndian.Uint32(frame[32:]), binary.LittleEndian.Uint32(frame[36:])
+		count := binary.LittleEndian.Uint32(frame[32:])
+		size := binary.LittleEndian.Uint32(frame[36:])
 		if uint64(size) <= uint64(len(frame)-frameHeaderBytes) {
 			payload := frame[frameHeaderBytes:][:size]
 			if !tableFits(payload, count) {
@@ -205,8 +215,9 @@ func sealAll(content []byte) {
 	}
 }
 
-// tableFits reports whether the lengths in the table add up to no more than the payload. A payload whose
-// checksum is right and whose lengths are not has never been written, and splitRecords does not look for it.
+// tableFits reports whether the lengths in the table add up to no more than the payload. A payload
+// whose checksum is right and whose lengths are not has never been written, and splitRecords does
+// not look for it.
 func tableFits(payload []byte, count uint32) bool {
 	table := uint64(count) * lengthBytes
 	if table > uint64(len(payload)) {

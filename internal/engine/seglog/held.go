@@ -8,16 +8,18 @@ import (
 	"pillarbox"
 )
 
-// ScanHeld implements pillarbox.Obligations.
-func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
-	c, err := l.consumer(destination)
+// scanHeld visits what no destination takes any more: what has left its segment, then the rest.
+func (o *obligations) scanHeld(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
+	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	set := c.state.held.clone()
 	var evacuated []*item
-	for _, it := range c.retrying {
+	for _, it := range c.retries.items {
 		if it.held {
 			evacuated = append(evacuated, it)
 		}
@@ -31,7 +33,7 @@ func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pill
 			return err
 		}
 	}
-	return l.walkSet(set.next, func(read *chunk) error {
+	return o.scanner.walkSet(set.next, func(read *chunk) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -40,7 +42,10 @@ func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pill
 			if event == nil {
 				continue
 			}
-			delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: ruleAt(rules, start, seq)}
+			delivery := pillarbox.Delivery{
+				Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size,
+				Rule: ruleAt(rules, start, seq),
+			}
 			if err := visit(&delivery); err != nil {
 				return err
 			}
@@ -49,15 +54,17 @@ func (l *Log) ScanHeld(ctx context.Context, destination string, visit func(*pill
 	})
 }
 
-// ScanPending implements pillarbox.Obligations.
-func (l *Log) ScanPending(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
-	c, err := l.consumer(destination)
+// scanPending visits what is to be delivered, and what is being delivered.
+func (o *obligations) scanPending(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
+	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retrying))
-	for _, it := range c.retrying {
+	waiting := make([]*item, 0, len(c.retries.items))
+	for _, it := range c.retries.items {
 		waiting = append(waiting, it)
 	}
 	deliveries := c.deliveries(waiting)
@@ -68,35 +75,34 @@ func (l *Log) ScanPending(ctx context.Context, destination string, visit func(*p
 			return err
 		}
 	}
-	_, end := l.heldSequence()
+	_, end := o.segments.bounds()
 	next := func(from uint64) (uint64, bool) { return max(from, needs), max(from, needs) < end }
-	err = l.walkSet(next, func(read *chunk) error {
+	err = o.scanner.walkSet(next, func(read *chunk) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return c.visitPending(read, visit)
+		return o.visitPending(c, read, visit)
 	})
 	if err != nil {
 		return err
 	}
-	return visitFrom(end-l.heldBackEvents(), l.heldBack(), func(seq uint64, rec record) error {
+	visitUnproven := func(seq uint64, rec record) error {
 		event, err := decodeRecord(rec.text)
 		if err != nil {
 			return nil // reported when it is delivered
 		}
-		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes, Rule: l.RuleAt(destination, pillarbox.Handle{Seq: seq})})
-	})
-}
-
-// heldBackEvents is how many events at the end of the log have not been copied into a segment of this life.
-func (l *Log) heldBackEvents() (n uint64) {
-	for _, c := range l.heldBack() {
-		n += uint64(len(c.records))
+		handle := pillarbox.Handle{Seq: seq}
+		return visit(&pillarbox.Delivery{
+			Handle: handle, Event: event, Bytes: rec.bytes, Rule: o.ruleAt(destination, handle),
+		})
 	}
-	return n
+	first := end - o.segments.unprovenEvents()
+	return visitFrom(first, o.segments.unprovenChunks(), visitUnproven)
 }
 
-func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) error) error {
+func (o *obligations) visitPending(
+	c *consumer, read *chunk, visit func(*pillarbox.Delivery) error,
+) error {
 	for i := range read.records {
 		seq := read.firstSeq + uint64(i)
 		event, size := read.event(seq)
@@ -104,10 +110,11 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 			continue
 		}
 		c.mu.Lock()
-		it := c.windowItem(seq)
+		it := c.window.find(seq)
 		pending := c.isPending(seq) || it != nil && it.leased
 		delivery := pillarbox.Delivery{
-			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size, Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
+			Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size,
+			Rule: c.state.ruleAt(seq), Routed: c.state.routed.has(seq),
 		}
 		c.mu.Unlock()
 		if !pending {
@@ -120,12 +127,11 @@ func (c *consumer) visitPending(read *chunk, visit func(*pillarbox.Delivery) err
 	return nil
 }
 
-// SettleHeld implements pillarbox.Obligations.
-func (l *Log) SettleHeld(_ context.Context, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
-	if err := l.writable(); err != nil {
-		return 0, err
-	}
-	c, err := l.consumer(destination)
+// settleHeld settles held events as skipped or dead. Others are passed over.
+func (o *obligations) settleHeld(
+	destination string, outcomes []pillarbox.Outcome,
+) (settled int, err error) {
+	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +139,8 @@ func (l *Log) SettleHeld(_ context.Context, destination string, outcomes []pilla
 	s := c.newSettlement(len(outcomes))
 	for _, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w",
+				outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
 			break
 		}
 		settled += s.endHeld(outcome)
@@ -147,20 +154,20 @@ func (l *Log) SettleHeld(_ context.Context, destination string, outcomes []pilla
 	if err != nil {
 		return 0, err
 	}
-	l.updateOldest()
+	o.destinations.measureBacklog()
 	return settled, nil
 }
 
 // endHeld settles an event if it is held, and returns how many that are.
 func (s *settlement) endHeld(outcome pillarbox.Outcome) int {
 	c, seq := s.consumer, outcome.Handle.Seq
-	waiting := c.retrying[seq]
+	waiting := c.retries.items[seq]
 	inState := waiting != nil && waiting.held
 	if _, again := s.settled[seq]; again || !inState && !c.state.held.has(seq) {
 		return 0
 	}
 	below := seq < c.state.cursor
 	s.end(&item{seq: seq}, outcome, inState || !below, below)
-	s.leaveAside(seq, outcome.Kind)
+	s.clearMarks(seq, outcome.Kind)
 	return 1
 }

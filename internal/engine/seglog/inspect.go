@@ -50,7 +50,7 @@ type Inspection struct {
 type offline struct {
 	fsys     vfs.FS
 	dir      string
-	segments []*found
+	segments []*foundSegment
 	damage   []pillarbox.CorruptError
 }
 
@@ -81,14 +81,16 @@ func openOffline(fsys vfs.FS, dir string) (*offline, error) {
 	return o, nil
 }
 
-// Inspect describes the log in dir from its headers and delivery states. It writes nothing. The caller makes
-// sure that no server has the directory.
+// Inspect describes the log in dir from its headers and delivery states. It writes nothing. The
+// caller makes sure that no server has the directory.
 func Inspect(fsys vfs.FS, dir string) (*Inspection, error) {
 	o, err := openOffline(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
-	result := &Inspection{Segments: []SegmentInfo{}, Destinations: []DestinationInfo{}, Quarantine: []string{}}
+	result := &Inspection{
+		Segments: []SegmentInfo{}, Destinations: []DestinationInfo{}, Quarantine: []string{},
+	}
 	for _, item := range o.segments {
 		result.Segments = append(result.Segments, SegmentInfo{
 			File: item.name, ID: item.id, Size: item.size, End: item.end, First: item.firstSeq,
@@ -158,9 +160,11 @@ type Verification struct {
 	Damage     []pillarbox.CorruptError `json:"damage"`
 }
 
-// Verify reads every frame of the log in dir and checks every checksum. It writes nothing. visit, if not nil,
-// is called with every event that can be read.
-func Verify(ctx context.Context, fsys vfs.FS, dir string, visit func(event *pillarbox.Event) error) (*Verification, error) {
+// Verify reads every frame of the log in dir and checks every checksum. It writes nothing. visit,
+// if not nil, is called with every event that can be read.
+func Verify(
+	ctx context.Context, fsys vfs.FS, dir string, visit func(event *pillarbox.Event) error,
+) (*Verification, error) {
 	o, err := openOffline(fsys, dir)
 	if err != nil {
 		return nil, err
@@ -173,7 +177,11 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, visit func(event *pill
 		}
 		if next != 0 && item.firstSeq > next {
 			result.Lost += item.firstSeq - next
-			result.Damage = append(result.Damage, pillarbox.CorruptError{File: item.name, Reason: fmt.Sprintf("earlier segments are missing: events %d to %d", next, item.firstSeq-1)})
+			result.Damage = append(result.Damage, pillarbox.CorruptError{
+				File: item.name,
+				Reason: fmt.Sprintf("earlier segments are missing: events %d to %d", next,
+					item.firstSeq-1),
+			})
 		}
 		next = item.nextSeq
 		result.Segments++
@@ -187,13 +195,17 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, visit func(event *pill
 	}
 	for _, name := range names {
 		if info := inspectState(fsys, dir, name); info.Problem != "" {
-			result.Damage = append(result.Damage, pillarbox.CorruptError{File: stateName(dir, name, 0), Reason: info.Problem})
+			result.Damage = append(result.Damage,
+				pillarbox.CorruptError{File: stateName(dir, name, 0), Reason: info.Problem})
 		}
 	}
 	return result, nil
 }
 
-func (o *offline) verifySegment(ctx context.Context, item *found, result *Verification, visit func(event *pillarbox.Event) error) error {
+func (o *offline) verifySegment(
+	ctx context.Context, item *foundSegment, result *Verification,
+	visit func(event *pillarbox.Event) error,
+) error {
 	return o.walk(ctx, item, func(c *chunk) error {
 		result.Bytes += c.end - c.offset
 		if len(c.damage) > 0 {
@@ -209,7 +221,10 @@ func (o *offline) verifySegment(ctx context.Context, item *found, result *Verifi
 			event, err := decodeRecord(rec.text)
 			if err != nil {
 				result.Lost++
-				result.Damage = append(result.Damage, pillarbox.CorruptError{File: item.name, Offset: c.offset, Reason: fmt.Sprintf("record %d: %v", i+1, err)})
+				result.Damage = append(result.Damage, pillarbox.CorruptError{
+					File: item.name, Offset: c.offset,
+					Reason: fmt.Sprintf("record %d: %v", i+1, err),
+				})
 				continue
 			}
 			result.Events++
@@ -223,8 +238,9 @@ func (o *offline) verifySegment(ctx context.Context, item *found, result *Verifi
 	})
 }
 
-// walk calls visit with each chunk of a segment, and at the end with one for events that are missing there.
-func (o *offline) walk(ctx context.Context, item *found, visit func(c *chunk) error) error {
+// walk calls visit with each chunk of a segment, and at the end with one for events that are
+// missing there.
+func (o *offline) walk(ctx context.Context, item *foundSegment, visit func(c *chunk) error) error {
 	file, err := o.fsys.OpenFile(item.name, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("open segment: %w", unavailable(err))
@@ -258,7 +274,8 @@ func (o *offline) walk(ctx context.Context, item *found, visit func(c *chunk) er
 	})
 }
 
-// readWhatCanBe reads a whole file, with zeros in the place of pages that the disk can't read; unread says that there are some.
+// readWhatCanBe reads a whole file, with zeros in the place of pages that the disk can't read;
+// unread says that there are some.
 func readWhatCanBe(fsys vfs.FS, name string) (content []byte, unread bool, err error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {

@@ -42,7 +42,8 @@ func hangOn(disk *faultfs.FS, kind faultfs.Kind) *hang {
 		if op.Kind == faultfs.Write && op.Offset > 0 && op.Length <= 16<<10 {
 			live.Store(&op.Name)
 		}
-		if name := live.Load(); op.Kind == kind && name != nil && *name == op.Name && h.armed.CompareAndSwap(true, false) {
+		if name := live.Load(); op.Kind == kind && name != nil && *name == op.Name &&
+			h.armed.CompareAndSwap(true, false) {
 			h.entered <- struct{}{}
 			return <-h.release
 		}
@@ -51,9 +52,10 @@ func hangOn(disk *faultfs.FS, kind faultfs.Kind) *hang {
 	return h
 }
 
-// TestHangingDisk lets the disk hang in each call of a commit for longer than it may: whoever waits is told in time that the
-// outcome is not known, whoever comes later is refused at once, and the queue says so. When the call returns, well or not, the
-// log goes on by itself, with every event once.
+// TestHangingDisk lets the disk hang in each call of a commit for longer than it may: whoever waits
+// is told in time that the outcome is not known, whoever comes later is refused at once, and the
+// queue says so. When the call returns, well or not, the log goes on by itself, with every event
+// once.
 func TestHangingDisk(t *testing.T) {
 	for _, kind := range []faultfs.Kind{faultfs.Write, faultfs.Sync} {
 		for _, end := range []error{nil, syscall.EIO} {
@@ -92,11 +94,16 @@ func testHangingDisk(t *testing.T, kind faultfs.Kind, end error, inline bool) {
 	}()
 	<-h.entered
 	go func() { follower <- log.Append(ctx, events[2:3]) }()
-	if err := <-follower; !errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, pillarbox.ErrUnknown) || pillarbox.RetryAfter(err) == 0 {
-		t.Errorf("behind the commit that hangs: %v, want a refusal that says when to come back", err)
+	if err := <-follower; !errors.Is(err, pillarbox.ErrUnavailable) ||
+		errors.Is(err, pillarbox.ErrUnknown) ||
+		pillarbox.RetryAfter(err) == 0 {
+		t.Errorf("behind the commit that hangs: %v, want a refusal that says when to come back",
+			err)
 	}
 	if !inline {
-		if err := <-leader; !errors.Is(err, pillarbox.ErrUnknown) || !errors.Is(err, pillarbox.ErrUnavailable) || pillarbox.RetryAfter(err) == 0 {
+		if err := <-leader; !errors.Is(err, pillarbox.ErrUnknown) ||
+			!errors.Is(err, pillarbox.ErrUnavailable) ||
+			pillarbox.RetryAfter(err) == 0 {
 			t.Errorf("in the commit that hangs: %v, want an outcome that is not known", err)
 		}
 	}
@@ -105,10 +112,14 @@ func testHangingDisk(t *testing.T, kind faultfs.Kind, end error, inline bool) {
 	}
 	time.Sleep(7 * time.Second)
 	began = time.Now()
-	if err := log.Append(ctx, events[3:]); !errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, pillarbox.ErrUnknown) || time.Since(began) > 0 {
-		t.Errorf("while the disk hangs: %v after %s, want a refusal at once", err, time.Since(began))
+	if err := log.Append(ctx, events[3:]); !errors.Is(err, pillarbox.ErrUnavailable) ||
+		errors.Is(err, pillarbox.ErrUnknown) ||
+		time.Since(began) > 0 {
+		t.Errorf("while the disk hangs: %v after %s, want a refusal at once", err,
+			time.Since(began))
 	}
-	if stats := log.Stats(); stats.Hanging != 12*time.Second || !strings.Contains(stats.Problem, "has not answered for 12 s") {
+	if stats := log.Stats(); stats.Hanging != 12*time.Second ||
+		!strings.Contains(stats.Problem, "has not answered for 12 s") {
 		t.Errorf("the queue says %q, and hangs for %s", stats.Problem, stats.Hanging)
 	}
 	h.release <- end
@@ -131,16 +142,20 @@ func testHangingDisk(t *testing.T, kind faultfs.Kind, end error, inline bool) {
 func wantLogged(t *testing.T, log *seglog.Log, want ...*pillarbox.Event) {
 	t.Helper()
 	i := 0
-	err := log.Scan(context.Background(), "events", func(event *pillarbox.Event, _ pillarbox.Standing) error {
-		if i == len(want) {
-			return fmt.Errorf("one more than %d events: %s", i, event.RequestID)
-		}
-		if diff := enginetest.Diff(event, want[i]); diff != "" {
-			return fmt.Errorf("event %d: %s", i, diff)
-		}
-		i++
-		return nil
-	})
+	err := log.Scan(
+		context.Background(),
+		"events",
+		func(event *pillarbox.Event, _ pillarbox.Standing) error {
+			if i == len(want) {
+				return fmt.Errorf("one more than %d events: %s", i, event.RequestID)
+			}
+			if diff := enginetest.Diff(event, want[i]); diff != "" {
+				return fmt.Errorf("event %d: %s", i, diff)
+			}
+			i++
+			return nil
+		},
+	)
 	if err != nil || i != len(want) {
 		t.Errorf("%d of %d events are in the log: %v", i, len(want), err)
 	}
@@ -164,7 +179,8 @@ func TestHangOfTheMaintenance(t *testing.T) {
 		entered, release := make(chan struct{}), make(chan struct{})
 		var once atomic.Bool
 		disk.Inject(func(op faultfs.Op) error {
-			if op.Kind == faultfs.Write && op.Offset > 0 && op.Length < 512 && once.CompareAndSwap(false, true) {
+			if op.Kind == faultfs.Write && op.Offset > 0 && op.Length < 512 &&
+				once.CompareAndSwap(false, true) {
 				close(entered) // the mark behind the last frame
 				<-release
 			}
@@ -173,7 +189,9 @@ func TestHangOfTheMaintenance(t *testing.T) {
 		<-entered
 		time.Sleep(time.Second)
 		began := time.Now()
-		if err := log.Append(context.Background(), events[1:]); !errors.Is(err, pillarbox.ErrUnavailable) || time.Since(began) > commitTimeout {
+		if err := log.Append(context.Background(), events[1:]); !errors.Is(err,
+			pillarbox.ErrUnavailable) ||
+			time.Since(began) > commitTimeout {
 			t.Errorf("%v after %s, want a refusal in time", err, time.Since(began))
 		}
 		close(release)

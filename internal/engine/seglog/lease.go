@@ -5,28 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"pillarbox"
 )
 
-// Lease implements pillarbox.Queue.
-func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return nil, err
-	}
+// lease waits until something is due.
+func (c *consumer) lease(
+	ctx context.Context, limits pillarbox.LeaseLimits,
+) ([]pillarbox.Delivery, error) {
 	for {
-		grown, returned := l.grown.wait(), c.returned.wait()
-		deliveries, due, err := c.lease(limits)
+		grown, returned := c.core.grown.wait(), c.returned.wait()
+		deliveries, due, err := c.leaseNow(limits)
 		if err != nil || len(deliveries) > 0 {
 			return deliveries, err
 		}
 		timer := time.NewTimer(due)
 		select {
 		case <-ctx.Done():
-		case <-l.done:
+		case <-c.core.done:
 		case <-grown:
 		case <-returned:
 		case <-timer.C:
@@ -36,8 +33,8 @@ func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.Le
 			return nil, err
 		}
 		select {
-		case <-l.done:
-			return nil, fmt.Errorf("lease from %s: %w", l.dir, pillarbox.ErrClosed)
+		case <-c.core.done:
+			return nil, fmt.Errorf("lease from %s: %w", c.core.dir, pillarbox.ErrClosed)
 		default:
 		}
 	}
@@ -46,81 +43,41 @@ func (l *Log) Lease(ctx context.Context, destination string, limits pillarbox.Le
 // longestWait bounds a sleep in Lease; only appends, settles and due retries end it sooner.
 const longestWait = time.Hour
 
-// lease hands out what is due now, or says how long to wait.
-func (c *consumer) lease(limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, time.Duration, error) {
+// leaseNow hands out what is due now, or says how long to wait.
+func (c *consumer) leaseNow(
+	limits pillarbox.LeaseLimits,
+) ([]pillarbox.Delivery, time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.log.opts.Now()
+	now := c.core.opts.Now()
 	pick := picker{limits: limits, now: now, wait: longestWait}
-	for _, waiting := range c.dueRetries(&pick) {
+	for _, waiting := range c.retries.due(&pick) {
 		pick.offer(waiting)
 	}
 	if err := c.resume(); err != nil {
 		return pick.undo(), 0, kinded(err)
 	}
-	for _, again := range c.resumedInOrder() {
+	for _, again := range c.resumed.inOrder() {
 		pick.offer(again)
 	}
-	if !c.calm.over(&pick) {
+	if !c.backoff.over(&pick) {
 		return c.deliveries(pick.picked), pick.wait, nil
 	}
-	for _, ready := range c.window {
+	for _, ready := range c.window.items {
 		pick.offer(ready)
 	}
-	for !pick.full() && c.mayRead() {
-		before := len(c.window)
+	for !pick.full() && c.window.mayGrow() {
+		before := len(c.window.items)
 		if err := c.read(); errors.Is(err, errEnd) {
 			break
 		} else if err != nil {
 			return pick.undo(), 0, kinded(err)
 		}
-		for _, fresh := range c.window[before:] {
+		for _, fresh := range c.window.items[before:] {
 			pick.offer(fresh)
 		}
 	}
 	return c.deliveries(pick.picked), pick.wait, nil
-}
-
-// mayRead keeps memory bounded.
-func (c *consumer) mayRead() bool {
-	return len(c.window) < MaxLeased && c.windowBytes() < MaxLeasedBytes
-}
-
-func (c *consumer) windowBytes() (sum int64) {
-	for _, it := range c.window {
-		if it.event != nil {
-			sum += it.bytes
-		}
-	}
-	return sum
-}
-
-// dueRetries lists what is due of the retry set in the order in which it is handed out: condemned first, then by due time.
-// The picker learns how long the others wait.
-func (c *consumer) dueRetries(pick *picker) []*item {
-	var all []*item
-	for _, waiting := range c.retrying {
-		switch wait := waiting.due.Sub(pick.now); {
-		case waiting.leased || waiting.held:
-		case wait > 0:
-			pick.wait = min(pick.wait, wait)
-		default:
-			all = append(all, waiting)
-		}
-	}
-	slices.SortFunc(all, func(a, b *item) int {
-		if (a.verdict != nil) != (b.verdict != nil) {
-			if a.verdict != nil {
-				return -1
-			}
-			return 1
-		}
-		if d := a.due.Compare(b.due); d != 0 {
-			return d
-		}
-		return int(int64(a.seq) - int64(b.seq))
-	})
-	return all
 }
 
 // read moves one chunk of the log into the window.
@@ -151,20 +108,29 @@ func (c *consumer) read() error {
 		} else {
 			fresh.event, fresh.routed = &events[i], c.state.routed.has(seq)
 		}
-		c.window = append(c.window, fresh)
+		c.window.items = append(c.window.items, fresh)
 	}
 	first := max(chunk.firstSeq+uint64(len(chunk.records)), c.state.cursor)
 	if lost := int64(chunk.nextSeq() - first); lost > 0 && chunk.nextSeq() > first {
-		c.window = append(c.window, &item{seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id, offset: chunk.offset})
+		c.window.items = append(c.window.items, &item{
+			seq: first, lost: uint64(lost), unread: chunk.unread, segment: segment.id,
+			offset: chunk.offset,
+		})
 	}
 	return nil
 }
 
-// undecodable is the damage of a record whose checksum is right and whose fields are not understood.
+// undecodable is the damage of a record whose checksum is right and whose fields are not
+// understood.
 func undecodable(in *chunk, segment *segment, i int, cause error) *chunk {
 	return &chunk{
 		offset: in.offset, firstSeq: in.firstSeq + uint64(i), lost: 1,
-		damage: []pillarbox.CorruptError{{File: segment.name, Offset: in.offset, Reason: fmt.Sprintf("record %d: %v", i+1, cause)}},
+		damage: []pillarbox.CorruptError{
+			{
+				File: segment.name, Offset: in.offset,
+				Reason: fmt.Sprintf("record %d: %v", i+1, cause),
+			},
+		},
 	}
 }
 
@@ -178,7 +144,8 @@ type picker struct {
 }
 
 func (p *picker) full() bool {
-	return len(p.picked) >= max(1, p.limits.MaxEvents) || (p.limits.MaxBytes > 0 && p.bytes >= p.limits.MaxBytes)
+	return len(p.picked) >= max(1, p.limits.MaxEvents) ||
+		(p.limits.MaxBytes > 0 && p.bytes >= p.limits.MaxBytes)
 }
 
 func (p *picker) offer(candidate *item) {
@@ -189,7 +156,8 @@ func (p *picker) offer(candidate *item) {
 		p.wait = min(p.wait, wait)
 		return
 	}
-	tooLarge := p.limits.MaxBytes > 0 && len(p.picked) > 0 && p.bytes+candidate.bytes > p.limits.MaxBytes
+	tooLarge := p.limits.MaxBytes > 0 && len(p.picked) > 0 &&
+		p.bytes+candidate.bytes > p.limits.MaxBytes
 	if p.full() || tooLarge {
 		p.bytes = max(p.bytes, p.limits.MaxBytes) // keep the order: nothing smaller overtakes
 		return
@@ -214,6 +182,6 @@ func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
 	}
-	c.log.measure(deliveries)
+	c.ages.measure(deliveries)
 	return deliveries
 }

@@ -14,7 +14,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// life drives a log and remembers what was promised, so that any later state can be held against it.
+// life drives a log and remembers what was promised, so that any later state can be held against
+// it.
 type life struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -23,20 +24,20 @@ type life struct {
 
 	maxBody int // bytes
 
-	mu     sync.Mutex // the log's keeper may call for a check while the life goes on
-	sent   map[string]*pillarbox.Event
-	acked  map[string]bool
-	stored map[string]bool // durable in the destination
-	buried map[string]bool // has its dead letter
-	dead   map[string]bool // Settle has said that this is durable
-	tried  map[string]int  // attempts that Settle has said are durable
+	mu           sync.Mutex // the maintenance of the log may call for a check while the life goes on
+	sent         map[string]*pillarbox.Event
+	acked        map[string]bool
+	stored       map[string]bool // durable in the destination
+	deadLettered map[string]bool // has its dead letter
+	dead         map[string]bool // Settle has said that this is durable
+	tried        map[string]int  // attempts that Settle has said are durable
 }
 
 func newLife(t *testing.T, seed uint64) *life {
 	return &life{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), next: seed * 1_000_000, maxBody: 3000,
 		sent: map[string]*pillarbox.Event{}, acked: map[string]bool{}, stored: map[string]bool{},
-		buried: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
+		deadLettered: map[string]bool{}, dead: map[string]bool{}, tried: map[string]int{},
 	}
 }
 
@@ -70,8 +71,8 @@ func (l *life) mark(change func()) {
 	change()
 }
 
-// deliver leases some events, stores most of them, and has others refused, given back, condemned and buried,
-// in no order.
+// deliver leases some events, stores most of them, and has others refused, given back, given up and
+// dead-lettered, in no order.
 func (l *life) deliver(n int) error {
 	deliveries, err := l.leaseNow(l.log, n)
 	if err != nil {
@@ -86,7 +87,7 @@ func (l *life) deliver(n int) error {
 		switch chance := l.rng.IntN(10); {
 		case delivery.Verdict != nil:
 			outcome.Kind = pillarbox.OutcomeDead
-			l.mark(func() { l.buried[id] = true })
+			l.mark(func() { l.deadLettered[id] = true })
 			promised = func() { before(); l.dead[id] = true }
 		case chance < 2:
 			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
@@ -128,10 +129,11 @@ func (l *life) check(fsys *faultfs.FS, what string) {
 	first := l.recover(fsys, what)
 	second := l.recover(fsys, what+", opened again")
 	if len(first) != len(second) {
-		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first), len(second))
+		l.t.Fatalf("%s: %d events came at the first opening, %d at the second", what, len(first),
+			len(second))
 	}
 	for id := range l.acked {
-		if !first[id] && !l.stored[id] && !l.buried[id] {
+		if !first[id] && !l.stored[id] && !l.deadLettered[id] {
 			l.t.Fatalf("%s: acknowledged event %s is lost", what, id)
 		}
 	}
@@ -167,7 +169,8 @@ func (l *life) recover(fsys *faultfs.FS, what string) map[string]bool {
 				l.t.Fatalf("%s: event %s was settled as dead and came again", what, id)
 			}
 			if len(delivery.Attempts) < l.tried[id] {
-				l.t.Fatalf("%s: event %s came with %d attempts, and %d were durable", what, id, len(delivery.Attempts), l.tried[id])
+				l.t.Fatalf("%s: event %s came with %d attempts, and %d were durable", what, id,
+					len(delivery.Attempts), l.tried[id])
 			}
 			want := l.sent[id]
 			if want == nil {
@@ -188,8 +191,10 @@ func (l *life) checkAccount(log *seglog.Log, pending map[string]bool, what strin
 	if err != nil {
 		l.t.Fatalf("%s: account: %v", what, err)
 	}
-	if account.Damaged != 0 || account.Pending != uint64(len(pending)) || account.Accepted != account.Stored+account.Dead+account.Pending {
-		l.t.Fatalf("%s: %d events came, account %+v, stats %+v", what, len(pending), account, log.Stats())
+	if account.Damaged != 0 || account.Pending != uint64(len(pending)) ||
+		account.Accepted != account.Stored+account.Dead+account.Pending {
+		l.t.Fatalf("%s: %d events came, account %+v, stats %+v", what, len(pending), account,
+			log.Stats())
 	}
 	if damage := log.Stats().Damage; len(damage) != 0 {
 		l.t.Fatalf("%s: a crash was taken for damage: %v", what, damage)

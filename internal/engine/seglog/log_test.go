@@ -13,7 +13,9 @@ import (
 
 // small makes segments and delivery states that fill quickly.
 func small() seglog.Options {
-	return seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10}
+	return seglog.Options{
+		SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10,
+	}
 }
 
 func TestKeepsTheContractOnADisk(t *testing.T) {
@@ -50,7 +52,8 @@ func TestKeepsTheContractDecorated(t *testing.T) {
 	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
 		options := small()
 		options.Now = now
-		return enginetest.TraceQueue(openLog(t, faultfs.New(faultfs.Options{}), options), &enginetest.Spans{})
+		return enginetest.TraceQueue(openLog(t, faultfs.New(faultfs.Options{}), options),
+			&enginetest.Spans{})
 	})
 }
 

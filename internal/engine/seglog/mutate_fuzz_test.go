@@ -14,7 +14,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// FuzzSegmentMutate changes bytes of a sound segment. What is delivered all the same was sent, and is as it was.
+// FuzzSegmentMutate changes bytes of a sound segment. What is delivered all the same was sent, and
+// is as it was.
 func FuzzSegmentMutate(f *testing.F) {
 	sound := soundSegment(f)
 	f.Add(uint64(1), uint8(1))
@@ -63,8 +64,8 @@ func mutate(rng *rand.Rand, content []byte) {
 	}
 }
 
-// FuzzStateFile takes anything for the two files of a delivery state, with checksums made right now and then:
-// the start succeeds, or is refused with what to do, and nothing panics.
+// FuzzStateFile takes anything for the two files of a delivery state, with checksums made right now
+// and then: the start succeeds, or is refused with what to do, and nothing panics.
 func FuzzStateFile(f *testing.F) {
 	first, second := soundStates(f)
 	f.Add(first, second, false)
@@ -82,16 +83,20 @@ func FuzzStateFile(f *testing.F) {
 			sealFrames(other)
 		}
 		disk := faultfs.New(faultfs.Options{})
-		err := errors.Join(disk.Mkdir("queue"), vfs.WriteFile(disk, stateName("queue", "events", 0), one), vfs.WriteFile(disk, stateName("queue", "events", 1), other))
+		err := errors.Join(disk.Mkdir("queue"),
+			vfs.WriteFile(disk, stateName("queue", "events", 0), one),
+			vfs.WriteFile(disk, stateName("queue", "events", 1), other))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Inspect(disk, "queue"); err != nil {
 			t.Fatalf("inspect: %v", err)
 		}
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, Untended: true})
+		log, err := Open(disk, "queue",
+			Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, ManualMaintenance: true})
 		if err != nil {
-			if !errors.Is(err, pillarbox.ErrCorrupt) || !strings.Contains(err.Error(), "pillarbox queue repair") {
+			if !errors.Is(err, pillarbox.ErrCorrupt) ||
+				!strings.Contains(err.Error(), "pillarbox queue repair") {
 				t.Errorf("open: %v, which does not say what to do", err)
 			}
 			return
@@ -106,19 +111,23 @@ func FuzzStateFile(f *testing.F) {
 func sealFrames(content []byte) {
 	for at := 0; at+frameHeaderBytes <= len(content); at += sectorBytes {
 		frame := content[at:]
-		if header, ok := decodeFrameHeader(frame, 0, int64(at)); ok && int64(header.payload) <= int64(len(frame)-frameHeaderBytes) {
+		if header, ok := decodeFrameHeader(frame, 0, int64(at)); ok &&
+			int64(header.payload) <= int64(len(frame)-frameHeaderBytes) {
 			header.payloadCRC = checksum(frame[frameHeaderBytes:][:header.payload])
 			header.encode(frame)
 		}
 	}
 }
 
-// soundStates are the two files of a state with settled, waiting and condemned events.
+// soundStates are the two files of a state with settled, waiting and given up events.
 func soundStates(f *testing.F) (first, second []byte) {
 	f.Helper()
 	disk := faultfs.New(faultfs.Options{})
 	for range 2 {
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, StateBytes: 4 << 10, Untended: true})
+		log, err := Open(disk, "queue", Options{
+			SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, StateBytes: 4 << 10,
+			ManualMaintenance: true,
+		})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -144,7 +153,10 @@ func settleSome(log *Log) error {
 	if err != nil {
 		return err
 	}
-	kinds := []pillarbox.OutcomeKind{pillarbox.OutcomeStored, pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned, pillarbox.OutcomeReleased}
+	kinds := []pillarbox.OutcomeKind{
+		pillarbox.OutcomeStored, pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned,
+		pillarbox.OutcomeReleased,
+	}
 	var outcomes []pillarbox.Outcome
 	for i, delivery := range deliveries {
 		outcome := pillarbox.Outcome{Handle: delivery.Handle, Kind: kinds[i%len(kinds)]}
@@ -162,16 +174,22 @@ func settleSome(log *Log) error {
 
 // FuzzDamageReport takes anything for a report in quarantine: it does not stop the start.
 func FuzzDamageReport(f *testing.F) {
-	f.Add([]byte(`{"file":"queue/0000000000000001.seg","offset":1024,"reason":"x","lost_events":1,"first_sequence":2}`))
+	f.Add(
+		[]byte(
+			`{"file":"queue/0000000000000001.seg","offset":1024,"reason":"x","lost_events":1,"first_sequence":2}`,
+		),
+	)
 	f.Add([]byte(`{"offset":1e99}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		disk := faultfs.New(faultfs.Options{})
-		err := errors.Join(vfs.MkdirAll(disk, "queue/quarantine"), vfs.WriteFile(disk, "queue/quarantine/0000000000000001-1024"+damageSuffix, text))
+		err := errors.Join(vfs.MkdirAll(disk, "queue/quarantine"),
+			vfs.WriteFile(disk, "queue/quarantine/0000000000000001-1024"+damageSuffix, text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(disk, "queue", Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, Untended: true})
+		log, err := Open(disk, "queue",
+			Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1, ManualMaintenance: true})
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}

@@ -1,53 +1,41 @@
 package seglog
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"sort"
 
 	"pillarbox"
 )
 
-var _ pillarbox.Obligations = (*Log)(nil)
-
-// nothing is the rule of a destination for what was accepted before it began.
-var nothing = &pillarbox.Rule{Sources: []string{}}
-
-// ruleAt returns the rule that held for an event, and nil where no rule was recorded yet.
-func (s *state) ruleAt(seq uint64) *pillarbox.Rule { return ruleAt(s.rules, s.start, seq) }
-
-func ruleAt(rules []ruleFrom, start, seq uint64) *pillarbox.Rule {
-	if seq < start {
-		return nothing
-	}
-	for i := len(rules) - 1; i >= 0; i-- {
-		if rules[i].From <= seq {
-			return &rules[i].Rule
-		}
-	}
-	return nil
+// obligations is what a destination owes to events beside taking them in their order: the rules by
+// which they were accepted, what is held, routed, reviewed and redelivered, and the record of its
+// store. It owns nothing: all of that is part of the delivery states.
+//
+// Locks: those of the destinations, one at a time; destinations.creating while events change hands.
+type obligations struct {
+	*core
+	segments     *segmentSet
+	destinations *destinations
+	scanner      *scanner
 }
 
-// Oblige implements pillarbox.Obligations.
-func (l *Log) Oblige(_ context.Context, destination string, rule pillarbox.Rule) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
+// oblige records the rule of a destination for what is accepted from now on.
+func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
+	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return err
 	}
 	rule.Sources = slices.Clone(rule.Sources)
 	slices.Sort(rule.Sources)
-	firstHeld, next := l.heldSequence()
+	firstHeld, next := o.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rules := slices.DeleteFunc(slices.Clone(c.state.rules), func(r ruleFrom) bool { return r.From >= next })
+	rules := slices.DeleteFunc(slices.Clone(c.state.rules),
+		func(r ruleFrom) bool { return r.From >= next })
 	if n := len(rules); n > 0 && rules[n-1].Rule.Equal(&rule) && len(rules) == len(c.state.rules) {
 		return nil
 	}
-	for len(rules) > 1 && rules[1].From <= min(firstHeld, c.needs.Load()) && !c.hasRetryBelow(rules[1].From) {
+	for len(rules) > 1 && rules[1].From <= min(firstHeld, c.needs.Load()) && !c.state.hasRetryBelow(rules[1].From) {
 		rules = rules[1:] // nothing is left of its time
 	}
 	s := c.newSettlement(0)
@@ -59,200 +47,45 @@ func (l *Log) Oblige(_ context.Context, destination string, rule pillarbox.Rule)
 	return nil
 }
 
-func (c *consumer) hasRetryBelow(seq uint64) bool {
-	for waiting := range c.state.retry {
-		if waiting < seq {
-			return true
-		}
-	}
-	return false
-}
-
-// writable refuses what changes a delivery state in a log that was opened for reading.
-func (l *Log) writable() error {
-	if l.opts.ReadOnly {
-		return fmt.Errorf("change a delivery state in %s: opened for reading only: %w", l.dir, pillarbox.ErrClosed)
-	}
-	return nil
-}
-
-// RuleAt implements pillarbox.Obligations.
-func (l *Log) RuleAt(destination string, handle pillarbox.Handle) *pillarbox.Rule {
-	c, err := l.knownConsumer(destination)
+// ruleAt returns the rule that held for an event, without a lock of the destination.
+func (o *obligations) ruleAt(destination string, handle pillarbox.Handle) *pillarbox.Rule {
+	c, err := o.destinations.known(destination)
 	if err != nil || c == nil {
 		return nil
 	}
 	return ruleAt(*c.rules.Load(), c.position.Load().start, handle.Seq)
 }
 
-// Review implements pillarbox.Obligations.
-func (l *Log) Review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
-	if err := l.writable(); err != nil {
-		return err
+// store is what the destination has last recorded of its store.
+func (o *obligations) store(destination string) pillarbox.StoreRecord {
+	c, err := o.destinations.known(destination)
+	if err != nil || c == nil {
+		return pillarbox.StoreRecord{}
 	}
-	c, err := l.consumer(destination)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.store
+}
+
+// setStore records it. What only counts on is not written before the next settlement is.
+func (o *obligations) setStore(destination string, record pillarbox.StoreRecord) error {
+	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return err
 	}
-	if err := c.reviewRetrying(hold); err != nil {
-		return fmt.Errorf("review what waits for %s: %w", destination, err)
-	}
-	return l.walkSet(c.toReview(), func(read *chunk) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return c.reviewChunk(read, hold)
-	})
-}
-
-// toReview finds what a review must look at: what is held, and everything from a time whose rule the current one does not
-// cover.
-func (c *consumer) toReview() func(from uint64) (uint64, bool) {
-	_, end := c.log.heldSequence()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	held, rules, needs := c.state.held.clone(), c.state.rules, c.needs.Load()
-	uncovered := uncoveredBy(rules, end)
-	return func(from uint64) (uint64, bool) {
-		seq, ok := held.next(from)
-		for _, span := range uncovered {
-			first := max(from, span[0], needs)
-			if first < span[1] && (!ok || first < seq) {
-				seq, ok = first, true
-			}
-		}
-		return seq, ok && seq < end
+	before := c.state.store
+	c.state.store = record
+	if before.Changed == record.Changed && before.ID == record.ID {
+		return nil
 	}
-}
-
-// uncoveredBy lists the ranges of events up to end whose rule the last one does not cover, or is not known.
-func uncoveredBy(rules []ruleFrom, end uint64) (uncovered runs) {
-	if len(rules) == 0 {
-		return runs{{1, end}}
-	}
-	current := &rules[len(rules)-1].Rule
-	uncovered = runs{{1, rules[0].From}}
-	for i, r := range rules[:len(rules)-1] {
-		if !current.Covers(&r.Rule) {
-			uncovered = append(uncovered, [2]uint64{r.From, rules[i+1].From})
-		}
-	}
-	return uncovered
-}
-
-// reviewRetrying reviews the retry set.
-func (c *consumer) reviewRetrying(hold func(*pillarbox.Delivery) bool) error {
-	c.mu.Lock()
-	waiting := make([]*item, 0, len(c.retrying))
-	for _, it := range c.retrying {
-		if !it.leased && it.verdict == nil { // what is condemned only waits for its letter
-			waiting = append(waiting, it)
-		}
-	}
-	deliveries := c.deliveries(waiting)
-	c.mu.Unlock()
-	wanted := make([]bool, len(deliveries))
-	for i := range deliveries {
-		wanted[i] = hold(&deliveries[i])
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := c.newSettlement(0)
-	for i, it := range waiting {
-		entry := c.state.retry[it.seq]
-		if c.retrying[it.seq] != it || it.leased || it.held == wanted[i] {
-			continue // it has moved on meanwhile, or stays as it is
-		}
-		changed := *entry
-		changed.Held = wanted[i]
-		if err := s.wait(&changed, it, it.due); err != nil {
-			return err
-		}
-	}
 	s.finish()
-	return s.write()
-}
-
-// reviewChunk reviews the events of a chunk that are pending and not leased.
-func (c *consumer) reviewChunk(read *chunk, hold func(*pillarbox.Delivery) bool) error {
-	verdicts := make(map[uint64]bool, len(read.records))
-	events := make(map[uint64]*pillarbox.Event, len(read.records))
-	for i := range read.records {
-		seq := read.firstSeq + uint64(i)
-		event, size := read.event(seq)
-		if event == nil {
-			continue // it is counted as lost when it is delivered
-		}
-		delivery := pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: size}
-		c.mu.Lock()
-		pending := c.isPending(seq)
-		delivery.Rule, delivery.Routed = c.state.ruleAt(seq), c.state.routed.has(seq)
-		c.mu.Unlock()
-		if pending {
-			verdicts[seq], events[seq] = hold(&delivery), event
-		}
+	if err := c.journal.append(s.delta, c.state, true); err != nil {
+		c.state.store = before
+		return fmt.Errorf("record the store of destination %s: %w", destination, err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.review(verdicts, events)
-}
-
-// isPending reports whether the event waits in its segment and nobody has it in hand.
-func (c *consumer) isPending(seq uint64) bool {
-	if c.state.retry[seq] != nil {
-		return false
-	}
-	if seq < c.state.cursor {
-		resumed := c.resumed[seq]
-		return c.state.held.has(seq) || c.state.deferred.has(seq) && (resumed == nil || !resumed.leased)
-	}
-	it := c.windowItem(seq)
-	return it == nil || !it.leased && it.lost == 0 && (it.outcome == 0 || it.outcome == pillarbox.OutcomeHeld)
-}
-
-// windowItem finds an event in the window, nil where it was not read yet.
-func (c *consumer) windowItem(seq uint64) *item {
-	at := sort.Search(len(c.window), func(i int) bool { return c.window[i].seq >= seq })
-	if at < len(c.window) && c.window[at].seq == seq {
-		return c.window[at]
-	}
+	s.commit()
 	return nil
-}
-
-// review holds events, or lets them go, as the verdicts say.
-func (c *consumer) review(verdicts map[uint64]bool, events map[uint64]*pillarbox.Event) error {
-	s := c.newSettlement(len(verdicts))
-	var freed []uint64
-	for seq, held := range verdicts {
-		if !c.isPending(seq) || c.state.held.has(seq) == held {
-			continue
-		}
-		if held {
-			s.settled[seq] = pillarbox.OutcomeHeld
-			s.delta.aside("held").Add.add(seq)
-			s.leaveAside(seq, pillarbox.OutcomeHeld)
-			continue
-		}
-		s.delta.aside("held").Remove.add(seq)
-		if seq < c.state.cursor {
-			s.delta.aside("deferred").Add.add(seq)
-		}
-		freed = append(freed, seq)
-	}
-	s.finish()
-	if err := s.write(); err != nil {
-		return err
-	}
-	for _, seq := range freed {
-		c.putBack(seq, events[seq])
-	}
-	return nil
-}
-
-// putBack makes an event of the window pending again that was settled ahead of the cursor.
-func (c *consumer) putBack(seq uint64, event *pillarbox.Event) {
-	if it := c.windowItem(seq); it != nil && !it.leased && it.lost == 0 {
-		it.outcome, it.skip, it.event, it.routed = 0, "", event, c.state.routed.has(seq)
-	}
-	c.returned.fire()
 }

@@ -20,8 +20,8 @@ const (
 
 	// MinSegmentBytes is the smallest segment: a frame header and a small group must fit.
 	MinSegmentBytes = 8 << 10
-	// MaxRecordBytes bounds one event with all its fields, so that one event never needs a special segment
-	// at the default sizes.
+	// MaxRecordBytes bounds one event with all its fields, so that one event never needs a special
+	// segment at the default sizes.
 	MaxRecordBytes = 32 << 20
 	// MaxGroupBytes bounds what one commit writes; more waits for the next commit.
 	MaxGroupBytes = 32 << 20
@@ -50,24 +50,25 @@ type Options struct {
 	StateBytes       int64 // zero-filled size of a delivery state file, so that the cursor can move on a full disk; default DefaultStateBytes
 	MaxRetryingBytes int64 // their bytes, which are held in memory; default DefaultMaxRetryingBytes
 
-	// CommitTimeout is how long a commit may take before the disk counts as hanging: those that wait for it are then told that
-	// the outcome is not known, and nothing is accepted until the call returns. 0: a commit is waited for as long as it takes,
-	// by whoever appends.
+	// CommitTimeout is how long a commit may take before the disk counts as hanging: those that
+	// wait for it are then told that the outcome is not known, and nothing is accepted until the
+	// call returns. 0: a commit is waited for as long as it takes, by whoever appends.
 	CommitTimeout time.Duration
 
 	// ReadOnly opens the log without writing a byte: Append and Settle return ErrClosed.
 	ReadOnly bool
 
-	// Untended leaves the chores to the caller, who calls Tend: the log then does nothing by itself, and the same
-	// calls lead to the same operations.
-	Untended bool
+	// ManualMaintenance leaves the maintenance to the caller, who calls Maintain: the log then does
+	// nothing by itself, and the same calls lead to the same operations.
+	ManualMaintenance bool
 
 	Now func() time.Time // default time.Now
-	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes back. By it the log
-	// measures how long events wait. nil: it does not measure.
+	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes
+	// back. By it the log measures how long events wait. nil: it does not measure.
 	Elapsed func() time.Duration
-	// MaxRetryWait bounds what a start believes of the time until a retry, which an earlier life has written down as a date:
-	// what would wait longer is due at once. Default DefaultMaxRetryWait.
+	// MaxRetryWait bounds what a start believes of the time until a retry, which an earlier life
+	// has written down as a date: what would wait longer is due at once. Default
+	// DefaultMaxRetryWait.
 	MaxRetryWait time.Duration
 	Logger       *slog.Logger // default: discard
 	Meter        Meter        // default: none
@@ -111,7 +112,8 @@ func setDefault[T int | int64](value *T, byDefault T) {
 func (o Options) validate() error {
 	switch {
 	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%sectorBytes != 0:
-		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w", o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
+		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w",
+			o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
 	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 || o.CommitTimeout < 0:
 		return fmt.Errorf("limits of the queue can't be negative: %w", pillarbox.ErrInvalid)
 	}

@@ -44,8 +44,8 @@ func (w *walker) fill(offset int64, n int) error {
 // pageTries is how often a page is read at once before it counts as unreadable for now.
 const pageTries = 3
 
-// fillPages reads page by page, and puts zeros in the place of those that the disk can't read: the checksums say what that
-// costs. The kernel reads whole pages, so nothing smaller can be saved.
+// fillPages reads page by page, and puts zeros in the place of those that the disk can't read: the
+// checksums say what that costs. The kernel reads whole pages, so nothing smaller can be saved.
 func (w *walker) fillPages(b []byte, offset int64) (read int, err error) {
 	for read < len(b) {
 		at := offset + int64(read)

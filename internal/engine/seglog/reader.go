@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 
-	"slices"
-
 	"pillarbox"
 	"pillarbox/internal/vfs"
 )
@@ -15,45 +13,17 @@ import (
 // reader walks the log from a place on, across segments, up to what is durable. It is not safe for
 // concurrent use.
 type reader struct {
-	log     *Log
-	segment *segment
-	file    vfs.File
-	walk    *walker
-	seq     uint64 // next sequence number
-	hops    bool   // it looks for single events: that those in between are not there any more is no damage
+	segments *segmentSet
+	damage   *damageLog
+	segment  *segment
+	file     vfs.File
+	walk     *walker
+	seq      uint64 // next sequence number
+	sparse   bool   // it looks for single events: that those in between are not there any more is no damage
 }
 
-// snapshot of a segment for a reader: how far it may be read now, and whether more will come.
-type extent struct {
-	segment *segment
-	end     int64
-	nextSeq uint64
-	sealed  bool
-}
-
-// extentFor returns the segment that holds seq, or the first one behind it. ok is false at the end of the log.
-func (l *Log) extentFor(seq uint64, after uint64) (extent, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, s := range l.segments {
-		newest := i == len(l.segments)-1
-		if s.id <= after || (s.nextSeq <= seq && !newest) {
-			continue
-		}
-		return extent{segment: s, end: s.end, nextSeq: s.nextSeq, sealed: !newest}, true
-	}
-	return extent{}, false
-}
-
-func (l *Log) extentOf(segment *segment) extent {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	newest := l.segments[len(l.segments)-1]
-	return extent{segment: segment, end: segment.end, nextSeq: segment.nextSeq, sealed: segment != newest}
-}
-
-// next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all that is
-// durable was read.
+// next returns the next chunk that holds seq or later ones, with its segment, or errEnd when all
+// that is durable was read.
 func (r *reader) next() (*chunk, *segment, error) {
 	for {
 		if r.walk == nil {
@@ -62,11 +32,12 @@ func (r *reader) next() (*chunk, *segment, error) {
 				return gap, r.segment, err
 			}
 		}
-		now := r.log.extentOf(r.segment)
+		now := r.segments.extentOf(r.segment)
 		r.walk.limit, r.walk.endSeq = now.end, now.nextSeq
 		c, err := r.walk.next()
 		if err == nil {
-			r.seq = max(r.seq, c.nextSeq()) // a reader that looks for its place reads what lies before it, too
+			// a reader that looks for its place reads what lies before it, too
+			r.seq = max(r.seq, c.nextSeq())
 			r.noteDamage(c)
 			return c, r.segment, nil
 		}
@@ -80,7 +51,8 @@ func (r *reader) next() (*chunk, *segment, error) {
 			return nil, nil, err
 		}
 		if r.seq < now.nextSeq {
-			return r.missing(now.nextSeq, now.end, "the end of the segment is missing"), r.segment, nil
+			return r.missing(now.nextSeq, now.end,
+				"the end of the segment is missing"), r.segment, nil
 		}
 	}
 }
@@ -91,16 +63,17 @@ func extentForReader(r *reader) (extent, bool) {
 	if r.segment != nil {
 		after = r.segment.id
 	}
-	return r.log.extentFor(r.seq, after)
+	return r.segments.extentFor(r.seq, after)
 }
 
-// open starts on a segment. It returns a chunk of lost events where segments are missing in between.
+// open starts on a segment. It returns a chunk of lost events where segments are missing in
+// between.
 func (r *reader) open(next extent, ok bool) (*chunk, error) {
 	if !ok {
 		return nil, errEnd
 	}
-	file, err := r.log.fsys.OpenFile(next.segment.name, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) && r.log.sealed(next.segment) {
+	file, err := r.segments.fsys.OpenFile(next.segment.name, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) && r.segments.sealed(next.segment) {
 		r.segment, r.seq = next.segment, max(r.seq, next.segment.firstSeq)
 		return r.missing(next.nextSeq, 0, "somebody has removed the segment"), nil
 	}
@@ -112,21 +85,13 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 		file: file, name: next.segment.name, salt: next.segment.salt,
 		offset: dataStart, seq: next.segment.firstSeq, limit: next.end, endSeq: next.nextSeq,
 	}
-	if r.hops {
+	if r.sparse {
 		r.seq = max(r.seq, next.segment.firstSeq)
 	}
 	if r.seq < next.segment.firstSeq {
 		return r.missing(next.segment.firstSeq, 0, "earlier segments are missing"), nil
 	}
 	return nil, nil
-}
-
-// sealed reports whether the log has the segment and writes to it no more. The file of one that was just trimmed may be gone.
-func (l *Log) sealed(s *segment) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at := slices.Index(l.segments, s)
-	return at >= 0 && at < len(l.segments)-1
 }
 
 func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
@@ -139,11 +104,11 @@ func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 	return c
 }
 
-// seek moves to a frame that is known to begin at or before the wanted event. A hint that turns out wrong is
-// ignored: the segment is then read from its start.
-func (r *reader) seek(at place) error {
+// seek moves to a frame that is known to begin at or before the wanted event. A hint that turns out
+// wrong is ignored: the segment is then read from its start.
+func (r *reader) seek(at position) error {
 	r.seq = at.cursor
-	next, ok := r.log.extentFor(at.cursor, 0)
+	next, ok := r.segments.extentFor(at.cursor, 0)
 	if !ok || next.segment.id != at.segment {
 		return nil
 	}
@@ -160,13 +125,32 @@ func (r *reader) seek(at place) error {
 	return nil
 }
 
+// chunkOf returns the chunk that holds the event, wherever the reader was before.
+func (r *reader) chunkOf(seq uint64) (*chunk, *segment, error) {
+	if r.segment == nil || r.seq > seq || r.segments.extentOf(r.segment).nextSeq <= seq {
+		if err := r.close(); err != nil {
+			return nil, nil, err
+		}
+		r.segment, r.seq = nil, seq
+	}
+	for {
+		c, segment, err := r.next()
+		if err != nil {
+			return nil, nil, err
+		}
+		if c.nextSeq() > seq {
+			return c, segment, nil
+		}
+	}
+}
+
 func (r *reader) noteDamage(c *chunk) {
 	if len(c.damage) == 0 {
 		return
 	}
-	r.log.reportDamage(c.damage)
-	if r.log.keepReport(c, r.segment) {
-		r.log.opts.Meter.Damaged(c.missing())
+	r.damage.report(c.damage)
+	if r.damage.keepReport(c, r.segment) {
+		r.segments.opts.Meter.Damaged(c.missing())
 	}
 }
 

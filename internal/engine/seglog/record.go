@@ -9,9 +9,10 @@ import (
 	"pillarbox"
 )
 
-// The fields of a record: a tag, the length as an unsigned varint, the bytes. Fields that are empty are left
-// out. Tags from 128 on may be skipped by a reader that does not know them; below, an unknown tag means that
-// the record can't be understood. 13 (idempotency key) and 14 (body fingerprint) are reserved.
+// The fields of a record: a tag, the length as an unsigned varint, the bytes. Fields that are empty
+// are left out. Tags from 128 on may be skipped by a reader that does not know them; below, an
+// unknown tag means that the record can't be understood. 13 (idempotency key) and 14 (body
+// fingerprint) are reserved.
 const (
 	tagTimestamp     = 1 // 8 bytes, microseconds, little endian
 	tagRequestID     = 2 // text
@@ -29,7 +30,8 @@ const (
 	tagFirstSkipable = 128
 )
 
-// lostRecord keeps the place of an event in a frame that was repaired, so that the others keep their sequence numbers.
+// lostRecord keeps the place of an event in a frame that was repaired, so that the others keep
+// their sequence numbers.
 const lostRecord = string(rune(tagLost)) + "\x00"
 
 // appendRecord appends the fields of the event, without the record's header.
@@ -81,16 +83,18 @@ func uvarintSize(n int) int {
 // recordSizeBound is at least the size of the event's record, header and length entry included.
 func recordSizeBound(event *pillarbox.Event) int64 {
 	const perField = 1 + binary.MaxVarintLen32
-	size := recordHeaderBytes + lengthBytes + 10*perField + 8 + len(event.RequestID) + len(event.Source) +
-		len(event.Method) + len(event.Path) + len(event.Query) + len(event.ContentType) +
-		len(event.RemoteAddr) + len(event.Traceparent) + len(event.Body)
+	size := recordHeaderBytes + lengthBytes + 10*perField + 8 +
+		len(event.RequestID) + len(event.Source) + len(event.Method) + len(event.Path) +
+		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) +
+		len(event.Traceparent) + len(event.Body)
 	for _, field := range event.Header {
 		size += 2*perField + len(field.Name) + len(field.Value)
 	}
 	return int64(size)
 }
 
-// decodeRecord reads the fields of one record. All of the event is part of text, the body too: nobody may change it.
+// decodeRecord reads the fields of one record. All of the event is part of text, the body too:
+// nobody may change it.
 func decodeRecord(text string) (*pillarbox.Event, error) {
 	event := &pillarbox.Event{}
 	return event, decodeInto(event, text)
@@ -175,13 +179,14 @@ func uvarint(text string) (value uint64, n int) {
 	return 0, 0
 }
 
-// parseUUID reads the canonical form in lower case only, so that formatUUID gives back the same text.
+// parseUUID reads the canonical form in lower case only, so that formatUUID gives back the same
+// text.
 func parseUUID(text string) (uuid [16]byte, ok bool) {
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return uuid, false
 	}
 	wrong := byte(0)
-	for i, at := range hexPlaces {
+	for i, at := range hexIndexes {
 		high, low := hexDigits[text[at]], hexDigits[text[at+1]]
 		wrong |= high | low
 		uuid[i] = high<<4 | low&15
@@ -189,10 +194,11 @@ func parseUUID(text string) (uuid [16]byte, ok bool) {
 	return uuid, wrong < 16
 }
 
-// hexPlaces are where the bytes of a UUID stand in its text.
-var hexPlaces = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+// hexIndexes are where the bytes of a UUID stand in its text.
+var hexIndexes = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
-// hexDigits are the values of hex digits in lower case; 255 is none. Each record has 32 of them to be read.
+// hexDigits are the values of hex digits in lower case; 255 is none. Each record has 32 of them to
+// be read.
 var hexDigits = func() (digits [256]byte) {
 	for c := range digits {
 		digits[c] = 255

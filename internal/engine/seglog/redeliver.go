@@ -2,44 +2,47 @@ package seglog
 
 import (
 	"context"
-	"fmt"
 
 	"pillarbox"
 )
 
-// ScanSettled implements pillarbox.Obligations.
-func (l *Log) ScanSettled(ctx context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
-	c, err := l.consumer(destination)
+// scanSettled visits what is stored or dead and still in the log.
+func (o *obligations) scanSettled(
+	ctx context.Context, destination string, visit func(*pillarbox.Delivery) error,
+) error {
+	c, err := o.destinations.get(destination)
 	if err != nil {
 		return err
 	}
-	return l.walkRecords(ctx, func(seq uint64, rec record) error {
+	return o.scanner.walkRecords(ctx, func(seq uint64, rec record) error {
 		event, err := decodeRecord(rec.text)
 		if err != nil || c.standing(seq, event) != pillarbox.StandingSettled {
 			return nil
 		}
-		return visit(&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes})
+		return visit(
+			&pillarbox.Delivery{Handle: pillarbox.Handle{Seq: seq}, Event: event, Bytes: rec.bytes},
+		)
 	})
 }
 
-// Redeliver implements pillarbox.Obligations. No segment is removed meanwhile.
-func (l *Log) Redeliver(_ context.Context, destination string, handles []pillarbox.Handle, dead uint64) (redelivered int, err error) {
-	if err := l.writable(); err != nil {
-		return 0, err
-	}
-	c, err := l.consumer(destination)
+// redeliver makes settled events pending again. No segment is removed meanwhile.
+func (o *obligations) redeliver(
+	destination string, handles []pillarbox.Handle, dead uint64,
+) (redelivered int, err error) {
+	c, err := o.destinations.getToChange(destination)
 	if err != nil {
 		return 0, err
 	}
-	l.creating.Lock()
-	defer l.creating.Unlock()
-	firstHeld, _ := l.heldSequence()
+	o.destinations.creating.Lock()
+	defer o.destinations.creating.Unlock()
+	firstHeld, _ := o.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSettlement(len(handles))
 	for _, handle := range handles {
 		seq := handle.Seq
-		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil || c.isAside(seq) {
+		if seq < firstHeld || seq >= c.state.cursor || c.state.retry[seq] != nil ||
+			c.state.isAside(seq) {
 			continue
 		}
 		s.delta.aside("deferred").Add.add(seq)
@@ -55,46 +58,4 @@ func (l *Log) Redeliver(_ context.Context, destination string, handles []pillarb
 	}
 	c.returned.fire()
 	return redelivered, nil
-}
-
-// isAside reports whether an event below the cursor is not settled.
-func (c *consumer) isAside(seq uint64) bool {
-	return c.state.held.has(seq) || c.state.deferred.has(seq) || c.state.unread.has(seq)
-}
-
-// Store implements pillarbox.Obligations.
-func (l *Log) Store(destination string) pillarbox.StoreRecord {
-	c, err := l.knownConsumer(destination)
-	if err != nil || c == nil {
-		return pillarbox.StoreRecord{}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state.store
-}
-
-// SetStore implements pillarbox.Obligations.
-func (l *Log) SetStore(_ context.Context, destination string, record pillarbox.StoreRecord) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.state.store
-	c.state.store = record
-	if before.Changed == record.Changed && before.ID == record.ID {
-		return nil
-	}
-	s := c.newSettlement(0)
-	s.finish()
-	if err := c.journal.append(s.delta, c.state, true); err != nil {
-		c.state.store = before
-		return fmt.Errorf("record the store of destination %s: %w", destination, err)
-	}
-	s.commit()
-	return nil
 }

@@ -21,8 +21,9 @@ func liveSegment(t *testing.T, disk vfs.FS) string {
 	return inspection.Segments[len(inspection.Segments)-1].File
 }
 
-// TestRemovedLiveSegmentLosesNothing removes, moves or replaces the file that is written to, at rest and between appends: what
-// was acknowledged before and after is there in the next life, and in this one.
+// TestRemovedLiveSegmentLosesNothing removes, moves or replaces the file that is written to, at
+// rest and between appends: what was acknowledged before and after is there in the next life, and
+// in this one.
 func TestRemovedLiveSegmentLosesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -37,17 +38,20 @@ func TestRemovedLiveSegmentLosesNothing(t *testing.T) {
 			return disk.Rename("other", name)
 		}},
 	} {
-		for _, chores := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, chores %v", c.name, chores), func(t *testing.T) { meddleWithLive(t, c.meddle, chores) })
+		for _, maintenance := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, maintenance %v", c.name, maintenance),
+				func(t *testing.T) { meddleWithLive(t, c.meddle, maintenance) })
 		}
 	}
 }
 
-func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) error, chores bool) {
+func meddleWithLive(
+	t *testing.T, meddle func(disk *faultfs.FS, name string) error, maintenance bool,
+) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
-	options.Untended, options.KeepBytes, options.Now = true, 1<<20, func() time.Time { return clock }
+	options.ManualMaintenance, options.KeepBytes, options.Now = true, 1<<20, func() time.Time { return clock }
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -57,9 +61,9 @@ func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) err
 		t.Fatal(err)
 	}
 	clock = clock.Add(2 * time.Second) // the name is looked at each second
-	if chores {
-		l.Tend() // a log at rest looks by itself
-		l.Tend()
+	if maintenance {
+		l.Maintain() // a log at rest looks by itself
+		l.Maintain()
 	}
 	appendFrom(t, l, "app", 30, 2)
 	appendFrom(t, l, "app", 30, 3)
@@ -70,7 +74,8 @@ func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) err
 	killed := disk.Kill()
 	again := openLog(t, killed, options)
 	held := 0
-	if err := again.Scan(t.Context(), "events", func(*pillarbox.Event, pillarbox.Standing) error { held++; return nil }); err != nil || held != 90 {
+	if err := again.Scan(t.Context(), "events", func(*pillarbox.Event, pillarbox.Standing) error { held++; return nil }); err != nil ||
+		held != 90 {
 		t.Errorf("%d of 90 events are in the log of the next life, %v", held, err)
 	}
 	if damage := again.Stats().Damage; len(damage) != 0 {
@@ -81,12 +86,12 @@ func meddleWithLive(t *testing.T, meddle func(disk *faultfs.FS, name string) err
 	}
 }
 
-// TestRemovedSealedSegmentIsToldAndPassed removes a segment that is not written to any more: its events are lost, counted and
-// reported, and everything behind it is delivered.
+// TestRemovedSealedSegmentIsToldAndPassed removes a segment that is not written to any more: its
+// events are lost, counted and reported, and everything behind it is delivered.
 func TestRemovedSealedSegmentIsToldAndPassed(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
-	options.Untended, options.SegmentBytes = true, 16<<10
+	options.ManualMaintenance, options.SegmentBytes = true, 16<<10
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -102,12 +107,15 @@ func TestRemovedSealedSegmentIsToldAndPassed(t *testing.T) {
 	if err := disk.Remove(lost.File); err != nil {
 		t.Fatal(err)
 	}
-	l.Tend()
+	l.Maintain()
 	seen := map[string]int{}
 	n := drain(t, l, seen)
 	account, err := l.Account("events")
-	if err != nil || n != 480-int(lost.Events) || account.Damaged != lost.Events || account.Pending != 0 || len(l.Stats().Damage) == 0 {
-		t.Errorf("%d events came, %d are in the removed segment; account %+v, damage %v, %v", n, lost.Events, account, l.Stats().Damage, err)
+	if err != nil || n != 480-int(lost.Events) || account.Damaged != lost.Events ||
+		account.Pending != 0 ||
+		len(l.Stats().Damage) == 0 {
+		t.Errorf("%d events came, %d are in the removed segment; account %+v, damage %v, %v", n,
+			lost.Events, account, l.Stats().Damage, err)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

@@ -32,10 +32,11 @@ type RepairedSegment struct {
 	Unreadable bool     `json:"unreadable,omitempty"` // by the disk, which may read it another time: the file is left as it is
 }
 
-// Repair replaces each damaged segment of the log in dir by a sound one with every event that can be read,
-// exports those events as NDJSON, and keeps the damaged file in quarantine. A delivery state that can't be
-// read at all is set aside too, and made anew so that everything that is held is delivered again: sinks are
-// idempotent. Nothing is deleted. The caller makes sure that no server has the directory.
+// Repair replaces each damaged segment of the log in dir by a sound one with every event that can
+// be read, exports those events as NDJSON, and keeps the damaged file in quarantine. A delivery
+// state that can't be read at all is set aside too, and made anew so that everything that is held
+// is delivered again: sinks are idempotent. Nothing is deleted. The caller makes sure that no
+// server has the directory.
 func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 	o, err := openOffline(fsys, dir)
 	if err != nil {
@@ -45,7 +46,7 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 		return nil, fmt.Errorf("make quarantine: %w", unavailable(err))
 	}
 	result := &Repaired{Segments: []RepairedSegment{}, States: []string{}}
-	var before *found
+	var before *foundSegment
 	for _, item := range o.segments {
 		if !item.linked {
 			continue
@@ -65,12 +66,15 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 }
 
 // repairSegment returns nil for a sound segment.
-func (o *offline) repairSegment(ctx context.Context, item, before *found) (*RepairedSegment, error) {
+func (o *offline) repairSegment(
+	ctx context.Context, item, before *foundSegment,
+) (*RepairedSegment, error) {
 	content, unread, err := readWhatCanBe(o.fsys, item.name)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	// A file that was cut short gets its last sector back, so that a frame which ends there fits again.
+	// A file that was cut short gets its last sector back, so that a frame which ends there fits
+	// again.
 	content = append(content, make([]byte, alignUp(int64(len(content)))-int64(len(content)))...)
 	r := &segmentRepair{item: item, content: content, unread: unread}
 	for _, damage := range o.damage {
@@ -85,17 +89,20 @@ func (o *offline) repairSegment(ctx context.Context, item, before *found) (*Repa
 		return nil, nil
 	}
 	if r.unread {
-		// What the disk can't read now it may read another time: the file stays, and is read again by a server.
-		return &RepairedSegment{File: item.name, Events: r.events, Lost: r.lost, Damage: r.damage, Unreadable: true}, nil
+		// What the disk can't read now it may read another time: the file stays, and is read again
+		// by a server.
+		return &RepairedSegment{
+			File: item.name, Events: r.events, Lost: r.lost, Damage: r.damage, Unreadable: true,
+		}, nil
 	}
 	r.writeHeader(before)
 	return o.replace(item, r)
 }
 
-// segmentRepair is the sound copy of a segment in the making. Each frame keeps its offset, because the header
-// of the next segment states where this one ends.
+// segmentRepair is the sound copy of a segment in the making. Each frame keeps its offset, because
+// the header of the next segment states where this one ends.
 type segmentRepair struct {
-	item    *found
+	item    *foundSegment
 	content []byte
 	export  bytes.Buffer
 	damage  []string
@@ -134,8 +141,9 @@ func (r *segmentRepair) take(c *chunk) error {
 	return nil
 }
 
-// rewrite puts a sound frame with the saved records into a damaged range, and behind it, where there is room,
-// one that stands for the lost events. Without room the gap in the sequence says the same.
+// rewrite puts a sound frame with the saved records into a damaged range, and behind it, where
+// there is room, one that stands for the lost events. Without room the gap in the sequence says the
+// same.
 func (r *segmentRepair) rewrite(c *chunk) {
 	salt := r.item.salt
 	region := r.content[min(c.offset, int64(len(r.content))):min(c.end, int64(len(r.content)))]
@@ -156,11 +164,17 @@ func (r *segmentRepair) rewrite(c *chunk) {
 	}
 	// What is left of the range is no damage.
 	for ; used+frameHeaderBytes <= int64(len(region)); used += sectorBytes {
-		frameHeader{kind: frameMark, salt: salt, offset: c.offset + used, firstSeq: c.nextSeq(), durableUpTo: c.offset + used}.encode(region[used:])
+		frameHeader{
+			kind:        frameMark,
+			salt:        salt,
+			offset:      c.offset + used,
+			firstSeq:    c.nextSeq(),
+			durableUpTo: c.offset + used,
+		}.encode(region[used:])
 	}
 }
 
-func (r *segmentRepair) writeHeader(before *found) {
+func (r *segmentRepair) writeHeader(before *foundSegment) {
 	header := r.item.header
 	if !r.item.readable {
 		header = segmentHeader{id: r.item.id, salt: r.item.salt, firstSeq: r.item.firstSeq}
@@ -176,7 +190,7 @@ func (r *segmentRepair) writeHeader(before *found) {
 }
 
 // replace exports, keeps the damaged file in quarantine, and then puts the sound one in its place.
-func (o *offline) replace(item *found, r *segmentRepair) (*RepairedSegment, error) {
+func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegment, error) {
 	base := path.Base(item.name)
 	aside := path.Join(o.dir, quarantineDir, base+".damaged")
 	export := path.Join(o.dir, quarantineDir, base+".ndjson")
@@ -196,12 +210,18 @@ func (o *offline) replace(item *found, r *segmentRepair) (*RepairedSegment, erro
 	if err := vfs.WriteFile(o.fsys, item.name, r.content); err != nil {
 		return nil, unavailable(err)
 	}
-	return &RepairedSegment{File: item.name, Quarantine: aside, Export: export, Events: r.events, Lost: r.lost, Damage: r.damage}, nil
+	return &RepairedSegment{
+		File: item.name, Quarantine: aside, Export: export, Events: r.events, Lost: r.lost,
+		Damage: r.damage,
+	}, nil
 }
 
 // reportRepair leaves a report, from which later lives know what was lost and where.
-func (o *offline) reportRepair(item *found, r *segmentRepair) error {
-	report := damageReport{File: item.name, Offset: r.offset, Reason: "repaired: " + r.damage[0], Lost: r.lost, First: item.firstSeq}
+func (o *offline) reportRepair(item *foundSegment, r *segmentRepair) error {
+	report := damageReport{
+		File: item.name, Offset: r.offset, Reason: "repaired: " + r.damage[0], Lost: r.lost,
+		First: item.firstSeq,
+	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
@@ -217,7 +237,7 @@ func (o *offline) repairStates(result *Repaired) error {
 	}
 	for _, name := range names {
 		_, loaded, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
-		firstHeld, next := o.heldSequence()
+		firstHeld, next := o.bounds()
 		if err == nil && loaded != nil && loaded.cursor <= next {
 			continue
 		}
@@ -232,7 +252,7 @@ func (o *offline) repairStates(result *Repaired) error {
 	return nil
 }
 
-func (o *offline) heldSequence() (firstHeld, next uint64) {
+func (o *offline) bounds() (firstHeld, next uint64) {
 	firstHeld, next = 1, 1
 	first := true
 	for _, item := range o.segments {
@@ -247,22 +267,25 @@ func (o *offline) heldSequence() (firstHeld, next uint64) {
 	return firstHeld, max(firstHeld, next)
 }
 
-// renewState sets the files aside and begins again at the oldest event that is held. What came before is
-// counted as stored: segments are removed only when everything in them is settled.
+// renewState sets the files aside and begins again at the oldest event that is held. What came
+// before is counted as stored: segments are removed only when everything in them is settled.
 func (o *offline) renewState(name string, firstHeld uint64) error {
-	if err := setStateAside(o.fsys, o.dir, name); err != nil {
+	if err := quarantineState(o.fsys, o.dir, name); err != nil {
 		return err
 	}
 	journal, _, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
 	if err != nil {
 		return err
 	}
-	renewed := &state{place: place{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1}, retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true}}
+	renewed := &state{
+		position: position{start: 1, cursor: firstHeld}, counters: counters{Stored: firstHeld - 1},
+		retry: map[uint64]*retryEntry{}, store: pillarbox.StoreRecord{Renewed: true},
+	}
 	return errors.Join(journal.roll(renewed), journal.close())
 }
 
-// setStateAside moves the delivery state of a destination into quarantine.
-func setStateAside(fsys vfs.FS, dir, name string) error {
+// quarantineState moves the delivery state of a destination into quarantine.
+func quarantineState(fsys vfs.FS, dir, name string) error {
 	aside := path.Join(dir, quarantineDir)
 	if err := vfs.MkdirAll(fsys, aside); err != nil {
 		return unavailable(err)
@@ -277,9 +300,9 @@ func setStateAside(fsys vfs.FS, dir, name string) error {
 	return errors.Join(fsys.SyncDir(aside), fsys.SyncDir(dir))
 }
 
-// Forget gives up a destination that is not configured any more, so that the log no longer waits for it. Its
-// state, with the events that wait for another attempt, is kept in quarantine. The caller makes sure that no
-// server has the directory.
+// Forget gives up a destination that is not configured any more, so that the log no longer waits
+// for it. Its state, with the events that wait for another attempt, is kept in quarantine. The
+// caller makes sure that no server has the directory.
 func Forget(fsys vfs.FS, dir, destination string) error {
 	names, err := stateNames(fsys, dir)
 	if err != nil {
@@ -287,8 +310,9 @@ func Forget(fsys vfs.FS, dir, destination string) error {
 	}
 	for _, name := range names {
 		if name == destination {
-			return setStateAside(fsys, dir, name)
+			return quarantineState(fsys, dir, name)
 		}
 	}
-	return fmt.Errorf("destination %q has no delivery state in %s: %w", destination, dir, pillarbox.ErrNotFound)
+	return fmt.Errorf("destination %q has no delivery state in %s: %w", destination, dir,
+		pillarbox.ErrNotFound)
 }

@@ -13,8 +13,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestRepairKeepsTheGoodAndQuarantinesTheBad flips a bit in each record of a segment in turn, repairs, and
-// finds a log that verifies without new damage and delivers every other event.
+// TestRepairKeepsTheGoodAndQuarantinesTheBad flips a bit in each record of a segment in turn,
+// repairs, and finds a log that verifies without new damage and delivers every other event.
 func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 	l := newLife(t, 21)
 	disk := writeLog(t, l, 6, true)
@@ -49,17 +49,22 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 			t.Errorf("flip at %d: the damaged file is not in quarantine as it was: %v", offset, err)
 		}
 		after, err := seglog.Verify(context.Background(), damaged, "queue", nil)
-		if err != nil || after.Events != before.Events || after.Lost != 0 || after.LostBefore != before.Lost || len(after.Damage) != 0 {
+		if err != nil || after.Events != before.Events || after.Lost != 0 ||
+			after.LostBefore != before.Lost ||
+			len(after.Damage) != 0 {
 			t.Fatalf("flip at %d: before %+v, after %+v, %v", offset, before, after, err)
 		}
 		export, err := vfs.ReadFile(damaged, repaired.Segments[0].Export)
 		if err != nil || uint64(bytes.Count(export, []byte("\n"))) != repaired.Events {
-			t.Errorf("flip at %d: export has %d lines for %d events, %v", offset, bytes.Count(export, []byte("\n")), repaired.Events, err)
+			t.Errorf("flip at %d: export has %d lines for %d events, %v", offset,
+				bytes.Count(export, []byte("\n")), repaired.Events, err)
 		}
 		log := openLog(t, damaged, small())
 		deliveries, err := leaseAll(log)
-		if err != nil || uint64(len(deliveries)) != before.Events || len(l.acked) > len(deliveries)+1 {
-			t.Fatalf("flip at %d: %d events came, verify has read %d of %d, %v", offset, len(deliveries), before.Events, len(l.acked), err)
+		if err != nil || uint64(len(deliveries)) != before.Events ||
+			len(l.acked) > len(deliveries)+1 {
+			t.Fatalf("flip at %d: %d events came, verify has read %d of %d, %v", offset,
+				len(deliveries), before.Events, len(l.acked), err)
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
@@ -100,7 +105,8 @@ func TestInspectAndForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inspection.Accepted != uint64(len(l.acked)) || len(inspection.Destinations) != 1 || path.Base(inspection.Segments[0].File) != "0000000000000001.seg" {
+	if inspection.Accepted != uint64(len(l.acked)) || len(inspection.Destinations) != 1 ||
+		path.Base(inspection.Segments[0].File) != "0000000000000001.seg" {
 		t.Errorf("inspection %+v", inspection)
 	}
 	if err := seglog.Forget(disk, "queue", "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {

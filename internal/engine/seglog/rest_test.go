@@ -12,8 +12,9 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestIdleLogRests lets a log that has done its chores alone for ten hours: it looks for room on the disk now and
-// then, and does nothing else. A new event gets its chores within two seconds all the same.
+// TestIdleLogRests lets a log that has done its maintenance alone for ten hours: it looks for room
+// on the disk now and then, and does nothing else. A new event gets its maintenance within two
+// seconds all the same.
 func TestIdleLogRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.New(faultfs.Options{})
@@ -61,8 +62,8 @@ func reopened(t *testing.T, disk *faultfs.FS) pillarbox.Account {
 	return account
 }
 
-// TestRetryIsDueThoughTheClockWasSetBack has an event wait for a second on a clock that is ten years ahead, and
-// restarts on a clock that is right.
+// TestRetryIsDueThoughTheClockWasSetBack has an event wait for a second on a clock that is ten
+// years ahead, and restarts on a clock that is right.
 func TestRetryIsDueThoughTheClockWasSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, ctx := faultfs.New(faultfs.Options{}), context.Background()
@@ -76,8 +77,11 @@ func TestRetryIsDueThoughTheClockWasSetBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		retry := pillarbox.Outcome{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: ahead.Now().Add(time.Second),
-			Attempt: &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}}
+		retry := pillarbox.Outcome{
+			Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry,
+			NotBefore: ahead.Now().Add(time.Second),
+			Attempt:   &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"},
+		}
 		if err := log.Settle(ctx, "events", []pillarbox.Outcome{retry}); err != nil {
 			t.Fatal(err)
 		}

@@ -8,18 +8,22 @@ import (
 	"path"
 	"time"
 
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
+
+// errRemoved says that somebody has removed, moved or replaced the file of the live segment.
+var errRemoved = errors.New("somebody has removed, moved or replaced the file")
 
 // restoreChunk is how much of a removed segment is copied at once.
 const restoreChunk = 1 << 20
 
-// restore makes the file of a segment anew that somebody has removed, moved or replaced while it was open: what was
-// acknowledged can still be read here, and nowhere else. A file of that name that somebody has put there is moved to quarantine.
-// The caller leads.
-func (l *Log) restore(s *segment, from vfs.File) (err error) {
-	temp := path.Join(l.dir, fmt.Sprintf("%s%016x%s", sparePrefix, randomUint64(), vfs.TempSuffix))
-	to, err := l.fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+// restore makes the file of a segment anew that somebody has removed, moved or replaced while it
+// was open: what was acknowledged can still be read here, and nowhere else. A file of that name
+// that somebody has put there is moved to quarantine. The caller leads.
+func (c *committer) restore(s *segment, from vfs.File) (err error) {
+	temp := path.Join(c.dir, fmt.Sprintf("%s%016x%s", sparePrefix, randomUint64(), vfs.TempSuffix))
+	to, err := c.fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return fmt.Errorf("make %s anew: %w", s.name, unavailable(err))
 	}
@@ -28,25 +32,27 @@ func (l *Log) restore(s *segment, from vfs.File) (err error) {
 		err = to.Sync()
 	}
 	if err = errors.Join(err, to.Close()); err == nil {
-		err = l.setForeignAside(s)
+		err = c.quarantineForeign(s)
 	}
 	if err == nil {
-		err = l.fsys.Rename(temp, s.name)
+		err = c.fsys.Rename(temp, s.name)
 	}
 	if err == nil {
-		err = l.fsys.SyncDir(l.dir)
+		err = c.fsys.SyncDir(c.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("make %s anew: %w", s.name, unavailable(err))
 	}
-	l.opts.Logger.Error("somebody has removed, moved or replaced a segment that is written to; it was made anew with all that was acknowledged, and a new one is begun",
-		"segment", s.name, "bytes", s.end)
+	c.opts.Logger.Error(
+		"somebody has removed, moved or replaced a segment that is written to; it was made anew with all that was acknowledged, and a new one is begun",
+		telemetry.KeySegment, s.name, telemetry.KeyBytes, s.end,
+	)
 	return nil
 }
 
-// setForeignAside moves a file out of the way that has the name of a segment and is not it.
-func (l *Log) setForeignAside(s *segment) error {
-	file, err := l.fsys.OpenFile(s.name, os.O_RDONLY)
+// quarantineForeign moves a file out of the way that has the name of a segment and is not it.
+func (c *committer) quarantineForeign(s *segment) error {
+	file, err := c.fsys.OpenFile(s.name, os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -56,11 +62,11 @@ func (l *Log) setForeignAside(s *segment) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	dir := path.Join(l.dir, quarantineDir)
-	if err := vfs.MkdirAll(l.fsys, dir); err != nil {
+	dir := path.Join(c.dir, quarantineDir)
+	if err := vfs.MkdirAll(c.fsys, dir); err != nil {
 		return err
 	}
-	return l.fsys.Rename(s.name, path.Join(dir, path.Base(s.name)+".foreign"))
+	return c.fsys.Rename(s.name, path.Join(dir, path.Base(s.name)+".foreign"))
 }
 
 // copyRange copies the first bytes of a file.
@@ -79,46 +85,25 @@ func copyRange(to io.WriterAt, from io.ReaderAt, size int64) error {
 	return nil
 }
 
-// lookInterval is how often the name of the live segment is looked at. That the file has a name at all is looked at with each
-// commit.
-const lookInterval = time.Second
+// verifyInterval is how often the name of the live segment is looked at. That the file has a name
+// at all is looked at with each commit.
+const verifyInterval = time.Second
 
-// stillThere returns an error that matches errRemoved where the live segment is not what its name stands for. The caller
-// leads.
-func (l *Log) stillThere(now time.Time) error {
-	if l.live == nil {
+// verifyLive returns an error that matches errRemoved where the live segment is not what its name
+// stands for. The caller leads.
+func (c *committer) verifyLive(now time.Time) error {
+	if c.live == nil {
 		return nil
 	}
-	if linked, err := l.live.Linked(); err != nil || !linked {
+	if linked, err := c.live.Linked(); err != nil || !linked {
 		return errors.Join(errRemoved, err)
 	}
-	if now.Sub(l.looked).Abs() < lookInterval {
+	if now.Sub(c.verified).Abs() < verifyInterval {
 		return nil
 	}
-	l.looked = now
-	if there, err := l.fsys.IsFile(l.newest.name, l.live); err == nil && !there {
+	c.verified = now
+	if there, err := c.fsys.IsFile(c.segments.newest.name, c.live); err == nil && !there {
 		return errRemoved
 	}
 	return nil
-}
-
-// nameRemoved logs sealed segments whose files are gone.
-func (l *Log) nameRemoved() {
-	entries, err := l.fsys.ReadDir(l.dir)
-	if err != nil {
-		return // the next commit or chore meets it
-	}
-	names := make(map[string]bool, len(entries))
-	for _, entry := range entries {
-		names[path.Join(l.dir, entry.Name)] = true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.segments[:max(0, len(l.segments)-1)] {
-		if !names[s.name] && !s.removed {
-			s.removed = true
-			l.opts.Logger.Error("somebody has removed a segment; what was not delivered of it is lost, unless the file is put back before it is missed",
-				"segment", s.name, "first", s.firstSeq, "events", s.nextSeq-s.firstSeq)
-		}
-	}
 }

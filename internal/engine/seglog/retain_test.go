@@ -13,8 +13,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestWaitingEventKeepsNoNeighbours has one event of a frame wait for another attempt: the others, which are stored, must
-// not stay in memory with it. Thousands may wait, each from another frame.
+// TestWaitingEventKeepsNoNeighbours has one event of a frame wait for another attempt: the others,
+// which are stored, must not stay in memory with it. Thousands may wait, each from another frame.
 func TestWaitingEventKeepsNoNeighbours(t *testing.T) {
 	log := openLog(t, faultfs.New(faultfs.Options{}), small())
 	defer log.Close()
@@ -42,7 +42,9 @@ func TestWaitingEventKeepsNoNeighbours(t *testing.T) {
 }
 
 // settleButOne stores all but one, which is to come again, and returns what must not outlive that.
-func settleButOne(t *testing.T, log *seglog.Log) (weak.Pointer[pillarbox.Event], weak.Pointer[byte]) {
+func settleButOne(
+	t *testing.T, log *seglog.Log,
+) (weak.Pointer[pillarbox.Event], weak.Pointer[byte]) {
 	t.Helper()
 	deliveries, err := newLife(t, 1).leaseNow(log, 100)
 	if err != nil || len(deliveries) != 20 {
@@ -52,7 +54,9 @@ func settleButOne(t *testing.T, log *seglog.Log) (weak.Pointer[pillarbox.Event],
 	for i, delivery := range deliveries {
 		outcome := pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
 		if i == 3 {
-			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
+			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, &pillarbox.Attempt{
+				At: 1, Class: pillarbox.ClassRefused, Error: "no",
+			}
 			outcome.NotBefore = time.Unix(0, 0)
 		}
 		outcomes = append(outcomes, outcome)

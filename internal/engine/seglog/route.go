@@ -1,47 +1,49 @@
 package seglog
 
 import (
-	"context"
 	"fmt"
 
 	"pillarbox"
 )
 
-// Route implements pillarbox.Obligations. The other destination has the events durably before the first one lets go of
-// them; while that is going on, no segment is removed.
-func (l *Log) Route(ctx context.Context, from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
-	if err := l.writable(); err != nil {
-		return 0, err
-	}
+// route gives held events to another destination. The other destination has the events durably
+// before the first one lets go of them; while that is going on, no segment is removed.
+func (o *obligations) route(
+	from, to string, deliveries []*pillarbox.Delivery,
+) (routed int, err error) {
 	if from == to {
 		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
 	}
-	source, err := l.consumer(from)
+	source, err := o.destinations.getToChange(from)
 	if err != nil {
 		return 0, err
 	}
-	target, err := l.consumer(to)
+	target, err := o.destinations.getToChange(to)
 	if err != nil {
 		return 0, err
 	}
-	l.creating.Lock()
-	defer l.creating.Unlock()
-	held := source.stillHeld(deliveries)
-	if err := target.take(held); err != nil {
+	o.destinations.creating.Lock()
+	defer o.destinations.creating.Unlock()
+	held := o.stillHeld(source, deliveries)
+	if err := o.take(target, held); err != nil {
 		return 0, fmt.Errorf("give held events to %s: %w", to, err)
 	}
 	outcomes := make([]pillarbox.Outcome, len(held))
 	for i, delivery := range held {
-		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted}
+		outcomes[i] = pillarbox.Outcome{
+			Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted,
+		}
 	}
-	return l.SettleHeld(ctx, from, outcomes)
+	return o.settleHeld(from, outcomes)
 }
 
-func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbox.Delivery) {
+func (o *obligations) stillHeld(
+	c *consumer, deliveries []*pillarbox.Delivery,
+) (held []*pillarbox.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, delivery := range deliveries {
-		waiting := c.retrying[delivery.Handle.Seq]
+		waiting := c.retries.items[delivery.Handle.Seq]
 		if waiting != nil && waiting.held || c.state.held.has(delivery.Handle.Seq) {
 			held = append(held, delivery)
 		}
@@ -49,16 +51,17 @@ func (c *consumer) stillHeld(deliveries []*pillarbox.Delivery) (held []*pillarbo
 	return held
 }
 
-// take makes events of the log the destination's own, that were not meant for it when they were accepted.
-func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
-	firstHeld, _ := c.log.heldSequence()
+// take makes events of the log the destination's own, that were not meant for it when they were
+// accepted.
+func (o *obligations) take(c *consumer, deliveries []*pillarbox.Delivery) error {
+	firstHeld, _ := c.segments.bounds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSettlement(len(deliveries))
 	var taken []*pillarbox.Delivery
 	for _, delivery := range deliveries {
 		seq := delivery.Handle.Seq
-		if c.state.routed.has(seq) || c.hasHad(delivery) && !c.state.held.has(seq) {
+		if c.state.routed.has(seq) || c.state.hasHad(delivery) && !c.state.held.has(seq) {
 			continue
 		}
 		taken = append(taken, delivery)
@@ -71,30 +74,20 @@ func (c *consumer) take(deliveries []*pillarbox.Delivery) error {
 		return err
 	}
 	for _, delivery := range taken {
-		c.putBack(delivery.Handle.Seq, delivery.Event)
+		c.makePending(delivery.Handle.Seq, delivery.Event)
 	}
 	return nil
 }
 
-// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for its time, the first
-// known one speaks for it.
-func (c *consumer) hasHad(delivery *pillarbox.Delivery) bool {
-	seq := delivery.Handle.Seq
-	rule := c.state.ruleAt(seq)
-	if rule == nil && len(c.state.rules) > 0 {
-		rule = &c.state.rules[0].Rule
-	}
-	return rule != nil && rule.Takes(delivery.Event) && !c.state.waived.has(seq)
-}
-
-// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its bytes.
+// takeOne undoes that an event was skipped or held. One whose segment is gone is taken with its
+// bytes.
 func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 	c, seq := s.consumer, delivery.Handle.Seq
 	if entry := c.state.retry[seq]; entry != nil && entry.Outcome == pillarbox.OutcomeSkipped {
 		s.delta.Done = append(s.delta.Done, seq) // settled ahead of the cursor
 	}
 	if seq >= c.state.cursor {
-		s.leaveAside(seq, pillarbox.OutcomeReleased)
+		s.clearMarks(seq, pillarbox.OutcomeReleased)
 		return
 	}
 	switch {
@@ -113,26 +106,4 @@ func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 		return
 	}
 	s.delta.aside("deferred").Add.add(seq)
-}
-
-// skipRule says by which rule an event below the cursor was skipped.
-func (s *state) skipRule(seq uint64) string {
-	switch {
-	case seq < s.start:
-		return pillarbox.SkippedBefore
-	case !s.waived.has(seq):
-		return pillarbox.SkippedSource
-	case s.SkippedBy.Elsewhere > 0:
-		return pillarbox.SkippedElsewhere
-	case s.SkippedBy.Routed > 0:
-		return pillarbox.SkippedRouted
-	}
-	return pillarbox.SkippedForgotten
-}
-
-// uncount takes a skipped event back.
-func (s *state) uncount(rule string) {
-	s.Skipped -= min(s.Skipped, 1)
-	by := s.SkippedBy.Of(rule)
-	*by -= min(*by, 1)
 }

@@ -12,19 +12,21 @@ func (c *chunk) dropMissing() {
 	c.records = slices.DeleteFunc(c.records, func(rec record) bool { return rec.missing })
 }
 
-// part is what was saved at one damaged frame: its records in order, with a place for each that is missing.
+// part is what was saved at one damaged frame: its records in order, with a place for each that is
+// missing.
 type part struct {
 	first   uint64 // sequence number of the first record, 0 where the header does not say
 	records []record
 	damage  []pillarbox.CorruptError
 }
 
-// maxGap bounds the places that are kept for missing events of one damaged range, so that what a header says can't fill the
-// memory. Where there are more, they are counted behind the others.
+// maxGap bounds the places that are kept for missing events of one damaged range, so that what a
+// header says can't fill the memory. Where there are more, they are counted behind the others.
 const maxGap = 1 << 20
 
-// addPart puts the records of a frame where their header says, so that each event has the sequence number that it was given,
-// whatever is missing before it. nextSeq is that of the next sound frame, 0 where there is none.
+// addPart puts the records of a frame where their header says, so that each event has the sequence
+// number that it was given, whatever is missing before it. nextSeq is that of the next sound frame,
+// 0 where there is none.
 func (c *chunk) addPart(p part, nextSeq uint64) {
 	c.damage = append(c.damage, p.damage...)
 	at := c.firstSeq + uint64(len(c.records))
@@ -37,16 +39,20 @@ func (c *chunk) addPart(p part, nextSeq uint64) {
 	c.records = append(c.records, p.records...)
 }
 
-// salvage reads single records at a damaged frame. It returns the offset from which to go on looking.
+// salvage reads single records at a damaged frame. It returns the offset from which to go on
+// looking.
 func (w *walker) salvage(at, limit int64) (p part, end int64, err error) {
 	region, err := w.view(at, int(limit-at))
 	if err != nil {
 		return part{}, 0, err
 	}
 	header, ok := decodeFrameHeader(region, w.salt, at)
-	if ok && header.kind == frameEvents && frameHeaderBytes+int64(header.payload) <= int64(len(region)) && plausible(header) {
+	if ok && header.kind == frameEvents &&
+		frameHeaderBytes+int64(header.payload) <= int64(len(region)) &&
+		plausible(header) {
 		p.first = header.firstSeq
-		p.records, p.damage = w.salvageByTable(header, region[frameHeaderBytes:frameHeaderBytes+int(header.payload)])
+		p.records, p.damage = w.salvageByTable(header,
+			region[frameHeaderBytes:frameHeaderBytes+int(header.payload)])
 		return p, at + header.size(), nil
 	}
 	used := frameHeaderBytes
@@ -55,19 +61,23 @@ func (w *walker) salvage(at, limit int64) (p part, end int64, err error) {
 		if !ok {
 			break
 		}
-		p.records = append(p.records, record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
+		p.records = append(p.records,
+			record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
 		used += recordHeaderBytes + len(text)
 	}
 	if len(p.records) == 0 {
 		return part{}, at + sectorBytes, nil
 	}
-	p.damage = append(p.damage, w.corrupt(at, fmt.Sprintf("damaged frame header; %d of its records are sound", len(p.records))))
+	reason := fmt.Sprintf("damaged frame header; %d of its records are sound", len(p.records))
+	p.damage = append(p.damage, w.corrupt(at, reason))
 	return p, at + alignUp(int64(used)), nil
 }
 
-// salvageByTable reads the records of a frame whose header is sound and whose payload is not. A record's
-// length stands twice, so that one wrong length costs no more than its own record.
-func (w *walker) salvageByTable(header frameHeader, payload []byte) (records []record, damage []pillarbox.CorruptError) {
+// salvageByTable reads the records of a frame whose header is sound and whose payload is not. A
+// record's length stands twice, so that one wrong length costs no more than its own record.
+func (w *walker) salvageByTable(
+	header frameHeader, payload []byte,
+) (records []record, damage []pillarbox.CorruptError) {
 	table := payload[len(payload)-int(header.count)*lengthBytes:]
 	body := payload[:len(payload)-len(table)]
 	at := 0
@@ -82,23 +92,26 @@ func (w *walker) salvageByTable(header frameHeader, payload []byte) (records []r
 			text, ok = w.recordAt(body[at:], listed)
 		}
 		if ok {
-			records = append(records, record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
+			records = append(records,
+				record{text: text, bytes: int64(recordHeaderBytes + len(text) + lengthBytes)})
 			at += recordHeaderBytes + len(text)
 			continue
 		}
 		offset := header.offset + frameHeaderBytes + int64(at)
-		damage = append(damage, w.corrupt(offset, fmt.Sprintf("record %d of %d is damaged", i+1, header.count)))
+		damage = append(damage,
+			w.corrupt(offset, fmt.Sprintf("record %d of %d is damaged", i+1, header.count)))
 		records = append(records, record{missing: true})
 		at += recordHeaderBytes + w.damagedLength(body[at:], listed, table, i)
 	}
 	if len(damage) == 0 {
-		damage = append(damage, w.corrupt(header.offset, "damaged frame; all of its records are sound"))
+		damage = append(damage,
+			w.corrupt(header.offset, "damaged frame; all of its records are sound"))
 	}
 	return records, damage
 }
 
-// damagedLength decides how long a damaged record is: the length that makes a sound record follow, or, for
-// the last one, the one in the table.
+// damagedLength decides how long a damaged record is: the length that makes a sound record follow,
+// or, for the last one, the one in the table.
 func (w *walker) damagedLength(body []byte, listed int, table []byte, i int) int {
 	own := listed
 	if len(body) >= recordHeaderBytes {

@@ -5,14 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"pillarbox"
 	"pillarbox/internal/vfs"
@@ -41,7 +38,8 @@ type segment struct {
 
 func (s *segment) empty() bool { return s.firstSeq == s.nextSeq }
 
-// position is the distance of an offset in this segment from the start of the log, in bytes of frames.
+// position is the distance of an offset in this segment from the start of the log, in bytes of
+// frames.
 func (s *segment) position(offset int64) int64 { return s.base + offset - dataStart }
 
 func segmentName(dir string, id uint64) string {
@@ -68,9 +66,11 @@ func randomUint64() uint64 {
 	}
 }
 
-// readHeaders reads both copies of the segment header. ok is false where neither is valid; damage tells of
-// copies that are not.
-func readHeaders(file vfs.File, name string) (header segmentHeader, ok bool, damage []pillarbox.CorruptError, err error) {
+// readHeaders reads both copies of the segment header. ok is false where neither is valid; damage
+// tells of copies that are not.
+func readHeaders(
+	file vfs.File, name string,
+) (header segmentHeader, ok bool, damage []pillarbox.CorruptError, err error) {
 	w := walker{file: file, name: name, limit: dataStart}
 	for copyNumber := range int64(2) {
 		b, err := w.view(copyNumber*headerBytes, headerBytes)
@@ -79,7 +79,10 @@ func readHeaders(file vfs.File, name string) (header segmentHeader, ok bool, dam
 		}
 		found, reason := decodeSegmentHeader(b)
 		if reason == reasonVersion {
-			return segmentHeader{}, false, nil, fmt.Errorf("open %s: written in a newer format; use the version of pillarbox that wrote it: %w", name, pillarbox.ErrInvalid)
+			return segmentHeader{}, false, nil, fmt.Errorf(
+				"open %s: written in a newer format; use the version of pillarbox that wrote it: %w",
+				name, pillarbox.ErrInvalid,
+			)
 		}
 		if reason != "" {
 			if w.couldNotRead(copyNumber*headerBytes, (copyNumber+1)*headerBytes) {
@@ -95,8 +98,8 @@ func readHeaders(file vfs.File, name string) (header segmentHeader, ok bool, dam
 	return header, ok, damage, nil
 }
 
-// found is a segment file as it was found in the directory.
-type found struct {
+// foundSegment is a segment file as it was found in the directory.
+type foundSegment struct {
 	segment
 	size     int64
 	header   segmentHeader
@@ -104,12 +107,15 @@ type found struct {
 	scanned  bool // end and nextSeq are known
 	linked   bool // part of the chain of headers
 	tail     tail // set by scan
-	// unreadEnd is set where the disk could not read the end, so that nobody knows how many events are missing there.
+	// unreadEnd is set where the disk could not read the end, so that nobody knows how many events
+	// are missing there.
 	unreadEnd *unreadEnd
 }
 
 // listSegments reads the headers of all segment files, in the order of their ids.
-func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.CorruptError, err error) {
+func listSegments(
+	fsys vfs.FS, dir string,
+) (all []*foundSegment, damage []pillarbox.CorruptError, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list %s: %w", dir, err)
@@ -119,7 +125,9 @@ func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.Cor
 		if !ok || entry.Dir {
 			continue
 		}
-		item := &found{segment: segment{id: id, name: path.Join(dir, entry.Name)}, size: entry.Size}
+		item := &foundSegment{
+			segment: segment{id: id, name: path.Join(dir, entry.Name)}, size: entry.Size,
+		}
 		headerDamage, err := item.read(fsys)
 		if err != nil {
 			return nil, nil, err
@@ -127,11 +135,11 @@ func listSegments(fsys vfs.FS, dir string) (all []*found, damage []pillarbox.Cor
 		damage = append(damage, headerDamage...)
 		all = append(all, item)
 	}
-	slices.SortFunc(all, func(a, b *found) int { return int(int64(a.id) - int64(b.id)) })
+	slices.SortFunc(all, func(a, b *foundSegment) int { return int(int64(a.id) - int64(b.id)) })
 	return all, damage, nil
 }
 
-func (f *found) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
+func (f *foundSegment) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 	file, err := fsys.OpenFile(f.name, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
@@ -143,7 +151,9 @@ func (f *found) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 	}
 	if ok && header.id != f.id {
 		ok = false
-		damage = append(damage, pillarbox.CorruptError{File: f.name, Reason: fmt.Sprintf("the header belongs to segment %d", header.id)})
+		damage = append(damage, pillarbox.CorruptError{
+			File: f.name, Reason: fmt.Sprintf("the header belongs to segment %d", header.id),
+		})
 	}
 	f.header, f.readable, f.damaged = header, ok, len(damage) > 0
 	if ok {
@@ -153,9 +163,10 @@ func (f *found) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 	return damage, nil
 }
 
-// linkSegments follows the headers from the newest segment back: each states where the one before ends. A
-// segment that a newer one skips was abandoned before its first acknowledged frame; it stays unlinked.
-func linkSegments(all []*found) {
+// linkSegments follows the headers from the newest segment back: each states where the one before
+// ends. A segment that a newer one skips was abandoned before its first acknowledged frame; it
+// stays unlinked.
+func linkSegments(all []*foundSegment) {
 	if len(all) == 0 {
 		return
 	}
@@ -181,7 +192,9 @@ func linkSegments(all []*found) {
 }
 
 // scan finds the end of a segment that no later header states.
-func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptError, torn int64, err error) {
+func (f *foundSegment) scan(
+	fsys vfs.FS, expectSeq uint64,
+) (damage []pillarbox.CorruptError, torn int64, err error) {
 	file, err := fsys.OpenFile(f.name, os.O_RDONLY)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open segment: %w", err)
@@ -190,7 +203,9 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 	if !f.readable {
 		f.firstSeq = expectSeq
 	}
-	w := &walker{file: file, name: f.name, salt: f.salt, offset: dataStart, seq: f.firstSeq, limit: f.size}
+	w := &walker{
+		file: file, name: f.name, salt: f.salt, offset: dataStart, seq: f.firstSeq, limit: f.size,
+	}
 	f.end, f.nextSeq = min(dataStart, f.size), f.firstSeq
 	w.proven, w.provenSeq = f.end, f.nextSeq
 	var unproven []*chunk
@@ -225,34 +240,9 @@ func (f *found) scan(fsys vfs.FS, expectSeq uint64) (damage []pillarbox.CorruptE
 	if w.lastEnd > f.end && torn == 0 {
 		f.end = w.lastEnd
 	}
-	f.salt, f.scanned, f.tail = w.salt, true, tail{from: w.proven, firstSeq: w.provenSeq, chunks: w.behindProven(unproven)}
+	f.salt, f.scanned, f.tail = w.salt, true, tail{
+		from: w.proven, firstSeq: w.provenSeq, chunks: w.behindProven(unproven),
+	}
 	f.damaged = f.damaged || len(damage) > 0
 	return damage, torn, nil
 }
-
-// kinded gives an error of the disk its kind, where nobody below has done so.
-func kinded(err error) error {
-	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt, pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
-		if errors.Is(err, kind) {
-			return err
-		}
-	}
-	return unavailable(err)
-}
-
-// unavailable gives an I/O error its kind.
-func unavailable(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return &pillarbox.RetryAfterError{After: retryAfterFull, Err: fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)}
-	case errors.Is(err, fs.ErrClosed):
-		return fmt.Errorf("%w: %w", pillarbox.ErrClosed, err)
-	}
-	return fmt.Errorf("%w: %w", pillarbox.ErrUnavailable, err)
-}
-
-// retryAfterFull is what a client is asked to wait when there is no room. Delivery or an operator makes room
-// within seconds or not soon; a fixed short wait loses little in both cases.
-const retryAfterFull = 5 * time.Second

@@ -16,8 +16,9 @@ const (
 	blockBytes = blockBits / 8
 )
 
-// seqSet is a set of sequence numbers: one bit for each number, in blocks that exist where there is a member. So it costs
-// little memory for runs and for single numbers alike: 8 KiB for each 65,536 events at the most. The zero value is empty.
+// seqSet is a set of sequence numbers: one bit for each number, in blocks that exist where there is
+// a member. So it costs little memory for runs and for single numbers alike: 8 KiB for each 65,536
+// events at the most. The zero value is empty.
 type seqSet struct {
 	blocks map[uint64]*block
 	count  uint64
@@ -123,7 +124,8 @@ func (s *seqSet) clone() seqSet {
 	return result
 }
 
-// setBlock is a block in a snapshot: its bits, or its members as 16-bit numbers where those are shorter.
+// setBlock is a block in a snapshot: its bits, or its members as 16-bit numbers where those are
+// shorter.
 type setBlock struct {
 	Block   uint64 `json:"block"`
 	Bits    []byte `json:"bits,omitempty"`
@@ -163,10 +165,14 @@ func decodeSet(encoded []setBlock) (set seqSet, err error) {
 				set.add(in.Block*blockBits + uint64(binary.LittleEndian.Uint16(in.Members[at:])))
 			}
 		default:
-			return seqSet{}, fmt.Errorf("set of sequence numbers with %d bytes of bits and %d of members: %w", len(in.Bits), len(in.Members), pillarbox.ErrCorrupt)
+			return seqSet{}, fmt.Errorf(
+				"set of sequence numbers with %d bytes of bits and %d of members: %w", len(in.Bits),
+				len(in.Members), pillarbox.ErrCorrupt,
+			)
 		}
 		if in.Block > 1<<48 {
-			return seqSet{}, fmt.Errorf("set of sequence numbers with block %d: %w", in.Block, pillarbox.ErrCorrupt)
+			return seqSet{}, fmt.Errorf("set of sequence numbers with block %d: %w", in.Block,
+				pillarbox.ErrCorrupt)
 		}
 	}
 	return set, nil
@@ -183,7 +189,8 @@ func (r *runs) add(seq uint64) {
 	*r = append(*r, [2]uint64{seq, seq + 1})
 }
 
-// each calls visit for every number of the ranges. A range that no writer makes is passed over: see plausible.
+// each calls visit for every number of the ranges. A range that no writer makes is passed over: see
+// plausible.
 func (r runs) each(visit func(seq uint64)) {
 	for _, run := range r {
 		for seq := run[0]; seq < run[1]; seq++ {
@@ -192,9 +199,11 @@ func (r runs) each(visit func(seq uint64)) {
 	}
 }
 
-// maxRun bounds a range of a delta, so that a damaged one can't keep a reader busy: one settle is about no more.
+// maxRun bounds a range of a delta, so that a damaged one can't keep a reader busy: one settle is
+// about no more.
 const maxRun = 1 << 24
 
 func (r runs) plausible() bool {
-	return !slices.ContainsFunc(r, func(run [2]uint64) bool { return run[0] == 0 || run[1] < run[0] || run[1]-run[0] > maxRun })
+	return !slices.ContainsFunc(r,
+		func(run [2]uint64) bool { return run[0] == 0 || run[1] < run[0] || run[1]-run[0] > maxRun })
 }

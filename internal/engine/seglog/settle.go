@@ -1,30 +1,12 @@
 package seglog
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"pillarbox"
 )
-
-// Settle implements pillarbox.Queue. Nothing changes in memory before the state is written, so that after an
-// error the same call may be made again.
-func (l *Log) Settle(_ context.Context, destination string, outcomes []pillarbox.Outcome) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	c, err := l.consumer(destination)
-	if err != nil {
-		return err
-	}
-	if err := c.settle(outcomes); err != nil {
-		return err
-	}
-	l.updateOldest()
-	return nil
-}
 
 func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 	c.mu.Lock()
@@ -34,19 +16,6 @@ func (c *consumer) settle(outcomes []pillarbox.Outcome) error {
 		return err
 	}
 	return s.write()
-}
-
-// write makes the settlement durable, as far as it asks for that, and applies it to memory.
-func (s *settlement) write() error {
-	c := s.consumer
-	if s.changes() {
-		defer c.log.stir()
-		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
-			return err
-		}
-	}
-	s.commit()
-	return nil
 }
 
 // settlement is the effect of some outcomes, worked out before anything is written or changed.
@@ -68,7 +37,7 @@ type settlement struct {
 func (c *consumer) newSettlement(size int) *settlement {
 	return &settlement{
 		consumer: c, delta: &stateFrame{},
-		after:    &state{place: c.state.place, counters: c.state.counters},
+		after:    &state{position: c.state.position, counters: c.state.counters},
 		settled:  make(map[uint64]pillarbox.OutcomeKind, size),
 		skips:    map[uint64]string{},
 		released: map[uint64]pillarbox.Outcome{},
@@ -79,15 +48,16 @@ func (c *consumer) newSettlement(size int) *settlement {
 
 func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 	s := c.newSettlement(len(outcomes))
-	window := c.leasedInWindow()
+	inHand := c.leased()
 	for _, outcome := range outcomes {
-		leased := c.retrying[outcome.Handle.Seq]
+		leased := c.retries.items[outcome.Handle.Seq]
 		if leased == nil {
-			leased = window[outcome.Handle.Seq]
+			leased = inHand[outcome.Handle.Seq]
 		}
 		_, again := s.settled[outcome.Handle.Seq]
 		if leased == nil || !leased.leased || again {
-			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
+			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w",
+				outcome.Handle.Seq, c.name, pillarbox.ErrConflict)
 		}
 		if err := s.add(leased, outcome, outcome.Handle.Seq < c.state.cursor); err != nil {
 			return nil, err
@@ -97,23 +67,15 @@ func (c *consumer) plan(outcomes []pillarbox.Outcome) (*settlement, error) {
 	return s, nil
 }
 
-// finish moves the cursor, and completes the delta.
-func (s *settlement) finish() {
-	s.moveCursor()
-	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
-	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
-	s.delta.Counters = s.after.counters
-	s.delta.Store = s.consumer.state.store
-}
-
-func (c *consumer) leasedInWindow() map[uint64]*item {
-	leased := make(map[uint64]*item, len(c.window))
-	for _, it := range c.window {
+// leased returns what may be settled beside the retry set.
+func (c *consumer) leased() map[uint64]*item {
+	leased := make(map[uint64]*item, len(c.window.items))
+	for _, it := range c.window.items {
 		if it.leased || it.outcome == pillarbox.OutcomeRetry {
 			leased[it.seq] = it
 		}
 	}
-	for _, it := range c.resumed {
+	for _, it := range c.resumed.items {
 		if it.leased {
 			leased[it.seq] = it
 		}
@@ -121,13 +83,15 @@ func (c *consumer) leasedInWindow() map[uint64]*item {
 	return leased
 }
 
-// add notes one outcome. The end of an event below the cursor is counted here; that of any other when the
-// cursor passes it.
+// add notes one outcome. The end of an event below the cursor is counted here; that of any other
+// when the cursor passes it.
 func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bool) error {
 	c := s.consumer
-	waited := c.retrying[leased.seq] != nil
-	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) && !leased.routed {
-		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased} // it was routed here meanwhile
+	waited := c.retries.items[leased.seq] != nil
+	if outcome.Kind == pillarbox.OutcomeSkipped && c.state.routed.has(leased.seq) &&
+		!leased.routed {
+		// It was routed here meanwhile.
+		outcome = pillarbox.Outcome{Handle: outcome.Handle, Kind: pillarbox.OutcomeReleased}
 	}
 	switch outcome.Kind {
 	case pillarbox.OutcomeReleased:
@@ -148,19 +112,21 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 	default:
 		s.end(leased, outcome, waited, belowCursor)
 	}
-	s.leaveAside(leased.seq, outcome.Kind)
+	s.clearMarks(leased.seq, outcome.Kind)
 	return nil
 }
 
 // hasRoom reports whether one more event may wait in the retry set, which is held in memory.
 func (s *settlement) hasRoom(leased *item) bool {
 	c := s.consumer
-	return len(c.retrying)-c.heldRetrying+s.retries < c.log.opts.MaxRetrying && c.retryBytes+s.retrying < c.log.opts.MaxRetryingBytes
+	return c.retries.active()+s.retries < c.core.opts.MaxRetrying &&
+		c.retries.bytes+s.retrying < c.core.opts.MaxRetryingBytes
 }
 
 // wait moves an event to the retry set.
 func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error {
-	// The event that was leased is part of its frame, and would keep all of it in memory while it waits.
+	// The event that was leased is part of its frame, and would keep all of it in memory while it
+	// waits.
 	own, err := decodeRecord(string(entry.Record))
 	if err != nil {
 		return fmt.Errorf("retry event %d: %w", leased.seq, err)
@@ -169,18 +135,21 @@ func (s *settlement) wait(entry *retryEntry, leased *item, due time.Time) error 
 	s.delta.Retry = append(s.delta.Retry, entry)
 	s.events[leased.seq], s.due[leased.seq] = own, due
 	s.durable = true
-	if s.consumer.retrying[leased.seq] == nil {
+	if s.consumer.retries.items[leased.seq] == nil {
 		s.retries++
 		s.retrying += int64(len(entry.Record))
 	}
 	return nil
 }
 
-// deferOne gives an event back for which the retry set has no room. It keeps its place in its segment and costs one bit,
-// and the events behind it go on; it is handed out again when there is room, as if it had not been tried.
+// deferOne gives an event back for which the retry set has no room. It keeps its place in its
+// segment and costs one bit, and the events behind it go on; it is handed out again when there is
+// room, as if it had not been tried.
 func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
-	if s.consumer.resumed[leased.seq] != nil {
-		s.released[leased.seq] = pillarbox.Outcome{Handle: outcome.Handle, NotBefore: outcome.NotBefore}
+	if s.consumer.resumed.items[leased.seq] != nil {
+		s.released[leased.seq] = pillarbox.Outcome{
+			Handle: outcome.Handle, NotBefore: outcome.NotBefore,
+		}
 		return
 	}
 	s.settled[leased.seq] = outcomeDeferred
@@ -190,8 +159,8 @@ func (s *settlement) deferOne(leased *item, outcome pillarbox.Outcome) {
 // outcomeDeferred is the outcome of an item that left the window to be handed out again later.
 const outcomeDeferred pillarbox.OutcomeKind = 100
 
-// hold notes that no destination takes the event any more. One of the retry set stays there with its attempts, because
-// its segment may be gone.
+// hold notes that no destination takes the event any more. One of the retry set stays there with
+// its attempts, because its segment may be gone.
 func (s *settlement) hold(leased *item) error {
 	if entry := s.consumer.state.retry[leased.seq]; entry != nil {
 		held := *entry
@@ -220,18 +189,22 @@ func (s *settlement) end(leased *item, outcome pillarbox.Outcome, waited, belowC
 			s.delta.Done = append(s.delta.Done, leased.seq)
 		}
 	case waited || outcome.Kind == pillarbox.OutcomeDead:
-		// An older event is not settled yet. What is known of this one must outlive a crash all the same.
-		s.delta.Retry = append(s.delta.Retry, &retryEntry{Seq: leased.seq, Outcome: outcome.Kind, Skip: outcome.Skip})
+		// An older event is not settled yet. What is known of this one must outlive a crash all the
+		// same.
+		s.delta.Retry = append(s.delta.Retry,
+			&retryEntry{Seq: leased.seq, Outcome: outcome.Kind, Skip: outcome.Skip})
 	}
 }
 
-// waives reports whether an event may be skipped by the rule although it was meant for the destination.
+// waives reports whether an event may be skipped by the rule although it was meant for the
+// destination.
 func waives(rule string) bool {
-	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted || rule == pillarbox.SkippedForgotten
+	return rule == pillarbox.SkippedElsewhere || rule == pillarbox.SkippedRouted ||
+		rule == pillarbox.SkippedForgotten
 }
 
-// leaveAside takes the event out of the sets that it does not belong to any more.
-func (s *settlement) leaveAside(seq uint64, kind pillarbox.OutcomeKind) {
+// clearMarks takes the event out of the sets that it does not belong to any more.
+func (s *settlement) clearMarks(seq uint64, kind pillarbox.OutcomeKind) {
 	if s.consumer.state.deferred.has(seq) {
 		s.delta.aside("deferred").Remove.add(seq)
 	}
@@ -257,22 +230,18 @@ func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
 	return entry
 }
 
-// count adds to the counters. rule is that of skipped events.
-func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
-	switch kind {
-	case pillarbox.OutcomeStored:
-		s.Stored += n
-	case pillarbox.OutcomeDead:
-		s.Dead += n
-	case pillarbox.OutcomeSkipped:
-		s.Skipped += n
-		*s.SkippedBy.Of(rule) += n
-	}
+// finish moves the cursor, and completes the delta.
+func (s *settlement) finish() {
+	s.moveCursor()
+	s.delta.Start, s.delta.Cursor = s.after.start, s.after.cursor
+	s.delta.Segment, s.delta.Offset = s.after.segment, s.after.offset
+	s.delta.Counters = s.after.counters
+	s.delta.Store = s.consumer.state.store
 }
 
 // moveCursor passes what is settled at the front of the window.
 func (s *settlement) moveCursor() {
-	for _, front := range s.consumer.window {
+	for _, front := range s.consumer.window.items {
 		kind, now := s.settled[front.seq]
 		rule := s.skips[front.seq]
 		if !now {
@@ -291,13 +260,14 @@ func (s *settlement) moveCursor() {
 			s.after.count(kind, rule, 1)
 		}
 	}
-	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window) && r.walk != nil {
+	if r := s.consumer.reader; s.passed > 0 && s.passed == len(s.consumer.window.items) &&
+		r.walk != nil {
 		s.after.segment, s.after.offset = r.segment.id, r.walk.offset
 	}
 }
 
-// lose counts events that the cursor passes and that can't be read. What only the disk could not read is remembered, so that
-// it is read again.
+// lose counts events that the cursor passes and that can't be read. What only the disk could not
+// read is remembered, so that it is read again.
 func (s *settlement) lose(first, n uint64, unread bool) {
 	s.loseAside(first, n)
 	if !unread {
@@ -323,64 +293,66 @@ func (s *settlement) forgetSettled(seq uint64, kind pillarbox.OutcomeKind) {
 	if kind == pillarbox.OutcomeRetry {
 		return
 	}
-	s.delta.Retry = slices.DeleteFunc(s.delta.Retry, func(entry *retryEntry) bool { return entry.Seq == seq })
+	s.delta.Retry = slices.DeleteFunc(s.delta.Retry,
+		func(entry *retryEntry) bool { return entry.Seq == seq })
 	if s.consumer.state.retry[seq] != nil {
 		s.delta.Done = append(s.delta.Done, seq)
 	}
 }
 
+// write makes the settlement durable, as far as it asks for that, and applies it to memory.
+func (s *settlement) write() error {
+	c := s.consumer
+	if s.changes() {
+		defer c.core.wakeup.ifSleeping()
+		if err := c.journal.append(s.delta, c.state, s.durable); err != nil {
+			return err
+		}
+	}
+	s.commit()
+	return nil
+}
+
 func (s *settlement) changes() bool {
-	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0 || len(s.delta.Aside) > 0 || s.delta.Rules != nil
+	return s.passed > 0 || len(s.delta.Retry) > 0 || len(s.delta.Done) > 0 ||
+		len(s.delta.Aside) > 0 ||
+		s.delta.Rules != nil
 }
 
 // commit applies to memory what was written.
 func (s *settlement) commit() {
 	c := s.consumer
-	for _, it := range c.window {
+	for _, it := range c.window.items {
 		if kind, ok := s.settled[it.seq]; ok {
 			it.leased, it.outcome, it.event, it.skip = false, kind, nil, s.skips[it.seq]
 		}
 	}
 	for seq := range s.settled {
-		c.dropResumed(seq)
+		delete(c.resumed.items, seq)
 	}
 	for _, seq := range s.delta.Done {
-		c.dropRetrying(seq)
+		c.retries.drop(seq)
 		delete(c.state.retry, seq)
 	}
 	for _, entry := range s.delta.Retry {
 		c.state.retry[entry.Seq] = entry
 		if entry.Outcome != 0 {
-			c.dropRetrying(entry.Seq)
+			c.retries.drop(entry.Seq)
 		} else {
-			c.addRetrying(entry, s.events[entry.Seq], s.due[entry.Seq])
+			c.retries.add(entry, s.events[entry.Seq], s.due[entry.Seq], c.state.routed.has(entry.Seq))
 		}
 	}
 	s.commitReleased()
-	c.window = c.window[s.passed:]
-	if len(c.window) == 0 {
-		c.window = nil // let the backing array go
-	}
-	c.state.place, c.state.counters = s.after.place, s.after.counters
+	c.window.pass(s.passed)
+	c.state.position, c.state.counters = s.after.position, s.after.counters
 	if s.delta.Rules != nil {
 		c.state.rules = s.delta.Rules
 	}
 	c.state.applyAside(s.delta)
-	c.pace(s)
-	c.publishPlace()
+	c.backOff(s)
+	c.publish()
 	if len(s.delta.Retry) > 0 || len(s.released) > 0 {
 		c.returned.fire()
-	}
-}
-
-func (c *consumer) dropRetrying(seq uint64) {
-	if waiting := c.retrying[seq]; waiting != nil {
-		if waiting.held {
-			c.heldRetrying--
-		} else {
-			c.retryBytes -= waiting.bytes
-		}
-		delete(c.retrying, seq)
 	}
 }
 
@@ -391,76 +363,13 @@ func (s *settlement) commitReleased() {
 			it.leased, it.due = false, outcome.NotBefore
 		}
 	}
-	for _, it := range c.window {
+	for _, it := range c.window.items {
 		release(it)
 	}
-	for _, it := range c.retrying {
+	for _, it := range c.retries.items {
 		release(it)
 	}
-	for _, it := range c.resumed {
+	for _, it := range c.resumed.items {
 		release(it)
 	}
-}
-
-// Account implements pillarbox.Queue.
-func (l *Log) Account(destination string) (pillarbox.Account, error) {
-	c, err := l.consumer(destination)
-	if err != nil {
-		return pillarbox.Account{}, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	account := pillarbox.Account{
-		Accepted: l.accepted(), Held: uint64(c.heldRetrying) + c.state.held.count,
-		Retrying: uint64(len(c.retrying)-c.heldRetrying) + c.state.deferred.count,
-	}
-	counted := state{counters: c.state.counters}
-	for _, it := range c.window {
-		counted.count(it.outcome, it.skip, 1)
-		counted.Damaged += it.lost
-	}
-	for seq, entry := range c.state.retry {
-		if entry.Outcome != 0 && !c.inWindow(seq) {
-			counted.count(entry.Outcome, entry.Skip, 1) // settled out of order, and not read again since the start
-		}
-	}
-	account.Stored, account.Dead = counted.Stored, counted.Dead
-	account.Skipped, account.Damaged = counted.Skipped, counted.Damaged+c.state.unread.count
-	account.SkippedBy, account.Unread = counted.SkippedBy, c.state.unread.count
-	account.Pending = account.Accepted - account.Stored - account.Dead - account.Skipped - account.Damaged
-	account.OldestPending = c.oldestPending()
-	return account, nil
-}
-
-// inWindow reports whether the event was read in this life and the cursor has not passed it. The window has no
-// gaps between its first and its last item.
-func (c *consumer) inWindow(seq uint64) bool {
-	n := len(c.window)
-	return n > 0 && seq >= c.window[0].seq && seq < c.window[n-1].seq+max(1, c.window[n-1].lost)
-}
-
-func (l *Log) accepted() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.nextSeq - 1
-}
-
-// oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand.
-func (c *consumer) oldestPending() pillarbox.Timestamp {
-	oldest := pillarbox.Timestamp(0)
-	consider := func(it *item) {
-		if it.event != nil && (oldest == 0 || it.event.Timestamp < oldest) {
-			oldest = it.event.Timestamp
-		}
-	}
-	for _, it := range c.window {
-		consider(it)
-	}
-	for _, it := range c.retrying {
-		consider(it)
-	}
-	for _, it := range c.resumed {
-		consider(it)
-	}
-	return oldest
 }

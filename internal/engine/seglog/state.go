@@ -1,21 +1,14 @@
 package seglog
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path"
 
 	"pillarbox"
-	"pillarbox/internal/vfs"
 )
 
-// place is how far a destination is: everything below the cursor is settled, and the frame that holds the
-// cursor begins at offset or later.
-type place struct {
+// position is how far a destination is: everything below the cursor is settled, and the frame that
+// holds the cursor begins at offset or later.
+type position struct {
 	start   uint64 // sequence number of the first event that the destination gets
 	cursor  uint64 // sequence number of the first event that is not settled
 	segment uint64
@@ -39,8 +32,8 @@ type ruleFrom struct {
 	Rule pillarbox.Rule `json:"rule"`
 }
 
-// aside are events that are not where the cursor says. All of them are read from their segments when they are needed,
-// so their segments are kept while they are held or deferred.
+// aside are events that are not where the cursor says. All of them are read from their segments
+// when they are needed, so their segments are kept while they are held or deferred.
 type aside struct {
 	held     seqSet // no destination takes them any more: pending, on either side of the cursor
 	deferred seqSet // below the cursor and pending: to be handed out again
@@ -50,7 +43,10 @@ type aside struct {
 }
 
 func (a *aside) sets() map[string]*seqSet {
-	return map[string]*seqSet{"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived, "unread": &a.unread}
+	return map[string]*seqSet{
+		"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived,
+		"unread": &a.unread,
+	}
 }
 
 // asideFrame is the JSON form of one set: all of it in a snapshot, what changes in a delta.
@@ -60,9 +56,10 @@ type asideFrame struct {
 	Remove runs       `json:"remove,omitempty"`
 }
 
-// retryEntry is an event that left the order of the log to wait for another attempt, or for its dead letter.
-// It carries the event itself, so that one stubborn event doesn't hold a segment. An entry with an outcome is
-// an event that is settled while the cursor has not passed it yet; it waits for nothing but the cursor.
+// retryEntry is an event that left the order of the log to wait for another attempt, or for its
+// dead letter. It carries the event itself, so that one stubborn event doesn't hold a segment. An
+// entry with an outcome is an event that is settled while the cursor has not passed it yet; it
+// waits for nothing but the cursor.
 type retryEntry struct {
 	Seq      uint64                `json:"seq"`
 	Outcome  pillarbox.OutcomeKind `json:"outcome,omitempty"`
@@ -103,7 +100,7 @@ func (f *stateFrame) aside(set string) *asideFrame {
 
 // state is the delivery state of one destination, in memory.
 type state struct {
-	place
+	position
 	counters
 	retry map[uint64]*retryEntry
 	store pillarbox.StoreRecord
@@ -112,7 +109,9 @@ type state struct {
 }
 
 func (s *state) apply(frame *stateFrame) {
-	s.place = place{start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset}
+	s.position = position{
+		start: frame.Start, cursor: frame.Cursor, segment: frame.Segment, offset: frame.Offset,
+	}
 	s.counters = frame.Counters
 	if frame.Store != (pillarbox.StoreRecord{}) {
 		s.store = frame.Store
@@ -146,7 +145,10 @@ func (s *state) applyAside(frame *stateFrame) {
 
 // with returns a copy of the state with the delta applied.
 func (s *state) with(delta *stateFrame) *state {
-	result := &state{place: s.place, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules, store: s.store}
+	result := &state{
+		position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules,
+		store: s.store,
+	}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
 	}
@@ -155,7 +157,10 @@ func (s *state) with(delta *stateFrame) *state {
 }
 
 func (s *state) snapshot() *stateFrame {
-	frame := &stateFrame{Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset, Counters: s.counters}
+	frame := &stateFrame{
+		Start: s.start, Cursor: s.cursor, Segment: s.segment, Offset: s.offset,
+		Counters: s.counters,
+	}
 	for _, entry := range s.retry {
 		frame.Retry = append(frame.Retry, entry)
 	}
@@ -168,293 +173,90 @@ func (s *state) snapshot() *stateFrame {
 	return frame
 }
 
-// stateFile is one of the two files that a destination's state alternates between. A file begins with a
-// snapshot; deltas follow until it is full, and then the other file begins with a newer snapshot.
-type stateFile struct {
-	name       string
-	file       vfs.File // nil where it does not exist or must not be used any more
-	generation uint64
-	salt       uint64
-	end        int64
-	synced     int64 // everything below this offset was synced
-	limit      int64 // where the next snapshot is due
+// count adds to the counters. rule is that of skipped events.
+func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
+	switch kind {
+	case pillarbox.OutcomeStored:
+		s.Stored += n
+	case pillarbox.OutcomeDead:
+		s.Dead += n
+	case pillarbox.OutcomeSkipped:
+		s.Skipped += n
+		*s.SkippedBy.Of(rule) += n
+	}
 }
 
-// stateJournal keeps the delivery state of one destination.
-type stateJournal struct {
-	fsys    vfs.FS
-	bytes   int64 // size of a file
-	files   [2]*stateFile
-	current int // index of the file that is written
-	broken  bool
-	suspect bool   // a file could not be read in full: the state may be older than what was once durable
-	dirty   bool   // written, not yet synced
-	durable uint64 // cursor as of the last sync
-	written uint64 // cursor as of the last write
+// uncount takes a skipped event back.
+func (s *state) uncount(rule string) {
+	s.Skipped -= min(s.Skipped, 1)
+	by := s.SkippedBy.Of(rule)
+	*by -= min(*by, 1)
 }
 
-func stateName(dir, destination string, slot int) string {
-	return path.Join(dir, fmt.Sprintf("%s.%d.state", destination, slot))
+// skipRule says by which rule an event below the cursor was skipped.
+func (s *state) skipRule(seq uint64) string {
+	switch {
+	case seq < s.start:
+		return pillarbox.SkippedBefore
+	case !s.waived.has(seq):
+		return pillarbox.SkippedSource
+	case s.SkippedBy.Elsewhere > 0:
+		return pillarbox.SkippedElsewhere
+	case s.SkippedBy.Routed > 0:
+		return pillarbox.SkippedRouted
+	}
+	return pillarbox.SkippedForgotten
 }
 
-// openJournal reads the newest state of the destination, without writing. It returns a nil state where there
-// is none yet. What it read counts as durable only after settleDown.
-func openJournal(fsys vfs.FS, dir, destination string, bytes int64) (*stateJournal, *state, []pillarbox.CorruptError, error) {
-	j := &stateJournal{fsys: fsys, bytes: bytes}
-	var newest *state
-	var damage []pillarbox.CorruptError // of the newest file
-	exist, unreadable := false, false
-	for slot := range j.files {
-		f := &stateFile{name: stateName(dir, destination, slot)}
-		j.files[slot] = f
-		read, rot, err := f.read(fsys)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		exist = true
-		unreadable = unreadable || read == nil
-		if read != nil && (newest == nil || f.generation > j.files[j.current].generation) {
-			newest, j.current, damage = read, slot, rot
-		}
-	}
-	// What is wrong in the older file does not count: a power cut may have stopped a snapshot that was to
-	// overwrite it. Of a file that can't be read at all it is not known whether it was the newer one.
-	j.suspect = unreadable || len(damage) > 0
-	if exist && newest == nil {
-		return nil, nil, nil, fmt.Errorf("the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w", destination, j.files[0].name, pillarbox.ErrCorrupt)
-	}
-	if newest != nil {
-		j.written = newest.cursor
-	}
-	return j, newest, damage, nil
-}
+// nothing is the rule of a destination for what was accepted before it began.
+var nothing = &pillarbox.Rule{Sources: []string{}}
 
-// settleDown makes durable what was read, which may be what a killed life has left in the kernel's memory. Segments are
-// removed by this cursor, and events that wait are in here alone, so a later power cut must not bring an older state back.
-//
-// It is written anew, to the other file. To sync the file that was read would prove nothing: where an earlier start has
-// failed to, the kernel has forgotten that there is anything to write. On a full disk that has to wait; until then nothing
-// counts as durable, and so no segment is removed.
-func (j *stateJournal) settleDown(found *state) error {
-	err := j.roll(found)
-	if errors.Is(err, pillarbox.ErrNoSpace) {
-		j.broken = true
-		return nil
-	}
-	return err
-}
+// ruleAt returns the rule that held for an event, and nil where no rule was recorded yet.
+func (s *state) ruleAt(seq uint64) *pillarbox.Rule { return ruleAt(s.rules, s.start, seq) }
 
-// read applies the valid frames from the start of the file. A delta that is damaged, or any behind it, is not
-// applied: the state is then an older one, and what came later is delivered again.
-func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
-	content, _, err := readWhatCanBe(fsys, f.name)
-	if err != nil {
-		return nil, nil, err
+func ruleAt(rules []ruleFrom, start, seq uint64) *pillarbox.Rule {
+	if seq < start {
+		return nothing
 	}
-	offset, salt := int64(0), uint64(0)
-	s := &state{retry: map[uint64]*retryEntry{}}
-	for {
-		header, frame := stateFrameAt(content, offset, salt)
-		if frame == nil || (header.kind == frameSnapshot) != (offset == 0) {
-			break
-		}
-		s.apply(frame)
-		salt, f.generation = header.salt, header.firstSeq
-		offset += header.size()
-	}
-	if offset == 0 {
-		return nil, nil, nil
-	}
-	f.salt, f.end = salt, offset
-	return s, f.laterFrames(content, offset, salt), nil
-}
-
-// laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by one, and any
-// of them may be lost while a later one is there. Only one that was written after the damaged place had been
-// synced proves that it was whole once.
-func (f *stateFile) laterFrames(content []byte, offset int64, salt uint64) []pillarbox.CorruptError {
-	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
-		if header, frame := stateFrameAt(content, at, salt); frame != nil && header.durableUpTo > offset {
-			return []pillarbox.CorruptError{{File: f.name, Offset: offset, Reason: "damaged delivery state; an older one is used and some events are delivered again"}}
+	for i := len(rules) - 1; i >= 0; i-- {
+		if rules[i].From <= seq {
+			return &rules[i].Rule
 		}
 	}
 	return nil
 }
 
-func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stateFrame) {
-	if offset >= int64(len(content)) {
-		return frameHeader{}, nil
+// hasHad reports whether the event was meant for the destination anyway. Where no rule is known for
+// its time, the first known one speaks for it.
+func (s *state) hasHad(delivery *pillarbox.Delivery) bool {
+	seq := delivery.Handle.Seq
+	rule := s.ruleAt(seq)
+	if rule == nil && len(s.rules) > 0 {
+		rule = &s.rules[0].Rule
 	}
-	header, ok := decodeFrameHeader(content[offset:], salt, offset)
-	if !ok || header.kind < frameSnapshot || offset+frameHeaderBytes+int64(header.payload) > int64(len(content)) {
-		return frameHeader{}, nil
-	}
-	payload := content[offset+frameHeaderBytes:][:header.payload]
-	frame := &stateFrame{}
-	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil || !frame.plausible() {
-		return frameHeader{}, nil
-	}
-	return header, frame
+	return rule != nil && rule.Takes(delivery.Event) && !s.waived.has(seq)
 }
 
-// plausible reports whether a writer may have made the frame: sequence numbers begin at 1.
-func (f *stateFrame) plausible() bool {
-	for _, entry := range f.Retry {
-		if entry == nil || entry.Seq == 0 {
-			return false
+// isAside reports whether an event below the cursor is not settled.
+func (s *state) isAside(seq uint64) bool {
+	return s.held.has(seq) || s.deferred.has(seq) || s.unread.has(seq)
+}
+
+func (s *state) hasRetryBelow(seq uint64) bool {
+	for waiting := range s.retry {
+		if waiting < seq {
+			return true
 		}
 	}
-	for _, changes := range f.Aside {
-		if changes == nil || !changes.Add.plausible() || !changes.Remove.plausible() {
-			return false
+	return false
+}
+
+// dropBeyond forgets marks of events that the log does not hold any more: others will get their
+// numbers.
+func (s *state) dropBeyond(next uint64) {
+	for _, set := range s.sets() {
+		for seq, ok := set.next(next); ok; seq, ok = set.next(seq) {
+			set.remove(seq)
 		}
-		if _, err := decodeSet(changes.Blocks); err != nil {
-			return false
-		}
 	}
-	return f.Start > 0 && f.Cursor >= f.Start && f.Offset >= 0
-}
-
-// append writes a delta that leads from before to its own place and counters; or a snapshot of the result
-// where the file is full, or broken. durable asks for a sync before it returns.
-func (j *stateJournal) append(delta *stateFrame, before *state, durable bool) error {
-	if err := j.write(delta, before); err != nil {
-		j.broken = true
-		return err
-	}
-	if durable {
-		return j.sync()
-	}
-	return nil
-}
-
-func (j *stateJournal) write(delta *stateFrame, before *state) error {
-	f := j.files[j.current]
-	if f.file == nil || j.broken {
-		return j.roll(before.with(delta))
-	}
-	place := frameHeader{kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation, durableUpTo: f.synced}
-	frame, err := encodeStateFrame(place, delta)
-	if err != nil {
-		return err
-	}
-	if f.end+int64(len(frame)) > f.limit {
-		return j.roll(before.with(delta))
-	}
-	if _, err := f.file.WriteAt(frame, f.end); err != nil {
-		return fmt.Errorf("write %s: %w", f.name, unavailable(err))
-	}
-	f.end += alignUp(int64(len(frame)))
-	j.dirty, j.written = true, delta.Cursor
-	return nil
-}
-
-// encodeStateFrame makes a frame of the content. header says its kind, its place and the generation.
-func encodeStateFrame(header frameHeader, content *stateFrame) ([]byte, error) {
-	payload, err := json.Marshal(content)
-	if err != nil {
-		return nil, fmt.Errorf("encode delivery state: %w", err)
-	}
-	frame := append(make([]byte, frameHeaderBytes, frameHeaderBytes+len(payload)), payload...)
-	header.count, header.payload, header.payloadCRC = 1, uint32(len(payload)), checksum(payload)
-	header.encode(frame)
-	return frame, nil
-}
-
-// roll begins the other file with a snapshot and syncs it. The old file keeps the state before, until the
-// next roll. A file that failed once is replaced, not written to again.
-func (j *stateJournal) roll(after *state) error {
-	old := j.files[j.current]
-	next := &stateFile{
-		name: j.files[1-j.current].name, file: j.files[1-j.current].file,
-		generation: max(old.generation, j.files[1-j.current].generation) + 1, salt: randomUint64(),
-	}
-	frame, err := encodeStateFrame(frameHeader{kind: frameSnapshot, salt: next.salt, firstSeq: next.generation}, after.snapshot())
-	if err != nil {
-		return err
-	}
-	if j.broken {
-		err = errors.Join(old.close(), j.files[1-j.current].close())
-		next.file = nil
-	}
-	if next.file == nil {
-		err = errors.Join(err, next.create(j.fsys, frame, j.bytes))
-	} else {
-		err = next.overwrite(frame)
-	}
-	if err != nil {
-		_ = next.close() // the first error is the one that matters, and the file is not used again
-		j.files[1-j.current].file = nil
-		return fmt.Errorf("write delivery state %s: %w", next.name, unavailable(err))
-	}
-	next.end = alignUp(int64(len(frame)))
-	next.synced = next.end
-	// A large snapshot is followed by as many deltas again, so that many waiting events don't make each settle
-	// write all of them.
-	next.limit = max(j.bytes, 2*next.end)
-	j.current = 1 - j.current
-	j.files[j.current] = next
-	j.broken, j.dirty, j.written, j.durable = false, false, after.cursor, after.cursor
-	return nil
-}
-
-func (f *stateFile) overwrite(frame []byte) error {
-	if _, err := f.file.WriteAt(frame, 0); err != nil {
-		return err
-	}
-	return f.file.Sync()
-}
-
-// create makes the file under another name, so that under its own name there is always a valid snapshot.
-func (f *stateFile) create(fsys vfs.FS, frame []byte, size int64) error {
-	temp := f.name + vfs.TempSuffix
-	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	f.file = file
-	content := append(frame, make([]byte, max(0, size-int64(len(frame))))...)
-	if _, err := file.WriteAt(content, 0); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temp, f.name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(path.Dir(f.name))
-}
-
-func (f *stateFile) close() error {
-	if f.file == nil {
-		return nil
-	}
-	file := f.file
-	f.file = nil
-	return file.Close()
-}
-
-// sync makes what was written durable. A failed sync is final for the file: the next write replaces it.
-func (j *stateJournal) sync() error {
-	if !j.dirty {
-		return nil
-	}
-	if j.broken {
-		return fmt.Errorf("sync delivery state: an earlier write failed: %w", pillarbox.ErrUnavailable)
-	}
-	f := j.files[j.current]
-	if err := f.file.Sync(); err != nil {
-		j.broken = true
-		return fmt.Errorf("sync %s: %w", f.name, unavailable(err))
-	}
-	j.dirty, j.durable, f.synced = false, j.written, f.end
-	return nil
-}
-
-func (j *stateJournal) close() error {
-	return errors.Join(j.files[0].close(), j.files[1].close())
 }

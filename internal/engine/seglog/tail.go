@@ -1,8 +1,9 @@
 package seglog
 
-// tail is the end of a segment that nothing proves to be on the disk: a killed life may have left it in the kernel's
-// memory. To sync it would prove nothing, for where an earlier start has failed to, the kernel has forgotten that there is
-// anything to write. Copied into the next segment before it is delivered, it can't go away any more.
+// tail is the end of a segment that nothing proves to be on the disk: a killed life may have left
+// it in the kernel's memory. To sync it would prove nothing, for where an earlier start has failed
+// to, the kernel has forgotten that there is anything to write. Copied into the next segment before
+// it is delivered, it can't go away any more.
 type tail struct {
 	from     int64    // where it begins; everything below is durable
 	firstSeq uint64   // of the event there
@@ -25,8 +26,8 @@ func (t *tail) size() int64 {
 	return size
 }
 
-// copyTo appends the frames of the tail to what a segment with the salt begins with, and behind them a mark. They are
-// synced before the segment gets its name, so that its name proves them.
+// copyTo appends the frames of the tail to what a segment with the salt begins with, and behind
+// them a mark. They are synced before the segment gets its name, so that its name proves them.
 func (t *tail) copyTo(content []byte, salt uint64) []byte {
 	if t == nil {
 		return content
@@ -40,6 +41,8 @@ func (t *tail) copyTo(content []byte, salt uint64) []byte {
 	}
 	offset := int64(len(content))
 	content = append(content, make([]byte, sectorBytes)...)
-	frameHeader{kind: frameMark, salt: salt, offset: offset, firstSeq: next, durableUpTo: offset}.encode(content[offset:])
+	frameHeader{
+		kind: frameMark, salt: salt, offset: offset, firstSeq: next, durableUpTo: offset,
+	}.encode(content[offset:])
 	return content
 }

@@ -11,8 +11,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestTornSnapshotIsNoDamage cuts the power while a snapshot overwrites the older of the two state files. What is
-// left of that file may look like rot, and is none: the newer file is whole.
+// TestTornSnapshotIsNoDamage cuts the power while a snapshot overwrites the older of the two state
+// files. What is left of that file may look like rot, and is none: the newer file is whole.
 func TestTornSnapshotIsNoDamage(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	l := newLife(t, 61)

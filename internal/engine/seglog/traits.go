@@ -19,7 +19,8 @@ func (l *Log) Traits() pillarbox.QueueTraits {
 // Check implements pillarbox.Queue. Open has looked at the files.
 func (l *Log) Check(context.Context) error { return nil }
 
-// Requeue implements pillarbox.Queue: an event that is put back would count as another one that was accepted.
+// Requeue implements pillarbox.Queue: an event that is put back would count as another one that was
+// accepted.
 func (l *Log) Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	return pillarbox.QueueDefaults{}.Requeue(ctx, letters)
 }

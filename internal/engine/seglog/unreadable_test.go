@@ -17,14 +17,16 @@ import (
 // badPage lets every read fail that touches a page of a file.
 func badPage(disk *faultfs.FS, name string, page int64) {
 	disk.Inject(func(op faultfs.Op) error {
-		if op.Kind == faultfs.Read && op.Name == name && op.Offset < page+4096 && op.Offset+int64(op.Length) > page {
+		if op.Kind == faultfs.Read && op.Name == name && op.Offset < page+4096 &&
+			op.Offset+int64(op.Length) > page {
 			return syscall.EIO
 		}
 		return nil
 	})
 }
 
-// unreadableLog is a log with three groups of events in each of several sealed segments, and some in the live one.
+// unreadableLog is a log with three groups of events in each of several sealed segments, and some
+// in the live one.
 func unreadableLog(t *testing.T, disk *faultfs.FS, options seglog.Options) (sent map[string]bool) {
 	t.Helper()
 	sent = map[string]bool{}
@@ -56,16 +58,18 @@ func drain(t *testing.T, l *seglog.Log, seen map[string]int) (n int) {
 			seen[d.Event.RequestID]++
 		}
 		n += len(deliveries)
-		settleAs(t, l, "events", deliveries, func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+		settleAs(t, l, "events", deliveries,
+			func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
 	}
 }
 
-// TestUnreadablePageCostsItsEventsOnly makes each page of the log unreadable in turn: everything else is delivered, what is
-// missing is counted and reported, its segment is kept, verify and repair get to the end, and what is missing comes once the
-// disk can read it again, in this life or the next one, and nothing comes twice.
+// TestUnreadablePageCostsItsEventsOnly makes each page of the log unreadable in turn: everything
+// else is delivered, what is missing is counted and reported, its segment is kept, verify and
+// repair get to the end, and what is missing comes once the disk can read it again, in this life or
+// the next one, and nothing comes twice.
 func TestUnreadablePageCostsItsEventsOnly(t *testing.T) {
 	options := small()
-	options.Untended, options.SegmentBytes = true, 16<<10
+	options.ManualMaintenance, options.SegmentBytes = true, 16<<10
 	clock := atomic.Int64{}
 	clock.Store(time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC).UnixNano())
 	options.Now = func() time.Time { return time.Unix(0, clock.Load()) }
@@ -95,7 +99,10 @@ func TestUnreadablePageCostsItsEventsOnly(t *testing.T) {
 	t.Logf("%d pages, %d of them cost events for a while", cases, costly)
 }
 
-func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent map[string]bool, clock *atomic.Int64, restart, newest bool) bool {
+func readAroundPage(
+	t *testing.T, disk *faultfs.FS, options seglog.Options, sent map[string]bool,
+	clock *atomic.Int64, restart, newest bool,
+) bool {
 	t.Helper()
 	verified, err := seglog.Verify(context.Background(), disk, "queue", nil)
 	if err != nil {
@@ -107,10 +114,12 @@ func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent
 	l := openLog(t, disk, options)
 	seen := map[string]int{}
 	drain(t, l, seen)
-	l.Tend()
+	l.Maintain()
 	account, err := l.Account("events")
-	if err != nil || account.Accepted != account.Stored+account.Damaged || account.Damaged != uint64(len(sent)-len(seen)) && !newest {
-		t.Fatalf("%d of %d came, account %+v, verify %+v, %v", len(seen), len(sent), account, verified, err)
+	if err != nil || account.Accepted != account.Stored+account.Damaged ||
+		account.Damaged != uint64(len(sent)-len(seen)) && !newest {
+		t.Fatalf("%d of %d came, account %+v, verify %+v, %v", len(seen), len(sent), account,
+			verified, err)
 	}
 	costly := account.Damaged > 0
 	if costly && !strings.Contains(fmt.Sprint(l.Stats().Damage), "the disk can't read it") {
@@ -125,19 +134,24 @@ func readAroundPage(t *testing.T, disk *faultfs.FS, options seglog.Options, sent
 	}
 	for range 3 { // what is read again is accepted and delivered
 		clock.Add(int64(2 * time.Minute))
-		l.Tend()
+		l.Maintain()
 		drain(t, l, seen)
 	}
 	account, err = l.Account("events")
-	if err != nil || account.Damaged != 0 || account.Stored != account.Accepted || len(l.Stats().Damage) != 0 {
-		t.Fatalf("after the disk can read again: account %+v, damage %v, %v", account, l.Stats().Damage, err)
+	if err != nil || account.Damaged != 0 || account.Stored != account.Accepted ||
+		len(l.Stats().Damage) != 0 {
+		t.Fatalf("after the disk can read again: account %+v, damage %v, %v", account,
+			l.Stats().Damage, err)
 	}
 	for id := range sent {
 		if seen[id] != 1 {
-			t.Fatalf("event %s came %d times (in the newest segment: %v, restart %v, account %+v, before %v)", id, seen[id], newest, restart, account, costly)
+			t.Fatalf(
+				"event %s came %d times (in the newest segment: %v, restart %v, account %+v, before %v)",
+				id, seen[id], newest, restart, account, costly,
+			)
 		}
 	}
-	l.Tend()
+	l.Maintain()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

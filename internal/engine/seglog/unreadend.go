@@ -7,12 +7,14 @@ import (
 	"slices"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // unreadEndReason is what is said of a segment whose end the disk could not read at a start.
 const unreadEndReason = readFault + "this is the end of what an earlier life has written: an unknown number of events may be missing there until it can be read"
 
-// unreadEnd is the end of a segment that the disk could not read at a start. What was whole at its beginning is counted.
+// unreadEnd is the end of a segment that the disk could not read at a start. What was whole at its
+// beginning is counted.
 type unreadEnd struct {
 	segment *segment
 	from    int64  // where the frame begins that could not be read
@@ -20,47 +22,55 @@ type unreadEnd struct {
 	kept    int    // how many of its events were saved
 }
 
-// noteUnreadEnd remembers that nobody knows what is behind the end of a segment. Its file is kept, and read again.
-func (l *Log) noteUnreadEnd(end *unreadEnd) {
-	l.unreadEnds = append(l.unreadEnds, end)
+// noteUnreadEnd remembers that nobody knows what is behind the end of a segment. Its file is kept,
+// and read again.
+func (d *damageLog) noteUnreadEnd(end *unreadEnd) {
+	d.unreadEnds = append(d.unreadEnds, end)
 	c := &chunk{offset: end.from, end: end.from, firstSeq: end.seq, kept: end.kept, unread: true}
-	c.damage = []pillarbox.CorruptError{{File: end.segment.name, Offset: end.from, Reason: unreadEndReason}}
-	l.reportDamage(c.damage)
-	l.keepReport(c, end.segment)
+	c.damage = []pillarbox.CorruptError{
+		{File: end.segment.name, Offset: end.from, Reason: unreadEndReason},
+	}
+	d.report(c.damage)
+	d.keepReport(c, end.segment)
 }
 
 // findUnreadEnd takes up what an earlier life has noted.
-func (l *Log) findUnreadEnd(report *damageReport) {
-	for _, s := range l.segments {
-		if s.name == report.File && !l.hasUnreadEnd(s) {
-			l.unreadEnds = append(l.unreadEnds, &unreadEnd{segment: s, from: report.Offset, seq: report.First, kept: report.Kept})
+func (d *damageLog) findUnreadEnd(report *damageReport) {
+	for _, s := range d.segments.list {
+		if s.name == report.File && !d.hasUnreadEnd(s) {
+			d.unreadEnds = append(d.unreadEnds,
+				&unreadEnd{segment: s, from: report.Offset, seq: report.First, kept: report.Kept})
 		}
 	}
 }
 
-func (l *Log) hasUnreadEnd(s *segment) bool {
-	return slices.ContainsFunc(l.unreadEnds, func(end *unreadEnd) bool { return end.segment == s })
+func (d *damageLog) hasUnreadEnd(s *segment) bool {
+	return slices.ContainsFunc(d.unreadEnds, func(end *unreadEnd) bool { return end.segment == s })
 }
 
-// rereadEnds reads again the ends that the disk could not read, and accepts once more what is whole there: it may have been
-// acknowledged, and nothing has counted it. It reports whether one is left.
-func (l *Log) rereadEnds() (left bool) {
-	l.mu.Lock()
-	ends := slices.Clone(l.unreadEnds)
-	l.mu.Unlock()
+// rereadEnds reads again the ends that the disk could not read, and accepts once more what is whole
+// there: it may have been acknowledged, and nothing has counted it. It reports whether one is left.
+func (d *damageLog) rereadEnds(accept func([]*pillarbox.Event) error) (left bool) {
+	d.mu.Lock()
+	ends := slices.Clone(d.unreadEnds)
+	d.mu.Unlock()
 	for _, end := range ends {
-		events, err := l.readEnd(end)
+		events, err := d.readEnd(end)
 		if err == nil && len(events) > 0 {
-			err = l.append(events, true) // the maintenance may wait, and needs to know
+			err = accept(events)
 		}
 		if err != nil {
 			left = true
 			continue
 		}
-		l.opts.Logger.Warn("the end of an earlier life can be read again; its events are accepted once more", "segment", end.segment.name, "events", len(events))
-		l.mu.Lock()
-		l.unreadEnds = slices.DeleteFunc(l.unreadEnds, func(done *unreadEnd) bool { return done == end })
-		l.mu.Unlock()
+		d.opts.Logger.Warn(
+			"the end of an earlier life can be read again; its events are accepted once more",
+			telemetry.KeySegment, end.segment.name, telemetry.KeyEvents, len(events),
+		)
+		d.mu.Lock()
+		d.unreadEnds = slices.DeleteFunc(d.unreadEnds,
+			func(done *unreadEnd) bool { return done == end })
+		d.mu.Unlock()
 	}
 	return left
 }
@@ -69,9 +79,9 @@ func (l *Log) rereadEnds() (left bool) {
 var errStillUnread = errors.New("the disk can't read it yet")
 
 // readEnd returns the events at the end of a segment that nothing has counted.
-func (l *Log) readEnd(end *unreadEnd) (events []*pillarbox.Event, err error) {
+func (d *damageLog) readEnd(end *unreadEnd) (events []*pillarbox.Event, err error) {
 	s := end.segment
-	file, err := l.fsys.OpenFile(s.name, os.O_RDONLY)
+	file, err := d.fsys.OpenFile(s.name, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
@@ -80,9 +90,11 @@ func (l *Log) readEnd(end *unreadEnd) (events []*pillarbox.Event, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	w := &walker{file: file, name: s.name, salt: s.salt, offset: end.from, seq: end.seq, limit: size}
-	l.mu.Unlock()
+	d.mu.Lock()
+	w := &walker{
+		file: file, name: s.name, salt: s.salt, offset: end.from, seq: end.seq, limit: size,
+	}
+	d.mu.Unlock()
 	for {
 		c, err := w.next()
 		switch {

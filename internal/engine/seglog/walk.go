@@ -10,7 +10,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// chunk is one readable piece of a segment: the records of a frame, or what could be saved of a damaged range.
+// chunk is one readable piece of a segment: the records of a frame, or what could be saved of a
+// damaged range.
 type chunk struct {
 	offset   int64  // where the frame or the damaged range begins
 	end      int64  // where the next frame begins
@@ -44,8 +45,8 @@ type record struct {
 	missing bool   // it can't be read, and only keeps the place of its event
 }
 
-// walker reads the frames of one segment in order. It never reads at or behind limit, and it does not trust
-// what it reads: a frame counts only if its checksums match.
+// walker reads the frames of one segment in order. It never reads at or behind limit, and it does
+// not trust what it reads: a frame counts only if its checksums match.
 type walker struct {
 	file   vfs.File
 	name   string
@@ -58,7 +59,8 @@ type walker struct {
 	lastEnd int64 // end of the last sound frame, marks included
 	markAt  int64 // offset of the mark that was just passed, 0 for none
 
-	// Everything below proven was synced for certain, and the event there is provenSeq. 0 where nothing has said so yet.
+	// Everything below proven was synced for certain, and the event there is provenSeq. 0 where
+	// nothing has said so yet.
 	proven    int64
 	provenSeq uint64
 
@@ -103,13 +105,19 @@ func (w *walker) next() (*chunk, error) {
 // readFault begins what is said of damage that may pass, because the disk did not read it.
 const readFault = "the disk can't read it; "
 
+// reasonRecords is said of a frame that no sound writer makes.
+const reasonRecords = "the records do not fit their frame, whose checksum is right; " +
+	"whoever wrote it had a bug"
+
 // sound makes the chunk of a frame whose checksums match.
 func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	w.salt, w.lastEnd = header.salt, w.offset+header.size()
 	c := &chunk{offset: w.offset, end: w.offset + header.size(), firstSeq: header.firstSeq}
 	if w.seq != 0 && header.kind != frameMark && header.firstSeq > w.seq {
 		// Frames are missing before this one, for example because a whole range was overwritten.
-		c.damage = append(c.damage, w.corrupt(w.offset, fmt.Sprintf("events %d to %d are missing before this frame", w.seq, header.firstSeq-1)))
+		reason := fmt.Sprintf("events %d to %d are missing before this frame",
+			w.seq, header.firstSeq-1)
+		c.damage = append(c.damage, w.corrupt(w.offset, reason))
 		c.firstSeq, c.lost, c.end = w.seq, header.firstSeq-w.seq, w.offset
 		return c, nil
 	}
@@ -119,7 +127,7 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 		var ok bool
 		if c.records, ok = splitRecords(payload, int(header.count)); !ok {
 			c.lost = uint64(header.count)
-			c.damage = append(c.damage, w.corrupt(w.offset, "the records do not fit their frame, whose checksum is right; whoever wrote it had a bug"))
+			c.damage = append(c.damage, w.corrupt(w.offset, reasonRecords))
 		}
 	case frameLost:
 		c.lost = uint64(header.count)
@@ -132,7 +140,8 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	return c, nil
 }
 
-// prove takes a sound frame's word for what was synced before it was written: all that stands before it, or all but a mark.
+// prove takes a sound frame's word for what was synced before it was written: all that stands
+// before it, or all but a mark.
 func (w *walker) prove(header frameHeader) {
 	if upTo := header.durableUpTo; upTo == w.offset || upTo == w.markAt && upTo != 0 {
 		w.proven, w.provenSeq = upTo, w.seq
@@ -148,17 +157,20 @@ func (w *walker) behindProven(chunks []*chunk) []*chunk {
 	return slices.DeleteFunc(chunks, func(c *chunk) bool { return c.offset < w.proven })
 }
 
-// dropRepeated takes away records whose sequence numbers were there before. No writer makes such a frame; two
-// events under one number could not be told apart when they are settled.
+// dropRepeated takes away records whose sequence numbers were there before. No writer makes such a
+// frame; two events under one number could not be told apart when they are settled.
 func (w *walker) dropRepeated(c *chunk) {
-	c.damage = append(c.damage, w.corrupt(c.offset, fmt.Sprintf("the frame begins at event %d, and event %d was to come", c.firstSeq, w.seq)))
+	reason := fmt.Sprintf("the frame begins at event %d, and event %d was to come",
+		c.firstSeq, w.seq)
+	c.damage = append(c.damage, w.corrupt(c.offset, reason))
 	repeated := min(w.seq-c.firstSeq, uint64(len(c.records)))
 	c.records = c.records[repeated:]
 	c.lost -= min(c.lost, w.seq-c.firstSeq-repeated)
 	c.firstSeq = w.seq
 }
 
-// frameAt returns the frame at the offset. payload is nil, without an error, where no valid frame is there.
+// frameAt returns the frame at the offset. payload is nil, without an error, where no valid frame
+// is there.
 func (w *walker) frameAt(offset int64) (frameHeader, []byte, error) {
 	b, err := w.view(offset, frameHeaderBytes)
 	if err != nil {
@@ -172,7 +184,8 @@ func (w *walker) frameAt(offset int64) (frameHeader, []byte, error) {
 	if err != nil {
 		return frameHeader{}, nil, err
 	}
-	if len(payload) != int(header.payload) || checksum(payload) != header.payloadCRC || !plausible(header) {
+	if len(payload) != int(header.payload) || checksum(payload) != header.payloadCRC ||
+		!plausible(header) {
 		return frameHeader{}, nil, nil
 	}
 	if payload == nil {
@@ -198,15 +211,18 @@ func splitRecords(payload []byte, count int) (records []record, ok bool) {
 		if recordHeaderBytes+length > len(text) {
 			return nil, false
 		}
-		records[i] = record{text: text[recordHeaderBytes : recordHeaderBytes+length], bytes: int64(recordHeaderBytes + length + lengthBytes)}
+		records[i] = record{
+			text:  text[recordHeaderBytes : recordHeaderBytes+length],
+			bytes: int64(recordHeaderBytes + length + lengthBytes),
+		}
 		records[i].missing = records[i].text == lostRecord
 		text = text[recordHeaderBytes+length:]
 	}
 	return records, true
 }
 
-// damaged saves what can be saved between the offset and the next sound frame, or the limit. It returns nil
-// at the clean end of an unscanned tail: zeros to the limit.
+// damaged saves what can be saved between the offset and the next sound frame, or the limit. It
+// returns nil at the clean end of an unscanned tail: zeros to the limit.
 func (w *walker) damaged() (*chunk, error) {
 	next, nextSeq, synced, err := w.nextSound(w.offset)
 	if err != nil {
@@ -214,7 +230,9 @@ func (w *walker) damaged() (*chunk, error) {
 	}
 	if next == w.offset {
 		if w.couldNotRead(w.offset, w.limit) {
-			return &chunk{offset: w.offset, end: w.limit, firstSeq: w.seq, torn: true, unread: true}, nil
+			return &chunk{
+				offset: w.offset, end: w.limit, firstSeq: w.seq, torn: true, unread: true,
+			}, nil
 		}
 		return nil, nil
 	}
@@ -253,17 +271,17 @@ func (w *walker) damaged() (*chunk, error) {
 			c.damage[i].Reason = readFault + c.damage[i].Reason
 		}
 	case c.torn, c.missing() == 0 && next == w.limit:
-		// The last write of a life that was cut off, whether it is read now or was read at a later start:
-		// it was never acknowledged, and what was whole of it is kept.
+		// The last write of a life that was cut off, whether it is read now or was read at a later
+		// start: it was never acknowledged, and what was whole of it is kept.
 		c.damage = nil
 		c.dropMissing()
 	}
 	return c, nil
 }
 
-// nextSound finds the next sound frame behind the offset, or the limit, with the sequence number there and
-// how far the file was synced when the frame was written. In an unscanned tail without a further sound frame
-// it returns the end of what is not zero, and 0 for the sequence number.
+// nextSound finds the next sound frame behind the offset, or the limit, with the sequence number
+// there and how far the file was synced when the frame was written. In an unscanned tail without a
+// further sound frame it returns the end of what is not zero, and 0 for the sequence number.
 func (w *walker) nextSound(offset int64) (next int64, nextSeq uint64, synced int64, err error) {
 	dataEnd := offset
 	for at := offset; at < w.limit; at += sectorBytes {
