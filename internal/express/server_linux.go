@@ -22,7 +22,7 @@ type Server struct {
 
 	addresses *admission.Addresses
 	idle      admission.Idle   // of those that were handed over
-	limit     admission.Seldom // that newcomers wait
+	limit     admission.Seldom // that connections are pending
 	failing   admission.Seldom // that accepting fails
 
 	open     atomic.Int64 // connections, with those that were handed over
@@ -30,7 +30,7 @@ type Server struct {
 	draining atomic.Bool
 	stopping atomic.Bool
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards started and closed
 	started bool
 	closed  bool
 	done    chan struct{} // closed when Run returns, or when it never will run
@@ -45,7 +45,10 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory, addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{})}
+	s := &Server{
+		opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory,
+		addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{}),
+	}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {
@@ -83,7 +86,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for i, l := range s.loops {
 		go l.run()
 		running.Go(func() {
-			if errs[i] = <-l.ended; errs[i] != nil {
+			if errs[i] = <-l.result; errs[i] != nil {
 				s.stop() // the others are no use without it
 			}
 		})
@@ -139,7 +142,7 @@ func (s *Server) stop() {
 	}
 	for _, l := range s.loops {
 		if l.watch != nil {
-			time.AfterFunc(stopGrace, l.hurry)
+			time.AfterFunc(stopGrace, l.endLateCall)
 		}
 	}
 }

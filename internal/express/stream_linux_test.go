@@ -29,8 +29,9 @@ type bench struct {
 	client int // our side of the connection
 	taken  []*http.Request
 	bodies []string
-	copies bool // keep what is taken
-	sent   int  // bytes of what a test sends, so far
+	copies bool   // keep what is taken
+	accept func() // called by AcceptInto; nil: nothing
+	sent   int    // bytes of what a test sends, so far
 }
 
 func openBench(t testing.TB) *bench {
@@ -46,7 +47,10 @@ func openBench(t testing.TB) *bench {
 		Sources: source.NewSources(table),
 	}
 	opts = opts.withDefaults()
-	s := &Server{opts: opts, handed: newHanded(&net.UnixAddr{}), memory: opts.Memory, addresses: admission.NewAddresses(0), done: make(chan struct{})}
+	s := &Server{
+		opts: opts, handed: newHanded(&net.UnixAddr{}), memory: opts.Memory,
+		addresses: admission.NewAddresses(0), done: make(chan struct{}),
+	}
 	l, err := newLoop(s)
 	if err != nil {
 		t.Fatal(err)
@@ -63,12 +67,16 @@ func openBench(t testing.TB) *bench {
 
 // AcceptInto implements Acceptor: it takes everything, and keeps copies.
 func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+	if b.accept != nil {
+		b.accept()
+	}
 	results = results[:0]
 	for i := range requests {
 		if b.copies {
 			b.keep(&requests[i])
 		}
-		results = append(results, ingest.Result{Receipt: pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552", Timestamp: 1e15, Status: pillarbox.StateAccepted}})
+		receipt := pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552", Timestamp: 1e15, Status: pillarbox.StateAccepted}
+		results = append(results, ingest.Result{Receipt: receipt})
 	}
 	return results
 }
@@ -100,14 +108,14 @@ func (b *bench) connect() {
 	b.client, b.taken, b.bodies = pair[0], nil, nil
 	b.loop.server.open.Add(1)
 	b.loop.tick()
-	b.loop.adopt(newcomer{fd: pair[1], addr: "192.0.2.1"})
+	b.loop.adopt(pendingConn{fd: pair[1], addr: "192.0.2.1"})
 	b.turn()
 }
 
 // turn lets the loop do all that there is to do now.
 func (b *bench) turn() {
 	b.t.Helper()
-	for ringing := true; ringing; ringing = len(b.loop.again) > 0 {
+	for busy := true; busy; busy = len(b.loop.queued) > 0 {
 		b.loop.notify() // so that it does not wait
 		if err := b.loop.turn(); err != nil {
 			b.t.Fatal(err)
@@ -163,7 +171,7 @@ func (b *bench) moved() (rest string, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, conn := range h.waiting {
-		rest, ok = rest+string(conn.(*movedConn).rest), true
+		rest, ok = rest+string(conn.(*handedConn).rest), true
 		_ = conn.Close()
 	}
 	h.waiting = nil
@@ -234,7 +242,10 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		return
 	}
 	var h head
-	if verdict := h.parse(left); string(left) != "\r" && b.loop.live > 0 && !b.lingering() && (verdict == odd || verdict == refused && bytes.Contains(left, []byte("\r\n\r\n")) || verdict == simple && len(left) >= h.Size+int(h.Length)) {
+	kind := h.parse(left)
+	complete := kind == headUnusual || kind == headRefused && bytes.Contains(left, []byte("\r\n\r\n")) ||
+		kind == headPlain && len(left) >= h.Size+int(h.Length)
+	if complete && string(left) != "\r" && b.loop.live > 0 && !b.lingering() {
 		t.Errorf("%q: %q is left lying", text, left)
 	}
 }
@@ -254,7 +265,7 @@ func skipEmptyLine(stream *bufio.Reader) {
 }
 
 func (b *bench) lingering() bool {
-	return slices.ContainsFunc(b.loop.conns, func(c *conn) bool { return c != nil && c.lingering })
+	return slices.ContainsFunc(b.loop.conns, func(c *conn) bool { return c != nil && c.state == stateLingering })
 }
 
 // TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has come meanwhile, is
@@ -351,7 +362,7 @@ func TestBuffersHaveRoom(t *testing.T) {
 	if pool.kept > maxKeptBuffers {
 		t.Errorf("%d bytes are kept", pool.kept)
 	}
-	if maxHead+maxBody > largestBuffer || maxJudged+blockBytes > largestBuffer {
+	if maxHead+maxBody > largestBuffer || maxPartialHead+blockBytes > largestBuffer {
 		t.Error("the largest request does not fit into the largest buffer")
 	}
 }
@@ -384,7 +395,7 @@ func BenchmarkHead(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(request)))
 	for b.Loop() {
-		if h.parse(request) != simple {
+		if h.parse(request) != headPlain {
 			b.Fatal(h.refusal)
 		}
 	}

@@ -289,7 +289,7 @@ var (
 	}}}
 	// HeadParsedForEachLine reads a head anew whenever a part of it comes.
 	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
-		"internal/express/conn_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
+		"internal/express/take_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
 	}}}
 	// LateArenaReused reads new requests into what a turn that is stuck still has.
 	LateArenaReused = Mutant{"memory of a late turn used again", []Edit{{
@@ -297,7 +297,7 @@ var (
 	}}}
 	// LateBufferReused does so with the buffers of connections.
 	LateBufferReused = Mutant{"buffer of a late request used again", []Edit{{
-		"internal/express/late_linux.go", "\tfor _, c := range l.touched {\n\t\tl.leaveBuffer(c)\n\t}\n", "",
+		"internal/express/late_linux.go", "\tfor _, c := range l.inTurn {\n\t\tl.abandonBuffer(c)\n\t}\n", "",
 	}}}
 	// LateToldAsRefusal says that nothing is stored of what may be.
 	LateToldAsRefusal = Mutant{"late commit told as a refusal", []Edit{{
