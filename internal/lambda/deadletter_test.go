@@ -24,14 +24,14 @@ type undertaker struct {
 	t       testing.TB
 	letters *memory.DeadLetters
 	fault   func(letter *pillarbox.DeadLetter) error
-	mailbox *mailbox
+	queue   *messageQueue
 	metrics bytes.Buffer
 	log     bytes.Buffer
 }
 
 func newUndertaker(t testing.TB) *undertaker {
-	u := &undertaker{t: t, letters: memory.NewDeadLetters(), mailbox: &mailbox{kept: map[string][]byte{}}}
-	u.DeadLetter = lambda.NewDeadLetter(u, u.mailbox, lambda.DeadLetterOptions{
+	u := &undertaker{t: t, letters: memory.NewDeadLetters(), queue: &messageQueue{kept: map[string][]byte{}}}
+	u.DeadLetter = lambda.NewDeadLetter(u, u.queue, lambda.DeadLetterOptions{
 		Destination: "table", Metrics: &u.metrics, Logger: jsonLog(&u.log), Now: func() time.Time { return noon },
 	})
 	return u
@@ -154,7 +154,7 @@ func TestClaimsOfLetters(t *testing.T) {
 		return recordOf(t, id, 1, &pillarbox.Message{Event: event, Claim: &claim, Letter: &pillarbox.DeadLetter{Version: 1, Destination: "table", Reason: "no", Event: event}})
 	}
 	u := newUndertaker(t)
-	u.mailbox.kept["bodies/a"] = []byte("body of a")
+	u.queue.kept["bodies/a"] = []byte("body of a")
 	wantIDs(t, "stay", u.keep(letter("a"), letter("lost"), claimed(t, "gone", 1)))
 	if got := u.find("a"); string(got.Event.Body) != "body of a" || got.Reason != "no" {
 		t.Errorf("kept %+v", got)
@@ -166,7 +166,7 @@ func TestClaimsOfLetters(t *testing.T) {
 			t.Errorf("kept %+v of %s", got, got.Event.Body)
 		}
 	}
-	u.mailbox.gone = errors.New("denied")
+	u.queue.gone = errors.New("denied")
 	wantIDs(t, "stay", u.keep(letter("b"), message(t, "c", 1)), "b")
 }
 

@@ -19,8 +19,8 @@ import (
 	"pillarbox/internal/lambda"
 )
 
-// mailbox is the queue behind a function, as far as functions call it.
-type mailbox struct {
+// messageQueue is the queue behind a function, as far as functions call it.
+type messageQueue struct {
 	fault func(call string, n int) error // may refuse a call, or some of it
 	gone  error                          // why bodies can't be had; nil: they can
 	kept  map[string][]byte              // bodies by the key of their claim
@@ -31,7 +31,7 @@ type mailbox struct {
 	buried []*pillarbox.DeadLetter
 }
 
-func (m *mailbox) call(name string, n int) ([]bool, error) {
+func (m *messageQueue) call(name string, n int) ([]bool, error) {
 	ok := slices.Repeat([]bool{true}, n)
 	if m.fault == nil {
 		return ok, nil
@@ -49,7 +49,7 @@ func (m *mailbox) call(name string, n int) ([]bool, error) {
 	return ok, err
 }
 
-func (m *mailbox) Hide(_ context.Context, handles []string, waits []time.Duration) error {
+func (m *messageQueue) Hide(_ context.Context, handles []string, waits []time.Duration) error {
 	ok, err := m.call("hide", len(handles))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,7 +61,7 @@ func (m *mailbox) Hide(_ context.Context, handles []string, waits []time.Duratio
 	return err
 }
 
-func (m *mailbox) Send(_ context.Context, messages []*pillarbox.Message) error {
+func (m *messageQueue) Send(_ context.Context, messages []*pillarbox.Message) error {
 	ok, err := m.call("send", len(messages))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +73,7 @@ func (m *mailbox) Send(_ context.Context, messages []*pillarbox.Message) error {
 	return err
 }
 
-func (m *mailbox) Bury(_ context.Context, letters []*pillarbox.DeadLetter) error {
+func (m *messageQueue) SendDeadLetters(_ context.Context, letters []*pillarbox.DeadLetter) error {
 	ok, err := m.call("bury", len(letters))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,7 +85,7 @@ func (m *mailbox) Bury(_ context.Context, letters []*pillarbox.DeadLetter) error
 	return err
 }
 
-func (m *mailbox) Restore(_ context.Context, message *pillarbox.Message) error {
+func (m *messageQueue) Restore(_ context.Context, message *pillarbox.Message) error {
 	if _, err := m.call("restore", 1); err != nil {
 		return err
 	}
@@ -105,18 +105,18 @@ type bench struct {
 	*lambda.Deliver
 	t       testing.TB
 	sink    *memory.Sink
-	mailbox *mailbox
+	queue   *messageQueue
 	metrics bytes.Buffer
 	log     bytes.Buffer
 }
 
 func newBench(t testing.TB, opts lambda.DeliverOptions) *bench {
-	b := &bench{t: t, sink: memory.NewSink(), mailbox: &mailbox{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
+	b := &bench{t: t, sink: memory.NewSink(), queue: &messageQueue{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
 	if opts.Now == nil {
 		opts.Now = func() time.Time { return noon }
 	}
 	opts.Metrics, opts.Logger = &b.metrics, jsonLog(&b.log)
-	b.Deliver = lambda.NewDeliver(b.sink, b.mailbox, opts)
+	b.Deliver = lambda.NewDeliver(b.sink, b.queue, opts)
 	return b
 }
 
@@ -235,7 +235,7 @@ func idsOf(list []*pillarbox.Event) []string {
 	return ids
 }
 
-func (m *mailbox) sentIDs() []string {
+func (m *messageQueue) sentIDs() []string {
 	ids := []string{}
 	for _, message := range m.sent {
 		ids = append(ids, message.Event.RequestID)
@@ -243,7 +243,7 @@ func (m *mailbox) sentIDs() []string {
 	return ids
 }
 
-func (m *mailbox) buriedIDs() []string {
+func (m *messageQueue) buriedIDs() []string {
 	ids := []string{}
 	for _, letter := range m.buried {
 		ids = append(ids, letter.Event.RequestID)

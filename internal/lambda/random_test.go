@@ -48,7 +48,7 @@ func (c chaos) fault(n int) error {
 	return nil
 }
 
-// nonsense says of a mailbox's answer whether it is one that names a stranger; then nothing was done.
+// nonsense says of a queue's answer whether it is one that names a stranger; then nothing was done.
 func nonsense(err error, n int) bool {
 	var partial *pillarbox.BatchError
 	return errors.As(err, &partial) && slices.ContainsFunc(partial.Items, func(item pillarbox.ItemError) bool { return item.Index >= n })
@@ -99,7 +99,7 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			return nil
 		}
-		b.mailbox.fault = func(call string, n int) error {
+		b.queue.fault = func(call string, n int) error {
 			if call == "restore" { // several at once, so that chance would not repeat itself
 				return nil
 			}
@@ -109,16 +109,16 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			return err
 		}
-		b.mailbox.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt, errors.New("denied")}[c.random.IntN(5)]
+		b.queue.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt, errors.New("denied")}[c.random.IntN(5)]
 		var records []events.SQSMessage
 		for i := range 1 + c.random.IntN(30) {
 			if c.random.IntN(3) > 0 {
-				b.mailbox.kept["bodies/m"+strconv.Itoa(i)] = []byte("body of m" + strconv.Itoa(i))
+				b.queue.kept["bodies/m"+strconv.Itoa(i)] = []byte("body of m" + strconv.Itoa(i))
 			}
 			records = append(records, c.message(t, i))
 		}
 		stay := b.deliver(records...)
-		safe := slices.Concat(b.stored(), b.mailbox.buriedIDs(), b.mailbox.sentIDs())
+		safe := slices.Concat(b.stored(), b.queue.buriedIDs(), b.queue.sentIDs())
 		for _, record := range records {
 			event := record.MessageId
 			var known pillarbox.Message
@@ -152,7 +152,7 @@ func FuzzDeliver(f *testing.F) {
 		record.Attributes["ApproximateReceiveCount"], record.Attributes["SentTimestamp"] = receives, sent
 		b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 		stay := b.deliver(record)
-		if n := len(b.stored()) + len(b.mailbox.buried) + len(b.mailbox.sent); n+len(stay) != 1 {
+		if n := len(b.stored()) + len(b.queue.buried) + len(b.queue.sent); n+len(stay) != 1 {
 			t.Errorf("%q: %q stay, %d are elsewhere", text, stay, n)
 		}
 		kept := newUndertaker(t)

@@ -291,6 +291,22 @@ var (
 	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
 		"internal/express/take_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
 	}}}
+	// WrittenIsIdle forgets that an answer was given in the turn in which the last of it could be written.
+	WrittenIsIdle = Mutant{"idle without the time for the next request", []Edit{{
+		"internal/express/state_linux.go", "stateWriting:     {eventWritten: stateAnswering,", "stateWriting:     {eventWritten: stateIdle,",
+	}}}
+	// EmptyLineGivesTime lets a client hold a connection for ever with an empty line now and then.
+	EmptyLineGivesTime = Mutant{"an empty line gives new time", []Edit{{
+		"internal/express/conn_linux.go", "if before == stateAnswering {", "if before >= stateFresh {",
+	}}}
+	// ReservedReceivesSpent lets SQS move what an outage has received too often to the queue of dead letters.
+	ReservedReceivesSpent = Mutant{"no receives in reserve", []Edit{{
+		"internal/sqsrules/rules.go", "r.Receives >= max(2, limits.MaxReceives-ReceivesInReserve)", "r.Receives > limits.MaxReceives",
+	}}}
+	// LostBodyTakenForEmpty leaves nothing in the place of a body that is gone.
+	LostBodyTakenForEmpty = Mutant{"a lost body taken for an empty one", []Edit{{
+		"internal/sqsrules/rules.go", "r.Message.Claim, r.Message.Event.Body = nil, text\n", "r.Message.Claim, _ = nil, text\n",
+	}}}
 	// LateArenaReused reads new requests into what a turn that is stuck still has.
 	LateArenaReused = Mutant{"memory of a late turn used again", []Edit{{
 		"internal/express/late_linux.go", "l.arena, l.requests, l.fields = arena{}, nil, nil\n", "l.requests, l.fields = nil, nil\n",

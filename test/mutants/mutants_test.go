@@ -108,6 +108,27 @@ var hunts = []hunt{
 		bugs: []planted{{harness.HeadParsedForEachLine, "bytes were looked at"}},
 	},
 	{
+		name: "states", pkg: "internal/express", run: "^Test(Transitions.*|TimeOfAWait)$",
+		bugs: []planted{
+			{harness.WrittenIsIdle, "doc.go does not have this table"},
+			{harness.EmptyLineGivesTime, "an empty line has given new time"},
+		},
+	},
+	{
+		name: "sqs engine", pkg: "internal/engine/sqs", run: "^Test(ReleasedNearTheEndIsSentAgain|BodyThatIsGone)$",
+		bugs: []planted{
+			{harness.ReservedReceivesSpent, "want a new message"},
+			{harness.LostBodyTakenForEmpty, "its body is"},
+		},
+	},
+	{
+		name: "sqs functions", pkg: "internal/lambda", run: "^Test(WhatIsSentAgainIsWhatItWas|ClaimedBodiesAreRestored)$",
+		bugs: []planted{
+			{harness.ReservedReceivesSpent, "sent again"},
+			{harness.LostBodyTakenForEmpty, "the letter is"},
+		},
+	},
+	{
 		name: "late turn", pkg: "internal/express", run: "^TestLateAcceptor$",
 		bugs: []planted{
 			{harness.LateArenaReused, "stored|the stuck turn goes on"},

@@ -64,22 +64,22 @@ func (q *Queue) leaseLocked(limits pillarbox.LeaseLimits) (deliveries []pillarbo
 		q.ready = q.ready[1:]
 		q.seq++
 		m.seq, m.settled = q.seq, false
-		m.delivery.Handle = pillarbox.Handle{Seq: q.seq, Token: m.id}
+		m.delivery.Handle = pillarbox.Handle{Seq: q.seq, Token: m.ID}
 		q.leased[q.seq] = m
 		deliveries = append(deliveries, m.delivery)
 	}
 	return deliveries
 }
 
-// keepEvery is how often what is in hand is looked through.
+// keepEvery is how often what is in flight is looked through.
 const keepEvery = time.Second
 
-// keep keeps others from what is in hand, for as long as there is anything.
+// keep keeps others from what is in flight, for as long as there is anything.
 func (q *Queue) keep() {
 	defer q.tasks.Done()
 	for sleep(q.working, keepEvery) == nil {
 		q.mu.Lock()
-		if len(q.inHand) == 0 {
+		if len(q.inFlight) == 0 {
 			q.keeping = false
 			q.mu.Unlock()
 			return
@@ -97,24 +97,24 @@ func (q *Queue) keepLocked() {
 	}
 }
 
-// extend hides what is in hand for another while, once half of the time is over.
+// extend hides what is in flight for another while, once half of the time is over.
 func (q *Queue) extend() {
-	facts, err := q.facts(q.working)
+	attributes, err := q.attributes(q.working)
 	if err != nil {
 		return // nothing was received without them
 	}
-	until := time.Now().Add(facts.visibility)
+	until := time.Now().Add(attributes.visibility)
 	q.mu.Lock()
 	var ending []*message
 	var handles []string
-	for _, m := range q.inHand {
-		if time.Until(m.hidden) < facts.visibility/2 && !m.settled {
+	for _, m := range q.inFlight {
+		if time.Until(m.hidden) < attributes.visibility/2 && !m.settled {
 			ending = append(ending, m)
 			handles = append(handles, m.receipt)
 		}
 	}
 	q.mu.Unlock()
-	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{facts.visibility}, len(handles)))
+	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{attributes.visibility}, len(handles)))
 	if err != nil && q.working.Err() == nil {
 		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", "queue", q.url, "err", err)
 	}

@@ -73,9 +73,9 @@ func ofLetters(letters []*pillarbox.DeadLetter) []*pillarbox.Message {
 	return messages
 }
 
-// Bury sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
+// SendDeadLetters sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
 // are durable there. Errors are those of Append.
-func (q *Queue) Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+func (q *Queue) SendDeadLetters(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := q.begin(ctx); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	if len(messages) == 0 {
 		return nil
 	}
-	facts, err := q.facts(ctx)
+	attributes, err := q.attributes(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,10 +136,10 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	inParallel(len(messages), func(i int) {
 		m := messages[i]
 		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), delay: int32(delay / time.Second), answer: make(chan error, 1)}
-		entries[i].text, errs[i] = encode(ctx, m, facts.maxBytes, q.options.Bodies)
+		entries[i].text, errs[i] = encode(ctx, m, attributes.maxBytes, q.options.Bodies)
 	})
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
-	maxBytes := max(facts.maxBytes, minBatchBytes)
+	maxBytes := max(attributes.maxBytes, minBatchBytes)
 	batches := cut(entries, maxBytes)
 	if url == q.url {
 		batches = q.gatherer.take(batches, maxBytes)

@@ -19,6 +19,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/sqs"
+	"pillarbox/internal/sqsrules"
 	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakesqs"
 )
@@ -234,7 +235,8 @@ func TestLargeBodiesAreRefusedWithoutAPlace(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is missing.
+// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is missing. The claim of the body
+// stands in its place, so that nobody takes it for an empty one.
 func TestBodyThatIsGone(t *testing.T) {
 	bodies := &shelf{}
 	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"}, options: sqs.Options{Bodies: bodies}})
@@ -243,6 +245,9 @@ func TestBodyThatIsGone(t *testing.T) {
 	got := b.lease(1)[0]
 	if got.Verdict == nil || !strings.Contains(got.Verdict.Reason, "claimed as id with 5000 bytes") {
 		t.Errorf("came as %+v", got)
+	}
+	if !strings.HasPrefix(string(got.Event.Body), `{"body_claim":{"key":"id","bytes":5000,"sha256":"`) {
+		t.Errorf("its body is %.100q", got.Event.Body)
 	}
 }
 
@@ -254,8 +259,11 @@ func TestUnreadableMessageBecomesADeadLetter(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := b.lease(1)[0]
-		if got.Verdict == nil || string(got.Event.Body) != text || got.Event.RequestID == "" || got.Event.Timestamp <= 0 {
-			t.Errorf("%s came as %+v with %+v", text, got.Event, got.Verdict)
+		if string(got.Event.Body) != text || got.Event.RequestID == "" || got.Event.Timestamp <= 0 {
+			t.Errorf("%s came as %+v", text, got.Event)
+		}
+		if got.Verdict == nil || !strings.HasPrefix(got.Verdict.Reason, "the message can't be read as an event: ") {
+			t.Errorf("%s came with %+v", text, got.Verdict)
 		}
 	}
 }
@@ -350,6 +358,9 @@ func TestReceivesAreAttempts(t *testing.T) {
 		got := b.lease(1)[0]
 		if len(got.Attempts) != 2 {
 			t.Fatalf("round %d: %d attempts, want the 2 of others", round, len(got.Attempts))
+		}
+		if first := got.Attempts[0]; first.Error != sqsrules.EarlierError || first.At <= 0 {
+			t.Fatalf("an attempt of others is %+v", first)
 		}
 		if err := b.settle(pillarbox.OutcomeReleased, got); err != nil {
 			t.Fatal(err)
@@ -477,7 +488,7 @@ func TestDuplicatesAreHandedOutOnce(t *testing.T) {
 func TestBuriedIsInTheOtherQueue(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	letters := enginetest.Letters(3, 11)
-	if err := b.Bury(t.Context(), letters); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := b.SendDeadLetters(t.Context(), letters); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("bury without a queue for it: %v", err)
 	}
 	dead := create(t, b.client, "dead", nil)
@@ -486,7 +497,7 @@ func TestBuriedIsInTheOtherQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = burier.Close() }()
-	if err := burier.Bury(t.Context(), letters); err != nil {
+	if err := burier.SendDeadLetters(t.Context(), letters); err != nil {
 		t.Fatal(err)
 	}
 	for i, message := range b.server.Peek("dead") {
@@ -509,7 +520,7 @@ func TestDeadLetterThatIsMovedBackIsAnEvent(t *testing.T) {
 	}
 	defer func() { _ = mover.Close() }()
 	letter := enginetest.Letters(1, 12)[0]
-	if err := mover.Bury(t.Context(), []*pillarbox.DeadLetter{letter}); err != nil {
+	if err := mover.SendDeadLetters(t.Context(), []*pillarbox.DeadLetter{letter}); err != nil {
 		t.Fatal(err)
 	}
 	got := b.lease(1)[0]

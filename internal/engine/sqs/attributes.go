@@ -20,44 +20,45 @@ const StatsAge = 5 * time.Second
 // statsTime bounds the request for counts.
 const statsTime = 2 * time.Second
 
-// facts are what a queue says of itself once.
-type facts struct {
-	maxBytes   int           // of one message
-	visibility time.Duration // for which a message is hidden that is handed out
-	receives   int           // after which SQS moves a message to another queue; 0 for never
+// attributes are what a queue says of itself once.
+type attributes struct {
+	maxBytes    int           // of one message
+	visibility  time.Duration // for which a message is hidden that is handed out
+	maxReceives int           // after which SQS moves a message to another queue; 0 for never
 }
 
-// The facts of a queue that says nothing: what every queue had for years.
+// The attributes of a queue that says nothing: what every queue had for years.
 const (
 	defaultMaxBytes   = 256 << 10
 	defaultVisibility = 30 * time.Second
 )
 
-// facts asks the queue once, and remembers the answer.
-func (q *Queue) facts(ctx context.Context) (facts, error) {
-	q.factsMu.Lock()
-	defer q.factsMu.Unlock()
+// attributes asks the queue once, and remembers the answer.
+func (q *Queue) attributes(ctx context.Context) (attributes, error) {
+	q.attributesMu.Lock()
+	defer q.attributesMu.Unlock()
 	if q.known != nil {
 		return *q.known, nil
 	}
-	attributes, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy)
+	answer, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize,
+		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
-		return facts{}, err
+		return attributes{}, err
 	}
-	known := facts{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
-	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
+	known := attributes{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
+	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
 		known.maxBytes = n
 	}
-	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
+	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
 		known.visibility = time.Duration(n) * time.Second
 	}
-	known.receives = receivesOf(attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	known.maxReceives = maxReceivesOf(answer[string(types.QueueAttributeNameRedrivePolicy)])
 	q.known = &known
 	return known, nil
 }
 
-// receivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as text.
-func receivesOf(policy string) int {
+// maxReceivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as text.
+func maxReceivesOf(policy string) int {
 	var redrive struct {
 		MaxReceiveCount any `json:"maxReceiveCount"`
 	}
@@ -74,14 +75,14 @@ func receivesOf(policy string) int {
 // Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound; ErrInvalid where SQS would
 // delete events before they become dead letters.
 func (q *Queue) Check(ctx context.Context) error {
-	attributes, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
+	answer, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
 	if name := code(err); name == "NonExistentQueue" || name == "QueueDoesNotExist" {
 		return fmt.Errorf("there is no queue %s: %w: %w", q.url, pillarbox.ErrNotFound, err)
 	}
 	if err != nil {
 		return err
 	}
-	seconds, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
+	seconds, err := strconv.Atoi(answer[string(types.QueueAttributeNameMessageRetentionPeriod)])
 	if err != nil {
 		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url, pillarbox.ErrUnavailable, err)
 	}
@@ -110,12 +111,12 @@ func (q *Queue) refresh() error {
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
 		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}
-	attributes, err := q.ask(ctx, names...)
+	answer, err := q.ask(ctx, names...)
 	pending := 0
 	for _, name := range names {
-		n, numberErr := strconv.Atoi(attributes[string(name)])
+		n, numberErr := strconv.Atoi(answer[string(name)])
 		if err == nil && numberErr != nil {
-			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, attributes[string(name)], name, pillarbox.ErrUnavailable)
+			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, answer[string(name)], name, pillarbox.ErrUnavailable)
 		}
 		pending += n
 	}
