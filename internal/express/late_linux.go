@@ -7,6 +7,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/watchdog"
 )
 
@@ -35,7 +36,7 @@ func (l *loop) takeOver(call watchdog.Call) {
 	}
 	after := l.watch.Since(call)
 	l.opts.Logger.Warn("requests are answered without knowing whether they are stored",
-		"requests", len(l.requests), "after", after.Round(time.Millisecond))
+		telemetry.KeyRequests, len(l.requests), telemetry.KeyAfter, after.Round(time.Millisecond))
 	unknown := ingest.Result{Err: lateError(after)}
 	l.results = make([]ingest.Result, len(l.requests))
 	for i := range l.results {

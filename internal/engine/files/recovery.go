@@ -395,7 +395,7 @@ func (r *rebuild) choose(letter id, places []place) error {
 			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, letterfile.Name(letter, at), telemetry.KeyKept, letterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}

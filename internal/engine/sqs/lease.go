@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that it was tried.
@@ -116,7 +117,7 @@ func (q *Queue) extend() {
 	q.mu.Unlock()
 	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{attributes.visibility}, len(handles)))
 	if err != nil && q.working.Err() == nil {
-		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", "queue", q.url, "err", err)
+		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/sqsrules"
+	"pillarbox/internal/telemetry"
 )
 
 // Limits of what is in flight here and not leased yet.
@@ -188,7 +189,7 @@ func (q *Queue) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
-		q.options.Logger.Warn("events that were in hand come again later", "queue", q.url, "err", err)
+		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}
 	return nil
 }

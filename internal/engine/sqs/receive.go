@@ -10,6 +10,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/sqsrules"
+	"pillarbox/internal/telemetry"
 )
 
 // message is a message in flight.
@@ -112,7 +113,7 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 			receipt:  aws.ToString(from.ReceiptHandle), hidden: hidden,
 		}
 		if err := q.read(messages[i]); err != nil {
-			q.options.Logger.Warn("an event waits until its body can be had", "queue", q.url, "err", err)
+			q.options.Logger.Warn("an event waits until its body can be had", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 			q.putOff(messages[i], attributes)
 			messages[i] = nil
 		}
@@ -125,7 +126,7 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 func (q *Queue) putOff(m *message, attributes attributes) {
 	if q.sendAgain(q.working, attributes, []*message{m}); m.copied {
 		if err := q.remove([]string{m.receipt}); err != nil {
-			q.options.Logger.Warn("an event that was sent again comes twice", "queue", q.url, "err", err)
+			q.options.Logger.Warn("an event that was sent again comes twice", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 		}
 		return
 	}
@@ -134,7 +135,7 @@ func (q *Queue) putOff(m *message, attributes attributes) {
 	q.mu.Unlock()
 	wait := restoreWait << min(m.Receives-1, restoreDoublings)
 	if err := q.Hide(q.working, []string{m.receipt}, []time.Duration{wait}); err != nil {
-		q.options.Logger.Warn("an event comes again after the queue's own time", "queue", q.url, "err", err)
+		q.options.Logger.Warn("an event comes again after the queue's own time", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}
 }
 

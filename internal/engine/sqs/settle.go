@@ -9,6 +9,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/sqsrules"
+	"pillarbox/internal/telemetry"
 )
 
 // Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the package comment says
@@ -84,7 +85,7 @@ func (q *Queue) sendAgain(ctx context.Context, attributes attributes, messages [
 	q.mu.Unlock()
 	err := q.send(ctx, q.url, copies, 0)
 	if err != nil {
-		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue", "queue", q.url, "err", err)
+		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}
 	for i, sent := range succeeded(len(ending), err) {
 		ending[i].copied = sent
