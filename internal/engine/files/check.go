@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -186,7 +186,7 @@ func (c *dayCheck) meet(entry vfs.Entry, sizes bool) {
 		c.temps = append(c.temps, entry.Name)
 		return
 	}
-	letter, in, ok := letterfile.ParseFileName(entry.Name)
+	letter, in, ok := deadletterfile.ParseFileName(entry.Name)
 	if !ok {
 		return
 	}

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"pillarbox"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/files"
-	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
 )
@@ -356,9 +356,9 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			for i, letter := range []*pillarbox.DeadLetter{test.first, test.second} {
-				id, content, err := letterfile.Encode(letter, letter.Resolved)
+				id, content, err := deadletterfile.Encode(letter, letter.Resolved)
 				must(t, err)
-				path := "dead/" + letterfile.Name(id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(letter.Resolved)))
+				path := "dead/" + deadletterfile.Name(id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(letter.Resolved)))
 				must(t, vfs.MkdirAll(disk, path[:len("dead/2026-11-23")]))
 				must(t, vfs.WriteFile(disk, path, test.spoil[i](content)))
 			}

@@ -1,7 +1,7 @@
 // Package files keeps dead letters as files that people can read: one indented JSON file per event and
 // destination, in a directory per day of death.
 //
-// Package letterfile says how the files are named and what is in them. Other files in the directory are left
+// Package deadletterfile says how the files are named and what is in them. Other files in the directory are left
 // alone, and are not counted.
 //
 // # Promises

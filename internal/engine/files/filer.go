@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -184,7 +184,7 @@ func (l *Letters) makeFiles(entries []entry) error {
 		if !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
-		name := path.Join(dir, letterfile.FileName(e.letter, e.to.State))
+		name := path.Join(dir, deadletterfile.FileName(e.letter, e.to.State))
 		if err := l.writeFile(e.to, name, e.content); err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (l *Letters) makeFiles(entries []entry) error {
 				continue
 			}
 			dir := l.path(from.DayName())
-			if err := l.fsys.Remove(path.Join(dir, letterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
+			if err := l.fsys.Remove(path.Join(dir, deadletterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
 				return err
 			}
 			if !slices.Contains(left, dir) {

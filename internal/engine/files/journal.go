@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/vfs"
 )
 
@@ -427,14 +427,14 @@ func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // Short names for what the whole package speaks of.
 type (
-	id    = letterfile.ID
-	token = letterfile.Token
-	place = letterfile.Place
-	state = letterfile.State
+	id    = deadletterfile.ID
+	token = deadletterfile.Token
+	place = deadletterfile.Place
+	state = deadletterfile.State
 )
 
 const (
-	open      = letterfile.Open
-	replayed  = letterfile.Replayed
-	discarded = letterfile.Discarded
+	open      = deadletterfile.Open
+	replayed  = deadletterfile.Replayed
+	discarded = deadletterfile.Discarded
 )

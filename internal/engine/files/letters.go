@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -143,7 +143,7 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 			group.refuse(i, done.err)
 			continue
 		}
-		entry := entry{letter: done.named, to: letterfile.PlaceOf(letters[i].DeadAt, open), content: done.content}
+		entry := entry{letter: done.named, to: deadletterfile.PlaceOf(letters[i].DeadAt, open), content: done.content}
 		group.add(entry, rowOf(letters[i], done.named, open, int64(len(done.content))))
 	}
 	l.writing.Lock()
@@ -178,7 +178,7 @@ func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
 	for worker := range workers {
 		group.Go(func() {
 			for i := worker; i < len(letters); i += workers {
-				all[i].named, all[i].content, all[i].err = letterfile.Encode(letters[i], nil)
+				all[i].named, all[i].content, all[i].err = deadletterfile.Encode(letters[i], nil)
 			}
 		})
 	}
@@ -320,7 +320,7 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 		return nil, err
 	}
 	defer l.life.RUnlock()
-	letters, err := l.index.find(letterfile.TokenOf(requestID), destination)
+	letters, err := l.index.find(deadletterfile.TokenOf(requestID), destination)
 	if err != nil {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, kindOf(err))
 	}
@@ -328,7 +328,7 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	if len(letters) == 0 {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 	}
-	slices.SortFunc(letters, func(a, b located) int { return letterfile.Compare(a.letter, a.place(), b.letter, b.place()) })
+	slices.SortFunc(letters, func(a, b located) int { return deadletterfile.Compare(a.letter, a.place(), b.letter, b.place()) })
 	for _, other := range letters {
 		if other.letter.Destination != letters[0].letter.Destination {
 			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
@@ -391,9 +391,9 @@ func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
 }
 
 func decode(content []byte, at *located, name string) (*pillarbox.DeadLetter, error) {
-	found, err := letterfile.Decode(content, at.letter, at.state)
+	found, err := deadletterfile.Decode(content, at.letter, at.state)
 	if err != nil {
-		return nil, letterfile.Corrupt(name, err)
+		return nil, deadletterfile.Corrupt(name, err)
 	}
 	return found, nil
 }
@@ -426,7 +426,7 @@ func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 	defer l.writing.Unlock()
 	var group group
 	for i, letter := range letters {
-		if err := l.resolve(&group, letterfile.IDOf(letter.Destination, letter.Key), resolution); err != nil {
+		if err := l.resolve(&group, deadletterfile.IDOf(letter.Destination, letter.Key), resolution); err != nil {
 			group.refuse(i, err)
 		}
 	}
@@ -452,11 +452,11 @@ func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) 
 	if found.Resolved != nil {
 		resolution = *found.Resolved // a call that failed had come so far
 	}
-	_, content, err := letterfile.Encode(found, &resolution)
+	_, content, err := deadletterfile.Encode(found, &resolution)
 	if err != nil {
 		return err
 	}
-	to := place{Day: at.day, State: letterfile.StateOf(&resolution)}
+	to := place{Day: at.day, State: deadletterfile.StateOf(&resolution)}
 	g.add(entry{letter: letter, to: to, from: []place{at.place()}, content: content}, rowOf(found, letter, to.State, int64(len(content))))
 	return nil
 }
@@ -494,6 +494,6 @@ func (l *Letters) Close() error {
 
 // ours reports whether a name in the directory of a day is a letter's, or an unfinished one.
 func ours(name string) bool {
-	_, _, ok := letterfile.ParseFileName(strings.TrimSuffix(name, vfs.TempSuffix))
+	_, _, ok := deadletterfile.ParseFileName(strings.TrimSuffix(name, vfs.TempSuffix))
 	return ok
 }

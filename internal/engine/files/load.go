@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // newest is what counts of a letter while the rows are read: its newest row.
@@ -32,7 +32,7 @@ func (x *index) loadLocked() error {
 	letters, moved := map[uint64]newest{}, moves{}
 	for _, entry := range entries {
 		if name, ok := strings.CutSuffix(entry.Name, rowsSuffix); ok {
-			if day, ok := letterfile.ParseDay(name); ok {
+			if day, ok := deadletterfile.ParseDay(name); ok {
 				if err := x.loadDayLocked(day.Day, entry.Size, letters, moved); err != nil {
 					return err
 				}

@@ -8,7 +8,7 @@ import (
 	"path"
 	"slices"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -120,7 +120,7 @@ func (c *copying) add(at position, length int64, e entry) error {
 	if err != nil || !unfiled && known && !before.at.before(at) {
 		return err
 	}
-	letter, err := letterfile.Decode(e.content, e.letter, e.to.State)
+	letter, err := deadletterfile.Decode(e.content, e.letter, e.to.State)
 	if err != nil {
 		return fmt.Errorf("journal %d of dead letters at offset %d: %w", at.file, at.offset, err)
 	}
@@ -306,7 +306,7 @@ func (r *rebuild) day(day place) error {
 			}
 			continue
 		}
-		letter, in, _ := letterfile.ParseFileName(entry.Name)
+		letter, in, _ := deadletterfile.ParseFileName(entry.Name)
 		if err := r.add(letter, place{Day: day.Day, State: in}); err != nil {
 			return err
 		}
@@ -356,7 +356,7 @@ func (r *rebuild) flush() error {
 // rowAt makes the row of a file. Of one that can't be read as its letter, only the name is known.
 func (l *Letters) rowAt(letter id, at place) (row, error) {
 	found := located{row: row{kind: rowLive, state: at.State, letter: letter}, day: at.Day}
-	content, err := vfs.ReadFile(l.fsys, l.path(letterfile.Name(letter, at)))
+	content, err := vfs.ReadFile(l.fsys, l.path(deadletterfile.Name(letter, at)))
 	if err != nil {
 		return row{}, err
 	}
@@ -395,7 +395,7 @@ func (r *rebuild) choose(letter id, places []place) error {
 			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, letterfile.Name(letter, at), telemetry.KeyKept, letterfile.Name(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, deadletterfile.Name(letter, at), telemetry.KeyKept, deadletterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}
@@ -405,7 +405,7 @@ func (r *rebuild) choose(letter id, places []place) error {
 
 // remove removes the file of a letter, durably.
 func (l *Letters) remove(letter id, from place) error {
-	name := l.path(letterfile.Name(letter, from))
+	name := l.path(deadletterfile.Name(letter, from))
 	if err := l.fsys.Remove(name); err != nil && !notExist(err) {
 		return err
 	}
@@ -424,7 +424,7 @@ func (l *Letters) listDays() ([]place, error) {
 	}
 	var days []place
 	for _, entry := range entries {
-		if day, ok := letterfile.ParseDay(entry.Name); ok && entry.Dir {
+		if day, ok := deadletterfile.ParseDay(entry.Name); ok && entry.Dir {
 			days = append(days, day)
 		}
 	}

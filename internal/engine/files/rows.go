@@ -8,7 +8,7 @@ import (
 	"path"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/vfs"
 )
 
@@ -261,7 +261,7 @@ func (r *rows) rewrite(dir string, keep func(offset int64) bool) (err error) {
 
 // nameAt returns the path of a letter's file below the directory of the letters.
 func (r *row) nameAt(day place) string {
-	return letterfile.Name(r.letter, place{Day: day.Day, State: r.state})
+	return deadletterfile.Name(r.letter, place{Day: day.Day, State: r.state})
 }
 
 // rowReader reads rows that follow each other for the most part.

@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // List implements pillarbox.DeadLetters. The index decides first, so only letters that match are opened, some at a
@@ -23,9 +23,9 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		filter.Missing = false
 		w := walk{Letters: l, ctx: ctx, filter: filter}
-		visit := letterfile.Visitor(ctx, filter, yield)
+		visit := deadletterfile.Visitor(ctx, filter, yield)
 		err := w.run(func(day int32, found []candidate) error { return w.load(found, visit) })
-		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
@@ -36,7 +36,7 @@ func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) 
 	return func(yield func(pillarbox.LetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
 		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
-		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(pillarbox.LetterSummary{}, err)
 		}
 	}
@@ -90,7 +90,7 @@ type candidate struct {
 
 func (w *walk) run(day func(day int32, found []candidate) error) error {
 	for _, requestID := range w.filter.RequestIDs {
-		w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
+		w.tokens = append(w.tokens, deadletterfile.TokenOf(requestID))
 	}
 	if err := w.begin(w.ctx); err != nil {
 		return err
@@ -101,9 +101,9 @@ func (w *walk) run(day func(day int32, found []candidate) error) error {
 		return err
 	}
 	for _, number := range days {
-		if w.filter.Since != 0 && number < letterfile.DayOf(w.filter.Since) ||
-			w.filter.Until != 0 && number > letterfile.DayOf(w.filter.Until) ||
-			w.after() && number < letterfile.DayOf(w.filter.After.DeadAt) {
+		if w.filter.Since != 0 && number < deadletterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && number > deadletterfile.DayOf(w.filter.Until) ||
+			w.after() && number < deadletterfile.DayOf(w.filter.After.DeadAt) {
 			continue
 		}
 		found, err := w.selectDay(number)
@@ -300,7 +300,7 @@ func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.Lett
 			return err
 		}
 		if !yield(summary, err) {
-			return letterfile.ErrStopped
+			return deadletterfile.ErrStopped
 		}
 	}
 	return nil

@@ -3,7 +3,7 @@
 //
 // # Names
 //
-// A dead letter is one object below the prefix, with the name and the content that package letterfile gives to
+// A dead letter is one object below the prefix, with the name and the content that package deadletterfile gives to
 // files: "dead-letters/2026-11-23/20261123T141200.123456Z.events.019ab….json". A directory of package files can be
 // copied into a bucket and back. A body is at "bodies/2026-11-23/20261123T141200.123456Z.019ab…", by the time of its
 // event. Other objects are left alone.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // DefaultFresh is how long a listing of the bucket serves.
@@ -81,7 +81,7 @@ func (l *Letters) begin(ctx context.Context) error {
 }
 
 // take waits for the letter's turn and returns what ends it.
-func (l *Letters) take(id letterfile.ID) (release func()) {
+func (l *Letters) take(id deadletterfile.ID) (release func()) {
 	turn := &l.turns[int(id.Token.Bytes[15])%len(l.turns)]
 	turn.Lock()
 	return turn.Unlock
@@ -101,14 +101,14 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	if err := l.index.refresh(ctx, &l.objects, putFresh); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
-	last := map[letterfile.ID]int{} // of two letters of one event, the later one stays
+	last := map[deadletterfile.ID]int{} // of two letters of one event, the later one stays
 	for i, letter := range letters {
 		if letter.Event != nil {
-			last[letterfile.IDOf(letter.Destination, letter.Event.Key())] = i
+			last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] = i
 		}
 	}
 	return each(len(letters), func(i int) error {
-		if letter := letters[i]; letter.Event != nil && last[letterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
+		if letter := letters[i]; letter.Event != nil && last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
 			return nil
 		}
 		return l.put(ctx, letters[i])
@@ -141,24 +141,24 @@ func each(n int, do func(i int) error) error {
 }
 
 func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
-	id, content, err := letterfile.Encode(letter, nil)
+	id, content, err := deadletterfile.Encode(letter, nil)
 	if err != nil {
 		return err
 	}
 	defer l.take(id)()
-	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.Open), content)
+	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.Open), content)
 }
 
 // replace stores the letter at the place, and then deletes it from every other. The caller has its turn.
-func (l *Letters) replace(ctx context.Context, id letterfile.ID, to letterfile.Place, content []byte) error {
+func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place, content []byte) error {
 	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
-	if err := l.objects.put(ctx, letterfile.Name(id, to), letterType, content); err != nil {
+	if err := l.objects.put(ctx, deadletterfile.Name(id, to), letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
 	written := object{place: to, modified: time.Now()}
 	l.index.set(id, append([]object{written}, others...)...)
 	for _, other := range others {
-		if err := l.objects.remove(ctx, letterfile.Name(id, other.place)); err != nil {
+		if err := l.objects.remove(ctx, deadletterfile.Name(id, other.place)); err != nil {
 			return fmt.Errorf("delete what a dead letter was before: %w", err)
 		}
 	}
@@ -173,7 +173,7 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 		return nil, err
 	}
 	defer l.life.RUnlock()
-	token := letterfile.TokenOf(requestID)
+	token := deadletterfile.TokenOf(requestID)
 	for _, within := range []time.Duration{l.fresh, 0} { // a letter that is not there is looked for again
 		if err := l.index.refresh(ctx, &l.objects, within); err != nil {
 			return nil, err
@@ -192,10 +192,10 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 }
 
-func compare(a, b located) int { return letterfile.Compare(a.ID, a.place, b.ID, b.place) }
+func compare(a, b located) int { return deadletterfile.Compare(a.ID, a.place, b.ID, b.place) }
 
 // load reads the letter, wherever it is now. If it is not where it was, another process has moved it.
-func (l *Letters) load(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, error) {
+func (l *Letters) load(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	letter, _, err := l.read(ctx, id)
 	if !errors.Is(err, pillarbox.ErrNotFound) {
 		return letter, err
@@ -207,20 +207,20 @@ func (l *Letters) load(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLe
 	return letter, err
 }
 
-func (l *Letters) read(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, letterfile.Place, error) {
+func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, deadletterfile.Place, error) {
 	at := l.index.lookup(id)
 	if len(at) == 0 {
-		return nil, letterfile.Place{}, fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
+		return nil, deadletterfile.Place{}, fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
 	}
 	place := at[0].place
-	name := letterfile.Name(id, place)
+	name := deadletterfile.Name(id, place)
 	content, err := l.objects.get(ctx, name)
 	if err != nil {
 		return nil, place, err
 	}
-	letter, err := letterfile.Decode(content, id, place.State)
+	letter, err := deadletterfile.Decode(content, id, place.State)
 	if err != nil {
-		return nil, place, letterfile.Corrupt(l.objects.url(name), err)
+		return nil, place, deadletterfile.Corrupt(l.objects.url(name), err)
 	}
 	return letter, place, nil
 }
@@ -240,13 +240,13 @@ func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 		return err
 	}
 	return each(len(letters), func(i int) error {
-		return l.resolve(ctx, letterfile.IDOf(letters[i].Destination, letters[i].Key), resolution)
+		return l.resolve(ctx, deadletterfile.IDOf(letters[i].Destination, letters[i].Key), resolution)
 	})
 }
 
-func (l *Letters) resolve(ctx context.Context, id letterfile.ID, resolution pillarbox.Resolution) error {
+func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution pillarbox.Resolution) error {
 	defer l.take(id)()
-	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != letterfile.Open {
+	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != deadletterfile.Open {
 		return nil
 	}
 	letter, err := l.load(ctx, id)
@@ -256,11 +256,11 @@ func (l *Letters) resolve(ctx context.Context, id letterfile.ID, resolution pill
 	if letter.Resolved != nil {
 		resolution = *letter.Resolved // a call that failed had come so far
 	}
-	_, content, err := letterfile.Encode(letter, &resolution)
+	_, content, err := deadletterfile.Encode(letter, &resolution)
 	if err != nil {
 		return err
 	}
-	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(&resolution)), content)
+	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(&resolution)), content)
 }
 
 // Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for no listing: what

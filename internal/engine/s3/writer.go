@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // letterType is the content type of a dead letter.
@@ -26,11 +26,11 @@ func (w *Writer) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) e
 }
 
 func (w *Writer) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
-	named, content, err := letterfile.Encode(letter, nil)
+	named, content, err := deadletterfile.Encode(letter, nil)
 	if err != nil {
 		return err
 	}
-	name := letterfile.Name(named, letterfile.PlaceOf(letter.DeadAt, letterfile.Open))
+	name := deadletterfile.Name(named, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.Open))
 	if err := w.objects.put(ctx, name, letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}

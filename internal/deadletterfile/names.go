@@ -1,4 +1,4 @@
-package letterfile
+package deadletterfile
 
 import (
 	"cmp"

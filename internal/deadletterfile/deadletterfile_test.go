@@ -1,4 +1,4 @@
-package letterfile_test
+package deadletterfile_test
 
 import (
 	"encoding/json"
@@ -10,31 +10,31 @@ import (
 	"testing"
 
 	"pillarbox"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/engine/enginetest"
-	"pillarbox/internal/letterfile"
 )
 
 // TestWalkFollowsTheEvents: of events with the same time, hashed names don't tell the order; the ids do.
 func TestWalkFollowsTheEvents(t *testing.T) {
-	letters := map[letterfile.ID]*pillarbox.DeadLetter{}
-	var ids []letterfile.ID
+	letters := map[deadletterfile.ID]*pillarbox.DeadLetter{}
+	var ids []deadletterfile.ID
 	for _, requestID := range []string{"c", "a", "019ab123-4567-7abc-8def-0123456789ab", "b", "d"} {
 		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
-		id := letterfile.IDOf(letter.Destination, letter.Event.Key())
+		id := deadletterfile.IDOf(letter.Destination, letter.Event.Key())
 		letters[id] = letter
 		ids = append(ids, id)
 	}
-	place := letterfile.PlaceOf(enginetest.FullLetter().DeadAt, letterfile.Open)
-	slices.SortFunc(ids, func(a, b letterfile.ID) int { return letterfile.Compare(a, place, b, place) })
-	load := func(id letterfile.ID) (*pillarbox.DeadLetter, error) { return letters[id], nil }
+	place := deadletterfile.PlaceOf(enginetest.FullLetter().DeadAt, deadletterfile.Open)
+	slices.SortFunc(ids, func(a, b deadletterfile.ID) int { return deadletterfile.Compare(a, place, b, place) })
+	load := func(id deadletterfile.ID) (*pillarbox.DeadLetter, error) { return letters[id], nil }
 	var got []string
-	enough := letterfile.Walk(ids, load, letterfile.Visitor(t.Context(), pillarbox.LetterFilter{}, func(letter *pillarbox.DeadLetter, err error) bool {
+	enough := deadletterfile.Walk(ids, load, deadletterfile.Visitor(t.Context(), pillarbox.LetterFilter{}, func(letter *pillarbox.DeadLetter, err error) bool {
 		got = append(got, letter.Event.RequestID)
 		return err == nil && letter.Event.RequestID != "c"
 	}))
 	want := []string{"019ab123-4567-7abc-8def-0123456789ab", "a", "b", "c"}
-	if !slices.Equal(got, want) || !errors.Is(enough, letterfile.ErrStopped) {
+	if !slices.Equal(got, want) || !errors.Is(enough, deadletterfile.ErrStopped) {
 		t.Errorf("walked %q, %v; want %q", got, enough, want)
 	}
 }
@@ -50,18 +50,18 @@ func FuzzDeadLetterJSON(f *testing.F) {
 		letter.Destination, letter.Reason, letter.DeadAt = destination, reason, pillarbox.Timestamp(died)
 		letter.Event.RequestID, letter.Event.Path, letter.Event.Body = requestID, path, body
 		letter.Event.Timestamp = pillarbox.Timestamp(at)
-		id, content, err := letterfile.Encode(letter, nil)
+		id, content, err := deadletterfile.Encode(letter, nil)
 		if err != nil {
 			if !errors.Is(err, pillarbox.ErrInvalid) {
 				t.Errorf("encode: %v, want ErrInvalid", err)
 			}
 			return
 		}
-		name := letterfile.Name(id, letterfile.PlaceOf(letter.DeadAt, letterfile.Open))
+		name := deadletterfile.Name(id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.Open))
 		if !regexp.MustCompile(`^\d{4}-\d\d-\d\d/\d{8}T\d{6}\.\d{6}Z\.[a-z0-9][a-z0-9_-]{0,62}\.[0-9a-fx-]{33,36}\.json$`).MatchString(name) {
 			t.Errorf("name %q", name)
 		}
-		if again, place, ok := letterfile.ParseName(name); !ok || again != id || place.State != letterfile.Open {
+		if again, place, ok := deadletterfile.ParseName(name); !ok || again != id || place.State != deadletterfile.Open {
 			t.Errorf("name %q is read as %+v, %v", name, again, ok)
 		}
 		var got pillarbox.DeadLetter
@@ -89,8 +89,8 @@ func FuzzLetterName(f *testing.F) {
 	f.Add("2026-11-23/../20261123T141200.123456Z.events.018f0000-0000-7000-8000-000000000000.replayed.json")
 	f.Add("2026-11-24/20261123T141200,123456Z.a_b-c.x0123456789abcdef0123456789abcdef.discarded.json")
 	f.Fuzz(func(t *testing.T, name string) {
-		id, place, ok := letterfile.ParseName(name)
-		if ok && (letterfile.Name(id, place) != name || !fs.ValidPath(name) || strings.Count(name, "/") != 1) {
+		id, place, ok := deadletterfile.ParseName(name)
+		if ok && (deadletterfile.Name(id, place) != name || !fs.ValidPath(name) || strings.Count(name, "/") != 1) {
 			t.Errorf("%q is read as %+v, %+v", name, id, place)
 		}
 	})

@@ -1,4 +1,4 @@
-// Package letterfile is the form of a dead letter as a file: its name and its content. Engines that keep letters as
+// Package deadletterfile is the form of a dead letter as a file: its name and its content. Engines that keep letters as
 // files, whatever holds the files, share it, so that a letter can be moved from one to the other.
 //
 // A letter is at
@@ -13,4 +13,4 @@
 //
 // The package promises that what it writes can be read again, and that no two letters share a name. It holds pure
 // values and touches no file.
-package letterfile
+package deadletterfile
