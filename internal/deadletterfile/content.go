@@ -40,18 +40,6 @@ func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID,
 	return named, content.Bytes(), nil
 }
 
-// StateOf returns the state that a resolution leads to; nil is open.
-func StateOf(resolution *pillarbox.Resolution) State {
-	switch {
-	case resolution == nil:
-		return Open
-	case resolution.How == pillarbox.ResolvedReplayed:
-		return Replayed
-	default:
-		return Discarded
-	}
-}
-
 // Decode reads the content of a file and checks it against the name.
 func Decode(content []byte, named ID, state State) (*pillarbox.DeadLetter, error) {
 	letter := new(pillarbox.DeadLetter)
@@ -69,6 +57,18 @@ func Decode(content []byte, named ID, state State) (*pillarbox.DeadLetter, error
 		return nil, errors.New("the name and the content disagree on whether it is resolved")
 	}
 	return letter, nil
+}
+
+// StateOf returns the state that a resolution leads to; nil is open.
+func StateOf(resolution *pillarbox.Resolution) State {
+	switch {
+	case resolution == nil:
+		return Open
+	case resolution.How == pillarbox.ResolvedReplayed:
+		return Replayed
+	default:
+		return Discarded
+	}
 }
 
 // Corrupt says where the file is damaged, as far as JSON tells.

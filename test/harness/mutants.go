@@ -151,7 +151,7 @@ var (
 	}}}
 	// MissingNotCounted forgets a letter whose file was removed.
 	MissingNotCounted = Mutant{"a missing letter is not counted", []Edit{{
-		lettersSource + "index.go", "\t\treturn &count.Missing\n", "\t\treturn new(uint64)\n",
+		lettersSource + "counts.go", "\t\treturn &count.Missing\n", "\t\treturn new(uint64)\n",
 	}}}
 	// LetterPerSync makes each letter of a group durable by itself.
 	LetterPerSync = Mutant{"a sync for each letter", []Edit{{

@@ -33,15 +33,6 @@ func (l *Letters) watch(ctx context.Context) {
 	}
 }
 
-func rest(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
 // checkAll checks every day, and rests after each for as many times as long as share says.
 func (l *Letters) checkAll(ctx context.Context, share int) error {
 	days, err := l.allDays()
@@ -75,6 +66,15 @@ func (l *Letters) allDays() ([]int32, error) {
 	}
 	slices.Sort(days)
 	return slices.Compact(days), nil
+}
+
+func rest(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // checkIfChanged checks a day unless nobody has changed its directory since it was last seen to agree.
@@ -244,14 +244,6 @@ func (c *dayCheck) addFound() error {
 	return c.index.apply(changes)
 }
 
-func (c *dayCheck) exists(letter *located) bool {
-	file, err := c.fsys.OpenFile(c.path(letter.nameAt(letter.place())), os.O_RDONLY)
-	if err != nil {
-		return !notExist(err)
-	}
-	return file.Close() == nil
-}
-
 // missAbsent notes which letters have no file any more.
 func (c *dayCheck) missAbsent() error {
 	var gone []located
@@ -273,4 +265,12 @@ func (c *dayCheck) missAbsent() error {
 		return nil
 	}
 	return c.miss(gone)
+}
+
+func (c *dayCheck) exists(letter *located) bool {
+	file, err := c.fsys.OpenFile(c.path(letter.nameAt(letter.place())), os.O_RDONLY)
+	if err != nil {
+		return !notExist(err)
+	}
+	return file.Close() == nil
 }

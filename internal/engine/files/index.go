@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"pillarbox"
@@ -40,23 +39,6 @@ type located struct {
 
 func (l *located) place() place { return place{Day: l.day, State: l.state} }
 
-// change is what becomes of one letter.
-type change struct {
-	day int32
-	row row
-	// only, where it is set, is the serial of the row that the letter must have: else nothing is changed.
-	only uint64
-	// fresh says that the letter must not be known: else nothing is changed.
-	fresh bool
-}
-
-func (c *change) mayFollow(serial uint64, known bool) bool {
-	if known {
-		return !c.fresh && (c.only == 0 || c.only == serial)
-	}
-	return c.only == 0
-}
-
 // maxOpenDays bounds the files that are open between calls.
 const maxOpenDays = 16
 
@@ -79,6 +61,16 @@ func openIndex(fsys vfs.FS, dir string) (*index, error) {
 		return x, x.loadLocked()
 	}
 	return x, nil
+}
+
+func (x *index) close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	errs := []error{x.table.close()}
+	for _, day := range x.days {
+		errs = append(errs, day.close())
+	}
+	return errors.Join(errs...)
 }
 
 // maxWaste is how many rows of a day may be out of date, whatever the number of letters.
@@ -105,64 +97,6 @@ func (x *index) compact(day *rows) error {
 	return day.rewrite(x.dir, func(offset int64) bool { return kept[offset] })
 }
 
-func (x *index) dayLocked(day int32) *rows {
-	file := x.days[day]
-	if file == nil {
-		file = &rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day})}
-		x.days[day] = file
-	}
-	if file.file == nil {
-		x.tidyLocked()
-	}
-	return file
-}
-
-// tidyLocked closes files that are not used now. What is written to them stays.
-func (x *index) tidyLocked() {
-	opened := 0
-	for _, day := range x.days {
-		if day.file != nil {
-			opened++
-		}
-	}
-	if opened < maxOpenDays {
-		return
-	}
-	for _, day := range x.days {
-		_ = day.close() // nothing hangs on it: sync opens it anew
-	}
-}
-
-func (x *index) countLocked(destination string) *pillarbox.LetterCount {
-	count := x.counts[destination]
-	if count == nil {
-		count = new(pillarbox.LetterCount)
-		x.counts[strings.Clone(destination)] = count
-	}
-	return count
-}
-
-func counter(count *pillarbox.LetterCount, is kind, in state) *uint64 {
-	switch {
-	case is == rowMissing:
-		return &count.Missing
-	case in == replayed:
-		return &count.Replayed
-	case in == discarded:
-		return &count.Discarded
-	default:
-		return &count.Open
-	}
-}
-
-// healLocked makes good what a call that was cut off has left.
-func (x *index) healLocked() error {
-	if !x.broken {
-		return nil
-	}
-	return x.loadLocked()
-}
-
 // lookup returns what is known of a letter.
 func (x *index) lookup(letter id) (found located, known bool, err error) {
 	x.mu.Lock()
@@ -171,29 +105,6 @@ func (x *index) lookup(letter id) (found located, known bool, err error) {
 		return found, false, err
 	}
 	return x.lookupLocked(letter)
-}
-
-func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
-	ofToken, ofLetter := x.table.hashes(letter)
-	slots, err := x.table.find(ofToken)
-	if err != nil {
-		return found, false, err
-	}
-	for _, one := range slots {
-		if one.letter != ofLetter {
-			continue
-		}
-		found, err = x.readLocked(one.row)
-		if err != nil || found.letter == letter {
-			return found, err == nil, err
-		}
-	}
-	return found, false, nil
-}
-
-func (x *index) readLocked(at address) (located, error) {
-	found, err := x.dayLocked(at.day()).read(at.offset())
-	return located{found, at.day(), at.offset()}, err
 }
 
 // find returns the letters with the token, missing ones too; an empty destination is any.
@@ -258,6 +169,49 @@ func (x *index) apply(changes []change) (err error) {
 		}
 	}
 	return x.noteLocked(changes, applied, befores, added, offsets)
+}
+
+// healLocked makes good what a call that was cut off has left.
+func (x *index) healLocked() error {
+	if !x.broken {
+		return nil
+	}
+	return x.loadLocked()
+}
+
+func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
+	ofToken, ofLetter := x.table.hashes(letter)
+	slots, err := x.table.find(ofToken)
+	if err != nil {
+		return found, false, err
+	}
+	for _, one := range slots {
+		if one.letter != ofLetter {
+			continue
+		}
+		found, err = x.readLocked(one.row)
+		if err != nil || found.letter == letter {
+			return found, err == nil, err
+		}
+	}
+	return found, false, nil
+}
+
+// change is what becomes of one letter.
+type change struct {
+	day int32
+	row row
+	// only, where it is set, is the serial of the row that the letter must have: else nothing is changed.
+	only uint64
+	// fresh says that the letter must not be known: else nothing is changed.
+	fresh bool
+}
+
+func (c *change) mayFollow(serial uint64, known bool) bool {
+	if known {
+		return !c.fresh && (c.only == 0 || c.only == serial)
+	}
+	return c.only == 0
 }
 
 // noteLocked brings table and counts up to date with rows that are written.
@@ -386,20 +340,15 @@ func (x *index) at(day int32, offset int64) (located, error) {
 	return x.readLocked(addressOf(day, offset))
 }
 
+func (x *index) readLocked(at address) (located, error) {
+	found, err := x.dayLocked(at.day()).read(at.offset())
+	return located{found, at.day(), at.offset()}, err
+}
+
 // reader returns a reader of the rows of a day, as they are now.
 func (x *index) reader(day int32) *rowReader {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	own := rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day}), end: x.dayLocked(day).end}
 	return &rowReader{rows: own}
-}
-
-func (x *index) close() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	errs := []error{x.table.close()}
-	for _, day := range x.days {
-		errs = append(errs, day.close())
-	}
-	return errors.Join(errs...)
 }

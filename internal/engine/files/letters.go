@@ -6,17 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"pillarbox"
 	"pillarbox/internal/deadletterfile"
-	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -103,32 +99,6 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	return l, nil
 }
 
-// kindOf says which of our errors an error of the file system is.
-func kindOf(err error) error {
-	if errors.Is(err, pillarbox.ErrCorrupt) {
-		return err
-	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", pillarbox.ErrNoSpace, err)
-	}
-	return fmt.Errorf("%w: %w", pillarbox.ErrUnavailable, err)
-}
-
-// begin lets a call in; the caller ends it with l.life.RUnlock.
-func (l *Letters) begin(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.life.RLock()
-	if l.closed {
-		l.life.RUnlock()
-		return fmt.Errorf("dead letters in %s: %w", l.dir, pillarbox.ErrClosed)
-	}
-	return nil
-}
-
-func (l *Letters) path(name ...string) string { return path.Join(append([]string{l.dir}, name...)...) }
-
 // PutMany implements pillarbox.DeadLetters. A letter of the same event for the same destination is replaced, whatever
 // its day and state. ErrInvalid says that the destination can't stand in a file name, or that the letter can't be
 // written as JSON and read again. ctx is looked at before the work starts.
@@ -186,133 +156,6 @@ func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
 	return all
 }
 
-// group is what one call changes.
-type group struct {
-	entries []entry
-	rows    []row
-	places  map[id]int
-	refused pillarbox.BatchError
-}
-
-func (g *group) refuse(index int, err error) {
-	g.refused.Items = append(g.refused.Items, pillarbox.ItemError{Index: index, Err: err})
-}
-
-// add adds a change; a later one of the same letter takes the place of the earlier.
-func (g *group) add(entry entry, row row) {
-	if at, twice := g.places[entry.letter]; twice {
-		g.entries[at], g.rows[at] = entry, row
-		return
-	}
-	if g.places == nil {
-		g.places = map[id]int{}
-	}
-	g.places[entry.letter] = len(g.entries)
-	g.entries, g.rows = append(g.entries, entry), append(g.rows, row)
-}
-
-func (g *group) err() error {
-	if len(g.refused.Items) == 0 {
-		return nil
-	}
-	return &g.refused
-}
-
-// record makes the changes durable with one group in the journal, and then lists them. The caller holds writing.
-func (l *Letters) record(ctx context.Context, g *group) error {
-	if len(g.entries) == 0 {
-		return nil
-	}
-	if err := l.room(ctx); err != nil {
-		return err
-	}
-	for i := range g.entries {
-		one := &g.entries[i]
-		one.from = append(one.from, l.suspects[one.letter]...)
-		one.from = slices.DeleteFunc(one.from, func(from place) bool { return from == one.to })
-	}
-	at, lengths, err := l.journal.append(g.entries)
-	if err != nil {
-		l.publish() // the file that failed is to be removed in its turn
-		return kindOf(err)
-	}
-	changes := make([]change, len(g.rows))
-	for i := range g.rows {
-		g.rows[i].at, g.rows[i].length = at[i], lengths[i]
-		changes[i] = change{day: g.entries[i].to.Day, row: g.rows[i]}
-	}
-	err = l.index.apply(changes)
-	for _, one := range g.entries {
-		if err != nil {
-			l.suspects[one.letter] = append(l.suspects[one.letter], one.to)
-		} else {
-			delete(l.suspects, one.letter)
-		}
-	}
-	l.publish()
-	if err != nil {
-		return kindOf(err)
-	}
-	return nil
-}
-
-// publish has the filer know what the journal holds.
-func (l *Letters) publish() {
-	l.mu.Lock()
-	n := len(l.journals)
-	switch {
-	case n > 0 && l.journals[n-1].number == l.journal.last:
-		l.journals[n-1].end = l.journal.end
-	case l.filed.file <= l.journal.last: // it is a new one, and not one that has failed and is removed
-		l.journals = append(l.journals, found{number: l.journal.last, end: l.journal.end})
-	}
-	if l.current = l.journal.last; l.journal.file == nil {
-		l.current = 0
-	}
-	l.putAt = time.Now()
-	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// room waits until there is room in the backlog. It ends with the reason why files can't be written, if there is one.
-func (l *Letters) room(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		backlog, moved, problem := l.backlogLocked(), l.moved, l.problem
-		l.mu.Unlock()
-		switch {
-		case backlog < l.maxBacklog:
-			return nil
-		case l.untended:
-			if err := l.fileAll(); err != nil {
-				return kindOf(err)
-			}
-			continue
-		case problem != nil:
-			return fmt.Errorf("%d bytes of letters wait for their files: %w", backlog, kindOf(problem))
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// backlogLocked returns how many bytes of letters wait for their files.
-func (l *Letters) backlogLocked() (backlog int64) {
-	for _, j := range l.journals {
-		backlog += j.end
-		if j.number == l.filed.file {
-			backlog -= l.filed.offset
-		}
-	}
-	return backlog
-}
-
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
 // the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
@@ -337,79 +180,6 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	}
 	found, _, err := l.load(letters[len(letters)-1].letter)
 	return found, err
-}
-
-// load reads the letter, wherever it is now. A letter whose file somebody has removed is missing from then on.
-func (l *Letters) load(letter id) (*pillarbox.DeadLetter, located, error) {
-	for {
-		at, known, err := l.index.lookup(letter)
-		if err != nil {
-			return nil, at, fmt.Errorf("read dead letter: %w", kindOf(err))
-		}
-		if !known || at.kind != rowLive {
-			return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination, pillarbox.ErrNotFound)
-		}
-		found, err := l.read(&at)
-		if !errors.Is(err, pillarbox.ErrNotFound) {
-			return found, at, err
-		}
-		if again, known, lookErr := l.index.lookup(letter); lookErr != nil || known && again.serial != at.serial {
-			continue // it has moved meanwhile
-		}
-		return nil, at, errors.Join(err, l.miss([]located{at}))
-	}
-}
-
-// pending reports whether the letter has no file yet.
-func (l *Letters) pending(letter *row) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !letter.at.before(l.filed)
-}
-
-// read reads a letter from where it is: from the journal as long as its file is not complete.
-func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
-	name := l.path(at.nameAt(at.place()))
-	if l.pending(&at.row) {
-		written, err := readEntry(l.fsys, l.path(journalDir), at.at, at.length)
-		switch {
-		case err == nil:
-			return decode(written.content, at, journalName(l.path(journalDir), at.at.file))
-		case !notExist(err) || l.pending(&at.row):
-			return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
-		}
-		// It has got its file since.
-	}
-	content, err := vfs.ReadFile(l.fsys, name)
-	if notExist(err) {
-		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
-	}
-	return decode(content, at, name)
-}
-
-func decode(content []byte, at *located, name string) (*pillarbox.DeadLetter, error) {
-	found, err := deadletterfile.Decode(content, at.letter, at.state)
-	if err != nil {
-		return nil, deadletterfile.Corrupt(name, err)
-	}
-	return found, nil
-}
-
-// miss notes that the files of letters are gone.
-func (l *Letters) miss(letters []located) error {
-	changes := make([]change, len(letters))
-	for i, gone := range letters {
-		changes[i] = change{day: gone.day, row: gone.row, only: gone.serial}
-		changes[i].row.kind = rowMissing
-		l.log.Warn("the file of a dead letter was removed; it counts as missing", telemetry.KeyFile, gone.nameAt(gone.place()))
-	}
-	if err := l.index.apply(changes); err != nil {
-		return fmt.Errorf("note that dead letters are missing: %w", kindOf(err))
-	}
-	return nil
 }
 
 // ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that resolution.How
@@ -461,6 +231,44 @@ func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) 
 	return nil
 }
 
+// record makes the changes durable with one group in the journal, and then lists them. The caller holds writing.
+func (l *Letters) record(ctx context.Context, g *group) error {
+	if len(g.entries) == 0 {
+		return nil
+	}
+	if err := l.room(ctx); err != nil {
+		return err
+	}
+	for i := range g.entries {
+		one := &g.entries[i]
+		one.from = append(one.from, l.suspects[one.letter]...)
+		one.from = slices.DeleteFunc(one.from, func(from place) bool { return from == one.to })
+	}
+	at, lengths, err := l.journal.append(g.entries)
+	if err != nil {
+		l.publish() // the file that failed is to be removed in its turn
+		return kindOf(err)
+	}
+	changes := make([]change, len(g.rows))
+	for i := range g.rows {
+		g.rows[i].at, g.rows[i].length = at[i], lengths[i]
+		changes[i] = change{day: g.entries[i].to.Day, row: g.rows[i]}
+	}
+	err = l.index.apply(changes)
+	for _, one := range g.entries {
+		if err != nil {
+			l.suspects[one.letter] = append(l.suspects[one.letter], one.to)
+		} else {
+			delete(l.suspects, one.letter)
+		}
+	}
+	l.publish()
+	if err != nil {
+		return kindOf(err)
+	}
+	return nil
+}
+
 // Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment: all letters of a
 // PutMany or a ResolveMany change them at once, before it returns.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
@@ -490,10 +298,4 @@ func (l *Letters) Close() error {
 		return fmt.Errorf("close dead letters in %s: %w", l.dir, kindOf(err))
 	}
 	return nil
-}
-
-// ours reports whether a name in the directory of a day is a letter's, or an unfinished one.
-func ours(name string) bool {
-	_, _, ok := deadletterfile.ParseFileName(strings.TrimSuffix(name, vfs.TempSuffix))
-	return ok
 }

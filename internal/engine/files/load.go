@@ -60,6 +60,31 @@ func (x *index) loadLocked() error {
 	return err
 }
 
+func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, moved moves) error {
+	file := x.dayLocked(day)
+	end, err := file.scan(size, func(offset int64, found *row) error {
+		ofToken, ofLetter := x.table.hashes(found.letter)
+		file.all++
+		x.serial, x.journal = max(x.serial, found.serial), max(x.journal, found.at.file)
+		known, ok := letters[ofLetter]
+		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
+			if moved[ofLetter] == nil {
+				moved.note(ofLetter, known.row.day(), &row{serial: known.serial, kind: known.kind, state: known.state, letter: found.letter})
+			}
+			moved.note(ofLetter, day, found)
+		}
+		if ok && known.serial > found.serial {
+			return nil
+		}
+		letters[ofLetter] = newest{
+			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state, x.countLocked(found.letter.Destination),
+		}
+		return nil
+	})
+	file.end, file.torn, file.wasTorn, file.dirty = end, end < size, end < size, true
+	return err
+}
+
 // moves are the letters that have rows in several days, with the newest row in each.
 type moves map[uint64]map[int32]row
 
@@ -86,29 +111,4 @@ func (x *index) healMovesLocked(letters map[uint64]newest, moved moves) error {
 		}
 	}
 	return nil
-}
-
-func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, moved moves) error {
-	file := x.dayLocked(day)
-	end, err := file.scan(size, func(offset int64, found *row) error {
-		ofToken, ofLetter := x.table.hashes(found.letter)
-		file.all++
-		x.serial, x.journal = max(x.serial, found.serial), max(x.journal, found.at.file)
-		known, ok := letters[ofLetter]
-		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
-			if moved[ofLetter] == nil {
-				moved.note(ofLetter, known.row.day(), &row{serial: known.serial, kind: known.kind, state: known.state, letter: found.letter})
-			}
-			moved.note(ofLetter, day, found)
-		}
-		if ok && known.serial > found.serial {
-			return nil
-		}
-		letters[ofLetter] = newest{
-			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state, x.countLocked(found.letter.Destination),
-		}
-		return nil
-	})
-	file.end, file.torn, file.wasTorn, file.dirty = end, end < size, end < size, true
-	return err
 }

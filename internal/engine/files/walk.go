@@ -51,34 +51,6 @@ type walk struct {
 	matched map[string]bool // texts that were held against the filter's error: most are the same
 }
 
-// named returns the letters of the day that the filter names. They are looked up, and no other row is read.
-func (w *walk) named(day int32) (selected []candidate, err error) {
-	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
-		letters, err := w.index.find(token, w.filter.Destination)
-		if err != nil {
-			return nil, err
-		}
-		for _, found := range letters {
-			if found.day == day && w.match(&found.row) {
-				selected = append(selected, candidateOf(&found.row, found.offset))
-			}
-		}
-	}
-	return selected, nil
-}
-
-func compareTokens(a, b token) int { return strings.Compare(a.String(), b.String()) }
-
-func sameToken(a, b token) bool { return a == b }
-
-func candidateOf(found *row, offset int64) candidate {
-	one := candidate{letter: found.letter, offset: offset, size: found.size, match: true}
-	if found.letter.Token.Hashed {
-		one.text = found.id()
-	}
-	return one
-}
-
 // candidate is a letter that the filter selects, as far as the index knows.
 type candidate struct {
 	letter id
@@ -138,27 +110,25 @@ func (w *walk) selectDay(day int32) (selected []candidate, err error) {
 	return selected, nil
 }
 
-// matching returns the letters of the day that match. A later row of a letter takes the place of an earlier one.
-func (w *walk) matching(day int32) (selected []candidate, err error) {
-	places := map[uint64]int{}
-	err = w.index.scan(day, func(offset int64, found *row) error {
-		_, ofLetter := w.index.table.hashes(found.letter)
-		at, again := places[ofLetter]
-		var one candidate
-		if w.match(found) {
-			one = candidateOf(found, offset)
+// named returns the letters of the day that the filter names. They are looked up, and no other row is read.
+func (w *walk) named(day int32) (selected []candidate, err error) {
+	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
+		letters, err := w.index.find(token, w.filter.Destination)
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case again:
-			selected[at] = one
-		case one.match:
-			places[ofLetter] = len(selected)
-			selected = append(selected, one)
+		for _, found := range letters {
+			if found.day == day && w.match(&found.row) {
+				selected = append(selected, candidateOf(&found.row, found.offset))
+			}
 		}
-		return nil
-	})
-	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
+	}
+	return selected, nil
 }
+
+func compareTokens(a, b token) int { return strings.Compare(a.String(), b.String()) }
+
+func sameToken(a, b token) bool { return a == b }
 
 func compare(a, b candidate) int {
 	if byTime := cmp.Compare(a.letter.Timestamp, b.letter.Timestamp); byTime != 0 {
@@ -179,6 +149,28 @@ func (c *candidate) requestID() string {
 		return c.text
 	}
 	return c.letter.Token.String()
+}
+
+// matching returns the letters of the day that match. A later row of a letter takes the place of an earlier one.
+func (w *walk) matching(day int32) (selected []candidate, err error) {
+	places := map[uint64]int{}
+	err = w.index.scan(day, func(offset int64, found *row) error {
+		_, ofLetter := w.index.table.hashes(found.letter)
+		at, again := places[ofLetter]
+		var one candidate
+		if w.match(found) {
+			one = candidateOf(found, offset)
+		}
+		switch {
+		case again:
+			selected[at] = one
+		case one.match:
+			places[ofLetter] = len(selected)
+			selected = append(selected, one)
+		}
+		return nil
+	})
+	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
 }
 
 // match reports whether the filter selects the letter. Of one that could not be read, only the name counts.
@@ -225,6 +217,14 @@ func (w *walk) matchError(found *row) bool {
 	return matches
 }
 
+func candidateOf(found *row, offset int64) candidate {
+	one := candidate{letter: found.letter, offset: offset, size: found.size, match: true}
+	if found.letter.Token.Hashed {
+		one.text = found.id()
+	}
+	return one
+}
+
 const (
 	// aheadLetters and aheadBytes bound what is read before it is asked for.
 	aheadLetters = 256
@@ -267,15 +267,6 @@ func (w *walk) loadSome(found []candidate) ([]*pillarbox.DeadLetter, []error) {
 	}
 	group.Wait()
 	return letters, errs
-}
-
-func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
-	if err := w.begin(w.ctx); err != nil {
-		return nil, err
-	}
-	defer w.life.RUnlock()
-	found, _, err := w.Letters.load(letter)
-	return found, err
 }
 
 // summaryWindow is how much of the rows is read at once: most follow each other.
@@ -326,6 +317,15 @@ func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary,
 		summary.State = pillarbox.LetterMissing
 	}
 	return summary, nil
+}
+
+func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
+	if err := w.begin(w.ctx); err != nil {
+		return nil, err
+	}
+	defer w.life.RUnlock()
+	found, _, err := w.Letters.load(letter)
+	return found, err
 }
 
 var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed, discarded: pillarbox.ResolvedDiscarded}
