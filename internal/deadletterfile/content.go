@@ -9,8 +9,8 @@ import (
 	"pillarbox"
 )
 
-// Encode writes the letter as the content of a file, with the resolution given. It reads its own writing, so
-// that no letter is kept that could not be read again. The error matches ErrInvalid.
+// Encode writes the letter as the content of a file, with the resolution given. It reads its own
+// writing, so that no letter is kept that could not be read again. The error matches ErrInvalid.
 func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
 	if !validDestination(letter.Destination) {
 		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)

@@ -14,7 +14,8 @@ import (
 	"pillarbox/internal/engine/enginetest"
 )
 
-// TestWalkFollowsTheEvents: of events with the same time, hashed names don't tell the order; the ids do.
+// TestWalkFollowsTheEvents: of events with the same time, hashed names don't tell the order; the
+// ids do.
 func TestWalkFollowsTheEvents(t *testing.T) {
 	letters := map[deadletterfile.ID]*pillarbox.DeadLetter{}
 	var ids []deadletterfile.ID
@@ -79,11 +80,12 @@ func FuzzDeadLetterJSON(f *testing.F) {
 	})
 }
 
-// utf8Runs reports whether text has bytes that are no text: several in a row are replaced one by one in JSON.
+// utf8Runs reports whether text has bytes that are no text: several in a row are replaced one by
+// one in JSON.
 func utf8Runs(text string) bool { return strings.ToValidUTF8(text, "") != text }
 
-// FuzzLetterName takes anything for the name of a file: only names that are written are read, and they stay
-// inside of the directory.
+// FuzzLetterName takes anything for the name of a file: only names that are written are read, and
+// they stay inside of the directory.
 func FuzzLetterName(f *testing.F) {
 	f.Add("2026-11-23/20261123T141200.123456Z.events.018f0000-0000-7000-8000-000000000000.json")
 	f.Add("2026-11-23/../20261123T141200.123456Z.events.018f0000-0000-7000-8000-000000000000.replayed.json")

@@ -82,7 +82,8 @@ func ParseDay(name string) (Place, bool) {
 	return found, found.DayName() == name
 }
 
-// Place is where a letter is. The day is a number, because engines keep one place per letter in memory.
+// Place is where a letter is. The day is a number, because engines keep one place per letter in
+// memory.
 type Place struct {
 	Day   int32 // 20261123
 	State State
@@ -150,7 +151,8 @@ func parseToken(text string) (t Token, ok bool) {
 	return t, ok
 }
 
-// parseUUID reads the lower-case form with four dashes, and no other: two ids must never share a name.
+// parseUUID reads the lower-case form with four dashes, and no other: two ids must never share a
+// name.
 func parseUUID(text string) (uuid [16]byte, ok bool) {
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return uuid, false
@@ -177,8 +179,8 @@ func validDestination(name string) bool {
 	return true
 }
 
-// Compare orders letters by day of death, event key and destination, as far as names tell: of hashed tokens the
-// names don't tell the order of the request ids.
+// Compare orders letters by day of death, event key and destination, as far as names tell: of
+// hashed tokens the names don't tell the order of the request ids.
 func Compare(a ID, aPlace Place, b ID, bPlace Place) int {
 	return cmp.Or(
 		cmp.Compare(aPlace.Day, bPlace.Day), cmp.Compare(a.Timestamp, b.Timestamp),

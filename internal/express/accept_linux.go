@@ -52,8 +52,8 @@ func (l *loop) acceptConns() {
 	}
 }
 
-// acceptFailed waits a little where the machine has no room for another connection: the listener stays readable,
-// and the loop would do nothing else.
+// acceptFailed waits a little where the machine has no room for another connection: the listener
+// stays readable, and the loop would do nothing else.
 func (l *loop) acceptFailed(err error) {
 	switch err {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:

@@ -36,8 +36,8 @@ const (
 	receiptBytes = len(receiptID) + len(receiptStamp) + stampBytes + len(receiptState) + len(receiptEnd) // without id and state
 )
 
-// appendReceipt appends the answer to an accepted request. It relies on ids and states being plain: ours are,
-// and never from a client.
+// appendReceipt appends the answer to an accepted request. It relies on ids and states being plain:
+// ours are, and never from a client.
 func (a *answers) appendReceipt(b []byte, receipt *pillarbox.Receipt, last bool) []byte {
 	b = append(b, a.accepted...)
 	if last {

@@ -78,7 +78,8 @@ func (l *loop) write(c *conn, b []byte) {
 	}
 }
 
-// push returns what did not fit. Only the kernel's word that nothing fits makes it tell when something does.
+// push returns what did not fit. Only the kernel's word that nothing fits makes it tell when
+// something does.
 func (l *loop) push(c *conn, b []byte) []byte {
 	for len(b) > 0 && c.state != stateBroken {
 		n, errno := send(c.fd, b)

@@ -15,8 +15,8 @@ import (
 	"pillarbox/internal/express"
 )
 
-// TestDrainFinishesWhatIsUnderWay: requests that have begun are answered, the last answer says that it is the
-// last, idle connections are closed, and new ones refused.
+// TestDrainFinishesWhatIsUnderWay: requests that have begun are answered, the last answer says that
+// it is the last, idle connections are closed, and new ones refused.
 func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
 	for _, loops := range []int{1, 3} {
 		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestDrainGivesUpWithItsContext(t *testing.T) {
 	c.wantEnd()
 }
 
-// TestStartAndStop does so many times under clients that try all the while: whatever was answered with 202 is
-// stored, and Run returns.
+// TestStartAndStop does so many times under clients that try all the while: whatever was answered
+// with 202 is stored, and Run returns.
 func TestStartAndStop(t *testing.T) {
 	for i := range 30 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {

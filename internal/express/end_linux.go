@@ -11,8 +11,9 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// lingerTime is how long a connection is read after the last answer where the client may still be sending: a
-// connection that is closed with bytes unread is reset, and the reset may overtake the answer.
+// lingerTime is how long a connection is read after the last answer where the client may still be
+// sending: a connection that is closed with bytes unread is reset, and the reset may overtake the
+// answer.
 const lingerTime = 500 * time.Millisecond
 
 // linger ends our side, and goes on reading.

@@ -15,8 +15,8 @@ type candidate struct {
 	since int64
 }
 
-// Bounds of looking for the connections that rest: a look goes through all connections, so there are few looks, and
-// each finds some.
+// Bounds of looking for the connections that rest: a look goes through all connections, so there
+// are few looks, and each finds some.
 const (
 	maxCandidates = 256
 	evictPause    = 100 * time.Millisecond
@@ -29,8 +29,8 @@ func (l *loop) someonePending() bool {
 	return err == nil && n > 0
 }
 
-// evict closes the connection that has rested for the longest time, be it here or handed over, to make room for a
-// pending one. Those of other loops stay: there is more than one only in tests.
+// evict closes the connection that has rested for the longest time, be it here or handed over, to
+// make room for a pending one. Those of other loops stay: there is more than one only in tests.
 func (l *loop) evict() bool {
 	if len(l.candidates) == 0 && l.mono >= l.evictAt {
 		l.evictAt = l.mono + int64(evictPause)
@@ -73,8 +73,8 @@ func (l *loop) findCandidates() {
 	}
 }
 
-// rests reports whether a connection waits for its next request, with nothing of it there and nothing to be written,
-// and since when.
+// rests reports whether a connection waits for its next request, with nothing of it there and
+// nothing to be written, and since when.
 func (l *loop) rests(c *conn) (since int64, ok bool) {
 	if c == nil || c.inTurn || c.queued || c.input.ready() {
 		return 0, false

@@ -16,8 +16,8 @@ import (
 	"pillarbox/internal/framing"
 )
 
-// TestAnswersAreThoseOfNetHTTP sends the same bytes to the loop and to net/http with the same handler behind:
-// the same answers, and the same events stored.
+// TestAnswersAreThoseOfNetHTTP sends the same bytes to the loop and to net/http with the same
+// handler behind: the same answers, and the same events stored.
 func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 	const start = "POST /app HTTP/1.1\r\nHost: localhost\r\n"
 	for name, request := range map[string]string{

@@ -8,8 +8,8 @@ import (
 	"pillarbox/internal/admission"
 )
 
-// handed is the listener that net/http accepts from: connections that are not simple, each with what was read
-// of it.
+// handed is the listener that net/http accepts from: connections that are not simple, each with
+// what was read of it.
 type handed struct {
 	addr net.Addr
 
@@ -107,7 +107,8 @@ func (c *handedConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the connection.
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
+// connection.
 func (c *handedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -76,7 +76,8 @@ func (g *gate) pass() {
 	}
 }
 
-// open starts a box. It is stopped when the test ends, and must then leave no goroutine and no descriptor.
+// open starts a box. It is stopped when the test ends, and must then leave no goroutine and no
+// descriptor.
 func open(t *testing.T, opts express.Options) *box {
 	t.Helper()
 	b := prepare(t)
@@ -150,7 +151,8 @@ func (b *box) stop(goroutines, files int) {
 	}
 }
 
-// problem makes the answers of intake: it lets the public handler answer a request that ends in the error.
+// problem makes the answers of intake: it lets the public handler answer a request that ends in the
+// error.
 func problem(err error) (int, http.Header, []byte) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return http.StatusRequestTimeout, http.Header{}, []byte(err.Error())

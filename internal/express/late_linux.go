@@ -14,13 +14,15 @@ import (
 // Who owns what while the Acceptor is late:
 //
 //   - Before the call, the goroutine of the loop owns all of it.
-//   - During the call, it owns what the call was given: the requests and results, and the buffers that the requests
-//     point into (the arena, and the buffers of connections whose requests came in pieces). Nobody touches the rest.
-//   - Of the goroutine that comes back and the one that is told that it is late, the first to end the call at the
-//     watch owns the rest from then on. The other one keeps what the call was given, until the call returns, and
-//     nothing else.
+//   - During the call, it owns what the call was given: the requests and results, and the buffers
+//     that the requests point into (the arena, and the buffers of connections whose requests came
+//     in pieces). Nobody touches the rest.
+//   - Of the goroutine that comes back and the one that is told that it is late, the first to end
+//     the call at the watch owns the rest from then on. The other one keeps what the call was
+//     given, until the call returns, and nothing else.
 //
-// So what is handed over is a loop in the middle of a turn, with its sockets, and without the memory of the turn.
+// So what is handed over is a loop in the middle of a turn, with its sockets, and without the
+// memory of the turn.
 
 // errTakenOver ends a goroutine whose loop is another's now.
 var errTakenOver = errors.New("the loop was taken over")
@@ -28,8 +30,8 @@ var errTakenOver = errors.New("the loop was taken over")
 // stopGrace is how long a stop waits for an Acceptor that has a bound.
 const stopGrace = time.Second
 
-// takeOver goes on with a loop whose Acceptor has not come back, on the goroutine of the caller. What was being made
-// durable has an outcome that nobody knows, and is answered so.
+// takeOver goes on with a loop whose Acceptor has not come back, on the goroutine of the caller.
+// What was being made durable has an outcome that nobody knows, and is answered so.
 func (l *loop) takeOver(call watchdog.Call) {
 	if !l.watch.End(call) {
 		return // it has come back

@@ -11,9 +11,10 @@ import (
 	"pillarbox/internal/express"
 )
 
-// TestLateAcceptor holds one turn for longer than it may take. Everybody in it is told in time that the outcome is not
-// known; the connections stay, and others are served as if nothing were; and the turn that is stuck keeps its memory:
-// when it goes on, what it stores is what was sent, whatever was read meanwhile.
+// TestLateAcceptor holds one turn for longer than it may take. Everybody in it is told in time that
+// the outcome is not known; the connections stay, and others are served as if nothing were; and the
+// turn that is stuck keeps its memory: when it goes on, what it stores is what was sent, whatever
+// was read meanwhile.
 func TestLateAcceptor(t *testing.T) {
 	b := prepare(t)
 	released := [3]chan struct{}{1: make(chan struct{}), 2: make(chan struct{})}
@@ -54,7 +55,8 @@ func TestLateAcceptor(t *testing.T) {
 		unknown(several)
 	}
 	var later []string
-	// Over the buffer of the one in pieces, if it were used again: what is here of this one is as large.
+	// Over the buffer of the one in pieces, if it were used again: what is here of this one is as
+	// large.
 	again := strings.Repeat("a", 700)
 	over, held := b.dial(), b.server.Held()
 	over.send(post(again)[:len(pieces)])
@@ -89,8 +91,8 @@ func TestLateAcceptor(t *testing.T) {
 	}
 }
 
-// TestStopWithALateAcceptor stops the server while the Acceptor does not come back, and has not taken too long yet: the
-// stop does not wait for it, and the client is told.
+// TestStopWithALateAcceptor stops the server while the Acceptor does not come back, and has not
+// taken too long yet: the stop does not wait for it, and the client is told.
 func TestStopWithALateAcceptor(t *testing.T) {
 	b := prepare(t)
 	released := make(chan struct{})

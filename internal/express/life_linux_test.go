@@ -23,7 +23,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// TestPipelinedRequestsAreAnsweredInOrder sends more requests at once than one turn takes of a connection.
+// TestPipelinedRequestsAreAnsweredInOrder sends more requests at once than one turn takes of a
+// connection.
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	b := open(t, express.Options{})
 	text, bodies := posts(500)
@@ -77,8 +78,8 @@ func TestRequestsMayComeInAnyPieces(t *testing.T) {
 	b.wantStored(append(want, bodies...)...)
 }
 
-// unread is how much of what was sent the other side's kernel has not acknowledged yet. It acknowledges what it
-// has, so this is a hint and no more: the pieces may still arrive as one.
+// unread is how much of what was sent the other side's kernel has not acknowledged yet. It
+// acknowledges what it has, so this is a hint and no more: the pieces may still arrive as one.
 func unread(t *testing.T, c *client) int {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -92,8 +93,8 @@ func unread(t *testing.T, c *client) int {
 	return n
 }
 
-// TestLargeBodies goes through every way of reading a body, up to the largest that the loop reads itself and
-// beyond.
+// TestLargeBodies goes through every way of reading a body, up to the largest that the loop reads
+// itself and beyond.
 func TestLargeBodies(t *testing.T) {
 	b := open(t, express.Options{})
 	var want []string
@@ -194,8 +195,8 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b.wantStored("a", "b")
 }
 
-// TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the request that
-// is not simple, and nothing of it is missing.
+// TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the
+// request that is not simple, and nothing of it is missing.
 func TestHandoverKeepsEveryByte(t *testing.T) {
 	const start = "POST /app HTTP/1.1\r\nHost: a\r\n"
 	for name, text := range map[string]string{
@@ -239,8 +240,8 @@ func TestHandoverKeepsEveryByte(t *testing.T) {
 	}
 }
 
-// TestClientsThatLeaveAreNotStored: half a request is none, however the client leaves. A client that only ends
-// its side after a whole one gets its answer.
+// TestClientsThatLeaveAreNotStored: half a request is none, however the client leaves. A client
+// that only ends its side after a whole one gets its answer.
 func TestClientsThatLeaveAreNotStored(t *testing.T) {
 	b := open(t, express.Options{})
 	text := post("hello")
@@ -317,8 +318,8 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// TestSlowSendersAreCutOff: a head that does not come is left, a body that does not come is answered with 408,
-// an idle connection is closed; and others are served meanwhile.
+// TestSlowSendersAreCutOff: a head that does not come is left, a body that does not come is
+// answered with 408, an idle connection is closed; and others are served meanwhile.
 func TestSlowSendersAreCutOff(t *testing.T) {
 	b := open(t, express.Options{ReadHeaderTimeout: 100 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, IdleTimeout: 150 * time.Millisecond})
 	var slow sync.WaitGroup
@@ -364,8 +365,8 @@ func (c *client) trickle(piece string) {
 	}
 }
 
-// TestSlowReaderHoldsUpNobody: a client that sends without reading stops being read; it holds little, others are
-// served, and once it reads, every answer is there.
+// TestSlowReaderHoldsUpNobody: a client that sends without reading stops being read; it holds
+// little, others are served, and once it reads, every answer is there.
 func TestSlowReaderHoldsUpNobody(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial()
@@ -407,7 +408,8 @@ func TestReaderThatNeverReadsIsCutOff(t *testing.T) {
 	}
 }
 
-// TestMemoryForBodiesIsBounded: what would go over the limit is told to come back, and what is there goes on.
+// TestMemoryForBodiesIsBounded: what would go over the limit is told to come back, and what is
+// there goes on.
 func TestMemoryForBodiesIsBounded(t *testing.T) {
 	b := open(t, express.Options{Memory: admission.NewMemory(100 << 10)})
 	half := func(size int) *client {
@@ -446,7 +448,8 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreLimited: one too many waits until another has gone, be it in the loop or handed over.
+// TestConnectionsAreLimited: one too many waits until another has gone, be it in the loop or handed
+// over.
 func TestConnectionsAreLimited(t *testing.T) {
 	b := open(t, express.Options{MaxConnections: 2})
 	fast, moved := b.dial(), b.dial()

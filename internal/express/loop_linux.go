@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,12 +25,13 @@ const (
 	maxGathers      = 4       // looks for more sockets that are ready
 )
 
-// loop is one event loop. All of it but inbox and watch is touched only by the goroutine that owns it: that of run,
-// or the one that has taken the loop over from it; see takeOver.
+// loop is one event loop. All of it but inbox and watch is touched only by the goroutine that owns
+// it: that of run, or the one that has taken the loop over from it; see takeOver.
 //
-// Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each change once,
-// and neither has a socket that was read empty to be looked at again in the next turn, nor is there a call to
-// change what is watched. In return the loop must remember what it left unread.
+// Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each
+// change once, and neither has a socket that was read empty to be looked at again in the next turn,
+// nor is there a call to change what is watched. In return the loop must remember what it left
+// unread.
 type loop struct {
 	server   *Server
 	opts     *Options
@@ -86,19 +86,6 @@ type item struct {
 	err   error         // what it is refused with; nil where the Acceptor decides
 }
 
-// inbox is how others reach a loop.
-type inbox struct {
-	mu      sync.Mutex // guards the fields below, and wakeup against being closed
-	pending []pendingConn
-	ended   bool // the loop has ended, and wakeup is closed
-}
-
-// pendingConn is an accepted connection that no loop has yet.
-type pendingConn struct {
-	fd   int
-	addr string
-}
-
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
 		server: s, opts: &s.opts, epoll: -1, wakeup: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
@@ -118,12 +105,8 @@ func newLoop(s *Server) (*loop, error) {
 	return l, nil
 }
 
-func (l *loop) observe(fd int, events uint32) error {
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
-	return os.NewSyscallError("epoll_ctl", err)
-}
-
-// run turns until the server stops, or until somebody else goes on with the loop. Then nothing of it is touched any more.
+// run turns until the server stops, or until somebody else goes on with the loop. Then nothing of
+// it is touched any more.
 func (l *loop) run() {
 	var err error
 	if l.listener >= 0 {
@@ -175,8 +158,8 @@ func (l *loop) endTurn() {
 	}
 }
 
-// gather reads every socket that is ready, and then those that became ready meanwhile: a turn that is about to
-// wait for the disk should not leave behind what is there. It waits for nobody.
+// gather reads every socket that is ready, and then those that became ready meanwhile: a turn that
+// is about to wait for the disk should not leave behind what is there. It waits for nobody.
 func (l *loop) gather(n int) {
 	for looks := 0; ; looks++ {
 		for i := range l.events[:n] {
@@ -192,7 +175,8 @@ func (l *loop) gather(n int) {
 	}
 }
 
-// wait waits for events. A call that may wait costs more in Go than one that doesn't, so that one comes first.
+// wait waits for events. A call that may wait costs more in Go than one that doesn't, so that one
+// comes first.
 func (l *loop) wait() (int, error) {
 	n, errno := poll(l.epoll, l.events)
 	if n > 0 || errno != 0 || len(l.queued) > 0 {
@@ -220,12 +204,6 @@ func (l *loop) waitMillis() int {
 	return int(max(0, l.nextSweep-l.mono)/int64(time.Millisecond)) + 1
 }
 
-func (l *loop) tick() {
-	l.now = time.Now()
-	l.mono = int64(l.now.Sub(l.start))
-	l.answers.at(l.now)
-}
-
 // resume goes on with what the last turn has left.
 func (l *loop) resume() {
 	l.queued, l.resumed = l.resumed[:0], l.queued
@@ -250,8 +228,9 @@ func (l *loop) dispatch(event *unix.EpollEvent) {
 	}
 }
 
-// accept makes everything durable that this turn has taken. The client may leave; what is being made durable is
-// then still accepted. It returns false where that took so long that somebody else has taken the loop over.
+// accept makes everything durable that this turn has taken. The client may leave; what is being
+// made durable is then still accepted. It returns false where that took so long that somebody else
+// has taken the loop over.
 func (l *loop) accept() bool {
 	for i := 0; i < len(l.items); {
 		n := l.sameRoute(i)
@@ -287,47 +266,6 @@ func (l *loop) sameRoute(i int) int {
 	return n
 }
 
-// reset ends the turn: its memory is free for the next one.
-func (l *loop) reset() {
-	clear(l.inTurn)
-	clear(l.resumed)
-	clear(l.items)
-	clear(l.requests)
-	clear(l.fields)
-	l.inTurn, l.items, l.requests, l.fields, l.bytes = l.inTurn[:0], l.items[:0], l.requests[:0], l.fields[:0], 0
-	l.arena.reset()
-}
-
-// full reports whether the turn has taken all that it may.
-func (l *loop) full() bool {
-	return len(l.requests) >= maxTurnRequests || l.bytes >= maxTurnBytes
-}
-
-// notify wakes the loop, from any goroutine.
-func (l *loop) notify() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.notifyLocked()
-}
-
-func (l *loop) notifyLocked() {
-	if !l.ended {
-		_, _ = unix.Write(l.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // where it can't count further, the loop is woken already
-	}
-}
-
-// enqueue gives a connection to the loop, unless it has ended.
-func (l *loop) enqueue(conn pendingConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return false
-	}
-	l.pending = append(l.pending, conn)
-	l.notifyLocked()
-	return true
-}
-
 func (l *loop) wokenUp() {
 	var count [8]byte
 	_, _ = unix.Read(l.wakeup, count[:])
@@ -347,8 +285,8 @@ func (l *loop) adoptPending() {
 	}
 }
 
-// drain stops accepting and has a last look at every connection: what has arrived is under way, and one without
-// anything is closed.
+// drain stops accepting and has a last look at every connection: what has arrived is under way, and
+// one without anything is closed.
 func (l *loop) drain() {
 	l.draining = true
 	l.closeListener()

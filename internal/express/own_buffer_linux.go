@@ -14,8 +14,8 @@ func (l *loop) keep(c *conn, rest []byte) {
 	}
 }
 
-// room is where to read to in the connection's own buffer. It doubles with what arrives, and not with what was
-// announced: a sender that announces much and sends little holds little.
+// room is where to read to in the connection's own buffer. It doubles with what arrives, and not
+// with what was announced: a sender that announces much and sends little holds little.
 func (l *loop) room(c *conn) []byte {
 	if len(c.in) == cap(c.in) && !l.enlarge(c, len(c.in)+1) {
 		return nil
@@ -23,8 +23,9 @@ func (l *loop) room(c *conn) []byte {
 	return c.in[len(c.in):cap(c.in)]
 }
 
-// enlarge gives the connection a buffer for size bytes. Where that would be more than all may hold, the client is
-// told to come back: waiting with its bytes unread would only keep its connection busy.
+// enlarge gives the connection a buffer for size bytes. Where that would be more than all may hold,
+// the client is told to come back: waiting with its bytes unread would only keep its connection
+// busy.
 func (l *loop) enlarge(c *conn, size int) bool {
 	if !l.server.memory.Grow(int64(cap(c.in)), int64(bufferSize(size))) {
 		limit := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w",

@@ -34,9 +34,9 @@ type head struct {
 	looked      int64 // bytes that were looked at, of all heads; counted for the tests
 }
 
-// parse reads one request head from the start of b, by the rules of package framing, which hold for net/http too.
-// Whatever is not a plain POST, but keeps to them, is unusual. What is no POST stores nothing, and is unusual from its
-// first byte on.
+// parse reads one request head from the start of b, by the rules of package framing, which hold for
+// net/http too. Whatever is not a plain POST, but keeps to them, is unusual. What is no POST stores
+// nothing, and is unusual from its first byte on.
 func (h *head) parse(b []byte) headKind {
 	h.path, h.query, h.contentType, h.traceparent, h.last, h.refusal = nil, nil, nil, nil, false, nil
 	if !bytes.HasPrefix(b, post[:min(len(b), len(post))]) {
@@ -79,8 +79,8 @@ func (h *head) plainTarget() bool {
 	return bytes.IndexByte(h.path, '%') < 0
 }
 
-// note looks at the names that say something about the request itself. Their lengths tell most others apart. It
-// reports whether the field asks for what the loop does not do.
+// note looks at the names that say something about the request itself. Their lengths tell most
+// others apart. It reports whether the field asks for what the loop does not do.
 func (h *head) note(f framing.Field) (unusual bool) {
 	switch len(f.Name) {
 	case len("Expect"), len("Upgrade"), len("Idempotency-Key"), len("Content-Encoding"): // Prefer and Pragma too
@@ -105,11 +105,12 @@ func (h *head) note(f framing.Field) (unusual bool) {
 	return unusual
 }
 
-// unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a Connection that says so.
-// Pragma is here because net/http makes a Cache-Control of it.
+// unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
+// Connection that says so. Pragma is here because net/http makes a Cache-Control of it.
 var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key", "content-encoding"}
 
-// plainHost reports whether a Host is made of what names and addresses are made of. The rest net/http judges.
+// plainHost reports whether a Host is made of what names and addresses are made of. The rest
+// net/http judges.
 func plainHost(value []byte) bool {
 	for _, c := range value {
 		switch {

@@ -76,8 +76,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzHead holds the parser against net/http's: what is plain here means the same there, and what comes in
-// pieces is not taken for something else.
+// FuzzHead holds the parser against net/http's: what is plain here means the same there, and what
+// comes in pieces is not taken for something else.
 func FuzzHead(f *testing.F) {
 	f.Add([]byte("POST /app?a=b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-A: b\r\nX-a: c\r\n\r\nabc"))
 	f.Add([]byte("POST /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))

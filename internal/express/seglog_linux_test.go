@@ -14,8 +14,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// TestLogKeepsWhatWasSent posts to a log on a disk from many connections. Texts of a request are parts of buffers
-// that the next turn writes over: what the log holds must be what was sent all the same.
+// TestLogKeepsWhatWasSent posts to a log on a disk from many connections. Texts of a request are
+// parts of buffers that the next turn writes over: what the log holds must be what was sent all the
+// same.
 func TestLogKeepsWhatWasSent(t *testing.T) {
 	disk, err := vfs.OpenDisk(t.TempDir())
 	if err != nil {

@@ -39,7 +39,8 @@ type Server struct {
 // Possible returns nil where express works, and else why not.
 func Possible() error { return nil }
 
-// New makes a server, which takes the listener over: it is closed, whatever New returns. Run answers on it.
+// New makes a server, which takes the listener over: it is closed, whatever New returns. Run
+// answers on it.
 func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
@@ -64,13 +65,14 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// HandedOver returns the listener of the connections that are not simple, each with what was read of it. A
-// http.Server is to serve it for as long as Run runs.
+// HandedOver returns the listener of the connections that are not simple, each with what was read
+// of it. A http.Server is to serve it for as long as Run runs.
 func (s *Server) HandedOver() net.Listener { return s.handed }
 
-// Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made durable at the end
-// are finished first; whether their answers arrive is not known. Where AcceptTimeout is set, an Acceptor that does not come
-// back is not waited for: its goroutine ends when it does.
+// Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made
+// durable at the end are finished first; whether their answers arrive is not known. Where
+// AcceptTimeout is set, an Acceptor that does not come back is not waited for: its goroutine ends
+// when it does.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.started || s.closed {
@@ -95,8 +97,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and makes Run
-// return. It returns when Run has, and everything that was handed over is accepted; or with the error of ctx.
+// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and
+// makes Run return. It returns when Run has, and everything that was handed over is accepted; or
+// with the error of ctx.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	s.mu.Lock()
@@ -114,7 +117,8 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends everything at once, HandedOver too. It is safe to call twice, and returns when nothing runs.
+// Close ends everything at once, HandedOver too. It is safe to call twice, and returns when nothing
+// runs.
 func (s *Server) Close() error {
 	s.stop()
 	s.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receive reads what is there. It never waits, so it does without the bookkeeping that Go makes around calls
-// that may.
+// receive reads what is there. It never waits, so it does without the bookkeeping that Go makes
+// around calls that may.
 func receive(fd int, b []byte) (int, unix.Errno) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
@@ -37,8 +37,9 @@ func poll(epoll int, events []unix.EpollEvent) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// takeListener returns a descriptor of the listener for the loop alone. The listener itself is closed, because
-// Go's own poller would wake up for each connection as well. What is set here is set on the connections too.
+// takeListener returns a descriptor of the listener for the loop alone. The listener itself is
+// closed, because Go's own poller would wake up for each connection as well. What is set here is
+// set on the connections too.
 func takeListener(listener *net.TCPListener) (int, error) {
 	raw, err := listener.SyscallConn()
 	if err != nil {

@@ -1,7 +1,8 @@
 package express
 
-// state is the one state of a connection. It says what the connection waits for, or what becomes of it once its
-// answers are written. Those up to stateAnswering go on with requests: only they are read from.
+// state is the one state of a connection. It says what the connection waits for, or what becomes of
+// it once its answers are written. Those up to stateAnswering go on with requests: only they are
+// read from.
 type state uint8
 
 const (
@@ -142,8 +143,8 @@ var eventNames = [events]string{
 	eventClosed: "closed",
 }
 
-// input is what is known of the bytes that a client has sent and that were not read. Sockets are watched
-// edge-triggered, so nobody tells it twice.
+// input is what is known of the bytes that a client has sent and that were not read. Sockets are
+// watched edge-triggered, so nobody tells it twice.
 type input uint8
 
 const (

@@ -13,7 +13,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// TestTransitions makes every transition of the table, each on a connection of its own, and sees where it leads.
+// TestTransitions makes every transition of the table, each on a connection of its own, and sees
+// where it leads.
 func TestTransitions(t *testing.T) {
 	for from := range states {
 		for what := range events {
@@ -380,8 +381,8 @@ func (b *bench) breakSocket() {
 	}
 }
 
-// TestTimeOfAWait follows the time that a connection has through the states. What comes too late of an empty line or
-// of a head gives no new time; an answer does.
+// TestTimeOfAWait follows the time that a connection has through the states. What comes too late of
+// an empty line or of a head gives no new time; an answer does.
 func TestTimeOfAWait(t *testing.T) {
 	b := openBench(t)
 	o := b.loop.opts

@@ -178,8 +178,9 @@ func (b *bench) moved() (rest string, ok bool) {
 	return rest, ok
 }
 
-// FuzzStream sends anything in any pieces. What is taken is what net/http reads of the same bytes, each request
-// that is taken is answered once, and what is handed over begins where the last one that was taken ends.
+// FuzzStream sends anything in any pieces. What is taken is what net/http reads of the same bytes,
+// each request that is taken is answered once, and what is handed over begins where the last one
+// that was taken ends.
 func FuzzStream(f *testing.F) {
 	const plain = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-a: b\r\nx-A: c\r\n\r\nabc"
 	for _, text := range []string{
@@ -268,8 +269,8 @@ func (b *bench) lingering() bool {
 	return slices.ContainsFunc(b.loop.conns, func(c *conn) bool { return c != nil && c.state == stateLingering })
 }
 
-// TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has come meanwhile, is
-// served once in a turn, and its requests are taken once.
+// TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has
+// come meanwhile, is served once in a turn, and its requests are taken once.
 func TestTurnTakesItsShareOnce(t *testing.T) {
 	b := openBench(t)
 	b.connect()

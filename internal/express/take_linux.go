@@ -7,8 +7,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// maxBody is the largest body that the loop reads itself. A larger one is handed over: it would make the others
-// wait, and its own costs hide what a goroutine costs.
+// maxBody is the largest body that the loop reads itself. A larger one is handed over: it would
+// make the others wait, and its own costs hide what a goroutine costs.
 const maxBody = 256 << 10
 
 // take takes the complete requests at the start of b, and returns how many bytes they have.
@@ -27,8 +27,8 @@ func (l *loop) take(c *conn, b []byte) (used int) {
 	return used
 }
 
-// takeOne takes one request, and returns how many bytes it has. A head that comes in pieces is parsed when its
-// empty line is there, and until then each byte is looked at once.
+// takeOne takes one request, and returns how many bytes it has. A head that comes in pieces is
+// parsed when its empty line is there, and until then each byte is looked at once.
 func (l *loop) takeOne(c *conn, b []byte) int {
 	if b[0] == '\r' || b[0] == '\n' {
 		return l.takeBlank(c, b)

@@ -11,8 +11,8 @@ import (
 // sweepsPerTimeout is how exactly timeouts are kept: to a part of the shortest.
 const sweepsPerTimeout = 8
 
-// sweep ends what has waited for too long. One look at all connections now and then costs less than a timer for
-// each.
+// sweep ends what has waited for too long. One look at all connections now and then costs less than
+// a timer for each.
 func (l *loop) sweep() {
 	o := l.opts
 	shortest := min(o.ReadHeaderTimeout, o.ReadTimeout, o.WriteTimeout, o.IdleTimeout, o.BodyGrace, lingerTime)
@@ -28,8 +28,8 @@ func (l *loop) sweep() {
 	l.arena.trim()
 }
 
-// expire ends a connection. A client whose body is late is told so; the others are left without a word, as
-// net/http leaves them.
+// expire ends a connection. A client whose body is late is told so; the others are left without a
+// word, as net/http leaves them.
 func (l *loop) expire(c *conn) {
 	if c.state != stateBody {
 		l.closeConn(c)

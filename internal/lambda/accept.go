@@ -32,7 +32,8 @@ const (
 	DefaultDestination = "events"
 )
 
-// Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server would.
+// Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server
+// would.
 type Accept struct {
 	acceptor ingest.Acceptor
 	source   *source.Source
@@ -60,7 +61,8 @@ type answer struct {
 	body   []byte
 }
 
-// Invoke answers one event. What is no request at all is an error, which the gateway answers with 502.
+// Invoke answers one event. What is no request at all is an error, which the gateway answers with
+// 502.
 func (a *Accept) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	m := newMeasures()
 	m.counts[metricAccepted] = 0
@@ -135,8 +137,9 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	return to, nil
 }
 
-// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor of another time:
-// nothing that a client sends can be the cause of a queue that is missing or was set up wrong.
+// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor
+// of another time: nothing that a client sends can be the cause of a queue that is missing or was
+// set up wrong.
 func ours(err error) error {
 	status := protocol.StatusOf(err)
 	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge {

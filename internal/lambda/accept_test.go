@@ -115,7 +115,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestShapes reads one event of each kind, and compares the answer and the queued event with what they were.
+// TestShapes reads one event of each kind, and compares the answer and the queued event with what
+// they were.
 func TestShapes(t *testing.T) {
 	for _, name := range []string{"rest", "http", "url"} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +185,8 @@ func answerOf(t *testing.T, base, method, path, encoding, body string) string {
 		header.Get("X-Content-Type-Options"), ids.ReplaceAllString(string(text), `"request_id":"","timestamp":""`))
 }
 
-// TestAnswersAreThoseOfTheServer sends the same requests to the HTTP server and through each kind of gateway.
+// TestAnswersAreThoseOfTheServer sends the same requests to the HTTP server and through each kind
+// of gateway.
 func TestAnswersAreThoseOfTheServer(t *testing.T) {
 	faults := map[string]error{
 		"none": nil, "full": fmt.Errorf("the queue: %w", pillarbox.ErrFull), "no space": pillarbox.ErrNoSpace, "down": pillarbox.ErrUnavailable,
@@ -219,7 +221,8 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 	}
 }
 
-// TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient: whatever goes wrong behind the door, the sender may send again.
+// TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient: whatever goes wrong behind the door, the sender
+// may send again.
 func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 	for name, fault := range map[string]func([]*pillarbox.Event) error{
 		"the queue is not there": func([]*pillarbox.Event) error { return pillarbox.ErrNotFound },
@@ -278,7 +281,8 @@ func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 	}
 }
 
-// TestEveryEventHasAnID: that of the gateway where there is one that nobody can choose, and one of ours where not.
+// TestEveryEventHasAnID: that of the gateway where there is one that nobody can choose, and one of
+// ours where not.
 func TestEveryEventHasAnID(t *testing.T) {
 	const own = ""
 	for context, want := range map[string]string{
@@ -348,7 +352,8 @@ func TestSlowQueueIsAnsweredFor(t *testing.T) {
 	})
 }
 
-// FuzzAccept hands over anything: it does not panic, and a 2xx to a POST is always one event in the queue.
+// FuzzAccept hands over anything: it does not panic, and a 2xx to a POST is always one event in the
+// queue.
 func FuzzAccept(f *testing.F) {
 	for _, name := range []string{"rest", "http", "url"} {
 		f.Add(read(f, name+".json"))

@@ -25,9 +25,10 @@ type DeadLetterOptions struct {
 	Now         func() time.Time
 }
 
-// DeadLetter keeps what comes to the dead-letter queue. A letter is kept as it is. An event by itself was moved by SQS
-// after its last receive, or sent by somebody; it gets a letter that says so. A text that can't be read becomes the
-// body of an event; where a body is lost, the letter has its claim instead, and says so too.
+// DeadLetter keeps what comes to the dead-letter queue. A letter is kept as it is. An event by
+// itself was moved by SQS after its last receive, or sent by somebody; it gets a letter that says
+// so. A text that can't be read becomes the body of an event; where a body is lost, the letter has
+// its claim instead, and says so too.
 type DeadLetter struct {
 	letters  Letters
 	restorer sqsrules.Restorer
@@ -53,7 +54,8 @@ func (d *DeadLetter) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	return invokeBatch(ctx, payload, d.Handle)
 }
 
-// Handle keeps one batch, and names the messages whose letters are not durable. An error keeps the whole batch.
+// Handle keeps one batch, and names the messages whose letters are not durable. An error keeps the
+// whole batch.
 func (d *DeadLetter) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err

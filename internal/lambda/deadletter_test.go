@@ -78,7 +78,8 @@ func (u *undertaker) count() int {
 	return n
 }
 
-// TestLettersAreKept: a letter as it is, an event by itself with a letter of its own, and any text in a letter.
+// TestLettersAreKept: a letter as it is, an event by itself with a letter of its own, and any text
+// in a letter.
 func TestLettersAreKept(t *testing.T) {
 	u := newUndertaker(t)
 	whole := &pillarbox.DeadLetter{
@@ -145,7 +146,8 @@ func TestStrangersLetterIsKeptAsText(t *testing.T) {
 	}
 }
 
-// TestClaimsOfLetters: the body comes back, or its claim stands in its place, or the message comes again.
+// TestClaimsOfLetters: the body comes back, or its claim stands in its place, or the message comes
+// again.
 func TestClaimsOfLetters(t *testing.T) {
 	letter := func(id string) events.SQSMessage {
 		event := eventOf(id, time.Hour)

@@ -22,13 +22,14 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// The waits between two receives of one message. They double with each receive, because SQS counts every one of them,
-// also those during which the destination was down and nothing was tried: with 20 receives they add up to more than
-// two days and, by jitter, to at most five.
+// The waits between two receives of one message. They double with each receive, because SQS counts
+// every one of them, also those during which the destination was down and nothing was tried: with
+// 20 receives they add up to more than two days and, by jitter, to at most five.
 const (
 	RetryInitial = 30 * time.Second
-	// LongestWait is the 12 hours for which SQS can hide a message, less what may have passed of them: they count from
-	// the receive, before a batch was filled (5 minutes) and a function ran (15 minutes).
+	// LongestWait is the 12 hours for which SQS can hide a message, less what may have passed of
+	// them: they count from the receive, before a batch was filled (5 minutes) and a function ran
+	// (15 minutes).
 	LongestWait = 12*time.Hour - 30*time.Minute
 )
 
@@ -90,7 +91,8 @@ func (d *Deliver) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return invokeBatch(ctx, payload, d.Handle)
 }
 
-// invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload holds.
+// invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload
+// holds.
 func invokeBatch(ctx context.Context, payload []byte, handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) ([]byte, error) {
 	var event events.SQSEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -103,8 +105,9 @@ func invokeBatch(ctx context.Context, payload []byte, handle func(context.Contex
 	return json.Marshal(response)
 }
 
-// Handle delivers one batch and names the messages that are to stay in the queue: those that are not known to be
-// stored, skipped, buried or sent again, even if something in here panics. An error keeps the whole batch.
+// Handle delivers one batch and names the messages that are to stay in the queue: those that are
+// not known to be stored, skipped, buried or sent again, even if something in here panics. An error
+// keeps the whole batch.
 func (d *Deliver) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err
@@ -170,9 +173,10 @@ func released(slice []*message) []*message {
 	return slices.DeleteFunc(slices.Clone(slice), func(m *message) bool { return m.outcome.Kind != pillarbox.OutcomeReleased })
 }
 
-// probe finds out, once in a batch, whether the destination is down or one event only looks like it. It begins with
-// what has been received most often: the neighbours of an event like that got through in other company. If the
-// destination is up after all, it returns what is still to be delivered.
+// probe finds out, once in a batch, whether the destination is down or one event only looks like
+// it. It begins with what has been received most often: the neighbours of an event like that got
+// through in other company. If the destination is up after all, it returns what is still to be
+// delivered.
 func (b *batch) probe(ctx context.Context, slice []*message, to *destination.Destination) []*message {
 	if b.probed || len(slice) < 2 {
 		return nil
@@ -196,7 +200,8 @@ func sliceOf(rest []*message) int {
 	return len(rest)
 }
 
-// restored brings back the bodies that are kept elsewhere, and leaves out those that can't be had for now.
+// restored brings back the bodies that are kept elsewhere, and leaves out those that can't be had
+// for now.
 func (b *batch) restored(ctx context.Context, slice []*message) []*message {
 	errs := make([]error, len(slice))
 	slots := make(chan struct{}, restoreParallel)
@@ -250,8 +255,8 @@ func (b *batch) step(ctx context.Context, slice []*message, to *destination.Dest
 	return report.Down
 }
 
-// guarded makes a refusal of a panic of the sink, so that Step finds the event that is to blame and the others are
-// stored.
+// guarded makes a refusal of a panic of the sink, so that Step finds the event that is to blame and
+// the others are stored.
 type guarded struct{ pillarbox.Sink }
 
 func (g guarded) Write(ctx context.Context, batch []*pillarbox.Event) (err error) {

@@ -81,7 +81,8 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 	}
 }
 
-// TestOutageMakesNoDeadLetter: what was received too often while the destination is down becomes a new message.
+// TestOutageMakesNoDeadLetter: what was received too often while the destination is down becomes a
+// new message.
 func TestOutageMakesNoDeadLetter(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 	b.sink.Fault = func([]*pillarbox.Event) error { return fmt.Errorf("table: %w", pillarbox.ErrUnavailable) }
@@ -107,8 +108,8 @@ func TestOutageMakesNoDeadLetter(t *testing.T) {
 	}
 }
 
-// TestReceivesLastForDays adds up the waits: an outage of hours burns few receives, and the last receive comes before
-// an event is too old.
+// TestReceivesLastForDays adds up the waits: an outage of hours burns few receives, and the last
+// receive comes before an event is too old.
 func TestReceivesLastForDays(t *testing.T) {
 	sum := func(chance float64) (total time.Duration, after6h int) {
 		policy := retry.Policy{Initial: lambda.RetryInitial, Max: lambda.LongestWait}
@@ -174,9 +175,9 @@ func TestTooOldIsBuried(t *testing.T) {
 	}
 }
 
-// TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would be too old at once, and
-// a claim stays a claim, whether there was time to bring its body back or not. A text that can't be read is no event, and
-// what is too old is not sent again.
+// TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would
+// be too old at once, and a claim stays a claim, whether there was time to bring its body back or
+// not. A text that can't be read is no event, and what is too old is not sent again.
 func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	b.sink.Fault = func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable }
@@ -242,7 +243,8 @@ func claimed(t testing.TB, id string, receives int) events.SQSMessage {
 	return recordOf(t, id, receives, &pillarbox.Message{Event: event, Claim: &claim})
 }
 
-// TestClaimedBodiesAreRestored: one can't be had for now, one is lost for good, and one makes the store panic.
+// TestClaimedBodiesAreRestored: one can't be had for now, one is lost for good, and one makes the
+// store panic.
 func TestClaimedBodiesAreRestored(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.queue.kept["bodies/a"] = []byte("body of a")
@@ -348,7 +350,8 @@ func splitFault(batch []*pillarbox.Event) error {
 	return &partial
 }
 
-// TestEventThatLooksLikeAnOutageHoldsUpNobody: writes with it in them fail as if the destination was down.
+// TestEventThatLooksLikeAnOutageHoldsUpNobody: writes with it in them fail as if the destination
+// was down.
 func TestEventThatLooksLikeAnOutageHoldsUpNobody(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.sink.Fault = func(batch []*pillarbox.Event) error {

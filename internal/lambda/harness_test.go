@@ -120,7 +120,8 @@ func newBench(t testing.TB, opts lambda.DeliverOptions) *bench {
 	return b
 }
 
-// deliver runs one batch, and checks what holds for every answer. It returns the ids of the messages that stay.
+// deliver runs one batch, and checks what holds for every answer. It returns the ids of the
+// messages that stay.
 func (b *bench) deliver(records ...events.SQSMessage) []string {
 	b.t.Helper()
 	return b.deliverWithin(context.Background(), records...)

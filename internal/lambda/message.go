@@ -23,7 +23,8 @@ type message struct {
 	done    bool          // SQS may delete it
 }
 
-// readAll reads the records of a batch. Where the same message comes twice, each of its handles is kept.
+// readAll reads the records of a batch. Where the same message comes twice, each of its handles is
+// kept.
 func readAll(records []events.SQSMessage, source string, now time.Time) []*message {
 	all := make([]*message, 0, len(records))
 	known := make(map[string]*message, len(records))
@@ -43,7 +44,8 @@ func readAll(records []events.SQSMessage, source string, now time.Time) []*messa
 	return all
 }
 
-// restore brings the body back if it is kept elsewhere. A panic of who keeps it is an error of this message alone.
+// restore brings the body back if it is kept elsewhere. A panic of who keeps it is an error of this
+// message alone.
 func (m *message) restore(ctx context.Context, from sqsrules.Restorer) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -62,8 +64,8 @@ func (m *message) bytes() int64 {
 	return size
 }
 
-// delivery is the message as Step takes it. All that is known of earlier attempts is their number: SQS keeps it, and
-// nothing else would outlive the function.
+// delivery is the message as Step takes it. All that is known of earlier attempts is their number:
+// SQS keeps it, and nothing else would outlive the function.
 func (m *message) delivery(now time.Time) pillarbox.Delivery {
 	return pillarbox.Delivery{
 		Event: m.Message.Event, Bytes: int64(len(m.Text)), Since: m.Since(), Verdict: m.Verdict(now), Attempts: m.Earlier(0),
@@ -80,8 +82,9 @@ func (m *message) letter(destination string, now time.Time) *pillarbox.DeadLette
 	return deliver.NewLetter(destination, &d)
 }
 
-// failures names the messages that are to stay in the queue. An answer that names a message wrongly, or names none, has
-// another meaning to AWS: where a message has no name, only an error keeps it.
+// failures names the messages that are to stay in the queue. An answer that names a message
+// wrongly, or names none, has another meaning to AWS: where a message has no name, only an error
+// keeps it.
 func failures(all []*message) (events.SQSEventResponse, error) {
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	named := map[string]bool{}
@@ -100,8 +103,8 @@ func failures(all []*message) (events.SQSEventResponse, error) {
 
 var errNoBatch = errors.New("this is no batch of an SQS queue; call the function through an event source mapping of one")
 
-// checkBatch refuses what is no batch of a queue. To take the records of something else for messages would bury them,
-// and an empty answer to an API would be its 200.
+// checkBatch refuses what is no batch of a queue. To take the records of something else for
+// messages would bury them, and an empty answer to an API would be its 200.
 func checkBatch(event events.SQSEvent) error {
 	if len(event.Records) == 0 {
 		return errNoBatch

@@ -19,9 +19,9 @@ import (
 // Namespace is that of all metrics in CloudWatch.
 const Namespace = "Pillarbox"
 
-// The metrics, as CloudWatch has them. One line is written for each invocation, in the embedded metric format; a count
-// of zero is left out, except where its absence could be taken for silence. The dimensions are the function, and the
-// source or the destination.
+// The metrics, as CloudWatch has them. One line is written for each invocation, in the embedded
+// metric format; a count of zero is left out, except where its absence could be taken for silence.
+// The dimensions are the function, and the source or the destination.
 const (
 	metricAccepted  = "Accepted"  // events made durable
 	metricRefused   = "Refused"   // the start of a name; the kind follows, as in RefusedTooLarge
@@ -58,7 +58,8 @@ type measures struct {
 
 func newMeasures() *measures { return &measures{counts: map[string]int{}} }
 
-// EMF's own words. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+// EMF's own words.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type (
 	metadata struct {
 		Timestamp         int64 // milliseconds
@@ -106,7 +107,8 @@ func (r reporter) panicked(ctx context.Context, m *measures, cause any) {
 	r.log(ctx).Error("bug: a part of the function panicked", telemetry.KeyErr, cause, keyStack, string(debug.Stack()))
 }
 
-// write writes the line of one invocation. A line that can't be written is lost, and nothing else with it.
+// write writes the line of one invocation. A line that can't be written is lost, and nothing else
+// with it.
 func (r reporter) write(ctx context.Context, now time.Time, m *measures) {
 	if r.to == nil {
 		return
@@ -135,8 +137,8 @@ func (r reporter) write(ctx context.Context, now time.Time, m *measures) {
 	}
 }
 
-// lagValues returns the lags in milliseconds: all of them, or as many as one metric may have, the shortest and the
-// longest among them.
+// lagValues returns the lags in milliseconds: all of them, or as many as one metric may have, the
+// shortest and the longest among them.
 func lagValues(lags []time.Duration) []int64 {
 	slices.Sort(lags)
 	n := min(len(lags), maxLagValues)

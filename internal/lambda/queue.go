@@ -9,12 +9,13 @@ import (
 	"pillarbox/internal/sqsrules"
 )
 
-// MessageQueue is the queue from which messages come, beyond what AWS does by itself. Where only some of a call failed, the
-// error is a *pillarbox.BatchError that names them.
+// MessageQueue is the queue from which messages come, beyond what AWS does by itself. Where only
+// some of a call failed, the error is a *pillarbox.BatchError that names them.
 type MessageQueue interface {
 	sqsrules.Restorer
 
-	// Hide keeps messages, named by their receipt handles, from being handed out again for as long as waits says.
+	// Hide keeps messages, named by their receipt handles, from being handed out again for as long
+	// as waits says.
 	Hide(ctx context.Context, handles []string, waits []time.Duration) error
 
 	// Send puts messages into the queue as new ones, durably.
@@ -30,8 +31,8 @@ type Letters interface {
 	PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error
 }
 
-// eachError says what became of the n items of one call: one error for each, nil for those that succeeded. An answer
-// that names an item which was not there is believed for none.
+// eachError says what became of the n items of one call: one error for each, nil for those that
+// succeeded. An answer that names an item which was not there is believed for none.
 func eachError(n int, err error) []error {
 	errs := make([]error, n)
 	if err == nil {

@@ -85,8 +85,8 @@ func seed(t *testing.T) uint64 {
 	return rand.Uint64()
 }
 
-// TestNothingIsLost runs batches of anything through parts that do anything. What is not named as a failure is stored,
-// buried or sent again, and every name is one of the batch.
+// TestNothingIsLost runs batches of anything through parts that do anything. What is not named as a
+// failure is stored, buried or sent again, and every name is one of the batch.
 func TestNothingIsLost(t *testing.T) {
 	start := seed(t)
 	for n := range 3000 {
@@ -132,8 +132,8 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// FuzzDeliver hands over any text as a message, and any text as an event of AWS: nothing panics, and a text that is
-// done is stored or in a letter.
+// FuzzDeliver hands over any text as a message, and any text as an event of AWS: nothing panics,
+// and a text that is done is stored or in a letter.
 func FuzzDeliver(f *testing.F) {
 	event, err := json.Marshal(eventOf("a", time.Minute))
 	if err != nil {

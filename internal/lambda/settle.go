@@ -9,8 +9,9 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// settle makes the outcomes last: dead letters and successors are put into their queues, and what stays is hidden for
-// as long as it is to wait. The first two come first, because only they decide whether a message may be deleted.
+// settle makes the outcomes last: dead letters and successors are put into their queues, and what
+// stays is hidden for as long as it is to wait. The first two come first, because only they decide
+// whether a message may be deleted.
 func (b *batch) settle(ctx context.Context) {
 	b.bury(ctx)
 	b.sendAgain(ctx)
@@ -42,8 +43,8 @@ func (b *batch) bury(ctx context.Context) {
 	}
 }
 
-// letter makes the dead letter of a condemned message. Where its receives are used up, the reason says so in the words
-// of what was counted.
+// letter makes the dead letter of a condemned message. Where its receives are used up, the reason
+// says so in the words of what was counted.
 func (b *batch) letter(m *message) *pillarbox.DeadLetter {
 	letter := m.letter(b.opts.Destination, b.now)
 	switch attempt := m.outcome.Attempt; {
@@ -55,8 +56,9 @@ func (b *batch) letter(m *message) *pillarbox.DeadLetter {
 	return letter
 }
 
-// sendAgain makes new messages of events whose receives come to an end although nobody refused them. Without it, a
-// destination that is down for long enough would make dead letters of everything.
+// sendAgain makes new messages of events whose receives come to an end although nobody refused
+// them. Without it, a destination that is down for long enough would make dead letters of
+// everything.
 func (b *batch) sendAgain(ctx context.Context) {
 	var ending []*message
 	var again []*pillarbox.Message
@@ -81,8 +83,8 @@ func (b *batch) sendAgain(ctx context.Context) {
 	}
 }
 
-// hide keeps what stays in the queue from coming back before its time. Where that fails it comes back after the queue's
-// own visibility timeout, which is sooner and does no harm.
+// hide keeps what stays in the queue from coming back before its time. Where that fails it comes
+// back after the queue's own visibility timeout, which is sooner and does no harm.
 func (b *batch) hide(ctx context.Context) {
 	var handles []string
 	var waits []time.Duration

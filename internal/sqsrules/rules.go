@@ -1,10 +1,12 @@
-// Package sqsrules holds the rules for messages in an SQS queue that everybody who takes them obeys: the engine, which
-// receives them for a server, and the functions, which are handed batches of them.
+// Package sqsrules holds the rules for messages in an SQS queue that everybody who takes them
+// obeys: the engine, which receives them for a server, and the functions, which are handed batches
+// of them.
 //
-// It promises that no message is dropped: what can't be read, or has lost its body, becomes the event of a dead letter
-// that says so. It keeps an outage of the destination from making dead letters: SQS counts each receive, also those in
-// vain, and moves a message to the queue of dead letters after the last; one that comes near its last without having
-// been refused is sent again as a new message. It makes no call to AWS, and knows nothing of the SDK.
+// It promises that no message is dropped: what can't be read, or has lost its body, becomes the
+// event of a dead letter that says so. It keeps an outage of the destination from making dead
+// letters: SQS counts each receive, also those in vain, and moves a message to the queue of dead
+// letters after the last; one that comes near its last without having been refused is sent again as
+// a new message. It makes no call to AWS, and knows nothing of the SDK.
 package sqsrules
 
 import (
@@ -27,12 +29,13 @@ const (
 	AttributeMovedFrom = "DeadLetterQueueSourceArn"
 )
 
-// ReceivesInReserve is how many receives before its last an event is sent again as a new message, if it was not
-// refused: a process that is killed spends one for each of its lives, and so does a function that never ran.
+// ReceivesInReserve is how many receives before its last an event is sent again as a new message,
+// if it was not refused: a process that is killed spends one for each of its lives, and so does a
+// function that never ran.
 const ReceivesInReserve = 2
 
-// MaxEarlier bounds the attempts of which only the number is known. It is the largest maxReceiveCount of a queue, so
-// that an event that is over its number is still known to be.
+// MaxEarlier bounds the attempts of which only the number is known. It is the largest
+// maxReceiveCount of a queue, so that an event that is over its number is still known to be.
 const MaxEarlier = 1000
 
 // EarlierError stands for the error of an attempt of which nothing is left but the number.
@@ -52,7 +55,8 @@ type Received struct {
 	Lost    error             // why it can't become what its sender meant: it can't be read, or its body is gone
 }
 
-// Read reads a message. What can't be read becomes an event of what there is, of the source that is given.
+// Read reads a message. What can't be read becomes an event of what there is, of the source that is
+// given.
 func Read(id, text string, attributes map[string]string, source string, now time.Time) Received {
 	r := Received{
 		ID: id, Text: text, Receives: 1, Sent: milliseconds(attributes[AttributeSent]),
@@ -82,8 +86,8 @@ func milliseconds(text string) pillarbox.Timestamp {
 	return pillarbox.TimestampOf(time.UnixMilli(n))
 }
 
-// Unreadable makes the text as it is the body of an event. Nothing else of what was read counts: the dead letter is to
-// have the text, and not a body that it claims.
+// Unreadable makes the text as it is the body of an event. Nothing else of what was read counts:
+// the dead letter is to have the text, and not a body that it claims.
 func (r *Received) Unreadable(source string, why error) {
 	event := &pillarbox.Event{Timestamp: r.Sent, RequestID: r.ID, Source: source, Body: []byte(r.Text)}
 	r.Message, r.Claim, r.Lost = pillarbox.Message{Event: event}, nil, why
@@ -91,13 +95,15 @@ func (r *Received) Unreadable(source string, why error) {
 
 // Restorer brings back bodies that were too large to travel with their message.
 type Restorer interface {
-	// Restore puts the claimed body into the message's event and takes the claim away. A message without a claim
-	// stays as it is. Errors: ErrNotFound and ErrCorrupt where the body is lost; any other may pass.
+	// Restore puts the claimed body into the message's event and takes the claim away. A message
+	// without a claim stays as it is. Errors: ErrNotFound and ErrCorrupt where the body is lost;
+	// any other may pass.
 	Restore(ctx context.Context, message *pillarbox.Message) error
 }
 
-// Restore brings the body back if it is kept elsewhere. A body that is gone leaves its claim in its place, as text that
-// people can read; nobody is to take it for an empty body. Any error that it returns may pass: the message waits.
+// Restore brings the body back if it is kept elsewhere. A body that is gone leaves its claim in its
+// place, as text that people can read; nobody is to take it for an empty body. Any error that it
+// returns may pass: the message waits.
 func (r *Received) Restore(ctx context.Context, from Restorer) error {
 	if r.Message.Claim == nil {
 		return nil
@@ -123,8 +129,8 @@ func (r *Received) Restore(ctx context.Context, from Restorer) error {
 	return nil
 }
 
-// RestoreBody is what a Restorer does that has the bodies; nil where no place is configured. Errors: ErrNotFound and
-// ErrCorrupt where the body is gone for good, ErrUnavailable.
+// RestoreBody is what a Restorer does that has the bodies; nil where no place is configured.
+// Errors: ErrNotFound and ErrCorrupt where the body is gone for good, ErrUnavailable.
 func RestoreBody(ctx context.Context, bodies pillarbox.Bodies, message *pillarbox.Message) error {
 	if message.Claim == nil {
 		return nil
@@ -142,7 +148,8 @@ func RestoreBody(ctx context.Context, bodies pillarbox.Bodies, message *pillarbo
 	return nil
 }
 
-// Since is when a dead letter was put back, whose event may be as old as it likes; 0 for other messages.
+// Since is when a dead letter was put back, whose event may be as old as it likes; 0 for other
+// messages.
 func (r *Received) Since() pillarbox.Timestamp {
 	if r.Message.Letter == nil {
 		return 0
@@ -158,8 +165,8 @@ func (r *Received) Verdict(now time.Time) *pillarbox.Verdict {
 	return &pillarbox.Verdict{Reason: r.Lost.Error(), DeadAt: pillarbox.TimestampOf(now)}
 }
 
-// Earlier are the attempts before this receive of which SQS has the number and nobody anything else. Of the receives,
-// known ones were no attempts, or are known with their errors.
+// Earlier are the attempts before this receive of which SQS has the number and nobody anything
+// else. Of the receives, known ones were no attempts, or are known with their errors.
 func (r *Received) Earlier(known int) []pillarbox.Attempt {
 	var attempts []pillarbox.Attempt
 	for range min(r.Receives-1-known, MaxEarlier) {
@@ -174,10 +181,11 @@ type Limits struct {
 	MaxAge      time.Duration // of an event; 0 for no limit
 }
 
-// Again is the new message that is to take the place of one that nobody has refused and that comes near its last
-// receive. It is nil where there is to be none: there are receives enough; or the message is lost, and the copy would
-// not know it; or the event is too old, and given up. The old message is deleted after the new one is sent, so that a
-// crash in between makes two messages of one event, which is stored once.
+// Again is the new message that is to take the place of one that nobody has refused and that comes
+// near its last receive. It is nil where there is to be none: there are receives enough; or the
+// message is lost, and the copy would not know it; or the event is too old, and given up. The old
+// message is deleted after the new one is sent, so that a crash in between makes two messages of
+// one event, which is stored once.
 func (r *Received) Again(limits Limits, now time.Time) *pillarbox.Message {
 	ending := limits.MaxReceives > 0 && r.Receives >= max(2, limits.MaxReceives-ReceivesInReserve)
 	if !ending || r.Lost != nil || r.tooOld(limits.MaxAge, now) {
@@ -186,8 +194,8 @@ func (r *Received) Again(limits Limits, now time.Time) *pillarbox.Message {
 	return &pillarbox.Message{Event: r.Message.Event, Claim: r.Claim, Letter: r.Message.Letter, Since: r.Since()}
 }
 
-// tooOld says of a message that it was not delivered in time. Where there is no try that would condemn it, SQS moves it
-// to the queue of dead letters after its last receive.
+// tooOld says of a message that it was not delivered in time. Where there is no try that would
+// condemn it, SQS moves it to the queue of dead letters after its last receive.
 func (r *Received) tooOld(maxAge time.Duration, now time.Time) bool {
 	since := cmp.Or(r.Since(), r.Message.Event.Timestamp).Time()
 	return maxAge > 0 && now.Sub(since) > maxAge

@@ -30,7 +30,8 @@ func event() *pillarbox.Event {
 	return &pillarbox.Event{Timestamp: at(noon.Add(-time.Hour)), RequestID: "id", Source: "app", Body: []byte("body")}
 }
 
-// TestReadBelievesWhatSQSSays, and where it says nothing, or nonsense, what is safe: one receive, sent now.
+// TestReadBelievesWhatSQSSays, and where it says nothing, or nonsense, what is safe: one receive,
+// sent now.
 func TestReadBelievesWhatSQSSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		attributes  map[string]string
@@ -95,8 +96,8 @@ func (r restorer) Restore(ctx context.Context, message *pillarbox.Message) error
 	return sqsrules.RestoreBody(ctx, r, message)
 }
 
-// TestRestore: a body comes back; or it can't be had now, and the message waits as it is; or it is gone, and its claim
-// stands in its place. A letter has the same event all the while.
+// TestRestore: a body comes back; or it can't be had now, and the message waits as it is; or it is
+// gone, and its claim stands in its place. A letter has the same event all the while.
 func TestRestore(t *testing.T) {
 	for _, letter := range []*pillarbox.DeadLetter{nil, {Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "no"}} {
 		for name, c := range map[string]struct {

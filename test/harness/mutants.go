@@ -297,7 +297,7 @@ var (
 	}}}
 	// EmptyLineGivesTime lets a client hold a connection for ever with an empty line now and then.
 	EmptyLineGivesTime = Mutant{"an empty line gives new time", []Edit{{
-		"internal/express/conn_linux.go", "if before == stateAnswering {", "if before >= stateFresh {",
+		"internal/express/serve_linux.go", "if before == stateAnswering {", "if before >= stateFresh {",
 	}}}
 	// ReservedReceivesSpent lets SQS move what an outage has received too often to the queue of dead letters.
 	ReservedReceivesSpent = Mutant{"no receives in reserve", []Edit{{

@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	// checkEvery is how often all directories are held against the index, and their files against the sizes in it.
+	// checkEvery is how often all directories are held against the index, and their files against
+	// the sizes in it.
 	checkEvery = 10 * time.Minute
 	// checkShare is the share of the time that this may take: as many times as long it rests.
 	checkShare = 9
-	// settled is how old the last change of a directory must be to be told from a later one by its time.
+	// settled is how old the last change of a directory must be to be told from a later one by its
+	// time.
 	settled = 100 * time.Millisecond
 )
 
@@ -77,7 +79,8 @@ func rest(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// checkIfChanged checks a day unless nobody has changed its directory since it was last seen to agree.
+// checkIfChanged checks a day unless nobody has changed its directory since it was last seen to
+// agree.
 func (l *Letters) checkIfChanged(day int32) error {
 	at, err := vfs.Changed(l.fsys, l.path(place{Day: day}.DayName()))
 	if err != nil && !notExist(err) {
@@ -92,8 +95,9 @@ func (l *Letters) checkIfChanged(day int32) error {
 	return l.check(day, false)
 }
 
-// check holds the directory of a day against the index: what somebody has added is a letter from now on, what
-// somebody has removed is missing, and what has another size, where sizes are asked for, is read anew.
+// check holds the directory of a day against the index: what somebody has added is a letter from
+// now on, what somebody has removed is missing, and what has another size, where sizes are asked
+// for, is read anew.
 func (l *Letters) check(day int32, sizes bool) error {
 	c := dayCheck{Letters: l, day: day, known: map[uint64]*seen{}}
 	if err := c.run(sizes); err != nil {

@@ -19,8 +19,9 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// story puts and resolves a few letters again and again, and knows for each which states it may be in: one
-// while nothing has gone wrong, and the old and the new one during a call and after one that failed.
+// story puts and resolves a few letters again and again, and knows for each which states it may be
+// in: one while nothing has gone wrong, and the old and the new one during a call and after one
+// that failed.
 type story struct {
 	random  *rand.Rand
 	letters []*pillarbox.DeadLetter
@@ -45,8 +46,8 @@ func state(letter *pillarbox.DeadLetter) string {
 	return letter.Reason + " " + letter.Resolved.How
 }
 
-// step makes one call and returns its error. Now and then it is about several letters at once, and now and then files
-// follow.
+// step makes one call and returns its error. Now and then it is about several letters at once, and
+// now and then files follow.
 func (s *story) step(ctx context.Context, store *files.Letters) error {
 	if s.random.IntN(4) == 0 {
 		return store.Tend()
@@ -86,7 +87,8 @@ func (s *story) put(ctx context.Context, store *files.Letters, some []int) error
 	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason }, func() error { return store.PutMany(ctx, letters) })
 }
 
-// call keeps the account of one call: until it returns, and for what has failed, both states are possible.
+// call keeps the account of one call: until it returns, and for what has failed, both states are
+// possible.
 func (s *story) call(some []int, change func(at int, old string) string, call func() error) error {
 	afters := make([]map[string]bool, len(some))
 	for i, at := range some {
@@ -167,7 +169,8 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	wantOneFileEach(t, disk, len(found), when)
 }
 
-// wantOneFileEach checks that a letter has one file; unfinished ones do not count where letters are open.
+// wantOneFileEach checks that a letter has one file; unfinished ones do not count where letters are
+// open.
 func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 	t.Helper()
 	days, err := disk.ReadDir("dead")
@@ -190,7 +193,8 @@ func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 	}
 }
 
-// The power may go after any operation on the disk, also while the letters are opened after the power went.
+// The power may go after any operation on the disk, also while the letters are opened after the
+// power went.
 func TestPowerCutAtAnyMoment(t *testing.T) {
 	cuts := 0
 	for seed := range uint64(5) {
@@ -228,8 +232,8 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 	}
 }
 
-// Any operation on the disk may fail. The error says of which kind it is, what had been promised stays, and
-// what is promised afterwards holds in spite of what the failed call has left behind.
+// Any operation on the disk may fail. The error says of which kind it is, what had been promised
+// stays, and what is promised afterwards holds in spite of what the failed call has left behind.
 func TestEveryOperationMayFail(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
@@ -272,8 +276,9 @@ func TestEveryOperationMayFail(t *testing.T) {
 	}
 }
 
-// A process may be killed after any operation, and the power may go in the next life: what that life found but
-// was not yet durable must be made so before anything is promised or removed because of it.
+// A process may be killed after any operation, and the power may go in the next life: what that
+// life found but was not yet durable must be made so before anything is promised or removed because
+// of it.
 func TestPowerCutAfterKill(t *testing.T) {
 	kills := 0
 	for seed := range uint64(3) {
@@ -332,8 +337,8 @@ func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 	}
 }
 
-// Where a crash left two files of a letter, the resolved one counts, then the later day; the other is removed,
-// unless it or the one that counts can't be read.
+// Where a crash left two files of a letter, the resolved one counts, then the later day; the other
+// is removed, unless it or the one that counts can't be read.
 func TestOneOfTwoFilesCounts(t *testing.T) {
 	resolved, later := enginetest.FullLetter(), enginetest.FullLetter()
 	resolved.Resolved = &pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}

@@ -17,7 +17,8 @@ func (p position) before(other position) bool {
 	return p.file < other.file || p.file == other.file && p.offset < other.offset
 }
 
-// entry is what a frame says: the letter is at the place, with this content, and no more at the others.
+// entry is what a frame says: the letter is at the place, with this content, and no more at the
+// others.
 type entry struct {
 	letter  id
 	to      place
@@ -50,7 +51,8 @@ func appendID(b []byte, letter id) []byte {
 	return append(append(b, byte(len(letter.Destination))), letter.Destination...)
 }
 
-// seal writes length and checksum. The offset is in the checksum, so that a frame is none anywhere else.
+// seal writes length and checksum. The offset is in the checksum, so that a frame is none anywhere
+// else.
 func seal(frame []byte, offset int64) {
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHead))
 	binary.LittleEndian.PutUint32(frame[4:], checksum(frame[frameHead:], offset))

@@ -18,9 +18,10 @@ const (
 	groupLetters = 1000
 	groupBytes   = 8 << 20
 
-	// Files are in no hurry, and who puts letters is: their syncs wait for all that the file system has to write. So
-	// files wait until no letter has come for quiet, and where letters never cease, they get half of the time after
-	// maxUnfiled, and all of it with half of the backlog full.
+	// Files are in no hurry, and who puts letters is: their syncs wait for all that the file system
+	// has to write. So files wait until no letter has come for quiet, and where letters never
+	// cease, they get half of the time after maxUnfiled, and all of it with half of the backlog
+	// full.
 	quiet      = 250 * time.Millisecond
 	maxUnfiled = 5 * time.Second
 
@@ -83,8 +84,8 @@ func (l *Letters) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Tend does the chores once that are done all the time where the letters are not Untended: it makes some of the files
-// that are missing, and looks for what people have changed.
+// Tend does the chores once that are done all the time where the letters are not Untended: it makes
+// some of the files that are missing, and looks for what people have changed.
 func (l *Letters) Tend() error {
 	if err := l.begin(context.Background()); err != nil {
 		return err
@@ -97,7 +98,8 @@ func (l *Letters) Tend() error {
 	return nil
 }
 
-// room waits until there is room in the backlog. It ends with the reason why files can't be written, if there is one.
+// room waits until there is room in the backlog. It ends with the reason why files can't be
+// written, if there is one.
 func (l *Letters) room(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -143,8 +145,9 @@ func (l *Letters) fileAll() error {
 	}
 }
 
-// fileSome makes the files of some letters, or removes a journal whose letters all have theirs. It reports whether
-// there may be more to do. A call that fails is made again from where it began: writing a file twice does no harm.
+// fileSome makes the files of some letters, or removes a journal whose letters all have theirs. It
+// reports whether there may be more to do. A call that fails is made again from where it began:
+// writing a file twice does no harm.
 func (l *Letters) fileSome() (more bool, err error) {
 	l.filing.Lock()
 	defer l.filing.Unlock()
@@ -194,7 +197,8 @@ func (l *Letters) drop(oldest found) error {
 	return nil
 }
 
-// removeJournal removes a journal durably: if an older one came back without the newer ones, it would be believed.
+// removeJournal removes a journal durably: if an older one came back without the newer ones, it
+// would be believed.
 func (l *Letters) removeJournal(number uint64) error {
 	if err := l.fsys.Remove(journalName(l.path(journalDir), number)); err != nil && !notExist(err) {
 		return err
@@ -202,7 +206,8 @@ func (l *Letters) removeJournal(number uint64) error {
 	return l.fsys.SyncDir(l.path(journalDir))
 }
 
-// nextGroup reads entries from a journal; of one letter only the last counts, and it removes what the others would have.
+// nextGroup reads entries from a journal; of one letter only the last counts, and it removes what
+// the others would have.
 func (l *Letters) nextGroup(from position, end int64) (entries []entry, to position, err error) {
 	places, bytes := map[id]int{}, 0
 	offset, err := readFrames(l.fsys, l.path(journalDir), from, end, func(_ position, _ int64, e entry) (bool, error) {
@@ -221,7 +226,8 @@ func (l *Letters) nextGroup(from position, end int64) (entries []entry, to posit
 	return entries, position{from.file, offset}, err
 }
 
-// setAside keeps a journal for a person that can't be read to where it should. What of it has no file is missing.
+// setAside keeps a journal for a person that can't be read to where it should. What of it has no
+// file is missing.
 func (l *Letters) setAside(oldest found, at position) error {
 	name := journalName(l.path(journalDir), oldest.number)
 	l.log.Error("a journal of dead letters is damaged and set aside; letters of it may be missing",

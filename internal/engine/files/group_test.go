@@ -44,7 +44,8 @@ func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.LetterKey {
 	return keys
 }
 
-// TestGroupCostsOneSync: whatever the number of letters, putting and resolving them is one sync of a journal.
+// TestGroupCostsOneSync: whatever the number of letters, putting and resolving them is one sync of
+// a journal.
 func TestGroupCostsOneSync(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store := openUntended(t, disk, "at first")
@@ -65,7 +66,8 @@ func TestGroupCostsOneSync(t *testing.T) {
 	}
 }
 
-// TestNothingIsOpenedToBeCountedOrChosen: a start, counts, filters and summaries read the index alone.
+// TestNothingIsOpenedToBeCountedOrChosen: a start, counts, filters and summaries read the index
+// alone.
 func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store := openUntended(t, disk, "at first")
@@ -102,8 +104,9 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 	}
 }
 
-// TestRemovedLetterIsMissing: a letter whose file was there and is removed by hand is counted and named, and is never
-// made again: not by a start, and not by one after a crash, which still finds it in the journal.
+// TestRemovedLetterIsMissing: a letter whose file was there and is removed by hand is counted and
+// named, and is never made again: not by a start, and not by one after a crash, which still finds
+// it in the journal.
 func TestRemovedLetterIsMissing(t *testing.T) {
 	letter := enginetest.FullLetter()
 	name := "dead/2026-11-23/20261123T141200.123456Z.events.019ab123-4567-7abc-8def-0123456789ab.json"
@@ -202,7 +205,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 	}
 }
 
-// TestDamagedJournalIsSetAside: what of it had no file is missing and named, the rest is filed, and the file is kept.
+// TestDamagedJournalIsSetAside: what of it had no file is missing and named, the rest is filed, and
+// the file is kept.
 func TestDamagedJournalIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	disk := openDisk(t, dir)
@@ -234,8 +238,8 @@ func TestDamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// TestBacklogIsBounded: where files can't be written, letters are kept until the backlog is full, and then the reason is
-// told. When it has gone, everything gets its file.
+// TestBacklogIsBounded: where files can't be written, letters are kept until the backlog is full,
+// and then the reason is told. When it has gone, everything gets its file.
 func TestBacklogIsBounded(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store, err := files.Open(disk, "dead", files.Options{Untended: true, MaxBacklog: 20 << 10})

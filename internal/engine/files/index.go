@@ -13,9 +13,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// index knows which letters there are, where, and what a filter asks of them, so that nothing has to be searched or
-// opened to be counted or chosen. It is kept as rows in a file for each day of death, and can be made again from the
-// letters. All methods may be called concurrently.
+// index knows which letters there are, where, and what a filter asks of them, so that nothing has
+// to be searched or opened to be counted or chosen. It is kept as rows in a file for each day of
+// death, and can be made again from the letters. All methods may be called concurrently.
 type index struct {
 	fsys vfs.FS
 	dir  string
@@ -131,8 +131,9 @@ func (x *index) find(wanted token, destination string) (found []located, err err
 	return found, nil
 }
 
-// apply changes letters, all at once as far as count and lookup see it. A letter stands in one change only. After an
-// error the letters may be as before or as they should be; the same call may be made again.
+// apply changes letters, all at once as far as count and lookup see it. A letter stands in one
+// change only. After an error the letters may be as before or as they should be; the same call may
+// be made again.
 func (x *index) apply(changes []change) (err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -201,7 +202,8 @@ func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
 type change struct {
 	day int32
 	row row
-	// only, where it is set, is the serial of the row that the letter must have: else nothing is changed.
+	// only, where it is set, is the serial of the row that the letter must have: else nothing is
+	// changed.
 	only uint64
 	// fresh says that the letter must not be known: else nothing is changed.
 	fresh bool

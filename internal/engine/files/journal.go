@@ -18,14 +18,16 @@ const (
 	journalHeader = 36 // magic, number, number and end of the one before, checksum
 	frameHead     = 8  // length and checksum
 
-	// journalBytes is when the next file is begun: a file can be removed only when all of its letters are filed.
+	// journalBytes is when the next file is begun: a file can be removed only when all of its
+	// letters are filed.
 	journalBytes = 8 << 20
 	// appendBytes bounds one write to a journal, so that a large group needs no memory of its size.
 	appendBytes = 4 << 20
 )
 
-// journal makes groups of letters durable before they have files. It is used by one goroutine at a time. A new file is
-// begun in each life, when one is full, and after an error: what a failed sync has left of a file is not known.
+// journal makes groups of letters durable before they have files. It is used by one goroutine at a
+// time. A new file is begun in each life, when one is full, and after an error: what a failed sync
+// has left of a file is not known.
 type journal struct {
 	fsys vfs.FS
 	dir  string
@@ -84,7 +86,8 @@ func (j *journal) begin() error {
 		return err
 	}
 	if _, err = file.WriteAt(journalHead(j.number, j.last, j.end), 0); err == nil {
-		// The head is durable before anything else is written: a file without one is believed in nothing.
+		// The head is durable before anything else is written: a file without one is believed in
+		// nothing.
 		if err = file.Sync(); err == nil {
 			err = j.fsys.SyncDir(j.dir)
 		}
@@ -96,7 +99,8 @@ func (j *journal) begin() error {
 	return nil
 }
 
-// journalHead is what a journal begins with: its number, and which one is before it, and how far that one counts.
+// journalHead is what a journal begins with: its number, and which one is before it, and how far
+// that one counts.
 func journalHead(number, before uint64, end int64) []byte {
 	head := append([]byte(journalMagic), make([]byte, journalHeader-len(journalMagic))...)
 	binary.LittleEndian.PutUint64(head[8:], number)

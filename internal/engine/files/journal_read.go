@@ -21,8 +21,8 @@ type found struct {
 	end    int64 // of what is to be believed
 }
 
-// findJournals returns the journals that count, oldest first, made durable, and the newest number that was used. Files
-// that nothing was promised of are removed.
+// findJournals returns the journals that count, oldest first, made durable, and the newest number
+// that was used. Files that nothing was promised of are removed.
 func findJournals(fsys vfs.FS, dir string) (journals []found, newest uint64, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
@@ -129,8 +129,9 @@ func readEntry(fsys vfs.FS, dir string, at position, length int64) (entry, error
 	return *read, nil
 }
 
-// readFrames calls visit with the frames of a journal from offset on, up to end; -1 is as far as they are whole. It
-// returns where it has stopped: at the end, at a frame that is not whole, or where visit says so.
+// readFrames calls visit with the frames of a journal from offset on, up to end; -1 is as far as
+// they are whole. It returns where it has stopped: at the end, at a frame that is not whole, or
+// where visit says so.
 func readFrames(fsys vfs.FS, dir string, at position, end int64, visit func(at position, length int64, e entry) (more bool, err error)) (int64, error) {
 	file, err := fsys.OpenFile(journalName(dir, at.file), os.O_RDONLY)
 	if err != nil {
@@ -176,8 +177,8 @@ type frameReader struct {
 
 const readBytes = 1 << 20
 
-// next returns the payload of the frame at the offset, which is valid until the next call; nil where there is no whole
-// one. The caller moves the offset.
+// next returns the payload of the frame at the offset, which is valid until the next call; nil
+// where there is no whole one. The caller moves the offset.
 func (r *frameReader) next() ([]byte, error) {
 	head, err := r.bytes(r.offset, frameHead)
 	if err != nil || head == nil {

@@ -95,8 +95,8 @@ func (m moves) note(ofLetter uint64, day int32, found *row) {
 	m[ofLetter][day] = *found
 }
 
-// healMovesLocked has a day say that a letter has moved away. A crash may have lost that row, and not the one of the
-// other day.
+// healMovesLocked has a day say that a letter has moved away. A crash may have lost that row, and
+// not the one of the other day.
 func (x *index) healMovesLocked(letters map[uint64]newest, moved moves) error {
 	for ofLetter, days := range moved {
 		for day, last := range days {

@@ -9,7 +9,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// mark is up to where letters have their files, on the disk. It is written in two places in turn, so that one is whole.
+// mark is up to where letters have their files, on the disk. It is written in two places in turn,
+// so that one is whole.
 type mark struct {
 	name   string
 	file   vfs.File

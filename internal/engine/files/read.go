@@ -9,7 +9,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// load reads the letter, wherever it is now. A letter whose file somebody has removed is missing from then on.
+// load reads the letter, wherever it is now. A letter whose file somebody has removed is missing
+// from then on.
 func (l *Letters) load(letter id) (*pillarbox.DeadLetter, located, error) {
 	for {
 		at, known, err := l.index.lookup(letter)

@@ -119,8 +119,8 @@ func (r *rebuild) run() error {
 	return nil
 }
 
-// day adds the letters of one day. The directory is synced before it is read: if a change of a name were lost after
-// all, a file could come back and win over one that was put since.
+// day adds the letters of one day. The directory is synced before it is read: if a change of a name
+// were lost after all, a file could come back and win over one that was put since.
 func (r *rebuild) day(day place) error {
 	dir := r.path(day.DayName())
 	if err := r.fsys.SyncDir(dir); err != nil {
@@ -187,9 +187,9 @@ func (r *rebuild) find(letter id) (place, bool) {
 	return at.place(), known && err == nil
 }
 
-// choose keeps one of several files of a letter. They differ because a call of an earlier version was cut off before
-// it removed the older one, and had not returned: resolved wins over open, and the later day over the earlier. Nothing
-// is removed unless the one that is kept can be read.
+// choose keeps one of several files of a letter. They differ because a call of an earlier version
+// was cut off before it removed the older one, and had not returned: resolved wins over open, and
+// the later day over the earlier. Nothing is removed unless the one that is kept can be read.
 func (r *rebuild) choose(letter id, places []place) error {
 	slices.SortFunc(places, func(a, b place) int {
 		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)), -cmp.Compare(a.Day, b.Day))
@@ -221,10 +221,10 @@ func (r *rebuild) choose(letter id, places []place) error {
 	return nil
 }
 
-// believe takes over what the journals of earlier lives hold. Where letters have no files yet, they are copied to a
-// journal of this life: what is read may be in no place that survives a power cut, if a sync has failed in the life
-// that wrote it, and to sync it again proves nothing. The copy takes effect with its name. For letters that have their
-// files, the index may have lost the rows.
+// believe takes over what the journals of earlier lives hold. Where letters have no files yet, they
+// are copied to a journal of this life: what is read may be in no place that survives a power cut,
+// if a sync has failed in the life that wrote it, and to sync it again proves nothing. The copy
+// takes effect with its name. For letters that have their files, the index may have lost the rows.
 func (l *Letters) believe(journals []found, marked position) error {
 	c := copying{Letters: l, marked: marked}
 	for _, j := range journals {
@@ -283,8 +283,8 @@ func (c *copying) read(j found) error {
 	return vfs.WriteFile(c.fsys, name+".damaged", content)
 }
 
-// flush writes the letters of the group that have no files to the copy, and has the index know the others. The index must
-// not know what is in no journal yet.
+// flush writes the letters of the group that have no files to the copy, and has the index know the
+// others. The index must not know what is in no journal yet.
 func (c *copying) flush() error {
 	var buffer []byte
 	var changes []change

@@ -16,8 +16,8 @@ const (
 	rowGone                    // it has moved to another day
 )
 
-// row is what the index knows of a letter: enough to choose it without opening it. Later rows of a letter replace
-// earlier ones.
+// row is what the index knows of a letter: enough to choose it without opening it. Later rows of a
+// letter replace earlier ones.
 type row struct {
 	serial uint64 // of the row, over all days
 	kind   kind

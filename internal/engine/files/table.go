@@ -11,8 +11,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// table finds the rows of a letter. It is a hash table in a file, because memory must not grow with the number of
-// letters; it is made anew from the rows by each Open, and nothing in it is ever made durable or believed later.
+// table finds the rows of a letter. It is a hash table in a file, because memory must not grow with
+// the number of letters; it is made anew from the rows by each Open, and nothing in it is ever made
+// durable or believed later.
 type table struct {
 	fsys  vfs.FS
 	name  string
@@ -99,7 +100,8 @@ func (t *table) set(wanted slot) error {
 	return nil
 }
 
-// probe calls visit with the slots that a token may be in, up to and with the first free one, until it says stop.
+// probe calls visit with the slots that a token may be in, up to and with the first free one, until
+// it says stop.
 func (t *table) probe(token uint64, visit func(at uint64, found slot) (more bool)) error {
 	buffer := make([]byte, probes*slotBytes)
 	at := token % t.slots

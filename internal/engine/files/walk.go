@@ -15,10 +15,11 @@ import (
 	"pillarbox/internal/deadletterfile"
 )
 
-// List implements pillarbox.DeadLetters. The index decides first, so only letters that match are opened, some at a
-// time. A letter that is put or resolved during the walk is met in its old or its new state; one that moves to another
-// day by a PutMany may be met twice or not at all. Letters of one day and one event are ordered by destination. ctx's
-// error, or that of a directory, is the last thing yielded.
+// List implements pillarbox.DeadLetters. The index decides first, so only letters that match are
+// opened, some at a time. A letter that is put or resolved during the walk is met in its old or its
+// new state; one that moves to another day by a PutMany may be met twice or not at all. Letters of
+// one day and one event are ordered by destination. ctx's error, or that of a directory, is the
+// last thing yielded.
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		filter.Missing = false
@@ -31,7 +32,8 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 	}
 }
 
-// Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be read before.
+// Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be
+// read before.
 func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
 	return func(yield func(pillarbox.LetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
@@ -110,7 +112,8 @@ func (w *walk) selectDay(day int32) (selected []candidate, err error) {
 	return selected, nil
 }
 
-// named returns the letters of the day that the filter names. They are looked up, and no other row is read.
+// named returns the letters of the day that the filter names. They are looked up, and no other row
+// is read.
 func (w *walk) named(day int32) (selected []candidate, err error) {
 	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
 		letters, err := w.index.find(token, w.filter.Destination)
@@ -151,7 +154,8 @@ func (c *candidate) requestID() string {
 	return c.letter.Token.String()
 }
 
-// matching returns the letters of the day that match. A later row of a letter takes the place of an earlier one.
+// matching returns the letters of the day that match. A later row of a letter takes the place of an
+// earlier one.
 func (w *walk) matching(day int32) (selected []candidate, err error) {
 	places := map[uint64]int{}
 	err = w.index.scan(day, func(offset int64, found *row) error {
@@ -173,7 +177,8 @@ func (w *walk) matching(day int32) (selected []candidate, err error) {
 	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
 }
 
-// match reports whether the filter selects the letter. Of one that could not be read, only the name counts.
+// match reports whether the filter selects the letter. Of one that could not be read, only the name
+// counts.
 func (w *walk) match(found *row) bool {
 	f := &w.filter
 	switch {
@@ -272,7 +277,8 @@ func (w *walk) loadSome(found []candidate) ([]*pillarbox.DeadLetter, []error) {
 // summaryWindow is how much of the rows is read at once: most follow each other.
 const summaryWindow = 64 << 10
 
-// summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced since tells of before.
+// summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced
+// since tells of before.
 func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.LetterSummary, error) bool) error {
 	if len(found) == 0 {
 		return nil

@@ -17,8 +17,9 @@ func NewBodies(client API, bucket, prefix string) *Bodies {
 	return &Bodies{newObjects(client, bucket, prefix, "")}
 }
 
-// Put implements pillarbox.Bodies. The same event has the same object, and putting it again writes the same bytes. A
-// condition (If-None-Match) would spare them, but servers that refuse while the body is still on its way hang up on it.
+// Put implements pillarbox.Bodies. The same event has the same object, and putting it again writes
+// the same bytes. A condition (If-None-Match) would spare them, but servers that refuse while the
+// body is still on its way hang up on it.
 func (b *Bodies) Put(ctx context.Context, key pillarbox.Key, body []byte) (pillarbox.Claim, error) {
 	place := deadletterfile.PlaceOf(key.Timestamp, deadletterfile.Open)
 	name := place.DayName() + "/" + deadletterfile.Stem(key.Timestamp) + "." + deadletterfile.TokenOf(key.RequestID).String()

@@ -14,8 +14,8 @@ import (
 	"pillarbox/internal/deadletterfile"
 )
 
-// index knows which letters there are and where, as of the last listing and of what was written here since. All
-// methods may be called concurrently.
+// index knows which letters there are and where, as of the last listing and of what was written
+// here since. All methods may be called concurrently.
 type index struct {
 	listing sync.Mutex // held while the bucket is listed; one listing serves all who wait
 
@@ -90,7 +90,8 @@ func entryOf(letters map[deadletterfile.Token][]*entry, id deadletterfile.ID) *e
 	return made
 }
 
-// merge takes a listing, and keeps what was changed here after it began: the listing may not have seen that.
+// merge takes a listing, and keeps what was changed here after it began: the listing may not have
+// seen that.
 func (x *index) merge(found map[deadletterfile.Token][]*entry, before uint64, began time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -24,7 +24,8 @@ type API interface {
 	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, options ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
-// MaxObjectBytes is the largest object that is read: more than the largest body as base64 in a dead letter.
+// MaxObjectBytes is the largest object that is read: more than the largest body as base64 in a dead
+// letter.
 const MaxObjectBytes = 64 << 20
 
 // objects is a part of a bucket.
@@ -101,8 +102,9 @@ func (o *objects) list(ctx context.Context, visit func(name string, object *type
 
 func (o *objects) url(name string) string { return "s3://" + o.bucket + "/" + o.prefix + name }
 
-// kind says which of our errors an error of the SDK is. S3 refuses nothing for its content: whatever it says, it may
-// say otherwise after somebody has mended the bucket, its policy or the network.
+// kind says which of our errors an error of the SDK is. S3 refuses nothing for its content:
+// whatever it says, it may say otherwise after somebody has mended the bucket, its policy or the
+// network.
 func (o *objects) kind(what, name string, err error) error {
 	switch {
 	case err == nil:

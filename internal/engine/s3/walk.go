@@ -14,9 +14,10 @@ import (
 // ahead is how many letters a walk reads at once.
 const ahead = 32
 
-// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days, destinations, ids and
-// states are read, some at a time. A letter that is put or resolved during the walk is met in its old or its new state.
-// ctx's error, or that of the bucket, is the last thing yielded.
+// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days,
+// destinations, ids and states are read, some at a time. A letter that is put or resolved during
+// the walk is met in its old or its new state. ctx's error, or that of the bucket, is the last
+// thing yielded.
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
@@ -26,8 +27,8 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 	}
 }
 
-// Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as List reads them. None
-// is known to be missing.
+// Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as
+// List reads them. None is known to be missing.
 func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
 	return func(yield func(pillarbox.LetterSummary, error) bool) {
 		for letter, err := range l.List(ctx, filter) {

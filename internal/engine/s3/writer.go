@@ -19,8 +19,9 @@ func NewWriter(client API, bucket, prefix string) *Writer {
 	return &Writer{newObjects(client, bucket, prefix, "")}
 }
 
-// PutMany makes the letters durable, as open ones. It does what Letters.PutMany does except for one thing: an older
-// letter of the same event under another name stays, and does not count any more. Errors: ErrInvalid, ErrUnavailable.
+// PutMany makes the letters durable, as open ones. It does what Letters.PutMany does except for one
+// thing: an older letter of the same event under another name stays, and does not count any more.
+// Errors: ErrInvalid, ErrUnavailable.
 func (w *Writer) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	return each(len(letters), func(i int) error { return w.put(ctx, letters[i]) })
 }

@@ -57,7 +57,8 @@ func (q *Queue) attributes(ctx context.Context) (attributes, error) {
 	return known, nil
 }
 
-// maxReceivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as text.
+// maxReceivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as
+// text.
 func maxReceivesOf(policy string) int {
 	var redrive struct {
 		MaxReceiveCount any `json:"maxReceiveCount"`
@@ -72,8 +73,8 @@ func maxReceivesOf(policy string) int {
 	return n
 }
 
-// Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound; ErrInvalid where SQS would
-// delete events before they become dead letters.
+// Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound;
+// ErrInvalid where SQS would delete events before they become dead letters.
 func (q *Queue) Check(ctx context.Context) error {
 	answer, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
 	if name := code(err); name == "NonExistentQueue" || name == "QueueDoesNotExist" {
@@ -100,7 +101,8 @@ func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map
 	return out.Attributes, nil
 }
 
-// refresh asks for the counts where they are old. The error is the last answer's, also while it is not asked again.
+// refresh asks for the counts where they are old. The error is the last answer's, also while it is
+// not asked again.
 func (q *Queue) refresh() error {
 	if !q.counts.old() {
 		return q.counts.problem()

@@ -13,9 +13,9 @@ import (
 	"pillarbox"
 )
 
-// Hide keeps messages from being handed out again for the time that stands beside each, 0 for not at all and 12 hours
-// at most. A message that SQS has handed out to somebody else since is left alone. Errors are a *BatchError or
-// ErrUnavailable for all.
+// Hide keeps messages from being handed out again for the time that stands beside each, 0 for not
+// at all and 12 hours at most. A message that SQS has handed out to somebody else since is left
+// alone. Errors are a *BatchError or ErrUnavailable for all.
 func (q *Queue) Hide(ctx context.Context, handles []string, waits []time.Duration) error {
 	return batched(len(handles), func(from, to int, errs []error) error {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, to-from)
@@ -34,10 +34,11 @@ func (q *Queue) Hide(ctx context.Context, handles []string, waits []time.Duratio
 	})
 }
 
-// remove deletes messages. One that is gone, or was handed out to somebody else since, is left alone: at worst it comes
-// again.
+// remove deletes messages. One that is gone, or was handed out to somebody else since, is left
+// alone: at worst it comes again.
 func (q *Queue) remove(handles []string) error {
-	// The outcome is durable in the sink; that it is not done twice is worth finishing, whoever has stopped waiting.
+	// The outcome is durable in the sink; that it is not done twice is worth finishing, whoever has
+	// stopped waiting.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.working), removeTime)
 	defer cancel()
 	return batched(len(handles), func(from, to int, errs []error) error {
@@ -73,8 +74,8 @@ func batched(n int, do func(from, to int, errs []error) error) error {
 	return joined(errs)
 }
 
-// note puts the failures of a batch beside what they are of. What is the sender's fault can only be a receipt whose time
-// is over: nothing that could be done again.
+// note puts the failures of a batch beside what they are of. What is the sender's fault can only be
+// a receipt whose time is over: nothing that could be done again.
 func note(failed []types.BatchResultErrorEntry, action string, errs []error) error {
 	for _, entry := range failed {
 		if entry.SenderFault {

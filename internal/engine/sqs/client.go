@@ -14,8 +14,8 @@ import (
 	"pillarbox"
 )
 
-// API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of this package to the
-// messages of a batch that failed in a call that succeeded.
+// API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of
+// this package to the messages of a batch that failed in a call that succeeded.
 type API interface {
 	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
@@ -35,8 +35,8 @@ const (
 // parallel is how many calls of one kind run at once.
 const parallel = 8
 
-// kind says which of our errors an error of the SDK is. It is never an event that is to blame: those that SQS refuses
-// are named one by one in an answer that succeeded.
+// kind says which of our errors an error of the SDK is. It is never an event that is to blame:
+// those that SQS refuses are named one by one in an answer that succeeded.
 func kind(what string, err error) error {
 	switch {
 	case err == nil:

@@ -112,7 +112,8 @@ func TestFullBatchesAreNotGathered(t *testing.T) {
 	})
 }
 
-// TestLingerEndsBesideACallThatHangs: one call that is not answered holds up nobody else, and becomes an outage.
+// TestLingerEndsBesideACallThatHangs: one call that is not answered holds up nobody else, and
+// becomes an outage.
 func TestLingerEndsBesideACallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{})}
@@ -195,7 +196,8 @@ func TestRefusalIsForItsOwnAppend(t *testing.T) {
 	})
 }
 
-// TestConfirmedDoesNotWaitForItsNeighbours: what fails for no fault of its own is sent again without them.
+// TestConfirmedDoesNotWaitForItsNeighbours: what fails for no fault of its own is sent again
+// without them.
 func TestConfirmedDoesNotWaitForItsNeighbours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{}), lose: func(call int, id string) bool { return call == 1 && id == "late" }}
@@ -236,7 +238,8 @@ func TestOutageIsForAllThatShareACall(t *testing.T) {
 	})
 }
 
-// TestCallerWhoGivesUpHarmsNobody: it goes at once, and the message that it has left goes on with the others.
+// TestCallerWhoGivesUpHarmsNobody: it goes at once, and the message that it has left goes on with
+// the others.
 func TestCallerWhoGivesUpHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{})}
@@ -360,7 +363,8 @@ func TestBatchesKeepToTheBytes(t *testing.T) {
 	})
 }
 
-// TestGatheringUnderStress: callers come, give up, and find the queue closed. What was confirmed is there, once.
+// TestGatheringUnderStress: callers come, give up, and find the queue closed. What was confirmed is
+// there, once.
 func TestGatheringUnderStress(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	queue, err := sqs.Open(b.client, b.url, sqs.Options{})

@@ -6,8 +6,8 @@ import (
 	"pillarbox"
 )
 
-// maxHistory is how many messages that wait for another attempt are remembered. What is forgotten only loses the errors
-// of its attempts, and counts all its receives as attempts.
+// maxHistory is how many messages that wait for another attempt are remembered. What is forgotten
+// only loses the errors of its attempts, and counts all its receives as attempts.
 const maxHistory = 10_000
 
 // receiveHistory remembers what was done here with messages that come again. Its user has a lock.

@@ -2,14 +2,12 @@ package sqs
 
 import (
 	"context"
-	"slices"
-	"time"
 
 	"pillarbox"
-	"pillarbox/internal/telemetry"
 )
 
-// Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that it was tried.
+// Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that
+// it was tried.
 func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -26,7 +24,8 @@ func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.
 	}
 }
 
-// tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says that something changed.
+// tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says
+// that something changed.
 func (q *Queue) tryLease(destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, <-chan struct{}, error) {
 	q.life.RLock()
 	defer q.life.RUnlock()
@@ -70,60 +69,4 @@ func (q *Queue) leaseLocked(limits pillarbox.LeaseLimits) (deliveries []pillarbo
 		deliveries = append(deliveries, m.delivery)
 	}
 	return deliveries
-}
-
-// keepEvery is how often what is in flight is looked through.
-const keepEvery = time.Second
-
-// keep keeps others from what is in flight, for as long as there is anything.
-func (q *Queue) keep() {
-	defer q.tasks.Done()
-	for sleep(q.working, keepEvery) == nil {
-		q.mu.Lock()
-		if len(q.inFlight) == 0 {
-			q.keeping = false
-			q.mu.Unlock()
-			return
-		}
-		q.mu.Unlock()
-		q.extend()
-	}
-}
-
-func (q *Queue) keepLocked() {
-	if !q.keeping {
-		q.keeping = true
-		q.tasks.Add(1)
-		go q.keep()
-	}
-}
-
-// extend hides what is in flight for another while, once half of the time is over.
-func (q *Queue) extend() {
-	attributes, err := q.attributes(q.working)
-	if err != nil {
-		return // nothing was received without them
-	}
-	until := time.Now().Add(attributes.visibility)
-	q.mu.Lock()
-	var ending []*message
-	var handles []string
-	for _, m := range q.inFlight {
-		if time.Until(m.hidden) < attributes.visibility/2 && !m.settled {
-			ending = append(ending, m)
-			handles = append(handles, m.receipt)
-		}
-	}
-	q.mu.Unlock()
-	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{attributes.visibility}, len(handles)))
-	if err != nil && q.working.Err() == nil {
-		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i, hidden := range succeeded(len(ending), err) {
-		if hidden {
-			ending[i].hidden = until // the others are tried again at the next look
-		}
-	}
 }

@@ -123,7 +123,8 @@ func (p place) startWith(events ...*pillarbox.Event) *appending {
 	return a
 }
 
-// check waits for the end, and compares how long it took and how it ended with what is wanted: nil or kinds of errors.
+// check waits for the end, and compares how long it took and how it ended with what is wanted: nil
+// or kinds of errors.
 func (p place) check(name string, a *appending, took time.Duration, kinds ...error) {
 	p.Helper()
 	<-a.ended

@@ -99,7 +99,8 @@ func (b *box) received(times int) {
 	}
 }
 
-// TestReleasedNearTheEndIsSentAgain as it is, and before it is deleted. Its body stays where it was put.
+// TestReleasedNearTheEndIsSentAgain as it is, and before it is deleted. Its body stays where it was
+// put.
 func TestReleasedNearTheEndIsSentAgain(t *testing.T) {
 	bodies := &shelf{}
 	b := open(t, settings{standIn: true, attributes: map[string]string{"MaximumMessageSize": "4096", "VisibilityTimeout": "600"}, options: sqs.Options{Bodies: bodies}})
@@ -129,8 +130,8 @@ func TestReleasedNearTheEndIsSentAgain(t *testing.T) {
 	}
 }
 
-// TestRequeuedWaitsAndIsYoung: whoever puts a letter back has time to mark it, and its event's age counts from then on, also
-// when it is sent again.
+// TestRequeuedWaitsAndIsYoung: whoever puts a letter back has time to mark it, and its event's age
+// counts from then on, also when it is sent again.
 func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC).UnixMilli())
@@ -162,8 +163,8 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	}
 }
 
-// TestCondemnedIsNotSentAgain: the copy would know nothing of the verdict, and a text that can't be read would become an
-// event.
+// TestCondemnedIsNotSentAgain: the copy would know nothing of the verdict, and a text that can't be
+// read would become an event.
 func TestCondemnedIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	b.redrive(5)
@@ -183,7 +184,8 @@ func TestCondemnedIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// TestTooOldIsNotSentAgain: SQS is to move it, as it would any other that nobody has delivered in time.
+// TestTooOldIsNotSentAgain: SQS is to move it, as it would any other that nobody has delivered in
+// time.
 func TestTooOldIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true, options: sqs.Options{MaxAge: time.Hour}})
 	b.redrive(5)
@@ -220,8 +222,8 @@ func TestWhatWaitsHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// TestBodyThatCannotBeHadIsNoAttempt, and near its last receive the event is sent again with its claim, so that an outage
-// of the bodies makes no dead letter.
+// TestBodyThatCannotBeHadIsNoAttempt, and near its last receive the event is sent again with its
+// claim, so that an outage of the bodies makes no dead letter.
 func TestBodyThatCannotBeHadIsNoAttempt(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(time.Now().UnixMilli())

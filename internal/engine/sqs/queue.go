@@ -35,7 +35,8 @@ type Options struct {
 
 var _ pillarbox.Queue = (*Queue)(nil)
 
-// Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is promised.
+// Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is
+// promised.
 type Queue struct {
 	pillarbox.QueueDefaults // what SQS has no call for
 
@@ -72,7 +73,8 @@ type Queue struct {
 	changed     chan struct{} // closed and replaced at every change
 }
 
-// Open prepares to use the queue with the URL. It makes no request: the first call does. Errors: ErrInvalid.
+// Open prepares to use the queue with the URL. It makes no request: the first call does. Errors:
+// ErrInvalid.
 func Open(client API, url string, options Options) (*Queue, error) {
 	if strings.HasSuffix(url, ".fifo") {
 		return nil, fmt.Errorf("%s is a FIFO queue, which holds up all events behind one that is refused; use a standard queue: %w", url, pillarbox.ErrInvalid)
@@ -122,7 +124,8 @@ func (q *Queue) bindLocked(destination string) error {
 	return nil
 }
 
-// Account implements pillarbox.Queue. It is Uncounted; Pending is SQS's approximation, at most StatsAge old.
+// Account implements pillarbox.Queue. It is Uncounted; Pending is SQS's approximation, at most
+// StatsAge old.
 func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 	if err := q.begin(context.Background()); err != nil {
 		return pillarbox.Account{}, err
@@ -160,15 +163,17 @@ func (q *Queue) Stats() pillarbox.QueueStats {
 	return stats
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it was tried here.
+// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it
+// was tried here.
 func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.history.find(requestID)
 }
 
-// Close gives back what is in flight and not settled, so that others get it at once, and returns when nothing runs any
-// more. A call of it that fails only means that SQS hands those events out later.
+// Close gives back what is in flight and not settled, so that others get it at once, and returns
+// when nothing runs any more. A call of it that fails only means that SQS hands those events out
+// later.
 func (q *Queue) Close() error {
 	q.life.Lock()
 	defer q.life.Unlock()

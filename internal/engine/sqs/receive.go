@@ -29,14 +29,16 @@ type message struct {
 // receiveWait is the pause after a receive failed.
 const receiveWait = time.Second
 
-// How long a message waits whose body can't be had now. It doubles with each receive, to about an hour.
+// How long a message waits whose body can't be had now. It doubles with each receive, to about an
+// hour.
 const (
 	restoreWait      = 30 * time.Second
 	restoreDoublings = 7
 )
 
-// fetch receives while somebody waits for events and ends when nobody does. It is not cut off when they stop waiting:
-// what SQS hands out to a request that is cut off is hidden from everybody until its time is over.
+// fetch receives while somebody waits for events and ends when nobody does. It is not cut off when
+// they stop waiting: what SQS hands out to a request that is cut off is hidden from everybody until
+// its time is over.
 func (q *Queue) fetch() {
 	defer q.tasks.Done()
 	for {
@@ -61,7 +63,8 @@ func (q *Queue) fetch() {
 	}
 }
 
-// receiveMany receives up to about n messages: one long poll, and if that is full, what else is there, several at once.
+// receiveMany receives up to about n messages: one long poll, and if that is full, what else is
+// there, several at once.
 func (q *Queue) receiveMany(n int) ([]*message, error) {
 	attributes, err := q.attributes(q.working)
 	if err != nil {
@@ -121,8 +124,8 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 	return slices.DeleteFunc(messages, func(m *message) bool { return m == nil }), nil
 }
 
-// putOff lets a message wait whose body can't be had. Nobody has refused it: it spends no attempt, and near its last
-// receive it is sent again.
+// putOff lets a message wait whose body can't be had. Nobody has refused it: it spends no attempt,
+// and near its last receive it is sent again.
 func (q *Queue) putOff(m *message, attributes attributes) {
 	if q.sendAgain(q.working, attributes, []*message{m}); m.copied {
 		if err := q.remove([]string{m.receipt}); err != nil {
@@ -139,7 +142,8 @@ func (q *Queue) putOff(m *message, attributes attributes) {
 	}
 }
 
-// read makes a delivery of what SQS has handed out. The error is that of a body which can't be had now.
+// read makes a delivery of what SQS has handed out. The error is that of a body which can't be had
+// now.
 func (q *Queue) read(m *message) error {
 	size := len(m.Text)
 	err := m.Restore(q.working, q)
@@ -153,7 +157,8 @@ func (q *Queue) read(m *message) error {
 	return nil
 }
 
-// attempts are those that SQS has counted before this one: the ones that are known here, and before them the others.
+// attempts are those that SQS has counted before this one: the ones that are known here, and before
+// them the others.
 func (q *Queue) attempts(m *message) []pillarbox.Attempt {
 	q.mu.Lock()
 	known := q.history.lookup(m.ID)
@@ -161,45 +166,8 @@ func (q *Queue) attempts(m *message) []pillarbox.Attempt {
 	return append(m.Earlier(known.idle+len(known.attempts)), known.attempts...)
 }
 
-// Restore puts the claimed body into the message's event. Errors: ErrNotFound and ErrCorrupt where it is gone for good,
-// ErrUnavailable.
+// Restore puts the claimed body into the message's event. Errors: ErrNotFound and ErrCorrupt where
+// it is gone for good, ErrUnavailable.
 func (q *Queue) Restore(ctx context.Context, message *pillarbox.Message) error {
 	return sqsrules.RestoreBody(ctx, q.options.Bodies, message)
-}
-
-// takeLocked takes messages into flight. One that is in flight already came a second time, because its time was over:
-// its newer receipt counts.
-func (q *Queue) takeLocked(messages []*message) {
-	for _, m := range messages {
-		if known := q.inFlight[m.ID]; known != nil {
-			known.receipt, known.hidden, known.Receives = m.receipt, m.hidden, m.Receives
-			q.history.of(m.ID, m.delivery.Event.RequestID).idle++
-			continue
-		}
-		q.inFlight[m.ID] = m
-		q.readyLocked(m)
-	}
-	if len(q.inFlight) > 0 {
-		q.keepLocked()
-	}
-}
-
-// readyLocked makes a message wait for the next lease: the condemned first.
-func (q *Queue) readyLocked(m *message) {
-	if m.delivery.Verdict != nil {
-		q.firstLocked(m)
-		return
-	}
-	q.readyBytes += m.delivery.Bytes
-	q.ready = append(q.ready, m)
-}
-
-// firstLocked is readyLocked for a message that was leased before, or is condemned: only the condemned go before it.
-func (q *Queue) firstLocked(m *message) {
-	q.readyBytes += m.delivery.Bytes
-	at := slices.IndexFunc(q.ready, func(other *message) bool { return other.delivery.Verdict == nil })
-	if at < 0 {
-		at = len(q.ready)
-	}
-	q.ready = slices.Insert(q.ready, at, m)
 }

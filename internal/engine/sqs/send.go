@@ -16,7 +16,8 @@ import (
 	"pillarbox"
 )
 
-// Messages of a batch that fail for no fault of their own are sent again at once, so often and after such waits.
+// Messages of a batch that fail for no fault of their own are sent again at once, so often and
+// after such waits.
 const (
 	sendTries = 3
 	sendWait  = 50 * time.Millisecond // doubles, with jitter
@@ -44,12 +45,13 @@ func (q *Queue) Send(ctx context.Context, messages []*pillarbox.Message) error {
 	return q.append(ctx, messages, 0)
 }
 
-// RequeueDelay is how long a dead letter that is put back waits before it is handed out. Whoever puts it back marks the
-// letter as replayed meanwhile; an event that is refused again at once must not have its new letter marked.
+// RequeueDelay is how long a dead letter that is put back waits before it is handed out. Whoever
+// puts it back marks the letter as replayed meanwhile; an event that is refused again at once must
+// not have its new letter marked.
 const RequeueDelay = time.Minute
 
-// Requeue puts dead letters back, so that their events are delivered once more. The queue's limit on the age of events
-// counts from now on for them. Errors are those of Append.
+// Requeue puts dead letters back, so that their events are delivered once more. The queue's limit
+// on the age of events counts from now on for them. Errors are those of Append.
 func (q *Queue) Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -73,8 +75,8 @@ func ofLetters(letters []*pillarbox.DeadLetter) []*pillarbox.Message {
 	return messages
 }
 
-// SendDeadLetters sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
-// are durable there. Errors are those of Append.
+// SendDeadLetters sends dead letters to the queue of dead letters, where each has the whole
+// retention before it. After nil they are durable there. Errors are those of Append.
 func (q *Queue) SendDeadLetters(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -121,8 +123,8 @@ type entry struct {
 	failure error      // of the last try
 }
 
-// send encodes messages and sends them in batches, several at once. What fills no batch of the queue is gathered with
-// what other calls have left.
+// send encodes messages and sends them in batches, several at once. What fills no batch of the
+// queue is gathered with what other calls have left.
 func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Message, delay time.Duration) error {
 	if len(messages) == 0 {
 		return nil
@@ -167,8 +169,8 @@ func cut(entries []entry, maxBytes int) (batches [][]entry) {
 	return batches
 }
 
-// sendBatch sends one batch, and again what failed for no fault of its own. Each message gets one answer, as soon as it
-// is certain: nil where SQS has confirmed it.
+// sendBatch sends one batch, and again what failed for no fault of its own. Each message gets one
+// answer, as soon as it is certain: nil where SQS has confirmed it.
 func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 	for try := range sendTries {
 		if try > 0 && sleep(ctx, time.Duration(rand.Float64()*float64(sendWait<<try))) != nil {
@@ -183,7 +185,8 @@ func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 	}
 }
 
-// trySend makes one call. It returns the messages that may be sent again, with their failures, and answers the others.
+// trySend makes one call. It returns the messages that may be sent again, with their failures, and
+// answers the others.
 func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again []entry) {
 	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
 	if err != nil {

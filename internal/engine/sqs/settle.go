@@ -12,8 +12,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the package comment says
-// what follows from that. What is released without a time stays in flight.
+// Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the
+// package comment says what follows from that. What is released without a time stays in flight.
 func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -25,7 +25,8 @@ func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pilla
 	}
 	q.sendReleasedAgain(ctx, messages, outcomes)
 	changes := q.changesOf(messages, outcomes)
-	// Once SQS knows, another receive may bring a hidden message again: it must have left the flight before.
+	// Once SQS knows, another receive may bring a hidden message again: it must have left the
+	// flight before.
 	q.leaveFlight(messages, outcomes)
 	err = errors.Join(q.deleteDone(changes), q.hideWaiting(ctx, changes))
 	if err != nil {
@@ -69,9 +70,10 @@ func (q *Queue) sendReleasedAgain(ctx context.Context, messages []*message, outc
 	}
 }
 
-// sendAgain makes new messages of those whose receives come to an end although nobody has refused them. SQS would take
-// an outage that lasts for refusals, and move them to the queue of dead letters. It marks them as copied; where that
-// fails they stay what they are. What is condemned is given up, and stays too.
+// sendAgain makes new messages of those whose receives come to an end although nobody has refused
+// them. SQS would take an outage that lasts for refusals, and move them to the queue of dead
+// letters. It marks them as copied; where that fails they stay what they are. What is condemned is
+// given up, and stays too.
 func (q *Queue) sendAgain(ctx context.Context, attributes attributes, messages []*message) {
 	limits := sqsrules.Limits{MaxReceives: attributes.maxReceives, MaxAge: q.options.MaxAge}
 	var ending []*message
@@ -116,12 +118,14 @@ func (q *Queue) changesOf(messages []*message, outcomes []pillarbox.Outcome) (c 
 	return c
 }
 
-// staysInFlight says of an event that is released at once: the destination is down, for how long nobody knows.
+// staysInFlight says of an event that is released at once: the destination is down, for how long
+// nobody knows.
 func staysInFlight(outcome pillarbox.Outcome) bool {
 	return outcome.Kind == pillarbox.OutcomeReleased && outcome.NotBefore.IsZero()
 }
 
-// waitsInSQS says of an event that SQS hands out again, so that it holds up no other one here meanwhile.
+// waitsInSQS says of an event that SQS hands out again, so that it holds up no other one here
+// meanwhile.
 func waitsInSQS(outcome pillarbox.Outcome) bool {
 	return outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased && !outcome.NotBefore.IsZero()
 }
@@ -133,7 +137,8 @@ func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {
 	return max(0, outcome.NotBefore.Sub(q.options.Now()))
 }
 
-// leaveFlight lets the messages go that are tried again later, and remembers what was done with them.
+// leaveFlight lets the messages go that are tried again later, and remembers what was done with
+// them.
 func (q *Queue) leaveFlight(messages []*message, outcomes []pillarbox.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -33,8 +33,8 @@ type box struct {
 	url    string
 }
 
-// emulatorURL names an emulator to test against as well, with everything that asks nothing of the stand-in.
-// test/emulators/run starts one.
+// emulatorURL names an emulator to test against as well, with everything that asks nothing of the
+// stand-in. test/emulators/run starts one.
 var emulatorURL = os.Getenv("PILLARBOX_TEST_SQS_URL")
 
 type settings struct {
@@ -123,7 +123,8 @@ func (b *box) settle(kind pillarbox.OutcomeKind, deliveries ...pillarbox.Deliver
 	return b.Settle(b.t.Context(), destination, outcomes)
 }
 
-// TestEmulatorIsThere where test/emulators/run says that it is: the other tests would run without it.
+// TestEmulatorIsThere where test/emulators/run says that it is: the other tests would run without
+// it.
 func TestEmulatorIsThere(t *testing.T) {
 	if os.Getenv("PILLARBOX_TEST_EMULATORS") != "" && emulatorURL == "" {
 		t.Fatal("the emulators run, and PILLARBOX_TEST_SQS_URL is not set")
@@ -235,8 +236,8 @@ func TestLargeBodiesAreRefusedWithoutAPlace(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is missing. The claim of the body
-// stands in its place, so that nobody takes it for an empty one.
+// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is
+// missing. The claim of the body stands in its place, so that nobody takes it for an empty one.
 func TestBodyThatIsGone(t *testing.T) {
 	bodies := &shelf{}
 	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"}, options: sqs.Options{Bodies: bodies}})
@@ -400,8 +401,8 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well, and costs one
-// receive, however long the destination is down.
+// TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well,
+// and costs one receive, however long the destination is down.
 func TestWhatNobodyLeasesIsKept(t *testing.T) {
 	t.Parallel()
 	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "4"}})

@@ -21,18 +21,19 @@ type Options struct {
 	// Logger gets a line for what was put in order and for what can't be; nil discards it.
 	Logger     *slog.Logger
 	MaxBacklog int64 // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
-	// Untended leaves the chores to the caller, who calls Tend: the letters then do nothing by themselves, and the same
-	// calls lead to the same operations.
+	// Untended leaves the chores to the caller, who calls Tend: the letters then do nothing by
+	// themselves, and the same calls lead to the same operations.
 	Untended bool
 }
 
-// DefaultMaxBacklog is how many bytes of letters may wait for their files. Who puts more waits for the files.
+// DefaultMaxBacklog is how many bytes of letters may wait for their files. Who puts more waits for
+// the files.
 const DefaultMaxBacklog = 256 << 20
 
 var _ pillarbox.DeadLetters = (*Letters)(nil)
 
-// Letters keeps dead letters in a directory. All methods may be called concurrently. The package comment says what is
-// promised.
+// Letters keeps dead letters in a directory. All methods may be called concurrently. The package
+// comment says what is promised.
 type Letters struct {
 	fsys  vfs.FS
 	dir   string
@@ -46,10 +47,12 @@ type Letters struct {
 	life   sync.RWMutex
 	closed bool // guarded by life
 
-	// writing is held by who changes letters, from looking at them to the answer. It guards journal and suspects.
+	// writing is held by who changes letters, from looking at them to the answer. It guards journal
+	// and suspects.
 	writing sync.Mutex
 	journal journal
-	// suspects are where a change that the index did not take may have left a file: the next change removes it.
+	// suspects are where a change that the index did not take may have left a file: the next change
+	// removes it.
 	suspects map[id][]place
 
 	// filing is held by who changes files of letters. It guards days.
@@ -72,9 +75,9 @@ type Letters struct {
 	tends sync.WaitGroup
 }
 
-// Open opens the dead letters in dir, which is a path inside fsys and is made where it is missing. It reads the index,
-// and no letter, except once where there is no index. Letters that were durable and have no file yet are listed, and
-// their files follow. Errors: ErrNoSpace, ErrUnavailable.
+// Open opens the dead letters in dir, which is a path inside fsys and is made where it is missing.
+// It reads the index, and no letter, except once where there is no index. Letters that were durable
+// and have no file yet are listed, and their files follow. Errors: ErrNoSpace, ErrUnavailable.
 func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -99,9 +102,10 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	return l, nil
 }
 
-// PutMany implements pillarbox.DeadLetters. A letter of the same event for the same destination is replaced, whatever
-// its day and state. ErrInvalid says that the destination can't stand in a file name, or that the letter can't be
-// written as JSON and read again. ctx is looked at before the work starts.
+// PutMany implements pillarbox.DeadLetters. A letter of the same event for the same destination is
+// replaced, whatever its day and state. ErrInvalid says that the destination can't stand in a file
+// name, or that the letter can't be written as JSON and read again. ctx is looked at before the
+// work starts.
 func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -156,8 +160,8 @@ func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
 	return all
 }
 
-// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
-// the one that comes last in List.
+// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
+// it returns the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
@@ -182,8 +186,8 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	return found, err
 }
 
-// ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says that resolution.How
-// is neither of the two ways.
+// ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says
+// that resolution.How is neither of the two ways.
 func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
@@ -231,7 +235,8 @@ func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) 
 	return nil
 }
 
-// record makes the changes durable with one group in the journal, and then lists them. The caller holds writing.
+// record makes the changes durable with one group in the journal, and then lists them. The caller
+// holds writing.
 func (l *Letters) record(ctx context.Context, g *group) error {
 	if len(g.entries) == 0 {
 		return nil
@@ -269,8 +274,8 @@ func (l *Letters) record(ctx context.Context, g *group) error {
 	return nil
 }
 
-// Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment: all letters of a
-// PutMany or a ResolveMany change them at once, before it returns.
+// Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment:
+// all letters of a PutMany or a ResolveMany change them at once, before it returns.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.LetterCount{}, err
@@ -279,8 +284,9 @@ func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.Lett
 	return l.index.count(destination), nil
 }
 
-// Close waits for running calls, and then for the files of all letters. An error says that some have no file yet: they
-// are durable, and the next Open makes them. Every call after it returns ErrClosed. It does not close the file system.
+// Close waits for running calls, and then for the files of all letters. An error says that some
+// have no file yet: they are durable, and the next Open makes them. Every call after it returns
+// ErrClosed. It does not close the file system.
 func (l *Letters) Close() error {
 	l.life.Lock()
 	defer l.life.Unlock()

@@ -17,25 +17,27 @@ import (
 // DefaultFresh is how long a listing of the bucket serves.
 const DefaultFresh = 5 * time.Second
 
-// putFresh is how old a listing may be by which Put finds older objects of its letter. One that it misses does not
-// count, because it is older.
+// putFresh is how old a listing may be by which Put finds older objects of its letter. One that it
+// misses does not count, because it is older.
 const putFresh = 10 * time.Minute
 
 // Options are what Open may be told. The zero value is fine.
 type Options struct {
 	KMSKey string        // ARN of the key to encrypt with; empty for the bucket's choice
 	Fresh  time.Duration // how long a listing serves; 0 is DefaultFresh
-	// CountFresh is how old a listing may be that Count answers from before it asks for another; 0 is DefaultCountFresh.
+	// CountFresh is how old a listing may be that Count answers from before it asks for another; 0
+	// is DefaultCountFresh.
 	CountFresh time.Duration
 }
 
-// DefaultCountFresh is a minute: a bucket with many letters takes long to list, and metrics are asked for often.
+// DefaultCountFresh is a minute: a bucket with many letters takes long to list, and metrics are
+// asked for often.
 const DefaultCountFresh = time.Minute
 
 var _ pillarbox.DeadLetters = (*Letters)(nil)
 
-// Letters keeps dead letters in a bucket. All methods may be called concurrently; calls for one letter take turns. The
-// package comment says what is promised.
+// Letters keeps dead letters in a bucket. All methods may be called concurrently; calls for one
+// letter take turns. The package comment says what is promised.
 type Letters struct {
 	objects objects
 	fresh   time.Duration
@@ -90,9 +92,10 @@ func (l *Letters) take(id deadletterfile.ID) (release func()) {
 // abreast is how many letters of one call are written at once.
 const abreast = 32
 
-// PutMany implements pillarbox.DeadLetters: each letter is an object of its own, and some are written at once. Besides
-// the errors of the contract, ErrInvalid says that a letter can't be written as an object and read again. A letter that
-// has failed with another error may have been kept or not; the same call may be made again.
+// PutMany implements pillarbox.DeadLetters: each letter is an object of its own, and some are
+// written at once. Besides the errors of the contract, ErrInvalid says that a letter can't be
+// written as an object and read again. A letter that has failed with another error may have been
+// kept or not; the same call may be made again.
 func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -115,7 +118,8 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	})
 }
 
-// each calls do for the items, some at once, and returns a *pillarbox.BatchError that names those that failed.
+// each calls do for the items, some at once, and returns a *pillarbox.BatchError that names those
+// that failed.
 func each(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var group sync.WaitGroup
@@ -149,7 +153,8 @@ func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.Open), content)
 }
 
-// replace stores the letter at the place, and then deletes it from every other. The caller has its turn.
+// replace stores the letter at the place, and then deletes it from every other. The caller has its
+// turn.
 func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place, content []byte) error {
 	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
 	if err := l.objects.put(ctx, deadletterfile.Name(id, to), letterType, content); err != nil {
@@ -166,8 +171,8 @@ func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadlett
 	return nil
 }
 
-// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns the one
-// that comes last in List.
+// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
+// it returns the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
@@ -194,7 +199,8 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 
 func compare(a, b located) int { return deadletterfile.Compare(a.ID, a.place, b.ID, b.place) }
 
-// load reads the letter, wherever it is now. If it is not where it was, another process has moved it.
+// load reads the letter, wherever it is now. If it is not where it was, another process has moved
+// it.
 func (l *Letters) load(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	letter, _, err := l.read(ctx, id)
 	if !errors.Is(err, pillarbox.ErrNotFound) {
@@ -225,9 +231,9 @@ func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.De
 	return letter, place, nil
 }
 
-// ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the errors of the contract,
-// ErrInvalid says that resolution.How is neither of the two ways. A letter that has failed may be resolved or not; the
-// same call may be made again.
+// ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the
+// errors of the contract, ErrInvalid says that resolution.How is neither of the two ways. A letter
+// that has failed may be resolved or not; the same call may be made again.
 func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
@@ -263,8 +269,9 @@ func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution 
 	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(&resolution)), content)
 }
 
-// Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for no listing: what
-// others have changed is counted within a minute (Options.CountFresh), what is changed here at once.
+// Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for
+// no listing: what others have changed is counted within a minute (Options.CountFresh), what is
+// changed here at once.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.LetterCount{}, err
@@ -281,8 +288,8 @@ func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.Lett
 	return l.index.count(destination), nil
 }
 
-// relist lists the bucket behind the caller's back, unless that is being done. A listing that fails is tried again by a
-// later Count.
+// relist lists the bucket behind the caller's back, unless that is being done. A listing that fails
+// is tried again by a later Count.
 func (l *Letters) relist() {
 	if !l.relisting.CompareAndSwap(false, true) {
 		return
