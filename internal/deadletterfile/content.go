@@ -13,7 +13,8 @@ import (
 // writing, so that no letter is kept that could not be read again. The error matches ErrInvalid.
 func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
 	if !validDestination(letter.Destination) {
-		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)
+		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w",
+			letter.Destination, pillarbox.ErrInvalid)
 	}
 	if letter.Event == nil {
 		return ID{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
@@ -35,7 +36,8 @@ func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID,
 	}
 	named := IDOf(letter.Destination, letter.Event.Key())
 	if _, err := Decode(content.Bytes(), named, StateOf(resolution)); err != nil {
-		return ID{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w", pillarbox.ErrInvalid, err)
+		return ID{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w",
+			pillarbox.ErrInvalid, err)
 	}
 	return named, content.Bytes(), nil
 }

@@ -102,7 +102,8 @@ func DayOf(at pillarbox.Timestamp) int32 {
 
 // DayName returns the name of the directory.
 func (p Place) DayName() string {
-	day := time.Date(int(p.Day/10_000), time.Month(p.Day/100%100), int(p.Day%100), 0, 0, 0, 0, time.UTC)
+	day := time.Date(int(p.Day/10_000), time.Month(p.Day/100%100), int(p.Day%100), 0, 0, 0, 0,
+		time.UTC)
 	return day.Format(dayLayout)
 }
 
@@ -184,7 +185,8 @@ func validDestination(name string) bool {
 func Compare(a ID, aPlace Place, b ID, bPlace Place) int {
 	return cmp.Or(
 		cmp.Compare(aPlace.Day, bPlace.Day), cmp.Compare(a.Timestamp, b.Timestamp),
-		strings.Compare(a.Token.String(), b.Token.String()), strings.Compare(a.Destination, b.Destination),
+		strings.Compare(a.Token.String(), b.Token.String()),
+		strings.Compare(a.Destination, b.Destination),
 	)
 }
 
@@ -193,5 +195,6 @@ func (t Token) String() string {
 	if t.Hashed {
 		return "x" + digits
 	}
-	return strings.Join([]string{digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]}, "-")
+	return strings.Join([]string{digits[:8], digits[8:12], digits[12:16], digits[16:20],
+		digits[20:]}, "-")
 }

@@ -55,7 +55,8 @@ func walkSameTime(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), vi
 			all[i].requestID = all[i].letter.Event.RequestID
 		}
 	}
-	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
+	slices.SortStableFunc(all,
+		func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
 	for _, one := range all {
 		if err := visit(one.letter, one.err); err != nil {
 			return err

@@ -22,7 +22,8 @@ func (l *loop) acceptConns() {
 				return
 			}
 			if l.server.limit.Now(l.now) {
-				l.opts.Logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)",
+				l.opts.Logger.Warn("newcomers wait: there are as many connections as there may be "+
+					"(http.max_connections)",
 					telemetry.KeyConnections, l.opts.MaxConnections)
 			}
 			if l.evict() {

@@ -16,7 +16,8 @@ func (l *loop) answer() {
 	for i := 0; i < len(l.items); {
 		c := l.items[i].conn
 		if c.state == stateAnswering && c.resting() && l.server.draining.Load() {
-			c.advance(eventDrainedLate) // the next request may be there, and must not cost this one its answer
+			// the next request may be there, and must not cost this one its answer
+			c.advance(eventDrainedLate)
 		}
 		l.out = l.out[:0]
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {

@@ -65,12 +65,12 @@
 //	head             a part of a head is there
 //	body             a head and a part of its body are there
 //	answering        the turn answers it; what else is there is seen at the end of the turn
-//	backlog          it has sent more requests than the turn takes: the next turn goes on with what was read
+//	backlog          it has sent more requests than the turn takes; the next one goes on
 //	writing          its client does not read its answers fast enough, so it is not read either
 //	close after      once its answers are written, it is closed
 //	linger after     once its answers are written, it lingers
 //	hand over after  once its answers are written, it is handed over
-//	lingering        our side has ended; what the client still sends is read for a while, and forgotten
+//	lingering        what the client still sends is read for a while, and forgotten
 //	broken           its socket has failed, so it is closed at the end of the turn
 //	handed over      net/http has it
 //	closed
@@ -95,7 +95,7 @@
 //	linger        our side was ended
 //	hand over     net/http gets it
 //	failed        nothing can be read or written any more
-//	closed        by whatever reason: its end has come, its time is over, another one needs its place, the server stops
+//	closed        its end has come, or its time; another one needs its place; the server stops
 //
 // The table of transitions: the state, the one that follows, and the events that lead there. Any
 // other is a bug, and panics. The tests hold this table to the one in state_linux.go, and make

@@ -60,7 +60,8 @@ func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
 func TestDrainGivesUpWithItsContext(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial().send(post("a") + post("b")[:30])
-	c.wants(http.StatusAccepted) // so the loop has the beginning of the second one as well: both came at once
+	// so the loop has the beginning of the second one as well: both came at once
+	c.wants(http.StatusAccepted)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := b.server.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -145,7 +146,8 @@ func TestWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := prepare(t)
-	s, err := express.New(listener.(*net.TCPListener), express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
+	s, err := express.New(listener.(*net.TCPListener),
+		express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,8 @@ func TestWithoutRun(t *testing.T) {
 	if err := s.Run(context.Background()); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("run ended with %v", err)
 	}
-	if _, err := express.New(listener.(*net.TCPListener), express.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := express.New(listener.(*net.TCPListener),
+		express.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without options: %v", err)
 	}
 }

@@ -38,7 +38,8 @@ func (l *loop) evict() bool {
 	}
 	for len(l.candidates) > 0 {
 		next := l.candidates[len(l.candidates)-1]
-		if since, ok := l.server.idle.Longest(); ok && int64(since.Sub(l.start)) < next.since && l.evictHanded() {
+		if since, ok := l.server.idle.Longest(); ok && int64(since.Sub(l.start)) < next.since &&
+			l.evictHanded() {
 			return true
 		}
 		l.candidates = l.candidates[:len(l.candidates)-1]
@@ -67,7 +68,8 @@ func (l *loop) findCandidates() {
 			l.candidates = append(l.candidates, candidate{c, since})
 		}
 	}
-	slices.SortFunc(l.candidates, func(a, b candidate) int { return int(max(-1, min(1, b.since-a.since))) })
+	slices.SortFunc(l.candidates,
+		func(a, b candidate) int { return int(max(-1, min(1, b.since-a.since))) })
 	if over := len(l.candidates) - maxCandidates; over > 0 {
 		l.candidates = slices.Delete(l.candidates, 0, over)
 	}

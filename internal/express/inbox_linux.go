@@ -40,6 +40,7 @@ func (l *loop) notify() {
 
 func (l *loop) notifyLocked() {
 	if !l.ended {
-		_, _ = unix.Write(l.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // where it can't count further, the loop is woken already
+		// where it can't count further, the loop is woken already
+		_, _ = unix.Write(l.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }

@@ -38,14 +38,16 @@ func TestLateAcceptor(t *testing.T) {
 	next := post("next")
 	inPieces.send(pieces[len(pieces)-300:] + next[:20])
 	close(released[1])
-	if status := first.answer().StatusCode; status != http.StatusAccepted && status != http.StatusServiceUnavailable {
+	if status := first.answer().StatusCode; status != http.StatusAccepted &&
+		status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", status)
 	}
 	eventually(t, "the second turn is held", func() bool { return b.accept.calls.Load() == 2 })
 
 	unknown := func(c *client) {
 		t.Helper()
-		if a := c.wants(http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "not known") {
+		if a := c.wants(http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" ||
+			!strings.Contains(a.body, "not known") {
 			t.Errorf("%v %s, want that the outcome is not known, and when to come back", a.Header, a.body)
 		}
 	}
@@ -107,5 +109,6 @@ func TestStopWithALateAcceptor(t *testing.T) {
 		t.Errorf("%s, want that the outcome is not known", a.body)
 	}
 	close(released)
-	eventually(t, "the event is stored", func() bool { return slices.Equal(b.bodies(), []string{"a"}) })
+	eventually(t, "the event is stored",
+		func() bool { return slices.Equal(b.bodies(), []string{"a"}) })
 }

@@ -88,8 +88,10 @@ type item struct {
 
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
-		server: s, opts: &s.opts, epoll: -1, wakeup: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
-		start: time.Now(), names: newNames(), leastBody: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
+		server: s, opts: &s.opts, epoll: -1, wakeup: -1, listener: -1,
+		events: make([]unix.EpollEvent, maxEvents),
+		start:  time.Now(), names: newNames(),
+		leastBody: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
 	}
 	l.watch, l.result = watchdog.New(s.opts.AcceptTimeout, l.takeOver), make(chan error, 1)
 	var err error

@@ -107,7 +107,8 @@ func (h *head) note(f framing.Field) (unusual bool) {
 
 // unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
 // Connection that says so. Pragma is here because net/http makes a Cache-Control of it.
-var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key", "content-encoding"}
+var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key",
+	"content-encoding"}
 
 // plainHost reports whether a Host is made of what names and addresses are made of. The rest
 // net/http judges.

@@ -18,7 +18,8 @@ func TestParse(t *testing.T) {
 		start + "Connection: close\r\n\r\n":           headPlain,
 		start + "X-A: caf\xc3\xa9\r\n\r\n":            headPlain,
 		"POST /app?a=b&c HTTP/1.1\r\nHost: a\r\n\r\n": headPlain,
-		"POST /app HTT":                               headPartial, "POST /app HTTP/1.1\r\nHost: a\r\nX": headPartial, "": headPartial, "P": headPartial,
+		"POST /app HTT":                               headPartial,
+		"POST /app HTTP/1.1\r\nHost: a\r\nX":          headPartial, "": headPartial, "P": headPartial,
 		"G": headUnusual, "PRI": headUnusual, "\x16": headUnusual,
 		"GET /app HTTP/1.1\r\nHost: a\r\n\r\n":                                    headUnusual,
 		"POST /app HTTP/1.0\r\nHost: a\r\n\r\n":                                   headUnusual,
@@ -88,7 +89,9 @@ func FuzzHead(f *testing.F) {
 		kind := h.parse(text)
 		for cut := range min(len(text), 300) {
 			var part head
-			if got := part.parse(text[:cut]); got == headPlain && (kind != headPlain || part.Size != h.Size) || got == headRefused && kind == headPlain {
+			if got := part.parse(text[:cut]); got == headPlain &&
+				(kind != headPlain || part.Size != h.Size) || got == headRefused &&
+				kind == headPlain {
 				t.Fatalf("the first %d bytes of %q: kind %d, and %d of all", cut, text, got, kind)
 			}
 		}
@@ -99,11 +102,14 @@ func FuzzHead(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is plain here, and net/http says %v", text, err)
 		}
-		if request.Method != http.MethodPost || request.URL.Path != string(h.path) || request.URL.RawQuery != string(h.query) ||
-			request.ContentLength != h.Length || request.Close != h.last || len(request.TransferEncoding) > 0 {
+		if request.Method != http.MethodPost || request.URL.Path != string(h.path) ||
+			request.URL.RawQuery != string(h.query) ||
+			request.ContentLength != h.Length || request.Close != h.last ||
+			len(request.TransferEncoding) > 0 {
 			t.Errorf("%q: net/http reads %+v", text, request)
 		}
-		if request.Header.Get("Content-Type") != string(h.contentType) || request.Header.Get("Traceparent") != string(h.traceparent) {
+		if request.Header.Get("Content-Type") != string(h.contentType) ||
+			request.Header.Get("Traceparent") != string(h.traceparent) {
 			t.Errorf("%q: net/http reads the headers %v", text, request.Header)
 		}
 		fields := 0

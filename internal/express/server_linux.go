@@ -59,7 +59,8 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	}
 	fd, err := takeListener(listener)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(), s.Close())
+		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(),
+			s.Close())
 	}
 	s.loops[0].listener = fd
 	return s, nil

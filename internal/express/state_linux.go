@@ -7,14 +7,14 @@ type state uint8
 
 const (
 	_              state = iota // what the table has where an event can't be
-	stateFresh                  // nothing of its first request is there; its time runs since it was accepted
+	stateFresh                  // nothing of its first request is there; its time runs since the accept
 	stateFirstHead              // a part of its first head is there, and its time goes on
 	stateIdle                   // between two requests
 	stateHead                   // a part of a head is there
 	stateBody                   // a head and a part of its body are there
-	stateAnswering              // the turn answers it, or has done so; what else is there is seen at the end of the turn
+	stateAnswering              // the turn answers it; what else is there is seen at its end
 
-	stateBacklog       // it has sent more requests than the turn takes: the next turn goes on with what was read
+	stateBacklog       // it has sent more requests than the turn takes; the next one goes on
 	stateWriting       // its client does not read its answers fast enough, so it is not read either
 	stateCloseAfter    // once its answers are written, it is closed
 	stateLingerAfter   // once its answers are written, it lingers
@@ -44,7 +44,7 @@ const (
 	eventUnusual                  // the request is one for net/http
 	eventEnded                    // the client has ended its side, and all of it was read
 	eventDrained                  // the server drains, and nothing of a request is there
-	eventDrainedLate              // the server drains since the turn has begun, and the next request may be there
+	eventDrainedLate              // the server drains since the turn began; more may be there
 	eventLinger                   // our side was ended
 	eventHandOver                 // net/http gets it
 	eventFailed                   // nothing can be read or written any more
@@ -56,48 +56,112 @@ const (
 // transitions is the table of doc.go. A transition that it does not have is a bug.
 var transitions = [states][events]state{
 	stateFresh: {
-		eventRequest: stateAnswering, eventNothingLeft: stateFresh, eventHeadLeft: stateFirstHead, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventDrained: stateCloseAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:     stateAnswering,
+		eventNothingLeft: stateFresh,
+		eventHeadLeft:    stateFirstHead,
+		eventBodyLeft:    stateBody,
+		eventRefused:     stateLingerAfter,
+		eventUnusual:     stateHandOverAfter,
+		eventEnded:       stateCloseAfter,
+		eventDrained:     stateCloseAfter,
+		eventFailed:      stateBroken,
+		eventClosed:      stateClosed,
 	},
 	stateFirstHead: {
-		eventRequest: stateAnswering, eventNothingLeft: stateFresh, eventHeadLeft: stateFirstHead, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventDrained: stateCloseAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:     stateAnswering,
+		eventNothingLeft: stateFresh,
+		eventHeadLeft:    stateFirstHead,
+		eventBodyLeft:    stateBody,
+		eventRefused:     stateLingerAfter,
+		eventUnusual:     stateHandOverAfter,
+		eventEnded:       stateCloseAfter,
+		eventDrained:     stateCloseAfter,
+		eventFailed:      stateBroken,
+		eventClosed:      stateClosed,
 	},
 	stateIdle: {
-		eventRequest: stateAnswering, eventNothingLeft: stateIdle, eventHeadLeft: stateHead, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventDrained: stateCloseAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:     stateAnswering,
+		eventNothingLeft: stateIdle,
+		eventHeadLeft:    stateHead,
+		eventBodyLeft:    stateBody,
+		eventRefused:     stateLingerAfter,
+		eventUnusual:     stateHandOverAfter,
+		eventEnded:       stateCloseAfter,
+		eventDrained:     stateCloseAfter,
+		eventFailed:      stateBroken,
+		eventClosed:      stateClosed,
 	},
 	stateHead: {
-		eventRequest: stateAnswering, eventFull: stateBacklog,
-		eventNothingLeft: stateIdle, eventHeadLeft: stateHead, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventDrained: stateCloseAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:     stateAnswering,
+		eventFull:        stateBacklog,
+		eventNothingLeft: stateIdle,
+		eventHeadLeft:    stateHead,
+		eventBodyLeft:    stateBody,
+		eventRefused:     stateLingerAfter,
+		eventUnusual:     stateHandOverAfter,
+		eventEnded:       stateCloseAfter,
+		eventDrained:     stateCloseAfter,
+		eventFailed:      stateBroken,
+		eventClosed:      stateClosed,
 	},
 	stateBody: {
-		eventRequest: stateAnswering, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:  stateAnswering,
+		eventBodyLeft: stateBody,
+		eventRefused:  stateLingerAfter,
+		eventUnusual:  stateHandOverAfter,
+		eventEnded:    stateCloseAfter,
+		eventFailed:   stateBroken,
+		eventClosed:   stateClosed,
 	},
 	stateAnswering: {
-		eventRequest: stateAnswering, eventLast: stateCloseAfter, eventFull: stateBacklog, eventBlocked: stateWriting,
-		eventNothingLeft: stateIdle, eventHeadLeft: stateHead, eventBodyLeft: stateBody,
-		eventRefused: stateLingerAfter, eventUnusual: stateHandOverAfter, eventEnded: stateCloseAfter,
-		eventDrained: stateCloseAfter, eventDrainedLate: stateLingerAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRequest:     stateAnswering,
+		eventLast:        stateCloseAfter,
+		eventFull:        stateBacklog,
+		eventBlocked:     stateWriting,
+		eventNothingLeft: stateIdle,
+		eventHeadLeft:    stateHead,
+		eventBodyLeft:    stateBody,
+		eventRefused:     stateLingerAfter,
+		eventUnusual:     stateHandOverAfter,
+		eventEnded:       stateCloseAfter,
+		eventDrained:     stateCloseAfter,
+		eventDrainedLate: stateLingerAfter,
+		eventFailed:      stateBroken,
+		eventClosed:      stateClosed,
 	},
 	stateBacklog: {
-		eventResumed: stateHead, eventRefused: stateLingerAfter, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventResumed: stateHead,
+		eventRefused: stateLingerAfter,
+		eventFailed:  stateBroken,
+		eventClosed:  stateClosed,
 	},
-	stateWriting:     {eventWritten: stateAnswering, eventFailed: stateBroken, eventClosed: stateClosed},
-	stateCloseAfter:  {eventFailed: stateBroken, eventClosed: stateClosed},
-	stateLingerAfter: {eventLinger: stateLingering, eventFailed: stateBroken, eventClosed: stateClosed},
+	stateWriting: {
+		eventWritten: stateAnswering,
+		eventFailed:  stateBroken,
+		eventClosed:  stateClosed,
+	},
+	stateCloseAfter: {
+		eventFailed: stateBroken,
+		eventClosed: stateClosed,
+	},
+	stateLingerAfter: {
+		eventLinger: stateLingering,
+		eventFailed: stateBroken,
+		eventClosed: stateClosed,
+	},
 	stateHandOverAfter: {
-		eventRefused: stateLingerAfter, eventHandOver: stateHandedOver, eventFailed: stateBroken, eventClosed: stateClosed,
+		eventRefused:  stateLingerAfter,
+		eventHandOver: stateHandedOver,
+		eventFailed:   stateBroken,
+		eventClosed:   stateClosed,
 	},
-	stateLingering: {eventFailed: stateBroken, eventClosed: stateClosed},
-	stateBroken:    {eventClosed: stateClosed},
+	stateLingering: {
+		eventFailed: stateBroken,
+		eventClosed: stateClosed,
+	},
+	stateBroken: {
+		eventClosed: stateClosed,
+	},
 }
 
 // observer is told of each transition; nil but in tests.
@@ -107,7 +171,8 @@ var observer func(from state, what event)
 func (c *conn) advance(what event) {
 	next := transitions[c.state][what]
 	if next == 0 {
-		panic("pillarbox: bug: a connection that is " + c.state.String() + " can't be told: " + what.String())
+		panic("pillarbox: bug: a connection that is " + c.state.String() + " can't be told: " +
+			what.String())
 	}
 	if observer != nil {
 		observer(c.state, what)
@@ -129,18 +194,42 @@ func (s state) String() string { return stateNames[s] }
 func (e event) String() string { return eventNames[e] }
 
 var stateNames = [states]string{
-	stateFresh: "fresh", stateFirstHead: "first head", stateIdle: "idle", stateHead: "head", stateBody: "body",
-	stateAnswering: "answering", stateBacklog: "backlog", stateWriting: "writing", stateCloseAfter: "close after",
-	stateLingerAfter: "linger after", stateHandOverAfter: "hand over after", stateLingering: "lingering",
-	stateBroken: "broken", stateHandedOver: "handed over", stateClosed: "closed",
+	stateFresh:         "fresh",
+	stateFirstHead:     "first head",
+	stateIdle:          "idle",
+	stateHead:          "head",
+	stateBody:          "body",
+	stateAnswering:     "answering",
+	stateBacklog:       "backlog",
+	stateWriting:       "writing",
+	stateCloseAfter:    "close after",
+	stateLingerAfter:   "linger after",
+	stateHandOverAfter: "hand over after",
+	stateLingering:     "lingering",
+	stateBroken:        "broken",
+	stateHandedOver:    "handed over",
+	stateClosed:        "closed",
 }
 
 var eventNames = [events]string{
-	eventRequest: "request", eventLast: "last", eventFull: "full", eventResumed: "resumed", eventBlocked: "blocked",
-	eventWritten: "written", eventNothingLeft: "nothing left", eventHeadLeft: "head left", eventBodyLeft: "body left",
-	eventRefused: "refused", eventUnusual: "unusual", eventEnded: "ended", eventDrained: "drained",
-	eventDrainedLate: "drained late", eventLinger: "linger", eventHandOver: "hand over", eventFailed: "failed",
-	eventClosed: "closed",
+	eventRequest:     "request",
+	eventLast:        "last",
+	eventFull:        "full",
+	eventResumed:     "resumed",
+	eventBlocked:     "blocked",
+	eventWritten:     "written",
+	eventNothingLeft: "nothing left",
+	eventHeadLeft:    "head left",
+	eventBodyLeft:    "body left",
+	eventRefused:     "refused",
+	eventUnusual:     "unusual",
+	eventEnded:       "ended",
+	eventDrained:     "drained",
+	eventDrainedLate: "drained late",
+	eventLinger:      "linger",
+	eventHandOver:    "hand over",
+	eventFailed:      "failed",
+	eventClosed:      "closed",
 }
 
 // input is what is known of the bytes that a client has sent and that were not read. Sockets are
@@ -150,7 +239,7 @@ type input uint8
 const (
 	inputDrained input = iota // there are none
 	inputReady                // there may be some
-	inputEnding               // and after them the client has ended its side, so they are read to the end
+	inputEnding               // and the client has ended its side behind them
 	inputEnded                // the end was read
 )
 

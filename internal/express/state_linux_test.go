@@ -200,14 +200,16 @@ func (b *bench) provokeByRequest(from state, what event) {
 		b.connect()
 		b.loop.server.memory.Grow(0, DefaultMaxInFlightBytes)
 		more := map[state]string{
-			stateBacklog: strings.Repeat(wholePlain, 2*maxShare), stateHandOverAfter: "GET /app HTTP/1.1\r\n",
+			stateBacklog:       strings.Repeat(wholePlain, 2*maxShare),
+			stateHandOverAfter: "GET /app HTTP/1.1\r\n",
 		}
 		b.step(more[from])
 		return
 	}
 	rest := map[event]string{
-		eventRequest: "Content-Length: 3\r\n\r\nabc", eventHeadLeft: "X: y\r\n", eventBodyLeft: "Content-Length: 3\r\n\r\na",
-		eventRefused: "X : y\r\n\r\n", eventUnusual: "Expect: x\r\n\r\n",
+		eventRequest: "Content-Length: 3\r\n\r\nabc", eventHeadLeft: "X: y\r\n",
+		eventBodyLeft: "Content-Length: 3\r\n\r\na",
+		eventRefused:  "X : y\r\n\r\n", eventUnusual: "Expect: x\r\n\r\n",
 	}[what]
 	if from != stateFirstHead && from != stateHead {
 		rest = headStart + rest

@@ -43,7 +43,8 @@ func openBench(t testing.TB) *bench {
 	}
 	opts := Options{
 		AcceptTimeout: DefaultReadTimeout,
-		Acceptor:      b, Loops: 1, Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
+		Acceptor:      b, Loops: 1,
+		Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
 		Sources: source.NewSources(table),
 	}
 	opts = opts.withDefaults()
@@ -75,7 +76,8 @@ func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results
 		if b.copies {
 			b.keep(&requests[i])
 		}
-		receipt := pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552", Timestamp: 1e15, Status: pillarbox.StateAccepted}
+		receipt := pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552",
+			Timestamp: 1e15, Status: pillarbox.StateAccepted}
 		results = append(results, ingest.Result{Receipt: receipt})
 	}
 	return results
@@ -92,7 +94,8 @@ func (b *bench) keep(request *ingest.Request) {
 		name := strings.Clone(field.Name)
 		header[name] = append(header[name], strings.Clone(field.Value))
 	}
-	taken := &http.Request{Method: request.Method, RequestURI: request.Path + "?" + request.Query, Header: header}
+	taken := &http.Request{Method: request.Method, RequestURI: request.Path + "?" + request.Query,
+		Header: header}
 	taken.RequestURI = strings.TrimSuffix(strings.Clone(taken.RequestURI), "?")
 	b.taken = append(b.taken, taken)
 	b.bodies = append(b.bodies, string(request.Body))
@@ -101,7 +104,8 @@ func (b *bench) keep(request *ingest.Request) {
 // connect begins a connection.
 func (b *bench) connect() {
 	b.t.Helper()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX,
+		unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -229,7 +233,9 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		if err != nil || string(body) != b.bodies[i] {
 			t.Errorf("%q: body %d is %q, and net/http reads %q, %v", text, i, b.bodies[i], body, err)
 		}
-		if request.Method != taken.Method || strings.TrimSuffix(request.RequestURI, "?") != taken.RequestURI || len(request.TransferEncoding) > 0 ||
+		if request.Method != taken.Method ||
+			strings.TrimSuffix(request.RequestURI, "?") != taken.RequestURI ||
+			len(request.TransferEncoding) > 0 ||
 			!maps.EqualFunc(request.Header, taken.Header, slices.Equal[[]string]) {
 			t.Errorf("%q: request %d is %v, and net/http reads %v", text, i, taken, request)
 		}
@@ -244,7 +250,8 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 	}
 	var h head
 	kind := h.parse(left)
-	complete := kind == headUnusual || kind == headRefused && bytes.Contains(left, []byte("\r\n\r\n")) ||
+	complete := kind == headUnusual || kind == headRefused &&
+		bytes.Contains(left, []byte("\r\n\r\n")) ||
 		kind == headPlain && len(left) >= h.Size+int(h.Length)
 	if complete && string(left) != "\r" && b.loop.live > 0 && !b.lingering() {
 		t.Errorf("%q: %q is left lying", text, left)
@@ -266,7 +273,8 @@ func skipEmptyLine(stream *bufio.Reader) {
 }
 
 func (b *bench) lingering() bool {
-	return slices.ContainsFunc(b.loop.conns, func(c *conn) bool { return c != nil && c.state == stateLingering })
+	return slices.ContainsFunc(b.loop.conns,
+		func(c *conn) bool { return c != nil && c.state == stateLingering })
 }
 
 // TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has
@@ -316,7 +324,8 @@ func TestTurnAllocatesNothing(t *testing.T) {
 	b.connect()
 	defer b.disconnect()
 	request := []byte("POST /app?a=b HTTP/1.1\r\nHost: localhost:8080\r\nuser-agent: test\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello")
-	pieces := [][]byte{request, append(slices.Clone(request), request...), request[:100], request[100:]}
+	pieces := [][]byte{request, append(slices.Clone(request), request...), request[:100],
+		request[100:]}
 	answers := make([]byte, 64<<10)
 	round := func() {
 		for _, piece := range pieces {
@@ -327,7 +336,8 @@ func TestTurnAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, err := unix.Read(b.client, answers); n <= 0 || bytes.Count(answers[:n], []byte("202 Accepted")) != 4 {
+		if n, err := unix.Read(b.client, answers); n <= 0 ||
+			bytes.Count(answers[:n], []byte("202 Accepted")) != 4 {
 			t.Fatal(n, err)
 		}
 	}
@@ -341,11 +351,13 @@ func TestTurnAllocatesNothing(t *testing.T) {
 func TestInventedNamesTakeNoMemory(t *testing.T) {
 	known := newNames()
 	for i := range 10 * maxKnownNames {
-		if got, want := known.canonical(fmt.Appendf(nil, "x-nAME-%d", i)), fmt.Sprintf("X-Name-%d", i); got != want {
+		if got, want := known.canonical(fmt.Appendf(nil, "x-nAME-%d", i)),
+			fmt.Sprintf("X-Name-%d", i); got != want {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	}
-	if got := known.canonical(bytes.Repeat([]byte("a"), 1000)); got != "A"+strings.Repeat("a", 999) || len(known.known) > maxKnownNames {
+	if got := known.canonical(bytes.Repeat([]byte("a"),
+		1000)); got != "A"+strings.Repeat("a", 999) || len(known.known) > maxKnownNames {
 		t.Errorf("%d names are known", len(known.known))
 	}
 }

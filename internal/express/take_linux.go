@@ -129,10 +129,12 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) {
 	c.scan, c.blank = framing.Scan{}, false
 	first := len(l.fields)
 	for _, f := range h.Fields {
-		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name), Value: text(f.Value)})
+		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name),
+			Value: text(f.Value)})
 	}
 	header := l.fields[first:len(l.fields):len(l.fields)]
-	l.sourceHead = source.Head{Method: "POST", Query: text(h.query), RemoteAddr: c.addr, Header: header}
+	l.sourceHead = source.Head{Method: "POST", Query: text(h.query), RemoteAddr: c.addr,
+		Header: header}
 	var grant source.Grant
 	grant, next.err = route.Source.AdmitOne(&l.sourceHead)
 	l.items = append(l.items, next)

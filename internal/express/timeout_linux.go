@@ -15,7 +15,8 @@ const sweepsPerTimeout = 8
 // a timer for each.
 func (l *loop) sweep() {
 	o := l.opts
-	shortest := min(o.ReadHeaderTimeout, o.ReadTimeout, o.WriteTimeout, o.IdleTimeout, o.BodyGrace, lingerTime)
+	shortest := min(o.ReadHeaderTimeout, o.ReadTimeout, o.WriteTimeout, o.IdleTimeout, o.BodyGrace,
+		lingerTime)
 	l.nextSweep = l.mono + int64(max(shortest/sweepsPerTimeout, 5*time.Millisecond))
 	for _, c := range l.conns {
 		if c != nil && c.deadline <= l.mono {

@@ -35,7 +35,8 @@ func (l *loop) reset() {
 	clear(l.items)
 	clear(l.requests)
 	clear(l.fields)
-	l.inTurn, l.items, l.requests, l.fields, l.bytes = l.inTurn[:0], l.items[:0], l.requests[:0], l.fields[:0], 0
+	l.inTurn, l.items, l.requests, l.fields, l.bytes = l.inTurn[:0], l.items[:0], l.requests[:0],
+		l.fields[:0], 0
 	l.arena.reset()
 }
 
@@ -46,6 +47,7 @@ func (l *loop) tick() {
 }
 
 func (l *loop) observe(fd int, events uint32) error {
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd,
+		&unix.EpollEvent{Events: events, Fd: int32(fd)})
 	return os.NewSyscallError("epoll_ctl", err)
 }

@@ -101,7 +101,8 @@ func TestWhatHasArrivedIsCharged(t *testing.T) {
 	for sent := 1; sent <= 100_000; sent *= 10 {
 		b.send([]byte((head + strings.Repeat("x", sent))[b.sent:]))
 		b.sent = len(head) + sent
-		if held := b.loop.server.memory.Held(); sent < 100_000 && (held < int64(sent) || held > int64(2*(len(head)+sent)+smallestBuffer)) {
+		if held := b.loop.server.memory.Held(); sent < 100_000 &&
+			(held < int64(sent) || held > int64(2*(len(head)+sent)+smallestBuffer)) {
 			t.Errorf("with %d bytes there, %d are charged", sent, held)
 		}
 	}

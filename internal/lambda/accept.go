@@ -95,7 +95,9 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 	method := event.method()
 	switch {
 	case !event.at(a.source.Path):
-		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path"} // not which there is: it can be a secret
+		// not which there is: it can be a secret
+		return answer{}, &protocol.Error{Status: http.StatusNotFound,
+			Detail: "there is no source at this path"}
 	case method == http.MethodPost:
 		return a.accept(ctx, event, m)
 	case method == http.MethodGet, method == http.MethodHead:
@@ -108,7 +110,8 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	request := event.request(a.source.Path)
 	var err error
 	request.Grant, err = a.source.AdmitOne(&source.Head{
-		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr, Header: request.Header,
+		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr,
+		Header:          request.Header,
 		ContentEncoding: lines(request.Header, "Content-Encoding"),
 	})
 	if err != nil {
@@ -120,7 +123,8 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	if request.Body, err = event.body(); err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := within(ctx, answerReserve) // a 503 that says when to come back, rather than a process that is killed
+	// a 503 that says when to come back, rather than a process that is killed
+	ctx, cancel := within(ctx, answerReserve)
 	defer cancel()
 	result := a.acceptor.AcceptInto(ctx, []ingest.Request{request}, nil)[0]
 	if result.Err != nil {
@@ -150,7 +154,8 @@ func ours(err error) error {
 
 func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, err error) answer {
 	status, err := protocol.Refusal(err)
-	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus, status, telemetry.KeyErr, err); {
+	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus,
+		status, telemetry.KeyErr, err); {
 	case status == http.StatusInternalServerError:
 		log.Error("request failed")
 	case status > http.StatusInternalServerError:
@@ -162,7 +167,8 @@ func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, e
 }
 
 func newAnswer(status int, contentType string, body []byte) answer {
-	return answer{status: status, header: http.Header{"Content-Type": {contentType}, "X-Content-Type-Options": {"nosniff"}}, body: body}
+	return answer{status: status, header: http.Header{"Content-Type": {contentType},
+		"X-Content-Type-Options": {"nosniff"}}, body: body}
 }
 
 func (to answer) with(header http.Header) answer {
@@ -185,7 +191,8 @@ func (to answer) encode(method string) ([]byte, error) {
 	if method == http.MethodHead {
 		to.body = nil
 	}
-	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)), Body: string(to.body)}
+	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)),
+		Body: string(to.body)}
 	for name := range to.header {
 		plain.Header[name] = to.header.Get(name)
 	}

@@ -67,7 +67,8 @@ func (d *DeadLetter) Handle(ctx context.Context, event events.SQSEvent) (respons
 			d.reporter.panicked(ctx, counted, cause)
 		}
 		response, err = failures(all)
-		counted.counts[metricBatch], counted.counts[metricFailed] = len(event.Records), len(response.BatchItemFailures)
+		counted.counts[metricBatch], counted.counts[metricFailed] = len(event.Records),
+			len(response.BatchItemFailures)
 		d.reporter.write(ctx, now, counted)
 	}()
 	writing, cancel := within(ctx, answerReserve)
@@ -75,7 +76,8 @@ func (d *DeadLetter) Handle(ctx context.Context, event events.SQSEvent) (respons
 	counted.counts[metricLetters] = 0
 	for _, m := range all {
 		if writing.Err() != nil {
-			d.reporter.log(ctx).Warn("time is up before all dead letters were written", telemetry.KeyErr, writing.Err())
+			d.reporter.log(ctx).Warn("time is up before all dead letters were written",
+				telemetry.KeyErr, writing.Err())
 			break
 		}
 		if err := d.keep(writing, m); err != nil {
@@ -104,7 +106,8 @@ func (d *DeadLetter) keep(ctx context.Context, m *message) (err error) {
 	err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
 	if m.Message.Letter != nil && errors.Is(err, pillarbox.ErrInvalid) {
 		// Somebody's letter that can't be kept as one is kept as text.
-		m.Unreadable(d.opts.Source, fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
+		m.Unreadable(d.opts.Source,
+			fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
 		err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
 	}
 	return err
@@ -128,6 +131,7 @@ func (d *DeadLetter) letter(m *message) *pillarbox.DeadLetter {
 	}
 	m.outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
 	letter := m.letter(d.opts.Destination, d.opts.Now())
-	letter.Attempts = []pillarbox.Attempt{} // SQS's count goes on in this queue, so that it is not that of the attempts
+	// SQS's count goes on in this queue, so that it is not that of the attempts
+	letter.Attempts = []pillarbox.Attempt{}
 	return letter
 }

@@ -30,9 +30,11 @@ type undertaker struct {
 }
 
 func newUndertaker(t testing.TB) *undertaker {
-	u := &undertaker{t: t, letters: memory.NewDeadLetters(), queue: &messageQueue{kept: map[string][]byte{}}}
+	u := &undertaker{t: t, letters: memory.NewDeadLetters(),
+		queue: &messageQueue{kept: map[string][]byte{}}}
 	u.DeadLetter = lambda.NewDeadLetter(u, u.queue, lambda.DeadLetterOptions{
-		Destination: "table", Metrics: &u.metrics, Logger: jsonLog(&u.log), Now: func() time.Time { return noon },
+		Destination: "table", Metrics: &u.metrics, Logger: jsonLog(&u.log),
+		Now: func() time.Time { return noon },
 	})
 	return u
 }
@@ -83,12 +85,14 @@ func (u *undertaker) count() int {
 func TestLettersAreKept(t *testing.T) {
 	u := newUndertaker(t)
 	whole := &pillarbox.DeadLetter{
-		Version: 1, Destination: "events", Reason: "refused for good: no", DeadAt: 5, Event: eventOf("a", time.Hour), Replay: "pillarbox dead replay a --destination events",
+		Version: 1, Destination: "events", Reason: "refused for good: no", DeadAt: 5,
+		Event: eventOf("a", time.Hour), Replay: "pillarbox dead replay a --destination events",
 		Attempts: []pillarbox.Attempt{{At: 4, Class: pillarbox.ClassPermanent, Error: "no"}},
 	}
 	moved := message(t, "b", 21)
 	moved.Attributes["DeadLetterQueueSourceArn"] = "arn:aws:sqs:us-east-1:000000000000:events"
-	wantIDs(t, "stay", u.keep(recordOf(t, "m1", 1, whole), moved, message(t, "c", 2), recordOf(t, "d", 1, "any text")))
+	wantIDs(t, "stay", u.keep(recordOf(t, "m1", 1, whole), moved, message(t, "c", 2),
+		recordOf(t, "d", 1, "any text")))
 
 	if got := u.find("a"); !reflect.DeepEqual(got, whole) {
 		t.Errorf("the letter %+v is kept as %+v", whole, got)
@@ -99,7 +103,8 @@ func TestLettersAreKept(t *testing.T) {
 		"d": "sent to the dead-letter queue without a reason, and received there (SQS counts 1 receives); the message can't be read as an event: ",
 	} {
 		got := u.find(id)
-		if !strings.HasPrefix(got.Reason, want) || got.Destination != "table" || got.Version != 1 || got.DeadAt != pillarbox.TimestampOf(noon) || got.Attempts == nil ||
+		if !strings.HasPrefix(got.Reason, want) || got.Destination != "table" || got.Version != 1 ||
+			got.DeadAt != pillarbox.TimestampOf(noon) || got.Attempts == nil ||
 			len(got.Attempts) != 0 || got.Replay != "pillarbox dead replay "+id+" --destination table" {
 			t.Errorf("%s became %+v", id, got)
 		}
@@ -107,7 +112,8 @@ func TestLettersAreKept(t *testing.T) {
 	if body := string(u.find("d").Event.Body); body != "any text" {
 		t.Errorf("the text is kept as %q", body)
 	}
-	if line := metricsOf(t, u.metrics.String())[0]; line["Letters"] != 4.0 || line["Failed"] != 0.0 || line["Batch"] != 4.0 {
+	if line := metricsOf(t, u.metrics.String())[0]; line["Letters"] != 4.0 ||
+		line["Failed"] != 0.0 || line["Batch"] != 4.0 {
 		t.Errorf("counted as %v", line)
 	}
 }
@@ -124,7 +130,8 @@ func TestLetterThatCannotBeKeptComesAgain(t *testing.T) {
 		}
 		return nil
 	}
-	wantIDs(t, "stay", u.keep(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 1)), "b", "c")
+	wantIDs(t, "stay", u.keep(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+		message(t, "d", 1)), "b", "c")
 	if u.count() != 2 || strings.Contains(u.log.String(), "body of") {
 		t.Errorf("%d letters are kept; the log says %s", u.count(), u.log.String())
 	}
@@ -139,9 +146,11 @@ func TestStrangersLetterIsKeptAsText(t *testing.T) {
 		}
 		return nil
 	}
-	record := recordOf(t, "m", 1, &pillarbox.DeadLetter{Version: 1, Destination: "../x", Event: eventOf("a", time.Hour)})
+	record := recordOf(t, "m", 1, &pillarbox.DeadLetter{Version: 1, Destination: "../x",
+		Event: eventOf("a", time.Hour)})
 	wantIDs(t, "stay", u.keep(record))
-	if letter := u.find("m"); string(letter.Event.Body) != record.Body || !strings.Contains(letter.Reason, "a dead letter that can't be kept as it is") {
+	if letter := u.find("m"); string(letter.Event.Body) != record.Body ||
+		!strings.Contains(letter.Reason, "a dead letter that can't be kept as it is") {
 		t.Errorf("kept as %+v", letter)
 	}
 }
@@ -153,7 +162,9 @@ func TestClaimsOfLetters(t *testing.T) {
 		event := eventOf(id, time.Hour)
 		claim := pillarbox.NewClaim("bodies/"+id, event.Body)
 		event.Body = nil
-		return recordOf(t, id, 1, &pillarbox.Message{Event: event, Claim: &claim, Letter: &pillarbox.DeadLetter{Version: 1, Destination: "table", Reason: "no", Event: event}})
+		return recordOf(t, id, 1, &pillarbox.Message{Event: event, Claim: &claim,
+			Letter: &pillarbox.DeadLetter{Version: 1, Destination: "table", Reason: "no",
+				Event: event}})
 	}
 	u := newUndertaker(t)
 	u.queue.kept["bodies/a"] = []byte("body of a")
@@ -163,8 +174,10 @@ func TestClaimsOfLetters(t *testing.T) {
 	}
 	for _, id := range []string{"lost", "gone"} {
 		got := u.find(id)
-		if !strings.Contains(got.Reason, "; the body, which was kept elsewhere, is lost, and its claim stands in its place: ") ||
-			!strings.HasPrefix(string(got.Event.Body), `{"body_claim":{"key":"bodies/`+id+`","bytes":12,"sha256":"`) {
+		if !strings.Contains(got.Reason,
+			"; the body, which was kept elsewhere, is lost, and its claim stands in its place: ") ||
+			!strings.HasPrefix(string(got.Event.Body),
+				`{"body_claim":{"key":"bodies/`+id+`","bytes":12,"sha256":"`) {
 			t.Errorf("kept %+v of %s", got, got.Event.Body)
 		}
 	}
@@ -182,7 +195,8 @@ func TestLettersStopBeforeTheDeadline(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 1), message(t, "e", 1), message(t, "f", 1)}
+		records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+			message(t, "d", 1), message(t, "e", 1), message(t, "f", 1)}
 		response, err := u.Handle(ctx, events.SQSEvent{Records: records})
 		if err != nil {
 			t.Fatal(err)

@@ -76,11 +76,13 @@ func NewDeliver(sink pillarbox.Sink, queue MessageQueue, opts DeliverOptions) *D
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
 	}
-	policy := retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait, MaxAttempts: opts.MaxReceives}
+	policy := retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait,
+		MaxAttempts: opts.MaxReceives}
 	return &Deliver{
 		sink: sink, queue: queue, opts: opts, policy: policy,
 		// Others fill the queue too, with sources that this function need not know: it takes all.
-		to:       destination.New(destination.Settings{Name: opts.Destination, Retry: policy, MaxAge: opts.MaxAge, WriteTimeout: -1}),
+		to: destination.New(destination.Settings{Name: opts.Destination, Retry: policy,
+			MaxAge: opts.MaxAge, WriteTimeout: -1}),
 		limits:   sqsrules.Limits{MaxReceives: opts.MaxReceives, MaxAge: opts.MaxAge},
 		reporter: newReporter(opts.Metrics, "deliver", "Destination", opts.Destination, opts.Logger),
 	}
@@ -150,9 +152,11 @@ func (b *batch) deliver(ctx context.Context) {
 	b.deliverAll(ctx, slices.Clone(b.messages), b.to)
 	switch {
 	case ctx.Err() != nil:
-		b.log.Warn("time is up before all events were delivered", telemetry.KeyEvents, len(released(b.messages)), telemetry.KeyErr, b.down)
+		b.log.Warn("time is up before all events were delivered", telemetry.KeyEvents,
+			len(released(b.messages)), telemetry.KeyErr, b.down)
 	case b.down != nil:
-		b.log.Warn("destination is down", telemetry.KeyDestination, b.opts.Destination, telemetry.KeyErr, b.down)
+		b.log.Warn("destination is down", telemetry.KeyDestination, b.opts.Destination,
+			telemetry.KeyErr, b.down)
 	}
 }
 
@@ -170,7 +174,8 @@ func (b *batch) deliverAll(ctx context.Context, rest []*message, to *destination
 
 // released returns the messages that no outcome was found for.
 func released(slice []*message) []*message {
-	return slices.DeleteFunc(slices.Clone(slice), func(m *message) bool { return m.outcome.Kind != pillarbox.OutcomeReleased })
+	return slices.DeleteFunc(slices.Clone(slice),
+		func(m *message) bool { return m.outcome.Kind != pillarbox.OutcomeReleased })
 }
 
 // probe finds out, once in a batch, whether the destination is down or one event only looks like
@@ -220,7 +225,8 @@ func (b *batch) restored(ctx context.Context, slice []*message) []*message {
 	kept := make([]*message, 0, len(slice))
 	for i, m := range slice {
 		if errs[i] != nil {
-			b.log.Warn("body can't be had for now", telemetry.KeyEventID, m.Message.Event.RequestID, telemetry.KeyAttempt, m.Receives, telemetry.KeyErr, errs[i])
+			b.log.Warn("body can't be had for now", telemetry.KeyEventID, m.Message.Event.RequestID,
+				telemetry.KeyAttempt, m.Receives, telemetry.KeyErr, errs[i])
 			continue
 		}
 		kept = append(kept, m)
@@ -249,7 +255,8 @@ func (b *batch) step(ctx context.Context, slice []*message, to *destination.Dest
 		case pillarbox.OutcomeRetry:
 			m.Message.Event.Body = nil
 		case pillarbox.OutcomeReleased:
-			m.wait = max(m.wait, b.policy.Delay(m.Receives, b.opts.Chance()), pillarbox.RetryAfter(report.Down))
+			m.wait = max(m.wait, b.policy.Delay(m.Receives, b.opts.Chance()),
+				pillarbox.RetryAfter(report.Down))
 		}
 	}
 	return report.Down

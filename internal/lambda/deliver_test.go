@@ -24,7 +24,8 @@ func TestWhatIsStoredIsDoneAndNothingElse(t *testing.T) {
 	b.sink.Fault = refusing(errors.New("not now"), "b")
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 3), message(t, "c", 1)), "b")
 	wantIDs(t, "stored", b.stored(), "a", "c")
-	if wait := b.queue.hidden["handle of b"]; len(b.queue.hidden) != 1 || wait < time.Minute || wait > 2*time.Minute {
+	if wait := b.queue.hidden["handle of b"]; len(b.queue.hidden) != 1 || wait < time.Minute ||
+		wait > 2*time.Minute {
 		t.Errorf("after the third receive hidden for %v, want 1 to 2 minutes", b.queue.hidden)
 	}
 	line := metricsOf(t, b.metrics.String())[0]
@@ -46,17 +47,22 @@ func TestRefusedForGoodIsBuried(t *testing.T) {
 		if call != "bury" {
 			return nil
 		}
-		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1,
+			Err: pillarbox.ErrUnavailable}}}
 	}
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 3), message(t, "c", 1)), "c")
 	wantIDs(t, "stored", b.stored(), "a")
 	wantIDs(t, "buried", b.queue.buriedIDs(), "b")
 	letter := b.queue.buried[0]
-	if letter.Version != 1 || letter.Destination != "table" || letter.Reason != "refused for good: too wide" || letter.DeadAt != pillarbox.TimestampOf(noon) ||
-		letter.Replay != "pillarbox dead replay b --destination table" || string(letter.Event.Body) != "body of b" {
+	if letter.Version != 1 || letter.Destination != "table" ||
+		letter.Reason != "refused for good: too wide" ||
+		letter.DeadAt != pillarbox.TimestampOf(noon) ||
+		letter.Replay != "pillarbox dead replay b --destination table" ||
+		string(letter.Event.Body) != "body of b" {
 		t.Errorf("the letter is %+v", letter)
 	}
-	if n := len(letter.Attempts); n != 3 || letter.Attempts[2].Error != "too wide" || letter.Attempts[0].At != pillarbox.TimestampOf(noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
+	if n := len(letter.Attempts); n != 3 || letter.Attempts[2].Error != "too wide" ||
+		letter.Attempts[0].At != pillarbox.TimestampOf(noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
 		t.Errorf("the attempts are %+v", letter.Attempts)
 	}
 	if _, hidden := b.queue.hidden["handle of c"]; !hidden || len(b.queue.hidden) != 1 {
@@ -86,24 +92,29 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 func TestOutageMakesNoDeadLetter(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 	b.sink.Fault = func([]*pillarbox.Event) error { return fmt.Errorf("table: %w", pillarbox.ErrUnavailable) }
-	records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 17), message(t, "c", 18), message(t, "d", 20), message(t, "e", 25)}
+	records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 17), message(t, "c", 18),
+		message(t, "d", 20), message(t, "e", 25)}
 	b.queue.fault = func(call string, n int) error {
 		if call == "send" {
-			return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}
+			return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1,
+				Err: pillarbox.ErrUnavailable}}}
 		}
 		return nil
 	}
 	wantIDs(t, "stay", b.deliver(records...), "a", "b", "d")
 	wantIDs(t, "sent again", b.queue.sentIDs(), "c")
-	wantIDs(t, "buried", b.queue.buriedIDs(), "e") // SQS hands nothing out so often; it was refused before
+	// SQS hands nothing out so often; it was refused before
+	wantIDs(t, "buried", b.queue.buriedIDs(), "e")
 	if diff := enginetest.Diff(b.queue.sent[0].Event, eventOf("c", time.Minute)); diff != "" {
 		t.Error(diff)
 	}
-	if b.queue.hidden["handle of a"] > 30*time.Second || b.queue.hidden["handle of b"] < 5*time.Hour || len(b.queue.hidden) != 3 {
+	if b.queue.hidden["handle of a"] > 30*time.Second ||
+		b.queue.hidden["handle of b"] < 5*time.Hour || len(b.queue.hidden) != 3 {
 		t.Errorf("hidden: %v", b.queue.hidden)
 	}
 	line := metricsOf(t, b.metrics.String())[0]
-	if line["Released"] != 4.0 || line["SentAgain"] != 1.0 || line["Buried"] != 1.0 || line["Failed"] != 3.0 {
+	if line["Released"] != 4.0 || line["SentAgain"] != 1.0 || line["Buried"] != 1.0 ||
+		line["Failed"] != 3.0 {
 		t.Errorf("counted as %v", line)
 	}
 }
@@ -132,13 +143,15 @@ func TestReceivesLastForDays(t *testing.T) {
 	if lambda.LongestWait >= 12*time.Hour {
 		t.Error("SQS hides nothing for so long")
 	}
-	t.Logf("20 receives last from %v to %v; an outage of 6 h burns %d to %d of them", shortest, longest, few+1, many+1)
+	t.Logf("20 receives last from %v to %v; an outage of 6 h burns %d to %d of them", shortest,
+		longest, few+1, many+1)
 }
 
 // TestWaitsAreBounded by what the function was told.
 func TestWaitsAreBounded(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxRetryWait: time.Minute})
-	b.sink.Fault = refusing(&pillarbox.RetryAfterError{After: time.Hour, Err: pillarbox.ErrUnavailable}, "a", "b")
+	b.sink.Fault = refusing(&pillarbox.RetryAfterError{After: time.Hour,
+		Err: pillarbox.ErrUnavailable}, "a", "b")
 	b.deliver(message(t, "a", 1), message(t, "b", 15), message(t, "c", 1))
 	if b.queue.hidden["handle of a"] != time.Minute || b.queue.hidden["handle of b"] != time.Minute {
 		t.Errorf("hidden: %v", b.queue.hidden)
@@ -162,15 +175,18 @@ func TestTooOldIsBuried(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	old := func(id string) *pillarbox.Event { return eventOf(id, 300*time.Hour) }
 	letter := func(id string) *pillarbox.DeadLetter {
-		return &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1, Event: old(id), Attempts: slices.Repeat([]pillarbox.Attempt{{Class: "refused"}}, 20)}
+		return &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1,
+			Event: old(id), Attempts: slices.Repeat([]pillarbox.Attempt{{Class: "refused"}}, 20)}
 	}
 	stale := recordOf(t, "d", 2, letter("d"))
 	stale.Attributes["SentTimestamp"] = fmt.Sprint(noon.Add(-250 * time.Hour).UnixMilli())
-	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 1, old("a")), recordOf(t, "b", 1, eventOf("b", time.Hour)), recordOf(t, "c", 2, letter("c")), stale))
+	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 1, old("a")),
+		recordOf(t, "b", 1, eventOf("b", time.Hour)), recordOf(t, "c", 2, letter("c")), stale))
 	wantIDs(t, "stored", b.stored(), "b", "c")
 	wantIDs(t, "buried", b.queue.buriedIDs(), "a", "d")
 	first := b.queue.buried[0]
-	if first.Reason != "not delivered within 240h0m0s (queue.max_age)" || len(first.Attempts) != 1 || first.Attempts[0].Class != pillarbox.ClassExpired {
+	if first.Reason != "not delivered within 240h0m0s (queue.max_age)" ||
+		len(first.Attempts) != 1 || first.Attempts[0].Class != pillarbox.ClassExpired {
 		t.Errorf("the letter is %+v", first)
 	}
 }
@@ -189,18 +205,22 @@ func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 		claim := pillarbox.NewClaim(id, body)
 		records = append(records, recordOf(t, id, 20, &pillarbox.Message{Event: event, Claim: &claim}))
 	}
-	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("old", 300*time.Hour)}
+	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events",
+		Event: eventOf("old", 300*time.Hour)}
 	late := eventOf("late", 300*time.Hour)
 	late.Body = nil
-	claim := pillarbox.NewClaim("gone", make([]byte, 30<<20)) // never tried, so that nothing condemns it
-	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"), recordOf(t, "late", 20, &pillarbox.Message{Event: late, Claim: &claim}))
+	// never tried, so that nothing condemns it
+	claim := pillarbox.NewClaim("gone", make([]byte, 30<<20))
+	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"),
+		recordOf(t, "late", 20, &pillarbox.Message{Event: late, Claim: &claim}))
 	wantIDs(t, "stay", b.deliver(records...), "late", "text")
 	if len(b.queue.sent) != 101 {
 		t.Fatalf("%d messages were sent again, want 101", len(b.queue.sent))
 	}
 	for _, message := range b.queue.sent {
 		old := message.Event.RequestID == "old"
-		if (message.Letter != nil) != old || (message.Claim == nil) != old || (message.Since != 0) != old {
+		if (message.Letter != nil) != old || (message.Claim == nil) != old ||
+			(message.Since != 0) != old {
 			t.Errorf("sent again: %+v", message)
 		}
 	}
@@ -209,7 +229,8 @@ func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 // TestUnreadableMessageIsKept as the body of an event, in a letter that says so.
 func TestUnreadableMessageIsKept(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{Source: "door"})
-	texts := []string{"", "hello", `{"timestamp":"x","request_id":"canary"}`, `{"request_id":"a"}`, `[]`, `null`, `{"event":{}}`}
+	texts := []string{"", "hello", `{"timestamp":"x","request_id":"canary"}`, `{"request_id":"a"}`,
+		`[]`, `null`, `{"event":{}}`}
 	var records []events.SQSMessage
 	for i, text := range texts {
 		records = append(records, recordOf(t, fmt.Sprint("m", i), 1, text))
@@ -222,8 +243,10 @@ func TestUnreadableMessageIsKept(t *testing.T) {
 	}
 	for i, letter := range b.queue.buried {
 		event := letter.Event
-		if event.RequestID != fmt.Sprint("m", i) || event.Source != "door" || string(event.Body) != texts[i] || event.Timestamp <= 0 ||
-			!strings.HasPrefix(letter.Reason, "the message can't be read as an event: ") || letter.DeadAt != pillarbox.TimestampOf(noon) {
+		if event.RequestID != fmt.Sprint("m", i) || event.Source != "door" ||
+			string(event.Body) != texts[i] || event.Timestamp <= 0 ||
+			!strings.HasPrefix(letter.Reason, "the message can't be read as an event: ") ||
+			letter.DeadAt != pillarbox.TimestampOf(noon) {
 			t.Errorf("%q became %+v of %+v", texts[i], letter, event)
 		}
 		if want := pillarbox.TimestampOf(noon.Add(-time.Minute).Truncate(time.Millisecond)); i > 1 && event.Timestamp != want {
@@ -250,7 +273,8 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 	b.queue.kept["bodies/a"] = []byte("body of a")
 	wantIDs(t, "stay", b.deliver(claimed(t, "a", 1), message(t, "b", 1), claimed(t, "lost", 2)))
 	wantIDs(t, "stored", b.stored(), "a", "b")
-	if event, err := b.sink.Find(context.Background(), "a"); err != nil || string(event.Body) != "body of a" {
+	if event, err := b.sink.Find(context.Background(), "a"); err != nil ||
+		string(event.Body) != "body of a" {
 		t.Errorf("stored %+v, %v", event, err)
 	}
 	letter := b.queue.buried[0]
@@ -261,7 +285,8 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 
 	b = newBench(t, lambda.DeliverOptions{})
 	b.queue.gone = fmt.Errorf("bucket: %w", pillarbox.ErrUnavailable)
-	wantIDs(t, "stay", b.deliver(claimed(t, "a", 17), claimed(t, "ending", 20), message(t, "b", 20)), "a")
+	wantIDs(t, "stay", b.deliver(claimed(t, "a", 17), claimed(t, "ending", 20),
+		message(t, "b", 20)), "a")
 	wantIDs(t, "stored", b.stored(), "b")
 	wantIDs(t, "sent again", b.queue.sentIDs(), "ending") // an outage of the bucket is no refusal
 	if len(b.queue.buried) != 0 || b.queue.hidden["handle of a"] == 0 {
@@ -284,17 +309,20 @@ func TestTheSameTwice(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	again := message(t, "a", 1)
 	again.ReceiptHandle = "other handle of a"
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again, recordOf(t, "b", 1, eventOf("a", time.Minute))))
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again,
+		recordOf(t, "b", 1, eventOf("a", time.Minute))))
 	wantIDs(t, "stored", b.stored(), "a")
 
 	b.sink.Fault = refusing(errors.New("not now"), "a")
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again, recordOf(t, "b", 1, eventOf("a", time.Minute))), "a", "b")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again,
+		recordOf(t, "b", 1, eventOf("a", time.Minute))), "a", "b")
 	for _, handle := range []string{"handle of a", "other handle of a", "handle of b"} {
 		if b.queue.hidden[handle] == 0 {
 			t.Errorf("%s is not hidden: %v", handle, b.queue.hidden)
 		}
 	}
-	other := recordOf(t, "a", 1, eventOf("c", time.Minute)) // never seen, but nothing may be lost by it
+	// never seen, but nothing may be lost by it
+	other := recordOf(t, "a", 1, eventOf("c", time.Minute))
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), other), "a")
 	wantIDs(t, "stored", b.stored(), "a", "c")
 }
@@ -308,7 +336,8 @@ func TestPanicIsAFailureOfOne(t *testing.T) {
 		}
 		return nil
 	}
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 1)), "c")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+		message(t, "d", 1)), "c")
 	wantIDs(t, "stored", b.stored(), "a", "b", "d")
 }
 
@@ -324,9 +353,12 @@ func TestAnswerIsCompleteAfterAPanic(t *testing.T) {
 			return nil
 		}
 		want := map[string][]string{"bury": {"b", "c", "d"}, "send": {"c", "d"}, "hide": {"c"}}[call]
-		wantIDs(t, "stay after a panic of "+call, b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 20)), want...)
+		wantIDs(t, "stay after a panic of "+call,
+			b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+				message(t, "d", 20)), want...)
 		wantIDs(t, "stored", b.stored(), "a")
-		if metricsOf(t, b.metrics.String())[0]["Panics"] != 1.0 || !strings.Contains(b.log.String(), "deliver_test.go") {
+		if metricsOf(t, b.metrics.String())[0]["Panics"] != 1.0 ||
+			!strings.Contains(b.log.String(), "deliver_test.go") {
 			t.Errorf("a panic of %s is not told of: %s", call, b.log.String())
 		}
 	}
@@ -339,9 +371,11 @@ func splitFault(batch []*pillarbox.Event) error {
 		switch event.RequestID {
 		case "a":
 		case "b":
-			partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: pillarbox.Permanent(errors.New("no"))})
+			partial.Items = append(partial.Items,
+				pillarbox.ItemError{Index: i, Err: pillarbox.Permanent(errors.New("no"))})
 		default:
-			partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: pillarbox.ErrUnavailable})
+			partial.Items = append(partial.Items,
+				pillarbox.ItemError{Index: i, Err: pillarbox.ErrUnavailable})
 		}
 	}
 	if len(partial.Items) == 0 {
@@ -360,7 +394,8 @@ func TestEventThatLooksLikeAnOutageHoldsUpNobody(t *testing.T) {
 		}
 		return nil
 	}
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "poison", 2), message(t, "c", 1)), "poison")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "poison", 2),
+		message(t, "c", 1)), "poison")
 	wantIDs(t, "stored", b.stored(), "a", "b", "c")
 	wantIDs(t, "stay", b.deliver(message(t, "d", 1), message(t, "poison", 20)))
 	wantIDs(t, "stored", b.stored(), "a", "b", "c", "d")
@@ -408,10 +443,12 @@ func TestTimeIsUpBeforeTheDeadline(t *testing.T) {
 				}
 			}
 			if len(stay)+len(stored) < len(records) && len(stored) < pillarbox.MaxListLimit {
-				t.Errorf("%v for each event: %d stay and %d are stored of %d", each, len(stay), len(stored), len(records))
+				t.Errorf("%v for each event: %d stay and %d are stored of %d", each, len(stay),
+					len(stored), len(records))
 			}
 			if len(b.queue.hidden) != len(stay) || len(b.queue.buried) != 0 {
-				t.Errorf("%d stay, %d are hidden, %d buried", len(stay), len(b.queue.hidden), len(b.queue.buried))
+				t.Errorf("%d stay, %d are hidden, %d buried", len(stay), len(b.queue.hidden),
+					len(b.queue.buried))
 			}
 			cancel()
 		}
@@ -426,8 +463,10 @@ func deadlineOf(ctx context.Context) time.Time {
 // TestOnlyBatchesOfAQueueAreTaken: an answer without failures to anything else would be a success.
 func TestOnlyBatchesOfAQueueAreTaken(t *testing.T) {
 	for _, payload := range []string{
-		``, `null`, `{}`, `{"Records":[]}`, `{"Records":[{"messageId":"a","body":"{}"}]}`, `{"Records":"canary"}`,
-		`{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"canary"}}]}`, string(read(t, "http.json")),
+		``, `null`, `{}`, `{"Records":[]}`, `{"Records":[{"messageId":"a","body":"{}"}]}`,
+		`{"Records":"canary"}`,
+		`{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"canary"}}]}`,
+		string(read(t, "http.json")),
 	} {
 		b := newBench(t, lambda.DeliverOptions{})
 		response, err := b.Invoke(context.Background(), []byte(payload))
@@ -435,7 +474,8 @@ func TestOnlyBatchesOfAQueueAreTaken(t *testing.T) {
 			t.Errorf("%q is answered with %s, %v", payload, response, err)
 		}
 		letters := lambda.NewDeadLetter(nil, nil, lambda.DeadLetterOptions{})
-		if response, err := letters.Invoke(context.Background(), []byte(payload)); err == nil || response != nil {
+		if response, err := letters.Invoke(context.Background(), []byte(payload)); err == nil ||
+			response != nil {
 			t.Errorf("%q is answered with %s, %v", payload, response, err)
 		}
 	}
@@ -446,7 +486,8 @@ func TestNamelessMessageKeepsTheWholeBatch(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.sink.Fault = refusing(errors.New("not now"), "b")
 	nameless := recordOf(t, "", 1, eventOf("b", time.Minute))
-	if response, err := b.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{message(t, "a", 1), nameless}}); err == nil {
+	if response, err := b.Handle(context.Background(),
+		events.SQSEvent{Records: []events.SQSMessage{message(t, "a", 1), nameless}}); err == nil {
 		t.Errorf("answered with %+v", response)
 	}
 	b.sink.Fault = nil

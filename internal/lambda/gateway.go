@@ -129,7 +129,8 @@ func (e *gatewayEvent) header() pillarbox.Header {
 			header = append(header, pillarbox.HeaderField{Name: canonical, Value: value})
 		}
 	}
-	slices.SortStableFunc(header, func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(header,
+		func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
 	return header
 }
 
@@ -166,7 +167,8 @@ func (e *gatewayEvent) requestID() string {
 		return ""
 	}
 	for _, c := range []byte(id) {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_=+/.", c) >= 0
+		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.IndexByte("-_=+/.", c) >= 0
 		if !plain {
 			return ""
 		}
@@ -183,7 +185,8 @@ func (e *gatewayEvent) request(path string) ingest.Request {
 	}
 	return ingest.Request{
 		Method: e.method(), Path: path, Query: e.query(), Header: header,
-		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(), Traceparent: traceparent, RequestID: e.requestID(),
+		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(),
+		Traceparent: traceparent, RequestID: e.requestID(),
 	}
 }
 

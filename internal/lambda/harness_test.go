@@ -111,7 +111,8 @@ type bench struct {
 }
 
 func newBench(t testing.TB, opts lambda.DeliverOptions) *bench {
-	b := &bench{t: t, sink: memory.NewSink(), queue: &messageQueue{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
+	b := &bench{t: t, sink: memory.NewSink(),
+		queue: &messageQueue{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
 	if opts.Now == nil {
 		opts.Now = func() time.Time { return noon }
 	}
@@ -150,7 +151,9 @@ func checkResponse(t testing.TB, records []events.SQSMessage, response events.SQ
 	ids := []string{}
 	for _, failure := range response.BatchItemFailures {
 		id := failure.ItemIdentifier
-		if id == "" || slices.Contains(ids, id) || !slices.ContainsFunc(records, func(r events.SQSMessage) bool { return r.MessageId == id }) {
+		if id == "" || slices.Contains(ids, id) ||
+			!slices.ContainsFunc(records,
+				func(r events.SQSMessage) bool { return r.MessageId == id }) {
 			t.Errorf("the response names %q: %s", id, text)
 		}
 		ids = append(ids, id)
@@ -161,7 +164,8 @@ func checkResponse(t testing.TB, records []events.SQSMessage, response events.SQ
 // stored returns the ids of the events in the destination, in the order of their keys.
 func (b *bench) stored() []string {
 	b.t.Helper()
-	list, err := b.sink.List(context.Background(), pillarbox.EventFilter{Limit: pillarbox.MaxListLimit})
+	list, err := b.sink.List(context.Background(),
+		pillarbox.EventFilter{Limit: pillarbox.MaxListLimit})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -174,7 +178,8 @@ func (b *bench) stored() []string {
 
 func eventOf(id string, age time.Duration) *pillarbox.Event {
 	return &pillarbox.Event{
-		Timestamp: pillarbox.TimestampOf(noon.Add(-age)), RequestID: id, Source: "app", Method: "POST", Path: "/app", Body: []byte("body of " + id),
+		Timestamp: pillarbox.TimestampOf(noon.Add(-age)), RequestID: id, Source: "app",
+		Method: "POST", Path: "/app", Body: []byte("body of " + id),
 	}
 }
 
@@ -190,9 +195,11 @@ func recordOf(t testing.TB, id string, receives int, content any) events.SQSMess
 		text = string(encoded)
 	}
 	return events.SQSMessage{
-		MessageId: id, ReceiptHandle: "handle of " + id, Body: text, EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:events",
+		MessageId: id, ReceiptHandle: "handle of " + id, Body: text, EventSource: "aws:sqs",
+		EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:events",
 		Attributes: map[string]string{
-			"ApproximateReceiveCount": strconv.Itoa(receives), "SentTimestamp": strconv.FormatInt(noon.Add(-time.Minute).UnixMilli(), 10),
+			"ApproximateReceiveCount":          strconv.Itoa(receives),
+			"SentTimestamp":                    strconv.FormatInt(noon.Add(-time.Minute).UnixMilli(), 10),
 			"ApproximateFirstReceiveTimestamp": strconv.FormatInt(noon.Add(-50*time.Second).UnixMilli(), 10),
 		},
 	}

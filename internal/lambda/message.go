@@ -68,7 +68,8 @@ func (m *message) bytes() int64 {
 // SQS keeps it, and nothing else would outlive the function.
 func (m *message) delivery(now time.Time) pillarbox.Delivery {
 	return pillarbox.Delivery{
-		Event: m.Message.Event, Bytes: int64(len(m.Text)), Since: m.Since(), Verdict: m.Verdict(now), Attempts: m.Earlier(0),
+		Event: m.Message.Event, Bytes: int64(len(m.Text)), Since: m.Since(),
+		Verdict: m.Verdict(now), Attempts: m.Earlier(0),
 	}
 }
 
@@ -94,9 +95,11 @@ func failures(all []*message) (events.SQSEventResponse, error) {
 		}
 		named[m.ID] = true
 		if m.ID == "" {
-			return events.SQSEventResponse{}, errors.New("a message without an id is to stay in the queue, so the whole batch does")
+			return events.SQSEventResponse{},
+				errors.New("a message without an id is to stay in the queue, so the whole batch does")
 		}
-		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.ID})
+		response.BatchItemFailures = append(response.BatchItemFailures,
+			events.SQSBatchItemFailure{ItemIdentifier: m.ID})
 	}
 	return response, nil
 }

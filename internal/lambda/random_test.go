@@ -32,12 +32,14 @@ func (c chaos) fault(n int) error {
 	case 3:
 		panic("bug")
 	case 4:
-		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: n + 3, Err: errors.New("somebody else")}}}
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: n + 3,
+			Err: errors.New("somebody else")}}}
 	case 5, 6, 7:
 		var partial pillarbox.BatchError
 		for i := range n {
 			if kind := c.random.IntN(6); kind < 3 {
-				err := []error{pillarbox.ErrUnavailable, errors.New("not now"), pillarbox.Permanent(errors.New("never"))}[kind]
+				err := []error{pillarbox.ErrUnavailable, errors.New("not now"),
+					pillarbox.Permanent(errors.New("never"))}[kind]
 				partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: err})
 			}
 		}
@@ -51,7 +53,8 @@ func (c chaos) fault(n int) error {
 // nonsense says of a queue's answer whether it is one that names a stranger; then nothing was done.
 func nonsense(err error, n int) bool {
 	var partial *pillarbox.BatchError
-	return errors.As(err, &partial) && slices.ContainsFunc(partial.Items, func(item pillarbox.ItemError) bool { return item.Index >= n })
+	return errors.As(err, &partial) && slices.ContainsFunc(partial.Items,
+		func(item pillarbox.ItemError) bool { return item.Index >= n })
 }
 
 func (c chaos) message(t *testing.T, i int) events.SQSMessage {
@@ -64,7 +67,8 @@ func (c chaos) message(t *testing.T, i int) events.SQSMessage {
 	case 1:
 		return claimed(t, id, receives)
 	case 2:
-		return recordOf(t, id, receives, &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf(id, age)})
+		return recordOf(t, id, receives, &pillarbox.DeadLetter{Version: 1, Destination: "events",
+			Event: eventOf(id, age)})
 	case 3:
 		return message(t, fmt.Sprint("m", c.random.IntN(i+1)), receives)
 	case 4:
@@ -109,7 +113,8 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			return err
 		}
-		b.queue.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt, errors.New("denied")}[c.random.IntN(5)]
+		b.queue.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt,
+			errors.New("denied")}[c.random.IntN(5)]
 		var records []events.SQSMessage
 		for i := range 1 + c.random.IntN(30) {
 			if c.random.IntN(3) > 0 {
@@ -139,7 +144,8 @@ func FuzzDeliver(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	letter, err := json.Marshal(&pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("a", time.Minute)})
+	letter, err := json.Marshal(&pillarbox.DeadLetter{Version: 1, Destination: "events",
+		Event: eventOf("a", time.Minute)})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -34,12 +34,14 @@ func (b *batch) bury(ctx context.Context) {
 	for i, err := range eachError(len(letters), b.queue.SendDeadLetters(ctx, letters)) {
 		m := condemned[i]
 		if err != nil {
-			b.log.Error("dead letter can't be sent, its event stays in the queue", telemetry.KeyEventID, m.Message.Event.RequestID, telemetry.KeyErr, err)
+			b.log.Error("dead letter can't be sent, its event stays in the queue",
+				telemetry.KeyEventID, m.Message.Event.RequestID, telemetry.KeyErr, err)
 			continue
 		}
 		m.done = true
 		b.measures.counts[metricBuried]++
-		b.log.Warn("event is given up", telemetry.KeyEventID, m.Message.Event.RequestID, keyMessage, m.ID, telemetry.KeyAttempt, m.Receives)
+		b.log.Warn("event is given up", telemetry.KeyEventID, m.Message.Event.RequestID, keyMessage,
+			m.ID, telemetry.KeyAttempt, m.Receives)
 	}
 }
 
@@ -50,8 +52,10 @@ func (b *batch) letter(m *message) *pillarbox.DeadLetter {
 	switch attempt := m.outcome.Attempt; {
 	case attempt == nil && m.Lost == nil:
 		letter.Reason = fmt.Sprintf("received %d times and not stored; the reasons are in the logs of those attempts", m.Receives)
-	case attempt != nil && (attempt.Class == pillarbox.ClassRefused || attempt.Class == pillarbox.ClassUnavailable):
-		letter.Reason = fmt.Sprintf("received %d times and not stored, the last time with: %s", m.Receives, attempt.Error)
+	case attempt != nil && (attempt.Class == pillarbox.ClassRefused ||
+		attempt.Class == pillarbox.ClassUnavailable):
+		letter.Reason = fmt.Sprintf("received %d times and not stored, the last time with: %s",
+			m.Receives, attempt.Error)
 	}
 	return letter
 }
@@ -75,7 +79,8 @@ func (b *batch) sendAgain(ctx context.Context) {
 	}
 	for i, err := range eachError(len(again), b.queue.Send(ctx, again)) {
 		if err != nil {
-			b.log.Warn("event can't be sent again, its message stays in the queue", telemetry.KeyEventID, again[i].Event.RequestID, telemetry.KeyErr, err)
+			b.log.Warn("event can't be sent again, its message stays in the queue",
+				telemetry.KeyEventID, again[i].Event.RequestID, telemetry.KeyErr, err)
 			continue
 		}
 		ending[i].done = true
@@ -103,7 +108,8 @@ func (b *batch) hide(ctx context.Context) {
 		return
 	}
 	if err := b.queue.Hide(ctx, handles, waits); err != nil {
-		b.log.Warn("messages can't be hidden, they come back sooner", telemetry.KeyEvents, len(handles), telemetry.KeyErr, err)
+		b.log.Warn("messages can't be hidden, they come back sooner", telemetry.KeyEvents,
+			len(handles), telemetry.KeyErr, err)
 	}
 }
 
@@ -121,7 +127,9 @@ func (b *batch) count(records, failed int) {
 			counts[metricReleased]++
 		case pillarbox.OutcomeRetry:
 			counts[metricRetried]++
-			b.log.Warn("event is refused, and tried again", telemetry.KeyEventID, m.Message.Event.RequestID, telemetry.KeyAttempt, m.Receives, telemetry.KeyRetryIn, m.wait, telemetry.KeyErr, m.outcome.Attempt.Error)
+			b.log.Warn("event is refused, and tried again", telemetry.KeyEventID,
+				m.Message.Event.RequestID, telemetry.KeyAttempt, m.Receives, telemetry.KeyRetryIn,
+				m.wait, telemetry.KeyErr, m.outcome.Attempt.Error)
 		}
 	}
 }

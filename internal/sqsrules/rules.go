@@ -39,20 +39,21 @@ const ReceivesInReserve = 2
 const MaxEarlier = 1000
 
 // EarlierError stands for the error of an attempt of which nothing is left but the number.
-const EarlierError = "received at or after this time and not stored; the reason is in the log of that attempt"
+const EarlierError = "received at or after this time and not stored; " +
+	"the reason is in the log of that attempt"
 
 // Received is a message that SQS has handed out.
 type Received struct {
 	ID        string
 	Text      string
 	Receives  int                 // so far, by whomever, with this one; at least 1
-	First     pillarbox.Timestamp // when it was received for the first time, or when it was sent if SQS does not say
+	First     pillarbox.Timestamp // when it was first received, or else when it was sent
 	Sent      pillarbox.Timestamp // when it was sent, or when it was read if SQS does not say
 	MovedFrom string              // the queue from which SQS moved it; empty if it did not
 
 	Message pillarbox.Message // what the text says
 	Claim   *pillarbox.Claim  // of the body, also when that was brought back
-	Lost    error             // why it can't become what its sender meant: it can't be read, or its body is gone
+	Lost    error             // why it can't become what its sender meant, if it can't
 }
 
 // Read reads a message. What can't be read becomes an event of what there is, of the source that is
@@ -114,7 +115,8 @@ func (r *Received) Restore(ctx context.Context, from Restorer) error {
 	case err == nil && r.Message.Claim != nil:
 		return fmt.Errorf("restore a body: it is still not there: %w", pillarbox.ErrUnavailable)
 	case errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
-		r.Lost = fmt.Errorf("the body, which was kept elsewhere, is lost, and its claim stands in its place: %w", err)
+		r.Lost = fmt.Errorf("the body, which was kept elsewhere, is lost, "+
+			"and its claim stands in its place: %w", err)
 		text, err := json.Marshal(map[string]pillarbox.Claim{"body_claim": claim})
 		if err != nil {
 			return fmt.Errorf("encode a claim: %w", err)
@@ -138,7 +140,8 @@ func RestoreBody(ctx context.Context, bodies pillarbox.Bodies, message *pillarbo
 	what := fmt.Sprintf("body of event %s, claimed as %s with %d bytes and SHA-256 %s",
 		message.Event.RequestID, message.Claim.Key, message.Claim.Bytes, message.Claim.SHA256)
 	if bodies == nil {
-		return fmt.Errorf("%s: no place is configured for large bodies: %w", what, pillarbox.ErrUnavailable)
+		return fmt.Errorf("%s: no place is configured for large bodies: %w", what,
+			pillarbox.ErrUnavailable)
 	}
 	body, err := bodies.Get(ctx, *message.Claim)
 	if err != nil {
@@ -170,7 +173,8 @@ func (r *Received) Verdict(now time.Time) *pillarbox.Verdict {
 func (r *Received) Earlier(known int) []pillarbox.Attempt {
 	var attempts []pillarbox.Attempt
 	for range min(r.Receives-1-known, MaxEarlier) {
-		attempts = append(attempts, pillarbox.Attempt{At: r.First, Class: pillarbox.ClassRefused, Error: EarlierError})
+		attempts = append(attempts, pillarbox.Attempt{At: r.First, Class: pillarbox.ClassRefused,
+			Error: EarlierError})
 	}
 	return attempts
 }
@@ -191,7 +195,8 @@ func (r *Received) Again(limits Limits, now time.Time) *pillarbox.Message {
 	if !ending || r.Lost != nil || r.tooOld(limits.MaxAge, now) {
 		return nil
 	}
-	return &pillarbox.Message{Event: r.Message.Event, Claim: r.Claim, Letter: r.Message.Letter, Since: r.Since()}
+	return &pillarbox.Message{Event: r.Message.Event, Claim: r.Claim, Letter: r.Message.Letter,
+		Since: r.Since()}
 }
 
 // tooOld says of a message that it was not delivered in time. Where there is no try that would

@@ -27,7 +27,8 @@ func text(t *testing.T, message *pillarbox.Message) string {
 }
 
 func event() *pillarbox.Event {
-	return &pillarbox.Event{Timestamp: at(noon.Add(-time.Hour)), RequestID: "id", Source: "app", Body: []byte("body")}
+	return &pillarbox.Event{Timestamp: at(noon.Add(-time.Hour)), RequestID: "id", Source: "app",
+		Body: []byte("body")}
 }
 
 // TestReadBelievesWhatSQSSays, and where it says nothing, or nonsense, what is safe: one receive,
@@ -40,7 +41,8 @@ func TestReadBelievesWhatSQSSays(t *testing.T) {
 	}{
 		"nothing": {nil, 1, noon, noon},
 		"nonsense": {map[string]string{
-			sqsrules.AttributeReceives: "0", sqsrules.AttributeFirst: "x", sqsrules.AttributeSent: "99999999999999999",
+			sqsrules.AttributeReceives: "0", sqsrules.AttributeFirst: "x",
+			sqsrules.AttributeSent: "99999999999999999",
 		}, 1, noon, noon},
 		"negative": {map[string]string{sqsrules.AttributeReceives: "-3", sqsrules.AttributeSent: "-1"}, 1, noon, noon},
 		"sent":     {map[string]string{sqsrules.AttributeSent: "1000"}, 1, time.Unix(1, 0), time.Unix(1, 0)},
@@ -61,7 +63,8 @@ func TestUnreadableBecomesAnEventOfItsText(t *testing.T) {
 	for _, text := range []string{"", "no JSON", `{"request_id":"x"}`, claim, `{"event":{}}`, "null"} {
 		r := sqsrules.Read("m", text, nil, "door", noon)
 		e := r.Message.Event
-		if r.Lost == nil || !strings.HasPrefix(r.Lost.Error(), "the message can't be read as an event: ") {
+		if r.Lost == nil || !strings.HasPrefix(r.Lost.Error(),
+			"the message can't be read as an event: ") {
 			t.Fatalf("%q: lost for %v", text, r.Lost)
 		}
 		if string(e.Body) != text || e.RequestID != "m" || e.Source != "door" || e.Timestamp != at(noon) {
@@ -99,16 +102,20 @@ func (r restorer) Restore(ctx context.Context, message *pillarbox.Message) error
 // TestRestore: a body comes back; or it can't be had now, and the message waits as it is; or it is
 // gone, and its claim stands in its place. A letter has the same event all the while.
 func TestRestore(t *testing.T) {
-	for _, letter := range []*pillarbox.DeadLetter{nil, {Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "no"}} {
+	full := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events",
+		Reason: "no"}
+	for _, letter := range []*pillarbox.DeadLetter{nil, full} {
 		for name, c := range map[string]struct {
 			from restorer
 			body string
 			lost bool
 			err  error
 		}{
-			"there":     {from: restorer{body: []byte("body")}, body: "body"},
-			"gone":      {from: restorer{err: pillarbox.ErrNotFound}, body: `{"body_claim":{"key":"k","bytes":4,`, lost: true},
-			"corrupt":   {from: restorer{err: fmt.Errorf("bits: %w", pillarbox.ErrCorrupt)}, body: `{"body_claim":{"key":"k"`, lost: true},
+			"there": {from: restorer{body: []byte("body")}, body: "body"},
+			"gone": {from: restorer{err: pillarbox.ErrNotFound},
+				body: `{"body_claim":{"key":"k","bytes":4,`, lost: true},
+			"corrupt": {from: restorer{err: fmt.Errorf("bits: %w", pillarbox.ErrCorrupt)},
+				body: `{"body_claim":{"key":"k"`, lost: true},
 			"an outage": {from: restorer{err: pillarbox.ErrUnavailable}, err: pillarbox.ErrUnavailable},
 			"refused":   {from: restorer{err: pillarbox.ErrInvalid}, err: pillarbox.ErrInvalid},
 			"a lie":     {from: restorer{lies: true}, err: pillarbox.ErrUnavailable},
@@ -141,14 +148,16 @@ func TestRestore(t *testing.T) {
 		t.Errorf("without a claim: %v", err)
 	}
 	nowhere := &pillarbox.Message{Event: event(), Claim: &pillarbox.Claim{Key: "k"}}
-	if err := sqsrules.RestoreBody(t.Context(), nil, nowhere); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := sqsrules.RestoreBody(t.Context(), nil,
+		nowhere); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("without a place: %v", err)
 	}
 }
 
 // TestAgain is the table of what is sent again.
 func TestAgain(t *testing.T) {
-	letter := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events", Event: event(), Reason: "no"}
+	letter := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events",
+		Event: event(), Reason: "no"}
 	claim := pillarbox.NewClaim("k", []byte("body"))
 	young := pillarbox.Message{Event: event()}
 	for name, c := range map[string]struct {
@@ -168,8 +177,10 @@ func TestAgain(t *testing.T) {
 		"lost":             {young, 20, sqsrules.Limits{MaxReceives: 20}, pillarbox.ErrNotFound, false},
 		"not too old":      {young, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Hour}, nil, true},
 		"too old":          {young, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, false},
-		"put back":         {pillarbox.Message{Event: letter.Event, Letter: letter}, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, true},
-		"put back long ago": {pillarbox.Message{Event: letter.Event, Letter: letter, Since: at(noon.Add(-time.Hour))}, 20,
+		"put back": {pillarbox.Message{Event: letter.Event, Letter: letter}, 20,
+			sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, true},
+		"put back long ago": {pillarbox.Message{Event: letter.Event, Letter: letter,
+			Since: at(noon.Add(-time.Hour))}, 20,
 			sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, false},
 		"claimed": {pillarbox.Message{Event: event(), Claim: &claim}, 20, sqsrules.Limits{MaxReceives: 20}, nil, true},
 	} {

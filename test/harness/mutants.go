@@ -293,7 +293,7 @@ var (
 	}}}
 	// WrittenIsIdle forgets that an answer was given in the turn in which the last of it could be written.
 	WrittenIsIdle = Mutant{"idle without the time for the next request", []Edit{{
-		"internal/express/state_linux.go", "stateWriting:     {eventWritten: stateAnswering,", "stateWriting:     {eventWritten: stateIdle,",
+		"internal/express/state_linux.go", "eventWritten: stateAnswering,", "eventWritten: stateIdle,",
 	}}}
 	// EmptyLineGivesTime lets a client hold a connection for ever with an empty line now and then.
 	EmptyLineGivesTime = Mutant{"an empty line gives new time", []Edit{{

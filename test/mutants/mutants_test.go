@@ -26,7 +26,7 @@ type planted struct {
 }
 
 // lostFromLog is what is said of a log that has lost events: at the next start, or when they are counted.
-const lostFromLog = "acknowledged event|the log holds only"
+const lostFromLog = "acknowledged event|the log holds only|the account does not balance"
 
 var hunts = []hunt{
 	{

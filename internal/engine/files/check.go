@@ -178,7 +178,8 @@ func (c *dayCheck) readRows() error {
 	return c.index.scan(c.day, func(offset int64, found *row) error {
 		_, ofLetter := c.index.table.hashes(found.letter)
 		c.known[ofLetter] = &seen{
-			serial: found.serial, offset: offset, size: found.size, at: found.at, kind: found.kind, state: found.state,
+			serial: found.serial, offset: offset, size: found.size, at: found.at, kind: found.kind,
+			state: found.state,
 		}
 		return nil
 	})

@@ -68,7 +68,8 @@ func (s *story) step(ctx context.Context, store *files.Letters) error {
 	}
 	var keys []pillarbox.LetterKey
 	for _, at := range some {
-		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination, Key: s.letters[at].Event.Key()})
+		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination,
+			Key: s.letters[at].Event.Key()})
 	}
 	return s.call(some, resolved, func() error {
 		return store.ResolveMany(ctx, keys, pillarbox.Resolution{At: 1, How: how})
@@ -84,7 +85,8 @@ func (s *story) put(ctx context.Context, store *files.Letters, some []int) error
 		letter.DeadAt += pillarbox.Timestamp(s.random.IntN(3)-1) * 24 * 3600 * 1_000_000
 		letters = append(letters, letter)
 	}
-	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason }, func() error { return store.PutMany(ctx, letters) })
+	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason },
+		func() error { return store.PutMany(ctx, letters) })
 }
 
 // call keeps the account of one call: until it returns, and for what has failed, both states are
@@ -156,11 +158,13 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	}
 	for i, letter := range s.letters {
 		if got := found[letter.Event.RequestID]; !s.allowed[i][got] {
-			t.Fatalf("%s: letter %d is %q, want one of %q", when, i, got, slices.Collect(maps.Keys(s.allowed[i])))
+			t.Fatalf("%s: letter %d is %q, want one of %q", when, i, got,
+				slices.Collect(maps.Keys(s.allowed[i])))
 		}
 		count, err := store.Count(t.Context(), letter.Destination)
 		if err != nil || count != counts[letter.Destination] {
-			t.Fatalf("%s: count of %s: %+v, %v; listed were %+v", when, letter.Destination, count, err, counts[letter.Destination])
+			t.Fatalf("%s: count of %s: %+v, %v; listed were %+v", when, letter.Destination, count,
+				err, counts[letter.Destination])
 		}
 	}
 	if err := store.Flush(t.Context()); err != nil {
@@ -299,7 +303,8 @@ func TestPowerCutAfterKill(t *testing.T) {
 			when := fmt.Sprintf("seed %d, killed before operation %d", seed, last)
 			disk.Inject(nil)
 			disk.After(func(op faultfs.Op, _ error) {
-				s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("%s, then cut after %v %s", when, op.Kind, op.Name))
+				s.check(t, disk.Crash(nil, faultfs.Dropped),
+					fmt.Sprintf("%s, then cut after %v %s", when, op.Kind, op.Name))
 			})
 			next := openUntended(t, disk, when)
 			for range 4 {
@@ -332,7 +337,8 @@ func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 	disk.Inject(nil)
 	next := openUntended(t, disk, "after the kill")
 	must(t, next.Close())
-	if found := list(t, openUntended(t, disk.Crash(nil, faultfs.Dropped), "after the power cut")); len(found) != 1 {
+	if found := list(t, openUntended(t, disk.Crash(nil, faultfs.Dropped),
+		"after the power cut")); len(found) != 1 {
 		t.Errorf("%d letters after the power cut, want 1", len(found))
 	}
 }
@@ -363,7 +369,8 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 			for i, letter := range []*pillarbox.DeadLetter{test.first, test.second} {
 				id, content, err := deadletterfile.Encode(letter, letter.Resolved)
 				must(t, err)
-				path := "dead/" + deadletterfile.Name(id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(letter.Resolved)))
+				path := "dead/" + deadletterfile.Name(id,
+					deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(letter.Resolved)))
 				must(t, vfs.MkdirAll(disk, path[:len("dead/2026-11-23")]))
 				must(t, vfs.WriteFile(disk, path, test.spoil[i](content)))
 			}
@@ -395,7 +402,8 @@ func TestOpenFails(t *testing.T) {
 			}
 			return nil
 		})
-		if _, err := files.Open(disk, "dead", files.Options{}); !errors.Is(err, pillarbox.ErrUnavailable) {
+		if _, err := files.Open(disk, "dead",
+			files.Options{}); !errors.Is(err, pillarbox.ErrUnavailable) {
 			t.Errorf("open with a failing %v: %v, want ErrUnavailable", kind, err)
 		}
 	}

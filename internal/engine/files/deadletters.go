@@ -83,9 +83,11 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Letters{
-		fsys: fsys, dir: dir, log: options.Logger, maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Untended,
+		fsys: fsys, dir: dir, log: options.Logger,
+		maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Untended,
 		days: map[int32]bool{}, suspects: map[id][]place{},
-		moved: make(chan struct{}), checked: map[int32]time.Time{}, wake: make(chan struct{}, 1), stop: func() {},
+		moved: make(chan struct{}), checked: map[int32]time.Time{}, wake: make(chan struct{}, 1),
+		stop: func() {},
 	}
 	if err := l.recover(); err != nil {
 		if l.index != nil {
@@ -117,7 +119,8 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 			group.refuse(i, done.err)
 			continue
 		}
-		entry := entry{letter: done.named, to: deadletterfile.PlaceOf(letters[i].DeadAt, open), content: done.content}
+		entry := entry{letter: done.named, to: deadletterfile.PlaceOf(letters[i].DeadAt, open),
+			content: done.content}
 		group.add(entry, rowOf(letters[i], done.named, open, int64(len(done.content))))
 	}
 	l.writing.Lock()
@@ -200,7 +203,8 @@ func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 	defer l.writing.Unlock()
 	var group group
 	for i, letter := range letters {
-		if err := l.resolve(&group, deadletterfile.IDOf(letter.Destination, letter.Key), resolution); err != nil {
+		if err := l.resolve(&group, deadletterfile.IDOf(letter.Destination, letter.Key),
+			resolution); err != nil {
 			group.refuse(i, err)
 		}
 	}
@@ -231,7 +235,8 @@ func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) 
 		return err
 	}
 	to := place{Day: at.day, State: deadletterfile.StateOf(&resolution)}
-	g.add(entry{letter: letter, to: to, from: []place{at.place()}, content: content}, rowOf(found, letter, to.State, int64(len(content))))
+	g.add(entry{letter: letter, to: to, from: []place{at.place()}, content: content},
+		rowOf(found, letter, to.State, int64(len(content))))
 	return nil
 }
 

@@ -73,7 +73,8 @@ func decodeEntry(payload []byte) (e entry, ok bool) {
 		return e, false
 	}
 	for range n {
-		e.from = append(e.from, place{State: state(payload[0]), Day: int32(binary.LittleEndian.Uint32(payload[1:]))})
+		e.from = append(e.from, place{State: state(payload[0]),
+			Day: int32(binary.LittleEndian.Uint32(payload[1:]))})
 		payload = payload[5:]
 	}
 	e.content = payload

@@ -69,7 +69,8 @@ func (l *Letters) tellProblem(err error) {
 		return
 	}
 	l.told = time.Now()
-	l.log.Warn("files of dead letters can't be written; the letters are durable and wait", telemetry.KeyErr, err)
+	l.log.Warn("files of dead letters can't be written; the letters are durable and wait",
+		telemetry.KeyErr, err)
 }
 
 // Flush returns when every letter that was put or resolved before has its file.
@@ -210,19 +211,20 @@ func (l *Letters) removeJournal(number uint64) error {
 // the others would have.
 func (l *Letters) nextGroup(from position, end int64) (entries []entry, to position, err error) {
 	places, bytes := map[id]int{}, 0
-	offset, err := readFrames(l.fsys, l.path(journalDir), from, end, func(_ position, _ int64, e entry) (bool, error) {
-		e.content = slices.Clone(e.content)
-		bytes += len(e.content)
-		if at, again := places[e.letter]; again {
-			earlier := entries[at]
-			e.from = append(e.from, append(earlier.from, earlier.to)...)
-			entries[at] = e
-		} else {
-			places[e.letter] = len(entries)
-			entries = append(entries, e)
-		}
-		return len(entries) < groupLetters && bytes < groupBytes, nil
-	})
+	offset, err := readFrames(l.fsys, l.path(journalDir), from, end,
+		func(_ position, _ int64, e entry) (bool, error) {
+			e.content = slices.Clone(e.content)
+			bytes += len(e.content)
+			if at, again := places[e.letter]; again {
+				earlier := entries[at]
+				e.from = append(e.from, append(earlier.from, earlier.to)...)
+				entries[at] = e
+			} else {
+				places[e.letter] = len(entries)
+				entries = append(entries, e)
+			}
+			return len(entries) < groupLetters && bytes < groupBytes, nil
+		})
 	return entries, position{from.file, offset}, err
 }
 
@@ -281,7 +283,8 @@ func (l *Letters) makeFiles(entries []entry) error {
 				continue
 			}
 			dir := l.path(from.DayName())
-			if err := l.fsys.Remove(path.Join(dir, deadletterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
+			if err := l.fsys.Remove(path.Join(dir,
+				deadletterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
 				return err
 			}
 			if !slices.Contains(left, dir) {

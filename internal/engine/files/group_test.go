@@ -33,7 +33,8 @@ func isSync(op faultfs.Op) bool { return op.Kind == faultfs.Sync || op.Kind == f
 
 // opensLetter reports whether a letter's file is opened, or the journal for one.
 func opensLetter(op faultfs.Op) bool {
-	return op.Kind == faultfs.OpenFile && (strings.HasSuffix(op.Name, ".json") || strings.HasSuffix(op.Name, ".journal"))
+	return op.Kind == faultfs.OpenFile &&
+		(strings.HasSuffix(op.Name, ".json") || strings.HasSuffix(op.Name, ".journal"))
 }
 
 func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.LetterKey {
@@ -56,7 +57,8 @@ func TestGroupCostsOneSync(t *testing.T) {
 	if n := syncs.Load(); n != 1 {
 		t.Errorf("%d syncs for a group of %d letters, want 1", n, len(letters))
 	}
-	must(t, store.ResolveMany(t.Context(), keysOf(letters), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	must(t, store.ResolveMany(t.Context(), keysOf(letters),
+		pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	if n := syncs.Load(); n != 2 {
 		t.Errorf("%d syncs for a group that is put and resolved, want 2", n)
 	}
@@ -73,7 +75,8 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 	store := openUntended(t, disk, "at first")
 	letters := enginetest.Letters(300, 2)
 	must(t, store.PutMany(t.Context(), letters))
-	must(t, store.ResolveMany(t.Context(), keysOf(letters[:100]), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	must(t, store.ResolveMany(t.Context(), keysOf(letters[:100]),
+		pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
 	must(t, store.Close())
 	opened := count(disk, opensLetter)
 	store = openUntended(t, disk, "again")
@@ -94,7 +97,8 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 		}
 	}
 	if n := opened.Load(); n != 0 || total != 300 || seen != 200 {
-		t.Errorf("%d letters were opened; counted %d and summed up %d, want 0, 300 and 200", n, total, seen)
+		t.Errorf("%d letters were opened; counted %d and summed up %d, want 0, 300 and 200", n,
+			total, seen)
 	}
 	for range store.List(t.Context(), pillarbox.LetterFilter{}) {
 		break
@@ -146,8 +150,10 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 				}
 			}
 			store = openUntended(t, disk, "at last")
-			must(t, pillarbox.PutLetter(t.Context(), store, letter)) // somebody who has the event may bury it again
-			if n, err := store.Count(t.Context(), "events"); err != nil || n != (pillarbox.LetterCount{Open: 1}) {
+			// somebody who has the event may bury it again
+			must(t, pillarbox.PutLetter(t.Context(), store, letter))
+			if n, err := store.Count(t.Context(), "events"); err != nil ||
+				n != (pillarbox.LetterCount{Open: 1}) {
 				t.Errorf("put again: %+v, %v", n, err)
 			}
 		})
@@ -178,7 +184,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 			store := openTest(t, disk)
 			letters := enginetest.Letters(50, 3)
 			must(t, store.PutMany(t.Context(), letters))
-			must(t, store.ResolveMany(t.Context(), keysOf(letters[:10]), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+			must(t, store.ResolveMany(t.Context(), keysOf(letters[:10]),
+				pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 			want := list(t, store)
 			must(t, store.Close())
 			spoil(t, filepath.Join(dir, "dead", "index"))
@@ -196,7 +203,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 			for _, destination := range []string{"a", "b-2", "c_3"} {
 				n, err := store.Count(t.Context(), destination)
 				must(t, err)
-				sum.Open, sum.Replayed, sum.Missing = sum.Open+n.Open, sum.Replayed+n.Replayed, sum.Missing+n.Missing
+				sum.Open, sum.Replayed, sum.Missing = sum.Open+n.Open, sum.Replayed+n.Replayed,
+					sum.Missing+n.Missing
 			}
 			if sum != (pillarbox.LetterCount{Open: 40, Replayed: 10}) {
 				t.Errorf("counted %+v", sum)
@@ -307,7 +315,8 @@ func TestEditedLetter(t *testing.T) {
 	name := glob(t, dir, "dead/20*/*")[0]
 	content, err := os.ReadFile(name)
 	must(t, err)
-	must(t, os.WriteFile(name, []byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
+	must(t, os.WriteFile(name,
+		[]byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
 	must(t, store.Tend())
 	for _, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{Error: "A person says"}) {
 		must(t, err)

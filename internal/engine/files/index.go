@@ -44,7 +44,8 @@ const maxOpenDays = 16
 
 // openIndex reads the rows of all days.
 func openIndex(fsys vfs.FS, dir string) (*index, error) {
-	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"), seed: maphash.MakeSeed()}}
+	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"),
+		seed: maphash.MakeSeed()}}
 	if err := x.loadLocked(); err != nil {
 		return nil, errors.Join(err, x.close())
 	}
@@ -85,7 +86,8 @@ func (x *index) compact(day *rows) error {
 		}
 	}
 	_, err := day.scan(day.end, func(offset int64, found *row) error {
-		if at, known, err := x.lookupLocked(found.letter); err != nil || known && at.day == number && at.offset == offset {
+		if at, known, err := x.lookupLocked(found.letter); err != nil || known &&
+			at.day == number && at.offset == offset {
 			kept[offset] = true
 			return err
 		}
@@ -124,7 +126,8 @@ func (x *index) find(wanted token, destination string) (found []located, err err
 		if err != nil {
 			return nil, err
 		}
-		if letter.letter.Token == wanted && (destination == "" || letter.letter.Destination == destination) {
+		if letter.letter.Token == wanted &&
+			(destination == "" || letter.letter.Destination == destination) {
 			found = append(found, letter)
 		}
 	}
@@ -155,9 +158,11 @@ func (x *index) apply(changes []change) (err error) {
 		if known {
 			befores[i] = &before
 		}
-		if known && before.day != one.day { // the new row is the newer one, in whatever order the days are read
+		// the new row is the newer one, in whatever order the days are read
+		if known && before.day != one.day {
 			x.serial++
-			added[before.day] = append(added[before.day], row{serial: x.serial, kind: rowGone, state: before.state, letter: one.row.letter})
+			added[before.day] = append(added[before.day],
+				row{serial: x.serial, kind: rowGone, state: before.state, letter: one.row.letter})
 		}
 		x.serial++
 		one.row.serial = x.serial
@@ -231,7 +236,8 @@ func (x *index) noteLocked(changes []change, applied []bool, befores []*located,
 			continue
 		}
 		ofToken, ofLetter := x.table.hashes(one.row.letter)
-		if err := x.table.set(slot{ofToken, ofLetter, addressOf(one.day, written[one.row.letter])}); err != nil {
+		if err := x.table.set(slot{ofToken, ofLetter,
+			addressOf(one.day, written[one.row.letter])}); err != nil {
 			return err
 		}
 	}

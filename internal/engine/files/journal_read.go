@@ -74,7 +74,8 @@ func readHead(fsys vfs.FS, name string, number uint64) (before [2]uint64, ok boo
 	}
 	ok = string(head[:8]) == journalMagic && binary.LittleEndian.Uint64(head[8:]) == number &&
 		binary.LittleEndian.Uint32(head[32:]) == checksum(head[:32], 0)
-	return [2]uint64{binary.LittleEndian.Uint64(head[16:]), binary.LittleEndian.Uint64(head[24:])}, ok, nil
+	return [2]uint64{binary.LittleEndian.Uint64(head[16:]), binary.LittleEndian.Uint64(head[24:])},
+		ok, nil
 }
 
 // chain follows the heads from the newest file back.
@@ -115,16 +116,18 @@ func removeVoid(fsys vfs.FS, dir string, numbers []uint64, journals []found) err
 // readEntry reads one frame, wherever it is.
 func readEntry(fsys vfs.FS, dir string, at position, length int64) (entry, error) {
 	var read *entry
-	_, err := readFrames(fsys, dir, at, at.offset+length, func(_ position, _ int64, e entry) (bool, error) {
-		e.content = slices.Clone(e.content)
-		read = &e
-		return false, nil
-	})
+	_, err := readFrames(fsys, dir, at, at.offset+length,
+		func(_ position, _ int64, e entry) (bool, error) {
+			e.content = slices.Clone(e.content)
+			read = &e
+			return false, nil
+		})
 	if err != nil {
 		return entry{}, err
 	}
 	if read == nil {
-		return entry{}, &pillarbox.CorruptError{File: journalName(dir, at.file), Offset: at.offset, Reason: "the frame is damaged"}
+		return entry{}, &pillarbox.CorruptError{File: journalName(dir, at.file), Offset: at.offset,
+			Reason: "the frame is damaged"}
 	}
 	return *read, nil
 }

@@ -69,7 +69,9 @@ func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, 
 		known, ok := letters[ofLetter]
 		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
 			if moved[ofLetter] == nil {
-				moved.note(ofLetter, known.row.day(), &row{serial: known.serial, kind: known.kind, state: known.state, letter: found.letter})
+				moved.note(ofLetter, known.row.day(),
+					&row{serial: known.serial, kind: known.kind, state: known.state,
+						letter: found.letter})
 			}
 			moved.note(ofLetter, day, found)
 		}
@@ -77,7 +79,8 @@ func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, 
 			return nil
 		}
 		letters[ofLetter] = newest{
-			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state, x.countLocked(found.letter.Destination),
+			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state,
+			x.countLocked(found.letter.Destination),
 		}
 		return nil
 	})

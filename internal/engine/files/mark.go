@@ -35,7 +35,8 @@ func (m *mark) read(fsys vfs.FS) (newest position, err error) {
 		b := content[at : at+markBytes]
 		serial := binary.LittleEndian.Uint64(b)
 		if binary.LittleEndian.Uint32(b[24:]) == checksum(b[:24], int64(at)) && serial > m.serial {
-			m.serial, newest = serial, position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))}
+			m.serial, newest = serial, position{binary.LittleEndian.Uint64(b[8:]),
+				int64(binary.LittleEndian.Uint64(b[16:]))}
 		}
 	}
 	return newest, nil

@@ -18,13 +18,15 @@ func (l *Letters) load(letter id) (*pillarbox.DeadLetter, located, error) {
 			return nil, at, fmt.Errorf("read dead letter: %w", kindOf(err))
 		}
 		if !known || at.kind != rowLive {
-			return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination, pillarbox.ErrNotFound)
+			return nil, at, fmt.Errorf("dead letter %s of %s: %w", letter.Token, letter.Destination,
+				pillarbox.ErrNotFound)
 		}
 		found, err := l.read(&at)
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			return found, at, err
 		}
-		if again, known, lookErr := l.index.lookup(letter); lookErr != nil || known && again.serial != at.serial {
+		if again, known, lookErr := l.index.lookup(letter); lookErr != nil || known &&
+			again.serial != at.serial {
 			continue // it has moved meanwhile
 		}
 		return nil, at, errors.Join(err, l.miss([]located{at}))
@@ -67,7 +69,8 @@ func (l *Letters) miss(letters []located) error {
 	for i, gone := range letters {
 		changes[i] = change{day: gone.day, row: gone.row, only: gone.serial}
 		changes[i].row.kind = rowMissing
-		l.log.Warn("the file of a dead letter was removed; it counts as missing", telemetry.KeyFile, gone.nameAt(gone.place()))
+		l.log.Warn("the file of a dead letter was removed; it counts as missing", telemetry.KeyFile,
+			gone.nameAt(gone.place()))
 	}
 	if err := l.index.apply(changes); err != nil {
 		return fmt.Errorf("note that dead letters are missing: %w", kindOf(err))

@@ -192,7 +192,8 @@ func (r *rebuild) find(letter id) (place, bool) {
 // the later day over the earlier. Nothing is removed unless the one that is kept can be read.
 func (r *rebuild) choose(letter id, places []place) error {
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)), -cmp.Compare(a.Day, b.Day))
+		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)),
+			-cmp.Compare(a.Day, b.Day))
 	})
 	all := make([]row, len(places))
 	for i, at := range places {
@@ -210,10 +211,13 @@ func (r *rebuild) choose(letter id, places []place) error {
 			continue
 		}
 		if all[i].blind || all[kept].blind {
-			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
+			// to be looked at by a person, until the letter is written again
+			r.suspects[letter] = append(r.suspects[letter], at)
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, deadletterfile.Name(letter, at), telemetry.KeyKept, deadletterfile.Name(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile,
+			deadletterfile.Name(letter, at), telemetry.KeyKept,
+			deadletterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}
@@ -263,14 +267,16 @@ type copying struct {
 
 func (c *copying) read(j found) error {
 	dir := c.path(journalDir)
-	end, err := readFrames(c.fsys, dir, position{j.number, journalHeader}, j.end, func(at position, length int64, e entry) (bool, error) {
-		if _, again := c.group.places[e.letter]; again || len(c.group.entries) >= groupLetters || c.bytes >= groupBytes {
-			if err := c.flush(); err != nil {
-				return false, err
+	end, err := readFrames(c.fsys, dir, position{j.number, journalHeader}, j.end,
+		func(at position, length int64, e entry) (bool, error) {
+			if _, again := c.group.places[e.letter]; again || len(c.group.entries) >= groupLetters ||
+				c.bytes >= groupBytes {
+				if err := c.flush(); err != nil {
+					return false, err
+				}
 			}
-		}
-		return true, c.add(at, length, e)
-	})
+			return true, c.add(at, length, e)
+		})
 	if err != nil || j.end < 0 || end == j.end {
 		return err
 	}
@@ -332,7 +338,8 @@ func (c *copying) finish() error {
 	if err := c.index.sync(); err != nil {
 		return err
 	}
-	if err := c.fsys.Rename(c.tempName(), journalName(c.path(journalDir), c.journal.number)); err != nil {
+	if err := c.fsys.Rename(c.tempName(),
+		journalName(c.path(journalDir), c.journal.number)); err != nil {
 		return err
 	}
 	if err := c.fsys.SyncDir(c.path(journalDir)); err != nil {
@@ -355,14 +362,15 @@ func (c *copying) adopt() error {
 		c.clear()
 		return c.index.apply(changes)
 	}
-	_, err := readFrames(c.fsys, c.path(journalDir), position{c.journal.number, journalHeader}, c.end, func(at position, length int64, e entry) (bool, error) {
-		if len(c.group.entries) >= groupLetters {
-			if err := apply(); err != nil {
-				return false, err
+	_, err := readFrames(c.fsys, c.path(journalDir), position{c.journal.number, journalHeader},
+		c.end, func(at position, length int64, e entry) (bool, error) {
+			if len(c.group.entries) >= groupLetters {
+				if err := apply(); err != nil {
+					return false, err
+				}
 			}
-		}
-		return true, c.add(at, length, e)
-	})
+			return true, c.add(at, length, e)
+		})
 	return errors.Join(err, apply())
 }
 

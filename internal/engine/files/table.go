@@ -107,12 +107,14 @@ func (t *table) probe(token uint64, visit func(at uint64, found slot) (more bool
 	at := token % t.slots
 	for range t.slots {
 		n := min(probes, t.slots-at)
-		if got, err := t.file.ReadAt(buffer[:n*slotBytes], int64(at*slotBytes)); err != nil && (!errors.Is(err, io.EOF) || got < int(n*slotBytes)) {
+		if got, err := t.file.ReadAt(buffer[:n*slotBytes], int64(at*slotBytes)); err != nil &&
+			(!errors.Is(err, io.EOF) || got < int(n*slotBytes)) {
 			return fmt.Errorf("read %s: %w", t.name, err)
 		}
 		for i := range n {
 			b := buffer[i*slotBytes:]
-			found := slot{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), address(binary.LittleEndian.Uint64(b[16:]))}
+			found := slot{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]),
+				address(binary.LittleEndian.Uint64(b[16:]))}
 			if !visit(at+i, found) || found.row == 0 {
 				return nil
 			}
@@ -130,7 +132,9 @@ func (t *table) grow() error {
 	}
 	return t.build(func(yield func(slot) bool) {
 		for ; len(content) > 0; content = content[slotBytes:] {
-			one := slot{binary.LittleEndian.Uint64(content), binary.LittleEndian.Uint64(content[8:]), address(binary.LittleEndian.Uint64(content[16:]))}
+			one := slot{binary.LittleEndian.Uint64(content),
+				binary.LittleEndian.Uint64(content[8:]),
+				address(binary.LittleEndian.Uint64(content[16:]))}
 			if one.row != 0 && !yield(one) {
 				return
 			}

@@ -316,7 +316,8 @@ func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary,
 		return letter.Summary(), nil
 	}
 	summary := pillarbox.LetterSummary{
-		Destination: found.letter.Destination, Key: found.key(), Source: found.source, Reason: found.reason, DeadAt: found.deadAt,
+		Destination: found.letter.Destination, Key: found.key(), Source: found.source,
+		Reason: found.reason, DeadAt: found.deadAt,
 		State: states[found.state],
 	}
 	if found.kind == rowMissing {
@@ -334,4 +335,5 @@ func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
 	return found, err
 }
 
-var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed, discarded: pillarbox.ResolvedDiscarded}
+var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed,
+	discarded: pillarbox.ResolvedDiscarded}

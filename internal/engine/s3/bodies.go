@@ -22,7 +22,8 @@ func NewBodies(client API, bucket, prefix string) *Bodies {
 // body is still on its way hang up on it.
 func (b *Bodies) Put(ctx context.Context, key pillarbox.Key, body []byte) (pillarbox.Claim, error) {
 	place := deadletterfile.PlaceOf(key.Timestamp, deadletterfile.Open)
-	name := place.DayName() + "/" + deadletterfile.Stem(key.Timestamp) + "." + deadletterfile.TokenOf(key.RequestID).String()
+	name := place.DayName() + "/" + deadletterfile.Stem(key.Timestamp) + "." +
+		deadletterfile.TokenOf(key.RequestID).String()
 	if err := b.objects.put(ctx, name, "application/octet-stream", body); err != nil {
 		return pillarbox.Claim{}, err
 	}

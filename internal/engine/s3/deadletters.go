@@ -59,10 +59,12 @@ type Letters struct {
 // Open prepares to keep letters below the prefix. It makes no request: the first call does.
 func Open(client API, bucket, prefix string, options Options) (*Letters, error) {
 	if bucket == "" {
-		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w", pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w",
+			pillarbox.ErrInvalid)
 	}
 	l := &Letters{
-		objects: newObjects(client, bucket, prefix, options.KMSKey), fresh: cmp.Or(options.Fresh, DefaultFresh),
+		objects:    newObjects(client, bucket, prefix, options.KMSKey),
+		fresh:      cmp.Or(options.Fresh, DefaultFresh),
 		countFresh: cmp.Or(options.CountFresh, DefaultCountFresh),
 	}
 	l.lifetime, l.end = context.WithCancel(context.Background())
@@ -111,7 +113,8 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 		}
 	}
 	return each(len(letters), func(i int) error {
-		if letter := letters[i]; letter.Event != nil && last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
+		if letter := letters[i]; letter.Event != nil &&
+			last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
 			return nil
 		}
 		return l.put(ctx, letters[i])
@@ -156,7 +159,8 @@ func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 // replace stores the letter at the place, and then deletes it from every other. The caller has its
 // turn.
 func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place, content []byte) error {
-	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
+	others := slices.DeleteFunc(l.index.lookup(id),
+		func(other object) bool { return other.place == to })
 	if err := l.objects.put(ctx, deadletterfile.Name(id, to), letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
@@ -188,7 +192,8 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 			continue
 		}
 		slices.SortFunc(found, compare)
-		if other := slices.IndexFunc(found, func(f located) bool { return f.Destination != found[0].Destination }); other >= 0 {
+		if other := slices.IndexFunc(found,
+			func(f located) bool { return f.Destination != found[0].Destination }); other >= 0 {
 			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
 				requestID, found[0].Destination, found[other].Destination, pillarbox.ErrConflict)
 		}
@@ -216,7 +221,8 @@ func (l *Letters) load(ctx context.Context, id deadletterfile.ID) (*pillarbox.De
 func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, deadletterfile.Place, error) {
 	at := l.index.lookup(id)
 	if len(at) == 0 {
-		return nil, deadletterfile.Place{}, fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
+		return nil, deadletterfile.Place{},
+			fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
 	}
 	place := at[0].place
 	name := deadletterfile.Name(id, place)
@@ -266,7 +272,8 @@ func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution 
 	if err != nil {
 		return err
 	}
-	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(&resolution)), content)
+	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt,
+		deadletterfile.StateOf(&resolution)), content)
 }
 
 // Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for

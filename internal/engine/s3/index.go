@@ -42,7 +42,8 @@ type object struct {
 // newest orders the objects of one letter: the one that counts comes first.
 func newest(a, b object) int {
 	resolved := func(o object) int { return int(min(o.place.State, deadletterfile.Replayed)) }
-	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(resolved(b), resolved(a)), cmp.Compare(b.place.Day, a.place.Day))
+	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(resolved(b), resolved(a)),
+		cmp.Compare(b.place.Day, a.place.Day))
 }
 
 // refresh lists the bucket, unless that was done within the time given.
@@ -63,7 +64,8 @@ func (x *index) refresh(ctx context.Context, objects *objects, within time.Durat
 	found := map[deadletterfile.Token][]*entry{}
 	err := objects.list(ctx, func(name string, at *types.Object) {
 		if id, place, ok := deadletterfile.ParseName(name); ok {
-			entryOf(found, id).objects = append(entryOf(found, id).objects, object{place, aws.ToTime(at.LastModified)})
+			entryOf(found, id).objects = append(entryOf(found, id).objects,
+				object{place, aws.ToTime(at.LastModified)})
 		}
 	})
 	if err != nil {

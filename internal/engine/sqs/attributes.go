@@ -85,16 +85,19 @@ func (q *Queue) Check(ctx context.Context) error {
 	}
 	seconds, err := strconv.Atoi(answer[string(types.QueueAttributeNameMessageRetentionPeriod)])
 	if err != nil {
-		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url, pillarbox.ErrUnavailable, err)
+		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url,
+			pillarbox.ErrUnavailable, err)
 	}
-	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 || q.options.MaxAge >= retention {
+	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 ||
+		q.options.MaxAge >= retention {
 		return fmt.Errorf("queue.max_age is %s, and SQS deletes messages from %s after %s; set queue.max_age to less, so that events become dead letters before: %w", q.options.MaxAge, q.url, retention, pillarbox.ErrInvalid)
 	}
 	return nil
 }
 
 func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
-	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
+	out, err := q.client.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
 	if err != nil {
 		return nil, kind("ask queue "+q.url, err)
 	}
@@ -110,7 +113,8 @@ func (q *Queue) refresh() error {
 	ctx, cancel := context.WithTimeout(q.working, statsTime)
 	defer cancel()
 	names := []types.QueueAttributeName{
-		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
 		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}
 	answer, err := q.ask(ctx, names...)
@@ -118,7 +122,8 @@ func (q *Queue) refresh() error {
 	for _, name := range names {
 		n, numberErr := strconv.Atoi(answer[string(name)])
 		if err == nil && numberErr != nil {
-			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, answer[string(name)], name, pillarbox.ErrUnavailable)
+			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, answer[string(name)], name,
+				pillarbox.ErrUnavailable)
 		}
 		pending += n
 	}
@@ -185,7 +190,8 @@ func (c *counts) account() pillarbox.Account {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	account := pillarbox.Account{
-		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)), Uncounted: true,
+		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)),
+		Uncounted: true,
 	}
 	account.Accepted = account.Stored + account.Skipped + account.Dead + account.Pending
 	return account

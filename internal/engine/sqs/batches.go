@@ -22,7 +22,8 @@ func (q *Queue) Hide(ctx context.Context, handles []string, waits []time.Duratio
 		for i := range entries {
 			seconds := min((waits[from+i]+time.Second-1)/time.Second, maxHideSecs)
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handles[from+i], VisibilityTimeout: int32(seconds),
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handles[from+i],
+				VisibilityTimeout: int32(seconds),
 			}
 		}
 		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries}
@@ -44,9 +45,11 @@ func (q *Queue) remove(handles []string) error {
 	return batched(len(handles), func(from, to int, errs []error) error {
 		entries := make([]types.DeleteMessageBatchRequestEntry, to-from)
 		for i := range entries {
-			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handles[from+i]}
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+				ReceiptHandle: &handles[from+i]}
 		}
-		out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
+		out, err := q.client.DeleteMessageBatch(ctx,
+			&sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 		if err != nil {
 			return kind("delete messages of "+q.url, err)
 		}

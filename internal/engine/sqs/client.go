@@ -17,17 +17,23 @@ import (
 // API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of
 // this package to the messages of a batch that failed in a call that succeeded.
 type API interface {
-	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+		options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
+		options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput,
+		options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
+		options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
+		options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
 // Limits of SQS (quotas-messages.html of its developer guide).
 const (
-	maxBatch      = 10      // messages of one call
-	minBatchBytes = 256_000 // what every queue takes in one batch; newer ones take as much as one message may have
+	maxBatch = 10 // messages of one call
+	// what every queue takes in one batch; newer ones take as much as one message may have
+	minBatchBytes = 256_000
 	maxHideSecs   = 12 * 60 * 60
 	maxPollSecs   = 20
 )

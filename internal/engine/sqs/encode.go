@@ -65,5 +65,6 @@ func traceHeader(traceparent string) string {
 	if strings.ContainsAny(parts[3][1:], "13579bdf") {
 		sampled = "1"
 	}
-	return "Root=1-" + parts[1][:8] + "-" + parts[1][8:] + ";Parent=" + parts[2] + ";Sampled=" + sampled
+	return "Root=1-" + parts[1][:8] + "-" + parts[1][8:] + ";Parent=" + parts[2] + ";Sampled=" +
+		sampled
 }

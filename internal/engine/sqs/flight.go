@@ -88,7 +88,8 @@ func (q *Queue) extend() {
 		}
 	}
 	q.mu.Unlock()
-	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{attributes.visibility}, len(handles)))
+	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{attributes.visibility},
+		len(handles)))
 	if err != nil && q.working.Err() == nil {
 		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}

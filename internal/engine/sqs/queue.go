@@ -84,7 +84,8 @@ func Open(client API, url string, options Options) (*Queue, error) {
 	}
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	q := &Queue{
-		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url, options: options,
+		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url,
+		options:  options,
 		inFlight: map[string]*message{}, leased: map[uint64]*message{},
 		history: newReceiveHistory(), changed: make(chan struct{}),
 	}
@@ -119,7 +120,8 @@ func (q *Queue) bindLocked(destination string) error {
 		q.destination = destination
 	}
 	if q.destination != destination {
-		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w", q.destination, destination, pillarbox.ErrInvalid)
+		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w",
+			q.destination, destination, pillarbox.ErrInvalid)
 	}
 	return nil
 }
@@ -194,7 +196,8 @@ func (q *Queue) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
-		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
+		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue,
+			q.url, telemetry.KeyErr, err)
 	}
 	return nil
 }

@@ -85,7 +85,8 @@ func (q *Queue) receiveMany(n int) ([]*message, error) {
 			bytes += sizeOf(some)
 		}
 	}
-	slices.SortStableFunc(messages, func(a, b *message) int { return a.appended().Compare(b.appended()) })
+	slices.SortStableFunc(messages,
+		func(a, b *message) int { return a.appended().Compare(b.appended()) })
 	return messages, err
 }
 
@@ -112,11 +113,13 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 	inParallel(len(messages), func(i int) {
 		from := &out.Messages[i]
 		messages[i] = &message{
-			Received: sqsrules.Read(aws.ToString(from.MessageId), aws.ToString(from.Body), from.Attributes, "", q.options.Now()),
-			receipt:  aws.ToString(from.ReceiptHandle), hidden: hidden,
+			Received: sqsrules.Read(aws.ToString(from.MessageId), aws.ToString(from.Body),
+				from.Attributes, "", q.options.Now()),
+			receipt: aws.ToString(from.ReceiptHandle), hidden: hidden,
 		}
 		if err := q.read(messages[i]); err != nil {
-			q.options.Logger.Warn("an event waits until its body can be had", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
+			q.options.Logger.Warn("an event waits until its body can be had", telemetry.KeyQueue,
+				q.url, telemetry.KeyErr, err)
 			q.putOff(messages[i], attributes)
 			messages[i] = nil
 		}
@@ -129,7 +132,8 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 func (q *Queue) putOff(m *message, attributes attributes) {
 	if q.sendAgain(q.working, attributes, []*message{m}); m.copied {
 		if err := q.remove([]string{m.receipt}); err != nil {
-			q.options.Logger.Warn("an event that was sent again comes twice", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
+			q.options.Logger.Warn("an event that was sent again comes twice", telemetry.KeyQueue,
+				q.url, telemetry.KeyErr, err)
 		}
 		return
 	}
@@ -138,7 +142,8 @@ func (q *Queue) putOff(m *message, attributes attributes) {
 	q.mu.Unlock()
 	wait := restoreWait << min(m.Receives-1, restoreDoublings)
 	if err := q.Hide(q.working, []string{m.receipt}, []time.Duration{wait}); err != nil {
-		q.options.Logger.Warn("an event comes again after the queue's own time", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
+		q.options.Logger.Warn("an event comes again after the queue's own time", telemetry.KeyQueue,
+			q.url, telemetry.KeyErr, err)
 	}
 }
 
@@ -148,7 +153,8 @@ func (q *Queue) read(m *message) error {
 	size := len(m.Text)
 	err := m.Restore(q.working, q)
 	m.Text = "" // what counts of it is in the event
-	m.delivery = pillarbox.Delivery{Event: m.Message.Event, Since: m.Since(), Verdict: m.Received.Verdict(q.options.Now())}
+	m.delivery = pillarbox.Delivery{Event: m.Message.Event, Since: m.Since(),
+		Verdict: m.Received.Verdict(q.options.Now())}
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,8 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	entries := make([]entry, len(messages))
 	inParallel(len(messages), func(i int) {
 		m := messages[i]
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), delay: int32(delay / time.Second), answer: make(chan error, 1)}
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent),
+			delay: int32(delay / time.Second), answer: make(chan error, 1)}
 		entries[i].text, errs[i] = encode(ctx, m, attributes.maxBytes, q.options.Bodies)
 	})
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
@@ -188,7 +189,8 @@ func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 // trySend makes one call. It returns the messages that may be sent again, with their failures, and
 // answers the others.
 func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again []entry) {
-	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
+	out, err := q.client.SendMessageBatch(ctx,
+		&sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
 	if err != nil {
 		for _, e := range batch {
 			e.answer <- kind("send to "+url, err)
@@ -219,7 +221,8 @@ func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again [
 func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
 	for i, e := range batch {
-		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &batch[i].text, DelaySeconds: e.delay}
+		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+			MessageBody: &batch[i].text, DelaySeconds: e.delay}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},

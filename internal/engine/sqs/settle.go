@@ -50,7 +50,8 @@ func (q *Queue) leasedMessages(destination string, outcomes []pillarbox.Outcome)
 		seq := outcome.Handle.Seq
 		messages[i] = q.leased[seq]
 		if messages[i] == nil || seen[seq] {
-			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", seq, destination, pillarbox.ErrConflict)
+			return nil, fmt.Errorf("settle event %d for %s: it is not leased: %w", seq, destination,
+				pillarbox.ErrConflict)
 		}
 		seen[seq] = true
 	}
@@ -87,7 +88,8 @@ func (q *Queue) sendAgain(ctx context.Context, attributes attributes, messages [
 	q.mu.Unlock()
 	err := q.send(ctx, q.url, copies, 0)
 	if err != nil {
-		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue", telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
+		q.options.Logger.Warn("events can't be sent again, their messages stay in the queue",
+			telemetry.KeyQueue, q.url, telemetry.KeyErr, err)
 	}
 	for i, sent := range succeeded(len(ending), err) {
 		ending[i].copied = sent
@@ -127,7 +129,8 @@ func staysInFlight(outcome pillarbox.Outcome) bool {
 // waitsInSQS says of an event that SQS hands out again, so that it holds up no other one here
 // meanwhile.
 func waitsInSQS(outcome pillarbox.Outcome) bool {
-	return outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased && !outcome.NotBefore.IsZero()
+	return outcome.Kind == pillarbox.OutcomeRetry || outcome.Kind == pillarbox.OutcomeReleased &&
+		!outcome.NotBefore.IsZero()
 }
 
 func (q *Queue) waitOf(outcome pillarbox.Outcome) time.Duration {

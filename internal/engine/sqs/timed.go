@@ -57,7 +57,8 @@ func (t timed) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatc
 
 // ChangeMessageVisibilityBatch implements API.
 func (t timed) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	return within(ctx, t.limit, func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return within(ctx, t.limit, func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput,
+		error) {
 		return t.API.ChangeMessageVisibilityBatch(ctx, in, options...)
 	})
 }
