@@ -11,6 +11,7 @@ import (
 	"pillarbox"
 	s3engine "pillarbox/internal/engine/s3"
 	"pillarbox/internal/lambda"
+	"pillarbox/internal/sqsrules"
 )
 
 // newDeadLetter makes the function that keeps dead letters.
@@ -29,18 +30,11 @@ func newDeadLetter(s settings, out output) (awslambda.Handler, error) {
 // restorer brings bodies back where there is no queue to do it.
 type restorer struct{ bodies pillarbox.Bodies }
 
-// Restore implements lambda.Restorer.
+// Restore implements sqsrules.Restorer.
 func (r restorer) Restore(ctx context.Context, message *pillarbox.Message) error {
-	if message.Claim == nil {
-		return nil
+	if message.Claim != nil && r.bodies == nil {
+		return fmt.Errorf("the body of event %s is kept elsewhere, and PILLARBOX_BODIES_BUCKET does not say where: %w",
+			message.Event.RequestID, pillarbox.ErrUnavailable)
 	}
-	if r.bodies == nil {
-		return fmt.Errorf("the body of event %s is kept elsewhere, and PILLARBOX_BODIES_BUCKET does not say where: %w", message.Event.RequestID, pillarbox.ErrUnavailable)
-	}
-	body, err := r.bodies.Get(ctx, *message.Claim)
-	if err != nil {
-		return fmt.Errorf("body of event %s, claimed as %s: %w", message.Event.RequestID, message.Claim.Key, err)
-	}
-	message.Event.Body, message.Claim = body, nil
-	return nil
+	return sqsrules.RestoreBody(ctx, r.bodies, message)
 }

@@ -18,11 +18,13 @@ const (
 func (l *loop) acceptConns() {
 	for range maxAccepts {
 		if !l.server.admit() {
-			if !l.newcomerWaits() {
+			if !l.someonePending() {
 				return
 			}
 			if l.server.limit.Now(l.now) {
-				l.opts.Logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)", telemetry.KeyConnections, l.opts.MaxConnections)
+				l.opts.Logger.Warn("newcomers wait: there are as many connections as there may be "+
+					"(http.max_connections)",
+					telemetry.KeyConnections, l.opts.MaxConnections)
 			}
 			if l.evict() {
 				continue
@@ -36,8 +38,8 @@ func (l *loop) acceptConns() {
 			l.acceptFailed(err)
 			return
 		}
-		who := newcomer{fd: fd, addr: addressOf(from)}
-		if !l.server.addresses.Enter(who.addr) {
+		pending := pendingConn{fd: fd, addr: addressOf(from)}
+		if !l.server.addresses.Enter(pending.addr) {
 			l.opts.Closed(admission.OverItsBudget) // first, so that whoever sees the close finds it counted
 			_ = unix.Close(fd)
 			l.server.left()
@@ -45,14 +47,14 @@ func (l *loop) acceptConns() {
 		}
 		loops := l.server.loops
 		l.nextLoop = (l.nextLoop + 1) % len(loops)
-		if other := loops[l.nextLoop]; other == l || !other.give(who) {
-			l.adopt(who)
+		if other := loops[l.nextLoop]; other == l || !other.enqueue(pending) {
+			l.adopt(pending)
 		}
 	}
 }
 
-// acceptFailed waits a little where the machine has no room for another connection: the listener stays readable,
-// and the loop would do nothing else.
+// acceptFailed waits a little where the machine has no room for another connection: the listener
+// stays readable, and the loop would do nothing else.
 func (l *loop) acceptFailed(err error) {
 	switch err {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -89,21 +91,4 @@ func (l *loop) closeListener() {
 		l.listener = -1
 	}
 	l.acceptAt = 0
-}
-
-// adopt begins to watch a connection. Its first request is often there already, so it is read in this turn.
-func (l *loop) adopt(who newcomer) {
-	c := &conn{fd: who.fd, addr: who.addr, fresh: true, readable: true, deadline: l.mono + int64(l.opts.ReadHeaderTimeout)}
-	if err := l.observe(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
-		l.opts.Logger.Warn("a connection can't be watched", telemetry.KeyErr, err)
-		_ = unix.Close(c.fd)
-		l.server.released(c.addr)
-		return
-	}
-	for c.fd >= len(l.conns) {
-		l.conns = append(l.conns, make([]*conn, max(64, len(l.conns)))...)
-	}
-	l.conns[c.fd] = c
-	l.live++
-	l.receive(c)
 }

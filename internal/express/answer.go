@@ -21,8 +21,10 @@ func (a *answers) at(now time.Time) {
 		return
 	}
 	a.second = now.Unix()
-	a.date = append(now.UTC().AppendFormat(append(a.date[:0], "Date: "...), http.TimeFormat), "\r\n"...)
-	a.accepted = append(a.accepted[:0], "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"...)
+	a.date = append(now.UTC().AppendFormat(append(a.date[:0], "Date: "...), http.TimeFormat),
+		"\r\n"...)
+	a.accepted = append(a.accepted[:0],
+		"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"...)
 	a.accepted = append(a.accepted, a.date...)
 }
 
@@ -33,11 +35,13 @@ const (
 	receiptState = `","status":"`
 	receiptEnd   = "\"}\n"
 	stampBytes   = len("2006-01-02T15:04:05.000000Z")
-	receiptBytes = len(receiptID) + len(receiptStamp) + stampBytes + len(receiptState) + len(receiptEnd) // without id and state
+	// without id and state
+	receiptBytes = len(receiptID) + len(receiptStamp) + stampBytes + len(receiptState) +
+		len(receiptEnd)
 )
 
-// appendReceipt appends the answer to an accepted request. It relies on ids and states being plain: ours are,
-// and never from a client.
+// appendReceipt appends the answer to an accepted request. It relies on ids and states being plain:
+// ours are, and never from a client.
 func (a *answers) appendReceipt(b []byte, receipt *pillarbox.Receipt, last bool) []byte {
 	b = append(b, a.accepted...)
 	if last {

@@ -1,14 +1,11 @@
 package express
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"pillarbox/internal/framing"
 	"pillarbox/internal/source"
 )
 
@@ -18,13 +15,14 @@ func (l *loop) answer() {
 	count := tally{}
 	for i := 0; i < len(l.items); {
 		c := l.items[i].conn
-		if c.ending == stays && c.resting() && l.server.draining.Load() {
-			c.ending = lingers // the next request may be there, and must not cost this one its answer
+		if c.state == stateAnswering && c.resting() && l.server.draining.Load() {
+			// the next request may be there, and must not cost this one its answer
+			c.advance(eventDrainedLate)
 		}
 		l.out = l.out[:0]
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {
 			item := &l.items[i]
-			last := c.ending != stays && c.ending != moves && (i+1 == len(l.items) || l.items[i+1].conn != c)
+			last := c.state.ends() && (i+1 == len(l.items) || l.items[i+1].conn != c)
 			status, err := http.StatusAccepted, item.err
 			if err == nil {
 				err = l.results[result].Err
@@ -75,20 +73,22 @@ func (t *tally) flush() {
 
 // write writes what the client's side takes now. The rest is kept until it takes more.
 func (l *loop) write(c *conn, b []byte) {
-	rest := l.push(c, b)
-	c.out = append(c.out, rest...)
-	c.answered = true
+	if rest := l.push(c, b); len(rest) > 0 {
+		c.out = append(c.out, rest...)
+		c.deadline = l.mono + int64(l.opts.WriteTimeout)
+	}
 }
 
-// push returns what did not fit. Only the kernel's word that nothing fits makes it tell when something does.
+// push returns what did not fit. Only the kernel's word that nothing fits makes it tell when
+// something does.
 func (l *loop) push(c *conn, b []byte) []byte {
-	for len(b) > 0 && !c.dead {
+	for len(b) > 0 && c.state != stateBroken {
 		n, errno := send(c.fd, b)
 		if errno == unix.EAGAIN {
 			return b
 		}
 		if errno != 0 {
-			c.dead = true // the client is gone; what was accepted stays accepted
+			c.advance(eventFailed) // the client is gone; what was accepted stays accepted
 			break
 		}
 		b = b[n:]
@@ -104,47 +104,10 @@ func (l *loop) flush(c *conn) {
 		return
 	}
 	c.out = nil
-	c.answered = true // from here on, the time for the next request counts
+	if c.state == stateWriting {
+		c.advance(eventWritten) // from here on, the time for the next request counts
+	}
 	if c.need == 0 {
 		c.begun = l.mono
 	}
-}
-
-// sweepsPerTimeout is how exactly timeouts are kept: to a part of the shortest.
-const sweepsPerTimeout = 8
-
-// sweep ends what has waited for too long. One look at all connections now and then costs less than a timer for
-// each.
-func (l *loop) sweep() {
-	shortest := min(l.opts.ReadHeaderTimeout, l.opts.ReadTimeout, l.opts.WriteTimeout, l.opts.IdleTimeout, l.opts.BodyGrace, lingerTime)
-	l.nextSweep = l.mono + int64(max(shortest/sweepsPerTimeout, 5*time.Millisecond))
-	for _, c := range l.conns {
-		if c != nil && c.deadline <= l.mono {
-			l.expire(c)
-		}
-	}
-	if l.acceptAt > 0 && l.acceptAt <= l.mono {
-		l.resumeAccepting()
-	}
-	l.arena.trim()
-}
-
-// expire ends a connection. A client whose body is late is told so; the others are left without a word, as
-// net/http leaves them.
-func (l *loop) expire(c *conn) {
-	if len(c.out) > 0 || c.lingering || c.need == 0 {
-		l.closeConn(c)
-		return
-	}
-	late := fmt.Errorf("the body did not arrive in time (http.read_timeout); nothing was stored: %w", os.ErrDeadlineExceeded)
-	if c.begun+int64(l.opts.ReadTimeout) > l.mono {
-		late = framing.ErrTooSlow
-	}
-	if c.route != nil {
-		c.route.Metrics.BeginMany(1)
-	}
-	l.refuse(c, late)
-	l.answer()
-	l.finish(c)
-	l.reset()
 }

@@ -2,9 +2,9 @@ package express
 
 import "math/bits"
 
-// arena is the memory that a turn reads into. A request that came whole is never copied: it stays in the arena
-// until the turn ends, and then the next turn writes over it. So a connection has no buffer of its own but for
-// what is incomplete.
+// arena is the memory that a turn reads into. A request that came whole is never copied: it stays
+// in the arena until the turn ends, and then the next turn writes over it. So a connection has no
+// buffer of its own but for what is incomplete.
 type arena struct {
 	blocks [][]byte
 	block  int // that is being filled
@@ -55,7 +55,8 @@ type buffers struct {
 	kept int // bytes in free
 }
 
-// Buffers have sizes that double from the smallest to the largest, into which the largest request fits.
+// Buffers have sizes that double from the smallest to the largest, into which the largest request
+// fits.
 const (
 	smallestBuffer = 256
 	bufferClasses  = 12

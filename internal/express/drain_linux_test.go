@@ -15,8 +15,8 @@ import (
 	"pillarbox/internal/express"
 )
 
-// TestDrainFinishesWhatIsUnderWay: requests that have begun are answered, the last answer says that it is the
-// last, idle connections are closed, and new ones refused.
+// TestDrainFinishesWhatIsUnderWay: requests that have begun are answered, the last answer says that
+// it is the last, idle connections are closed, and new ones refused.
 func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
 	for _, loops := range []int{1, 3} {
 		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
@@ -60,7 +60,8 @@ func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
 func TestDrainGivesUpWithItsContext(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial().send(post("a") + post("b")[:30])
-	c.wants(http.StatusAccepted) // so the loop has the beginning of the second one as well: both came at once
+	// so the loop has the beginning of the second one as well: both came at once
+	c.wants(http.StatusAccepted)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := b.server.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -72,8 +73,8 @@ func TestDrainGivesUpWithItsContext(t *testing.T) {
 	c.wantEnd()
 }
 
-// TestStartAndStop does so many times under clients that try all the while: whatever was answered with 202 is
-// stored, and Run returns.
+// TestStartAndStop does so many times under clients that try all the while: whatever was answered
+// with 202 is stored, and Run returns.
 func TestStartAndStop(t *testing.T) {
 	for i := range 30 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -145,7 +146,8 @@ func TestWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := prepare(t)
-	s, err := express.New(listener.(*net.TCPListener), express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
+	s, err := express.New(listener.(*net.TCPListener),
+		express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,8 @@ func TestWithoutRun(t *testing.T) {
 	if err := s.Run(context.Background()); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("run ended with %v", err)
 	}
-	if _, err := express.New(listener.(*net.TCPListener), express.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := express.New(listener.(*net.TCPListener),
+		express.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without options: %v", err)
 	}
 }

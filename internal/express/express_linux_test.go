@@ -16,20 +16,24 @@ import (
 	"pillarbox/internal/framing"
 )
 
-// TestAnswersAreThoseOfNetHTTP sends the same bytes to the loop and to net/http with the same handler behind:
-// the same answers, and the same events stored.
+// TestAnswersAreThoseOfNetHTTP sends the same bytes to the loop and to net/http with the same
+// handler behind: the same answers, and the same events stored.
 func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 	const start = "POST /app HTTP/1.1\r\nHost: localhost\r\n"
 	for name, request := range map[string]string{
-		"plain":                start + "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello",
-		"empty":                start + "Content-Length: 0\r\n\r\n",
-		"without length":       start + "\r\n",
-		"query":                "POST /app?a=1&b=%20&token=secret HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
-		"odd query":            "POST /app?? HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
-		"names of headers":     start + "x-ONE: 1\r\nX-One: 2\r\nx-two:\t3 \t\r\nAUTHORIZATION: Bearer x\r\nX-Csrf-Token: y\r\nx_y: z\r\nuser-agent: me\r\nContent-Length: 1\r\n\r\nx",
-		"values of headers":    start + "X-A: caf\xc3\xa9 \xff, b\r\nX-Empty:\r\nContent-Length: 1\r\n\r\nx",
-		"trace":                start + "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 1\r\n\r\nx",
-		"two content types":    start + "Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 1\r\n\r\nx",
+		"plain":          start + "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello",
+		"empty":          start + "Content-Length: 0\r\n\r\n",
+		"without length": start + "\r\n",
+		"query":          "POST /app?a=1&b=%20&token=secret HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
+		"odd query":      "POST /app?? HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
+		"names of headers": start +
+			"x-ONE: 1\r\nX-One: 2\r\nx-two:\t3 \t\r\nAUTHORIZATION: Bearer x\r\nX-Csrf-Token: y\r\nx_y: z\r\nuser-agent: me\r\nContent-Length: 1\r\n\r\nx",
+		"values of headers": start +
+			"X-A: caf\xc3\xa9 \xff, b\r\nX-Empty:\r\nContent-Length: 1\r\n\r\nx",
+		"trace": start +
+			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 1\r\n\r\nx",
+		"two content types": start +
+			"Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 1\r\n\r\nx",
 		"binary":               start + "Content-Length: 6\r\n\r\n\x00\xff\r\n\r\n",
 		"close":                start + "Connection: close\r\nContent-Length: 1\r\n\r\nx",
 		"keep-alive":           start + "Connection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx",
@@ -56,13 +60,16 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 		"batch":                "POST /app/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 4\r\n\r\n1\n2\n",
 		"ends in its body":     start + "Content-Length: 5\r\n\r\nhell" + cut,
 		"ends in its head":     start + "Content-Le" + cut,
-		"two requests":         start + "Content-Length: 1\r\n\r\nx" + start + "Content-Length: 1\r\n\r\ny",
-		"close, and one more":  start + "Connection: close\r\nContent-Length: 1\r\n\r\nx" + start + "\r\n",
+		"two requests": start + "Content-Length: 1\r\n\r\nx" + start +
+			"Content-Length: 1\r\n\r\ny",
+		"close, and one more": start + "Connection: close\r\nContent-Length: 1\r\n\r\nx" + start +
+			"\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			fast, plain := open(t, express.Options{}), prepare(t)
 			defer plain.queue.Close()
-			got, want := exchange(t, fast.addr, request), exchange(t, serveNetHTTP(t, plain.public, 0), request)
+			got, want := exchange(t, fast.addr, request),
+				exchange(t, serveNetHTTP(t, plain.public, 0), request)
 			if !slices.Equal(got, want) {
 				t.Errorf("answers\n%q, want\n%q", got, want)
 			}
@@ -161,9 +168,12 @@ func stored(t *testing.T, b *box) string {
 func TestHeadsHaveOneLimit(t *testing.T) {
 	const limit = 1024
 	for size, c := range map[int]struct{ status, moved int }{
-		500: {http.StatusAccepted, 0}, limit: {http.StatusAccepted, 0}, limit + 1: {http.StatusRequestHeaderFieldsTooLarge, 0}, 6000: {http.StatusRequestHeaderFieldsTooLarge, 0},
+		500: {http.StatusAccepted, 0}, limit: {http.StatusAccepted, 0},
+		limit + 1: {http.StatusRequestHeaderFieldsTooLarge, 0},
+		6000:      {http.StatusRequestHeaderFieldsTooLarge, 0},
 	} {
-		const start, end = "POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nX-A: ", "\r\n\r\n"
+		const start, end = "POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nX-A: ",
+			"\r\n\r\n"
 		request := start + strings.Repeat("x", size-len(start+end)) + end + "x"
 		fast, plain := open(t, express.Options{MaxHeaderBytes: limit}), prepare(t)
 		defer plain.queue.Close()

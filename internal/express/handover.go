@@ -8,13 +8,13 @@ import (
 	"pillarbox/internal/admission"
 )
 
-// handed is the listener that net/http accepts from: connections that are not simple, each with what was read
-// of it.
+// handed is the listener that net/http accepts from: connections that are not simple, each with
+// what was read of it.
 type handed struct {
 	addr net.Addr
 
-	mu      sync.Mutex
-	changed *sync.Cond // of the fields below
+	mu      sync.Mutex // guards the fields below
+	changed *sync.Cond // told of each change of them
 	waiting []net.Conn // at most as many as there may be connections
 	closed  bool
 }
@@ -87,8 +87,8 @@ func (h *handed) Close() error {
 // Addr implements net.Listener.
 func (h *handed) Addr() net.Addr { return h.addr }
 
-// movedConn is a connection that was handed over. What was read of it comes first.
-type movedConn struct {
+// handedConn is a connection that was handed over. What was read of it comes first.
+type handedConn struct {
 	net.Conn
 	*admission.Seat
 	rest    []byte
@@ -96,7 +96,7 @@ type movedConn struct {
 	once    sync.Once
 }
 
-func (c *movedConn) Read(b []byte) (int, error) {
+func (c *handedConn) Read(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		return c.Conn.Read(b)
 	}
@@ -107,15 +107,16 @@ func (c *movedConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the connection.
-func (c *movedConn) CloseWrite() error {
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
+// connection.
+func (c *handedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-func (c *movedConn) Close() error {
+func (c *handedConn) Close() error {
 	defer c.once.Do(c.release)
 	c.SetIdle(false)
 	return c.Conn.Close()

@@ -76,7 +76,8 @@ func (g *gate) pass() {
 	}
 }
 
-// open starts a box. It is stopped when the test ends, and must then leave no goroutine and no descriptor.
+// open starts a box. It is stopped when the test ends, and must then leave no goroutine and no
+// descriptor.
 func open(t *testing.T, opts express.Options) *box {
 	t.Helper()
 	b := prepare(t)
@@ -90,7 +91,9 @@ func prepare(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	b.accept = &gate{Ingest: ingest.New(b.queue, ingest.Options{})}
-	b.sources = source.NewSources(compile(t, nil, source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}, source.Settings{Name: "large", Path: "/large"}))
+	b.sources = source.NewSources(compile(t, nil,
+		source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody},
+		source.Settings{Name: "large", Path: "/large"}))
 	b.public = intake.New(intake.Options{Acceptor: b.accept, Sources: b.sources})
 	return b
 }
@@ -116,17 +119,19 @@ func (b *box) start(opts express.Options) {
 	if b.server, err = express.New(listener.(*net.TCPListener), opts); err != nil {
 		b.t.Fatal(err)
 	}
-	b.web = &http.Server{ConnState: b.connState, ReadHeaderTimeout: opts.ReadHeaderTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.moved.Add(1)
-		b.public.ServeHTTP(w, r)
-	})}
+	b.web = &http.Server{ConnState: b.connState, ReadHeaderTimeout: opts.ReadHeaderTimeout,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b.moved.Add(1)
+			b.public.ServeHTTP(w, r)
+		})}
 	go func() { b.ended <- b.server.Run(context.Background()) }()
 	go func() {
 		if b.connState != nil {
 			b.ended <- b.web.Serve(b.server.HandedOver()) // what is handed over, as it is
 			return
 		}
-		b.ended <- framing.Serve(b.web, b.server.HandedOver(), framing.Options{MaxHeaderBytes: opts.MaxHeaderBytes})
+		b.ended <- framing.Serve(b.web, b.server.HandedOver(),
+			framing.Options{MaxHeaderBytes: opts.MaxHeaderBytes})
 	}()
 	b.t.Cleanup(func() { b.stop(goroutines, files) })
 }
@@ -138,7 +143,8 @@ func (b *box) stop(goroutines, files int) {
 		}
 	}
 	for range 2 {
-		if err := <-b.ended; err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		if err := <-b.ended; err != nil && !errors.Is(err, net.ErrClosed) &&
+			!errors.Is(err, http.ErrServerClosed) {
 			b.t.Error(err)
 		}
 	}
@@ -150,12 +156,14 @@ func (b *box) stop(goroutines, files int) {
 	}
 }
 
-// problem makes the answers of intake: it lets the public handler answer a request that ends in the error.
+// problem makes the answers of intake: it lets the public handler answer a request that ends in the
+// error.
 func problem(err error) (int, http.Header, []byte) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return http.StatusRequestTimeout, http.Header{}, []byte(err.Error())
 	}
-	table, compiling := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: testMaxBody}}, nil)
+	table, compiling := source.Compile([]source.Settings{{Name: "app", Path: "/app",
+		MaxBody: testMaxBody}}, nil)
 	if compiling != nil {
 		panic(compiling)
 	}
@@ -199,10 +207,11 @@ func openFiles(t *testing.T) int {
 func (b *box) queued() []*pillarbox.Event {
 	b.t.Helper()
 	var events []*pillarbox.Event
-	err := b.queue.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
-		events = append(events, event)
-		return nil
-	})
+	err := b.queue.Scan(context.Background(), destination,
+		func(event *pillarbox.Event, _ pillarbox.Standing) error {
+			events = append(events, event)
+			return nil
+		})
 	if err != nil {
 		b.t.Fatal(err)
 	}

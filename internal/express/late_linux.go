@@ -7,18 +7,22 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/watchdog"
 )
 
 // Who owns what while the Acceptor is late:
 //
 //   - Before the call, the goroutine of the loop owns all of it.
-//   - During the call, it owns what the call was given: the requests and results, and the buffers that the requests point into
-//     (the arena, and the buffers of connections whose requests came in pieces). Nobody touches the rest.
-//   - Of the goroutine that comes back and the one that is told that it is late, the first to end the call at the watch owns
-//     the rest from then on. The other one keeps what the call was given, until the call returns, and nothing else.
+//   - During the call, it owns what the call was given: the requests and results, and the buffers
+//     that the requests point into (the arena, and the buffers of connections whose requests came
+//     in pieces). Nobody touches the rest.
+//   - Of the goroutine that comes back and the one that is told that it is late, the first to end
+//     the call at the watch owns the rest from then on. The other one keeps what the call was
+//     given, until the call returns, and nothing else.
 //
-// So what is handed over is a loop in the middle of a turn, with its sockets, and without the memory of the turn.
+// So what is handed over is a loop in the middle of a turn, with its sockets, and without the
+// memory of the turn.
 
 // errTakenOver ends a goroutine whose loop is another's now.
 var errTakenOver = errors.New("the loop was taken over")
@@ -26,43 +30,46 @@ var errTakenOver = errors.New("the loop was taken over")
 // stopGrace is how long a stop waits for an Acceptor that has a bound.
 const stopGrace = time.Second
 
-// takeOver goes on with a loop whose Acceptor has not come back, on the goroutine of the caller. What was being made durable
-// has an outcome that nobody knows, and is answered so.
+// takeOver goes on with a loop whose Acceptor has not come back, on the goroutine of the caller.
+// What was being made durable has an outcome that nobody knows, and is answered so.
 func (l *loop) takeOver(call watchdog.Call) {
 	if !l.watch.End(call) {
 		return // it has come back
 	}
-	l.opts.Logger.Warn("requests are answered without knowing whether they are stored", "requests", len(l.requests), "after", l.watch.Since(call).Round(time.Millisecond))
-	unknown := ingest.Result{Err: lateError(l.watch.Since(call))}
+	after := l.watch.Since(call)
+	l.opts.Logger.Warn("requests are answered without knowing whether they are stored",
+		telemetry.KeyRequests, len(l.requests), telemetry.KeyAfter, after.Round(time.Millisecond))
+	unknown := ingest.Result{Err: lateError(after)}
 	l.results = make([]ingest.Result, len(l.requests))
 	for i := range l.results {
 		l.results[i] = unknown
 	}
-	l.leaveMemory()
+	l.abandonMemory()
 	l.tick()
 	l.endTurn()
 	l.goOn(nil)
 }
 
 func lateError(after time.Duration) error {
-	err := fmt.Errorf("not durable after %s: %w: %w", after.Round(time.Millisecond), pillarbox.ErrUnknown, pillarbox.ErrUnavailable)
+	err := fmt.Errorf("not durable after %s: %w: %w",
+		after.Round(time.Millisecond), pillarbox.ErrUnknown, pillarbox.ErrUnavailable)
 	return &pillarbox.RetryAfterError{After: retryAfterLate, Err: err}
 }
 
 // retryAfterLate is what a client is asked to wait while the Acceptor does not come back.
 const retryAfterLate = 5 * time.Second
 
-// leaveMemory gives up what the late call was given, and everything that it points into.
-func (l *loop) leaveMemory() {
+// abandonMemory gives up what the late call was given, and everything that it points into.
+func (l *loop) abandonMemory() {
 	l.arena, l.requests, l.fields = arena{}, nil, nil
-	for _, c := range l.touched {
-		l.leaveBuffer(c)
+	for _, c := range l.inTurn {
+		l.abandonBuffer(c)
 	}
 }
 
-// leaveBuffer gives up the buffer of a connection from which requests were taken in this turn.
-func (l *loop) leaveBuffer(c *conn) {
-	if c.fd < 0 || c.used == 0 {
+// abandonBuffer gives up the buffer of a connection from which requests were taken in this turn.
+func (l *loop) abandonBuffer(c *conn) {
+	if c.state.gone() || c.used == 0 {
 		return
 	}
 	rest := c.in[c.used:]
@@ -74,8 +81,8 @@ func (l *loop) leaveBuffer(c *conn) {
 	c.in = append(make([]byte, 0, cap(c.in)), rest...)
 }
 
-// hurry takes the loop over at a stop, if its Acceptor does not come back.
-func (l *loop) hurry() {
+// endLateCall takes the loop over at a stop, if its Acceptor does not come back.
+func (l *loop) endLateCall() {
 	if call := l.watch.Current(); call != 0 {
 		l.takeOver(call)
 	}

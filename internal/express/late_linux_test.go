@@ -11,9 +11,10 @@ import (
 	"pillarbox/internal/express"
 )
 
-// TestLateAcceptor holds one turn for longer than it may take. Everybody in it is told in time that the outcome is not known; the
-// connections stay, and others are served as if nothing were; and the turn that is stuck keeps its memory: when it goes on,
-// what it stores is what was sent, whatever was read meanwhile.
+// TestLateAcceptor holds one turn for longer than it may take. Everybody in it is told in time that
+// the outcome is not known; the connections stay, and others are served as if nothing were; and the
+// turn that is stuck keeps its memory: when it goes on, what it stores is what was sent, whatever
+// was read meanwhile.
 func TestLateAcceptor(t *testing.T) {
 	b := prepare(t)
 	released := [3]chan struct{}{1: make(chan struct{}), 2: make(chan struct{})}
@@ -37,14 +38,16 @@ func TestLateAcceptor(t *testing.T) {
 	next := post("next")
 	inPieces.send(pieces[len(pieces)-300:] + next[:20])
 	close(released[1])
-	if status := first.answer().StatusCode; status != http.StatusAccepted && status != http.StatusServiceUnavailable {
+	if status := first.answer().StatusCode; status != http.StatusAccepted &&
+		status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", status)
 	}
 	eventually(t, "the second turn is held", func() bool { return b.accept.calls.Load() == 2 })
 
 	unknown := func(c *client) {
 		t.Helper()
-		if a := c.wants(http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "not known") {
+		if a := c.wants(http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" ||
+			!strings.Contains(a.body, "not known") {
 			t.Errorf("%v %s, want that the outcome is not known, and when to come back", a.Header, a.body)
 		}
 	}
@@ -54,6 +57,14 @@ func TestLateAcceptor(t *testing.T) {
 		unknown(several)
 	}
 	var later []string
+	// Over the buffer of the one in pieces, if it were used again: what is here of this one is as
+	// large.
+	again := strings.Repeat("a", 700)
+	over, held := b.dial(), b.server.Held()
+	over.send(post(again)[:len(pieces)])
+	eventually(t, "most of it is read", func() bool { return b.server.Held() > held })
+	over.send(post(again)[len(pieces):]).wants(http.StatusAccepted)
+	later = append(later, again)
 	for i, c := range []*client{whole, several, inPieces, b.dial()} {
 		if c == inPieces {
 			c.send(next[20:])
@@ -82,8 +93,8 @@ func TestLateAcceptor(t *testing.T) {
 	}
 }
 
-// TestStopWithALateAcceptor stops the server while the Acceptor does not come back, and has not taken too long yet: the stop does
-// not wait for it, and the client is told.
+// TestStopWithALateAcceptor stops the server while the Acceptor does not come back, and has not
+// taken too long yet: the stop does not wait for it, and the client is told.
 func TestStopWithALateAcceptor(t *testing.T) {
 	b := prepare(t)
 	released := make(chan struct{})
@@ -98,5 +109,6 @@ func TestStopWithALateAcceptor(t *testing.T) {
 		t.Errorf("%s, want that the outcome is not known", a.body)
 	}
 	close(released)
-	eventually(t, "the event is stored", func() bool { return slices.Equal(b.bodies(), []string{"a"}) })
+	eventually(t, "the event is stored",
+		func() bool { return slices.Equal(b.bodies(), []string{"a"}) })
 }

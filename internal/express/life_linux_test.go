@@ -23,7 +23,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// TestPipelinedRequestsAreAnsweredInOrder sends more requests at once than one turn takes of a connection.
+// TestPipelinedRequestsAreAnsweredInOrder sends more requests at once than one turn takes of a
+// connection.
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	b := open(t, express.Options{})
 	text, bodies := posts(500)
@@ -77,8 +78,8 @@ func TestRequestsMayComeInAnyPieces(t *testing.T) {
 	b.wantStored(append(want, bodies...)...)
 }
 
-// unread is how much of what was sent the other side's kernel has not acknowledged yet. It acknowledges what it
-// has, so this is a hint and no more: the pieces may still arrive as one.
+// unread is how much of what was sent the other side's kernel has not acknowledged yet. It
+// acknowledges what it has, so this is a hint and no more: the pieces may still arrive as one.
 func unread(t *testing.T, c *client) int {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -92,8 +93,8 @@ func unread(t *testing.T, c *client) int {
 	return n
 }
 
-// TestLargeBodies goes through every way of reading a body, up to the largest that the loop reads itself and
-// beyond.
+// TestLargeBodies goes through every way of reading a body, up to the largest that the loop reads
+// itself and beyond.
 func TestLargeBodies(t *testing.T) {
 	b := open(t, express.Options{})
 	var want []string
@@ -129,7 +130,8 @@ func TestNothingIsAnsweredBeforeItIsDurable(t *testing.T) {
 	c.wants(http.StatusAccepted)
 	b.queue.SetFault(func(events []*pillarbox.Event) error {
 		if string(events[0].Body) == "full" {
-			return &pillarbox.RetryAfterError{After: 7 * time.Second, Err: fmt.Errorf("no room: %w", pillarbox.ErrFull)}
+			return &pillarbox.RetryAfterError{After: 7 * time.Second,
+				Err: fmt.Errorf("no room: %w", pillarbox.ErrFull)}
 		}
 		return fmt.Errorf("disk: %w", pillarbox.ErrNoSpace)
 	})
@@ -168,7 +170,8 @@ func TestAllThatIsReadyIsOneAppend(t *testing.T) {
 // TestRateLimitAnswersInOrder refuses all but the first of three.
 func TestRateLimitAnswersInOrder(t *testing.T) {
 	b := prepare(t)
-	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 1}))
+	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/app",
+		MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 1}))
 	b.start(express.Options{})
 	c := b.dial().send(post("a") + post("b") + post("c"))
 	c.wants(http.StatusAccepted)
@@ -185,7 +188,8 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial()
 	c.send(post("a")).wants(http.StatusAccepted)
-	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/new", MaxBody: testMaxBody}))
+	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/new",
+		MaxBody: testMaxBody}))
 	c.send("POST /new HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb").wants(http.StatusAccepted)
 	c.send(post("c")).wants(http.StatusNotFound)
 	if b.moved.Load() != 1 {
@@ -194,19 +198,20 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b.wantStored("a", "b")
 }
 
-// TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the request that
-// is not simple, and nothing of it is missing.
+// TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the
+// request that is not simple, and nothing of it is missing.
 func TestHandoverKeepsEveryByte(t *testing.T) {
 	const start = "POST /app HTTP/1.1\r\nHost: a\r\n"
 	for name, text := range map[string]string{
-		"TLS":        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00\xff", 200),
-		"HTTP/2":     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
-		"upgrade":    start + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
-		"chunked":    start + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc",
-		"prefer":     start + "Prefer: wait=1\r\nContent-Length: 3\r\n\r\nab",
-		"key":        start + "Idempotency-Key: x\r\nContent-Length: 3\r\n\r\nab",
-		"gzip":       start + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nab",
-		"batch":      "POST /app/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("[1]\n", 20_000),
+		"TLS":     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00\xff", 200),
+		"HTTP/2":  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+		"upgrade": start + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+		"chunked": start + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc",
+		"prefer":  start + "Prefer: wait=1\r\nContent-Length: 3\r\n\r\nab",
+		"key":     start + "Idempotency-Key: x\r\nContent-Length: 3\r\n\r\nab",
+		"gzip":    start + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nab",
+		"batch": "POST /app/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" +
+			strings.Repeat("[1]\n", 20_000),
 		"large":      start + "Content-Length: 1001\r\n\r\n" + strings.Repeat("x", 500),
 		"large head": start + "X: " + strings.Repeat("x", 20_000) + "\r\nContent-Length: 1\r\n\r\nx",
 		"get":        "GET / HTTP/1.1\r\n",
@@ -239,15 +244,16 @@ func TestHandoverKeepsEveryByte(t *testing.T) {
 	}
 }
 
-// TestClientsThatLeaveAreNotStored: half a request is none, however the client leaves. A client that only ends
-// its side after a whole one gets its answer.
+// TestClientsThatLeaveAreNotStored: half a request is none, however the client leaves. A client
+// that only ends its side after a whole one gets its answer.
 func TestClientsThatLeaveAreNotStored(t *testing.T) {
 	b := open(t, express.Options{})
 	text := post("hello")
 	for cut := range text {
 		c := b.dial().send(text[:cut])
 		if cut%2 == 0 {
-			if err := c.SetLinger(0); err != nil { // a reset, as of a process that is killed with bytes unread
+			// a reset, as of a process that is killed with bytes unread
+			if err := c.SetLinger(0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -257,7 +263,8 @@ func TestClientsThatLeaveAreNotStored(t *testing.T) {
 	if err := half.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if a := half.wants(http.StatusBadRequest); !strings.Contains(a.body, "nothing was stored") || !a.Close {
+	if a := half.wants(http.StatusBadRequest); !strings.Contains(a.body, "nothing was stored") ||
+		!a.Close {
 		t.Errorf("answer %q", a.body)
 	}
 	half.wantEnd()
@@ -299,7 +306,8 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		if _, err := conn.Write(request[30:]); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := conn.Read(answer); err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 202")) {
+		if n, err := conn.Read(answer); err != nil ||
+			!bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 202")) {
 			t.Fatalf("%q, %v", answer[:n], err)
 		}
 	}
@@ -317,10 +325,11 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// TestSlowSendersAreCutOff: a head that does not come is left, a body that does not come is answered with 408,
-// an idle connection is closed; and others are served meanwhile.
+// TestSlowSendersAreCutOff: a head that does not come is left, a body that does not come is
+// answered with 408, an idle connection is closed; and others are served meanwhile.
 func TestSlowSendersAreCutOff(t *testing.T) {
-	b := open(t, express.Options{ReadHeaderTimeout: 100 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, IdleTimeout: 150 * time.Millisecond})
+	b := open(t, express.Options{ReadHeaderTimeout: 100 * time.Millisecond,
+		ReadTimeout: 200 * time.Millisecond, IdleTimeout: 150 * time.Millisecond})
 	var slow sync.WaitGroup
 	defer slow.Wait()
 	text := post("hello")
@@ -358,18 +367,20 @@ func (c *client) trickle(piece string) {
 		if err := c.SetReadDeadline(time.Now().Add(5 * time.Millisecond)); err != nil {
 			return
 		}
-		if _, err := c.answers.Peek(c.answers.Buffered() + 1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := c.answers.Peek(c.answers.Buffered() + 1); err != nil &&
+			!errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 	}
 }
 
-// TestSlowReaderHoldsUpNobody: a client that sends without reading stops being read; it holds little, others are
-// served, and once it reads, every answer is there.
+// TestSlowReaderHoldsUpNobody: a client that sends without reading stops being read; it holds
+// little, others are served, and once it reads, every answer is there.
 func TestSlowReaderHoldsUpNobody(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial()
-	if err := c.SetReadBuffer(64 << 10); err != nil { // with less, the windows of TCP take the time of the test
+	// with less, the windows of TCP take the time of the test
+	if err := c.SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
 	text, bodies := posts(30_000)
@@ -407,7 +418,8 @@ func TestReaderThatNeverReadsIsCutOff(t *testing.T) {
 	}
 }
 
-// TestMemoryForBodiesIsBounded: what would go over the limit is told to come back, and what is there goes on.
+// TestMemoryForBodiesIsBounded: what would go over the limit is told to come back, and what is
+// there goes on.
 func TestMemoryForBodiesIsBounded(t *testing.T) {
 	b := open(t, express.Options{Memory: admission.NewMemory(100 << 10)})
 	half := func(size int) *client {
@@ -427,7 +439,9 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		}
 		defer response.Body.Close()
 		body, _ := io.ReadAll(response.Body)
-		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" || !strings.Contains(string(body), "http.max_in_flight_bytes") {
+		if response.StatusCode != http.StatusServiceUnavailable ||
+			response.Header.Get("Retry-After") != "1" ||
+			!strings.Contains(string(body), "http.max_in_flight_bytes") {
 			t.Errorf("answer %d %v %q", response.StatusCode, response.Header, body)
 		}
 		return true
@@ -446,7 +460,8 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreLimited: one too many waits until another has gone, be it in the loop or handed over.
+// TestConnectionsAreLimited: one too many waits until another has gone, be it in the loop or handed
+// over.
 func TestConnectionsAreLimited(t *testing.T) {
 	b := open(t, express.Options{MaxConnections: 2})
 	fast, moved := b.dial(), b.dial()
@@ -500,7 +515,8 @@ func TestServerOutlivesALackOfDescriptors(t *testing.T) {
 		t.Errorf("%v of CPU were spent on waiting 50 ms", spent)
 	}
 	answer := make([]byte, 100)
-	if n, err := unix.Read(client, answer); err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 202")) {
+	if n, err := unix.Read(client, answer); err != nil ||
+		!bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 202")) {
 		t.Errorf("%q, %v", answer[:n], err)
 	}
 }

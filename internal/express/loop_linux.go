@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,17 +25,18 @@ const (
 	maxGathers      = 4       // looks for more sockets that are ready
 )
 
-// loop is one event loop. All of it but mailbox and watch is touched only by the goroutine that owns it: that of run, or the one
-// that has taken the loop over from it; see takeOver.
+// loop is one event loop. All of it but inbox and watch is touched only by the goroutine that owns
+// it: that of run, or the one that has taken the loop over from it; see takeOver.
 //
-// Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each change once,
-// and neither has a socket that was read empty to be looked at again in the next turn, nor is there a call to
-// change what is watched. In return the loop must remember what it left unread.
+// Sockets are watched edge-triggered, for reading and writing at once: the kernel then tells each
+// change once, and neither has a socket that was read empty to be looked at again in the next turn,
+// nor is there a call to change what is watched. In return the loop must remember what it left
+// unread.
 type loop struct {
 	server   *Server
 	opts     *Options
 	epoll    int
-	bell     int // an eventfd, rung by notify
+	wakeup   int // an eventfd, written by notify
 	listener int // -1 where another loop accepts, or nobody any more
 	conns    []*conn
 	live     int // of conns
@@ -46,12 +46,13 @@ type loop struct {
 	now       time.Time
 	mono      int64 // now since start, in nanoseconds
 	nextSweep int64
-	least     int64    // bytes that a body brings in each grace
-	acceptAt  int64    // when to accept again after a pause; 0 where there is none
-	nextLoop  int      // that gets the next connection
-	victims   []victim // the ones that have rested for the longest time come last; see evict
-	evictAt   int64    // when to look for them again
+	leastBody int64 // bytes that a body brings in each grace
+	acceptAt  int64 // when to accept again after a pause; 0 where there is none
+	nextLoop  int   // that gets the next connection
 	draining  bool
+
+	candidates []candidate // the ones that have rested for the longest time come last; see evict
+	evictAt    int64       // when to look for them again
 
 	arena   arena
 	buffers buffers
@@ -61,9 +62,9 @@ type loop struct {
 	out     []byte
 
 	// The turn.
-	again      []*conn // have something to do that no event will tell
-	resumed    []*conn // again of the last turn
-	touched    []*conn // to be looked at when the answers are written
+	queued     []*conn // have something to do that no event will tell
+	resumed    []*conn // queued of the last turn
+	inTurn     []*conn // to be looked at when the answers are written
 	items      []item  // in the order of the answers; those of one connection stand together
 	requests   []ingest.Request
 	sourceHead source.Head // of the request that is asked about
@@ -71,10 +72,10 @@ type loop struct {
 	fields     pillarbox.Header
 	bytes      int
 
-	watch *watchdog.Watch // over the calls of the Acceptor; nil without a bound
-	ended chan error      // what the last owner returns
+	watch  *watchdog.Watch // over the calls of the Acceptor; nil without a bound
+	result chan error      // what the last owner returns
 
-	mailbox
+	inbox
 }
 
 // item is one answer that is to be given.
@@ -85,44 +86,29 @@ type item struct {
 	err   error         // what it is refused with; nil where the Acceptor decides
 }
 
-// mailbox is how others reach a loop.
-type mailbox struct {
-	mu        sync.Mutex
-	newcomers []newcomer
-	gone      bool // the loop has ended, and bell is closed
-}
-
-// newcomer is an accepted connection.
-type newcomer struct {
-	fd   int
-	addr string
-}
-
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
-		server: s, opts: &s.opts, epoll: -1, bell: -1, listener: -1, events: make([]unix.EpollEvent, maxEvents),
-		start: time.Now(), names: newNames(), least: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
+		server: s, opts: &s.opts, epoll: -1, wakeup: -1, listener: -1,
+		events: make([]unix.EpollEvent, maxEvents),
+		start:  time.Now(), names: newNames(),
+		leastBody: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
 	}
-	l.watch, l.ended = watchdog.New(s.opts.AcceptTimeout, l.takeOver), make(chan error, 1)
+	l.watch, l.result = watchdog.New(s.opts.AcceptTimeout, l.takeOver), make(chan error, 1)
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if l.wakeup, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, errors.Join(os.NewSyscallError("eventfd", err), l.close())
 	}
-	if err := l.observe(l.bell, unix.EPOLLIN); err != nil {
+	if err := l.observe(l.wakeup, unix.EPOLLIN); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-func (l *loop) observe(fd int, events uint32) error {
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
-	return os.NewSyscallError("epoll_ctl", err)
-}
-
-// run turns until the server stops, or until somebody else goes on with the loop. Then nothing of it is touched any more.
+// run turns until the server stops, or until somebody else goes on with the loop. Then nothing of
+// it is touched any more.
 func (l *loop) run() {
 	var err error
 	if l.listener >= 0 {
@@ -143,7 +129,7 @@ func (l *loop) goOn(err error) {
 			return
 		}
 	}
-	l.ended <- errors.Join(err, l.close())
+	l.result <- errors.Join(err, l.close())
 }
 
 // turn is one round: wait, read, accept all that is complete, answer.
@@ -165,7 +151,7 @@ func (l *loop) turn() error {
 // endTurn answers what the turn has taken, and ends it.
 func (l *loop) endTurn() {
 	l.answer()
-	for _, c := range l.touched {
+	for _, c := range l.inTurn {
 		l.finish(c)
 	}
 	l.reset()
@@ -174,8 +160,8 @@ func (l *loop) endTurn() {
 	}
 }
 
-// gather reads every socket that is ready, and then those that became ready meanwhile: a turn that is about to
-// wait for the disk should not leave behind what is there. It waits for nobody.
+// gather reads every socket that is ready, and then those that became ready meanwhile: a turn that
+// is about to wait for the disk should not leave behind what is there. It waits for nobody.
 func (l *loop) gather(n int) {
 	for looks := 0; ; looks++ {
 		for i := range l.events[:n] {
@@ -191,13 +177,14 @@ func (l *loop) gather(n int) {
 	}
 }
 
-// wait waits for events. A call that may wait costs more in Go than one that doesn't, so that one comes first.
+// wait waits for events. A call that may wait costs more in Go than one that doesn't, so that one
+// comes first.
 func (l *loop) wait() (int, error) {
 	n, errno := poll(l.epoll, l.events)
-	if n > 0 || errno != 0 || len(l.again) > 0 {
+	if n > 0 || errno != 0 || len(l.queued) > 0 {
 		return max(n, 0), ignoreInterrupt(errno)
 	}
-	n, err := unix.EpollWait(l.epoll, l.events, l.patience())
+	n, err := unix.EpollWait(l.epoll, l.events, l.waitMillis())
 	if err != nil {
 		return 0, ignoreInterrupt(err.(unix.Errno))
 	}
@@ -211,26 +198,20 @@ func ignoreInterrupt(errno unix.Errno) error {
 	return os.NewSyscallError("epoll_wait", errno)
 }
 
-// patience is how long to wait, in milliseconds: with nobody there, for ever.
-func (l *loop) patience() int {
+// waitMillis is how long to wait, in milliseconds: with nobody there, for ever.
+func (l *loop) waitMillis() int {
 	if l.live == 0 && l.acceptAt == 0 {
 		return -1
 	}
 	return int(max(0, l.nextSweep-l.mono)/int64(time.Millisecond)) + 1
 }
 
-func (l *loop) tick() {
-	l.now = time.Now()
-	l.mono = int64(l.now.Sub(l.start))
-	l.answers.at(l.now)
-}
-
 // resume goes on with what the last turn has left.
 func (l *loop) resume() {
-	l.again, l.resumed = l.resumed[:0], l.again
+	l.queued, l.resumed = l.resumed[:0], l.queued
 	for _, c := range l.resumed {
-		c.waits = false
-		if c.fd >= 0 {
+		c.queued = false
+		if !c.state.gone() {
 			l.receive(c)
 		}
 	}
@@ -238,22 +219,23 @@ func (l *loop) resume() {
 
 func (l *loop) dispatch(event *unix.EpollEvent) {
 	switch fd := int(event.Fd); fd {
-	case l.bell:
-		l.answerBell()
+	case l.wakeup:
+		l.wokenUp()
 	case l.listener:
 		l.acceptConns()
 	default:
 		if c := l.conns[fd]; c != nil {
-			l.stirred(c, event.Events)
+			l.socketReady(c, event.Events)
 		}
 	}
 }
 
-// accept makes everything durable that this turn has taken. The client may leave; what is being made durable is
-// then still accepted. It returns false where that took so long that somebody else has taken the loop over.
+// accept makes everything durable that this turn has taken. The client may leave; what is being
+// made durable is then still accepted. It returns false where that took so long that somebody else
+// has taken the loop over.
 func (l *loop) accept() bool {
 	for i := 0; i < len(l.items); {
-		n := l.neighbours(i)
+		n := l.sameRoute(i)
 		if route := l.items[i].route; route != nil {
 			route.Metrics.BeginMany(n)
 		}
@@ -262,7 +244,8 @@ func (l *loop) accept() bool {
 	if len(l.requests) == 0 {
 		return true
 	}
-	watch, acceptor, requests, results := l.watch, l.opts.Acceptor, l.requests, l.results // l may be another's from Begin on
+	// From Begin on, l may be another's.
+	watch, acceptor, requests, results := l.watch, l.opts.Acceptor, l.requests, l.results
 	call := watch.Begin()
 	results = acceptor.AcceptInto(context.Background(), requests, results)
 	if !watch.End(call) {
@@ -276,8 +259,8 @@ func (l *loop) accept() bool {
 	return true
 }
 
-// neighbours counts the items from i on that have the same route.
-func (l *loop) neighbours(i int) int {
+// sameRoute counts the items from i on that have the same route.
+func (l *loop) sameRoute(i int) int {
 	n := 1
 	for i+n < len(l.items) && l.items[i+n].route == l.items[i].route {
 		n++
@@ -285,76 +268,35 @@ func (l *loop) neighbours(i int) int {
 	return n
 }
 
-// reset ends the turn: its memory is free for the next one.
-func (l *loop) reset() {
-	clear(l.touched)
-	clear(l.resumed)
-	clear(l.items)
-	clear(l.requests)
-	clear(l.fields)
-	l.touched, l.items, l.requests, l.fields, l.bytes = l.touched[:0], l.items[:0], l.requests[:0], l.fields[:0], 0
-	l.arena.reset()
-}
-
-// full reports whether the turn has taken all that it may.
-func (l *loop) full() bool {
-	return len(l.requests) >= maxTurnRequests || l.bytes >= maxTurnBytes
-}
-
-// notify wakes the loop, from any goroutine.
-func (l *loop) notify() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ringLocked()
-}
-
-func (l *loop) ringLocked() {
-	if !l.gone {
-		_, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // where it can't count further, it rings already
-	}
-}
-
-// give hands a connection to the loop, unless it has ended.
-func (l *loop) give(who newcomer) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gone {
-		return false
-	}
-	l.newcomers = append(l.newcomers, who)
-	l.ringLocked()
-	return true
-}
-
-func (l *loop) answerBell() {
+func (l *loop) wokenUp() {
 	var count [8]byte
-	_, _ = unix.Read(l.bell, count[:])
-	l.adoptNewcomers()
+	_, _ = unix.Read(l.wakeup, count[:])
+	l.adoptPending()
 	if l.acceptAt > 0 {
 		l.resumeAccepting()
 	}
 }
 
-func (l *loop) adoptNewcomers() {
+func (l *loop) adoptPending() {
 	l.mu.Lock()
-	newcomers := l.newcomers
-	l.newcomers = nil
+	pending := l.pending
+	l.pending = nil
 	l.mu.Unlock()
-	for _, who := range newcomers {
-		l.adopt(who)
+	for _, conn := range pending {
+		l.adopt(conn)
 	}
 }
 
-// drain stops accepting and has a last look at every connection: what has arrived is under way, and one without
-// anything is closed.
+// drain stops accepting and has a last look at every connection: what has arrived is under way, and
+// one without anything is closed.
 func (l *loop) drain() {
 	l.draining = true
 	l.closeListener()
-	l.adoptNewcomers()
+	l.adoptPending()
 	for _, c := range l.conns {
 		if c != nil {
-			c.readable = true
-			l.later(c)
+			c.input.wake()
+			l.queue(c)
 		}
 	}
 }
@@ -362,13 +304,13 @@ func (l *loop) drain() {
 // close ends all connections.
 func (l *loop) close() error {
 	l.mu.Lock()
-	l.gone = true
-	newcomers := l.newcomers
-	l.newcomers = nil
+	l.ended = true
+	pending := l.pending
+	l.pending = nil
 	l.mu.Unlock()
-	for _, who := range newcomers {
-		_ = unix.Close(who.fd)
-		l.server.released(who.addr)
+	for _, conn := range pending {
+		_ = unix.Close(conn.fd)
+		l.server.released(conn.addr)
 	}
 	for _, c := range l.conns {
 		if c != nil {
@@ -376,11 +318,11 @@ func (l *loop) close() error {
 		}
 	}
 	l.closeListener()
-	for _, fd := range []int{l.bell, l.epoll} {
+	for _, fd := range []int{l.wakeup, l.epoll} {
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
 	}
-	l.bell, l.epoll = -1, -1
+	l.wakeup, l.epoll = -1, -1
 	return nil
 }

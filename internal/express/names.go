@@ -2,8 +2,8 @@ package express
 
 import "net/textproto"
 
-// names gives header names the form that net/http gives them, and makes each text once: senders use the same
-// few names.
+// names gives header names the form that net/http gives them, and makes each text once: senders use
+// the same few names.
 type names struct{ known map[string]string }
 
 // Bounds of what is known, because clients can invent names.

@@ -27,17 +27,19 @@ const (
 
 // Options of a Server. Acceptor, Sources and Problem are required; zero means the default.
 type Options struct {
-	// Acceptor makes requests durable. What the requests point to is valid during the call only. It is called from every loop.
+	// Acceptor makes requests durable. What the requests point to is valid during the call only. It
+	// is called from every loop.
 	Acceptor ingest.Acceptor
 	// Sources are the ways in. What is at no path of single events is for net/http.
 	Sources *source.Sources
-	// Memory is for requests that are not complete; default: as much as DefaultMaxInFlightBytes, for this server alone.
+	// Memory is for requests that are not complete; default: as much as DefaultMaxInFlightBytes,
+	// for this server alone.
 	Memory *admission.Memory
 
-	// Problem makes the answer for an error. Besides those of the Acceptor and of sources, there are errors
-	// of package framing, and some that match pillarbox.ErrFull (Memory) and
-	// os.ErrDeadlineExceeded (the body came too slowly). The header must not name the length, the date or the
-	// connection.
+	// Problem makes the answer for an error. Besides those of the Acceptor and of sources, there
+	// are errors of package framing, and some that match pillarbox.ErrFull (Memory) and
+	// os.ErrDeadlineExceeded (the body came too slowly). The header must not name the length, the
+	// date or the connection.
 	Problem func(err error) (status int, header http.Header, body []byte)
 
 	MaxHeaderBytes    int           // of a head; more is refused. Of those below, the ones over 8 KiB are handed over
@@ -53,7 +55,8 @@ type Options struct {
 	AcceptTimeout     time.Duration // how long the Acceptor may take until another goroutine takes the loop over; 0: any time
 	Logger            *slog.Logger  // nil: discard
 
-	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must not block.
+	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must
+	// not block.
 	Closed func(reason admission.Reason)
 }
 
@@ -96,7 +99,8 @@ func (o Options) validate() error {
 	return nil
 }
 
-// ErrNotPossible says that this system has no event loop that express can use. net/http does all of it then.
+// ErrNotPossible says that this system has no event loop that express can use. net/http does all of
+// it then.
 var ErrNotPossible = errors.New("express needs Linux")
 
 // defaultLoops is how many loops there are where nothing else is set.

@@ -6,21 +6,21 @@ import (
 	"pillarbox/internal/framing"
 )
 
-// verdict is what the parser makes of the bytes that are there.
-type verdict int
+// headKind is what the parser makes of the bytes that are there.
+type headKind int
 
 const (
-	more    verdict = iota // the head is not complete yet
-	simple                 // a request that the loop answers itself
-	odd                    // net/http decides: the connection is handed over
-	refused                // its end can be read in two ways: refused here
+	headPartial headKind = iota // it is not complete yet
+	headPlain                   // of a request that the loop answers itself
+	headUnusual                 // net/http decides: the connection is handed over
+	headRefused                 // its end can be read in two ways: refused here
 )
 
 // Limits of a head that the loop reads itself. What is over them is handed over.
 const (
-	maxHead   = 8 << 10 // bytes of a simple one
-	maxFields = 64      // of a simple one, without Host
-	maxJudged = 64 << 10
+	maxHead        = 8 << 10  // bytes of a plain one
+	maxFields      = 64       // of a plain one, without Host
+	maxPartialHead = 64 << 10 // bytes of one that is awaited here
 )
 
 // head is a parsed request. Its slices point into the buffer that was parsed.
@@ -34,12 +34,13 @@ type head struct {
 	looked      int64 // bytes that were looked at, of all heads; counted for the tests
 }
 
-// parse reads one request head from the start of b, by the rules of package framing, which hold for net/http too. Whatever
-// is not a plain POST, but keeps to them, is odd. What is no POST stores nothing, and is odd from its first byte on.
-func (h *head) parse(b []byte) verdict {
+// parse reads one request head from the start of b, by the rules of package framing, which hold for
+// net/http too. Whatever is not a plain POST, but keeps to them, is unusual. What is no POST stores
+// nothing, and is unusual from its first byte on.
+func (h *head) parse(b []byte) headKind {
 	h.path, h.query, h.contentType, h.traceparent, h.last, h.refusal = nil, nil, nil, nil, false, nil
 	if !bytes.HasPrefix(b, post[:min(len(b), len(post))]) {
-		return odd
+		return headUnusual
 	}
 	complete, err := h.Read(b)
 	switch {
@@ -47,20 +48,21 @@ func (h *head) parse(b []byte) verdict {
 		h.looked += int64(len(b))
 		h.refusal = err
 		_ = len(h.Target) > 0 && h.plainTarget() // for the measures, where it is known
-		return refused
+		return headRefused
 	case !complete:
 		h.looked += int64(len(b))
-		return more
+		return headPartial
 	}
 	h.looked += int64(h.Size)
-	unusual := h.Old || h.Chunked || h.Size > maxHead || len(h.Fields) > maxFields || !plainHost(h.Host) || !h.plainTarget()
+	unusual := h.Old || h.Chunked || h.Size > maxHead || len(h.Fields) > maxFields ||
+		!plainHost(h.Host) || !h.plainTarget()
 	for _, f := range h.Fields {
 		unusual = h.note(f) || unusual
 	}
 	if unusual {
-		return odd
+		return headUnusual
 	}
-	return simple
+	return headPlain
 }
 
 var post = []byte("POST ")
@@ -77,11 +79,11 @@ func (h *head) plainTarget() bool {
 	return bytes.IndexByte(h.path, '%') < 0
 }
 
-// note looks at the names that say something about the request itself. Their lengths tell most others apart. It reports
-// whether the field asks for what the loop does not do.
+// note looks at the names that say something about the request itself. Their lengths tell most
+// others apart. It reports whether the field asks for what the loop does not do.
 func (h *head) note(f framing.Field) (unusual bool) {
 	switch len(f.Name) {
-	case len("Expect"), len("Upgrade"), len("Idempotency-Key"), len("Content-Encoding"): // and as long as one of them: Prefer, Pragma
+	case len("Expect"), len("Upgrade"), len("Idempotency-Key"), len("Content-Encoding"): // Prefer and Pragma too
 		for _, name := range unusualNames {
 			unusual = unusual || framing.EqualFold(f.Name, name)
 		}
@@ -103,15 +105,18 @@ func (h *head) note(f framing.Field) (unusual bool) {
 	return unusual
 }
 
-// unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a Connection that says
-// so. Pragma is here because net/http makes a Cache-Control of it.
-var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key", "content-encoding"}
+// unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
+// Connection that says so. Pragma is here because net/http makes a Cache-Control of it.
+var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key",
+	"content-encoding"}
 
-// plainHost reports whether a Host is made of what names and addresses are made of. The rest net/http judges.
+// plainHost reports whether a Host is made of what names and addresses are made of. The rest
+// net/http judges.
 func plainHost(value []byte) bool {
 	for _, c := range value {
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == ':', c == '_', c == '[', c == ']':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '.', c == '-', c == ':', c == '_', c == '[', c == ']':
 		default:
 			return false
 		}

@@ -19,7 +19,8 @@ func TestRefusalIsAProblem(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial().send("POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc")
 	a := c.wants(http.StatusBadRequest)
-	if a.Header.Get("Content-Type") != "application/problem+json" || !a.Close || !strings.Contains(a.body, "Content-Length stands more than once") {
+	if a.Header.Get("Content-Type") != "application/problem+json" || !a.Close ||
+		!strings.Contains(a.body, "Content-Length stands more than once") {
 		t.Errorf("answer %v %q", a.Header, a.body)
 	}
 	c.wantEnd()
@@ -29,7 +30,8 @@ func TestRefusalIsAProblem(t *testing.T) {
 func TestMetricsAreThoseOfNetHTTP(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := prepare(t)
-	b.sources.Replace(compile(t, telemetry.NewMetrics(prom.Keep(registry)), source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}))
+	b.sources.Replace(compile(t, telemetry.NewMetrics(prom.Keep(registry)),
+		source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}))
 	b.start(express.Options{})
 	c := b.dial()
 	for range 3 {
@@ -38,10 +40,12 @@ func TestMetricsAreThoseOfNetHTTP(t *testing.T) {
 	}
 	c.send("POST /app HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").wants(http.StatusBadRequest)
 	for name, want := range map[string]float64{
-		"pillarbox_http_requests_total 202 POST /app": 6, "pillarbox_http_requests_total 400 POST /app": 1,
-		"pillarbox_http_request_seconds /app": 7, "pillarbox_http_requests_in_flight": 0,
+		"pillarbox_http_requests_total 202 POST /app": 6,
+		"pillarbox_http_requests_total 400 POST /app": 1,
+		"pillarbox_http_request_seconds /app":         7, "pillarbox_http_requests_in_flight": 0,
 	} {
-		eventually(t, fmt.Sprintf("%s is %v", name, want), func() bool { return gather(t, registry)[name] == want })
+		eventually(t, fmt.Sprintf("%s is %v", name, want),
+			func() bool { return gather(t, registry)[name] == want })
 	}
 }
 
@@ -59,7 +63,8 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 			for _, label := range metric.Label {
 				name += " " + label.GetValue()
 			}
-			got[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			got[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() +
+				float64(metric.GetHistogram().GetSampleCount())
 		}
 	}
 	return got

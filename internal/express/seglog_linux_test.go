@@ -14,8 +14,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// TestLogKeepsWhatWasSent posts to a log on a disk from many connections. Texts of a request are parts of buffers
-// that the next turn writes over: what the log holds must be what was sent all the same.
+// TestLogKeepsWhatWasSent posts to a log on a disk from many connections. Texts of a request are
+// parts of buffers that the next turn writes over: what the log holds must be what was sent all the
+// same.
 func TestLogKeepsWhatWasSent(t *testing.T) {
 	disk, err := vfs.OpenDisk(t.TempDir())
 	if err != nil {
@@ -49,15 +50,17 @@ func TestLogKeepsWhatWasSent(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	err = log.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
-		mark := sent[event.RequestID]
-		delete(sent, event.RequestID)
-		want := pillarbox.Header{{Name: "X-Mark", Value: mark}, {Name: "Content-Type", Value: mark}}
-		if string(event.Body) != mark || event.Query != mark || event.ContentType != mark || event.Path != "/app" || fmt.Sprint(event.Header) != fmt.Sprint(want) {
-			return fmt.Errorf("%s was sent, and %+v is stored", mark, event)
-		}
-		return nil
-	})
+	err = log.Scan(context.Background(), destination,
+		func(event *pillarbox.Event, _ pillarbox.Standing) error {
+			mark := sent[event.RequestID]
+			delete(sent, event.RequestID)
+			want := pillarbox.Header{{Name: "X-Mark", Value: mark}, {Name: "Content-Type", Value: mark}}
+			if string(event.Body) != mark || event.Query != mark || event.ContentType != mark ||
+				event.Path != "/app" || fmt.Sprint(event.Header) != fmt.Sprint(want) {
+				return fmt.Errorf("%s was sent, and %+v is stored", mark, event)
+			}
+			return nil
+		})
 	if err != nil || len(sent) > 0 {
 		t.Errorf("%d are missing, %v", len(sent), err)
 	}

@@ -22,7 +22,7 @@ type Server struct {
 
 	addresses *admission.Addresses
 	idle      admission.Idle   // of those that were handed over
-	limit     admission.Seldom // that newcomers wait
+	limit     admission.Seldom // that connections are pending
 	failing   admission.Seldom // that accepting fails
 
 	open     atomic.Int64 // connections, with those that were handed over
@@ -30,7 +30,7 @@ type Server struct {
 	draining atomic.Bool
 	stopping atomic.Bool
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards started and closed
 	started bool
 	closed  bool
 	done    chan struct{} // closed when Run returns, or when it never will run
@@ -39,13 +39,17 @@ type Server struct {
 // Possible returns nil where express works, and else why not.
 func Possible() error { return nil }
 
-// New makes a server, which takes the listener over: it is closed, whatever New returns. Run answers on it.
+// New makes a server, which takes the listener over: it is closed, whatever New returns. Run
+// answers on it.
 func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &Server{opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory, addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{})}
+	s := &Server{
+		opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory,
+		addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{}),
+	}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {
@@ -55,19 +59,21 @@ func New(listener *net.TCPListener, opts Options) (*Server, error) {
 	}
 	fd, err := takeListener(listener)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(), s.Close())
+		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(),
+			s.Close())
 	}
 	s.loops[0].listener = fd
 	return s, nil
 }
 
-// HandedOver returns the listener of the connections that are not simple, each with what was read of it. A
-// http.Server is to serve it for as long as Run runs.
+// HandedOver returns the listener of the connections that are not simple, each with what was read
+// of it. A http.Server is to serve it for as long as Run runs.
 func (s *Server) HandedOver() net.Listener { return s.handed }
 
-// Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made durable at the end
-// are finished first; whether their answers arrive is not known. Where AcceptTimeout is set, an Acceptor that does not come
-// back is not waited for: its goroutine ends when it does.
+// Run answers until ctx is done, or Drain or Close has ended it. Requests that are being made
+// durable at the end are finished first; whether their answers arrive is not known. Where
+// AcceptTimeout is set, an Acceptor that does not come back is not waited for: its goroutine ends
+// when it does.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.started || s.closed {
@@ -83,7 +89,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for i, l := range s.loops {
 		go l.run()
 		running.Go(func() {
-			if errs[i] = <-l.ended; errs[i] != nil {
+			if errs[i] = <-l.result; errs[i] != nil {
 				s.stop() // the others are no use without it
 			}
 		})
@@ -92,8 +98,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and makes Run
-// return. It returns when Run has, and everything that was handed over is accepted; or with the error of ctx.
+// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and
+// makes Run return. It returns when Run has, and everything that was handed over is accepted; or
+// with the error of ctx.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	s.mu.Lock()
@@ -111,7 +118,8 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends everything at once, HandedOver too. It is safe to call twice, and returns when nothing runs.
+// Close ends everything at once, HandedOver too. It is safe to call twice, and returns when nothing
+// runs.
 func (s *Server) Close() error {
 	s.stop()
 	s.mu.Lock()
@@ -139,7 +147,7 @@ func (s *Server) stop() {
 	}
 	for _, l := range s.loops {
 		if l.watch != nil {
-			time.AfterFunc(stopGrace, l.hurry)
+			time.AfterFunc(stopGrace, l.endLateCall)
 		}
 	}
 }

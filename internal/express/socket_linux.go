@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receive reads what is there. It never waits, so it does without the bookkeeping that Go makes around calls
-// that may.
+// receive reads what is there. It never waits, so it does without the bookkeeping that Go makes
+// around calls that may.
 func receive(fd int, b []byte) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
@@ -24,7 +25,9 @@ func receive(fd int, b []byte) (int, unix.Errno) {
 // send writes what fits, and never waits either.
 func send(fd int, b []byte) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
@@ -33,12 +36,14 @@ func send(fd int, b []byte) (int, unix.Errno) {
 
 // poll returns the events that are there.
 func poll(epoll int, events []unix.EpollEvent) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
 	return int(n), errno
 }
 
-// takeListener returns a descriptor of the listener for the loop alone. The listener itself is closed, because
-// Go's own poller would wake up for each connection as well. What is set here is set on the connections too.
+// takeListener returns a descriptor of the listener for the loop alone. The listener itself is
+// closed, because Go's own poller would wake up for each connection as well. What is set here is
+// set on the connections too.
 func takeListener(listener *net.TCPListener) (int, error) {
 	raw, err := listener.SyscallConn()
 	if err != nil {

@@ -29,8 +29,9 @@ type bench struct {
 	client int // our side of the connection
 	taken  []*http.Request
 	bodies []string
-	copies bool // keep what is taken
-	sent   int  // bytes of what a test sends, so far
+	copies bool   // keep what is taken
+	accept func() // called by AcceptInto; nil: nothing
+	sent   int    // bytes of what a test sends, so far
 }
 
 func openBench(t testing.TB) *bench {
@@ -42,11 +43,15 @@ func openBench(t testing.TB) *bench {
 	}
 	opts := Options{
 		AcceptTimeout: DefaultReadTimeout,
-		Acceptor:      b, Loops: 1, Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
+		Acceptor:      b, Loops: 1,
+		Problem: func(err error) (int, http.Header, []byte) { return 400, nil, []byte(err.Error()) },
 		Sources: source.NewSources(table),
 	}
 	opts = opts.withDefaults()
-	s := &Server{opts: opts, handed: newHanded(&net.UnixAddr{}), memory: opts.Memory, addresses: admission.NewAddresses(0), done: make(chan struct{})}
+	s := &Server{
+		opts: opts, handed: newHanded(&net.UnixAddr{}), memory: opts.Memory,
+		addresses: admission.NewAddresses(0), done: make(chan struct{}),
+	}
 	l, err := newLoop(s)
 	if err != nil {
 		t.Fatal(err)
@@ -63,12 +68,17 @@ func openBench(t testing.TB) *bench {
 
 // AcceptInto implements Acceptor: it takes everything, and keeps copies.
 func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+	if b.accept != nil {
+		b.accept()
+	}
 	results = results[:0]
 	for i := range requests {
 		if b.copies {
 			b.keep(&requests[i])
 		}
-		results = append(results, ingest.Result{Receipt: pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552", Timestamp: 1e15, Status: pillarbox.StateAccepted}})
+		receipt := pillarbox.Receipt{RequestID: "01a2121b-6d45-7881-9c03-8555ae784552",
+			Timestamp: 1e15, Status: pillarbox.StateAccepted}
+		results = append(results, ingest.Result{Receipt: receipt})
 	}
 	return results
 }
@@ -84,7 +94,8 @@ func (b *bench) keep(request *ingest.Request) {
 		name := strings.Clone(field.Name)
 		header[name] = append(header[name], strings.Clone(field.Value))
 	}
-	taken := &http.Request{Method: request.Method, RequestURI: request.Path + "?" + request.Query, Header: header}
+	taken := &http.Request{Method: request.Method, RequestURI: request.Path + "?" + request.Query,
+		Header: header}
 	taken.RequestURI = strings.TrimSuffix(strings.Clone(taken.RequestURI), "?")
 	b.taken = append(b.taken, taken)
 	b.bodies = append(b.bodies, string(request.Body))
@@ -93,21 +104,22 @@ func (b *bench) keep(request *ingest.Request) {
 // connect begins a connection.
 func (b *bench) connect() {
 	b.t.Helper()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX,
+		unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.client, b.taken, b.bodies = pair[0], nil, nil
 	b.loop.server.open.Add(1)
 	b.loop.tick()
-	b.loop.adopt(newcomer{fd: pair[1], addr: "192.0.2.1"})
+	b.loop.adopt(pendingConn{fd: pair[1], addr: "192.0.2.1"})
 	b.turn()
 }
 
 // turn lets the loop do all that there is to do now.
 func (b *bench) turn() {
 	b.t.Helper()
-	for ringing := true; ringing; ringing = len(b.loop.again) > 0 {
+	for busy := true; busy; busy = len(b.loop.queued) > 0 {
 		b.loop.notify() // so that it does not wait
 		if err := b.loop.turn(); err != nil {
 			b.t.Fatal(err)
@@ -163,15 +175,16 @@ func (b *bench) moved() (rest string, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, conn := range h.waiting {
-		rest, ok = rest+string(conn.(*movedConn).rest), true
+		rest, ok = rest+string(conn.(*handedConn).rest), true
 		_ = conn.Close()
 	}
 	h.waiting = nil
 	return rest, ok
 }
 
-// FuzzStream sends anything in any pieces. What is taken is what net/http reads of the same bytes, each request
-// that is taken is answered once, and what is handed over begins where the last one that was taken ends.
+// FuzzStream sends anything in any pieces. What is taken is what net/http reads of the same bytes,
+// each request that is taken is answered once, and what is handed over begins where the last one
+// that was taken ends.
 func FuzzStream(f *testing.F) {
 	const plain = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-a: b\r\nx-A: c\r\n\r\nabc"
 	for _, text := range []string{
@@ -220,7 +233,9 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		if err != nil || string(body) != b.bodies[i] {
 			t.Errorf("%q: body %d is %q, and net/http reads %q, %v", text, i, b.bodies[i], body, err)
 		}
-		if request.Method != taken.Method || strings.TrimSuffix(request.RequestURI, "?") != taken.RequestURI || len(request.TransferEncoding) > 0 ||
+		if request.Method != taken.Method ||
+			strings.TrimSuffix(request.RequestURI, "?") != taken.RequestURI ||
+			len(request.TransferEncoding) > 0 ||
 			!maps.EqualFunc(request.Header, taken.Header, slices.Equal[[]string]) {
 			t.Errorf("%q: request %d is %v, and net/http reads %v", text, i, taken, request)
 		}
@@ -234,7 +249,11 @@ func checkStream(t *testing.T, b *bench, text []byte) {
 		return
 	}
 	var h head
-	if verdict := h.parse(left); string(left) != "\r" && b.loop.live > 0 && !b.lingering() && (verdict == odd || verdict == refused && bytes.Contains(left, []byte("\r\n\r\n")) || verdict == simple && len(left) >= h.Size+int(h.Length)) {
+	kind := h.parse(left)
+	complete := kind == headUnusual || kind == headRefused &&
+		bytes.Contains(left, []byte("\r\n\r\n")) ||
+		kind == headPlain && len(left) >= h.Size+int(h.Length)
+	if complete && string(left) != "\r" && b.loop.live > 0 && !b.lingering() {
 		t.Errorf("%q: %q is left lying", text, left)
 	}
 }
@@ -254,11 +273,12 @@ func skipEmptyLine(stream *bufio.Reader) {
 }
 
 func (b *bench) lingering() bool {
-	return slices.ContainsFunc(b.loop.conns, func(c *conn) bool { return c != nil && c.lingering })
+	return slices.ContainsFunc(b.loop.conns,
+		func(c *conn) bool { return c != nil && c.state == stateLingering })
 }
 
-// TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has come meanwhile, is
-// served once in a turn, and its requests are taken once.
+// TestTurnTakesItsShareOnce: a connection that goes on from the last turn, and of which more has
+// come meanwhile, is served once in a turn, and its requests are taken once.
 func TestTurnTakesItsShareOnce(t *testing.T) {
 	b := openBench(t)
 	b.connect()
@@ -304,7 +324,8 @@ func TestTurnAllocatesNothing(t *testing.T) {
 	b.connect()
 	defer b.disconnect()
 	request := []byte("POST /app?a=b HTTP/1.1\r\nHost: localhost:8080\r\nuser-agent: test\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello")
-	pieces := [][]byte{request, append(slices.Clone(request), request...), request[:100], request[100:]}
+	pieces := [][]byte{request, append(slices.Clone(request), request...), request[:100],
+		request[100:]}
 	answers := make([]byte, 64<<10)
 	round := func() {
 		for _, piece := range pieces {
@@ -315,7 +336,8 @@ func TestTurnAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, err := unix.Read(b.client, answers); n <= 0 || bytes.Count(answers[:n], []byte("202 Accepted")) != 4 {
+		if n, err := unix.Read(b.client, answers); n <= 0 ||
+			bytes.Count(answers[:n], []byte("202 Accepted")) != 4 {
 			t.Fatal(n, err)
 		}
 	}
@@ -329,11 +351,13 @@ func TestTurnAllocatesNothing(t *testing.T) {
 func TestInventedNamesTakeNoMemory(t *testing.T) {
 	known := newNames()
 	for i := range 10 * maxKnownNames {
-		if got, want := known.canonical(fmt.Appendf(nil, "x-nAME-%d", i)), fmt.Sprintf("X-Name-%d", i); got != want {
+		if got, want := known.canonical(fmt.Appendf(nil, "x-nAME-%d", i)),
+			fmt.Sprintf("X-Name-%d", i); got != want {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	}
-	if got := known.canonical(bytes.Repeat([]byte("a"), 1000)); got != "A"+strings.Repeat("a", 999) || len(known.known) > maxKnownNames {
+	if got := known.canonical(bytes.Repeat([]byte("a"),
+		1000)); got != "A"+strings.Repeat("a", 999) || len(known.known) > maxKnownNames {
 		t.Errorf("%d names are known", len(known.known))
 	}
 }
@@ -351,7 +375,7 @@ func TestBuffersHaveRoom(t *testing.T) {
 	if pool.kept > maxKeptBuffers {
 		t.Errorf("%d bytes are kept", pool.kept)
 	}
-	if maxHead+maxBody > largestBuffer || maxJudged+blockBytes > largestBuffer {
+	if maxHead+maxBody > largestBuffer || maxPartialHead+blockBytes > largestBuffer {
 		t.Error("the largest request does not fit into the largest buffer")
 	}
 }
@@ -384,7 +408,7 @@ func BenchmarkHead(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(request)))
 	for b.Loop() {
-		if h.parse(request) != simple {
+		if h.parse(request) != headPlain {
 			b.Fatal(h.refusal)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each byte of a head is looked at in the first try to parse it, once while its end is awaited, when it is complete, and
-// once more when its body is.
+// Each byte of a head is looked at in the first try to parse it, once while its end is awaited,
+// when it is complete, and once more when its body is.
 const workPerByte = 4
 
 // checkWork holds the loop to its budget, which is one of bytes and not of time.
@@ -66,7 +66,8 @@ func FuzzWork(f *testing.F) {
 	})
 }
 
-// BenchmarkHeadByLine is a head that comes line by line. Its bytes a second must not depend on the number of lines.
+// BenchmarkHeadByLine is a head that comes line by line. Its bytes a second must not depend on the
+// number of lines.
 func BenchmarkHeadByLine(b *testing.B) {
 	for name, lines := range map[string]int{"100 lines": 100, "1000 lines": 1000} {
 		b.Run(name, func(b *testing.B) {
@@ -91,7 +92,8 @@ func BenchmarkHeadByLine(b *testing.B) {
 	}
 }
 
-// TestWhatHasArrivedIsCharged, and not what was announced: a byte of a body of 100,000 costs a small buffer.
+// TestWhatHasArrivedIsCharged, and not what was announced: a byte of a body of 100,000 costs a
+// small buffer.
 func TestWhatHasArrivedIsCharged(t *testing.T) {
 	b := openBench(t)
 	b.connect()
@@ -99,7 +101,8 @@ func TestWhatHasArrivedIsCharged(t *testing.T) {
 	for sent := 1; sent <= 100_000; sent *= 10 {
 		b.send([]byte((head + strings.Repeat("x", sent))[b.sent:]))
 		b.sent = len(head) + sent
-		if held := b.loop.server.memory.Held(); sent < 100_000 && (held < int64(sent) || held > int64(2*(len(head)+sent)+smallestBuffer)) {
+		if held := b.loop.server.memory.Held(); sent < 100_000 &&
+			(held < int64(sent) || held > int64(2*(len(head)+sent)+smallestBuffer)) {
 			t.Errorf("with %d bytes there, %d are charged", sent, held)
 		}
 	}

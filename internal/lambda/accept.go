@@ -32,7 +32,8 @@ const (
 	DefaultDestination = "events"
 )
 
-// Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server would.
+// Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server
+// would.
 type Accept struct {
 	acceptor ingest.Acceptor
 	source   *source.Source
@@ -60,7 +61,8 @@ type answer struct {
 	body   []byte
 }
 
-// Invoke answers one event. What is no request at all is an error, which the gateway answers with 502.
+// Invoke answers one event. What is no request at all is an error, which the gateway answers with
+// 502.
 func (a *Accept) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	m := newMeasures()
 	m.counts[metricAccepted] = 0
@@ -93,7 +95,9 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 	method := event.method()
 	switch {
 	case !event.at(a.source.Path):
-		return answer{}, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path"} // not which there is: it can be a secret
+		// not which there is: it can be a secret
+		return answer{}, &protocol.Error{Status: http.StatusNotFound,
+			Detail: "there is no source at this path"}
 	case method == http.MethodPost:
 		return a.accept(ctx, event, m)
 	case method == http.MethodGet, method == http.MethodHead:
@@ -106,7 +110,8 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	request := event.request(a.source.Path)
 	var err error
 	request.Grant, err = a.source.AdmitOne(&source.Head{
-		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr, Header: request.Header,
+		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr,
+		Header:          request.Header,
 		ContentEncoding: lines(request.Header, "Content-Encoding"),
 	})
 	if err != nil {
@@ -118,7 +123,8 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	if request.Body, err = event.body(); err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := within(ctx, answerReserve) // a 503 that says when to come back, rather than a process that is killed
+	// a 503 that says when to come back, rather than a process that is killed
+	ctx, cancel := within(ctx, answerReserve)
 	defer cancel()
 	result := a.acceptor.AcceptInto(ctx, []ingest.Request{request}, nil)[0]
 	if result.Err != nil {
@@ -135,8 +141,9 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	return to, nil
 }
 
-// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor of another time:
-// nothing that a client sends can be the cause of a queue that is missing or was set up wrong.
+// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor
+// of another time: nothing that a client sends can be the cause of a queue that is missing or was
+// set up wrong.
 func ours(err error) error {
 	status := protocol.StatusOf(err)
 	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge {
@@ -147,7 +154,8 @@ func ours(err error) error {
 
 func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, err error) answer {
 	status, err := protocol.Refusal(err)
-	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus, status, telemetry.KeyErr, err); {
+	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus,
+		status, telemetry.KeyErr, err); {
 	case status == http.StatusInternalServerError:
 		log.Error("request failed")
 	case status > http.StatusInternalServerError:
@@ -159,7 +167,8 @@ func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, e
 }
 
 func newAnswer(status int, contentType string, body []byte) answer {
-	return answer{status: status, header: http.Header{"Content-Type": {contentType}, "X-Content-Type-Options": {"nosniff"}}, body: body}
+	return answer{status: status, header: http.Header{"Content-Type": {contentType},
+		"X-Content-Type-Options": {"nosniff"}}, body: body}
 }
 
 func (to answer) with(header http.Header) answer {
@@ -182,7 +191,8 @@ func (to answer) encode(method string) ([]byte, error) {
 	if method == http.MethodHead {
 		to.body = nil
 	}
-	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)), Body: string(to.body)}
+	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)),
+		Body: string(to.body)}
 	for name := range to.header {
 		plain.Header[name] = to.header.Get(name)
 	}

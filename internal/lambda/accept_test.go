@@ -64,7 +64,8 @@ func (f *front) queued() []*pillarbox.Event {
 	if account.Pending == 0 {
 		return nil
 	}
-	deliveries, err := f.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1000})
+	deliveries, err := f.queue.Lease(context.Background(), "events",
+		pillarbox.LeaseLimits{MaxEvents: 1000})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -115,7 +116,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestShapes reads one event of each kind, and compares the answer and the queued event with what they were.
+// TestShapes reads one event of each kind, and compares the answer and the queued event with what
+// they were.
 func TestShapes(t *testing.T) {
 	for _, name := range []string{"rest", "http", "url"} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +151,8 @@ func server(t *testing.T, fault func([]*pillarbox.Event) error) *httptest.Server
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := intake.New(intake.Options{Acceptor: ingest.New(queue, ingest.Options{}), Sources: source.NewSources(table)})
+	public := intake.New(intake.Options{Acceptor: ingest.New(queue, ingest.Options{}),
+		Sources: source.NewSources(table)})
 	s := httptest.NewServer(public)
 	t.Cleanup(s.Close)
 	return s
@@ -180,16 +183,22 @@ func answerOf(t *testing.T, base, method, path, encoding, body string) string {
 	if (id != "") != strings.Contains(string(text), `"request_id":"`+id+`"`) {
 		t.Errorf("the header names %q, the receipt is %s", id, text)
 	}
-	return fmt.Sprintf("%d %q %q %q %q %s", response.StatusCode, header.Get("Content-Type"), header.Get("Allow"), header.Get("Retry-After"),
-		header.Get("X-Content-Type-Options"), ids.ReplaceAllString(string(text), `"request_id":"","timestamp":""`))
+	return fmt.Sprintf("%d %q %q %q %q %s", response.StatusCode, header.Get("Content-Type"),
+		header.Get("Allow"), header.Get("Retry-After"),
+		header.Get("X-Content-Type-Options"),
+		ids.ReplaceAllString(string(text), `"request_id":"","timestamp":""`))
 }
 
-// TestAnswersAreThoseOfTheServer sends the same requests to the HTTP server and through each kind of gateway.
+// TestAnswersAreThoseOfTheServer sends the same requests to the HTTP server and through each kind
+// of gateway.
 func TestAnswersAreThoseOfTheServer(t *testing.T) {
 	faults := map[string]error{
-		"none": nil, "full": fmt.Errorf("the queue: %w", pillarbox.ErrFull), "no space": pillarbox.ErrNoSpace, "down": pillarbox.ErrUnavailable,
-		"asks to wait": &pillarbox.RetryAfterError{After: 90 * time.Second, Err: pillarbox.ErrUnavailable}, "closed": pillarbox.ErrClosed,
-		"too large": fmt.Errorf("a message: %w", pillarbox.ErrTooLarge), "late": context.DeadlineExceeded, "unknown": errors.New("secret"),
+		"none": nil, "full": fmt.Errorf("the queue: %w", pillarbox.ErrFull),
+		"no space": pillarbox.ErrNoSpace, "down": pillarbox.ErrUnavailable,
+		"asks to wait": &pillarbox.RetryAfterError{After: 90 * time.Second,
+			Err: pillarbox.ErrUnavailable}, "closed": pillarbox.ErrClosed,
+		"too large": fmt.Errorf("a message: %w", pillarbox.ErrTooLarge),
+		"late":      context.DeadlineExceeded, "unknown": errors.New("secret"),
 		"conflict": pillarbox.ErrConflict, "one": &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrUnavailable}}},
 	}
 	for fault, err := range faults {
@@ -201,11 +210,15 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 			got := httptest.NewServer(&fakelambda.Gateway{Kind: kind, Function: f})
 			t.Cleanup(got.Close)
 			for _, c := range []struct{ method, path, encoding, body string }{
-				{"POST", "/app", "", "hello"}, {"POST", "/app?a=1", "identity", ""}, {"POST", "/app", "", "\x00\xff\x80"},
-				{"POST", "/app", "gzip", "hello"}, {"POST", "/app", "", strings.Repeat("x", 100)}, {"POST", "/app", "", strings.Repeat("x", 101)},
-				{"GET", "/app", "", ""}, {"HEAD", "/app", "", ""}, {"PUT", "/app", "", ""}, {"DELETE", "/app", "", ""}, {"OPTIONS", "/app", "", ""},
+				{"POST", "/app", "", "hello"}, {"POST", "/app?a=1", "identity", ""},
+				{"POST", "/app", "", "\x00\xff\x80"},
+				{"POST", "/app", "gzip", "hello"}, {"POST", "/app", "", strings.Repeat("x", 100)},
+				{"POST", "/app", "", strings.Repeat("x", 101)},
+				{"GET", "/app", "", ""}, {"HEAD", "/app", "", ""}, {"PUT", "/app", "", ""},
+				{"DELETE", "/app", "", ""}, {"OPTIONS", "/app", "", ""},
 			} {
-				name := fmt.Sprintf("%s, queue: %s, %s %s %s %.10q", kind, fault, c.method, c.path, c.encoding, c.body)
+				name := fmt.Sprintf("%s, queue: %s, %s %s %s %.10q", kind, fault, c.method, c.path,
+					c.encoding, c.body)
 				a := answerOf(t, want.URL, c.method, c.path, c.encoding, c.body)
 				b := answerOf(t, got.URL, c.method, c.path, c.encoding, c.body)
 				if a != b {
@@ -219,7 +232,8 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 	}
 }
 
-// TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient: whatever goes wrong behind the door, the sender may send again.
+// TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient: whatever goes wrong behind the door, the sender
+// may send again.
 func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 	for name, fault := range map[string]func([]*pillarbox.Event) error{
 		"the queue is not there": func([]*pillarbox.Event) error { return pillarbox.ErrNotFound },
@@ -231,10 +245,12 @@ func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 		f := newFront(t, lambda.AcceptOptions{})
 		f.queue.SetFault(fault)
 		answer := f.call(read(t, "rest.json"))
-		if answer.StatusCode != http.StatusInternalServerError || answer.Headers["Content-Type"] != "application/problem+json" {
+		if answer.StatusCode != http.StatusInternalServerError ||
+			answer.Headers["Content-Type"] != "application/problem+json" {
 			t.Errorf("%s: answered with %+v", name, answer)
 		}
-		if line := metricsOf(t, f.metrics.String())[0]; line["Accepted"] != 0.0 || line["RefusedInternalServerError"] != 1.0 {
+		if line := metricsOf(t, f.metrics.String())[0]; line["Accepted"] != 0.0 ||
+			line["RefusedInternalServerError"] != 1.0 {
 			t.Errorf("%s: counted as %v", name, line)
 		}
 		if f.log.Len() == 0 {
@@ -243,7 +259,8 @@ func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 	}
 	f := newFront(t, lambda.AcceptOptions{})
 	bad := bytes.Replace(read(t, "rest.json"), []byte("AP+AaGVsbG8="), []byte("AP+AaGVsbG8!"), 1)
-	if answer := f.call(bad); answer.StatusCode != http.StatusInternalServerError || f.queued() != nil {
+	if answer := f.call(bad); answer.StatusCode != http.StatusInternalServerError ||
+		f.queued() != nil {
 		t.Errorf("a body that the gateway garbled is answered with %+v", answer)
 	}
 }
@@ -252,7 +269,8 @@ func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 	event := func(shape, stage, path string) []byte {
 		if shape == "rest" {
-			return fmt.Appendf(nil, `{"httpMethod":"POST","path":%q,"requestContext":{"stage":%q}}`, path, stage)
+			return fmt.Appendf(nil, `{"httpMethod":"POST","path":%q,"requestContext":{"stage":%q}}`,
+				path, stage)
 		}
 		return fmt.Appendf(nil, `{"rawPath":%q,"requestContext":{"stage":%q,"http":{"method":"POST"}}}`, path, stage)
 	}
@@ -260,25 +278,31 @@ func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 		source, stage, path string
 		status              int
 	}{
-		{"/app", "live", "/app", 202}, {"/app", "live", "/live/app", 202}, {"/app", "live", "/v1/x/app", 202}, {"/app", "live", "/app/", 404},
-		{"/app", "live", "/snapp", 404}, {"/app", "live", "/app/batch", 404}, {"/app", "live", "", 404}, {"/app", "live", "/App", 404}, {"/a/b", "live", "/b", 404},
-		{"/a/b", "live", "/live/a/b", 202}, {"/", "live", "/", 202}, {"/", "live", "", 202}, {"/", "live", "/live", 202}, {"/", "live", "/live/", 202},
+		{"/app", "live", "/app", 202}, {"/app", "live", "/live/app", 202},
+		{"/app", "live", "/v1/x/app", 202}, {"/app", "live", "/app/", 404},
+		{"/app", "live", "/snapp", 404}, {"/app", "live", "/app/batch", 404},
+		{"/app", "live", "", 404}, {"/app", "live", "/App", 404}, {"/a/b", "live", "/b", 404},
+		{"/a/b", "live", "/live/a/b", 202}, {"/", "live", "/", 202}, {"/", "live", "", 202},
+		{"/", "live", "/live", 202}, {"/", "live", "/live/", 202},
 		{"/", "live", "/other", 404}, {"/", "$default", "/live/", 404},
 	} {
 		for _, shape := range []string{"rest", "v2"} {
 			f := newFront(t, lambda.AcceptOptions{Source: source.Settings{Path: c.source}})
 			answer := f.call(event(shape, c.stage, c.path))
 			if answer.StatusCode != c.status {
-				t.Errorf("%s: %q of stage %s for the source at %q is answered with %+v", shape, c.path, c.stage, c.source, answer)
+				t.Errorf("%s: %q of stage %s for the source at %q is answered with %+v", shape,
+					c.path, c.stage, c.source, answer)
 			}
-			if events := f.queued(); answer.StatusCode == 202 && (len(events) != 1 || events[0].Path != c.source) {
+			if events := f.queued(); answer.StatusCode == 202 &&
+				(len(events) != 1 || events[0].Path != c.source) {
 				t.Errorf("%s: %q was queued as %+v", shape, c.path, events)
 			}
 		}
 	}
 }
 
-// TestEveryEventHasAnID: that of the gateway where there is one that nobody can choose, and one of ours where not.
+// TestEveryEventHasAnID: that of the gateway where there is one that nobody can choose, and one of
+// ours where not.
 func TestEveryEventHasAnID(t *testing.T) {
 	const own = ""
 	for context, want := range map[string]string{
@@ -298,7 +322,8 @@ func TestEveryEventHasAnID(t *testing.T) {
 		if got != want && (want != own || len(got) != 36) {
 			t.Errorf("%s: the event is %q, want %q", context, got, want)
 		}
-		if answer.Headers["X-Request-Id"] != got || !strings.Contains(answer.Body, `"request_id":"`+got+`"`) {
+		if answer.Headers["X-Request-Id"] != got ||
+			!strings.Contains(answer.Body, `"request_id":"`+got+`"`) {
 			t.Errorf("%s: the receipt is %+v, the event %q", context, answer, got)
 		}
 	}
@@ -306,8 +331,10 @@ func TestEveryEventHasAnID(t *testing.T) {
 
 func TestWhatIsNoRequestIsAnError(t *testing.T) {
 	for _, payload := range []string{
-		``, `null`, `{}`, `[]`, `{"Records":[]}`, `{"version":"2.0","requestContext":{}}`, `{"requestContext":{"http":{}}}`, `{"httpMethod":5}`,
-		`{"httpMethod":"POST","path":"/app","requestContext":{"elb":{"targetGroupArn":"arn"}}}`, `{"httpMethod":"POST","path":"/app","headers":"canary"}`,
+		``, `null`, `{}`, `[]`, `{"Records":[]}`, `{"version":"2.0","requestContext":{}}`,
+		`{"requestContext":{"http":{}}}`, `{"httpMethod":5}`,
+		`{"httpMethod":"POST","path":"/app","requestContext":{"elb":{"targetGroupArn":"arn"}}}`,
+		`{"httpMethod":"POST","path":"/app","headers":"canary"}`,
 	} {
 		f := newFront(t, lambda.AcceptOptions{})
 		response, err := f.Invoke(context.Background(), []byte(payload))
@@ -337,7 +364,8 @@ func TestSlowQueueIsAnsweredFor(t *testing.T) {
 			start := time.Now()
 			response, err := accept.Invoke(ctx, read(t, "rest.json"))
 			took := time.Since(start)
-			if err != nil || !bytes.Contains(response, []byte(`"statusCode":503`)) || !bytes.Contains(response, []byte(`"Retry-After"`)) {
+			if err != nil || !bytes.Contains(response, []byte(`"statusCode":503`)) ||
+				!bytes.Contains(response, []byte(`"Retry-After"`)) {
 				t.Errorf("answered with %s, %v", response, err)
 			}
 			if took >= timeout || timeout-took > time.Second {
@@ -348,7 +376,8 @@ func TestSlowQueueIsAnsweredFor(t *testing.T) {
 	})
 }
 
-// FuzzAccept hands over anything: it does not panic, and a 2xx to a POST is always one event in the queue.
+// FuzzAccept hands over anything: it does not panic, and a 2xx to a POST is always one event in the
+// queue.
 func FuzzAccept(f *testing.F) {
 	for _, name := range []string{"rest", "http", "url"} {
 		f.Add(read(f, name+".json"))
@@ -377,7 +406,8 @@ func FuzzAccept(f *testing.F) {
 		case queued != nil:
 			t.Errorf("answer %s, and an event in the queue", response)
 		case answer.StatusCode == http.StatusOK:
-			if !bytes.Contains(payload, []byte("GET")) && !bytes.Contains(payload, []byte("HEAD")) && !bytes.Contains(payload, []byte(`\u`)) {
+			if !bytes.Contains(payload, []byte("GET")) &&
+				!bytes.Contains(payload, []byte("HEAD")) && !bytes.Contains(payload, []byte(`\u`)) {
 				t.Errorf("answer %s", response)
 			}
 		case answer.StatusCode < 400 || answer.StatusCode > 599:
@@ -398,11 +428,13 @@ func BenchmarkAccept(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			body := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, size))
 			payload := bytes.Replace(read(b, "rest.json"), []byte("AP+AaGVsbG8="), []byte(body), 1)
-			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{}), lambda.AcceptOptions{Metrics: io.Discard})
+			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{}),
+				lambda.AcceptOptions{Metrics: io.Discard})
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				if response, err := accept.Invoke(context.Background(), payload); err != nil || !bytes.Contains(response, []byte(`"statusCode":202`)) {
+				if response, err := accept.Invoke(context.Background(), payload); err != nil ||
+					!bytes.Contains(response, []byte(`"statusCode":202`)) {
 					b.Fatalf("%s, %v", response, err)
 				}
 			}

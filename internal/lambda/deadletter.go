@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"pillarbox"
+	"pillarbox/internal/sqsrules"
 	"pillarbox/internal/telemetry"
 )
 
@@ -24,18 +25,19 @@ type DeadLetterOptions struct {
 	Now         func() time.Time
 }
 
-// DeadLetter keeps what comes to the dead-letter queue. A letter is kept as it is. An event by itself was moved by SQS
-// after its last receive, or sent by somebody; it gets a letter that says so. A text that can't be read becomes the
-// body of an event; where a body is lost, the letter has its claim instead, and says so too.
+// DeadLetter keeps what comes to the dead-letter queue. A letter is kept as it is. An event by
+// itself was moved by SQS after its last receive, or sent by somebody; it gets a letter that says
+// so. A text that can't be read becomes the body of an event; where a body is lost, the letter has
+// its claim instead, and says so too.
 type DeadLetter struct {
 	letters  Letters
-	restorer Restorer
+	restorer sqsrules.Restorer
 	opts     DeadLetterOptions
 	reporter reporter
 }
 
 // NewDeadLetter makes the handler.
-func NewDeadLetter(letters Letters, restorer Restorer, opts DeadLetterOptions) *DeadLetter {
+func NewDeadLetter(letters Letters, restorer sqsrules.Restorer, opts DeadLetterOptions) *DeadLetter {
 	opts.Source = cmp.Or(opts.Source, DefaultSource)
 	opts.Destination = cmp.Or(opts.Destination, DefaultDestination)
 	if opts.Now == nil {
@@ -52,76 +54,84 @@ func (d *DeadLetter) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	return invokeBatch(ctx, payload, d.Handle)
 }
 
-// Handle keeps one batch, and names the messages whose letters are not durable. An error keeps the whole batch.
+// Handle keeps one batch, and names the messages whose letters are not durable. An error keeps the
+// whole batch.
 func (d *DeadLetter) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err
 	}
-	m, now := newMeasures(), d.opts.Now()
-	all := parcels(event.Records, d.opts.Source, now)
+	counted, now := newMeasures(), d.opts.Now()
+	all := readAll(event.Records, d.opts.Source, now)
 	defer func() {
 		if cause := recover(); cause != nil {
-			d.reporter.panicked(ctx, m, cause)
+			d.reporter.panicked(ctx, counted, cause)
 		}
 		response, err = failures(all)
-		m.counts[metricBatch], m.counts[metricFailed] = len(event.Records), len(response.BatchItemFailures)
-		d.reporter.write(ctx, now, m)
+		counted.counts[metricBatch], counted.counts[metricFailed] = len(event.Records),
+			len(response.BatchItemFailures)
+		d.reporter.write(ctx, now, counted)
 	}()
 	writing, cancel := within(ctx, answerReserve)
 	defer cancel()
-	m.counts[metricLetters] = 0
-	for _, p := range all {
+	counted.counts[metricLetters] = 0
+	for _, m := range all {
 		if writing.Err() != nil {
-			d.reporter.log(ctx).Warn("time is up before all dead letters were written", telemetry.KeyErr, writing.Err())
+			d.reporter.log(ctx).Warn("time is up before all dead letters were written",
+				telemetry.KeyErr, writing.Err())
 			break
 		}
-		if err := d.keep(writing, p); err != nil {
-			d.reporter.log(ctx).Warn("dead letter can't be kept for now", telemetry.KeyEventID, p.message.Event.RequestID, keyMessage, p.id, telemetry.KeyErr, err)
+		if err := d.keep(writing, m); err != nil {
+			d.reporter.log(ctx).Warn("dead letter can't be kept for now",
+				telemetry.KeyEventID, m.Message.Event.RequestID, keyMessage, m.ID, telemetry.KeyErr, err)
 			continue
 		}
-		p.done = true
-		p.message = pillarbox.Message{Event: &pillarbox.Event{RequestID: p.message.Event.RequestID}} // its body is not needed any more
-		m.counts[metricLetters]++
+		m.done = true
+		// Its body is not needed any more.
+		m.Message = pillarbox.Message{Event: &pillarbox.Event{RequestID: m.Message.Event.RequestID}}
+		counted.counts[metricLetters]++
 	}
 	return response, err
 }
 
 // keep makes one letter durable. A panic is the error of this one only.
-func (d *DeadLetter) keep(ctx context.Context, p *parcel) (err error) {
+func (d *DeadLetter) keep(ctx context.Context, m *message) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("bug: keeping a dead letter panicked: %v", cause)
 		}
 	}()
-	if err := p.restore(ctx, d.restorer); err != nil {
+	if err := m.restore(ctx, d.restorer); err != nil {
 		return err
 	}
-	err = pillarbox.PutLetter(ctx, d.letters, d.letter(p))
-	if p.message.Letter != nil && errors.Is(err, pillarbox.ErrInvalid) {
+	err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
+	if m.Message.Letter != nil && errors.Is(err, pillarbox.ErrInvalid) {
 		// Somebody's letter that can't be kept as one is kept as text.
-		p.unreadable(d.opts.Source, fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
-		err = pillarbox.PutLetter(ctx, d.letters, d.letter(p))
+		m.Unreadable(d.opts.Source,
+			fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
+		err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
 	}
 	return err
 }
 
-// letter returns the parcel's own letter, or makes one.
-func (d *DeadLetter) letter(p *parcel) *pillarbox.DeadLetter {
-	if letter := p.message.Letter; letter != nil {
-		if p.lost != nil {
-			letter.Reason += "; " + p.lost.Error()
+// letter returns the message's own letter, or makes one.
+func (d *DeadLetter) letter(m *message) *pillarbox.DeadLetter {
+	if letter := m.Message.Letter; letter != nil {
+		if m.Lost != nil {
+			letter.Reason += "; " + m.Lost.Error()
 		}
 		return letter
 	}
-	reason := fmt.Sprintf("sent to the dead-letter queue without a reason, and received there (SQS counts %d receives)", p.receives)
-	if p.cameFrom != "" {
-		reason = fmt.Sprintf("received without being stored until SQS moved it from %s (SQS counts %d receives); the reasons are in the logs of those attempts", p.cameFrom, p.receives)
+	reason := fmt.Sprintf("sent to the dead-letter queue without a reason, and received there (SQS counts %d receives)", m.Receives)
+	if m.MovedFrom != "" {
+		reason = fmt.Sprintf("received without being stored until SQS moved it from %s (SQS counts %d receives); "+
+			"the reasons are in the logs of those attempts", m.MovedFrom, m.Receives)
 	}
-	if p.lost != nil {
-		reason += "; " + p.lost.Error()
+	if m.Lost != nil {
+		reason += "; " + m.Lost.Error()
 	}
-	p.outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
-	letter := p.letter(d.opts.Destination, d.opts.Now())
-	letter.Attempts = []pillarbox.Attempt{} // SQS's count goes on in this queue, so that it is not that of the attempts
+	m.outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
+	letter := m.letter(d.opts.Destination, d.opts.Now())
+	// SQS's count goes on in this queue, so that it is not that of the attempts
+	letter.Attempts = []pillarbox.Attempt{}
 	return letter
 }

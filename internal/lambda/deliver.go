@@ -18,16 +18,18 @@ import (
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
+	"pillarbox/internal/sqsrules"
 	"pillarbox/internal/telemetry"
 )
 
-// The waits between two receives of one message. They double with each receive, because SQS counts every one of them,
-// also those during which the destination was down and nothing was tried: with 20 receives they add up to more than
-// two days and, by jitter, to at most five.
+// The waits between two receives of one message. They double with each receive, because SQS counts
+// every one of them, also those during which the destination was down and nothing was tried: with
+// 20 receives they add up to more than two days and, by jitter, to at most five.
 const (
 	RetryInitial = 30 * time.Second
-	// LongestWait is the 12 hours for which SQS can hide a message, less what may have passed of them: they count from
-	// the receive, before a batch was filled (5 minutes) and a function ran (15 minutes).
+	// LongestWait is the 12 hours for which SQS can hide a message, less what may have passed of
+	// them: they count from the receive, before a batch was filled (5 minutes) and a function ran
+	// (15 minutes).
 	LongestWait = 12*time.Hour - 30*time.Minute
 )
 
@@ -37,10 +39,6 @@ const (
 	sliceBytes      = 24 << 20
 	restoreParallel = 8
 )
-
-// receivesInReserve is how many receives before its last an event is sent again as a new message, if it was not
-// refused. One or the other may be spent on a function that never ran.
-const receivesInReserve = 2
 
 // DeliverOptions are the rules of a Deliver. Zero means the default.
 type DeliverOptions struct {
@@ -58,16 +56,16 @@ type DeliverOptions struct {
 // Deliver takes batches of messages to a destination.
 type Deliver struct {
 	sink     pillarbox.Sink
-	mailbox  Mailbox
+	queue    MessageQueue
 	opts     DeliverOptions
 	to       *destination.Destination
 	policy   retry.Policy
-	endsAt   int // receives from which on an event that is released is sent again
+	limits   sqsrules.Limits
 	reporter reporter
 }
 
 // NewDeliver makes the handler. The caller closes the sink, after the last invocation.
-func NewDeliver(sink pillarbox.Sink, mailbox Mailbox, opts DeliverOptions) *Deliver {
+func NewDeliver(sink pillarbox.Sink, queue MessageQueue, opts DeliverOptions) *Deliver {
 	opts.Source = cmp.Or(opts.Source, DefaultSource)
 	opts.Destination = cmp.Or(opts.Destination, DefaultDestination)
 	opts.MaxReceives = cmp.Or(opts.MaxReceives, retry.DefaultMaxAttempts)
@@ -78,12 +76,14 @@ func NewDeliver(sink pillarbox.Sink, mailbox Mailbox, opts DeliverOptions) *Deli
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
 	}
-	policy := retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait, MaxAttempts: opts.MaxReceives}
+	policy := retry.Policy{Initial: min(RetryInitial, opts.MaxRetryWait), Max: opts.MaxRetryWait,
+		MaxAttempts: opts.MaxReceives}
 	return &Deliver{
-		sink: sink, mailbox: mailbox, opts: opts, policy: policy,
+		sink: sink, queue: queue, opts: opts, policy: policy,
 		// Others fill the queue too, with sources that this function need not know: it takes all.
-		to:       destination.New(destination.Settings{Name: opts.Destination, Retry: policy, MaxAge: opts.MaxAge, WriteTimeout: -1}),
-		endsAt:   max(2, opts.MaxReceives-receivesInReserve),
+		to: destination.New(destination.Settings{Name: opts.Destination, Retry: policy,
+			MaxAge: opts.MaxAge, WriteTimeout: -1}),
+		limits:   sqsrules.Limits{MaxReceives: opts.MaxReceives, MaxAge: opts.MaxAge},
 		reporter: newReporter(opts.Metrics, "deliver", "Destination", opts.Destination, opts.Logger),
 	}
 }
@@ -93,7 +93,8 @@ func (d *Deliver) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return invokeBatch(ctx, payload, d.Handle)
 }
 
-// invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload holds.
+// invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload
+// holds.
 func invokeBatch(ctx context.Context, payload []byte, handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) ([]byte, error) {
 	var event events.SQSEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -106,155 +107,163 @@ func invokeBatch(ctx context.Context, payload []byte, handle func(context.Contex
 	return json.Marshal(response)
 }
 
-// Handle delivers one batch and names the messages that are to stay in the queue: those that are not known to be
-// stored, skipped, buried or sent again, even if something in here panics. An error keeps the whole batch.
+// Handle delivers one batch and names the messages that are to stay in the queue: those that are
+// not known to be stored, skipped, buried or sent again, even if something in here panics. An error
+// keeps the whole batch.
 func (d *Deliver) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err
 	}
-	r := &round{Deliver: d, now: d.opts.Now(), log: d.reporter.log(ctx), measures: newMeasures()}
-	r.parcels = parcels(event.Records, d.opts.Source, r.now)
+	b := &batch{Deliver: d, now: d.opts.Now(), log: d.reporter.log(ctx), measures: newMeasures()}
+	b.messages = readAll(event.Records, d.opts.Source, b.now)
 	defer func() {
 		if cause := recover(); cause != nil {
-			d.reporter.panicked(ctx, r.measures, cause)
+			d.reporter.panicked(ctx, b.measures, cause)
 		}
-		response, err = failures(r.parcels)
-		r.count(len(event.Records), len(response.BatchItemFailures))
-		d.reporter.write(ctx, r.now, r.measures)
+		response, err = failures(b.messages)
+		b.count(len(event.Records), len(response.BatchItemFailures))
+		d.reporter.write(ctx, b.now, b.measures)
 	}()
 	writing, cancel := within(ctx, settleReserve)
 	defer cancel()
 	settling, cancelSettling := within(ctx, answerReserve)
 	defer cancelSettling()
-	r.deliver(writing)
-	r.settle(settling)
+	b.deliver(writing)
+	b.settle(settling)
 	return response, err
 }
 
-// round is one batch on its way.
-type round struct {
+// batch is one batch on its way.
+type batch struct {
 	*Deliver
 	now      time.Time
 	log      *slog.Logger
 	measures *measures
-	parcels  []*parcel
+	messages []*message
 	down     error // why nothing more is tried
 	probed   bool
 }
 
-// deliver takes every parcel to an outcome. What it does not get to is released.
-func (r *round) deliver(ctx context.Context) {
-	for _, p := range r.parcels {
-		p.outcome.Kind = pillarbox.OutcomeReleased
+// deliver takes every message to an outcome. What it does not get to is released.
+func (b *batch) deliver(ctx context.Context) {
+	for _, m := range b.messages {
+		m.outcome.Kind = pillarbox.OutcomeReleased
 	}
-	r.deliverAll(ctx, slices.Clone(r.parcels), r.to)
+	b.deliverAll(ctx, slices.Clone(b.messages), b.to)
 	switch {
 	case ctx.Err() != nil:
-		r.log.Warn("time is up before all events were delivered", telemetry.KeyEvents, len(released(r.parcels)), telemetry.KeyErr, r.down)
-	case r.down != nil:
-		r.log.Warn("destination is down", telemetry.KeyDestination, r.opts.Destination, telemetry.KeyErr, r.down)
+		b.log.Warn("time is up before all events were delivered", telemetry.KeyEvents,
+			len(released(b.messages)), telemetry.KeyErr, b.down)
+	case b.down != nil:
+		b.log.Warn("destination is down", telemetry.KeyDestination, b.opts.Destination,
+			telemetry.KeyErr, b.down)
 	}
 }
 
 // deliverAll delivers slice by slice, until it is done, the destination is down, or time is up.
-func (r *round) deliverAll(ctx context.Context, rest []*parcel, to *destination.Destination) {
-	for len(rest) > 0 && r.down == nil && ctx.Err() == nil {
+func (b *batch) deliverAll(ctx context.Context, rest []*message, to *destination.Destination) {
+	for len(rest) > 0 && b.down == nil && ctx.Err() == nil {
 		n := sliceOf(rest)
-		slice := r.restored(ctx, rest[:n])
+		slice := b.restored(ctx, rest[:n])
 		rest = rest[n:]
-		if r.down = r.step(ctx, slice, to, false); r.down != nil && ctx.Err() == nil {
-			rest = append(r.probe(ctx, released(slice), to), rest...)
+		if b.down = b.step(ctx, slice, to, false); b.down != nil && ctx.Err() == nil {
+			rest = append(b.probe(ctx, released(slice), to), rest...)
 		}
 	}
 }
 
-// released returns the parcels that no outcome was found for.
-func released(slice []*parcel) []*parcel {
-	return slices.DeleteFunc(slices.Clone(slice), func(p *parcel) bool { return p.outcome.Kind != pillarbox.OutcomeReleased })
+// released returns the messages that no outcome was found for.
+func released(slice []*message) []*message {
+	return slices.DeleteFunc(slices.Clone(slice),
+		func(m *message) bool { return m.outcome.Kind != pillarbox.OutcomeReleased })
 }
 
-// probe finds out, once in a round, whether the destination is down or one event only looks like it. It begins with
-// what has been received most often: the neighbours of an event like that got through in other company. If the
-// destination is up after all, it returns what is still to be delivered.
-func (r *round) probe(ctx context.Context, slice []*parcel, to *destination.Destination) []*parcel {
-	if r.probed || len(slice) < 2 {
+// probe finds out, once in a batch, whether the destination is down or one event only looks like
+// it. It begins with what has been received most often: the neighbours of an event like that got
+// through in other company. If the destination is up after all, it returns what is still to be
+// delivered.
+func (b *batch) probe(ctx context.Context, slice []*message, to *destination.Destination) []*message {
+	if b.probed || len(slice) < 2 {
 		return nil
 	}
-	r.probed = true
-	slices.SortStableFunc(slice, func(a, b *parcel) int { return b.receives - a.receives })
-	if r.down = r.step(ctx, slice[:min(len(slice), retry.ProbeEvents)], to, true); r.down != nil {
+	b.probed = true
+	slices.SortStableFunc(slice, func(x, y *message) int { return y.Receives - x.Receives })
+	if b.down = b.step(ctx, slice[:min(len(slice), retry.ProbeEvents)], to, true); b.down != nil {
 		return nil
 	}
 	return released(slice)
 }
 
-// sliceOf returns how many of the parcels, one at least, are within the bounds of a slice.
-func sliceOf(rest []*parcel) int {
+// sliceOf returns how many of the messages, one at least, are within the bounds of a slice.
+func sliceOf(rest []*message) int {
 	size := int64(0)
-	for i, p := range rest {
-		if size += p.bytes(); i > 0 && (size > sliceBytes || i == sliceEvents) {
+	for i, m := range rest {
+		if size += m.bytes(); i > 0 && (size > sliceBytes || i == sliceEvents) {
 			return i
 		}
 	}
 	return len(rest)
 }
 
-// restored brings back the bodies that are kept elsewhere, and leaves out those that can't be had for now.
-func (r *round) restored(ctx context.Context, slice []*parcel) []*parcel {
+// restored brings back the bodies that are kept elsewhere, and leaves out those that can't be had
+// for now.
+func (b *batch) restored(ctx context.Context, slice []*message) []*message {
 	errs := make([]error, len(slice))
 	slots := make(chan struct{}, restoreParallel)
 	var running sync.WaitGroup
-	for i, p := range slice {
-		if p.message.Claim == nil {
+	for i, m := range slice {
+		if m.Message.Claim == nil {
 			continue
 		}
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = p.restore(ctx, r.mailbox)
+			errs[i] = m.restore(ctx, b.queue)
 		})
 	}
 	running.Wait()
-	kept := make([]*parcel, 0, len(slice))
-	for i, p := range slice {
+	kept := make([]*message, 0, len(slice))
+	for i, m := range slice {
 		if errs[i] != nil {
-			r.log.Warn("body can't be had for now", telemetry.KeyEventID, p.message.Event.RequestID, telemetry.KeyAttempt, p.receives, telemetry.KeyErr, errs[i])
+			b.log.Warn("body can't be had for now", telemetry.KeyEventID, m.Message.Event.RequestID,
+				telemetry.KeyAttempt, m.Receives, telemetry.KeyErr, errs[i])
 			continue
 		}
-		kept = append(kept, p)
+		kept = append(kept, m)
 	}
 	return kept
 }
 
 // step delivers a slice, and returns why the destination is down if it is.
-func (r *round) step(ctx context.Context, slice []*parcel, to *destination.Destination, probe bool) error {
+func (b *batch) step(ctx context.Context, slice []*message, to *destination.Destination, probe bool) error {
 	deliveries := make([]pillarbox.Delivery, len(slice))
-	for i, p := range slice {
-		deliveries[i] = p.delivery(r.now)
+	for i, m := range slice {
+		deliveries[i] = m.delivery(b.now)
 	}
-	at := deliver.Moment{Now: r.opts.Now(), Chance: r.opts.Chance, Probe: probe}
-	report := deliver.Step(ctx, guarded{r.sink}, deliveries, to, at)
-	after := r.opts.Now()
-	for i, p := range slice {
-		p.outcome = report.Outcomes[i]
-		p.wait = p.outcome.NotBefore.Sub(at.Now)
-		switch p.outcome.Kind {
+	at := deliver.Moment{Now: b.opts.Now(), Chance: b.opts.Chance, Probe: probe}
+	report := deliver.Step(ctx, guarded{b.sink}, deliveries, to, at)
+	after := b.opts.Now()
+	for i, m := range slice {
+		m.outcome = report.Outcomes[i]
+		m.wait = m.outcome.NotBefore.Sub(at.Now)
+		switch m.outcome.Kind {
 		case pillarbox.OutcomeStored:
-			r.measures.lags = append(r.measures.lags, after.Sub(p.message.Event.Timestamp.Time()))
-			p.done, p.message.Event.Body = true, nil // its body may be large, and there may be many
+			b.measures.lags = append(b.measures.lags, after.Sub(m.Message.Event.Timestamp.Time()))
+			m.done, m.Message.Event.Body = true, nil // its body may be large, and there may be many
 		case pillarbox.OutcomeSkipped:
-			p.done, p.message.Event.Body = true, nil
+			m.done, m.Message.Event.Body = true, nil
 		case pillarbox.OutcomeRetry:
-			p.message.Event.Body = nil
+			m.Message.Event.Body = nil
 		case pillarbox.OutcomeReleased:
-			p.wait = max(p.wait, r.policy.Delay(p.receives, r.opts.Chance()), pillarbox.RetryAfter(report.Down))
+			m.wait = max(m.wait, b.policy.Delay(m.Receives, b.opts.Chance()),
+				pillarbox.RetryAfter(report.Down))
 		}
 	}
 	return report.Down
 }
 
-// guarded makes a refusal of a panic of the sink, so that Step finds the event that is to blame and the others are
-// stored.
+// guarded makes a refusal of a panic of the sink, so that Step finds the event that is to blame and
+// the others are stored.
 type guarded struct{ pillarbox.Sink }
 
 func (g guarded) Write(ctx context.Context, batch []*pillarbox.Event) (err error) {

@@ -24,8 +24,9 @@ func TestWhatIsStoredIsDoneAndNothingElse(t *testing.T) {
 	b.sink.Fault = refusing(errors.New("not now"), "b")
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 3), message(t, "c", 1)), "b")
 	wantIDs(t, "stored", b.stored(), "a", "c")
-	if wait := b.mailbox.hidden["handle of b"]; len(b.mailbox.hidden) != 1 || wait < time.Minute || wait > 2*time.Minute {
-		t.Errorf("after the third receive hidden for %v, want 1 to 2 minutes", b.mailbox.hidden)
+	if wait := b.queue.hidden["handle of b"]; len(b.queue.hidden) != 1 || wait < time.Minute ||
+		wait > 2*time.Minute {
+		t.Errorf("after the third receive hidden for %v, want 1 to 2 minutes", b.queue.hidden)
 	}
 	line := metricsOf(t, b.metrics.String())[0]
 	for name, want := range map[string]any{"Batch": 3.0, "Stored": 2.0, "Retried": 1.0, "Failed": 1.0, "Destination": "events", "Role": "deliver"} {
@@ -42,25 +43,30 @@ func TestWhatIsStoredIsDoneAndNothingElse(t *testing.T) {
 func TestRefusedForGoodIsBuried(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{Destination: "table"})
 	b.sink.Fault = refusing(pillarbox.Permanent(errors.New("too wide")), "b", "c")
-	b.mailbox.fault = func(call string, n int) error {
+	b.queue.fault = func(call string, n int) error {
 		if call != "bury" {
 			return nil
 		}
-		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1,
+			Err: pillarbox.ErrUnavailable}}}
 	}
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 3), message(t, "c", 1)), "c")
 	wantIDs(t, "stored", b.stored(), "a")
-	wantIDs(t, "buried", b.mailbox.buriedIDs(), "b")
-	letter := b.mailbox.buried[0]
-	if letter.Version != 1 || letter.Destination != "table" || letter.Reason != "refused for good: too wide" || letter.DeadAt != pillarbox.TimestampOf(noon) ||
-		letter.Replay != "pillarbox dead replay b --destination table" || string(letter.Event.Body) != "body of b" {
+	wantIDs(t, "buried", b.queue.buriedIDs(), "b")
+	letter := b.queue.buried[0]
+	if letter.Version != 1 || letter.Destination != "table" ||
+		letter.Reason != "refused for good: too wide" ||
+		letter.DeadAt != pillarbox.TimestampOf(noon) ||
+		letter.Replay != "pillarbox dead replay b --destination table" ||
+		string(letter.Event.Body) != "body of b" {
 		t.Errorf("the letter is %+v", letter)
 	}
-	if n := len(letter.Attempts); n != 3 || letter.Attempts[2].Error != "too wide" || letter.Attempts[0].At != pillarbox.TimestampOf(noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
+	if n := len(letter.Attempts); n != 3 || letter.Attempts[2].Error != "too wide" ||
+		letter.Attempts[0].At != pillarbox.TimestampOf(noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
 		t.Errorf("the attempts are %+v", letter.Attempts)
 	}
-	if _, hidden := b.mailbox.hidden["handle of c"]; !hidden || len(b.mailbox.hidden) != 1 {
-		t.Errorf("hidden: %v", b.mailbox.hidden)
+	if _, hidden := b.queue.hidden["handle of c"]; !hidden || len(b.queue.hidden) != 1 {
+		t.Errorf("hidden: %v", b.queue.hidden)
 	}
 }
 
@@ -69,8 +75,8 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 	b.sink.Fault = refusing(errors.New("not now"), "a", "b", "c")
 	wantIDs(t, "stay", b.deliver(message(t, "a", 19), message(t, "b", 20), message(t, "c", 25)), "a")
-	wantIDs(t, "buried", b.mailbox.buriedIDs(), "b", "c")
-	for _, letter := range b.mailbox.buried {
+	wantIDs(t, "buried", b.queue.buriedIDs(), "b", "c")
+	for _, letter := range b.queue.buried {
 		want := map[string]string{
 			"b": "received 20 times and not stored, the last time with: not now",
 			"c": "received 25 times and not stored; the reasons are in the logs of those attempts",
@@ -81,34 +87,40 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 	}
 }
 
-// TestOutageMakesNoDeadLetter: what was received too often while the destination is down becomes a new message.
+// TestOutageMakesNoDeadLetter: what was received too often while the destination is down becomes a
+// new message.
 func TestOutageMakesNoDeadLetter(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 	b.sink.Fault = func([]*pillarbox.Event) error { return fmt.Errorf("table: %w", pillarbox.ErrUnavailable) }
-	records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 17), message(t, "c", 18), message(t, "d", 20), message(t, "e", 25)}
-	b.mailbox.fault = func(call string, n int) error {
+	records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 17), message(t, "c", 18),
+		message(t, "d", 20), message(t, "e", 25)}
+	b.queue.fault = func(call string, n int) error {
 		if call == "send" {
-			return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}
+			return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1,
+				Err: pillarbox.ErrUnavailable}}}
 		}
 		return nil
 	}
 	wantIDs(t, "stay", b.deliver(records...), "a", "b", "d")
-	wantIDs(t, "sent again", b.mailbox.sentIDs(), "c")
-	wantIDs(t, "buried", b.mailbox.buriedIDs(), "e") // SQS hands nothing out so often; it was refused before
-	if diff := enginetest.Diff(b.mailbox.sent[0].Event, eventOf("c", time.Minute)); diff != "" {
+	wantIDs(t, "sent again", b.queue.sentIDs(), "c")
+	// SQS hands nothing out so often; it was refused before
+	wantIDs(t, "buried", b.queue.buriedIDs(), "e")
+	if diff := enginetest.Diff(b.queue.sent[0].Event, eventOf("c", time.Minute)); diff != "" {
 		t.Error(diff)
 	}
-	if b.mailbox.hidden["handle of a"] > 30*time.Second || b.mailbox.hidden["handle of b"] < 5*time.Hour || len(b.mailbox.hidden) != 3 {
-		t.Errorf("hidden: %v", b.mailbox.hidden)
+	if b.queue.hidden["handle of a"] > 30*time.Second ||
+		b.queue.hidden["handle of b"] < 5*time.Hour || len(b.queue.hidden) != 3 {
+		t.Errorf("hidden: %v", b.queue.hidden)
 	}
 	line := metricsOf(t, b.metrics.String())[0]
-	if line["Released"] != 4.0 || line["SentAgain"] != 1.0 || line["Buried"] != 1.0 || line["Failed"] != 3.0 {
+	if line["Released"] != 4.0 || line["SentAgain"] != 1.0 || line["Buried"] != 1.0 ||
+		line["Failed"] != 3.0 {
 		t.Errorf("counted as %v", line)
 	}
 }
 
-// TestReceivesLastForDays adds up the waits: an outage of hours burns few receives, and the last receive comes before
-// an event is too old.
+// TestReceivesLastForDays adds up the waits: an outage of hours burns few receives, and the last
+// receive comes before an event is too old.
 func TestReceivesLastForDays(t *testing.T) {
 	sum := func(chance float64) (total time.Duration, after6h int) {
 		policy := retry.Policy{Initial: lambda.RetryInitial, Max: lambda.LongestWait}
@@ -131,16 +143,18 @@ func TestReceivesLastForDays(t *testing.T) {
 	if lambda.LongestWait >= 12*time.Hour {
 		t.Error("SQS hides nothing for so long")
 	}
-	t.Logf("20 receives last from %v to %v; an outage of 6 h burns %d to %d of them", shortest, longest, few+1, many+1)
+	t.Logf("20 receives last from %v to %v; an outage of 6 h burns %d to %d of them", shortest,
+		longest, few+1, many+1)
 }
 
 // TestWaitsAreBounded by what the function was told.
 func TestWaitsAreBounded(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxRetryWait: time.Minute})
-	b.sink.Fault = refusing(&pillarbox.RetryAfterError{After: time.Hour, Err: pillarbox.ErrUnavailable}, "a", "b")
+	b.sink.Fault = refusing(&pillarbox.RetryAfterError{After: time.Hour,
+		Err: pillarbox.ErrUnavailable}, "a", "b")
 	b.deliver(message(t, "a", 1), message(t, "b", 15), message(t, "c", 1))
-	if b.mailbox.hidden["handle of a"] != time.Minute || b.mailbox.hidden["handle of b"] != time.Minute {
-		t.Errorf("hidden: %v", b.mailbox.hidden)
+	if b.queue.hidden["handle of a"] != time.Minute || b.queue.hidden["handle of b"] != time.Minute {
+		t.Errorf("hidden: %v", b.queue.hidden)
 	}
 }
 
@@ -148,7 +162,7 @@ func TestWaitsAreBounded(t *testing.T) {
 func TestFailedHideChangesNothingElse(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.sink.Fault = refusing(errors.New("not now"), "a")
-	b.mailbox.fault = func(string, int) error { return pillarbox.ErrUnavailable }
+	b.queue.fault = func(string, int) error { return pillarbox.ErrUnavailable }
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1)), "a")
 	wantIDs(t, "stored", b.stored(), "b")
 	if !strings.Contains(b.log.String(), "sooner") {
@@ -161,22 +175,25 @@ func TestTooOldIsBuried(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	old := func(id string) *pillarbox.Event { return eventOf(id, 300*time.Hour) }
 	letter := func(id string) *pillarbox.DeadLetter {
-		return &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1, Event: old(id), Attempts: slices.Repeat([]pillarbox.Attempt{{Class: "refused"}}, 20)}
+		return &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1,
+			Event: old(id), Attempts: slices.Repeat([]pillarbox.Attempt{{Class: "refused"}}, 20)}
 	}
 	stale := recordOf(t, "d", 2, letter("d"))
 	stale.Attributes["SentTimestamp"] = fmt.Sprint(noon.Add(-250 * time.Hour).UnixMilli())
-	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 1, old("a")), recordOf(t, "b", 1, eventOf("b", time.Hour)), recordOf(t, "c", 2, letter("c")), stale))
+	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 1, old("a")),
+		recordOf(t, "b", 1, eventOf("b", time.Hour)), recordOf(t, "c", 2, letter("c")), stale))
 	wantIDs(t, "stored", b.stored(), "b", "c")
-	wantIDs(t, "buried", b.mailbox.buriedIDs(), "a", "d")
-	first := b.mailbox.buried[0]
-	if first.Reason != "not delivered within 240h0m0s (queue.max_age)" || len(first.Attempts) != 1 || first.Attempts[0].Class != pillarbox.ClassExpired {
+	wantIDs(t, "buried", b.queue.buriedIDs(), "a", "d")
+	first := b.queue.buried[0]
+	if first.Reason != "not delivered within 240h0m0s (queue.max_age)" ||
+		len(first.Attempts) != 1 || first.Attempts[0].Class != pillarbox.ClassExpired {
 		t.Errorf("the letter is %+v", first)
 	}
 }
 
-// TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would be too old at once, and
-// a claim stays a claim, whether there was time to bring its body back or not. A text that can't be read is no event, and
-// what is too old is not sent again.
+// TestWhatIsSentAgainIsWhatItWas: an old letter stays a letter, because its event by itself would
+// be too old at once, and a claim stays a claim, whether there was time to bring its body back or
+// not. A text that can't be read is no event, and what is too old is not sent again.
 func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxAge: 240 * time.Hour})
 	b.sink.Fault = func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable }
@@ -184,22 +201,26 @@ func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 	for i := range 100 { // more than one slice of what is restored at once
 		id := fmt.Sprintf("c%02d", i)
 		event, body := eventOf(id, time.Minute), make([]byte, 1<<20)
-		b.mailbox.kept[id], event.Body = body, nil
+		b.queue.kept[id], event.Body = body, nil
 		claim := pillarbox.NewClaim(id, body)
 		records = append(records, recordOf(t, id, 20, &pillarbox.Message{Event: event, Claim: &claim}))
 	}
-	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("old", 300*time.Hour)}
+	letter := &pillarbox.DeadLetter{Version: 1, Destination: "events",
+		Event: eventOf("old", 300*time.Hour)}
 	late := eventOf("late", 300*time.Hour)
 	late.Body = nil
-	claim := pillarbox.NewClaim("gone", make([]byte, 30<<20)) // never tried, so that nothing condemns it
-	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"), recordOf(t, "late", 20, &pillarbox.Message{Event: late, Claim: &claim}))
+	// never tried, so that nothing condemns it
+	claim := pillarbox.NewClaim("gone", make([]byte, 30<<20))
+	records = append(records, recordOf(t, "old", 20, letter), recordOf(t, "text", 20, "no event"),
+		recordOf(t, "late", 20, &pillarbox.Message{Event: late, Claim: &claim}))
 	wantIDs(t, "stay", b.deliver(records...), "late", "text")
-	if len(b.mailbox.sent) != 101 {
-		t.Fatalf("%d messages were sent again, want 101", len(b.mailbox.sent))
+	if len(b.queue.sent) != 101 {
+		t.Fatalf("%d messages were sent again, want 101", len(b.queue.sent))
 	}
-	for _, message := range b.mailbox.sent {
+	for _, message := range b.queue.sent {
 		old := message.Event.RequestID == "old"
-		if (message.Letter != nil) != old || (message.Claim == nil) != old || (message.Since != 0) != old {
+		if (message.Letter != nil) != old || (message.Claim == nil) != old ||
+			(message.Since != 0) != old {
 			t.Errorf("sent again: %+v", message)
 		}
 	}
@@ -208,7 +229,8 @@ func TestWhatIsSentAgainIsWhatItWas(t *testing.T) {
 // TestUnreadableMessageIsKept as the body of an event, in a letter that says so.
 func TestUnreadableMessageIsKept(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{Source: "door"})
-	texts := []string{"", "hello", `{"timestamp":"x","request_id":"canary"}`, `{"request_id":"a"}`, `[]`, `null`, `{"event":{}}`}
+	texts := []string{"", "hello", `{"timestamp":"x","request_id":"canary"}`, `{"request_id":"a"}`,
+		`[]`, `null`, `{"event":{}}`}
 	var records []events.SQSMessage
 	for i, text := range texts {
 		records = append(records, recordOf(t, fmt.Sprint("m", i), 1, text))
@@ -216,13 +238,15 @@ func TestUnreadableMessageIsKept(t *testing.T) {
 	delete(records[0].Attributes, "SentTimestamp")
 	records[1].Attributes = nil
 	wantIDs(t, "stay", b.deliver(records...))
-	if len(b.mailbox.buried) != len(texts) {
-		t.Fatalf("%d are buried, want %d", len(b.mailbox.buried), len(texts))
+	if len(b.queue.buried) != len(texts) {
+		t.Fatalf("%d are buried, want %d", len(b.queue.buried), len(texts))
 	}
-	for i, letter := range b.mailbox.buried {
+	for i, letter := range b.queue.buried {
 		event := letter.Event
-		if event.RequestID != fmt.Sprint("m", i) || event.Source != "door" || string(event.Body) != texts[i] || event.Timestamp <= 0 ||
-			!strings.HasPrefix(letter.Reason, "the message can't be read as an event: ") || letter.DeadAt != pillarbox.TimestampOf(noon) {
+		if event.RequestID != fmt.Sprint("m", i) || event.Source != "door" ||
+			string(event.Body) != texts[i] || event.Timestamp <= 0 ||
+			!strings.HasPrefix(letter.Reason, "the message can't be read as an event: ") ||
+			letter.DeadAt != pillarbox.TimestampOf(noon) {
 			t.Errorf("%q became %+v of %+v", texts[i], letter, event)
 		}
 		if want := pillarbox.TimestampOf(noon.Add(-time.Minute).Truncate(time.Millisecond)); i > 1 && event.Timestamp != want {
@@ -242,32 +266,35 @@ func claimed(t testing.TB, id string, receives int) events.SQSMessage {
 	return recordOf(t, id, receives, &pillarbox.Message{Event: event, Claim: &claim})
 }
 
-// TestClaimedBodiesAreRestored: one can't be had for now, one is lost for good, and one makes the store panic.
+// TestClaimedBodiesAreRestored: one can't be had for now, one is lost for good, and one makes the
+// store panic.
 func TestClaimedBodiesAreRestored(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
-	b.mailbox.kept["bodies/a"] = []byte("body of a")
+	b.queue.kept["bodies/a"] = []byte("body of a")
 	wantIDs(t, "stay", b.deliver(claimed(t, "a", 1), message(t, "b", 1), claimed(t, "lost", 2)))
 	wantIDs(t, "stored", b.stored(), "a", "b")
-	if event, err := b.sink.Find(context.Background(), "a"); err != nil || string(event.Body) != "body of a" {
+	if event, err := b.sink.Find(context.Background(), "a"); err != nil ||
+		string(event.Body) != "body of a" {
 		t.Errorf("stored %+v, %v", event, err)
 	}
-	letter := b.mailbox.buried[0]
+	letter := b.queue.buried[0]
 	if body := string(letter.Event.Body); !strings.Contains(letter.Reason, "is lost, and its claim stands in its place") ||
 		!strings.HasPrefix(body, `{"body_claim":{"key":"bodies/lost","bytes":12,"sha256":"`) {
 		t.Errorf("the letter is %+v of %q", letter, body)
 	}
 
 	b = newBench(t, lambda.DeliverOptions{})
-	b.mailbox.gone = fmt.Errorf("bucket: %w", pillarbox.ErrUnavailable)
-	wantIDs(t, "stay", b.deliver(claimed(t, "a", 17), claimed(t, "ending", 20), message(t, "b", 20)), "a")
+	b.queue.gone = fmt.Errorf("bucket: %w", pillarbox.ErrUnavailable)
+	wantIDs(t, "stay", b.deliver(claimed(t, "a", 17), claimed(t, "ending", 20),
+		message(t, "b", 20)), "a")
 	wantIDs(t, "stored", b.stored(), "b")
-	wantIDs(t, "sent again", b.mailbox.sentIDs(), "ending") // an outage of the bucket is no refusal
-	if len(b.mailbox.buried) != 0 || b.mailbox.hidden["handle of a"] == 0 {
-		t.Errorf("buried %v, hidden %v", b.mailbox.buried, b.mailbox.hidden)
+	wantIDs(t, "sent again", b.queue.sentIDs(), "ending") // an outage of the bucket is no refusal
+	if len(b.queue.buried) != 0 || b.queue.hidden["handle of a"] == 0 {
+		t.Errorf("buried %v, hidden %v", b.queue.buried, b.queue.hidden)
 	}
 
 	b = newBench(t, lambda.DeliverOptions{})
-	b.mailbox.fault = func(call string, _ int) error {
+	b.queue.fault = func(call string, _ int) error {
 		if call == "restore" {
 			panic("bug")
 		}
@@ -282,17 +309,20 @@ func TestTheSameTwice(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	again := message(t, "a", 1)
 	again.ReceiptHandle = "other handle of a"
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again, recordOf(t, "b", 1, eventOf("a", time.Minute))))
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again,
+		recordOf(t, "b", 1, eventOf("a", time.Minute))))
 	wantIDs(t, "stored", b.stored(), "a")
 
 	b.sink.Fault = refusing(errors.New("not now"), "a")
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again, recordOf(t, "b", 1, eventOf("a", time.Minute))), "a", "b")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), again,
+		recordOf(t, "b", 1, eventOf("a", time.Minute))), "a", "b")
 	for _, handle := range []string{"handle of a", "other handle of a", "handle of b"} {
-		if b.mailbox.hidden[handle] == 0 {
-			t.Errorf("%s is not hidden: %v", handle, b.mailbox.hidden)
+		if b.queue.hidden[handle] == 0 {
+			t.Errorf("%s is not hidden: %v", handle, b.queue.hidden)
 		}
 	}
-	other := recordOf(t, "a", 1, eventOf("c", time.Minute)) // never seen, but nothing may be lost by it
+	// never seen, but nothing may be lost by it
+	other := recordOf(t, "a", 1, eventOf("c", time.Minute))
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), other), "a")
 	wantIDs(t, "stored", b.stored(), "a", "c")
 }
@@ -306,7 +336,8 @@ func TestPanicIsAFailureOfOne(t *testing.T) {
 		}
 		return nil
 	}
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 1)), "c")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+		message(t, "d", 1)), "c")
 	wantIDs(t, "stored", b.stored(), "a", "b", "d")
 }
 
@@ -315,16 +346,19 @@ func TestAnswerIsCompleteAfterAPanic(t *testing.T) {
 	for _, call := range []string{"bury", "send", "hide"} {
 		b := newBench(t, lambda.DeliverOptions{})
 		b.sink.Fault = splitFault
-		b.mailbox.fault = func(name string, _ int) error {
+		b.queue.fault = func(name string, _ int) error {
 			if name == call {
 				panic("bug")
 			}
 			return nil
 		}
 		want := map[string][]string{"bury": {"b", "c", "d"}, "send": {"c", "d"}, "hide": {"c"}}[call]
-		wantIDs(t, "stay after a panic of "+call, b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1), message(t, "d", 20)), want...)
+		wantIDs(t, "stay after a panic of "+call,
+			b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "c", 1),
+				message(t, "d", 20)), want...)
 		wantIDs(t, "stored", b.stored(), "a")
-		if metricsOf(t, b.metrics.String())[0]["Panics"] != 1.0 || !strings.Contains(b.log.String(), "deliver_test.go") {
+		if metricsOf(t, b.metrics.String())[0]["Panics"] != 1.0 ||
+			!strings.Contains(b.log.String(), "deliver_test.go") {
 			t.Errorf("a panic of %s is not told of: %s", call, b.log.String())
 		}
 	}
@@ -337,9 +371,11 @@ func splitFault(batch []*pillarbox.Event) error {
 		switch event.RequestID {
 		case "a":
 		case "b":
-			partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: pillarbox.Permanent(errors.New("no"))})
+			partial.Items = append(partial.Items,
+				pillarbox.ItemError{Index: i, Err: pillarbox.Permanent(errors.New("no"))})
 		default:
-			partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: pillarbox.ErrUnavailable})
+			partial.Items = append(partial.Items,
+				pillarbox.ItemError{Index: i, Err: pillarbox.ErrUnavailable})
 		}
 	}
 	if len(partial.Items) == 0 {
@@ -348,7 +384,8 @@ func splitFault(batch []*pillarbox.Event) error {
 	return &partial
 }
 
-// TestEventThatLooksLikeAnOutageHoldsUpNobody: writes with it in them fail as if the destination was down.
+// TestEventThatLooksLikeAnOutageHoldsUpNobody: writes with it in them fail as if the destination
+// was down.
 func TestEventThatLooksLikeAnOutageHoldsUpNobody(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.sink.Fault = func(batch []*pillarbox.Event) error {
@@ -357,12 +394,13 @@ func TestEventThatLooksLikeAnOutageHoldsUpNobody(t *testing.T) {
 		}
 		return nil
 	}
-	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "poison", 2), message(t, "c", 1)), "poison")
+	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 1), message(t, "poison", 2),
+		message(t, "c", 1)), "poison")
 	wantIDs(t, "stored", b.stored(), "a", "b", "c")
 	wantIDs(t, "stay", b.deliver(message(t, "d", 1), message(t, "poison", 20)))
 	wantIDs(t, "stored", b.stored(), "a", "b", "c", "d")
-	wantIDs(t, "buried", b.mailbox.buriedIDs(), "poison")
-	if class := b.mailbox.buried[0].Attempts[19].Class; class != pillarbox.ClassUnavailable {
+	wantIDs(t, "buried", b.queue.buriedIDs(), "poison")
+	if class := b.queue.buried[0].Attempts[19].Class; class != pillarbox.ClassUnavailable {
 		t.Errorf("the last attempt is of the class %s", class)
 	}
 }
@@ -387,7 +425,7 @@ func TestTimeIsUpBeforeTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, each := range []time.Duration{time.Millisecond, 20 * time.Millisecond, time.Hour} {
 			b := newBench(t, lambda.DeliverOptions{})
-			b.Deliver = lambda.NewDeliver(slow{b.sink, each}, b.mailbox, lambda.DeliverOptions{})
+			b.Deliver = lambda.NewDeliver(slow{b.sink, each}, b.queue, lambda.DeliverOptions{})
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			var records []events.SQSMessage
 			for i := range 2000 {
@@ -405,10 +443,12 @@ func TestTimeIsUpBeforeTheDeadline(t *testing.T) {
 				}
 			}
 			if len(stay)+len(stored) < len(records) && len(stored) < pillarbox.MaxListLimit {
-				t.Errorf("%v for each event: %d stay and %d are stored of %d", each, len(stay), len(stored), len(records))
+				t.Errorf("%v for each event: %d stay and %d are stored of %d", each, len(stay),
+					len(stored), len(records))
 			}
-			if len(b.mailbox.hidden) != len(stay) || len(b.mailbox.buried) != 0 {
-				t.Errorf("%d stay, %d are hidden, %d buried", len(stay), len(b.mailbox.hidden), len(b.mailbox.buried))
+			if len(b.queue.hidden) != len(stay) || len(b.queue.buried) != 0 {
+				t.Errorf("%d stay, %d are hidden, %d buried", len(stay), len(b.queue.hidden),
+					len(b.queue.buried))
 			}
 			cancel()
 		}
@@ -423,8 +463,10 @@ func deadlineOf(ctx context.Context) time.Time {
 // TestOnlyBatchesOfAQueueAreTaken: an answer without failures to anything else would be a success.
 func TestOnlyBatchesOfAQueueAreTaken(t *testing.T) {
 	for _, payload := range []string{
-		``, `null`, `{}`, `{"Records":[]}`, `{"Records":[{"messageId":"a","body":"{}"}]}`, `{"Records":"canary"}`,
-		`{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"canary"}}]}`, string(read(t, "http.json")),
+		``, `null`, `{}`, `{"Records":[]}`, `{"Records":[{"messageId":"a","body":"{}"}]}`,
+		`{"Records":"canary"}`,
+		`{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"canary"}}]}`,
+		string(read(t, "http.json")),
 	} {
 		b := newBench(t, lambda.DeliverOptions{})
 		response, err := b.Invoke(context.Background(), []byte(payload))
@@ -432,7 +474,8 @@ func TestOnlyBatchesOfAQueueAreTaken(t *testing.T) {
 			t.Errorf("%q is answered with %s, %v", payload, response, err)
 		}
 		letters := lambda.NewDeadLetter(nil, nil, lambda.DeadLetterOptions{})
-		if response, err := letters.Invoke(context.Background(), []byte(payload)); err == nil || response != nil {
+		if response, err := letters.Invoke(context.Background(), []byte(payload)); err == nil ||
+			response != nil {
 			t.Errorf("%q is answered with %s, %v", payload, response, err)
 		}
 	}
@@ -443,7 +486,8 @@ func TestNamelessMessageKeepsTheWholeBatch(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{})
 	b.sink.Fault = refusing(errors.New("not now"), "b")
 	nameless := recordOf(t, "", 1, eventOf("b", time.Minute))
-	if response, err := b.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{message(t, "a", 1), nameless}}); err == nil {
+	if response, err := b.Handle(context.Background(),
+		events.SQSEvent{Records: []events.SQSMessage{message(t, "a", 1), nameless}}); err == nil {
 		t.Errorf("answered with %+v", response)
 	}
 	b.sink.Fault = nil

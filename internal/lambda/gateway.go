@@ -16,12 +16,13 @@ import (
 	"pillarbox/internal/ingest"
 )
 
-// gatewayEvent is a request as API Gateway and function URLs hand it over. It has the fields of all three shapes, so
-// that a body of several megabytes is read once and not once for each guess:
+// gatewayEvent is a request as API Gateway and function URLs hand it over. It has the fields of all
+// three shapes, so that a body of several megabytes is read once and not once for each guess:
 //
-//   - REST API, and payload 1.0 of an HTTP API: httpMethod and path; headers and parameters as lists
-//   - HTTP API with payload 2.0, and function URL: requestContext.http, rawPath, rawQueryString; lines of one header
-//     joined by commas
+//   - REST API, and payload 1.0 of an HTTP API: httpMethod and path; headers and parameters as
+//     lists
+//   - HTTP API with payload 2.0, and function URL: requestContext.http, rawPath, rawQueryString;
+//     lines of one header joined by commas
 type gatewayEvent struct {
 	HTTPMethod string              `json:"httpMethod"`
 	Path       string              `json:"path"`
@@ -81,8 +82,8 @@ func (e *gatewayEvent) remoteAddr() string {
 	return e.Context.Identity.SourceIP
 }
 
-// at reports whether the request is for the path. What stands in front of it is the stage or the base path of a domain,
-// of which a source knows nothing.
+// at reports whether the request is for the path. What stands in front of it is the stage or the
+// base path of a domain, of which a source knows nothing.
 func (e *gatewayEvent) at(path string) bool {
 	asked := e.Path
 	if e.Context.HTTP != nil {
@@ -95,7 +96,8 @@ func (e *gatewayEvent) at(path string) bool {
 	return strings.HasSuffix(asked, path)
 }
 
-// query returns the query as it came or, where only its decoded parts came, one that has the same parts, sorted.
+// query returns the query as it came or, where only its decoded parts came, one that has the same
+// parts, sorted.
 func (e *gatewayEvent) query() string {
 	if e.Context.HTTP != nil {
 		return e.RawQuery
@@ -110,8 +112,8 @@ func (e *gatewayEvent) query() string {
 	return values.Encode()
 }
 
-// header returns the lines as an HTTP server of ours would have them: names in canonical form, sorted, lines of the
-// same name in their order.
+// header returns the lines as an HTTP server of ours would have them: names in canonical form,
+// sorted, lines of the same name in their order.
 func (e *gatewayEvent) header() pillarbox.Header {
 	lines := e.Headers
 	if len(lines) == 0 {
@@ -127,7 +129,8 @@ func (e *gatewayEvent) header() pillarbox.Header {
 			header = append(header, pillarbox.HeaderField{Name: canonical, Value: value})
 		}
 	}
-	slices.SortStableFunc(header, func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(header,
+		func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
 	return header
 }
 
@@ -155,15 +158,17 @@ func (e *gatewayEvent) bodyBytes() int64 {
 // maxRequestID bounds the id of an event. API Gateway's have 16 or 36 characters.
 const maxRequestID = 128
 
-// requestID is the id that the gateway gave, or nothing. The extended one of a REST API comes first, because clients
-// can override the other. An id becomes part of keys, names of files and headers, so that a strange one is not taken.
+// requestID is the id that the gateway gave, or nothing. The extended one of a REST API comes
+// first, because clients can override the other. An id becomes part of keys, names of files and
+// headers, so that a strange one is not taken.
 func (e *gatewayEvent) requestID() string {
 	id := cmp.Or(e.Context.ExtendedRequestID, e.Context.RequestID)
 	if len(id) > maxRequestID {
 		return ""
 	}
 	for _, c := range []byte(id) {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_=+/.", c) >= 0
+		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.IndexByte("-_=+/.", c) >= 0
 		if !plain {
 			return ""
 		}
@@ -180,7 +185,8 @@ func (e *gatewayEvent) request(path string) ingest.Request {
 	}
 	return ingest.Request{
 		Method: e.method(), Path: path, Query: e.query(), Header: header,
-		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(), Traceparent: traceparent, RequestID: e.requestID(),
+		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(),
+		Traceparent: traceparent, RequestID: e.requestID(),
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 	"pillarbox/internal/lambda"
 )
 
-// mailbox is the queue behind a function, as far as functions call it.
-type mailbox struct {
+// messageQueue is the queue behind a function, as far as functions call it.
+type messageQueue struct {
 	fault func(call string, n int) error // may refuse a call, or some of it
 	gone  error                          // why bodies can't be had; nil: they can
 	kept  map[string][]byte              // bodies by the key of their claim
@@ -31,7 +31,7 @@ type mailbox struct {
 	buried []*pillarbox.DeadLetter
 }
 
-func (m *mailbox) call(name string, n int) ([]bool, error) {
+func (m *messageQueue) call(name string, n int) ([]bool, error) {
 	ok := slices.Repeat([]bool{true}, n)
 	if m.fault == nil {
 		return ok, nil
@@ -49,7 +49,7 @@ func (m *mailbox) call(name string, n int) ([]bool, error) {
 	return ok, err
 }
 
-func (m *mailbox) Hide(_ context.Context, handles []string, waits []time.Duration) error {
+func (m *messageQueue) Hide(_ context.Context, handles []string, waits []time.Duration) error {
 	ok, err := m.call("hide", len(handles))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,7 +61,7 @@ func (m *mailbox) Hide(_ context.Context, handles []string, waits []time.Duratio
 	return err
 }
 
-func (m *mailbox) Send(_ context.Context, messages []*pillarbox.Message) error {
+func (m *messageQueue) Send(_ context.Context, messages []*pillarbox.Message) error {
 	ok, err := m.call("send", len(messages))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +73,7 @@ func (m *mailbox) Send(_ context.Context, messages []*pillarbox.Message) error {
 	return err
 }
 
-func (m *mailbox) Bury(_ context.Context, letters []*pillarbox.DeadLetter) error {
+func (m *messageQueue) SendDeadLetters(_ context.Context, letters []*pillarbox.DeadLetter) error {
 	ok, err := m.call("bury", len(letters))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,7 +85,7 @@ func (m *mailbox) Bury(_ context.Context, letters []*pillarbox.DeadLetter) error
 	return err
 }
 
-func (m *mailbox) Restore(_ context.Context, message *pillarbox.Message) error {
+func (m *messageQueue) Restore(_ context.Context, message *pillarbox.Message) error {
 	if _, err := m.call("restore", 1); err != nil {
 		return err
 	}
@@ -105,22 +105,24 @@ type bench struct {
 	*lambda.Deliver
 	t       testing.TB
 	sink    *memory.Sink
-	mailbox *mailbox
+	queue   *messageQueue
 	metrics bytes.Buffer
 	log     bytes.Buffer
 }
 
 func newBench(t testing.TB, opts lambda.DeliverOptions) *bench {
-	b := &bench{t: t, sink: memory.NewSink(), mailbox: &mailbox{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
+	b := &bench{t: t, sink: memory.NewSink(),
+		queue: &messageQueue{hidden: map[string]time.Duration{}, kept: map[string][]byte{}}}
 	if opts.Now == nil {
 		opts.Now = func() time.Time { return noon }
 	}
 	opts.Metrics, opts.Logger = &b.metrics, jsonLog(&b.log)
-	b.Deliver = lambda.NewDeliver(b.sink, b.mailbox, opts)
+	b.Deliver = lambda.NewDeliver(b.sink, b.queue, opts)
 	return b
 }
 
-// deliver runs one batch, and checks what holds for every answer. It returns the ids of the messages that stay.
+// deliver runs one batch, and checks what holds for every answer. It returns the ids of the
+// messages that stay.
 func (b *bench) deliver(records ...events.SQSMessage) []string {
 	b.t.Helper()
 	return b.deliverWithin(context.Background(), records...)
@@ -149,7 +151,9 @@ func checkResponse(t testing.TB, records []events.SQSMessage, response events.SQ
 	ids := []string{}
 	for _, failure := range response.BatchItemFailures {
 		id := failure.ItemIdentifier
-		if id == "" || slices.Contains(ids, id) || !slices.ContainsFunc(records, func(r events.SQSMessage) bool { return r.MessageId == id }) {
+		if id == "" || slices.Contains(ids, id) ||
+			!slices.ContainsFunc(records,
+				func(r events.SQSMessage) bool { return r.MessageId == id }) {
 			t.Errorf("the response names %q: %s", id, text)
 		}
 		ids = append(ids, id)
@@ -160,7 +164,8 @@ func checkResponse(t testing.TB, records []events.SQSMessage, response events.SQ
 // stored returns the ids of the events in the destination, in the order of their keys.
 func (b *bench) stored() []string {
 	b.t.Helper()
-	list, err := b.sink.List(context.Background(), pillarbox.EventFilter{Limit: pillarbox.MaxListLimit})
+	list, err := b.sink.List(context.Background(),
+		pillarbox.EventFilter{Limit: pillarbox.MaxListLimit})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -173,7 +178,8 @@ func (b *bench) stored() []string {
 
 func eventOf(id string, age time.Duration) *pillarbox.Event {
 	return &pillarbox.Event{
-		Timestamp: pillarbox.TimestampOf(noon.Add(-age)), RequestID: id, Source: "app", Method: "POST", Path: "/app", Body: []byte("body of " + id),
+		Timestamp: pillarbox.TimestampOf(noon.Add(-age)), RequestID: id, Source: "app",
+		Method: "POST", Path: "/app", Body: []byte("body of " + id),
 	}
 }
 
@@ -189,9 +195,11 @@ func recordOf(t testing.TB, id string, receives int, content any) events.SQSMess
 		text = string(encoded)
 	}
 	return events.SQSMessage{
-		MessageId: id, ReceiptHandle: "handle of " + id, Body: text, EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:events",
+		MessageId: id, ReceiptHandle: "handle of " + id, Body: text, EventSource: "aws:sqs",
+		EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:events",
 		Attributes: map[string]string{
-			"ApproximateReceiveCount": strconv.Itoa(receives), "SentTimestamp": strconv.FormatInt(noon.Add(-time.Minute).UnixMilli(), 10),
+			"ApproximateReceiveCount":          strconv.Itoa(receives),
+			"SentTimestamp":                    strconv.FormatInt(noon.Add(-time.Minute).UnixMilli(), 10),
 			"ApproximateFirstReceiveTimestamp": strconv.FormatInt(noon.Add(-50*time.Second).UnixMilli(), 10),
 		},
 	}
@@ -235,7 +243,7 @@ func idsOf(list []*pillarbox.Event) []string {
 	return ids
 }
 
-func (m *mailbox) sentIDs() []string {
+func (m *messageQueue) sentIDs() []string {
 	ids := []string{}
 	for _, message := range m.sent {
 		ids = append(ids, message.Event.RequestID)
@@ -243,7 +251,7 @@ func (m *mailbox) sentIDs() []string {
 	return ids
 }
 
-func (m *mailbox) buriedIDs() []string {
+func (m *messageQueue) buriedIDs() []string {
 	ids := []string{}
 	for _, letter := range m.buried {
 		ids = append(ids, letter.Event.RequestID)

@@ -19,24 +19,25 @@ import (
 // Namespace is that of all metrics in CloudWatch.
 const Namespace = "Pillarbox"
 
-// The metrics, as CloudWatch has them. One line is written for each invocation, in the embedded metric format; a count
-// of zero is left out, except where its absence could be taken for silence. The dimensions are the function, and the
-// source or the destination.
+// The metrics, as CloudWatch has them. One line is written for each invocation, in the embedded
+// metric format; a count of zero is left out, except where its absence could be taken for silence.
+// The dimensions are the function, and the source or the destination.
 const (
-	metricAccepted  = "Accepted"  // events made durable
-	metricRefused   = "Refused"   // the start of a name; the kind follows, as in RefusedTooLarge
-	metricBytes     = "Bytes"     // of accepted bodies
-	metricBatch     = "Batch"     // messages of one invocation
-	metricStored    = "Stored"    // events that are in the destination
-	metricSkipped   = "Skipped"   // events that are not for the destination
-	metricRetried   = "Retried"   // refused, and to be tried again
-	metricReleased  = "Released"  // not tried, or with an unknown outcome; they come again
-	metricSentAgain = "SentAgain" // released, and made a new message because their receives came to an end
-	metricBuried    = "Buried"    // given up, and sent to the dead-letter queue
-	metricLetters   = "Letters"   // dead letters written
-	metricFailed    = "Failed"    // messages that stay in the queue
-	metricLag       = "Lag"       // from accepted to stored
-	metricPanics    = "Panics"    // bugs
+	metricAccepted = "Accepted" // events made durable
+	metricRefused  = "Refused"  // the start of a name; the kind follows, as in RefusedTooLarge
+	metricBytes    = "Bytes"    // of accepted bodies
+	metricBatch    = "Batch"    // messages of one invocation
+	metricStored   = "Stored"   // events that are in the destination
+	metricSkipped  = "Skipped"  // events that are not for the destination
+	metricRetried  = "Retried"  // refused, and to be tried again
+	metricReleased = "Released" // not tried, or with an unknown outcome; they come again
+	// released, and made a new message because their receives came to an end
+	metricSentAgain = "SentAgain"
+	metricBuried    = "Buried"  // given up, and sent to the dead-letter queue
+	metricLetters   = "Letters" // dead letters written
+	metricFailed    = "Failed"  // messages that stay in the queue
+	metricLag       = "Lag"     // from accepted to stored
+	metricPanics    = "Panics"  // bugs
 )
 
 // maxLagValues is how many values one metric may have in one line.
@@ -58,7 +59,8 @@ type measures struct {
 
 func newMeasures() *measures { return &measures{counts: map[string]int{}} }
 
-// EMF's own words. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+// EMF's own words.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type (
 	metadata struct {
 		Timestamp         int64 // milliseconds
@@ -85,7 +87,8 @@ type reporter struct {
 }
 
 func newReporter(to io.Writer, role, object, name string, logger *slog.Logger) reporter {
-	return reporter{to: to, role: role, object: object, name: name, logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}
+	return reporter{to: to, role: role, object: object, name: name,
+		logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}
 }
 
 // log is the logger of one invocation.
@@ -103,25 +106,30 @@ func invocation(ctx context.Context) string {
 // panicked tells of a bug.
 func (r reporter) panicked(ctx context.Context, m *measures, cause any) {
 	m.counts[metricPanics]++
-	r.log(ctx).Error("bug: a part of the function panicked", telemetry.KeyErr, cause, keyStack, string(debug.Stack()))
+	r.log(ctx).Error("bug: a part of the function panicked", telemetry.KeyErr, cause, keyStack,
+		string(debug.Stack()))
 }
 
-// write writes the line of one invocation. A line that can't be written is lost, and nothing else with it.
+// write writes the line of one invocation. A line that can't be written is lost, and nothing else
+// with it.
 func (r reporter) write(ctx context.Context, now time.Time, m *measures) {
 	if r.to == nil {
 		return
 	}
 	function := cmp.Or(lambdacontext.FunctionName, r.role)
-	line := map[string]any{"Function": function, "Role": r.role, r.object: r.name, keyInvocation: invocation(ctx)}
+	line := map[string]any{"Function": function, "Role": r.role, r.object: r.name,
+		keyInvocation: invocation(ctx)}
 	var defined []definition
 	for _, name := range slices.Sorted(maps.Keys(m.counts)) {
 		defined, line[name] = append(defined, definition{Name: name, Unit: "Count"}), m.counts[name]
 	}
 	if m.bytes > 0 {
-		defined, line[metricBytes] = append(defined, definition{Name: metricBytes, Unit: "Bytes"}), m.bytes
+		defined, line[metricBytes] = append(defined, definition{Name: metricBytes, Unit: "Bytes"}),
+			m.bytes
 	}
 	if len(m.lags) > 0 {
-		defined, line[metricLag] = append(defined, definition{Name: metricLag, Unit: "Milliseconds"}), lagValues(m.lags)
+		defined, line[metricLag] = append(defined,
+			definition{Name: metricLag, Unit: "Milliseconds"}), lagValues(m.lags)
 	}
 	line["_aws"] = metadata{Timestamp: now.UnixMilli(), CloudWatchMetrics: []directive{
 		{Namespace: Namespace, Dimensions: [][]string{{"Function", r.object}}, Metrics: defined},
@@ -135,8 +143,8 @@ func (r reporter) write(ctx context.Context, now time.Time, m *measures) {
 	}
 }
 
-// lagValues returns the lags in milliseconds: all of them, or as many as one metric may have, the shortest and the
-// longest among them.
+// lagValues returns the lags in milliseconds: all of them, or as many as one metric may have, the
+// shortest and the longest among them.
 func lagValues(lags []time.Duration) []int64 {
 	slices.Sort(lags)
 	n := min(len(lags), maxLagValues)

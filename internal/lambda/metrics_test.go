@@ -40,7 +40,8 @@ func checkMetrics(t testing.TB, text string) []map[string]any {
 			t.Fatalf("%s: no time, or not one directive", line)
 		}
 		directive := form.AWS.CloudWatchMetrics[0]
-		if directive.Namespace != "Pillarbox" || len(directive.Dimensions) == 0 || len(directive.Metrics) == 0 || len(directive.Metrics) > 100 {
+		if directive.Namespace != "Pillarbox" || len(directive.Dimensions) == 0 ||
+			len(directive.Metrics) == 0 || len(directive.Metrics) > 100 {
 			t.Errorf("%s: namespace, dimensions or metrics are missing, or too many", line)
 		}
 		for _, set := range directive.Dimensions {
@@ -52,7 +53,8 @@ func checkMetrics(t testing.TB, text string) []map[string]any {
 		}
 		for _, metric := range directive.Metrics {
 			if !slices.Contains(units, metric.Unit) || !isNumeric(values[metric.Name]) {
-				t.Errorf("%s: the metric %s has the unit %s and the value %v", line, metric.Name, metric.Unit, values[metric.Name])
+				t.Errorf("%s: the metric %s has the unit %s and the value %v", line, metric.Name,
+					metric.Unit, values[metric.Name])
 			}
 		}
 		all = append(all, values)
@@ -62,7 +64,8 @@ func checkMetrics(t testing.TB, text string) []map[string]any {
 
 func isNumeric(value any) bool {
 	if list, ok := value.([]any); ok {
-		return len(list) > 0 && len(list) <= 100 && !slices.ContainsFunc(list, func(v any) bool { return !isNumeric(v) })
+		return len(list) > 0 && len(list) <= 100 &&
+			!slices.ContainsFunc(list, func(v any) bool { return !isNumeric(v) })
 	}
 	_, ok := value.(float64)
 	return ok

@@ -32,12 +32,14 @@ func (c chaos) fault(n int) error {
 	case 3:
 		panic("bug")
 	case 4:
-		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: n + 3, Err: errors.New("somebody else")}}}
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: n + 3,
+			Err: errors.New("somebody else")}}}
 	case 5, 6, 7:
 		var partial pillarbox.BatchError
 		for i := range n {
 			if kind := c.random.IntN(6); kind < 3 {
-				err := []error{pillarbox.ErrUnavailable, errors.New("not now"), pillarbox.Permanent(errors.New("never"))}[kind]
+				err := []error{pillarbox.ErrUnavailable, errors.New("not now"),
+					pillarbox.Permanent(errors.New("never"))}[kind]
 				partial.Items = append(partial.Items, pillarbox.ItemError{Index: i, Err: err})
 			}
 		}
@@ -48,10 +50,11 @@ func (c chaos) fault(n int) error {
 	return nil
 }
 
-// nonsense says of a mailbox's answer whether it is one that names a stranger; then nothing was done.
+// nonsense says of a queue's answer whether it is one that names a stranger; then nothing was done.
 func nonsense(err error, n int) bool {
 	var partial *pillarbox.BatchError
-	return errors.As(err, &partial) && slices.ContainsFunc(partial.Items, func(item pillarbox.ItemError) bool { return item.Index >= n })
+	return errors.As(err, &partial) && slices.ContainsFunc(partial.Items,
+		func(item pillarbox.ItemError) bool { return item.Index >= n })
 }
 
 func (c chaos) message(t *testing.T, i int) events.SQSMessage {
@@ -64,7 +67,8 @@ func (c chaos) message(t *testing.T, i int) events.SQSMessage {
 	case 1:
 		return claimed(t, id, receives)
 	case 2:
-		return recordOf(t, id, receives, &pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf(id, age)})
+		return recordOf(t, id, receives, &pillarbox.DeadLetter{Version: 1, Destination: "events",
+			Event: eventOf(id, age)})
 	case 3:
 		return message(t, fmt.Sprint("m", c.random.IntN(i+1)), receives)
 	case 4:
@@ -85,8 +89,8 @@ func seed(t *testing.T) uint64 {
 	return rand.Uint64()
 }
 
-// TestNothingIsLost runs batches of anything through parts that do anything. What is not named as a failure is stored,
-// buried or sent again, and every name is one of the batch.
+// TestNothingIsLost runs batches of anything through parts that do anything. What is not named as a
+// failure is stored, buried or sent again, and every name is one of the batch.
 func TestNothingIsLost(t *testing.T) {
 	start := seed(t)
 	for n := range 3000 {
@@ -99,7 +103,7 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			return nil
 		}
-		b.mailbox.fault = func(call string, n int) error {
+		b.queue.fault = func(call string, n int) error {
 			if call == "restore" { // several at once, so that chance would not repeat itself
 				return nil
 			}
@@ -109,16 +113,17 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			return err
 		}
-		b.mailbox.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt, errors.New("denied")}[c.random.IntN(5)]
+		b.queue.gone = []error{nil, nil, pillarbox.ErrUnavailable, pillarbox.ErrCorrupt,
+			errors.New("denied")}[c.random.IntN(5)]
 		var records []events.SQSMessage
 		for i := range 1 + c.random.IntN(30) {
 			if c.random.IntN(3) > 0 {
-				b.mailbox.kept["bodies/m"+strconv.Itoa(i)] = []byte("body of m" + strconv.Itoa(i))
+				b.queue.kept["bodies/m"+strconv.Itoa(i)] = []byte("body of m" + strconv.Itoa(i))
 			}
 			records = append(records, c.message(t, i))
 		}
 		stay := b.deliver(records...)
-		safe := slices.Concat(b.stored(), b.mailbox.buriedIDs(), b.mailbox.sentIDs())
+		safe := slices.Concat(b.stored(), b.queue.buriedIDs(), b.queue.sentIDs())
 		for _, record := range records {
 			event := record.MessageId
 			var known pillarbox.Message
@@ -132,14 +137,15 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// FuzzDeliver hands over any text as a message, and any text as an event of AWS: nothing panics, and a text that is
-// done is stored or in a letter.
+// FuzzDeliver hands over any text as a message, and any text as an event of AWS: nothing panics,
+// and a text that is done is stored or in a letter.
 func FuzzDeliver(f *testing.F) {
 	event, err := json.Marshal(eventOf("a", time.Minute))
 	if err != nil {
 		f.Fatal(err)
 	}
-	letter, err := json.Marshal(&pillarbox.DeadLetter{Version: 1, Destination: "events", Event: eventOf("a", time.Minute)})
+	letter, err := json.Marshal(&pillarbox.DeadLetter{Version: 1, Destination: "events",
+		Event: eventOf("a", time.Minute)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -152,7 +158,7 @@ func FuzzDeliver(f *testing.F) {
 		record.Attributes["ApproximateReceiveCount"], record.Attributes["SentTimestamp"] = receives, sent
 		b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 		stay := b.deliver(record)
-		if n := len(b.stored()) + len(b.mailbox.buried) + len(b.mailbox.sent); n+len(stay) != 1 {
+		if n := len(b.stored()) + len(b.queue.buried) + len(b.queue.sent); n+len(stay) != 1 {
 			t.Errorf("%q: %q stay, %d are elsewhere", text, stay, n)
 		}
 		kept := newUndertaker(t)

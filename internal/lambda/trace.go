@@ -2,9 +2,11 @@ package lambda
 
 import "strings"
 
-// traceparentOf puts the header X-Amzn-Trace-Id ("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;
-// Sampled=1") into the W3C form. It returns nothing where there is no root. Where there is no parent, because nothing
-// before us has a segment of its own, the end of the root stands in: a trace that can be found is worth more than none.
+// traceparentOf puts the header X-Amzn-Trace-Id
+// ("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8; Sampled=1") into the W3C
+// form. It returns nothing where there is no root. Where there is no parent, because nothing before
+// us has a segment of its own, the end of the root stands in: a trace that can be found is worth
+// more than none.
 func traceparentOf(header string) string {
 	var root, parent, sampled string
 	for part := range strings.SplitSeq(header, ";") {

@@ -11,15 +11,20 @@ import (
 func TestTraceGoesOn(t *testing.T) {
 	const root, trace = "1-6744a1b2-0123456789abcdef01234567", "6744a1b20123456789abcdef01234567"
 	for _, c := range []struct{ client, gateway, want string }{
-		{"", "Root=" + root + ";Parent=53995c3f42cd8ad8;Sampled=1", "00-" + trace + "-53995c3f42cd8ad8-01"},
-		{"", "Root=" + root + ";Parent=53995c3f42cd8ad8;Sampled=0", "00-" + trace + "-53995c3f42cd8ad8-00"},
+		{"", "Root=" + root + ";Parent=53995c3f42cd8ad8;Sampled=1", "00-" + trace +
+			"-53995c3f42cd8ad8-01"},
+		{"", "Root=" + root + ";Parent=53995c3f42cd8ad8;Sampled=0", "00-" + trace +
+			"-53995c3f42cd8ad8-00"},
 		{"", "Parent=53995c3f42cd8ad8; Root=" + root, "00-" + trace + "-53995c3f42cd8ad8-00"},
 		{"", "Root=" + root, "00-" + trace + "-89abcdef01234567-00"},
 		{"", "Root=" + root + ";Parent=short;Sampled=?", "00-" + trace + "-89abcdef01234567-00"},
-		{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Root=" + root, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Root=" + root,
+			"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		{"00-xyz", "Root=" + root + ";Parent=53995c3f42cd8ad8", "00-" + trace + "-53995c3f42cd8ad8-00"},
-		{"", "", ""}, {"", "Root=", ""}, {"", "Root=2-6744a1b2-0123456789abcdef01234567", ""}, {"", "Root=1-6744a1b2-0123", ""},
-		{"", "Root=1-zzzzzzzz-0123456789abcdef01234567", ""}, {"", "Root=1-00000000-000000000000000000000000", ""},
+		{"", "", ""}, {"", "Root=", ""}, {"", "Root=2-6744a1b2-0123456789abcdef01234567", ""},
+		{"", "Root=1-6744a1b2-0123", ""},
+		{"", "Root=1-zzzzzzzz-0123456789abcdef01234567", ""},
+		{"", "Root=1-00000000-000000000000000000000000", ""},
 	} {
 		f := newFront(t, lambda.AcceptOptions{})
 		f.call(fmt.Appendf(nil, `{"httpMethod":"POST","path":"/app","headers":{"traceparent":%q,"x-amzn-trace-id":%q}}`, c.client, c.gateway))

@@ -11,9 +11,9 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"pillarbox"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/s3"
-	"pillarbox/internal/letterfile"
 )
 
 func openLetters(t *testing.T, bucket string) pillarbox.DeadLetters {
@@ -40,8 +40,8 @@ func TestLettersContract(t *testing.T) {
 func damage(t *testing.T, bucket, destination string, key pillarbox.Key) {
 	t.Helper()
 	for name, content := range objectsOf(t, bucket) {
-		id, _, ok := letterfile.ParseName(strings.TrimPrefix(name, "dead-letters/"))
-		if ok && id == letterfile.IDOf(destination, key) {
+		id, _, ok := deadletterfile.ParseName(strings.TrimPrefix(name, "dead-letters/"))
+		if ok && id == deadletterfile.IDOf(destination, key) {
 			putObject(t, bucket, name, content[:len(content)/2])
 			return
 		}

@@ -153,7 +153,7 @@ var (
 	}}}
 	// MissingNotCounted forgets a letter whose file was removed.
 	MissingNotCounted = Mutant{"a missing letter is not counted", []Edit{{
-		lettersSource + "index.go", "\t\treturn &count.Missing\n", "\t\treturn new(uint64)\n",
+		lettersSource + "counts.go", "\t\treturn &count.Missing\n", "\t\treturn new(uint64)\n",
 	}}}
 	// LetterPerSync makes each letter of a group durable by itself.
 	LetterPerSync = Mutant{"a sync for each letter", []Edit{{
@@ -291,7 +291,23 @@ var (
 	}}}
 	// HeadParsedForEachLine reads a head anew whenever a part of it comes.
 	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
-		"internal/express/conn_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
+		"internal/express/take_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
+	}}}
+	// WrittenIsIdle forgets that an answer was given in the turn in which the last of it could be written.
+	WrittenIsIdle = Mutant{"idle without the time for the next request", []Edit{{
+		"internal/express/state_linux.go", "eventWritten: stateAnswering,", "eventWritten: stateIdle,",
+	}}}
+	// EmptyLineGivesTime lets a client hold a connection for ever with an empty line now and then.
+	EmptyLineGivesTime = Mutant{"an empty line gives new time", []Edit{{
+		"internal/express/serve_linux.go", "if before == stateAnswering {", "if before >= stateFresh {",
+	}}}
+	// ReservedReceivesSpent lets SQS move what an outage has received too often to the queue of dead letters.
+	ReservedReceivesSpent = Mutant{"no receives in reserve", []Edit{{
+		"internal/sqsrules/rules.go", "r.Receives >= max(2, limits.MaxReceives-ReceivesInReserve)", "r.Receives > limits.MaxReceives",
+	}}}
+	// LostBodyTakenForEmpty leaves nothing in the place of a body that is gone.
+	LostBodyTakenForEmpty = Mutant{"a lost body taken for an empty one", []Edit{{
+		"internal/sqsrules/rules.go", "r.Message.Claim, r.Message.Event.Body = nil, text\n", "r.Message.Claim, _ = nil, text\n",
 	}}}
 	// LateArenaReused reads new requests into what a turn that is stuck still has.
 	LateArenaReused = Mutant{"memory of a late turn used again", []Edit{{
@@ -299,7 +315,7 @@ var (
 	}}}
 	// LateBufferReused does so with the buffers of connections.
 	LateBufferReused = Mutant{"buffer of a late request used again", []Edit{{
-		"internal/express/late_linux.go", "\tfor _, c := range l.touched {\n\t\tl.leaveBuffer(c)\n\t}\n", "",
+		"internal/express/late_linux.go", "\tfor _, c := range l.inTurn {\n\t\tl.abandonBuffer(c)\n\t}\n", "",
 	}}}
 	// LateToldAsRefusal says that nothing is stored of what may be.
 	LateToldAsRefusal = Mutant{"late commit told as a refusal", []Edit{{

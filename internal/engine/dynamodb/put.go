@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // The waits before unprocessed items are sent again. Their sum is below a second.
@@ -105,7 +106,7 @@ func (s *Store) unprocessed(rows []*row, back map[string][]types.WriteRequest) (
 			left = append(left, r)
 		}
 	}
-	s.options.Logger.Debug("items were not processed", "table", s.table, "items", len(left))
+	s.options.Logger.Debug("items were not processed", telemetry.KeyTable, s.table, telemetry.KeyItems, len(left))
 	return left, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // scanSegments is how many parts of a table or an index are read at once.
@@ -140,7 +141,7 @@ func (s *Store) scanInput(filter pillarbox.EventFilter) dynamodb.ScanInput {
 // nextHour reads all keys of the index to find the hour nearest to the beginning of the list that has something
 // within the bounds.
 func (s *Store) nextHour(ctx context.Context, within bounds, newest bool) (time.Time, bool, error) {
-	s.options.Logger.Debug("reads all keys of the index to find an hour with events", "table", s.table, "from", within.low, "to", within.high)
+	s.options.Logger.Debug("reads all keys of the index to find an hour with events", telemetry.KeyTable, s.table, telemetry.KeyFrom, within.low, telemetry.KeyTo, within.high)
 	var mu sync.Mutex
 	hour := ""
 	in := dynamodb.ScanInput{

@@ -9,17 +9,19 @@ import (
 	"slices"
 	"time"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
 const (
-	// checkEvery is how often all directories are held against the index, and their files against the sizes in it.
+	// checkEvery is how often all directories are held against the index, and their files against
+	// the sizes in it.
 	checkEvery = 10 * time.Minute
 	// checkShare is the share of the time that this may take: as many times as long it rests.
 	checkShare = 9
-	// settled is how old the last change of a directory must be to be told from a later one by its time.
+	// settled is how old the last change of a directory must be to be told from a later one by its
+	// time.
 	settled = 100 * time.Millisecond
 )
 
@@ -30,15 +32,6 @@ func (l *Letters) watch(ctx context.Context) {
 			l.log.Warn("dead letters can't be held against their index", telemetry.KeyErr, err)
 		}
 		rest(ctx, checkEvery)
-	}
-}
-
-func rest(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 
@@ -77,7 +70,17 @@ func (l *Letters) allDays() ([]int32, error) {
 	return slices.Compact(days), nil
 }
 
-// checkIfChanged checks a day unless nobody has changed its directory since it was last seen to agree.
+func rest(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// checkIfChanged checks a day unless nobody has changed its directory since it was last seen to
+// agree.
 func (l *Letters) checkIfChanged(day int32) error {
 	at, err := vfs.Changed(l.fsys, l.path(place{Day: day}.DayName()))
 	if err != nil && !notExist(err) {
@@ -92,8 +95,9 @@ func (l *Letters) checkIfChanged(day int32) error {
 	return l.check(day, false)
 }
 
-// check holds the directory of a day against the index: what somebody has added is a letter from now on, what
-// somebody has removed is missing, and what has another size, where sizes are asked for, is read anew.
+// check holds the directory of a day against the index: what somebody has added is a letter from
+// now on, what somebody has removed is missing, and what has another size, where sizes are asked
+// for, is read anew.
 func (l *Letters) check(day int32, sizes bool) error {
 	c := dayCheck{Letters: l, day: day, known: map[uint64]*seen{}}
 	if err := c.run(sizes); err != nil {
@@ -174,7 +178,8 @@ func (c *dayCheck) readRows() error {
 	return c.index.scan(c.day, func(offset int64, found *row) error {
 		_, ofLetter := c.index.table.hashes(found.letter)
 		c.known[ofLetter] = &seen{
-			serial: found.serial, offset: offset, size: found.size, at: found.at, kind: found.kind, state: found.state,
+			serial: found.serial, offset: offset, size: found.size, at: found.at, kind: found.kind,
+			state: found.state,
 		}
 		return nil
 	})
@@ -186,7 +191,7 @@ func (c *dayCheck) meet(entry vfs.Entry, sizes bool) {
 		c.temps = append(c.temps, entry.Name)
 		return
 	}
-	letter, in, ok := letterfile.ParseFileName(entry.Name)
+	letter, in, ok := deadletterfile.ParseFileName(entry.Name)
 	if !ok {
 		return
 	}
@@ -244,14 +249,6 @@ func (c *dayCheck) addFound() error {
 	return c.index.apply(changes)
 }
 
-func (c *dayCheck) exists(letter *located) bool {
-	file, err := c.fsys.OpenFile(c.path(letter.nameAt(letter.place())), os.O_RDONLY)
-	if err != nil {
-		return !notExist(err)
-	}
-	return file.Close() == nil
-}
-
 // missAbsent notes which letters have no file any more.
 func (c *dayCheck) missAbsent() error {
 	var gone []located
@@ -273,4 +270,12 @@ func (c *dayCheck) missAbsent() error {
 		return nil
 	}
 	return c.miss(gone)
+}
+
+func (c *dayCheck) exists(letter *located) bool {
+	file, err := c.fsys.OpenFile(c.path(letter.nameAt(letter.place())), os.O_RDONLY)
+	if err != nil {
+		return !notExist(err)
+	}
+	return file.Close() == nil
 }

@@ -12,15 +12,16 @@ import (
 	"testing"
 
 	"pillarbox"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/files"
-	"pillarbox/internal/letterfile"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// story puts and resolves a few letters again and again, and knows for each which states it may be in: one
-// while nothing has gone wrong, and the old and the new one during a call and after one that failed.
+// story puts and resolves a few letters again and again, and knows for each which states it may be
+// in: one while nothing has gone wrong, and the old and the new one during a call and after one
+// that failed.
 type story struct {
 	random  *rand.Rand
 	letters []*pillarbox.DeadLetter
@@ -45,8 +46,8 @@ func state(letter *pillarbox.DeadLetter) string {
 	return letter.Reason + " " + letter.Resolved.How
 }
 
-// step makes one call and returns its error. Now and then it is about several letters at once, and now and then files
-// follow.
+// step makes one call and returns its error. Now and then it is about several letters at once, and
+// now and then files follow.
 func (s *story) step(ctx context.Context, store *files.Letters) error {
 	if s.random.IntN(4) == 0 {
 		return store.Tend()
@@ -67,7 +68,8 @@ func (s *story) step(ctx context.Context, store *files.Letters) error {
 	}
 	var keys []pillarbox.LetterKey
 	for _, at := range some {
-		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination, Key: s.letters[at].Event.Key()})
+		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination,
+			Key: s.letters[at].Event.Key()})
 	}
 	return s.call(some, resolved, func() error {
 		return store.ResolveMany(ctx, keys, pillarbox.Resolution{At: 1, How: how})
@@ -83,10 +85,12 @@ func (s *story) put(ctx context.Context, store *files.Letters, some []int) error
 		letter.DeadAt += pillarbox.Timestamp(s.random.IntN(3)-1) * 24 * 3600 * 1_000_000
 		letters = append(letters, letter)
 	}
-	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason }, func() error { return store.PutMany(ctx, letters) })
+	return s.call(some, func(at int, _ string) string { return s.letters[at].Reason },
+		func() error { return store.PutMany(ctx, letters) })
 }
 
-// call keeps the account of one call: until it returns, and for what has failed, both states are possible.
+// call keeps the account of one call: until it returns, and for what has failed, both states are
+// possible.
 func (s *story) call(some []int, change func(at int, old string) string, call func() error) error {
 	afters := make([]map[string]bool, len(some))
 	for i, at := range some {
@@ -154,11 +158,13 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	}
 	for i, letter := range s.letters {
 		if got := found[letter.Event.RequestID]; !s.allowed[i][got] {
-			t.Fatalf("%s: letter %d is %q, want one of %q", when, i, got, slices.Collect(maps.Keys(s.allowed[i])))
+			t.Fatalf("%s: letter %d is %q, want one of %q", when, i, got,
+				slices.Collect(maps.Keys(s.allowed[i])))
 		}
 		count, err := store.Count(t.Context(), letter.Destination)
 		if err != nil || count != counts[letter.Destination] {
-			t.Fatalf("%s: count of %s: %+v, %v; listed were %+v", when, letter.Destination, count, err, counts[letter.Destination])
+			t.Fatalf("%s: count of %s: %+v, %v; listed were %+v", when, letter.Destination, count,
+				err, counts[letter.Destination])
 		}
 	}
 	if err := store.Flush(t.Context()); err != nil {
@@ -167,7 +173,8 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	wantOneFileEach(t, disk, len(found), when)
 }
 
-// wantOneFileEach checks that a letter has one file; unfinished ones do not count where letters are open.
+// wantOneFileEach checks that a letter has one file; unfinished ones do not count where letters are
+// open.
 func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 	t.Helper()
 	days, err := disk.ReadDir("dead")
@@ -190,7 +197,8 @@ func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 	}
 }
 
-// The power may go after any operation on the disk, also while the letters are opened after the power went.
+// The power may go after any operation on the disk, also while the letters are opened after the
+// power went.
 func TestPowerCutAtAnyMoment(t *testing.T) {
 	cuts := 0
 	for seed := range uint64(5) {
@@ -228,8 +236,8 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 	}
 }
 
-// Any operation on the disk may fail. The error says of which kind it is, what had been promised stays, and
-// what is promised afterwards holds in spite of what the failed call has left behind.
+// Any operation on the disk may fail. The error says of which kind it is, what had been promised
+// stays, and what is promised afterwards holds in spite of what the failed call has left behind.
 func TestEveryOperationMayFail(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
@@ -272,8 +280,9 @@ func TestEveryOperationMayFail(t *testing.T) {
 	}
 }
 
-// A process may be killed after any operation, and the power may go in the next life: what that life found but
-// was not yet durable must be made so before anything is promised or removed because of it.
+// A process may be killed after any operation, and the power may go in the next life: what that
+// life found but was not yet durable must be made so before anything is promised or removed because
+// of it.
 func TestPowerCutAfterKill(t *testing.T) {
 	kills := 0
 	for seed := range uint64(3) {
@@ -294,7 +303,8 @@ func TestPowerCutAfterKill(t *testing.T) {
 			when := fmt.Sprintf("seed %d, killed before operation %d", seed, last)
 			disk.Inject(nil)
 			disk.After(func(op faultfs.Op, _ error) {
-				s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("%s, then cut after %v %s", when, op.Kind, op.Name))
+				s.check(t, disk.Crash(nil, faultfs.Dropped),
+					fmt.Sprintf("%s, then cut after %v %s", when, op.Kind, op.Name))
 			})
 			next := openUntended(t, disk, when)
 			for range 4 {
@@ -327,13 +337,14 @@ func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 	disk.Inject(nil)
 	next := openUntended(t, disk, "after the kill")
 	must(t, next.Close())
-	if found := list(t, openUntended(t, disk.Crash(nil, faultfs.Dropped), "after the power cut")); len(found) != 1 {
+	if found := list(t, openUntended(t, disk.Crash(nil, faultfs.Dropped),
+		"after the power cut")); len(found) != 1 {
 		t.Errorf("%d letters after the power cut, want 1", len(found))
 	}
 }
 
-// Where a crash left two files of a letter, the resolved one counts, then the later day; the other is removed,
-// unless it or the one that counts can't be read.
+// Where a crash left two files of a letter, the resolved one counts, then the later day; the other
+// is removed, unless it or the one that counts can't be read.
 func TestOneOfTwoFilesCounts(t *testing.T) {
 	resolved, later := enginetest.FullLetter(), enginetest.FullLetter()
 	resolved.Resolved = &pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}
@@ -356,9 +367,10 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			for i, letter := range []*pillarbox.DeadLetter{test.first, test.second} {
-				id, content, err := letterfile.Encode(letter, letter.Resolved)
+				id, content, err := deadletterfile.Encode(letter, letter.Resolved)
 				must(t, err)
-				path := "dead/" + letterfile.Name(id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(letter.Resolved)))
+				path := "dead/" + deadletterfile.Name(id,
+					deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.StateOf(letter.Resolved)))
 				must(t, vfs.MkdirAll(disk, path[:len("dead/2026-11-23")]))
 				must(t, vfs.WriteFile(disk, path, test.spoil[i](content)))
 			}
@@ -390,7 +402,8 @@ func TestOpenFails(t *testing.T) {
 			}
 			return nil
 		})
-		if _, err := files.Open(disk, "dead", files.Options{}); !errors.Is(err, pillarbox.ErrUnavailable) {
+		if _, err := files.Open(disk, "dead",
+			files.Options{}); !errors.Is(err, pillarbox.ErrUnavailable) {
 			t.Errorf("open with a failing %v: %v, want ErrUnavailable", kind, err)
 		}
 	}

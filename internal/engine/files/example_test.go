@@ -17,9 +17,11 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	event := &pillarbox.Event{Timestamp: 1, RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0", Source: "app", Body: []byte("hello")}
+	event := &pillarbox.Event{Timestamp: 1, RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0",
+		Source: "app", Body: []byte("hello")}
 	fmt.Println(pillarbox.PutLetter(ctx, letters, &pillarbox.DeadLetter{
-		Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "refused 20 times", DeadAt: 2, Event: event,
+		Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "refused 20 times",
+		DeadAt: 2, Event: event,
 	}))
 	letter, err := letters.Get(ctx, "", event.RequestID)
 	fmt.Println(letter.Reason, err, letters.Close())

@@ -2,15 +2,13 @@ package files
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"time"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -20,9 +18,10 @@ const (
 	groupLetters = 1000
 	groupBytes   = 8 << 20
 
-	// Files are in no hurry, and who puts letters is: their syncs wait for all that the file system has to write. So
-	// files wait until no letter has come for quiet, and where letters never cease, they get half of the time after
-	// maxUnfiled, and all of it with half of the backlog full.
+	// Files are in no hurry, and who puts letters is: their syncs wait for all that the file system
+	// has to write. So files wait until no letter has come for quiet, and where letters never
+	// cease, they get half of the time after maxUnfiled, and all of it with half of the backlog
+	// full.
 	quiet      = 250 * time.Millisecond
 	maxUnfiled = 5 * time.Second
 
@@ -70,17 +69,8 @@ func (l *Letters) tellProblem(err error) {
 		return
 	}
 	l.told = time.Now()
-	l.log.Warn("files of dead letters can't be written; the letters are durable and wait", telemetry.KeyErr, err)
-}
-
-// fileAll makes all files that are missing. The caller has stopped the filer.
-func (l *Letters) fileAll() error {
-	for {
-		more, err := l.fileSome()
-		if err != nil || !more {
-			return err
-		}
-	}
+	l.log.Warn("files of dead letters can't be written; the letters are durable and wait",
+		telemetry.KeyErr, err)
 }
 
 // Flush returns when every letter that was put or resolved before has its file.
@@ -95,8 +85,8 @@ func (l *Letters) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Tend does the chores once that are done all the time where the letters are not Untended: it makes some of the files
-// that are missing, and looks for what people have changed.
+// Tend does the chores once that are done all the time where the letters are not Untended: it makes
+// some of the files that are missing, and looks for what people have changed.
 func (l *Letters) Tend() error {
 	if err := l.begin(context.Background()); err != nil {
 		return err
@@ -109,8 +99,56 @@ func (l *Letters) Tend() error {
 	return nil
 }
 
-// fileSome makes the files of some letters, or removes a journal whose letters all have theirs. It reports whether
-// there may be more to do. A call that fails is made again from where it began: writing a file twice does no harm.
+// room waits until there is room in the backlog. It ends with the reason why files can't be
+// written, if there is one.
+func (l *Letters) room(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		backlog, moved, problem := l.backlogLocked(), l.moved, l.problem
+		l.mu.Unlock()
+		switch {
+		case backlog < l.maxBacklog:
+			return nil
+		case l.untended:
+			if err := l.fileAll(); err != nil {
+				return kindOf(err)
+			}
+			continue
+		case problem != nil:
+			return fmt.Errorf("%d bytes of letters wait for their files: %w", backlog, kindOf(problem))
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// backlogLocked returns how many bytes of letters wait for their files.
+func (l *Letters) backlogLocked() (backlog int64) {
+	for _, j := range l.journals {
+		backlog += j.end
+		if j.number == l.filed.file {
+			backlog -= l.filed.offset
+		}
+	}
+	return backlog
+}
+
+// fileAll makes all files that are missing. The caller has stopped the filer.
+func (l *Letters) fileAll() error {
+	for {
+		more, err := l.fileSome()
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// fileSome makes the files of some letters, or removes a journal whose letters all have theirs. It
+// reports whether there may be more to do. A call that fails is made again from where it began:
+// writing a file twice does no harm.
 func (l *Letters) fileSome() (more bool, err error) {
 	l.filing.Lock()
 	defer l.filing.Unlock()
@@ -148,6 +186,71 @@ func (l *Letters) fileSome() (more bool, err error) {
 	return true, nil
 }
 
+// drop removes a journal. The index must not hang on it any more.
+func (l *Letters) drop(oldest found) error {
+	if err := l.index.sync(); err != nil {
+		return err
+	}
+	if err := l.removeJournal(oldest.number); err != nil {
+		return err
+	}
+	l.forget(oldest)
+	return nil
+}
+
+// removeJournal removes a journal durably: if an older one came back without the newer ones, it
+// would be believed.
+func (l *Letters) removeJournal(number uint64) error {
+	if err := l.fsys.Remove(journalName(l.path(journalDir), number)); err != nil && !notExist(err) {
+		return err
+	}
+	return l.fsys.SyncDir(l.path(journalDir))
+}
+
+// nextGroup reads entries from a journal; of one letter only the last counts, and it removes what
+// the others would have.
+func (l *Letters) nextGroup(from position, end int64) (entries []entry, to position, err error) {
+	places, bytes := map[id]int{}, 0
+	offset, err := readFrames(l.fsys, l.path(journalDir), from, end,
+		func(_ position, _ int64, e entry) (bool, error) {
+			e.content = slices.Clone(e.content)
+			bytes += len(e.content)
+			if at, again := places[e.letter]; again {
+				earlier := entries[at]
+				e.from = append(e.from, append(earlier.from, earlier.to)...)
+				entries[at] = e
+			} else {
+				places[e.letter] = len(entries)
+				entries = append(entries, e)
+			}
+			return len(entries) < groupLetters && bytes < groupBytes, nil
+		})
+	return entries, position{from.file, offset}, err
+}
+
+// setAside keeps a journal for a person that can't be read to where it should. What of it has no
+// file is missing.
+func (l *Letters) setAside(oldest found, at position) error {
+	name := journalName(l.path(journalDir), oldest.number)
+	l.log.Error("a journal of dead letters is damaged and set aside; letters of it may be missing",
+		telemetry.KeyFile, name, telemetry.KeyOffset, at.offset)
+	if err := l.fsys.Rename(name, name+".damaged"); err != nil && !notExist(err) {
+		return err
+	}
+	if err := l.fsys.SyncDir(l.path(journalDir)); err != nil {
+		return err
+	}
+	l.forget(oldest)
+	return nil
+}
+
+func (l *Letters) forget(oldest found) {
+	l.mu.Lock()
+	l.journals = l.journals[1:]
+	l.mu.Unlock()
+	l.advance(position{oldest.number + 1, 0})
+}
+
 // advance notes that the letters before the position have their files.
 func (l *Letters) advance(to position) {
 	l.mu.Lock()
@@ -155,25 +258,6 @@ func (l *Letters) advance(to position) {
 	l.filed = to
 	close(l.moved)
 	l.moved = make(chan struct{})
-}
-
-// nextGroup reads entries from a journal; of one letter only the last counts, and it removes what the others would have.
-func (l *Letters) nextGroup(from position, end int64) (entries []entry, to position, err error) {
-	places, bytes := map[id]int{}, 0
-	offset, err := readFrames(l.fsys, l.path(journalDir), from, end, func(_ position, _ int64, e entry) (bool, error) {
-		e.content = slices.Clone(e.content)
-		bytes += len(e.content)
-		if at, again := places[e.letter]; again {
-			earlier := entries[at]
-			e.from = append(e.from, append(earlier.from, earlier.to)...)
-			entries[at] = e
-		} else {
-			places[e.letter] = len(entries)
-			entries = append(entries, e)
-		}
-		return len(entries) < groupLetters && bytes < groupBytes, nil
-	})
-	return entries, position{from.file, offset}, err
 }
 
 // makeFiles writes the files, makes them durable, and then removes what the letters were before.
@@ -184,7 +268,7 @@ func (l *Letters) makeFiles(entries []entry) error {
 		if !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
-		name := path.Join(dir, letterfile.FileName(e.letter, e.to.State))
+		name := path.Join(dir, deadletterfile.FileName(e.letter, e.to.State))
 		if err := l.writeFile(e.to, name, e.content); err != nil {
 			return err
 		}
@@ -199,7 +283,8 @@ func (l *Letters) makeFiles(entries []entry) error {
 				continue
 			}
 			dir := l.path(from.DayName())
-			if err := l.fsys.Remove(path.Join(dir, letterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
+			if err := l.fsys.Remove(path.Join(dir,
+				deadletterfile.FileName(e.letter, from.State))); err != nil && !notExist(err) {
 				return err
 			}
 			if !slices.Contains(left, dir) {
@@ -242,109 +327,23 @@ func (l *Letters) makeDay(day place) error {
 	return nil
 }
 
-// drop removes a journal. The index must not hang on it any more.
-func (l *Letters) drop(oldest found) error {
-	if err := l.index.sync(); err != nil {
-		return err
-	}
-	if err := l.removeJournal(oldest.number); err != nil {
-		return err
-	}
-	l.forget(oldest)
-	return nil
-}
-
-// removeJournal removes a journal durably: if an older one came back without the newer ones, it would be believed.
-func (l *Letters) removeJournal(number uint64) error {
-	if err := l.fsys.Remove(journalName(l.path(journalDir), number)); err != nil && !notExist(err) {
-		return err
-	}
-	return l.fsys.SyncDir(l.path(journalDir))
-}
-
-func (l *Letters) forget(oldest found) {
+// publish has the filer know what the journal holds.
+func (l *Letters) publish() {
 	l.mu.Lock()
-	l.journals = l.journals[1:]
+	n := len(l.journals)
+	switch {
+	case n > 0 && l.journals[n-1].number == l.journal.last:
+		l.journals[n-1].end = l.journal.end
+	case l.filed.file <= l.journal.last: // it is a new one, and not one that has failed and is removed
+		l.journals = append(l.journals, found{number: l.journal.last, end: l.journal.end})
+	}
+	if l.current = l.journal.last; l.journal.file == nil {
+		l.current = 0
+	}
+	l.putAt = time.Now()
 	l.mu.Unlock()
-	l.advance(position{oldest.number + 1, 0})
-}
-
-// setAside keeps a journal for a person that can't be read to where it should. What of it has no file is missing.
-func (l *Letters) setAside(oldest found, at position) error {
-	name := journalName(l.path(journalDir), oldest.number)
-	l.log.Error("a journal of dead letters is damaged and set aside; letters of it may be missing",
-		telemetry.KeyFile, name, telemetry.KeyOffset, at.offset)
-	if err := l.fsys.Rename(name, name+".damaged"); err != nil && !notExist(err) {
-		return err
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
-	if err := l.fsys.SyncDir(l.path(journalDir)); err != nil {
-		return err
-	}
-	l.forget(oldest)
-	return nil
-}
-
-// mark is up to where letters have their files, on the disk. It is written in two places in turn, so that one is whole.
-type mark struct {
-	name   string
-	file   vfs.File
-	serial uint64
-}
-
-const (
-	markBytes  = 28   // serial, journal, offset, checksum
-	markStride = 4096 // between the two
-)
-
-// read returns the newest mark; zero where there is none.
-func (m *mark) read(fsys vfs.FS) (newest position, err error) {
-	content, err := vfs.ReadFile(fsys, m.name)
-	if err != nil && !notExist(err) {
-		return newest, err
-	}
-	for _, at := range []int{0, markStride} {
-		if len(content) < at+markBytes {
-			continue
-		}
-		b := content[at : at+markBytes]
-		serial := binary.LittleEndian.Uint64(b)
-		if binary.LittleEndian.Uint32(b[24:]) == checksum(b[:24], int64(at)) && serial > m.serial {
-			m.serial, newest = serial, position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))}
-		}
-	}
-	return newest, nil
-}
-
-// write makes the mark durable.
-func (m *mark) write(fsys vfs.FS, at position) (err error) {
-	if m.file == nil {
-		if m.file, err = fsys.OpenFile(m.name, os.O_RDWR|os.O_CREATE); err != nil {
-			return err
-		}
-		if err := fsys.SyncDir(path.Dir(m.name)); err != nil {
-			return errors.Join(err, m.close())
-		}
-	}
-	m.serial++
-	offset := int64(m.serial % 2 * markStride)
-	b := binary.LittleEndian.AppendUint64(nil, m.serial)
-	b = binary.LittleEndian.AppendUint64(b, at.file)
-	b = binary.LittleEndian.AppendUint64(b, uint64(at.offset))
-	b = binary.LittleEndian.AppendUint32(b, checksum(b, offset))
-	if _, err := m.file.WriteAt(b, offset); err != nil {
-		return errors.Join(err, m.close())
-	}
-	if err := m.file.Sync(); err != nil {
-		return errors.Join(err, m.close())
-	}
-	return nil
-}
-
-func (m *mark) close() error {
-	if m.file == nil {
-		return nil
-	}
-	err := m.file.Close()
-	m.file = nil
-	return err
 }

@@ -95,12 +95,14 @@ func TestFilesAreAFormat(t *testing.T) {
 	dir := t.TempDir()
 	letters := openTest(t, openDisk(t, dir))
 	binary := enginetest.FullLetter()
-	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd", []byte{0xff, 0}, nil
+	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd",
+		[]byte{0xff, 0}, nil
 	for _, letter := range []*pillarbox.DeadLetter{enginetest.FullLetter(), binary} {
 		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
 	}
 	resolution := pillarbox.Resolution{At: 1795443200_000000, How: pillarbox.ResolvedReplayed}
-	must(t, pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: binary.Event.Key()}, resolution))
+	must(t, pillarbox.ResolveLetter(t.Context(), letters,
+		pillarbox.LetterKey{Destination: "events", Key: binary.Event.Key()}, resolution))
 
 	must(t, letters.Flush(t.Context()))
 	var got bytes.Buffer
@@ -127,8 +129,10 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	dir := t.TempDir()
 	letters := openTest(t, openDisk(t, dir))
 	ids := []string{
-		"../x", "/etc/passwd", "a\x00b", ".", "CON", strings.Repeat("x", 5000), "019AB123-4567-7ABC-8DEF-0123456789AB",
-		"019ab123-4567-7abc-8def-0123456789ab ", "019ab12304567-7abc-8def-0123456789ab", "x" + strings.Repeat("0", 32),
+		"../x", "/etc/passwd", "a\x00b", ".", "CON", strings.Repeat("x", 5000),
+		"019AB123-4567-7ABC-8DEF-0123456789AB",
+		"019ab123-4567-7abc-8def-0123456789ab ", "019ab12304567-7abc-8def-0123456789ab",
+		"x" + strings.Repeat("0", 32),
 	}
 	for _, requestID := range ids {
 		letter := enginetest.FullLetter()
@@ -154,7 +158,8 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
 		letter := enginetest.FullLetter()
 		letter.Destination = destination
-		if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, pillarbox.ErrInvalid) {
+		if err := pillarbox.PutLetter(t.Context(), letters,
+			letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("destination %q: %v, want ErrInvalid", destination, err)
 		}
 	}
@@ -174,12 +179,15 @@ func TestLettersThatAreNone(t *testing.T) {
 	} {
 		letter := enginetest.FullLetter()
 		spoil(letter)
-		if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, pillarbox.ErrInvalid) {
+		if err := pillarbox.PutLetter(t.Context(), letters,
+			letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
 	must(t, pillarbox.PutLetter(t.Context(), letters, enginetest.FullLetter()))
-	err := pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: enginetest.FullLetter().Event.Key()}, pillarbox.Resolution{How: "forgotten"})
+	err := pillarbox.ResolveLetter(t.Context(), letters,
+		pillarbox.LetterKey{Destination: "events", Key: enginetest.FullLetter().Event.Key()},
+		pillarbox.Resolution{How: "forgotten"})
 	if !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("resolve in no known way: %v, want ErrInvalid", err)
 	}
@@ -218,7 +226,8 @@ func TestHandsInTheDirectory(t *testing.T) {
 	must(t, letters.Flush(t.Context()))
 	must(t, os.WriteFile(filepath.Join(dir, "dead", "README"), []byte("mine"), 0o600))
 	day := filepath.Dir(glob(t, dir, "dead/20*/*"+two[0].Event.RequestID+"*")[0])
-	foreign := []string{"notes.json", "x.json.tmp", "20261123T141200.123456Z.events.json", "20261123T141200.123456Z.Events.x.json"}
+	foreign := []string{"notes.json", "x.json.tmp", "20261123T141200.123456Z.events.json",
+		"20261123T141200.123456Z.Events.x.json"}
 	for _, name := range foreign {
 		must(t, os.WriteFile(filepath.Join(day, name), []byte("mine"), 0o600))
 	}
@@ -227,7 +236,8 @@ func TestHandsInTheDirectory(t *testing.T) {
 	name := glob(t, dir, "dead/20*/*"+two[1].Event.RequestID+"*")[0]
 	away := filepath.Join(t.TempDir(), "letter")
 	must(t, os.Rename(name, away))
-	if _, err := letters.Get(t.Context(), two[1].Destination, two[1].Event.RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
+	if _, err := letters.Get(t.Context(), two[1].Destination,
+		two[1].Event.RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
 		t.Errorf("get of a removed letter: %v, want ErrNotFound", err)
 	}
 	if found := list(t, letters); len(found) != 1 {
@@ -270,15 +280,20 @@ func TestDamagedFiles(t *testing.T) {
 		strings.Replace(string(content), `"version": 1`, `"version": 0`, 1):   "version",
 		strings.Replace(string(content), `"version": 1`, `"version": "1"`, 1): "cannot unmarshal",
 		`{"version": 1}`: "no event",
-		strings.TrimSuffix(string(content), "\n}\n") + `,"resolved":{"at":"2026-11-23T14:12:00.123456Z","how":"replayed"}}`: "disagree",
+		strings.TrimSuffix(string(content), "\n}\n") +
+			`,"resolved":{"at":"2026-11-23T14:12:00.123456Z","how":"replayed"}}`: "disagree",
 	} {
 		must(t, os.WriteFile(name, []byte(damage), 0o600))
 		_, err := letters.Get(t.Context(), "events", letter.Event.RequestID)
 		var corrupt *pillarbox.CorruptError
-		if !errors.As(err, &corrupt) || !strings.HasSuffix(name, corrupt.File) || !strings.Contains(err.Error(), want) {
+		if !errors.As(err, &corrupt) || !strings.HasSuffix(name, corrupt.File) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want a CorruptError with %q", err, want)
 		}
-		if err := pillarbox.ResolveLetter(t.Context(), letters, pillarbox.LetterKey{Destination: "events", Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err, pillarbox.ErrCorrupt) {
+		if err := pillarbox.ResolveLetter(t.Context(), letters,
+			pillarbox.LetterKey{Destination: "events", Key: letter.Event.Key()},
+			pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err,
+			pillarbox.ErrCorrupt) {
 			t.Errorf("resolve: %v, want ErrCorrupt", err)
 		}
 		if left, err := os.ReadFile(name); err != nil || string(left) != damage {
@@ -286,7 +301,8 @@ func TestDamagedFiles(t *testing.T) {
 		}
 	}
 	// Names that are added later are no damage.
-	must(t, os.WriteFile(name, bytes.Replace(content, []byte(`"version": 1`), []byte(`"version": 2, "new": {}`), 1), 0o600))
+	must(t, os.WriteFile(name, bytes.Replace(content, []byte(`"version": 1`),
+		[]byte(`"version": 2, "new": {}`), 1), 0o600))
 	if _, err := letters.Get(t.Context(), "events", letter.Event.RequestID); err != nil {
 		t.Errorf("get of a newer version: %v", err)
 	}

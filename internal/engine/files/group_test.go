@@ -33,7 +33,8 @@ func isSync(op faultfs.Op) bool { return op.Kind == faultfs.Sync || op.Kind == f
 
 // opensLetter reports whether a letter's file is opened, or the journal for one.
 func opensLetter(op faultfs.Op) bool {
-	return op.Kind == faultfs.OpenFile && (strings.HasSuffix(op.Name, ".json") || strings.HasSuffix(op.Name, ".journal"))
+	return op.Kind == faultfs.OpenFile &&
+		(strings.HasSuffix(op.Name, ".json") || strings.HasSuffix(op.Name, ".journal"))
 }
 
 func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.LetterKey {
@@ -44,7 +45,8 @@ func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.LetterKey {
 	return keys
 }
 
-// TestGroupCostsOneSync: whatever the number of letters, putting and resolving them is one sync of a journal.
+// TestGroupCostsOneSync: whatever the number of letters, putting and resolving them is one sync of
+// a journal.
 func TestGroupCostsOneSync(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store := openUntended(t, disk, "at first")
@@ -55,7 +57,8 @@ func TestGroupCostsOneSync(t *testing.T) {
 	if n := syncs.Load(); n != 1 {
 		t.Errorf("%d syncs for a group of %d letters, want 1", n, len(letters))
 	}
-	must(t, store.ResolveMany(t.Context(), keysOf(letters), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	must(t, store.ResolveMany(t.Context(), keysOf(letters),
+		pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	if n := syncs.Load(); n != 2 {
 		t.Errorf("%d syncs for a group that is put and resolved, want 2", n)
 	}
@@ -65,13 +68,15 @@ func TestGroupCostsOneSync(t *testing.T) {
 	}
 }
 
-// TestNothingIsOpenedToBeCountedOrChosen: a start, counts, filters and summaries read the index alone.
+// TestNothingIsOpenedToBeCountedOrChosen: a start, counts, filters and summaries read the index
+// alone.
 func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store := openUntended(t, disk, "at first")
 	letters := enginetest.Letters(300, 2)
 	must(t, store.PutMany(t.Context(), letters))
-	must(t, store.ResolveMany(t.Context(), keysOf(letters[:100]), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	must(t, store.ResolveMany(t.Context(), keysOf(letters[:100]),
+		pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
 	must(t, store.Close())
 	opened := count(disk, opensLetter)
 	store = openUntended(t, disk, "again")
@@ -92,7 +97,8 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 		}
 	}
 	if n := opened.Load(); n != 0 || total != 300 || seen != 200 {
-		t.Errorf("%d letters were opened; counted %d and summed up %d, want 0, 300 and 200", n, total, seen)
+		t.Errorf("%d letters were opened; counted %d and summed up %d, want 0, 300 and 200", n,
+			total, seen)
 	}
 	for range store.List(t.Context(), pillarbox.LetterFilter{}) {
 		break
@@ -102,8 +108,9 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 	}
 }
 
-// TestRemovedLetterIsMissing: a letter whose file was there and is removed by hand is counted and named, and is never
-// made again: not by a start, and not by one after a crash, which still finds it in the journal.
+// TestRemovedLetterIsMissing: a letter whose file was there and is removed by hand is counted and
+// named, and is never made again: not by a start, and not by one after a crash, which still finds
+// it in the journal.
 func TestRemovedLetterIsMissing(t *testing.T) {
 	letter := enginetest.FullLetter()
 	name := "dead/2026-11-23/20261123T141200.123456Z.events.019ab123-4567-7abc-8def-0123456789ab.json"
@@ -143,8 +150,10 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 				}
 			}
 			store = openUntended(t, disk, "at last")
-			must(t, pillarbox.PutLetter(t.Context(), store, letter)) // somebody who has the event may bury it again
-			if n, err := store.Count(t.Context(), "events"); err != nil || n != (pillarbox.LetterCount{Open: 1}) {
+			// somebody who has the event may bury it again
+			must(t, pillarbox.PutLetter(t.Context(), store, letter))
+			if n, err := store.Count(t.Context(), "events"); err != nil ||
+				n != (pillarbox.LetterCount{Open: 1}) {
 				t.Errorf("put again: %+v, %v", n, err)
 			}
 		})
@@ -175,7 +184,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 			store := openTest(t, disk)
 			letters := enginetest.Letters(50, 3)
 			must(t, store.PutMany(t.Context(), letters))
-			must(t, store.ResolveMany(t.Context(), keysOf(letters[:10]), pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+			must(t, store.ResolveMany(t.Context(), keysOf(letters[:10]),
+				pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 			want := list(t, store)
 			must(t, store.Close())
 			spoil(t, filepath.Join(dir, "dead", "index"))
@@ -193,7 +203,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 			for _, destination := range []string{"a", "b-2", "c_3"} {
 				n, err := store.Count(t.Context(), destination)
 				must(t, err)
-				sum.Open, sum.Replayed, sum.Missing = sum.Open+n.Open, sum.Replayed+n.Replayed, sum.Missing+n.Missing
+				sum.Open, sum.Replayed, sum.Missing = sum.Open+n.Open, sum.Replayed+n.Replayed,
+					sum.Missing+n.Missing
 			}
 			if sum != (pillarbox.LetterCount{Open: 40, Replayed: 10}) {
 				t.Errorf("counted %+v", sum)
@@ -202,7 +213,8 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 	}
 }
 
-// TestDamagedJournalIsSetAside: what of it had no file is missing and named, the rest is filed, and the file is kept.
+// TestDamagedJournalIsSetAside: what of it had no file is missing and named, the rest is filed, and
+// the file is kept.
 func TestDamagedJournalIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	disk := openDisk(t, dir)
@@ -234,8 +246,8 @@ func TestDamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// TestBacklogIsBounded: where files can't be written, letters are kept until the backlog is full, and then the reason is
-// told. When it has gone, everything gets its file.
+// TestBacklogIsBounded: where files can't be written, letters are kept until the backlog is full,
+// and then the reason is told. When it has gone, everything gets its file.
 func TestBacklogIsBounded(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	store, err := files.Open(disk, "dead", files.Options{Untended: true, MaxBacklog: 20 << 10})
@@ -303,7 +315,8 @@ func TestEditedLetter(t *testing.T) {
 	name := glob(t, dir, "dead/20*/*")[0]
 	content, err := os.ReadFile(name)
 	must(t, err)
-	must(t, os.WriteFile(name, []byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
+	must(t, os.WriteFile(name,
+		[]byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
 	must(t, store.Tend())
 	for _, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{Error: "A person says"}) {
 		must(t, err)

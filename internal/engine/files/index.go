@@ -7,16 +7,15 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"pillarbox"
 	"pillarbox/internal/vfs"
 )
 
-// index knows which letters there are, where, and what a filter asks of them, so that nothing has to be searched or
-// opened to be counted or chosen. It is kept as rows in a file for each day of death, and can be made again from the
-// letters. All methods may be called concurrently.
+// index knows which letters there are, where, and what a filter asks of them, so that nothing has
+// to be searched or opened to be counted or chosen. It is kept as rows in a file for each day of
+// death, and can be made again from the letters. All methods may be called concurrently.
 type index struct {
 	fsys vfs.FS
 	dir  string
@@ -40,29 +39,13 @@ type located struct {
 
 func (l *located) place() place { return place{Day: l.day, State: l.state} }
 
-// change is what becomes of one letter.
-type change struct {
-	day int32
-	row row
-	// only, where it is set, is the serial of the row that the letter must have: else nothing is changed.
-	only uint64
-	// fresh says that the letter must not be known: else nothing is changed.
-	fresh bool
-}
-
-func (c *change) mayFollow(serial uint64, known bool) bool {
-	if known {
-		return !c.fresh && (c.only == 0 || c.only == serial)
-	}
-	return c.only == 0
-}
-
 // maxOpenDays bounds the files that are open between calls.
 const maxOpenDays = 16
 
 // openIndex reads the rows of all days.
 func openIndex(fsys vfs.FS, dir string) (*index, error) {
-	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"), seed: maphash.MakeSeed()}}
+	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"),
+		seed: maphash.MakeSeed()}}
 	if err := x.loadLocked(); err != nil {
 		return nil, errors.Join(err, x.close())
 	}
@@ -81,6 +64,16 @@ func openIndex(fsys vfs.FS, dir string) (*index, error) {
 	return x, nil
 }
 
+func (x *index) close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	errs := []error{x.table.close()}
+	for _, day := range x.days {
+		errs = append(errs, day.close())
+	}
+	return errors.Join(errs...)
+}
+
 // maxWaste is how many rows of a day may be out of date, whatever the number of letters.
 const maxWaste = 10_000
 
@@ -93,7 +86,8 @@ func (x *index) compact(day *rows) error {
 		}
 	}
 	_, err := day.scan(day.end, func(offset int64, found *row) error {
-		if at, known, err := x.lookupLocked(found.letter); err != nil || known && at.day == number && at.offset == offset {
+		if at, known, err := x.lookupLocked(found.letter); err != nil || known &&
+			at.day == number && at.offset == offset {
 			kept[offset] = true
 			return err
 		}
@@ -105,64 +99,6 @@ func (x *index) compact(day *rows) error {
 	return day.rewrite(x.dir, func(offset int64) bool { return kept[offset] })
 }
 
-func (x *index) dayLocked(day int32) *rows {
-	file := x.days[day]
-	if file == nil {
-		file = &rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day})}
-		x.days[day] = file
-	}
-	if file.file == nil {
-		x.tidyLocked()
-	}
-	return file
-}
-
-// tidyLocked closes files that are not used now. What is written to them stays.
-func (x *index) tidyLocked() {
-	opened := 0
-	for _, day := range x.days {
-		if day.file != nil {
-			opened++
-		}
-	}
-	if opened < maxOpenDays {
-		return
-	}
-	for _, day := range x.days {
-		_ = day.close() // nothing hangs on it: sync opens it anew
-	}
-}
-
-func (x *index) countLocked(destination string) *pillarbox.LetterCount {
-	count := x.counts[destination]
-	if count == nil {
-		count = new(pillarbox.LetterCount)
-		x.counts[strings.Clone(destination)] = count
-	}
-	return count
-}
-
-func counter(count *pillarbox.LetterCount, is kind, in state) *uint64 {
-	switch {
-	case is == rowMissing:
-		return &count.Missing
-	case in == replayed:
-		return &count.Replayed
-	case in == discarded:
-		return &count.Discarded
-	default:
-		return &count.Open
-	}
-}
-
-// healLocked makes good what a call that was cut off has left.
-func (x *index) healLocked() error {
-	if !x.broken {
-		return nil
-	}
-	return x.loadLocked()
-}
-
 // lookup returns what is known of a letter.
 func (x *index) lookup(letter id) (found located, known bool, err error) {
 	x.mu.Lock()
@@ -171,29 +107,6 @@ func (x *index) lookup(letter id) (found located, known bool, err error) {
 		return found, false, err
 	}
 	return x.lookupLocked(letter)
-}
-
-func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
-	ofToken, ofLetter := x.table.hashes(letter)
-	slots, err := x.table.find(ofToken)
-	if err != nil {
-		return found, false, err
-	}
-	for _, one := range slots {
-		if one.letter != ofLetter {
-			continue
-		}
-		found, err = x.readLocked(one.row)
-		if err != nil || found.letter == letter {
-			return found, err == nil, err
-		}
-	}
-	return found, false, nil
-}
-
-func (x *index) readLocked(at address) (located, error) {
-	found, err := x.dayLocked(at.day()).read(at.offset())
-	return located{found, at.day(), at.offset()}, err
 }
 
 // find returns the letters with the token, missing ones too; an empty destination is any.
@@ -213,15 +126,17 @@ func (x *index) find(wanted token, destination string) (found []located, err err
 		if err != nil {
 			return nil, err
 		}
-		if letter.letter.Token == wanted && (destination == "" || letter.letter.Destination == destination) {
+		if letter.letter.Token == wanted &&
+			(destination == "" || letter.letter.Destination == destination) {
 			found = append(found, letter)
 		}
 	}
 	return found, nil
 }
 
-// apply changes letters, all at once as far as count and lookup see it. A letter stands in one change only. After an
-// error the letters may be as before or as they should be; the same call may be made again.
+// apply changes letters, all at once as far as count and lookup see it. A letter stands in one
+// change only. After an error the letters may be as before or as they should be; the same call may
+// be made again.
 func (x *index) apply(changes []change) (err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -243,9 +158,11 @@ func (x *index) apply(changes []change) (err error) {
 		if known {
 			befores[i] = &before
 		}
-		if known && before.day != one.day { // the new row is the newer one, in whatever order the days are read
+		// the new row is the newer one, in whatever order the days are read
+		if known && before.day != one.day {
 			x.serial++
-			added[before.day] = append(added[before.day], row{serial: x.serial, kind: rowGone, state: before.state, letter: one.row.letter})
+			added[before.day] = append(added[before.day],
+				row{serial: x.serial, kind: rowGone, state: before.state, letter: one.row.letter})
 		}
 		x.serial++
 		one.row.serial = x.serial
@@ -258,6 +175,50 @@ func (x *index) apply(changes []change) (err error) {
 		}
 	}
 	return x.noteLocked(changes, applied, befores, added, offsets)
+}
+
+// healLocked makes good what a call that was cut off has left.
+func (x *index) healLocked() error {
+	if !x.broken {
+		return nil
+	}
+	return x.loadLocked()
+}
+
+func (x *index) lookupLocked(letter id) (found located, known bool, err error) {
+	ofToken, ofLetter := x.table.hashes(letter)
+	slots, err := x.table.find(ofToken)
+	if err != nil {
+		return found, false, err
+	}
+	for _, one := range slots {
+		if one.letter != ofLetter {
+			continue
+		}
+		found, err = x.readLocked(one.row)
+		if err != nil || found.letter == letter {
+			return found, err == nil, err
+		}
+	}
+	return found, false, nil
+}
+
+// change is what becomes of one letter.
+type change struct {
+	day int32
+	row row
+	// only, where it is set, is the serial of the row that the letter must have: else nothing is
+	// changed.
+	only uint64
+	// fresh says that the letter must not be known: else nothing is changed.
+	fresh bool
+}
+
+func (c *change) mayFollow(serial uint64, known bool) bool {
+	if known {
+		return !c.fresh && (c.only == 0 || c.only == serial)
+	}
+	return c.only == 0
 }
 
 // noteLocked brings table and counts up to date with rows that are written.
@@ -275,7 +236,8 @@ func (x *index) noteLocked(changes []change, applied []bool, befores []*located,
 			continue
 		}
 		ofToken, ofLetter := x.table.hashes(one.row.letter)
-		if err := x.table.set(slot{ofToken, ofLetter, addressOf(one.day, written[one.row.letter])}); err != nil {
+		if err := x.table.set(slot{ofToken, ofLetter,
+			addressOf(one.day, written[one.row.letter])}); err != nil {
 			return err
 		}
 	}
@@ -386,20 +348,15 @@ func (x *index) at(day int32, offset int64) (located, error) {
 	return x.readLocked(addressOf(day, offset))
 }
 
+func (x *index) readLocked(at address) (located, error) {
+	found, err := x.dayLocked(at.day()).read(at.offset())
+	return located{found, at.day(), at.offset()}, err
+}
+
 // reader returns a reader of the rows of a day, as they are now.
 func (x *index) reader(day int32) *rowReader {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	own := rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day}), end: x.dayLocked(day).end}
 	return &rowReader{rows: own}
-}
-
-func (x *index) close() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	errs := []error{x.table.close()}
-	for _, day := range x.days {
-		errs = append(errs, day.close())
-	}
-	return errors.Join(errs...)
 }

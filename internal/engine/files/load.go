@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // newest is what counts of a letter while the rows are read: its newest row.
@@ -32,7 +32,7 @@ func (x *index) loadLocked() error {
 	letters, moved := map[uint64]newest{}, moves{}
 	for _, entry := range entries {
 		if name, ok := strings.CutSuffix(entry.Name, rowsSuffix); ok {
-			if day, ok := letterfile.ParseDay(name); ok {
+			if day, ok := deadletterfile.ParseDay(name); ok {
 				if err := x.loadDayLocked(day.Day, entry.Size, letters, moved); err != nil {
 					return err
 				}
@@ -60,6 +60,34 @@ func (x *index) loadLocked() error {
 	return err
 }
 
+func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, moved moves) error {
+	file := x.dayLocked(day)
+	end, err := file.scan(size, func(offset int64, found *row) error {
+		ofToken, ofLetter := x.table.hashes(found.letter)
+		file.all++
+		x.serial, x.journal = max(x.serial, found.serial), max(x.journal, found.at.file)
+		known, ok := letters[ofLetter]
+		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
+			if moved[ofLetter] == nil {
+				moved.note(ofLetter, known.row.day(),
+					&row{serial: known.serial, kind: known.kind, state: known.state,
+						letter: found.letter})
+			}
+			moved.note(ofLetter, day, found)
+		}
+		if ok && known.serial > found.serial {
+			return nil
+		}
+		letters[ofLetter] = newest{
+			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state,
+			x.countLocked(found.letter.Destination),
+		}
+		return nil
+	})
+	file.end, file.torn, file.wasTorn, file.dirty = end, end < size, end < size, true
+	return err
+}
+
 // moves are the letters that have rows in several days, with the newest row in each.
 type moves map[uint64]map[int32]row
 
@@ -70,8 +98,8 @@ func (m moves) note(ofLetter uint64, day int32, found *row) {
 	m[ofLetter][day] = *found
 }
 
-// healMovesLocked has a day say that a letter has moved away. A crash may have lost that row, and not the one of the
-// other day.
+// healMovesLocked has a day say that a letter has moved away. A crash may have lost that row, and
+// not the one of the other day.
 func (x *index) healMovesLocked(letters map[uint64]newest, moved moves) error {
 	for ofLetter, days := range moved {
 		for day, last := range days {
@@ -86,29 +114,4 @@ func (x *index) healMovesLocked(letters map[uint64]newest, moved moves) error {
 		}
 	}
 	return nil
-}
-
-func (x *index) loadDayLocked(day int32, size int64, letters map[uint64]newest, moved moves) error {
-	file := x.dayLocked(day)
-	end, err := file.scan(size, func(offset int64, found *row) error {
-		ofToken, ofLetter := x.table.hashes(found.letter)
-		file.all++
-		x.serial, x.journal = max(x.serial, found.serial), max(x.journal, found.at.file)
-		known, ok := letters[ofLetter]
-		if ok && (known.row.day() != day || moved[ofLetter] != nil) {
-			if moved[ofLetter] == nil {
-				moved.note(ofLetter, known.row.day(), &row{serial: known.serial, kind: known.kind, state: known.state, letter: found.letter})
-			}
-			moved.note(ofLetter, day, found)
-		}
-		if ok && known.serial > found.serial {
-			return nil
-		}
-		letters[ofLetter] = newest{
-			slot{ofToken, ofLetter, addressOf(day, offset)}, found.serial, found.kind, found.state, x.countLocked(found.letter.Destination),
-		}
-		return nil
-	})
-	file.end, file.torn, file.wasTorn, file.dirty = end, end < size, end < size, true
-	return err
 }

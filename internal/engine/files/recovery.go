@@ -8,7 +8,7 @@ import (
 	"path"
 	"slices"
 
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -50,172 +50,6 @@ func (l *Letters) recover() error {
 		}
 	}
 	return nil
-}
-
-// believe takes over what the journals of earlier lives hold. Where letters have no files yet, they are copied to a
-// journal of this life: what is read may be in no place that survives a power cut, if a sync has failed in the life
-// that wrote it, and to sync it again proves nothing. The copy takes effect with its name. For letters that have their
-// files, the index may have lost the rows.
-func (l *Letters) believe(journals []found, marked position) error {
-	c := copying{Letters: l, marked: marked}
-	for _, j := range journals {
-		if err := c.read(j); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(c.flush(), c.finish()); err != nil {
-		return err
-	}
-	l.filed = position{l.journal.number + 1, 0}
-	if c.file != nil {
-		l.journals = []found{{number: l.journal.number, end: c.end}}
-		l.filed = position{l.journal.number, journalHeader}
-		l.journal.last, l.journal.end = l.journal.number, c.end
-	}
-	for _, j := range journals {
-		if err := l.removeJournal(j.number); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copying makes the journal that a life begins with.
-type copying struct {
-	*Letters
-	marked  position
-	group   group
-	unfiled []bool // of the entries in the group
-	bytes   int
-
-	file vfs.File // nil where there was nothing to copy
-	end  int64
-}
-
-func (c *copying) read(j found) error {
-	dir := c.path(journalDir)
-	end, err := readFrames(c.fsys, dir, position{j.number, journalHeader}, j.end, func(at position, length int64, e entry) (bool, error) {
-		if _, again := c.group.places[e.letter]; again || len(c.group.entries) >= groupLetters || c.bytes >= groupBytes {
-			if err := c.flush(); err != nil {
-				return false, err
-			}
-		}
-		return true, c.add(at, length, e)
-	})
-	if err != nil || j.end < 0 || end == j.end {
-		return err
-	}
-	name := journalName(dir, j.number)
-	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", telemetry.KeyFile, name, telemetry.KeyOffset, end)
-	content, err := vfs.ReadFile(c.fsys, name)
-	if err != nil {
-		return err
-	}
-	return vfs.WriteFile(c.fsys, name+".damaged", content)
-}
-
-func (c *copying) add(at position, length int64, e entry) error {
-	before, known, err := c.index.lookup(e.letter)
-	unfiled := !at.before(c.marked)
-	if err != nil || !unfiled && known && !before.at.before(at) {
-		return err
-	}
-	letter, err := letterfile.Decode(e.content, e.letter, e.to.State)
-	if err != nil {
-		return fmt.Errorf("journal %d of dead letters at offset %d: %w", at.file, at.offset, err)
-	}
-	row := rowOf(letter, e.letter, e.to.State, int64(len(e.content)))
-	row.at, row.length = at, length
-	c.bytes += len(e.content)
-	e.content = slices.Clone(e.content)
-	c.group.add(e, row)
-	c.unfiled = append(c.unfiled, unfiled)
-	return nil
-}
-
-// flush writes the letters of the group that have no files to the copy, and has the index know the others. The index must
-// not know what is in no journal yet.
-func (c *copying) flush() error {
-	var buffer []byte
-	var changes []change
-	for i := range c.group.entries {
-		if !c.unfiled[i] {
-			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
-			continue
-		}
-		if err := c.open(); err != nil {
-			return err
-		}
-		buffer = c.group.entries[i].encode(buffer, c.end+int64(len(buffer)))
-	}
-	if len(buffer) > 0 {
-		if _, err := c.file.WriteAt(buffer, c.end); err != nil {
-			return err
-		}
-		c.end += int64(len(buffer))
-	}
-	c.clear()
-	return c.index.apply(changes)
-}
-
-func (c *copying) clear() { c.group, c.unfiled, c.bytes = group{}, nil, 0 }
-
-// adopt has the index know the letters of the copy.
-func (c *copying) adopt() error {
-	apply := func() error {
-		var changes []change
-		for i := range c.group.entries {
-			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
-		}
-		c.clear()
-		return c.index.apply(changes)
-	}
-	_, err := readFrames(c.fsys, c.path(journalDir), position{c.journal.number, journalHeader}, c.end, func(at position, length int64, e entry) (bool, error) {
-		if len(c.group.entries) >= groupLetters {
-			if err := apply(); err != nil {
-				return false, err
-			}
-		}
-		return true, c.add(at, length, e)
-	})
-	return errors.Join(err, apply())
-}
-
-func (c *copying) tempName() string {
-	return journalName(c.path(journalDir), c.journal.number) + vfs.TempSuffix
-}
-
-func (c *copying) open() (err error) {
-	if c.file != nil {
-		return nil
-	}
-	c.journal.number++
-	if c.file, err = c.fsys.OpenFile(c.tempName(), os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
-		return err
-	}
-	c.end = journalHeader
-	_, err = c.file.WriteAt(journalHead(c.journal.number, 0, 0), 0)
-	return err
-}
-
-// finish has the copy count instead of the journals before.
-func (c *copying) finish() error {
-	if c.file == nil {
-		return c.index.sync()
-	}
-	if err := errors.Join(c.file.Sync(), c.file.Close()); err != nil {
-		return err
-	}
-	if err := c.index.sync(); err != nil {
-		return err
-	}
-	if err := c.fsys.Rename(c.tempName(), journalName(c.path(journalDir), c.journal.number)); err != nil {
-		return err
-	}
-	if err := c.fsys.SyncDir(c.path(journalDir)); err != nil {
-		return err
-	}
-	return c.adopt()
 }
 
 // openIndex opens the index, and makes it from the files where there is none that is complete.
@@ -285,8 +119,8 @@ func (r *rebuild) run() error {
 	return nil
 }
 
-// day adds the letters of one day. The directory is synced before it is read: if a change of a name were lost after
-// all, a file could come back and win over one that was put since.
+// day adds the letters of one day. The directory is synced before it is read: if a change of a name
+// were lost after all, a file could come back and win over one that was put since.
 func (r *rebuild) day(day place) error {
 	dir := r.path(day.DayName())
 	if err := r.fsys.SyncDir(dir); err != nil {
@@ -306,7 +140,7 @@ func (r *rebuild) day(day place) error {
 			}
 			continue
 		}
-		letter, in, _ := letterfile.ParseFileName(entry.Name)
+		letter, in, _ := deadletterfile.ParseFileName(entry.Name)
 		if err := r.add(letter, place{Day: day.Day, State: in}); err != nil {
 			return err
 		}
@@ -336,6 +170,12 @@ func (r *rebuild) add(letter id, here place) error {
 	return nil
 }
 
+func (r *rebuild) flush() error {
+	err := r.index.apply(r.rows)
+	r.rows = nil
+	return err
+}
+
 // find returns where a letter was met before.
 func (r *rebuild) find(letter id) (place, bool) {
 	for _, added := range r.rows {
@@ -347,34 +187,13 @@ func (r *rebuild) find(letter id) (place, bool) {
 	return at.place(), known && err == nil
 }
 
-func (r *rebuild) flush() error {
-	err := r.index.apply(r.rows)
-	r.rows = nil
-	return err
-}
-
-// rowAt makes the row of a file. Of one that can't be read as its letter, only the name is known.
-func (l *Letters) rowAt(letter id, at place) (row, error) {
-	found := located{row: row{kind: rowLive, state: at.State, letter: letter}, day: at.Day}
-	content, err := vfs.ReadFile(l.fsys, l.path(letterfile.Name(letter, at)))
-	if err != nil {
-		return row{}, err
-	}
-	read, err := decode(content, &found, "")
-	if err != nil {
-		blind := found.row
-		blind.blind, blind.size = true, int64(len(content))
-		return blind, nil
-	}
-	return rowOf(read, letter, at.State, int64(len(content))), nil
-}
-
-// choose keeps one of several files of a letter. They differ because a call of an earlier version was cut off before
-// it removed the older one, and had not returned: resolved wins over open, and the later day over the earlier. Nothing
-// is removed unless the one that is kept can be read.
+// choose keeps one of several files of a letter. They differ because a call of an earlier version
+// was cut off before it removed the older one, and had not returned: resolved wins over open, and
+// the later day over the earlier. Nothing is removed unless the one that is kept can be read.
 func (r *rebuild) choose(letter id, places []place) error {
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)), -cmp.Compare(a.Day, b.Day))
+		return cmp.Or(-cmp.Compare(min(a.State, replayed), min(b.State, replayed)),
+			-cmp.Compare(a.Day, b.Day))
 	})
 	all := make([]row, len(places))
 	for i, at := range places {
@@ -392,10 +211,13 @@ func (r *rebuild) choose(letter id, places []place) error {
 			continue
 		}
 		if all[i].blind || all[kept].blind {
-			r.suspects[letter] = append(r.suspects[letter], at) // to be looked at by a person, until the letter is written again
+			// to be looked at by a person, until the letter is written again
+			r.suspects[letter] = append(r.suspects[letter], at)
 			continue
 		}
-		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile, letterfile.Name(letter, at), "kept", letterfile.Name(letter, places[kept]))
+		r.log.Info("leftover of a dead letter removed", telemetry.KeyFile,
+			deadletterfile.Name(letter, at), telemetry.KeyKept,
+			deadletterfile.Name(letter, places[kept]))
 		if err := r.remove(letter, at); err != nil {
 			return fmt.Errorf("remove leftover of a dead letter: %w", err)
 		}
@@ -403,31 +225,172 @@ func (r *rebuild) choose(letter id, places []place) error {
 	return nil
 }
 
-// remove removes the file of a letter, durably.
-func (l *Letters) remove(letter id, from place) error {
-	name := l.path(letterfile.Name(letter, from))
-	if err := l.fsys.Remove(name); err != nil && !notExist(err) {
+// believe takes over what the journals of earlier lives hold. Where letters have no files yet, they
+// are copied to a journal of this life: what is read may be in no place that survives a power cut,
+// if a sync has failed in the life that wrote it, and to sync it again proves nothing. The copy
+// takes effect with its name. For letters that have their files, the index may have lost the rows.
+func (l *Letters) believe(journals []found, marked position) error {
+	c := copying{Letters: l, marked: marked}
+	for _, j := range journals {
+		if err := c.read(j); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(c.flush(), c.finish()); err != nil {
 		return err
 	}
-	err := l.fsys.SyncDir(path.Dir(name))
-	if notExist(err) {
+	l.filed = position{l.journal.number + 1, 0}
+	if c.file != nil {
+		l.journals = []found{{number: l.journal.number, end: c.end}}
+		l.filed = position{l.journal.number, journalHeader}
+		l.journal.last, l.journal.end = l.journal.number, c.end
+	}
+	for _, j := range journals {
+		if err := l.removeJournal(j.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copying makes the journal that a life begins with.
+type copying struct {
+	*Letters
+	marked  position
+	group   group
+	unfiled []bool // of the entries in the group
+	bytes   int
+
+	file vfs.File // nil where there was nothing to copy
+	end  int64
+}
+
+func (c *copying) read(j found) error {
+	dir := c.path(journalDir)
+	end, err := readFrames(c.fsys, dir, position{j.number, journalHeader}, j.end,
+		func(at position, length int64, e entry) (bool, error) {
+			if _, again := c.group.places[e.letter]; again || len(c.group.entries) >= groupLetters ||
+				c.bytes >= groupBytes {
+				if err := c.flush(); err != nil {
+					return false, err
+				}
+			}
+			return true, c.add(at, length, e)
+		})
+	if err != nil || j.end < 0 || end == j.end {
+		return err
+	}
+	name := journalName(dir, j.number)
+	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", telemetry.KeyFile, name, telemetry.KeyOffset, end)
+	content, err := vfs.ReadFile(c.fsys, name)
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFile(c.fsys, name+".damaged", content)
+}
+
+// flush writes the letters of the group that have no files to the copy, and has the index know the
+// others. The index must not know what is in no journal yet.
+func (c *copying) flush() error {
+	var buffer []byte
+	var changes []change
+	for i := range c.group.entries {
+		if !c.unfiled[i] {
+			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
+			continue
+		}
+		if err := c.open(); err != nil {
+			return err
+		}
+		buffer = c.group.entries[i].encode(buffer, c.end+int64(len(buffer)))
+	}
+	if len(buffer) > 0 {
+		if _, err := c.file.WriteAt(buffer, c.end); err != nil {
+			return err
+		}
+		c.end += int64(len(buffer))
+	}
+	c.clear()
+	return c.index.apply(changes)
+}
+
+func (c *copying) open() (err error) {
+	if c.file != nil {
 		return nil
 	}
+	c.journal.number++
+	if c.file, err = c.fsys.OpenFile(c.tempName(), os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
+		return err
+	}
+	c.end = journalHeader
+	_, err = c.file.WriteAt(journalHead(c.journal.number, 0, 0), 0)
 	return err
 }
 
-// listDays returns the days that have a directory, in their order.
-func (l *Letters) listDays() ([]place, error) {
-	entries, err := l.fsys.ReadDir(l.dir)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", kindOf(err))
+// finish has the copy count instead of the journals before.
+func (c *copying) finish() error {
+	if c.file == nil {
+		return c.index.sync()
 	}
-	var days []place
-	for _, entry := range entries {
-		if day, ok := letterfile.ParseDay(entry.Name); ok && entry.Dir {
-			days = append(days, day)
+	if err := errors.Join(c.file.Sync(), c.file.Close()); err != nil {
+		return err
+	}
+	if err := c.index.sync(); err != nil {
+		return err
+	}
+	if err := c.fsys.Rename(c.tempName(),
+		journalName(c.path(journalDir), c.journal.number)); err != nil {
+		return err
+	}
+	if err := c.fsys.SyncDir(c.path(journalDir)); err != nil {
+		return err
+	}
+	return c.adopt()
+}
+
+func (c *copying) tempName() string {
+	return journalName(c.path(journalDir), c.journal.number) + vfs.TempSuffix
+}
+
+// adopt has the index know the letters of the copy.
+func (c *copying) adopt() error {
+	apply := func() error {
+		var changes []change
+		for i := range c.group.entries {
+			changes = append(changes, change{day: c.group.entries[i].to.Day, row: c.group.rows[i]})
 		}
+		c.clear()
+		return c.index.apply(changes)
 	}
-	slices.SortFunc(days, func(a, b place) int { return cmp.Compare(a.Day, b.Day) })
-	return days, nil
+	_, err := readFrames(c.fsys, c.path(journalDir), position{c.journal.number, journalHeader},
+		c.end, func(at position, length int64, e entry) (bool, error) {
+			if len(c.group.entries) >= groupLetters {
+				if err := apply(); err != nil {
+					return false, err
+				}
+			}
+			return true, c.add(at, length, e)
+		})
+	return errors.Join(err, apply())
+}
+
+func (c *copying) clear() { c.group, c.unfiled, c.bytes = group{}, nil, 0 }
+
+func (c *copying) add(at position, length int64, e entry) error {
+	before, known, err := c.index.lookup(e.letter)
+	unfiled := !at.before(c.marked)
+	if err != nil || !unfiled && known && !before.at.before(at) {
+		return err
+	}
+	letter, err := deadletterfile.Decode(e.content, e.letter, e.to.State)
+	if err != nil {
+		return fmt.Errorf("journal %d of dead letters at offset %d: %w", at.file, at.offset, err)
+	}
+	row := rowOf(letter, e.letter, e.to.State, int64(len(e.content)))
+	row.at, row.length = at, length
+	c.bytes += len(e.content)
+	e.content = slices.Clone(e.content)
+	c.group.add(e, row)
+	c.unfiled = append(c.unfiled, unfiled)
+	return nil
 }

@@ -11,8 +11,9 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// table finds the rows of a letter. It is a hash table in a file, because memory must not grow with the number of
-// letters; it is made anew from the rows by each Open, and nothing in it is ever made durable or believed later.
+// table finds the rows of a letter. It is a hash table in a file, because memory must not grow with
+// the number of letters; it is made anew from the rows by each Open, and nothing in it is ever made
+// durable or believed later.
 type table struct {
 	fsys  vfs.FS
 	name  string
@@ -36,7 +37,8 @@ const offsetBits = 36
 
 func addressOf(day int32, offset int64) address { return address(day)<<offsetBits | address(offset+1) }
 
-func (a address) day() int32    { return int32(a >> offsetBits) }
+func (a address) day() int32 { return int32(a >> offsetBits) }
+
 func (a address) offset() int64 { return int64(a&(1<<offsetBits-1)) - 1 }
 
 type slot struct {
@@ -60,63 +62,6 @@ func (t *table) hashes(letter id) (ofToken, ofLetter uint64) {
 	_, _ = h.Write(time[:])
 	_, _ = h.WriteString(letter.Destination)
 	return ofToken, h.Sum64()
-}
-
-// build makes the table of these slots.
-func (t *table) build(found func(yield func(slot) bool), n int) error {
-	size := uint64(minSlots)
-	for size < 4*uint64(n) {
-		size *= 2
-	}
-	content := make([]byte, size*slotBytes)
-	used := uint64(0)
-	for one := range found {
-		at := one.token % size
-		for binary.LittleEndian.Uint64(content[at*slotBytes+16:]) != 0 {
-			at = (at + 1) % size
-		}
-		one.encode(content[at*slotBytes:])
-		used++
-	}
-	file, err := t.fsys.OpenFile(t.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	if _, err := file.WriteAt(content, 0); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", t.name, err), file.Close())
-	}
-	if t.file != nil {
-		err = t.file.Close()
-	}
-	t.file, t.slots, t.used = file, size, used
-	return err
-}
-
-func (s slot) encode(b []byte) {
-	binary.LittleEndian.PutUint64(b, s.token)
-	binary.LittleEndian.PutUint64(b[8:], s.letter)
-	binary.LittleEndian.PutUint64(b[16:], uint64(s.row))
-}
-
-// probe calls visit with the slots that a token may be in, up to and with the first free one, until it says stop.
-func (t *table) probe(token uint64, visit func(at uint64, found slot) (more bool)) error {
-	buffer := make([]byte, probes*slotBytes)
-	at := token % t.slots
-	for range t.slots {
-		n := min(probes, t.slots-at)
-		if got, err := t.file.ReadAt(buffer[:n*slotBytes], int64(at*slotBytes)); err != nil && (!errors.Is(err, io.EOF) || got < int(n*slotBytes)) {
-			return fmt.Errorf("read %s: %w", t.name, err)
-		}
-		for i := range n {
-			b := buffer[i*slotBytes:]
-			found := slot{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), address(binary.LittleEndian.Uint64(b[16:]))}
-			if !visit(at+i, found) || found.row == 0 {
-				return nil
-			}
-		}
-		at = (at + n) % t.slots
-	}
-	return nil
 }
 
 // find returns the rows of a token.
@@ -155,6 +100,30 @@ func (t *table) set(wanted slot) error {
 	return nil
 }
 
+// probe calls visit with the slots that a token may be in, up to and with the first free one, until
+// it says stop.
+func (t *table) probe(token uint64, visit func(at uint64, found slot) (more bool)) error {
+	buffer := make([]byte, probes*slotBytes)
+	at := token % t.slots
+	for range t.slots {
+		n := min(probes, t.slots-at)
+		if got, err := t.file.ReadAt(buffer[:n*slotBytes], int64(at*slotBytes)); err != nil &&
+			(!errors.Is(err, io.EOF) || got < int(n*slotBytes)) {
+			return fmt.Errorf("read %s: %w", t.name, err)
+		}
+		for i := range n {
+			b := buffer[i*slotBytes:]
+			found := slot{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]),
+				address(binary.LittleEndian.Uint64(b[16:]))}
+			if !visit(at+i, found) || found.row == 0 {
+				return nil
+			}
+		}
+		at = (at + n) % t.slots
+	}
+	return nil
+}
+
 // grow doubles the table.
 func (t *table) grow() error {
 	content := make([]byte, t.slots*slotBytes)
@@ -163,12 +132,50 @@ func (t *table) grow() error {
 	}
 	return t.build(func(yield func(slot) bool) {
 		for ; len(content) > 0; content = content[slotBytes:] {
-			one := slot{binary.LittleEndian.Uint64(content), binary.LittleEndian.Uint64(content[8:]), address(binary.LittleEndian.Uint64(content[16:]))}
+			one := slot{binary.LittleEndian.Uint64(content),
+				binary.LittleEndian.Uint64(content[8:]),
+				address(binary.LittleEndian.Uint64(content[16:]))}
 			if one.row != 0 && !yield(one) {
 				return
 			}
 		}
 	}, int(t.used))
+}
+
+// build makes the table of these slots.
+func (t *table) build(found func(yield func(slot) bool), n int) error {
+	size := uint64(minSlots)
+	for size < 4*uint64(n) {
+		size *= 2
+	}
+	content := make([]byte, size*slotBytes)
+	used := uint64(0)
+	for one := range found {
+		at := one.token % size
+		for binary.LittleEndian.Uint64(content[at*slotBytes+16:]) != 0 {
+			at = (at + 1) % size
+		}
+		one.encode(content[at*slotBytes:])
+		used++
+	}
+	file, err := t.fsys.OpenFile(t.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(content, 0); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", t.name, err), file.Close())
+	}
+	if t.file != nil {
+		err = t.file.Close()
+	}
+	t.file, t.slots, t.used = file, size, used
+	return err
+}
+
+func (s slot) encode(b []byte) {
+	binary.LittleEndian.PutUint64(b, s.token)
+	binary.LittleEndian.PutUint64(b[8:], s.letter)
+	binary.LittleEndian.PutUint64(b[16:], uint64(s.row))
 }
 
 func (t *table) close() error {

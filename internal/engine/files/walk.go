@@ -12,31 +12,33 @@ import (
 	"sync"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
-// List implements pillarbox.DeadLetters. The index decides first, so only letters that match are opened, some at a
-// time. A letter that is put or resolved during the walk is met in its old or its new state; one that moves to another
-// day by a PutMany may be met twice or not at all. Letters of one day and one event are ordered by destination. ctx's
-// error, or that of a directory, is the last thing yielded.
+// List implements pillarbox.DeadLetters. The index decides first, so only letters that match are
+// opened, some at a time. A letter that is put or resolved during the walk is met in its old or its
+// new state; one that moves to another day by a PutMany may be met twice or not at all. Letters of
+// one day and one event are ordered by destination. ctx's error, or that of a directory, is the
+// last thing yielded.
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		filter.Missing = false
 		w := walk{Letters: l, ctx: ctx, filter: filter}
-		visit := letterfile.Visitor(ctx, filter, yield)
+		visit := deadletterfile.Visitor(ctx, filter, yield)
 		err := w.run(func(day int32, found []candidate) error { return w.load(found, visit) })
-		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
 }
 
-// Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be read before.
+// Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be
+// read before.
 func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
 	return func(yield func(pillarbox.LetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
 		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
-		if err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(pillarbox.LetterSummary{}, err)
 		}
 	}
@@ -51,34 +53,6 @@ type walk struct {
 	matched map[string]bool // texts that were held against the filter's error: most are the same
 }
 
-// named returns the letters of the day that the filter names. They are looked up, and no other row is read.
-func (w *walk) named(day int32) (selected []candidate, err error) {
-	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
-		letters, err := w.index.find(token, w.filter.Destination)
-		if err != nil {
-			return nil, err
-		}
-		for _, found := range letters {
-			if found.day == day && w.match(&found.row) {
-				selected = append(selected, candidateOf(&found.row, found.offset))
-			}
-		}
-	}
-	return selected, nil
-}
-
-func compareTokens(a, b token) int { return strings.Compare(a.String(), b.String()) }
-
-func sameToken(a, b token) bool { return a == b }
-
-func candidateOf(found *row, offset int64) candidate {
-	one := candidate{letter: found.letter, offset: offset, size: found.size, match: true}
-	if found.letter.Token.Hashed {
-		one.text = found.id()
-	}
-	return one
-}
-
 // candidate is a letter that the filter selects, as far as the index knows.
 type candidate struct {
 	letter id
@@ -90,7 +64,7 @@ type candidate struct {
 
 func (w *walk) run(day func(day int32, found []candidate) error) error {
 	for _, requestID := range w.filter.RequestIDs {
-		w.tokens = append(w.tokens, letterfile.TokenOf(requestID))
+		w.tokens = append(w.tokens, deadletterfile.TokenOf(requestID))
 	}
 	if err := w.begin(w.ctx); err != nil {
 		return err
@@ -101,9 +75,9 @@ func (w *walk) run(day func(day int32, found []candidate) error) error {
 		return err
 	}
 	for _, number := range days {
-		if w.filter.Since != 0 && number < letterfile.DayOf(w.filter.Since) ||
-			w.filter.Until != 0 && number > letterfile.DayOf(w.filter.Until) ||
-			w.after() && number < letterfile.DayOf(w.filter.After.DeadAt) {
+		if w.filter.Since != 0 && number < deadletterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && number > deadletterfile.DayOf(w.filter.Until) ||
+			w.after() && number < deadletterfile.DayOf(w.filter.After.DeadAt) {
 			continue
 		}
 		found, err := w.selectDay(number)
@@ -138,27 +112,26 @@ func (w *walk) selectDay(day int32) (selected []candidate, err error) {
 	return selected, nil
 }
 
-// matching returns the letters of the day that match. A later row of a letter takes the place of an earlier one.
-func (w *walk) matching(day int32) (selected []candidate, err error) {
-	places := map[uint64]int{}
-	err = w.index.scan(day, func(offset int64, found *row) error {
-		_, ofLetter := w.index.table.hashes(found.letter)
-		at, again := places[ofLetter]
-		var one candidate
-		if w.match(found) {
-			one = candidateOf(found, offset)
+// named returns the letters of the day that the filter names. They are looked up, and no other row
+// is read.
+func (w *walk) named(day int32) (selected []candidate, err error) {
+	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
+		letters, err := w.index.find(token, w.filter.Destination)
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case again:
-			selected[at] = one
-		case one.match:
-			places[ofLetter] = len(selected)
-			selected = append(selected, one)
+		for _, found := range letters {
+			if found.day == day && w.match(&found.row) {
+				selected = append(selected, candidateOf(&found.row, found.offset))
+			}
 		}
-		return nil
-	})
-	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
+	}
+	return selected, nil
 }
+
+func compareTokens(a, b token) int { return strings.Compare(a.String(), b.String()) }
+
+func sameToken(a, b token) bool { return a == b }
 
 func compare(a, b candidate) int {
 	if byTime := cmp.Compare(a.letter.Timestamp, b.letter.Timestamp); byTime != 0 {
@@ -181,7 +154,31 @@ func (c *candidate) requestID() string {
 	return c.letter.Token.String()
 }
 
-// match reports whether the filter selects the letter. Of one that could not be read, only the name counts.
+// matching returns the letters of the day that match. A later row of a letter takes the place of an
+// earlier one.
+func (w *walk) matching(day int32) (selected []candidate, err error) {
+	places := map[uint64]int{}
+	err = w.index.scan(day, func(offset int64, found *row) error {
+		_, ofLetter := w.index.table.hashes(found.letter)
+		at, again := places[ofLetter]
+		var one candidate
+		if w.match(found) {
+			one = candidateOf(found, offset)
+		}
+		switch {
+		case again:
+			selected[at] = one
+		case one.match:
+			places[ofLetter] = len(selected)
+			selected = append(selected, one)
+		}
+		return nil
+	})
+	return slices.DeleteFunc(selected, func(one candidate) bool { return !one.match }), err
+}
+
+// match reports whether the filter selects the letter. Of one that could not be read, only the name
+// counts.
 func (w *walk) match(found *row) bool {
 	f := &w.filter
 	switch {
@@ -223,6 +220,14 @@ func (w *walk) matchError(found *row) bool {
 	matches = w.filter.MatchError(found.reason, found.lastError)
 	w.matched[text] = matches
 	return matches
+}
+
+func candidateOf(found *row, offset int64) candidate {
+	one := candidate{letter: found.letter, offset: offset, size: found.size, match: true}
+	if found.letter.Token.Hashed {
+		one.text = found.id()
+	}
+	return one
 }
 
 const (
@@ -269,19 +274,11 @@ func (w *walk) loadSome(found []candidate) ([]*pillarbox.DeadLetter, []error) {
 	return letters, errs
 }
 
-func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
-	if err := w.begin(w.ctx); err != nil {
-		return nil, err
-	}
-	defer w.life.RUnlock()
-	found, _, err := w.Letters.load(letter)
-	return found, err
-}
-
 // summaryWindow is how much of the rows is read at once: most follow each other.
 const summaryWindow = 64 << 10
 
-// summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced since tells of before.
+// summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced
+// since tells of before.
 func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.LetterSummary, error) bool) error {
 	if len(found) == 0 {
 		return nil
@@ -300,7 +297,7 @@ func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.Lett
 			return err
 		}
 		if !yield(summary, err) {
-			return letterfile.ErrStopped
+			return deadletterfile.ErrStopped
 		}
 	}
 	return nil
@@ -319,7 +316,8 @@ func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary,
 		return letter.Summary(), nil
 	}
 	summary := pillarbox.LetterSummary{
-		Destination: found.letter.Destination, Key: found.key(), Source: found.source, Reason: found.reason, DeadAt: found.deadAt,
+		Destination: found.letter.Destination, Key: found.key(), Source: found.source,
+		Reason: found.reason, DeadAt: found.deadAt,
 		State: states[found.state],
 	}
 	if found.kind == rowMissing {
@@ -328,4 +326,14 @@ func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary,
 	return summary, nil
 }
 
-var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed, discarded: pillarbox.ResolvedDiscarded}
+func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
+	if err := w.begin(w.ctx); err != nil {
+		return nil, err
+	}
+	defer w.life.RUnlock()
+	found, _, err := w.Letters.load(letter)
+	return found, err
+}
+
+var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed,
+	discarded: pillarbox.ResolvedDiscarded}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 var _ pillarbox.Bodies = (*Bodies)(nil)
@@ -17,11 +17,13 @@ func NewBodies(client API, bucket, prefix string) *Bodies {
 	return &Bodies{newObjects(client, bucket, prefix, "")}
 }
 
-// Put implements pillarbox.Bodies. The same event has the same object, and putting it again writes the same bytes. A
-// condition (If-None-Match) would spare them, but servers that refuse while the body is still on its way hang up on it.
+// Put implements pillarbox.Bodies. The same event has the same object, and putting it again writes
+// the same bytes. A condition (If-None-Match) would spare them, but servers that refuse while the
+// body is still on its way hang up on it.
 func (b *Bodies) Put(ctx context.Context, key pillarbox.Key, body []byte) (pillarbox.Claim, error) {
-	place := letterfile.PlaceOf(key.Timestamp, letterfile.Open)
-	name := place.DayName() + "/" + letterfile.Stem(key.Timestamp) + "." + letterfile.TokenOf(key.RequestID).String()
+	place := deadletterfile.PlaceOf(key.Timestamp, deadletterfile.Open)
+	name := place.DayName() + "/" + deadletterfile.Stem(key.Timestamp) + "." +
+		deadletterfile.TokenOf(key.RequestID).String()
 	if err := b.objects.put(ctx, name, "application/octet-stream", body); err != nil {
 		return pillarbox.Claim{}, err
 	}

@@ -11,16 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
-// index knows which letters there are and where, as of the last listing and of what was written here since. All
-// methods may be called concurrently.
+// index knows which letters there are and where, as of the last listing and of what was written
+// here since. All methods may be called concurrently.
 type index struct {
 	listing sync.Mutex // held while the bucket is listed; one listing serves all who wait
 
 	mu      sync.Mutex
-	letters map[letterfile.Token][]*entry
+	letters map[deadletterfile.Token][]*entry
 	listed  time.Time                         // when the last listing began
 	changes uint64                            // counts set and forget
 	counts  map[string]*pillarbox.LetterCount // of letters
@@ -28,21 +28,22 @@ type index struct {
 
 // entry is one letter.
 type entry struct {
-	id      letterfile.ID
+	id      deadletterfile.ID
 	objects []object // the one that counts first; more than one after a crash, or by another writer
 	change  uint64   // the change that wrote it here; 0 where a listing did
 }
 
 // object is one object of a letter.
 type object struct {
-	place    letterfile.Place
+	place    deadletterfile.Place
 	modified time.Time // to the second
 }
 
 // newest orders the objects of one letter: the one that counts comes first.
 func newest(a, b object) int {
-	resolved := func(o object) int { return int(min(o.place.State, letterfile.Replayed)) }
-	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(resolved(b), resolved(a)), cmp.Compare(b.place.Day, a.place.Day))
+	resolved := func(o object) int { return int(min(o.place.State, deadletterfile.Replayed)) }
+	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(resolved(b), resolved(a)),
+		cmp.Compare(b.place.Day, a.place.Day))
 }
 
 // refresh lists the bucket, unless that was done within the time given.
@@ -60,10 +61,11 @@ func (x *index) refresh(ctx context.Context, objects *objects, within time.Durat
 		return nil
 	}
 	began := time.Now()
-	found := map[letterfile.Token][]*entry{}
+	found := map[deadletterfile.Token][]*entry{}
 	err := objects.list(ctx, func(name string, at *types.Object) {
-		if id, place, ok := letterfile.ParseName(name); ok {
-			entryOf(found, id).objects = append(entryOf(found, id).objects, object{place, aws.ToTime(at.LastModified)})
+		if id, place, ok := deadletterfile.ParseName(name); ok {
+			entryOf(found, id).objects = append(entryOf(found, id).objects,
+				object{place, aws.ToTime(at.LastModified)})
 		}
 	})
 	if err != nil {
@@ -79,7 +81,7 @@ func (x *index) refresh(ctx context.Context, objects *objects, within time.Durat
 }
 
 // entryOf finds the letter, or makes it.
-func entryOf(letters map[letterfile.Token][]*entry, id letterfile.ID) *entry {
+func entryOf(letters map[deadletterfile.Token][]*entry, id deadletterfile.ID) *entry {
 	for _, entry := range letters[id.Token] {
 		if entry.id == id {
 			return entry
@@ -90,8 +92,9 @@ func entryOf(letters map[letterfile.Token][]*entry, id letterfile.ID) *entry {
 	return made
 }
 
-// merge takes a listing, and keeps what was changed here after it began: the listing may not have seen that.
-func (x *index) merge(found map[letterfile.Token][]*entry, before uint64, began time.Time) {
+// merge takes a listing, and keeps what was changed here after it began: the listing may not have
+// seen that.
+func (x *index) merge(found map[deadletterfile.Token][]*entry, before uint64, began time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, entries := range x.letters {
@@ -130,9 +133,9 @@ func (x *index) counterLocked(letter *entry) *uint64 {
 		x.counts[letter.id.Destination] = count
 	}
 	switch letter.objects[0].place.State {
-	case letterfile.Replayed:
+	case deadletterfile.Replayed:
 		return &count.Replayed
-	case letterfile.Discarded:
+	case deadletterfile.Discarded:
 		return &count.Discarded
 	default:
 		return &count.Open
@@ -140,7 +143,7 @@ func (x *index) counterLocked(letter *entry) *uint64 {
 }
 
 // lookup returns the objects of the letter, the one that counts first.
-func (x *index) lookup(id letterfile.ID) []object {
+func (x *index) lookup(id deadletterfile.ID) []object {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, entry := range x.letters[id.Token] {
@@ -152,11 +155,11 @@ func (x *index) lookup(id letterfile.ID) []object {
 }
 
 // set says what objects the letter has from now on.
-func (x *index) set(id letterfile.ID, objects ...object) {
+func (x *index) set(id deadletterfile.ID, objects ...object) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.letters == nil {
-		x.letters = map[letterfile.Token][]*entry{}
+		x.letters = map[deadletterfile.Token][]*entry{}
 	}
 	x.changes++
 	entry := entryOf(x.letters, id)
@@ -171,12 +174,12 @@ func (x *index) set(id letterfile.ID, objects ...object) {
 
 // located is a letter and where it is.
 type located struct {
-	letterfile.ID
-	place letterfile.Place
+	deadletterfile.ID
+	place deadletterfile.Place
 }
 
 // find returns the letters that match; a nil token is any, an empty destination too.
-func (x *index) find(token *letterfile.Token, destination string) []located {
+func (x *index) find(token *deadletterfile.Token, destination string) []located {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var found []located

@@ -18,13 +18,18 @@ import (
 
 // API is what is used of the client of S3.
 type API interface {
-	PutObject(ctx context.Context, in *s3.PutObjectInput, options ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-	GetObject(ctx context.Context, in *s3.GetObjectInput, options ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, options ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
-	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, options ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	PutObject(ctx context.Context, in *s3.PutObjectInput,
+		options ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(ctx context.Context, in *s3.GetObjectInput,
+		options ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput,
+		options ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input,
+		options ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
-// MaxObjectBytes is the largest object that is read: more than the largest body as base64 in a dead letter.
+// MaxObjectBytes is the largest object that is read: more than the largest body as base64 in a dead
+// letter.
 const MaxObjectBytes = 64 << 20
 
 // objects is a part of a bucket.
@@ -70,14 +75,16 @@ func (o *objects) get(ctx context.Context, name string) ([]byte, error) {
 	case err != nil:
 		return nil, o.kind("get", name, err)
 	case len(content) > MaxObjectBytes:
-		return nil, &pillarbox.CorruptError{File: o.url(name), Offset: MaxObjectBytes, Reason: "larger than anything that is written here"}
+		return nil, &pillarbox.CorruptError{File: o.url(name), Offset: MaxObjectBytes,
+			Reason: "larger than anything that is written here"}
 	}
 	return content, nil
 }
 
 // remove deletes the object. One that is gone is fine.
 func (o *objects) remove(ctx context.Context, name string) error {
-	_, err := o.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &o.bucket, Key: aws.String(o.prefix + name)})
+	_, err := o.client.DeleteObject(ctx,
+		&s3.DeleteObjectInput{Bucket: &o.bucket, Key: aws.String(o.prefix + name)})
 	if err = o.kind("delete", name, err); errors.Is(err, pillarbox.ErrNotFound) {
 		return nil
 	}
@@ -86,7 +93,8 @@ func (o *objects) remove(ctx context.Context, name string) error {
 
 // list calls visit with every object, and its name without the prefix.
 func (o *objects) list(ctx context.Context, visit func(name string, object *types.Object)) error {
-	pages := s3.NewListObjectsV2Paginator(o.client, &s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: &o.prefix})
+	pages := s3.NewListObjectsV2Paginator(o.client,
+		&s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: &o.prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -101,8 +109,9 @@ func (o *objects) list(ctx context.Context, visit func(name string, object *type
 
 func (o *objects) url(name string) string { return "s3://" + o.bucket + "/" + o.prefix + name }
 
-// kind says which of our errors an error of the SDK is. S3 refuses nothing for its content: whatever it says, it may
-// say otherwise after somebody has mended the bucket, its policy or the network.
+// kind says which of our errors an error of the SDK is. S3 refuses nothing for its content:
+// whatever it says, it may say otherwise after somebody has mended the bucket, its policy or the
+// network.
 func (o *objects) kind(what, name string, err error) error {
 	switch {
 	case err == nil:

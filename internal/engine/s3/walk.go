@@ -8,26 +8,27 @@ import (
 	"sync"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // ahead is how many letters a walk reads at once.
 const ahead = 32
 
-// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days, destinations, ids and
-// states are read, some at a time. A letter that is put or resolved during the walk is met in its old or its new state.
-// ctx's error, or that of the bucket, is the last thing yielded.
+// List implements pillarbox.DeadLetters. Names decide first, so only letters of matching days,
+// destinations, ids and states are read, some at a time. A letter that is put or resolved during
+// the walk is met in its old or its new state. ctx's error, or that of the bucket, is the last
+// thing yielded.
 func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
-		if err := w.run(ctx); err != nil && !errors.Is(err, letterfile.ErrStopped) {
+		if err := w.run(ctx); err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(nil, err)
 		}
 	}
 }
 
-// Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as List reads them. None
-// is known to be missing.
+// Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as
+// List reads them. None is known to be missing.
 func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
 	return func(yield func(pillarbox.LetterSummary, error) bool) {
 		for letter, err := range l.List(ctx, filter) {
@@ -67,15 +68,15 @@ func (w *walk) run(ctx context.Context) error {
 
 // selected returns the letters that the filter may match, in their order.
 func (w *walk) selected() []located {
-	var tokens []letterfile.Token
+	var tokens []deadletterfile.Token
 	for _, requestID := range w.filter.RequestIDs {
-		tokens = append(tokens, letterfile.TokenOf(requestID))
+		tokens = append(tokens, deadletterfile.TokenOf(requestID))
 	}
 	letters := slices.DeleteFunc(w.index.find(nil, w.filter.Destination), func(letter located) bool {
 		return len(tokens) > 0 && !slices.Contains(tokens, letter.Token) ||
-			!w.filter.Resolved && letter.place.State != letterfile.Open ||
-			w.filter.Since != 0 && letter.place.Day < letterfile.DayOf(w.filter.Since) ||
-			w.filter.Until != 0 && letter.place.Day > letterfile.DayOf(w.filter.Until) ||
+			!w.filter.Resolved && letter.place.State != deadletterfile.Open ||
+			w.filter.Since != 0 && letter.place.Day < deadletterfile.DayOf(w.filter.Since) ||
+			w.filter.Until != 0 && letter.place.Day > deadletterfile.DayOf(w.filter.Until) ||
 			w.before(letter)
 	})
 	slices.SortFunc(letters, compare)
@@ -88,7 +89,7 @@ func (w *walk) before(letter located) bool {
 	if after == (pillarbox.LetterPlace{}) {
 		return false
 	}
-	day := letterfile.DayOf(after.DeadAt)
+	day := deadletterfile.DayOf(after.DeadAt)
 	return letter.place.Day < day || letter.place.Day == day && letter.Timestamp < after.Key.Timestamp
 }
 
@@ -102,17 +103,17 @@ func sameDay(letters []located) int {
 
 // day yields the letters of one day, and reads some ahead.
 func (w *walk) day(ctx context.Context, letters []located) error {
-	ids := make([]letterfile.ID, len(letters))
+	ids := make([]deadletterfile.ID, len(letters))
 	for i := range letters {
 		ids[i] = letters[i].ID
 	}
 	for len(ids) > 0 {
 		n := 0
 		for n < len(ids) && n < ahead { // letters of the same time stay together
-			n += letterfile.SameTime(ids[n:])
+			n += deadletterfile.SameTime(ids[n:])
 		}
 		load := w.loadAll(ctx, ids[:n])
-		err := letterfile.Walk(ids[:n], load, letterfile.Visitor(ctx, w.filter, w.yield))
+		err := deadletterfile.Walk(ids[:n], load, deadletterfile.Visitor(ctx, w.filter, w.yield))
 		if err != nil {
 			return err
 		}
@@ -122,13 +123,13 @@ func (w *walk) day(ctx context.Context, letters []located) error {
 }
 
 // loadAll reads the letters and returns what hands them out.
-func (w *walk) loadAll(ctx context.Context, ids []letterfile.ID) func(letterfile.ID) (*pillarbox.DeadLetter, error) {
+func (w *walk) loadAll(ctx context.Context, ids []deadletterfile.ID) func(deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	type loaded struct {
 		letter *pillarbox.DeadLetter
 		err    error
 	}
 	all := make([]loaded, len(ids))
-	places := make(map[letterfile.ID]int, len(ids))
+	places := make(map[deadletterfile.ID]int, len(ids))
 	var group sync.WaitGroup
 	slots := make(chan struct{}, ahead) // letters of the same time may be many
 	for i, id := range ids {
@@ -140,13 +141,13 @@ func (w *walk) loadAll(ctx context.Context, ids []letterfile.ID) func(letterfile
 		})
 	}
 	group.Wait()
-	return func(id letterfile.ID) (*pillarbox.DeadLetter, error) {
+	return func(id deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 		one := all[places[id]]
 		return one.letter, one.err
 	}
 }
 
-func (w *walk) loadOpen(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, error) {
+func (w *walk) loadOpen(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	if err := w.begin(ctx); err != nil {
 		return nil, err
 	}

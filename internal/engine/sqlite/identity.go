@@ -10,6 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 )
 
 // The row that tells this database from every other one, and from an older copy of itself: its mark grows in the same
@@ -128,7 +129,7 @@ func (s *Store) checkShrunk(ctx context.Context) error {
 	if mine := s.writer.identity; err == nil && verdict == "ok" && there.ID == mine.ID && there.Mark >= mine.Mark {
 		return nil
 	}
-	s.options.Logger.Error("the database was overwritten or cut while it was open; its WAL is set aside, and what is in the file now is used", "database", s.path,
-		"bytes", s.size, "before", before, "check", verdict, "err", err)
+	s.options.Logger.Error("the database was overwritten or cut while it was open; its WAL is set aside, and what is in the file now is used", telemetry.KeyDatabase, s.path,
+		telemetry.KeyBytes, s.size, telemetry.KeyBefore, before, telemetry.KeyCheck, verdict, telemetry.KeyErr, err)
 	return errReplaced
 }

@@ -14,20 +14,26 @@ import (
 	"pillarbox"
 )
 
-// API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of this package to the
-// messages of a batch that failed in a call that succeeded.
+// API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of
+// this package to the messages of a batch that failed in a call that succeeded.
 type API interface {
-	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+		options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
+		options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput,
+		options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
+		options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
+		options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
 // Limits of SQS (quotas-messages.html of its developer guide).
 const (
-	maxBatch      = 10      // messages of one call
-	minBatchBytes = 256_000 // what every queue takes in one batch; newer ones take as much as one message may have
+	maxBatch = 10 // messages of one call
+	// what every queue takes in one batch; newer ones take as much as one message may have
+	minBatchBytes = 256_000
 	maxHideSecs   = 12 * 60 * 60
 	maxPollSecs   = 20
 )
@@ -35,8 +41,8 @@ const (
 // parallel is how many calls of one kind run at once.
 const parallel = 8
 
-// kind says which of our errors an error of the SDK is. It is never an event that is to blame: those that SQS refuses
-// are named one by one in an answer that succeeded.
+// kind says which of our errors an error of the SDK is. It is never an event that is to blame:
+// those that SQS refuses are named one by one in an answer that succeeded.
 func kind(what string, err error) error {
 	switch {
 	case err == nil:

@@ -10,8 +10,9 @@ import (
 	"pillarbox"
 )
 
-// encode writes the message as text that SQS takes, and puts its body elsewhere if the text would be larger than limit
-// bytes. A body that is elsewhere already stays there. Errors: ErrTooLarge, and those of Bodies.
+// encode writes the message as text that SQS takes, and puts its body elsewhere if the text would
+// be larger than limit bytes. A body that is elsewhere already stays there. Errors: ErrTooLarge,
+// and those of Bodies.
 func encode(ctx context.Context, message *pillarbox.Message, limit int, bodies pillarbox.Bodies) (string, error) {
 	text, err := marshal(message)
 	if err != nil || len(text) <= limit {
@@ -40,8 +41,9 @@ func withoutBody(text string, limit int) error {
 	return fmt.Errorf("a message of %d bytes without its body is over the limit of %d bytes of the queue: %w", len(text), limit, pillarbox.ErrTooLarge)
 }
 
-// marshal writes JSON in which no character stands that SQS refuses. JSON escapes the control characters by itself; of
-// the others that SQS refuses, only U+FFFE and U+FFFF can stand in UTF-8, and inside of texts alone.
+// marshal writes JSON in which no character stands that SQS refuses. JSON escapes the control
+// characters by itself; of the others that SQS refuses, only U+FFFE and U+FFFF can stand in UTF-8,
+// and inside of texts alone.
 func marshal(message *pillarbox.Message) (string, error) {
 	text, err := json.Marshal(message)
 	if err != nil {
@@ -52,8 +54,8 @@ func marshal(message *pillarbox.Message) (string, error) {
 	return string(text), nil
 }
 
-// traceHeader turns a W3C trace context into the form that X-Ray has, so that the trace goes on behind the queue. It
-// is empty where there is none.
+// traceHeader turns a W3C trace context into the form that X-Ray has, so that the trace goes on
+// behind the queue. It is empty where there is none.
 func traceHeader(traceparent string) string {
 	parts := strings.Split(traceparent, "-") // version, 32 digits, 16 digits, flags
 	if len(parts) != 4 || len(parts[1]) != 32 || len(parts[2]) != 16 || len(parts[3]) != 2 {
@@ -63,5 +65,6 @@ func traceHeader(traceparent string) string {
 	if strings.ContainsAny(parts[3][1:], "13579bdf") {
 		sampled = "1"
 	}
-	return "Root=1-" + parts[1][:8] + "-" + parts[1][8:] + ";Parent=" + parts[2] + ";Sampled=" + sampled
+	return "Root=1-" + parts[1][:8] + "-" + parts[1][8:] + ";Parent=" + parts[2] + ";Sampled=" +
+		sampled
 }

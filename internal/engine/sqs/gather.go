@@ -12,8 +12,9 @@ import (
 // DefaultLinger is how long a message waits for others at most.
 const DefaultLinger = 5 * time.Millisecond
 
-// gatherer makes batches of what several calls have to send, because SQS is paid by the call. A batch is sent when it
-// is full, when no other one is under way, and when its linger is over: whichever comes first.
+// gatherer makes batches of what several calls have to send, because SQS is paid by the call. A
+// batch is sent when it is full, when no other one is under way, and when its linger is over:
+// whichever comes first.
 type gatherer struct {
 	queue  *Queue
 	linger time.Duration // below 0: nothing is gathered
@@ -23,16 +24,16 @@ type gatherer struct {
 	underWay int       // batches that are not answered; guarded by mu
 }
 
-// gathered is a batch that several callers wait for. Each has its answers by the channels of its own entries, so that
-// one that has stopped waiting holds up nobody.
+// gathered is a batch that several callers wait for. Each has its answers by the channels of its
+// own entries, so that one that has stopped waiting holds up nobody.
 type gathered struct {
 	entries []entry
 	bytes   int
 	timer   *time.Timer // of the linger; nil where the batch does not wait
 }
 
-// take takes the last of the batches where it is not full, and returns the others. The caller holds q.life until the
-// messages are answered, or nobody waits for them.
+// take takes the last of the batches where it is not full, and returns the others. The caller holds
+// q.life until the messages are answered, or nobody waits for them.
 func (g *gatherer) take(batches [][]entry, maxBytes int) [][]entry {
 	last := len(batches) - 1
 	if last < 0 || len(batches[last]) == maxBatch || g.linger < 0 {
@@ -82,7 +83,8 @@ func (g *gatherer) lingerLocked() {
 	})
 }
 
-// sendLocked sends the pending batch. Close waits for it: whoever calls holds q.life, or is one of q.tasks.
+// sendLocked sends the pending batch. Close waits for it: whoever calls holds q.life, or is one of
+// q.tasks.
 func (g *gatherer) sendLocked() {
 	batch := g.pending
 	g.pending = nil
@@ -93,8 +95,8 @@ func (g *gatherer) sendLocked() {
 	}
 }
 
-// send is cut off by none of those who wait: the others share the call. Close, which waits for them, cuts off what is
-// left then, for which nobody waits.
+// send is cut off by none of those who wait: the others share the call. Close, which waits for
+// them, cuts off what is left then, for which nobody waits.
 func (g *gatherer) send(batch *gathered) {
 	g.queue.sendBatch(g.queue.working, g.queue.url, batch.entries)
 	g.mu.Lock()

@@ -43,7 +43,8 @@ func (h *held) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatch
 func TestAppendsAtOnceShareCalls(t *testing.T) {
 	const appends = 100
 	b := open(t, settings{standIn: true})
-	client := &held{Client: b.client, left: 91, enough: make(chan struct{})} // the first, and nine batches of ten
+	// the first, and nine batches of ten
+	client := &held{Client: b.client, left: 91, enough: make(chan struct{})}
 	queue, err := sqs.Open(client, b.url, sqs.Options{Linger: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,8 @@ func TestAppendsAtOnceShareCalls(t *testing.T) {
 		delete(want, requestID(t, message.Body))
 	}
 	if len(messages) != appends || len(want) != 0 {
-		t.Errorf("%d messages for %d appends, and %d events are missing", len(messages), appends, len(want))
+		t.Errorf("%d messages for %d appends, and %d events are missing", len(messages), appends,
+			len(want))
 	}
 }
 
@@ -112,7 +114,8 @@ func TestFullBatchesAreNotGathered(t *testing.T) {
 	})
 }
 
-// TestLingerEndsBesideACallThatHangs: one call that is not answered holds up nobody else, and becomes an outage.
+// TestLingerEndsBesideACallThatHangs: one call that is not answered holds up nobody else, and
+// becomes an outage.
 func TestLingerEndsBesideACallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{})}
@@ -176,7 +179,8 @@ func TestRefusalIsForItsOwnAppend(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{}), refuse: "bad"}
 		p := l.open(sqs.Options{})
 		p.pending() // is asked of SQS once, and counted from then on
-		first, good, mixed, last := p.start("first"), p.start("good"), p.start("fine", "bad"), p.start("last")
+		first, good, mixed, last := p.start("first"), p.start("good"), p.start("fine", "bad"),
+			p.start("last")
 		close(l.held)
 		p.check("first", first, 0)
 		p.check("good", good, 0)
@@ -195,10 +199,12 @@ func TestRefusalIsForItsOwnAppend(t *testing.T) {
 	})
 }
 
-// TestConfirmedDoesNotWaitForItsNeighbours: what fails for no fault of its own is sent again without them.
+// TestConfirmedDoesNotWaitForItsNeighbours: what fails for no fault of its own is sent again
+// without them.
 func TestConfirmedDoesNotWaitForItsNeighbours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &line{t: t, held: make(chan struct{}), lose: func(call int, id string) bool { return call == 1 && id == "late" }}
+		l := &line{t: t, held: make(chan struct{}),
+			lose: func(call int, id string) bool { return call == 1 && id == "late" }}
 		p := l.open(sqs.Options{})
 		first, late, other := p.start("first"), p.start("late"), p.start("other")
 		close(l.held)
@@ -236,7 +242,8 @@ func TestOutageIsForAllThatShareACall(t *testing.T) {
 	})
 }
 
-// TestCallerWhoGivesUpHarmsNobody: it goes at once, and the message that it has left goes on with the others.
+// TestCallerWhoGivesUpHarmsNobody: it goes at once, and the message that it has left goes on with
+// the others.
 func TestCallerWhoGivesUpHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{})}
@@ -288,7 +295,8 @@ func TestOnlyConfirmedIsCounted(t *testing.T) {
 		l := &line{t: t, held: make(chan struct{})}
 		p := l.open(sqs.Options{})
 		p.pending()
-		first, gone, large := p.start("first"), p.start("gone"), p.start("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "rest")
+		first, gone, large := p.start("first"), p.start("gone"),
+			p.start("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "rest")
 		gone.cancel()
 		large.cancel()
 		p.check("gone", gone, 0, context.Canceled)
@@ -360,7 +368,8 @@ func TestBatchesKeepToTheBytes(t *testing.T) {
 	})
 }
 
-// TestGatheringUnderStress: callers come, give up, and find the queue closed. What was confirmed is there, once.
+// TestGatheringUnderStress: callers come, give up, and find the queue closed. What was confirmed is
+// there, once.
 func TestGatheringUnderStress(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	queue, err := sqs.Open(b.client, b.url, sqs.Options{})
@@ -375,7 +384,8 @@ func TestGatheringUnderStress(t *testing.T) {
 		running.Go(func() {
 			for i := range 40 {
 				id := fmt.Sprintf("%d-%d", w, i)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+random.IntN(40))*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(),
+					time.Duration(1+random.IntN(40))*time.Millisecond)
 				err := queue.Append(ctx, []*pillarbox.Event{{Timestamp: 1, RequestID: id}})
 				cancel()
 				mu.Lock()

@@ -2,13 +2,12 @@ package sqs
 
 import (
 	"context"
-	"slices"
-	"time"
 
 	"pillarbox"
 )
 
-// Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that it was tried.
+// Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that
+// it was tried.
 func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -25,7 +24,8 @@ func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.
 	}
 }
 
-// tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says that something changed.
+// tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says
+// that something changed.
 func (q *Queue) tryLease(destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, <-chan struct{}, error) {
 	q.life.RLock()
 	defer q.life.RUnlock()
@@ -64,65 +64,9 @@ func (q *Queue) leaseLocked(limits pillarbox.LeaseLimits) (deliveries []pillarbo
 		q.ready = q.ready[1:]
 		q.seq++
 		m.seq, m.settled = q.seq, false
-		m.delivery.Handle = pillarbox.Handle{Seq: q.seq, Token: m.id}
+		m.delivery.Handle = pillarbox.Handle{Seq: q.seq, Token: m.ID}
 		q.leased[q.seq] = m
 		deliveries = append(deliveries, m.delivery)
 	}
 	return deliveries
-}
-
-// keepEvery is how often what is in hand is looked through.
-const keepEvery = time.Second
-
-// keep keeps others from what is in hand, for as long as there is anything.
-func (q *Queue) keep() {
-	defer q.tasks.Done()
-	for sleep(q.working, keepEvery) == nil {
-		q.mu.Lock()
-		if len(q.inHand) == 0 {
-			q.keeping = false
-			q.mu.Unlock()
-			return
-		}
-		q.mu.Unlock()
-		q.extend()
-	}
-}
-
-func (q *Queue) keepLocked() {
-	if !q.keeping {
-		q.keeping = true
-		q.tasks.Add(1)
-		go q.keep()
-	}
-}
-
-// extend hides what is in hand for another while, once half of the time is over.
-func (q *Queue) extend() {
-	facts, err := q.facts(q.working)
-	if err != nil {
-		return // nothing was received without them
-	}
-	until := time.Now().Add(facts.visibility)
-	q.mu.Lock()
-	var ending []*message
-	var handles []string
-	for _, m := range q.inHand {
-		if time.Until(m.hidden) < facts.visibility/2 && !m.settled {
-			ending = append(ending, m)
-			handles = append(handles, m.receipt)
-		}
-	}
-	q.mu.Unlock()
-	err = q.Hide(q.working, handles, slices.Repeat([]time.Duration{facts.visibility}, len(handles)))
-	if err != nil && q.working.Err() == nil {
-		q.options.Logger.Warn("events in hand may be handed out to others as well, if that can't be kept off in time", "queue", q.url, "err", err)
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i, hidden := range succeeded(len(ending), err) {
-		if hidden {
-			ending[i].hidden = until // the others are tried again at the next look
-		}
-	}
 }

@@ -61,7 +61,8 @@ func (l *line) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatch
 	out := &awssqs.SendMessageBatchOutput{}
 	for i, id := range ids {
 		if id == l.refuse || l.lose != nil && l.lose(call, id) {
-			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: in.Entries[i].Id, Code: aws.String("InTheTest"), SenderFault: id == l.refuse})
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: in.Entries[i].Id,
+				Code: aws.String("InTheTest"), SenderFault: id == l.refuse})
 		} else {
 			out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: in.Entries[i].Id})
 		}
@@ -123,7 +124,8 @@ func (p place) startWith(events ...*pillarbox.Event) *appending {
 	return a
 }
 
-// check waits for the end, and compares how long it took and how it ended with what is wanted: nil or kinds of errors.
+// check waits for the end, and compares how long it took and how it ended with what is wanted: nil
+// or kinds of errors.
 func (p place) check(name string, a *appending, took time.Duration, kinds ...error) {
 	p.Helper()
 	<-a.ended

@@ -54,7 +54,8 @@ func TestOutageSpendsNoReceives(t *testing.T) {
 	}
 	loop := deliver.NewLoop(deliver.Options{
 		Queue: b.Queue, Sink: sink, Letters: memory.NewDeadLetters(), Destination: to.New(to.Settings{
-			Name: destination, Probe: retry.Breaker{ProbeInitial: time.Millisecond, ProbeMax: time.Millisecond},
+			Name: destination, Probe: retry.Breaker{ProbeInitial: time.Millisecond,
+				ProbeMax: time.Millisecond},
 		}),
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -79,7 +80,8 @@ func TestOutageSpendsNoReceives(t *testing.T) {
 	}
 	stored, err := sink.Count(t.Context())
 	if dead := b.server.Peek("dead"); err != nil || len(dead) > 0 || stored != events {
-		t.Errorf("%d events are stored and %d became dead letters, want %d stored: %v", stored, len(dead), events, err)
+		t.Errorf("%d events are stored and %d became dead letters, want %d stored: %v", stored,
+			len(dead), events, err)
 	}
 }
 
@@ -87,7 +89,8 @@ func TestOutageSpendsNoReceives(t *testing.T) {
 func (b *box) received(times int) {
 	b.t.Helper()
 	for range times {
-		out, err := b.client.ReceiveMessage(b.t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &b.url, WaitTimeSeconds: 5})
+		out, err := b.client.ReceiveMessage(b.t.Context(),
+			&awssqs.ReceiveMessageInput{QueueUrl: &b.url, WaitTimeSeconds: 5})
 		if err != nil || len(out.Messages) != 1 {
 			b.t.Fatalf("receive: %v", err)
 		}
@@ -99,12 +102,16 @@ func (b *box) received(times int) {
 	}
 }
 
-// TestReleasedNearTheEndIsSentAgain as it is, and before it is deleted. Its body stays where it was put.
+// TestReleasedNearTheEndIsSentAgain as it is, and before it is deleted. Its body stays where it was
+// put.
 func TestReleasedNearTheEndIsSentAgain(t *testing.T) {
 	bodies := &shelf{}
-	b := open(t, settings{standIn: true, attributes: map[string]string{"MaximumMessageSize": "4096", "VisibilityTimeout": "600"}, options: sqs.Options{Bodies: bodies}})
+	b := open(t, settings{standIn: true,
+		attributes: map[string]string{"MaximumMessageSize": "4096", "VisibilityTimeout": "600"},
+		options:    sqs.Options{Bodies: bodies}})
 	b.redrive(5)
-	event := &pillarbox.Event{Timestamp: 1, RequestID: "large", Source: "app", Body: bytes.Repeat([]byte("x"), 5000)}
+	event := &pillarbox.Event{Timestamp: 1, RequestID: "large", Source: "app",
+		Body: bytes.Repeat([]byte("x"), 5000)}
 	b.append(event)
 	before := b.server.Peek("events")[0]
 	b.received(2)
@@ -120,21 +127,25 @@ func TestReleasedNearTheEndIsSentAgain(t *testing.T) {
 	if err := b.settle(pillarbox.OutcomeReleased, b.lease(1)[0]); err != nil {
 		t.Fatal(err)
 	}
-	if left := b.server.Peek("events"); len(left) != 1 || left[0].ID == before.ID || left[0].Body != before.Body {
+	if left := b.server.Peek("events"); len(left) != 1 || left[0].ID == before.ID ||
+		left[0].Body != before.Body {
 		t.Fatalf("%+v is left, want a new message in place of %+v", left, before)
 	}
 	again := b.lease(1)[0]
-	if diff := enginetest.Diff(again.Event, event); diff != "" || len(again.Attempts) != 0 || bodies.puts != 1 {
-		t.Errorf("%s; came with %d attempts, its body was put %d times", diff, len(again.Attempts), bodies.puts)
+	if diff := enginetest.Diff(again.Event, event); diff != "" || len(again.Attempts) != 0 ||
+		bodies.puts != 1 {
+		t.Errorf("%s; came with %d attempts, its body was put %d times", diff, len(again.Attempts),
+			bodies.puts)
 	}
 }
 
-// TestRequeuedWaitsAndIsYoung: whoever puts a letter back has time to mark it, and its event's age counts from then on, also
-// when it is sent again.
+// TestRequeuedWaitsAndIsYoung: whoever puts a letter back has time to mark it, and its event's age
+// counts from then on, also when it is sent again.
 func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC).UnixMilli())
-	b := open(t, settings{standIn: true, now: func() time.Time { return time.UnixMilli(clock.Load()) }})
+	b := open(t, settings{standIn: true,
+		now: func() time.Time { return time.UnixMilli(clock.Load()) }})
 	b.redrive(5)
 	letter := enginetest.Letters(1, 22)[0]
 	if err := b.Requeue(t.Context(), []*pillarbox.DeadLetter{letter}); err != nil {
@@ -154,7 +165,8 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	}
 	clock.Add(time.Hour.Milliseconds())
 	got := b.lease(1)[0]
-	if diff := enginetest.Diff(got.Event, letter.Event); diff != "" || got.Since != sent || len(got.Attempts) != 0 {
+	if diff := enginetest.Diff(got.Event, letter.Event); diff != "" || got.Since != sent ||
+		len(got.Attempts) != 0 {
 		t.Errorf("%s; waits since %v, want %v", diff, got.Since, sent)
 	}
 	if after := b.server.Peek("events"); len(after) != 1 || after[0].ID == before {
@@ -162,17 +174,20 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	}
 }
 
-// TestCondemnedIsNotSentAgain: the copy would know nothing of the verdict, and a text that can't be read would become an
-// event.
+// TestCondemnedIsNotSentAgain: the copy would know nothing of the verdict, and a text that can't be
+// read would become an event.
 func TestCondemnedIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	b.redrive(5)
-	if _, err := b.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: aws.String("no event")}); err != nil {
+	if _, err := b.client.SendMessage(t.Context(),
+		&awssqs.SendMessageInput{QueueUrl: &b.url,
+			MessageBody: aws.String("no event")}); err != nil {
 		t.Fatal(err)
 	}
 	before := b.server.Peek("events")[0]
 	b.received(3)
-	if err := b.settle(pillarbox.OutcomeReleased, b.lease(1)[0]); err != nil { // its letter could not be written
+	// its letter could not be written
+	if err := b.settle(pillarbox.OutcomeReleased, b.lease(1)[0]); err != nil {
 		t.Fatal(err)
 	}
 	if left := b.server.Peek("events"); len(left) != 1 || left[0].ID != before.ID {
@@ -183,11 +198,13 @@ func TestCondemnedIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// TestTooOldIsNotSentAgain: SQS is to move it, as it would any other that nobody has delivered in time.
+// TestTooOldIsNotSentAgain: SQS is to move it, as it would any other that nobody has delivered in
+// time.
 func TestTooOldIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true, options: sqs.Options{MaxAge: time.Hour}})
 	b.redrive(5)
-	old := &pillarbox.Event{Timestamp: pillarbox.TimestampOf(time.Now().Add(-2 * time.Hour)), RequestID: "old"}
+	old := &pillarbox.Event{Timestamp: pillarbox.TimestampOf(time.Now().Add(-2 * time.Hour)),
+		RequestID: "old"}
 	b.append(old)
 	before := b.server.Peek("events")[0]
 	b.received(3)
@@ -208,7 +225,8 @@ func TestWhatWaitsHoldsUpNobody(t *testing.T) {
 		left -= len(got)
 		outcomes := make([]pillarbox.Outcome, len(got))
 		for i := range got {
-			outcomes[i] = pillarbox.Outcome{Handle: got[i].Handle, Kind: pillarbox.OutcomeReleased, NotBefore: time.Now().Add(time.Hour)}
+			outcomes[i] = pillarbox.Outcome{Handle: got[i].Handle, Kind: pillarbox.OutcomeReleased,
+				NotBefore: time.Now().Add(time.Hour)}
 		}
 		if err := b.Settle(t.Context(), destination, outcomes); err != nil {
 			t.Fatal(err)
@@ -220,15 +238,16 @@ func TestWhatWaitsHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// TestBodyThatCannotBeHadIsNoAttempt, and near its last receive the event is sent again with its claim, so that an outage
-// of the bodies makes no dead letter.
+// TestBodyThatCannotBeHadIsNoAttempt, and near its last receive the event is sent again with its
+// claim, so that an outage of the bodies makes no dead letter.
 func TestBodyThatCannotBeHadIsNoAttempt(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(time.Now().UnixMilli())
 	bodies := &shelf{}
 	b := open(t, settings{
 		standIn: true, now: func() time.Time { return time.UnixMilli(clock.Load()) },
-		attributes: map[string]string{"MaximumMessageSize": "4096", "VisibilityTimeout": "600"}, options: sqs.Options{Bodies: bodies},
+		attributes: map[string]string{"MaximumMessageSize": "4096", "VisibilityTimeout": "600"},
+		options:    sqs.Options{Bodies: bodies},
 	})
 	b.redrive(5)
 	event := &pillarbox.Event{Timestamp: 1, RequestID: "large", Body: bytes.Repeat([]byte("x"), 5000)}

@@ -12,17 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"pillarbox"
+	"pillarbox/internal/sqsrules"
+	"pillarbox/internal/telemetry"
 )
 
-// Limits of what is in hand here and not leased yet.
+// Limits of what is in flight here and not leased yet.
 const (
 	MaxHeld      = 1000
-	MaxHeldBytes = 64 << 20 // about: what one round of receiving brings comes on top
+	MaxHeldBytes = 64 << 20 // about: what one look at the queue brings comes on top
 )
 
 // Options are what Open may be told. The zero value is fine.
 type Options struct {
-	DeadLetterURL string           // of the queue of dead letters, for Bury
+	DeadLetterURL string           // of the queue of dead letters, for SendDeadLetters
 	Bodies        pillarbox.Bodies // for bodies that are too large; nil: they are refused
 	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
 	CallTimeout   time.Duration    // of one call to SQS; 0 is DefaultCallTimeout
@@ -33,7 +35,8 @@ type Options struct {
 
 var _ pillarbox.Queue = (*Queue)(nil)
 
-// Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is promised.
+// Queue is a queue in SQS. All methods may be called concurrently. The package comment says what is
+// promised.
 type Queue struct {
 	pillarbox.QueueDefaults // what SQS has no call for
 
@@ -52,25 +55,26 @@ type Queue struct {
 	life   sync.RWMutex
 	closed bool // guarded by life
 
-	factsMu sync.Mutex
-	known   *facts // guarded by factsMu
+	attributesMu sync.Mutex  // guards known
+	known        *attributes // nil until the queue has told
 
-	mu          sync.Mutex
+	mu          sync.Mutex          // guards the fields below, and the messages in flight
 	destination string              // the one that takes the events, once it is known
 	wanted      int                 // events that a Lease waits for
 	fetching    bool                // fetch runs
 	keeping     bool                // keep runs
-	inHand      map[string]*message // by message id: ready or leased
-	ready       []*message          // in hand and not leased: the condemned first
+	inFlight    map[string]*message // by message id: ready or leased
+	ready       []*message          // in flight and not leased: the condemned first
 	leased      map[uint64]*message // by sequence number
 	readyBytes  int64
 	seq         uint64
-	past        past
+	history     receiveHistory
 	failure     error         // of the last receive; nil after one that succeeded
 	changed     chan struct{} // closed and replaced at every change
 }
 
-// Open prepares to use the queue with the URL. It makes no request: the first call does. Errors: ErrInvalid.
+// Open prepares to use the queue with the URL. It makes no request: the first call does. Errors:
+// ErrInvalid.
 func Open(client API, url string, options Options) (*Queue, error) {
 	if strings.HasSuffix(url, ".fifo") {
 		return nil, fmt.Errorf("%s is a FIFO queue, which holds up all events behind one that is refused; use a standard queue: %w", url, pillarbox.ErrInvalid)
@@ -80,8 +84,10 @@ func Open(client API, url string, options Options) (*Queue, error) {
 	}
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	q := &Queue{
-		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url, options: options, inHand: map[string]*message{}, leased: map[uint64]*message{},
-		past: newPast(), changed: make(chan struct{}),
+		client: timed{client, cmp.Or(options.CallTimeout, DefaultCallTimeout)}, url: url,
+		options:  options,
+		inFlight: map[string]*message{}, leased: map[uint64]*message{},
+		history: newReceiveHistory(), changed: make(chan struct{}),
 	}
 	q.gatherer = gatherer{queue: q, linger: cmp.Or(options.Linger, DefaultLinger)}
 	q.working, q.stop = context.WithCancel(context.Background())
@@ -114,12 +120,14 @@ func (q *Queue) bindLocked(destination string) error {
 		q.destination = destination
 	}
 	if q.destination != destination {
-		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w", q.destination, destination, pillarbox.ErrInvalid)
+		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w",
+			q.destination, destination, pillarbox.ErrInvalid)
 	}
 	return nil
 }
 
-// Account implements pillarbox.Queue. It is Uncounted; Pending is SQS's approximation, at most StatsAge old.
+// Account implements pillarbox.Queue. It is Uncounted; Pending is SQS's approximation, at most
+// StatsAge old.
 func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 	if err := q.begin(context.Background()); err != nil {
 		return pillarbox.Account{}, err
@@ -127,7 +135,7 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 	defer q.life.RUnlock()
 	q.mu.Lock()
 	err := q.bindLocked(destination)
-	retrying := q.past.retrying()
+	retrying := q.history.retrying()
 	q.mu.Unlock()
 	if err != nil {
 		return pillarbox.Account{}, err
@@ -157,15 +165,17 @@ func (q *Queue) Stats() pillarbox.QueueStats {
 	return stats
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it was tried here.
+// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it
+// was tried here.
 func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.past.find(requestID)
+	return q.history.find(requestID)
 }
 
-// Close gives back what is in hand and not settled, so that others get it at once, and returns when nothing runs any
-// more. A call of it that fails only means that SQS hands those events out later.
+// Close gives back what is in flight and not settled, so that others get it at once, and returns
+// when nothing runs any more. A call of it that fails only means that SQS hands those events out
+// later.
 func (q *Queue) Close() error {
 	q.life.Lock()
 	defer q.life.Unlock()
@@ -176,17 +186,18 @@ func (q *Queue) Close() error {
 	q.stop()
 	q.tasks.Wait()
 	q.mu.Lock()
-	handles := make([]string, 0, len(q.inHand))
-	for _, m := range q.inHand {
+	handles := make([]string, 0, len(q.inFlight))
+	for _, m := range q.inFlight {
 		handles = append(handles, m.receipt)
 	}
-	clear(q.inHand)
+	clear(q.inFlight)
 	q.changeLocked()
 	q.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
-		q.options.Logger.Warn("events that were in hand come again later", "queue", q.url, "err", err)
+		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue,
+			q.url, telemetry.KeyErr, err)
 	}
 	return nil
 }
@@ -194,8 +205,7 @@ func (q *Queue) Close() error {
 // closeTime bounds what Close does at last.
 const closeTime = 5 * time.Second
 
-// types that are asked for with each message.
+// wantedAttributes are asked for with each message.
 var wantedAttributes = []types.MessageSystemAttributeName{
-	types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp,
-	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	sqsrules.AttributeReceives, sqsrules.AttributeSent, sqsrules.AttributeFirst,
 }

@@ -16,7 +16,8 @@ import (
 	"pillarbox"
 )
 
-// Messages of a batch that fail for no fault of their own are sent again at once, so often and after such waits.
+// Messages of a batch that fail for no fault of their own are sent again at once, so often and
+// after such waits.
 const (
 	sendTries = 3
 	sendWait  = 50 * time.Millisecond // doubles, with jitter
@@ -44,12 +45,13 @@ func (q *Queue) Send(ctx context.Context, messages []*pillarbox.Message) error {
 	return q.append(ctx, messages, 0)
 }
 
-// RequeueDelay is how long a dead letter that is put back waits before it is handed out. Whoever puts it back marks the
-// letter as replayed meanwhile; an event that is refused again at once must not have its new letter marked.
+// RequeueDelay is how long a dead letter that is put back waits before it is handed out. Whoever
+// puts it back marks the letter as replayed meanwhile; an event that is refused again at once must
+// not have its new letter marked.
 const RequeueDelay = time.Minute
 
-// Requeue puts dead letters back, so that their events are delivered once more. The queue's limit on the age of events
-// counts from now on for them. Errors are those of Append.
+// Requeue puts dead letters back, so that their events are delivered once more. The queue's limit
+// on the age of events counts from now on for them. Errors are those of Append.
 func (q *Queue) Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := q.begin(ctx); err != nil {
 		return err
@@ -73,9 +75,9 @@ func ofLetters(letters []*pillarbox.DeadLetter) []*pillarbox.Message {
 	return messages
 }
 
-// Bury sends dead letters to the queue of dead letters, where each has the whole retention before it. After nil they
-// are durable there. Errors are those of Append.
-func (q *Queue) Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error {
+// SendDeadLetters sends dead letters to the queue of dead letters, where each has the whole
+// retention before it. After nil they are durable there. Errors are those of Append.
+func (q *Queue) SendDeadLetters(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := q.begin(ctx); err != nil {
 		return err
 	}
@@ -121,13 +123,13 @@ type entry struct {
 	failure error      // of the last try
 }
 
-// send encodes messages and sends them in batches, several at once. What fills no batch of the queue is gathered with
-// what other calls have left.
+// send encodes messages and sends them in batches, several at once. What fills no batch of the
+// queue is gathered with what other calls have left.
 func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Message, delay time.Duration) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	facts, err := q.facts(ctx)
+	attributes, err := q.attributes(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,11 +137,12 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	entries := make([]entry, len(messages))
 	inParallel(len(messages), func(i int) {
 		m := messages[i]
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), delay: int32(delay / time.Second), answer: make(chan error, 1)}
-		entries[i].text, errs[i] = encode(ctx, m, facts.maxBytes, q.options.Bodies)
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent),
+			delay: int32(delay / time.Second), answer: make(chan error, 1)}
+		entries[i].text, errs[i] = encode(ctx, m, attributes.maxBytes, q.options.Bodies)
 	})
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return errs[e.index] != nil })
-	maxBytes := max(facts.maxBytes, minBatchBytes)
+	maxBytes := max(attributes.maxBytes, minBatchBytes)
 	batches := cut(entries, maxBytes)
 	if url == q.url {
 		batches = q.gatherer.take(batches, maxBytes)
@@ -167,8 +170,8 @@ func cut(entries []entry, maxBytes int) (batches [][]entry) {
 	return batches
 }
 
-// sendBatch sends one batch, and again what failed for no fault of its own. Each message gets one answer, as soon as it
-// is certain: nil where SQS has confirmed it.
+// sendBatch sends one batch, and again what failed for no fault of its own. Each message gets one
+// answer, as soon as it is certain: nil where SQS has confirmed it.
 func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 	for try := range sendTries {
 		if try > 0 && sleep(ctx, time.Duration(rand.Float64()*float64(sendWait<<try))) != nil {
@@ -183,9 +186,11 @@ func (q *Queue) sendBatch(ctx context.Context, url string, batch []entry) {
 	}
 }
 
-// trySend makes one call. It returns the messages that may be sent again, with their failures, and answers the others.
+// trySend makes one call. It returns the messages that may be sent again, with their failures, and
+// answers the others.
 func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again []entry) {
-	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
+	out, err := q.client.SendMessageBatch(ctx,
+		&sqs.SendMessageBatchInput{QueueUrl: &url, Entries: requestOf(batch)})
 	if err != nil {
 		for _, e := range batch {
 			e.answer <- kind("send to "+url, err)
@@ -216,7 +221,8 @@ func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again [
 func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
 	for i, e := range batch {
-		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &batch[i].text, DelaySeconds: e.delay}
+		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+			MessageBody: &batch[i].text, DelaySeconds: e.delay}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},

@@ -19,6 +19,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/sqs"
+	"pillarbox/internal/sqsrules"
 	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakesqs"
 )
@@ -32,8 +33,8 @@ type box struct {
 	url    string
 }
 
-// emulatorURL names an emulator to test against as well, with everything that asks nothing of the stand-in.
-// test/emulators/run starts one.
+// emulatorURL names an emulator to test against as well, with everything that asks nothing of the
+// stand-in. test/emulators/run starts one.
 var emulatorURL = os.Getenv("PILLARBOX_TEST_SQS_URL")
 
 type settings struct {
@@ -52,7 +53,8 @@ func open(t *testing.T, s settings) *box {
 		endpoint, name = server.Start(t), "events"
 	}
 	client := awssqs.New(awssqs.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: awsjson.Client(t), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: awsjson.Client(t),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	b := &box{t: t, server: server, client: client, url: create(t, client, name, s.attributes)}
 	s.options.Now = s.now
@@ -74,7 +76,8 @@ func create(t *testing.T, client *awssqs.Client, name string, attributes map[str
 	if attributes == nil {
 		attributes = map[string]string{"VisibilityTimeout": "600"}
 	}
-	out, err := client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	out, err := client.CreateQueue(t.Context(),
+		&awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +93,8 @@ func TestQueueContract(t *testing.T) {
 // TestQueueContractDecorated: a decorator takes nothing from what it can do.
 func TestQueueContractDecorated(t *testing.T) {
 	enginetest.Queue(t, func(t *testing.T, now func() time.Time) pillarbox.Queue {
-		return enginetest.TraceQueue(open(t, settings{standIn: true, now: now, options: sqs.Options{MaxAge: time.Hour}}), &enginetest.Spans{})
+		queue := open(t, settings{standIn: true, now: now, options: sqs.Options{MaxAge: time.Hour}})
+		return enginetest.TraceQueue(queue, &enginetest.Spans{})
 	})
 }
 
@@ -122,7 +126,8 @@ func (b *box) settle(kind pillarbox.OutcomeKind, deliveries ...pillarbox.Deliver
 	return b.Settle(b.t.Context(), destination, outcomes)
 }
 
-// TestEmulatorIsThere where test/emulators/run says that it is: the other tests would run without it.
+// TestEmulatorIsThere where test/emulators/run says that it is: the other tests would run without
+// it.
 func TestEmulatorIsThere(t *testing.T) {
 	if os.Getenv("PILLARBOX_TEST_EMULATORS") != "" && emulatorURL == "" {
 		t.Fatal("the emulators run, and PILLARBOX_TEST_SQS_URL is not set")
@@ -136,10 +141,12 @@ func TestBodiesOfAnyBytes(t *testing.T) {
 	for i := range every {
 		every[i] = byte(i)
 	}
-	bodies := []string{"", "\x00\x01\x1f\x7f\u0080", "\ufffe\uffff\ufffd", string(every), "\xff\xfe", "</&>\u2028 🐘\U0010ffff"}
+	bodies := []string{"", "\x00\x01\x1f\x7f\u0080", "\ufffe\uffff\ufffd", string(every),
+		"\xff\xfe", "</&>\u2028 🐘\U0010ffff"}
 	events := enginetest.Events(len(bodies), 1)
 	for i := range events {
-		events[i].Body, events[i].Query, events[i].Header = []byte(bodies[i]), "q=\ufffe", pillarbox.Header{{Name: "X-\uffff", Value: "\x01\ufffe"}}
+		events[i].Body, events[i].Query, events[i].Header = []byte(bodies[i]), "q=\ufffe",
+			pillarbox.Header{{Name: "X-\uffff", Value: "\x01\ufffe"}}
 	}
 	b.append(events...)
 	got := b.lease(len(events))
@@ -195,7 +202,8 @@ func (s *shelf) Get(_ context.Context, claim pillarbox.Claim) ([]byte, error) {
 // TestLargeBodiesAreClaimed: the queue's own limit decides, to the byte.
 func TestLargeBodiesAreClaimed(t *testing.T) {
 	bodies := &shelf{}
-	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"}, options: sqs.Options{Bodies: bodies}})
+	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"},
+		options: sqs.Options{Bodies: bodies}})
 	event := &pillarbox.Event{Timestamp: 1, RequestID: "fits", Source: "app"}
 	empty, err := event.MarshalJSON()
 	if err != nil {
@@ -211,7 +219,8 @@ func TestLargeBodiesAreClaimed(t *testing.T) {
 		t.Errorf("claimed: %d bodies, the one that fits: %v", len(bodies.bodies), claimed)
 	}
 	for i, delivery := range b.lease(3) {
-		if diff := enginetest.Diff(delivery.Event, []*pillarbox.Event{event, &over, &huge}[i]); diff != "" {
+		if diff := enginetest.Diff(delivery.Event,
+			[]*pillarbox.Event{event, &over, &huge}[i]); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -226,7 +235,8 @@ func TestLargeBodiesAreRefusedWithoutAPlace(t *testing.T) {
 	events[1].Body = bytes.Repeat([]byte("x"), 5000)
 	err := b.Append(t.Context(), events)
 	var partial *pillarbox.BatchError
-	if !errors.As(err, &partial) || len(partial.Items) != 1 || partial.Items[0].Index != 1 || !errors.Is(partial.Items[0].Err, pillarbox.ErrTooLarge) {
+	if !errors.As(err, &partial) || len(partial.Items) != 1 || partial.Items[0].Index != 1 ||
+		!errors.Is(partial.Items[0].Err, pillarbox.ErrTooLarge) {
 		t.Errorf("append: %v, want ErrTooLarge for the second alone", err)
 	}
 	if got := b.lease(3); len(got) != 2 {
@@ -234,15 +244,21 @@ func TestLargeBodiesAreRefusedWithoutAPlace(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is missing.
+// TestBodyThatIsGone: the event is not dropped, and becomes a dead letter that says what is
+// missing. The claim of the body stands in its place, so that nobody takes it for an empty one.
 func TestBodyThatIsGone(t *testing.T) {
 	bodies := &shelf{}
-	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"}, options: sqs.Options{Bodies: bodies}})
+	b := open(t, settings{attributes: map[string]string{"MaximumMessageSize": "4096"},
+		options: sqs.Options{Bodies: bodies}})
 	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id", Body: bytes.Repeat([]byte("x"), 5000)})
 	clear(bodies.bodies)
 	got := b.lease(1)[0]
 	if got.Verdict == nil || !strings.Contains(got.Verdict.Reason, "claimed as id with 5000 bytes") {
 		t.Errorf("came as %+v", got)
+	}
+	if !strings.HasPrefix(string(got.Event.Body),
+		`{"body_claim":{"key":"id","bytes":5000,"sha256":"`) {
+		t.Errorf("its body is %.100q", got.Event.Body)
 	}
 }
 
@@ -250,12 +266,17 @@ func TestBodyThatIsGone(t *testing.T) {
 func TestUnreadableMessageBecomesADeadLetter(t *testing.T) {
 	b := open(t, settings{})
 	for _, text := range []string{"no JSON", `{"request_id":"x"}`, `{"request_id":"x","body_encoding":"claim","body_claim":{"key":"k","bytes":1,"sha256":"0"}}`} {
-		if _, err := b.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
+		if _, err := b.client.SendMessage(t.Context(),
+			&awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
 			t.Fatal(err)
 		}
 		got := b.lease(1)[0]
-		if got.Verdict == nil || string(got.Event.Body) != text || got.Event.RequestID == "" || got.Event.Timestamp <= 0 {
-			t.Errorf("%s came as %+v with %+v", text, got.Event, got.Verdict)
+		if string(got.Event.Body) != text || got.Event.RequestID == "" || got.Event.Timestamp <= 0 {
+			t.Errorf("%s came as %+v", text, got.Event)
+		}
+		if got.Verdict == nil || !strings.HasPrefix(got.Verdict.Reason,
+			"the message can't be read as an event: ") {
+			t.Errorf("%s came with %+v", text, got.Verdict)
 		}
 	}
 }
@@ -264,10 +285,12 @@ func TestUnreadableMessageBecomesADeadLetter(t *testing.T) {
 func TestShortestMessageIsDelivered(t *testing.T) {
 	b := open(t, settings{})
 	text := `{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"}`
-	if _, err := b.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
+	if _, err := b.client.SendMessage(t.Context(),
+		&awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.lease(1)[0]; got.Verdict != nil || got.Event.RequestID != "c6af9ac6-7b61-11e6-9a41-93e8deadbeef" {
+	if got := b.lease(1)[0]; got.Verdict != nil ||
+		got.Event.RequestID != "c6af9ac6-7b61-11e6-9a41-93e8deadbeef" {
 		t.Errorf("came as %+v", got)
 	}
 }
@@ -315,7 +338,8 @@ func TestOutageOfAppendIsUnavailable(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	b.append(enginetest.Events(1, 4)...)
 	b.server.Fail(1000, "SendMessageBatch")
-	if err := b.Append(t.Context(), enginetest.Events(2, 5)); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := b.Append(t.Context(), enginetest.Events(2,
+		5)); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("append: %v, want ErrUnavailable", err)
 	}
 }
@@ -327,7 +351,8 @@ func TestCallThatHangsIsAnOutage(t *testing.T) {
 	b.server.Stall(1, "SendMessageBatch")
 	start := time.Now()
 	err := b.Append(t.Context(), enginetest.Events(1, 18))
-	if !errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 100ms") {
+	if !errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "no answer within 100ms") {
 		t.Errorf("append: %v, want ErrUnavailable that names the limit", err)
 	}
 	if took := time.Since(start); took > 5*time.Second {
@@ -351,13 +376,18 @@ func TestReceivesAreAttempts(t *testing.T) {
 		if len(got.Attempts) != 2 {
 			t.Fatalf("round %d: %d attempts, want the 2 of others", round, len(got.Attempts))
 		}
+		if first := got.Attempts[0]; first.Error != sqsrules.EarlierError || first.At <= 0 {
+			t.Fatalf("an attempt of others is %+v", first)
+		}
 		if err := b.settle(pillarbox.OutcomeReleased, got); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := b.lease(1)[0]
 	attempt := &pillarbox.Attempt{At: 5, Class: pillarbox.ClassRefused, Error: "no"}
-	if err := b.Settle(t.Context(), destination, []pillarbox.Outcome{{Handle: got.Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt}}); err != nil {
+	if err := b.Settle(t.Context(), destination,
+		[]pillarbox.Outcome{{Handle: got.Handle, Kind: pillarbox.OutcomeRetry,
+			Attempt: attempt}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.lease(1)[0]; len(got.Attempts) != 3 || got.Attempts[2] != *attempt {
@@ -378,7 +408,8 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 	defer func() { _ = other.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second) // twice the queue's time
 	defer cancel()
-	if stolen, err := other.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 12}); len(stolen) > 0 {
+	if stolen, err := other.Lease(ctx, destination,
+		pillarbox.LeaseLimits{MaxEvents: 12}); len(stolen) > 0 {
 		t.Errorf("%d events in hand were handed out to another, %v", len(stolen), err)
 	}
 	if err := b.settle(pillarbox.OutcomeStored, got...); err != nil {
@@ -389,8 +420,8 @@ func TestWhatIsInHandIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well, and costs one
-// receive, however long the destination is down.
+// TestWhatNobodyLeasesIsKept: what was fetched for a lease that ended meanwhile is in hand as well,
+// and costs one receive, however long the destination is down.
 func TestWhatNobodyLeasesIsKept(t *testing.T) {
 	t.Parallel()
 	b := open(t, settings{standIn: true, attributes: map[string]string{"VisibilityTimeout": "4"}})
@@ -452,7 +483,8 @@ func TestSettleCanBeDoneAgain(t *testing.T) {
 	if left := b.server.Peek("events"); len(left) != 0 {
 		t.Errorf("%d messages are left", len(left))
 	}
-	if account, err := b.Account(destination); err != nil || account.Stored != 25 || account.Pending != 0 {
+	if account, err := b.Account(destination); err != nil || account.Stored != 25 ||
+		account.Pending != 0 {
 		t.Errorf("account %+v, %v", account, err)
 	}
 }
@@ -477,7 +509,7 @@ func TestDuplicatesAreHandedOutOnce(t *testing.T) {
 func TestBuriedIsInTheOtherQueue(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	letters := enginetest.Letters(3, 11)
-	if err := b.Bury(t.Context(), letters); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := b.SendDeadLetters(t.Context(), letters); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("bury without a queue for it: %v", err)
 	}
 	dead := create(t, b.client, "dead", nil)
@@ -486,7 +518,7 @@ func TestBuriedIsInTheOtherQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = burier.Close() }()
-	if err := burier.Bury(t.Context(), letters); err != nil {
+	if err := burier.SendDeadLetters(t.Context(), letters); err != nil {
 		t.Fatal(err)
 	}
 	for i, message := range b.server.Peek("dead") {
@@ -509,18 +541,20 @@ func TestDeadLetterThatIsMovedBackIsAnEvent(t *testing.T) {
 	}
 	defer func() { _ = mover.Close() }()
 	letter := enginetest.Letters(1, 12)[0]
-	if err := mover.Bury(t.Context(), []*pillarbox.DeadLetter{letter}); err != nil {
+	if err := mover.SendDeadLetters(t.Context(), []*pillarbox.DeadLetter{letter}); err != nil {
 		t.Fatal(err)
 	}
 	got := b.lease(1)[0]
-	if diff := enginetest.Diff(got.Event, letter.Event); diff != "" || len(got.Attempts) != 0 || got.Verdict != nil {
+	if diff := enginetest.Diff(got.Event, letter.Event); diff != "" || len(got.Attempts) != 0 ||
+		got.Verdict != nil {
 		t.Errorf("%s; came as %+v", diff, got)
 	}
 }
 
 func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 	b := open(t, settings{standIn: true}) // fauxqs knows no trace header
-	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id", Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id",
+		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 	out, err := b.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
 		QueueUrl: &b.url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"AWSTraceHeader"},
 	})
@@ -534,7 +568,8 @@ func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 }
 
 func TestWhatIsNotSupportedIsSaid(t *testing.T) {
-	if _, err := sqs.Open(nil, "https://sqs.us-east-1.amazonaws.com/1/events.fifo", sqs.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := sqs.Open(nil, "https://sqs.us-east-1.amazonaws.com/1/events.fifo",
+		sqs.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("FIFO queue: %v, want ErrInvalid", err)
 	}
 	b := open(t, settings{})
@@ -549,16 +584,21 @@ func TestWhatIsNotSupportedIsSaid(t *testing.T) {
 // TestMissingQueueIsTold by everything that needs it.
 func TestMissingQueueIsTold(t *testing.T) {
 	b := open(t, settings{})
-	if _, err := b.client.DeleteQueue(t.Context(), &awssqs.DeleteQueueInput{QueueUrl: &b.url}); err != nil {
+	if _, err := b.client.DeleteQueue(t.Context(),
+		&awssqs.DeleteQueueInput{QueueUrl: &b.url}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Append(t.Context(), enginetest.Events(1, 13)); !errors.Is(err, pillarbox.ErrUnavailable) || !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
+	if err := b.Append(t.Context(), enginetest.Events(1,
+		13)); !errors.Is(err, pillarbox.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "NonExistentQueue") &&
+			!strings.Contains(err.Error(), "QueueDoesNotExist") {
 		t.Errorf("append: %v", err)
 	}
 	if problem := b.Stats().Problem; !strings.Contains(problem, b.url) {
 		t.Errorf("problem %q does not name the queue", problem)
 	}
-	if _, err := b.Lease(t.Context(), destination, pillarbox.LeaseLimits{}); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if _, err := b.Lease(t.Context(), destination,
+		pillarbox.LeaseLimits{}); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("lease: %v, want ErrUnavailable", err)
 	}
 }

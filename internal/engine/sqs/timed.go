@@ -10,18 +10,19 @@ import (
 	"pillarbox"
 )
 
-// DefaultCallTimeout is how long one call to SQS may take, with all tries of the SDK, beside the wait of a long poll.
+// DefaultCallTimeout is how long one call to SQS may take, with all tries of the SDK, beside the
+// wait of a long poll.
 const DefaultCallTimeout = 10 * time.Second
 
-// timed bounds the calls of a client. A connection that has died without a word would hold a call up until the kernel
-// gives up on it, which takes a quarter of an hour.
+// timed bounds the calls of a client. A connection that has died without a word would hold a call
+// up until the kernel gives up on it, which takes a quarter of an hour.
 type timed struct {
 	API
 	limit time.Duration
 }
 
-// within makes one call. An answer that does not come in time says nothing about what was done, and blames nobody's
-// context but its own.
+// within makes one call. An answer that does not come in time says nothing about what was done, and
+// blames nobody's context but its own.
 func within[Out any](ctx context.Context, limit time.Duration, call func(ctx context.Context) (Out, error)) (Out, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -56,7 +57,8 @@ func (t timed) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatc
 
 // ChangeMessageVisibilityBatch implements API.
 func (t timed) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	return within(ctx, t.limit, func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return within(ctx, t.limit, func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput,
+		error) {
 		return t.API.ChangeMessageVisibilityBatch(ctx, in, options...)
 	})
 }

@@ -1,4 +1,4 @@
-package letterfile
+package deadletterfile
 
 import (
 	"bytes"
@@ -9,11 +9,12 @@ import (
 	"pillarbox"
 )
 
-// Encode writes the letter as the content of a file, with the resolution given. It reads its own writing, so
-// that no letter is kept that could not be read again. The error matches ErrInvalid.
+// Encode writes the letter as the content of a file, with the resolution given. It reads its own
+// writing, so that no letter is kept that could not be read again. The error matches ErrInvalid.
 func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
 	if !validDestination(letter.Destination) {
-		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w", letter.Destination, pillarbox.ErrInvalid)
+		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w",
+			letter.Destination, pillarbox.ErrInvalid)
 	}
 	if letter.Event == nil {
 		return ID{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
@@ -35,21 +36,10 @@ func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID,
 	}
 	named := IDOf(letter.Destination, letter.Event.Key())
 	if _, err := Decode(content.Bytes(), named, StateOf(resolution)); err != nil {
-		return ID{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w", pillarbox.ErrInvalid, err)
+		return ID{}, nil, fmt.Errorf("dead letter can not be written as JSON: %w: %w",
+			pillarbox.ErrInvalid, err)
 	}
 	return named, content.Bytes(), nil
-}
-
-// StateOf returns the state that a resolution leads to; nil is open.
-func StateOf(resolution *pillarbox.Resolution) State {
-	switch {
-	case resolution == nil:
-		return Open
-	case resolution.How == pillarbox.ResolvedReplayed:
-		return Replayed
-	default:
-		return Discarded
-	}
 }
 
 // Decode reads the content of a file and checks it against the name.
@@ -69,6 +59,18 @@ func Decode(content []byte, named ID, state State) (*pillarbox.DeadLetter, error
 		return nil, errors.New("the name and the content disagree on whether it is resolved")
 	}
 	return letter, nil
+}
+
+// StateOf returns the state that a resolution leads to; nil is open.
+func StateOf(resolution *pillarbox.Resolution) State {
+	switch {
+	case resolution == nil:
+		return Open
+	case resolution.How == pillarbox.ResolvedReplayed:
+		return Replayed
+	default:
+		return Discarded
+	}
 }
 
 // Corrupt says where the file is damaged, as far as JSON tells.

@@ -1,4 +1,4 @@
-package letterfile
+package deadletterfile
 
 import (
 	"context"
@@ -9,9 +9,10 @@ import (
 	"pillarbox"
 )
 
-// Walk loads the letters, which are of one day and in the order of Compare, and visits them in the order of their
-// events' keys. Of letters whose events have the same time and whose ids are hashed, the names don't tell the order:
-// those are loaded together. It ends with the first error of visit, and returns it.
+// Walk loads the letters, which are of one day and in the order of Compare, and visits them in the
+// order of their events' keys. Of letters whose events have the same time and whose ids are hashed,
+// the names don't tell the order: those are loaded together. It ends with the first error of visit,
+// and returns it.
 func Walk(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), visit func(*pillarbox.DeadLetter, error) error) error {
 	for len(letters) > 0 {
 		n := SameTime(letters)
@@ -54,7 +55,8 @@ func walkSameTime(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), vi
 			all[i].requestID = all[i].letter.Event.RequestID
 		}
 	}
-	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
+	slices.SortStableFunc(all,
+		func(a, b loaded) int { return strings.Compare(a.requestID, b.requestID) })
 	for _, one := range all {
 		if err := visit(one.letter, one.err); err != nil {
 			return err
@@ -66,8 +68,8 @@ func walkSameTime(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), vi
 // ErrStopped says that the consumer of a list has seen enough.
 var ErrStopped = errors.New("stopped")
 
-// Visitor returns the visit of a list: it yields what was read, if it matches, and what can't be read. It ends the walk
-// with ErrStopped, with ctx's error, and with ErrClosed.
+// Visitor returns the visit of a list: it yields what was read, if it matches, and what can't be
+// read. It ends the walk with ErrStopped, with ctx's error, and with ErrClosed.
 func Visitor(ctx context.Context, filter pillarbox.LetterFilter, yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
 	return func(letter *pillarbox.DeadLetter, err error) error {
 		switch {

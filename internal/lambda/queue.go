@@ -6,28 +6,23 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/sqsrules"
 )
 
-// Restorer brings back bodies that were too large to travel with their message.
-type Restorer interface {
-	// Restore puts the claimed body into the message's event and takes the claim away. A message without a claim
-	// stays as it is. Errors: ErrNotFound and ErrCorrupt where the body is lost; any other may pass.
-	Restore(ctx context.Context, message *pillarbox.Message) error
-}
+// MessageQueue is the queue from which messages come, beyond what AWS does by itself. Where only
+// some of a call failed, the error is a *pillarbox.BatchError that names them.
+type MessageQueue interface {
+	sqsrules.Restorer
 
-// Mailbox is the queue from which messages come, beyond what AWS does by itself. Where only some of a call failed, the
-// error is a *pillarbox.BatchError that names them.
-type Mailbox interface {
-	Restorer
-
-	// Hide keeps messages, named by their receipt handles, from being handed out again for as long as waits says.
+	// Hide keeps messages, named by their receipt handles, from being handed out again for as long
+	// as waits says.
 	Hide(ctx context.Context, handles []string, waits []time.Duration) error
 
 	// Send puts messages into the queue as new ones, durably.
 	Send(ctx context.Context, messages []*pillarbox.Message) error
 
-	// Bury puts dead letters into the dead-letter queue, durably.
-	Bury(ctx context.Context, letters []*pillarbox.DeadLetter) error
+	// SendDeadLetters puts dead letters into the dead-letter queue, durably.
+	SendDeadLetters(ctx context.Context, letters []*pillarbox.DeadLetter) error
 }
 
 // Letters keeps dead letters. It is a part of pillarbox.DeadLetters.
@@ -36,8 +31,8 @@ type Letters interface {
 	PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error
 }
 
-// eachError says what became of the n items of one call: one error for each, nil for those that succeeded. An answer
-// that names an item which was not there is believed for none.
+// eachError says what became of the n items of one call: one error for each, nil for those that
+// succeeded. An answer that names an item which was not there is believed for none.
 func eachError(n int, err error) []error {
 	errs := make([]error, n)
 	if err == nil {

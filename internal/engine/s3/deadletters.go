@@ -11,31 +11,33 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/letterfile"
+	"pillarbox/internal/deadletterfile"
 )
 
 // DefaultFresh is how long a listing of the bucket serves.
 const DefaultFresh = 5 * time.Second
 
-// putFresh is how old a listing may be by which Put finds older objects of its letter. One that it misses does not
-// count, because it is older.
+// putFresh is how old a listing may be by which Put finds older objects of its letter. One that it
+// misses does not count, because it is older.
 const putFresh = 10 * time.Minute
 
 // Options are what Open may be told. The zero value is fine.
 type Options struct {
 	KMSKey string        // ARN of the key to encrypt with; empty for the bucket's choice
 	Fresh  time.Duration // how long a listing serves; 0 is DefaultFresh
-	// CountFresh is how old a listing may be that Count answers from before it asks for another; 0 is DefaultCountFresh.
+	// CountFresh is how old a listing may be that Count answers from before it asks for another; 0
+	// is DefaultCountFresh.
 	CountFresh time.Duration
 }
 
-// DefaultCountFresh is a minute: a bucket with many letters takes long to list, and metrics are asked for often.
+// DefaultCountFresh is a minute: a bucket with many letters takes long to list, and metrics are
+// asked for often.
 const DefaultCountFresh = time.Minute
 
 var _ pillarbox.DeadLetters = (*Letters)(nil)
 
-// Letters keeps dead letters in a bucket. All methods may be called concurrently; calls for one letter take turns. The
-// package comment says what is promised.
+// Letters keeps dead letters in a bucket. All methods may be called concurrently; calls for one
+// letter take turns. The package comment says what is promised.
 type Letters struct {
 	objects objects
 	fresh   time.Duration
@@ -57,10 +59,12 @@ type Letters struct {
 // Open prepares to keep letters below the prefix. It makes no request: the first call does.
 func Open(client API, bucket, prefix string, options Options) (*Letters, error) {
 	if bucket == "" {
-		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w", pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w",
+			pillarbox.ErrInvalid)
 	}
 	l := &Letters{
-		objects: newObjects(client, bucket, prefix, options.KMSKey), fresh: cmp.Or(options.Fresh, DefaultFresh),
+		objects:    newObjects(client, bucket, prefix, options.KMSKey),
+		fresh:      cmp.Or(options.Fresh, DefaultFresh),
 		countFresh: cmp.Or(options.CountFresh, DefaultCountFresh),
 	}
 	l.lifetime, l.end = context.WithCancel(context.Background())
@@ -81,7 +85,7 @@ func (l *Letters) begin(ctx context.Context) error {
 }
 
 // take waits for the letter's turn and returns what ends it.
-func (l *Letters) take(id letterfile.ID) (release func()) {
+func (l *Letters) take(id deadletterfile.ID) (release func()) {
 	turn := &l.turns[int(id.Token.Bytes[15])%len(l.turns)]
 	turn.Lock()
 	return turn.Unlock
@@ -90,9 +94,10 @@ func (l *Letters) take(id letterfile.ID) (release func()) {
 // abreast is how many letters of one call are written at once.
 const abreast = 32
 
-// PutMany implements pillarbox.DeadLetters: each letter is an object of its own, and some are written at once. Besides
-// the errors of the contract, ErrInvalid says that a letter can't be written as an object and read again. A letter that
-// has failed with another error may have been kept or not; the same call may be made again.
+// PutMany implements pillarbox.DeadLetters: each letter is an object of its own, and some are
+// written at once. Besides the errors of the contract, ErrInvalid says that a letter can't be
+// written as an object and read again. A letter that has failed with another error may have been
+// kept or not; the same call may be made again.
 func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -101,21 +106,23 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	if err := l.index.refresh(ctx, &l.objects, putFresh); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
-	last := map[letterfile.ID]int{} // of two letters of one event, the later one stays
+	last := map[deadletterfile.ID]int{} // of two letters of one event, the later one stays
 	for i, letter := range letters {
 		if letter.Event != nil {
-			last[letterfile.IDOf(letter.Destination, letter.Event.Key())] = i
+			last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] = i
 		}
 	}
 	return each(len(letters), func(i int) error {
-		if letter := letters[i]; letter.Event != nil && last[letterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
+		if letter := letters[i]; letter.Event != nil &&
+			last[deadletterfile.IDOf(letter.Destination, letter.Event.Key())] != i {
 			return nil
 		}
 		return l.put(ctx, letters[i])
 	})
 }
 
-// each calls do for the items, some at once, and returns a *pillarbox.BatchError that names those that failed.
+// each calls do for the items, some at once, and returns a *pillarbox.BatchError that names those
+// that failed.
 func each(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var group sync.WaitGroup
@@ -141,24 +148,26 @@ func each(n int, do func(i int) error) error {
 }
 
 func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
-	id, content, err := letterfile.Encode(letter, nil)
+	id, content, err := deadletterfile.Encode(letter, nil)
 	if err != nil {
 		return err
 	}
 	defer l.take(id)()
-	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.Open), content)
+	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt, deadletterfile.Open), content)
 }
 
-// replace stores the letter at the place, and then deletes it from every other. The caller has its turn.
-func (l *Letters) replace(ctx context.Context, id letterfile.ID, to letterfile.Place, content []byte) error {
-	others := slices.DeleteFunc(l.index.lookup(id), func(other object) bool { return other.place == to })
-	if err := l.objects.put(ctx, letterfile.Name(id, to), letterType, content); err != nil {
+// replace stores the letter at the place, and then deletes it from every other. The caller has its
+// turn.
+func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place, content []byte) error {
+	others := slices.DeleteFunc(l.index.lookup(id),
+		func(other object) bool { return other.place == to })
+	if err := l.objects.put(ctx, deadletterfile.Name(id, to), letterType, content); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
 	written := object{place: to, modified: time.Now()}
 	l.index.set(id, append([]object{written}, others...)...)
 	for _, other := range others {
-		if err := l.objects.remove(ctx, letterfile.Name(id, other.place)); err != nil {
+		if err := l.objects.remove(ctx, deadletterfile.Name(id, other.place)); err != nil {
 			return fmt.Errorf("delete what a dead letter was before: %w", err)
 		}
 	}
@@ -166,14 +175,14 @@ func (l *Letters) replace(ctx context.Context, id letterfile.ID, to letterfile.P
 	return nil
 }
 
-// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns the one
-// that comes last in List.
+// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
+// it returns the one that comes last in List.
 func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer l.life.RUnlock()
-	token := letterfile.TokenOf(requestID)
+	token := deadletterfile.TokenOf(requestID)
 	for _, within := range []time.Duration{l.fresh, 0} { // a letter that is not there is looked for again
 		if err := l.index.refresh(ctx, &l.objects, within); err != nil {
 			return nil, err
@@ -183,7 +192,8 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 			continue
 		}
 		slices.SortFunc(found, compare)
-		if other := slices.IndexFunc(found, func(f located) bool { return f.Destination != found[0].Destination }); other >= 0 {
+		if other := slices.IndexFunc(found,
+			func(f located) bool { return f.Destination != found[0].Destination }); other >= 0 {
 			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
 				requestID, found[0].Destination, found[other].Destination, pillarbox.ErrConflict)
 		}
@@ -192,10 +202,11 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 }
 
-func compare(a, b located) int { return letterfile.Compare(a.ID, a.place, b.ID, b.place) }
+func compare(a, b located) int { return deadletterfile.Compare(a.ID, a.place, b.ID, b.place) }
 
-// load reads the letter, wherever it is now. If it is not where it was, another process has moved it.
-func (l *Letters) load(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, error) {
+// load reads the letter, wherever it is now. If it is not where it was, another process has moved
+// it.
+func (l *Letters) load(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	letter, _, err := l.read(ctx, id)
 	if !errors.Is(err, pillarbox.ErrNotFound) {
 		return letter, err
@@ -207,27 +218,28 @@ func (l *Letters) load(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLe
 	return letter, err
 }
 
-func (l *Letters) read(ctx context.Context, id letterfile.ID) (*pillarbox.DeadLetter, letterfile.Place, error) {
+func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, deadletterfile.Place, error) {
 	at := l.index.lookup(id)
 	if len(at) == 0 {
-		return nil, letterfile.Place{}, fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
+		return nil, deadletterfile.Place{},
+			fmt.Errorf("dead letter %s of %s: %w", id.Token, id.Destination, pillarbox.ErrNotFound)
 	}
 	place := at[0].place
-	name := letterfile.Name(id, place)
+	name := deadletterfile.Name(id, place)
 	content, err := l.objects.get(ctx, name)
 	if err != nil {
 		return nil, place, err
 	}
-	letter, err := letterfile.Decode(content, id, place.State)
+	letter, err := deadletterfile.Decode(content, id, place.State)
 	if err != nil {
-		return nil, place, letterfile.Corrupt(l.objects.url(name), err)
+		return nil, place, deadletterfile.Corrupt(l.objects.url(name), err)
 	}
 	return letter, place, nil
 }
 
-// ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the errors of the contract,
-// ErrInvalid says that resolution.How is neither of the two ways. A letter that has failed may be resolved or not; the
-// same call may be made again.
+// ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the
+// errors of the contract, ErrInvalid says that resolution.How is neither of the two ways. A letter
+// that has failed may be resolved or not; the same call may be made again.
 func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
@@ -240,13 +252,13 @@ func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey
 		return err
 	}
 	return each(len(letters), func(i int) error {
-		return l.resolve(ctx, letterfile.IDOf(letters[i].Destination, letters[i].Key), resolution)
+		return l.resolve(ctx, deadletterfile.IDOf(letters[i].Destination, letters[i].Key), resolution)
 	})
 }
 
-func (l *Letters) resolve(ctx context.Context, id letterfile.ID, resolution pillarbox.Resolution) error {
+func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution pillarbox.Resolution) error {
 	defer l.take(id)()
-	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != letterfile.Open {
+	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != deadletterfile.Open {
 		return nil
 	}
 	letter, err := l.load(ctx, id)
@@ -256,15 +268,17 @@ func (l *Letters) resolve(ctx context.Context, id letterfile.ID, resolution pill
 	if letter.Resolved != nil {
 		resolution = *letter.Resolved // a call that failed had come so far
 	}
-	_, content, err := letterfile.Encode(letter, &resolution)
+	_, content, err := deadletterfile.Encode(letter, &resolution)
 	if err != nil {
 		return err
 	}
-	return l.replace(ctx, id, letterfile.PlaceOf(letter.DeadAt, letterfile.StateOf(&resolution)), content)
+	return l.replace(ctx, id, deadletterfile.PlaceOf(letter.DeadAt,
+		deadletterfile.StateOf(&resolution)), content)
 }
 
-// Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for no listing: what
-// others have changed is counted within a minute (Options.CountFresh), what is changed here at once.
+// Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for
+// no listing: what others have changed is counted within a minute (Options.CountFresh), what is
+// changed here at once.
 func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.LetterCount{}, err
@@ -281,8 +295,8 @@ func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.Lett
 	return l.index.count(destination), nil
 }
 
-// relist lists the bucket behind the caller's back, unless that is being done. A listing that fails is tried again by a
-// later Count.
+// relist lists the bucket behind the caller's back, unless that is being done. A listing that fails
+// is tried again by a later Count.
 func (l *Letters) relist() {
 	if !l.relisting.CompareAndSwap(false, true) {
 		return

@@ -20,44 +20,46 @@ const StatsAge = 5 * time.Second
 // statsTime bounds the request for counts.
 const statsTime = 2 * time.Second
 
-// facts are what a queue says of itself once.
-type facts struct {
-	maxBytes   int           // of one message
-	visibility time.Duration // for which a message is hidden that is handed out
-	receives   int           // after which SQS moves a message to another queue; 0 for never
+// attributes are what a queue says of itself once.
+type attributes struct {
+	maxBytes    int           // of one message
+	visibility  time.Duration // for which a message is hidden that is handed out
+	maxReceives int           // after which SQS moves a message to another queue; 0 for never
 }
 
-// The facts of a queue that says nothing: what every queue had for years.
+// The attributes of a queue that says nothing: what every queue had for years.
 const (
 	defaultMaxBytes   = 256 << 10
 	defaultVisibility = 30 * time.Second
 )
 
-// facts asks the queue once, and remembers the answer.
-func (q *Queue) facts(ctx context.Context) (facts, error) {
-	q.factsMu.Lock()
-	defer q.factsMu.Unlock()
+// attributes asks the queue once, and remembers the answer.
+func (q *Queue) attributes(ctx context.Context) (attributes, error) {
+	q.attributesMu.Lock()
+	defer q.attributesMu.Unlock()
 	if q.known != nil {
 		return *q.known, nil
 	}
-	attributes, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy)
+	answer, err := q.ask(ctx, types.QueueAttributeNameMaximumMessageSize,
+		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
-		return facts{}, err
+		return attributes{}, err
 	}
-	known := facts{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
-	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
+	known := attributes{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
+	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
 		known.maxBytes = n
 	}
-	if n, err := strconv.Atoi(attributes[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
+	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
 		known.visibility = time.Duration(n) * time.Second
 	}
-	known.receives = receivesOf(attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	known.maxReceives = maxReceivesOf(answer[string(types.QueueAttributeNameRedrivePolicy)])
 	q.known = &known
 	return known, nil
 }
 
-// receivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as text.
-func receivesOf(policy string) int {
+// maxReceivesOf reads a redrive policy. SQS gives the count back as it was set, as a number or as
+// text.
+func maxReceivesOf(policy string) int {
 	var redrive struct {
 		MaxReceiveCount any `json:"maxReceiveCount"`
 	}
@@ -71,35 +73,39 @@ func receivesOf(policy string) int {
 	return n
 }
 
-// Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound; ErrInvalid where SQS would
-// delete events before they become dead letters.
+// Check asks whether the queue is there and can serve. Errors: ErrUnavailable; ErrNotFound;
+// ErrInvalid where SQS would delete events before they become dead letters.
 func (q *Queue) Check(ctx context.Context) error {
-	attributes, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
+	answer, err := q.ask(ctx, types.QueueAttributeNameMessageRetentionPeriod)
 	if name := code(err); name == "NonExistentQueue" || name == "QueueDoesNotExist" {
 		return fmt.Errorf("there is no queue %s: %w: %w", q.url, pillarbox.ErrNotFound, err)
 	}
 	if err != nil {
 		return err
 	}
-	seconds, err := strconv.Atoi(attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
+	seconds, err := strconv.Atoi(answer[string(types.QueueAttributeNameMessageRetentionPeriod)])
 	if err != nil {
-		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url, pillarbox.ErrUnavailable, err)
+		return fmt.Errorf("queue %s does not say how long it keeps messages: %w: %w", q.url,
+			pillarbox.ErrUnavailable, err)
 	}
-	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 || q.options.MaxAge >= retention {
+	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 ||
+		q.options.MaxAge >= retention {
 		return fmt.Errorf("queue.max_age is %s, and SQS deletes messages from %s after %s; set queue.max_age to less, so that events become dead letters before: %w", q.options.MaxAge, q.url, retention, pillarbox.ErrInvalid)
 	}
 	return nil
 }
 
 func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
-	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
+	out, err := q.client.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
 	if err != nil {
 		return nil, kind("ask queue "+q.url, err)
 	}
 	return out.Attributes, nil
 }
 
-// refresh asks for the counts where they are old. The error is the last answer's, also while it is not asked again.
+// refresh asks for the counts where they are old. The error is the last answer's, also while it is
+// not asked again.
 func (q *Queue) refresh() error {
 	if !q.counts.old() {
 		return q.counts.problem()
@@ -107,15 +113,17 @@ func (q *Queue) refresh() error {
 	ctx, cancel := context.WithTimeout(q.working, statsTime)
 	defer cancel()
 	names := []types.QueueAttributeName{
-		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
 		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}
-	attributes, err := q.ask(ctx, names...)
+	answer, err := q.ask(ctx, names...)
 	pending := 0
 	for _, name := range names {
-		n, numberErr := strconv.Atoi(attributes[string(name)])
+		n, numberErr := strconv.Atoi(answer[string(name)])
 		if err == nil && numberErr != nil {
-			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, attributes[string(name)], name, pillarbox.ErrUnavailable)
+			err = fmt.Errorf("queue %s says %q of %s: %w", q.url, answer[string(name)], name,
+				pillarbox.ErrUnavailable)
 		}
 		pending += n
 	}
@@ -182,7 +190,8 @@ func (c *counts) account() pillarbox.Account {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	account := pillarbox.Account{
-		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)), Uncounted: true,
+		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)),
+		Uncounted: true,
 	}
 	account.Accepted = account.Stored + account.Skipped + account.Dead + account.Pending
 	return account

@@ -1,0 +1,167 @@
+package express
+
+import (
+	"pillarbox"
+	"pillarbox/internal/framing"
+	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
+)
+
+// maxBody is the largest body that the loop reads itself. A larger one is handed over: it would
+// make the others wait, and its own costs hide what a goroutine costs.
+const maxBody = 256 << 10
+
+// take takes the complete requests at the start of b, and returns how many bytes they have.
+func (l *loop) take(c *conn, b []byte) (used int) {
+	for used < len(b) && c.state.reads() {
+		if c.taken == maxShare || l.full() {
+			c.advance(eventFull)
+			return used
+		}
+		size := l.takeOne(c, b[used:])
+		if size == 0 {
+			return used
+		}
+		used += size
+	}
+	return used
+}
+
+// takeOne takes one request, and returns how many bytes it has. A head that comes in pieces is
+// parsed when its empty line is there, and until then each byte is looked at once.
+func (l *loop) takeOne(c *conn, b []byte) int {
+	if b[0] == '\r' || b[0] == '\n' {
+		return l.takeBlank(c, b)
+	}
+	if c.scan.Begun() && c.need == 0 && !l.scan(c, b) {
+		return 0
+	}
+	switch l.head.parse(b) {
+	case headUnusual:
+		c.advance(eventUnusual)
+	case headRefused:
+		l.refuseHead(c, l.head.refusal)
+	case headPlain:
+		return l.takePlain(c, b)
+	case headPartial:
+		if len(b) >= len(post) {
+			_, _ = c.scan.Next(b) // what it would refuse was refused
+		}
+		l.headIncomplete(c, b)
+	}
+	return 0
+}
+
+// takeBlank takes the one empty line that may stand before a request (RFC 9112, section 2.2).
+func (l *loop) takeBlank(c *conn, b []byte) int {
+	switch {
+	case b[0] == '\r' && !c.blank && len(b) == 1:
+		return 0
+	case b[0] == '\r' && !c.blank && b[1] == '\n':
+		c.blank = true
+		return 2
+	}
+	l.head.path = nil
+	l.refuseHead(c, framing.ErrSecondEmptyLine)
+	return 0
+}
+
+// scan looks at what is new of a head, and reports whether it is complete.
+func (l *loop) scan(c *conn, b []byte) bool {
+	before := c.scan.Looked()
+	complete, err := c.scan.Next(b)
+	l.head.looked += int64(c.scan.Looked() - before)
+	switch {
+	case err != nil:
+		l.head.path = nil
+		l.refuseHead(c, err)
+	case !complete:
+		l.headIncomplete(c, b)
+	}
+	return complete
+}
+
+// headIncomplete waits for more of a head, unless that would be too much.
+func (l *loop) headIncomplete(c *conn, b []byte) {
+	switch {
+	case len(b) > l.opts.MaxHeaderBytes:
+		l.head.path = nil
+		l.refuseHead(c, framing.ErrHeadTooLarge)
+	case len(b) >= maxPartialHead:
+		c.advance(eventUnusual)
+	}
+}
+
+// takePlain takes a request whose head was parsed, once its body is there.
+func (l *loop) takePlain(c *conn, b []byte) int {
+	h := &l.head
+	route := l.opts.Sources.Table().Single(text(h.path))
+	if h.Size > l.opts.MaxHeaderBytes {
+		l.refuseHead(c, framing.ErrHeadTooLarge)
+		return 0
+	}
+	if route == nil || h.Length > min(route.Source.MaxBody, maxBody) {
+		c.advance(eventUnusual)
+		return 0
+	}
+	size := h.Size + int(h.Length)
+	if len(b) < size {
+		c.need, c.route = size, route
+		if c.bodyDue, c.progress = 0, 0; l.opts.MinBodyRate > 0 {
+			c.bodyDue = l.mono + int64(l.opts.BodyGrace)
+		}
+		return 0
+	}
+	l.add(c, route, b[h.Size:size])
+	if h.last {
+		c.advance(eventLast)
+	}
+	return size
+}
+
+// add makes a request of the head that was parsed. Its texts point into the buffer.
+func (l *loop) add(c *conn, route *source.Route, body []byte) {
+	h := &l.head
+	c.taken++
+	c.advance(eventRequest)
+	next := item{conn: c, route: route, begun: c.begun}
+	c.need, c.route, c.begun = 0, nil, l.mono
+	c.scan, c.blank = framing.Scan{}, false
+	first := len(l.fields)
+	for _, f := range h.Fields {
+		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name),
+			Value: text(f.Value)})
+	}
+	header := l.fields[first:len(l.fields):len(l.fields)]
+	l.sourceHead = source.Head{Method: "POST", Query: text(h.query), RemoteAddr: c.addr,
+		Header: header}
+	var grant source.Grant
+	grant, next.err = route.Source.AdmitOne(&l.sourceHead)
+	l.items = append(l.items, next)
+	if next.err != nil {
+		return
+	}
+	l.bytes += len(body)
+	l.requests = append(l.requests, ingest.Request{
+		Grant: grant, Method: "POST", Path: text(h.path), Query: text(h.query),
+		Header: header, ContentType: text(h.contentType),
+		RemoteAddr: c.addr, Traceparent: text(h.traceparent), Body: body,
+	})
+}
+
+// refuseHead refuses the request whose head was read, as far as it was.
+func (l *loop) refuseHead(c *conn, why error) {
+	c.route = l.opts.Sources.Table().Single(text(l.head.path))
+	l.refuse(c, why)
+}
+
+// refuse answers with an error and closes.
+func (l *loop) refuse(c *conn, err error) {
+	l.answerError(c, err)
+	c.advance(eventRefused)
+}
+
+// answerError gives the request at the start of the connection's buffer an error for an answer.
+func (l *loop) answerError(c *conn, err error) {
+	l.items = append(l.items, item{conn: c, route: c.route, begun: c.begun, err: err})
+}
