@@ -24,12 +24,13 @@ type conn struct {
 
 	// Of the request at the start of in, as far as it is known:
 
-	scan     framing.Scan  // of its head, where that came in pieces
-	blank    bool          // the empty line that may stand before it has come
-	need     int           // bytes that it has; 0 while its head isn't complete
-	route    *source.Route // once the head is complete
-	bodyDue  int64         // when its body must have brought its least; 0 where none is awaited
-	progress int64         // bytes of the body since the last time that it had
+	scan     framing.Scan     // of its head, where that came in pieces
+	blank    bool             // the empty line that may stand before it has come
+	need     int              // bytes that it has; 0 while its head isn't complete
+	route    *source.Route    // once the head is complete, and the body is not
+	admitted source.Admission // in the same state
+	bodyDue  int64            // when its body must have brought its least; 0 where none is awaited
+	progress int64            // bytes of the body since the last time that it had
 }
 
 // resting reports whether nothing of a further request has been read, as far as this turn has read.

@@ -142,7 +142,6 @@
 //	                 answering        request
 //	                 close after      ended
 //	                 linger after     refused
-//	                 hand over after  unusual
 //	                 broken           failed
 //	                 closed           closed
 //	answering        idle             nothing left

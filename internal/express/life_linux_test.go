@@ -198,6 +198,19 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b.wantStored("a", "b")
 }
 
+// TestRequestGoesOnWithItsTable: what was admitted is accepted although a reload takes its path away before its body is
+// there, as on net/http.
+func TestRequestGoesOnWithItsTable(t *testing.T) {
+	b := open(t, express.Options{})
+	c := b.dial()
+	c.send("POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+	eventually(t, "the head is there", func() bool { return b.server.Held() > 0 })
+	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/new"}))
+	c.send("cd").wants(http.StatusAccepted)
+	c.send(post("e")).wants(http.StatusNotFound)
+	b.wantStored("abcd")
+}
+
 // TestHandoverKeepsEveryByte serves raw what was handed over: it begins with the first byte of the
 // request that is not simple, and nothing of it is missing.
 func TestHandoverKeepsEveryByte(t *testing.T) {

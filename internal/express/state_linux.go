@@ -108,7 +108,6 @@ var transitions = [states][events]state{
 		eventRequest:  stateAnswering,
 		eventBodyLeft: stateBody,
 		eventRefused:  stateLingerAfter,
-		eventUnusual:  stateHandOverAfter,
 		eventEnded:    stateCloseAfter,
 		eventFailed:   stateBroken,
 		eventClosed:   stateClosed,

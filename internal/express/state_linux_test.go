@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"pillarbox/internal/source"
 )
 
 // TestTransitions makes every transition of the table, each on a connection of its own, and sees
@@ -227,13 +225,6 @@ func (b *bench) provokeByBody(what event) {
 		b.step("bc")
 	case eventBodyLeft:
 		b.step("b")
-	case eventUnusual: // its source has gone with a reload
-		table, err := source.Compile([]source.Settings{{Name: "other", Path: "/other"}}, nil)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		b.loop.opts.Sources.Replace(table)
-		b.step("bc")
 	case eventRefused: // the rest is late
 		b.loop.start = b.loop.start.Add(-2 * DefaultReadTimeout)
 		b.step("")

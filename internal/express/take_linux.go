@@ -95,7 +95,10 @@ func (l *loop) headIncomplete(c *conn, b []byte) {
 // takePlain takes a request whose head was parsed, once its body is there.
 func (l *loop) takePlain(c *conn, b []byte) int {
 	h := &l.head
-	route := l.opts.Sources.Table().Single(text(h.path))
+	route := c.route // a request goes on with the table that it began with
+	if c.need == 0 {
+		route = l.opts.Sources.Table().Single(text(h.path))
+	}
 	if h.Size > l.opts.MaxHeaderBytes {
 		l.refuseHead(c, framing.ErrHeadTooLarge)
 		return 0
@@ -106,6 +109,9 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 	}
 	size := h.Size + int(h.Length)
 	if len(b) < size {
+		if c.need == 0 && !l.admit(c, route) {
+			return 0
+		}
 		c.need, c.route = size, route
 		if c.bodyDue, c.progress = 0, 0; l.opts.MinBodyRate > 0 {
 			c.bodyDue = l.mono + int64(l.opts.BodyGrace)
@@ -119,26 +125,54 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 	return size
 }
 
+// admit asks the source before the body is there, and refuses the request if it is not to come in.
+func (l *loop) admit(c *conn, route *source.Route) bool {
+	fields := len(l.fields)
+	l.sourceHead = l.headOf(c, l.header())
+	l.fields = l.fields[:fields] // the head is parsed again when the body is there
+	var err error
+	if c.admitted, err = route.Source.Admit(&l.sourceHead); err == nil {
+		return true
+	}
+	c.route = route
+	l.refuse(c, err)
+	return false
+}
+
+// header is that of the head that was parsed. Its texts point into the buffer.
+func (l *loop) header() pillarbox.Header {
+	first := len(l.fields)
+	for _, f := range l.head.Fields {
+		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name),
+			Value: text(f.Value)})
+	}
+	return l.fields[first:len(l.fields):len(l.fields)]
+}
+
+func (l *loop) headOf(c *conn, header pillarbox.Header) source.Head {
+	return source.Head{Method: "POST", Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
+}
+
+// grant asks the source about a request that is complete.
+func (l *loop) grant(c *conn, route *source.Route, header pillarbox.Header) (source.Grant, error) {
+	if c.need > 0 {
+		return c.admitted.Charge(1)
+	}
+	l.sourceHead = l.headOf(c, header)
+	return route.Source.AdmitOne(&l.sourceHead)
+}
+
 // add makes a request of the head that was parsed. Its texts point into the buffer.
 func (l *loop) add(c *conn, route *source.Route, body []byte) {
 	h := &l.head
 	c.taken++
 	c.advance(eventRequest)
-	next := item{conn: c, route: route, begun: c.begun}
-	c.need, c.route, c.begun = 0, nil, l.mono
+	header := l.header()
+	grant, err := l.grant(c, route, header)
+	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err})
+	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false
-	first := len(l.fields)
-	for _, f := range h.Fields {
-		l.fields = append(l.fields, pillarbox.HeaderField{Name: l.names.canonical(f.Name),
-			Value: text(f.Value)})
-	}
-	header := l.fields[first:len(l.fields):len(l.fields)]
-	l.sourceHead = source.Head{Method: "POST", Query: text(h.query), RemoteAddr: c.addr,
-		Header: header}
-	var grant source.Grant
-	grant, next.err = route.Source.AdmitOne(&l.sourceHead)
-	l.items = append(l.items, next)
-	if next.err != nil {
+	if err != nil {
 		return
 	}
 	l.bytes += len(body)
