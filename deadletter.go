@@ -35,8 +35,8 @@ type Resolution struct {
 	How string    `json:"how"` // ResolvedReplayed or ResolvedDiscarded
 }
 
-// LetterKey names one dead letter.
-type LetterKey struct {
+// DeadLetterKey names one dead letter.
+type DeadLetterKey struct {
 	Destination string
 	Key         Key
 }
@@ -58,36 +58,36 @@ type DeadLetters interface {
 
 	// List yields the letters that match, by day of death and then by event key. A letter that can't be read
 	// is yielded as an error with a nil letter, and the walk goes on; the consumer stops by breaking.
-	List(ctx context.Context, filter LetterFilter) iter.Seq2[*DeadLetter, error]
+	List(ctx context.Context, filter DeadLetterFilter) iter.Seq2[*DeadLetter, error]
 
 	// Summaries yields what List would, without opening the letters where the engine knows enough of them, and letters
 	// that are missing too if the filter says so. An error is the last thing that is yielded, unless it is of one letter.
-	Summaries(ctx context.Context, filter LetterFilter) iter.Seq2[LetterSummary, error]
+	Summaries(ctx context.Context, filter DeadLetterFilter) iter.Seq2[DeadLetterSummary, error]
 
 	// ResolveMany marks the letters as resolved, durably, at the cost of one, and keeps them. Doing so again changes
 	// nothing. A *BatchError names those that are not resolved; any other error means that nothing is promised of any.
 	// Errors: ErrNotFound, ErrCorrupt, ErrNoSpace, ErrUnavailable, ErrClosed.
-	ResolveMany(ctx context.Context, letters []LetterKey, resolution Resolution) error
+	ResolveMany(ctx context.Context, letters []DeadLetterKey, resolution Resolution) error
 
 	// Count returns the number of letters of the destination, by state. It reads no letter and costs no scan.
-	Count(ctx context.Context, destination string) (LetterCount, error)
+	Count(ctx context.Context, destination string) (DeadLetterCount, error)
 
 	// Close is safe to call twice.
 	Close() error
 }
 
-// PutLetter puts one letter, and returns its own error.
-func PutLetter(ctx context.Context, into interface {
+// PutDeadLetter puts one letter, and returns its own error.
+func PutDeadLetter(ctx context.Context, into interface {
 	PutMany(ctx context.Context, letters []*DeadLetter) error
 }, letter *DeadLetter) error {
 	return onlyError(into.PutMany(ctx, []*DeadLetter{letter}))
 }
 
-// ResolveLetter resolves one letter, and returns its own error.
-func ResolveLetter(ctx context.Context, in interface {
-	ResolveMany(ctx context.Context, letters []LetterKey, resolution Resolution) error
-}, letter LetterKey, resolution Resolution) error {
-	return onlyError(in.ResolveMany(ctx, []LetterKey{letter}, resolution))
+// ResolveDeadLetter resolves one letter, and returns its own error.
+func ResolveDeadLetter(ctx context.Context, in interface {
+	ResolveMany(ctx context.Context, letters []DeadLetterKey, resolution Resolution) error
+}, letter DeadLetterKey, resolution Resolution) error {
+	return onlyError(in.ResolveMany(ctx, []DeadLetterKey{letter}, resolution))
 }
 
 func onlyError(err error) error {
@@ -97,8 +97,8 @@ func onlyError(err error) error {
 	return err
 }
 
-// LetterCount counts the letters of one destination by state.
-type LetterCount struct {
+// DeadLetterCount counts the letters of one destination by state.
+type DeadLetterCount struct {
 	Open      uint64 `json:"open"`
 	Replayed  uint64 `json:"replayed"`
 	Discarded uint64 `json:"discarded"`
@@ -107,24 +107,24 @@ type LetterCount struct {
 
 // The states of a letter in a summary that are no resolution.
 const (
-	LetterOpen    = "open"
-	LetterMissing = "missing"
+	DeadLetterOpen    = "open"
+	DeadLetterMissing = "missing"
 )
 
-// LetterSummary is what is known of a letter without opening it.
-type LetterSummary struct {
+// DeadLetterSummary is what is known of a letter without opening it.
+type DeadLetterSummary struct {
 	Destination string
 	Key         Key
 	Source      string
 	Reason      string
 	DeadAt      Timestamp
-	State       string // LetterOpen, LetterMissing, ResolvedReplayed or ResolvedDiscarded
+	State       string // DeadLetterOpen, DeadLetterMissing, ResolvedReplayed or ResolvedDiscarded
 }
 
 // Summary returns the summary of a letter that is at hand.
-func (d *DeadLetter) Summary() LetterSummary {
-	summary := LetterSummary{
-		Destination: d.Destination, Key: d.Event.Key(), Source: d.Event.Source, Reason: d.Reason, DeadAt: d.DeadAt, State: LetterOpen,
+func (d *DeadLetter) Summary() DeadLetterSummary {
+	summary := DeadLetterSummary{
+		Destination: d.Destination, Key: d.Event.Key(), Source: d.Event.Source, Reason: d.Reason, DeadAt: d.DeadAt, State: DeadLetterOpen,
 	}
 	if d.Resolved != nil {
 		summary.State = d.Resolved.How
@@ -132,15 +132,15 @@ func (d *DeadLetter) Summary() LetterSummary {
 	return summary
 }
 
-// LetterPlace is the place of a letter in the order of List.
-type LetterPlace struct {
+// DeadLetterPosition is the place of a letter in the order of List.
+type DeadLetterPosition struct {
 	DeadAt      Timestamp // only its day counts
 	Key         Key
 	Destination string
 }
 
 // Compare orders places: by day of death, event key and destination.
-func (p LetterPlace) Compare(other LetterPlace) int {
+func (p DeadLetterPosition) Compare(other DeadLetterPosition) int {
 	if byDay := cmp.Compare(p.DeadAt.day(), other.DeadAt.day()); byDay != 0 {
 		return byDay
 	}
@@ -162,8 +162,8 @@ func (t Timestamp) day() int64 {
 	return number
 }
 
-// LetterFilter selects dead letters. The zero value selects all open ones.
-type LetterFilter struct {
+// DeadLetterFilter selects dead letters. The zero value selects all open ones.
+type DeadLetterFilter struct {
 	Destination string    // exact; empty for all
 	Since       Timestamp // time of death, inclusive; 0 for no bound
 	Until       Timestamp // time of death, exclusive; 0 for no bound
@@ -173,28 +173,28 @@ type LetterFilter struct {
 	Resolved    bool      // resolved letters too
 	Missing     bool      // in Summaries: letters that were removed by hand too
 
-	After LetterPlace // the cursor: letters behind this place only; the zero value is before all
+	After DeadLetterPosition // the cursor: letters behind this place only; the zero value is before all
 }
 
 // Match reports whether the filter selects the letter.
-func (f LetterFilter) Match(letter *DeadLetter) bool {
+func (f DeadLetterFilter) Match(letter *DeadLetter) bool {
 	switch {
 	case f.Destination != "" && letter.Destination != f.Destination,
 		f.Since != 0 && letter.DeadAt < f.Since,
 		f.Until != 0 && letter.DeadAt >= f.Until,
 		f.Source != "" && letter.Event.Source != f.Source,
 		!f.Resolved && letter.Resolved != nil,
-		f.After != LetterPlace{} && letter.place().Compare(f.After) <= 0:
+		f.After != DeadLetterPosition{} && letter.place().Compare(f.After) <= 0:
 		return false
 	}
 	return f.matchID(letter.Event.RequestID) && f.matchError(letter)
 }
 
-func (d *DeadLetter) place() LetterPlace {
-	return LetterPlace{DeadAt: d.DeadAt, Key: d.Event.Key(), Destination: d.Destination}
+func (d *DeadLetter) place() DeadLetterPosition {
+	return DeadLetterPosition{DeadAt: d.DeadAt, Key: d.Event.Key(), Destination: d.Destination}
 }
 
-func (f LetterFilter) matchID(requestID string) bool {
+func (f DeadLetterFilter) matchID(requestID string) bool {
 	for _, wanted := range f.RequestIDs {
 		if wanted == requestID {
 			return true
@@ -203,7 +203,7 @@ func (f LetterFilter) matchID(requestID string) bool {
 	return len(f.RequestIDs) == 0
 }
 
-func (f LetterFilter) matchError(letter *DeadLetter) bool {
+func (f DeadLetterFilter) matchError(letter *DeadLetter) bool {
 	return f.MatchError(letter.Reason, letter.LastError())
 }
 
@@ -216,7 +216,7 @@ func (d *DeadLetter) LastError() string {
 }
 
 // MatchError reports whether the filter selects a letter with that reason and that error of the last attempt.
-func (f LetterFilter) MatchError(reason, last string) bool {
+func (f DeadLetterFilter) MatchError(reason, last string) bool {
 	wanted := strings.ToLower(f.Error)
 	return strings.Contains(strings.ToLower(reason), wanted) || strings.Contains(strings.ToLower(last), wanted)
 }

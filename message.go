@@ -40,11 +40,11 @@ func (c Claim) Check(body []byte) error {
 	return nil
 }
 
-// Message is what travels through a queue that keeps text: an event, or one that is condemned, as its dead letter.
+// Message is what travels through a queue that keeps text: an event, or one that is rejected, as its dead letter.
 type Message struct {
 	Event  *Event      // its Body is empty where Claim is set
 	Claim  *Claim      // of the body, where it is kept elsewhere
-	Letter *DeadLetter // of a condemned event, else nil; its Event is Event
+	Letter *DeadLetter // of a rejected event, else nil; its Event is Event
 	Since  Timestamp   // of a letter that was put back, and sent again since: when it was put back; else 0
 }
 

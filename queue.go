@@ -38,14 +38,14 @@ type Queue interface {
 	// is handed out is not handed out again until it is settled, or the queue is opened anew. The events are
 	// the caller's to read, never to change, until Settle returns.
 	//
-	// Order: condemned deliveries and retries that are due first, then events in the order of Append.
+	// Order: rejected deliveries and retries that are due first, then events in the order of Append.
 	// Errors: ctx's own, ErrClosed, ErrUnavailable.
 	Lease(ctx context.Context, destination string, limits LeaseLimits) ([]Delivery, error)
 
-	// Settle records outcomes of leased deliveries. Attempts, verdicts and dead letters are durable when it
+	// Settle records outcomes of leased deliveries. Attempts, rejections and dead letters are durable when it
 	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
 	// idempotent. After an error the deliveries stay leased and the same call may be made again. An engine that can't
-	// make attempts and verdicts durable says in its package comment what follows from that. One that has reached its
+	// make attempts and rejections durable says in its package comment what follows from that. One that has reached its
 	// limit of events that wait for another attempt may take such an outcome as released: the event comes again as if it
 	// had not been tried.
 	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or
@@ -67,7 +67,7 @@ type Queue interface {
 
 	// Waiting returns what is known of an event that waits for another attempt, or for its dead letter, without a look at
 	// the storage. An engine whose attempts are not durable knows those of this process.
-	Waiting(destination, requestID string) (attempts []Attempt, verdict *Verdict, waits bool)
+	Waiting(destination, requestID string) (attempts []Attempt, rejection *Rejection, waits bool)
 
 	// Requeue puts dead letters back, for all who deliver from the queue, in the form that it takes events in. nil means durable.
 	// A *BatchError names those that are not. (Requeues)
@@ -96,16 +96,16 @@ type Handle struct {
 
 // Delivery is one event on its way to one destination.
 type Delivery struct {
-	Handle   Handle
-	Event    *Event
-	Bytes    int64         // stored size
-	Since    Timestamp     // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
-	Attempts []Attempt     // what was tried before, oldest first
-	Measured bool          // the queue measures Waited; else the age of an event is that of its timestamp
-	Waited   time.Duration // how long the event has waited at least, whatever the wall clock says
-	Verdict  *Verdict      // set where the event is condemned and only waits for its dead letter
-	Rule     *Rule         // of the destination when the event was appended; nil where the queue does not know
-	Routed   bool          // a person has given it to this destination, whatever its rules say
+	Handle    Handle
+	Event     *Event
+	Bytes     int64         // stored size
+	Since     Timestamp     // when it began to wait; 0 for the event's own timestamp. It is later where a dead letter was put back
+	Attempts  []Attempt     // what was tried before, oldest first
+	Measured  bool          // the queue measures Waited; else the age of an event is that of its timestamp
+	Waited    time.Duration // how long the event has waited at least, whatever the wall clock says
+	Rejection *Rejection    // set where the event is rejected and only waits for its dead letter
+	Rule      *Rule         // of the destination when the event was appended; nil where the queue does not know
+	Routed    bool          // a person has given it to this destination, whatever its rules say
 }
 
 // Attempt is one failed try to deliver one event to one destination.
@@ -126,9 +126,9 @@ const (
 	ClassExpired     = "expired"     // the event waited longer than the queue keeps events
 )
 
-// Verdict says that an event is to become a dead letter. It is durable before the dead letter is written, so
+// Rejection says that an event is to become a dead letter. It is durable before the dead letter is written, so
 // that a crash in between leads to the same letter again and not to another try.
-type Verdict struct {
+type Rejection struct {
 	Reason string    `json:"reason"`
 	DeadAt Timestamp `json:"dead_at"`
 }
@@ -138,13 +138,13 @@ type OutcomeKind int
 
 // The outcomes of a delivery.
 const (
-	OutcomeStored    OutcomeKind = iota + 1 // durable in the destination
-	OutcomeSkipped                          // not meant for this destination, by the rule in Skip
-	OutcomeRetry                            // try again from NotBefore on; Attempt is added to its history
-	OutcomeReleased                         // give back as if never leased, from NotBefore on
-	OutcomeCondemned                        // to become a dead letter: Verdict, and Attempt if there was one
-	OutcomeDead                             // its dead letter is durable
-	OutcomeHeld                             // no destination takes it any more: pending, until a person decides
+	OutcomeStored   OutcomeKind = iota + 1 // durable in the destination
+	OutcomeSkipped                         // not meant for this destination, by the rule in Skip
+	OutcomeRetry                           // try again from NotBefore on; Attempt is added to its history
+	OutcomeReleased                        // give back as if never leased, from NotBefore on
+	OutcomeRejected                        // to become a dead letter: Rejection, and Attempt if there was one
+	OutcomeDead                            // its dead letter is durable
+	OutcomeHeld                            // no destination takes it any more: pending, until a person decides
 )
 
 // Outcome is what became of one leased delivery.
@@ -153,7 +153,7 @@ type Outcome struct {
 	Kind      OutcomeKind
 	NotBefore time.Time
 	Attempt   *Attempt
-	Verdict   *Verdict
+	Rejection *Rejection
 	Skip      string // of a skipped event: one of the Skipped constants
 }
 
@@ -167,7 +167,7 @@ type Account struct {
 	Damaged       uint64    // lost to corruption of the queue's files
 	Unread        uint64    // of these, what the disk can not read now and may read another time
 	Pending       uint64    // everything else
-	Retrying      uint64    // pending, and tried at least once or condemned
+	Retrying      uint64    // pending, and tried at least once or rejected
 	Held          uint64    // pending, and no destination takes it any more: see Obligations
 	OldestPending Timestamp // of the oldest event that is still pending, as far as it is known; else 0
 

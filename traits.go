@@ -12,7 +12,7 @@ import (
 type QueueTraits struct {
 	FanOut          bool // every destination consumes all of it; else there can be one destination
 	Ordered         bool // Lease keeps the order of Append
-	DurableAttempts bool // attempts and verdicts survive the process
+	DurableAttempts bool // attempts and rejections survive the process
 	Counted         bool // Account and Stats count all that was ever appended; else see Account.Uncounted
 	Shared          bool // others fill and empty it too, with sources and settlements that this process knows nothing of
 	Local           bool // Append takes as long as a disk of this machine does, and never as long as a network
@@ -53,7 +53,7 @@ func (QueueDefaults) Find(context.Context, string) (*Event, error) {
 }
 
 // Waiting implements Queue.
-func (QueueDefaults) Waiting(string, string) ([]Attempt, *Verdict, bool) { return nil, nil, false }
+func (QueueDefaults) Waiting(string, string) ([]Attempt, *Rejection, bool) { return nil, nil, false }
 
 // Scan implements Queue.
 func (QueueDefaults) Scan(context.Context, string, func(*Event, Standing) error) error {

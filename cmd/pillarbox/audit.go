@@ -62,7 +62,7 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form string) 
 	}
 	list, err := client.Redeliver(ctx, "")
 	if err != nil {
-		return told(err)
+		return asUsageError(err)
 	}
 	if form == formJSON {
 		return printJSON(w, list)

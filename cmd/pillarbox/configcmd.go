@@ -29,7 +29,7 @@ Exit 2 if something is not right.`,
 				if err != nil {
 					return err
 				}
-				if err := errors.Join(checkEngines(cfg), strayError(cfg)); err != nil {
+				if err := errors.Join(checkEngines(cfg), unknownVariables(cfg)); err != nil {
 					return usageError{err}
 				}
 				if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
@@ -81,12 +81,12 @@ func newConfigExample() *cobra.Command {
 	return command
 }
 
-// strayError refuses variables that set nothing. A server only warns of them: they may be those of its surroundings, and it
+// unknownVariables refuses variables that set nothing. A server only warns of them: they may be those of its surroundings, and it
 // has to start.
-func strayError(cfg *config.Config) error {
+func unknownVariables(cfg *config.Config) error {
 	var errs []error
-	for _, stray := range cfg.Strays() {
-		errs = append(errs, errors.New(stray))
+	for _, unknown := range cfg.UnknownVariables() {
+		errs = append(errs, errors.New(unknown))
 	}
 	return errors.Join(errs...)
 }

@@ -119,8 +119,8 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Cli
 	return !chosen || (err == nil && wanted == status.Data), nil
 }
 
-// told is an error that a server answered with, as this command's own: what a server can't read was wrong usage.
-func told(err error) error {
+// asUsageError is an error that a server answered with, as this command's own: what a server can't read was wrong usage.
+func asUsageError(err error) error {
 	var refused *adminclient.ProblemError
 	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
 		return usageError{err}

@@ -32,7 +32,7 @@ const reasonPreview = 120
 
 func newDeadList(global *globalFlags) *cobra.Command {
 	var form string
-	query := adminapi.LetterQuery{}
+	query := adminapi.DeadLetterQuery{}
 	command := &cobra.Command{
 		Use: "list", Short: "List dead letters; --since and --until are times of death", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -68,7 +68,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printLetters(command *cobra.Command, page *adminapi.LetterPage, form string) error {
+func printLetters(command *cobra.Command, page *adminapi.DeadLetterPage, form string) error {
 	w := command.OutOrStdout()
 	if form == formJSON {
 		return printJSON(w, page)
@@ -116,7 +116,7 @@ func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, 
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
 		return err
 	}
-	page, listErr := client.DeadLetters(ctx, adminapi.LetterQuery{RequestID: requestID, Resolved: true})
+	page, listErr := client.DeadLetters(ctx, adminapi.DeadLetterQuery{RequestID: requestID, Resolved: true})
 	if listErr != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func closedLetters(ctx context.Context, client *adminclient.Client, request *adm
 	}
 	var open []string
 	for _, id := range request.RequestIDs {
-		page, err := client.DeadLetters(ctx, adminapi.LetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
+		page, err := client.DeadLetters(ctx, adminapi.DeadLetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
 		if err != nil {
 			return nil, err
 		}
@@ -267,7 +267,7 @@ func closedLetters(ctx context.Context, client *adminclient.Client, request *adm
 }
 
 // whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be read the replay reports.
-func whyClosed(page *adminapi.LetterPage) string {
+func whyClosed(page *adminapi.DeadLetterPage) string {
 	if len(page.Unreadable) > 0 {
 		return ""
 	}

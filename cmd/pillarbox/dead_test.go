@@ -12,8 +12,8 @@ import (
 // twoDestinations can both be read back.
 const twoDestinations = "destinations: {one: {url: \"sqlite:one.db\", sources: [app]}, two: {url: \"sqlite:two.db\", sources: [app]}}"
 
-// bury makes each event a dead letter of each destination.
-func (s *running) bury(events []*pillarbox.Event, destinations ...string) {
+// putDeadLetters makes each event a dead letter of each destination.
+func (s *running) putDeadLetters(events []*pillarbox.Event, destinations ...string) {
 	s.t.Helper()
 	for _, event := range events {
 		for _, destination := range destinations {
@@ -21,7 +21,7 @@ func (s *running) bury(events []*pillarbox.Event, destinations ...string) {
 				Version: 1, Destination: destination, Reason: "refused", DeadAt: event.Timestamp, Event: event,
 				Attempts: []pillarbox.Attempt{{At: event.Timestamp, Class: pillarbox.ClassRefused, Error: "no such column"}},
 			}
-			if err := pillarbox.PutLetter(context.Background(), s.engines.DeadLetters, letter); err != nil {
+			if err := pillarbox.PutDeadLetter(context.Background(), s.engines.DeadLetters, letter); err != nil {
 				s.t.Fatal(err)
 			}
 		}
@@ -33,7 +33,7 @@ func (s *running) bury(events []*pillarbox.Event, destinations ...string) {
 func TestReplayOfWhatIsNotOpenIsAnError(t *testing.T) {
 	s := startServer(t, "")
 	events := enginetest.Events(4, 1)
-	s.bury(events, "events")
+	s.putDeadLetters(events, "events")
 	replay := func(args ...string) result {
 		return try(t, append([]string{"dead", "replay", "--server", s.admin}, args...)...)
 	}
@@ -64,7 +64,7 @@ func TestReplayOfWhatIsNotOpenIsAnError(t *testing.T) {
 func TestSeveralDestinationsNameTheFlag(t *testing.T) {
 	s := startServer(t, twoDestinations)
 	events := enginetest.Events(1, 1)
-	s.bury(events, "one", "two")
+	s.putDeadLetters(events, "one", "two")
 	id := events[0].RequestID
 	try(t, "events", "--server", s.admin).failsWith(t, exitUsage, "--destination", "one, two")
 	try(t, "events", "--follow", "--server", s.admin).failsWith(t, exitUsage, "--destination", "one, two")

@@ -99,7 +99,7 @@ func withClient(command *cobra.Command, global *globalFlags, work func(ctx conte
 	if err != nil {
 		return errors.Join(err, done())
 	}
-	return errors.Join(told(work(ctx, client)), done())
+	return errors.Join(asUsageError(work(ctx, client)), done())
 }
 
 // followServer follows what a running server stores, until Ctrl-C. Without a server nothing is stored.
@@ -110,7 +110,7 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	if err != nil {
 		return err
 	}
-	return told(followEvents(ctx, command.OutOrStdout(), client, query, form))
+	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
 func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client, query adminapi.EventQuery, form string) error {

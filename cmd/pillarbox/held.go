@@ -143,7 +143,7 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 			}
 			result, err := act.call(client, ctx, request)
 			if err != nil {
-				return told(err)
+				return asUsageError(err)
 			}
 			return printHeldResult(command, result, act.done, form)
 		},

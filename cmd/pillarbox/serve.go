@@ -96,7 +96,7 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 	lines.Tell(func(dropped uint64) {
 		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines, dropped)
 	})
-	warnOfStrays(cfg, logger)
+	warnOfUnknownVariables(cfg, logger)
 	s, err := openServer(stop, cfg, roles, logger, lines)
 	if err != nil {
 		return err
@@ -105,10 +105,10 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 	return s.run(stop, force)
 }
 
-// warnOfStrays tells of variables that set nothing. It is no reason not to start: see strayError.
-func warnOfStrays(cfg *config.Config, logger *slog.Logger) {
-	for _, stray := range cfg.Strays() {
-		logger.Warn("an environment variable may be misspelled", telemetry.KeyErr, stray)
+// warnOfUnknownVariables tells of variables that set nothing. It is no reason not to start: see unknownVariables.
+func warnOfUnknownVariables(cfg *config.Config, logger *slog.Logger) {
+	for _, unknown := range cfg.UnknownVariables() {
+		logger.Warn("an environment variable may be misspelled", telemetry.KeyErr, unknown)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestConfigCheckRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	if warnOfStrays(cfg, slog.New(slog.NewTextHandler(&log, nil))); !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "is PILLARBOX_LISTEN meant?") {
+	if warnOfUnknownVariables(cfg, slog.New(slog.NewTextHandler(&log, nil))); !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "is PILLARBOX_LISTEN meant?") {
 		t.Errorf("a server logs %q", &log)
 	}
 }

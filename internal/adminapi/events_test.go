@@ -129,7 +129,7 @@ func TestStoryIsOneFlatObject(t *testing.T) {
 	if !strings.HasPrefix(got.body, `{"request_id":"id-000","timestamp":"2026-11-23T14:12:00.123456Z",`) {
 		t.Errorf("body %s", got.body)
 	}
-	letter := b.bury(2)[1]
+	letter := b.putDeadLetters(2)[1]
 	got = b.get("/api/v1/events/"+letter.Event.RequestID).wants(t, 200, `"state":"dead"`, `"reason":"reason 1"`, `"class":"refused"`)
 	story := decode[adminapi.Trace](t, got.body)
 	if story.Event.Key() != letter.Event.Key() || story.State != pillarbox.StateDead || len(story.Deliveries) != 1 || len(story.Deliveries[0].Attempts) != 1 {

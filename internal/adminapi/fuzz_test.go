@@ -32,7 +32,7 @@ func FuzzAdminRequest(f *testing.F) {
 		}
 		b := openBox(t, adminapi.Options{})
 		b.store(3)
-		b.bury(3)
+		b.putDeadLetters(3)
 		request := httptest.NewRequest(http.MethodGet, "http://localhost:8081/", strings.NewReader(body))
 		request.Method, request.URL, request.RequestURI = method, address, address.RequestURI()
 		request.Header.Set("Content-Type", "application/json")

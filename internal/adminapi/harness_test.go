@@ -66,10 +66,10 @@ func openBox(t *testing.T, options adminapi.Options) *box {
 	return b
 }
 
-func (b *box) deliver()                           { b.Start() }
-func (b *box) queued() []*pillarbox.Event         { return b.Queued() }
-func (b *box) store(n int) []*pillarbox.Event     { return b.Store(n) }
-func (b *box) bury(n int) []*pillarbox.DeadLetter { return b.DeadLetter(n) }
+func (b *box) deliver()                                     { b.Start() }
+func (b *box) queued() []*pillarbox.Event                   { return b.Queued() }
+func (b *box) store(n int) []*pillarbox.Event               { return b.Store(n) }
+func (b *box) putDeadLetters(n int) []*pillarbox.DeadLetter { return b.DeadLetter(n) }
 
 // get asks the admin handler, from this machine.
 func (b *box) get(target string) answer {

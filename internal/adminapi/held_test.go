@@ -65,7 +65,7 @@ func TestHeldEventsAreListedInPages(t *testing.T) {
 	story.wants(t, 200, `"state":"held"`, `decides about it`)
 }
 
-// TestHeldEventsAreDecidedAbout routes, buries and gives up, after a dry run, and never without a filter.
+// TestHeldEventsAreDecidedAbout routes, dead-letters and gives up, after a dry run, and never without a filter.
 func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	b, events := openHeld(t, 6)
 	act := func(what, body string, status int, parts ...string) {

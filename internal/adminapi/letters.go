@@ -31,7 +31,7 @@ var letterRoutes = []apiRoute{
 
 func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 	q := r.query
-	filter := pillarbox.LetterFilter{
+	filter := pillarbox.DeadLetterFilter{
 		Destination: q.text("destination"), Source: q.text("source"), Error: q.text("error"), Resolved: q.flag("resolved"),
 	}
 	if id := q.text("id"); id != "" {
@@ -58,11 +58,11 @@ func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 const maxUnreadable = 100
 
 // letterPage fills a page with what is behind the place.
-func (a *Handler) letterPage(ctx context.Context, filter pillarbox.LetterFilter, after *letterPlace, limit int) (*LetterPage, error) {
+func (a *Handler) letterPage(ctx context.Context, filter pillarbox.DeadLetterFilter, after *letterPlace, limit int) (*DeadLetterPage, error) {
 	if after != nil {
 		filter.After = after.place()
 	}
-	page := &LetterPage{DeadLetters: []*pillarbox.DeadLetter{}, Unreadable: []string{}}
+	page := &DeadLetterPage{DeadLetters: []*pillarbox.DeadLetter{}, Unreadable: []string{}}
 	size, named := 0, 0
 	for letter, err := range a.node.DeadLetters(ctx, filter) {
 		if err != nil {
@@ -102,10 +102,10 @@ func placeOf(letter *pillarbox.DeadLetter) letterPlace {
 }
 
 // place was parsed before.
-func (p letterPlace) place() pillarbox.LetterPlace {
+func (p letterPlace) place() pillarbox.DeadLetterPosition {
 	day, _ := time.Parse(dayLayout, p.Day)
 	key, _ := parseKey(p.Event, "")
-	return pillarbox.LetterPlace{DeadAt: pillarbox.TimestampOf(day), Key: key, Destination: p.Destination}
+	return pillarbox.DeadLetterPosition{DeadAt: pillarbox.TimestampOf(day), Key: key, Destination: p.Destination}
 }
 
 func (p letterPlace) cursor() string {

@@ -13,12 +13,12 @@ import (
 	"pillarbox/internal/replay"
 )
 
-func (b *box) letterPage(query string) adminapi.LetterPage {
+func (b *box) letterPage(query string) adminapi.DeadLetterPage {
 	b.t.Helper()
-	return decode[adminapi.LetterPage](b.t, b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
+	return decode[adminapi.DeadLetterPage](b.t, b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
 }
 
-func lettersOf(page adminapi.LetterPage) []string {
+func lettersOf(page adminapi.DeadLetterPage) []string {
 	ids := []string{}
 	for _, letter := range page.DeadLetters {
 		ids = append(ids, letter.Event.RequestID)
@@ -29,7 +29,7 @@ func lettersOf(page adminapi.LetterPage) []string {
 // TestDeadLettersAreSelected by each parameter.
 func TestDeadLettersAreSelected(t *testing.T) {
 	b := openAdmin(t)
-	b.bury(4)
+	b.putDeadLetters(4)
 	b.call("POST", "/api/v1/dead-letters/id-003/discard", "").wants(t, 200)
 	for query, want := range map[string][]string{
 		"":                                   {"id-000", "id-001", "id-002"},
@@ -52,12 +52,12 @@ func TestDeadLettersAreSelected(t *testing.T) {
 // TestPagesOfDeadLettersAddUp, with many on one day and one event in two destinations.
 func TestPagesOfDeadLettersAddUp(t *testing.T) {
 	b := openAdmin(t)
-	for i, letter := range b.bury(20) {
+	for i, letter := range b.putDeadLetters(20) {
 		again := *letter
 		if again.Destination = "archive"; i%2 == 0 {
 			again.DeadAt = letter.Event.Timestamp // all on the first day
 		}
-		if err := pillarbox.PutLetter(context.Background(), b.letters, &again); err != nil {
+		if err := pillarbox.PutDeadLetter(context.Background(), b.letters, &again); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +84,7 @@ func TestPagesOfDeadLettersAddUp(t *testing.T) {
 // TestUnreadableLettersKeepNobodyFromTheOthers: they are named beside them, once.
 func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
 	b := openAdmin(t)
-	b.bury(2)
+	b.putDeadLetters(2)
 	b.admin = adminapi.New(holed{b.node}, adminapi.Options{})
 	first := b.letterPage("?limit=1")
 	second := b.letterPage("?limit=1&cursor=" + first.NextCursor)
@@ -99,7 +99,7 @@ func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
 // holed has a letter that can't be read before each that can.
 type holed struct{ adminapi.Node }
 
-func (d holed) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (d holed) DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for letter, err := range d.Node.DeadLetters(ctx, filter) {
 			if !yield(nil, &pillarbox.CorruptError{File: "a.json", Offset: 7, Reason: "cut off"}) || !yield(letter, err) {
@@ -112,14 +112,14 @@ func (d holed) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) i
 // TestDeadLetterIsShownAndDiscarded, and where two destinations have one, the answer is a question.
 func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	b := openAdmin(t)
-	letter := b.bury(1)[0]
+	letter := b.putDeadLetters(1)[0]
 	got := b.get("/api/v1/dead-letters/id-000").wants(t, 200, `"version":1`, `"reason":"reason 0"`)
 	if read := decode[pillarbox.DeadLetter](t, got.body); read.Event.Key() != letter.Event.Key() || read.DeadAt != letter.DeadAt {
 		t.Errorf("letter %+v", read)
 	}
 	other := *letter
 	other.Destination = "archive"
-	if err := pillarbox.PutLetter(context.Background(), b.letters, &other); err != nil {
+	if err := pillarbox.PutDeadLetter(context.Background(), b.letters, &other); err != nil {
 		t.Fatal(err)
 	}
 	b.get("/api/v1/dead-letters/id-000").wants(t, 409, "archive")
@@ -139,7 +139,7 @@ const replays = "/api/v1/replays"
 // TestReplayRuns from a dry run to the end, and its letters are resolved.
 func TestReplayRuns(t *testing.T) {
 	b := openAdmin(t)
-	b.bury(4)
+	b.putDeadLetters(4)
 	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).wants(t, 200)
 	if progress := decode[replay.Progress](t, dry.body); progress.Matched != 3 || !progress.DryRun || progress.State != replay.StateDone || len(progress.Sample) != 3 || dry.header.Get("Location") != "" {
 		t.Errorf("dry run %+v", progress)
@@ -163,7 +163,7 @@ func TestReplayRuns(t *testing.T) {
 // TestReplayThatRunsKeepsOthersOut until it is cancelled.
 func TestReplayThatRunsKeepsOthersOut(t *testing.T) {
 	b := openAdmin(t)
-	b.bury(3)
+	b.putDeadLetters(3)
 	b.call("POST", replays, `{"rate":0.0001}`).wants(t, 202) // a letter every three hours
 	b.call("POST", replays, `{}`).wants(t, 409, "replay 1 is running")
 	b.call("DELETE", replays+"/1", "").wants(t, 200, `"state":"cancelled"`)

@@ -48,7 +48,7 @@ type Following struct {
 // one that has a letter of this event.
 type DeadLetters interface {
 	// DeadLetters is List of pillarbox.DeadLetters.
-	DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error]
+	DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error]
 	// DeadLetter is Get of pillarbox.DeadLetters.
 	DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error)
 	// Discard is that of replay.Replayer.
@@ -153,8 +153,8 @@ type EventPage struct {
 	NextCursor string             `json:"next_cursor"` // empty on the last page
 }
 
-// LetterPage is a page of dead letters.
-type LetterPage struct {
+// DeadLetterPage is a page of dead letters.
+type DeadLetterPage struct {
 	DeadLetters []*pillarbox.DeadLetter `json:"dead_letters"`
 	NextCursor  string                  `json:"next_cursor"` // empty on the last page
 	Unreadable  []string                `json:"unreadable"`  // letters that were met on this page and can't be read
@@ -194,8 +194,8 @@ type EventQuery struct {
 	Limit       int    // 0 is pillarbox.DefaultListLimit
 }
 
-// LetterQuery selects dead letters. Since and Until are times of death, RFC 3339 or ago.
-type LetterQuery struct {
+// DeadLetterQuery selects dead letters. Since and Until are times of death, RFC 3339 or ago.
+type DeadLetterQuery struct {
 	Destination string
 	Source      string
 	RequestID   string

@@ -162,7 +162,7 @@ func (q EventQuery) Check() error {
 }
 
 // Check reports what every server would refuse in the query, as ErrInvalid.
-func (q LetterQuery) Check() error {
+func (q DeadLetterQuery) Check() error {
 	_, err := parseLetterPlace(q.Cursor)
 	return checkList(q.Since, q.Until, q.Limit, err)
 }

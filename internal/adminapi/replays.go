@@ -115,7 +115,7 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 	if err := checkIDs(r.RequestIDs); err != nil {
 		return replay.Request{}, err
 	}
-	filter := pillarbox.LetterFilter{
+	filter := pillarbox.DeadLetterFilter{
 		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,
 	}
 	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed, Limit: r.Limit, ThroughQueue: r.ThroughQueue}, nil

@@ -88,8 +88,8 @@ func (c *Client) Story(ctx context.Context, requestID string) (*adminapi.Trace, 
 }
 
 // DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether more follow.
-func (c *Client) DeadLetters(ctx context.Context, q adminapi.LetterQuery) (*adminapi.LetterPage, error) {
-	return fetch[adminapi.LetterPage](ctx, c, "/api/v1/dead-letters", letterValues(q))
+func (c *Client) DeadLetters(ctx context.Context, q adminapi.DeadLetterQuery) (*adminapi.DeadLetterPage, error) {
+	return fetch[adminapi.DeadLetterPage](ctx, c, "/api/v1/dead-letters", letterValues(q))
 }
 
 // DeadLetter returns one dead letter. An empty destination means the only one that has a letter of this event.
@@ -238,7 +238,7 @@ func eventValues(q adminapi.EventQuery) url.Values {
 		"cursor", q.Cursor, "order", order, "limit", number(q.Limit))
 }
 
-func letterValues(q adminapi.LetterQuery) url.Values {
+func letterValues(q adminapi.DeadLetterQuery) url.Values {
 	resolved := ""
 	if q.Resolved {
 		resolved = "true"

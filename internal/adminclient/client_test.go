@@ -98,7 +98,7 @@ func TestClientCallsEveryRoute(t *testing.T) {
 		if story := must(c.Story(ctx, "id-004"))(t); story.State != pillarbox.StateStored || story.Event.Key() != events[4].Key() {
 			t.Errorf("story %+v", story)
 		}
-		list := must(c.DeadLetters(ctx, adminapi.LetterQuery{Error: "reason", Since: "2026-11-24T00:00:00Z", Resolved: true, Limit: 1}))(t)
+		list := must(c.DeadLetters(ctx, adminapi.DeadLetterQuery{Error: "reason", Since: "2026-11-24T00:00:00Z", Resolved: true, Limit: 1}))(t)
 		if len(list.DeadLetters) != 1 || list.DeadLetters[0].Event.RequestID != "id-001" || list.NextCursor == "" {
 			t.Errorf("letters %+v", list)
 		}

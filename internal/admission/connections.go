@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// LeastIdle is how long a connection has rested at least before it is closed for a newcomer: its client may just be about to
+// LeastIdle is how long a connection has rested at least before it is closed for a pending connection: its client may just be about to
 // use it again.
 const LeastIdle = time.Second
 
@@ -16,7 +16,7 @@ type Reason string
 
 // The reasons.
 const (
-	ForRoom       Reason = "room"    // it rested for the longest time, and a newcomer waited
+	ForRoom       Reason = "room"    // it rested for the longest time, and a pending connection waited
 	OverItsBudget Reason = "address" // its address has as many as it may
 )
 

@@ -12,11 +12,11 @@ type Options struct {
 	MaxConnections int
 	MaxPerAddress  int                 // 0 for no limit
 	Closed         func(reason Reason) // is told of connections that were closed to keep to the limits; nil: nobody
-	Full           func()              // is told that a newcomer waits, at most once a minute; nil: nobody
+	Full           func()              // is told that a pending connection waits, at most once a minute; nil: nobody
 }
 
 // Listen bounds the connections of a listener. Where there is no room, it closes the connection that has rested for the
-// longest time; where none rests, the newcomer waits.
+// longest time; where none rests, the pending connection waits.
 func Listen(listener net.Listener, opts Options) net.Listener {
 	return &limited{
 		Listener: listener, opts: opts, addresses: NewAddresses(opts.MaxPerAddress),

@@ -2,7 +2,7 @@
 // whom, and which of them go first when others wait.
 //
 // It promises that what is counted is what is held, that one large body alone gets through, that large ones leave room for
-// small ones, and that a newcomer is not kept waiting for the sake of a connection that rests. It knows neither HTTP nor
+// small ones, and that a pending connection is not kept waiting for the sake of a connection that rests. It knows neither HTTP nor
 // events: the event loop and net/http ask it alike.
 package admission
 

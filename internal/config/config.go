@@ -25,8 +25,8 @@ type Config struct {
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
 
-	marks  map[string]mark // where each value that is not the default was set, by key
-	strays []string        // environment variables that look like ours and set nothing
+	marks    map[string]mark // where each value that is not the default was set, by key
+	unknowns []string        // environment variables that look like ours and set nothing
 }
 
 // Listen is the public listener. A file may give the address alone: listen: ":8080".

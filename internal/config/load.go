@@ -67,7 +67,7 @@ func Load(input Input) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
-	l.config.strays = strays(input.Environ, asked)
+	l.config.unknowns = unknowns(input.Environ, asked)
 	return l.config, nil
 }
 

@@ -14,9 +14,9 @@ const ServerEnv = envPrefix + "SERVER"
 // service that is called pillarbox, or something longer.
 var foreign = regexp.MustCompile(`^PILLARBOX_(SEED|TEST_.*|(.*_)?SERVICE_HOST|(.*_)?SERVICE_PORT(_.*)?|(.*_)?PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$`)
 
-// Strays returns a sentence for each environment variable that has our prefix, sets nothing, and is not asked for by the
+// UnknownVariables returns a sentence for each environment variable that has our prefix, sets nothing, and is not asked for by the
 // file: it may be misspelled, and what was meant is not in force.
-func (c *Config) Strays() []string { return slices.Clone(c.strays) }
+func (c *Config) UnknownVariables() []string { return slices.Clone(c.unknowns) }
 
 // noteEnv returns the names of the variables that were looked up so far, at the time of asking.
 func (l *loader) noteEnv() map[string]bool {
@@ -28,7 +28,7 @@ func (l *loader) noteEnv() map[string]bool {
 	return asked
 }
 
-func strays(environ []string, asked map[string]bool) []string {
+func unknowns(environ []string, asked map[string]bool) []string {
 	known := []string{ServerEnv}
 	for _, key := range Keys() {
 		known = append(known, EnvName(key))

@@ -29,7 +29,7 @@ func TestStraysAreWhatSetsNothing(t *testing.T) {
 		"the environment variable PILLARBOX_LISTN sets nothing; is PILLARBOX_LISTEN meant?",
 		"the environment variable PILLARBOX_QUEUE_MAXBYTES sets nothing; is PILLARBOX_QUEUE_MAX_BYTES meant?",
 	}
-	if got := cfg.Strays(); !slices.Equal(got, want) {
-		t.Errorf("strays %q, want %q", got, want)
+	if got := cfg.UnknownVariables(); !slices.Equal(got, want) {
+		t.Errorf("unknowns %q, want %q", got, want)
 	}
 }

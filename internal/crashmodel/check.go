@@ -18,8 +18,8 @@ type recovery struct {
 	accounts [maxDestinations]pillarbox.Account
 }
 
-// takeStock leases everything that is pending, lists all letters, and holds both against the witness.
-func (w *witness) takeStock(s *service, number uint64) (recovery, error) {
+// takeStock leases everything that is pending, lists all letters, and holds both against the reference.
+func (w *reference) takeStock(s *service, number uint64) (recovery, error) {
 	r := recovery{number: number}
 	for to := range w.destinations {
 		if err := w.leaseAll(s, &r, to); err != nil {
@@ -43,7 +43,7 @@ func (w *witness) takeStock(s *service, number uint64) (recovery, error) {
 	return r, nil
 }
 
-func (w *witness) leaseAll(s *service, r *recovery, to int) error {
+func (w *reference) leaseAll(s *service, r *recovery, to int) error {
 	for {
 		deliveries, err := s.lease(w.destinations[to], 1000)
 		if err != nil {
@@ -61,7 +61,7 @@ func (w *witness) leaseAll(s *service, r *recovery, to int) error {
 	}
 }
 
-func (w *witness) checkDelivery(delivery pillarbox.Delivery, to int, number uint64) error {
+func (w *reference) checkDelivery(delivery pillarbox.Delivery, to int, number uint64) error {
 	id := delivery.Event.RequestID
 	p := w.promises[id]
 	if p == nil {
@@ -88,11 +88,11 @@ func same(a, b *pillarbox.Event) bool {
 		a.Traceparent == b.Traceparent && slices.Equal(a.Header, b.Header) && bytes.Equal(a.Body, b.Body)
 }
 
-func (w *witness) readLetters(s *service, r *recovery) error {
+func (w *reference) readLetters(s *service, r *recovery) error {
 	if s.letters == nil {
 		return nil
 	}
-	for letter, err := range s.letters.List(context.Background(), pillarbox.LetterFilter{Resolved: true}) {
+	for letter, err := range s.letters.List(context.Background(), pillarbox.DeadLetterFilter{Resolved: true}) {
 		if err != nil {
 			return fmt.Errorf("list the dead letters: %w", err)
 		}
@@ -104,7 +104,7 @@ func (w *witness) readLetters(s *service, r *recovery) error {
 	return nil
 }
 
-func (w *witness) checkLetter(letter *pillarbox.DeadLetter, number uint64) error {
+func (w *reference) checkLetter(letter *pillarbox.DeadLetter, number uint64) error {
 	id := letter.Event.RequestID
 	p, to := w.promises[id], slices.Index(w.destinations, letter.Destination)
 	if p == nil || to < 0 || p.ways[to].letter == letterNone {
@@ -128,17 +128,17 @@ func (w *witness) checkLetter(letter *pillarbox.DeadLetter, number uint64) error
 }
 
 // checkPromises looks for what should have been found and was not.
-func (w *witness) checkPromises(s *service, number uint64) error {
+func (w *reference) checkPromises(s *service, number uint64) error {
 	for _, p := range w.order {
 		if p.routing && p.ways[0].seen != number && p.ways[1].seen != number {
 			return fmt.Errorf("acknowledged event %s is lost on its way to another destination", p.event.RequestID)
 		}
 		for to, way := range p.ways {
-			buried := way.letter >= letterOpen
+			dead := way.letter >= letterOpen
 			switch {
-			case buried && s.letters != nil && way.found != number:
+			case dead && s.letters != nil && way.found != number:
 				return fmt.Errorf("the letter of event %s is lost", p.event.RequestID)
-			case p.acked && !way.stored && !buried && way.seen != number:
+			case p.acked && !way.stored && !dead && way.seen != number:
 				return fmt.Errorf("acknowledged event %s of %s is lost on its way to %s", p.event.RequestID, p.event.Source, w.destinations[to])
 			}
 		}

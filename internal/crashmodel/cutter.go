@@ -26,11 +26,11 @@ type cutter struct {
 
 func newCutter(w *world) *cutter {
 	c := &cutter{world: w, rng: rand.New(rand.NewPCG(w.seed, 1)), seen: map[uint64]bool{}}
-	w.witness.observe = func(disk *faultfs.FS) {
+	w.reference.observe = func(disk *faultfs.FS) {
 		clear(c.seen) // its generations are others
 		disk.After(func(op faultfs.Op, _ error) { c.cut(disk, op) })
 	}
-	w.witness.observe(w.disk)
+	w.reference.observe(w.disk)
 	return c
 }
 
@@ -170,6 +170,6 @@ func (c *cutter) recover(state *faultfs.FS) (*service, recovery, error) {
 		return nil, recovery{}, err
 	}
 	c.recovered++
-	found, err := c.world.witness.takeStock(s, c.recovered)
+	found, err := c.world.reference.takeStock(s, c.recovered)
 	return s, found, err
 }

@@ -8,7 +8,7 @@
 //
 //   - an acknowledged event is there until it is durable in its destination or has its dead letter;
 //   - nothing is there that was not sent, everything has its own bytes, and nothing is there twice;
-//   - an attempt, a verdict or a burial that was durable still is, and so is a letter and its resolution;
+//   - an attempt, a rejection or a dead-lettering that was durable still is, and so is a letter and its resolution;
 //   - the account balances, and no crash is taken for damage;
 //   - recovering again, after a close, a kill or another cut, finds the same;
 //   - the start is never refused, and nothing panics.

@@ -16,11 +16,11 @@ func (w *world) reconfigure() error {
 		if w.rng.IntN(2) == 0 {
 			w.rules[0] = pillarbox.Rule{Sources: []string{"app"}}
 		}
-		if err := log.Oblige(ctx, w.witness.destinations[0], w.rules[0]); err != nil {
+		if err := log.Oblige(ctx, w.reference.destinations[0], w.rules[0]); err != nil {
 			return fmt.Errorf("oblige: %w", err)
 		}
 		rule := w.rules[0]
-		err := log.Review(ctx, w.witness.destinations[0], func(d *pillarbox.Delivery) bool {
+		err := log.Review(ctx, w.reference.destinations[0], func(d *pillarbox.Delivery) bool {
 			return !rule.Takes(d.Event) && (d.Rule == nil || d.Rule.Takes(d.Event))
 		})
 		if err != nil {
@@ -36,8 +36,8 @@ func (w *world) reconfigure() error {
 
 // someHeld draws some of the held events of the first destination.
 func (w *world) someHeld() (held []*pillarbox.Delivery, promises []*promise, err error) {
-	err = w.service.log.ScanHeld(context.Background(), w.witness.destinations[0], func(d *pillarbox.Delivery) error {
-		p := w.witness.promises[d.Event.RequestID]
+	err = w.service.log.ScanHeld(context.Background(), w.reference.destinations[0], func(d *pillarbox.Delivery) error {
+		p := w.reference.promises[d.Event.RequestID]
 		if p == nil {
 			return fmt.Errorf("event %s is held and was never sent", d.Event.RequestID)
 		}
@@ -53,13 +53,13 @@ func (w *world) someHeld() (held []*pillarbox.Delivery, promises []*promise, err
 // route gives held events to the second destination, which was not meant to get them.
 func (w *world) route() error {
 	held, promises, err := w.someHeld()
-	if err != nil || len(held) == 0 || len(w.witness.destinations) == 1 {
+	if err != nil || len(held) == 0 || len(w.reference.destinations) == 1 {
 		return err
 	}
 	for _, p := range promises {
 		p.ways[0].stored, p.routing = true, true
 	}
-	routed, err := w.service.log.Route(context.Background(), w.witness.destinations[0], w.witness.destinations[1], held)
+	routed, err := w.service.log.Route(context.Background(), w.reference.destinations[0], w.reference.destinations[1], held)
 	if err != nil || routed != len(held) {
 		return fmt.Errorf("%d of %d held events were routed: %w", routed, len(held), err)
 	}
@@ -80,7 +80,7 @@ func (w *world) forget() error {
 		outcomes[i] = pillarbox.Outcome{Handle: held[i].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedForgotten}
 		p.ways[0].stored = true
 	}
-	settled, err := w.service.log.SettleHeld(context.Background(), w.witness.destinations[0], outcomes)
+	settled, err := w.service.log.SettleHeld(context.Background(), w.reference.destinations[0], outcomes)
 	if err != nil || settled != len(held) {
 		return fmt.Errorf("%d of %d held events were forgotten: %w", settled, len(held), err)
 	}
@@ -88,7 +88,7 @@ func (w *world) forget() error {
 }
 
 // scanHeld notes what a recovery has found held.
-func (w *witness) scanHeld(s *service, r *recovery, to int) error {
+func (w *reference) scanHeld(s *service, r *recovery, to int) error {
 	return s.log.ScanHeld(context.Background(), w.destinations[to], func(d *pillarbox.Delivery) error {
 		r.pending[to]++
 		return w.checkDelivery(*d, to, r.number)

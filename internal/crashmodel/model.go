@@ -80,7 +80,7 @@ func (r *runner) add(c *cutter) {
 	r.report.Worlds++
 	r.report.States += c.states + c.nested
 	r.report.Nested += c.nested
-	r.report.Acked += c.world.witness.acked()
+	r.report.Acked += c.world.reference.acked()
 	if c.err != nil && r.err == nil {
 		r.err = &Violation{Seed: c.world.seed, Err: c.err}
 	}

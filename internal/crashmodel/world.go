@@ -40,7 +40,7 @@ func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) 
 	s := &service{}
 	var err error
 	if withLetters {
-		if s.letters, err = files.Open(fsys, lettersDir, files.Options{Untended: true}); err != nil {
+		if s.letters, err = files.Open(fsys, lettersDir, files.Options{Unmaintained: true}); err != nil {
 			return nil, fmt.Errorf("open the dead letters: %w", err)
 		}
 	}
@@ -90,15 +90,15 @@ var noWait = func() context.Context {
 
 // world is one history. Everything in it follows from its seed, except for the salts in the files.
 type world struct {
-	seed    uint64
-	letters bool             // it has its dead letters on the same disk
-	few     bool             // so few events may wait for another attempt that most are given back
-	rules   []pillarbox.Rule // of the destinations, today
-	rng     *rand.Rand
-	disk    *faultfs.FS
-	clock   pillarbox.Timestamp
-	service *service
-	witness *witness
+	seed      uint64
+	letters   bool             // it has its dead letters on the same disk
+	few       bool             // so few events may wait for another attempt that most are given back
+	rules     []pillarbox.Rule // of the destinations, today
+	rng       *rand.Rand
+	disk      *faultfs.FS
+	clock     pillarbox.Timestamp
+	service   *service
+	reference *reference
 }
 
 // newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on the disk.
@@ -109,7 +109,7 @@ func newWorld(seed uint64) *world {
 	}
 	return &world{
 		seed: seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything, {Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(faultfs.Options{}), clock: epoch,
-		witness: newWitness(destinations),
+		reference: newWitness(destinations),
 	}
 }
 
@@ -133,7 +133,7 @@ func (w *world) run() error {
 		if w.service, err = open(w.disk, w.letters, w.maxRetrying(), w.now); err != nil {
 			return err
 		}
-		if err := w.service.begin(w.witness.destinations, w.rules); err != nil {
+		if err := w.service.begin(w.reference.destinations, w.rules); err != nil {
 			return err
 		}
 		for range stepsPerLife + w.rng.IntN(stepsPerLife) {
@@ -160,7 +160,7 @@ func (w *world) kill() {
 	w.disk.After(nil)
 	_ = w.service.close() // of the process that is gone, on a disk that nobody looks at any more
 	w.disk = after
-	w.witness.observe(w.disk)
+	w.reference.observe(w.disk)
 }
 
 func (w *world) step() error {
@@ -170,15 +170,15 @@ func (w *world) step() error {
 	case chance < 4:
 		return w.append(1 + w.rng.IntN(maxGroup))
 	case chance < 8:
-		return w.deliver(w.rng.IntN(len(w.witness.destinations)), 1+w.rng.IntN(maxLease))
+		return w.deliver(w.rng.IntN(len(w.reference.destinations)), 1+w.rng.IntN(maxLease))
 	case chance < 9:
 		w.service.log.Maintain()
 		if w.letters {
-			return w.service.letters.Tend()
+			return w.service.letters.Maintain()
 		}
 		return nil
 	default:
-		return w.resolve(w.rng.IntN(len(w.witness.destinations)))
+		return w.resolve(w.rng.IntN(len(w.reference.destinations)))
 	}
 }
 
@@ -187,7 +187,7 @@ func (w *world) append(n int) error {
 	promises := make([]*promise, n)
 	events := make([]*pillarbox.Event, n)
 	for i := range promises {
-		promises[i] = w.witness.send(w.event())
+		promises[i] = w.reference.send(w.event())
 		events[i] = promises[i].event
 		for to, way := range promises[i].ways {
 			way.stored = !w.rules[to].Takes(events[i]) // not meant for the destination: nothing is promised
@@ -212,7 +212,7 @@ func (w *world) event() *pillarbox.Event {
 	for i := range body {
 		body[i] = byte(w.rng.Uint32())
 	}
-	number := w.witness.next()
+	number := w.reference.next()
 	source := "app"
 	if w.rng.IntN(3) == 0 {
 		source = "old"
@@ -224,15 +224,15 @@ func (w *world) event() *pillarbox.Event {
 	}
 }
 
-// deliver leases some events, stores most of them, and has others refused, given back, condemned and buried, in
+// deliver leases some events, stores most of them, and has others refused, given back, rejected and dead-lettered, in
 // no order.
 func (w *world) deliver(to, n int) error {
-	destination := w.witness.destinations[to]
+	destination := w.reference.destinations[to]
 	deliveries, err := w.service.lease(destination, n)
 	if err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}
-	if err := w.bury(to, deliveries); err != nil {
+	if err := w.putDeadLetters(to, deliveries); err != nil {
 		return err
 	}
 	outcomes := make([]pillarbox.Outcome, 0, len(deliveries))
@@ -259,7 +259,7 @@ func (w *world) deliver(to, n int) error {
 
 // attempt draws the outcome of one delivery. settled notes what is promised once Settle has returned.
 func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.Outcome, settled func(), err error) {
-	p := w.witness.promises[delivery.Event.RequestID]
+	p := w.reference.promises[delivery.Event.RequestID]
 	if p == nil {
 		return outcome, nil, fmt.Errorf("event %s was leased and never sent", delivery.Event.RequestID)
 	}
@@ -272,7 +272,7 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 		}
 	}
 	switch chance := w.rng.IntN(10); {
-	case delivery.Verdict != nil:
+	case delivery.Rejection != nil:
 		outcome.Kind = pillarbox.OutcomeDead
 		return outcome, func() { way.dead = true }, nil
 	case !delivery.Routed && delivery.Rule != nil && !delivery.Rule.Takes(delivery.Event):
@@ -285,8 +285,8 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 	case chance == 2:
 		outcome.Kind = pillarbox.OutcomeReleased
 	case chance == 3:
-		outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, refused
-		outcome.Verdict = &pillarbox.Verdict{Reason: "no", DeadAt: w.clock}
+		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRejected, refused
+		outcome.Rejection = &pillarbox.Rejection{Reason: "no", DeadAt: w.clock}
 		return outcome, tried, nil
 	default:
 		way.stored = true // in a destination that is durable when it answers
@@ -294,18 +294,18 @@ func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.
 	return outcome, func() {}, nil
 }
 
-// bury puts the letters of all that are condemned, as one group.
-func (w *world) bury(to int, deliveries []pillarbox.Delivery) error {
+// putDeadLetters puts the letters of all that are rejected, as one group.
+func (w *world) putDeadLetters(to int, deliveries []pillarbox.Delivery) error {
 	var letters []*pillarbox.DeadLetter
 	var ways []*way
 	for _, delivery := range deliveries {
-		p := w.witness.promises[delivery.Event.RequestID]
-		if delivery.Verdict == nil || p == nil {
+		p := w.reference.promises[delivery.Event.RequestID]
+		if delivery.Rejection == nil || p == nil {
 			continue
 		}
 		letters = append(letters, &pillarbox.DeadLetter{
-			Version: pillarbox.DeadLetterVersion, Destination: w.witness.destinations[to], Reason: delivery.Verdict.Reason,
-			DeadAt: delivery.Verdict.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event, Replay: "replay",
+			Version: pillarbox.DeadLetterVersion, Destination: w.reference.destinations[to], Reason: delivery.Rejection.Reason,
+			DeadAt: delivery.Rejection.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event, Replay: "replay",
 		})
 		ways = append(ways, p.ways[to])
 	}
@@ -328,15 +328,15 @@ func (w *world) resolve(to int) error {
 	if !w.letters {
 		return nil
 	}
-	var keys []pillarbox.LetterKey
+	var keys []pillarbox.DeadLetterKey
 	var ways []*way
 	for range 1 + w.rng.IntN(3) {
-		p := w.witness.openLetter(w.rng, to)
+		p := w.reference.openLetter(w.rng, to)
 		if p == nil {
 			break
 		}
 		p.ways[to].letter = letterEither // and no more drawn
-		keys = append(keys, pillarbox.LetterKey{Destination: w.witness.destinations[to], Key: p.event.Key()})
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: w.reference.destinations[to], Key: p.event.Key()})
 		ways = append(ways, p.ways[to])
 	}
 	if len(keys) == 0 {

@@ -31,7 +31,7 @@ func TestWalkFollowsTheEvents(t *testing.T) {
 	load := func(id deadletterfile.ID) (*pillarbox.DeadLetter, error) { return letters[id], nil }
 	var got []string
 	enough := deadletterfile.Walk(ids, load,
-		deadletterfile.Visitor(t.Context(), pillarbox.LetterFilter{},
+		deadletterfile.Visitor(t.Context(), pillarbox.DeadLetterFilter{},
 			func(letter *pillarbox.DeadLetter, err error) bool {
 				got = append(got, letter.Event.RequestID)
 				return err == nil && letter.Event.RequestID != "c"

@@ -70,7 +70,7 @@ var ErrStopped = errors.New("stopped")
 
 // Visitor returns the visit of a list: it yields what was read, if it matches, and what can't be
 // read. It ends the walk with ErrStopped, with ctx's error, and with ErrClosed.
-func Visitor(ctx context.Context, filter pillarbox.LetterFilter, yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
+func Visitor(ctx context.Context, filter pillarbox.DeadLetterFilter, yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
 	return func(letter *pillarbox.DeadLetter, err error) error {
 		switch {
 		case ctx.Err() != nil:

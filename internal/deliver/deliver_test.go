@@ -221,7 +221,7 @@ func TestOutageBurnsNoAttempts(t *testing.T) {
 	})
 }
 
-// TestEventThatLooksLikeAnOutage has one event whose write always ends like an outage. A witness shows that
+// TestEventThatLooksLikeAnOutage has one event whose write always ends like an outage. A control event shows that
 // the destination is up, so the event is charged, and its neighbours are not held up.
 func TestEventThatLooksLikeAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 		defer o.stop()
 		o.after(time.Minute)
 		o.expect(299, 0, 1)
-		for seed := range uint64(5) { // without other events there is no witness
+		for seed := range uint64(5) { // without other events there is no control event
 			if err := o.queue.Append(context.Background(), enginetest.Events(10, 100+seed)); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +247,7 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 }
 
 // TestUnknownOutcomeIsWrittenAgain loses the answer of a write that was done.
-// TestDestinationThatAnswersNowAndThenChargesNobody probes a destination that answers every second call: the witness
+// TestDestinationThatAnswersNowAndThenChargesNobody probes a destination that answers every second call: the control event
 // was stored by luck, and the event before it is not to blame.
 func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
 	sink, calls := memory.NewSink(), 0
@@ -359,7 +359,7 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 	}
 }
 
-// TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the condemned event is neither
+// TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the rejected event is neither
 // tried again nor settled before its letter is durable.
 func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -384,7 +384,7 @@ func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
 		o.after(time.Minute)
 		o.expect(2, 1, 0)
 		if o.writes.Load() != writes {
-			t.Error("a condemned event was tried again")
+			t.Error("a rejected event was tried again")
 		}
 	})
 }

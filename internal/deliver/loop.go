@@ -128,11 +128,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	leasing, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(l.draining, stop)()
-	burials := make(chan []pillarbox.Delivery, burialsAhead)
-	var burying sync.WaitGroup
-	burying.Go(func() { l.buryAll(ctx, burials) })
-	defer burying.Wait()
-	defer close(burials)
+	toPut := make(chan []pillarbox.Delivery, batchesAhead)
+	var putting sync.WaitGroup
+	putting.Go(func() { l.putAll(ctx, toPut) })
+	defer putting.Wait()
+	defer close(toPut)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -140,7 +140,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		if leasing.Err() != nil {
 			return nil
 		}
-		if err := l.turn(ctx, leasing, burials); err != nil && leasing.Err() == nil {
+		if err := l.turn(ctx, leasing, toPut); err != nil && leasing.Err() == nil {
 			if errors.Is(err, pillarbox.ErrClosed) {
 				return fmt.Errorf("deliver to %s: %w", l.name, err)
 			}
@@ -154,7 +154,7 @@ func (l *Loop) Run(ctx context.Context) error {
 const queueErrorWait = time.Second
 
 // turn delivers one batch.
-func (l *Loop) turn(ctx, leasing context.Context, burials chan<- []pillarbox.Delivery) error {
+func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Delivery) error {
 	now := l.opts.Now()
 	if wait := l.breaker.Wait(now); wait > 0 {
 		l.sleep(leasing, wait)
@@ -172,9 +172,9 @@ func (l *Loop) turn(ctx, leasing context.Context, burials chan<- []pillarbox.Del
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
 		return err
 	}
-	condemned, err := l.leaseCondemned(ctx, report.Outcomes)
-	if len(condemned) > 0 {
-		burials <- condemned
+	rejected, err := l.leaseRejected(ctx, report.Outcomes)
+	if len(rejected) > 0 {
+		toPut <- rejected
 	}
 	return err
 }

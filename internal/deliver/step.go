@@ -2,7 +2,7 @@
 //
 // Step takes one batch to an outcome for each of its events. It has no loop and no clock of its own, so that
 // the server, the functions in the cloud and the simulator call the same rules. Loop leases, steps, settles
-// and buries, for one destination.
+// and dead-letters, for one destination.
 //
 // The package promises: an event's attempts are spent only by refusals of that event; a batch that is refused
 // as a whole is split until the events that are to blame stand alone, and all others are stored; a destination
@@ -39,7 +39,7 @@ type Report struct {
 }
 
 // Step delivers the batch to the sink and returns what became of each event. It never fails: what could not be
-// tried is released. Condemned deliveries are passed through as condemned, without a try.
+// tried is released. Rejected deliveries are passed through as rejected, without a try.
 func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, to *destination.Destination, at Moment) Report {
 	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
@@ -83,17 +83,17 @@ func (s *step) decideWithoutTrying(i int) bool {
 	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
 	age, skip := s.age(delivery), s.to.Skips(delivery)
 	switch {
-	case delivery.Verdict != nil:
-		outcome.Kind, outcome.Verdict = pillarbox.OutcomeCondemned, delivery.Verdict
+	case delivery.Rejection != nil:
+		outcome.Kind, outcome.Rejection = pillarbox.OutcomeRejected, delivery.Rejection
 	case s.to.Holds(delivery):
 		outcome.Kind = pillarbox.OutcomeHeld
 	case skip != "":
 		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, skip
 	case s.to.MaxAge > 0 && age > s.to.MaxAge:
 		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.to.MaxAge)
-		s.condemn(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))
+		s.reject(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))
 	case s.to.Retry.Exhausted(len(delivery.Attempts)):
-		s.condemn(outcome, exhausted(delivery.Attempts), nil)
+		s.reject(outcome, exhausted(delivery.Attempts), nil)
 	default:
 		return false
 	}
@@ -209,9 +209,9 @@ func (s *step) charge(i int, class string, err error) {
 	attempts := len(delivery.Attempts) + 1
 	switch {
 	case class == pillarbox.ClassPermanent:
-		s.condemn(outcome, "refused for good: "+attempt.Error, attempt)
+		s.reject(outcome, "refused for good: "+attempt.Error, attempt)
 	case s.to.Retry.Exhausted(attempts):
-		s.condemn(outcome, exhausted(append(delivery.Attempts[:attempts-1:attempts-1], *attempt)), attempt)
+		s.reject(outcome, exhausted(append(delivery.Attempts[:attempts-1:attempts-1], *attempt)), attempt)
 	default:
 		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, attempt
 		outcome.NotBefore = s.notBefore(attempts, err)
@@ -222,9 +222,9 @@ func (s *step) notBefore(attempts int, err error) time.Time {
 	return s.at.Now.Add(max(s.to.Retry.Delay(attempts, s.at.Chance()), pillarbox.RetryAfter(err)))
 }
 
-func (s *step) condemn(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {
-	outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, attempt
-	outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.date())}
+func (s *step) reject(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {
+	outcome.Kind, outcome.Attempt = pillarbox.OutcomeRejected, attempt
+	outcome.Rejection = &pillarbox.Rejection{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.date())}
 }
 
 func (s *step) attempt(class string, err error) *pillarbox.Attempt {
@@ -249,9 +249,9 @@ func exhausted(attempts []pillarbox.Attempt) string {
 }
 
 // probe tries a destination that was down. The first event is written alone. Where that fails like an outage,
-// another event is the witness: if the witness gets an answer, the destination is up, and the first event is
-// tried once more. Should it fail again, and the witness be stored again, then it is that event that looks like an
-// outage, and it is charged; otherwise it would keep the destination "down" for ever. The witness is asked twice
+// another event is the control event: if the control event gets an answer, the destination is up, and the first event is
+// tried once more. Should it fail again, and the control event be stored again, then it is that event that looks like an
+// outage, and it is charged; otherwise it would keep the destination "down" for ever. The control event is asked twice
 // because a destination that answers now and then would be taken for one that is up.
 func (s *step) probe() {
 	s.write(0, 1)
@@ -260,8 +260,8 @@ func (s *step) probe() {
 	}
 	suspicion := s.report.Down
 	s.report.Down = nil
-	witness := 1 + int(s.at.Chance()*float64(len(s.events)-1))
-	s.write(witness, witness+1)
+	control := 1 + int(s.at.Chance()*float64(len(s.events)-1))
+	s.write(control, control+1)
 	if s.report.Down != nil {
 		return
 	}
@@ -269,8 +269,8 @@ func (s *step) probe() {
 	if s.report.Down == nil || s.ctx.Err() != nil {
 		return
 	}
-	if s.outcome(witness).Kind == pillarbox.OutcomeStored && s.call(witness, witness+1) != nil {
-		return // down it is; the witness is stored all the same
+	if s.outcome(control).Kind == pillarbox.OutcomeStored && s.call(control, control+1) != nil {
+		return // down it is; the control event is stored all the same
 	}
 	s.report.Down = nil
 	s.charge(0, pillarbox.ClassUnavailable, suspicion)

@@ -49,7 +49,7 @@ func New(settings Settings) *Destination {
 }
 
 // Unconfigured makes what stands for a destination that is not configured any more: it takes nothing, so what was meant for it
-// is held, what was not is skipped, and what has a verdict becomes a dead letter. So the queue goes on without it.
+// is held, what was not is skipped, and what has a rejection becomes a dead letter. So the queue goes on without it.
 func Unconfigured(name string) *Destination {
 	return New(Settings{Name: name, Rule: &pillarbox.Rule{Sources: []string{}}})
 }

@@ -253,9 +253,9 @@ func (e *Events) DeadLetter(ctx context.Context, filter Filter, dryRun bool) (Re
 
 // letter makes the dead letter of a held event.
 func (e *Events) letter(destination string, d *pillarbox.Delivery) *pillarbox.DeadLetter {
-	condemned := *d
-	condemned.Verdict = &pillarbox.Verdict{Reason: heldReason, DeadAt: pillarbox.TimestampOf(e.now())}
-	return deliver.NewLetter(destination, &condemned)
+	rejected := *d
+	rejected.Rejection = &pillarbox.Rejection{Reason: heldReason, DeadAt: pillarbox.TimestampOf(e.now())}
+	return deliver.NewDeadLetter(destination, &rejected)
 }
 
 // Pending is how many events of a source wait for a destination, and which others were meant to get the same ones.

@@ -97,7 +97,7 @@ func wantStatus(t *testing.T, answers *bufio.Reader, status int) {
 }
 
 // TestTheLongestIdleMakesRoom: where all connections are taken, the one that has rested for the longest time goes for a
-// newcomer, be it in the loop, handed over or at net/http, and one that is in the midst of a request stays.
+// pending, be it in the loop, handed over or at net/http, and one that is in the midst of a request stays.
 func TestTheLongestIdleMakesRoom(t *testing.T) {
 	for _, first := range []string{rawBefore, rawGet} {
 		onFronts(t, func(t *testing.T, f front) {
@@ -114,9 +114,9 @@ func TestTheLongestIdleMakesRoom(t *testing.T) {
 			younger, youngerAnswers := dialLimited(t, server.addr)
 			fmt.Fprint(younger, rawBefore)
 			wantStatus(t, youngerAnswers, 202)
-			newcomer, newcomerAnswers := dialLimited(t, server.addr)
-			fmt.Fprint(newcomer, rawTail)
-			wantStatus(t, newcomerAnswers, 202)
+			pending, pendingAnswers := dialLimited(t, server.addr)
+			fmt.Fprint(pending, rawTail)
+			wantStatus(t, pendingAnswers, 202)
 			if text, err := io.ReadAll(oldestAnswers); len(text) > 0 || err != nil {
 				t.Errorf("the one that has rested for the longest time gets %q, %v", text, err)
 			}

@@ -103,12 +103,12 @@ func (d *DeadLetter) keep(ctx context.Context, m *message) (err error) {
 	if err := m.restore(ctx, d.restorer); err != nil {
 		return err
 	}
-	err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
+	err = pillarbox.PutDeadLetter(ctx, d.letters, d.letter(m))
 	if m.Message.Letter != nil && errors.Is(err, pillarbox.ErrInvalid) {
 		// Somebody's letter that can't be kept as one is kept as text.
 		m.Unreadable(d.opts.Source,
 			fmt.Errorf("the message is a dead letter that can't be kept as it is: %w", err))
-		err = pillarbox.PutLetter(ctx, d.letters, d.letter(m))
+		err = pillarbox.PutDeadLetter(ctx, d.letters, d.letter(m))
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func (d *DeadLetter) letter(m *message) *pillarbox.DeadLetter {
 	if m.Lost != nil {
 		reason += "; " + m.Lost.Error()
 	}
-	m.outcome.Verdict = &pillarbox.Verdict{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
+	m.outcome.Rejection = &pillarbox.Rejection{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
 	letter := m.letter(d.opts.Destination, d.opts.Now())
 	// SQS's count goes on in this queue, so that it is not that of the attempts
 	letter.Attempts = []pillarbox.Attempt{}

@@ -39,8 +39,8 @@ func TestWhatIsStoredIsDoneAndNothingElse(t *testing.T) {
 	}
 }
 
-// TestRefusedForGoodIsBuried, and only what was buried is done.
-func TestRefusedForGoodIsBuried(t *testing.T) {
+// TestRefusedForGoodIsDead, and only what was dead-lettered is done.
+func TestRefusedForGoodIsDead(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{Destination: "table"})
 	b.sink.Fault = refusing(pillarbox.Permanent(errors.New("too wide")), "b", "c")
 	b.queue.fault = func(call string, n int) error {
@@ -52,8 +52,8 @@ func TestRefusedForGoodIsBuried(t *testing.T) {
 	}
 	wantIDs(t, "stay", b.deliver(message(t, "a", 1), message(t, "b", 3), message(t, "c", 1)), "c")
 	wantIDs(t, "stored", b.stored(), "a")
-	wantIDs(t, "buried", b.queue.buriedIDs(), "b")
-	letter := b.queue.buried[0]
+	wantIDs(t, "dead", b.queue.deadIDs(), "b")
+	letter := b.queue.dead[0]
 	if letter.Version != 1 || letter.Destination != "table" ||
 		letter.Reason != "refused for good: too wide" ||
 		letter.DeadAt != pillarbox.TimestampOf(noon) ||
@@ -75,8 +75,8 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 	b.sink.Fault = refusing(errors.New("not now"), "a", "b", "c")
 	wantIDs(t, "stay", b.deliver(message(t, "a", 19), message(t, "b", 20), message(t, "c", 25)), "a")
-	wantIDs(t, "buried", b.queue.buriedIDs(), "b", "c")
-	for _, letter := range b.queue.buried {
+	wantIDs(t, "dead", b.queue.deadIDs(), "b", "c")
+	for _, letter := range b.queue.dead {
 		want := map[string]string{
 			"b": "received 20 times and not stored, the last time with: not now",
 			"c": "received 25 times and not stored; the reasons are in the logs of those attempts",
@@ -104,7 +104,7 @@ func TestOutageMakesNoDeadLetter(t *testing.T) {
 	wantIDs(t, "stay", b.deliver(records...), "a", "b", "d")
 	wantIDs(t, "sent again", b.queue.sentIDs(), "c")
 	// SQS hands nothing out so often; it was refused before
-	wantIDs(t, "buried", b.queue.buriedIDs(), "e")
+	wantIDs(t, "dead", b.queue.deadIDs(), "e")
 	if diff := enginetest.Diff(b.queue.sent[0].Event, eventOf("c", time.Minute)); diff != "" {
 		t.Error(diff)
 	}
@@ -183,8 +183,8 @@ func TestTooOldIsBuried(t *testing.T) {
 	wantIDs(t, "stay", b.deliver(recordOf(t, "a", 1, old("a")),
 		recordOf(t, "b", 1, eventOf("b", time.Hour)), recordOf(t, "c", 2, letter("c")), stale))
 	wantIDs(t, "stored", b.stored(), "b", "c")
-	wantIDs(t, "buried", b.queue.buriedIDs(), "a", "d")
-	first := b.queue.buried[0]
+	wantIDs(t, "dead", b.queue.deadIDs(), "a", "d")
+	first := b.queue.dead[0]
 	if first.Reason != "not delivered within 240h0m0s (queue.max_age)" ||
 		len(first.Attempts) != 1 || first.Attempts[0].Class != pillarbox.ClassExpired {
 		t.Errorf("the letter is %+v", first)
@@ -238,10 +238,10 @@ func TestUnreadableMessageIsKept(t *testing.T) {
 	delete(records[0].Attributes, "SentTimestamp")
 	records[1].Attributes = nil
 	wantIDs(t, "stay", b.deliver(records...))
-	if len(b.queue.buried) != len(texts) {
-		t.Fatalf("%d are buried, want %d", len(b.queue.buried), len(texts))
+	if len(b.queue.dead) != len(texts) {
+		t.Fatalf("%d are dead, want %d", len(b.queue.dead), len(texts))
 	}
-	for i, letter := range b.queue.buried {
+	for i, letter := range b.queue.dead {
 		event := letter.Event
 		if event.RequestID != fmt.Sprint("m", i) || event.Source != "door" ||
 			string(event.Body) != texts[i] || event.Timestamp <= 0 ||
@@ -277,7 +277,7 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 		string(event.Body) != "body of a" {
 		t.Errorf("stored %+v, %v", event, err)
 	}
-	letter := b.queue.buried[0]
+	letter := b.queue.dead[0]
 	if body := string(letter.Event.Body); !strings.Contains(letter.Reason, "is lost, and its claim stands in its place") ||
 		!strings.HasPrefix(body, `{"body_claim":{"key":"bodies/lost","bytes":12,"sha256":"`) {
 		t.Errorf("the letter is %+v of %q", letter, body)
@@ -289,8 +289,8 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 		message(t, "b", 20)), "a")
 	wantIDs(t, "stored", b.stored(), "b")
 	wantIDs(t, "sent again", b.queue.sentIDs(), "ending") // an outage of the bucket is no refusal
-	if len(b.queue.buried) != 0 || b.queue.hidden["handle of a"] == 0 {
-		t.Errorf("buried %v, hidden %v", b.queue.buried, b.queue.hidden)
+	if len(b.queue.dead) != 0 || b.queue.hidden["handle of a"] == 0 {
+		t.Errorf("dead %v, hidden %v", b.queue.dead, b.queue.hidden)
 	}
 
 	b = newBench(t, lambda.DeliverOptions{})
@@ -399,8 +399,8 @@ func TestEventThatLooksLikeAnOutageHoldsUpNobody(t *testing.T) {
 	wantIDs(t, "stored", b.stored(), "a", "b", "c")
 	wantIDs(t, "stay", b.deliver(message(t, "d", 1), message(t, "poison", 20)))
 	wantIDs(t, "stored", b.stored(), "a", "b", "c", "d")
-	wantIDs(t, "buried", b.queue.buriedIDs(), "poison")
-	if class := b.queue.buried[0].Attempts[19].Class; class != pillarbox.ClassUnavailable {
+	wantIDs(t, "dead", b.queue.deadIDs(), "poison")
+	if class := b.queue.dead[0].Attempts[19].Class; class != pillarbox.ClassUnavailable {
 		t.Errorf("the last attempt is of the class %s", class)
 	}
 }
@@ -420,7 +420,7 @@ func (s slow) Write(ctx context.Context, batch []*pillarbox.Event) error {
 	}
 }
 
-// TestTimeIsUpBeforeTheDeadline: there is always time left to hide, to bury and to answer.
+// TestTimeIsUpBeforeTheDeadline: there is always time left to hide, to dead-letter and to answer.
 func TestTimeIsUpBeforeTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, each := range []time.Duration{time.Millisecond, 20 * time.Millisecond, time.Hour} {
@@ -446,9 +446,9 @@ func TestTimeIsUpBeforeTheDeadline(t *testing.T) {
 				t.Errorf("%v for each event: %d stay and %d are stored of %d", each, len(stay),
 					len(stored), len(records))
 			}
-			if len(b.queue.hidden) != len(stay) || len(b.queue.buried) != 0 {
-				t.Errorf("%d stay, %d are hidden, %d buried", len(stay), len(b.queue.hidden),
-					len(b.queue.buried))
+			if len(b.queue.hidden) != len(stay) || len(b.queue.dead) != 0 {
+				t.Errorf("%d stay, %d are hidden, %d dead", len(stay), len(b.queue.hidden),
+					len(b.queue.dead))
 			}
 			cancel()
 		}

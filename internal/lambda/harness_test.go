@@ -28,7 +28,7 @@ type messageQueue struct {
 	mu     sync.Mutex
 	hidden map[string]time.Duration
 	sent   []*pillarbox.Message
-	buried []*pillarbox.DeadLetter
+	dead   []*pillarbox.DeadLetter
 }
 
 func (m *messageQueue) call(name string, n int) ([]bool, error) {
@@ -79,7 +79,7 @@ func (m *messageQueue) SendDeadLetters(_ context.Context, letters []*pillarbox.D
 	defer m.mu.Unlock()
 	for i, letter := range letters {
 		if ok[i] {
-			m.buried = append(m.buried, letter)
+			m.dead = append(m.dead, letter)
 		}
 	}
 	return err
@@ -251,9 +251,9 @@ func (m *messageQueue) sentIDs() []string {
 	return ids
 }
 
-func (m *messageQueue) buriedIDs() []string {
+func (m *messageQueue) deadIDs() []string {
 	ids := []string{}
-	for _, letter := range m.buried {
+	for _, letter := range m.dead {
 		ids = append(ids, letter.Event.RequestID)
 	}
 	return ids

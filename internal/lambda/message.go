@@ -69,18 +69,18 @@ func (m *message) bytes() int64 {
 func (m *message) delivery(now time.Time) pillarbox.Delivery {
 	return pillarbox.Delivery{
 		Event: m.Message.Event, Bytes: int64(len(m.Text)), Since: m.Since(),
-		Verdict: m.Verdict(now), Attempts: m.Earlier(0),
+		Rejection: m.Rejection(now), Attempts: m.Earlier(0),
 	}
 }
 
-// letter makes the dead letter of a message that is condemned.
+// letter makes the dead letter of a message that is rejected.
 func (m *message) letter(destination string, now time.Time) *pillarbox.DeadLetter {
 	d := m.delivery(now)
-	d.Verdict = m.outcome.Verdict
+	d.Rejection = m.outcome.Rejection
 	if m.outcome.Attempt != nil {
 		d.Attempts = append(d.Attempts, *m.outcome.Attempt)
 	}
-	return deliver.NewLetter(destination, &d)
+	return deliver.NewDeadLetter(destination, &d)
 }
 
 // failures names the messages that are to stay in the queue. An answer that names a message
@@ -107,7 +107,7 @@ func failures(all []*message) (events.SQSEventResponse, error) {
 var errNoBatch = errors.New("this is no batch of an SQS queue; call the function through an event source mapping of one")
 
 // checkBatch refuses what is no batch of a queue. To take the records of something else for
-// messages would bury them, and an empty answer to an API would be its 200.
+// messages would dead-letter them, and an empty answer to an API would be its 200.
 func checkBatch(event events.SQSEvent) error {
 	if len(event.Records) == 0 {
 		return errNoBatch

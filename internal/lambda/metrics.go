@@ -32,12 +32,12 @@ const (
 	metricRetried  = "Retried"  // refused, and to be tried again
 	metricReleased = "Released" // not tried, or with an unknown outcome; they come again
 	// released, and made a new message because their receives came to an end
-	metricSentAgain = "SentAgain"
-	metricBuried    = "Buried"  // given up, and sent to the dead-letter queue
-	metricLetters   = "Letters" // dead letters written
-	metricFailed    = "Failed"  // messages that stay in the queue
-	metricLag       = "Lag"     // from accepted to stored
-	metricPanics    = "Panics"  // bugs
+	metricSentAgain    = "SentAgain"
+	metricDeadLettered = "Buried"  // given up, and sent to the dead-letter queue
+	metricLetters      = "Letters" // dead letters written
+	metricFailed       = "Failed"  // messages that stay in the queue
+	metricLag          = "Lag"     // from accepted to stored
+	metricPanics       = "Panics"  // bugs
 )
 
 // maxLagValues is how many values one metric may have in one line.

@@ -90,7 +90,7 @@ func seed(t *testing.T) uint64 {
 }
 
 // TestNothingIsLost runs batches of anything through parts that do anything. What is not named as a
-// failure is stored, buried or sent again, and every name is one of the batch.
+// failure is stored, dead-lettered or sent again, and every name is one of the batch.
 func TestNothingIsLost(t *testing.T) {
 	start := seed(t)
 	for n := range 3000 {
@@ -123,7 +123,7 @@ func TestNothingIsLost(t *testing.T) {
 			records = append(records, c.message(t, i))
 		}
 		stay := b.deliver(records...)
-		safe := slices.Concat(b.stored(), b.queue.buriedIDs(), b.queue.sentIDs())
+		safe := slices.Concat(b.stored(), b.queue.deadIDs(), b.queue.sentIDs())
 		for _, record := range records {
 			event := record.MessageId
 			var known pillarbox.Message
@@ -158,7 +158,7 @@ func FuzzDeliver(f *testing.F) {
 		record.Attributes["ApproximateReceiveCount"], record.Attributes["SentTimestamp"] = receives, sent
 		b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
 		stay := b.deliver(record)
-		if n := len(b.stored()) + len(b.queue.buried) + len(b.queue.sent); n+len(stay) != 1 {
+		if n := len(b.stored()) + len(b.queue.dead) + len(b.queue.sent); n+len(stay) != 1 {
 			t.Errorf("%q: %q stay, %d are elsewhere", text, stay, n)
 		}
 		kept := newUndertaker(t)

@@ -13,18 +13,18 @@ import (
 // stays is hidden for as long as it is to wait. The first two come first, because only they decide
 // whether a message may be deleted.
 func (b *batch) settle(ctx context.Context) {
-	b.bury(ctx)
+	b.putDeadLetters(ctx)
 	b.sendAgain(ctx)
 	b.hide(ctx)
 }
 
-// bury sends the dead letters of the condemned to their queue.
-func (b *batch) bury(ctx context.Context) {
-	var condemned []*message
+// putDeadLetters sends the dead letters of the rejected to their queue.
+func (b *batch) putDeadLetters(ctx context.Context) {
+	var rejected []*message
 	var letters []*pillarbox.DeadLetter
 	for _, m := range b.messages {
-		if m.outcome.Kind == pillarbox.OutcomeCondemned {
-			condemned = append(condemned, m)
+		if m.outcome.Kind == pillarbox.OutcomeRejected {
+			rejected = append(rejected, m)
 			letters = append(letters, b.letter(m))
 		}
 	}
@@ -32,20 +32,20 @@ func (b *batch) bury(ctx context.Context) {
 		return
 	}
 	for i, err := range eachError(len(letters), b.queue.SendDeadLetters(ctx, letters)) {
-		m := condemned[i]
+		m := rejected[i]
 		if err != nil {
 			b.log.Error("dead letter can't be sent, its event stays in the queue",
 				telemetry.KeyEventID, m.Message.Event.RequestID, telemetry.KeyErr, err)
 			continue
 		}
 		m.done = true
-		b.measures.counts[metricBuried]++
+		b.measures.counts[metricDeadLettered]++
 		b.log.Warn("event is given up", telemetry.KeyEventID, m.Message.Event.RequestID, keyMessage,
 			m.ID, telemetry.KeyAttempt, m.Receives)
 	}
 }
 
-// letter makes the dead letter of a condemned message. Where its receives are used up, the reason
+// letter makes the dead letter of a rejected message. Where its receives are used up, the reason
 // says so in the words of what was counted.
 func (b *batch) letter(m *message) *pillarbox.DeadLetter {
 	letter := m.letter(b.opts.Destination, b.now)

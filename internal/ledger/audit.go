@@ -87,12 +87,12 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 	}
 }
 
-// auditLetters sees that every event that was buried still has its letter, and opens every letter to see that it can be
+// auditLetters sees that every event that was dead-lettered still has its letter, and opens every letter to see that it can be
 // read. Letters that were removed by hand are counted here, and named among what is missing.
 func (l *Ledger) auditLetters(ctx context.Context, audit *AuditEntry) error {
 	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
 	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
-	for letter, err := range l.letters.List(ctx, pillarbox.LetterFilter{Destination: audit.Destination, Resolved: true}) {
+	for letter, err := range l.letters.List(ctx, pillarbox.DeadLetterFilter{Destination: audit.Destination, Resolved: true}) {
 		audit.problem(letter == nil && err != nil, "a dead letter can't be read: %v", err)
 	}
 	return ctx.Err()
@@ -178,7 +178,7 @@ func (l *Ledger) letterStates(ctx context.Context, destination string, keys []pi
 	if len(keys) == 0 {
 		return states, nil
 	}
-	filter := pillarbox.LetterFilter{Destination: destination, Resolved: true, Missing: true}
+	filter := pillarbox.DeadLetterFilter{Destination: destination, Resolved: true, Missing: true}
 	for _, key := range keys {
 		filter.RequestIDs = append(filter.RequestIDs, key.RequestID)
 	}
@@ -208,11 +208,11 @@ func (l *Ledger) letterStates(ctx context.Context, destination string, keys []pi
 func (a *AuditEntry) nameOne(key pillarbox.Key, state string) {
 	why := "settled as stored, and not in the destination"
 	switch state {
-	case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
+	case pillarbox.DeadLetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
 		return
 	case pillarbox.ResolvedReplayed:
 		why = "replayed, and not in the destination"
-	case pillarbox.LetterMissing:
+	case pillarbox.DeadLetterMissing:
 		why = "a dead letter, and its file was removed"
 	}
 	if a.Lost++; len(a.Missing) < MaxNamed {

@@ -22,8 +22,8 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	books := ledger.New(queue, memory.NewDeadLetters(), []ledger.Destination{{Destination: events, Sink: memory.NewSink()}}, nil)
-	totals, err := books.Totals(ctx)
+	l := ledger.New(queue, memory.NewDeadLetters(), []ledger.Destination{{Destination: events, Sink: memory.NewSink()}}, nil)
+	totals, err := l.Totals(ctx)
 	entry := totals.Destinations[0]
 	fmt.Println(entry.Accepted, entry.Stored, entry.Pending, entry.Balanced, err)
 	// Output: 2 0 2 true <nil>

@@ -68,7 +68,7 @@ type Entry struct {
 	Uncounted    bool            `json:"uncounted,omitempty"`    // the queue counts nothing: accepted is the sum, pending an approximation
 
 	account        pillarbox.Account
-	letters        pillarbox.LetterCount
+	letters        pillarbox.DeadLetterCount
 	lettersMissing uint64 // letters that were written and are not there
 	lettersSurplus uint64 // letters of events that were neither settled as dead nor are pending
 }
@@ -278,10 +278,10 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination, requestI
 		delivery.Attempts = append(delivery.Attempts, l.history.Attempts(destination.Name, requestID)...)
 	}
 	if delivery.State == pillarbox.StatePending {
-		if attempts, verdict, waits := l.queue.Waiting(destination.Name, requestID); waits {
+		if attempts, rejection, waits := l.queue.Waiting(destination.Name, requestID); waits {
 			delivery.Attempts = attempts
-			if verdict != nil {
-				delivery.Reason = verdict.Reason
+			if rejection != nil {
+				delivery.Reason = rejection.Reason
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func (d *fixture) must(err error) {
 	}
 }
 
-// settle stores the first n events, buries the next, and leaves the rest leased.
+// settle stores the first n events, dead-letters the next, and leaves the rest leased.
 func (d *fixture) settle(stored, dead int) {
 	d.t.Helper()
 	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: stored + dead})
@@ -80,7 +80,7 @@ func (d *fixture) settle(stored, dead int) {
 		kind := pillarbox.OutcomeStored
 		if i >= stored {
 			kind = pillarbox.OutcomeDead
-			d.must(pillarbox.PutLetter(context.Background(), d.letters, &pillarbox.DeadLetter{
+			d.must(pillarbox.PutDeadLetter(context.Background(), d.letters, &pillarbox.DeadLetter{
 				Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: delivery.Event, Replay: "pillarbox dead replay x",
 				Attempts: []pillarbox.Attempt{{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}},
 			}))
@@ -119,9 +119,9 @@ func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
 	d.expect(5, 3, 2, true)
 	replayed, discarded := d.events[5], d.events[6]
 	d.must(d.sink.Write(context.Background(), []*pillarbox.Event{replayed}))
-	d.must(pillarbox.ResolveLetter(context.Background(), d.letters, pillarbox.LetterKey{Destination: "events", Key: replayed.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: replayed.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	d.expect(6, 2, 2, true)
-	d.must(pillarbox.ResolveLetter(context.Background(), d.letters, pillarbox.LetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
 	d.expect(6, 2, 2, true)
 	if entry := d.audit(); len(entry.Problems) != 0 || entry.Found == nil || *entry.Found != 6 {
 		t.Errorf("audit %+v", entry)
@@ -172,16 +172,16 @@ func TestAuditMissesDeadLetters(t *testing.T) {
 	}
 }
 
-// TestHalfBuriedEventIsCountedOnce has a letter whose event is still pending as condemned: a crash came
+// TestHalfBuriedEventIsCountedOnce has a letter whose event is still pending as rejected: a crash came
 // between writing the letter and settling.
 func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
 	d := open(t)
 	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})
 	d.must(err)
 	attempt := &pillarbox.Attempt{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}
-	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1763907120000000}
-	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: attempt, Verdict: verdict}}))
-	d.must(pillarbox.PutLetter(context.Background(), d.letters, &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
+	rejection := &pillarbox.Rejection{Reason: "no", DeadAt: 1763907120000000}
+	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRejected, Attempt: attempt, Rejection: rejection}}))
+	d.must(pillarbox.PutDeadLetter(context.Background(), d.letters, &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
 	d.expect(0, 0, 10, true)
 }
 
@@ -202,7 +202,7 @@ func (r *rottenLetters) Get(ctx context.Context, destination, requestID string) 
 	return r.DeadLetters.Get(ctx, destination, requestID)
 }
 
-func (r *rottenLetters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (r *rottenLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for letter, err := range r.DeadLetters.List(ctx, filter) {
 			if letter != nil && letter.Event.RequestID == r.rotten {
@@ -246,7 +246,7 @@ func TestStoryTellsEachState(t *testing.T) {
 		}
 	}
 	dead := d.events[2]
-	d.must(pillarbox.ResolveLetter(t.Context(), d.letters, pillarbox.LetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveDeadLetter(t.Context(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
 	trace, err := d.ledger.Trace(t.Context(), dead.RequestID)
 	d.must(err)
 	if got := trace.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {

@@ -97,11 +97,11 @@ func (l *Ledger) findLost(ctx context.Context, store pillarbox.EventStore, lost 
 	slices.SortFunc(missing, func(x, y pillarbox.Key) int { return cmp.Compare(lost.events[x].Seq, lost.events[y].Seq) })
 	for _, key := range missing {
 		switch states[key] {
-		case pillarbox.LetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
+		case pillarbox.DeadLetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
 			continue
 		case pillarbox.ResolvedReplayed:
 			lost.result.Replayed++
-		case pillarbox.LetterMissing:
+		case pillarbox.DeadLetterMissing:
 			lost.dead++
 			lost.handles = append(lost.handles, lost.events[key])
 		default:

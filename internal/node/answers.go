@@ -104,9 +104,9 @@ func (n *Node) account(destination string) (pillarbox.Account, error) {
 }
 
 // countLetters is that of the dead letters, in the same way.
-func (n *Node) countLetters(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
+func (n *Node) countLetters(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
 	ctx = context.WithoutCancel(ctx) // the answer is kept for others
-	return answerOf(&n.answers, "the number of dead letters of "+destination, func() (pillarbox.LetterCount, error) { return n.letters.Count(ctx, destination) })
+	return answerOf(&n.answers, "the number of dead letters of "+destination, func() (pillarbox.DeadLetterCount, error) { return n.letters.Count(ctx, destination) })
 }
 
 // totals are those of the ledger, in the same way.

@@ -139,17 +139,17 @@ func (n *Node) Follow(_ context.Context, destination string) (adminapi.Following
 	return adminapi.Following{Batches: follower.Batches, Close: follower.Close}, nil
 }
 
-// DeadLetters implements adminapi.Letters.
-func (n *Node) DeadLetters(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+// DeadLetters implements adminapi.DeadLetters.
+func (n *Node) DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return n.letters.List(ctx, filter)
 }
 
-// DeadLetter implements adminapi.Letters.
+// DeadLetter implements adminapi.DeadLetters.
 func (n *Node) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	return n.letters.Get(ctx, destination, requestID)
 }
 
-// Discard implements adminapi.Letters.
+// Discard implements adminapi.DeadLetters.
 func (n *Node) Discard(ctx context.Context, destination, requestID string) error {
 	return n.replayer.Discard(ctx, destination, requestID)
 }
@@ -250,13 +250,13 @@ func (n *Node) Obligations(ctx context.Context) ([]held.Pending, error) {
 	return n.held.Pending(ctx)
 }
 
-// Ledger implements adminapi.Books.
+// Ledger implements adminapi.Ledger.
 func (n *Node) Ledger(ctx context.Context) (ledger.Totals, error) { return n.totals(ctx) }
 
-// Audit implements adminapi.Books.
+// Audit implements adminapi.Ledger.
 func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) { return n.ledger.Audit(ctx) }
 
-// Redeliver implements adminapi.Books.
+// Redeliver implements adminapi.Ledger.
 func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error) {
 	redeliveries, err := n.ledger.Redeliver(ctx, destination)
 	for _, r := range redeliveries {
@@ -265,7 +265,7 @@ func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Rede
 	return redeliveries, err
 }
 
-// Story implements adminapi.Books.
+// Trace implements adminapi.Ledger.
 func (n *Node) Trace(ctx context.Context, requestID string) (*ledger.Trace, error) {
 	return n.ledger.Trace(ctx, requestID)
 }

@@ -14,7 +14,7 @@ func ExampleNew() {
 	ctx, letters := context.Background(), memory.NewDeadLetters()
 	event := &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", Body: []byte("hello")}
 	letter := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "refused", DeadAt: 2, Event: event}
-	if err := pillarbox.PutLetter(ctx, letters, letter); err != nil {
+	if err := pillarbox.PutDeadLetter(ctx, letters, letter); err != nil {
 		fmt.Println(err)
 		return
 	}

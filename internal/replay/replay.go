@@ -36,11 +36,11 @@ const (
 
 // Request says what to replay and how carefully.
 type Request struct {
-	Filter    pillarbox.LetterFilter // only open letters are replayed, whatever it says
-	DryRun    bool                   // count and sample, and touch nothing
-	Rate      float64                // letters per second; 0 for no limit
-	MaxFailed int                    // stop after so many were refused again; 0 is DefaultMaxFailed, negative for no limit
-	Limit     int                    // letters at most; 0 for no limit
+	Filter    pillarbox.DeadLetterFilter // only open letters are replayed, whatever it says
+	DryRun    bool                       // count and sample, and touch nothing
+	Rate      float64                    // letters per second; 0 for no limit
+	MaxFailed int                        // stop after so many were refused again; 0 is DefaultMaxFailed, negative for no limit
+	Limit     int                        // letters at most; 0 for no limit
 
 	ThroughQueue bool // put events back into the queue instead of writing them to their destination
 }
@@ -270,7 +270,7 @@ func (r *run) batchSize() int {
 	return size
 }
 
-func (r *run) match(letter pillarbox.LetterSummary) {
+func (r *run) match(letter pillarbox.DeadLetterSummary) {
 	r.progress.Matched++
 	if len(r.progress.Sample) < DefaultSample {
 		r.progress.Sample = append(r.progress.Sample, Sample{
@@ -378,7 +378,7 @@ func (r *run) settle(ctx context.Context, letters []*pillarbox.DeadLetter, errs 
 func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
-	keys := make([]pillarbox.LetterKey, 0, len(letters))
+	keys := make([]pillarbox.DeadLetterKey, 0, len(letters))
 	for _, letter := range letters {
 		if r.request.ThroughQueue {
 			now, err := r.letters.Get(ctx, letter.Destination, letter.Event.RequestID)
@@ -386,7 +386,7 @@ func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) erro
 				continue
 			}
 		}
-		keys = append(keys, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()})
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()})
 	}
 	if len(keys) == 0 {
 		return nil
@@ -415,7 +415,7 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 		again.Attempts = again.Attempts[extra:]
 	}
 	again.Reason = "refused again at replay: " + again.Attempts[len(again.Attempts)-1].Error
-	if err := pillarbox.PutLetter(ctx, r.letters, &again); err != nil {
+	if err := pillarbox.PutDeadLetter(ctx, r.letters, &again); err != nil {
 		return fmt.Errorf("record the failed replay of %s: %w", id, err)
 	}
 	return nil
@@ -434,5 +434,5 @@ func (r *Replayer) Discard(ctx context.Context, destination, requestID string) e
 		return fmt.Errorf("dead letter %s was %s already: %w", requestID, letter.Resolved.How, pillarbox.ErrConflict)
 	}
 	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedDiscarded}
-	return pillarbox.ResolveLetter(ctx, r.letters, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution)
+	return pillarbox.ResolveDeadLetter(ctx, r.letters, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution)
 }

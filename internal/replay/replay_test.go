@@ -38,7 +38,7 @@ func open(t *testing.T, n int) *morgue {
 			Version: 1, Destination: "events", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907120000000 + i), Event: event,
 			Attempts: []pillarbox.Attempt{{At: 1, Class: pillarbox.ClassRefused, Error: "no such column"}},
 		}
-		if err := pillarbox.PutLetter(context.Background(), m.letters, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(context.Background(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestReplayingTwiceStoresOnce(t *testing.T) {
 
 func TestDryRunTouchesNothing(t *testing.T) {
 	m := open(t, 20)
-	p := m.run(replay.Request{DryRun: true, Filter: pillarbox.LetterFilter{Error: "NO SUCH"}})
+	p := m.run(replay.Request{DryRun: true, Filter: pillarbox.DeadLetterFilter{Error: "NO SUCH"}})
 	if p.Matched != 20 || len(p.Sample) != replay.DefaultSample || m.calls != 0 {
 		t.Errorf("progress %+v after %d writes", p, m.calls)
 	}
@@ -109,10 +109,10 @@ func TestDryRunTouchesNothing(t *testing.T) {
 
 func TestFilterAndLimitChoose(t *testing.T) {
 	m := open(t, 20)
-	if p := m.run(replay.Request{Filter: pillarbox.LetterFilter{RequestIDs: []string{m.events[3].RequestID}}}); p.Replayed != 1 {
+	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{RequestIDs: []string{m.events[3].RequestID}}}); p.Replayed != 1 {
 		t.Errorf("by id: %+v", p)
 	}
-	if p := m.run(replay.Request{Filter: pillarbox.LetterFilter{Error: "something else"}}); p.Matched != 0 {
+	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{Error: "something else"}}); p.Matched != 0 {
 		t.Errorf("by error: %+v", p)
 	}
 	if p := m.run(replay.Request{Limit: 5}); p.Replayed != 5 {
@@ -245,7 +245,7 @@ func TestReplayLeavesWhatWasDiscardedMeanwhile(t *testing.T) {
 func TestReplayThroughTheQueue(t *testing.T) {
 	letters := memory.NewDeadLetters()
 	letter := enginetest.Letters(1, 1)[0]
-	if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
+	if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
 	deliver := func(context.Context, string, []*pillarbox.Event) ([]error, error) {
@@ -298,7 +298,7 @@ func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
 	for i, letter := range enginetest.Letters(3, 1) {
 		letter.Destination, letter.Attempts = "events", nil
 		letter.DeadAt = pillarbox.Timestamp(1763907110000000 + i)
-		if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -315,7 +315,7 @@ func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
 		t.Errorf("progress %+v, %v", p, err)
 	}
 	charged := 0
-	for letter, err := range letters.List(t.Context(), pillarbox.LetterFilter{}) {
+	for letter, err := range letters.List(t.Context(), pillarbox.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,11 +332,11 @@ func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
 	letter := enginetest.Letters(1, 1)[0]
 	again := *letter
 	again.DeadAt++
-	if err := pillarbox.PutLetter(t.Context(), letters, letter); err != nil {
+	if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
 	replayer := replay.New(replay.Options{Letters: letters, Queue: shared(func([]*pillarbox.DeadLetter) error {
-		return pillarbox.PutLetter(t.Context(), letters, &again)
+		return pillarbox.PutDeadLetter(t.Context(), letters, &again)
 	})})
 	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil); err != nil || progress.Replayed != 1 {
 		t.Errorf("replayed %+v, %v", progress, err)
@@ -368,7 +368,7 @@ func TestOutageDoesNotHideTheLimit(t *testing.T) {
 	m := open(t, 3)
 	for i, event := range enginetest.Events(3, 2) {
 		letter := &pillarbox.DeadLetter{Version: 1, Destination: "other", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
-		if err := pillarbox.PutLetter(t.Context(), m.letters, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -392,7 +392,7 @@ func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
 	m := open(t, 5)
 	for i, event := range enginetest.Events(5, 2) {
 		letter := &pillarbox.DeadLetter{Version: 1, Destination: "gone", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
-		if err := pillarbox.PutLetter(t.Context(), m.letters, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,7 +24,7 @@ const (
 )
 
 // ProbeEvents is how many events a probe takes to choose from. It writes one, and where that fails another as
-// a witness, which tells a destination that is down from an event that only looks like it.
+// a control event, which tells a destination that is down from an event that only looks like it.
 const ProbeEvents = 16
 
 // Breaker keeps a destination that is down from being flooded, and finds out when it is back. It is a plain

@@ -67,7 +67,7 @@ func (l *life) pending(ctx context.Context, acked []*entry) (map[*entry]bool, er
 // dead lists all letters by request id.
 func (l *life) dead(ctx context.Context) (map[string]*pillarbox.DeadLetter, error) {
 	dead := map[string]*pillarbox.DeadLetter{}
-	for letter, err := range l.store.List(ctx, pillarbox.LetterFilter{Resolved: true}) {
+	for letter, err := range l.store.List(ctx, pillarbox.DeadLetterFilter{Resolved: true}) {
 		if err != nil {
 			return nil, fmt.Errorf("list the dead letters: %w", err)
 		}

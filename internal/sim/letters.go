@@ -79,7 +79,7 @@ func (l *letters) toldKept(ctx context.Context, letter *pillarbox.DeadLetter) {
 			return
 		}
 		if e.resolved != "" {
-			l.life.world.tally.add("letter buried again after it was resolved")
+			l.life.world.tally.add("letter dead again after it was resolved")
 		}
 		e.letters++
 		e.resolved = ""
@@ -88,7 +88,7 @@ func (l *letters) toldKept(ctx context.Context, letter *pillarbox.DeadLetter) {
 }
 
 // ResolveMany implements pillarbox.DeadLetters.
-func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
+func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
 	if err := pause(ctx, l.of(ctx).upTo(maxJitter)); err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ func (w *world) burn(l *life) {
 
 const (
 	drainBound = 24 * time.Hour   // for everything that waits when the faults stop
-	drainLull  = 20 * time.Second // between the bursts that wedges need as witnesses
+	drainLull  = 20 * time.Second // between the bursts that wedges need as control events
 )
 
 // finish sees that everything comes to its end once the faults have stopped, and that replays bring the rest.
@@ -225,7 +225,7 @@ func (l *life) drain(ctx context.Context) error {
 		if !open {
 			return nil
 		}
-		l.post(ctx) // also where nothing retries: a wedge that is alone has no witness, and was charged with nothing yet
+		l.post(ctx) // also where nothing retries: a wedge that is alone has no control event, and was charged with nothing yet
 		time.Sleep(drainLull)
 	}
 }

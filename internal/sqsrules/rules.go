@@ -160,12 +160,12 @@ func (r *Received) Since() pillarbox.Timestamp {
 	return cmp.Or(r.Message.Since, r.Sent)
 }
 
-// Verdict condemns a message that is lost. It is nil for others.
-func (r *Received) Verdict(now time.Time) *pillarbox.Verdict {
+// Rejection condemns a message that is lost. It is nil for others.
+func (r *Received) Rejection(now time.Time) *pillarbox.Rejection {
 	if r.Lost == nil {
 		return nil
 	}
-	return &pillarbox.Verdict{Reason: r.Lost.Error(), DeadAt: pillarbox.TimestampOf(now)}
+	return &pillarbox.Rejection{Reason: r.Lost.Error(), DeadAt: pillarbox.TimestampOf(now)}
 }
 
 // Earlier are the attempts before this receive of which SQS has the number and nobody anything
@@ -200,7 +200,7 @@ func (r *Received) Again(limits Limits, now time.Time) *pillarbox.Message {
 }
 
 // tooOld says of a message that it was not delivered in time. Where there is no try that would
-// condemn it, SQS moves it to the queue of dead letters after its last receive.
+// reject it, SQS moves it to the queue of dead letters after its last receive.
 func (r *Received) tooOld(maxAge time.Duration, now time.Time) bool {
 	since := cmp.Or(r.Since(), r.Message.Event.Timestamp).Time()
 	return maxAge > 0 && now.Sub(since) > maxAge

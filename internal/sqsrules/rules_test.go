@@ -73,8 +73,8 @@ func TestUnreadableBecomesAnEventOfItsText(t *testing.T) {
 		if r.Claim != nil || r.Message.Claim != nil || r.Message.Letter != nil {
 			t.Errorf("%q: something else of it counts: %+v", text, r.Message)
 		}
-		if v := r.Verdict(noon); v == nil || v.Reason != r.Lost.Error() || v.DeadAt != at(noon) {
-			t.Errorf("%q: the verdict is %+v", text, v)
+		if v := r.Rejection(noon); v == nil || v.Reason != r.Lost.Error() || v.DeadAt != at(noon) {
+			t.Errorf("%q: the rejection is %+v", text, v)
 		}
 	}
 }

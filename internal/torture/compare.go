@@ -103,7 +103,7 @@ func (i *inventory) readLetters(data string) error {
 	if err != nil {
 		return errors.Join(err, disk.Close())
 	}
-	for letter, err := range letters.List(context.Background(), pillarbox.LetterFilter{}) {
+	for letter, err := range letters.List(context.Background(), pillarbox.DeadLetterFilter{}) {
 		if err != nil {
 			return errors.Join(err, letters.Close(), disk.Close())
 		}

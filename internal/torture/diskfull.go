@@ -88,17 +88,17 @@ type filling struct {
 	dir     string
 	err     error
 
-	tank    *tank
+	disk    *smallDisk
 	server  *Server
 	api     *adminclient.Client
 	slowest time.Duration // until something was accepted again
 }
 
 func (f *filling) run(ctx context.Context, turned func()) (err error) {
-	if f.tank, err = openTank(f.dir, fillDiskBytes+int64(f.cycles)*fillBytesPerTurn); err != nil {
+	if f.disk, err = openSmallDisk(f.dir, fillDiskBytes+int64(f.cycles)*fillBytesPerTurn); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.tank.close()) }()
+	defer func() { err = errors.Join(err, f.disk.close()) }()
 	data := filepath.Join(f.dir, "data")
 	args, err := f.begin(ctx, data)
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *filling) underLoad(ctx context.Context, turned func()) error {
 	defer wait()
 	for n := range f.cycles {
 		if err := f.cycle(ctx, n); err != nil {
-			return errors.Join(fmt.Errorf("%s, time %d that it is full: %w\n%s", filepath.Base(f.dir), n+1, err, f.server.Log()), f.tank.free())
+			return errors.Join(fmt.Errorf("%s, time %d that it is full: %w\n%s", filepath.Base(f.dir), n+1, err, f.server.Log()), f.disk.free())
 		}
 		f.report.Cycles++
 		turned()
@@ -157,7 +157,7 @@ func (f *filling) cycle(ctx context.Context, n int) error {
 	before := f.clients.Counts().Refused
 	if err := f.until(ctx, refusalBound, func() (bool, error) {
 		// Again and again: the log gives its history up when space is short, and that must not make room.
-		return f.clients.Counts().Refused > before, f.tank.fill(leave)
+		return f.clients.Counts().Refused > before, f.disk.fill(leave)
 	}); err != nil {
 		return fmt.Errorf("the disk is full, and nothing is refused: %w", err)
 	}
@@ -167,7 +167,7 @@ func (f *filling) cycle(ctx context.Context, n int) error {
 		}
 	}
 	acked, begin := f.clients.Counts().Acked, time.Now()
-	if err := f.tank.free(); err != nil {
+	if err := f.disk.free(); err != nil {
 		return err
 	}
 	if err := f.until(ctx, acceptBound, func() (bool, error) { return f.clients.Counts().Acked > acked, nil }); err != nil {

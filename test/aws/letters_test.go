@@ -89,7 +89,7 @@ func TestLettersOfAWriterAreSeen(t *testing.T) {
 	reader := openLetters(t, bucket)
 	letters := enginetest.Letters(3, 1)
 	for i, letter := range letters {
-		if err := pillarbox.PutLetter(t.Context(), writer, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(t.Context(), writer, letter); err != nil {
 			t.Fatal(err)
 		}
 		got, err := reader.Get(t.Context(), letter.Destination, letter.Event.RequestID)
@@ -107,12 +107,12 @@ func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 	bucket := newBucket(t)
 	writer := s3.NewWriter(gatewayClient(), bucket, "dead-letters")
 	letter := enginetest.Letters(1, 2)[0]
-	if err := pillarbox.PutLetter(t.Context(), writer, letter); err != nil {
+	if err := pillarbox.PutDeadLetter(t.Context(), writer, letter); err != nil {
 		t.Fatal(err)
 	}
 	letter.DeadAt += 3 * 24 * 60 * 60 * 1_000_000
 	letter.Reason = "again"
-	if err := pillarbox.PutLetter(t.Context(), writer, letter); err != nil {
+	if err := pillarbox.PutDeadLetter(t.Context(), writer, letter); err != nil {
 		t.Fatal(err)
 	}
 	store := openLetters(t, bucket)
@@ -123,7 +123,7 @@ func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	resolution := pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}
-	if err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+	if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
 		t.Fatal(err)
 	}
 	if left := objectsOf(t, bucket); len(left) != 1 {
@@ -133,7 +133,7 @@ func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 
 func TestMissingBucketIsAnOutage(t *testing.T) {
 	store := openLetters(t, "no-such-bucket")
-	if err := pillarbox.PutLetter(t.Context(), store, enginetest.Letters(1, 3)[0]); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := pillarbox.PutDeadLetter(t.Context(), store, enginetest.Letters(1, 3)[0]); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("put: %v, want ErrUnavailable", err)
 	}
 	if _, err := store.Count(t.Context(), "a"); !errors.Is(err, pillarbox.ErrUnavailable) {

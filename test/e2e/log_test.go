@@ -35,7 +35,7 @@ func TestLogReaderCannotStopTheService(t *testing.T) {
 			public, admin := freeAddress(t), freeAddress(t)
 			server := exec.Command(harness.Binary(), "serve", "--data", t.TempDir(), "--listen", public, "--admin", admin)
 			server.Stderr = write
-			server.Env = append(os.Environ(), "PILLARBOX_LISTN=a stray, which is a warning")
+			server.Env = append(os.Environ(), "PILLARBOX_LISTN=a unknown, which is a warning")
 			if err := server.Start(); err != nil {
 				t.Fatal(err)
 			}

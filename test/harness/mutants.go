@@ -166,9 +166,9 @@ var (
 	}, {
 		lettersSource + "walk.go", "func compareTokens(", "func (w *walk) readable(found *row) bool {\n\t_, _, err := w.Letters.load(found.letter)\n\treturn err == nil\n}\n\nfunc compareTokens(",
 	}}}
-	// LetterErrorIgnored buries an event whose letter was not kept.
-	LetterErrorIgnored = Mutant{"a letter that is not kept counts as buried", []Edit{{
-		"internal/deliver/bury.go", "\t\t\trelease(item.Index)\n", "\t\t\t_ = item\n",
+	// LetterErrorIgnored dead-letters an event whose letter was not kept.
+	LetterErrorIgnored = Mutant{"a letter that is not kept counts as dead", []Edit{{
+		"internal/deliver/deadletter.go", "\t\t\trelease(item.Index)\n", "\t\t\t_ = item\n",
 	}}}
 	// RetryFsync believes the second try after a failed fsync.
 	RetryFsync = Mutant{"retry a failed fsync", []Edit{{
@@ -233,8 +233,8 @@ var (
 		stepSource, "\tcase isDown(err):\n\t\ts.report.Down = err\n",
 		"\tcase isDown(err) && to-from == 1:\n\t\ts.charge(from, pillarbox.ClassUnavailable, err)\n\tcase isDown(err):\n\t\ts.report.Down = err\n",
 	}}}
-	// NeighboursCondemned takes the refusal of a batch for the refusal of each of its events.
-	NeighboursCondemned = Mutant{"neighbours of a poison event condemned", []Edit{{
+	// NeighboursRejected takes the refusal of a batch for the refusal of each of its events.
+	NeighboursRejected = Mutant{"neighbours of a poison event rejected", []Edit{{
 		stepSource, "\t\tmiddle := from + (to-from)/2\n\t\ts.write(from, middle)\n\t\ts.write(middle, to)\n",
 		"\t\tfor i := from; i < to; i++ {\n\t\t\ts.refused(i, err)\n\t\t}\n",
 	}}}

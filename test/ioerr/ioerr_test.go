@@ -199,7 +199,7 @@ func (c *failing) mustDeliver(s *service, to *store, acked map[string]pillarbox.
 }
 
 func (c *failing) countLetters(s *service) {
-	for letter, err := range s.letters.List(context.Background(), pillarbox.LetterFilter{}) {
+	for letter, err := range s.letters.List(context.Background(), pillarbox.DeadLetterFilter{}) {
 		if err != nil {
 			c.t.Errorf("%v: list the letters: %v", c, err)
 		} else if !strings.HasPrefix(string(letter.Event.Body), refusal) {

@@ -61,7 +61,7 @@ var hunts = []hunt{
 			{harness.RefusalAcknowledged, "is lost"},
 			{harness.SettledBeforeWrite, "is lost|is held up"},
 			{harness.OutageBurnsAttempts, "its destination takes it"},
-			{harness.NeighboursCondemned, "its destination takes it|has spent"},
+			{harness.NeighboursRejected, "its destination takes it|has spent"},
 			{harness.OneAttemptTooMany, "and the policy says"},
 			{harness.AgeByTheWallClock, "its destination takes it"},
 			{harness.UnknownCountsAsReplayed, "the event is not stored"},

@@ -64,9 +64,9 @@ func testPutGet(t *testing.T, store pillarbox.DeadLetters) {
 		wantLetter(t, store, letter)
 	}
 	for destination, n := range open {
-		wantCount(t, store, destination, pillarbox.LetterCount{Open: n})
+		wantCount(t, store, destination, pillarbox.DeadLetterCount{Open: n})
 	}
-	wantCount(t, store, "unknown", pillarbox.LetterCount{})
+	wantCount(t, store, "unknown", pillarbox.DeadLetterCount{})
 }
 
 // A crash between the letter and its settlement leads to the same letter again.
@@ -77,7 +77,7 @@ func testPutAgain(t *testing.T, store pillarbox.DeadLetters) {
 	letter.Attempts = append(letter.Attempts, pillarbox.Attempt{At: letter.DeadAt, Class: pillarbox.ClassPermanent, Error: "no"})
 	put(t, store, letter)
 	wantLetter(t, store, letter)
-	wantCount(t, store, letter.Destination, pillarbox.LetterCount{Open: 1})
+	wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 }
 
 // The letter of the newest Put is the one that stays, whatever its time of death.
@@ -87,9 +87,9 @@ func testPutOnAnotherDay(t *testing.T, store pillarbox.DeadLetters) {
 		letter.DeadAt += days * letterDay
 		put(t, store, letter)
 		wantLetter(t, store, letter)
-		wantCount(t, store, letter.Destination, pillarbox.LetterCount{Open: 1})
+		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 	}
-	wantLetters(t, listLetters(t, store, pillarbox.LetterFilter{Resolved: true}), []*pillarbox.DeadLetter{letter})
+	wantLetters(t, listLetters(t, store, pillarbox.DeadLetterFilter{Resolved: true}), []*pillarbox.DeadLetter{letter})
 }
 
 func testPutKeepsNothing(t *testing.T, store pillarbox.DeadLetters) {
@@ -121,11 +121,11 @@ func testPutConcurrently(t *testing.T, store pillarbox.DeadLetters) {
 		group.Go(func() {
 			for i := range letters {
 				letter := letters[(i+worker*10)%len(letters)]
-				if err := pillarbox.PutLetter(t.Context(), store, letter); err != nil {
+				if err := pillarbox.PutDeadLetter(t.Context(), store, letter); err != nil {
 					t.Errorf("put: %v", err)
 				}
 				resolution := pillarbox.Resolution{At: letter.DeadAt, How: pillarbox.ResolvedReplayed}
-				if err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+				if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
 					t.Errorf("resolve: %v", err)
 				}
 			}
@@ -139,7 +139,7 @@ func testPutConcurrently(t *testing.T, store pillarbox.DeadLetters) {
 		wantLetter(t, store, letter)
 	}
 	for destination, n := range replayed {
-		wantCount(t, store, destination, pillarbox.LetterCount{Replayed: n})
+		wantCount(t, store, destination, pillarbox.DeadLetterCount{Replayed: n})
 	}
 }
 
@@ -189,16 +189,16 @@ func testResolve(t *testing.T, store pillarbox.DeadLetters) {
 	for _, again := range []pillarbox.Timestamp{0, 1} { // the second time changes nothing
 		resolve(t, store, letters[0], pillarbox.ResolvedReplayed, 100+again)
 		resolve(t, store, letters[1], pillarbox.ResolvedDiscarded, 200+again)
-		wantCount(t, store, "a", pillarbox.LetterCount{Open: 2, Replayed: 1, Discarded: 1})
+		wantCount(t, store, "a", pillarbox.DeadLetterCount{Open: 2, Replayed: 1, Discarded: 1})
 	}
 	resolve(t, store, letters[1], pillarbox.ResolvedReplayed, 300)
-	wantCount(t, store, "a", pillarbox.LetterCount{Open: 2, Replayed: 1, Discarded: 1})
+	wantCount(t, store, "a", pillarbox.DeadLetterCount{Open: 2, Replayed: 1, Discarded: 1})
 	letters[0].Resolved = &pillarbox.Resolution{At: 100, How: pillarbox.ResolvedReplayed}
 	letters[1].Resolved = &pillarbox.Resolution{At: 200, How: pillarbox.ResolvedDiscarded}
 	for _, letter := range letters {
 		wantLetter(t, store, letter)
 	}
-	open := listLetters(t, store, pillarbox.LetterFilter{})
+	open := listLetters(t, store, pillarbox.DeadLetterFilter{})
 	wantLetters(t, open, sortLetters(letters[2:]))
 }
 
@@ -214,7 +214,7 @@ func testResolveUnknown(t *testing.T, store pillarbox.DeadLetters) {
 		"other event":       {letters[0].Destination, letters[1].Event.Key()},
 		"other time":        {letters[0].Destination, pillarbox.Key{Timestamp: key.Timestamp + 1, RequestID: key.RequestID}},
 	} {
-		err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: unknown.destination, Key: unknown.key}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+		err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: unknown.destination, Key: unknown.key}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			t.Errorf("resolve of %s: %v, want ErrNotFound", name, err)
 		}
@@ -230,17 +230,17 @@ func testPutOpensAgain(t *testing.T, store pillarbox.DeadLetters) {
 		letter.Resolved = nil
 		put(t, store, letter)
 		wantLetter(t, store, letter)
-		wantCount(t, store, letter.Destination, pillarbox.LetterCount{Open: 1})
+		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 		resolve(t, store, letter, pillarbox.ResolvedReplayed, pillarbox.Timestamp(1000+round))
 		letter.Resolved = &pillarbox.Resolution{At: pillarbox.Timestamp(1000 + round), How: pillarbox.ResolvedReplayed}
 		wantLetter(t, store, letter)
-		wantCount(t, store, letter.Destination, pillarbox.LetterCount{Replayed: 1})
+		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Replayed: 1})
 	}
 	// What Get returned may be put back as it is.
 	put(t, store, letter)
 	letter.Resolved = nil
 	wantLetter(t, store, letter)
-	wantCount(t, store, letter.Destination, pillarbox.LetterCount{Open: 1})
+	wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 }
 
 // List agrees with a loop over the letters, whatever the filter.
@@ -271,9 +271,9 @@ func testListLetters(t *testing.T, store pillarbox.DeadLetters) {
 	}
 }
 
-func randomLetterFilter(random *rand.Rand, letters []*pillarbox.DeadLetter) pillarbox.LetterFilter {
+func randomLetterFilter(random *rand.Rand, letters []*pillarbox.DeadLetter) pillarbox.DeadLetterFilter {
 	some := func() *pillarbox.DeadLetter { return letters[random.IntN(len(letters))] }
-	filter := pillarbox.LetterFilter{Resolved: random.IntN(2) == 0}
+	filter := pillarbox.DeadLetterFilter{Resolved: random.IntN(2) == 0}
 	if random.IntN(3) == 0 {
 		filter.Destination = pick(random, "a", "b-2", "c_3", "b")
 	}
@@ -298,7 +298,7 @@ func randomLetterFilter(random *rand.Rand, letters []*pillarbox.DeadLetter) pill
 func testListStops(t *testing.T, store pillarbox.DeadLetters) {
 	put(t, store, Letters(10, 51)...)
 	seen := 0
-	for _, err := range store.List(t.Context(), pillarbox.LetterFilter{}) {
+	for _, err := range store.List(t.Context(), pillarbox.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,7 +312,7 @@ func testListStops(t *testing.T, store pillarbox.DeadLetters) {
 	// A walk whose context has ended comes to an end, too.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range store.List(ctx, pillarbox.LetterFilter{}) {
+	for range store.List(ctx, pillarbox.DeadLetterFilter{}) {
 		seen++
 	}
 	if seen > 13 {
@@ -325,7 +325,7 @@ func testListWhileChanging(t *testing.T, store pillarbox.DeadLetters) {
 	letters := Letters(20, 52)
 	put(t, store, letters...)
 	seen := 0
-	for letter, err := range store.List(t.Context(), pillarbox.LetterFilter{}) {
+	for letter, err := range store.List(t.Context(), pillarbox.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatalf("list while changing: %v", err)
 		}
@@ -335,7 +335,7 @@ func testListWhileChanging(t *testing.T, store pillarbox.DeadLetters) {
 	if seen != len(letters) {
 		t.Errorf("the walk met %d letters, want %d", seen, len(letters))
 	}
-	if open := listLetters(t, store, pillarbox.LetterFilter{}); len(open) != 0 {
+	if open := listLetters(t, store, pillarbox.DeadLetterFilter{}); len(open) != 0 {
 		t.Errorf("%d letters are still open", len(open))
 	}
 }
@@ -344,10 +344,10 @@ func testLettersClosed(t *testing.T, store pillarbox.DeadLetters) {
 	letter := Letters(1, 53)[0]
 	put(t, store, letter)
 	closeTwice(t, store)
-	if err := pillarbox.PutLetter(t.Context(), store, letter); !errors.Is(err, pillarbox.ErrClosed) {
+	if err := pillarbox.PutDeadLetter(t.Context(), store, letter); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("put after close: %v, want ErrClosed", err)
 	}
-	err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+	err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 	if !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("resolve after close: %v, want ErrClosed", err)
 	}
@@ -355,7 +355,7 @@ func testLettersClosed(t *testing.T, store pillarbox.DeadLetters) {
 
 func testLettersReopen(t *testing.T, place LettersPlace) {
 	letters := Letters(30, 54)
-	count := make(map[string]pillarbox.LetterCount)
+	count := make(map[string]pillarbox.DeadLetterCount)
 	store := place.Open()
 	for i, letter := range letters {
 		put(t, store, letter)
@@ -390,7 +390,7 @@ func testLettersDamaged(t *testing.T, place LettersPlace) {
 	place.Damage(damaged.Destination, damaged.Event.Key())
 	for range 2 {
 		readable, corrupt := 0, 0
-		for letter, err := range store.List(t.Context(), pillarbox.LetterFilter{}) {
+		for letter, err := range store.List(t.Context(), pillarbox.DeadLetterFilter{}) {
 			switch {
 			case err == nil:
 				readable++

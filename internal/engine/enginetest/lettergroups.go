@@ -30,8 +30,8 @@ func testPutMany(t *testing.T, store pillarbox.DeadLetters) {
 	for _, letter := range letters {
 		wantLetter(t, store, letter)
 	}
-	wantCount(t, store, "a", pillarbox.LetterCount{Open: uint64(len(letters))})
-	wantLetters(t, listLetters(t, store, pillarbox.LetterFilter{}), sortLetters(letters))
+	wantCount(t, store, "a", pillarbox.DeadLetterCount{Open: uint64(len(letters))})
+	wantLetters(t, listLetters(t, store, pillarbox.DeadLetterFilter{}), sortLetters(letters))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := store.PutMany(ctx, letters); !errors.Is(err, context.Canceled) {
@@ -42,14 +42,14 @@ func testPutMany(t *testing.T, store pillarbox.DeadLetters) {
 // What can't be resolved is named by its place, and the others are resolved, once.
 func testResolveMany(t *testing.T, store pillarbox.DeadLetters) {
 	letters := Letters(10, 61)
-	var keys []pillarbox.LetterKey
+	var keys []pillarbox.DeadLetterKey
 	for _, letter := range letters {
 		letter.Destination = "a"
-		keys = append(keys, pillarbox.LetterKey{Destination: "a", Key: letter.Event.Key()})
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: "a", Key: letter.Event.Key()})
 	}
 	put(t, store, letters...)
 	resolve(t, store, letters[3], pillarbox.ResolvedDiscarded, 5)
-	keys = append(keys[:7], append([]pillarbox.LetterKey{{Destination: "nobody", Key: keys[0].Key}, keys[2]}, keys[7:]...)...)
+	keys = append(keys[:7], append([]pillarbox.DeadLetterKey{{Destination: "nobody", Key: keys[0].Key}, keys[2]}, keys[7:]...)...)
 	err := store.ResolveMany(t.Context(), keys, pillarbox.Resolution{At: 6, How: pillarbox.ResolvedReplayed})
 	var partial *pillarbox.BatchError
 	if !errors.As(err, &partial) || len(partial.Items) != 1 || partial.Items[0].Index != 7 || !errors.Is(err, pillarbox.ErrNotFound) {
@@ -62,7 +62,7 @@ func testResolveMany(t *testing.T, store pillarbox.DeadLetters) {
 		}
 		wantLetter(t, store, letter)
 	}
-	wantCount(t, store, "a", pillarbox.LetterCount{Replayed: 9, Discarded: 1})
+	wantCount(t, store, "a", pillarbox.DeadLetterCount{Replayed: 9, Discarded: 1})
 }
 
 // Summaries tell what the letters would, for whatever filter.
@@ -75,7 +75,7 @@ func testSummaries(t *testing.T, store pillarbox.DeadLetters) {
 			letters[i].Resolved = &pillarbox.Resolution{At: 7, How: pillarbox.ResolvedReplayed}
 		}
 	}
-	for name, filter := range map[string]pillarbox.LetterFilter{
+	for name, filter := range map[string]pillarbox.DeadLetterFilter{
 		"open": {}, "all": {Resolved: true, Missing: true}, "destination": {Destination: "a"}, "source": {Source: "orders", Resolved: true},
 		"ids":   {RequestIDs: []string{letters[3].Event.RequestID, "nothing", letters[8].Event.RequestID, letters[3].Event.RequestID}, Resolved: true},
 		"error": {Error: "LOCKED", Resolved: true}, "since": {Since: letters[20].DeadAt}, "until": {Until: letters[20].DeadAt},
@@ -109,13 +109,13 @@ func testListAfter(t *testing.T, store pillarbox.DeadLetters) {
 	}
 	put(t, store, letters...)
 	letters = sortLetters(letters)
-	var after pillarbox.LetterPlace
+	var after pillarbox.DeadLetterPosition
 	for at := range letters {
-		filter := pillarbox.LetterFilter{After: after}
+		filter := pillarbox.DeadLetterFilter{After: after}
 		wantLetters(t, listLetters(t, store, filter), letters[at:])
-		after = pillarbox.LetterPlace{DeadAt: letters[at].DeadAt, Key: letters[at].Event.Key(), Destination: letters[at].Destination}
+		after = pillarbox.DeadLetterPosition{DeadAt: letters[at].DeadAt, Key: letters[at].Event.Key(), Destination: letters[at].Destination}
 	}
-	if left := listLetters(t, store, pillarbox.LetterFilter{After: after}); len(left) != 0 {
+	if left := listLetters(t, store, pillarbox.DeadLetterFilter{After: after}); len(left) != 0 {
 		t.Errorf("%d letters are behind the last one", len(left))
 	}
 }

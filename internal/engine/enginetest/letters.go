@@ -85,7 +85,7 @@ func sortLetters(letters []*pillarbox.DeadLetter) []*pillarbox.DeadLetter {
 func put(t *testing.T, store pillarbox.DeadLetters, letters ...*pillarbox.DeadLetter) {
 	t.Helper()
 	for _, letter := range letters {
-		if err := pillarbox.PutLetter(t.Context(), store, letter); err != nil {
+		if err := pillarbox.PutDeadLetter(t.Context(), store, letter); err != nil {
 			t.Fatalf("put: %v", err)
 		}
 	}
@@ -94,12 +94,12 @@ func put(t *testing.T, store pillarbox.DeadLetters, letters ...*pillarbox.DeadLe
 func resolve(t *testing.T, store pillarbox.DeadLetters, letter *pillarbox.DeadLetter, how string, at pillarbox.Timestamp) {
 	t.Helper()
 	resolution := pillarbox.Resolution{At: at, How: how}
-	if err := pillarbox.ResolveLetter(t.Context(), store, pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+	if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
 }
 
-func wantCount(t *testing.T, store pillarbox.DeadLetters, destination string, want pillarbox.LetterCount) {
+func wantCount(t *testing.T, store pillarbox.DeadLetters, destination string, want pillarbox.DeadLetterCount) {
 	t.Helper()
 	if got, err := store.Count(t.Context(), destination); err != nil || got != want {
 		t.Errorf("count of %s: got %+v, %v; want %+v", destination, got, err, want)
@@ -116,13 +116,13 @@ func wantLetter(t *testing.T, store pillarbox.DeadLetters, want *pillarbox.DeadL
 	if diff := DiffLetter(got, want); diff != "" {
 		t.Errorf("get: %s", diff)
 	}
-	filter := pillarbox.LetterFilter{
+	filter := pillarbox.DeadLetterFilter{
 		Destination: want.Destination, RequestIDs: []string{want.Event.RequestID}, Resolved: true,
 	}
 	wantLetters(t, listLetters(t, store, filter), []*pillarbox.DeadLetter{want})
 }
 
-func listLetters(t *testing.T, store pillarbox.DeadLetters, filter pillarbox.LetterFilter) []*pillarbox.DeadLetter {
+func listLetters(t *testing.T, store pillarbox.DeadLetters, filter pillarbox.DeadLetterFilter) []*pillarbox.DeadLetter {
 	t.Helper()
 	var found []*pillarbox.DeadLetter
 	for letter, err := range store.List(t.Context(), filter) {

@@ -46,7 +46,7 @@ func Queue(t *testing.T, open OpenQueue) {
 		{"respects the limits of a lease", queueLimits},
 		{"keeps attempts and due times of a retry", queueRetries},
 		{"gives back what is released", queueReleases},
-		{"hands out the condemned first, with their verdict", queueCondemned},
+		{"hands out the rejected first, with their rejection", queueRejected},
 		{"refuses to settle what is not leased", queueConflict},
 		{twoDestinations, queueDestinations},
 		{"balances its account at every step", queueAccount},
@@ -150,8 +150,8 @@ func queueHandsOut(s queueStory) {
 		if diff := Diff(delivery.Event, events[i]); diff != "" {
 			s.Errorf("event %d: %s", i, diff)
 		}
-		if len(delivery.Attempts) != 0 || delivery.Verdict != nil || delivery.Bytes <= 0 {
-			s.Errorf("a fresh delivery has attempts %v, verdict %v, %d bytes", delivery.Attempts, delivery.Verdict, delivery.Bytes)
+		if len(delivery.Attempts) != 0 || delivery.Rejection != nil || delivery.Bytes <= 0 {
+			s.Errorf("a fresh delivery has attempts %v, rejection %v, %d bytes", delivery.Attempts, delivery.Rejection, delivery.Bytes)
 		}
 	}
 }
@@ -286,22 +286,22 @@ func queueReleases(s queueStory) {
 	}
 }
 
-func queueCondemned(s queueStory) {
+func queueRejected(s queueStory) {
 	s.append(Events(3, 7)...)
 	deliveries := s.lease(all)
-	verdict := &pillarbox.Verdict{Reason: "too often", DeadAt: pillarbox.TimestampOf(s.now())}
-	attempt := &pillarbox.Attempt{At: verdict.DeadAt, Class: pillarbox.ClassPermanent, Error: "never"}
+	rejection := &pillarbox.Rejection{Reason: "too often", DeadAt: pillarbox.TimestampOf(s.now())}
+	attempt := &pillarbox.Attempt{At: rejection.DeadAt, Class: pillarbox.ClassPermanent, Error: "never"}
 	err := s.Settle(context.Background(), storyDestination, []pillarbox.Outcome{
 		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeReleased},
 		{Handle: deliveries[1].Handle, Kind: pillarbox.OutcomeReleased},
-		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: attempt, Verdict: verdict},
+		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: attempt, Rejection: rejection},
 	})
 	if err != nil {
 		s.Fatal(err)
 	}
 	again := s.lease(pillarbox.LeaseLimits{MaxEvents: 1})
-	if len(again) != 1 || again[0].Verdict == nil || *again[0].Verdict != *verdict || len(again[0].Attempts) != 1 {
-		s.Fatalf("first came %+v, want the condemned one", again)
+	if len(again) != 1 || again[0].Rejection == nil || *again[0].Rejection != *rejection || len(again[0].Attempts) != 1 {
+		s.Fatalf("first came %+v, want the rejected one", again)
 	}
 	s.settle(pillarbox.OutcomeDead, again[0])
 	if a := s.account(storyDestination); a.Dead != 1 || a.Pending != 2 || a.Retrying != 0 {

@@ -101,7 +101,7 @@ func (l *tracedLetters) PutMany(ctx context.Context, letters []*pillarbox.DeadLe
 	return l.DeadLetters.PutMany(ctx, letters)
 }
 
-func (l *tracedLetters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *tracedLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	l.spans.add("List")
 	return l.DeadLetters.List(ctx, filter)
 }

@@ -125,13 +125,13 @@ func queueObligesNot(s queueStory) {
 	}
 }
 
-// QueueDurable tests what is there when a queue is opened again: every event, and the attempts and verdicts where the traits
+// QueueDurable tests what is there when a queue is opened again: every event, and the attempts and rejections where the traits
 // say so. place makes a fresh place and returns how to open the queue in it, any number of times.
 func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.Queue)) {
 	open := place(t)
 	events := Events(4, 66)
 	attempt := pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
-	verdict := pillarbox.Verdict{Reason: "too often", DeadAt: 2}
+	rejection := pillarbox.Rejection{Reason: "too often", DeadAt: 2}
 	q := open()
 	traits := q.Traits()
 	if _, err := q.Account(storyDestination); err != nil {
@@ -147,7 +147,7 @@ func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.
 	err = q.Settle(t.Context(), storyDestination, []pillarbox.Outcome{
 		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeStored},
 		{Handle: deliveries[1].Handle, Kind: pillarbox.OutcomeRetry, Attempt: &attempt},
-		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Attempt: &attempt, Verdict: &verdict},
+		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: &attempt, Rejection: &rejection},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -162,8 +162,8 @@ func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.
 	for _, d := range again {
 		tried := d.Event.RequestID == events[1].RequestID || d.Event.RequestID == events[2].RequestID
 		dead := d.Event.RequestID == events[2].RequestID
-		if traits.DurableAttempts && ((len(d.Attempts) == 1) != tried || (d.Verdict != nil) != dead) {
-			t.Errorf("event %s has the attempts %+v and the verdict %+v", d.Event.RequestID, d.Attempts, d.Verdict)
+		if traits.DurableAttempts && ((len(d.Attempts) == 1) != tried || (d.Rejection != nil) != dead) {
+			t.Errorf("event %s has the attempts %+v and the rejection %+v", d.Event.RequestID, d.Attempts, d.Rejection)
 		}
 	}
 }

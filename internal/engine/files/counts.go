@@ -6,16 +6,16 @@ import (
 	"pillarbox"
 )
 
-func (x *index) countLocked(destination string) *pillarbox.LetterCount {
+func (x *index) countLocked(destination string) *pillarbox.DeadLetterCount {
 	count := x.counts[destination]
 	if count == nil {
-		count = new(pillarbox.LetterCount)
+		count = new(pillarbox.DeadLetterCount)
 		x.counts[strings.Clone(destination)] = count
 	}
 	return count
 }
 
-func counter(count *pillarbox.LetterCount, is kind, in state) *uint64 {
+func counter(count *pillarbox.DeadLetterCount, is kind, in state) *uint64 {
 	switch {
 	case is == rowMissing:
 		return &count.Missing

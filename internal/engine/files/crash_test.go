@@ -50,7 +50,7 @@ func state(letter *pillarbox.DeadLetter) string {
 // now and then files follow.
 func (s *story) step(ctx context.Context, store *files.Letters) error {
 	if s.random.IntN(4) == 0 {
-		return store.Tend()
+		return store.Maintain()
 	}
 	some := s.random.Perm(len(s.letters))[:1+s.random.IntN(2)]
 	if s.random.IntN(5) < 3 {
@@ -66,9 +66,9 @@ func (s *story) step(ctx context.Context, store *files.Letters) error {
 		}
 		return old + " " + how
 	}
-	var keys []pillarbox.LetterKey
+	var keys []pillarbox.DeadLetterKey
 	for _, at := range some {
-		keys = append(keys, pillarbox.LetterKey{Destination: s.letters[at].Destination,
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: s.letters[at].Destination,
 			Key: s.letters[at].Event.Key()})
 	}
 	return s.call(some, resolved, func() error {
@@ -123,7 +123,7 @@ func (s *story) call(some []int, change func(at int, old string) string, call fu
 
 func openUntended(t *testing.T, disk *faultfs.FS, when string) *files.Letters {
 	t.Helper()
-	store, err := files.Open(disk, "dead", files.Options{Untended: true})
+	store, err := files.Open(disk, "dead", files.Options{Unmaintained: true})
 	if err != nil {
 		t.Fatalf("%s: open: %v", when, err)
 	}
@@ -136,8 +136,8 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	store := openUntended(t, disk, when)
 	defer store.Close()
 	found := make(map[string]string)
-	counts := make(map[string]pillarbox.LetterCount)
-	for letter, err := range store.List(t.Context(), pillarbox.LetterFilter{Resolved: true}) {
+	counts := make(map[string]pillarbox.DeadLetterCount)
+	for letter, err := range store.List(t.Context(), pillarbox.DeadLetterFilter{Resolved: true}) {
 		if err != nil {
 			t.Fatalf("%s: list: %v", when, err)
 		}
@@ -267,7 +267,7 @@ func TestEveryOperationMayFail(t *testing.T) {
 		disk.Inject(nil)
 		for i, letter := range s.letters { // the next call sets everything right
 			letter.Reason = "at-last"
-			put := func() error { return pillarbox.PutLetter(t.Context(), store, letter) }
+			put := func() error { return pillarbox.PutDeadLetter(t.Context(), store, letter) }
 			must(t, s.call([]int{i}, func(int, string) string { return letter.Reason }, put))
 		}
 		must(t, store.Flush(t.Context()))
@@ -324,7 +324,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 func TestDayOfAnEarlierLifeIsMadeDurable(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	killed := openUntended(t, disk, "at first")
-	must(t, pillarbox.PutLetter(t.Context(), killed, enginetest.FullLetter()))
+	must(t, pillarbox.PutDeadLetter(t.Context(), killed, enginetest.FullLetter()))
 	disk.Inject(func(op faultfs.Op) error {
 		if op.Kind == faultfs.SyncDir && op.Name == "dead" {
 			return syscall.EIO
@@ -381,7 +381,7 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 				t.Errorf("got %v, want one letter: %s", found, enginetest.DiffLetter(found[0], want))
 			}
 			wantOneFileEach(t, disk, test.left, name)
-			must(t, pillarbox.PutLetter(t.Context(), letters, later))
+			must(t, pillarbox.PutDeadLetter(t.Context(), letters, later))
 			must(t, letters.Flush(t.Context()))
 			wantOneFileEach(t, disk, 1, name)
 		})
@@ -393,7 +393,7 @@ func TestOpenFails(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	letters, err := files.Open(disk, "dead", files.Options{})
 	must(t, err)
-	must(t, pillarbox.PutLetter(t.Context(), letters, enginetest.FullLetter()))
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, enginetest.FullLetter()))
 	must(t, letters.Close())
 	for _, kind := range []faultfs.Kind{faultfs.Mkdir, faultfs.SyncDir, faultfs.ReadDir} {
 		disk.Inject(func(op faultfs.Op) error {

@@ -21,9 +21,9 @@ type Options struct {
 	// Logger gets a line for what was put in order and for what can't be; nil discards it.
 	Logger     *slog.Logger
 	MaxBacklog int64 // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
-	// Untended leaves the chores to the caller, who calls Tend: the letters then do nothing by
+	// Unmaintained leaves the maintenance to the caller, who calls Maintain: the letters then do nothing by
 	// themselves, and the same calls lead to the same operations.
-	Untended bool
+	Unmaintained bool
 }
 
 // DefaultMaxBacklog is how many bytes of letters may wait for their files. Who puts more waits for
@@ -84,7 +84,7 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	}
 	l := &Letters{
 		fsys: fsys, dir: dir, log: options.Logger,
-		maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Untended,
+		maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Unmaintained,
 		days: map[int32]bool{}, suspects: map[id][]place{},
 		moved: make(chan struct{}), checked: map[int32]time.Time{}, wake: make(chan struct{}, 1),
 		stop: func() {},
@@ -95,7 +95,7 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 		}
 		return nil, fmt.Errorf("open dead letters in %s: %w", dir, kindOf(err))
 	}
-	if !options.Untended {
+	if !options.Unmaintained {
 		ctx, stop := context.WithCancel(context.Background())
 		l.stop = stop
 		l.tends.Go(func() { l.file(ctx) })
@@ -191,7 +191,7 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 
 // ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says
 // that resolution.How is neither of the two ways.
-func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
@@ -281,9 +281,9 @@ func (l *Letters) record(ctx context.Context, g *group) error {
 
 // Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment:
 // all letters of a PutMany or a ResolveMany change them at once, before it returns.
-func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
+func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
 	if err := l.begin(ctx); err != nil {
-		return pillarbox.LetterCount{}, err
+		return pillarbox.DeadLetterCount{}, err
 	}
 	defer l.life.RUnlock()
 	return l.index.count(destination), nil

@@ -19,7 +19,7 @@ func ExampleOpen() {
 	}
 	event := &pillarbox.Event{Timestamp: 1, RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0",
 		Source: "app", Body: []byte("hello")}
-	fmt.Println(pillarbox.PutLetter(ctx, letters, &pillarbox.DeadLetter{
+	fmt.Println(pillarbox.PutDeadLetter(ctx, letters, &pillarbox.DeadLetter{
 		Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "refused 20 times",
 		DeadAt: 2, Event: event,
 	}))

@@ -85,9 +85,9 @@ func (l *Letters) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Tend does the chores once that are done all the time where the letters are not Untended: it makes
+// Maintain does the maintenance once that are done all the time where the letters are not Unmaintained: it makes
 // some of the files that are missing, and looks for what people have changed.
-func (l *Letters) Tend() error {
+func (l *Letters) Maintain() error {
 	if err := l.begin(context.Background()); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func glob(t *testing.T, dir, pattern string) []string {
 func list(t *testing.T, letters *files.Letters) []*pillarbox.DeadLetter {
 	t.Helper()
 	var found []*pillarbox.DeadLetter
-	for letter, err := range letters.List(t.Context(), pillarbox.LetterFilter{Resolved: true}) {
+	for letter, err := range letters.List(t.Context(), pillarbox.DeadLetterFilter{Resolved: true}) {
 		must(t, err)
 		found = append(found, letter)
 	}
@@ -98,11 +98,11 @@ func TestFilesAreAFormat(t *testing.T) {
 	binary.Event.RequestID, binary.Event.Body, binary.Attempts = "../../etc/passwd",
 		[]byte{0xff, 0}, nil
 	for _, letter := range []*pillarbox.DeadLetter{enginetest.FullLetter(), binary} {
-		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
+		must(t, pillarbox.PutDeadLetter(t.Context(), letters, letter))
 	}
 	resolution := pillarbox.Resolution{At: 1795443200_000000, How: pillarbox.ResolvedReplayed}
-	must(t, pillarbox.ResolveLetter(t.Context(), letters,
-		pillarbox.LetterKey{Destination: "events", Key: binary.Event.Key()}, resolution))
+	must(t, pillarbox.ResolveDeadLetter(t.Context(), letters,
+		pillarbox.DeadLetterKey{Destination: "events", Key: binary.Event.Key()}, resolution))
 
 	must(t, letters.Flush(t.Context()))
 	var got bytes.Buffer
@@ -137,7 +137,7 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	for _, requestID := range ids {
 		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
-		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
+		must(t, pillarbox.PutDeadLetter(t.Context(), letters, letter))
 		found, err := letters.Get(t.Context(), "events", requestID)
 		must(t, err)
 		if found.Event.RequestID != requestID {
@@ -158,7 +158,7 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
 		letter := enginetest.FullLetter()
 		letter.Destination = destination
-		if err := pillarbox.PutLetter(t.Context(), letters,
+		if err := pillarbox.PutDeadLetter(t.Context(), letters,
 			letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("destination %q: %v, want ErrInvalid", destination, err)
 		}
@@ -179,14 +179,14 @@ func TestLettersThatAreNone(t *testing.T) {
 	} {
 		letter := enginetest.FullLetter()
 		spoil(letter)
-		if err := pillarbox.PutLetter(t.Context(), letters,
+		if err := pillarbox.PutDeadLetter(t.Context(), letters,
 			letter); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	must(t, pillarbox.PutLetter(t.Context(), letters, enginetest.FullLetter()))
-	err := pillarbox.ResolveLetter(t.Context(), letters,
-		pillarbox.LetterKey{Destination: "events", Key: enginetest.FullLetter().Event.Key()},
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, enginetest.FullLetter()))
+	err := pillarbox.ResolveDeadLetter(t.Context(), letters,
+		pillarbox.DeadLetterKey{Destination: "events", Key: enginetest.FullLetter().Event.Key()},
 		pillarbox.Resolution{How: "forgotten"})
 	if !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("resolve in no known way: %v, want ErrInvalid", err)
@@ -203,7 +203,7 @@ func TestOrderOfHashedIDs(t *testing.T) {
 	for _, requestID := range ids {
 		letter := enginetest.FullLetter()
 		letter.Event.RequestID = requestID
-		must(t, pillarbox.PutLetter(t.Context(), letters, letter))
+		must(t, pillarbox.PutDeadLetter(t.Context(), letters, letter))
 	}
 	var got []string
 	for _, letter := range list(t, letters) {
@@ -221,8 +221,8 @@ func TestHandsInTheDirectory(t *testing.T) {
 	disk := openDisk(t, dir)
 	letters := openTest(t, disk)
 	two := enginetest.Letters(2, 1)
-	must(t, pillarbox.PutLetter(t.Context(), letters, two[0]))
-	must(t, pillarbox.PutLetter(t.Context(), letters, two[1]))
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, two[0]))
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, two[1]))
 	must(t, letters.Flush(t.Context()))
 	must(t, os.WriteFile(filepath.Join(dir, "dead", "README"), []byte("mine"), 0o600))
 	day := filepath.Dir(glob(t, dir, "dead/20*/*"+two[0].Event.RequestID+"*")[0])
@@ -254,7 +254,7 @@ func TestHandsInTheDirectory(t *testing.T) {
 
 	// A day that is removed can be used again.
 	must(t, os.RemoveAll(filepath.Join(dir, "dead", two[0].DeadAt.String()[:10])))
-	must(t, pillarbox.PutLetter(t.Context(), letters, two[0]))
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, two[0]))
 	must(t, letters.Close())
 	if found := list(t, openTest(t, disk)); len(found) == 0 {
 		t.Error("the letter is not there")
@@ -267,7 +267,7 @@ func TestDamagedFiles(t *testing.T) {
 	disk := openDisk(t, dir)
 	letters := openTest(t, disk)
 	letter := enginetest.FullLetter()
-	must(t, pillarbox.PutLetter(t.Context(), letters, letter))
+	must(t, pillarbox.PutDeadLetter(t.Context(), letters, letter))
 	must(t, letters.Flush(t.Context()))
 	name := glob(t, dir, "dead/20*/*")[0]
 	content, err := os.ReadFile(name)
@@ -290,8 +290,8 @@ func TestDamagedFiles(t *testing.T) {
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want a CorruptError with %q", err, want)
 		}
-		if err := pillarbox.ResolveLetter(t.Context(), letters,
-			pillarbox.LetterKey{Destination: "events", Key: letter.Event.Key()},
+		if err := pillarbox.ResolveDeadLetter(t.Context(), letters,
+			pillarbox.DeadLetterKey{Destination: "events", Key: letter.Event.Key()},
 			pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}); !errors.Is(err,
 			pillarbox.ErrCorrupt) {
 			t.Errorf("resolve: %v, want ErrCorrupt", err)

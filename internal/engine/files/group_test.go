@@ -37,10 +37,10 @@ func opensLetter(op faultfs.Op) bool {
 		(strings.HasSuffix(op.Name, ".json") || strings.HasSuffix(op.Name, ".journal"))
 }
 
-func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.LetterKey {
-	keys := make([]pillarbox.LetterKey, len(letters))
+func keysOf(letters []*pillarbox.DeadLetter) []pillarbox.DeadLetterKey {
+	keys := make([]pillarbox.DeadLetterKey, len(letters))
 	for i, letter := range letters {
-		keys[i] = pillarbox.LetterKey{Destination: letter.Destination, Key: letter.Event.Key()}
+		keys[i] = pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}
 	}
 	return keys
 }
@@ -87,11 +87,11 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 		total += n.Open + n.Discarded
 	}
 	seen := 0
-	for _, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{}) {
+	for _, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{}) {
 		must(t, err)
 		seen++
 	}
-	for _, filter := range []pillarbox.LetterFilter{{Source: "nowhere"}, {Error: "no such words"}, {RequestIDs: []string{"nothing"}}, {Until: 1}} {
+	for _, filter := range []pillarbox.DeadLetterFilter{{Source: "nowhere"}, {Error: "no such words"}, {RequestIDs: []string{"nothing"}}, {Until: 1}} {
 		for letter := range store.List(t.Context(), filter) {
 			t.Errorf("filter %+v has found %v", filter, letter)
 		}
@@ -100,7 +100,7 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 		t.Errorf("%d letters were opened; counted %d and summed up %d, want 0, 300 and 200", n,
 			total, seen)
 	}
-	for range store.List(t.Context(), pillarbox.LetterFilter{}) {
+	for range store.List(t.Context(), pillarbox.DeadLetterFilter{}) {
 		break
 	}
 	if n := opened.Load(); n == 0 || n > 10 {
@@ -122,8 +122,8 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
 			store := openUntended(t, disk, "at first")
-			must(t, pillarbox.PutLetter(t.Context(), store, letter))
-			must(t, store.Tend())
+			must(t, pillarbox.PutDeadLetter(t.Context(), store, letter))
+			must(t, store.Maintain())
 			must(t, disk.Remove(name))
 			must(t, disk.SyncDir("dead/2026-11-23"))
 			disk = end(store, disk)
@@ -133,13 +133,13 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 					t.Errorf("%s: the letter is there", when)
 				}
 				n, err := store.Count(t.Context(), "events")
-				if want := (pillarbox.LetterCount{Missing: 1}); err != nil || n != want {
+				if want := (pillarbox.DeadLetterCount{Missing: 1}); err != nil || n != want {
 					t.Errorf("%s: count %+v, %v; want %+v", when, n, err, want)
 				}
 				named := 0
-				for missing, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{Missing: true}) {
+				for missing, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{Missing: true}) {
 					must(t, err)
-					if missing.State != pillarbox.LetterMissing || missing.Key != letter.Event.Key() {
+					if missing.State != pillarbox.DeadLetterMissing || missing.Key != letter.Event.Key() {
 						t.Errorf("%s: summary %+v", when, missing)
 					}
 					named++
@@ -150,10 +150,10 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 				}
 			}
 			store = openUntended(t, disk, "at last")
-			// somebody who has the event may bury it again
-			must(t, pillarbox.PutLetter(t.Context(), store, letter))
+			// somebody who has the event may dead-letter it again
+			must(t, pillarbox.PutDeadLetter(t.Context(), store, letter))
 			if n, err := store.Count(t.Context(), "events"); err != nil ||
-				n != (pillarbox.LetterCount{Open: 1}) {
+				n != (pillarbox.DeadLetterCount{Open: 1}) {
 				t.Errorf("put again: %+v, %v", n, err)
 			}
 		})
@@ -199,14 +199,14 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 					t.Fatal(diff)
 				}
 			}
-			sum := pillarbox.LetterCount{}
+			sum := pillarbox.DeadLetterCount{}
 			for _, destination := range []string{"a", "b-2", "c_3"} {
 				n, err := store.Count(t.Context(), destination)
 				must(t, err)
 				sum.Open, sum.Replayed, sum.Missing = sum.Open+n.Open, sum.Replayed+n.Replayed,
 					sum.Missing+n.Missing
 			}
-			if sum != (pillarbox.LetterCount{Open: 40, Replayed: 10}) {
+			if sum != (pillarbox.DeadLetterCount{Open: 40, Replayed: 10}) {
 				t.Errorf("counted %+v", sum)
 			}
 		})
@@ -218,7 +218,7 @@ func TestIndexCanBeMadeAgain(t *testing.T) {
 func TestDamagedJournalIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	disk := openDisk(t, dir)
-	store, err := files.Open(disk, "dead", files.Options{Untended: true})
+	store, err := files.Open(disk, "dead", files.Options{Unmaintained: true})
 	must(t, err)
 	letters := enginetest.Letters(20, 4)
 	must(t, store.PutMany(t.Context(), letters))
@@ -230,9 +230,9 @@ func TestDamagedJournalIsSetAside(t *testing.T) {
 	must(t, store.Close())
 	store = openTest(t, disk)
 	found, missing := 0, 0
-	for summary, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{Missing: true}) {
+	for summary, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{Missing: true}) {
 		must(t, err)
-		if summary.State == pillarbox.LetterMissing {
+		if summary.State == pillarbox.DeadLetterMissing {
 			missing++
 		} else {
 			found++
@@ -250,7 +250,7 @@ func TestDamagedJournalIsSetAside(t *testing.T) {
 // and then the reason is told. When it has gone, everything gets its file.
 func TestBacklogIsBounded(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
-	store, err := files.Open(disk, "dead", files.Options{Untended: true, MaxBacklog: 20 << 10})
+	store, err := files.Open(disk, "dead", files.Options{Unmaintained: true, MaxBacklog: 20 << 10})
 	must(t, err)
 	disk.Inject(func(op faultfs.Op) error {
 		if op.Kind == faultfs.OpenFile && strings.HasSuffix(op.Name, ".json.tmp") {
@@ -261,7 +261,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	letters := enginetest.Letters(200, 5)
 	kept := 0
 	for ; kept < len(letters) && err == nil; kept++ {
-		err = pillarbox.PutLetter(t.Context(), store, letters[kept])
+		err = pillarbox.PutDeadLetter(t.Context(), store, letters[kept])
 	}
 	if !errors.Is(err, pillarbox.ErrNoSpace) || kept < 5 || kept == len(letters) {
 		t.Fatalf("%d letters were kept before %v", kept, err)
@@ -307,18 +307,18 @@ func TestJournalsEnd(t *testing.T) {
 // TestEditedLetter: what somebody writes into a file is found by it.
 func TestEditedLetter(t *testing.T) {
 	dir := t.TempDir()
-	store, err := files.Open(openDisk(t, dir), "dead", files.Options{Untended: true})
+	store, err := files.Open(openDisk(t, dir), "dead", files.Options{Unmaintained: true})
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
-	must(t, pillarbox.PutLetter(t.Context(), store, enginetest.FullLetter()))
+	must(t, pillarbox.PutDeadLetter(t.Context(), store, enginetest.FullLetter()))
 	must(t, store.Flush(t.Context()))
 	name := glob(t, dir, "dead/20*/*")[0]
 	content, err := os.ReadFile(name)
 	must(t, err)
 	must(t, os.WriteFile(name,
 		[]byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
-	must(t, store.Tend())
-	for _, err := range store.Summaries(t.Context(), pillarbox.LetterFilter{Error: "A person says"}) {
+	must(t, store.Maintain())
+	for _, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{Error: "A person says"}) {
 		must(t, err)
 		return
 	}

@@ -26,7 +26,7 @@ type index struct {
 	serial uint64 // of the newest row
 	// journal is the newest one that a row comes from.
 	journal uint64
-	counts  map[string]*pillarbox.LetterCount
+	counts  map[string]*pillarbox.DeadLetterCount
 	broken  bool // a change was cut off: what is in memory is made anew from the rows by the next call
 }
 
@@ -257,13 +257,13 @@ func (x *index) noteLocked(changes []change, applied []bool, befores []*located,
 }
 
 // count returns the counts of a destination, as of one moment.
-func (x *index) count(destination string) pillarbox.LetterCount {
+func (x *index) count(destination string) pillarbox.DeadLetterCount {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if known := x.counts[destination]; known != nil {
 		return *known
 	}
-	return pillarbox.LetterCount{}
+	return pillarbox.DeadLetterCount{}
 }
 
 // listDays returns the days that have rows, in their order.

@@ -13,7 +13,7 @@ type newest struct {
 	serial      uint64
 	kind        kind
 	state       state
-	destination *pillarbox.LetterCount
+	destination *pillarbox.DeadLetterCount
 }
 
 // loadLocked makes everything in memory, and the table, from the rows.
@@ -24,7 +24,7 @@ func (x *index) loadLocked() error {
 			return err
 		}
 	}
-	x.days, x.counts, x.serial = map[int32]*rows{}, map[string]*pillarbox.LetterCount{}, 0
+	x.days, x.counts, x.serial = map[int32]*rows{}, map[string]*pillarbox.DeadLetterCount{}, 0
 	entries, err := x.fsys.ReadDir(x.dir)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 // new state; one that moves to another day by a PutMany may be met twice or not at all. Letters of
 // one day and one event are ordered by destination. ctx's error, or that of a directory, is the
 // last thing yielded.
-func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		filter.Missing = false
 		w := walk{Letters: l, ctx: ctx, filter: filter}
@@ -34,12 +34,12 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 
 // Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be
 // read before.
-func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
-	return func(yield func(pillarbox.LetterSummary, error) bool) {
+func (l *Letters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
 		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
 		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
-			yield(pillarbox.LetterSummary{}, err)
+			yield(pillarbox.DeadLetterSummary{}, err)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) 
 type walk struct {
 	*Letters
 	ctx     context.Context // of this walk only
-	filter  pillarbox.LetterFilter
+	filter  pillarbox.DeadLetterFilter
 	tokens  []token
 	matched map[string]bool // texts that were held against the filter's error: most are the same
 }
@@ -199,10 +199,10 @@ func (w *walk) match(found *row) bool {
 	return f.Error == "" || w.matchError(found)
 }
 
-func (w *walk) after() bool { return w.filter.After != pillarbox.LetterPlace{} }
+func (w *walk) after() bool { return w.filter.After != pillarbox.DeadLetterPosition{} }
 
-func (r *row) rank() pillarbox.LetterPlace {
-	return pillarbox.LetterPlace{DeadAt: r.deadAt, Key: r.key(), Destination: r.letter.Destination}
+func (r *row) rank() pillarbox.DeadLetterPosition {
+	return pillarbox.DeadLetterPosition{DeadAt: r.deadAt, Key: r.key(), Destination: r.letter.Destination}
 }
 
 // maxMatched bounds the texts that are remembered.
@@ -279,7 +279,7 @@ const summaryWindow = 64 << 10
 
 // summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced
 // since tells of before.
-func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.LetterSummary, error) bool) error {
+func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.DeadLetterSummary, error) bool) error {
 	if len(found) == 0 {
 		return nil
 	}
@@ -303,25 +303,25 @@ func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.Lett
 	return nil
 }
 
-func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.LetterSummary, error) {
+func (w *walk) summary(rows *rowReader, one candidate) (pillarbox.DeadLetterSummary, error) {
 	found, err := rows.read(one.offset)
 	if err != nil {
-		return pillarbox.LetterSummary{}, kindOf(err)
+		return pillarbox.DeadLetterSummary{}, kindOf(err)
 	}
 	if found.blind && found.kind == rowLive {
 		letter, err := w.loadOne(one.letter)
 		if err != nil {
-			return pillarbox.LetterSummary{}, err
+			return pillarbox.DeadLetterSummary{}, err
 		}
 		return letter.Summary(), nil
 	}
-	summary := pillarbox.LetterSummary{
+	summary := pillarbox.DeadLetterSummary{
 		Destination: found.letter.Destination, Key: found.key(), Source: found.source,
 		Reason: found.reason, DeadAt: found.deadAt,
 		State: states[found.state],
 	}
 	if found.kind == rowMissing {
-		summary.State = pillarbox.LetterMissing
+		summary.State = pillarbox.DeadLetterMissing
 	}
 	return summary, nil
 }
@@ -335,5 +335,5 @@ func (w *walk) loadOne(letter id) (*pillarbox.DeadLetter, error) {
 	return found, err
 }
 
-var states = [...]string{open: pillarbox.LetterOpen, replayed: pillarbox.ResolvedReplayed,
+var states = [...]string{open: pillarbox.DeadLetterOpen, replayed: pillarbox.ResolvedReplayed,
 	discarded: pillarbox.ResolvedDiscarded}

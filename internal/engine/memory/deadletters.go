@@ -81,7 +81,7 @@ func cloneLetter(letter *pillarbox.DeadLetter) *pillarbox.DeadLetter {
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
 // the one that comes last in List.
 func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
-	filter := pillarbox.LetterFilter{Destination: destination, RequestIDs: []string{requestID}, Resolved: true}
+	filter := pillarbox.DeadLetterFilter{Destination: destination, RequestIDs: []string{requestID}, Resolved: true}
 	var found *pillarbox.DeadLetter
 	for letter, err := range d.List(ctx, filter) {
 		if err != nil {
@@ -101,7 +101,7 @@ func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*
 
 // List implements pillarbox.DeadLetters. The walk sees the letters as they were when it began. Letters of one
 // day and one event are ordered by destination.
-func (d *DeadLetters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (d *DeadLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for _, letter := range d.ordered(filter) {
 			if err := ctx.Err(); err != nil {
@@ -115,7 +115,7 @@ func (d *DeadLetters) List(ctx context.Context, filter pillarbox.LetterFilter) i
 	}
 }
 
-func (d *DeadLetters) ordered(filter pillarbox.LetterFilter) []*pillarbox.DeadLetter {
+func (d *DeadLetters) ordered(filter pillarbox.DeadLetterFilter) []*pillarbox.DeadLetter {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var found []*pillarbox.DeadLetter
@@ -140,11 +140,11 @@ func (d *DeadLetters) ordered(filter pillarbox.LetterFilter) []*pillarbox.DeadLe
 func day(letter *pillarbox.DeadLetter) string { return letter.DeadAt.String()[:len("2006-01-02")] }
 
 // Summaries implements pillarbox.DeadLetters. No letter is ever missing.
-func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
-	return func(yield func(pillarbox.LetterSummary, error) bool) {
+func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		for _, letter := range d.ordered(filter) {
 			if err := ctx.Err(); err != nil {
-				yield(pillarbox.LetterSummary{}, err)
+				yield(pillarbox.DeadLetterSummary{}, err)
 				return
 			}
 			if !yield(letter.Summary(), nil) {
@@ -155,7 +155,7 @@ func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.LetterFilt
 }
 
 // ResolveMany implements pillarbox.DeadLetters.
-func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
+func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -187,10 +187,10 @@ func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.Lette
 }
 
 // Count implements pillarbox.DeadLetters.
-func (d *DeadLetters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
+func (d *DeadLetters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var count pillarbox.LetterCount
+	var count pillarbox.DeadLetterCount
 	for name, letter := range d.letters {
 		switch {
 		case name.destination != destination:

@@ -62,10 +62,10 @@ func TestDeadLettersFault(t *testing.T) {
 	broken := errors.New("broken")
 	letters.Fault = func(*pillarbox.DeadLetter) error { return broken }
 	letter := enginetest.Letters(1, 1)[0]
-	if err := pillarbox.PutLetter(t.Context(), letters, letter); !errors.Is(err, broken) {
+	if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); !errors.Is(err, broken) {
 		t.Errorf("put: %v, want the fault", err)
 	}
-	if count, err := letters.Count(t.Context(), letter.Destination); err != nil || count != (pillarbox.LetterCount{}) {
+	if count, err := letters.Count(t.Context(), letter.Destination); err != nil || count != (pillarbox.DeadLetterCount{}) {
 		t.Errorf("count: %+v, %v", count, err)
 	}
 }

@@ -50,7 +50,7 @@ func (q *Queue) Review(ctx context.Context, destination string, hold func(*pilla
 	p := q.positionLocked(destination)
 	var deliveries []pillarbox.Delivery
 	for i, s := range p.states {
-		if s.outcome == 0 && !s.leased && s.verdict == nil {
+		if s.outcome == 0 && !s.leased && s.rejection == nil {
 			deliveries = append(deliveries, q.delivery(p, i))
 		}
 	}

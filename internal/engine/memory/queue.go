@@ -39,14 +39,14 @@ type ruleFrom struct {
 }
 
 type deliveryState struct {
-	leased   bool
-	outcome  pillarbox.OutcomeKind // of a settled event, else 0
-	skip     string                // by which rule it was skipped
-	held     bool
-	routed   bool
-	due      time.Time
-	attempts []pillarbox.Attempt
-	verdict  *pillarbox.Verdict
+	leased    bool
+	outcome   pillarbox.OutcomeKind // of a settled event, else 0
+	skip      string                // by which rule it was skipped
+	held      bool
+	routed    bool
+	due       time.Time
+	attempts  []pillarbox.Attempt
+	rejection *pillarbox.Rejection
 }
 
 // NewQueue makes an empty queue. now is the clock that retries are due by; nil is time.Now.
@@ -165,15 +165,15 @@ func (q *Queue) delivery(p *position, i int) pillarbox.Delivery {
 	s := p.states[i]
 	return pillarbox.Delivery{
 		Handle: pillarbox.Handle{Seq: uint64(i + 1)}, Event: q.events[i], Bytes: q.size(i),
-		Attempts: slices.Clone(s.attempts), Verdict: s.verdict, Rule: p.ruleAt(i), Routed: s.routed,
+		Attempts: slices.Clone(s.attempts), Rejection: s.rejection, Rule: p.ruleAt(i), Routed: s.routed,
 	}
 }
 
-// order lists condemned events first, then retries, then the others as they were appended.
+// order lists rejected events first, then retries, then the others as they were appended.
 func (p *position) order() []int {
 	rank := func(s *deliveryState) int {
 		switch {
-		case s.verdict != nil:
+		case s.rejection != nil:
 			return 0
 		case len(s.attempts) > 0:
 			return 1
@@ -219,8 +219,8 @@ func (s *deliveryState) settle(outcome pillarbox.Outcome) {
 	}
 	switch outcome.Kind {
 	case pillarbox.OutcomeRetry, pillarbox.OutcomeReleased:
-	case pillarbox.OutcomeCondemned:
-		s.verdict = outcome.Verdict
+	case pillarbox.OutcomeRejected:
+		s.rejection = outcome.Rejection
 	case pillarbox.OutcomeHeld:
 		s.held = true
 	default:
@@ -255,7 +255,7 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 			if stamp := q.events[i].Timestamp; account.OldestPending == 0 || stamp < account.OldestPending {
 				account.OldestPending = stamp
 			}
-			if len(s.attempts) > 0 || s.verdict != nil {
+			if len(s.attempts) > 0 || s.rejection != nil {
 				account.Retrying++
 			}
 		}
@@ -286,14 +286,14 @@ func (q *Queue) Find(_ context.Context, requestID string) (*pillarbox.Event, err
 	return nil, fmt.Errorf("event %s: %w", requestID, pillarbox.ErrNotFound)
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt.
-func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+// Waiting returns the attempts and the rejection of an event that waits for another attempt.
+func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p := q.positionLocked(destination)
 	for i, s := range p.states {
 		if q.events[i].RequestID == requestID && s.outcome == 0 && len(s.attempts) > 0 {
-			return slices.Clone(s.attempts), s.verdict, true
+			return slices.Clone(s.attempts), s.rejection, true
 		}
 	}
 	return nil, nil, false

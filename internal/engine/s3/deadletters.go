@@ -240,7 +240,7 @@ func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.De
 // ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the
 // errors of the contract, ErrInvalid says that resolution.How is neither of the two ways. A letter
 // that has failed may be resolved or not; the same call may be made again.
-func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.LetterKey, resolution pillarbox.Resolution) error {
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
@@ -279,15 +279,15 @@ func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution 
 // Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for
 // no listing: what others have changed is counted within a minute (Options.CountFresh), what is
 // changed here at once.
-func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.LetterCount, error) {
+func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
 	if err := l.begin(ctx); err != nil {
-		return pillarbox.LetterCount{}, err
+		return pillarbox.DeadLetterCount{}, err
 	}
 	defer l.life.RUnlock()
 	switch age, listed := l.index.age(); {
 	case !listed:
 		if err := l.index.refresh(ctx, &l.objects, l.fresh); err != nil {
-			return pillarbox.LetterCount{}, err
+			return pillarbox.DeadLetterCount{}, err
 		}
 	case age >= l.countFresh:
 		l.relist()

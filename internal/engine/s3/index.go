@@ -21,9 +21,9 @@ type index struct {
 
 	mu      sync.Mutex
 	letters map[deadletterfile.Token][]*entry
-	listed  time.Time                         // when the last listing began
-	changes uint64                            // counts set and forget
-	counts  map[string]*pillarbox.LetterCount // of letters
+	listed  time.Time                             // when the last listing began
+	changes uint64                                // counts set and forget
+	counts  map[string]*pillarbox.DeadLetterCount // of letters
 }
 
 // entry is one letter.
@@ -105,7 +105,7 @@ func (x *index) merge(found map[deadletterfile.Token][]*entry, before uint64, be
 		}
 	}
 	x.letters, x.listed = found, began
-	x.counts = map[string]*pillarbox.LetterCount{}
+	x.counts = map[string]*pillarbox.DeadLetterCount{}
 	for _, entries := range found {
 		for _, entry := range entries {
 			if len(entry.objects) > 0 {
@@ -125,11 +125,11 @@ func (x *index) age() (time.Duration, bool) {
 // counterLocked returns the count that a letter with objects is in.
 func (x *index) counterLocked(letter *entry) *uint64 {
 	if x.counts == nil {
-		x.counts = map[string]*pillarbox.LetterCount{}
+		x.counts = map[string]*pillarbox.DeadLetterCount{}
 	}
 	count := x.counts[letter.id.Destination]
 	if count == nil {
-		count = new(pillarbox.LetterCount)
+		count = new(pillarbox.DeadLetterCount)
 		x.counts[letter.id.Destination] = count
 	}
 	switch letter.objects[0].place.State {
@@ -201,11 +201,11 @@ func (x *index) find(token *deadletterfile.Token, destination string) []located 
 }
 
 // count returns the counts of a destination. It looks at no letter.
-func (x *index) count(destination string) pillarbox.LetterCount {
+func (x *index) count(destination string) pillarbox.DeadLetterCount {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if count := x.counts[destination]; count != nil {
 		return *count
 	}
-	return pillarbox.LetterCount{}
+	return pillarbox.DeadLetterCount{}
 }

@@ -18,7 +18,7 @@ const ahead = 32
 // destinations, ids and states are read, some at a time. A letter that is put or resolved during
 // the walk is met in its old or its new state. ctx's error, or that of the bucket, is the last
 // thing yielded.
-func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
 		if err := w.run(ctx); err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
@@ -29,10 +29,10 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.LetterFilter) iter.
 
 // Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as
 // List reads them. None is known to be missing.
-func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) iter.Seq2[pillarbox.LetterSummary, error] {
-	return func(yield func(pillarbox.LetterSummary, error) bool) {
+func (l *Letters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		for letter, err := range l.List(ctx, filter) {
-			var summary pillarbox.LetterSummary
+			var summary pillarbox.DeadLetterSummary
 			if letter != nil {
 				summary = letter.Summary()
 			}
@@ -46,7 +46,7 @@ func (l *Letters) Summaries(ctx context.Context, filter pillarbox.LetterFilter) 
 // walk is one call of List.
 type walk struct {
 	*Letters
-	filter pillarbox.LetterFilter
+	filter pillarbox.DeadLetterFilter
 	yield  func(*pillarbox.DeadLetter, error) bool
 }
 
@@ -86,7 +86,7 @@ func (w *walk) selected() []located {
 // before reports whether a letter is before the cursor for certain, as far as its name tells.
 func (w *walk) before(letter located) bool {
 	after := w.filter.After
-	if after == (pillarbox.LetterPlace{}) {
+	if after == (pillarbox.DeadLetterPosition{}) {
 		return false
 	}
 	day := deadletterfile.DayOf(after.DeadAt)

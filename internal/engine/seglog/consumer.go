@@ -45,21 +45,21 @@ type consumer struct {
 
 // item is one event in the window or in the retry set.
 type item struct {
-	seq      uint64
-	event    *pillarbox.Event
-	bytes    int64
-	segment  uint64
-	offset   int64 // of its frame
-	leased   bool
-	due      time.Time
-	attempts []pillarbox.Attempt
-	verdict  *pillarbox.Verdict
-	outcome  pillarbox.OutcomeKind // set once settled
-	skip     string                // the rule, where it is settled as skipped
-	held     bool                  // of the retry set: no destination takes it any more
-	routed   bool                  // by a person's word
-	lost     uint64                // set where the item stands for events that can't be read
-	unread   bool                  // of these: because of the disk, which may read them another time
+	seq       uint64
+	event     *pillarbox.Event
+	bytes     int64
+	segment   uint64
+	offset    int64 // of its frame
+	leased    bool
+	due       time.Time
+	attempts  []pillarbox.Attempt
+	rejection *pillarbox.Rejection
+	outcome   pillarbox.OutcomeKind // set once settled
+	skip      string                // the rule, where it is settled as skipped
+	held      bool                  // of the retry set: no destination takes it any more
+	routed    bool                  // by a person's word
+	lost      uint64                // set where the item stands for events that can't be read
+	unread    bool                  // of these: because of the disk, which may read them another time
 }
 
 // load brings what was read of a state into line with what the log holds.

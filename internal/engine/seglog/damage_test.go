@@ -410,7 +410,7 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 	})
 }
 
-// TestSettledOutOfOrderStaysSettled buries an event while an older one is still unsettled, and
+// TestSettledOutOfOrderStaysSettled dead-letters an event while an older one is still unsettled, and
 // opens again.
 func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
@@ -432,12 +432,12 @@ func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	verdict := &pillarbox.Verdict{Reason: "no", DeadAt: 1}
+	rejection := &pillarbox.Rejection{Reason: "no", DeadAt: 1}
 	settle(pillarbox.Outcome{
-		Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeCondemned, Verdict: verdict,
+		Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Rejection: rejection,
 	})
 	givenUp, err := l.leaseNow(l.log, 1)
-	if err != nil || len(givenUp) != 1 || givenUp[0].Verdict == nil {
+	if err != nil || len(givenUp) != 1 || givenUp[0].Rejection == nil {
 		t.Fatalf("leased %+v, %v", givenUp, err)
 	}
 	settle(pillarbox.Outcome{Handle: givenUp[0].Handle, Kind: pillarbox.OutcomeDead})

@@ -76,7 +76,7 @@ func goldenState() *stateFrame {
 			Attempts: []pillarbox.Attempt{
 				{At: 1795443120_200000, Class: pillarbox.ClassPermanent, Error: "no"},
 			},
-			Verdict: &pillarbox.Verdict{Reason: "refused for good: no", DeadAt: 1795443120_200000},
+			Rejection: &pillarbox.Rejection{Reason: "refused for good: no", DeadAt: 1795443120_200000},
 		}},
 		Done: []uint64{998, 1000},
 	}
@@ -143,8 +143,8 @@ func TestOldBytesCanBeRead(t *testing.T) {
 	found, state := stateFrameAt(append(make([]byte, 512), readGolden(t, "state")...), 512,
 		goldenSalt)
 	if state == nil || found.firstSeq != 9 ||
-		fmt.Sprint(state.Retry[0].Verdict, state.Done, state.Counters) !=
-			fmt.Sprint(goldenState().Retry[0].Verdict, goldenState().Done, goldenState().Counters) {
+		fmt.Sprint(state.Retry[0].Rejection, state.Done, state.Counters) !=
+			fmt.Sprint(goldenState().Retry[0].Rejection, goldenState().Done, goldenState().Counters) {
 		t.Errorf("state %+v %+v", found, state)
 	}
 }

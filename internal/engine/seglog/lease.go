@@ -179,7 +179,7 @@ func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 	for i, it := range picked {
 		deliveries[i] = pillarbox.Delivery{
 			Handle: pillarbox.Handle{Seq: it.seq}, Event: it.event, Bytes: it.bytes,
-			Attempts: it.attempts, Verdict: it.verdict, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
+			Attempts: it.attempts, Rejection: it.rejection, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
 	}
 	c.ages.measure(deliveries)

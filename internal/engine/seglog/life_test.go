@@ -85,7 +85,7 @@ func (l *life) deliver(n int) error {
 		outcome := pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
 		attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
 		switch chance := l.rng.IntN(10); {
-		case delivery.Verdict != nil:
+		case delivery.Rejection != nil:
 			outcome.Kind = pillarbox.OutcomeDead
 			l.mark(func() { l.deadLettered[id] = true })
 			promised = func() { before(); l.dead[id] = true }
@@ -95,8 +95,8 @@ func (l *life) deliver(n int) error {
 		case chance == 2:
 			outcome.Kind = pillarbox.OutcomeReleased
 		case chance == 3:
-			outcome.Kind, outcome.Attempt = pillarbox.OutcomeCondemned, attempt
-			outcome.Verdict = &pillarbox.Verdict{Reason: "no", DeadAt: 1}
+			outcome.Kind, outcome.Attempt = pillarbox.OutcomeRejected, attempt
+			outcome.Rejection = &pillarbox.Rejection{Reason: "no", DeadAt: 1}
 			promised = func() { before(); l.tried[id] = len(delivery.Attempts) + 1 }
 		default:
 			l.mark(func() { l.stored[id] = true })

@@ -154,15 +154,15 @@ func settleSome(log *Log) error {
 		return err
 	}
 	kinds := []pillarbox.OutcomeKind{
-		pillarbox.OutcomeStored, pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned,
+		pillarbox.OutcomeStored, pillarbox.OutcomeRetry, pillarbox.OutcomeRejected,
 		pillarbox.OutcomeReleased,
 	}
 	var outcomes []pillarbox.Outcome
 	for i, delivery := range deliveries {
 		outcome := pillarbox.Outcome{Handle: delivery.Handle, Kind: kinds[i%len(kinds)]}
 		switch outcome.Kind {
-		case pillarbox.OutcomeCondemned:
-			outcome.Verdict = &pillarbox.Verdict{Reason: "no", DeadAt: 1}
+		case pillarbox.OutcomeRejected:
+			outcome.Rejection = &pillarbox.Rejection{Reason: "no", DeadAt: 1}
 			fallthrough
 		case pillarbox.OutcomeRetry:
 			outcome.Attempt = &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}

@@ -25,7 +25,7 @@ func (r *retrySet) add(entry *retryEntry, event *pillarbox.Event, due time.Time,
 	r.drop(entry.Seq)
 	waiting := &item{
 		seq: entry.Seq, event: event, bytes: int64(len(entry.Record)), due: due,
-		attempts: entry.Attempts, verdict: entry.Verdict, held: entry.Held, routed: routed,
+		attempts: entry.Attempts, rejection: entry.Rejection, held: entry.Held, routed: routed,
 	}
 	r.items[entry.Seq] = waiting
 	if waiting.held {
@@ -70,8 +70,8 @@ func (r *retrySet) due(pick *picker) []*item {
 		}
 	}
 	slices.SortFunc(all, func(a, b *item) int {
-		if (a.verdict != nil) != (b.verdict != nil) {
-			if a.verdict != nil {
+		if (a.rejection != nil) != (b.rejection != nil) {
+			if a.rejection != nil {
 				return -1
 			}
 			return 1

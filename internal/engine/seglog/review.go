@@ -74,7 +74,7 @@ func (r *review) retries() error {
 	r.c.mu.Lock()
 	waiting := make([]*item, 0, len(r.c.retries.items))
 	for _, it := range r.c.retries.items {
-		if !it.leased && it.verdict == nil { // what was given up only waits for its dead letter
+		if !it.leased && it.rejection == nil { // what was given up only waits for its dead letter
 			waiting = append(waiting, it)
 		}
 	}
@@ -104,7 +104,7 @@ func (r *review) retries() error {
 
 // chunk reviews the events of a chunk that are pending and not leased.
 func (r *review) chunk(read *chunk) error {
-	verdicts := make(map[uint64]bool, len(read.records))
+	rejections := make(map[uint64]bool, len(read.records))
 	events := make(map[uint64]*pillarbox.Event, len(read.records))
 	for i := range read.records {
 		seq := read.firstSeq + uint64(i)
@@ -120,19 +120,19 @@ func (r *review) chunk(read *chunk) error {
 		delivery.Rule, delivery.Routed = r.c.state.ruleAt(seq), r.c.state.routed.has(seq)
 		r.c.mu.Unlock()
 		if pending {
-			verdicts[seq], events[seq] = r.hold(&delivery), event
+			rejections[seq], events[seq] = r.hold(&delivery), event
 		}
 	}
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	return r.apply(verdicts, events)
+	return r.apply(rejections, events)
 }
 
-// apply holds events, or lets them go, as the verdicts say.
-func (r *review) apply(verdicts map[uint64]bool, events map[uint64]*pillarbox.Event) error {
-	s := r.c.newSettlement(len(verdicts))
+// apply holds events, or lets them go, as the rejections say.
+func (r *review) apply(rejections map[uint64]bool, events map[uint64]*pillarbox.Event) error {
+	s := r.c.newSettlement(len(rejections))
 	var freed []uint64
-	for seq, held := range verdicts {
+	for seq, held := range rejections {
 		if !r.c.isPending(seq) || r.c.state.held.has(seq) == held {
 			continue
 		}

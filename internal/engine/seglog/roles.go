@@ -81,11 +81,11 @@ func (l *Log) Trace(
 	return l.destinations.trace(ctx, requestID)
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt. ok is
+// Waiting returns the attempts and the rejection of an event that waits for another attempt. ok is
 // false where it does not wait.
 func (l *Log) Waiting(
 	destination, requestID string,
-) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
 	c, err := l.destinations.get(destination)
 	if err != nil {
 		return nil, nil, false
@@ -94,7 +94,7 @@ func (l *Log) Waiting(
 	if it == nil {
 		return nil, nil, false
 	}
-	return it.attempts, it.verdict, true
+	return it.attempts, it.rejection, true
 }
 
 // Oblige implements pillarbox.Obligations.

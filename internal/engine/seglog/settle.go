@@ -97,7 +97,7 @@ func (s *settlement) add(leased *item, outcome pillarbox.Outcome, belowCursor bo
 	case pillarbox.OutcomeReleased:
 		s.released[leased.seq] = outcome
 		return nil
-	case pillarbox.OutcomeRetry, pillarbox.OutcomeCondemned:
+	case pillarbox.OutcomeRetry, pillarbox.OutcomeRejected:
 		if !waited && !s.hasRoom(leased) {
 			s.deferOne(leased, outcome)
 			return nil
@@ -215,7 +215,7 @@ func (s *settlement) clearMarks(seq uint64, kind pillarbox.OutcomeKind) {
 
 func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
 	entry := &retryEntry{
-		Seq: leased.seq, Record: appendRecord(nil, leased.event), Verdict: leased.verdict,
+		Seq: leased.seq, Record: appendRecord(nil, leased.event), Rejection: leased.rejection,
 		Attempts: append([]pillarbox.Attempt(nil), leased.attempts...),
 	}
 	if !outcome.NotBefore.IsZero() {
@@ -224,8 +224,8 @@ func newRetryEntry(leased *item, outcome pillarbox.Outcome) *retryEntry {
 	if outcome.Attempt != nil {
 		entry.Attempts = append(entry.Attempts, *outcome.Attempt)
 	}
-	if outcome.Verdict != nil {
-		entry.Verdict = outcome.Verdict
+	if outcome.Rejection != nil {
+		entry.Rejection = outcome.Rejection
 	}
 	return entry
 }

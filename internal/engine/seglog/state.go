@@ -61,14 +61,14 @@ type asideFrame struct {
 // entry with an outcome is an event that is settled while the cursor has not passed it yet; it
 // waits for nothing but the cursor.
 type retryEntry struct {
-	Seq      uint64                `json:"seq"`
-	Outcome  pillarbox.OutcomeKind `json:"outcome,omitempty"`
-	Record   []byte                `json:"record,omitempty"` // the fields, as in a segment
-	Attempts []pillarbox.Attempt   `json:"attempts,omitempty"`
-	Due      pillarbox.Timestamp   `json:"due"`
-	Verdict  *pillarbox.Verdict    `json:"verdict,omitempty"`
-	Held     bool                  `json:"held,omitempty"` // no destination takes it any more
-	Skip     string                `json:"skip,omitempty"` // the rule of an entry whose outcome is skipped
+	Seq       uint64                `json:"seq"`
+	Outcome   pillarbox.OutcomeKind `json:"outcome,omitempty"`
+	Record    []byte                `json:"record,omitempty"` // the fields, as in a segment
+	Attempts  []pillarbox.Attempt   `json:"attempts,omitempty"`
+	Due       pillarbox.Timestamp   `json:"due"`
+	Rejection *pillarbox.Rejection  `json:"verdict,omitempty"`
+	Held      bool                  `json:"held,omitempty"` // no destination takes it any more
+	Skip      string                `json:"skip,omitempty"` // the rule of an entry whose outcome is skipped
 }
 
 // stateFrame is the JSON payload of a snapshot or a delta.

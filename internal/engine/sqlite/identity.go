@@ -113,7 +113,7 @@ func (s *Store) checkShrunk(ctx context.Context) error {
 	if s.size >= before {
 		return nil
 	}
-	var verdict string
+	var rejection string
 	var there pillarbox.StoreIdentity
 	err = protect(func() error {
 		conn, err := openConn(ctx, s.target(), sqlite3.OPEN_READONLY)
@@ -121,15 +121,15 @@ func (s *Store) checkShrunk(ctx context.Context) error {
 			return err
 		}
 		look := &writer{conn: conn}
-		if verdict, err = look.text("PRAGMA quick_check(1)"); err == nil {
+		if rejection, err = look.text("PRAGMA quick_check(1)"); err == nil {
 			there, err = look.readIdentity()
 		}
 		return errors.Join(err, closeConn(conn))
 	})
-	if mine := s.writer.identity; err == nil && verdict == "ok" && there.ID == mine.ID && there.Mark >= mine.Mark {
+	if mine := s.writer.identity; err == nil && rejection == "ok" && there.ID == mine.ID && there.Mark >= mine.Mark {
 		return nil
 	}
 	s.options.Logger.Error("the database was overwritten or cut while it was open; its WAL is set aside, and what is in the file now is used", telemetry.KeyDatabase, s.path,
-		telemetry.KeyBytes, s.size, telemetry.KeyBefore, before, telemetry.KeyCheck, verdict, telemetry.KeyErr, err)
+		telemetry.KeyBytes, s.size, telemetry.KeyBefore, before, telemetry.KeyCheck, rejection, telemetry.KeyErr, err)
 	return errReplaced
 }

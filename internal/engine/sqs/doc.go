@@ -21,7 +21,7 @@
 // all the same, and in any order; sinks are idempotent. An event is deleted only when it is settled
 // as stored, skipped or dead.
 //
-// A message that can't be read, or whose claimed body is gone, is handed out as condemned, so that
+// A message that can't be read, or whose claimed body is gone, is handed out as rejected, so that
 // it becomes a dead letter with its text, or with the claim of its body. Nothing is dropped.
 // Package sqsrules has the rules for messages that hold for functions too.
 //
@@ -40,8 +40,8 @@
 // Options.MaxAge is not. What is in flight here is with no other reader meanwhile; Close gives it
 // back to them.
 //
-// Neither errors of attempts nor verdicts are durable. After a crash an event that was condemned is
-// tried once more, or condemned again at once if its attempts were used up.
+// Neither errors of attempts nor rejections are durable. After a crash an event that was rejected is
+// tried once more, or rejected again at once if its attempts were used up.
 //
 // SQS has no count of what was ever sent, so Account says Uncounted: what was accepted is what the
 // other counts add up to, and how much is pending is SQS's approximation.

@@ -24,9 +24,9 @@ func (q *Queue) takeLocked(messages []*message) {
 	}
 }
 
-// readyLocked makes a message wait for the next lease: the condemned first.
+// readyLocked makes a message wait for the next lease: the rejected first.
 func (q *Queue) readyLocked(m *message) {
-	if m.delivery.Verdict != nil {
+	if m.delivery.Rejection != nil {
 		q.firstLocked(m)
 		return
 	}
@@ -34,11 +34,11 @@ func (q *Queue) readyLocked(m *message) {
 	q.ready = append(q.ready, m)
 }
 
-// firstLocked is readyLocked for a message that was leased before, or is condemned: only the
-// condemned go before it.
+// firstLocked is readyLocked for a message that was leased before, or is rejected: only the
+// rejected go before it.
 func (q *Queue) firstLocked(m *message) {
 	q.readyBytes += m.delivery.Bytes
-	at := slices.IndexFunc(q.ready, func(other *message) bool { return other.delivery.Verdict == nil })
+	at := slices.IndexFunc(q.ready, func(other *message) bool { return other.delivery.Rejection == nil })
 	if at < 0 {
 		at = len(q.ready)
 	}

@@ -20,7 +20,7 @@ type receiveHistory struct {
 type messageHistory struct {
 	requestID string
 	attempts  []pillarbox.Attempt
-	verdict   *pillarbox.Verdict
+	rejection *pillarbox.Rejection
 	idle      int // receives that were no attempts
 }
 
@@ -64,17 +64,17 @@ func (h *receiveHistory) forget(id string) {
 // retrying counts the messages that were tried here and wait.
 func (h *receiveHistory) retrying() (n int) {
 	for _, known := range h.messages {
-		if len(known.attempts) > 0 || known.verdict != nil {
+		if len(known.attempts) > 0 || known.rejection != nil {
 			n++
 		}
 	}
 	return n
 }
 
-func (h *receiveHistory) find(requestID string) ([]pillarbox.Attempt, *pillarbox.Verdict, bool) {
+func (h *receiveHistory) find(requestID string) ([]pillarbox.Attempt, *pillarbox.Rejection, bool) {
 	for _, known := range h.messages {
-		if known.requestID == requestID && (len(known.attempts) > 0 || known.verdict != nil) {
-			return slices.Clone(known.attempts), known.verdict, true
+		if known.requestID == requestID && (len(known.attempts) > 0 || known.rejection != nil) {
+			return slices.Clone(known.attempts), known.rejection, true
 		}
 	}
 	return nil, nil, false

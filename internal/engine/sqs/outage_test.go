@@ -174,7 +174,7 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	}
 }
 
-// TestCondemnedIsNotSentAgain: the copy would know nothing of the verdict, and a text that can't be
+// TestCondemnedIsNotSentAgain: the copy would know nothing of the rejection, and a text that can't be
 // read would become an event.
 func TestCondemnedIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true})
@@ -193,7 +193,7 @@ func TestCondemnedIsNotSentAgain(t *testing.T) {
 	if left := b.server.Peek("events"); len(left) != 1 || left[0].ID != before.ID {
 		t.Errorf("%+v is left, want the message as it was", left)
 	}
-	if again := b.lease(1)[0]; again.Verdict == nil {
+	if again := b.lease(1)[0]; again.Rejection == nil {
 		t.Errorf("it came again as %+v", again)
 	}
 }

@@ -64,7 +64,7 @@ type Queue struct {
 	fetching    bool                // fetch runs
 	keeping     bool                // keep runs
 	inFlight    map[string]*message // by message id: ready or leased
-	ready       []*message          // in flight and not leased: the condemned first
+	ready       []*message          // in flight and not leased: the rejected first
 	leased      map[uint64]*message // by sequence number
 	readyBytes  int64
 	seq         uint64
@@ -165,9 +165,9 @@ func (q *Queue) Stats() pillarbox.QueueStats {
 	return stats
 }
 
-// Waiting returns the attempts and the verdict of an event that waits for another attempt, if it
+// Waiting returns the attempts and the rejection of an event that waits for another attempt, if it
 // was tried here.
-func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, verdict *pillarbox.Verdict, ok bool) {
+func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.history.find(requestID)

@@ -154,7 +154,7 @@ func (q *Queue) read(m *message) error {
 	err := m.Restore(q.working, q)
 	m.Text = "" // what counts of it is in the event
 	m.delivery = pillarbox.Delivery{Event: m.Message.Event, Since: m.Since(),
-		Verdict: m.Received.Verdict(q.options.Now())}
+		Rejection: m.Received.Rejection(q.options.Now())}
 	if err != nil {
 		return err
 	}

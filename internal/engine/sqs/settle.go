@@ -12,7 +12,7 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// Settle implements pillarbox.Queue, except that attempts and verdicts are kept in memory; the
+// Settle implements pillarbox.Queue, except that attempts and rejections are kept in memory; the
 // package comment says what follows from that. What is released without a time stays in flight.
 func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
 	if err := q.begin(ctx); err != nil {
@@ -73,7 +73,7 @@ func (q *Queue) sendReleasedAgain(ctx context.Context, messages []*message, outc
 
 // sendAgain makes new messages of those whose receives come to an end although nobody has refused
 // them. SQS would take an outage that lasts for refusals, and move them to the queue of dead
-// letters. It marks them as copied; where that fails they stay what they are. What is condemned is
+// letters. It marks them as copied; where that fails they stay what they are. What is rejected is
 // given up, and stays too.
 func (q *Queue) sendAgain(ctx context.Context, attributes attributes, messages []*message) {
 	limits := sqsrules.Limits{MaxReceives: attributes.maxReceives, MaxAge: q.options.MaxAge}
@@ -81,7 +81,7 @@ func (q *Queue) sendAgain(ctx context.Context, attributes attributes, messages [
 	var copies []*pillarbox.Message
 	q.mu.Lock()
 	for _, m := range messages {
-		if again := m.Again(limits, q.options.Now()); again != nil && m.delivery.Verdict == nil {
+		if again := m.Again(limits, q.options.Now()); again != nil && m.delivery.Rejection == nil {
 			ending, copies = append(ending, m), append(copies, again)
 		}
 	}
@@ -106,7 +106,7 @@ type changes struct {
 func (q *Queue) changesOf(messages []*message, outcomes []pillarbox.Outcome) (c changes) {
 	for i, outcome := range outcomes {
 		switch m := messages[i]; {
-		case m.settled || outcome.Kind == pillarbox.OutcomeCondemned:
+		case m.settled || outcome.Kind == pillarbox.OutcomeRejected:
 		case m.copied:
 			c.done = append(c.done, m)
 		case staysInFlight(outcome):
@@ -211,7 +211,7 @@ func (q *Queue) tell(messages []*message, call func(handles []string) error) err
 	return err
 }
 
-// endLeases ends the leases. What was condemned or released stays in flight, and is leased next.
+// endLeases ends the leases. What was rejected or released stays in flight, and is leased next.
 func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -219,7 +219,7 @@ func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 		m := messages[i]
 		delete(q.leased, m.seq)
 		switch {
-		case outcome.Kind == pillarbox.OutcomeCondemned:
+		case outcome.Kind == pillarbox.OutcomeRejected:
 			q.condemnLocked(m, outcome)
 		case m.copied && (staysInFlight(outcome) || waitsInSQS(outcome)):
 			q.forgetLocked(m)
@@ -234,14 +234,14 @@ func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 	q.changeLocked()
 }
 
-// condemnLocked has a message leased again as condemned: its dead letter is to be written.
+// condemnLocked has a message leased again as rejected: its dead letter is to be written.
 func (q *Queue) condemnLocked(m *message, outcome pillarbox.Outcome) {
 	if outcome.Attempt != nil {
 		m.delivery.Attempts = withAttempt(m.delivery.Attempts, *outcome.Attempt)
 	}
-	m.delivery.Verdict = outcome.Verdict
+	m.delivery.Rejection = outcome.Rejection
 	known := q.historyLocked(m)
-	known.attempts, known.verdict = m.delivery.Attempts, outcome.Verdict
+	known.attempts, known.rejection = m.delivery.Attempts, outcome.Rejection
 	q.readyLocked(m)
 }
 

@@ -253,7 +253,7 @@ func TestBodyThatIsGone(t *testing.T) {
 	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id", Body: bytes.Repeat([]byte("x"), 5000)})
 	clear(bodies.bodies)
 	got := b.lease(1)[0]
-	if got.Verdict == nil || !strings.Contains(got.Verdict.Reason, "claimed as id with 5000 bytes") {
+	if got.Rejection == nil || !strings.Contains(got.Rejection.Reason, "claimed as id with 5000 bytes") {
 		t.Errorf("came as %+v", got)
 	}
 	if !strings.HasPrefix(string(got.Event.Body),
@@ -274,9 +274,9 @@ func TestUnreadableMessageBecomesADeadLetter(t *testing.T) {
 		if string(got.Event.Body) != text || got.Event.RequestID == "" || got.Event.Timestamp <= 0 {
 			t.Errorf("%s came as %+v", text, got.Event)
 		}
-		if got.Verdict == nil || !strings.HasPrefix(got.Verdict.Reason,
+		if got.Rejection == nil || !strings.HasPrefix(got.Rejection.Reason,
 			"the message can't be read as an event: ") {
-			t.Errorf("%s came with %+v", text, got.Verdict)
+			t.Errorf("%s came with %+v", text, got.Rejection)
 		}
 	}
 }
@@ -289,7 +289,7 @@ func TestShortestMessageIsDelivered(t *testing.T) {
 		&awssqs.SendMessageInput{QueueUrl: &b.url, MessageBody: &text}); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.lease(1)[0]; got.Verdict != nil ||
+	if got := b.lease(1)[0]; got.Rejection != nil ||
 		got.Event.RequestID != "c6af9ac6-7b61-11e6-9a41-93e8deadbeef" {
 		t.Errorf("came as %+v", got)
 	}
@@ -546,7 +546,7 @@ func TestDeadLetterThatIsMovedBackIsAnEvent(t *testing.T) {
 	}
 	got := b.lease(1)[0]
 	if diff := enginetest.Diff(got.Event, letter.Event); diff != "" || len(got.Attempts) != 0 ||
-		got.Verdict != nil {
+		got.Rejection != nil {
 		t.Errorf("%s; came as %+v", diff, got)
 	}
 }

@@ -162,7 +162,7 @@ func (b *Box) DeadLetter(n int) []*pillarbox.DeadLetter {
 			Version: pillarbox.DeadLetterVersion, Destination: Destination, Reason: fmt.Sprintf("reason %d", i), DeadAt: at, Event: event,
 			Attempts: []pillarbox.Attempt{{At: at, Class: pillarbox.ClassRefused, Error: "constraint"}}, Replay: "pillarbox dead replay",
 		}
-		if err := pillarbox.PutLetter(context.Background(), b.Letters, letters[i]); err != nil {
+		if err := pillarbox.PutDeadLetter(context.Background(), b.Letters, letters[i]); err != nil {
 			b.T.Fatal(err)
 		}
 	}

@@ -55,7 +55,7 @@ func (b Broken) Follow(context.Context, string) (adminapi.Following, error) {
 }
 
 // DeadLetters implements adminapi.Node.
-func (b Broken) DeadLetters(context.Context, pillarbox.LetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (b Broken) DeadLetters(context.Context, pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) { yield(nil, b.Err) }
 }
 

@@ -146,14 +146,14 @@ func (s *Server) pickLocked(q *queue, now time.Time, most int) []*message {
 		candidates = slices.Clone(candidates)
 		s.random.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
 	}
-	var picked, condemned []*message
+	var picked, rejected []*message
 	for i := 0; i < len(candidates) && len(picked) < most; i++ {
 		m := candidates[i]
 		if !m.visible(now) || q.expired(m, now) {
 			continue
 		}
-		if s.condemned(q, m) {
-			condemned = append(condemned, m)
+		if s.rejected(q, m) {
+			rejected = append(rejected, m)
 			continue
 		}
 		picked = append(picked, m)
@@ -166,14 +166,14 @@ func (s *Server) pickLocked(q *queue, now time.Time, most int) []*message {
 			candidates = append(slices.Clip(candidates), &twin)
 		}
 	}
-	for _, m := range condemned {
+	for _, m := range rejected {
 		s.condemnLocked(q, m)
 	}
 	return picked
 }
 
-// condemned reports whether the message was received too often, and there is a queue for such.
-func (s *Server) condemned(q *queue, m *message) bool {
+// rejected reports whether the message was received too often, and there is a queue for such.
+func (s *Server) rejected(q *queue, m *message) bool {
 	return s.queues[q.redrive.target] != nil && m.here >= q.redrive.maxReceive
 }
 

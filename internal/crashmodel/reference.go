@@ -38,22 +38,22 @@ type way struct {
 	found uint64 // the last recovery that found its letter
 }
 
-// witness remembers everything that was promised, and is asked about every state.
-type witness struct {
+// reference remembers everything that was promised, and is asked about every state.
+type reference struct {
 	destinations []string
 	promises     map[string]*promise
 	order        []*promise
 	observe      func(disk *faultfs.FS) // has a new disk watched
 }
 
-func newWitness(destinations []string) *witness {
-	return &witness{destinations: destinations, promises: map[string]*promise{}, observe: func(*faultfs.FS) {}}
+func newWitness(destinations []string) *reference {
+	return &reference{destinations: destinations, promises: map[string]*promise{}, observe: func(*faultfs.FS) {}}
 }
 
 // next is the number of the next event.
-func (w *witness) next() int { return len(w.order) + 1 }
+func (w *reference) next() int { return len(w.order) + 1 }
 
-func (w *witness) send(event *pillarbox.Event) *promise {
+func (w *reference) send(event *pillarbox.Event) *promise {
 	p := &promise{event: event}
 	for range w.destinations {
 		p.ways = append(p.ways, &way{})
@@ -64,7 +64,7 @@ func (w *witness) send(event *pillarbox.Event) *promise {
 }
 
 // openLetter draws one of the open letters of a destination; nil if there is none.
-func (w *witness) openLetter(rng *rand.Rand, to int) *promise {
+func (w *reference) openLetter(rng *rand.Rand, to int) *promise {
 	var open []*promise
 	for _, p := range w.order {
 		if p.ways[to].letter == letterOpen {
@@ -77,7 +77,7 @@ func (w *witness) openLetter(rng *rand.Rand, to int) *promise {
 	return open[rng.IntN(len(open))]
 }
 
-func (w *witness) acked() (n int) {
+func (w *reference) acked() (n int) {
 	for _, p := range w.order {
 		if p.acked {
 			n++

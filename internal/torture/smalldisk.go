@@ -15,21 +15,21 @@ const maxTank = 2 << 30
 // ErrImpossible is matched by the error of a run that can't be made here.
 var ErrImpossible = errors.New("not possible here")
 
-// tank is a small disk that can be filled.
-type tank struct {
+// smallDisk is a small disk that can be filled.
+type smallDisk struct {
 	dir     string
 	mounted bool
 	disk    *vfs.Disk
 	ballast string
 }
 
-// openTank mounts a disk of memory at dir where that is possible. Where it is not, dir itself must be on a small
+// openSmallDisk mounts a disk of memory at dir where that is possible. Where it is not, dir itself must be on a small
 // one.
-func openTank(dir string, bytes int64) (*tank, error) {
+func openSmallDisk(dir string, bytes int64) (*smallDisk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	t := &tank{dir: dir, ballast: filepath.Join(dir, "ballast")}
+	t := &smallDisk{dir: dir, ballast: filepath.Join(dir, "ballast")}
 	if canMount() {
 		if err := mountMemory(dir, bytes); err != nil {
 			return nil, fmt.Errorf("mount a disk of memory at %s: %w", dir, err)
@@ -56,8 +56,8 @@ func openTank(dir string, bytes int64) (*tank, error) {
 var blocks = [...][]byte{make([]byte, 1<<20), make([]byte, 4<<10), make([]byte, 1)}
 
 // fill takes room until only leave is left.
-func (t *tank) fill(leave int64) error {
-	file, err := os.OpenFile(t.ballast, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+func (d *smallDisk) fill(leave int64) error {
+	file, err := os.OpenFile(d.ballast, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		if isFull(err) {
 			return nil
@@ -65,7 +65,7 @@ func (t *tank) fill(leave int64) error {
 		return err
 	}
 	for _, block := range blocks {
-		if err = t.pour(file, block, leave); err != nil {
+		if err = d.pour(file, block, leave); err != nil {
 			break
 		}
 	}
@@ -73,9 +73,9 @@ func (t *tank) fill(leave int64) error {
 }
 
 // pour writes blocks until the disk is full, or would have less than leave.
-func (t *tank) pour(file *os.File, block []byte, leave int64) error {
+func (d *smallDisk) pour(file *os.File, block []byte, leave int64) error {
 	for {
-		usage, err := t.disk.Usage()
+		usage, err := d.disk.Usage()
 		if err != nil {
 			return err
 		}
@@ -92,20 +92,20 @@ func (t *tank) pour(file *os.File, block []byte, leave int64) error {
 }
 
 // free gives the room back.
-func (t *tank) free() error {
-	if err := os.Remove(t.ballast); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (d *smallDisk) free() error {
+	if err := os.Remove(d.ballast); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-func (t *tank) close() error {
+func (d *smallDisk) close() error {
 	var err error
-	if t.disk != nil {
-		err = errors.Join(t.free(), t.disk.Close())
+	if d.disk != nil {
+		err = errors.Join(d.free(), d.disk.Close())
 	}
-	if t.mounted {
-		err = errors.Join(err, unmount(t.dir))
+	if d.mounted {
+		err = errors.Join(err, unmount(d.dir))
 	}
 	return err
 }
