@@ -10,8 +10,8 @@ import (
 // DeadLetterVersion is the version of the dead letter's JSON form.
 const DeadLetterVersion = 1
 
-// DeadLetter is an event that a destination refused for good, with what was tried. Its JSON form is a file
-// format that other programs rely on: names are added, never changed.
+// DeadLetter is an event that a destination refused for good, with what was tried. Its JSON form is
+// a file format that other programs rely on: names are added, never changed.
 type DeadLetter struct {
 	Version     int         `json:"version"`
 	Destination string      `json:"destination"`
@@ -43,12 +43,13 @@ type DeadLetterKey struct {
 
 // DeadLetters keeps dead letters. All methods may be called concurrently.
 type DeadLetters interface {
-	// PutMany makes the letters durable and listed, at the cost of one. It is idempotent on destination and event key:
-	// an open letter of the same event is replaced, and putting a letter back that was resolved opens it again. Of two
-	// letters of one event in one call, the later one stays. A *BatchError names the ones that are not kept; any other
-	// error means that none of them is promised. After an error, a letter that was not promised may have been kept.
-	// What Count says changes for all letters of a call at once, and before it returns.
-	// Errors: ErrInvalid, ErrNoSpace, ErrUnavailable, ErrClosed.
+	// PutMany makes the letters durable and listed, at the cost of one. It is idempotent on
+	// destination and event key: an open letter of the same event is replaced, and putting a letter
+	// back that was resolved opens it again. Of two letters of one event in one call, the later one
+	// stays. A *BatchError names the ones that are not kept; any other error means that none of them
+	// is promised. After an error, a letter that was not promised may have been kept. What Count says
+	// changes for all letters of a call at once, and before it returns. Errors: ErrInvalid,
+	// ErrNoSpace, ErrUnavailable, ErrClosed.
 	PutMany(ctx context.Context, letters []*DeadLetter) error
 
 	// Get returns the letter of the event, open or resolved. An empty destination matches if only one
@@ -56,20 +57,24 @@ type DeadLetters interface {
 	// ErrCorrupt, ErrUnavailable.
 	Get(ctx context.Context, destination, requestID string) (*DeadLetter, error)
 
-	// List yields the letters that match, by day of death and then by event key. A letter that can't be read
-	// is yielded as an error with a nil letter, and the walk goes on; the consumer stops by breaking.
+	// List yields the letters that match, by day of death and then by event key. A letter that can't
+	// be read is yielded as an error with a nil letter, and the walk goes on; the consumer stops by
+	// breaking.
 	List(ctx context.Context, filter DeadLetterFilter) iter.Seq2[*DeadLetter, error]
 
-	// Summaries yields what List would, without opening the letters where the engine knows enough of them, and letters
-	// that are missing too if the filter says so. An error is the last thing that is yielded, unless it is of one letter.
+	// Summaries yields what List would, without opening the letters where the engine knows enough of
+	// them, and letters that are missing too if the filter says so. An error is the last thing that is
+	// yielded, unless it is of one letter.
 	Summaries(ctx context.Context, filter DeadLetterFilter) iter.Seq2[DeadLetterSummary, error]
 
-	// ResolveMany marks the letters as resolved, durably, at the cost of one, and keeps them. Doing so again changes
-	// nothing. A *BatchError names those that are not resolved; any other error means that nothing is promised of any.
-	// Errors: ErrNotFound, ErrCorrupt, ErrNoSpace, ErrUnavailable, ErrClosed.
+	// ResolveMany marks the letters as resolved, durably, at the cost of one, and keeps them. Doing so
+	// again changes nothing. A *BatchError names those that are not resolved; any other error means
+	// that nothing is promised of any. Errors: ErrNotFound, ErrCorrupt, ErrNoSpace, ErrUnavailable,
+	// ErrClosed.
 	ResolveMany(ctx context.Context, letters []DeadLetterKey, resolution Resolution) error
 
-	// Count returns the number of letters of the destination, by state. It reads no letter and costs no scan.
+	// Count returns the number of letters of the destination, by state. It reads no letter and costs
+	// no scan.
 	Count(ctx context.Context, destination string) (DeadLetterCount, error)
 
 	// Close is safe to call twice.
@@ -215,7 +220,8 @@ func (d *DeadLetter) LastError() string {
 	return d.Attempts[len(d.Attempts)-1].Error
 }
 
-// MatchError reports whether the filter selects a letter with that reason and that error of the last attempt.
+// MatchError reports whether the filter selects a letter with that reason and that error of the
+// last attempt.
 func (f DeadLetterFilter) MatchError(reason, last string) bool {
 	wanted := strings.ToLower(f.Error)
 	return strings.Contains(strings.ToLower(reason), wanted) || strings.Contains(strings.ToLower(last), wanted)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// rule says what a package may import. Patterns are path.Match patterns; "std" is the standard library, and a
-// name without a dot in its first element that begins with "pillarbox" is ours.
+// rule says what a package may import. Patterns are path.Match patterns; "std" is the standard
+// library, and a name without a dot in its first element that begins with "pillarbox" is ours.
 type rule struct {
 	packages string // pattern of the packages it is for
 	may      []string
@@ -25,7 +25,8 @@ const (
 	awsSmithy  = "github.com/aws/smithy-go"
 )
 
-// rules are read from top to bottom; the first that matches counts. A package without a rule fails the test.
+// rules are read from top to bottom; the first that matches counts. A package without a rule fails
+// the test.
 var rules = []rule{
 	{"pillarbox", []string{"std"},
 		"the words and roles must not drag anything along"},
@@ -141,7 +142,8 @@ type goPackage struct {
 	Standard   bool
 }
 
-// TestEverybodyImportsOnlyWhatTheyMay holds the packages to the table, and keeps others from importing cmd.
+// TestEverybodyImportsOnlyWhatTheyMay holds the packages to the table, and keeps others from
+// importing cmd.
 func TestEverybodyImportsOnlyWhatTheyMay(t *testing.T) {
 	packages := list(t, "./...")
 	if len(packages) < len(rules)-2 {

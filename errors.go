@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The kinds of error that callers test with errors.Is. Every error that leaves a role is one of these, wraps
-// one of these, or is a plain error whose kind is unknown.
+// The kinds of error that callers test with errors.Is. Every error that leaves a role is one of
+// these, wraps one of these, or is a plain error whose kind is unknown.
 var (
 	// ErrInvalid says that the caller handed over something that can never be right.
 	ErrInvalid = errors.New("invalid")
@@ -17,11 +17,11 @@ var (
 	ErrFull = errors.New("full")
 	// ErrNoSpace says that the disk has no room; room comes back when somebody or something frees it.
 	ErrNoSpace = errors.New("no space on disk")
-	// ErrUnavailable says that the other side is down, unreachable, locked or throttling: it is nobody's
-	// event that is at fault, and the same call may succeed later. It burns no attempts.
+	// ErrUnavailable says that the other side is down, unreachable, locked or throttling: it is
+	// nobody's event that is at fault, and the same call may succeed later. It burns no attempts.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrUnknown says that nobody knows whether the call has done, or will still do, what it was asked for. It is told as
-	// that, and never as a refusal. It comes together with ErrUnavailable.
+	// ErrUnknown says that nobody knows whether the call has done, or will still do, what it was asked
+	// for. It is told as that, and never as a refusal. It comes together with ErrUnavailable.
 	ErrUnknown = errors.New("outcome not known")
 	// ErrNotFound says that the thing asked for is not there.
 	ErrNotFound = errors.New("not found")
@@ -39,8 +39,8 @@ type ItemError struct {
 	Err   error
 }
 
-// BatchError says which items of a batch failed and why. Items that it does not name succeeded, and are as
-// durable as the role promises. An index is named at most once.
+// BatchError says which items of a batch failed and why. Items that it does not name succeeded, and
+// are as durable as the role promises. An index is named at most once.
 type BatchError struct {
 	Items []ItemError
 }
@@ -119,14 +119,16 @@ func (e *CorruptError) Error() string {
 // Is reports whether target is ErrCorrupt.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
-// RefusedError is the refusal of one event by a destination, with the attempt that it is recorded by.
+// RefusedError is the refusal of one event by a destination, with the attempt that it is recorded
+// by.
 type RefusedError struct {
 	Attempt Attempt
 }
 
 func (e *RefusedError) Error() string { return e.Attempt.Error }
 
-// AttemptOf returns the attempt that a refusal is recorded by. An error that is no RefusedError was met at the given time.
+// AttemptOf returns the attempt that a refusal is recorded by. An error that is no RefusedError was
+// met at the given time.
 func AttemptOf(err error, at Timestamp) Attempt {
 	var refused *RefusedError
 	if errors.As(err, &refused) {

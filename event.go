@@ -16,9 +16,9 @@ type Key struct {
 
 // Event is one accepted item.
 //
-// Timestamp and RequestID together are its key and never change again, neither on a retry nor on a replay.
-// Body is kept byte for byte. Credentials are removed before an Event is made: whoever holds an Event may
-// store and show all of it.
+// Timestamp and RequestID together are its key and never change again, neither on a retry nor on a
+// replay. Body is kept byte for byte. Credentials are removed before an Event is made: whoever
+// holds an Event may store and show all of it.
 type Event struct {
 	Timestamp   Timestamp
 	RequestID   string // a UUIDv7, or the id that the gateway in front gave
@@ -53,8 +53,8 @@ func (h Header) MarshalJSON() ([]byte, error) {
 	return marshalPlain(fields)
 }
 
-// UnmarshalJSON reads an object of name to list of values. The order of different names is not kept in JSON;
-// they come back sorted as encoding/json sorted them.
+// UnmarshalJSON reads an object of name to list of values. The order of different names is not kept
+// in JSON; they come back sorted as encoding/json sorted them.
 func (h *Header) UnmarshalJSON(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	*h = nil
@@ -81,7 +81,8 @@ func (h *Header) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// eventJSON is the form of an event that the API, the CLI, dead letters, exports and queue messages share.
+// eventJSON is the form of an event that the API, the CLI, dead letters, exports and queue messages
+// share.
 type eventJSON struct {
 	RequestID    string    `json:"request_id"`
 	Timestamp    Timestamp `json:"timestamp"`
@@ -103,7 +104,8 @@ const (
 	bodyBase64 = "base64"
 )
 
-// MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in base64.
+// MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in
+// base64.
 func (e *Event) MarshalJSON() ([]byte, error) { return marshalPlain(formOf(e)) }
 
 func formOf(e *Event) eventJSON {
@@ -118,8 +120,8 @@ func formOf(e *Event) eventJSON {
 	return form
 }
 
-// UnmarshalJSON reads an event. The shortest legal one is {"timestamp":"…","request_id":"…"}. Unknown names
-// are ignored, so that a newer writer can be read.
+// UnmarshalJSON reads an event. The shortest legal one is {"timestamp":"…","request_id":"…"}.
+// Unknown names are ignored, so that a newer writer can be read.
 func (e *Event) UnmarshalJSON(text []byte) error {
 	var form eventJSON
 	if err := json.Unmarshal(text, &form); err != nil {

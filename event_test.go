@@ -115,7 +115,8 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 	}
 }
 
-// TestTimestampTextIsTheLayout holds the text to what package time makes of it, from day to day and within seconds.
+// TestTimestampTextIsTheLayout holds the text to what package time makes of it, from day to day and
+// within seconds.
 func TestTimestampTextIsTheLayout(t *testing.T) {
 	for _, at := range []pillarbox.Timestamp{0, 1, -1, -62167219200_000000, 253402300799_999999, 951782400_000000, 1709164799_999999} {
 		for step := range pillarbox.Timestamp(2000) {

@@ -10,7 +10,8 @@ import (
 	"pillarbox"
 )
 
-// FuzzEventJSON reads anything as an event. What it understands, it writes so that it reads the same.
+// FuzzEventJSON reads anything as an event. What it understands, it writes so that it reads the
+// same.
 func FuzzEventJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"request_id":"a","timestamp":"2026-11-23T14:12:00.123456Z","source":"app","method":"POST","path":"/app","query":"","headers":{"X-A":["1","2"]},"content_type":"","remote_addr":"","traceparent":"","body":"text","body_encoding":"utf8"}`,
@@ -40,7 +41,8 @@ func FuzzEventJSON(f *testing.F) {
 	})
 }
 
-// FuzzDeadLetterText reads anything as a dead letter. What it understands, it writes so that it reads the same.
+// FuzzDeadLetterText reads anything as a dead letter. What it understands, it writes so that it
+// reads the same.
 func FuzzDeadLetterText(f *testing.F) {
 	for _, seed := range []string{
 		`{"version":1,"destination":"events","reason":"no","dead_at":"2026-11-23T14:12:00.123456Z","attempts":[{"at":"2026-11-23T14:12:00.123456Z","class":"refused","error":"no"}],"event":{"request_id":"a","timestamp":"2026-11-23T14:12:00.123456Z"},"replay":"x"}`,
@@ -68,7 +70,8 @@ func FuzzDeadLetterText(f *testing.F) {
 	})
 }
 
-// FuzzTimestamp reads anything as a timestamp: there is one text for each instant, and text order is time order.
+// FuzzTimestamp reads anything as a timestamp: there is one text for each instant, and text order
+// is time order.
 func FuzzTimestamp(f *testing.F) {
 	for _, seed := range []string{"2026-11-23T14:12:00.123456Z", "0000-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z", "2026-11-23T14:12:60.000000Z", "2026-11-23t14:12:00.123456z", "2026-11-23T14:12:00,123456Z", ""} {
 		f.Add(seed, "2026-11-23T14:12:00.123456Z")

@@ -21,8 +21,8 @@ var wordsOfTheirOwn = map[string]string{
 	"internal/run":           "it knows nothing of the domain, and of telemetry neither",
 }
 
-// TestLogAttributesHaveOneWord: the keys of log attributes come from package telemetry, so that one idea has one word in
-// every line.
+// TestLogAttributesHaveOneWord: the keys of log attributes come from package telemetry, so that one
+// idea has one word in every line.
 func TestLogAttributesHaveOneWord(t *testing.T) {
 	files, calls := token.NewFileSet(), 0
 	err := filepath.WalkDir("internal", func(name string, entry fs.DirEntry, err error) error {

@@ -8,14 +8,15 @@ import (
 	"fmt"
 )
 
-// Bodies keeps bodies that are too large to travel with their event. All methods may be called concurrently.
+// Bodies keeps bodies that are too large to travel with their event. All methods may be called
+// concurrently.
 type Bodies interface {
-	// Put makes the body of the event durable and returns the claim by which it is found again. Doing so again
-	// changes nothing. Errors: ErrUnavailable, or a plain one where the store refuses.
+	// Put makes the body of the event durable and returns the claim by which it is found again. Doing
+	// so again changes nothing. Errors: ErrUnavailable, or a plain one where the store refuses.
 	Put(ctx context.Context, key Key, body []byte) (Claim, error)
 
-	// Get returns the claimed body. Errors: ErrNotFound, ErrCorrupt for bytes that are not those of the claim,
-	// ErrUnavailable.
+	// Get returns the claimed body. Errors: ErrNotFound, ErrCorrupt for bytes that are not those of
+	// the claim, ErrUnavailable.
 	Get(ctx context.Context, claim Claim) ([]byte, error)
 }
 
@@ -40,7 +41,8 @@ func (c Claim) Check(body []byte) error {
 	return nil
 }
 
-// Message is what travels through a queue that keeps text: an event, or one that is rejected, as its dead letter.
+// Message is what travels through a queue that keeps text: an event, or one that is rejected, as
+// its dead letter.
 type Message struct {
 	Event  *Event      // its Body is empty where Claim is set
 	Claim  *Claim      // of the body, where it is kept elsewhere
@@ -48,12 +50,12 @@ type Message struct {
 	Since  Timestamp   // of a letter that was put back, and sent again since: when it was put back; else 0
 }
 
-// bodyClaim is the body_encoding of a body that is kept elsewhere. No event can be read from such a text by
-// itself, so that nobody takes the body for an empty one.
+// bodyClaim is the body_encoding of a body that is kept elsewhere. No event can be read from such a
+// text by itself, so that nobody takes the body for an empty one.
 const bodyClaim = "claim"
 
-// MarshalJSON writes the event or the dead letter, in the form that the API and the files have, and the claim in
-// place of the body.
+// MarshalJSON writes the event or the dead letter, in the form that the API and the files have, and
+// the claim in place of the body.
 func (m *Message) MarshalJSON() ([]byte, error) {
 	form := formOf(m.Event)
 	if m.Claim != nil {
@@ -75,7 +77,8 @@ type letterText struct {
 	Since Timestamp       `json:"since,omitempty"`
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. The shortest legal message is {"timestamp":"…","request_id":"…"}.
+// UnmarshalJSON reads what MarshalJSON writes. The shortest legal message is
+// {"timestamp":"…","request_id":"…"}.
 func (m *Message) UnmarshalJSON(text []byte) error {
 	var letter letterText
 	if err := json.Unmarshal(text, &letter); err != nil {

@@ -5,51 +5,52 @@ import (
 	"time"
 )
 
-// Queue is the durable buffer between accepting and delivering. Each destination consumes all of it on its
-// own, at its own pace. All methods may be called concurrently; Lease and Settle of one destination are
-// expected from one loop.
+// Queue is the durable buffer between accepting and delivering. Each destination consumes all of it
+// on its own, at its own pace. All methods may be called concurrently; Lease and Settle of one
+// destination are expected from one loop.
 //
-// A destination exists for the queue from the first Lease or Account that names it, and gets the events
-// appended from then on; the first destinations of a new queue get everything.
+// A destination exists for the queue from the first Lease or Account that names it, and gets the
+// events appended from then on; the first destinations of a new queue get everything.
 //
-// What an engine can't do beyond that says its Traits; the methods are there all the same, so that whoever wraps a queue keeps
-// them by embedding it (see QueueDefaults).
+// What an engine can't do beyond that says its Traits; the methods are there all the same, so that
+// whoever wraps a queue keeps them by embedding it (see QueueDefaults).
 type Queue interface {
 	// Traits returns what the engine can do. It is always the same.
 	Traits() QueueTraits
 
-	// Append makes events durable and returns after they are: nil means that all of them survive a crash or
-	// a power cut. A *BatchError names the ones that are not durable; any other error means that none of
-	// them is promised. After an error, an event that was not promised may still surface later ("unknown
-	// outcome"), never with other content.
+	// Append makes events durable and returns after they are: nil means that all of them survive a
+	// crash or a power cut. A *BatchError names the ones that are not durable; any other error means
+	// that none of them is promised. After an error, an event that was not promised may still surface
+	// later ("unknown outcome"), never with other content.
 	//
 	// The queue keeps neither the slice nor anything it points to after it returns. Errors: ErrFull (a
-	// configured limit) and ErrNoSpace (the disk), both with a RetryAfterError where the engine can tell;
-	// ErrTooLarge; ErrUnavailable; ErrClosed; ErrUnknown where the storage has not answered in time. ctx is looked at before the work starts; an engine that can't
-	// call the work back may ignore it from then on.
+	// configured limit) and ErrNoSpace (the disk), both with a RetryAfterError where the engine can
+	// tell; ErrTooLarge; ErrUnavailable; ErrClosed; ErrUnknown where the storage has not answered in
+	// time. ctx is looked at before the work starts; an engine that can't call the work back may
+	// ignore it from then on.
 	Append(ctx context.Context, events []*Event) error
 
-	// AppendInline is Append for a caller that is watched, where Append returns although its storage hangs because another
-	// goroutine does the work: this may do the work on the caller's own, which saves the time of handing it over, and
-	// return as late as the storage does.
+	// AppendInline is Append for a caller that is watched, where Append returns although its storage
+	// hangs because another goroutine does the work: this may do the work on the caller's own, which
+	// saves the time of handing it over, and return as late as the storage does.
 	AppendInline(ctx context.Context, events []*Event) error
 
-	// Lease waits until at least one delivery is due for the destination, and hands out up to limits. What
-	// is handed out is not handed out again until it is settled, or the queue is opened anew. The events are
-	// the caller's to read, never to change, until Settle returns.
+	// Lease waits until at least one delivery is due for the destination, and hands out up to limits.
+	// What is handed out is not handed out again until it is settled, or the queue is opened anew. The
+	// events are the caller's to read, never to change, until Settle returns.
 	//
 	// Order: rejected deliveries and retries that are due first, then events in the order of Append.
 	// Errors: ctx's own, ErrClosed, ErrUnavailable.
 	Lease(ctx context.Context, destination string, limits LeaseLimits) ([]Delivery, error)
 
-	// Settle records outcomes of leased deliveries. Attempts, rejections and dead letters are durable when it
-	// returns. Stored and skipped may be forgotten by a crash, and the event then comes again: sinks are
-	// idempotent. After an error the deliveries stay leased and the same call may be made again. An engine that can't
-	// make attempts and rejections durable says in its package comment what follows from that. One that has reached its
-	// limit of events that wait for another attempt may take such an outcome as released: the event comes again as if it
-	// had not been tried.
-	// Errors: ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or
-	// stands twice in one call; then nothing is settled.
+	// Settle records outcomes of leased deliveries. Attempts, rejections and dead letters are durable
+	// when it returns. Stored and skipped may be forgotten by a crash, and the event then comes again:
+	// sinks are idempotent. After an error the deliveries stay leased and the same call may be made
+	// again. An engine that can't make attempts and rejections durable says in its package comment
+	// what follows from that. One that has reached its limit of events that wait for another attempt
+	// may take such an outcome as released: the event comes again as if it had not been tried. Errors:
+	// ErrNoSpace, ErrUnavailable, ErrClosed; ErrConflict for a handle that is not leased, or stands
+	// twice in one call; then nothing is settled.
 	Settle(ctx context.Context, destination string, outcomes []Outcome) error
 
 	// Account returns the queue's side of the ledger for one destination. It costs no scan.
@@ -58,27 +59,30 @@ type Queue interface {
 	// Stats returns the state of the whole queue. It costs no scan and never fails.
 	Stats() QueueStats
 
-	// SetMaxBytes changes the limit of what Stats calls Bytes, for appends from now on; 0 takes the engine's default.
+	// SetMaxBytes changes the limit of what Stats calls Bytes, for appends from now on; 0 takes the
+	// engine's default.
 	SetMaxBytes(maxBytes int64)
 
-	// Check asks whether the engine can serve with what it was given: that its store exists, and may be used. An engine on
-	// this machine has found that out when it was opened. Errors: ErrInvalid, ErrUnavailable, ctx's own.
+	// Check asks whether the engine can serve with what it was given: that its store exists, and may
+	// be used. An engine on this machine has found that out when it was opened. Errors: ErrInvalid,
+	// ErrUnavailable, ctx's own.
 	Check(ctx context.Context) error
 
-	// Waiting returns what is known of an event that waits for another attempt, or for its dead letter, without a look at
-	// the storage. An engine whose attempts are not durable knows those of this process.
+	// Waiting returns what is known of an event that waits for another attempt, or for its dead
+	// letter, without a look at the storage. An engine whose attempts are not durable knows those of
+	// this process.
 	Waiting(destination, requestID string) (attempts []Attempt, rejection *Rejection, waits bool)
 
-	// Requeue puts dead letters back, for all who deliver from the queue, in the form that it takes events in. nil means durable.
-	// A *BatchError names those that are not. (Requeues)
+	// Requeue puts dead letters back, for all who deliver from the queue, in the form that it takes
+	// events in. nil means durable. A *BatchError names those that are not. (Requeues)
 	Requeue(ctx context.Context, letters []*DeadLetter) error
 
 	EventFinder  // of events that are still there (Searchable)
 	EventScanner // (Searchable)
 	Obligations  // (Obliges)
 
-	// Close waits for running appends, makes everything known durable and releases the storage. It is safe
-	// to call twice. Waiting leases end with ErrClosed.
+	// Close waits for running appends, makes everything known durable and releases the storage. It is
+	// safe to call twice. Waiting leases end with ErrClosed.
 	Close() error
 }
 
@@ -115,7 +119,8 @@ type Attempt struct {
 	Error string    `json:"error"` // at most MaxAttemptError bytes
 }
 
-// MaxAttemptError bounds the message of an attempt, in bytes, because up to max_attempts of them are kept.
+// MaxAttemptError bounds the message of an attempt, in bytes, because up to max_attempts of them
+// are kept.
 const MaxAttemptError = 512
 
 // The classes of a failed attempt.
@@ -126,8 +131,8 @@ const (
 	ClassExpired     = "expired"     // the event waited longer than the queue keeps events
 )
 
-// Rejection says that an event is to become a dead letter. It is durable before the dead letter is written, so
-// that a crash in between leads to the same letter again and not to another try.
+// Rejection says that an event is to become a dead letter. It is durable before the dead letter is
+// written, so that a crash in between leads to the same letter again and not to another try.
 type Rejection struct {
 	Reason string    `json:"reason"`
 	DeadAt Timestamp `json:"dead_at"`
@@ -157,8 +162,9 @@ type Outcome struct {
 	Skip      string // of a skipped event: one of the Skipped constants
 }
 
-// Account is the queue's side of the ledger for one destination. All counts are events since the queue was
-// made, and Accepted = Skipped + Stored + Dead + Damaged + Pending holds at any moment and after a crash.
+// Account is the queue's side of the ledger for one destination. All counts are events since the
+// queue was made, and Accepted = Skipped + Stored + Dead + Damaged + Pending holds at any moment
+// and after a crash.
 type Account struct {
 	Accepted      uint64    // appended to the queue
 	Skipped       uint64    // not meant for this destination
@@ -173,8 +179,8 @@ type Account struct {
 
 	SkippedBy Skips // Skipped by rule, as far as the queue knows: a state from before there were rules has the sum only
 
-	// Uncounted says that the queue does not count what it takes in: Accepted is what the other counts add up to,
-	// those of settled events are of this process, and Pending is an approximation.
+	// Uncounted says that the queue does not count what it takes in: Accepted is what the other counts
+	// add up to, those of settled events are of this process, and Pending is an approximation.
 	Uncounted bool
 }
 
@@ -206,10 +212,11 @@ const (
 	StandingSkipped                     // was not meant for the destination
 )
 
-// EventScanner is the part of a queue that walks through the events that it still has, settled ones included.
+// EventScanner is the part of a queue that walks through the events that it still has, settled ones
+// included.
 type EventScanner interface {
-	// Scan calls visit with each event, oldest first, and with where its delivery to the destination stands.
-	// Events from before the destination existed are left out.
-	// The event is valid during the call only. It stops at the first error of visit and returns it.
+	// Scan calls visit with each event, oldest first, and with where its delivery to the destination
+	// stands. Events from before the destination existed are left out. The event is valid during the
+	// call only. It stops at the first error of visit and returns it.
 	Scan(ctx context.Context, destination string, visit func(event *Event, standing Standing) error) error
 }

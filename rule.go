@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Rule says which events a destination is meant to get. It is a value: nobody changes one that was handed over.
+// Rule says which events a destination is meant to get. It is a value: nobody changes one that was
+// handed over.
 type Rule struct {
 	// Sources that the destination takes. nil takes all of them, an empty slice takes none.
 	Sources []string `json:"sources"`
@@ -29,8 +30,8 @@ func (r *Rule) Equal(other *Rule) bool {
 	return (r.Sources == nil) == (other.Sources == nil) && slices.Equal(r.Sources, other.Sources)
 }
 
-// The rules by which an event is skipped for a destination: why it counts as not meant for it. Each skipped event is counted
-// under one of them.
+// The rules by which an event is skipped for a destination: why it counts as not meant for it. Each
+// skipped event is counted under one of them.
 const (
 	SkippedBefore    = "before"    // accepted before the destination began
 	SkippedSource    = "source"    // when it was accepted, the destination did not take its source
@@ -48,7 +49,8 @@ type Skips struct {
 	Forgotten uint64 `json:"forgotten,omitempty"`
 }
 
-// Of returns the count of a rule. What comes without a name counts as skipped because of its source.
+// Of returns the count of a rule. What comes without a name counts as skipped because of its
+// source.
 func (s *Skips) Of(rule string) *uint64 {
 	switch rule {
 	case SkippedBefore:
@@ -63,58 +65,64 @@ func (s *Skips) Of(rule string) *uint64 {
 	return &s.Source
 }
 
-// Obligations is the part of a queue that remembers which destination was meant to get which event when it was accepted, whatever the
-// configuration says later. An event that no destination takes any more although one was meant to is *held*: it is pending,
-// is not handed out by Lease, and stays until a person decides. All methods may be called concurrently with those of Queue.
+// Obligations is the part of a queue that remembers which destination was meant to get which event
+// when it was accepted, whatever the configuration says later. An event that no destination takes
+// any more although one was meant to is *held*: it is pending, is not handed out by Lease, and
+// stays until a person decides. All methods may be called concurrently with those of Queue.
 type Obligations interface {
-	// Oblige sets the rule of the destination for events that are appended from now on, durably. Events that are there
-	// already keep the rule of their time. Errors: as those of Settle.
+	// Oblige sets the rule of the destination for events that are appended from now on, durably.
+	// Events that are there already keep the rule of their time. Errors: as those of Settle.
 	Oblige(ctx context.Context, destination string, rule Rule) error
 
-	// RuleAt returns the rule that held for the destination when the event was appended: nil where that is not known,
-	// and a rule that takes nothing where the destination began later. No scan, no error: an unknown destination has none.
+	// RuleAt returns the rule that held for the destination when the event was appended: nil where
+	// that is not known, and a rule that takes nothing where the destination began later. No scan, no
+	// error: an unknown destination has none.
 	RuleAt(destination string, handle Handle) *Rule
 
-	// Review asks hold about every pending event that the rule of its time may have meant for the destination and the
-	// current one does not surely take, the held ones included. What hold says yes to is held from then on; what it says no
-	// to is handed out again. It reads only as much of the queue as that needs, and holds up neither Append nor Lease.
-	// Events that are leased are left out. Errors: ctx's own, and those of reading and of Settle.
+	// Review asks hold about every pending event that the rule of its time may have meant for the
+	// destination and the current one does not surely take, the held ones included. What hold says yes
+	// to is held from then on; what it says no to is handed out again. It reads only as much of the
+	// queue as that needs, and holds up neither Append nor Lease. Events that are leased are left out.
+	// Errors: ctx's own, and those of reading and of Settle.
 	Review(ctx context.Context, destination string, hold func(*Delivery) bool) error
 
-	// ScanHeld calls visit with every held event of the destination, oldest first. The delivery is valid during the call
-	// only. It stops at the first error of visit and returns it.
+	// ScanHeld calls visit with every held event of the destination, oldest first. The delivery is
+	// valid during the call only. It stops at the first error of visit and returns it.
 	ScanHeld(ctx context.Context, destination string, visit func(*Delivery) error) error
 
-	// ScanPending calls visit with every pending event of the destination, the held ones included, as far as they can be
-	// read, first those that wait for another attempt and then the others, oldest first. It reads all that the destination
-	// has not settled. The delivery is valid during the call only.
+	// ScanPending calls visit with every pending event of the destination, the held ones included, as
+	// far as they can be read, first those that wait for another attempt and then the others, oldest
+	// first. It reads all that the destination has not settled. The delivery is valid during the call
+	// only.
 	ScanPending(ctx context.Context, destination string, visit func(*Delivery) error) error
 
-	// Trace finds an event and says where it stands at each destination. It may read all that the queue has. Errors:
-	// ErrNotFound.
+	// Trace finds an event and says where it stands at each destination. It may read all that the
+	// queue has. Errors: ErrNotFound.
 	Trace(ctx context.Context, requestID string) (*Event, map[string]Trace, error)
 
-	// ScanSettled calls visit with every event that the queue still has and that is stored or dead for the destination. The
-	// delivery is valid during the call only.
+	// ScanSettled calls visit with every event that the queue still has and that is stored or dead for
+	// the destination. The delivery is valid during the call only.
 	ScanSettled(ctx context.Context, destination string, visit func(*Delivery) error) error
 
-	// Redeliver hands settled events out again that their store has lost. dead says how many of them were settled as dead, and
-	// the others as stored. What the queue does not have any more, or is not settled, is passed over; it returns how many come again.
-	// It is durable when it returns.
+	// Redeliver hands settled events out again that their store has lost. dead says how many of them
+	// were settled as dead, and the others as stored. What the queue does not have any more, or is not
+	// settled, is passed over; it returns how many come again. It is durable when it returns.
 	Redeliver(ctx context.Context, destination string, handles []Handle, dead uint64) (redelivered int, err error)
 
-	// Store returns what is remembered of the destination's store, and SetStore changes it: with the next settlement, or at
-	// once and durably where Changed is another.
+	// Store returns what is remembered of the destination's store, and SetStore changes it: with the
+	// next settlement, or at once and durably where Changed is another.
 	Store(destination string) StoreRecord
 	SetStore(ctx context.Context, destination string, record StoreRecord) error
 
-	// SettleHeld ends held events: as skipped by a rule, or as dead once the letter is durable. It is durable when it
-	// returns. What is not held any more is passed over; it returns how many were settled.
+	// SettleHeld ends held events: as skipped by a rule, or as dead once the letter is durable. It is
+	// durable when it returns. What is not held any more is passed over; it returns how many were
+	// settled.
 	SettleHeld(ctx context.Context, destination string, outcomes []Outcome) (settled int, err error)
 
-	// Route gives held events of one destination to another, which then gets them like any other event, and settles them
-	// for the first as skipped (SkippedRouted). Where the other has had an event already, nothing is done twice. It is
-	// durable when it returns, and may be repeated after an error.
+	// Route gives held events of one destination to another, which then gets them like any other
+	// event, and settles them for the first as skipped (SkippedRouted). Where the other has had an
+	// event already, nothing is done twice. It is durable when it returns, and may be repeated after
+	// an error.
 	Route(ctx context.Context, from, to string, deliveries []*Delivery) (routed int, err error)
 }
 

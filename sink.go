@@ -6,16 +6,16 @@ import (
 
 // Sink is where events are delivered. A configured sink is a destination.
 //
-// What an engine can't do says its Traits; the methods are there all the same, so that whoever wraps a sink keeps them by
-// embedding it (see SinkDefaults).
+// What an engine can't do says its Traits; the methods are there all the same, so that whoever
+// wraps a sink keeps them by embedding it (see SinkDefaults).
 type Sink interface {
 	// Traits returns what the engine can do. It is always the same.
 	Traits() SinkTraits
 
-	// Write stores events durably: after nil, all of them survive a crash or a power cut of the store as far
-	// as the engine's package comment promises. It is idempotent on the event's key: writing an event again,
-	// alone or among others, twice in one call or concurrently, leaves one. The sink keeps neither the slice
-	// nor anything it points to after it returns, and changes nothing in it.
+	// Write stores events durably: after nil, all of them survive a crash or a power cut of the store
+	// as far as the engine's package comment promises. It is idempotent on the event's key: writing an
+	// event again, alone or among others, twice in one call or concurrently, leaves one. The sink
+	// keeps neither the slice nor anything it points to after it returns, and changes nothing in it.
 	//
 	// Errors, and what the caller makes of them:
 	//   - *BatchError: the named events are not stored, all others are.
@@ -28,12 +28,13 @@ type Sink interface {
 	// Write may be called concurrently. It neither retries nor sleeps.
 	Write(ctx context.Context, events []*Event) error
 
-	// Check asks whether the engine can serve with what it was given: that its store exists, and may be used. An engine on
-	// this machine has found that out when it was opened. Errors: ErrInvalid, ErrUnavailable, ctx's own.
+	// Check asks whether the engine can serve with what it was given: that its store exists, and may
+	// be used. An engine on this machine has found that out when it was opened. Errors: ErrInvalid,
+	// ErrUnavailable, ctx's own.
 	Check(ctx context.Context) error
 
-	// Identity returns what the store had with the last write, or when it was opened; the zero value where it was not open
-	// yet. It costs no I/O, and may be called concurrently. (Identified)
+	// Identity returns what the store had with the last write, or when it was opened; the zero value
+	// where it was not open yet. It costs no I/O, and may be called concurrently. (Identified)
 	Identity() StoreIdentity
 
 	EventStore // (Readable)
@@ -56,8 +57,9 @@ type StoreRecord struct {
 	Renewed bool      `json:"renewed,omitempty"` // which store it was is not known any more, because the record was damaged: the next one is believed
 }
 
-// Meet compares the store with the record and returns the new record. The first one is believed, if nothing is in it or the record was renewed; another
-// store, or one that is older than it was, is a change, which stays on the record until somebody clears it.
+// Meet compares the store with the record and returns the new record. The first one is believed, if
+// nothing is in it or the record was renewed; another store, or one that is older than it was, is a
+// change, which stays on the record until somebody clears it.
 func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	met := StoreRecord{StoreIdentity: now, Changed: r.Changed, At: r.At}
 	switch {

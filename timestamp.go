@@ -15,15 +15,15 @@ const (
 	maxTimestamp = Timestamp(253402300799_999999)
 )
 
-// Timestamp is an instant in microseconds since 1970-01-01T00:00:00Z. Its text form is RFC 3339 in UTC with
-// exactly six decimals. The zero value means "not set" and is written as the year 1970.
+// Timestamp is an instant in microseconds since 1970-01-01T00:00:00Z. Its text form is RFC 3339 in
+// UTC with exactly six decimals. The zero value means "not set" and is written as the year 1970.
 type Timestamp int64
 
 // TimestampOf cuts t to the microsecond.
 func TimestampOf(t time.Time) Timestamp { return Timestamp(t.UnixMicro()) }
 
-// ParseTimestamp reads the text form. Other RFC 3339 forms are refused, because a key that can be written in
-// two ways is not a key.
+// ParseTimestamp reads the text form. Other RFC 3339 forms are refused, because a key that can be
+// written in two ways is not a key.
 func ParseTimestamp(text string) (Timestamp, error) {
 	t, err := time.Parse(timestampLayout, text)
 	if err != nil || t.Format(timestampLayout) != text {
@@ -65,8 +65,9 @@ type secondText struct {
 	text   [len("2006-01-02T15:04:05.")]byte
 }
 
-// lastSecond is the second that was written last: every receipt and every row has a timestamp, most are of the same second
-// as the one before, and to make its text takes ten times as long as to copy it.
+// lastSecond is the second that was written last: every receipt and every row has a timestamp, most
+// are of the same second as the one before, and to make its text takes ten times as long as to copy
+// it.
 var lastSecond atomic.Pointer[secondText]
 
 // MarshalText returns the text form.

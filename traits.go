@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// QueueTraits say what a queue can do. They are part of the contract: they never change while it is open, whoever wraps a
-// queue hands them on, and the contract suite holds each engine to its own. The zero value is a queue that only passes events
-// on, to one destination.
+// QueueTraits say what a queue can do. They are part of the contract: they never change while it is
+// open, whoever wraps a queue hands them on, and the contract suite holds each engine to its own.
+// The zero value is a queue that only passes events on, to one destination.
 type QueueTraits struct {
 	FanOut          bool // every destination consumes all of it; else there can be one destination
 	Ordered         bool // Lease keeps the order of Append
@@ -22,7 +22,8 @@ type QueueTraits struct {
 	Requeues        bool // Requeue
 }
 
-// SinkTraits say what a sink can do, in the same way. The zero value is a sink that only takes events.
+// SinkTraits say what a sink can do, in the same way. The zero value is a sink that only takes
+// events.
 type SinkTraits struct {
 	Readable   bool // everything of EventStore
 	Identified bool // Identity tells the store from every other one
@@ -34,8 +35,9 @@ var ErrUnsupported = errors.New("this engine can't do that")
 
 func unsupported(what string) error { return fmt.Errorf("%s: %w", what, ErrUnsupported) }
 
-// QueueDefaults has the methods of Queue that an engine may be without. An engine embeds it, and says in its Traits which ones
-// it has replaced. They fail with ErrUnsupported, or know nothing where there is no error.
+// QueueDefaults has the methods of Queue that an engine may be without. An engine embeds it, and
+// says in its Traits which ones it has replaced. They fail with ErrUnsupported, or know nothing
+// where there is no error.
 type QueueDefaults struct{}
 
 // Check implements Queue: there is nothing to look at.
@@ -114,8 +116,8 @@ func (QueueDefaults) Route(context.Context, string, string, []*Delivery) (int, e
 	return 0, unsupported("route held events")
 }
 
-// SinkDefaults has the methods of Sink that an engine may be without, in the same way: embedded alone, it makes a sink that
-// only takes events.
+// SinkDefaults has the methods of Sink that an engine may be without, in the same way: embedded
+// alone, it makes a sink that only takes events.
 type SinkDefaults struct{}
 
 // Traits implements Sink: none.

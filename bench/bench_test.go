@@ -51,7 +51,8 @@ func sample() *benchmark.Report {
 	return report
 }
 
-// TestTheChartIsAPicture: well-formed, with a bar for each contender that was measured, the fastest first.
+// TestTheChartIsAPicture: well-formed, with a bar for each contender that was measured, the fastest
+// first.
 func TestTheChartIsAPicture(t *testing.T) {
 	drawn := chart(sample())
 	var texts []string

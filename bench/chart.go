@@ -20,12 +20,13 @@ const (
 	topHeight  = 92
 )
 
-// chartStyle reads on white and on black. It does not ask for the reader's colour scheme: the page around the picture
-// may have another one.
+// chartStyle reads on white and on black. It does not ask for the reader's colour scheme: the page
+// around the picture may have another one.
 const chartStyle = `text{font:13px system-ui,sans-serif;fill:#737d88}.title{font-size:16px;font-weight:600}.small{font-size:12px}` +
 	`.ours{fill:#1f883d}.durable{fill:#4c8bd6}.before{fill:#d08a1d}.nothing{fill:#8b949e}.bold{font-weight:700}`
 
-// chart draws the events per second at 256 connections, the fastest first, or returns nil where there are none.
+// chart draws the events per second at 256 connections, the fastest first, or returns nil where
+// there are none.
 func chart(report *benchmark.Report) []byte {
 	scenario := benchmark.ClosedLoop(256, 200)
 	var rows []benchmark.Row

@@ -19,8 +19,9 @@ type cell struct {
 	bytes []byte
 }
 
-// insertAgain reads all rows of a database, and inserts them into a new one: the driver alone, with the same table,
-// settings, order and rows, in transactions of 1,000. It tells how many there were, and how long the inserts took.
+// insertAgain reads all rows of a database, and inserts them into a new one: the driver alone, with
+// the same table, settings, order and rows, in transactions of 1,000. It tells how many there were,
+// and how long the inserts took.
 func insertAgain(from, to string) (rows int, took time.Duration, err error) {
 	table, cells, columns, err := readAll(from)
 	if err != nil {

@@ -91,7 +91,8 @@ func fill(ctx context.Context, server *torture.Server, step time.Duration, enoug
 	return errors.New("there was never enough")
 }
 
-// delivery compares, in turns, how fast a backlog is delivered with how fast the bare driver inserts the same rows.
+// delivery compares, in turns, how fast a backlog is delivered with how fast the bare driver
+// inserts the same rows.
 func (s *stand) delivery(ctx context.Context, rows int) (*benchmark.Delivery, error) {
 	var ours, driver []float64
 	result := &benchmark.Delivery{}
@@ -127,7 +128,8 @@ func (s *stand) deliverOnce(ctx context.Context, rows int) (ours, driver float64
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	// The start belongs to it: what is delivered before the server says that it is ready is not for free.
+	// The start belongs to it: what is delivered before the server says that it is ready is not for
+	// free.
 	begin := time.Now()
 	if server, err = s.start(ctx, dir, settings); err != nil {
 		return 0, 0, 0, err

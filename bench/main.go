@@ -1,8 +1,10 @@
-// Command bench measures pillarbox beside yardsticks and other products, on this machine, in turns, and writes the dated
-// results. "make bench" runs it; "pillarbox bench" is the part of it that needs nothing installed.
+// Command bench measures pillarbox beside yardsticks and other products, on this machine, in turns,
+// and writes the dated results. "make bench" runs it; "pillarbox bench" is the part of it that
+// needs nothing installed.
 //
-// It builds the binary from the tree, and the peers from the module in bench/peers. Peers that are missing are named
-// with how to install them, and left out. Everything is on loopback, in a directory that is removed at the end.
+// It builds the binary from the tree, and the peers from the module in bench/peers. Peers that are
+// missing are named with how to install them, and left out. Everything is on loopback, in a
+// directory that is removed at the end.
 package main
 
 import (
@@ -69,7 +71,8 @@ func (n *numbers) Set(text string) error {
 	return nil
 }
 
-// flags reads the command line. What a long run does differently holds unless a flag says otherwise.
+// flags reads the command line. What a long run does differently holds unless a flag says
+// otherwise.
 func flags(args []string) options {
 	o := options{connections: numbers{64, 256}, bodies: numbers{200}}
 	set := flag.NewFlagSet("bench", flag.ExitOnError)
@@ -110,8 +113,8 @@ func (o *options) lengthen(given map[string]bool) {
 	}
 }
 
-// groups are the scenarios. Peers take part where connections and bodies vary; latency at a fixed rate and batches are
-// about pillarbox itself.
+// groups are the scenarios. Peers take part where connections and bodies vary; latency at a fixed
+// rate and batches are about pillarbox itself.
 func (o *options) groups() []benchmark.Group {
 	var loops, bodies []benchmark.Scenario
 	for _, connections := range o.connections {

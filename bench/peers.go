@@ -15,7 +15,8 @@ import (
 // packages are what apt-get knows of the peers and of what they are built with.
 var packages = []string{"nginx-light", "redis-server", "postgresql-15", "rabbitmq-server", "gcc", "libc6-dev"}
 
-// install gets the peers. Debian starts some of them as services at once, which nobody asked for here.
+// install gets the peers. Debian starts some of them as services at once, which nobody asked for
+// here.
 func install(ctx context.Context) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("this needs root: sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
@@ -41,7 +42,8 @@ type listedPeer struct {
 	Missing string          `json:"missing"`
 }
 
-// buildPeers builds the module of the peers and makes contenders of those whose name holds a text, or of all.
+// buildPeers builds the module of the peers and makes contenders of those whose name holds a text,
+// or of all.
 func buildPeers(ctx context.Context, dir, which string) ([]benchmark.Contender, error) {
 	program := filepath.Join(dir, "peers")
 	fmt.Fprintln(os.Stderr, "building the peers; the first time takes some minutes")

@@ -19,7 +19,8 @@ const answer = `{"request_id":"01a20982-735b-7980-86a3-0c4338e0f4c0","timestamp"
 // store keeps one body, and returns when it is kept as well as the peer keeps things.
 type store func(ctx context.Context, body []byte) error
 
-// serve is the thin handler in front of a peer: read the body, keep it, answer. It returns when ctx ends.
+// serve is the thin handler in front of a peer: read the body, keep it, answer. It returns when ctx
+// ends.
 func serve(ctx context.Context, address string, keep store) error {
 	length := strconv.Itoa(len(answer))
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -68,8 +69,8 @@ type waiting struct {
 	done chan error // with room for the one result
 }
 
-// gather turns a commit of many bodies into a store of one: what came while a commit ran is the next one. Each of the
-// commits runs in a goroutine of its own until ctx ends.
+// gather turns a commit of many bodies into a store of one: what came while a commit ran is the
+// next one. Each of the commits runs in a goroutine of its own until ctx ends.
 func gather(ctx context.Context, commits ...func(bodies [][]byte) error) store {
 	queue := make(chan waiting, 4*maxGathered) // so that requests don't wait to wait
 	for _, commit := range commits {

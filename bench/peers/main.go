@@ -1,5 +1,6 @@
-// Command peers runs the products that pillarbox is compared with, each behind the thinnest handler that makes it take
-// POST requests. It is a module of its own, so that nobody who uses pillarbox carries their clients.
+// Command peers runs the products that pillarbox is compared with, each behind the thinnest handler
+// that makes it take POST requests. It is a module of its own, so that nobody who uses pillarbox
+// carries their clients.
 //
 //	peers list                       the table below as JSON, with what is missing on this machine
 //	peers run NAME ADDRESS DIR       one of them, until SIGTERM, as children of this process and with its data in DIR

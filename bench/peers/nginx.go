@@ -10,8 +10,8 @@ import (
 
 var nginxNeeds = needs{[]string{"nginx|/usr/sbin/nginx"}, "apt-get install nginx-light"}
 
-// nginxConfig has two workers, which is what the other contenders have in threads on a small machine, and reads bodies
-// that it does not need into memory.
+// nginxConfig has two workers, which is what the other contenders have in threads on a small
+// machine, and reads bodies that it does not need into memory.
 const nginxConfig = `daemon off;
 worker_processes auto;
 pid %[1]s/nginx.pid;

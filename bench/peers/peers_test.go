@@ -14,7 +14,8 @@ import (
 
 // These tests are in the package itself because a command can't be imported.
 
-// TestWhatWaitsIsCommittedTogether, each request gets the result of its own commit, and none is lost.
+// TestWhatWaitsIsCommittedTogether, each request gets the result of its own commit, and none is
+// lost.
 func TestWhatWaitsIsCommittedTogether(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -22,7 +22,8 @@ const postgresConnections = 32
 const postgresTable = `CREATE TABLE events (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, received timestamptz NOT NULL DEFAULT now(), body bytea NOT NULL)`
 
-// withPostgres makes a cluster, starts it, and calls use with a pool. Its settings are the defaults.
+// withPostgres makes a cluster, starts it, and calls use with a pool. Its settings are the
+// defaults.
 func withPostgres(ctx context.Context, dir string, use func(pool *pgxpool.Pool) error) error {
 	as, err := unprivileged("postgres", "nobody")
 	if err != nil {

@@ -57,7 +57,8 @@ func runRabbit(ctx context.Context, address, dir string) error {
 	})
 }
 
-// startRabbit starts a broker with a port mapper of its own, because the usual one would outlive it.
+// startRabbit starts a broker with a port mapper of its own, because the usual one would outlive
+// it.
 func startRabbit(ctx context.Context, dir string) (url string, stop func(), err error) {
 	ports, err := freePorts(3)
 	if err != nil {

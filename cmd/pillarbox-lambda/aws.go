@@ -56,8 +56,8 @@ func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 	return s, errors.Join(problems...)
 }
 
-// config is made without the SDK's module for it, which knows many more ways to come by credentials than Lambda has,
-// and takes longer to start. Lambda ends a process before its credentials do.
+// config is made without the SDK's module for it, which knows many more ways to come by credentials
+// than Lambda has, and takes longer to start. Lambda ends a process before its credentials do.
 func (s awsSettings) config() aws.Config {
 	return aws.Config{
 		Region:      s.region,

@@ -16,7 +16,8 @@ import (
 	"pillarbox/test/standin/fakesqs"
 )
 
-// TestFromThePostToTheTable sends events through each kind of gateway, and finds them in the table as they were sent.
+// TestFromThePostToTheTable sends events through each kind of gateway, and finds them in the table
+// as they were sent.
 func TestFromThePostToTheTable(t *testing.T) {
 	s := newStack(t)
 	bodies := map[string][]byte{}
@@ -140,7 +141,8 @@ func TestFromTheTableThatIsDownToTheTable(t *testing.T) {
 	}
 }
 
-// TestFromTheQueueToTheBucket: what can't be read, what is too old, and what SQS gave up become letters.
+// TestFromTheQueueToTheBucket: what can't be read, what is too old, and what SQS gave up become
+// letters.
 func TestFromTheQueueToTheBucket(t *testing.T) {
 	s := newStack(t)
 	put := func(text string) {
@@ -189,8 +191,9 @@ func TestFromTheQueueToTheBucket(t *testing.T) {
 	}
 }
 
-// TestKilledFunctionLosesNothing: a table that hangs is given up in time for an answer, a process that is killed leaves
-// its batch in the queue, and so does a write whose answer is lost; the event is stored once.
+// TestKilledFunctionLosesNothing: a table that hangs is given up in time for an answer, a process
+// that is killed leaves its batch in the queue, and so does a write whose answer is lost; the event
+// is stored once.
 func TestKilledFunctionLosesNothing(t *testing.T) {
 	s := newStack(t)
 	url := s.front(&fakelambda.Gateway{Kind: fakelambda.HTTP}) + "/app"

@@ -1,9 +1,11 @@
-// Command pillarbox-lambda is all functions of the cloud design in one small binary, to be named bootstrap and run by
-// the runtime provided.al2023. PILLARBOX_ROLE says which it is: accept answers requests and puts them into the queue,
-// deliver takes batches of the queue to the table, deadletter takes dead letters to the bucket.
+// Command pillarbox-lambda is all functions of the cloud design in one small binary, to be named
+// bootstrap and run by the runtime provided.al2023. PILLARBOX_ROLE says which it is: accept answers
+// requests and puts them into the queue, deliver takes batches of the queue to the table,
+// deadletter takes dead letters to the bucket.
 //
-// It is told everything by variables of its environment (variables.go), and reads no file. The tags pillarbox_accept,
-// pillarbox_deliver and pillarbox_deadletter each leave the other roles out; without any of them all three are in.
+// It is told everything by variables of its environment (variables.go), and reads no file. The tags
+// pillarbox_accept, pillarbox_deliver and pillarbox_deadletter each leave the other roles out;
+// without any of them all three are in.
 package main
 
 import (

@@ -16,8 +16,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// variable is one of the environment. The table is what a function can be told; nothing else is read, but for the
-// region, the credentials and the endpoints, which have AWS's own names.
+// variable is one of the environment. The table is what a function can be told; nothing else is
+// read, but for the region, the credentials and the endpoints, which have AWS's own names.
 type variable struct {
 	name   string
 	roles  []string // that are told
@@ -83,8 +83,8 @@ func defaults() settings {
 	}
 }
 
-// readSettings reads the variables of the role. The error names all that are missing or malformed. An empty text is as
-// good as none.
+// readSettings reads the variables of the role. The error names all that are missing or malformed.
+// An empty text is as good as none.
 func readSettings(lookup func(string) (string, bool)) (settings, error) {
 	s := defaults()
 	var problems []error

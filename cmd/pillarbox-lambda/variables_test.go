@@ -29,7 +29,8 @@ func environment(role string, more map[string]string) func(string) (string, bool
 
 const terraform = "../../deploy/terraform/"
 
-// TestDocumentKnowsEveryVariable compares the table with the one that people read: names, and which role is told.
+// TestDocumentKnowsEveryVariable compares the table with the one that people read: names, and which
+// role is told.
 func TestDocumentKnowsEveryVariable(t *testing.T) {
 	text, err := os.ReadFile(terraform + "README.md")
 	if err != nil {
@@ -68,7 +69,8 @@ func TestDocumentKnowsEveryVariable(t *testing.T) {
 	}
 }
 
-// TestTerraformSetsEveryVariable compares the names with those that are set where the functions are made.
+// TestTerraformSetsEveryVariable compares the names with those that are set where the functions are
+// made.
 func TestTerraformSetsEveryVariable(t *testing.T) {
 	set := map[string]bool{}
 	for _, file := range []string{"functions.tf", "locals.tf"} {

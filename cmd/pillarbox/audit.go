@@ -190,7 +190,8 @@ func destinationRows(status *adminapi.Status) *rows {
 	return table
 }
 
-// readiness is how the server is, in a few words. One that does not do everything says what it does.
+// readiness is how the server is, in a few words. One that does not do everything says what it
+// does.
 func readiness(status *adminapi.Status) string {
 	switch roles := status.Roles; {
 	case !status.Ready && len(roles) == 0:

@@ -26,7 +26,8 @@ const (
 	maxBenchBody     = 1 << 20 // the default limit of a body
 )
 
-// benchContenders are the yardsticks in this binary, by name: each listens at an address until ctx ends.
+// benchContenders are the yardsticks in this binary, by name: each listens at an address until ctx
+// ends.
 var benchContenders = map[string]func(ctx context.Context, address string) error{
 	benchmark.BareCommand:  benchmark.ServeBare,
 	benchmark.FrontCommand: serveFront,

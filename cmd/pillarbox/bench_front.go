@@ -13,7 +13,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// serveFront is the event loop with nothing behind it: what it answers is what the front alone can do.
+// serveFront is the event loop with nothing behind it: what it answers is what the front alone can
+// do.
 func serveFront(ctx context.Context, address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

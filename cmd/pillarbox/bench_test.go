@@ -16,8 +16,8 @@ import (
 	"pillarbox/internal/benchmark"
 )
 
-// TestBenchMeasuresItself runs the smallest comparison with the real binary: every contender answers, every answer is in
-// the ledger, and nothing is left.
+// TestBenchMeasuresItself runs the smallest comparison with the real binary: every contender
+// answers, every answer is in the ledger, and nothing is left.
 func TestBenchMeasuresItself(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the binary")

@@ -17,8 +17,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// checkStored refuses a configuration by which events that are pending in its data directory would be held, and counts them.
-// A directory that a running server has is asked about there.
+// checkStored refuses a configuration by which events that are pending in its data directory would
+// be held, and counts them. A directory that a running server has is asked about there.
 func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config, talk io.Writer) error {
 	scheme, _, _ := strings.Cut(cfg.Queue.URL, ":")
 	if _, err := os.Stat(filepath.Join(cfg.Data, catalog.QueueDir)); scheme != "seglog" || err != nil {

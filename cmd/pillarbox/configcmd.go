@@ -81,8 +81,8 @@ func newConfigExample() *cobra.Command {
 	return command
 }
 
-// unknownVariables refuses variables that set nothing. A server only warns of them: they may be those of its surroundings, and it
-// has to start.
+// unknownVariables refuses variables that set nothing. A server only warns of them: they may be
+// those of its surroundings, and it has to start.
 func unknownVariables(cfg *config.Config) error {
 	var errs []error
 	for _, unknown := range cfg.UnknownVariables() {

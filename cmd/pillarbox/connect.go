@@ -21,9 +21,10 @@ import (
 // lookTime bounds the look for a running server.
 const lookTime = 2 * time.Second
 
-// connect finds what a command talks to: the server that --server names; else the server at the configured
-// admin address, if it has the same data directory or none was chosen; else the data directory itself, or what the
-// configuration names elsewhere, opened by this process behind the same API. done must be called in any case.
+// connect finds what a command talks to: the server that --server names; else the server at the
+// configured admin address, if it has the same data directory or none was chosen; else the data
+// directory itself, or what the configuration names elsewhere, opened by this process behind the
+// same API. done must be called in any case.
 func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, done func() error, err error) {
 	nothing := func() error { return nil }
 	cfg, err := g.load()
@@ -61,8 +62,8 @@ func (g *globalFlags) connectServer(ctx context.Context, what string) (*admincli
 	return remote, err
 }
 
-// reach makes a client for the server that --server names, or else for the configured admin address, and reports whether
-// the right server runs there. One that was named is not looked for.
+// reach makes a client for the server that --server names, or else for the configured admin
+// address, and reports whether the right server runs there. One that was named is not looked for.
 func (g *globalFlags) reach(ctx context.Context, cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
 	base := g.serverFlag()
 	chosen := base != ""
@@ -95,8 +96,9 @@ func (g *globalFlags) adminToken(cfg *config.Config) string {
 	return string(cfg.Admin.Token)
 }
 
-// serverHasData reports whether a server answers that is the right one. Only where nothing listens there is none for
-// sure: whoever takes any other error for that works on the wrong data, or runs into the server's lock.
+// serverHasData reports whether a server answers that is the right one. Only where nothing listens
+// there is none for sure: whoever takes any other error for that works on the wrong data, or runs
+// into the server's lock.
 func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Client, cfg *config.Config) (bool, error) {
 	looking, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -119,7 +121,8 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Cli
 	return !chosen || (err == nil && wanted == status.Data), nil
 }
 
-// asUsageError is an error that a server answered with, as this command's own: what a server can't read was wrong usage.
+// asUsageError is an error that a server answered with, as this command's own: what a server can't
+// read was wrong usage.
 func asUsageError(err error) error {
 	var refused *adminclient.ProblemError
 	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
@@ -137,8 +140,8 @@ func withToken(err error) error {
 	return err
 }
 
-// sameDestinations reports whether the server delivers where the configuration says. It stands in for the data directory
-// where there is none.
+// sameDestinations reports whether the server delivers where the configuration says. It stands in
+// for the data directory where there is none.
 func sameDestinations(status *adminapi.Status, cfg *config.Config) bool {
 	urls := map[string]string{}
 	for _, destination := range status.Destinations {

@@ -23,8 +23,8 @@ func nobody(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestServerThatCantBeAskedIsNoMissingServer: a command must not work on a directory of its own where a server runs that it
-// could not ask.
+// TestServerThatCantBeAskedIsNoMissingServer: a command must not work on a directory of its own
+// where a server runs that it could not ask.
 func TestServerThatCantBeAskedIsNoMissingServer(t *testing.T) {
 	s := startServer(t, "admin: {token: not-told-to-anybody-1234567890}")
 	t.Chdir(t.TempDir()) // the default data directory would be here
@@ -58,13 +58,15 @@ func TestStrangerIsNoMissingServer(t *testing.T) {
 	try(t, "audit", "--admin", address).failsWith(t, exitFailed, address, "404", "--server", "--admin")
 }
 
-// TestLockedDirectoryNamesTheFlagsThatReachItsServer where the server is not at the address that is known.
+// TestLockedDirectoryNamesTheFlagsThatReachItsServer where the server is not at the address that is
+// known.
 func TestLockedDirectoryNamesTheFlagsThatReachItsServer(t *testing.T) {
 	s := startServer(t, "")
 	try(t, "audit", "--data", s.data, "--admin", nobody(t)).failsWith(t, exitFailed, "in use by another pillarbox", "--server", "--admin")
 }
 
-// TestStatusSaysWhatRuns: without a server nothing is ready and nothing is delivered, and a server says what it does not do.
+// TestStatusSaysWhatRuns: without a server nothing is ready and nothing is delivered, and a server
+// says what it does not do.
 func TestStatusSaysWhatRuns(t *testing.T) {
 	s := startServer(t, "")
 	want := func(ready bool, line, state string, args ...string) {
@@ -107,7 +109,8 @@ func TestStatusShowsThePauseInFull(t *testing.T) {
 	}
 }
 
-// TestFollowNeedsAServer: nothing is stored without one, and waiting would keep the directory locked.
+// TestFollowNeedsAServer: nothing is stored without one, and waiting would keep the directory
+// locked.
 func TestFollowNeedsAServer(t *testing.T) {
 	s := startServer(t, "")
 	s.stop()

@@ -26,8 +26,8 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 	return command
 }
 
-// reasonPreview is how much of a reason a table shows, in characters: enough for the store's own message, which
-// stands at its end.
+// reasonPreview is how much of a reason a table shows, in characters: enough for the store's own
+// message, which stands at its end.
 const reasonPreview = 120
 
 func newDeadList(global *globalFlags) *cobra.Command {
@@ -111,7 +111,8 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 	return command
 }
 
-// oneOfSeveral is the error of a command on one letter. It says how to choose where several destinations have one.
+// oneOfSeveral is the error of a command on one letter. It says how to choose where several
+// destinations have one.
 func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string, err error) error {
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
 		return err
@@ -241,8 +242,9 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 	return nil
 }
 
-// closedLetters takes the ids that no open letter has out of the request, and returns them with the reason. It looks before
-// the replay: afterwards all are replayed. Where no id is left it is an error.
+// closedLetters takes the ids that no open letter has out of the request, and returns them with the
+// reason. It looks before the replay: afterwards all are replayed. Where no id is left it is an
+// error.
 func closedLetters(ctx context.Context, client *adminclient.Client, request *adminapi.ReplayRequest) (closed []string, err error) {
 	if len(request.RequestIDs) == 0 {
 		return nil, nil
@@ -266,7 +268,8 @@ func closedLetters(ctx context.Context, client *adminclient.Client, request *adm
 	return closed, nil
 }
 
-// whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be read the replay reports.
+// whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be
+// read the replay reports.
 func whyClosed(page *adminapi.DeadLetterPage) string {
 	if len(page.Unreadable) > 0 {
 		return ""

@@ -28,8 +28,8 @@ func (s *running) putDeadLetters(events []*pillarbox.Event, destinations ...stri
 	}
 }
 
-// TestReplayOfWhatIsNotOpenIsAnError: whoever names a letter wants that one, and learns what became of it. The others are
-// replayed.
+// TestReplayOfWhatIsNotOpenIsAnError: whoever names a letter wants that one, and learns what became
+// of it. The others are replayed.
 func TestReplayOfWhatIsNotOpenIsAnError(t *testing.T) {
 	s := startServer(t, "")
 	events := enginetest.Events(4, 1)

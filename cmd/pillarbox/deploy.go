@@ -136,8 +136,8 @@ func (f *stackFlags) choices() (map[string]any, error) {
 	return choices, nil
 }
 
-// checkChoices refuses variables that the module does not have, also among those that are kept: Terraform only warns
-// about them, and what was meant would not be deployed.
+// checkChoices refuses variables that the module does not have, also among those that are kept:
+// Terraform only warns about them, and what was meant would not be deployed.
 func checkChoices(s *stack.Stack, choices map[string]any) error {
 	kept, err := s.Choices()
 	if err != nil {
@@ -168,7 +168,8 @@ func meant(name string, known []string) string {
 	return ""
 }
 
-// withZips says where the functions are. Every role has its own, so that the variable for all is one of them.
+// withZips says where the functions are. Every role has its own, so that the variable for all is
+// one of them.
 func withZips(choices map[string]any, zips map[string]string) map[string]any {
 	for role, path := range zips {
 		choices[role+"_zip"] = path
@@ -266,8 +267,8 @@ This deletes the stack %s for good, with its data:
 	return records.Forget(s.Name)
 }
 
-// checkRegion refuses another region than the stack has. Where none was chosen the stack has that of the environment, and
-// a flag can't choose another.
+// checkRegion refuses another region than the stack has. Where none was chosen the stack has that
+// of the environment, and a flag can't choose another.
 func (f *stackFlags) checkRegion(s *stack.Stack) error {
 	kept, err := s.Choices()
 	if err != nil || f.region == "" || kept["region"] == f.region {

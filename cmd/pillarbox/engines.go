@@ -18,8 +18,8 @@ import (
 	"pillarbox/internal/vfs"
 )
 
-// engines opens what the configuration names. readOnly is for commands that look while no server runs: the queue is then not
-// written to.
+// engines opens what the configuration names. readOnly is for commands that look while no server
+// runs: the queue is then not written to.
 type engines struct {
 	node.Engines
 	config   *config.Config

@@ -102,7 +102,8 @@ func withClient(command *cobra.Command, global *globalFlags, work func(ctx conte
 	return errors.Join(asUsageError(work(ctx, client)), done())
 }
 
-// followServer follows what a running server stores, until Ctrl-C. Without a server nothing is stored.
+// followServer follows what a running server stores, until Ctrl-C. Without a server nothing is
+// stored.
 func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery, form string) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()

@@ -32,7 +32,8 @@ func try(t *testing.T, args ...string) result {
 	return result{out: out.String(), talk: talk.String(), code: exitCode(err), err: err}
 }
 
-// failsWith fails the test unless the command ended with the code and an error on one line that has all the words.
+// failsWith fails the test unless the command ended with the code and an error on one line that has
+// all the words.
 func (r result) failsWith(t *testing.T, code int, words ...string) {
 	t.Helper()
 	if r.err == nil || r.code != code || strings.Contains(r.err.Error(), "\n") {
@@ -54,8 +55,8 @@ type running struct {
 	stop        func()
 }
 
-// startServer starts a server with a configuration, in a directory of its own and at addresses that the system chooses.
-// It is stopped when the test ends.
+// startServer starts a server with a configuration, in a directory of its own and at addresses that
+// the system chooses. It is stopped when the test ends.
 func startServer(t *testing.T, text string, roles ...string) *running {
 	t.Helper()
 	data := t.TempDir()

@@ -102,8 +102,8 @@ read and replayed.`,
 	return root
 }
 
-// tightenDefaults makes the commands that cobra adds refuse what they don't know, as the others do. They would show help
-// instead and exit with 0.
+// tightenDefaults makes the commands that cobra adds refuse what they don't know, as the others do.
+// They would show help instead and exit with 0.
 func tightenDefaults(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -103,7 +103,8 @@ func safeCells(row []string) []string {
 	return safe
 }
 
-// printable replaces what could move the cursor or colour the terminal: the text came from a client.
+// printable replaces what could move the cursor or colour the terminal: the text came from a
+// client.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || !unicode.IsPrint(r) && r != ' ' {

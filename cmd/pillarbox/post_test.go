@@ -14,7 +14,8 @@ import (
 	"pillarbox/internal/protocol"
 )
 
-// TestPostSaysWhatIsKnown of an event that has no receipt: nobody listened, somebody else answered, or nobody did.
+// TestPostSaysWhatIsKnown of an event that has no receipt: nobody listened, somebody else answered,
+// or nobody did.
 func TestPostSaysWhatIsKnown(t *testing.T) {
 	got := try(t, "post", "http://"+nobody(t)+"/app", "--body", "x")
 	got.failsWith(t, exitFailed, "nothing was accepted", "connection refused")

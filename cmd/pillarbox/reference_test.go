@@ -73,7 +73,8 @@ func describe(out *bytes.Buffer, command *cobra.Command) {
 	}
 }
 
-// TestEveryCommandRefusesWhatItDoesNotKnow calls each command with a flag that does not exist: exit code 2.
+// TestEveryCommandRefusesWhatItDoesNotKnow calls each command with a flag that does not exist: exit
+// code 2.
 func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 	commands := 0
 	var visit func(command *cobra.Command)

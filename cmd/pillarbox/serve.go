@@ -54,17 +54,19 @@ moment loses nothing that was acknowledged.`,
 	return command
 }
 
-// heapFloor is memory that is never touched, so that the system never gives any for it. The garbage collector runs when the
-// heap has doubled, and ours is so small that it would run 23 times a second under load on net/http, and not 8 times.
+// heapFloor is memory that is never touched, so that the system never gives any for it. The garbage
+// collector runs when the heap has doubled, and ours is so small that it would run 23 times a
+// second under load on net/http, and not 8 times.
 const heapFloor = 16 << 20
 
 // lastLines is how long a stop waits for the reader of the log.
 const lastLines = 2 * time.Second
 
-// serve runs the server. Nothing that it says can hold it up or end it, the error that it ends with included: a reader of
-// the log may stand still or be gone.
+// serve runs the server. Nothing that it says can hold it up or end it, the error that it ends with
+// included: a reader of the log may stand still or be gone.
 func serve(global *globalFlags, roles []string) error {
-	// With a receiver for the signal, a write to a pipe that nobody reads is an error, and not the end of the process.
+	// With a receiver for the signal, a write to a pipe that nobody reads is an error, and not the end
+	// of the process.
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
@@ -105,7 +107,8 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 	return s.run(stop, force)
 }
 
-// warnOfUnknownVariables tells of variables that set nothing. It is no reason not to start: see unknownVariables.
+// warnOfUnknownVariables tells of variables that set nothing. It is no reason not to start: see
+// unknownVariables.
 func warnOfUnknownVariables(cfg *config.Config, logger *slog.Logger) {
 	for _, unknown := range cfg.UnknownVariables() {
 		logger.Warn("an environment variable may be misspelled", telemetry.KeyErr, unknown)
@@ -178,7 +181,8 @@ func listen(key, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
 }
 
-// reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the server runs.
+// reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the
+// server runs.
 func (s *server) reloadOnSignal(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

@@ -82,8 +82,8 @@ func needsData(cfg *config.Config) bool {
 	return catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
-// directoryOf is the data directory as an absolute path, so that a command can tell whether it is its own. It is empty
-// where nothing is kept on this machine.
+// directoryOf is the data directory as an absolute path, so that a command can tell whether it is
+// its own. It is empty where nothing is kept on this machine.
 func directoryOf(cfg *config.Config) string {
 	if !needsData(cfg) {
 		return ""

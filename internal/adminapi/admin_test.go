@@ -78,8 +78,8 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	}
 }
 
-// TestTokenIsAskedForEverywhere goes through the table of routes, so that a new one is in it: no route but the
-// open ones answers without the very token.
+// TestTokenIsAskedForEverywhere goes through the table of routes, so that a new one is in it: no
+// route but the open ones answers without the very token.
 func TestTokenIsAskedForEverywhere(t *testing.T) {
 	b := openBox(t, adminapi.Options{Token: "s3cret token"})
 	wrong := map[string][]string{
@@ -106,8 +106,8 @@ func TestTokenIsAskedForEverywhere(t *testing.T) {
 	}
 }
 
-// TestBrowsersAreKeptOutWithoutAToken: names that somebody else may point at this machine, and requests that
-// come from a page of another origin.
+// TestBrowsersAreKeptOutWithoutAToken: names that somebody else may point at this machine, and
+// requests that come from a page of another origin.
 func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
 	b := openBox(t, adminapi.Options{Hosts: []string{"box.internal", "10.0.0.7"}})
 	for host, status := range map[string]int{
@@ -164,8 +164,8 @@ func TestWrongParametersAreNamed(t *testing.T) {
 	b.get("/api/v1/events?destination=nowhere&follow").wants(t, 404, "nowhere")
 }
 
-// TestErrorsOfTheNodeAreDocumented lets every verb fail in every way: what a route does not document becomes
-// our own fault. conform sees to the rest.
+// TestErrorsOfTheNodeAreDocumented lets every verb fail in every way: what a route does not
+// document becomes our own fault. conform sees to the rest.
 func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 	documented := map[string][]int{}
 	for _, route := range adminapi.Routes() {

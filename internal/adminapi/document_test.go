@@ -8,9 +8,9 @@ import (
 	"pillarbox/internal/node/nodetest"
 )
 
-// TestDocumentAndAdminRoutesAgree holds each to the other: routes, parameters of the query, statuses, and who
-// may ask. That a handler writes no other status is seen to by the handler, which makes 500 of it, and by
-// nodetest, which every answer in these tests goes through.
+// TestDocumentAndAdminRoutesAgree holds each to the other: routes, parameters of the query,
+// statuses, and who may ask. That a handler writes no other status is seen to by the handler, which
+// makes 500 of it, and by nodetest, which every answer in these tests goes through.
 func TestDocumentAndAdminRoutesAgree(t *testing.T) {
 	documented := map[string]nodetest.Operation{}
 	for _, op := range nodetest.Operations(t) {

@@ -1,6 +1,7 @@
 package adminapi
 
-// Route is one method of one path of the admin listener, for the test that holds the document to the table.
+// Route is one method of one path of the admin listener, for the test that holds the document to
+// the table.
 type Route struct {
 	Method, Path string
 	Params       []string

@@ -17,8 +17,8 @@ const (
 
 	// followWriteTimeout is how long a reader may take to read one piece before it counts as gone.
 	followWriteTimeout = 30 * time.Second
-	// followRemembered is about how many keys are remembered, so that an event which was read from the store
-	// is not told again when the follower reports it.
+	// followRemembered is about how many keys are remembered, so that an event which was read from the
+	// store is not told again when the follower reports it.
 	followRemembered = 10_000
 )
 
@@ -39,9 +39,9 @@ type stream struct {
 	previous map[pillarbox.Key]bool
 }
 
-// follow tells first what is stored behind the cursor, or since a time, and then what gets stored. An event
-// that was held up on its way is stored behind younger ones: it is told live, and not to a reader who comes
-// back with the cursor of a younger one.
+// follow tells first what is stored behind the cursor, or since a time, and then what gets stored.
+// An event that was held up on its way is stored behind younger ones: it is told live, and not to a
+// reader who comes back with the cursor of a younger one.
 func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination string, filter pillarbox.EventFilter) error {
 	defer a.leave()
 	if a.followers.Add(1) > int64(a.opts.MaxFollowers) {
@@ -59,7 +59,8 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 	backlog := filter.After != (pillarbox.Key{}) || filter.Since != 0
 	var first EventPage
 	if backlog {
-		// The first page is read before the answer begins, so that an error is still an answer of its own.
+		// The first page is read before the answer begins, so that an error is still an answer of its
+		// own.
 		if first, err = a.page(ctx, destination, s.pageAfter(filter.After)); err != nil {
 			return err
 		}

@@ -85,7 +85,8 @@ func (r *reading) ids(n int) []string {
 	return ids
 }
 
-// TestFollowTellsWhatIsStoredFromNowOn: nothing of before, everything of after, and only what was asked for.
+// TestFollowTellsWhatIsStoredFromNowOn: nothing of before, everything of after, and only what was
+// asked for.
 func TestFollowTellsWhatIsStoredFromNowOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openAdmin(t)
@@ -103,8 +104,8 @@ func TestFollowTellsWhatIsStoredFromNowOn(t *testing.T) {
 	})
 }
 
-// TestFollowBeginsWithWhatIsStored behind the cursor, that of the header first, over more than a page, and
-// then goes on live.
+// TestFollowBeginsWithWhatIsStored behind the cursor, that of the header first, over more than a
+// page, and then goes on live.
 func TestFollowBeginsWithWhatIsStored(t *testing.T) {
 	for _, header := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -127,8 +128,9 @@ func TestFollowBeginsWithWhatIsStored(t *testing.T) {
 	}
 }
 
-// TestFollowTellsNothingTwice: what is stored between the start of the follower and the reading of the store
-// comes from both. An event that was held up comes live, behind younger ones, and does not turn the cursor back.
+// TestFollowTellsNothingTwice: what is stored between the start of the follower and the reading of
+// the store comes from both. An event that was held up comes live, behind younger ones, and does
+// not turn the cursor back.
 func TestFollowTellsNothingTwice(t *testing.T) {
 	b := openAdmin(t)
 	events := makeEvents(6)
@@ -161,7 +163,8 @@ func TestFollowTellsNothingTwice(t *testing.T) {
 	}
 }
 
-// TestFollowEndsWhenTheServerStops, and when the reader goes; either way its follower is given back.
+// TestFollowEndsWhenTheServerStops, and when the reader goes; either way its follower is given
+// back.
 func TestFollowEndsWhenTheServerStops(t *testing.T) {
 	b := openAdmin(t)
 	stopped, left := b.follow(""), b.follow("")

@@ -10,8 +10,8 @@ import (
 	"pillarbox/internal/adminapi"
 )
 
-// FuzzAdminRequest asks the admin API anything: it answers what the document says, and never with an error of
-// its own.
+// FuzzAdminRequest asks the admin API anything: it answers what the document says, and never with
+// an error of its own.
 func FuzzAdminRequest(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"GET", "/api/v1/events?limit=10&since=1h&until=5m&source=app", ""},

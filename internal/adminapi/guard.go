@@ -13,10 +13,10 @@ import (
 	"pillarbox/internal/protocol"
 )
 
-// guard lets a request in, or returns why not. With a token, it must be there. Without one, the listener is on
-// the loopback interface, and what has to be kept out are the browsers on this machine that run somebody
-// else's page: a page whose name was made to point here (its Host gives it away), and one that posts across
-// origins.
+// guard lets a request in, or returns why not. With a token, it must be there. Without one, the
+// listener is on the loopback interface, and what has to be kept out are the browsers on this
+// machine that run somebody else's page: a page whose name was made to point here (its Host gives
+// it away), and one that posts across origins.
 func (a *Handler) guard(r *http.Request) error {
 	if a.opts.Token != "" {
 		return a.checkToken(r.Header.Values("Authorization"))
@@ -30,7 +30,8 @@ func (a *Handler) guard(r *http.Request) error {
 	return nil
 }
 
-// checkToken compares digests, so that neither the time nor the length tells anything about the token.
+// checkToken compares digests, so that neither the time nor the length tells anything about the
+// token.
 func (a *Handler) checkToken(authorization []string) error {
 	missing := &protocol.Error{
 		Status: http.StatusUnauthorized, Challenge: `Bearer realm="pillarbox"`,
@@ -53,7 +54,8 @@ func (a *Handler) checkToken(authorization []string) error {
 	return nil
 }
 
-// knownHost reports whether Host is a name or an address that nobody else can make a browser resolve to us.
+// knownHost reports whether Host is a name or an address that nobody else can make a browser
+// resolve to us.
 func (a *Handler) knownHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

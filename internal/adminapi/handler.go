@@ -50,8 +50,8 @@ type Handler struct {
 	texts     texts // of what the followers are told
 }
 
-// New makes the handler. Close it when the server begins to stop, or its streams hold the server up:
-// server.RegisterOnShutdown is the place.
+// New makes the handler. Close it when the server begins to stop, or its streams hold the server
+// up: server.RegisterOnShutdown is the place.
 func New(node Node, opts Options) *Handler {
 	if opts.Heartbeat <= 0 {
 		opts.Heartbeat = DefaultHeartbeat
@@ -95,7 +95,8 @@ func noRoute(r *http.Request) error {
 	return &protocol.Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is nothing at %s; GET /openapi.yaml describes what there is", r.URL.Path)}
 }
 
-// Close ends the streams of events. Other requests go on. It is safe to call twice, and does not wait.
+// Close ends the streams of events. Other requests go on. It is safe to call twice, and does not
+// wait.
 func (a *Handler) Close() {
 	a.closed.Do(func() { close(a.stop) })
 }
@@ -106,14 +107,14 @@ type apiRequest struct {
 	query query
 }
 
-// apiRoute is one method of one path. The table of them is what the document at /openapi.yaml is checked
-// against.
+// apiRoute is one method of one path. The table of them is what the document at /openapi.yaml is
+// checked against.
 type apiRoute struct {
 	method string // GET stands for HEAD too
 	path   string
 	params []string // of the query; nil: the query is not looked at
-	// answers are the statuses that it may have besides 500 and those of the guard. An error of another
-	// status is our own fault: 500.
+	// answers are the statuses that it may have besides 500 and those of the guard. An error of
+	// another status is our own fault: 500.
 	answers []int
 	open    bool // for everyone, with or without a token
 	handle  func(a *Handler, w http.ResponseWriter, r *apiRequest) error
@@ -189,8 +190,8 @@ func (a *Handler) serve(w http.ResponseWriter, r *http.Request, route *apiRoute)
 	return route.handle(a, w, request)
 }
 
-// fail answers with an error. Unlike the public side it tells of our own faults: who reads this is the
-// operator.
+// fail answers with an error. Unlike the public side it tells of our own faults: who reads this is
+// the operator.
 func (a *Handler) fail(w http.ResponseWriter, r *http.Request, route *apiRoute, err error) {
 	problem := protocol.ProblemOf(err)
 	problem.Detail = err.Error()

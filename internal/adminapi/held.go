@@ -32,8 +32,8 @@ const HeldPath = "/api/v1/held"
 
 var heldAnswers = []int{200, 400, 404, 408, 413, 415, 503, 507}
 
-// Held acts on held events. Errors: ErrNotFound for a destination that is not known, ErrInvalid where the queue holds no
-// events back because it is shared with others.
+// Held acts on held events. Errors: ErrNotFound for a destination that is not known, ErrInvalid
+// where the queue holds no events back because it is shared with others.
 type Held interface {
 	HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group, error)
 	HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error)
@@ -61,8 +61,8 @@ type ObligationList struct {
 	Pending []held.Pending `json:"pending"`
 }
 
-// HeldRequest says what to do to which held events. One of the filters or All must be there: nothing acts on everything by
-// accident. Since and Until are times of acceptance, RFC 3339 or ago.
+// HeldRequest says what to do to which held events. One of the filters or All must be there:
+// nothing acts on everything by accident. Since and Until are times of acceptance, RFC 3339 or ago.
 type HeldRequest struct {
 	Destination string   `json:"destination,omitempty"`
 	Source      string   `json:"source,omitempty"`

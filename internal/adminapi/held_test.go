@@ -9,7 +9,8 @@ import (
 	"pillarbox/internal/engine/enginetest"
 )
 
-// openHeld is a box with events of the source "old" that are held for the destination, and one that is not.
+// openHeld is a box with events of the source "old" that are held for the destination, and one that
+// is not.
 func openHeld(t *testing.T, n int) (*box, []*pillarbox.Event) {
 	t.Helper()
 	b := openBox(t, adminapi.Options{})
@@ -65,7 +66,8 @@ func TestHeldEventsAreListedInPages(t *testing.T) {
 	story.wants(t, 200, `"state":"held"`, `decides about it`)
 }
 
-// TestHeldEventsAreDecidedAbout routes, dead-letters and gives up, after a dry run, and never without a filter.
+// TestHeldEventsAreDecidedAbout routes, dead-letters and gives up, after a dry run, and never
+// without a filter.
 func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	b, events := openHeld(t, 6)
 	act := func(what, body string, status int, parts ...string) {

@@ -9,8 +9,9 @@ import (
 	"pillarbox/internal/replay"
 )
 
-// Node is what the admin API asks of a node: its views, and what a person can do. All methods may be called concurrently. Errors
-// are of the root kinds; whatever else is answered with 500 and logged.
+// Node is what the admin API asks of a node: its views, and what a person can do. All methods may
+// be called concurrently. Errors are of the root kinds; whatever else is answered with 500 and
+// logged.
 type Node interface {
 	Overview
 	Reader
@@ -26,26 +27,29 @@ type Overview interface {
 	Status(ctx context.Context) (Status, error)
 }
 
-// Reader reads what is stored in a destination. An empty destination means the only one that can be read
-// back; where there are several, it is ErrInvalid with their names.
+// Reader reads what is stored in a destination. An empty destination means the only one that can be
+// read back; where there are several, it is ErrInvalid with their names.
 type Reader interface {
-	// Events returns events that match, ordered by key, at most filter.Limit of them. Errors: ErrNotFound for
-	// a destination that is not configured, ErrInvalid for one that can't be read back, ErrUnavailable.
+	// Events returns events that match, ordered by key, at most filter.Limit of them. Errors:
+	// ErrNotFound for a destination that is not configured, ErrInvalid for one that can't be read
+	// back, ErrUnavailable.
 	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error)
-	// Follow begins to follow what is stored in the destination from now on. The errors are those of Events.
+	// Follow begins to follow what is stored in the destination from now on. The errors are those of
+	// Events.
 	Follow(ctx context.Context, destination string) (Following, error)
 }
 
 // Following is a running follower. deliver.Follower has what it needs.
 type Following struct {
-	// Batches is closed when the follower was too slow, or after Close. The events must not be changed.
+	// Batches is closed when the follower was too slow, or after Close. The events must not be
+	// changed.
 	Batches <-chan []*pillarbox.Event
 	// Close is safe to call twice.
 	Close func()
 }
 
-// DeadLetters are the dead letters. An empty destination means all of them in a filter, and otherwise the only
-// one that has a letter of this event.
+// DeadLetters are the dead letters. An empty destination means all of them in a filter, and
+// otherwise the only one that has a letter of this event.
 type DeadLetters interface {
 	// DeadLetters is List of pillarbox.DeadLetters.
 	DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error]
@@ -57,8 +61,8 @@ type DeadLetters interface {
 
 // Replays runs replays. It is replay.Jobs with names of their own.
 type Replays interface {
-	// StartReplay begins a replay, or does the whole of a dry run. Errors: ErrConflict while another runs;
-	// ErrNotFound for a destination that is not configured.
+	// StartReplay begins a replay, or does the whole of a dry run. Errors: ErrConflict while another
+	// runs; ErrNotFound for a destination that is not configured.
 	StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error)
 	// Replays lists them, newest first.
 	Replays() []replay.Progress
@@ -73,8 +77,8 @@ type Ledger interface {
 	Ledger(ctx context.Context) (ledger.Totals, error)
 	Audit(ctx context.Context) (*ledger.Audit, error)
 	Trace(ctx context.Context, requestID string) (*ledger.Trace, error)
-	// Redeliver is that of ledger.Totals. Errors: ErrNotFound for a destination that is not configured, ErrInvalid where the
-	// queue is shared with others.
+	// Redeliver is that of ledger.Totals. Errors: ErrNotFound for a destination that is not
+	// configured, ErrInvalid where the queue is shared with others.
 	Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error)
 }
 
@@ -110,7 +114,8 @@ type QueueStatus struct {
 	Uncounted bool `json:"uncounted,omitempty"` // accepted is what the other numbers add up to, and no count
 }
 
-// The states of a destination that the answering process does not deliver to, besides those of deliver.
+// The states of a destination that the answering process does not deliver to, besides those of
+// deliver.
 const (
 	StateIdle      = "idle"      // nobody does: the data is this process's alone
 	StateElsewhere = "elsewhere" // others that share the queue may
@@ -139,8 +144,8 @@ type SourceStatus struct {
 	Path   string `json:"path"`
 }
 
-// Unconfigured is a destination that the queue still keeps events for, and that is in the configuration no
-// more.
+// Unconfigured is a destination that the queue still keeps events for, and that is in the
+// configuration no more.
 type Unconfigured struct {
 	Destination string `json:"destination"`
 	Pending     uint64 `json:"pending"`
@@ -165,8 +170,8 @@ type ReplayList struct {
 	Replays []replay.Progress `json:"replays"`
 }
 
-// ReplayRequest says what to replay and how carefully. Since and Until are times of death: RFC 3339, or ago
-// as in 24h.
+// ReplayRequest says what to replay and how carefully. Since and Until are times of death: RFC
+// 3339, or ago as in 24h.
 type ReplayRequest struct {
 	Destination string   `json:"destination,omitempty"`
 	Source      string   `json:"source,omitempty"`
@@ -207,6 +212,6 @@ type DeadLetterQuery struct {
 	Limit       int
 }
 
-// Trace is one event with everything that is known of it. In JSON it is the event with two more names, state
-// and deliveries.
+// Trace is one event with everything that is known of it. In JSON it is the event with two more
+// names, state and deliveries.
 type Trace ledger.Trace

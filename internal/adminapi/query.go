@@ -13,8 +13,8 @@ import (
 	"pillarbox"
 )
 
-// query is the query of a request, read strictly: a name that is misspelled would select something else than
-// was meant. The methods keep the first error, which err returns.
+// query is the query of a request, read strictly: a name that is misspelled would select something
+// else than was meant. The methods keep the first error, which err returns.
 type query struct {
 	values url.Values
 	now    time.Time
@@ -118,7 +118,8 @@ func parseTime(name, value string, now time.Time) (pillarbox.Timestamp, error) {
 		}
 		at = now.Add(-ago)
 	}
-	// What is below the microsecond is rounded up: since is inclusive, until is not, and timestamps are cut.
+	// What is below the microsecond is rounded up: since is inclusive, until is not, and timestamps
+	// are cut.
 	stamp := pillarbox.TimestampOf(at.Add(time.Microsecond - 1))
 	if _, err := stamp.MarshalText(); err != nil {
 		return 0, protocol.Invalid("%s is %q, which is outside the years 0000 to 9999", name, value)

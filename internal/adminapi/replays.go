@@ -61,8 +61,8 @@ func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) 
 	return &asked, readRequest(w, r, &asked, "a request for a replay", "; {} replays every open dead letter")
 }
 
-// readRequest reads a body strictly: a name that is misspelled would do something else than was meant. what and hint are
-// for the errors.
+// readRequest reads a body strictly: a name that is misspelled would do something else than was
+// meant. what and hint are for the errors.
 func readRequest(w http.ResponseWriter, r *http.Request, into any, what, hint string) error {
 	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || form != protocol.TypeJSON {
 		return &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: what + " is " + protocol.TypeJSON + "; set Content-Type"}

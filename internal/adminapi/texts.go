@@ -6,8 +6,9 @@ import (
 	"pillarbox"
 )
 
-// texts are the JSON texts of batches that were just stored, made once for all followers: each of them gets the same slice
-// of events. It keeps few, because a follower that is further behind is about to be cut off.
+// texts are the JSON texts of batches that were just stored, made once for all followers: each of
+// them gets the same slice of events. It keeps few, because a follower that is further behind is
+// about to be cut off.
 type texts struct {
 	mu     sync.Mutex
 	recent []*batchTexts // oldest first

@@ -32,8 +32,8 @@ type Options struct {
 	HTTP  *http.Client // nil: one without timeouts; the context ends calls
 }
 
-// Client calls the admin API. Errors that the server answers are *ProblemError and match the root kinds; a
-// server that can't be reached is ErrUnavailable. All methods may be called concurrently.
+// Client calls the admin API. Errors that the server answers are *ProblemError and match the root
+// kinds; a server that can't be reached is ErrUnavailable. All methods may be called concurrently.
 type Client struct {
 	base string
 	opts Options
@@ -77,7 +77,8 @@ func (c *Client) Status(ctx context.Context) (*adminapi.Status, error) {
 	return fetch[adminapi.Status](ctx, c, "/api/v1/status", nil)
 }
 
-// Events returns a page of events. It may have fewer than Limit; NextCursor says whether more follow.
+// Events returns a page of events. It may have fewer than Limit; NextCursor says whether more
+// follow.
 func (c *Client) Events(ctx context.Context, q adminapi.EventQuery) (*adminapi.EventPage, error) {
 	return fetch[adminapi.EventPage](ctx, c, "/api/v1/events", eventValues(q))
 }
@@ -87,12 +88,14 @@ func (c *Client) Story(ctx context.Context, requestID string) (*adminapi.Trace, 
 	return fetch[adminapi.Trace](ctx, c, "/api/v1/events/"+url.PathEscape(requestID), nil)
 }
 
-// DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether more follow.
+// DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether
+// more follow.
 func (c *Client) DeadLetters(ctx context.Context, q adminapi.DeadLetterQuery) (*adminapi.DeadLetterPage, error) {
 	return fetch[adminapi.DeadLetterPage](ctx, c, "/api/v1/dead-letters", letterValues(q))
 }
 
-// DeadLetter returns one dead letter. An empty destination means the only one that has a letter of this event.
+// DeadLetter returns one dead letter. An empty destination means the only one that has a letter of
+// this event.
 func (c *Client) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	return fetch[pillarbox.DeadLetter](ctx, c, "/api/v1/dead-letters/"+url.PathEscape(requestID), pairs("destination", destination))
 }
@@ -103,7 +106,8 @@ func (c *Client) Discard(ctx context.Context, destination, requestID string) (*p
 	return answered[pillarbox.DeadLetter](c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil))
 }
 
-// StartReplay begins a replay, or does the whole of a dry run. While another one runs it is ErrConflict.
+// StartReplay begins a replay, or does the whole of a dry run. While another one runs it is
+// ErrConflict.
 func (c *Client) StartReplay(ctx context.Context, request adminapi.ReplayRequest) (*replay.Progress, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -196,7 +200,8 @@ func (q HeldQuery) values() url.Values {
 		"cursor", q.Cursor, "limit", number(q.Limit))
 }
 
-// Redeliver hands out again what an audit names and the queue still has, for one destination, or for all.
+// Redeliver hands out again what an audit names and the queue still has, for one destination, or
+// for all.
 func (c *Client) Redeliver(ctx context.Context, destination string) (*adminapi.RedeliveryList, error) {
 	return answered[adminapi.RedeliveryList](c.call(ctx, http.MethodPost, adminapi.RedeliverPath, pairs("destination", destination), nil))
 }
@@ -362,8 +367,8 @@ func (e *ProblemError) Unwrap() error {
 	return kind
 }
 
-// errRefused is the kind of the statuses that have none: 401, 403, the server's own fault, and what a stranger
-// answered.
+// errRefused is the kind of the statuses that have none: 401, 403, the server's own fault, and what
+// a stranger answered.
 var errRefused = errors.New("refused")
 
 // kindOf is the way back from a status to a kind.
@@ -380,7 +385,8 @@ func kindOf(status int) error {
 	return errRefused
 }
 
-// readProblem makes an error of an answer and closes it. An answer of somebody else is told by its status.
+// readProblem makes an error of an answer and closes it. An answer of somebody else is told by its
+// status.
 func readProblem(response *http.Response) error {
 	text, err := readAnswer(response)
 	problem := &ProblemError{Problem: protocol.Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}

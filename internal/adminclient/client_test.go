@@ -69,7 +69,8 @@ func must[T any](value T, err error) func(t *testing.T) T {
 	}
 }
 
-// TestClientCallsEveryRoute, in process and over a connection, and gets back what the handler was given.
+// TestClientCallsEveryRoute, in process and over a connection, and gets back what the handler was
+// given.
 func TestClientCallsEveryRoute(t *testing.T) {
 	ctx := t.Context()
 	b := openBox(t, adminapi.Options{
@@ -139,7 +140,8 @@ func TestClientCallsEveryRoute(t *testing.T) {
 	}
 }
 
-// TestClientErrorsHaveTheKindsOfTheServer, so that a caller can't tell whether it opened the data itself.
+// TestClientErrorsHaveTheKindsOfTheServer, so that a caller can't tell whether it opened the data
+// itself.
 func TestClientErrorsHaveTheKindsOfTheServer(t *testing.T) {
 	ctx := t.Context()
 	for _, kind := range []error{pillarbox.ErrInvalid, pillarbox.ErrNotFound, pillarbox.ErrUnavailable} {
@@ -320,8 +322,8 @@ func TestPoster(t *testing.T) {
 	}
 }
 
-// TestInProcessStreams: the client reads what the handler has written while the handler goes on; closing the
-// body ends the handler, and a panic is an error and not the end of the process.
+// TestInProcessStreams: the client reads what the handler has written while the handler goes on;
+// closing the body ends the handler, and a panic is an error and not the end of the process.
 func TestInProcessStreams(t *testing.T) {
 	goOn, ended := make(chan bool), make(chan bool, 1)
 	client := adminclient.InProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,10 +14,11 @@ import (
 	"pillarbox"
 )
 
-// FollowEvents calls fn with each event that is stored, until ctx ends or fn returns an error, which it
-// returns. With a cursor or Since it begins with what is stored already. cursor is where to go on from later. A
-// reader that was too slow for the server goes on where it was. When the server ends the stream because it
-// stops, the error is ErrUnavailable. Until, Limit and Newest are not possible.
+// FollowEvents calls fn with each event that is stored, until ctx ends or fn returns an error,
+// which it returns. With a cursor or Since it begins with what is stored already. cursor is where
+// to go on from later. A reader that was too slow for the server goes on where it was. When the
+// server ends the stream because it stops, the error is ErrUnavailable. Until, Limit and Newest are
+// not possible.
 func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery, fn func(event *pillarbox.Event, cursor string) error) error {
 	for {
 		lagged, err := c.followOnce(ctx, &q, fn)
@@ -85,13 +86,14 @@ type message struct {
 	event, id, data string
 }
 
-// messageReader reads the part of the format of server-sent events that this server writes: every field on
-// one line, with a space behind the colon.
+// messageReader reads the part of the format of server-sent events that this server writes: every
+// field on one line, with a space behind the colon.
 type messageReader struct {
 	lines *bufio.Reader
 }
 
-// next returns the next message, without the comments before it. The end between messages is io.EOF.
+// next returns the next message, without the comments before it. The end between messages is
+// io.EOF.
 func (r *messageReader) next() (message, error) {
 	var read message
 	size := 0

@@ -12,9 +12,9 @@ import (
 	"pillarbox"
 )
 
-// InProcess returns an HTTP client whose requests go straight to the handler, whatever their host. Answers are
-// streamed. The handler runs until it returns, its request's context ends, or the body of the answer is
-// closed; closing waits for it.
+// InProcess returns an HTTP client whose requests go straight to the handler, whatever their host.
+// Answers are streamed. The handler runs until it returns, its request's context ends, or the body
+// of the answer is closed; closing waits for it.
 func InProcess(handler http.Handler) *http.Client {
 	return &http.Client{
 		Transport:     inProcess{handler},
@@ -39,7 +39,8 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	case <-e.started:
 	case <-ctx.Done():
 	}
-	// A handler that ends because its context has makes both happen: what it answers then is no answer.
+	// A handler that ends because its context has makes both happen: what it answers then is no
+	// answer.
 	if err := ctx.Err(); err != nil {
 		_ = e.Close()
 		return nil, err
@@ -61,7 +62,8 @@ func served(ctx context.Context, request *http.Request) *http.Request {
 	return r
 }
 
-// exchange is one request and its answer. It is the writer for the handler and the body for the client.
+// exchange is one request and its answer. It is the writer for the handler and the body for the
+// client.
 type exchange struct {
 	header  http.Header // the handler's
 	reader  *io.PipeReader

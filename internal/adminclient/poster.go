@@ -26,9 +26,10 @@ type Posted struct {
 	Items   []Posted // where the URL was the batch path of a source: what became of each item, in order, and no Receipt
 }
 
-// Post sends one event. An answer of other than 2xx is a *ProblemError with its status, and carries Retry-After
-// for pillarbox.RetryAfter. A server that can't be reached, or an answer that breaks off, is ErrUnavailable:
-// the event may then have been accepted or not, except where the error is also syscall.ECONNREFUSED.
+// Post sends one event. An answer of other than 2xx is a *ProblemError with its status, and carries
+// Retry-After for pillarbox.RetryAfter. A server that can't be reached, or an answer that breaks
+// off, is ErrUnavailable: the event may then have been accepted or not, except where the error is
+// also syscall.ECONNREFUSED.
 func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte, header http.Header) (Posted, error) {
 	status, text, err := p.send(ctx, url, contentType, body, header)
 	if err != nil {
@@ -45,8 +46,8 @@ func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte,
 	return posted, nil
 }
 
-// PostBatch sends NDJSON to the batch path of a source and returns what became of each item, in order. Its
-// errors are those of Post; a batch of which nothing was accepted is one.
+// PostBatch sends NDJSON to the batch path of a source and returns what became of each item, in
+// order. Its errors are those of Post; a batch of which nothing was accepted is one.
 func (p *Poster) PostBatch(ctx context.Context, url string, body []byte, header http.Header) ([]Posted, error) {
 	status, text, err := p.send(ctx, url, protocol.TypeNDJSON, body, header)
 	if err != nil {

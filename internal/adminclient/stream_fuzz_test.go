@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzEventStream reads anything as a stream of server-sent events: it ends, and every message was there.
+// FuzzEventStream reads anything as a stream of server-sent events: it ends, and every message was
+// there.
 func FuzzEventStream(f *testing.F) {
 	f.Add([]byte("event: event\nid: a\ndata: {}\n\n: comment\n\nevent: lagged\n\n"))
 	f.Add([]byte("data: a\ndata: b\n\n\n\n"))

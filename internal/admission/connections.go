@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// LeastIdle is how long a connection has rested at least before it is closed for a pending connection: its client may just be about to
-// use it again.
+// LeastIdle is how long a connection has rested at least before it is closed for a pending
+// connection: its client may just be about to use it again.
 const LeastIdle = time.Second
 
 // Reason says why a connection was closed.
@@ -57,7 +57,8 @@ func (a *Addresses) Leave(address string) {
 	}
 }
 
-// Idle holds the connections that rest between two requests, the longest first. It may be used concurrently.
+// Idle holds the connections that rest between two requests, the longest first. It may be used
+// concurrently.
 type Idle struct {
 	mu    sync.Mutex
 	seats list.List // of *Seat
@@ -97,8 +98,9 @@ func (i *Idle) Longest() (since time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// Evict closes the one that has rested for the longest time, if that is LeastIdle. What has come of its next request, and
-// was not read yet, is lost with it, as with every connection that is closed for resting.
+// Evict closes the one that has rested for the longest time, if that is LeastIdle. What has come of
+// its next request, and was not read yet, is lost with it, as with every connection that is closed
+// for resting.
 func (i *Idle) Evict(now time.Time) bool {
 	i.mu.Lock()
 	first := i.seats.Front()

@@ -15,8 +15,8 @@ type Options struct {
 	Full           func()              // is told that a pending connection waits, at most once a minute; nil: nobody
 }
 
-// Listen bounds the connections of a listener. Where there is no room, it closes the connection that has rested for the
-// longest time; where none rests, the pending connection waits.
+// Listen bounds the connections of a listener. Where there is no room, it closes the connection
+// that has rested for the longest time; where none rests, the pending connection waits.
 func Listen(listener net.Listener, opts Options) net.Listener {
 	return &limited{
 		Listener: listener, opts: opts, addresses: NewAddresses(opts.MaxPerAddress),
@@ -105,7 +105,8 @@ type limitedConn struct {
 	once  sync.Once
 }
 
-// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the connection.
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
+// connection.
 func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -1,9 +1,10 @@
-// Package admission decides what is let in: how much memory bodies may hold, and how many connections there may be, of
-// whom, and which of them go first when others wait.
+// Package admission decides what is let in: how much memory bodies may hold, and how many
+// connections there may be, of whom, and which of them go first when others wait.
 //
-// It promises that what is counted is what is held, that one large body alone gets through, that large ones leave room for
-// small ones, and that a pending connection is not kept waiting for the sake of a connection that rests. It knows neither HTTP nor
-// events: the event loop and net/http ask it alike.
+// It promises that what is counted is what is held, that one large body alone gets through, that
+// large ones leave room for small ones, and that a pending connection is not kept waiting for the
+// sake of a connection that rests. It knows neither HTTP nor events: the event loop and net/http
+// ask it alike.
 package admission
 
 import "sync/atomic"
@@ -27,8 +28,8 @@ func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
 // Limit is how many bytes there are.
 func (m *Memory) Limit() int64 { return m.limit }
 
-// Grow takes the memory for a request to grow from one size to another, if it is there. A request that is alone gets what
-// it needs: it is to get through some time, and not never.
+// Grow takes the memory for a request to grow from one size to another, if it is there. A request
+// that is alone gets what it needs: it is to get through some time, and not never.
 func (m *Memory) Grow(from, to int64) bool {
 	limit := m.limit
 	if to > SmallBody {

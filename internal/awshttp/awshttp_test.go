@@ -24,7 +24,8 @@ func (s *spy) Do(r *http.Request) (*http.Response, error) {
 	return nil, io.ErrUnexpectedEOF
 }
 
-// TestBodiesAreReadAndNothingElse: the transport sees a body without WriteTo, with the bytes and the length it had.
+// TestBodiesAreReadAndNothingElse: the transport sees a body without WriteTo, with the bytes and
+// the length it had.
 func TestBodiesAreReadAndNothingElse(t *testing.T) {
 	s := &spy{}
 	request, err := http.NewRequest(http.MethodPost, "http://localhost", clever{strings.NewReader("body")})

@@ -7,7 +7,8 @@ type Goal struct {
 	Name   string  `json:"name"`
 	Target float64 `json:"target"`
 	AtMost bool    `json:"at_most"` // less is better
-	// Reached and Ratio are nil where this run has not measured it. A ratio of 1 or more is a goal that is met.
+	// Reached and Ratio are nil where this run has not measured it. A ratio of 1 or more is a goal
+	// that is met.
 	Reached *float64 `json:"reached"`
 	Ratio   *float64 `json:"ratio"`
 	Met     bool     `json:"met"`
@@ -99,7 +100,8 @@ type contest struct {
 	scenario     Scenario
 }
 
-// compare judges a contest by a figure. With a failed request or a wrong account there is no result.
+// compare judges a contest by a figure. With a failed request or a wrong account there is no
+// result.
 func (r *Report) compare(c contest, figure func(*Row) float64) Goal {
 	g := Goal{Name: c.name, Target: c.target}
 	mine, other := find(r.Rows, c.ours, c.scenario), find(r.Rows, c.theirs, c.scenario)

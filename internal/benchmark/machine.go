@@ -11,7 +11,8 @@ type Machine struct {
 	Kernel     string `json:"kernel"`
 	FileSystem string `json:"file_system"` // of the data
 	Go         string `json:"go"`
-	// Load is the average number of processes that wanted to run in the minute before: others who share the machine.
+	// Load is the average number of processes that wanted to run in the minute before: others who
+	// share the machine.
 	Load float64 `json:"load_before"`
 }
 

@@ -32,8 +32,8 @@ const (
 	FrontCommand = "front"
 )
 
-// withExpress stands in the example of the configuration of a binary that has an event loop, and withoutExpress turns
-// it off. Without the key everything is on net/http.
+// withExpress stands in the example of the configuration of a binary that has an event loop, and
+// withoutExpress turns it off. Without the key everything is on net/http.
 const (
 	withExpress    = "\n  express: true\n"
 	withoutExpress = "listen: { express: false }\n"
@@ -64,7 +64,8 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 	return contenders, nil
 }
 
-// yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps nothing.
+// yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps
+// nothing.
 func yardstick(binary, command, name string) Contender {
 	return Contender{Name: name, Class: Nothing, Means: "nothing", Start: func(ctx context.Context, _ string) (*Running, error) {
 		address, err := FreeAddress()
@@ -117,8 +118,8 @@ func serve(binary, more string, args ...string) func(context.Context, string) (*
 // answer is what the yardsticks say: as long as a receipt.
 const answer = `{"request_id":"01a20982-735b-7980-86a3-0c4338e0f4c0","timestamp":"2026-11-23T17:44:33.883608Z","status":"accepted"}` + "\n"
 
-// ServeBare is the yardstick: a handler on net/http that reads the body, answers as pillarbox does, and keeps nothing.
-// It returns when ctx ends.
+// ServeBare is the yardstick: a handler on net/http that reads the body, answers as pillarbox does,
+// and keeps nothing. It returns when ctx ends.
 func ServeBare(ctx context.Context, address string) error {
 	body, length := []byte(answer), strconv.Itoa(len(answer))
 	handler := func(w http.ResponseWriter, r *http.Request) {

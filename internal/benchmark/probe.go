@@ -22,8 +22,8 @@ type Probe struct {
 	Max    float64 `json:"max_ms"`
 }
 
-// ProbeDisk measures fdatasync in a directory: one write after the other into space that is there already, as the log
-// does it, and each one synced.
+// ProbeDisk measures fdatasync in a directory: one write after the other into space that is there
+// already, as the log does it, and each one synced.
 func ProbeDisk(dir string) (p Probe, err error) {
 	file, err := os.Create(filepath.Join(dir, "probe"))
 	if err != nil {

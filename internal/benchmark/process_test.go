@@ -16,7 +16,8 @@ import (
 	"pillarbox/internal/benchmark"
 )
 
-// TestMain is also the child of the tests: with an address in its environment it serves the yardstick there.
+// TestMain is also the child of the tests: with an address in its environment it serves the
+// yardstick there.
 func TestMain(m *testing.M) {
 	if address := os.Getenv("PILLARBOX_TEST_BARE"); address != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTheYardstickAnswersAsPillarboxDoes, as a process of its own, which costs processor time that is seen from outside.
+// TestTheYardstickAnswersAsPillarboxDoes, as a process of its own, which costs processor time that
+// is seen from outside.
 func TestTheYardstickAnswersAsPillarboxDoes(t *testing.T) {
 	address, err := benchmark.FreeAddress()
 	if err != nil {

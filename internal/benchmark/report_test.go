@@ -46,7 +46,8 @@ func sample() *benchmark.Report {
 	return report
 }
 
-// TestARunIsHeldAgainstTheGoals: with one thing changed, one goal is missed or not measured, and the others stay.
+// TestARunIsHeldAgainstTheGoals: with one thing changed, one goal is missed or not measured, and
+// the others stay.
 func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 	set := func(contender string, s benchmark.Scenario, change func(m *benchmark.Measurement)) func(*benchmark.Report) {
 		return func(r *benchmark.Report) {
@@ -115,7 +116,8 @@ func TestRowsAreMedians(t *testing.T) {
 	t.Error("there is no such row")
 }
 
-// TestAReportWithoutMeasurementsIsStillAReport: nothing was measured, nothing is claimed, and it can be written as JSON.
+// TestAReportWithoutMeasurementsIsStillAReport: nothing was measured, nothing is claimed, and it
+// can be written as JSON.
 func TestAReportWithoutMeasurementsIsStillAReport(t *testing.T) {
 	report := &benchmark.Report{}
 	report.Complete()

@@ -15,7 +15,8 @@ import (
 const (
 	warmUpLongest = time.Second
 	warmUpClients = 64
-	// drainBound is how long a backlog may take to be delivered before the next scenario of the same contender.
+	// drainBound is how long a backlog may take to be delivered before the next scenario of the same
+	// contender.
 	drainBound = 2 * time.Minute
 )
 
@@ -51,8 +52,8 @@ type Figures struct {
 	Failed    float64 `json:"failed"`             // requests
 }
 
-// Run measures everything of a plan. Peers that can't be started are marked as missing in what it returns, and the run
-// goes on without them. With an error comes what was measured before it.
+// Run measures everything of a plan. Peers that can't be started are marked as missing in what it
+// returns, and the run goes on without them. With an error comes what was measured before it.
 func Run(ctx context.Context, p Plan) ([]Contender, []Measurement, error) {
 	r := &runner{Plan: p}
 	if r.Progress == nil {
@@ -106,8 +107,8 @@ func takesAny(group Group, c Contender) bool {
 	return false
 }
 
-// turn starts a contender in a fresh directory, warms it up, and runs the scenarios of a group. An error is one of the
-// start or of the stop: what fails in a scenario is part of its measurement.
+// turn starts a contender in a fresh directory, warms it up, and runs the scenarios of a group. An
+// error is one of the start or of the stop: what fails in a scenario is part of its measurement.
 func (r *runner) turn(ctx context.Context, group Group, c Contender, round int) (err error) {
 	// A server that runs as another user must be able to go through.
 	dir, err := os.MkdirTemp(r.Dir, "turn-")
@@ -195,8 +196,8 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 	return m.check(running, result, accepted)
 }
 
-// lookLater looks at the backlog once, later, and returns what tells what was seen: nothing, where the look failed or
-// its time had not come. The look at the end tells if something is wrong.
+// lookLater looks at the backlog once, later, and returns what tells what was seen: nothing, where
+// the look failed or its time had not come. The look at the end tells if something is wrong.
 func lookLater(running *Running, later time.Duration) (seen func() uint64) {
 	result := make(chan uint64, 1) // nobody may ask
 	timer := time.AfterFunc(later, func() {
@@ -251,7 +252,8 @@ func (m *Measurement) check(running *Running, result *load.Result, before uint64
 	return nil
 }
 
-// drained waits until what was accepted before is delivered, so that each scenario pays for its own events.
+// drained waits until what was accepted before is delivered, so that each scenario pays for its own
+// events.
 func drained(ctx context.Context, running *Running) error {
 	ctx, cancel := context.WithTimeout(ctx, drainBound)
 	defer cancel()

@@ -82,7 +82,8 @@ func runLocal(t *testing.T, all ...*local) (started []string, contenders []bench
 	return started, contenders, measured, err
 }
 
-// TestContendersTakeTurns: each round gives everybody a turn in a fresh directory, every second one backwards.
+// TestContendersTakeTurns: each round gives everybody a turn in a fresh directory, every second one
+// backwards.
 func TestContendersTakeTurns(t *testing.T) {
 	started, _, measured, err := runLocal(t, &local{name: "a"}, &local{name: "b"})
 	if err != nil {
@@ -115,7 +116,8 @@ func TestWhatIsNotInTheAccountIsAProblem(t *testing.T) {
 	}
 }
 
-// TestAPeerThatDoesNotStartIsLeftOut: the run goes on without it. Without one of our own it would mean nothing.
+// TestAPeerThatDoesNotStartIsLeftOut: the run goes on without it. Without one of our own it would
+// mean nothing.
 func TestAPeerThatDoesNotStartIsLeftOut(t *testing.T) {
 	started, contenders, measured, err := runLocal(t, &local{name: "a"}, &local{name: "b", peer: true, fails: true})
 	if err != nil || len(measured) != 4 || contenders[1].Missing == "" || slices.Index(started[2:], "b") >= 0 {

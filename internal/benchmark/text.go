@@ -81,7 +81,8 @@ func (r *Report) Longer() Table {
 	return t
 }
 
-// headline is the scenario that the verdict speaks of: that of the goals, or else the first closed loop that there is.
+// headline is the scenario that the verdict speaks of: that of the goals, or else the first closed
+// loop that there is.
 func (r *Report) headline() Scenario {
 	at := ClosedLoop(256, goalBody)
 	if find(r.Rows, Accepting, at) != nil {
@@ -197,7 +198,8 @@ func (r *Report) Circumstances() []string {
 	return lines
 }
 
-// Meanings is the table of the contenders with what their acknowledgement means, and of those that did not take part.
+// Meanings is the table of the contenders with what their acknowledgement means, and of those that
+// did not take part.
 func (r *Report) Meanings() Table {
 	t := Table{Head: []string{"contender", "acknowledged", "means", "missing"}}
 	for _, c := range r.Contenders {

@@ -44,7 +44,8 @@ func UsageOf(pid int) (Usage, error) {
 	return total, nil
 }
 
-// descends follows the parents. No chain is longer than the table, which may have changed while it was read.
+// descends follows the parents. No chain is longer than the table, which may have changed while it
+// was read.
 func descends(stats map[int]procfs.ProcStat, pid, root int) bool {
 	for range len(stats) {
 		if pid == root {
@@ -59,7 +60,8 @@ func descends(stats map[int]procfs.ProcStat, pid, root int) bool {
 	return false
 }
 
-// memoryOf reads the resident memory now and at its highest. A process that ended meanwhile has none.
+// memoryOf reads the resident memory now and at its highest. A process that ended meanwhile has
+// none.
 func memoryOf(pid int) (resident, peak uint64) {
 	process, err := procfs.NewProc(pid)
 	if err != nil {

@@ -1,13 +1,15 @@
-// Package clock tells the time to a service whose wall clock may be set at any moment, by a person, by NTP, or by a machine
-// that begins in 1970 at each boot.
+// Package clock tells the time to a service whose wall clock may be set at any moment, by a person,
+// by NTP, or by a machine that begins in 1970 at each boot.
 //
-// Now is an anchor plus the time that has really passed since. A wall clock that shows something else is believed once it
-// has shown it for a minute, and never where it shows a date before this program existed; a clock that is right again by
-// then has changed nothing. Elapsed is the time that has passed while the service was alive, and between its lives as far as that can be
-// proven, whatever the wall clock says: ages are measured by it. What a later life needs for that is kept in a small file.
+// Now is an anchor plus the time that has really passed since. A wall clock that shows something
+// else is believed once it has shown it for a minute, and never where it shows a date before this
+// program existed; a clock that is right again by then has changed nothing. Elapsed is the time
+// that has passed while the service was alive, and between its lives as far as that can be proven,
+// whatever the wall clock says: ages are measured by it. What a later life needs for that is kept
+// in a small file.
 //
-// The package promises no more than the clocks of the system give: across a boot it believes a wall clock that is ahead by
-// up to a day. It knows nothing of events.
+// The package promises no more than the clocks of the system give: across a boot it believes a wall
+// clock that is ahead by up to a day. It knows nothing of events.
 package clock
 
 import (
@@ -25,7 +27,8 @@ import (
 
 // Limits of what is believed.
 const (
-	// Tolerance is a difference that is taken over at once: what NTP slews, a leap second, a slow reading.
+	// Tolerance is a difference that is taken over at once: what NTP slews, a leap second, a slow
+	// reading.
 	Tolerance = 2 * time.Second
 	// Confirmation is how long a wall clock must show another date until it is believed.
 	Confirmation = time.Minute
@@ -101,8 +104,9 @@ type note struct {
 	Elapsed time.Duration `json:"elapsed"` // nanoseconds
 }
 
-// Open begins to tell the time. It goes on where the note in the file ends, which is made where it is missing. A note that
-// can't be read is logged, and costs what it proves. fsys may be nil: then nothing is kept.
+// Open begins to tell the time. It goes on where the note in the file ends, which is made where it
+// is missing. A note that can't be read is logged, and costs what it proves. fsys may be nil: then
+// nothing is kept.
 func Open(fsys vfs.FS, name string, opts Options) *Clock {
 	switch {
 	case opts.Read == nil:
@@ -127,7 +131,8 @@ func Open(fsys vfs.FS, name string, opts Options) *Clock {
 	return c
 }
 
-// Watch sets who is told of each step from now on, besides Options.OnStep: what depends on the clock is made after it.
+// Watch sets who is told of each step from now on, besides Options.OnStep: what depends on the
+// clock is made after it.
 func (c *Clock) Watch(watcher func(step Step)) { c.watcher.Store(&watcher) }
 
 func (c *Clock) load() *note {
@@ -173,7 +178,8 @@ func (c *Clock) begin(last *note) {
 
 func (n *note) sameBoot(now Reading) bool { return n.ID != "" && n.ID == now.ID && now.Boot >= n.Boot }
 
-// since returns how much time has surely passed since the note, and how far the date has moved besides.
+// since returns how much time has surely passed since the note, and how far the date has moved
+// besides.
 func since(last *note, now Reading) (passed, step time.Duration) {
 	wall := now.Wall.Sub(last.Date)
 	passed = min(max(0, wall), MaxUnproven)
@@ -186,8 +192,8 @@ func since(last *note, now Reading) (passed, step time.Duration) {
 	return passed, step
 }
 
-// Now returns the date. It never goes back, except by a step that is believed. It writes the note now and then, by Spawn: whoever
-// asks for the time must not wait for a disk that hangs.
+// Now returns the date. It never goes back, except by a step that is believed. It writes the note
+// now and then, by Spawn: whoever asks for the time must not wait for a disk that hangs.
 func (c *Clock) Now() time.Time {
 	a := c.current.Load()
 	now := c.opts.Mono()
@@ -198,7 +204,8 @@ func (c *Clock) Now() time.Time {
 	return a.date.Add(max(0, now-a.read.Mono))
 }
 
-// Elapsed returns the time that has passed in all lives, and between them as far as that is proven. It never goes back.
+// Elapsed returns the time that has passed in all lives, and between them as far as that is proven.
+// It never goes back.
 func (c *Clock) Elapsed() time.Duration {
 	c.look(c.opts.Read())
 	c.mu.Lock()

@@ -56,7 +56,8 @@ func (m *machine) expect(t *testing.T, c *clock.Clock, now time.Time, elapsed ti
 
 const day = 24 * time.Hour
 
-// TestShortStepIsNotBelieved sets the date ahead and back, by minutes and by years, for less than a minute.
+// TestShortStepIsNotBelieved sets the date ahead and back, by minutes and by years, for less than a
+// minute.
 func TestShortStepIsNotBelieved(t *testing.T) {
 	for _, by := range []time.Duration{15 * day, 3650 * day, -time.Hour, -10 * 365 * day, 5 * time.Minute} {
 		m := newMachine()
@@ -71,7 +72,8 @@ func TestShortStepIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestLastingStepIsBelievedAndMakesNothingOlder sets the date for good, in both directions, and back.
+// TestLastingStepIsBelievedAndMakesNothingOlder sets the date for good, in both directions, and
+// back.
 func TestLastingStepIsBelievedAndMakesNothingOlder(t *testing.T) {
 	for _, by := range []time.Duration{15 * day, 3650 * day, -time.Hour, -20 * day} {
 		m := newMachine()
@@ -104,7 +106,8 @@ func TestSmallDifferencesAreFollowed(t *testing.T) {
 	m.expect(t, c, m.wall, 2000*time.Second+10*time.Minute, len(m.steps))
 }
 
-// TestBootIn1970GoesOnWhereItWas has a machine without a clock of its own: it begins in 1970, and NTP sets it later.
+// TestBootIn1970GoesOnWhereItWas has a machine without a clock of its own: it begins in 1970, and
+// NTP sets it later.
 func TestBootIn1970GoesOnWhereItWas(t *testing.T) {
 	m := newMachine()
 	c := m.start()
@@ -133,7 +136,8 @@ func TestFirstLifeIn1970(t *testing.T) {
 	m.expect(t, c, noon.Add(5*time.Second), time.Minute+5*time.Second, 1)
 }
 
-// TestTimeBetweenLives counts what is proven: by the boot, whatever the date does; by the date up to a day; and no more.
+// TestTimeBetweenLives counts what is proven: by the boot, whatever the date does; by the date up
+// to a day; and no more.
 func TestTimeBetweenLives(t *testing.T) {
 	for _, c := range []struct {
 		name        string

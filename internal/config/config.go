@@ -144,7 +144,8 @@ func (l Log) SlogLevel() slog.Level {
 	return level
 }
 
-// Secret is a value that is written as "[redacted]" however it is formatted. string(s) is the value.
+// Secret is a value that is written as "[redacted]" however it is formatted. string(s) is the
+// value.
 type Secret string
 
 const redacted = "[redacted]"
@@ -191,7 +192,8 @@ func defaultSource(name string) Source {
 	return Source{Path: "/" + name, MaxBody: 1 << 20}
 }
 
-// defaultDestination is what a destination has that the file names but says nothing about. It has no URL.
+// defaultDestination is what a destination has that the file names but says nothing about. It has
+// no URL.
 func defaultDestination() Destination {
 	return Destination{
 		MaxAttempts:  20,

@@ -72,7 +72,8 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 	}
 }
 
-// Every single key outside the maps can be set from the environment, under the name that the rule gives.
+// Every single key outside the maps can be set from the environment, under the name that the rule
+// gives.
 func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "t", "log.level": "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
@@ -410,7 +411,8 @@ func unwrapAll(err error) error {
 	}
 }
 
-// Whatever the file holds: no panic, no secret in an error, and what is shown loads to the same values.
+// Whatever the file holds: no panic, no secret in an error, and what is shown loads to the same
+// values.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(config.Example()))
 	f.Add([]byte("data: ${S}\nqueue: {url: '${S:-x}'}\n"))

@@ -9,8 +9,9 @@ import (
 
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand replaces ${NAME} and ${NAME:-default} in a value; $$ is a dollar. As in a shell, the default counts where
-// the variable is not set or empty. The result is not looked at again, and errors do not repeat values.
+// expand replaces ${NAME} and ${NAME:-default} in a value; $$ is a dollar. As in a shell, the
+// default counts where the variable is not set or empty. The result is not looked at again, and
+// errors do not repeat values.
 func expand(text string, env func(string) (string, bool)) (string, error) {
 	var out strings.Builder
 	for {

@@ -57,7 +57,8 @@ func parse(text []byte) (parsed *ast.File, err error) {
 	return parser.ParseBytes(text, 0)
 }
 
-// syntax puts an error of the parser, which comes with an excerpt of the file, on one line without it.
+// syntax puts an error of the parser, which comes with an excerpt of the file, on one line without
+// it.
 func (l *loader) syntax(err error) error {
 	var syntaxErr *yaml.SyntaxError
 	if !errors.As(err, &syntaxErr) || syntaxErr.Token == nil {

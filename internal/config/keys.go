@@ -13,8 +13,8 @@ import (
 // envPrefix starts the name of each environment variable that is read.
 const envPrefix = "PILLARBOX_"
 
-// EnvName returns the environment variable that sets a key: queue.max_bytes is PILLARBOX_QUEUE_MAX_BYTES. Keys
-// inside of sources and destinations have none.
+// EnvName returns the environment variable that sets a key: queue.max_bytes is
+// PILLARBOX_QUEUE_MAX_BYTES. Keys inside of sources and destinations have none.
 func EnvName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
@@ -30,8 +30,8 @@ func Keys() []string {
 	return keys
 }
 
-// field is one key of a section. The value of a short one may stand in the place of the whole section, whose key is
-// then also its own.
+// field is one key of a section. The value of a short one may stand in the place of the whole
+// section, whose key is then also its own.
 type field struct {
 	name  string
 	index int
@@ -58,8 +58,8 @@ func fieldsOf(section reflect.Type) []field {
 	return fields
 }
 
-// walk visits every value below v that has no keys of its own: maps in the order of names, all else in the order
-// of the file.
+// walk visits every value below v that has no keys of its own: maps in the order of names, all else
+// in the order of the file.
 func walk(v reflect.Value, key string, visit func(key string, v reflect.Value)) {
 	switch v.Kind() {
 	case reflect.Struct:

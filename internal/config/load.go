@@ -15,13 +15,14 @@ import (
 type Input struct {
 	// Path of the file. Empty for none; a file that is named must be there.
 	Path string
-	// Text is used instead of the content of the file where it is not nil. Path then only names it in errors.
+	// Text is used instead of the content of the file where it is not nil. Path then only names it in
+	// errors.
 	Text []byte
-	// Env looks an environment variable up. nil is os.LookupEnv. A variable that is set to nothing counts as
-	// not set.
+	// Env looks an environment variable up. nil is os.LookupEnv. A variable that is set to nothing
+	// counts as not set.
 	Env func(name string) (string, bool)
-	// Environ are all the variables there are, as NAME=VALUE, to find those that set nothing. nil is os.Environ where
-	// Env is nil too, and else none.
+	// Environ are all the variables there are, as NAME=VALUE, to find those that set nothing. nil is
+	// os.Environ where Env is nil too, and else none.
 	Environ []string
 	// Flags are the values that were given on the command line, by key ("admin.listen").
 	Flags map[string]string
@@ -42,8 +43,8 @@ type mark struct {
 	raw    string // as it stands there, before references were replaced
 }
 
-// Load reads, merges and checks a configuration. The error joins everything that is wrong, each on a line of its
-// own with its place, its key and what to do; no part of it holds a secret.
+// Load reads, merges and checks a configuration. The error joins everything that is wrong, each on
+// a line of its own with its place, its key and what to do; no part of it holds a secret.
 func Load(input Input) (*Config, error) {
 	l := &loader{config: Default(), file: input.Path, env: input.Env}
 	l.config.marks = make(map[string]mark)

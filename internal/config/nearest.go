@@ -1,6 +1,7 @@
 package config
 
-// Nearest returns the known name that is most like the one that was written, or "" where none is near enough to be meant.
+// Nearest returns the known name that is most like the one that was written, or "" where none is
+// near enough to be meant.
 func Nearest(name string, known []string) string {
 	best, nearest := len(name)/3+1, ""
 	for _, candidate := range known {

@@ -52,7 +52,8 @@ var inGroup = map[string]string{
 	"http.max_batch_items":               "The events of one batch request.",
 }
 
-// TestConfigurationReference holds the table in docs/OPERATIONS.md to the keys, their defaults and the example.
+// TestConfigurationReference holds the table in docs/OPERATIONS.md to the keys, their defaults and
+// the example.
 func TestConfigurationReference(t *testing.T) {
 	entries := exampleEntries(t)
 	checkComplete(t, entries)
@@ -131,7 +132,8 @@ const (
 	destinationKeys = 11
 )
 
-// checkComplete sees that every key is there and says something, and that nothing here is about keys of old.
+// checkComplete sees that every key is there and says something, and that nothing here is about
+// keys of old.
 func checkComplete(t *testing.T, entries []entry) {
 	t.Helper()
 	var keys []string

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Origin says where the value of a key was set: "default", or "file", "env" or "flag" with the place.
+// Origin says where the value of a key was set: "default", or "file", "env" or "flag" with the
+// place.
 func (c *Config) Origin(key string) string {
 	switch from := c.marks[key]; from.origin {
 	case "":
@@ -20,8 +21,8 @@ func (c *Config) Origin(key string) string {
 	}
 }
 
-// Show returns the configuration as a file that can be loaded again, with the origin of each value as a comment
-// and with secrets redacted.
+// Show returns the configuration as a file that can be loaded again, with the origin of each value
+// as a comment and with secrets redacted.
 func Show(config *Config) string {
 	var out strings.Builder
 	show(&out, config, reflect.ValueOf(*config), "", "")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// ByteSize is a number of bytes. Its text form is a whole number with an optional unit: B, KB, MB, GB, TB (powers
-// of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
+// ByteSize is a number of bytes. Its text form is a whole number with an optional unit: B, KB, MB,
+// GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
 type ByteSize int64
 
 // byteUnits is in the order of preference for the text form where two are equally short.
@@ -24,8 +24,8 @@ var byteUnits = []struct {
 
 var errSize = errors.New("want a whole number of bytes with an optional unit, such as 1000, 64KiB, 5MB or 10GiB")
 
-// UnmarshalText reads the text form. Negative sizes, and sizes of 8 EiB and more, are errors. The error does not
-// repeat the text.
+// UnmarshalText reads the text form. Negative sizes, and sizes of 8 EiB and more, are errors. The
+// error does not repeat the text.
 func (b *ByteSize) UnmarshalText(text []byte) error {
 	digits, unit := string(text), ByteSize(1)
 	for _, candidate := range byteUnits {
@@ -67,15 +67,16 @@ func (b ByteSize) String() string {
 // MarshalText returns the shortest exact text form.
 func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// Duration is a span of time. Its text form is that of time.ParseDuration, with days of 24 hours in front: 14d,
-// 1d12h, 90s, 10ms.
+// Duration is a span of time. Its text form is that of time.ParseDuration, with days of 24 hours in
+// front: 14d, 1d12h, 90s, 10ms.
 type Duration time.Duration
 
 const day = 24 * time.Hour
 
 var errDuration = errors.New("want a duration such as 10ms, 90s, 1h30m or 14d")
 
-// UnmarshalText reads the text form. Negative durations are errors. The error does not repeat the text.
+// UnmarshalText reads the text form. Negative durations are errors. The error does not repeat the
+// text.
 func (d *Duration) UnmarshalText(text []byte) error {
 	rest, total := string(text), time.Duration(0)
 	if before, after, found := strings.Cut(rest, "d"); found {

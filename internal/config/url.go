@@ -14,8 +14,8 @@ var (
 	opaqueLogin = regexp.MustCompile(`^[^/?]*:[^/?]*@`)
 )
 
-// url checks the syntax of an engine's URL, and that it holds no credentials. The scheme is not looked up. No
-// error repeats any of the URL: it may hold a password after all.
+// url checks the syntax of an engine's URL, and that it holds no credentials. The scheme is not
+// looked up. No error repeats any of the URL: it may hold a password after all.
 func (c *checker) url(key, text, example string) {
 	switch {
 	case text == "":

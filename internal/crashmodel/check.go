@@ -18,7 +18,8 @@ type recovery struct {
 	accounts [maxDestinations]pillarbox.Account
 }
 
-// takeStock leases everything that is pending, lists all letters, and holds both against the reference.
+// takeStock leases everything that is pending, lists all letters, and holds both against the
+// reference.
 func (w *reference) takeStock(s *service, number uint64) (recovery, error) {
 	r := recovery{number: number}
 	for to := range w.destinations {

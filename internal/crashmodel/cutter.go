@@ -70,8 +70,8 @@ func (c *cutter) check(state *faultfs.FS, what string) {
 	}
 }
 
-// recoverTwice opens the state, and has the power cut once more: in the middle of the recovery, or behind it. What
-// is left by that is opened too, and now and then what a close or a kill leaves.
+// recoverTwice opens the state, and has the power cut once more: in the middle of the recovery, or
+// behind it. What is left by that is opened too, and now and then what a close or a kill leaves.
 func (c *cutter) recoverTwice(state *faultfs.FS) (err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -130,7 +130,8 @@ func (n *nested) after(disk *faultfs.FS) func(faultfs.Op, error) {
 
 func (n *nested) take(disk *faultfs.FS) { n.state = disk.Crash(n.rng, n.mode) }
 
-// recoverNested opens what the second cut has left. Where the first recovery was complete, it must find the same.
+// recoverNested opens what the second cut has left. Where the first recovery was complete, it must
+// find the same.
 func (c *cutter) recoverNested(n *nested, first recovery) error {
 	s, second, err := c.recover(n.state)
 	if err != nil {
@@ -142,7 +143,8 @@ func (c *cutter) recoverNested(n *nested, first recovery) error {
 	return errors.Join(err, s.close())
 }
 
-// reopen ends the process that has recovered, and now and then opens what a close or a kill of it leaves.
+// reopen ends the process that has recovered, and now and then opens what a close or a kill of it
+// leaves.
 func (c *cutter) reopen(state *faultfs.FS, s *service, first recovery) error {
 	fate := c.rng.IntN(8)
 	killed := state

@@ -7,7 +7,8 @@ import (
 	"pillarbox"
 )
 
-// reconfigure changes what the first destination takes, or has a person decide about what is held because of that.
+// reconfigure changes what the first destination takes, or has a person decide about what is held
+// because of that.
 func (w *world) reconfigure() error {
 	ctx, log := context.Background(), w.service.log
 	switch w.rng.IntN(4) {

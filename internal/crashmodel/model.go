@@ -35,8 +35,8 @@ func (v *Violation) Error() string { return fmt.Sprintf("world with seed %d: %v"
 // Unwrap returns what was broken.
 func (v *Violation) Unwrap() error { return v.Err }
 
-// Run checks worlds on all cores until enough states were checked, ctx ends or a promise is broken. The error is
-// ctx's own or a *Violation; the report says what was checked until then.
+// Run checks worlds on all cores until enough states were checked, ctx ends or a promise is broken.
+// The error is ctx's own or a *Violation; the report says what was checked until then.
 func Run(ctx context.Context, options Options) (Report, error) {
 	r := &runner{options: options, report: Report{Seed: options.Seed}, next: options.Seed}
 	var workers sync.WaitGroup

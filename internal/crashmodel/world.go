@@ -35,7 +35,8 @@ type service struct {
 	letters *files.Letters // nil in a world whose letters are elsewhere, and safe
 }
 
-// open recovers what is on the disk. now is the service's clock. At most maxRetrying events wait for another attempt.
+// open recovers what is on the disk. now is the service's clock. At most maxRetrying events wait
+// for another attempt.
 func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) (*service, error) {
 	s := &service{}
 	var err error
@@ -54,7 +55,8 @@ func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) 
 	return s, nil
 }
 
-// begin makes the destinations, before there is an event: a later one would not get what was there before.
+// begin makes the destinations, before there is an event: a later one would not get what was there
+// before.
 func (s *service) begin(destinations []string, rules []pillarbox.Rule) error {
 	for i, destination := range destinations {
 		if err := s.log.Oblige(context.Background(), destination, rules[i]); err != nil {
@@ -101,7 +103,8 @@ type world struct {
 	reference *reference
 }
 
-// newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on the disk.
+// newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on
+// the disk.
 func newWorld(seed uint64) *world {
 	destinations := []string{"events", "archive"}
 	if seed%3 != 0 {
@@ -153,8 +156,8 @@ func (w *world) run() error {
 	return nil
 }
 
-// kill ends the process and lets the machine live: what was written and not synced can be read, and may still
-// be lost.
+// kill ends the process and lets the machine live: what was written and not synced can be read, and
+// may still be lost.
 func (w *world) kill() {
 	after := w.disk.Kill()
 	w.disk.After(nil)
@@ -202,7 +205,8 @@ func (w *world) append(n int) error {
 	return nil
 }
 
-// event draws an event. Most are small, so that a frame holds many sectors now and then and not always.
+// event draws an event. Most are small, so that a frame holds many sectors now and then and not
+// always.
 func (w *world) event() *pillarbox.Event {
 	size := w.rng.IntN(80)
 	if w.rng.IntN(8) == 0 {
@@ -224,8 +228,8 @@ func (w *world) event() *pillarbox.Event {
 	}
 }
 
-// deliver leases some events, stores most of them, and has others refused, given back, rejected and dead-lettered, in
-// no order.
+// deliver leases some events, stores most of them, and has others refused, given back, rejected and
+// dead-lettered, in no order.
 func (w *world) deliver(to, n int) error {
 	destination := w.reference.destinations[to]
 	deliveries, err := w.service.lease(destination, n)
@@ -257,7 +261,8 @@ func (w *world) deliver(to, n int) error {
 	return nil
 }
 
-// attempt draws the outcome of one delivery. settled notes what is promised once Settle has returned.
+// attempt draws the outcome of one delivery. settled notes what is promised once Settle has
+// returned.
 func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.Outcome, settled func(), err error) {
 	p := w.reference.promises[delivery.Event.RequestID]
 	if p == nil {

@@ -8,11 +8,13 @@ import (
 	"pillarbox"
 )
 
-// batchesAhead is how many batches of rejected events may wait for their letters while others are delivered.
+// batchesAhead is how many batches of rejected events may wait for their letters while others are
+// delivered.
 const batchesAhead = 4
 
-// leaseRejected leases the events anew that were just settled as rejected: their rejection is durable by now. If their
-// letters can't be written, or the process ends in between, they are leased again as rejected.
+// leaseRejected leases the events anew that were just settled as rejected: their rejection is
+// durable by now. If their letters can't be written, or the process ends in between, they are
+// leased again as rejected.
 func (l *Loop) leaseRejected(ctx context.Context, outcomes []pillarbox.Outcome) ([]pillarbox.Delivery, error) {
 	n := 0
 	for _, outcome := range outcomes {
@@ -45,8 +47,9 @@ func (l *Loop) leaseRejected(ctx context.Context, outcomes []pillarbox.Outcome) 
 	return rejected, err
 }
 
-// putAll puts the dead letters of batch after batch, beside the deliveries: letters take longer than the refusals do, and events that are
-// not refused must not wait for them. It ends when there are no more.
+// putAll puts the dead letters of batch after batch, beside the deliveries: letters take longer
+// than the refusals do, and events that are not refused must not wait for them. It ends when there
+// are no more.
 func (l *Loop) putAll(ctx context.Context, toPut <-chan []pillarbox.Delivery) {
 	for rejected := range toPut {
 		if err := l.putDeadLetters(ctx, rejected); err != nil && !errors.Is(err, pillarbox.ErrClosed) {
@@ -67,8 +70,8 @@ func (l *Loop) putDeadLetters(ctx context.Context, rejected []pillarbox.Delivery
 	return nil
 }
 
-// putLetters makes the letters of rejected events durable, with one call. An event whose letter is not kept is
-// released.
+// putLetters makes the letters of rejected events durable, with one call. An event whose letter is
+// not kept is released.
 func (l *Loop) putLetters(ctx context.Context, rejected []pillarbox.Delivery) ([]pillarbox.Outcome, error) {
 	outcomes := make([]pillarbox.Outcome, len(rejected))
 	letters := make([]*pillarbox.DeadLetter, len(rejected))

@@ -32,7 +32,8 @@ type fixture struct {
 	stop    func()
 }
 
-// open starts a loop over n events that are already queued. The story changes fault before and while it runs.
+// open starts a loop over n events that are already queued. The story changes fault before and
+// while it runs.
 func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, fault func(events []*pillarbox.Event) error) *fixture {
 	o := &fixture{
 		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
@@ -124,8 +125,9 @@ func poison(err error, events ...*pillarbox.Event) func([]*pillarbox.Event) erro
 
 var errRefused = errors.New("no such column")
 
-// TestPoisonStandsAlone refuses batches as a whole because of three events in a thousand: the others are
-// stored at once, and only the three spend attempts, 20 of them, and become dead letters.
+// TestPoisonStandsAlone refuses batches as a whole because of three events in a thousand: the
+// others are stored at once, and only the three spend attempts, 20 of them, and become dead
+// letters.
 func TestPoisonStandsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(1000, 1)
@@ -221,8 +223,9 @@ func TestOutageBurnsNoAttempts(t *testing.T) {
 	})
 }
 
-// TestEventThatLooksLikeAnOutage has one event whose write always ends like an outage. A control event shows that
-// the destination is up, so the event is charged, and its neighbours are not held up.
+// TestEventThatLooksLikeAnOutage has one event whose write always ends like an outage. A control
+// event shows that the destination is up, so the event is charged, and its neighbours are not held
+// up.
 func TestEventThatLooksLikeAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(300, 5)
@@ -247,8 +250,8 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 }
 
 // TestUnknownOutcomeIsWrittenAgain loses the answer of a write that was done.
-// TestDestinationThatAnswersNowAndThenChargesNobody probes a destination that answers every second call: the control event
-// was stored by luck, and the event before it is not to blame.
+// TestDestinationThatAnswersNowAndThenChargesNobody probes a destination that answers every second
+// call: the control event was stored by luck, and the event before it is not to blame.
 func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
 	sink, calls := memory.NewSink(), 0
 	sink.Fault = func([]*pillarbox.Event) error {
@@ -319,8 +322,8 @@ func TestOtherSourcesAreSkipped(t *testing.T) {
 	})
 }
 
-// TestRulesDecideWhatBecomesOfAnEvent is the table of what was meant for a destination, what it takes today, and whether
-// another one has it.
+// TestRulesDecideWhatBecomesOfAnEvent is the table of what was meant for a destination, what it
+// takes today, and whether another one has it.
 func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 	takes, not := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{Sources: []string{"other"}}
 	for _, c := range []struct {
@@ -359,8 +362,8 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 	}
 }
 
-// TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the rejected event is neither
-// tried again nor settled before its letter is durable.
+// TestLetterThatCantBeWrittenIsNotLost fails the dead letters for a while: the rejected event is
+// neither tried again nor settled before its letter is durable.
 func TestLetterThatCantBeWrittenIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(3, 9)
@@ -417,7 +420,8 @@ func TestWatchSeesWhatIsSettled(t *testing.T) {
 	})
 }
 
-// TestHistoryOutlivesTheQueue refuses an event twice before it is stored, and finds the two attempts afterwards.
+// TestHistoryOutlivesTheQueue refuses an event twice before it is stored, and finds the two
+// attempts afterwards.
 func TestHistoryOutlivesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(2, 11)
@@ -440,7 +444,8 @@ func TestHistoryOutlivesTheQueue(t *testing.T) {
 	})
 }
 
-// twiceLeased hands out one of its deliveries twice in a lease, as a queue may where the answer to a release was lost.
+// twiceLeased hands out one of its deliveries twice in a lease, as a queue may where the answer to
+// a release was lost.
 type twiceLeased struct {
 	*memory.Queue
 	did bool
@@ -455,7 +460,8 @@ func (q *twiceLeased) Lease(ctx context.Context, destination string, limits pill
 	return deliveries, err
 }
 
-// TestOneConflictHoldsUpNoOther settles a batch of which one outcome is a conflict: the others must not stay leased for that.
+// TestOneConflictHoldsUpNoOther settles a batch of which one outcome is a conflict: the others must
+// not stay leased for that.
 func TestOneConflictHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, sink := &twiceLeased{Queue: memory.NewQueue(nil)}, memory.NewSink()

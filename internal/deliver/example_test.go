@@ -11,7 +11,8 @@ import (
 	"pillarbox/internal/engine/memory"
 )
 
-// One batch, of which the destination refuses one event for good: it is to become a dead letter, and the other is stored.
+// One batch, of which the destination refuses one event for good: it is to become a dead letter,
+// and the other is stored.
 func ExampleStep() {
 	sink := memory.NewSink()
 	sink.Fault = func(events []*pillarbox.Event) error {

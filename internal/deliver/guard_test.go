@@ -17,8 +17,8 @@ import (
 	"pillarbox/internal/retry"
 )
 
-// deaf is a sink that does not listen to its context, as one that waits for a disk can't. It looks at its events only when it is
-// released.
+// deaf is a sink that does not listen to its context, as one that waits for a disk can't. It looks
+// at its events only when it is released.
 type deaf struct {
 	*memory.Sink
 	armed   atomic.Bool
@@ -36,8 +36,9 @@ func (d *deaf) Write(_ context.Context, events []*pillarbox.Event) error {
 	return d.Sink.Write(context.Background(), events)
 }
 
-// TestHangingWrite lets a write hang for an hour. The loop goes on after its time and a little, says so, begins no other one, and
-// spends no attempt; a replay is refused at once; a stop does not wait. When the write returns, everything is stored once.
+// TestHangingWrite lets a write hang for an hour. The loop goes on after its time and a little,
+// says so, begins no other one, and spends no attempt; a replay is refused at once; a stop does not
+// wait. When the write returns, everything is stored once.
 func TestHangingWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, letters := memory.NewQueue(nil), memory.NewDeadLetters()

@@ -9,8 +9,9 @@ import (
 // MaxHistory is how many stored events History remembers; the oldest are forgotten first.
 const MaxHistory = 10_000
 
-// History remembers the attempts of events that were stored after they had been refused: the queue forgets
-// them when it settles the event. It lasts as long as the process. All methods may be called concurrently.
+// History remembers the attempts of events that were stored after they had been refused: the queue
+// forgets them when it settles the event. It lasts as long as the process. All methods may be
+// called concurrently.
 type History struct {
 	mu       sync.Mutex
 	attempts map[historyKey][]pillarbox.Attempt

@@ -95,7 +95,8 @@ func NewLoop(opts Options) *Loop {
 	}
 }
 
-// SetDestination changes the rules while the loop runs, from the next batch on; not the waits between probes.
+// SetDestination changes the rules while the loop runs, from the next batch on; not the waits
+// between probes.
 func (l *Loop) SetDestination(to *destination.Destination) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,8 +123,8 @@ func (l *Loop) Status() Status {
 // Drain makes Run return after the batch at hand. It does not wait.
 func (l *Loop) Drain() { l.drain() }
 
-// Run delivers until Drain or until ctx ends. Ending ctx cuts off a write, whose outcome is then unknown and
-// whose events come again. The error is nil, or ctx's own.
+// Run delivers until Drain or until ctx ends. Ending ctx cuts off a write, whose outcome is then
+// unknown and whose events come again. The error is nil, or ctx's own.
 func (l *Loop) Run(ctx context.Context) error {
 	leasing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -245,8 +246,8 @@ func resultOf(report Report) telemetry.BatchResult {
 	return telemetry.BatchPartial
 }
 
-// steer opens or closes the breaker. A write that the stop of the server cut off says nothing about the
-// destination.
+// steer opens or closes the breaker. A write that the stop of the server cut off says nothing about
+// the destination.
 func (l *Loop) steer(ctx context.Context, report Report, full int) {
 	now := l.opts.Now()
 	switch {
@@ -308,8 +309,8 @@ func (l *Loop) note(err error) {
 	l.status.LastError, l.status.LastErrorAt = err.Error(), now
 }
 
-// settle records the outcomes, and does not give up while the process lives: the deliveries are leased, and
-// nobody else will settle them.
+// settle records the outcomes, and does not give up while the process lives: the deliveries are
+// leased, and nobody else will settle them.
 func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
 	for {
 		// A stop must not cut off the record of what was done.
@@ -332,8 +333,9 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 	return nil
 }
 
-// settleEach settles one by one what can't be settled together because some of it is not leased any more: the others must not stay
-// leased for that. It happens where an answer of the queue was lost, and what it had released was leased twice.
+// settleEach settles one by one what can't be settled together because some of it is not leased any
+// more: the others must not stay leased for that. It happens where an answer of the queue was lost,
+// and what it had released was leased twice.
 func (l *Loop) settleEach(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
 	errs := make([]error, len(outcomes))
 	for i := range outcomes {
@@ -376,8 +378,8 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// unconfigured is the sink of a destination that is not configured any more. Nothing is written to it by its rules; an event that
-// a person has routed there before waits.
+// unconfigured is the sink of a destination that is not configured any more. Nothing is written to
+// it by its rules; an event that a person has routed there before waits.
 type unconfigured struct{ pillarbox.SinkDefaults }
 
 func (unconfigured) Write(context.Context, []*pillarbox.Event) error {

@@ -9,10 +9,11 @@ import (
 	"pillarbox/internal/retry"
 )
 
-// Once writes events to a sink once, outside of any queue, by the same rules as Step: a batch that is refused
-// is split until the culprits stand alone. It returns one error for each event, nil for the stored ones. down
-// is set where the destination is down; events that were then not tried have it as their error. A person has asked for it: what
-// the destination takes by its rules does not matter.
+// Once writes events to a sink once, outside of any queue, by the same rules as Step: a batch that
+// is refused is split until the culprits stand alone. It returns one error for each event, nil for
+// the stored ones. down is set where the destination is down; events that were then not tried have
+// it as their error. A person has asked for it: what the destination takes by its rules does not
+// matter.
 func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, now time.Time, writeTimeout time.Duration) (errs []error, down error) {
 	deliveries := make([]pillarbox.Delivery, len(events))
 	for i, event := range events {

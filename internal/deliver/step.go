@@ -1,13 +1,13 @@
 // Package deliver brings leased events to one destination.
 //
-// Step takes one batch to an outcome for each of its events. It has no loop and no clock of its own, so that
-// the server, the functions in the cloud and the simulator call the same rules. Loop leases, steps, settles
-// and dead-letters, for one destination.
+// Step takes one batch to an outcome for each of its events. It has no loop and no clock of its
+// own, so that the server, the functions in the cloud and the simulator call the same rules. Loop
+// leases, steps, settles and dead-letters, for one destination.
 //
-// The package promises: an event's attempts are spent only by refusals of that event; a batch that is refused
-// as a whole is split until the events that are to blame stand alone, and all others are stored; a destination
-// that is down is probed for as long as it takes, at no event's expense; an event is settled as dead only
-// after its dead letter is durable. It knows no engine and no HTTP.
+// The package promises: an event's attempts are spent only by refusals of that event; a batch that
+// is refused as a whole is split until the events that are to blame stand alone, and all others are
+// stored; a destination that is down is probed for as long as it takes, at no event's expense; an
+// event is settled as dead only after its dead letter is durable. It knows no engine and no HTTP.
 package deliver
 
 import (
@@ -38,8 +38,9 @@ type Report struct {
 	Answered bool                // the destination stored or refused something: it is up
 }
 
-// Step delivers the batch to the sink and returns what became of each event. It never fails: what could not be
-// tried is released. Rejected deliveries are passed through as rejected, without a try.
+// Step delivers the batch to the sink and returns what became of each event. It never fails: what
+// could not be tried is released. Rejected deliveries are passed through as rejected, without a
+// try.
 func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, to *destination.Destination, at Moment) Report {
 	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
@@ -100,8 +101,8 @@ func (s *step) decideWithoutTrying(i int) bool {
 	return true
 }
 
-// age is how long the event has waited: measured by the queue where it can, because a wall clock that is set makes nothing
-// older.
+// age is how long the event has waited: measured by the queue where it can, because a wall clock
+// that is set makes nothing older.
 func (s *step) age(delivery *pillarbox.Delivery) time.Duration {
 	if delivery.Measured {
 		return delivery.Waited
@@ -150,8 +151,9 @@ func (s *step) call(from, to int) error {
 	return s.sink.Write(ctx, s.events[from:to])
 }
 
-// isDown reports whether an error speaks of the destination and not of an event. The outcome of a write that
-// ran into its deadline is unknown, which is the same: it is written again, and the sink is idempotent.
+// isDown reports whether an error speaks of the destination and not of an event. The outcome of a
+// write that ran into its deadline is unknown, which is the same: it is written again, and the sink
+// is idempotent.
 func isDown(err error) bool {
 	return errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, pillarbox.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -248,11 +250,12 @@ func exhausted(attempts []pillarbox.Attempt) string {
 	return fmt.Sprintf("refused %d times%s", len(attempts), last)
 }
 
-// probe tries a destination that was down. The first event is written alone. Where that fails like an outage,
-// another event is the control event: if the control event gets an answer, the destination is up, and the first event is
-// tried once more. Should it fail again, and the control event be stored again, then it is that event that looks like an
-// outage, and it is charged; otherwise it would keep the destination "down" for ever. The control event is asked twice
-// because a destination that answers now and then would be taken for one that is up.
+// probe tries a destination that was down. The first event is written alone. Where that fails like
+// an outage, another event is the control event: if the control event gets an answer, the
+// destination is up, and the first event is tried once more. Should it fail again, and the control
+// event be stored again, then it is that event that looks like an outage, and it is charged;
+// otherwise it would keep the destination "down" for ever. The control event is asked twice because
+// a destination that answers now and then would be taken for one that is up.
 func (s *step) probe() {
 	s.write(0, 1)
 	if s.report.Down == nil || len(s.events) == 1 || s.ctx.Err() != nil {

@@ -8,8 +8,9 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// MeetStore compares a destination's store with what the queue remembers of it. It returns the record, and whether a change was
-// found just now. A sink that can't say which store it is, and a queue that remembers none, are passed over.
+// MeetStore compares a destination's store with what the queue remembers of it. It returns the
+// record, and whether a change was found just now. A sink that can't say which store it is, and a
+// queue that remembers none, are passed over.
 func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, sink pillarbox.Sink, at pillarbox.Timestamp) (record pillarbox.StoreRecord, changed bool, err error) {
 	if !sink.Traits().Identified || !queue.Traits().Obliges {
 		return record, false, nil

@@ -10,8 +10,9 @@ import (
 	"pillarbox/internal/destination"
 )
 
-// Watch tells others what loops have settled: requests that wait for their event to be stored, and readers
-// that follow what is stored. While nobody watches it costs nothing. All methods may be called concurrently.
+// Watch tells others what loops have settled: requests that wait for their event to be stored, and
+// readers that follow what is stored. While nobody watches it costs nothing. All methods may be
+// called concurrently.
 type Watch struct {
 	watched atomic.Int64 // expectations and followers
 	hurry   context.Context
@@ -34,8 +35,8 @@ func NewWatch(table *destination.Table) *Watch {
 // SetDestinations replaces the table. Expectations that there are go on with the one before.
 func (w *Watch) SetDestinations(table *destination.Table) { w.table.Store(table) }
 
-// Hurry ends all waits for events that are not stored yet, now and later. The stop of a server calls it: an answer that
-// says less is there at once.
+// Hurry ends all waits for events that are not stored yet, now and later. The stop of a server
+// calls it: an answer that says less is there at once.
 func (w *Watch) Hurry() { w.end() }
 
 // Expectation waits for one event.
@@ -49,8 +50,9 @@ type Expectation struct {
 	states map[string]string // by destination
 }
 
-// Expect begins to watch for an event at the destinations that take it. It returns nil where none does: nobody would ever
-// store it. Call it before the event is durable, and Close in any case. It keeps nothing of the event.
+// Expect begins to watch for an event at the destinations that take it. It returns nil where none
+// does: nobody would ever store it. Call it before the event is durable, and Close in any case. It
+// keeps nothing of the event.
 func (w *Watch) Expect(event *pillarbox.Event) *Expectation {
 	takers := w.table.Load().Takers(event)
 	if len(takers) == 0 {
@@ -65,8 +67,9 @@ func (w *Watch) Expect(event *pillarbox.Event) *Expectation {
 	return e
 }
 
-// Wait returns true once every destination that takes the event has stored it, and false when one of them has made it a dead
-// letter, all of them have skipped it after all, ctx ends, or the watch is in a hurry.
+// Wait returns true once every destination that takes the event has stored it, and false when one
+// of them has made it a dead letter, all of them have skipped it after all, ctx ends, or the watch
+// is in a hurry.
 func (e *Expectation) Wait(ctx context.Context) bool {
 	for {
 		stored, over := e.count()
@@ -83,7 +86,8 @@ func (e *Expectation) Wait(ctx context.Context) bool {
 	}
 }
 
-// count reports whether the event is where it belongs, and whether nothing more is to be waited for.
+// count reports whether the event is where it belongs, and whether nothing more is to be waited
+// for.
 func (e *Expectation) count() (stored, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -39,8 +39,8 @@ func TestHurryEndsWaits(t *testing.T) {
 	})
 }
 
-// TestWaitIsForThoseThatTakeTheEvent: nobody waits for a destination that does not take the event, for one that skips it after
-// all, or where none would ever store it.
+// TestWaitIsForThoseThatTakeTheEvent: nobody waits for a destination that does not take the event,
+// for one that skips it after all, or where none would ever store it.
 func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -48,7 +48,8 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 		app, other := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{Sources: []string{"other"}}
 		watch, table := watchOf(t, destination.Settings{Name: "all"}, destination.Settings{Name: "app", Rule: app}, destination.Settings{Name: "other", Rule: other})
 		queue := memory.NewQueue(nil)
-		// What the queue was told when the event came is what counts for the delivery: "all" was to get none of them.
+		// What the queue was told when the event came is what counts for the delivery: "all" was to get
+		// none of them.
 		for _, d := range table.All() {
 			if _, err := queue.Account(d.Name); err != nil {
 				t.Fatal(err)

@@ -1,8 +1,9 @@
 // Package destination compiles a way out: what it takes, and the rules by which it is delivered to.
 //
-// A Destination is a value that never changes; a reload makes a new Table. Whoever has to know whether an event is for a
-// destination asks it: delivering, the ledger and its audit, whoever waits for an event to be stored. So what a destination
-// takes is decided in one place. It knows no queue and no sink.
+// A Destination is a value that never changes; a reload makes a new Table. Whoever has to know
+// whether an event is for a destination asks it: delivering, the ledger and its audit, whoever
+// waits for an event to be stored. So what a destination takes is decided in one place. It knows no
+// queue and no sink.
 package destination
 
 import (
@@ -35,8 +36,8 @@ type Settings struct {
 type Destination struct {
 	Settings
 
-	// elsewhere reports whether another destination was meant to get the event when it was accepted, and still takes it. nil:
-	// none was.
+	// elsewhere reports whether another destination was meant to get the event when it was accepted,
+	// and still takes it. nil: none was.
 	elsewhere func(handle pillarbox.Handle, event *pillarbox.Event) bool
 }
 
@@ -48,8 +49,9 @@ func New(settings Settings) *Destination {
 	return &Destination{Settings: settings}
 }
 
-// Unconfigured makes what stands for a destination that is not configured any more: it takes nothing, so what was meant for it
-// is held, what was not is skipped, and what has a rejection becomes a dead letter. So the queue goes on without it.
+// Unconfigured makes what stands for a destination that is not configured any more: it takes
+// nothing, so what was meant for it is held, what was not is skipped, and what has a rejection
+// becomes a dead letter. So the queue goes on without it.
 func Unconfigured(name string) *Destination {
 	return New(Settings{Name: name, Rule: &pillarbox.Rule{Sources: []string{}}})
 }
@@ -59,7 +61,8 @@ func (d *Destination) Takes(event *pillarbox.Event) bool {
 	return d.Rule == nil || d.Rule.Takes(event)
 }
 
-// What an event is meant for is fixed when it is accepted; the configuration of today decides what is done about it:
+// What an event is meant for is fixed when it is accepted; the configuration of today decides what
+// is done about it:
 //
 //	meant for the destination then | taken today | another has it, then and today | what becomes of it
 //	no                             | -           | -                               | skipped: its source was not taken
@@ -75,7 +78,8 @@ func (d *Destination) Holds(delivery *pillarbox.Delivery) bool {
 	return !d.takes(delivery) && meant && !d.takenElsewhere(delivery)
 }
 
-// Skips returns the rule by which the event is not for the destination, one of the Skipped constants, and "" where it is.
+// Skips returns the rule by which the event is not for the destination, one of the Skipped
+// constants, and "" where it is.
 func (d *Destination) Skips(delivery *pillarbox.Delivery) string {
 	switch {
 	case delivery.Routed || d.Rule == nil:
@@ -103,12 +107,12 @@ type Table struct {
 	all []*Destination // sorted by name
 }
 
-// RuleAt returns the rule that held for a destination when an event was accepted, and nil where that is not known. It is that
-// of pillarbox.Obligations.
+// RuleAt returns the rule that held for a destination when an event was accepted, and nil where
+// that is not known. It is that of pillarbox.Obligations.
 type RuleAt func(destination string, handle pillarbox.Handle) *pillarbox.Rule
 
-// Compile makes a table of destinations with different names. ruleAt is nil for a queue that does not remember rules. Errors:
-// ErrInvalid.
+// Compile makes a table of destinations with different names. ruleAt is nil for a queue that does
+// not remember rules. Errors: ErrInvalid.
 func Compile(settings []Settings, ruleAt RuleAt) (*Table, error) {
 	t := &Table{}
 	for _, s := range settings {
@@ -128,7 +132,8 @@ func Compile(settings []Settings, ruleAt RuleAt) (*Table, error) {
 	return t, nil
 }
 
-// elsewhere makes the rule by which another destination was meant to get an event, and still takes it.
+// elsewhere makes the rule by which another destination was meant to get an event, and still takes
+// it.
 func (t *Table) elsewhere(but string, ruleAt RuleAt) func(pillarbox.Handle, *pillarbox.Event) bool {
 	return func(handle pillarbox.Handle, event *pillarbox.Event) bool {
 		return slices.ContainsFunc(t.all, func(d *Destination) bool {

@@ -16,7 +16,8 @@ func ExampleCompile() {
 	fmt.Println(table.Names(), err)
 	fmt.Println(table.Takers(&pillarbox.Event{Source: "stripe"}))
 	fmt.Println(table.Takers(&pillarbox.Event{Source: "app"}))
-	// An event that was meant for billing, which does not take it any more, and nobody else was to get:
+	// An event that was meant for billing, which does not take it any more, and nobody else was to
+	// get:
 	billing := table.Get("billing")
 	meant := pillarbox.Rule{Sources: []string{"app"}}
 	fmt.Println(billing.Holds(&pillarbox.Delivery{Event: &pillarbox.Event{Source: "app"}, Rule: &meant}))

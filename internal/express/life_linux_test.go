@@ -198,8 +198,8 @@ func TestReloadIsSeenByOpenConnections(t *testing.T) {
 	b.wantStored("a", "b")
 }
 
-// TestRequestGoesOnWithItsTable: what was admitted is accepted although a reload takes its path away before its body is
-// there, as on net/http.
+// TestRequestGoesOnWithItsTable: what was admitted is accepted although a reload takes its path
+// away before its body is there, as on net/http.
 func TestRequestGoesOnWithItsTable(t *testing.T) {
 	b := open(t, express.Options{})
 	c := b.dial()

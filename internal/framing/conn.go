@@ -14,18 +14,21 @@ import (
 	"pillarbox/internal/protocol"
 )
 
-// Idler is a connection that wants to know when it rests between two requests, with nothing of the next one there.
+// Idler is a connection that wants to know when it rests between two requests, with nothing of the
+// next one there.
 type Idler interface{ SetIdle(idle bool) }
 
-// refusedMethod is the method of the request that a Conn puts in the place of one that it refuses. It can't come from a
-// client, because Head refuses it.
+// refusedMethod is the method of the request that a Conn puts in the place of one that it refuses.
+// It can't come from a client, because Head refuses it.
 const refusedMethod = "PILLARBOX-REFUSED"
 
-// refusedRequest makes net/http call the handler once more, in the order of the requests, and close.
+// refusedRequest makes net/http call the handler once more, in the order of the requests, and
+// close.
 const refusedRequest = refusedMethod + " / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
 
-// Conn is a connection whose bytes have passed a Filter. Of a head nothing is handed on before all of it is good. Like
-// every net.Conn under net/http it has one reader at a time, while deadlines may be set by others.
+// Conn is a connection whose bytes have passed a Filter. Of a head nothing is handed on before all
+// of it is good. Like every net.Conn under net/http it has one reader at a time, while deadlines
+// may be set by others.
 type Conn struct {
 	net.Conn
 	opts   *Options
@@ -102,8 +105,9 @@ func (c *Conn) readMore() error {
 	return c.ended(broken, err)
 }
 
-// judge lets the filter settle the bytes of b, and closes the gaps of what it leaves out. The first settled bytes of b may
-// be handed on; what is behind used waits for more. With an error, what is behind the settled bytes is nobody's.
+// judge lets the filter settle the bytes of b, and closes the gaps of what it leaves out. The first
+// settled bytes of b may be handed on; what is behind used waits for more. With an error, what is
+// behind the settled bytes is nobody's.
 func (c *Conn) judge(b []byte) (settled, used int, err error) {
 	for used < len(b) {
 		n, skip, err := c.filter.Step(b[used:])
@@ -130,9 +134,10 @@ func (c *Conn) judge(b []byte) (settled, used int, err error) {
 	return settled, used, nil
 }
 
-// ended makes of the end of the connection what it means, by the word of the filter or of the network. A head that is bad
-// or not complete gets an answer of its own; a body ends with the error. A deadline passes by itself, because net/http sets
-// another. Where something is ready, the error comes when that is read.
+// ended makes of the end of the connection what it means, by the word of the filter or of the
+// network. A head that is bad or not complete gets an answer of its own; a body ends with the
+// error. A deadline passes by itself, because net/http sets another. Where something is ready, the
+// error comes when that is read.
 func (c *Conn) ended(broken, err error) error {
 	inHead := c.filter.InHead() || c.filter.Between() && (broken != nil || len(c.in) > c.ready)
 	switch {
@@ -181,8 +186,9 @@ func (c *Conn) setIdle(idle bool) {
 	}
 }
 
-// await sets our own deadline. net/http's for a head begins with its first byte, which it does not see before the last
-// one is there; and while a request is being answered, nobody waits for the next.
+// await sets our own deadline. net/http's for a head begins with its first byte, which it does not
+// see before the last one is there; and while a request is being answered, nobody waits for the
+// next.
 func (c *Conn) await() {
 	var due time.Time
 	switch inHead := c.filter.InHead() || c.filter.Between() && len(c.in) > 0; {
@@ -239,7 +245,8 @@ func (tooSlow) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 // Unwrap gives it its status.
 func (t tooSlow) Unwrap() error { return t.problem }
 
-// ErrTooSlow is what the read of a body ends with that does not bring its least. It is a deadline that was exceeded.
+// ErrTooSlow is what the read of a body ends with that does not bring its least. It is a deadline
+// that was exceeded.
 var ErrTooSlow error = tooSlow{&protocol.Error{
 	Status: http.StatusRequestTimeout, Detail: "the body came more slowly than http.min_body_rate; nothing was stored",
 }}
@@ -264,7 +271,8 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the connection.
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
+// connection.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

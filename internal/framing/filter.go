@@ -32,8 +32,8 @@ const (
 	inTrailer              // until the empty line
 )
 
-// Filter follows the bytes of a connection through all of its requests. The zero value stands before the first one, with
-// the default limit.
+// Filter follows the bytes of a connection through all of its requests. The zero value stands
+// before the first one, with the default limit.
 type Filter struct {
 	MaxHead int // bytes of a head; 0 is 32 KiB
 
@@ -55,8 +55,9 @@ func (f *Filter) InHead() bool { return f.place == inHead }
 // Heads is how many heads were settled.
 func (f *Filter) Heads() int64 { return f.heads }
 
-// Step judges what stands at the start of b: n bytes of it are settled, and are to be passed on, or to be left out where
-// skip is true. With 0, more has to come: the next call has the same bytes and those behind them. An error is final.
+// Step judges what stands at the start of b: n bytes of it are settled, and are to be passed on, or
+// to be left out where skip is true. With 0, more has to come: the next call has the same bytes and
+// those behind them. An error is final.
 func (f *Filter) Step(b []byte) (n int, skip bool, err error) {
 	if len(b) == 0 {
 		return 0, false, nil
@@ -78,7 +79,8 @@ func (f *Filter) Step(b []byte) (n int, skip bool, err error) {
 	return n, false, err
 }
 
-// begin looks at the first byte of a request, or at the one empty line that may stand before it (RFC 9112, section 2.2).
+// begin looks at the first byte of a request, or at the one empty line that may stand before it
+// (RFC 9112, section 2.2).
 func (f *Filter) begin(b []byte) (n int, skip bool, err error) {
 	switch {
 	case b[0] == '\r' && !f.skipped && len(b) == 1:
@@ -155,7 +157,8 @@ func (f *Filter) line(b []byte, limit int, tooLong error, judge func(line []byte
 	return end + 1, judge(b[:end-1])
 }
 
-// size reads the line before a chunk: its size, and extensions that nobody wants (RFC 9112, section 7.1).
+// size reads the line before a chunk: its size, and extensions that nobody wants (RFC 9112, section
+// 7.1).
 func (f *Filter) size(line []byte) error {
 	digits, size := 0, int64(0)
 	for digits < len(line) {
@@ -201,7 +204,8 @@ func (f *Filter) chunkEnd(b []byte) (int, error) {
 	return 2, nil
 }
 
-// trailer reads one line behind the last chunk. The names that say where a request ends can't say it here.
+// trailer reads one line behind the last chunk. The names that say where a request ends can't say
+// it here.
 func (f *Filter) trailer(line []byte) error {
 	if len(line) == 0 {
 		f.place = before

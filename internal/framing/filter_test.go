@@ -35,7 +35,8 @@ func run(f *Filter, text []byte, next func() int) (settled []byte, err error) {
 	return settled, nil
 }
 
-// FuzzFilter: what is settled does not depend on the pieces, and net/http reads the same requests of it, to their ends.
+// FuzzFilter: what is settled does not depend on the pieces, and net/http reads the same requests
+// of it, to their ends.
 func FuzzFilter(f *testing.F) {
 	for _, text := range []string{
 		start + "Content-Length: 3\r\n\r\nabc" + "\r\n" + start + "\r\n", start + "Transfer-Encoding: chunked\r\n\r\n3;a\r\nabc\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.0\r\n\r\n",

@@ -10,7 +10,8 @@ import (
 // Field is one header line, as it stands in the buffer.
 type Field struct{ Name, Value []byte }
 
-// Head is a request head that keeps to the rules. Its slices point into the buffer that it was read from.
+// Head is a request head that keeps to the rules. Its slices point into the buffer that it was read
+// from.
 type Head struct {
 	Method, Target []byte
 	Host           []byte  // nil where there is none
@@ -42,7 +43,8 @@ var (
 	ErrHeadTooLarge error = &protocol.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Detail: "the head of the request is over the limit (http.max_header_bytes); nothing was stored"}
 	// ErrUnclean says that the client has ended its side within a request.
 	ErrUnclean error = refusal("the request did not end cleanly")
-	// ErrSecondEmptyLine says that more than the one empty line that is let pass stands before a request.
+	// ErrSecondEmptyLine says that more than the one empty line that is let pass stands before a
+	// request.
 	ErrSecondEmptyLine error = errBefore
 )
 
@@ -50,8 +52,9 @@ func refusal(why string) *protocol.Error {
 	return &protocol.Error{Status: http.StatusBadRequest, Detail: why + "; nothing was stored"}
 }
 
-// Read reads the head at the start of b. It returns false where the head is not complete yet; whoever calls again with
-// more bytes first asks a Scan, which goes on where the last look ended, so that no head is read once for each line.
+// Read reads the head at the start of b. It returns false where the head is not complete yet;
+// whoever calls again with more bytes first asks a Scan, which goes on where the last look ended,
+// so that no head is read once for each line.
 func (h *Head) Read(b []byte) (complete bool, err error) {
 	*h = Head{Fields: h.Fields[:0]}
 	line, rest, complete, err := cutLine(b)
@@ -88,8 +91,8 @@ type count struct {
 	badCoding               bool
 }
 
-// note looks at the fields that say where the request ends, and for whom it is. It reports whether the field is Host,
-// which is no part of the header.
+// note looks at the fields that say where the request ends, and for whom it is. It reports whether
+// the field is Host, which is no part of the header.
 func (h *Head) note(f Field, seen *count) (host bool) {
 	switch len(f.Name) {
 	case len("Host"):
@@ -162,7 +165,8 @@ func isVersion(b []byte) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// target looks at the form of the target (RFC 9112, section 3.2). What is behind the form is for who routes it.
+// target looks at the form of the target (RFC 9112, section 3.2). What is behind the form is for
+// who routes it.
 func (h *Head) target() error {
 	for _, c := range h.Target {
 		if c <= ' ' || c >= 0x7f {
@@ -197,8 +201,8 @@ func cutLine(b []byte) (line, rest []byte, complete bool, err error) {
 	return b[:end-1], b[end+1:], true, nil
 }
 
-// cutField splits a header line (RFC 9112, section 5): a token, a colon at once, a value without control
-// characters. A folded line has no token at its start.
+// cutField splits a header line (RFC 9112, section 5): a token, a colon at once, a value without
+// control characters. A folded line has no token at its start.
 func cutField(line []byte) (Field, bool) {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {

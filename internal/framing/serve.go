@@ -26,15 +26,15 @@ type Options struct {
 	BodyGrace         time.Duration // in which MinBodyRate is looked at
 }
 
-// lingerTime is how long a connection is read after a refusal: one that is closed with bytes unread is reset, and the
-// reset may overtake the answer.
+// lingerTime is how long a connection is read after a refusal: one that is closed with bytes unread
+// is reset, and the reset may overtake the answer.
 const lingerTime = 500 * time.Millisecond
 
 // netHTTPSlack keeps net/http from meeting its limit of a head before ours.
 const netHTTPSlack = 64 << 10
 
-// Serve is server.Serve with a Filter under each connection. It takes the server over: handler, context of connections
-// and limit of heads are changed, and nobody else may serve it.
+// Serve is server.Serve with a Filter under each connection. It takes the server over: handler,
+// context of connections and limit of heads are changed, and nobody else may serve it.
 func Serve(server *http.Server, listener net.Listener, opts Options) error {
 	if opts.MaxHeaderBytes <= 0 {
 		opts.MaxHeaderBytes = defaultMaxHead

@@ -40,8 +40,9 @@ func reading() http.Handler {
 	})
 }
 
-// TestLaterHeadsHaveTheirTime: the time for a head begins with its first byte, on every request of a connection, although
-// net/http does not see that byte before the last one. While an answer is being made, nobody waits for the next head.
+// TestLaterHeadsHaveTheirTime: the time for a head begins with its first byte, on every request of
+// a connection, although net/http does not see that byte before the last one. While an answer is
+// being made, nobody waits for the next head.
 func TestLaterHeadsHaveTheirTime(t *testing.T) {
 	release := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +73,8 @@ func TestLaterHeadsHaveTheirTime(t *testing.T) {
 	}
 }
 
-// TestBodiesThatStandStillAreCutOff, although what they brought before was much, and those that bring their least are not.
+// TestBodiesThatStandStillAreCutOff, although what they brought before was much, and those that
+// bring their least are not.
 func TestBodiesThatStandStillAreCutOff(t *testing.T) {
 	server := &http.Server{Handler: reading()}
 	addr := serve(t, server, func(l net.Listener) error {

@@ -1,10 +1,11 @@
-// Package held is what a person can do about held events: events that were accepted for a destination and that no
-// configured destination takes any more.
+// Package held is what a person can do about held events: events that were accepted for a
+// destination and that no configured destination takes any more.
 //
-// It lists and counts them, gives them to another destination, makes dead letters of them, or gives them up. Nothing is done
-// to an event that the filter does not name, and everything that is done is durable in the queue before it is counted. The
-// package promises no order between acts that run at the same time: an event is ended once, by whichever comes first. It
-// knows no engine and no HTTP.
+// It lists and counts them, gives them to another destination, makes dead letters of them, or gives
+// them up. Nothing is done to an event that the filter does not name, and everything that is done
+// is durable in the queue before it is counted. The package promises no order between acts that run
+// at the same time: an event is ended once, by whichever comes first. It knows no engine and no
+// HTTP.
 package held
 
 import (
@@ -145,7 +146,8 @@ type Place struct {
 // errFull ends a scan whose page is full.
 var errFull = errors.New("page is full")
 
-// List returns up to limit events behind a place, and the place to go on from; nil where there are no more.
+// List returns up to limit events behind a place, and the place to go on from; nil where there are
+// no more.
 func (e *Events) List(ctx context.Context, filter Filter, after *Place, limit int) (items []Item, next *Place, err error) {
 	err = e.scan(ctx, filter, func(destination string, d *pillarbox.Delivery) error {
 		if after != nil && (destination < after.Destination || destination == after.Destination && d.Handle.Seq <= after.Sequence) {
@@ -165,7 +167,8 @@ func (e *Events) List(ctx context.Context, filter Filter, after *Place, limit in
 	return items, next, err
 }
 
-// act calls end with what the filter selects, in batches, and adds up what it has ended. In a dry run it only counts.
+// act calls end with what the filter selects, in batches, and adds up what it has ended. In a dry
+// run it only counts.
 func (e *Events) act(ctx context.Context, filter Filter, dryRun bool, end func(destination string, batch []*pillarbox.Delivery) (int, error)) (Result, error) {
 	result := Result{DryRun: dryRun}
 	var batch []*pillarbox.Delivery
@@ -196,7 +199,8 @@ func (e *Events) act(ctx context.Context, filter Filter, dryRun bool, end func(d
 	return result, errors.Join(err, flush())
 }
 
-// Route gives what the filter selects to another destination, which then gets it as if it had been meant for it.
+// Route gives what the filter selects to another destination, which then gets it as if it had been
+// meant for it.
 func (e *Events) Route(ctx context.Context, filter Filter, to string, dryRun bool) (Result, error) {
 	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
 		if destination == to {
@@ -220,7 +224,8 @@ func (e *Events) Forget(ctx context.Context, filter Filter, dryRun bool) (Result
 // heldReason is what the dead letter of a held event says.
 const heldReason = "held: no configured destination took it any more, and a person made it a dead letter"
 
-// DeadLetter makes dead letters of what the filter selects, of the destination that it was meant for.
+// DeadLetter makes dead letters of what the filter selects, of the destination that it was meant
+// for.
 func (e *Events) DeadLetter(ctx context.Context, filter Filter, dryRun bool) (Result, error) {
 	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
 		letters := make([]*pillarbox.DeadLetter, len(batch))
@@ -258,7 +263,8 @@ func (e *Events) letter(destination string, d *pillarbox.Delivery) *pillarbox.De
 	return deliver.NewDeadLetter(destination, &rejected)
 }
 
-// Pending is how many events of a source wait for a destination, and which others were meant to get the same ones.
+// Pending is how many events of a source wait for a destination, and which others were meant to get
+// the same ones.
 type Pending struct {
 	Destination string   `json:"destination"`
 	Source      string   `json:"source"`

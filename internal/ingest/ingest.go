@@ -1,9 +1,10 @@
-// Package ingest accepts: it stamps, checks limits, removes credentials, and makes events durable with one
-// append for all that are at hand.
+// Package ingest accepts: it stamps, checks limits, removes credentials, and makes events durable
+// with one append for all that are at hand.
 //
-// It promises that a receipt is returned only after its event is durable in the queue, that results come back
-// one for each request and in order, and that no credential reaches the queue. It knows no engine and no
-// HTTP; the handlers, the functions in the cloud and the simulator call the same Accept.
+// It promises that a receipt is returned only after its event is durable in the queue, that results
+// come back one for each request and in order, and that no credential reaches the queue. It knows
+// no engine and no HTTP; the handlers, the functions in the cloud and the simulator call the same
+// Accept.
 package ingest
 
 import (
@@ -29,16 +30,19 @@ type Request struct {
 	Traceparent string
 	Body        []byte
 
-	// RequestID is the id that the gateway in front gave; empty for a new UUIDv7. Receipts carry it on as it is.
+	// RequestID is the id that the gateway in front gave; empty for a new UUIDv7. Receipts carry it on
+	// as it is.
 	RequestID string
 
-	// Stamped is called with the event before it is made durable, so that the caller can begin to watch for it
-	// without missing anything. The event is valid during the call only. Optional; must not block.
+	// Stamped is called with the event before it is made durable, so that the caller can begin to
+	// watch for it without missing anything. The event is valid during the call only. Optional; must
+	// not block.
 	Stamped func(event *pillarbox.Event)
 }
 
-// Result is what became of one request: a receipt, or an error that matches ErrInvalid, ErrTooLarge,
-// ErrFull, ErrNoSpace, ErrUnavailable (with ErrUnknown where the event may be stored) or ErrClosed.
+// Result is what became of one request: a receipt, or an error that matches ErrInvalid,
+// ErrTooLarge, ErrFull, ErrNoSpace, ErrUnavailable (with ErrUnknown where the event may be stored)
+// or ErrClosed.
 type Result struct {
 	Receipt pillarbox.Receipt
 	Err     error
@@ -71,24 +75,26 @@ func New(queue pillarbox.Queue, options Options) *Ingest {
 	return &Ingest{queue: queue, stamper: stamper{now: options.Now}, metrics: options.Metrics}
 }
 
-// ClockSetBack lets stamps begin at the clock's time again, which was set back for good: else all of them would stay at the date that
-// it showed before, until it is reached again.
+// ClockSetBack lets stamps begin at the clock's time again, which was set back for good: else all
+// of them would stay at the date that it showed before, until it is reached again.
 func (a *Ingest) ClockSetBack() { a.stamper.last.Store(0) }
 
-// Accept stamps the requests and makes them durable with one append. It returns one result for each request,
-// in order; one bad request does not touch the others. Once the append has begun, the events may be stored
-// even if ctx ends: the outcome is then unknown to the caller, and errors say so.
+// Accept stamps the requests and makes them durable with one append. It returns one result for each
+// request, in order; one bad request does not touch the others. Once the append has begun, the
+// events may be stored even if ctx ends: the outcome is then unknown to the caller, and errors say
+// so.
 func (a *Ingest) Accept(ctx context.Context, requests []Request) []Result {
 	return a.AcceptInto(ctx, requests, nil)
 }
 
-// AcceptInto is Accept for those who call it again and again: the results take the place of what was in results,
-// which grows if it must.
+// AcceptInto is Accept for those who call it again and again: the results take the place of what
+// was in results, which grows if it must.
 func (a *Ingest) AcceptInto(ctx context.Context, requests []Request, results []Result) []Result {
 	return a.acceptInto(ctx, requests, results, a.queue.Append)
 }
 
-// Inline is an Ingest for a caller that is watched: it may take as long as the storage does, and is faster for it.
+// Inline is an Ingest for a caller that is watched: it may take as long as the storage does, and is
+// faster for it.
 type Inline struct{ *Ingest }
 
 // Inline returns the same Ingest for a caller that is watched.
@@ -124,7 +130,8 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 	return results
 }
 
-// AcceptBatch is AcceptInto for requests that differ in nothing but their bodies. It calls nobody's Stamped.
+// AcceptBatch is AcceptInto for requests that differ in nothing but their bodies. It calls nobody's
+// Stamped.
 func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte, results []Result) []Result {
 	results = append(results[:0], make([]Result, len(bodies))...)
 	s := scratches.Get().(*scratch)
@@ -208,7 +215,8 @@ func count(requests []Request, results []Result) {
 	}
 }
 
-// countOf adds up what became of requests with bodies of these sizes, neighbours with the same result at once.
+// countOf adds up what became of requests with bodies of these sizes, neighbours with the same
+// result at once.
 func countOf(from *source.Source, results []Result, size func(i int) int) {
 	if from == nil {
 		return

@@ -43,7 +43,8 @@ func leaseAll(t *testing.T, queue pillarbox.Queue) []pillarbox.Delivery {
 	return deliveries
 }
 
-// TestReceiptNamesWhatIsQueued accepts three requests with one append and finds them again, body for body.
+// TestReceiptNamesWhatIsQueued accepts three requests with one append and finds them again, body
+// for body.
 func TestReceiptNamesWhatIsQueued(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	requests := []ingest.Request{
@@ -121,7 +122,8 @@ func TestRequestIDsSortLikeTimestamps(t *testing.T) {
 	}
 }
 
-// TestIDsSortAsTheyWereGiven: within a call, from call to call, and whether the clock stands still, jumps or runs.
+// TestIDsSortAsTheyWereGiven: within a call, from call to call, and whether the clock stands still,
+// jumps or runs.
 func TestIDsSortAsTheyWereGiven(t *testing.T) {
 	now := time.Date(2026, 11, 23, 14, 0, 0, 999_999_000, time.UTC)
 	acceptor := ingest.New(memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }})
@@ -152,7 +154,8 @@ func TestIDsSortAsTheyWereGiven(t *testing.T) {
 	}
 }
 
-// TestABatchIsAcceptedLikeItsRequests: events, results and order are the same, and only ids and times are others.
+// TestABatchIsAcceptedLikeItsRequests: events, results and order are the same, and only ids and
+// times are others.
 func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 	all := ingest.Request{
 		Grant: app, Method: "POST", Path: "/app/batch", Query: "token=x&a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7",
@@ -192,7 +195,8 @@ func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 	}
 }
 
-// TestOneBadRequestTouchesNoOther mixes good and bad requests, and a queue that refuses one of them.
+// TestOneBadRequestTouchesNoOther mixes good and bad requests, and a queue that refuses one of
+// them.
 func TestOneBadRequestTouchesNoOther(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	short := grant(source.Settings{Name: "app", MaxBody: 3})

@@ -7,7 +7,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// scratch is the memory of one call of Accept. It is used again: a queue keeps nothing of what it was given.
+// scratch is the memory of one call of Accept. It is used again: a queue keeps nothing of what it
+// was given.
 type scratch struct {
 	events   []pillarbox.Event
 	pointers []*pillarbox.Event
@@ -26,7 +27,8 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // maxScratchEvents bounds what is kept for the next call. A larger batch makes its own.
 const maxScratchEvents = 4096
 
-// add makes the event of the request at an index. Its id may be missing: finish makes them all with one allocation.
+// add makes the event of the request at an index. Its id may be missing: finish makes them all with
+// one allocation.
 func (s *scratch) add(index int, at stamp, request *Request) {
 	from := request.Grant.Source()
 	s.indexes = append(s.indexes, index)

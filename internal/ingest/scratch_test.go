@@ -36,7 +36,8 @@ func requestsOf(n int) []Request {
 	return requests
 }
 
-// TestAcceptingManyAllocatesOnce: all ids of one call are one text, and everything else is used again.
+// TestAcceptingManyAllocatesOnce: all ids of one call are one text, and everything else is used
+// again.
 func TestAcceptingManyAllocatesOnce(t *testing.T) {
 	acceptor := New(sinkhole{}, Options{})
 	requests := requestsOf(100)

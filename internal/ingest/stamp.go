@@ -9,15 +9,15 @@ import (
 	"pillarbox"
 )
 
-// stamper gives each event its place in time: a microsecond that never goes backwards in this process, whatever the clock
-// does, and a rank within it. No two events of a process have the same.
+// stamper gives each event its place in time: a microsecond that never goes backwards in this
+// process, whatever the clock does, and a rank within it. No two events of a process have the same.
 type stamper struct {
 	now  func() time.Time
 	last atomic.Int64 // microseconds
 }
 
-// ranks is the number of events that share a microsecond. With one alone, a process that accepts a million a second would
-// run ahead of its clock.
+// ranks is the number of events that share a microsecond. With one alone, a process that accepts a
+// million a second would run ahead of its clock.
 const ranks = 4
 
 // stamp is a place in time.
@@ -54,9 +54,9 @@ const earliest = 1
 // idBytes is the length of a request id.
 const idBytes = 36
 
-// appendRequestID appends a UUIDv7 (RFC 9562, section 5.7) of the place in time: 48 bits of milliseconds, then in rand_a
-// the microseconds within them and the rank, so that ids sort in the order in which they were given, then 62 random bits.
-// The ids are unique, not secret.
+// appendRequestID appends a UUIDv7 (RFC 9562, section 5.7) of the place in time: 48 bits of
+// milliseconds, then in rand_a the microseconds within them and the rank, so that ids sort in the
+// order in which they were given, then 62 random bits. The ids are unique, not secret.
 func appendRequestID(b []byte, at stamp) []byte {
 	var uuid [16]byte
 	millis, rest := at.micros/1000, at.micros%1000
@@ -71,7 +71,8 @@ func appendRequestID(b []byte, at stamp) []byte {
 	return b
 }
 
-// hexPairs are the two hex digits of each byte. Each event has an id to be written, and encoding/hex takes it in five parts.
+// hexPairs are the two hex digits of each byte. Each event has an id to be written, and
+// encoding/hex takes it in five parts.
 var hexPairs = func() (pairs [512]byte) {
 	const digits = "0123456789abcdef"
 	for i := range 256 {
@@ -80,8 +81,8 @@ var hexPairs = func() (pairs [512]byte) {
 	return pairs
 }()
 
-// ValidTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2), else
-// nothing: a malformed one must be ignored, and client text is not kept for its own sake.
+// ValidTraceparent returns the W3C trace context if it is well-formed (Trace Context, section 3.2),
+// else nothing: a malformed one must be ignored, and client text is not kept for its own sake.
 func ValidTraceparent(text string) string {
 	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	if len(text) < len(form) || (len(text) > len(form) && (text[:2] == "00" || text[len(form)] != '-' || len(text) > 128)) {

@@ -26,7 +26,8 @@ type item struct {
 	err  error
 }
 
-// batch is the memory of one request. It is used again, because a batch of a thousand items takes half a megabyte of it.
+// batch is the memory of one request. It is used again, because a batch of a thousand items takes
+// half a megabyte of it.
 type batch struct {
 	items    []item
 	bodies   [][]byte        // of the good items
@@ -132,9 +133,9 @@ func (b *batch) merge() {
 	}
 }
 
-// writeResults answers 202 if something was accepted. If nothing was, a sender which only looks at the status
-// is not deceived: the batch fails with our fault if it was ours for any item, because the same batch may then
-// succeed later, and else with 422.
+// writeResults answers 202 if something was accepted. If nothing was, a sender which only looks at
+// the status is not deceived: the batch fails with our fault if it was ours for any item, because
+// the same batch may then succeed later, and else with 422.
 func (b *batch) writeResults(w http.ResponseWriter, form string) (int, error) {
 	status := http.StatusUnprocessableEntity
 	var ours error // the first failure that is not the sender's
@@ -209,7 +210,8 @@ func trimSpace(b []byte) []byte {
 	return bytes.Trim(b, protocol.JSONSpace)
 }
 
-// splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its place.
+// splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its
+// place.
 func splitLines(items []item, body []byte, limit int) ([]item, error) {
 	for number := 1; len(body) > 0; number++ {
 		line, rest, _ := bytes.Cut(body, newline)
@@ -225,9 +227,9 @@ func splitLines(items []item, body []byte, limit int) ([]item, error) {
 	return items, nil
 }
 
-// splitArray cuts a JSON array at its top-level commas without looking into the elements, so that an element
-// which is no JSON value can be reported in its place and the good ones are kept. Where brackets or strings
-// don't end, nothing can be told apart, and the whole batch is refused.
+// splitArray cuts a JSON array at its top-level commas without looking into the elements, so that
+// an element which is no JSON value can be reported in its place and the good ones are kept. Where
+// brackets or strings don't end, nothing can be told apart, and the whole batch is refused.
 func splitArray(items []item, body []byte, limit int) ([]item, error) {
 	body = bytes.Trim(body, protocol.JSONSpace)
 	if len(body) < 2 || body[0] != '[' || body[len(body)-1] != ']' {
@@ -283,8 +285,9 @@ func checkItem(body []byte, what string, number int) item {
 // maxNesting is how deep arrays and objects may be in one another, by encoding/json.
 const maxNesting = 10_000
 
-// isJSON is json.Valid, nearly three times as fast for items of the usual sizes. gjson calls itself for each level of
-// nesting and knows no limit, so it gets what is too short to be deeper than the limit.
+// isJSON is json.Valid, nearly three times as fast for items of the usual sizes. gjson calls itself
+// for each level of nesting and knows no limit, so it gets what is too short to be deeper than the
+// limit.
 func isJSON(body []byte) bool {
 	if len(body) > maxNesting {
 		return json.Valid(body)

@@ -43,7 +43,8 @@ func results(t *testing.T, form, body string) []result {
 	return list
 }
 
-// TestBatchAnswersInOrderAndKeepsTheGoodItems does so in both forms: a bad item is reported in its place.
+// TestBatchAnswersInOrderAndKeepsTheGoodItems does so in both forms: a bad item is reported in its
+// place.
 func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
 	large := `"` + strings.Repeat("x", testMaxBody) + `"`
 	items := []string{`{"a": 1,  "b":[1,"]"]}`, `nope`, `"te\"xt,"`, large, `17`, `null`}
@@ -134,8 +135,8 @@ func TestBatchOfExactlyTheLimitIsAccepted(t *testing.T) {
 	}
 }
 
-// TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender: with a bad item at its head, too. A batch that is
-// accepted in part says in its place what was not, and when to come back with it.
+// TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender: with a bad item at its head, too. A batch
+// that is accepted in part says in its place what was not, and when to come back with it.
 func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	b := openPublic(t, intake.Options{})
 	b.queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
@@ -154,8 +155,8 @@ func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	}
 }
 
-// TestNestingHasALimit: an item is taken as long as encoding/json takes it, and one that is nothing but brackets, as large
-// as a batch may be, is no more than an item that is no JSON.
+// TestNestingHasALimit: an item is taken as long as encoding/json takes it, and one that is nothing
+// but brackets, as large as a batch may be, is no more than an item that is no JSON.
 func TestNestingHasALimit(t *testing.T) {
 	const limit = 10_000 // of encoding/json
 	for _, depth := range []int{1, limit / 2, limit/2 + 1, limit, limit + 1, 8 << 20} {
@@ -171,8 +172,8 @@ func TestNestingHasALimit(t *testing.T) {
 	}
 }
 
-// FuzzBatchBody holds the splitter to encoding/json: it never panics, it takes every valid array and every
-// valid NDJSON apart into the same values, and what it gives out is JSON.
+// FuzzBatchBody holds the splitter to encoding/json: it never panics, it takes every valid array
+// and every valid NDJSON apart into the same values, and what it gives out is JSON.
 func FuzzBatchBody(f *testing.F) {
 	for _, seed := range []string{
 		`[1,2]`, `[]`, ` [ {"a":"]"} , "\\\"," ]`, "1\n{\"a\":[1]}\r\n\n\"x\"", `[`, `]`, `["`, `[1,]`, `[{]},1]`, "[\u00a01]", "\ufeff[1]", `["\`, `[[[1]],{"a":{"b":[]}}]`,

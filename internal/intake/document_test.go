@@ -12,8 +12,8 @@ import (
 	"pillarbox/internal/protocol"
 )
 
-// TestDocumentAndPublicHandlerAgree asks the public handler for every documented method, and sees that the
-// document has every status which it may refuse with.
+// TestDocumentAndPublicHandlerAgree asks the public handler for every documented method, and sees
+// that the document has every status which it may refuse with.
 func TestDocumentAndPublicHandlerAgree(t *testing.T) {
 	b := openBox(t, intake.Options{})
 	var names []string

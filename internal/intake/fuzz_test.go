@@ -14,8 +14,8 @@ import (
 	"pillarbox/internal/intake"
 )
 
-// FuzzRawHTTP sends anything on a connection to the public listener. Nothing is stored without an answer that
-// says so, no answer says so of what is not stored, and nothing panics.
+// FuzzRawHTTP sends anything on a connection to the public listener. Nothing is stored without an
+// answer that says so, no answer says so of what is not stored, and nothing panics.
 func FuzzRawHTTP(f *testing.F) {
 	const head = "POST /app HTTP/1.1\r\nHost: localhost\r\n"
 	for _, seed := range []string{

@@ -134,7 +134,8 @@ func (h *Handler) refusal(method string, err error) (int, error) {
 	return status, err
 }
 
-// serve answers one request, or returns the error to answer with. to is nil where there is no source.
+// serve answers one request, or returns the error to answer with. to is nil where there is no
+// source.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *source.Route) (status int, err error) {
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	allow := "GET, HEAD, POST"
@@ -185,8 +186,9 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 	return status, nil
 }
 
-// accept reads the body and makes it durable. The memory of the body is given back before any wait for its
-// delivery. The expectation is there if it was asked for, the event got its id, and some destination takes it.
+// accept reads the body and makes it durable. The memory of the body is given back before any wait
+// for its delivery. The expectation is there if it was asked for, the event got its id, and some
+// destination takes it.
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Grant, expect bool) (result ingest.Result, expected Expectation, err error) {
 	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
 	defer release()
@@ -209,7 +211,8 @@ func waitFor(ctx context.Context, expected Expectation, wait time.Duration) bool
 	return expected.Wait(ctx)
 }
 
-// wanted reads Prefer: wait=SECONDS (RFC 7240, section 4.3). What can't be read is ignored, as it asks.
+// wanted reads Prefer: wait=SECONDS (RFC 7240, section 4.3). What can't be read is ignored, as it
+// asks.
 func (h *Handler) wanted(r *http.Request) time.Duration {
 	if h.opts.Waiter == nil {
 		return 0
@@ -229,9 +232,9 @@ func (h *Handler) wanted(r *http.Request) time.Duration {
 	return 0
 }
 
-// readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that is not
-// met, or a client that left is an error, whatever had arrived. release gives its memory back to the limit
-// and must be called in any case.
+// readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that
+// is not met, or a client that left is an error, whatever had arrived. release gives its memory
+// back to the limit and must be called in any case.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, limitName string) (body []byte, release func(), err error) {
 	none := func() {}
 	if err := checkFraming(r); err != nil {
@@ -282,8 +285,8 @@ func (h *heldBytes) release() {
 	}
 }
 
-// bodies is memory to be used again, of bodyBytes each: a batch of a thousand events of 200 bytes fits. What is much
-// smaller gets memory of its own, and so does what is larger.
+// bodies is memory to be used again, of bodyBytes each: a batch of a thousand events of 200 bytes
+// fits. What is much smaller gets memory of its own, and so does what is larger.
 var bodies = sync.Pool{New: func() any {
 	memory := make([]byte, bodyBytes)
 	return &memory
@@ -307,12 +310,13 @@ func (h *heldBytes) room(body []byte, size int64) ([]byte, error) {
 	return append((*h.pooled)[:0], body...), nil
 }
 
-// firstBody is the memory that a body gets before any of it has arrived. It grows with what arrives, and not
-// with what was announced: a sender that announces much and sends little holds little.
+// firstBody is the memory that a body gets before any of it has arrived. It grows with what
+// arrives, and not with what was announced: a sender that announces much and sends little holds
+// little.
 const firstBody = 512
 
-// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was announced. It takes
-// no more memory than most and one byte, to see that the body ends there.
+// readAll reads to the end of the body. Only io.EOF is the end; length is -1 where none was
+// announced. It takes no more memory than most and one byte, to see that the body ends there.
 func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error) {
 	var body []byte
 	for {
@@ -336,9 +340,10 @@ func readAll(from io.Reader, length, most int64, held *heldBytes) ([]byte, error
 	}
 }
 
-// checkFraming refuses what may be read in two ways by two servers in a row. For HTTP/1.0, net/http ignores
-// Transfer-Encoding and hides it: without a Content-Length, a chunked body would count as empty and its bytes
-// as the next request. So the length must be there, and the connection ends after the answer.
+// checkFraming refuses what may be read in two ways by two servers in a row. For HTTP/1.0, net/http
+// ignores Transfer-Encoding and hides it: without a Content-Length, a chunked body would count as
+// empty and its bytes as the next request. So the length must be there, and the connection ends
+// after the answer.
 func checkFraming(r *http.Request) error {
 	if !r.ProtoAtLeast(1, 1) && (len(r.TransferEncoding) > 0 || r.Header.Get("Content-Length") == "") {
 		return protocol.Invalid("a body in HTTP/1.0 needs a Content-Length, and Transfer-Encoding is not possible; use HTTP/1.1")

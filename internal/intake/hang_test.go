@@ -19,9 +19,10 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// TestHangingDiskOnBothFronts lets the disk hang in a commit under real connections. Every client is answered while it hangs, and
-// when it answers again, well or with an error, the next post is accepted: what was acknowledged is there, what was refused is
-// not, nothing is there twice, and everything as it was sent.
+// TestHangingDiskOnBothFronts lets the disk hang in a commit under real connections. Every client
+// is answered while it hangs, and when it answers again, well or with an error, the next post is
+// accepted: what was acknowledged is there, what was refused is not, nothing is there twice, and
+// everything as it was sent.
 func TestHangingDiskOnBothFronts(t *testing.T) {
 	for _, end := range []error{nil, syscall.EIO} {
 		for _, kind := range []faultfs.Kind{faultfs.Write, faultfs.Sync} {

@@ -96,8 +96,9 @@ func wantStatus(t *testing.T, answers *bufio.Reader, status int) {
 	}
 }
 
-// TestTheLongestIdleMakesRoom: where all connections are taken, the one that has rested for the longest time goes for a
-// pending, be it in the loop, handed over or at net/http, and one that is in the midst of a request stays.
+// TestTheLongestIdleMakesRoom: where all connections are taken, the one that has rested for the
+// longest time goes for a pending, be it in the loop, handed over or at net/http, and one that is
+// in the midst of a request stays.
 func TestTheLongestIdleMakesRoom(t *testing.T) {
 	for _, first := range []string{rawBefore, rawGet} {
 		onFronts(t, func(t *testing.T, f front) {
@@ -131,7 +132,8 @@ func TestTheLongestIdleMakesRoom(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfOneAddressAreLimited, with those that were handed over, and one that goes makes room.
+// TestConnectionsOfOneAddressAreLimited, with those that were handed over, and one that goes makes
+// room.
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	onFronts(t, func(t *testing.T, f front) {
 		var closed atomic.Int64

@@ -115,7 +115,8 @@ func TestEncodedBodiesAreRefused(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheQueueBecomeStatuses sees that our own fault is never a 4xx, and that a wait is passed on.
+// TestErrorsOfTheQueueBecomeStatuses sees that our own fault is never a 4xx, and that a wait is
+// passed on.
 func TestErrorsOfTheQueueBecomeStatuses(t *testing.T) {
 	wait := func(after time.Duration, err error) error { return &pillarbox.RetryAfterError{After: after, Err: err} }
 	for _, c := range []struct {
@@ -170,8 +171,8 @@ type noTaker struct{}
 
 func (noTaker) Expect(*pillarbox.Event) intake.Expectation { return nil }
 
-// TestNothingIsStoredWhereNobodyTakesIt: an event that no destination takes can't be promised more than 202, and nobody waits
-// for it.
+// TestNothingIsStoredWhereNobodyTakesIt: an event that no destination takes can't be promised more
+// than 202, and nobody waits for it.
 func TestNothingIsStoredWhereNobodyTakesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, start := openPublic(t, intake.Options{Waiter: noTaker{}}), time.Now()
@@ -182,7 +183,8 @@ func TestNothingIsStoredWhereNobodyTakesIt(t *testing.T) {
 	})
 }
 
-// TestBodiesInFlightAreBounded holds bodies half sent, and sees the next one refused and later let in.
+// TestBodiesInFlightAreBounded holds bodies half sent, and sees the next one refused and later let
+// in.
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	b := openPublic(t, intake.Options{Memory: admission.NewMemory(1000)})
 	reader, writer := io.Pipe()
@@ -203,7 +205,8 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusAccepted)
 }
 
-// TestMemoryOfABodyIsFreeDuringTheWait: who waits for the delivery of a small body keeps nobody out.
+// TestMemoryOfABodyIsFreeDuringTheWait: who waits for the delivery of a small body keeps nobody
+// out.
 func TestMemoryOfABodyIsFreeDuringTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openPublic(t, intake.Options{Memory: admission.NewMemory(testMaxBody)})
@@ -225,8 +228,8 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 	do(t, b.public, chunked).wants(t, http.StatusAccepted)
 }
 
-// TestSourceKeepsItsRate has a bucket of three events: what is over it gets 429 and when to come again, single
-// and batch alike, and nothing of it is stored.
+// TestSourceKeepsItsRate has a bucket of three events: what is over it gets 429 and when to come
+// again, single and batch alike, and nothing of it is stored.
 func TestSourceKeepsItsRate(t *testing.T) {
 	b := openBox(t, intake.Options{})
 	settings := source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 3}

@@ -13,8 +13,8 @@ import (
 	"pillarbox/internal/intake"
 )
 
-// exchange sends bytes on a connection of its own, half-closes it where the end of the request is meant, and
-// returns the first answer. With the half-close, what else came is returned too.
+// exchange sends bytes on a connection of its own, half-closes it where the end of the request is
+// meant, and returns the first answer. With the half-close, what else came is returned too.
 func exchange(t *testing.T, server *served, request string, halfClose bool) (*http.Response, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.addr)
@@ -46,8 +46,8 @@ func exchange(t *testing.T, server *served, request string, halfClose bool) (*ht
 	return response, rest
 }
 
-// TestBrokenBodiesAreNotStored sends bodies that do not end as they should, on real connections: only what
-// ended cleanly is answered with 2xx.
+// TestBrokenBodiesAreNotStored sends bodies that do not end as they should, on real connections:
+// only what ended cleanly is answered with 2xx.
 func TestBrokenBodiesAreNotStored(t *testing.T) { onFronts(t, brokenBodiesAreNotStored) }
 
 func brokenBodiesAreNotStored(t *testing.T, f front) {
@@ -84,8 +84,8 @@ func brokenBodiesAreNotStored(t *testing.T, f front) {
 	}
 }
 
-// TestWhatNetHTTPAnswersItselfIsAsDocumented: the document, the package and OPERATIONS.md except a few errors from being
-// application/problem+json. All that we answer are.
+// TestWhatNetHTTPAnswersItselfIsAsDocumented: the document, the package and OPERATIONS.md except a
+// few errors from being application/problem+json. All that we answer are.
 func TestWhatNetHTTPAnswersItselfIsAsDocumented(t *testing.T) {
 	onFronts(t, whatNetHTTPAnswersItselfIsAsDocumented)
 }
@@ -134,8 +134,8 @@ func bodyEndsAtItsLength(t *testing.T, f front) {
 	}
 }
 
-// TestOldHTTPNeedsALength: net/http hides Transfer-Encoding of HTTP/1.0, so that the chunks would be taken for
-// the next request.
+// TestOldHTTPNeedsALength: net/http hides Transfer-Encoding of HTTP/1.0, so that the chunks would
+// be taken for the next request.
 func TestOldHTTPNeedsALength(t *testing.T) { onFronts(t, oldHTTPNeedsALength) }
 
 func oldHTTPNeedsALength(t *testing.T, f front) {
@@ -190,7 +190,8 @@ func slowBodyIsATimeout(t *testing.T, f front) {
 	}
 }
 
-// TestWaitOutlastsTheTimeoutsOfTheServer: the receipt arrives although the wait is longer than both.
+// TestWaitOutlastsTheTimeoutsOfTheServer: the receipt arrives although the wait is longer than
+// both.
 func TestWaitOutlastsTheTimeoutsOfTheServer(t *testing.T) {
 	onFronts(t, waitOutlastsTheTimeoutsOfTheServer)
 }

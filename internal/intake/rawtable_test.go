@@ -18,9 +18,10 @@ import (
 	"pillarbox/internal/intake"
 )
 
-// raw is one request as bytes, and what has to become of it: the answers, and what is stored. A refused one has a request
-// behind it that nobody may take; a good one has one that everybody must. Every front does the same: a difference that is
-// meant would be a row of its own here, with its reason.
+// raw is one request as bytes, and what has to become of it: the answers, and what is stored. A
+// refused one has a request behind it that nobody may take; a good one has one that everybody must.
+// Every front does the same: a difference that is meant would be a row of its own here, with its
+// reason.
 type raw struct {
 	text     string
 	statuses []int // of the answers
@@ -176,7 +177,8 @@ func rawRequests() []raw {
 	)
 }
 
-// places are where a request stands on its connection: what goes before it, with an answer awaited or not.
+// places are where a request stands on its connection: what goes before it, with an answer awaited
+// or not.
 var places = []struct {
 	name     string
 	before   string
@@ -208,9 +210,10 @@ func cutAt(text string, size int) (all []string) {
 // minRawCases is what each front has to have gone through.
 const minRawCases = 2000
 
-// TestRawRequests sends every raw request at every place of a connection in every kind of pieces, to the event loop, to
-// net/http alone, and to a connection that the loop has handed over. What is stored, byte for byte, and what is counted as
-// accepted decides, and then the answers and whether the connection was closed.
+// TestRawRequests sends every raw request at every place of a connection in every kind of pieces,
+// to the event loop, to net/http alone, and to a connection that the loop has handed over. What is
+// stored, byte for byte, and what is counted as accepted decides, and then the answers and whether
+// the connection was closed.
 func TestRawRequests(t *testing.T) {
 	for _, r := range []struct {
 		name   string
@@ -322,8 +325,8 @@ func (x *rawConn) answer(method string) int {
 	return response.StatusCode
 }
 
-// rest reads to the end of the connection, which the server brings about; where all was good, after the client has ended
-// its side.
+// rest reads to the end of the connection, which the server brings about; where all was good, after
+// the client has ended its side.
 func (x *rawConn) rest(methods []string, ends bool) {
 	x.t.Helper()
 	defer x.conn.Close()

@@ -108,8 +108,8 @@ func invokeBatch(ctx context.Context, payload []byte, handle func(context.Contex
 }
 
 // Handle delivers one batch and names the messages that are to stay in the queue: those that are
-// not known to be stored, skipped, dead-lettered or sent again, even if something in here panics. An error
-// keeps the whole batch.
+// not known to be stored, skipped, dead-lettered or sent again, even if something in here panics.
+// An error keeps the whole batch.
 func (d *Deliver) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err

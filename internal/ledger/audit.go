@@ -8,7 +8,8 @@ import (
 	"pillarbox"
 )
 
-// MaxNamed bounds how many missing events an audit names for each destination; all of them are counted.
+// MaxNamed bounds how many missing events an audit names for each destination; all of them are
+// counted.
 const MaxNamed = 1000
 
 // lookups is how many keys are asked of a store at once.
@@ -38,8 +39,8 @@ type Missing struct {
 	Why       string              `json:"why"`
 }
 
-// Audit counts each destination and looks up what the queue still remembers. It reads the history that the
-// queue keeps and may scan the stores.
+// Audit counts each destination and looks up what the queue still remembers. It reads the history
+// that the queue keeps and may scan the stores.
 func (l *Ledger) Audit(ctx context.Context) (*Audit, error) {
 	audit := &Audit{Accepted: l.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{}, Damage: []string{}}
 	for _, damage := range l.queue.Stats().Damage {
@@ -87,8 +88,9 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 	}
 }
 
-// auditLetters sees that every event that was dead-lettered still has its letter, and opens every letter to see that it can be
-// read. Letters that were removed by hand are counted here, and named among what is missing.
+// auditLetters sees that every event that was dead-lettered still has its letter, and opens every
+// letter to see that it can be read. Letters that were removed by hand are counted here, and named
+// among what is missing.
 func (l *Ledger) auditLetters(ctx context.Context, audit *AuditEntry) error {
 	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
 	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
@@ -156,8 +158,9 @@ func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pilla
 	return flush()
 }
 
-// nameThem decides about events that are settled and not in the store: they are dead, or they are missing. Events from
-// before the destination existed were never meant for it, and are known by the count of the skipped.
+// nameThem decides about events that are settled and not in the store: they are dead, or they are
+// missing. Events from before the destination existed were never meant for it, and are known by the
+// count of the skipped.
 func (l *Ledger) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
 	states, err := l.letterStates(ctx, audit.Destination, keys)
 	if err != nil {

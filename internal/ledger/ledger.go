@@ -1,8 +1,10 @@
-// Package ledger keeps the account: accepted = stored + dead + skipped + pending + damaged, for each destination.
+// Package ledger keeps the account: accepted = stored + dead + skipped + pending + damaged, for
+// each destination.
 //
-// The queue counts what it has settled, in the same durable record as its cursor; the dead letters count
-// themselves. Ledger holds the two against each other. Audit does not believe them: it counts and looks up in the destinations
-// what the counts say must be there, and names what is missing. Trace tells what happened to one event.
+// The queue counts what it has settled, in the same durable record as its cursor; the dead letters
+// count themselves. Ledger holds the two against each other. Audit does not believe them: it counts
+// and looks up in the destinations what the counts say must be there, and names what is missing.
+// Trace tells what happened to one event.
 //
 // The package changes nothing. It knows no engine and no HTTP.
 package ledger
@@ -36,7 +38,8 @@ type Ledger struct {
 	history      History
 }
 
-// History tells of attempts that the queue has forgotten, because their event was stored in the end.
+// History tells of attempts that the queue has forgotten, because their event was stored in the
+// end.
 type History interface {
 	Attempts(destination, requestID string) []pillarbox.Attempt
 }
@@ -97,9 +100,10 @@ func (l *Ledger) all() []Destination {
 	return all
 }
 
-// entry reads the account of one destination. The order makes the reading a consistent one: a letter is written before its
-// event is settled as dead. So there are never fewer letters than were settled before, and never more than were settled
-// or are still pending after, whatever happens in between; no other difference is one of time.
+// entry reads the account of one destination. The order makes the reading a consistent one: a
+// letter is written before its event is settled as dead. So there are never fewer letters than were
+// settled before, and never more than were settled or are still pending after, whatever happens in
+// between; no other difference is one of time.
 func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, error) {
 	name := destination.Name
 	before, err := l.queue.Account(name)
@@ -129,8 +133,8 @@ func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, err
 	return entry, nil
 }
 
-// addReplayed moves what was replayed from dead to stored. A letter that is replayed before its event is settled, because
-// a crash came in between, is of a pending event, and counts there.
+// addReplayed moves what was replayed from dead to stored. A letter that is replayed before its
+// event is settled, because a crash came in between, is of a pending event, and counts there.
 func (e *Entry) addReplayed() {
 	if e.Uncounted { // the queue has counted what this process has settled
 		e.Stored, e.Dead = e.Stored+e.letters.Replayed, e.letters.Open+e.letters.Discarded
@@ -176,8 +180,9 @@ const (
 	StateSkipped = "skipped"
 )
 
-// Trace looks an event up in the queue, the destinations and the dead letters. An event that none of them
-// knows is ErrNotFound. A destination that can't be asked leaves its part as pending with the error as reason.
+// Trace looks an event up in the queue, the destinations and the dead letters. An event that none
+// of them knows is ErrNotFound. A destination that can't be asked leaves its part as pending with
+// the error as reason.
 func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
 	trace := &Trace{Deliveries: []Delivery{}}
 	for _, destination := range l.all() {
@@ -200,8 +205,8 @@ func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
 	return trace, nil
 }
 
-// askQueue asks the queue about what neither a destination nor a letter has told. Where the queue does not know the event any
-// more, today's rules say which of these destinations it was meant for.
+// askQueue asks the queue about what neither a destination nor a letter has told. Where the queue
+// does not know the event any more, today's rules say which of these destinations it was meant for.
 func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) error {
 	if trace.Event != nil && !slices.ContainsFunc(trace.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
 		return nil
@@ -246,7 +251,8 @@ func (t *Trace) follow(traces map[string]pillarbox.Trace) {
 	}
 }
 
-// delivery looks in one destination: its store first, then its dead letters, then what waits in the queue.
+// delivery looks in one destination: its store first, then its dead letters, then what waits in the
+// queue.
 func (l *Ledger) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
 	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
@@ -288,8 +294,8 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination, requestI
 	return delivery, event, nil
 }
 
-// tell adds what a letter says. One that was replayed is stored, unless the store denies it: then its event is on its way
-// through the queue once more, or somebody has deleted it.
+// tell adds what a letter says. One that was replayed is stored, unless the store denies it: then
+// its event is on its way through the queue once more, or somebody has deleted it.
 func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Event {
 	d.Attempts, d.Reason, d.DeadAt, d.Resolved = letter.Attempts, letter.Reason, &letter.DeadAt, letter.Resolved
 	replayed := letter.Resolved != nil && letter.Resolved.How == pillarbox.ResolvedReplayed
@@ -319,7 +325,8 @@ func (t *Trace) drop(destinations []Destination) {
 	t.Deliveries = kept
 }
 
-// state is the worst of the states: what is pending anywhere is pending, and what no destination was to get is skipped.
+// state is the worst of the states: what is pending anywhere is pending, and what no destination
+// was to get is skipped.
 func (t *Trace) state() string {
 	state := StateSkipped
 	for _, delivery := range t.Deliveries {

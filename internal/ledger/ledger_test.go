@@ -128,14 +128,16 @@ func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
 	}
 }
 
-// uncountedQueue counts nothing but what this process settles, which is nothing here: others deliver.
+// uncountedQueue counts nothing but what this process settles, which is nothing here: others
+// deliver.
 type uncountedQueue struct{ *memory.Queue }
 
 func (q uncountedQueue) Account(string) (pillarbox.Account, error) {
 	return pillarbox.Account{Uncounted: true}, nil
 }
 
-// TestLettersOfOthersBalance: where the queue counts nothing, a letter that another process wrote is no surplus.
+// TestLettersOfOthersBalance: where the queue counts nothing, a letter that another process wrote
+// is no surplus.
 func TestLettersOfOthersBalance(t *testing.T) {
 	d := open(t)
 	d.settle(7, 3)
@@ -158,7 +160,8 @@ func TestAuditNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestAuditMissesDeadLetters settles an event as dead without a letter, as if its file had been removed.
+// TestAuditMissesDeadLetters settles an event as dead without a letter, as if its file had been
+// removed.
 func TestAuditMissesDeadLetters(t *testing.T) {
 	d := open(t)
 	d.settle(4, 1)
@@ -172,8 +175,8 @@ func TestAuditMissesDeadLetters(t *testing.T) {
 	}
 }
 
-// TestHalfBuriedEventIsCountedOnce has a letter whose event is still pending as rejected: a crash came
-// between writing the letter and settling.
+// TestHalfBuriedEventIsCountedOnce has a letter whose event is still pending as rejected: a crash
+// came between writing the letter and settling.
 func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
 	d := open(t)
 	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})

@@ -20,8 +20,9 @@ type Redelivery struct {
 	Store       string `json:"store,omitempty"` // what had become of the store, as it was known
 }
 
-// Redeliver hands out again what an audit would name, as far as the queue still has it, for one destination or, where the name
-// is empty, for all that can be read back. What is on the record of their stores is cleared by that.
+// Redeliver hands out again what an audit would name, as far as the queue still has it, for one
+// destination or, where the name is empty, for all that can be read back. What is on the record of
+// their stores is cleared by that.
 func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
 	if !l.queue.Traits().Obliges {
 		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w", pillarbox.ErrInvalid)
@@ -60,7 +61,8 @@ func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations, sto
 	if err = errors.Join(err, l.findLost(ctx, store, lost)); err != nil {
 		return lost.result, err
 	}
-	// A letter that was missing before, and whose event has been redelivered and stored since, is dead no more.
+	// A letter that was missing before, and whose event has been redelivered and stored since, is dead
+	// no more.
 	entry, err := l.entry(ctx, destination)
 	if err != nil {
 		return lost.result, err

@@ -11,7 +11,8 @@ func RunGoroutines(ctx context.Context, o Options) (*Result, error) {
 	return runWith(ctx, o, driveGoroutines)
 }
 
-// ReadAnswers feeds the reader of answers with pieces, and returns the statuses of the answers that are complete.
+// ReadAnswers feeds the reader of answers with pieces, and returns the statuses of the answers that
+// are complete.
 func ReadAnswers(pieces ...[]byte) (statuses []int, err error) {
 	var r reader
 	for _, piece := range pieces {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A bucket is at most 1/64 of its value wide: 1.6 %. That is finer than two runs agree, and forty lines are less to
-// carry than a library.
+// A bucket is at most 1/64 of its value wide: 1.6 %. That is finer than two runs agree, and forty
+// lines are less to carry than a library.
 const (
 	stepBits = 6
 	steps    = 1 << stepBits
@@ -15,8 +15,8 @@ const (
 	buckets     = (maxExponent - stepBits + 1) * steps
 )
 
-// Histogram counts durations in log-linear buckets. The zero value is empty. It is not for concurrent use: each
-// loop has its own, and Add merges them.
+// Histogram counts durations in log-linear buckets. The zero value is empty. It is not for
+// concurrent use: each loop has its own, and Add merges them.
 type Histogram struct {
 	counts [buckets]uint64
 	total  uint64
@@ -46,7 +46,8 @@ func (h *Histogram) Count() uint64 { return h.total }
 // Max is the longest duration, exactly.
 func (h *Histogram) Max() time.Duration { return h.max }
 
-// Quantile is the duration that a share q of all did not exceed, from 0 to 1; the upper end of its bucket.
+// Quantile is the duration that a share q of all did not exceed, from 0 to 1; the upper end of its
+// bucket.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.total == 0 {
 		return 0

@@ -20,7 +20,8 @@ const (
 	defaultGrace  = 5 * time.Second
 )
 
-// Options say what is sent, where to, and how. Address, Request, Connections and Duration are needed.
+// Options say what is sent, where to, and how. Address, Request, Connections and Duration are
+// needed.
 type Options struct {
 	Address     string  // host:port
 	Request     []byte  // as Request.Encode makes it
@@ -75,8 +76,8 @@ type Result struct {
 	FirstError error
 	Duration   time.Duration
 	Latency    Histogram
-	// Lag is, in an open loop, how much later than due a request went out although a connection was free. It is the
-	// fault of the generator or of a busy machine, and is part of Latency.
+	// Lag is, in an open loop, how much later than due a request went out although a connection was
+	// free. It is the fault of the generator or of a busy machine, and is part of Latency.
 	Lag Histogram
 }
 
@@ -122,8 +123,9 @@ func (r *Result) fail(err error, maxErrors int) bool {
 // driver runs a share of the connections, and of the rate, until the end.
 type driver func(ctx context.Context, o Options) (*Result, error)
 
-// Run sends until the duration is over or ctx ends, and waits for the answers under way. An error means that nothing
-// was measured, as when nobody listens at the address; single failures are counted in the result.
+// Run sends until the duration is over or ctx ends, and waits for the answers under way. An error
+// means that nothing was measured, as when nobody listens at the address; single failures are
+// counted in the result.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {

@@ -45,7 +45,8 @@ func encode(t *testing.T, r load.Request) []byte {
 	return encoded
 }
 
-// TestEveryRequestOfAClosedLoopIsAnswered: the server sees each request whole, and the generator counts each once.
+// TestEveryRequestOfAClosedLoopIsAnswered: the server sees each request whole, and the generator
+// counts each once.
 func TestEveryRequestOfAClosedLoopIsAnswered(t *testing.T) {
 	for _, body := range []int{200, 3 << 20} { // the second is more than the buffers of a connection hold
 		var served atomic.Uint64
@@ -68,8 +69,9 @@ func TestEveryRequestOfAClosedLoopIsAnswered(t *testing.T) {
 	}
 }
 
-// TestAStallIsNotExcused: in an open loop the requests that were due while the server stalled count from when they
-// were due. With one slow answer of a second and a hundred requests per second, half of them waited for 500 ms.
+// TestAStallIsNotExcused: in an open loop the requests that were due while the server stalled count
+// from when they were due. With one slow answer of a second and a hundred requests per second, half
+// of them waited for 500 ms.
 func TestAStallIsNotExcused(t *testing.T) {
 	const stall = time.Second
 	var first atomic.Bool
@@ -103,7 +105,8 @@ func TestTheRateIsKept(t *testing.T) {
 	})
 }
 
-// TestNoAnswerIsNoSuccess: what a server never answers is counted as that, and does not keep the run.
+// TestNoAnswerIsNoSuccess: what a server never answers is counted as that, and does not keep the
+// run.
 func TestNoAnswerIsNoSuccess(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
@@ -121,8 +124,8 @@ func TestNoAnswerIsNoSuccess(t *testing.T) {
 	})
 }
 
-// TestRefusalsAndNewConnections: a status other than 2xx is a failure, and a server may end a connection with an
-// answer as often as it likes.
+// TestRefusalsAndNewConnections: a status other than 2xx is a failure, and a server may end a
+// connection with an answer as often as it likes.
 func TestRefusalsAndNewConnections(t *testing.T) {
 	var n atomic.Int64
 	handler := func(w http.ResponseWriter, _ *http.Request) {
@@ -139,7 +142,8 @@ func TestRefusalsAndNewConnections(t *testing.T) {
 	})
 }
 
-// TestBrokenConnectionsEndTheRun: a server that cuts every connection is reported, and is not hammered for ever.
+// TestBrokenConnectionsEndTheRun: a server that cuts every connection is reported, and is not
+// hammered for ever.
 func TestBrokenConnectionsEndTheRun(t *testing.T) {
 	handler := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	for _, rate := range []float64{0, 5000} {

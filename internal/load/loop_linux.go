@@ -88,7 +88,8 @@ func (l *loop) connectAll(ctx context.Context) error {
 	return nil
 }
 
-// connect takes the descriptor out of the hands of Go's own poller, which would be woken for every answer as well.
+// connect takes the descriptor out of the hands of Go's own poller, which would be woken for every
+// answer as well.
 func (l *loop) connect(ctx context.Context, c *conn) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	dialed, err := dialer.DialContext(ctx, "tcp", l.Address)
@@ -158,7 +159,8 @@ func (l *loop) now() time.Duration { return time.Since(l.start) }
 // planned is how many requests are due within the duration.
 func (l *loop) planned() int64 { return int64((l.Duration + l.interval - 1) / l.interval) }
 
-// over says whether the run is done: nothing is to be sent and nothing is under way, or the patience is at its end.
+// over says whether the run is done: nothing is to be sent and nothing is under way, or the
+// patience is at its end.
 func (l *loop) over(ctx context.Context) bool {
 	now := l.now()
 	switch {
@@ -172,8 +174,8 @@ func (l *loop) over(ctx context.Context) bool {
 	return l.underWay == 0 && (l.Rate == 0 || l.sent >= l.planned())
 }
 
-// sendDue sends, in an open loop, what is due on connections that are free. What finds none is sent as soon as one
-// is free, even after the end, and counts from when it was due.
+// sendDue sends, in an open loop, what is due on connections that are free. What finds none is sent
+// as soon as one is free, even after the end, and counts from when it was due.
 func (l *loop) sendDue(ctx context.Context) error {
 	if l.Rate == 0 {
 		return nil

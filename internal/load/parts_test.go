@@ -12,7 +12,8 @@ import (
 	"pillarbox/internal/load"
 )
 
-// TestQuantilesAreNearTheTruth compares the histogram with sorted durations from nanoseconds to hours.
+// TestQuantilesAreNearTheTruth compares the histogram with sorted durations from nanoseconds to
+// hours.
 func TestQuantilesAreNearTheTruth(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -17,8 +17,8 @@ var (
 	errSurplus = errors.New("bytes follow an answer that nobody asked for")
 )
 
-// reader takes the bytes of one connection as they come, and finds where answers end. It holds one answer at a time,
-// because a connection has one request under way.
+// reader takes the bytes of one connection as they come, and finds where answers end. It holds one
+// answer at a time, because a connection has one request under way.
 type reader struct {
 	head   []byte // of an answer whose head is not complete yet
 	rest   int64  // bytes of the body that are still to come

@@ -17,7 +17,8 @@ type Request struct {
 	Body   []byte
 }
 
-// Encode is the request as it goes over the wire. Nothing of it is escaped: what would break the head is an error.
+// Encode is the request as it goes over the wire. Nothing of it is escaped: what would break the
+// head is an error.
 func (r Request) Encode() ([]byte, error) {
 	if r.Method == "" {
 		r.Method = http.MethodPost

@@ -10,10 +10,12 @@ import (
 	"pillarbox/internal/ledger"
 )
 
-// patience is how long a person or a scrape waits for numbers that may hang: a part that waits for its disk may hold its lock.
+// patience is how long a person or a scrape waits for numbers that may hang: a part that waits for
+// its disk may hold its lock.
 const patience = time.Second
 
-// lastAnswers keeps what was answered last, for those who ask while nothing answers. The zero value is ready.
+// lastAnswers keeps what was answered last, for those who ask while nothing answers. The zero value
+// is ready.
 type lastAnswers struct {
 	mu    sync.Mutex
 	known map[string]*lastAnswer
@@ -26,8 +28,8 @@ type lastAnswer struct {
 	newest int // number of the call that value is of
 }
 
-// answerOf calls a function, and returns what an earlier call of it has returned where this one takes too long. While one is stuck,
-// no other one is begun.
+// answerOf calls a function, and returns what an earlier call of it has returned where this one
+// takes too long. While one is stuck, no other one is begun.
 func answerOf[T any](answers *lastAnswers, name string, call func() (T, error)) (T, error) {
 	a, number, stuck := answers.begin(name)
 	if stuck {

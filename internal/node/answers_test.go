@@ -10,8 +10,9 @@ import (
 	"pillarbox"
 )
 
-// TestLastAnswerWhileNothingAnswers lets a call hang: who asks gets the last answer after a moment, and then at once, without another
-// call; what nobody ever knew is an error; and when it returns, the answers are fresh again.
+// TestLastAnswerWhileNothingAnswers lets a call hang: who asks gets the last answer after a moment,
+// and then at once, without another call; what nobody ever knew is an error; and when it returns,
+// the answers are fresh again.
 func TestLastAnswerWhileNothingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answers lastAnswers

@@ -8,9 +8,10 @@ import (
 	"pillarbox/internal/run"
 )
 
-// Close ends what Start began, and closes everything that is open, in the reverse order of opening, all of it even after an
-// error. What hangs is left behind, after half of the time that is left of DrainTimeout, and named. The directory then stays
-// locked until the process has ended: what hangs may still write to it. It is safe to call twice.
+// Close ends what Start began, and closes everything that is open, in the reverse order of opening,
+// all of it even after an error. What hangs is left behind, after half of the time that is left of
+// DrainTimeout, and named. The directory then stays locked until the process has ended: what hangs
+// may still write to it. It is safe to call twice.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closed = n.close() })
 	return n.closed

@@ -14,8 +14,8 @@ const (
 // connections is how many each listener may have.
 type connections struct{ public, admin int }
 
-// shareDescriptors makes room for both listeners within the limit of descriptors, of which some are open. The public one has
-// at most what is wanted, and is the one that gets less.
+// shareDescriptors makes room for both listeners within the limit of descriptors, of which some are
+// open. The public one has at most what is wanted, and is the one that gets less.
 func shareDescriptors(limit, open, destinations, wanted int) (connections, error) {
 	left := limit - open - descriptorsOfServer - descriptorsOfDestination*destinations
 	admin := min(maxAdminConnections, max(minAdminConnections, left/8))

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// descriptors is the limit of descriptors of this process, which Go has raised to the hard one, and how many are open.
+// descriptors is the limit of descriptors of this process, which Go has raised to the hard one, and
+// how many are open.
 func descriptors() (limit, open int, known bool) {
 	var rlimit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &rlimit) != nil {

@@ -15,7 +15,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// A whole pillarbox on engines in memory: a request is accepted, and waits until its event is stored.
+// A whole pillarbox on engines in memory: a request is accepted, and waits until its event is
+// stored.
 func ExampleOpen() {
 	ctx := context.Background()
 	n, err := node.Open(ctx, node.Options{

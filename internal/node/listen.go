@@ -22,9 +22,10 @@ func (s *server) admin() run.Service {
 	return s.web("admin", listener, handler)
 }
 
-// public makes the service of the public listener: an event loop for what is simple, where that is possible and wanted, and
-// net/http for everything else. Everything on the loop waits for one append: that of a disk takes a fraction of a millisecond,
-// but that of a queue across a network may take seconds.
+// public makes the service of the public listener: an event loop for what is simple, where that is
+// possible and wanted, and net/http for everything else. Everything on the loop waits for one
+// append: that of a disk takes a fraction of a millisecond, but that of a queue across a network
+// may take seconds.
 func (s *server) public() (run.Service, error) {
 	handler := s.PublicHandler(s.Limits)
 	tcp, ok := s.Public.(*net.TCPListener)
@@ -54,8 +55,8 @@ func (s *server) connectionClosed(reason admission.Reason) {
 	s.opts.Metrics.ConnectionClosed(string(reason))
 }
 
-// inFrontOf makes one service of the event loop and of the web server that gets what is not simple. It is drained
-// first, because what it still hands over is to be answered.
+// inFrontOf makes one service of the event loop and of the web server that gets what is not simple.
+// It is drained first, because what it still hands over is to be answered.
 func inFrontOf(front *express.Server, web run.Service) run.Service {
 	return run.Service{
 		Name: web.Name,
@@ -75,7 +76,8 @@ func inFrontOf(front *express.Server, web run.Service) run.Service {
 	}
 }
 
-// web makes the service of a web server. Both listeners have the same rules of framing: a proxy may stand before either.
+// web makes the service of a web server. Both listeners have the same rules of framing: a proxy may
+// stand before either.
 func (s *server) web(name string, listener net.Listener, handler http.Handler) run.Service {
 	limits := s.Limits
 	// Long answers, as of an audit or of somebody who follows, end with the drain and not before.

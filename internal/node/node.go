@@ -1,12 +1,14 @@
-// Package node is one pillarbox, assembled: engines that are open already become accepting, delivering, replaying, the ledger
-// and everything that a person can see and do.
+// Package node is one pillarbox, assembled: engines that are open already become accepting,
+// delivering, replaying, the ledger and everything that a person can see and do.
 //
-// The server, the commands that work on a data directory at rest, the simulation and the tests of I/O errors build a Node by the
-// same constructor, each with its engines, its clock and its chance: what is proven of a Node holds for what users run.
+// The server, the commands that work on a data directory at rest, the simulation and the tests of
+// I/O errors build a Node by the same constructor, each with its engines, its clock and its chance:
+// what is proven of a Node holds for what users run.
 //
-// It promises that whatever was opened is closed, in the reverse order and within a deadline, however far Open came; that each
-// destination's loop writes to that destination's sink; that a reload changes all that may change, or nothing; and that a drain
-// settles the batch at hand. It opens no engine, reads no configuration, and ends no process.
+// It promises that whatever was opened is closed, in the reverse order and within a deadline,
+// however far Open came; that each destination's loop writes to that destination's sink; that a
+// reload changes all that may change, or nothing; and that a drain settles the batch at hand. It
+// opens no engine, reads no configuration, and ends no process.
 package node
 
 import (
@@ -46,7 +48,8 @@ func Roles() []string { return []string{RoleAccept, RoleDeliver, RoleAdmin} }
 
 // Disk tells of calls to the disk of the data directory that do not return. It is vfs.Disk.
 type Disk interface {
-	// Hanging returns which call has not returned for longer than it may, and for how long; "" where there is none.
+	// Hanging returns which call has not returned for longer than it may, and for how long; "" where
+	// there is none.
 	Hanging() (what string, since time.Duration)
 	Close() error
 }
@@ -57,8 +60,8 @@ type Lock interface {
 	Close() error
 }
 
-// Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk and Lock where nothing is kept
-// on this machine.
+// Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk and
+// Lock where nothing is kept on this machine.
 type Engines struct {
 	Queue       pillarbox.Queue
 	DeadLetters pillarbox.DeadLetters
@@ -133,8 +136,9 @@ type Node struct {
 	closed  error // what Close returned
 }
 
-// Open connects the engines. It looks whether they can serve, and tells the queue what each destination is meant to get from
-// now on. After an error the engines are closed. ctx is for Open only. Errors: ErrInvalid, and those of the engines.
+// Open connects the engines. It looks whether they can serve, and tells the queue what each
+// destination is meant to get from now on. After an error the engines are closed. ctx is for Open
+// only. Errors: ErrInvalid, and those of the engines.
 func Open(ctx context.Context, opts Options) (*Node, error) {
 	n, err := newNode(opts)
 	if err == nil {
@@ -204,8 +208,8 @@ func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, er
 		ruleAt = n.queue.RuleAt
 	}
 	if traits.Shared {
-		// Others fill the queue too, with sources that this node need not know. To skip an event there would delete the
-		// only one.
+		// Others fill the queue too, with sources that this node need not know. To skip an event there
+		// would delete the only one.
 		for i := range list {
 			list[i].Rule = nil
 		}
@@ -275,7 +279,8 @@ func (n *Node) deliverOnce(ctx context.Context, name string, events []*pillarbox
 	return deliver.Once(ctx, sink, events, n.clock.Now(), to.WriteTimeout)
 }
 
-// unconfigured lists destinations that the queue knows and the configuration does not, sorted: their events wait.
+// unconfigured lists destinations that the queue knows and the configuration does not, sorted:
+// their events wait.
 func (n *Node) unconfigured() []string {
 	var names []string
 	for _, name := range n.queue.Stats().Destinations {

@@ -14,8 +14,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// meetEngines looks whether the engines can serve and whether the stores are those that they were, and tells the queue of the
-// destinations.
+// meetEngines looks whether the engines can serve and whether the stores are those that they were,
+// and tells the queue of the destinations.
 func (n *Node) meetEngines(ctx context.Context) error {
 	if err := n.check(ctx, n.queue); err != nil {
 		return err
@@ -38,8 +38,8 @@ func (n *Node) meetEngines(ctx context.Context) error {
 // checkTime bounds the look at what an engine works with.
 const checkTime = 10 * time.Second
 
-// check asks an engine whether it can serve. One that can't be reached now may be reached later: that is an outage, and no
-// reason not to start.
+// check asks an engine whether it can serve. One that can't be reached now may be reached later:
+// that is an outage, and no reason not to start.
 func (n *Node) check(ctx context.Context, engine interface{ Check(context.Context) error }) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -63,8 +63,8 @@ func (n *Node) meetStore(ctx context.Context, name string) error {
 	return err
 }
 
-// oblige tells the queue what each destination is meant to get from now on: what its rule says, and nothing where it is not
-// configured any more.
+// oblige tells the queue what each destination is meant to get from now on: what its rule says, and
+// nothing where it is not configured any more.
 func (n *Node) oblige(ctx context.Context) error {
 	if n.opts.ReadOnly || !n.queue.Traits().Obliges {
 		return nil
@@ -89,7 +89,8 @@ func (n *Node) all() []*destination.Destination {
 	return all
 }
 
-// review looks at what is pending and no destination takes any more because the configuration has changed, and says so.
+// review looks at what is pending and no destination takes any more because the configuration has
+// changed, and says so.
 func (n *Node) review(ctx context.Context) error {
 	if !n.queue.Traits().Obliges {
 		return nil

@@ -49,8 +49,9 @@ type Serving struct {
 	Services             []run.Service // of the caller, between the listeners and readiness
 }
 
-// Serve runs the node with its listeners, and starts and stops everything in order: the data, admin, deliveries, public, and
-// then it is ready; and the other way around once stop ends. Ending force cuts that short. It closes the node and the listeners.
+// Serve runs the node with its listeners, and starts and stops everything in order: the data,
+// admin, deliveries, public, and then it is ready; and the other way around once stop ends. Ending
+// force cuts that short. It closes the node and the listeners.
 func (n *Node) Serve(stop, force context.Context, serving Serving) error {
 	s := &server{Node: n, Serving: serving}
 	group := run.New(run.Options{Log: n.logger, DrainTimeout: n.opts.DrainTimeout})
@@ -105,7 +106,8 @@ func (s *server) closeListeners() error {
 
 func (n *Node) does(role string) bool { return slices.Contains(n.opts.Roles, role) }
 
-// AdminHandler makes the handler of the admin API. token is empty where it asks for none; maxFollowers is 0 for the default.
+// AdminHandler makes the handler of the admin API. token is empty where it asks for none;
+// maxFollowers is 0 for the default.
 func (n *Node) AdminHandler(token string, maxFollowers int, metrics http.Handler) *adminapi.Handler {
 	return adminapi.New(n, adminapi.Options{
 		Token: token, MaxFollowers: maxFollowers, Metrics: metrics, Ready: n.Ready, Logger: n.logger,
@@ -137,7 +139,8 @@ func (w waiter) Expect(event *pillarbox.Event) intake.Expectation {
 	return nil
 }
 
-// refuse begins the stop: the server is not ready, and requests that wait for their event to be stored are answered.
+// refuse begins the stop: the server is not ready, and requests that wait for their event to be
+// stored are answered.
 func (s *server) refuse(context.Context) error {
 	s.ready.Store(false)
 	s.watch.Hurry()
@@ -197,8 +200,8 @@ func (r notReady) Is(target error) bool { return target == pillarbox.ErrUnavaila
 // lockInterval is how often the data directory is looked at.
 const lockInterval = time.Second
 
-// watchLock ends the server when its data directory is not at its path any more: another one could begin there, and what
-// this one promises would be looked for where it is not.
+// watchLock ends the server when its data directory is not at its path any more: another one could
+// begin there, and what this one promises would be looked for where it is not.
 func (s *server) watchLock(ctx context.Context) error {
 	if s.opts.Lock == nil {
 		return nil
@@ -232,8 +235,8 @@ func (s *server) connections() (connections, error) {
 	return shareDescriptors(limit, open, len(s.table().All()), wanted)
 }
 
-// warnOfDescriptors says that there may be fewer connections than were configured. It is told once the start has succeeded:
-// a start that fails says why, and nothing else.
+// warnOfDescriptors says that there may be fewer connections than were configured. It is told once
+// the start has succeeded: a start that fails says why, and nothing else.
 func (s *server) warnOfDescriptors() {
 	if s.may.public >= s.Limits.MaxConnections {
 		return

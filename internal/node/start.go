@@ -9,9 +9,9 @@ import (
 	"pillarbox/internal/run"
 )
 
-// Start begins to deliver, without any listener, and returns at once. It is called once. Drain ends it when the batches at hand
-// are settled; when ctx ends, writes are cut off, whose events come again. ended gets the error that delivering came to its end
-// with, or nil.
+// Start begins to deliver, without any listener, and returns at once. It is called once. Drain ends
+// it when the batches at hand are settled; when ctx ends, writes are cut off, whose events come
+// again. ended gets the error that delivering came to its end with, or nil.
 func (n *Node) Start(ctx context.Context) (ended <-chan error) {
 	group := run.New(run.Options{Log: n.logger, DrainTimeout: n.opts.DrainTimeout})
 	n.addDeliveries(group)
@@ -62,8 +62,9 @@ func drainOf(loop *deliver.Loop) func(context.Context) error {
 	return func(context.Context) error { loop.Drain(); return nil }
 }
 
-// Reload puts other settings in force: sources from the next request on, destinations from the next batch on. The names and
-// rules of destinations are not to change. After an error nothing has changed. Errors: ErrInvalid.
+// Reload puts other settings in force: sources from the next request on, destinations from the next
+// batch on. The names and rules of destinations are not to change. After an error nothing has
+// changed. Errors: ErrInvalid.
 func (n *Node) Reload(settings Settings) error {
 	sources, destinations, err := n.compile(settings)
 	if err != nil {

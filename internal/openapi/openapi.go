@@ -1,4 +1,5 @@
-// Package openapi holds the document that describes both listeners. Tests of their handlers hold it to their routes and answers.
+// Package openapi holds the document that describes both listeners. Tests of their handlers hold it
+// to their routes and answers.
 package openapi
 
 import _ "embed"

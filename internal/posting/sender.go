@@ -1,5 +1,6 @@
-// Package posting sends events to the public listener, one or many, and keeps what came back: who was answered, with what, and how
-// soon. It tells what was surely not accepted from what is not known. It retries nothing.
+// Package posting sends events to the public listener, one or many, and keeps what came back: who
+// was answered, with what, and how soon. It tells what was surely not accepted from what is not
+// known. It retries nothing.
 package posting
 
 import (

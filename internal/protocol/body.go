@@ -16,7 +16,8 @@ func TooLarge(limit int64, name string) error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
 }
 
-// CheckEncoding looks at the lines of Content-Encoding, and refuses a body that would have to be decoded first.
+// CheckEncoding looks at the lines of Content-Encoding, and refuses a body that would have to be
+// decoded first.
 func CheckEncoding(lines []string) error {
 	for _, line := range lines {
 		for encoding := range strings.SplitSeq(line, ",") {
@@ -34,8 +35,8 @@ func NotAllowed(method, allow string) error {
 	return &Error{Status: http.StatusMethodNotAllowed, Allow: allow, Detail: fmt.Sprintf("%s is not possible here; use %s", method, allow)}
 }
 
-// AppendReceipt appends the JSON text of a receipt without reflection: it is the answer to nearly every request. It
-// relies on ids and states being plain: ours are, and never from a client.
+// AppendReceipt appends the JSON text of a receipt without reflection: it is the answer to nearly
+// every request. It relies on ids and states being plain: ours are, and never from a client.
 func AppendReceipt(b []byte, receipt pillarbox.Receipt) ([]byte, error) {
 	b = append(b, `{"request_id":"`...)
 	b = append(b, receipt.RequestID...)
@@ -46,13 +47,15 @@ func AppendReceipt(b []byte, receipt pillarbox.Receipt) ([]byte, error) {
 	return append(b, `"}`...), err
 }
 
-// JSONSpace is what may stand around a JSON value. Other white space is content, and not to be dropped.
+// JSONSpace is what may stand around a JSON value. Other white space is content, and not to be
+// dropped.
 const JSONSpace = " \t\r\n"
 
 // ErrTooSlow is the answer to a body that came too slowly.
 var ErrTooSlow = &Error{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
 
-// BodyError is the answer to an error of reading a body that may have so many bytes by the limit of that name.
+// BodyError is the answer to an error of reading a body that may have so many bytes by the limit of
+// that name.
 func BodyError(err error, limit int64, limitName string) error {
 	var over *http.MaxBytesError
 	var slow net.Error

@@ -41,8 +41,8 @@ type State struct {
 // OK is the state of what lives.
 var OK = State{Status: "ok"}
 
-// kinds maps the kinds of errors to status codes. The first that matches counts. What is in no row is our own
-// fault: 500.
+// kinds maps the kinds of errors to status codes. The first that matches counts. What is in no row
+// is our own fault: 500.
 var kinds = []struct {
 	kind   error
 	status int
@@ -73,7 +73,8 @@ func StatusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// KindOf is the way back from a status to a kind: the first in the table, or nil for a status that stands in no row.
+// KindOf is the way back from a status to a kind: the first in the table, or nil for a status that
+// stands in no row.
 func KindOf(status int) error {
 	for _, row := range kinds {
 		if row.status == status {
@@ -93,14 +94,15 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Detail }
 
-// publicErrors are the statuses that a request may be refused with in public. An error of another status is our own
-// fault. The document at /openapi.yaml is checked against it.
+// publicErrors are the statuses that a request may be refused with in public. An error of another
+// status is our own fault. The document at /openapi.yaml is checked against it.
 var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 429, 431, 500, 503, 505, 507}
 
 // PublicErrors returns the statuses that a request may be refused with in public.
 func PublicErrors() []int { return slices.Clone(publicErrors) }
 
-// Refusal is the status with which an error is answered in public, and the error as it may be shown there.
+// Refusal is the status with which an error is answered in public, and the error as it may be shown
+// there.
 func Refusal(err error) (int, error) {
 	status := StatusOf(err)
 	if !slices.Contains(publicErrors, status) {
@@ -114,7 +116,8 @@ func Hide(err error) error { return hidden{err} }
 
 type hidden struct{ error }
 
-// The details of faults, in the place of those that stay in the log: they may name files and addresses of ours.
+// The details of faults, in the place of those that stay in the log: they may name files and
+// addresses of ours.
 const (
 	detailFault       = "something went wrong inside; the server's log says what"
 	detailUnavailable = "the server can't take this now; its log says why. Send it again later"
@@ -122,8 +125,9 @@ const (
 	detailNoSpace     = "the disk of the server is full. Send it again later"
 )
 
-// ProblemOf makes the body for an error. Details of our own faults stay in the log. Of what passes by itself, only what the
-// protocol says itself, and limits (pillarbox.ErrFull) that no call of the system has brought about, are told in public.
+// ProblemOf makes the body for an error. Details of our own faults stay in the log. Of what passes
+// by itself, only what the protocol says itself, and limits (pillarbox.ErrFull) that no call of the
+// system has brought about, are told in public.
 func ProblemOf(err error) Problem {
 	status := StatusOf(err)
 	problem := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error()}
@@ -165,7 +169,8 @@ func (p Problem) Encode() []byte {
 	return body
 }
 
-// Answer makes the answer for the problem that was made of err. 429, 503 and 507 always carry Retry-After.
+// Answer makes the answer for the problem that was made of err. 429, 503 and 507 always carry
+// Retry-After.
 func (p Problem) Answer(err error) (header http.Header, body []byte) {
 	header = http.Header{"Content-Type": {TypeProblem}}
 	var refused *Error

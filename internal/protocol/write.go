@@ -43,9 +43,9 @@ func AnswerProblem(w http.ResponseWriter, problem Problem, err error) {
 	WriteBody(w, problem.Status, TypeProblem, body)
 }
 
-// LiftTimeouts keeps the timeouts of the server from cutting off an answer that takes long by nature. The
-// server sets them again with the next request. The one for reading matters too: when it passes, the server
-// takes the client for gone.
+// LiftTimeouts keeps the timeouts of the server from cutting off an answer that takes long by
+// nature. The server sets them again with the next request. The one for reading matters too: when
+// it passes, the server takes the client for gone.
 func LiftTimeouts(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // not possible in process, where there are no timeouts

@@ -13,8 +13,9 @@ import (
 // MaxJobs is how many replays are remembered; the oldest that have ended are forgotten first.
 const MaxJobs = 100
 
-// Jobs runs replays in the background, one at a time for each server: two replays of the same letters would
-// do the work twice. It remembers them until the process ends; what a replay did is in the letters.
+// Jobs runs replays in the background, one at a time for each server: two replays of the same
+// letters would do the work twice. It remembers them until the process ends; what a replay did is
+// in the letters.
 type Jobs struct {
 	replayer *Replayer
 
@@ -34,8 +35,8 @@ type job struct {
 // NewJobs makes an empty list. Close it.
 func NewJobs(replayer *Replayer) *Jobs { return &Jobs{replayer: replayer} }
 
-// Start begins a replay and returns its first progress. A dry run is done when Start returns. While another
-// replay runs, a new one is ErrConflict.
+// Start begins a replay and returns its first progress. A dry run is done when Start returns. While
+// another replay runs, a new one is ErrConflict.
 func (j *Jobs) Start(ctx context.Context, request Request) (Progress, error) {
 	if err := j.replayer.check(request); err != nil {
 		return Progress{}, err
@@ -102,7 +103,8 @@ func (j *Jobs) List() []Progress {
 	return list
 }
 
-// Cancel stops a replay and waits until it has stopped. Cancelling one that has ended changes nothing.
+// Cancel stops a replay and waits until it has stopped. Cancelling one that has ended changes
+// nothing.
 func (j *Jobs) Cancel(ctx context.Context, id string) (Progress, error) {
 	j.mu.Lock()
 	index := slices.IndexFunc(j.jobs, func(known *job) bool { return known.progress.ID == id })

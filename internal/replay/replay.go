@@ -1,12 +1,13 @@
 // Package replay puts dead letters back to the destination that refused them.
 //
-// It promises that an event keeps its timestamp and request id, so that replaying twice stores once; that a
-// letter is marked as resolved only after its destination has stored the event, and that it is kept; that a
-// letter which is refused again stays open, with the new attempt; that a replay stops when too many fail; and
-// that a destination which is down keeps its own letters open and holds up no other. A replay goes straight to the
-// destination and not through the queue: its results are known at once, a backlog does not hold it up, and it works
-// while the queue is full. Where others deliver from the queue as well, it can go through the queue instead, for who
-// can't reach the destination.
+// It promises that an event keeps its timestamp and request id, so that replaying twice stores
+// once; that a letter is marked as resolved only after its destination has stored the event, and
+// that it is kept; that a letter which is refused again stays open, with the new attempt; that a
+// replay stops when too many fail; and that a destination which is down keeps its own letters open
+// and holds up no other. A replay goes straight to the destination and not through the queue: its
+// results are known at once, a backlog does not hold it up, and it works while the queue is full.
+// Where others deliver from the queue as well, it can go through the queue instead, for who can't
+// reach the destination.
 //
 // It knows no engine and no HTTP. It does not retry by itself: a letter gets one try per replay.
 package replay
@@ -78,11 +79,13 @@ type Sample struct {
 	DeadAt      pillarbox.Timestamp `json:"dead_at"`
 }
 
-// Deliver writes events to a destination once and returns one error for each, nil for the stored ones. down
-// is set where the destination is down, and is then the error of the events that were not tried. A refusal may carry its attempt as a *RefusedError.
+// Deliver writes events to a destination once and returns one error for each, nil for the stored
+// ones. down is set where the destination is down, and is then the error of the events that were
+// not tried. A refusal may carry its attempt as a *RefusedError.
 type Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
 
-// Replayer replays. It is safe for concurrent use; two replays of the same letters store each event once.
+// Replayer replays. It is safe for concurrent use; two replays of the same letters store each event
+// once.
 type Replayer struct {
 	letters pillarbox.DeadLetters
 	deliver Deliver
@@ -95,8 +98,8 @@ type Replayer struct {
 type Options struct {
 	Letters pillarbox.DeadLetters
 	Deliver Deliver
-	// Queue is where replays can go through, if it requeues (see its Traits); nil for none. "Replayed" means put back then,
-	// and what becomes of the events is the affair of who delivers.
+	// Queue is where replays can go through, if it requeues (see its Traits); nil for none. "Replayed"
+	// means put back then, and what becomes of the events is the affair of who delivers.
 	Queue pillarbox.Queue
 	Now   func() time.Time // default time.Now
 }
@@ -113,7 +116,8 @@ func New(options Options) *Replayer {
 	return r
 }
 
-// requeue puts letters back into the queue, and tells an outage of the queue from refusals. What it returns is that of Deliver.
+// requeue puts letters back into the queue, and tells an outage of the queue from refusals. What it
+// returns is that of Deliver.
 func (r *Replayer) requeue(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error) {
 	errs = make([]error, len(letters))
 	err := r.queue.Requeue(ctx, letters)
@@ -135,8 +139,9 @@ func (r *Replayer) requeue(ctx context.Context, letters []*pillarbox.DeadLetter)
 	return errs, down
 }
 
-// Run replays and calls report with the progress after each batch, and at the end with the final one, which
-// it also returns. The error is one of the dead letters or ctx's own; what was replayed before stays replayed.
+// Run replays and calls report with the progress after each batch, and at the end with the final
+// one, which it also returns. The error is one of the dead letters or ctx's own; what was replayed
+// before stays replayed.
 func (r *Replayer) Run(ctx context.Context, request Request, report func(Progress)) (Progress, error) {
 	if err := r.check(request); err != nil {
 		return Progress{}, err
@@ -253,9 +258,9 @@ func (r *run) look(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// batchSize grows from the canary, to no more than may still be refused, or than were replayed in a row before: as long
-// as all goes well, batches double, and after a refusal they are small again. With a limit on the rate, a batch is never
-// more than a second's worth.
+// batchSize grows from the canary, to no more than may still be refused, or than were replayed in a
+// row before: as long as all goes well, batches double, and after a refusal they are small again.
+// With a limit on the rate, a batch is never more than a second's worth.
 func (r *run) batchSize() int {
 	size := batchEvents
 	if limit := r.maxFailed(); limit >= 0 {
@@ -373,8 +378,8 @@ func (r *run) settle(ctx context.Context, letters []*pillarbox.DeadLetter, errs 
 	return nil
 }
 
-// resolve marks the letters as replayed. One that was put back and has died again meanwhile is another letter of the same
-// event, and stays open.
+// resolve marks the letters as replayed. One that was put back and has died again meanwhile is
+// another letter of the same event, and stays open.
 func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
@@ -398,7 +403,8 @@ func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) erro
 	return nil
 }
 
-// reopen records that the event was refused again, unless somebody has resolved its letter meanwhile: that stays.
+// reopen records that the event was refused again, unless somebody has resolved its letter
+// meanwhile: that stays.
 func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal error) error {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
@@ -421,8 +427,8 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 	return nil
 }
 
-// Discard gives up an open letter for good. It is kept, marked as discarded. A letter that is resolved
-// already is ErrConflict.
+// Discard gives up an open letter for good. It is kept, marked as discarded. A letter that is
+// resolved already is ErrConflict.
 func (r *Replayer) Discard(ctx context.Context, destination, requestID string) error {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()

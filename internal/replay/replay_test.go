@@ -224,8 +224,8 @@ func TestDiscardKeepsTheLetter(t *testing.T) {
 	}
 }
 
-// TestReplayLeavesWhatWasDiscardedMeanwhile discards a letter while its event is on the way: that it is refused again
-// does not open it.
+// TestReplayLeavesWhatWasDiscardedMeanwhile discards a letter while its event is on the way: that
+// it is refused again does not open it.
 func TestReplayLeavesWhatWasDiscardedMeanwhile(t *testing.T) {
 	m := open(t, 1)
 	id := m.events[0].RequestID
@@ -292,7 +292,8 @@ func (q sharedQueue) Requeue(_ context.Context, letters []*pillarbox.DeadLetter)
 	return q.requeue(letters)
 }
 
-// TestOutageOfTheQueueIsNoRefusal of the letters that were on their way: a replay tells them apart by the error.
+// TestOutageOfTheQueueIsNoRefusal of the letters that were on their way: a replay tells them apart
+// by the error.
 func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
 	letters, calls := memory.NewDeadLetters(), 0
 	for i, letter := range enginetest.Letters(3, 1) {
@@ -326,7 +327,8 @@ func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
 	}
 }
 
-// TestLetterThatDiesAgainStaysOpen, though it was put back into the queue by a replay that has not marked it yet.
+// TestLetterThatDiesAgainStaysOpen, though it was put back into the queue by a replay that has not
+// marked it yet.
 func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
 	letters := memory.NewDeadLetters()
 	letter := enginetest.Letters(1, 1)[0]
@@ -363,7 +365,8 @@ func TestNoMoreAreRefusedThanMayBe(t *testing.T) {
 	}
 }
 
-// TestOutageDoesNotHideTheLimit: a batch may end in one with its last refusals before it, and then no other is tried.
+// TestOutageDoesNotHideTheLimit: a batch may end in one with its last refusals before it, and then
+// no other is tried.
 func TestOutageDoesNotHideTheLimit(t *testing.T) {
 	m := open(t, 3)
 	for i, event := range enginetest.Events(3, 2) {

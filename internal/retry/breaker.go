@@ -23,12 +23,13 @@ const (
 	DefaultProbeMax     = 30 * time.Second
 )
 
-// ProbeEvents is how many events a probe takes to choose from. It writes one, and where that fails another as
-// a control event, which tells a destination that is down from an event that only looks like it.
+// ProbeEvents is how many events a probe takes to choose from. It writes one, and where that fails
+// another as a control event, which tells a destination that is down from an event that only looks
+// like it.
 const ProbeEvents = 16
 
-// Breaker keeps a destination that is down from being flooded, and finds out when it is back. It is a plain
-// value, to be used by one goroutine. The zero value is closed and has the default waits.
+// Breaker keeps a destination that is down from being flooded, and finds out when it is back. It is
+// a plain value, to be used by one goroutine. The zero value is closed and has the default waits.
 type Breaker struct {
 	ProbeInitial time.Duration // wait before the first probe
 	ProbeMax     time.Duration // longest wait between probes
@@ -77,7 +78,8 @@ func (b *Breaker) Allow(now time.Time, n int) int {
 	return n
 }
 
-// Fail notes that the destination is down. after is what it asked to wait, or 0. chance is in [0, 1).
+// Fail notes that the destination is down. after is what it asked to wait, or 0. chance is in [0,
+// 1).
 func (b *Breaker) Fail(now time.Time, after time.Duration, chance float64) {
 	if b.state == Closed {
 		b.since = now
@@ -95,8 +97,8 @@ func (b *Breaker) Fail(now time.Time, after time.Duration, chance float64) {
 	b.probeAt = now.Add(max(wait, after))
 }
 
-// Succeed notes that a batch got through, out of at most full events. After a probe, batches grow from small
-// to full, so that a destination that has just come back is not knocked over again.
+// Succeed notes that a batch got through, out of at most full events. After a probe, batches grow
+// from small to full, so that a destination that has just come back is not knocked over again.
 func (b *Breaker) Succeed(full int) {
 	switch b.state {
 	case Open:

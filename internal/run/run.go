@@ -1,9 +1,10 @@
-// Package run starts the services of a process in order and stops them in the reverse order, each with a
-// deadline.
+// Package run starts the services of a process in order and stops them in the reverse order, each
+// with a deadline.
 //
-// It promises that whatever was started is stopped, waited for and closed, however the process came to its end
-// and however many of the services fail on the way; and that no error gets lost. It does not restart anything:
-// a service that can heal does so inside, and one that can't ends the process.
+// It promises that whatever was started is stopped, waited for and closed, however the process came
+// to its end and however many of the services fail on the way; and that no error gets lost. It does
+// not restart anything: a service that can heal does so inside, and one that can't ends the
+// process.
 package run
 
 import (
@@ -17,12 +18,12 @@ import (
 	"time"
 )
 
-// ErrDrainCut says that a service had not finished its work when its deadline passed or when the stop was
-// forced, and was cancelled.
+// ErrDrainCut says that a service had not finished its work when its deadline passed or when the
+// stop was forced, and was cancelled.
 var ErrDrainCut = errors.New("cut off before it was drained")
 
-// ErrLeftBehind says that something had not ended although it was cancelled or closed, and was not waited for any longer. It still
-// runs: the process is to end.
+// ErrLeftBehind says that something had not ended although it was cancelled or closed, and was not
+// waited for any longer. It still runs: the process is to end.
 var ErrLeftBehind = errors.New("did not end and was left behind")
 
 // Grace is how long something that was cancelled may take to end before it is left behind.
@@ -38,29 +39,29 @@ type Service struct {
 	// Name is how errors and logs call it.
 	Name string
 
-	// Start returns when the service is ready for those that are started after it. An error ends the group,
-	// and then neither Run, Drain nor Close of this service is called. ctx is cancelled when the group stops
-	// meanwhile.
+	// Start returns when the service is ready for those that are started after it. An error ends the
+	// group, and then neither Run, Drain nor Close of this service is called. ctx is cancelled when
+	// the group stops meanwhile.
 	Start func(ctx context.Context) error
 
-	// Run works until it is drained or ctx is cancelled, and must return soon after either. If it returns an
-	// error before, the group stops; if it returns nil, the others go on. An error that is ctx's own
-	// cancellation counts as none.
+	// Run works until it is drained or ctx is cancelled, and must return soon after either. If it
+	// returns an error before, the group stops; if it returns nil, the others go on. An error that is
+	// ctx's own cancellation counts as none.
 	Run func(ctx context.Context) error
 
-	// Drain makes Run return once it has finished the work at hand, and refuse new work. It may return at
-	// once or when the work is finished: both Drain and Run are waited for. ctx ends with the deadline, or at
-	// once where the stop is forced; ctx may already have ended when Drain is called. Without Drain, the
-	// context of Run is cancelled instead.
+	// Drain makes Run return once it has finished the work at hand, and refuse new work. It may return
+	// at once or when the work is finished: both Drain and Run are waited for. ctx ends with the
+	// deadline, or at once where the stop is forced; ctx may already have ended when Drain is called.
+	// Without Drain, the context of Run is cancelled instead.
 	Drain func(ctx context.Context) error
 
-	// DrainTimeout is how long Drain and Run may take from the call of Drain on, before Run's context is
-	// cancelled. 0 is the group's.
+	// DrainTimeout is how long Drain and Run may take from the call of Drain on, before Run's context
+	// is cancelled. 0 is the group's.
 	DrainTimeout time.Duration
 
-	// Close releases what Start or the maker of the service took. It is called after Run has returned, and
-	// after everything that was started later is closed; not at all where Run is left behind. It may take as long as a drain,
-	// and is left behind then.
+	// Close releases what Start or the maker of the service took. It is called after Run has returned,
+	// and after everything that was started later is closed; not at all where Run is left behind. It
+	// may take as long as a drain, and is left behind then.
 	Close func() error
 }
 
@@ -85,18 +86,19 @@ func New(options Options) *Group {
 	}
 }
 
-// Add appends a stage. Stages and the services in them are started one after the other. Stages are stopped in
-// reverse order, one after the other; the services of one stage are drained side by side and then closed in
-// reverse order.
+// Add appends a stage. Stages and the services in them are started one after the other. Stages are
+// stopped in reverse order, one after the other; the services of one stage are drained side by side
+// and then closed in reverse order.
 func (g *Group) Add(stage ...Service) { g.stages = append(g.stages, stage) }
 
-// Run starts everything, waits until stop is done or a service fails, and stops everything that was started.
-// When force is done, all drains end and all services are cancelled at once; they are still waited for and
-// closed in order.
+// Run starts everything, waits until stop is done or a service fails, and stops everything that was
+// started. When force is done, all drains end and all services are cancelled at once; they are
+// still waited for and closed in order.
 //
-// It returns the errors of all services, joined, each with the service's name: those of Start, Run, Drain and
-// Close, ErrDrainCut and ErrLeftBehind. That stop or force is done is no error. It returns when nothing runs any more but what
-// it has left behind, by name: what hangs, in a call to a disk for example, can't be made to end.
+// It returns the errors of all services, joined, each with the service's name: those of Start, Run,
+// Drain and Close, ErrDrainCut and ErrLeftBehind. That stop or force is done is no error. It
+// returns when nothing runs any more but what it has left behind, by name: what hangs, in a call to
+// a disk for example, can't be made to end.
 func (g *Group) Run(stop, force context.Context) error {
 	stop, ask := context.WithCancel(stop)
 	defer ask()

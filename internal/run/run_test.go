@@ -138,8 +138,8 @@ func TestDrainEndsWithItsDeadline(t *testing.T) {
 	})
 }
 
-// A Drain that blocks until its work is done, as http.Server.Shutdown does, can't outlive the deadline, and
-// Run is cancelled even if Drain takes no notice of it.
+// A Drain that blocks until its work is done, as http.Server.Shutdown does, can't outlive the
+// deadline, and Run is cancelled even if Drain takes no notice of it.
 func TestBlockingDrainIsCutToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := run.New(run.Options{})
@@ -299,8 +299,8 @@ func TestLogsLifecycle(t *testing.T) {
 	})
 }
 
-// Start and stop at any moment, by any of the three ways: everything that was started is closed, exactly once,
-// and nothing runs afterwards.
+// Start and stop at any moment, by any of the three ways: everything that was started is closed,
+// exactly once, and nothing runs afterwards.
 func TestStartStopStress(t *testing.T) {
 	const rounds = 2000
 	seed := rand.Uint64()
@@ -387,8 +387,8 @@ func TestSignalsAreReleased(t *testing.T) {
 	}
 }
 
-// TestLeavesBehindWhatHangs has a service that ignores everything, and one whose Close does not return: the stop ends in time, goes
-// on with the others, and names both.
+// TestLeavesBehindWhatHangs has a service that ignores everything, and one whose Close does not
+// return: the stop ends in time, goes on with the others, and names both.
 func TestLeavesBehindWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, release := newStory(), make(chan struct{})

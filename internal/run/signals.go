@@ -7,9 +7,10 @@ import (
 	"sync"
 )
 
-// Signals returns the two contexts that Group.Run takes: the first signal ends stop, the second one ends force.
-// Any further one meets the default of the operating system, which ends the process: a service that hangs can't
-// keep anybody waiting. release gives the signals back, and must be called; it may be called twice.
+// Signals returns the two contexts that Group.Run takes: the first signal ends stop, the second one
+// ends force. Any further one meets the default of the operating system, which ends the process: a
+// service that hangs can't keep anybody waiting. release gives the signals back, and must be
+// called; it may be called twice.
 func Signals(signals ...os.Signal) (stop, force context.Context, release func()) {
 	stop, endStop := context.WithCancel(context.Background())
 	force, endForce := context.WithCancel(context.Background())

@@ -7,10 +7,12 @@ import (
 	"pillarbox"
 )
 
-// check holds the queue, the destination, the dead letters and the ledger against what clients were told.
+// check holds the queue, the destination, the dead letters and the ledger against what clients were
+// told.
 //
-// Events move from the queue to the destination or the letters, and letters from open to resolved, while it looks.
-// So it looks in that order: what it does not find in one place, it must find in the next.
+// Events move from the queue to the destination or the letters, and letters from open to resolved,
+// while it looks. So it looks in that order: what it does not find in one place, it must find in
+// the next.
 func (l *life) check(ctx context.Context) error {
 	w := l.world
 	w.looking.Store(true)

@@ -71,7 +71,8 @@ func (l *life) post(ctx context.Context) []*entry {
 	return entries
 }
 
-// draw makes one request. Its body says what the destination makes of it, for people who look at a failure.
+// draw makes one request. Its body says what the destination makes of it, for people who look at a
+// failure.
 func (l *life) draw() (*entry, ingest.Request) {
 	w := l.world
 	e := &entry{life: l.number, nature: good, patience: 1 + w.clientRNG.below(2), source: app}
@@ -148,7 +149,8 @@ const (
 	aftermath = 15 * time.Minute // how long trouble may have an effect after it is over
 )
 
-// expectPrompt waits a little, and sees that all good events of a burst are stored, unless there was trouble.
+// expectPrompt waits a little, and sees that all good events of a burst are stored, unless there
+// was trouble.
 func (l *life) expectPrompt(ctx context.Context, begin time.Duration, sent []*entry) {
 	w := l.world
 	if err := pause(ctx, promptly); err != nil || w.hadTrouble(begin-aftermath) {

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// wallClock is the clock of the machine, which somebody sets now and then. As with the real one, only the date jumps:
-// durations between two readings in one life are right whatever happens.
+// wallClock is the clock of the machine, which somebody sets now and then. As with the real one,
+// only the date jumps: durations between two readings in one life are right whatever happens.
 type wallClock struct {
 	start time.Time
 	steps []clockStep
@@ -29,10 +29,10 @@ func (c *wallClock) Now() time.Time {
 	return withMonotonic(now, elapsed)
 }
 
-// withMonotonic returns a reading of a clock that shows this date, as much time after the start. Outside of a bubble
-// every reading has both; inside, the package time leaves the second out, and then the durations between readings
-// would follow the date. No function of package time makes such a reading, so this takes the layout of time.Time,
-// and TestClock sees to it that it is right.
+// withMonotonic returns a reading of a clock that shows this date, as much time after the start.
+// Outside of a bubble every reading has both; inside, the package time leaves the second out, and
+// then the durations between readings would follow the date. No function of package time makes such
+// a reading, so this takes the layout of time.Time, and TestClock sees to it that it is right.
 func withMonotonic(date time.Time, elapsed time.Duration) time.Time {
 	const (
 		hasMonotonic = 1 << 63

@@ -8,8 +8,8 @@ import (
 	"pillarbox"
 )
 
-// letters is the directory of dead letters behind a connection that fails now and then. It holds every letter
-// against the world before it is written.
+// letters is the directory of dead letters behind a connection that fails now and then. It holds
+// every letter against the world before it is written.
 type letters struct {
 	pillarbox.DeadLetters
 	life      *life

@@ -30,7 +30,8 @@ const (
 	drainTimeout = time.Hour           // for the batch at hand, on a disk and a queue that fail
 )
 
-// The destinations, and the source that each of them takes. What is written to the other one was delivered to the wrong place.
+// The destinations, and the source that each of them takes. What is written to the other one was
+// delivered to the wrong place.
 const (
 	events, app   = "events", "app"
 	copies, audit = "copies", "audit"
@@ -98,7 +99,8 @@ func (w *world) newLife(number int) (*life, error) {
 	if l.node, err = node.Open(context.Background(), w.nodeOptions(l, ticking)); err != nil {
 		return nil, fmt.Errorf("open the node: %w", err)
 	}
-	// It was opened with other rules, so that nothing goes right unless the reload reaches every destination.
+	// It was opened with other rules, so that nothing goes right unless the reload reaches every
+	// destination.
 	if err := l.node.Reload(w.settings(w.policy)); err != nil {
 		return nil, fmt.Errorf("reload: %w", errors.Join(err, l.node.Close()))
 	}
@@ -133,7 +135,8 @@ func (w *world) settings(policy retry.Policy) node.Settings {
 	return settings
 }
 
-// read is what the clocks of the machine show: all of them go on while it lives, and the date is what somebody has set.
+// read is what the clocks of the machine show: all of them go on while it lives, and the date is
+// what somebody has set.
 func (w *world) read() clock.Reading {
 	elapsed := w.elapsed()
 	return clock.Reading{Wall: w.clock.Now().Round(0), Mono: elapsed, Boot: elapsed + time.Hour, ID: fmt.Sprint(w.boots.Load())}
@@ -182,7 +185,8 @@ func (l *life) live(length time.Duration) {
 	w.tally.add("life: " + string(closed))
 }
 
-// lastUntil waits for the end of the life, which comes at an operation of the disk where it is cut off.
+// lastUntil waits for the end of the life, which comes at an operation of the disk where it is cut
+// off.
 func (l *life) lastUntil(length time.Duration) {
 	timer := time.NewTimer(length)
 	defer timer.Stop()

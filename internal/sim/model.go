@@ -43,8 +43,8 @@ type entry struct {
 	asked    bool   // a person tried to discard it
 }
 
-// model is what is known of every event, and the content of the destination. The destination is durable when it
-// answers: it outlives every life.
+// model is what is known of every event, and the content of the destination. The destination is
+// durable when it answers: it outlives every life.
 type model struct {
 	mu      sync.Mutex
 	entries map[string]*entry // by request id
@@ -68,7 +68,8 @@ func (m *model) send(e *entry) error {
 	return nil
 }
 
-// with calls do with the entry of the event, or returns an error where the event was never sent as it is.
+// with calls do with the entry of the event, or returns an error where the event was never sent as
+// it is.
 func (m *model) with(event *pillarbox.Event, do func(e *entry)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"pillarbox/internal/replay"
 )
 
-// operate is the person who mends what is refused, replays and discards, and whoever looks at the ledger.
+// operate is the person who mends what is refused, replays and discards, and whoever looks at the
+// ledger.
 func (l *life) operate(ctx context.Context) {
 	w := l.world
 	l.report(ctx)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// rng is the chance of one part of a world. Each part has its own, so that one does not shift the others.
+// rng is the chance of one part of a world. Each part has its own, so that one does not shift the
+// others.
 type rng struct {
 	mu  sync.Mutex
 	rng *rand.Rand
@@ -52,7 +53,8 @@ func (r *rng) uint64() uint64 {
 // pick draws one of the choices.
 func pick[T any](d *rng, choices ...T) T { return choices[d.below(len(choices))] }
 
-// maxJitter is how long a fake call waits at most before it begins: the order of calls then follows the seed.
+// maxJitter is how long a fake call waits at most before it begins: the order of calls then follows
+// the seed.
 const maxJitter = 10 * time.Millisecond
 
 // pause waits, and returns ctx's error where that ends first.

@@ -57,7 +57,8 @@ func TestSim(t *testing.T) {
 	}
 }
 
-// least says in how many hours each of these happens at least once: about three times what was seen.
+// least says in how many hours each of these happens at least once: about three times what was
+// seen.
 var least = map[string]int{
 	"hours": 1, "client: receipt": 1, "check: all events": 20, "check: ledger": 20, "check: prompt": 40,
 	"life: closed": 400, "life: killed": 300, "letters put": 20, "letters replayed": 20, "letters discarded": 400,

@@ -71,7 +71,8 @@ func (l *life) holdToName(name string, events []*pillarbox.Event) {
 	}
 }
 
-// expectUnsettled sees that what the life before was told to be stored, and had the time to settle, does not come again.
+// expectUnsettled sees that what the life before was told to be stored, and had the time to settle,
+// does not come again.
 func (l *life) expectUnsettled(events []*pillarbox.Event) {
 	m := l.world.model
 	m.mu.Lock()
@@ -109,7 +110,8 @@ func (l *life) noteTold(events []*pillarbox.Event, err error) {
 	}
 }
 
-// countAnswer notes what the caller is told: only a refusal of an event by name, or alone, may cost it an attempt.
+// countAnswer notes what the caller is told: only a refusal of an event by name, or alone, may cost
+// it an attempt.
 func (w *world) countAnswer(events []*pillarbox.Event, err error) {
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
@@ -260,7 +262,8 @@ func (s *call) takes(events []*pillarbox.Event) []*pillarbox.Event {
 	return events
 }
 
-// applyLate stores the events when nobody waits any more, perhaps after the process that sent them has ended.
+// applyLate stores the events when nobody waits any more, perhaps after the process that sent them
+// has ended.
 func (s *call) applyLate(events []*pillarbox.Event) {
 	w := s.life.world
 	copies := make([]*pillarbox.Event, 0, len(events))
@@ -304,7 +307,8 @@ func (s *call) applyPart(events []*pillarbox.Event) error {
 	return answer
 }
 
-// judge says which of the events the store refuses now. The error is that of a store that looks down.
+// judge says which of the events the store refuses now. The error is that of a store that looks
+// down.
 func (w *world) judge(events []*pillarbox.Event) (refused []pillarbox.ItemError, err error) {
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()

@@ -50,8 +50,8 @@ type world struct {
 	broken chan struct{} // closed once something is wrong
 }
 
-// Live lives the world of a seed for so many hours, in a bubble of synctest, and counts what happens. The error is
-// a promise that was broken.
+// Live lives the world of a seed for so many hours, in a bubble of synctest, and counts what
+// happens. The error is a promise that was broken.
 func Live(seed uint64, hours int, t *tally) error {
 	w := newWorld(seed, time.Duration(hours)*time.Hour, t)
 	for number := 1; w.elapsed() < w.horizon && !w.isBroken(); number++ {
@@ -172,7 +172,8 @@ const (
 	drainLull  = 20 * time.Second // between the bursts that wedges need as control events
 )
 
-// finish sees that everything comes to its end once the faults have stopped, and that replays bring the rest.
+// finish sees that everything comes to its end once the faults have stopped, and that replays bring
+// the rest.
 func (w *world) finish() {
 	time.Sleep(max(0, w.horizon-w.elapsed()))
 	w.draining.Store(true)
@@ -255,7 +256,8 @@ func (l *life) settledAsTheyAre() error {
 	return nil
 }
 
-// replayAll replays every letter once what was refused is mended, and then once more, which must find nothing.
+// replayAll replays every letter once what was refused is mended, and then once more, which must
+// find nothing.
 func (l *life) replayAll(ctx context.Context) error {
 	m := l.world.model
 	m.mu.Lock()

@@ -29,8 +29,9 @@ type Grant struct{ source *Source }
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
 
-// Admit decides about a request before its body is read: who may come in, and with what. It costs no allocation where it
-// lets the request in. Errors are those that the client is to be answered with.
+// Admit decides about a request before its body is read: who may come in, and with what. It costs
+// no allocation where it lets the request in. Errors are those that the client is to be answered
+// with.
 func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
 		return Admission{}, err
@@ -38,8 +39,9 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	return Admission{source: s}, nil
 }
 
-// Charge takes so many events from what the source may accept now, or refuses with 429 and says when there will be enough. A
-// batch that is larger than the bucket takes all of it: otherwise it could never be sent.
+// Charge takes so many events from what the source may accept now, or refuses with 429 and says
+// when there will be enough. A batch that is larger than the bucket takes all of it: otherwise it
+// could never be sent.
 func (a Admission) Charge(events int) (Grant, error) {
 	s := a.source
 	if s == nil || s.limiter == nil {

@@ -8,7 +8,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// A front looks the path up, asks for admission before it reads the body, and pays for the events that it has found.
+// A front looks the path up, asks for admission before it reads the body, and pays for the events
+// that it has found.
 func ExampleCompile() {
 	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, nil)
 	if err != nil {

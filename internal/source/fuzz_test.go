@@ -9,8 +9,8 @@ import (
 	"pillarbox"
 )
 
-// FuzzCredentials accepts any header and query: no header that carries a credential is kept, no parameter that
-// does keeps its value, and everything else is as it was sent.
+// FuzzCredentials accepts any header and query: no header that carries a credential is kept, no
+// parameter that does keeps its value, and everything else is as it was sent.
 func FuzzCredentials(f *testing.F) {
 	f.Add("Authorization", "Bearer s3cret", "a=1&token=s3cret&b=2")
 	f.Add("X-Hub-Signature-256", "sha256=1", "TOKEN=x;y=1")

@@ -8,8 +8,8 @@ import (
 	"pillarbox"
 )
 
-// HeaderPolicy chooses the headers that are kept with an event. Credentials and the headers of the connection
-// itself are never kept, whatever the policy says.
+// HeaderPolicy chooses the headers that are kept with an event. Credentials and the headers of the
+// connection itself are never kept, whatever the policy says.
 type HeaderPolicy struct {
 	Allow []string // names to keep; empty keeps all
 	Deny  []string // names to drop besides
@@ -21,14 +21,15 @@ var connectionHeaders = []string{
 	"content-length", "expect", "host",
 }
 
-// credentialWords mark a header that carries a key, a token, a signature or a session wherever one of them
-// occurs in its name. A header too many is lost rather than a credential kept.
+// credentialWords mark a header that carries a key, a token, a signature or a session wherever one
+// of them occurs in its name. A header too many is lost rather than a credential kept.
 var credentialWords = []string{
 	"authorization", "cookie", "api-key", "apikey", "access-key", "auth-key", "secret", "token", "signature",
 	"password", "passwd", "credential", "session", "hmac", "idempotency-key", "client-cert", "private-key",
 }
 
-// headerFilter decides which headers are kept. It looks at each name once: senders use the same few names.
+// headerFilter decides which headers are kept. It looks at each name once: senders use the same few
+// names.
 type headerFilter struct {
 	allow   map[string]bool // nil for all
 	deny    map[string]bool
@@ -96,7 +97,8 @@ func (f *headerFilter) decide(name string) bool {
 	return !f.deny[name] && (f.allow == nil || f.allow[name]) && !isCredential(name)
 }
 
-// learn remembers a decision while there is room. Where two learn at once, one of them learns again later.
+// learn remembers a decision while there is room. Where two learn at once, one of them learns again
+// later.
 func (f *headerFilter) learn(name string, keeps bool) {
 	before := f.learned.Load()
 	if len(*before) >= maxLearned || len(name) > maxLearnedName {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestNamesAreLearnedWithinBounds: a client that invents names takes no memory, and names that lie in a buffer
-// may change after the call.
+// TestNamesAreLearnedWithinBounds: a client that invents names takes no memory, and names that lie
+// in a buffer may change after the call.
 func TestNamesAreLearnedWithinBounds(t *testing.T) {
 	filter := HeaderPolicy{Deny: []string{"X-Denied"}}.compile()
 	for i := range 10 * maxLearned {

@@ -15,8 +15,8 @@ var credentialParameters = []string{
 	"session", "sessionid", "x-amz-signature", "x-amz-security-token", "x-amz-credential", "code_verifier",
 }
 
-// redactQuery replaces the values of parameters that carry credentials and leaves everything else as it came,
-// byte for byte.
+// redactQuery replaces the values of parameters that carry credentials and leaves everything else
+// as it came, byte for byte.
 func redactQuery(query string) string {
 	if !carriesCredential(query) {
 		return query

@@ -1,14 +1,16 @@
-// Package source compiles a way in: where it is, who may come in, how much, and what is kept of a request.
+// Package source compiles a way in: where it is, who may come in, how much, and what is kept of a
+// request.
 //
-// A Source never changes; a configuration makes a Table of all of them, which is built and validated as a whole, and replaces
-// the one before atomically (see Sources). Every front looks a request up in it and takes the same two steps:
+// A Source never changes; a configuration makes a Table of all of them, which is built and
+// validated as a whole, and replaces the one before atomically (see Sources). Every front looks a
+// request up in it and takes the same two steps:
 //
 //	admission, err := route.Source.Admit(&head)  // before the body is read: who comes, and with what
 //	grant, err := admission.Charge(events)       // once it is known how much it is
 //
-// No front can forget one of them: accepting takes a Grant, only Charge makes one, and only Admit makes what can be charged.
-// What is to be checked of every request, whatever way it comes, belongs into Admit. The package knows no front, no queue and no
-// engine.
+// No front can forget one of them: accepting takes a Grant, only Charge makes one, and only Admit
+// makes what can be charged. What is to be checked of every request, whatever way it comes, belongs
+// into Admit. The package knows no front, no queue and no engine.
 package source
 
 import (
@@ -65,7 +67,8 @@ func (s *Source) Metrics() *telemetry.Ingest { return s.metrics }
 // MaxBodyKey is the key of the configuration that sets MaxBody.
 func (s *Source) MaxBodyKey() string { return "sources." + s.Name + ".max_body" }
 
-// Keep appends the fields of a header that are kept with an event. The one that is handed in is not changed.
+// Keep appends the fields of a header that are kept with an event. The one that is handed in is not
+// changed.
 func (s *Source) Keep(kept, header pillarbox.Header) pillarbox.Header {
 	return s.headers.keep(kept, header)
 }
@@ -87,8 +90,8 @@ type Table struct {
 	routes  map[string]*Route
 }
 
-// Compile makes a table. metrics may be nil. Errors: ErrInvalid, for two sources of one name, and for a path that leads to
-// two of them.
+// Compile makes a table. metrics may be nil. Errors: ErrInvalid, for two sources of one name, and
+// for a path that leads to two of them.
 func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	for _, s := range settings {
@@ -139,8 +142,8 @@ func (t *Table) Single(path string) *Route {
 	return nil
 }
 
-// Sources is the table that is in force, for all fronts of a process. Requests that are under way go on with the one that they
-// began with.
+// Sources is the table that is in force, for all fronts of a process. Requests that are under way
+// go on with the one that they began with.
 type Sources struct {
 	table atomic.Pointer[Table]
 }

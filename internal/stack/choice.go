@@ -12,8 +12,8 @@ import (
 
 var variableForm = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// ParseChoice reads NAME=VALUE. The value is JSON where it can be read as JSON, as in true, 20 or ["a","b"], and else
-// text as it stands.
+// ParseChoice reads NAME=VALUE. The value is JSON where it can be read as JSON, as in true, 20 or
+// ["a","b"], and else text as it stands.
 func ParseChoice(text string) (name string, value any, err error) {
 	name, raw, found := strings.Cut(text, "=")
 	if !found || !variableForm.MatchString(name) {
@@ -25,8 +25,8 @@ func ParseChoice(text string) (name string, value any, err error) {
 	return name, value, nil
 }
 
-// Reserved says how else to set a variable that no choice may set, and nothing for the others: what the command sets
-// itself would silently take the place of the choice.
+// Reserved says how else to set a variable that no choice may set, and nothing for the others: what
+// the command sets itself would silently take the place of the choice.
 func Reserved(name string) (instead string) {
 	switch {
 	case name == "name" || name == "region":

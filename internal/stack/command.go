@@ -39,7 +39,8 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// Run shows the command and runs it. Ending ctx interrupts the program and waits for it: Terraform writes its state then.
+// Run shows the command and runs it. Ending ctx interrupts the program and waits for it: Terraform
+// writes its state then.
 func (c Command) Run(ctx context.Context, talk io.Writer) error {
 	where := ""
 	if c.Dir != "" {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// protected are the resources of the module that its variable "protect" keeps from being deleted. A test holds them to
-// the module.
+// protected are the resources of the module that its variable "protect" keeps from being deleted. A
+// test holds them to the module.
 var protected = []string{
 	"aws_backup_vault.main",
 	"aws_cognito_user_pool.clients",
@@ -26,8 +26,8 @@ var zipVariables = func() []string {
 	return names
 }()
 
-// Destroy takes the protection away and then everything. What can't be unprotected is told, and does not keep the rest:
-// a stack that was deployed in part has to go too.
+// Destroy takes the protection away and then everything. What can't be unprotected is told, and
+// does not keep the rest: a stack that was deployed in part has to go too.
 func (s *Stack) Destroy(ctx context.Context) error {
 	if err := s.unprotect(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -38,8 +38,9 @@ func (s *Stack) Destroy(ctx context.Context) error {
 	return s.terraform(ctx, nil, append([]string{"destroy"}, s.unprotected()...)...)
 }
 
-// unprotected are the arguments of a run that protects nothing. Terraform checks the paths of the zips, and nothing that
-// these runs do reads them: where they were cleaned away, any file that is surely there will do.
+// unprotected are the arguments of a run that protects nothing. Terraform checks the paths of the
+// zips, and nothing that these runs do reads them: where they were cleaned away, any file that is
+// surely there will do.
 func (s *Stack) unprotected() []string {
 	args := []string{"-input=false", "-auto-approve", s.varFile(), "-var=protect=false"}
 	for _, name := range zipVariables {
@@ -48,8 +49,8 @@ func (s *Stack) unprotected() []string {
 	return args
 }
 
-// unprotect lets the protected resources that exist be deleted. It names them as targets, because an apply of all would
-// run into whatever broke the deployment, and make first what is missing.
+// unprotect lets the protected resources that exist be deleted. It names them as targets, because
+// an apply of all would run into whatever broke the deployment, and make first what is missing.
 func (s *Stack) unprotect(ctx context.Context) error {
 	resources, err := s.resources(ctx)
 	if err != nil {
@@ -83,7 +84,8 @@ type resource struct {
 	Tainted bool   `json:"tainted"`
 }
 
-// resources lists what the state holds. "terraform state list" would fail where there is none, and knows nothing of taints.
+// resources lists what the state holds. "terraform state list" would fail where there is none, and
+// knows nothing of taints.
 func (s *Stack) resources(ctx context.Context) ([]resource, error) {
 	var text bytes.Buffer
 	if err := s.terraform(ctx, &text, "show", "-json"); err != nil {

@@ -20,8 +20,8 @@ const command = "cmd/pillarbox-lambda"
 // zipDir is where the functions are put, below the root of the source.
 const zipDir = "bin/lambda"
 
-// BuildFunctions builds the functions for Lambda (Linux on arm64) from the source, each into a zip of its own, and
-// returns the paths of the zips by role, as seen from the module.
+// BuildFunctions builds the functions for Lambda (Linux on arm64) from the source, each into a zip
+// of its own, and returns the paths of the zips by role, as seen from the module.
 func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[string]string, error) {
 	zips := map[string]string{}
 	var err error
@@ -53,8 +53,8 @@ func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[str
 	return zips, nil
 }
 
-// zipTime is when everything in a zip was changed, so that it depends on nothing but what is in it. It is the earliest
-// that the format knows.
+// zipTime is when everything in a zip was changed, so that it depends on nothing but what is in it.
+// It is the earliest that the format knows.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // zipFile packs one executable.

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Records are what this user has deployed, so that other commands find it from any directory. They hold no secret.
+// Records are what this user has deployed, so that other commands find it from any directory. They
+// hold no secret.
 type Records struct {
 	Dir string // where they are kept
 }
@@ -69,7 +70,8 @@ func known(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Get returns what is remembered of a stack; an empty name is the only one that there is. The error says which there are.
+// Get returns what is remembered of a stack; an empty name is the only one that there is. The error
+// says which there are.
 func (r Records) Get(name string) (Outputs, error) {
 	names, err := r.Names()
 	if err != nil {

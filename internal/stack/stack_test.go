@@ -16,7 +16,8 @@ import (
 
 const source = "../.."
 
-// terraformScript writes what it was called with into a file, and puts out what a deployed stack does.
+// terraformScript writes what it was called with into a file, and puts out what a deployed stack
+// does.
 const terraformScript = `#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$1" in
@@ -57,7 +58,8 @@ func checkout(t *testing.T) (root string, calls func() []string) {
 	}
 }
 
-// unprotected is what every run says that is to delete. The zips are files that are there in any case.
+// unprotected is what every run says that is to delete. The zips are files that are there in any
+// case.
 const unprotected = "-input=false -auto-approve -var-file=stacks/staging.tfvars.json -var=protect=false" +
 	" -var=functions_zip=main.tf -var=accept_zip=main.tf -var=deliver_zip=main.tf -var=deadletter_zip=main.tf"
 
@@ -71,8 +73,8 @@ func choose(t *testing.T, s *stack.Stack, values map[string]any) (undo func() er
 	return undo
 }
 
-// TestDestroyUnprotectsWhatIsThere: nothing is made only to be deleted, what was made in part is not replaced, and what
-// can't be unprotected does not keep the rest.
+// TestDestroyUnprotectsWhatIsThere: nothing is made only to be deleted, what was made in part is
+// not replaced, and what can't be unprotected does not keep the rest.
 func TestDestroyUnprotectsWhatIsThere(t *testing.T) {
 	root, calls := checkout(t)
 	t.Setenv("STATE", `{"values":{"root_module":{"resources":[
@@ -101,7 +103,8 @@ func TestDestroyUnprotectsWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestProtectedIsWhatTheModuleProtects reads the module: whatever depends on its variable has to be unprotected.
+// TestProtectedIsWhatTheModuleProtects reads the module: whatever depends on its variable has to be
+// unprotected.
 func TestProtectedIsWhatTheModuleProtects(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(source, stack.Module, "*.tf"))
 	if err != nil || len(files) == 0 {

@@ -33,7 +33,8 @@ type Stack struct {
 	program string // terraform or tofu
 }
 
-// Open finds what is needed to work on a stack: a checkout, and Terraform or OpenTofu. Errors say what is missing.
+// Open finds what is needed to work on a stack: a checkout, and Terraform or OpenTofu. Errors say
+// what is missing.
 func Open(name, source string, talk io.Writer) (*Stack, error) {
 	if !nameForm.MatchString(name) {
 		return nil, fmt.Errorf("the name %q of a stack: want 2 to 20 of a-z, 0-9 and -, the first a letter, the last no dash", name)
@@ -62,8 +63,9 @@ func (s *Stack) ChoicesFile() string {
 	return filepath.Join(s.Source, Module, choicesDir, s.Name+".tfvars.json")
 }
 
-// Choose keeps values of variables for this and every later run, beside those that were chosen before. undo puts back
-// what was kept until then: a value that Terraform refuses would else break every later run too.
+// Choose keeps values of variables for this and every later run, beside those that were chosen
+// before. undo puts back what was kept until then: a value that Terraform refuses would else break
+// every later run too.
 func (s *Stack) Choose(values map[string]any) (undo func() error, err error) {
 	before, err := os.ReadFile(s.ChoicesFile())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -120,8 +122,8 @@ func (s *Stack) Known() bool {
 	return err == nil
 }
 
-// terraform runs one command of it in the module. Each stack has a workspace of its own, so that one state is never
-// taken for another's.
+// terraform runs one command of it in the module. Each stack has a workspace of its own, so that
+// one state is never taken for another's.
 func (s *Stack) terraform(ctx context.Context, output io.Writer, args ...string) error {
 	return Command{Dir: filepath.Join(s.Source, Module), Name: s.program, Args: args, Env: []string{"TF_IN_AUTOMATION=1"}, Output: output}.Run(ctx, s.Talk)
 }

@@ -11,9 +11,9 @@ import (
 // DefaultLineBytes is how much of a log may wait for its reader.
 const DefaultLineBytes = 1 << 20
 
-// Lines hands the lines of a log on to a writer that may be slow, stand still, or be gone. A Write never waits and never
-// fails: a line that has no room, or that the writer does not take, is dropped and counted. All methods may be called
-// concurrently.
+// Lines hands the lines of a log on to a writer that may be slow, stand still, or be gone. A Write
+// never waits and never fails: a line that has no room, or that the writer does not take, is
+// dropped and counted. All methods may be called concurrently.
 type Lines struct {
 	to   io.Writer
 	room int
@@ -30,7 +30,8 @@ type Lines struct {
 	done chan struct{} // closed when the writer has got everything after Close
 }
 
-// NewLines starts to hand lines on to a writer. room is how many bytes may wait; 0 is DefaultLineBytes.
+// NewLines starts to hand lines on to a writer. room is how many bytes may wait; 0 is
+// DefaultLineBytes.
 func NewLines(to io.Writer, room int) *Lines {
 	if room == 0 {
 		room = DefaultLineBytes
@@ -40,14 +41,16 @@ func NewLines(to io.Writer, room int) *Lines {
 	return l
 }
 
-// Tell sets a function that is told how many lines were dropped, once the writer takes lines again. It may write to l.
+// Tell sets a function that is told how many lines were dropped, once the writer takes lines again.
+// It may write to l.
 func (l *Lines) Tell(tell func(dropped uint64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tell = tell
 }
 
-// Write takes one line, and keeps a copy of it or drops it. It returns len(line) and no error, always.
+// Write takes one line, and keeps a copy of it or drops it. It returns len(line) and no error,
+// always.
 func (l *Lines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +80,9 @@ func (l *Lines) Dropped() uint64 {
 // errLinesLeft says that the writer did not take all lines in time.
 var errLinesLeft = errors.New("the reader of the log does not take what is left")
 
-// Close waits until the writer has got all lines, but no longer than that. What a writer that stands still has in hand
-// stays with it; it must not be closed after an error. Later lines are dropped.
+// Close waits until the writer has got all lines, but no longer than that. What a writer that
+// stands still has in hand stays with it; it must not be closed after an error. Later lines are
+// dropped.
 func (l *Lines) Close(within time.Duration) error {
 	l.mu.Lock()
 	l.closed = true
@@ -94,7 +98,8 @@ func (l *Lines) Close(within time.Duration) error {
 	}
 }
 
-// run writes until Close. Where the writer stands still it never returns, and nobody waits for it but Close, for a while.
+// run writes until Close. Where the writer stands still it never returns, and nobody waits for it
+// but Close, for a while.
 func (l *Lines) run() {
 	defer close(l.done)
 	for {

@@ -48,8 +48,8 @@ func (r *reader) all() string {
 	return strings.Join(r.lines, "|")
 }
 
-// TestLinesNeverWait: who logs is not held up by a reader that stands still or is gone; what is dropped is counted, and
-// told when the reader takes lines again.
+// TestLinesNeverWait: who logs is not held up by a reader that stands still or is gone; what is
+// dropped is counted, and told when the reader takes lines again.
 func TestLinesNeverWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		still := make(chan struct{})

@@ -14,9 +14,9 @@ const (
 	FormatJSON = "json"
 )
 
-// NewLog returns a logger that writes one line per record to w. Its level may change while it is used, if level
-// is a *slog.LevelVar. Durations are written as text with their unit ("1.5s") in both formats. It fails for an
-// unknown format.
+// NewLog returns a logger that writes one line per record to w. Its level may change while it is
+// used, if level is a *slog.LevelVar. Durations are written as text with their unit ("1.5s") in
+// both formats. It fails for an unknown format.
 func NewLog(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if format == FormatAuto {

@@ -55,8 +55,8 @@ func TestLevelChanges(t *testing.T) {
 	}
 }
 
-// A file that nobody watches gets JSON; a terminal gets text. The null device is the only character device that
-// a test can count on.
+// A file that nobody watches gets JSON; a terminal gets text. The null device is the only character
+// device that a test can count on.
 func TestAutoFormatLooksAtTheFile(t *testing.T) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Metrics holds all metrics of the process. Parts that measure something take what they need once, by name
-// (Ingest, Route, Deliver, Seglog), and then count without looking anything up. All methods of it and of its
-// parts may be called concurrently, and on nil, where they do nothing.
+// Metrics holds all metrics of the process. Parts that measure something take what they need once,
+// by name (Ingest, Route, Deliver, Seglog), and then count without looking anything up. All methods
+// of it and of its parts may be called concurrently, and on nil, where they do nothing.
 type Metrics struct {
 	registry   Registry
 	counters   map[string]func(labels ...string) Counter
@@ -22,8 +22,8 @@ type Metrics struct {
 	seglog   *Seglog
 }
 
-// NewMetrics declares all metrics of Table. It returns nil for a nil registry, and panics if the registry has them
-// already.
+// NewMetrics declares all metrics of Table. It returns nil for a nil registry, and panics if the
+// registry has them already.
 func NewMetrics(registry Registry) *Metrics {
 	if registry == nil {
 		return nil
@@ -86,7 +86,8 @@ func (m *Metrics) ObserveAppend(took time.Duration) {
 // closeReasons is the closed set of the label.
 var closeReasons = [...]string{"room", "address"}
 
-// ConnectionClosed counts a connection that was closed to keep to a limit. A reason that is none is a bug.
+// ConnectionClosed counts a connection that was closed to keep to a limit. A reason that is none is
+// a bug.
 func (m *Metrics) ConnectionClosed(reason string) {
 	if m == nil {
 		return
@@ -171,7 +172,8 @@ func newSeglog(m *Metrics) *Seglog {
 	}
 }
 
-// Committed measures one group commit: its events, its bytes with all headers, and how long the flush took.
+// Committed measures one group commit: its events, its bytes with all headers, and how long the
+// flush took.
 func (s *Seglog) Committed(events int, bytes int64, sync time.Duration) {
 	if s != nil {
 		s.commits.Inc()
@@ -269,7 +271,8 @@ func (d *Deliver) Batch(result BatchResult, events int, took time.Duration) {
 	}
 }
 
-// Lag measures one stored event: the time since it was accepted. A clock that was set back counts as no lag.
+// Lag measures one stored event: the time since it was accepted. A clock that was set back counts
+// as no lag.
 func (d *Deliver) Lag(since time.Duration) {
 	if d != nil {
 		d.lag.Observe(max(0, since.Seconds()))

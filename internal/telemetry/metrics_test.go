@@ -96,7 +96,8 @@ func value(t *testing.T, registry *prometheus.Registry, name string, labels ...s
 	return 0
 }
 
-// The names are an interface: this list changes only on purpose, and together with dashboards and alerts.
+// The names are an interface: this list changes only on purpose, and together with dashboards and
+// alerts.
 func TestNamesAreGolden(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	exercise(telemetry.NewMetrics(prom.Keep(registry)))

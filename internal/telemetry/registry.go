@@ -1,12 +1,14 @@
 package telemetry
 
-// Registry keeps metrics. Its methods are called once for each metric, when Metrics is made, and the functions that
-// they return once for each set of labels; both panic where a metric is declared twice.
+// Registry keeps metrics. Its methods are called once for each metric, when Metrics is made, and
+// the functions that they return once for each set of labels; both panic where a metric is declared
+// twice.
 type Registry interface {
 	Counter(metric Metric) func(labels ...string) Counter
 	Gauge(metric Metric) func(labels ...string) Gauge
 	Histogram(metric Metric) func(labels ...string) Observer
-	// Collect has collect called at each scrape, possibly concurrently, to emit the values of these metrics.
+	// Collect has collect called at each scrape, possibly concurrently, to emit the values of these
+	// metrics.
 	Collect(metrics []Metric, collect func(emit Emit))
 }
 

@@ -24,8 +24,8 @@ type Route struct {
 
 type codes [maxCode + 1]atomic.Pointer[Counter]
 
-// Route returns the measures of a route, by its template. It is to be called when the server is set up, never
-// with anything that a client sent.
+// Route returns the measures of a route, by its template. It is to be called when the server is set
+// up, never with anything that a client sent.
 func (m *Metrics) Route(template string) *Route {
 	if m == nil {
 		return nil

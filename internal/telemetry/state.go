@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// State is what the metrics of the queue are made of. It is asked for at each scrape, so it must cost no scan.
+// State is what the metrics of the queue are made of. It is asked for at each scrape, so it must
+// cost no scan.
 type State struct {
 	QueueBytes     int64
 	QueueMaxBytes  int64 // 0 for no limit
@@ -40,8 +41,8 @@ func pulledAtScrape(name string) bool {
 	}, name)
 }
 
-// Watch asks state at each scrape from now on, possibly concurrently. It is to be called once: a second call
-// panics.
+// Watch asks state at each scrape from now on, possibly concurrently. It is to be called once: a
+// second call panics.
 func (m *Metrics) Watch(state func() State) {
 	if m != nil {
 		m.registry.Collect(m.pulled, func(emit Emit) { collect(state(), emit) })

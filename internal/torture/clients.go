@@ -30,8 +30,9 @@ type message struct {
 	unknown  int                 // posts without an answer, or with one that promises nothing
 }
 
-// Clients post messages and remember what they were told. A message without an answer is posted again, to
-// whatever server comes next: it may then be there more than once, under other request ids.
+// Clients post messages and remember what they were told. A message without an answer is posted
+// again, to whatever server comes next: it may then be there more than once, under other request
+// ids.
 type Clients struct {
 	refused bool // some messages ask to be refused
 

@@ -79,8 +79,8 @@ func (d *disk) remove(keep bool) error {
 	return errors.Join(os.Remove(d.image), os.Remove(d.dir))
 }
 
-// The request of linux/fs.h, which xfs knows as XFS_IOC_GOINGDOWN under the same number. The flag forbids to
-// flush anything, the journal included.
+// The request of linux/fs.h, which xfs knows as XFS_IOC_GOINGDOWN under the same number. The flag
+// forbids to flush anything, the journal included.
 const (
 	ioctlShutdown = 0x8004587d
 	noLogFlush    = 2

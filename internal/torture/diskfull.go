@@ -32,20 +32,21 @@ const (
 	lettersAtATime   = 3
 )
 
-// fillConfig makes segments small, so that the room which was filled ahead is soon used up, and has a database that
-// had no room be asked again soon.
+// fillConfig makes segments small, so that the room which was filled ahead is soon used up, and has
+// a database that had no room be asked again soon.
 const fillConfig = `queue: { segment_bytes: 64KiB, min_free: %d }
 destinations:
   events: { url: "sqlite:", sources: [app], probe: { initial: 200ms, max: 1s } }
 `
 
-// DiskFull runs servers on small disks, takes the last room of each again and again under load, and gives it back.
-// Every other time a part of what the server keeps back for deliveries is left: then deliveries and a replay must
-// work while nothing is accepted. The other times nothing is left at all. No server is started again before the
-// end, where each is killed and must find everything that it had acknowledged.
+// DiskFull runs servers on small disks, takes the last room of each again and again under load, and
+// gives it back. Every other time a part of what the server keeps back for deliveries is left: then
+// deliveries and a replay must work while nothing is accepted. The other times nothing is left at
+// all. No server is started again before the end, where each is killed and must find everything
+// that it had acknowledged.
 //
-// The disks are of memory where this process may mount one. Otherwise Dir must lie on a small file system, which is
-// really filled. The error is of the run itself; what it found is in the report.
+// The disks are of memory where this process may mount one. Otherwise Dir must lie on a small file
+// system, which is really filled. The error is of the run itself; what it found is in the report.
 func DiskFull(ctx context.Context, options Options) (*Report, error) {
 	report := &Report{Run: "disk-full", Seed: options.Seed}
 	lanes := min(fillLanes, options.Cycles)
@@ -262,7 +263,8 @@ func (f *filling) end(ctx context.Context, data string, args []string) error {
 	return nil
 }
 
-// judge sees that the clients were told the truth about the disk, and that the harness has done its part.
+// judge sees that the clients were told the truth about the disk, and that the harness has done its
+// part.
 func (f *filling) judge() {
 	for status, n := range f.clients.statuses {
 		if status != http.StatusInsufficientStorage {

@@ -12,8 +12,8 @@ import (
 // freezeBound is how long a thread may take to leave the system call that it is in.
 const freezeBound = 10 * time.Second
 
-// Freeze is SIGSTOP. It returns when no thread runs any more, not even inside of a system call: what the server
-// does next is nothing at all.
+// Freeze is SIGSTOP. It returns when no thread runs any more, not even inside of a system call:
+// what the server does next is nothing at all.
 func (s *Server) Freeze() error {
 	if err := s.Signal(syscall.SIGSTOP); err != nil {
 		return err

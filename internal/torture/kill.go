@@ -31,9 +31,10 @@ func (o Options) progress(done int) {
 	}
 }
 
-// Kill runs servers on one data directory, one after the other, and ends each with SIGKILL: under load, at rest,
-// while it delivers a backlog, or while it starts. One event in fifty is refused by the database, so that dead
-// letters are on their way too. The error is of the run itself; what it found is in the report.
+// Kill runs servers on one data directory, one after the other, and ends each with SIGKILL: under
+// load, at rest, while it delivers a backlog, or while it starts. One event in fifty is refused by
+// the database, so that dead letters are on their way too. The error is of the run itself; what it
+// found is in the report.
 func Kill(ctx context.Context, options Options) (*Report, error) {
 	k := &killing{
 		Options: options, rng: rand.New(rand.NewPCG(options.Seed, 0)), clients: NewClients(options.Seed, true),
@@ -85,7 +86,8 @@ func (k *killing) begin(ctx context.Context) error {
 	return refuseSome(k.Dir)
 }
 
-// refuseSome makes the database refuse messages that ask for it, as long as the table mercy is empty.
+// refuseSome makes the database refuse messages that ask for it, as long as the table mercy is
+// empty.
 func refuseSome(data string) error {
 	return execute(data, "CREATE TABLE mercy (granted); CREATE TRIGGER refuse BEFORE INSERT ON events WHEN instr(NEW.body, '\"kind\":\""+refusalWord+"\"')"+
 		" AND NOT EXISTS (SELECT 1 FROM mercy) BEGIN SELECT RAISE(ABORT, 'it asks for it'); END")

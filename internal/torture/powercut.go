@@ -5,8 +5,8 @@ type PowerCutOptions struct {
 	Options
 	FS string // "ext4" or "xfs"
 
-	// Trusted, if set, is the binary that reads what is left; Binary is then expected to have a bug. Every cut
-	// gets a data directory of its own, so that one loss does not hide the next.
+	// Trusted, if set, is the binary that reads what is left; Binary is then expected to have a bug.
+	// Every cut gets a data directory of its own, so that one loss does not hide the next.
 	Trusted string
 	Kind    LifeKind // of all lives; empty draws one for each
 }
@@ -14,9 +14,9 @@ type PowerCutOptions struct {
 // LifeKind says what a server does before the power goes.
 type LifeKind string
 
-// A life that delivers holds few events in the log alone, so some only accept. Delivered events are forgotten
-// durably after about a second, so some rest that long before the cut: a database that is synced too late loses
-// nothing earlier, and under load its checkpoints would hide the bug.
+// A life that delivers holds few events in the log alone, so some only accept. Delivered events are
+// forgotten durably after about a second, so some rest that long before the cut: a database that is
+// synced too late loses nothing earlier, and under load its checkpoints would hide the bug.
 const (
 	LifeBusy       LifeKind = "busy"
 	LifeAcceptOnly LifeKind = "accept only"

@@ -37,13 +37,15 @@ func PowerCutPossible() error {
 	return nil
 }
 
-// PowerCut makes a file system in a file below Dir, runs servers on it, one after the other, and takes it away
-// from under each at a random moment: the process is frozen, the file system is shut down without a flush of its
-// journal, the process is killed, and what is left is mounted again. The database lies on the same disk. What
-// the file system has not flushed is gone, as after a power cut; the file below it is kept whole, so that a disk
-// which loses or reorders what it was given before a flush is not tested.
+// PowerCut makes a file system in a file below Dir, runs servers on it, one after the other, and
+// takes it away from under each at a random moment: the process is frozen, the file system is shut
+// down without a flush of its journal, the process is killed, and what is left is mounted again.
+// The database lies on the same disk. What the file system has not flushed is gone, as after a
+// power cut; the file below it is kept whole, so that a disk which loses or reorders what it was
+// given before a flush is not tested.
 //
-// It needs root, loop devices and mkfs. The error is of the run itself; what it found is in the report.
+// It needs root, loop devices and mkfs. The error is of the run itself; what it found is in the
+// report.
 func PowerCut(ctx context.Context, options PowerCutOptions) (*Report, error) {
 	report := &Report{Run: "power-cut " + options.FS, Seed: options.Seed}
 	if err := PowerCutPossible(); err != nil {
@@ -103,8 +105,8 @@ func (c *cutting) run(ctx context.Context) error {
 	return nil
 }
 
-// begin lets an earlier life leave files that are whole: of its first files, a log without syncs leaves so
-// little that the next start is refused, and a bug would not be on its own.
+// begin lets an earlier life leave files that are whole: of its first files, a log without syncs
+// leaves so little that the next start is refused, and a bug would not be on its own.
 func (c *cutting) begin(ctx context.Context, binary, data string) error {
 	s, err := Start(ctx, binary, data)
 	if err != nil {
@@ -117,7 +119,8 @@ func (c *cutting) begin(ctx context.Context, binary, data string) error {
 	return refuseSome(data)
 }
 
-// runDistrusted gives every cut a directory of its own, and has the trusted binary read what is left.
+// runDistrusted gives every cut a directory of its own, and has the trusted binary read what is
+// left.
 func (c *cutting) runDistrusted(ctx context.Context) error {
 	refused := 0
 	for n := range c.Cycles {
@@ -194,8 +197,8 @@ func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Cli
 		wait()
 		time.Sleep(l.rests)
 	}
-	// A sync that runs while the file system goes down may return success for nothing. A process without power
-	// would not have seen that, so it must have stopped before.
+	// A sync that runs while the file system goes down may return success for nothing. A process
+	// without power would not have seen that, so it must have stopped before.
 	if err := s.Freeze(); err != nil {
 		return err
 	}

@@ -63,8 +63,9 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// Launch begins a server on a data directory, at addresses that the system chooses, and does not wait for it. A port
-// that was free a moment ago would sometimes be somebody else's by the time the server wants it.
+// Launch begins a server on a data directory, at addresses that the system chooses, and does not
+// wait for it. A port that was free a moment ago would sometimes be somebody else's by the time the
+// server wants it.
 func Launch(binary, data string, args ...string) (*Server, error) {
 	s := &Server{Data: data, exited: make(chan struct{})}
 	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", anyPort, "--admin", anyPort}, args...)...)
@@ -79,8 +80,8 @@ func Launch(binary, data string, args ...string) (*Server, error) {
 	return s, nil
 }
 
-// Start is Launch, and waits until the server is ready. Where it does not become ready, it is gone, and the
-// error holds its log.
+// Start is Launch, and waits until the server is ready. Where it does not become ready, it is gone,
+// and the error holds its log.
 func Start(ctx context.Context, binary, data string, args ...string) (*Server, error) {
 	s, err := Launch(binary, data, args...)
 	if err != nil {
@@ -93,7 +94,8 @@ func Start(ctx context.Context, binary, data string, args ...string) (*Server, e
 	return s, nil
 }
 
-// WaitReady waits until the server accepts, and takes its addresses from its log, which must not be less than info.
+// WaitReady waits until the server accepts, and takes its addresses from its log, which must not be
+// less than info.
 func (s *Server) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startBound)
 	defer cancel()
@@ -228,7 +230,8 @@ func (s *Server) Entry() (ledger.Entry, error) {
 	return account.Destinations[0], nil
 }
 
-// WaitUntil polls until the ledger's entry is as wanted. It gives up when less has not been pending for drainBound.
+// WaitUntil polls until the ledger's entry is as wanted. It gives up when less has not been pending
+// for drainBound.
 func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) (ledger.Entry, error) {
 	deadline, lowest := time.Now().Add(drainBound), uint64(math.MaxUint64) // under load, pending goes up and down for ever
 	for {

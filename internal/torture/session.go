@@ -64,8 +64,8 @@ func WithVerdict(results []Result, verdict string) (picked []Result) {
 	return picked
 }
 
-// Run makes one of the runs below a directory, or several of it on different file systems. The error is one of ours: what was found is in
-// the results.
+// Run makes one of the runs below a directory, or several of it on different file systems. The
+// error is one of ours: what was found is in the results.
 func (s *Session) Run(ctx context.Context, name, dir string) ([]Result, error) {
 	binary, err := os.Executable()
 	if err != nil {
@@ -114,7 +114,8 @@ func skippedRun(name string, why error) []Result {
 	return []Result{{Report: &Report{Run: name}, Skipped: why.Error(), Verdict: VerdictSkipped}}
 }
 
-// diskFull mounts a disk of memory where it may, and else tries again as root of a namespace of its own.
+// diskFull mounts a disk of memory where it may, and else tries again as root of a namespace of its
+// own.
 func (s *Session) diskFull(ctx context.Context, options Options) ([]Result, error) {
 	if os.Geteuid() == 0 || s.InNamespace {
 		return oneResult(DiskFull(ctx, options))

@@ -23,8 +23,8 @@ type smallDisk struct {
 	ballast string
 }
 
-// openSmallDisk mounts a disk of memory at dir where that is possible. Where it is not, dir itself must be on a small
-// one.
+// openSmallDisk mounts a disk of memory at dir where that is possible. Where it is not, dir itself
+// must be on a small one.
 func openSmallDisk(dir string, bytes int64) (*smallDisk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

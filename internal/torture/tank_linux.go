@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// canMount reports whether this process may mount a file system: as root, or as root of a namespace of its own.
+// canMount reports whether this process may mount a file system: as root, or as root of a namespace
+// of its own.
 func canMount() bool { return os.Geteuid() == 0 }
 
 func mountMemory(dir string, bytes int64) error {
@@ -38,9 +39,9 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// AsRootOfNamespace makes a command the root of a user namespace and a mount namespace of its own, in which it may
-// mount disks of memory, and nothing else that matters. Kernels can be set up to refuse that; the command's start
-// then fails.
+// AsRootOfNamespace makes a command the root of a user namespace and a mount namespace of its own,
+// in which it may mount disks of memory, and nothing else that matters. Kernels can be set up to
+// refuse that; the command's start then fails.
 func AsRootOfNamespace(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

@@ -20,8 +20,8 @@ type Disk struct {
 	watch *watchdog.Calls // nil where nobody wants to know
 }
 
-// OpenDisk opens dir, which is made with mode 0700 where it is missing; the names of new directories are
-// synced. Close it when everything inside is closed.
+// OpenDisk opens dir, which is made with mode 0700 where it is missing; the names of new
+// directories are synced. Close it when everything inside is closed.
 func OpenDisk(dir string) (*Disk, error) {
 	if err := makeRoot(dir); err != nil {
 		return nil, err
@@ -58,14 +58,14 @@ func makeRoot(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// Watch has every call to the disk looked after from now on: late is told when one has not returned within the bound, and back
-// when all have again. It is to be called before the disk is used.
+// Watch has every call to the disk looked after from now on: late is told when one has not returned
+// within the bound, and back when all have again. It is to be called before the disk is used.
 func (d *Disk) Watch(bound time.Duration, late, back func(what string, took time.Duration)) {
 	d.watch = watchdog.NewCalls(bound, late, back)
 }
 
-// Hanging returns the call to the disk that has not returned for the longest time, and for how long, once that is longer than the
-// bound; else "".
+// Hanging returns the call to the disk that has not returned for the longest time, and for how
+// long, once that is longer than the bound; else "".
 func (d *Disk) Hanging() (what string, since time.Duration) { return d.watch.Hanging() }
 
 // Dir returns the directory that was opened.
@@ -144,7 +144,8 @@ func (d *Disk) changed(name string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// syncAll makes everything on the file system durable, if the system can tell whether that has worked.
+// syncAll makes everything on the file system durable, if the system can tell whether that has
+// worked.
 func (d *Disk) syncAll() (done bool, err error) {
 	defer d.watch.Begin("sync the file system of", d.dir).End()
 	return syncFileSystem(d.top)

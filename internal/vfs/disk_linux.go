@@ -33,8 +33,9 @@ func datasync(file *os.File) error {
 	return nil
 }
 
-// syncFileSystem makes the whole file system of an open directory durable (syncfs(2)). Since Linux 5.8 it reports what
-// could not be written since the directory was opened; where the kernel is older, it is not used.
+// syncFileSystem makes the whole file system of an open directory durable (syncfs(2)). Since Linux
+// 5.8 it reports what could not be written since the directory was opened; where the kernel is
+// older, it is not used.
 func syncFileSystem(dir *os.File) (done bool, err error) {
 	if !syncfsTells() {
 		return false, nil
@@ -81,7 +82,8 @@ func dontNeed(file *os.File) error {
 	return errors.Join(err, adviseErr)
 }
 
-// directAlign is what O_DIRECT wants addresses, offsets and lengths to be multiples of, on every disk that is in use.
+// directAlign is what O_DIRECT wants addresses, offsets and lengths to be multiples of, on every
+// disk that is in use.
 const directAlign = 4096
 
 // directZeros is memory for it that nobody writes to.
@@ -91,8 +93,9 @@ var directZeros = sync.OnceValue(func() []byte {
 	return b[skip : skip+zeroChunk]
 })
 
-// directWrites says whether writes to a file go past the page cache (O_DIRECT). They cost a fifth of the processor
-// time, and don't push anything out of the cache. It is not safe for concurrent use.
+// directWrites says whether writes to a file go past the page cache (O_DIRECT). They cost a fifth
+// of the processor time, and don't push anything out of the cache. It is not safe for concurrent
+// use.
 type directWrites struct{ on, impossible bool }
 
 // begin returns n zeros to be written directly, or nil where that is not possible.

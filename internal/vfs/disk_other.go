@@ -4,7 +4,8 @@ package vfs
 
 import "os"
 
-// datasync flushes the file; on macOS os.File.Sync asks the drive to flush its cache too (F_FULLFSYNC).
+// datasync flushes the file; on macOS os.File.Sync asks the drive to flush its cache too
+// (F_FULLFSYNC).
 func datasync(file *os.File) error { return file.Sync() }
 
 // syncFileSystem is a matter of Linux.

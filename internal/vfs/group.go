@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// SyncGroup makes the content of files and the names in directories durable, all at the cost of one where the system
-// can do that for a whole file system at once. After an error nothing is known of any of them.
+// SyncGroup makes the content of files and the names in directories durable, all at the cost of one
+// where the system can do that for a whole file system at once. After an error nothing is known of
+// any of them.
 func SyncGroup(fsys FS, files, dirs []string) error {
 	if can, ok := fsys.(interface{ syncAll() (bool, error) }); ok {
 		if done, err := can.syncAll(); done {
@@ -40,8 +41,9 @@ func SyncFile(fsys FS, name string) error {
 	return file.Close()
 }
 
-// WriteUnsynced makes name hold content, and nothing of it durable: a reader finds the file as it was or complete, and
-// after a power cut it may hold anything, until SyncGroup has returned. Concurrent calls for one name must be kept apart.
+// WriteUnsynced makes name hold content, and nothing of it durable: a reader finds the file as it
+// was or complete, and after a power cut it may hold anything, until SyncGroup has returned.
+// Concurrent calls for one name must be kept apart.
 func WriteUnsynced(fsys FS, name string, content []byte) (err error) {
 	temp := name + TempSuffix
 	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
@@ -78,8 +80,8 @@ func Names(fsys FS, dir string) ([]string, error) {
 	return names, err
 }
 
-// Changed returns when the names in a directory were changed last, as exactly as the file system says, or zero where it
-// does not say.
+// Changed returns when the names in a directory were changed last, as exactly as the file system
+// says, or zero where it does not say.
 func Changed(fsys FS, dir string) (time.Time, error) {
 	if can, ok := fsys.(interface {
 		changed(dir string) (time.Time, error)

@@ -6,19 +6,22 @@ import (
 	"os"
 )
 
-// ErrLost says that a lock protects nothing any more: what was locked is not what is at its path now.
+// ErrLost says that a lock protects nothing any more: what was locked is not what is at its path
+// now.
 var ErrLost = errors.New("the directory was moved, removed or replaced")
 
-// Lock is the exclusive lock of a directory. It is on the directories themselves, whose inodes nobody can replace without
-// moving everything in them, and on a file with a name, for who looks at that.
+// Lock is the exclusive lock of a directory. It is on the directories themselves, whose inodes
+// nobody can replace without moving everything in them, and on a file with a name, for who looks at
+// that.
 type Lock struct {
 	dir  string
 	held []*os.File
 }
 
-// Lock takes the exclusive lock of the directory for this process, without waiting: of the root, of the file, which is made
-// where it is missing, and of directories below the root, as far as they exist. The lock ends with Close, or with the process however it
-// ends. ErrLocked says that another process holds it, whatever name it came by.
+// Lock takes the exclusive lock of the directory for this process, without waiting: of the root, of
+// the file, which is made where it is missing, and of directories below the root, as far as they
+// exist. The lock ends with Close, or with the process however it ends. ErrLocked says that another
+// process holds it, whatever name it came by.
 func (d *Disk) Lock(file string, dirs ...string) (_ *Lock, err error) {
 	l := &Lock{dir: d.dir}
 	defer func() {
@@ -47,8 +50,8 @@ func (d *Disk) Lock(file string, dirs ...string) (_ *Lock, err error) {
 	return l, lock(named)
 }
 
-// Check returns an error that matches ErrLost where the directory that is locked is not the one at its path any more. A removed
-// lock file costs nothing: the directory is locked.
+// Check returns an error that matches ErrLost where the directory that is locked is not the one at
+// its path any more. A removed lock file costs nothing: the directory is locked.
 func (l *Lock) Check() error {
 	mine, err := l.held[0].Stat()
 	if err != nil {

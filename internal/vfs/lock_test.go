@@ -19,7 +19,8 @@ func openDisk(t *testing.T, dir string) *vfs.Disk {
 	return disk
 }
 
-// TestLockIsOnTheDirectory removes and replaces the lock file, and comes by another name: the directory stays locked.
+// TestLockIsOnTheDirectory removes and replaces the lock file, and comes by another name: the
+// directory stays locked.
 func TestLockIsOnTheDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	disk := openDisk(t, dir)

@@ -1,9 +1,10 @@
 // Package vfs is the few file operations that durable engines need, behind one interface.
 //
-// Names are slash-separated and relative to the root directory that Open was given; they cannot leave it.
-// What the interface promises is what POSIX promises after a power cut, and no more: file content is durable
-// after Sync, and a name is durable after SyncDir of the directory that holds it. The package faultfs holds
-// engines to that by forgetting everything else. Only this package opens files for engines.
+// Names are slash-separated and relative to the root directory that Open was given; they cannot
+// leave it. What the interface promises is what POSIX promises after a power cut, and no more: file
+// content is durable after Sync, and a name is durable after SyncDir of the directory that holds
+// it. The package faultfs holds engines to that by forgetting everything else. Only this package
+// opens files for engines.
 package vfs
 
 import (
@@ -16,11 +17,11 @@ import (
 	"strings"
 )
 
-// FS is a tree of files. All methods may be called concurrently. Errors match fs.ErrNotExist, fs.ErrExist
-// and syscall's numbers (ENOSPC, EROFS, EIO, ...) with errors.Is.
+// FS is a tree of files. All methods may be called concurrently. Errors match fs.ErrNotExist,
+// fs.ErrExist and syscall's numbers (ENOSPC, EROFS, EIO, ...) with errors.Is.
 type FS interface {
-	// OpenFile opens or creates a file. flag is a combination of os.O_RDONLY, O_RDWR, O_CREATE, O_EXCL and
-	// O_TRUNC. A created file has mode 0600, and its name is not durable before SyncDir.
+	// OpenFile opens or creates a file. flag is a combination of os.O_RDONLY, O_RDWR, O_CREATE, O_EXCL
+	// and O_TRUNC. A created file has mode 0600, and its name is not durable before SyncDir.
 	OpenFile(name string, flag int) (File, error)
 	// Mkdir makes one directory. Its name is not durable before SyncDir of its parent.
 	Mkdir(name string) error
@@ -34,7 +35,8 @@ type FS interface {
 	SyncDir(name string) error
 	// Usage reports the space of the file system that holds the root.
 	Usage() (Usage, error)
-	// IsFile reports whether the name belongs to the open file: nobody has removed, moved or replaced it.
+	// IsFile reports whether the name belongs to the open file: nobody has removed, moved or replaced
+	// it.
 	IsFile(name string, file File) (bool, error)
 }
 
@@ -42,15 +44,15 @@ type FS interface {
 type File interface {
 	io.ReaderAt
 	io.WriterAt
-	// Sync makes the content and the size durable. After an error nothing is known about what was written
-	// since the last success, and a later success proves nothing about it either.
+	// Sync makes the content and the size durable. After an error nothing is known about what was
+	// written since the last success, and a later success proves nothing about it either.
 	Sync() error
 	// Truncate sets the size.
 	Truncate(size int64) error
 	// Size returns the size in bytes.
 	Size() (int64, error)
-	// Linked reports whether the file still has a name, anywhere. What is written to one that has none is gone with the
-	// process, whatever Sync says. It is cheap enough to be asked at each commit.
+	// Linked reports whether the file still has a name, anywhere. What is written to one that has none
+	// is gone with the process, whatever Sync says. It is cheap enough to be asked at each commit.
 	Linked() (bool, error)
 	// Close is safe to call twice. It makes nothing durable.
 	Close() error
@@ -72,8 +74,8 @@ type Usage struct {
 	TotalFiles int64 // 0 where the file system does not count them
 }
 
-// MkdirAll makes a directory and every missing one above it, and syncs each directory that got a new name,
-// so that what is later made durable inside cannot be cut off from above.
+// MkdirAll makes a directory and every missing one above it, and syncs each directory that got a
+// new name, so that what is later made durable inside cannot be cut off from above.
 func MkdirAll(fsys FS, name string) error {
 	if name == "." || name == "" {
 		return nil
@@ -112,8 +114,9 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 	return content[:n], nil
 }
 
-// IsUnreadable reports whether an error says that the disk can't read what is asked for, while everything else may be well: an
-// input/output error, or a checksum of the file system that does not match (EBADMSG, EUCLEAN, ENODATA). It may pass.
+// IsUnreadable reports whether an error says that the disk can't read what is asked for, while
+// everything else may be well: an input/output error, or a checksum of the file system that does
+// not match (EBADMSG, EUCLEAN, ENODATA). It may pass.
 func IsUnreadable(err error) bool {
 	for _, number := range unreadable {
 		if errors.Is(err, number) {
@@ -123,11 +126,12 @@ func IsUnreadable(err error) bool {
 	return false
 }
 
-// TempSuffix ends the name of a file that WriteFile has not finished. Such a file may always be removed.
+// TempSuffix ends the name of a file that WriteFile has not finished. Such a file may always be
+// removed.
 const TempSuffix = ".tmp"
 
-// WriteFile makes name hold content, durably and atomically: after a crash the file is either as before or
-// complete. Two concurrent calls for one name must be kept apart by the caller.
+// WriteFile makes name hold content, durably and atomically: after a crash the file is either as
+// before or complete. Two concurrent calls for one name must be kept apart by the caller.
 func WriteFile(fsys FS, name string, content []byte) (err error) {
 	temp := name + TempSuffix
 	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
@@ -156,18 +160,19 @@ func WriteFile(fsys FS, name string, content []byte) (err error) {
 }
 
 const (
-	// zeroChunk is how much Zero writes at once: so little that a sync of another file waits no longer for it than for
-	// a sync of its own.
+	// zeroChunk is how much Zero writes at once: so little that a sync of another file waits no longer
+	// for it than for a sync of its own.
 	zeroChunk = 256 << 10
 	// zeroSync is how much it writes between two syncs, which make others wait for what is gathered.
 	zeroSync = 8 << 20
 )
 
-// Zero writes size bytes of zeros from the start of the file and syncs it. Writing real zeros, and not just
-// reserving space, is what makes later overwrites cost one write and one flush: no metadata changes. Where the system
-// allows it, the zeros go past the page cache.
+// Zero writes size bytes of zeros from the start of the file and syncs it. Writing real zeros, and
+// not just reserving space, is what makes later overwrites cost one write and one flush: no
+// metadata changes. Where the system allows it, the zeros go past the page cache.
 //
-// pace, if set, is called before each piece, with what is filled. It may wait; its error ends the work.
+// pace, if set, is called before each piece, with what is filled. It may wait; its error ends the
+// work.
 func Zero(file File, size int64, pace func(filled int64) error) error {
 	write := func(n, at int64) error { _, err := file.WriteAt(make([]byte, n), at); return err }
 	if direct, ok := file.(interface{ writeZeros(n, at int64) error }); ok {
@@ -191,8 +196,8 @@ func Zero(file File, size int64, pace func(filled int64) error) error {
 	return nil
 }
 
-// Uncache tells the system that what it holds of a file in memory is not needed soon. Content that is not synced
-// stays. It is advice: a file system that can't take it does nothing.
+// Uncache tells the system that what it holds of a file in memory is not needed soon. Content that
+// is not synced stays. It is advice: a file system that can't take it does nothing.
 func Uncache(fsys FS, name string) error {
 	if can, ok := fsys.(interface{ uncache(name string) error }); ok {
 		return can.uncache(name)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Calls looks after any number of calls at a time. A nil one looks after nothing. All methods may be called concurrently.
+// Calls looks after any number of calls at a time. A nil one looks after nothing. All methods may
+// be called concurrently.
 type Calls struct {
 	bound time.Duration
 	late  func(what string, since time.Duration)
@@ -27,8 +28,8 @@ type Running struct {
 	older, newer *Running
 }
 
-// NewCalls makes Calls that call late when one has run for longer than the bound, and back when none does any more. Neither
-// is called while a call waits for it. Without a bound it returns nil.
+// NewCalls makes Calls that call late when one has run for longer than the bound, and back when
+// none does any more. Neither is called while a call waits for it. Without a bound it returns nil.
 func NewCalls(bound time.Duration, late, back func(what string, took time.Duration)) *Calls {
 	if bound <= 0 {
 		return nil
@@ -77,8 +78,8 @@ func (r *Running) End() {
 	}
 }
 
-// Hanging returns what has not returned within the bound, for the longest time, and for how long. It returns "" while
-// everything does.
+// Hanging returns what has not returned within the bound, for the longest time, and for how long.
+// It returns "" while everything does.
 func (c *Calls) Hanging() (what string, since time.Duration) {
 	if c == nil {
 		return "", 0

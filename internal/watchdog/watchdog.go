@@ -1,8 +1,9 @@
-// Package watchdog notices calls that do not return in time: of a disk or of a database, which can't be called back.
+// Package watchdog notices calls that do not return in time: of a disk or of a database, which
+// can't be called back.
 //
-// A Watch is for calls that are made one after the other, often, and are hardly ever late: it costs such a call two atomic
-// operations and no timer. Calls are for any number at a time. Both are asleep while nothing runs. The package decides
-// nothing: it tells, and who is told acts.
+// A Watch is for calls that are made one after the other, often, and are hardly ever late: it costs
+// such a call two atomic operations and no timer. Calls are for any number at a time. Both are
+// asleep while nothing runs. The package decides nothing: it tells, and who is told acts.
 package watchdog
 
 import (
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// Watch looks after one call at a time. A nil Watch looks after nothing. All methods may be called concurrently.
+// Watch looks after one call at a time. A nil Watch looks after nothing. All methods may be called
+// concurrently.
 type Watch struct {
 	bound time.Duration
 	late  func(call Call)
@@ -23,8 +25,8 @@ type Watch struct {
 // Call names one call of a Watch: when it began, in nanoseconds since the Watch was made.
 type Call int64
 
-// New makes a Watch that calls late once for each call that has run for longer than the bound, on a goroutine of its own.
-// The call may have ended meanwhile. Without a bound it returns nil.
+// New makes a Watch that calls late once for each call that has run for longer than the bound, on a
+// goroutine of its own. The call may have ended meanwhile. Without a bound it returns nil.
 func New(bound time.Duration, late func(call Call)) *Watch {
 	if bound <= 0 {
 		return nil
@@ -54,8 +56,8 @@ func (w *Watch) wake() {
 	}
 }
 
-// End says that the call has ended. Of those who end one call, the first gets true: so somebody who is told that a call is
-// late can take over what it would have gone on to do.
+// End says that the call has ended. Of those who end one call, the first gets true: so somebody who
+// is told that a call is late can take over what it would have gone on to do.
 func (w *Watch) End(call Call) bool {
 	return w == nil || w.now.CompareAndSwap(int64(call), 0)
 }
@@ -71,7 +73,8 @@ func (w *Watch) Current() Call {
 	return Call(w.now.Load())
 }
 
-// look is called by the timer. It was set when the call that runs now had not begun, or had just, so it never comes late.
+// look is called by the timer. It was set when the call that runs now had not begun, or had just,
+// so it never comes late.
 func (w *Watch) look() {
 	call := w.now.Load()
 	if call != 0 {

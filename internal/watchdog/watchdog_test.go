@@ -12,8 +12,8 @@ import (
 
 const bound = 5 * time.Second
 
-// TestLateCallsAreTold makes calls that are in time, and some that are not: each of those is told once, when its bound
-// ends, however many came before and however long nothing ran.
+// TestLateCallsAreTold makes calls that are in time, and some that are not: each of those is told
+// once, when its bound ends, however many came before and however long nothing ran.
 func TestLateCallsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan watchdog.Call, 10)
@@ -54,7 +54,8 @@ func TestNoBoundNoWatch(t *testing.T) {
 	}
 }
 
-// TestCallsTellBeginAndEnd lets calls hang side by side: one line when the first is late, one when none is any more.
+// TestCallsTellBeginAndEnd lets calls hang side by side: one line when the first is late, one when
+// none is any more.
 func TestCallsTellBeginAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

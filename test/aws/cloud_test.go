@@ -92,7 +92,8 @@ var binaries = sync.OnceValues(func() (dir string, err error) {
 	return dir, nil
 })
 
-// sourceDir is the root of the project. The gateway changes the working directory, so it is found before.
+// sourceDir is the root of the project. The gateway changes the working directory, so it is found
+// before.
 var sourceDir = func() string {
 	dir, err := filepath.Abs("../..")
 	if err != nil {

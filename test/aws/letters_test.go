@@ -102,7 +102,8 @@ func TestLettersOfAWriterAreSeen(t *testing.T) {
 	}
 }
 
-// TestLetterThatDiedAgainCountsOnce: the writer of another day knows nothing of the first, and the last one counts.
+// TestLetterThatDiedAgainCountsOnce: the writer of another day knows nothing of the first, and the
+// last one counts.
 func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 	bucket := newBucket(t)
 	writer := s3.NewWriter(gatewayClient(), bucket, "dead-letters")

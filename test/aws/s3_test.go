@@ -33,7 +33,8 @@ const (
 	region    = "us-east-1"
 )
 
-// gateway is the S3 server of this process: a real one, over TLS, because the SDK writes bodies in another way there.
+// gateway is the S3 server of this process: a real one, over TLS, because the SDK writes bodies in
+// another way there.
 type gateway struct {
 	url    string
 	caFile string
@@ -60,8 +61,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// start runs the gateway in dir. The gateway makes its directory the working directory of the process, and relies on
-// that: tests use absolute paths.
+// start runs the gateway in dir. The gateway makes its directory the working directory of the
+// process, and relies on that: tests use absolute paths.
 func (g *gateway) start(dir string) (stop func(), err error) {
 	for _, name := range []string{"buckets", "attributes"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {

@@ -48,7 +48,8 @@ func (c *cloud) post(body []byte, contentType string) pillarbox.Receipt {
 	return receipt
 }
 
-// TestPostIsStored: POST, SQS, table, byte for byte, whatever the size; and the command line reads it there.
+// TestPostIsStored: POST, SQS, table, byte for byte, whatever the size; and the command line reads
+// it there.
 func TestPostIsStored(t *testing.T) {
 	c := newCloud(t)
 	bodies := [][]byte{
@@ -86,8 +87,8 @@ func TestPostIsStored(t *testing.T) {
 	}
 }
 
-// TestPoisonIsOneFile: an event that its function breaks on is one object in S3 after 20 receives, and is replayed from
-// there once the function is mended.
+// TestPoisonIsOneFile: an event that its function breaks on is one object in S3 after 20 receives,
+// and is replayed from there once the function is mended.
 func TestPoisonIsOneFile(t *testing.T) {
 	c := newCloud(t)
 	receipt := c.post([]byte("a drop of poison"), "text/plain")
@@ -143,8 +144,8 @@ func TestPoisonIsOneFile(t *testing.T) {
 	}
 }
 
-// TestRefusedForGood: what the table never takes is a dead letter at once, its neighbours are stored, and a replay that
-// is refused again says so.
+// TestRefusedForGood: what the table never takes is a dead letter at once, its neighbours are
+// stored, and a replay that is refused again says so.
 func TestRefusedForGood(t *testing.T) {
 	c := newCloud(t)
 	events := enginetest.Events(30, 1)
@@ -169,8 +170,8 @@ func TestRefusedForGood(t *testing.T) {
 	}
 }
 
-// TestOutageMakesNoDeadLetter: for days the table throttles, hangs up and answers with errors, and everything is stored
-// when it is back.
+// TestOutageMakesNoDeadLetter: for days the table throttles, hangs up and answers with errors, and
+// everything is stored when it is back.
 func TestOutageMakesNoDeadLetter(t *testing.T) {
 	c := newCloud(t)
 	events := enginetest.Events(50, 2)
@@ -220,7 +221,8 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 	sameEvents(t, c.stored(), events)
 }
 
-// TestServerAcceptsIntoTheSameQueue: a server in front of SQS promises what the function does, whatever the body.
+// TestServerAcceptsIntoTheSameQueue: a server in front of SQS promises what the function does,
+// whatever the body.
 func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 	c := newCloud(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -259,8 +261,9 @@ func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 	}
 }
 
-// TestBothWaysEndInTheSameRecords: 10,000 events through the embedded engine, and through SQS, the function and DynamoDB
-// with everything going wrong that may: lost answers, throttling, unprocessed items, duplicates, crashes.
+// TestBothWaysEndInTheSameRecords: 10,000 events through the embedded engine, and through SQS, the
+// function and DynamoDB with everything going wrong that may: lost answers, throttling, unprocessed
+// items, duplicates, crashes.
 func TestBothWaysEndInTheSameRecords(t *testing.T) {
 	const n, seed = 10_000, 20261125
 	t.Logf("seed %d", seed)

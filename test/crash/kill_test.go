@@ -1,5 +1,5 @@
-// Package crash_test breaks the real binary, and sees that every promise was kept; and it breaks binaries with
-// planted bugs, and sees that it finds out.
+// Package crash_test breaks the real binary, and sees that every promise was kept; and it breaks
+// binaries with planted bugs, and sees that it finds out.
 package crash_test
 
 import (
@@ -60,9 +60,9 @@ func mustFind(t *testing.T, report *torture.Report, err error, verdict string) {
 	}
 }
 
-// TestAckedEventSurvivesKill kills the server with SIGKILL at random moments. In the end every event that a
-// client has a receipt for is stored once with its own bytes or is a dead letter, nothing is there more often
-// than it was posted, and the audit balances.
+// TestAckedEventSurvivesKill kills the server with SIGKILL at random moments. In the end every
+// event that a client has a receipt for is stored once with its own bytes or is a dead letter,
+// nothing is there more often than it was posted, and the audit balances.
 func TestAckedEventSurvivesKill(t *testing.T) {
 	report, err := torture.Kill(t.Context(), options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
 	judge(t, report, err)

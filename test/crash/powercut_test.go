@@ -41,7 +41,8 @@ func TestAckedEventSurvivesPowerCut(t *testing.T) {
 	}
 }
 
-// TestPowerCutFindsPlantedBugs cuts the power under builds that acknowledge or forget an event too early.
+// TestPowerCutFindsPlantedBugs cuts the power under builds that acknowledge or forget an event too
+// early.
 func TestPowerCutFindsPlantedBugs(t *testing.T) {
 	names, _ := fileSystems(t)
 	for _, bug := range []struct {

@@ -16,8 +16,8 @@ import (
 	"pillarbox/test/harness"
 )
 
-// TestClientsLeaveDescriptorsToTheRest: with few descriptors and more clients than that, events are accepted and delivered,
-// the admin API answers, and the log says once what was lowered.
+// TestClientsLeaveDescriptorsToTheRest: with few descriptors and more clients than that, events are
+// accepted and delivered, the admin API answers, and the log says once what was lowered.
 func TestClientsLeaveDescriptorsToTheRest(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs ulimit and /dev/fd")

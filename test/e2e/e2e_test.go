@@ -1,4 +1,5 @@
-// Package e2e_test tells the stories of a user with the real binary: over HTTP and on the command line.
+// Package e2e_test tells the stories of a user with the real binary: over HTTP and on the command
+// line.
 package e2e_test
 
 import (
@@ -70,7 +71,8 @@ func execute(t *testing.T, db *sql.DB, statement string) {
 
 func drained(e ledger.Entry) bool { return e.Pending == 0 }
 
-// TestBodiesComeBackByteForByte posts JSON, binary and empty bodies, restarts the server, and compares.
+// TestBodiesComeBackByteForByte posts JSON, binary and empty bodies, restarts the server, and
+// compares.
 func TestBodiesComeBackByteForByte(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -100,8 +102,9 @@ func TestBodiesComeBackByteForByte(t *testing.T) {
 	}
 }
 
-// TestOneInAThousandIsRefused lets the database refuse one event in a thousand: exactly those become dead
-// letters, the others are stored at once, and a replay after the cause is gone stores them too.
+// TestOneInAThousandIsRefused lets the database refuse one event in a thousand: exactly those
+// become dead letters, the others are stored at once, and a replay after the cause is gone stores
+// them too.
 func TestOneInAThousandIsRefused(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -178,8 +181,8 @@ func checkLetters(t *testing.T, s *harness.Server, data string) {
 	}
 }
 
-// TestLockedDatabaseHoldsUpNobody locks the database from outside: accepting goes on, the status says why
-// delivery waits, no attempt is spent, and everything is stored when the lock is gone.
+// TestLockedDatabaseHoldsUpNobody locks the database from outside: accepting goes on, the status
+// says why delivery waits, no attempt is spent, and everything is stored when the lock is gone.
 func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -315,8 +318,8 @@ func TestTroubleIsToldInOneLine(t *testing.T) {
 	}
 }
 
-// TestDamagedDeliveryStateIsRefusedAndMended damages both files of the delivery state: the start says what to
-// do, nothing is removed, and after the repair everything is there.
+// TestDamagedDeliveryStateIsRefusedAndMended damages both files of the delivery state: the start
+// says what to do, nothing is removed, and after the repair everything is there.
 func TestDamagedDeliveryStateIsRefusedAndMended(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -357,7 +360,8 @@ func TestDamagedDeliveryStateIsRefusedAndMended(t *testing.T) {
 	}
 }
 
-// TestReloadAppliesWhatIsSafe changes max_body with SIGHUP, and a key that needs a restart without effect.
+// TestReloadAppliesWhatIsSafe changes max_body with SIGHUP, and a key that needs a restart without
+// effect.
 func TestReloadAppliesWhatIsSafe(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "pillarbox.yaml")
 	write := func(text string) {
@@ -410,7 +414,8 @@ func TestQueueCommandsWorkOffline(t *testing.T) {
 	}
 }
 
-// TestTortureOnTheUsersDisk breaks a few servers from the command line, as a user does on a disk of theirs.
+// TestTortureOnTheUsersDisk breaks a few servers from the command line, as a user does on a disk of
+// theirs.
 func TestTortureOnTheUsersDisk(t *testing.T) {
 	dir := t.TempDir()
 	out, talk, code := harness.Run(t, "torture", "--dir", dir, "--only", "crash-model,kill9", "-n", "4", "--seed", "7", "-o", "json")

@@ -53,9 +53,10 @@ func allTraced(pid int) bool {
 	return len(files) > 0
 }
 
-// TestDiskThatHangs makes every fdatasync of the real binary hang. Clients are answered in time, the admin API answers and says what
-// hangs, and when the disk answers again the server goes on: what was acknowledged is stored, and nothing twice. A stop while the
-// disk hangs ends by itself, and says what it has left behind.
+// TestDiskThatHangs makes every fdatasync of the real binary hang. Clients are answered in time,
+// the admin API answers and says what hangs, and when the disk answers again the server goes on:
+// what was acknowledged is stored, and nothing twice. A stop while the disk hangs ends by itself,
+// and says what it has left behind.
 func TestDiskThatHangs(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("needs strace")

@@ -13,7 +13,8 @@ import (
 	"pillarbox/test/harness"
 )
 
-// configFile writes a configuration with one source at /app and one destination in a database of its own name.
+// configFile writes a configuration with one source at /app and one destination in a database of
+// its own name.
 func configFile(t *testing.T, source, destination string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "pillarbox.yaml")
@@ -24,8 +25,9 @@ func configFile(t *testing.T, source, destination string) string {
 	return name
 }
 
-// TestRenamedSourceLosesNothing renames a source, and then its destination, while events are pending: they are held, told and
-// counted, come to their destination when the old names are back, and may be routed.
+// TestRenamedSourceLosesNothing renames a source, and then its destination, while events are
+// pending: they are held, told and counted, come to their destination when the old names are back,
+// and may be routed.
 func TestRenamedSourceLosesNothing(t *testing.T) {
 	data := t.TempDir()
 	old, source, destination := configFile(t, "app", "events"), configFile(t, "web", "events"), configFile(t, "web", "archive")

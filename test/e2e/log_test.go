@@ -17,8 +17,9 @@ import (
 // patience is how long a machine under load may take for what takes no time.
 const patience = time.Minute
 
-// TestLogReaderCannotStopTheService: the reader of the log is gone, or stands still, from the first line on. The server
-// starts, takes events, delivers them, counts what nobody reads, and stops when it is asked to.
+// TestLogReaderCannotStopTheService: the reader of the log is gone, or stands still, from the first
+// line on. The server starts, takes events, delivers them, counts what nobody reads, and stops when
+// it is asked to.
 func TestLogReaderCannotStopTheService(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, read, write *os.File){
 		"gone":         func(t *testing.T, read, _ *os.File) { read.Close() },

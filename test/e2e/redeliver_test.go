@@ -12,8 +12,9 @@ import (
 	"pillarbox/test/harness"
 )
 
-// TestWhatAStoreHasLostComesBack deletes rows, removes a dead letter, and replaces the whole database, behind the server's back:
-// the audit says so each time, and what the queue still has comes back.
+// TestWhatAStoreHasLostComesBack deletes rows, removes a dead letter, and replaces the whole
+// database, behind the server's back: the audit says so each time, and what the queue still has
+// comes back.
 func TestWhatAStoreHasLostComesBack(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -84,8 +85,8 @@ func TestWhatAStoreHasLostComesBack(t *testing.T) {
 	s.Stop()
 }
 
-// TestLedgerIsConsistentWhileLettersAreWritten reads the account again and again while every event becomes a dead letter: each
-// reading balances.
+// TestLedgerIsConsistentWhileLettersAreWritten reads the account again and again while every event
+// becomes a dead letter: each reading balances.
 func TestLedgerIsConsistentWhileLettersAreWritten(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)
@@ -112,7 +113,8 @@ func TestLedgerIsConsistentWhileLettersAreWritten(t *testing.T) {
 	s.Stop()
 }
 
-// TestRemovedQueueIsTold removes the queue's directory while no server runs, and leaves the database: the next start says so.
+// TestRemovedQueueIsTold removes the queue's directory while no server runs, and leaves the
+// database: the next start says so.
 func TestRemovedQueueIsTold(t *testing.T) {
 	data := t.TempDir()
 	s := harness.Start(t, data)

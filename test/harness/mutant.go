@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Mutant is the product with one planted bug. A harness that does not find the bugs that it exists for is no
-// proof of anything.
+// Mutant is the product with one planted bug. A harness that does not find the bugs that it exists
+// for is no proof of anything.
 type Mutant struct {
 	Name  string
 	Edits []Edit
 }
 
-// Edit changes one place of the source: Old must occur exactly once in the file, which is named from the root of
-// the module.
+// Edit changes one place of the source: Old must occur exactly once in the file, which is named
+// from the root of the module.
 type Edit struct{ File, Old, New string }
 
 // mutantBound is how long a harness may look for a bug in a compiled test.
@@ -34,9 +34,9 @@ func (m Mutant) Binary(t *testing.T) string {
 	return path
 }
 
-// MustFail compiles the tests of a package with the bug and runs those that match. The run must fail, and say
-// the verdict, or one of several with a | between them: a build that does not compile or a panic elsewhere does not
-// count as found.
+// MustFail compiles the tests of a package with the bug and runs those that match. The run must
+// fail, and say the verdict, or one of several with a | between them: a build that does not compile
+// or a panic elsewhere does not count as found.
 func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -16,7 +16,8 @@ const (
 	syncOfGroup = "if err := c.live.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s"
 )
 
-// The planted bugs. Each is a mistake that other systems have shipped; the harnesses name the ones they must find.
+// The planted bugs. Each is a mistake that other systems have shipped; the harnesses name the ones
+// they must find.
 var (
 	// NothingSynced forgets fdatasync.
 	NothingSynced = Mutant{"no sync", []Edit{{
@@ -143,7 +144,8 @@ var (
 	OldLetterLeft = Mutant{"what a letter was before comes back", []Edit{{
 		lettersSource + "filer.go", "\t\tif err := l.fsys.SyncDir(dir); err != nil && !notExist(err) {\n", "\t\tif err := error(nil); err != nil && dir != \"\" {\n",
 	}}}
-	// ListedBeforeDurable has the index know letters of an earlier life before this one has made them durable.
+	// ListedBeforeDurable has the index know letters of an earlier life before this one has made them
+	// durable.
 	ListedBeforeDurable = Mutant{"letters listed before they are durable", []Edit{{
 		lettersSource + "recovery.go", "\tif err := c.fsys.Rename(c.tempName()", "\tif err := errors.Join(c.fsys.Rename(c.tempName(), journalName(c.path(journalDir), c.journal.number)), c.adopt(), c.index.sync(), c.fsys.Rename(journalName(c.path(journalDir), c.journal.number), c.tempName())); err != nil {\n\t\treturn err\n\t}\n\tif err := c.fsys.Rename(c.tempName()",
 	}}}
@@ -293,7 +295,8 @@ var (
 	HeadParsedForEachLine = Mutant{"head parsed for each line", []Edit{{
 		"internal/express/take_linux.go", "\tif c.scan.Begun() && c.need == 0 && !l.scan(c, b) {\n", "\tif false {\n",
 	}}}
-	// WrittenIsIdle forgets that an answer was given in the turn in which the last of it could be written.
+	// WrittenIsIdle forgets that an answer was given in the turn in which the last of it could be
+	// written.
 	WrittenIsIdle = Mutant{"idle without the time for the next request", []Edit{{
 		"internal/express/state_linux.go", "eventWritten: stateAnswering,", "eventWritten: stateIdle,",
 	}}}
@@ -301,7 +304,8 @@ var (
 	EmptyLineGivesTime = Mutant{"an empty line gives new time", []Edit{{
 		"internal/express/serve_linux.go", "if before == stateAnswering {", "if before >= stateFresh {",
 	}}}
-	// ReservedReceivesSpent lets SQS move what an outage has received too often to the queue of dead letters.
+	// ReservedReceivesSpent lets SQS move what an outage has received too often to the queue of dead
+	// letters.
 	ReservedReceivesSpent = Mutant{"no receives in reserve", []Edit{{
 		"internal/sqsrules/rules.go", "r.Receives >= max(2, limits.MaxReceives-ReceivesInReserve)", "r.Receives > limits.MaxReceives",
 	}}}

@@ -1,7 +1,8 @@
-// Package harness runs the real binary for tests: it builds it, starts and stops servers, runs commands, and
-// builds versions with planted bugs.
+// Package harness runs the real binary for tests: it builds it, starts and stops servers, runs
+// commands, and builds versions with planted bugs.
 //
-// It promises nothing but to fail the test with the server's log where something is not as expected.
+// It promises nothing but to fail the test with the server's log where something is not as
+// expected.
 package harness
 
 import (
@@ -21,7 +22,8 @@ import (
 
 var binary string
 
-// Main builds the binary, runs the tests of a package and returns the exit code. Call it from TestMain.
+// Main builds the binary, runs the tests of a package and returns the exit code. Call it from
+// TestMain.
 func Main(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "pillarbox-test-")
 	if err != nil {

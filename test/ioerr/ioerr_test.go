@@ -1,10 +1,10 @@
-// Package ioerr_test lets every single call to the disk fail under the whole service: accepting over HTTP, the
-// log, delivering, dead letters.
+// Package ioerr_test lets every single call to the disk fail under the whole service: accepting
+// over HTTP, the log, delivering, dead letters.
 //
-// Call number N of a workload fails, once or from then on, with each kind of error, for every N until a workload
-// meets no fault. There is no false acknowledgement, clients are told when to come again, the service says what
-// is wrong, and it works again without a restart when the cause has gone. A power cut at that moment loses
-// nothing that was acknowledged either.
+// Call number N of a workload fails, once or from then on, with each kind of error, for every N
+// until a workload meets no fault. There is no false acknowledgement, clients are told when to come
+// again, the service says what is wrong, and it works again without a restart when the cause has
+// gone. A power cut at that moment loses nothing that was acknowledged either.
 package ioerr_test
 
 import (
@@ -113,7 +113,8 @@ func (c *failing) run(t *testing.T) {
 	c.cutThePower()
 }
 
-// start opens the service. Where that fails, it says so in our words, and works when the cause has gone.
+// start opens the service. Where that fails, it says so in our words, and works when the cause has
+// gone.
 func (c *failing) start() bool {
 	var err error
 	if c.service, err = start(c.disk, c.store); err == nil {
@@ -131,7 +132,8 @@ func (c *failing) start() bool {
 	return true
 }
 
-// post sends one event. A refusal must say why, when to come again, and show in the state of the queue.
+// post sends one event. A refusal must say why, when to come again, and show in the state of the
+// queue.
 func (c *failing) post(prefix string) {
 	c.posts++
 	body := fmt.Sprintf("%sbody %d %s", prefix, c.posts, strings.Repeat("x", c.posts*300%2000))
@@ -168,7 +170,8 @@ func (c *failing) mustWorkAgain() {
 	c.mustDeliver(c.service, c.store, c.acked)
 }
 
-// mustDeliver waits until nothing is pending, and holds the store and the letters against the acknowledgements.
+// mustDeliver waits until nothing is pending, and holds the store and the letters against the
+// acknowledgements.
 func (c *failing) mustDeliver(s *service, to *store, acked map[string]pillarbox.Receipt) {
 	start := time.Now()
 	for {

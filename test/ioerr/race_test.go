@@ -2,6 +2,6 @@
 
 package ioerr_test
 
-// callStep is which of the calls are made to fail: every seventh, because the race detector makes the test ten
-// times slower.
+// callStep is which of the calls are made to fail: every seventh, because the race detector makes
+// the test ten times slower.
 const callStep = 7

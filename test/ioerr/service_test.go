@@ -62,7 +62,8 @@ func start(fsys vfs.FS, to *store) (*service, error) {
 	return s, nil
 }
 
-// close ends the service. What can't be closed cleanly is no loss: nothing acknowledged depends on it.
+// close ends the service. What can't be closed cleanly is no loss: nothing acknowledged depends on
+// it.
 func (s *service) close() {
 	s.cut()
 	_ = s.node.Close()
@@ -146,7 +147,8 @@ func (s *store) Write(ctx context.Context, events []*pillarbox.Event) error {
 // Close implements pillarbox.Sink.
 func (s *store) Close() error { return nil }
 
-// missing returns the first of the acknowledged events that is neither stored nor a letter, with its own body.
+// missing returns the first of the acknowledged events that is neither stored nor a letter, with
+// its own body.
 func missing(acked map[string]pillarbox.Receipt, in *store, letters *files.Letters) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()

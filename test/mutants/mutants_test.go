@@ -1,5 +1,5 @@
-// Package mutants_test plants bugs and sees that the harnesses find them: each bug must make its harness fail
-// with the right words. A harness that a planted bug survives is no proof of anything.
+// Package mutants_test plants bugs and sees that the harnesses find them: each bug must make its
+// harness fail with the right words. A harness that a planted bug survives is no proof of anything.
 package mutants_test
 
 import (
@@ -25,7 +25,8 @@ type planted struct {
 	verdict string // what the harness must say of it, or one of several with a | between them
 }
 
-// lostFromLog is what is said of a log that has lost events: at the next start, or when they are counted.
+// lostFromLog is what is said of a log that has lost events: at the next start, or when they are
+// counted.
 const lostFromLog = "acknowledged event|the log holds only|the account does not balance"
 
 var hunts = []hunt{
@@ -214,7 +215,8 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// TestEveryBugCanBePlanted: bugs are edits of the source, and must move with it. This tells at once which have not.
+// TestEveryBugCanBePlanted: bugs are edits of the source, and must move with it. This tells at once
+// which have not.
 func TestEveryBugCanBePlanted(t *testing.T) {
 	for _, h := range hunts {
 		for _, bug := range h.bugs {

@@ -1,5 +1,5 @@
-// Package setting reads what a make target asks of a harness from the environment. It promises to fail the test for
-// what it can't read, and to tell the seed.
+// Package setting reads what a make target asks of a harness from the environment. It promises to
+// fail the test for what it can't read, and to tell the seed.
 package setting
 
 import (

@@ -49,7 +49,8 @@ func defaultOf(t *testing.T, text, variable string) string {
 	return find(t, text, `(?s)variable "`+variable+`" \{.*?\n  default\s*= ([^\n]*)\n`)
 }
 
-// TestDefaultsAreThoseOfTheBinary: where the module has to name a value that the binary has a default for, it is that.
+// TestDefaultsAreThoseOfTheBinary: where the module has to name a value that the binary has a
+// default for, it is that.
 func TestDefaultsAreThoseOfTheBinary(t *testing.T) {
 	text, binary := source(t), config.Default()
 	for name, pair := range map[string]struct{ got, want string }{
@@ -73,8 +74,8 @@ func TestDefaultsAreThoseOfTheBinary(t *testing.T) {
 	}
 }
 
-// TestServeConfigIsRead: what the module puts out for `pillarbox serve` is a configuration, and the example for AWS has
-// the same keys and engines.
+// TestServeConfigIsRead: what the module puts out for `pillarbox serve` is a configuration, and the
+// example for AWS has the same keys and engines.
 func TestServeConfigIsRead(t *testing.T) {
 	text := source(t)
 	output := find(t, text, `(?s)output "serve_config" \{.*?<<-YAML\n(.*?)  YAML`)

@@ -9,7 +9,8 @@ import (
 
 var shared = regexp.MustCompile(`(?s)\n  # From here: .*\n  # To here\.\n`)
 
-// TestWiringIsAssertedAlike with few and with many options: "terraform test" has no way to write an assertion once.
+// TestWiringIsAssertedAlike with few and with many options: "terraform test" has no way to write an
+// assertion once.
 func TestWiringIsAssertedAlike(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(module, "tests", "wiring_*.tftest.hcl"))
 	if err != nil || len(files) < 3 {

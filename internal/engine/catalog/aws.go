@@ -31,7 +31,8 @@ type awsURL struct {
 	parameters url.Values
 }
 
-// parseAWS reads what stands behind a scheme, and refuses parameters that are not among those allowed.
+// parseAWS reads what stands behind a scheme, and refuses parameters that are not among those
+// allowed.
 func parseAWS(key, rest string, allowed ...string) (awsURL, error) {
 	parsed, err := url.Parse(rest)
 	if err != nil || parsed.Host == "" {
@@ -60,7 +61,8 @@ func (u awsURL) number(name string, missing int) (int, error) {
 // maxLinger bounds how long a client waits only so that a message has company.
 const maxLinger = time.Second
 
-// linger returns how long messages wait for others: 0 is the engine's default, and below 0 is not at all.
+// linger returns how long messages wait for others: 0 is the engine's default, and below 0 is not
+// at all.
 func (u awsURL) linger() (time.Duration, error) {
 	if !u.parameters.Has("linger") {
 		return 0, nil
@@ -75,11 +77,13 @@ func (u awsURL) linger() (time.Duration, error) {
 	return linger, nil
 }
 
-// requestTimeout bounds one request to AWS: more than the longest poll, and enough for the largest body.
+// requestTimeout bounds one request to AWS: more than the longest poll, and enough for the largest
+// body.
 const requestTimeout = 60 * time.Second
 
-// awsConfig finds credentials, and what else the SDK takes from its files and from the environment (AWS_PROFILE,
-// AWS_ENDPOINT_URL and many more). It makes no request. An empty region is the SDK's choice.
+// awsConfig finds credentials, and what else the SDK takes from its files and from the environment
+// (AWS_PROFILE, AWS_ENDPOINT_URL and many more). It makes no request. An empty region is the SDK's
+// choice.
 func awsConfig(key, region string) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(requestTimeout))}
 	if region != "" {
@@ -99,7 +103,8 @@ func awsConfig(key, region string) (aws.Config, error) {
 // sqsHost takes the region out of the host of a queue's URL.
 var sqsHost = regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
 
-// sqsURL is the URL of a queue: "//sqs.REGION.amazonaws.com/ACCOUNT/NAME?linger=5ms", or the whole URL of one anywhere.
+// sqsURL is the URL of a queue: "//sqs.REGION.amazonaws.com/ACCOUNT/NAME?linger=5ms", or the whole
+// URL of one anywhere.
 type sqsURL struct {
 	region   string // empty for the SDK's choice
 	endpoint string // of a host that is not Amazon's, else empty

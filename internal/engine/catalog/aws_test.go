@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestLingerOfAURL is what the engine is told. It looks from inside, because the engine does not say what it was told.
+// TestLingerOfAURL is what the engine is told. It looks from inside, because the engine does not
+// say what it was told.
 func TestLingerOfAURL(t *testing.T) {
 	for parameters, want := range map[string]time.Duration{
 		"": 0, "?linger=5ms": 5 * time.Millisecond, "?linger=1s": time.Second, "?linger=0": -1, "?linger=0s": -1,

@@ -1,8 +1,8 @@
-// Package catalog is the one table of engines: URL scheme to opening. There is no registration; an engine is
-// here or it does not exist.
+// Package catalog is the one table of engines: URL scheme to opening. There is no registration; an
+// engine is here or it does not exist.
 //
-// It promises errors that name the key of the configuration and list what is possible. It decides where
-// relative paths lie: below the data directory. It holds no engine open itself.
+// It promises errors that name the key of the configuration and list what is possible. It decides
+// where relative paths lie: below the data directory. It holds no engine open itself.
 package catalog
 
 import (
@@ -104,8 +104,8 @@ func OpenDeadLetters(place Place, url string) (pillarbox.DeadLetters, error) {
 	return open(place, rest)
 }
 
-// checks look at what stands behind a scheme, where that can be wrong, without opening anything. key is that of the
-// configuration.
+// checks look at what stands behind a scheme, where that can be wrong, without opening anything.
+// key is that of the configuration.
 var checks = map[string]func(key, rest string) error{
 	"sqlite":   func(key, rest string) error { _, err := parseSQLite(key, rest); return err },
 	"sqs":      func(key, rest string) error { _, err := parseSQS(key, rest); return err },
@@ -113,15 +113,15 @@ var checks = map[string]func(key, rest string) error{
 	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
 }
 
-// CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can read it, without
-// opening it.
+// CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
+// read it, without opening it.
 func CheckQueue(url string) error { return check("queue.url", url, queues) }
 
 // CheckSink is CheckQueue for a destination.
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 
-// CheckSinks is CheckSink for all destinations, by name. No two may be written as one and the same place: each would find
-// the events of the other in its store.
+// CheckSinks is CheckSink for all destinations, by name. No two may be written as one and the same
+// place: each would find the events of the other in its store.
 func CheckSinks(urls map[string]string) error {
 	owners := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(urls)) {
@@ -184,7 +184,8 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 	}))
 }
 
-// opened turns an engine into its role. After an error the role is nil, and not a role that holds a nil engine.
+// opened turns an engine into its role. After an error the role is nil, and not a role that holds a
+// nil engine.
 func opened[Role any, Engine any](engine Engine, err error) (role Role, _ error) {
 	if err != nil {
 		return role, err
@@ -203,8 +204,9 @@ func openSQLite(ctx context.Context, place Place, name, rest string) (pillarbox.
 	return opened[pillarbox.Sink](sqlite.Open(ctx, path, sqlite.Options{Logger: place.Logger}))
 }
 
-// parseSQLite returns the path, which is empty for a file of the destination's name. What SQLite itself takes beside
-// paths has no meaning here: a database in memory, options and hosts would lose events, or be names of files.
+// parseSQLite returns the path, which is empty for a file of the destination's name. What SQLite
+// itself takes beside paths has no meaning here: a database in memory, options and hosts would lose
+// events, or be names of files.
 func parseSQLite(key, rest string) (path string, err error) {
 	mistake := ""
 	first, _, _ := strings.Cut(filepath.ToSlash(filepath.Clean(rest)), "/")

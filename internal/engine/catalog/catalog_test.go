@@ -67,7 +67,8 @@ func TestUnknownEnginesAreNamedWithWhatIsPossible(t *testing.T) {
 	}
 }
 
-// TestEngineThatCantBeOpenedIsNil: a nil engine in a role would not be nil, and closing it would crash.
+// TestEngineThatCantBeOpenedIsNil: a nil engine in a role would not be nil, and closing it would
+// crash.
 func TestEngineThatCantBeOpenedIsNil(t *testing.T) {
 	place := open(t)
 	for _, name := range []string{"queue", "dead-letters"} {
@@ -83,7 +84,8 @@ func TestEngineThatCantBeOpenedIsNil(t *testing.T) {
 	}
 }
 
-// TestMistakesInURLsAreFoundWithoutOpening: by a command that only checks, in the words of the configuration.
+// TestMistakesInURLsAreFoundWithoutOpening: by a command that only checks, in the words of the
+// configuration.
 func TestMistakesInURLsAreFoundWithoutOpening(t *testing.T) {
 	sink := func(url string) error { return catalog.CheckSink("events", url) }
 	for _, test := range []struct {

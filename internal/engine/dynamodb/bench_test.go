@@ -54,7 +54,8 @@ func newClient(t testing.TB, url string) *awsdynamodb.Client {
 	})
 }
 
-// ticking returns a clock that stands a minute behind the first of enginetest.Events, and goes on by a microsecond each time.
+// ticking returns a clock that stands a minute behind the first of enginetest.Events, and goes on
+// by a microsecond each time.
 func ticking() func() time.Time {
 	at := atomic.Int64{}
 	at.Store(time.Date(2026, 11, 23, 14, 13, 0, 0, time.UTC).UnixMicro())

@@ -10,9 +10,9 @@ import (
 	"pillarbox"
 )
 
-// Check asks DynamoDB once whether the table is there, has the keys that are needed, and the index. A person must act
-// on ErrNotFound, where the table is missing, and on ErrInvalid, where it or its index has other keys; ErrUnavailable
-// may pass by itself.
+// Check asks DynamoDB once whether the table is there, has the keys that are needed, and the index.
+// A person must act on ErrNotFound, where the table is missing, and on ErrInvalid, where it or its
+// index has other keys; ErrUnavailable may pass by itself.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err

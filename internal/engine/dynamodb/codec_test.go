@@ -108,7 +108,8 @@ func wantDecoded(t *testing.T, item dynamodb.Item, want *pillarbox.Event, wantCl
 	}
 }
 
-// canonicalItem is the item as DynamoDB's JSON has it, with as many escapes as the standard library makes.
+// canonicalItem is the item as DynamoDB's JSON has it, with as many escapes as the standard library
+// makes.
 func canonicalItem(t *testing.T, item dynamodb.Item) string {
 	t.Helper()
 	text, err := json.Marshal(plain(item))

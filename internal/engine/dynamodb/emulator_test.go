@@ -18,8 +18,8 @@ import (
 
 const emulatorVariable = "PILLARBOX_TEST_DYNAMODB_URL"
 
-// The contract again, with an emulator that somebody else wrote, so that the stand-in and the store do not share a
-// mistake.
+// The contract again, with an emulator that somebody else wrote, so that the stand-in and the store
+// do not share a mistake.
 func TestEmulator(t *testing.T) {
 	url := os.Getenv(emulatorVariable)
 	if url == "" {
@@ -65,7 +65,8 @@ func place(t *testing.T, client *awsdynamodb.Client, projection types.Projection
 	}
 }
 
-// What this package takes for the size of an item is what the emulator takes for it, headers and all.
+// What this package takes for the size of an item is what the emulator takes for it, headers and
+// all.
 func TestEmulatorCountsBytesAlike(t *testing.T) {
 	url := os.Getenv(emulatorVariable)
 	if url == "" {
@@ -86,7 +87,8 @@ func TestEmulatorCountsBytesAlike(t *testing.T) {
 	}
 }
 
-// without skips a test for which there is no emulator, unless test/emulators/run says that there is one.
+// without skips a test for which there is no emulator, unless test/emulators/run says that there is
+// one.
 func without(t *testing.T) {
 	t.Helper()
 	if os.Getenv("PILLARBOX_TEST_EMULATORS") != "" {

@@ -15,8 +15,8 @@ import (
 	"pillarbox"
 )
 
-// failed says to whom an error of a call belongs: to the caller's context, to the items, or to DynamoDB, which is what
-// all are that are not known to be another's.
+// failed says to whom an error of a call belongs: to the caller's context, to the items, or to
+// DynamoDB, which is what all are that are not known to be another's.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	what := fmt.Sprintf("%s table %s", doing, s.table)
 	switch {
@@ -57,8 +57,8 @@ func isRefusal(err error) bool {
 	return errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusRequestEntityTooLarge
 }
 
-// isOtherTable reports whether the call was refused because the table has other keys or lacks the index, which no
-// event is to blame for. DynamoDB has no code of its own for that, only words.
+// isOtherTable reports whether the call was refused because the table has other keys or lacks the
+// index, which no event is to blame for. DynamoDB has no code of its own for that, only words.
 func isOtherTable(err error) bool {
 	var known smithy.APIError
 	if !errors.As(err, &known) || known.ErrorCode() != "ValidationException" {
@@ -75,7 +75,8 @@ func isOtherTable(err error) bool {
 	return false
 }
 
-// isPermanent reports whether DynamoDB will refuse the item again. A collection of items that is full may be emptied.
+// isPermanent reports whether DynamoDB will refuse the item again. A collection of items that is
+// full may be emptied.
 func isPermanent(err error) bool { return code(err) != "ItemCollectionSizeLimitExceededException" }
 
 // advice says what a person can do about the error.

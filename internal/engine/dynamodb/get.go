@@ -72,7 +72,8 @@ func (s *Store) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.
 	return slices.DeleteFunc(slices.Clone(keys), func(key pillarbox.Key) bool { return stored[key] }), nil
 }
 
-// get returns the items of the keys that are there, in no order. Keys that no item can have are not there.
+// get returns the items of the keys that are there, in no order. Keys that no item can have are not
+// there.
 func (s *Store) get(ctx context.Context, keys []pillarbox.Key, keysOnly bool) ([]item, error) {
 	var asked []item
 	seen := make(map[pillarbox.Key]bool, len(keys))
@@ -88,8 +89,9 @@ func (s *Store) get(ctx context.Context, keys []pillarbox.Key, keysOnly bool) ([
 	return slices.Concat(found...), errors.Join(errs...)
 }
 
-// getChunk asks until there is an answer for every key. DynamoDB hands keys back where the answer would be too large,
-// which is progress, or where it throttles, for which there is a bounded number of tries.
+// getChunk asks until there is an answer for every key. DynamoDB hands keys back where the answer
+// would be too large, which is progress, or where it throttles, for which there is a bounded number
+// of tries.
 func (s *Store) getChunk(ctx context.Context, keys []item, keysOnly bool) ([]item, error) {
 	request := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
 	if keysOnly {

@@ -13,8 +13,8 @@ import (
 	"pillarbox"
 )
 
-// bounds are the values of TimeSort that a list may look at, both inclusive. They are never narrower than the filter,
-// which decides for each key.
+// bounds are the values of TimeSort that a list may look at, both inclusive. They are never
+// narrower than the filter, which decides for each key.
 type bounds struct {
 	low, high string
 	begins    bool // low is more than the beginning of time
@@ -185,11 +185,12 @@ func (s *stream) take() candidate {
 	return next
 }
 
-// nearMicroseconds is how far the time of an event may be from the time in its id for the event to be looked for
-// there first.
+// nearMicroseconds is how far the time of an event may be from the time in its id for the event to
+// be looked for there first.
 const nearMicroseconds = 250_000
 
-// timesNear returns between which times an event with this UUIDv7 is expected, the second of them exclusive.
+// timesNear returns between which times an event with this UUIDv7 is expected, the second of them
+// exclusive.
 func timesNear(requestID string) (since, until pillarbox.Timestamp, ok bool) {
 	const length, version = 36, 14
 	if len(requestID) != length || requestID[version] != '7' || requestID[8] != '-' || requestID[13] != '-' {

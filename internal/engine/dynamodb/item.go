@@ -37,8 +37,8 @@ const (
 	claimSHA256 = "Sha256"
 )
 
-// MaxIDBytes bounds a request id: DynamoDB takes 1,024 bytes of a range key, and that of the index is the timestamp,
-// a mark and the id.
+// MaxIDBytes bounds a request id: DynamoDB takes 1,024 bytes of a range key, and that of the index
+// is the timestamp, a mark and the id.
 const MaxIDBytes = 1024 - len("2006-01-02T15:04:05.000000Z#")
 
 const (

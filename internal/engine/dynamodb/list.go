@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// MaxEmptyHours is how many hours in a row a list asks for in vain before it reads all keys of the index.
+	// MaxEmptyHours is how many hours in a row a list asks for in vain before it reads all keys of the
+	// index.
 	MaxEmptyHours = 168
-	// ahead is how far behind its clock a list begins or ends, for events of machines whose clocks are ahead.
+	// ahead is how far behind its clock a list begins or ends, for events of machines whose clocks are
+	// ahead.
 	ahead = time.Hour
 	// chunkEvents is how many items are read at once, at most: as many as one call takes.
 	chunkEvents = maxBatchKeys
@@ -114,7 +116,8 @@ type page struct {
 
 func (p *page) full() bool { return len(p.events) >= p.filter.Limit }
 
-// add takes the next candidate, and reports whether the page is full. What it takes may wait until flush.
+// add takes the next candidate, and reports whether the page is full. What it takes may wait until
+// flush.
 func (p *page) add(ctx context.Context, next candidate) (done bool, err error) {
 	if !matchesKey(p.filter, next.key) {
 		return false, nil
@@ -193,8 +196,9 @@ func compareKeys(a, b pillarbox.Key, newest bool) int {
 	return order
 }
 
-// Find implements pillarbox.EventFinder. Of several events with one request id it returns the oldest of those whose
-// time is that of the id, or where there is none the oldest. The package comment says what it costs.
+// Find implements pillarbox.EventFinder. Of several events with one request id it returns the
+// oldest of those whose time is that of the id, or where there is none the oldest. The package
+// comment says what it costs.
 func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err

@@ -21,8 +21,8 @@ const (
 	longestWait = 400 * time.Millisecond
 )
 
-// put writes the rows of one call, and sets the error of each that is not stored. It returns an error where the call
-// was refused as a whole; then nothing is known of its rows.
+// put writes the rows of one call, and sets the error of each that is not stored. It returns an
+// error where the call was refused as a whole; then nothing is known of its rows.
 func (s *Store) put(ctx context.Context, rows []*row) error {
 	for try := range maxTries {
 		if try > 0 {
@@ -60,8 +60,8 @@ func (s *Store) writeInput(rows []*row) *dynamodb.BatchWriteItemInput {
 	return &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{s.table: writes}}
 }
 
-// refuse sets the errors of the rows of a call that failed. Several rows that DynamoDB refused together are not named:
-// the caller finds out which is to blame.
+// refuse sets the errors of the rows of a call that failed. Several rows that DynamoDB refused
+// together are not named: the caller finds out which is to blame.
 func (s *Store) refuse(ctx context.Context, rows []*row, err error) error {
 	refused := ctx.Err() == nil && isRefusal(err)
 	permanent := isPermanent(err)
@@ -82,7 +82,8 @@ func setErrors(rows []*row, err error) {
 	}
 }
 
-// unprocessed returns the rows that DynamoDB handed back. An answer that names something else is no answer.
+// unprocessed returns the rows that DynamoDB handed back. An answer that names something else is no
+// answer.
 func (s *Store) unprocessed(rows []*row, back map[string][]types.WriteRequest) ([]*row, error) {
 	if len(back) == 0 {
 		return nil, nil
@@ -110,8 +111,9 @@ func (s *Store) unprocessed(rows []*row, back map[string][]types.WriteRequest) (
 	return left, nil
 }
 
-// onceAgainOnBrokenConnections takes the place of the client's own retries: those above decide what is tried again,
-// and when. Only a connection that broke, which it does to a function that was frozen, says nothing about DynamoDB.
+// onceAgainOnBrokenConnections takes the place of the client's own retries: those above decide what
+// is tried again, and when. Only a connection that broke, which it does to a function that was
+// frozen, says nothing about DynamoDB.
 func onceAgainOnBrokenConnections(o *dynamodb.Options) { o.Retryer = brokenConnections }
 
 var brokenConnections = retry.NewStandard(func(o *retry.StandardOptions) {

@@ -66,7 +66,8 @@ func wantSame(t *testing.T, got, want []*pillarbox.Event) {
 	}
 }
 
-// Lists cross hours, days and years in which there is nothing, in both directions, and meet every event once.
+// Lists cross hours, days and years in which there is nothing, in both directions, and meet every
+// event once.
 func TestListAcrossEmptyHours(t *testing.T) {
 	for _, projection := range []types.ProjectionType{types.ProjectionTypeKeysOnly, types.ProjectionTypeAll} {
 		b := newBench(t, projection)
@@ -94,7 +95,8 @@ func TestListAcrossEmptyHours(t *testing.T) {
 	}
 }
 
-// Where there is nothing for a long time, a list reads the keys of the index once, instead of asking for every hour.
+// Where there is nothing for a long time, a list reads the keys of the index once, instead of
+// asking for every hour.
 func TestListReadsTheIndexAfterManyEmptyHours(t *testing.T) {
 	b := newBench(t, types.ProjectionTypeKeysOnly)
 	b.options.Shards = 1
@@ -196,7 +198,8 @@ func TestFindByTime(t *testing.T) {
 	}
 }
 
-// Other ids cost a scan of the index, and no walk through the hours; so does a list by id that is not within bounds.
+// Other ids cost a scan of the index, and no walk through the hours; so does a list by id that is
+// not within bounds.
 func TestFindByScan(t *testing.T) {
 	b := newBench(t, types.ProjectionTypeKeysOnly)
 	store := b.open(t)

@@ -75,8 +75,8 @@ func (b *best) sorted() []pillarbox.Key {
 	return b.keys
 }
 
-// scanKeys returns up to most of the keys that match the filter, first ones first. Of the index it can't see the
-// source: then the caller has to look.
+// scanKeys returns up to most of the keys that match the filter, first ones first. Of the index it
+// can't see the source: then the caller has to look.
 func (s *Store) scanKeys(ctx context.Context, filter pillarbox.EventFilter, most int) ([]pillarbox.Key, error) {
 	found := &best{most: most, newest: filter.Newest}
 	err := s.scan(ctx, s.scanInput(filter), func(_ int, page *dynamodb.ScanOutput) error {
@@ -97,7 +97,8 @@ func (s *Store) scanKeys(ctx context.Context, filter pillarbox.EventFilter, most
 	return found.sorted(), nil
 }
 
-// scanInput lets DynamoDB filter what it can, so that less comes over the wire; it reads everything all the same.
+// scanInput lets DynamoDB filter what it can, so that less comes over the wire; it reads everything
+// all the same.
 func (s *Store) scanInput(filter pillarbox.EventFilter) dynamodb.ScanInput {
 	in := dynamodb.ScanInput{
 		TableName: &s.table, ProjectionExpression: aws.String("#t, #r"),
@@ -138,8 +139,8 @@ func (s *Store) scanInput(filter pillarbox.EventFilter) dynamodb.ScanInput {
 	return in
 }
 
-// nextHour reads all keys of the index to find the hour nearest to the beginning of the list that has something
-// within the bounds.
+// nextHour reads all keys of the index to find the hour nearest to the beginning of the list that
+// has something within the bounds.
 func (s *Store) nextHour(ctx context.Context, within bounds, newest bool) (time.Time, bool, error) {
 	s.options.Logger.Debug("reads all keys of the index to find an hour with events", telemetry.KeyTable, s.table, telemetry.KeyFrom, within.low, telemetry.KeyTo, within.high)
 	var mu sync.Mutex

@@ -6,7 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Limits of DynamoDB (API_BatchWriteItem.html, API_BatchGetItem.html; Limits.html of the developer guide).
+// Limits of DynamoDB (API_BatchWriteItem.html, API_BatchGetItem.html; Limits.html of the developer
+// guide).
 const (
 	maxItemBytes   = 400 << 10 // of names and values of an item
 	maxBatchWrites = 25
@@ -15,9 +16,9 @@ const (
 	maxBatchBytes = 15 << 20
 )
 
-// sizeOf is what an item counts for: the UTF-8 of all names and values. A list or a map counts three bytes more, and
-// one for each element (CapacityUnitCalculations.html of the developer guide). A number counts about half a byte for
-// each digit; it is rounded up here.
+// sizeOf is what an item counts for: the UTF-8 of all names and values. A list or a map counts
+// three bytes more, and one for each element (CapacityUnitCalculations.html of the developer
+// guide). A number counts about half a byte for each digit; it is rounded up here.
 func sizeOf(i item) int {
 	n := 0
 	for name, value := range i {
@@ -46,7 +47,8 @@ func valueSize(value types.AttributeValue) int {
 	panic("pillarbox: bug: an attribute of a type that items do not have")
 }
 
-// wireBytes is at least what the item has in a request: JSON, with bytes in base64 and some letters escaped.
+// wireBytes is at least what the item has in a request: JSON, with bytes in base64 and some letters
+// escaped.
 func wireBytes(i item) int {
 	n := 2
 	for name, value := range i {

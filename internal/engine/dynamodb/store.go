@@ -24,7 +24,8 @@ type API interface {
 }
 
 const (
-	// DefaultShards is how many parts each hour of the index has. DynamoDB takes 1,000 writes a second for each.
+	// DefaultShards is how many parts each hour of the index has. DynamoDB takes 1,000 writes a second
+	// for each.
 	DefaultShards = 8
 	// MaxShards bounds them: readers ask all of them for every hour.
 	MaxShards = 100
@@ -40,7 +41,8 @@ type Options struct {
 	Bodies pillarbox.Bodies
 	// Now is the clock for StoredAt, and for where lists begin; nil is time.Now.
 	Now func() time.Time
-	// Logger gets a line at the debug level where something costs more than it should; nil discards it.
+	// Logger gets a line at the debug level where something costs more than it should; nil discards
+	// it.
 	Logger *slog.Logger
 
 	emptyHours int // of tests; 0 is MaxEmptyHours
@@ -59,8 +61,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is an event store in one table. All methods may be called concurrently. The package comment says what is
-// promised.
+// Store is an event store in one table. All methods may be called concurrently. The package comment
+// says what is promised.
 type Store struct {
 	client  API
 	table   string
@@ -75,8 +77,8 @@ type Store struct {
 	closed bool // guarded by life
 }
 
-// Open makes a store of the table, without asking it anything, so that it costs no function's start: Check does that.
-// Errors: ErrInvalid. Close the Store.
+// Open makes a store of the table, without asking it anything, so that it costs no function's
+// start: Check does that. Errors: ErrInvalid. Close the Store.
 func Open(_ context.Context, client API, table string, options Options) (*Store, error) {
 	options = options.withDefaults()
 	switch {
@@ -115,8 +117,8 @@ func (s *Store) goOn(ctx context.Context) error {
 	}
 }
 
-// Close waits for running writes, and ends running reads at their next page. It is safe to call twice. Every call
-// after it returns pillarbox.ErrClosed.
+// Close waits for running writes, and ends running reads at their next page. It is safe to call
+// twice. Every call after it returns pillarbox.ErrClosed.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() { close(s.closing) })
 	s.life.Lock()
@@ -137,7 +139,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// inParallel calls do for each number below n, at most bound at once, and returns when all are done.
+// inParallel calls do for each number below n, at most bound at once, and returns when all are
+// done.
 func inParallel(n, bound int, do func(i int)) {
 	if n == 1 {
 		do(0)

@@ -97,7 +97,8 @@ func checkRest(size int) error {
 	return pillarbox.Permanent(fmt.Errorf("event without its body has %d bytes as an item, DynamoDB takes %d: %w", size, maxItemBytes, pillarbox.ErrTooLarge))
 }
 
-// putBody makes the body durable elsewhere. It does not when the event would be refused all the same.
+// putBody makes the body durable elsewhere. It does not when the event would be refused all the
+// same.
 func (s *Store) putBody(ctx context.Context, event *pillarbox.Event) (pillarbox.Claim, error) {
 	rest := *event
 	rest.Body = nil
@@ -134,8 +135,8 @@ func split(rows []*row) [][]*row {
 	return calls
 }
 
-// result says what became of the events. refused is set where a call of several events was refused as a whole, so
-// that it is not known which of them is to blame.
+// result says what became of the events. refused is set where a call of several events was refused
+// as a whole, so that it is not known which of them is to blame.
 func result(rows []*row, refused error) error {
 	var named []pillarbox.ItemError
 	var down error
@@ -166,7 +167,8 @@ func result(rows []*row, refused error) error {
 	return &pillarbox.BatchError{Items: named}
 }
 
-// isDown reports whether the error is an outage, of DynamoDB or of the place for bodies, or the end of the context.
+// isDown reports whether the error is an outage, of DynamoDB or of the place for bodies, or the end
+// of the context.
 func isDown(err error) bool {
 	return errors.Is(err, pillarbox.ErrUnavailable) || errors.Is(err, pillarbox.ErrClosed) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

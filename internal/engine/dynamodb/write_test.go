@@ -46,7 +46,8 @@ func keysOf(events []*pillarbox.Event) []pillarbox.Key {
 	return keys
 }
 
-// wantAccount checks that the events which the error does not name are stored, and the others are not.
+// wantAccount checks that the events which the error does not name are stored, and the others are
+// not.
 func wantAccount(t *testing.T, store *dynamodb.Store, events []*pillarbox.Event, named map[int]error) {
 	t.Helper()
 	missing, err := store.Missing(t.Context(), keysOf(events))
@@ -76,7 +77,8 @@ func TestUnprocessedItemsAreSentAgain(t *testing.T) {
 	}
 }
 
-// What is left after all tries is named as an outage, and nothing else is. All tries together take less than a second.
+// What is left after all tries is named as an outage, and nothing else is. All tries together take
+// less than a second.
 func TestUnprocessedItemsAreNamed(t *testing.T) {
 	b := newBench(t, "")
 	store := b.open(t)
@@ -262,7 +264,8 @@ func TestOneCallOfMany(t *testing.T) {
 	wantAccount(t, store, events, named)
 }
 
-// A call of several events that is refused does not blame any: the caller splits, and the one that is to blame ends alone.
+// A call of several events that is refused does not blame any: the caller splits, and the one that
+// is to blame ends alone.
 func TestRefusals(t *testing.T) {
 	b := newBench(t, "")
 	store := b.open(t)
@@ -325,7 +328,8 @@ func TestImpossibleKeys(t *testing.T) {
 	}
 }
 
-// An event that comes several times in one write is one item, and if it fails, all of its places are named.
+// An event that comes several times in one write is one item, and if it fails, all of its places
+// are named.
 func TestDuplicatesInOneWrite(t *testing.T) {
 	b := newBench(t, "")
 	store := b.open(t)

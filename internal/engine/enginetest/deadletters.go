@@ -46,8 +46,8 @@ type LettersPlace struct {
 	Damage func(destination string, key pillarbox.Key)
 }
 
-// DeadLettersDurable tests that letters are there when they are opened again, and that one that can't be read
-// is reported and does not hide the others. place makes a fresh place.
+// DeadLettersDurable tests that letters are there when they are opened again, and that one that
+// can't be read is reported and does not hide the others. place makes a fresh place.
 func DeadLettersDurable(t *testing.T, place func(t *testing.T) LettersPlace) {
 	t.Run("Reopen", func(t *testing.T) { testLettersReopen(t, place(t)) })
 	t.Run("Damaged", func(t *testing.T) { testLettersDamaged(t, place(t)) })

@@ -13,10 +13,10 @@ import (
 // firstTimestamp is where Events starts: 2026-11-23T14:12:00Z.
 const firstTimestamp = pillarbox.Timestamp(1795443120_000000)
 
-// Events returns n events that differ in their keys and are ordered by them. The same n and seed give the
-// same events, and a longer list starts with the shorter one. The ids are UUIDv7 of the time of the event;
-// sources, queries, headers and bodies vary, and some bodies are empty, binary or hold a zero byte. The caller
-// owns the result.
+// Events returns n events that differ in their keys and are ordered by them. The same n and seed
+// give the same events, and a longer list starts with the shorter one. The ids are UUIDv7 of the
+// time of the event; sources, queries, headers and bodies vary, and some bodies are empty, binary
+// or hold a zero byte. The caller owns the result.
 func Events(n int, seed uint64) []*pillarbox.Event {
 	random := rand.New(rand.NewPCG(seed, 0x70696c6c6172))
 	events := make([]*pillarbox.Event, n)
@@ -85,8 +85,9 @@ func Clone(event *pillarbox.Event) *pillarbox.Event {
 	return &clone
 }
 
-// Diff says in which field two events differ, and is empty where they are the same. Headers are compared as
-// their JSON form keeps them: the order of values counts, the order of different names does not.
+// Diff says in which field two events differ, and is empty where they are the same. Headers are
+// compared as their JSON form keeps them: the order of values counts, the order of different names
+// does not.
 func Diff(got, want *pillarbox.Event) string {
 	if got == nil || want == nil {
 		if got == want {

@@ -29,8 +29,8 @@ func eventStore(t *testing.T, opened func(t *testing.T) pillarbox.Sink) {
 	t.Run("StoredAt", func(t *testing.T) { testStoredAt(t, opened(t)) })
 }
 
-// SinkDurable tests that what was written is there when the store is opened again. place makes a fresh
-// place and returns how to open the store in it, any number of times.
+// SinkDurable tests that what was written is there when the store is opened again. place makes a
+// fresh place and returns how to open the store in it, any number of times.
 func SinkDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.Sink)) {
 	open := place(t)
 	events := Events(300, 30)

@@ -18,7 +18,8 @@ import (
 
 // begin of the example in docs/ENGINES.md
 
-// Folder is a sink that keeps each event as one JSON file. Writing an event again replaces its file, so it is idempotent.
+// Folder is a sink that keeps each event as one JSON file. Writing an event again replaces its
+// file, so it is idempotent.
 type Folder struct {
 	pillarbox.SinkDefaults // it can't be read back, and has no identity
 	dir                    string

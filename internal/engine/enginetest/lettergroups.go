@@ -9,8 +9,8 @@ import (
 	"pillarbox"
 )
 
-// A group is kept as its letters are one by one: each replaces what was there, the later of two of one event stays, and
-// a letter that can't be kept is named and takes no other with it.
+// A group is kept as its letters are one by one: each replaces what was there, the later of two of
+// one event stays, and a letter that can't be kept is named and takes no other with it.
 func testPutMany(t *testing.T, store pillarbox.DeadLetters) {
 	letters := Letters(40, 60)
 	for _, letter := range letters {
@@ -98,7 +98,8 @@ func testSummaries(t *testing.T, store pillarbox.DeadLetters) {
 	}
 }
 
-// A page goes on behind the last letter of the one before, also where letters share a time, or a name is hashed.
+// A page goes on behind the last letter of the one before, also where letters share a time, or a
+// name is hashed.
 func testListAfter(t *testing.T, store pillarbox.DeadLetters) {
 	letters := Letters(30, 63)
 	for i, letter := range letters[:8] {

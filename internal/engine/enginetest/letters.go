@@ -14,8 +14,8 @@ import (
 // letterDay is one day in microseconds.
 const letterDay = pillarbox.Timestamp(24 * 60 * 60 * 1_000_000)
 
-// Letters returns n open dead letters for destinations a, b-2 and c_3, of n different events, that died over
-// four days. The same n and seed give the same letters.
+// Letters returns n open dead letters for destinations a, b-2 and c_3, of n different events, that
+// died over four days. The same n and seed give the same letters.
 func Letters(n int, seed uint64) []*pillarbox.DeadLetter {
 	random := rand.New(rand.NewPCG(seed, 0x64656164))
 	letters := make([]*pillarbox.DeadLetter, n)
@@ -146,7 +146,8 @@ func wantLetters(t *testing.T, got, want []*pillarbox.DeadLetter) {
 	}
 }
 
-// FullLetter has something in every field. Formats are held to its bytes, so it only changes on purpose.
+// FullLetter has something in every field. Formats are held to its bytes, so it only changes on
+// purpose.
 func FullLetter() *pillarbox.DeadLetter {
 	return &pillarbox.DeadLetter{
 		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,

@@ -29,8 +29,8 @@ const (
 	twoDestinations  = "lets each destination go its own pace"
 )
 
-// Queue tests the contract of pillarbox.Queue by the queue's own Traits: what it says that it can do, and that the rest fails as
-// it must. Each story has its own queue.
+// Queue tests the contract of pillarbox.Queue by the queue's own Traits: what it says that it can
+// do, and that the rest fails as it must. Each story has its own queue.
 func Queue(t *testing.T, open OpenQueue) {
 	probe := open(t, time.Now)
 	traits := probe.Traits()
@@ -169,8 +169,8 @@ func queueKeepsNoSlice(s queueStory) {
 	}
 }
 
-// queueKeepsNoText appends an event whose texts lie in a buffer, as those of an event loop do, and uses the buffer for
-// something else then.
+// queueKeepsNoText appends an event whose texts lie in a buffer, as those of an event loop do, and
+// uses the buffer for something else then.
 func queueKeepsNoText(s queueStory) {
 	event := Events(1, 2)[0]
 	want := Clone(event)

@@ -9,8 +9,8 @@ import (
 	"pillarbox"
 )
 
-// Sink tests what a sink promises, by its Traits: what it says that it can do, and that the rest fails as it must. open returns
-// a fresh, empty store.
+// Sink tests what a sink promises, by its Traits: what it says that it can do, and that the rest
+// fails as it must. open returns a fresh, empty store.
 func Sink(t *testing.T, open func(t *testing.T) pillarbox.Sink) {
 	opened := func(t *testing.T) pillarbox.Sink {
 		sink := open(t)
@@ -96,7 +96,8 @@ func testWriteChangesNothing(t *testing.T, sink pillarbox.Sink) {
 	}
 }
 
-// A cancelled write blames no event: its error is the context's own, or says that the destination is down.
+// A cancelled write blames no event: its error is the context's own, or says that the destination
+// is down.
 func testWriteCancelled(t *testing.T, sink pillarbox.Sink) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

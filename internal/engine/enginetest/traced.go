@@ -30,8 +30,9 @@ func (s *Spans) Count(name string) int {
 	return s.counts[name]
 }
 
-// TraceQueue decorates a queue as somebody would who traces calls: it embeds the role, and replaces the methods that it
-// looks at. Everything that the engine can do is left, because nothing is asked for beside the role.
+// TraceQueue decorates a queue as somebody would who traces calls: it embeds the role, and replaces
+// the methods that it looks at. Everything that the engine can do is left, because nothing is asked
+// for beside the role.
 func TraceQueue(queue pillarbox.Queue, spans *Spans) pillarbox.Queue {
 	return &tracedQueue{Queue: queue, spans: spans}
 }

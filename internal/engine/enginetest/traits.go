@@ -16,7 +16,8 @@ func wantUnsupported(t *testing.T, what string, err error) {
 	}
 }
 
-// testSinkTraits sees that a sink does not say that it can't do what it does, nor the other way around.
+// testSinkTraits sees that a sink does not say that it can't do what it does, nor the other way
+// around.
 func testSinkTraits(t *testing.T, sink pillarbox.Sink) {
 	ctx, traits := t.Context(), sink.Traits()
 	if again := sink.Traits(); again != traits {
@@ -58,7 +59,8 @@ func testIdentity(t *testing.T, a, b pillarbox.Sink) {
 	}
 }
 
-// queueTraits sees that a queue does not say that it can't do what it does, nor the other way around.
+// queueTraits sees that a queue does not say that it can't do what it does, nor the other way
+// around.
 func queueTraits(s queueStory) {
 	ctx := context.Background()
 	if again := s.Traits(); again != s.traits {
@@ -125,8 +127,9 @@ func queueObligesNot(s queueStory) {
 	}
 }
 
-// QueueDurable tests what is there when a queue is opened again: every event, and the attempts and rejections where the traits
-// say so. place makes a fresh place and returns how to open the queue in it, any number of times.
+// QueueDurable tests what is there when a queue is opened again: every event, and the attempts and
+// rejections where the traits say so. place makes a fresh place and returns how to open the queue
+// in it, any number of times.
 func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.Queue)) {
 	open := place(t)
 	events := Events(4, 66)

@@ -21,8 +21,8 @@ type Options struct {
 	// Logger gets a line for what was put in order and for what can't be; nil discards it.
 	Logger     *slog.Logger
 	MaxBacklog int64 // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
-	// Unmaintained leaves the maintenance to the caller, who calls Maintain: the letters then do nothing by
-	// themselves, and the same calls lead to the same operations.
+	// Unmaintained leaves the maintenance to the caller, who calls Maintain: the letters then do
+	// nothing by themselves, and the same calls lead to the same operations.
 	Unmaintained bool
 }
 

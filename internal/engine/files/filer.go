@@ -85,8 +85,9 @@ func (l *Letters) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Maintain does the maintenance once that are done all the time where the letters are not Unmaintained: it makes
-// some of the files that are missing, and looks for what people have changed.
+// Maintain does the maintenance once that are done all the time where the letters are not
+// Unmaintained: it makes some of the files that are missing, and looks for what people have
+// changed.
 func (l *Letters) Maintain() error {
 	if err := l.begin(context.Background()); err != nil {
 		return err

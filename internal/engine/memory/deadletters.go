@@ -13,11 +13,12 @@ import (
 
 var _ pillarbox.DeadLetters = (*DeadLetters)(nil)
 
-// DeadLetters keeps dead letters in memory. Set the exported fields before the first use. All methods may be
-// called concurrently; none reads a letter from anywhere, so ErrCorrupt does not occur.
+// DeadLetters keeps dead letters in memory. Set the exported fields before the first use. All
+// methods may be called concurrently; none reads a letter from anywhere, so ErrCorrupt does not
+// occur.
 type DeadLetters struct {
-	// Fault is called with each letter before PutMany keeps it; nil means no faults. PutMany returns its error for
-	// that letter, and does not keep it. It may be called concurrently.
+	// Fault is called with each letter before PutMany keeps it; nil means no faults. PutMany returns
+	// its error for that letter, and does not keep it. It may be called concurrently.
 	Fault func(letter *pillarbox.DeadLetter) error
 
 	mu      sync.Mutex
@@ -78,8 +79,8 @@ func cloneLetter(letter *pillarbox.DeadLetter) *pillarbox.DeadLetter {
 	return &clone
 }
 
-// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id it returns
-// the one that comes last in List.
+// Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
+// it returns the one that comes last in List.
 func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
 	filter := pillarbox.DeadLetterFilter{Destination: destination, RequestIDs: []string{requestID}, Resolved: true}
 	var found *pillarbox.DeadLetter
@@ -99,8 +100,8 @@ func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*
 	return found, nil
 }
 
-// List implements pillarbox.DeadLetters. The walk sees the letters as they were when it began. Letters of one
-// day and one event are ordered by destination.
+// List implements pillarbox.DeadLetters. The walk sees the letters as they were when it began.
+// Letters of one day and one event are ordered by destination.
 func (d *DeadLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for _, letter := range d.ordered(filter) {

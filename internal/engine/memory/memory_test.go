@@ -18,7 +18,8 @@ func TestDeadLettersKeepTheirContract(t *testing.T) {
 	enginetest.DeadLetters(t, func(*testing.T) pillarbox.DeadLetters { return memory.NewDeadLetters() })
 }
 
-// A fault is what the caller sees of it: refused as a whole, refused in part, or stored with the answer lost.
+// A fault is what the caller sees of it: refused as a whole, refused in part, or stored with the
+// answer lost.
 func TestSinkFaults(t *testing.T) {
 	events := enginetest.Events(3, 1)
 	broken := errors.New("broken")

@@ -10,8 +10,8 @@ import (
 	"pillarbox"
 )
 
-// Queue is a pillarbox.Queue in memory. It keeps every event for its whole life and loses all of them with
-// the process: it is for tests, and it shows what the role means in its shortest form.
+// Queue is a pillarbox.Queue in memory. It keeps every event for its whole life and loses all of
+// them with the process: it is for tests, and it shows what the role means in its shortest form.
 type Queue struct {
 	pillarbox.QueueDefaults // it takes no letters back, and has no limit
 

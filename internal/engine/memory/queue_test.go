@@ -13,7 +13,8 @@ func TestQueueKeepsItsContract(t *testing.T) {
 	enginetest.Queue(t, func(_ *testing.T, now func() time.Time) pillarbox.Queue { return memory.NewQueue(now) })
 }
 
-// TestDecoratedEnginesKeepTheirContract: a decorator that knows nothing of what an engine can do takes nothing from it.
+// TestDecoratedEnginesKeepTheirContract: a decorator that knows nothing of what an engine can do
+// takes nothing from it.
 func TestDecoratedEnginesKeepTheirContract(t *testing.T) {
 	spans := &enginetest.Spans{}
 	enginetest.Queue(t, func(_ *testing.T, now func() time.Time) pillarbox.Queue {

@@ -15,17 +15,18 @@ import (
 
 var _ pillarbox.Sink = (*Sink)(nil)
 
-// Sink is an event store in memory. Set the exported fields before the first use. Writes are applied at once
-// and as a whole, except for the events that a hook names in a *BatchError. All methods may be called
-// concurrently. Reads cost time in proportion to what is stored.
+// Sink is an event store in memory. Set the exported fields before the first use. Writes are
+// applied at once and as a whole, except for the events that a hook names in a *BatchError. All
+// methods may be called concurrently. Reads cost time in proportion to what is stored.
 type Sink struct {
 	pillarbox.SinkDefaults // it has no identity
 
-	// Fault is called with each batch before it is applied; nil means no faults. The events are the hook's to
-	// read during the call. Write returns its error: after a *BatchError all events but the named ones are
-	// stored, after any other error none. It may be called concurrently.
+	// Fault is called with each batch before it is applied; nil means no faults. The events are the
+	// hook's to read during the call. Write returns its error: after a *BatchError all events but the
+	// named ones are stored, after any other error none. It may be called concurrently.
 	Fault func(events []*pillarbox.Event) error
-	// AfterWrite is like Fault, after the batch was stored: an error here is a write whose answer got lost.
+	// AfterWrite is like Fault, after the batch was stored: an error here is a write whose answer got
+	// lost.
 	AfterWrite func(events []*pillarbox.Event) error
 	// Now is the clock for StoredAt; nil means time.Now.
 	Now func() time.Time
@@ -104,7 +105,8 @@ func (s *Sink) store(events []*pillarbox.Event, refused *pillarbox.BatchError) e
 	return nil
 }
 
-// cloneEvent copies the texts too: those of the one that is handed in may be parts of somebody's buffer.
+// cloneEvent copies the texts too: those of the one that is handed in may be parts of somebody's
+// buffer.
 func cloneEvent(event *pillarbox.Event) *pillarbox.Event {
 	clone := *event
 	for _, text := range []*string{
@@ -120,7 +122,8 @@ func cloneEvent(event *pillarbox.Event) *pillarbox.Event {
 	return &clone
 }
 
-// Find implements pillarbox.EventFinder. Of several events with one request id it returns the oldest.
+// Find implements pillarbox.EventFinder. Of several events with one request id it returns the
+// oldest.
 func (s *Sink) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
 	if requestID == "" { // in a filter it would mean all
 		return nil, fmt.Errorf("event without id: %w", pillarbox.ErrNotFound)
@@ -156,8 +159,8 @@ func (s *Sink) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pilla
 	return found, nil
 }
 
-// ordered returns what is stored in the order of keys. Stored events are never changed, so they may be read
-// without the lock.
+// ordered returns what is stored in the order of keys. Stored events are never changed, so they may
+// be read without the lock.
 func (s *Sink) ordered(newest bool) []*pillarbox.Event {
 	s.mu.Lock()
 	events := make([]*pillarbox.Event, 0, len(s.events))

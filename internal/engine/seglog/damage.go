@@ -23,8 +23,8 @@ const (
 // damageLog is the damage that was found: what is shown of it, the reports in the quarantine
 // directory, and the ends of segments that the disk could not read.
 //
-// Locks: core.mu guards all of it; the maintenance alone changes the ends, and may read them without
-// it. Reports are written and removed without it.
+// Locks: core.mu guards all of it; the maintenance alone changes the ends, and may read them
+// without it. Reports are written and removed without it.
 type damageLog struct {
 	*core
 	segments *segmentSet

@@ -410,8 +410,8 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 	})
 }
 
-// TestSettledOutOfOrderStaysSettled dead-letters an event while an older one is still unsettled, and
-// opens again.
+// TestSettledOutOfOrderStaysSettled dead-letters an event while an older one is still unsettled,
+// and opens again.
 func TestSettledOutOfOrderStaysSettled(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	l := newLife(t, 42)

@@ -24,7 +24,8 @@ func benchEvents(events []*pillarbox.Event, round int) {
 	}
 }
 
-// BenchmarkWrite measures what delivery costs: batches of 1,000 events through the sink, each one durable.
+// BenchmarkWrite measures what delivery costs: batches of 1,000 events through the sink, each one
+// durable.
 func BenchmarkWrite(b *testing.B) {
 	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "events.db"), sqlite.Options{})
 	if err != nil {
@@ -50,8 +51,9 @@ func BenchmarkWriteAgain(b *testing.B) {
 	b.ReportMetric(float64(b.N*benchBatch)/b.Elapsed().Seconds(), "rows/s")
 }
 
-// BenchmarkBareDriver is what BenchmarkWrite is compared with: the driver alone with the same table, settings,
-// rows and transactions, one prepared statement per row, and the text of headers made beforehand.
+// BenchmarkBareDriver is what BenchmarkWrite is compared with: the driver alone with the same
+// table, settings, rows and transactions, one prepared statement per row, and the text of headers
+// made beforehand.
 func BenchmarkBareDriver(b *testing.B) {
 	conn, err := sqlite3.Open(filepath.Join(b.TempDir(), "events.db"))
 	if err != nil {

@@ -23,7 +23,8 @@ var (
 	errUnusable = errors.New("not usable for events")
 )
 
-// failed says to whom an error belongs: to the caller's context, to a refused batch, or to the database.
+// failed says to whom an error belongs: to the caller's context, to a refused batch, or to the
+// database.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	switch {
 	case errors.Is(err, pillarbox.ErrClosed), errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
@@ -85,8 +86,8 @@ func advice(err error) string {
 	return "check the database"
 }
 
-// protect turns the driver's panic at the end of a connection's memory into an error. The connection is then
-// not to be used any more.
+// protect turns the driver's panic at the end of a connection's memory into an error. The
+// connection is then not to be used any more.
 func protect(call func() error) (err error) {
 	defer func() {
 		recovered := recover()

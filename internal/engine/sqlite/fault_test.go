@@ -180,8 +180,8 @@ func TestDatabaseRemovedDuringWrite(t *testing.T) {
 	wantCount(t, store, 20)
 }
 
-// Whichever call to the disk fails, once or from then on: nothing is blamed but the database, nothing is
-// promised that is not there, and everything is well again when the disk is.
+// Whichever call to the disk fails, once or from then on: nothing is blamed but the database,
+// nothing is promised that is not there, and everything is well again when the disk is.
 func TestEveryCallToTheDiskMayFail(t *testing.T) {
 	for _, forever := range []bool{false, true} {
 		t.Run(fmt.Sprintf("forever=%v", forever), func(t *testing.T) {
@@ -236,8 +236,9 @@ func failOnce(t *testing.T, at int, forever bool) int {
 	return failed
 }
 
-// A process may die between writing the WAL and syncing it. The rows can be read in the next life, so writing
-// them again changes nothing and syncs nothing; they must have become durable before that is promised.
+// A process may die between writing the WAL and syncing it. The rows can be read in the next life,
+// so writing them again changes nothing and syncs nothing; they must have become durable before
+// that is promised.
 func TestRowsOfAnEarlierLifeAreMadeDurable(t *testing.T) {
 	d := newDisk(t)
 	path := filepath.Join(t.TempDir(), "events.db")

@@ -15,8 +15,9 @@ const (
 	shmSuffix = "-shm"
 )
 
-// files tells which files are open. SQLite goes on writing to a file that was unlinked, and every row would be
-// lost when it is closed; comparing what is open with what is at the path is how that is noticed.
+// files tells which files are open. SQLite goes on writing to a file that was unlinked, and every
+// row would be lost when it is closed; comparing what is open with what is at the path is how that
+// is noticed.
 type files struct {
 	database, wal os.FileInfo
 }
@@ -56,9 +57,9 @@ func sameFile(path string, want os.FileInfo) error {
 	return err
 }
 
-// setAside moves the WAL of a database that is gone out of the way of the next one: SQLite would take its
-// frames for the new file's, and they hold pages of another database. The shared memory goes with it; it is
-// derived from the WAL.
+// setAside moves the WAL of a database that is gone out of the way of the next one: SQLite would
+// take its frames for the new file's, and they hold pages of another database. The shared memory
+// goes with it; it is derived from the WAL.
 func (f *files) setAside(path string, now time.Time) error {
 	if err := sameFile(path+walSuffix, f.wal); errors.Is(err, errReplaced) {
 		return nil // removed, or already the new one's
@@ -74,7 +75,8 @@ func (f *files) setAside(path string, now time.Time) error {
 	return syncPath(filepath.Dir(path))
 }
 
-// create makes an empty file with mode 0600, as everything that holds events has, where there is none.
+// create makes an empty file with mode 0600, as everything that holds events has, where there is
+// none.
 func create(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

@@ -7,8 +7,9 @@ import (
 	"pillarbox"
 )
 
-// headerText returns the JSON form of the headers, as pillarbox.Header marshals it. Headers that need no
-// escapes, which are nearly all, are written here: the general way takes a tenth of the time of a Write.
+// headerText returns the JSON form of the headers, as pillarbox.Header marshals it. Headers that
+// need no escapes, which are nearly all, are written here: the general way takes a tenth of the
+// time of a Write.
 func headerText(header pillarbox.Header) (string, error) {
 	size := 2
 	for _, field := range header {

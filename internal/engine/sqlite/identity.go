@@ -13,8 +13,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// The row that tells this database from every other one, and from an older copy of itself: its mark grows in the same
-// transaction as the events that are stored.
+// The row that tells this database from every other one, and from an older copy of itself: its mark
+// grows in the same transaction as the events that are stored.
 const identitySchema = `
 CREATE TABLE IF NOT EXISTS pillarbox_store (
 	one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -94,15 +94,17 @@ func (s *Store) Identity() pillarbox.StoreIdentity {
 	return *identity
 }
 
-// noteSize remembers how large the database is after a write, which may have copied the WAL into it.
+// noteSize remembers how large the database is after a write, which may have copied the WAL into
+// it.
 func (s *Store) noteSize() {
 	if info, err := os.Stat(s.path); err == nil {
 		s.size = max(s.size, info.Size())
 	}
 }
 
-// checkShrunk looks at a database that became smaller. It does so when somebody vacuums it, and when somebody overwrites or cuts the
-// file in place: then it is not what its WAL belongs to any more, and that must not be copied into it. The caller has the turn.
+// checkShrunk looks at a database that became smaller. It does so when somebody vacuums it, and
+// when somebody overwrites or cuts the file in place: then it is not what its WAL belongs to any
+// more, and that must not be copied into it. The caller has the turn.
 func (s *Store) checkShrunk(ctx context.Context) error {
 	info, err := os.Stat(s.path)
 	if err != nil {

@@ -29,8 +29,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// TestReplacedStoreIsKnown lets somebody remove, replace, cut and overwrite the database, while it is open and while it is not: the
-// identity tells each time, and what is written later is stored.
+// TestReplacedStoreIsKnown lets somebody remove, replace, cut and overwrite the database, while it
+// is open and while it is not: the identity tells each time, and what is written later is stored.
 func TestReplacedStoreIsKnown(t *testing.T) {
 	for _, open := range []bool{true, false} {
 		for name, meddle := range map[string]func(t *testing.T, path, older string){
@@ -120,7 +120,8 @@ func keysOf(events []*pillarbox.Event) (keys []pillarbox.Key) {
 	return keys
 }
 
-// TestVacuumIsNoReplacement vacuums from another connection: the file becomes smaller, and nothing is lost or told.
+// TestVacuumIsNoReplacement vacuums from another connection: the file becomes smaller, and nothing
+// is lost or told.
 func TestVacuumIsNoReplacement(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
 	store := openTest(t, path, sqlite.Options{})

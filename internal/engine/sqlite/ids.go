@@ -6,8 +6,9 @@ import (
 	"pillarbox"
 )
 
-// nearMicroseconds is how far the time of an event may be from the time in its id for the event to be looked
-// up by it. The width decides which events have a row in event_ids: it is part of the format and never changes.
+// nearMicroseconds is how far the time of an event may be from the time in its id for the event to
+// be looked up by it. The width decides which events have a row in event_ids: it is part of the
+// format and never changes.
 const nearMicroseconds = 250_000
 
 // tellsTime reports whether the time of the event can be found from its id.
@@ -16,8 +17,8 @@ func tellsTime(key pillarbox.Key) bool {
 	return ok && since <= key.Timestamp && key.Timestamp <= until
 }
 
-// timesNear returns the bounds, both inclusive, of the times that an event with this UUIDv7 may have. Only the
-// lower-case form counts, and only times that both bounds of which can be written.
+// timesNear returns the bounds, both inclusive, of the times that an event with this UUIDv7 may
+// have. Only the lower-case form counts, and only times that both bounds of which can be written.
 func timesNear(requestID string) (since, until pillarbox.Timestamp, ok bool) {
 	const length, version = 36, 14
 	if len(requestID) != length || requestID[version] != '7' {

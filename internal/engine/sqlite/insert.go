@@ -20,7 +20,8 @@ const columnCount = 12
 
 const existsSQL = "SELECT 1 FROM events WHERE timestamp = ? AND request_id = ?"
 
-// chunkRows is how many rows one statement inserts: a tenth less time than with one each. More gains nothing.
+// chunkRows is how many rows one statement inserts: a tenth less time than with one each. More
+// gains nothing.
 const chunkRows = 10
 
 // maxChunkBytes bounds the bound values of one statement; larger rows are inserted one by one.
@@ -61,8 +62,8 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 	return r, nil
 }
 
-// write inserts the events in one transaction and returns which of them were refused while the others are
-// committed. After an error nothing is.
+// write inserts the events in one transaction and returns which of them were refused while the
+// others are committed. After an error nothing is.
 func (w *writer) write(ctx context.Context, events []*pillarbox.Event, storedAt pillarbox.Timestamp) ([]pillarbox.ItemError, error) {
 	batch := insertion{writer: w, storedAt: storedAt.String()}
 	rows := make([]row, 0, len(events))
@@ -126,8 +127,8 @@ func (b *insertion) refuse(index int, err error) {
 	b.refused = append(b.refused, pillarbox.ItemError{Index: index, Err: err})
 }
 
-// insert inserts the rows, several with one statement. Where a statement does not insert all of its rows, they
-// are tried one by one: some are refused, or were there before.
+// insert inserts the rows, several with one statement. Where a statement does not insert all of its
+// rows, they are tried one by one: some are refused, or were there before.
 func (b *insertion) insert(rows []row) error {
 	for len(rows) > 0 {
 		n := 1
@@ -212,9 +213,9 @@ func (b *insertion) insertRow(row row) error {
 	return b.noteID(row)
 }
 
-// blamesRow reports whether the error is about a row, and the transaction can go on without it. A trigger that
-// fails (json_extract of a body that is no JSON) and a statement that no longer fits the tables look the same;
-// what tells them apart is whether the statement can still be prepared.
+// blamesRow reports whether the error is about a row, and the transaction can go on without it. A
+// trigger that fails (json_extract of a body that is no JSON) and a statement that no longer fits
+// the tables look the same; what tells them apart is whether the statement can still be prepared.
 func (b *insertion) blamesRow(err error) bool {
 	if b.conn.GetAutocommit() {
 		return false // the trigger said RAISE(ROLLBACK): refused as a whole
@@ -258,8 +259,9 @@ func (b *insertion) noteID(row row) error {
 // insertStmt inserts one or more rows.
 type insertStmt struct {
 	stmt *sqlite3.Stmt
-	// bound is what each parameter is bound to. SQLite keeps values from one execution to the next, and most
-	// columns are the same in many events: looking costs less than binding. Empty between batches.
+	// bound is what each parameter is bound to. SQLite keeps values from one execution to the next,
+	// and most columns are the same in many events: looking costs less than binding. Empty between
+	// batches.
 	bound []boundText
 }
 

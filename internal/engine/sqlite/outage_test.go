@@ -139,7 +139,8 @@ func TestRemovedWALLosesNothing(t *testing.T) {
 	wantCount(t, openTest(t, path, sqlite.Options{}), 40)
 }
 
-// A restored backup is opened as it is: the WAL of the database that was there before is kept out of it.
+// A restored backup is opened as it is: the WAL of the database that was there before is kept out
+// of it.
 func TestReplacedDatabaseIsOpened(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "events.db")

@@ -12,8 +12,9 @@ import (
 	"pillarbox"
 )
 
-// Find implements pillarbox.EventFinder. Of several events with one request id it returns the oldest. It reads
-// the rows of half a second where the id is a UUIDv7, and none besides the event where it is not.
+// Find implements pillarbox.EventFinder. Of several events with one request id it returns the
+// oldest. It reads the rows of half a second where the id is a UUIDv7, and none besides the event
+// where it is not.
 func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
 	if requestID == "" { // in a filter it would mean all
 		return nil, fmt.Errorf("event without id: %w", pillarbox.ErrNotFound)
@@ -28,8 +29,9 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 	return found[0], nil
 }
 
-// List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since and Until.
-// A row that is no event, which somebody must have added by hand, is an error that matches ErrCorrupt.
+// List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since
+// and Until. A row that is no event, which somebody must have added by hand, is an error that
+// matches ErrCorrupt.
 func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
 }

@@ -76,8 +76,8 @@ func (p *readerPool) drain() {
 	p.expire()
 }
 
-// openReader opens a connection that can't write rows. It needs to write to the shared memory, and so wants
-// the right to write; where there is none, it makes do without.
+// openReader opens a connection that can't write rows. It needs to write to the shared memory, and
+// so wants the right to write; where there is none, it makes do without.
 func openReader(ctx context.Context, target target) (*reader, error) {
 	conn, err := openConn(ctx, target, sqlite3.OPEN_READWRITE)
 	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) || errors.Is(err, os.ErrPermission) {
@@ -148,8 +148,9 @@ func (s *Store) readInSlot(ctx context.Context, query func(conn *sqlite3.Conn) e
 	return err
 }
 
-// readable makes sure that the database at the path may be read: that it is the one the writer has open, so
-// that no WAL of another one is in its way. Where it can't be opened for writing, it may still be read.
+// readable makes sure that the database at the path may be read: that it is the one the writer has
+// open, so that no WAL of another one is in its way. Where it can't be opened for writing, it may
+// still be read.
 func (s *Store) readable(ctx context.Context) error {
 	if current := s.current.Load(); current != nil && current.check(s.path) == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"pillarbox/internal/engine/sqlite"
 )
 
-// A rule that somebody added to the table refuses the rows it is about, and no others. The rows stand at the
-// start, in the middle and at the end of the statements that insert several.
+// A rule that somebody added to the table refuses the rows it is about, and no others. The rows
+// stand at the start, in the middle and at the end of the statements that insert several.
 func TestRefusedRowsAreNamed(t *testing.T) {
 	bad := []int{0, 9, 14, 15, 37, 38}
 	for name, test := range map[string]struct {
@@ -97,7 +97,8 @@ func indexes(items []pillarbox.ItemError) []int {
 	return found
 }
 
-// RAISE(ROLLBACK) undoes the transaction: the batch is refused as a whole, and splitting it finds the row.
+// RAISE(ROLLBACK) undoes the transaction: the batch is refused as a whole, and splitting it finds
+// the row.
 func TestRollbackRefusesTheWholeBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
 	store := openTest(t, path, sqlite.Options{})
@@ -130,8 +131,8 @@ func TestTimeOutsideTheCalendarIsRefused(t *testing.T) {
 	wantCount(t, store, 2)
 }
 
-// A table that no longer fits is the database's fault, not the events': nothing is blamed, and nothing is
-// made anew behind the back of the person at work there.
+// A table that no longer fits is the database's fault, not the events': nothing is blamed, and
+// nothing is made anew behind the back of the person at work there.
 func TestChangedTableIsAnOutage(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"renamed table":   {"ALTER TABLE events RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO events"},

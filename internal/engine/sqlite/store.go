@@ -17,8 +17,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// MaxEventBytes bounds one event as it is stored: body, headers and the other columns together. The whole row
-// has to fit into the memory of a connection several times.
+// MaxEventBytes bounds one event as it is stored: body, headers and the other columns together. The
+// whole row has to fit into the memory of a connection several times.
 const MaxEventBytes = 32 << 20
 
 // DefaultBusyTimeout is how long a call waits for a lock that another program holds.
@@ -26,10 +26,11 @@ const DefaultBusyTimeout = 5 * time.Second
 
 // Options are what Open may be told. The zero value is fine.
 type Options struct {
-	// BusyTimeout is how long a call waits for a lock that another program holds, before it gives up with
-	// pillarbox.ErrUnavailable. 0 is DefaultBusyTimeout.
+	// BusyTimeout is how long a call waits for a lock that another program holds, before it gives up
+	// with pillarbox.ErrUnavailable. 0 is DefaultBusyTimeout.
 	BusyTimeout time.Duration
-	// Logger gets a warning where the database could not be opened or had to be made anew; nil discards it.
+	// Logger gets a warning where the database could not be opened or had to be made anew; nil
+	// discards it.
 	Logger *slog.Logger
 	// Now is the clock for stored_at; nil is time.Now.
 	Now func() time.Time
@@ -50,15 +51,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is an event store in one SQLite database. All methods may be called concurrently: writes take turns,
-// reads wait neither for writes nor make them wait. The package comment says what is promised.
+// Store is an event store in one SQLite database. All methods may be called concurrently: writes
+// take turns, reads wait neither for writes nor make them wait. The package comment says what is
+// promised.
 type Store struct {
 	path    string // absolute
 	options Options
 	readers *readerPool
 
-	// turn holds one token while somebody uses the fields below. It is a channel and not a mutex because
-	// waiting for it must end with the caller's context.
+	// turn holds one token while somebody uses the fields below. It is a channel and not a mutex
+	// because waiting for it must end with the caller's context.
 	turn   chan struct{}
 	writer *writer // nil while the database is not open
 	known  *files  // the database whose tables this Store has seen; they are not made again there
@@ -75,9 +77,10 @@ type Store struct {
 	closed    chan struct{}
 }
 
-// Open opens or creates the database at path. A database that can't be opened is no error here: Write then
-// says pillarbox.ErrUnavailable and tries again each time, so that accepting goes on meanwhile. The error is
-// pillarbox.ErrInvalid for a path or an option that can never work, or ctx's own. Close the Store.
+// Open opens or creates the database at path. A database that can't be opened is no error here:
+// Write then says pillarbox.ErrUnavailable and tries again each time, so that accepting goes on
+// meanwhile. The error is pillarbox.ErrInvalid for a path or an option that can never work, or
+// ctx's own. Close the Store.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("path of the database %q: %w", path, pillarbox.ErrInvalid)
@@ -146,8 +149,8 @@ func (s *Store) Write(ctx context.Context, events []*pillarbox.Event) error {
 	return nil
 }
 
-// Close waits for running calls, copies the WAL into the database as far as it can, and releases the files.
-// It is safe to call twice. Every call after it returns pillarbox.ErrClosed.
+// Close waits for running calls, copies the WAL into the database as far as it can, and releases
+// the files. It is safe to call twice. Every call after it returns pillarbox.ErrClosed.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closed)
@@ -234,8 +237,9 @@ func (s *Store) open(ctx context.Context) (*writer, error) {
 	return opened, nil
 }
 
-// abandon closes the writer of a database that is no longer at the path, or whose WAL is not. The old WAL is
-// set aside while it is still open: afterwards its inode number may be given to another file.
+// abandon closes the writer of a database that is no longer at the path, or whose WAL is not. The
+// old WAL is set aside while it is still open: afterwards its inode number may be given to another
+// file.
 func (s *Store) abandon(cause error) error {
 	if !errors.Is(cause, errWALReplaced) {
 		// The file may have been overwritten in place: closing must not copy the old WAL into it.

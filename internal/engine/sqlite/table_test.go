@@ -107,7 +107,8 @@ func TestAnyPathWillDo(t *testing.T) {
 	}
 }
 
-// The sqlite3 program reads and writes the database while it is open, and sees what was written before.
+// The sqlite3 program reads and writes the database while it is open, and sees what was written
+// before.
 func TestSQLiteProgramReadsAlong(t *testing.T) {
 	program, err := exec.LookPath("sqlite3")
 	if err != nil {
@@ -162,7 +163,8 @@ func TestOnlyOddIDsAreNoted(t *testing.T) {
 	}
 }
 
-// The largest event that is allowed can be stored and read, as text and as bytes; a larger one is refused.
+// The largest event that is allowed can be stored and read, as text and as bytes; a larger one is
+// refused.
 func TestLargeEvents(t *testing.T) {
 	store := openTest(t, filepath.Join(t.TempDir(), "events.db"), sqlite.Options{})
 	events := enginetest.Events(3, 1)

@@ -13,5 +13,6 @@ func (s *Store) Traits() pillarbox.SinkTraits {
 	return pillarbox.SinkTraits{Readable: true, Identified: true}
 }
 
-// Check implements pillarbox.Sink. Open has looked at the file, or it is tried again with each write.
+// Check implements pillarbox.Sink. Open has looked at the file, or it is tried again with each
+// write.
 func (s *Store) Check(context.Context) error { return nil }

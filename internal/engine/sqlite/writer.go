@@ -54,8 +54,8 @@ type writer struct {
 	exists, insertID, mark *sqlite3.Stmt
 }
 
-// openWriter opens or creates the database. known is the database whose tables this process has seen before, or
-// nil. strict asks that the whole WAL is copied into the database.
+// openWriter opens or creates the database. known is the database whose tables this process has
+// seen before, or nil. strict asks that the whole WAL is copied into the database.
 func openWriter(ctx context.Context, target target, known *files, strict bool) (_ *writer, err error) {
 	path := target.path
 	if err := create(path); err != nil {
@@ -161,9 +161,10 @@ func (w *writer) text(sql string) (string, error) {
 	return stmt.ColumnText(0), stmt.Err()
 }
 
-// settleWAL makes durable what an earlier life may have written without syncing it. Copying it all into the
-// database is best: the bytes reach other blocks, which helps where a sync of the WAL itself has failed. A
-// reader of another program can hold that up; then syncing is enough, unless strict.
+// settleWAL makes durable what an earlier life may have written without syncing it. Copying it all
+// into the database is best: the bytes reach other blocks, which helps where a sync of the WAL
+// itself has failed. A reader of another program can hold that up; then syncing is enough, unless
+// strict.
 func (w *writer) settleWAL(path string, strict bool) error {
 	// An empty read makes SQLite recover the WAL, so that the checkpoint sees all of it.
 	if err := w.conn.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil {
@@ -179,8 +180,8 @@ func (w *writer) settleWAL(path string, strict bool) error {
 	return err
 }
 
-// checkpoint copies the whole WAL into the database file, and waits for readers that hold it up as long as the
-// busy timeout says.
+// checkpoint copies the whole WAL into the database file, and waits for readers that hold it up as
+// long as the busy timeout says.
 func (w *writer) checkpoint() error {
 	_, _, err := w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_FULL)
 	if err != nil {
@@ -189,9 +190,9 @@ func (w *writer) checkpoint() error {
 	return nil
 }
 
-// makeTables makes the tables that are missing. In the known database it does not: if they are gone, somebody
-// is at work there. A database with nothing in it is a new one, though, even under the inode number of the
-// known one, which is free to be used again once that is closed.
+// makeTables makes the tables that are missing. In the known database it does not: if they are
+// gone, somebody is at work there. A database with nothing in it is a new one, though, even under
+// the inode number of the known one, which is free to be used again once that is closed.
 func (w *writer) makeTables(path string, known *files) error {
 	if known != nil && sameFile(path, known.database) == nil {
 		if tables, err := w.text("SELECT count(*) FROM sqlite_schema"); err != nil || tables != "0" {

@@ -40,8 +40,8 @@
 // Options.MaxAge is not. What is in flight here is with no other reader meanwhile; Close gives it
 // back to them.
 //
-// Neither errors of attempts nor rejections are durable. After a crash an event that was rejected is
-// tried once more, or rejected again at once if its attempts were used up.
+// Neither errors of attempts nor rejections are durable. After a crash an event that was rejected
+// is tried once more, or rejected again at once if its attempts were used up.
 //
 // SQS has no count of what was ever sent, so Account says Uncounted: what was accepted is what the
 // other counts add up to, and how much is pending is SQS's approximation.

@@ -174,8 +174,8 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 	}
 }
 
-// TestCondemnedIsNotSentAgain: the copy would know nothing of the rejection, and a text that can't be
-// read would become an event.
+// TestCondemnedIsNotSentAgain: the copy would know nothing of the rejection, and a text that can't
+// be read would become an event.
 func TestCondemnedIsNotSentAgain(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	b.redrive(5)

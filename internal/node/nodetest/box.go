@@ -1,5 +1,5 @@
-// Package nodetest opens nodes on engines in memory, and holds what handlers answer against the document of both listeners. It
-// is for tests.
+// Package nodetest opens nodes on engines in memory, and holds what handlers answer against the
+// document of both listeners. It is for tests.
 package nodetest
 
 import (
@@ -18,7 +18,8 @@ import (
 	"pillarbox/internal/source"
 )
 
-// The destination of a Box that can be read back, and another one that can't, which takes no source but "archived".
+// The destination of a Box that can be read back, and another one that can't, which takes no source
+// but "archived".
 const (
 	Destination = "events"
 	Archive     = "archive"

@@ -123,7 +123,8 @@ func Do(t *testing.T, side Side, handler http.Handler, request *http.Request) An
 	return got
 }
 
-// Wants fails unless the status is as wanted and the body holds every part. An error must say when to come again where that helps.
+// Wants fails unless the status is as wanted and the body holds every part. An error must say when
+// to come again where that helps.
 func (a Answer) Wants(t *testing.T, status int, parts ...string) Answer {
 	t.Helper()
 	if a.Status != status {
@@ -220,8 +221,8 @@ func matches(template, path string) bool {
 	return true
 }
 
-// check holds a text against a schema of the document (JSON Schema 2020-12, as OpenAPI 3.1 has it). Names that are not in the
-// document are wrong.
+// check holds a text against a schema of the document (JSON Schema 2020-12, as OpenAPI 3.1 has it).
+// Names that are not in the document are wrong.
 func check(schema any, text string) error {
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
@@ -238,8 +239,8 @@ func check(schema any, text string) error {
 	return compiled.Validate(value)
 }
 
-// closed returns a schema without references, whose objects have no other names than those that it lists. The parts of an allOf
-// become one.
+// closed returns a schema without references, whose objects have no other names than those that it
+// lists. The parts of an allOf become one.
 func closed(schema any) any {
 	switch schema := resolve(schema).(type) {
 	case object:

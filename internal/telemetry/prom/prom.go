@@ -1,5 +1,6 @@
-// Package prom keeps the metrics of package telemetry in a registry of Prometheus. It stands apart so that programs
-// whose metrics go elsewhere, such as the functions on AWS, don't link Prometheus's client.
+// Package prom keeps the metrics of package telemetry in a registry of Prometheus. It stands apart
+// so that programs whose metrics go elsewhere, such as the functions on AWS, don't link
+// Prometheus's client.
 package prom
 
 import (
@@ -8,8 +9,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// Keep returns a registry for telemetry.NewMetrics that keeps everything in the one given. Declaring metrics that it
-// has already panics.
+// Keep returns a registry for telemetry.NewMetrics that keeps everything in the one given.
+// Declaring metrics that it has already panics.
 func Keep(registry *prometheus.Registry) telemetry.Registry { return prometheusRegistry{registry} }
 
 type prometheusRegistry struct{ registry *prometheus.Registry }

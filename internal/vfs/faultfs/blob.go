@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// pageSize is the unit in which content is shared between states and in which space is used up, like the page
-// of tmpfs.
+// pageSize is the unit in which content is shared between states and in which space is used up,
+// like the page of tmpfs.
 const pageSize = 4096
 
 type page [pageSize]byte
 
-// zeroPage stands for every page that was written with nothing but zeros, so that a log may fill large
-// segments ahead at no cost. It is never owned and so never written to.
+// zeroPage stands for every page that was written with nothing but zeros, so that a log may fill
+// large segments ahead at no cost. It is never owned and so never written to.
 var zeroPage = new(page)
 
 // blob is the content of a file, shared copy-on-write. The caller keeps concurrent use apart.
@@ -92,7 +92,8 @@ func (b *blob) writePage(index, from int, part []byte) {
 	copy(b.pages[index][from:], part)
 }
 
-// room returns how many of the n bytes from off on can be written when no more than free pages may be added.
+// room returns how many of the n bytes from off on can be written when no more than free pages may
+// be added.
 func (b *blob) room(n int, off int64, free int) int {
 	end := off + int64(n)
 	for at := off; at < end; at = at - at%pageSize + pageSize {

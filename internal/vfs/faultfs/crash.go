@@ -16,10 +16,11 @@ const (
 	Dropped Mode = iota + 1
 	// Kept loses no write.
 	Kept
-	// Prefix keeps the writes of a file up to some point, in order; the last one may be cut at a sector.
+	// Prefix keeps the writes of a file up to some point, in order; the last one may be cut at a
+	// sector.
 	Prefix
-	// Torn keeps any subset of the sectors of each write. A lost sector holds what it held before; where it
-	// lies behind the old end of the file, it is missing or reads as zeros.
+	// Torn keeps any subset of the sectors of each write. A lost sector holds what it held before;
+	// where it lies behind the old end of the file, it is missing or reads as zeros.
 	Torn
 	// Zeros is like Torn, but a lost sector may hold zeros where it was to be written.
 	Zeros
@@ -41,12 +42,14 @@ func (m Mode) String() string {
 // sectorSize is what a disk writes at once, in bytes.
 const sectorSize = 512
 
-// Crash returns the state after a power cut at this moment, as a file system of its own with the same options
-// and no open file. f goes on unaffected, and content is shared until one of the two changes it.
+// Crash returns the state after a power cut at this moment, as a file system of its own with the
+// same options and no open file. f goes on unaffected, and content is shared until one of the two
+// changes it.
 //
-// Each unsynced operation on names is kept or dropped by chance, except that one which builds on a dropped one
-// is dropped too. A nil rng is allowed for Dropped, and for Kept, where it keeps all names as well: that is the
-// state after a mere kill of the process. The state depends on nothing but f's state, rng and mode.
+// Each unsynced operation on names is kept or dropped by chance, except that one which builds on a
+// dropped one is dropped too. A nil rng is allowed for Dropped, and for Kept, where it keeps all
+// names as well: that is the state after a mere kill of the process. The state depends on nothing
+// but f's state, rng and mode.
 func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 	if mode < Dropped || mode > Garbage || rng == nil && mode > Kept {
 		panic(fmt.Sprintf("pillarbox: bug: crash with mode %v and rng %v", mode, rng))
@@ -59,11 +62,12 @@ func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 	return cut.after
 }
 
-// Print tells apart the states that Crash makes of one disk, for a harness that counts them: two with the same
-// print hold the same. It is 0 for a disk that Crash has not made.
+// Print tells apart the states that Crash makes of one disk, for a harness that counts them: two
+// with the same print hold the same. It is 0 for a disk that Crash has not made.
 func (f *FS) Print() uint64 { return f.print }
 
-// Unsynced reports whether a power cut now may lose anything. Where it may not, all states are the same.
+// Unsynced reports whether a power cut now may lose anything. Where it may not, all states are the
+// same.
 func (f *FS) Unsynced() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,9 +87,9 @@ func (n *node) unsynced() bool {
 	return false
 }
 
-// Kill returns the state after the process has died while the machine lives: what was written can be read, what
-// was not synced is still not safe from a power cut, and nothing is open. Names count as synced. f goes on
-// unaffected.
+// Kill returns the state after the process has died while the machine lives: what was written can
+// be read, what was not synced is still not safe from a power cut, and nothing is open. Names count
+// as synced. f goes on unaffected.
 func (f *FS) Kill() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,7 +119,8 @@ type cut struct {
 	after *FS
 }
 
-// keepNamesLocked decides about the unsynced operations on names, and returns the directories that they change.
+// keepNamesLocked decides about the unsynced operations on names, and returns the directories that
+// they change.
 func (f *FS) keepNamesLocked(rng *rand.Rand, mode Mode) map[*node]map[string]*node {
 	if mode == Dropped || len(f.unsynced) == 0 {
 		return nil
@@ -215,7 +220,8 @@ func (c *cut) prefix(n *node, left *blob) {
 	left.writeAt(last.data[:c.cutAt(last)], last.off)
 }
 
-// cutAt returns a length up to which a write got, which ends at the end of a sector or at the end of the write.
+// cutAt returns a length up to which a write got, which ends at the end of a sector or at the end
+// of the write.
 func (c *cut) cutAt(write change) int {
 	first := write.off - write.off%sectorSize
 	sectors := (write.off + int64(len(write.data)) - first + sectorSize - 1) / sectorSize
@@ -244,7 +250,8 @@ func (c *cut) tear(n *node, left *blob) {
 	left.truncate(size)
 }
 
-// grow returns the size after a write behind the old end: the old one, the new one, or one in between.
+// grow returns the size after a write behind the old end: the old one, the new one, or one in
+// between.
 func (c *cut) grow(size int64, write change) int64 {
 	switch c.rng.IntN(4) {
 	case 0:
@@ -276,7 +283,8 @@ func (c *cut) tearWrite(write change, cache, left *blob) {
 	}
 }
 
-// hole fills buffer with what stands in a lost sector. It returns nil where that is what stood there before.
+// hole fills buffer with what stands in a lost sector. It returns nil where that is what stood
+// there before.
 func (c *cut) hole(buffer []byte) []byte {
 	switch c.mode {
 	case Zeros:

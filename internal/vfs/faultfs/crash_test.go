@@ -66,7 +66,8 @@ func letters(t *testing.T, name string) func(*faultfs.FS) string {
 	}
 }
 
-// The promise that the whole model exists for: what was synced is there, whatever the mode and the chance.
+// The promise that the whole model exists for: what was synced is there, whatever the mode and the
+// chance.
 func TestSyncedContentSurvivesEveryMode(t *testing.T) {
 	fsys := faultfs.New(faultfs.Options{})
 	must(t, vfs.MkdirAll(fsys, "d/e"))
@@ -124,8 +125,8 @@ func TestModesOnGrowth(t *testing.T) {
 	}
 }
 
-// A later write is never there without an earlier one to the same sector: the disk got the sector as it stood
-// in the page cache.
+// A later write is never there without an earlier one to the same sector: the disk got the sector
+// as it stood in the page cache.
 func TestSectorHoldsOneOfItsVersions(t *testing.T) {
 	fsys := faultfs.New(faultfs.Options{})
 	file := store(t, fsys, "a", []byte("...."))
@@ -137,7 +138,8 @@ func TestSectorHoldsOneOfItsVersions(t *testing.T) {
 	expect(t, states(fsys, faultfs.Prefix, content), "....", "1...", "12..", "123.")
 }
 
-// Writes to different sectors are independent, and durable bytes beside a torn write are never touched.
+// Writes to different sectors are independent, and durable bytes beside a torn write are never
+// touched.
 func TestTornWriteSparesItsNeighbours(t *testing.T) {
 	fsys := faultfs.New(faultfs.Options{})
 	file := store(t, fsys, "a", sectors("aaaa"))
@@ -284,8 +286,9 @@ func TestRenameBetweenDirectoriesNeedsBothSynced(t *testing.T) {
 	}
 }
 
-// Random histories of names: every state is a legal tree in which no file exists twice, a synced file keeps one
-// of the names it had, and a state in which everything is synced is the same in every mode.
+// Random histories of names: every state is a legal tree in which no file exists twice, a synced
+// file keeps one of the names it had, and a state in which everything is synced is the same in
+// every mode.
 func TestRandomNamesStayLegal(t *testing.T) {
 	for seed := range uint64(300) {
 		history(t, seed)
@@ -458,7 +461,8 @@ func TestKillKeepsWhatWasWrittenUnsafe(t *testing.T) {
 	}
 }
 
-// TestSamePrintSameState draws many states of changing disks: those with the same print hold the same.
+// TestSamePrintSameState draws many states of changing disks: those with the same print hold the
+// same.
 func TestSamePrintSameState(t *testing.T) {
 	states, prints := 0, map[uint64]string{}
 	fsys := faultfs.New(faultfs.Options{})

@@ -5,7 +5,8 @@ import "fmt"
 // Kind is the kind of an operation.
 type Kind int
 
-// The operations that are counted, and that can be made to fail. Close and Size always succeed on an open file.
+// The operations that are counted, and that can be made to fail. Close and Size always succeed on
+// an open file.
 const (
 	OpenFile Kind = iota + 1
 	Mkdir
@@ -43,8 +44,8 @@ type Op struct {
 	Length  int    // of a Read or Write, in bytes
 }
 
-// ShortWrite, returned by the function given to Inject, lets the first N bytes of a Write through and then
-// fails it with Err. Any other operation just fails with Err.
+// ShortWrite, returned by the function given to Inject, lets the first N bytes of a Write through
+// and then fails it with Err. Any other operation just fails with Err.
 type ShortWrite struct {
 	N   int
 	Err error

@@ -17,8 +17,8 @@ import (
 
 // Options are the properties of the disk. The zero value is a disk without a limit.
 type Options struct {
-	// Space is the size of the disk in bytes, used up in pages of 4096 bytes; names cost nothing. 0 is no
-	// limit, which Usage reports as 1 TiB.
+	// Space is the size of the disk in bytes, used up in pages of 4096 bytes; names cost nothing. 0 is
+	// no limit, which Usage reports as 1 TiB.
 	Space int64
 }
 
@@ -32,8 +32,8 @@ type FS struct {
 	inject  atomic.Pointer[func(Op) error]
 	after   atomic.Pointer[func(Op, error)]
 
-	// turn is held from the start of an operation to the end of the function given to After, so that the
-	// function sees the state right after the operation. It is taken before mu.
+	// turn is held from the start of an operation to the end of the function given to After, so that
+	// the function sees the state right after the operation. It is taken before mu.
 	turn sync.Mutex
 
 	mu       sync.Mutex
@@ -53,12 +53,13 @@ func New(options Options) *FS {
 	return &FS{options: options, root: &node{dir: true, names: map[string]*node{}}}
 }
 
-// Inject sets a function that is called before each operation; nil removes it. An error that it returns fails
-// the operation, which then has no effect, except that a failed Sync loses the unsynced writes of the file for
-// good (they stay readable, and no later Sync makes them durable) and that a ShortWrite lets a part through.
+// Inject sets a function that is called before each operation; nil removes it. An error that it
+// returns fails the operation, which then has no effect, except that a failed Sync loses the
+// unsynced writes of the file for good (they stay readable, and no later Sync makes them durable)
+// and that a ShortWrite lets a part through.
 //
-// The function is called by whoever runs the operation, concurrently if operations are. No lock is held: it may
-// block, and it may use the file system.
+// The function is called by whoever runs the operation, concurrently if operations are. No lock is
+// held: it may block, and it may use the file system.
 func (f *FS) Inject(before func(op Op) error) {
 	if before == nil {
 		f.inject.Store(nil)
@@ -67,8 +68,9 @@ func (f *FS) Inject(before func(op Op) error) {
 	f.inject.Store(&before)
 }
 
-// After sets a function that is called after each operation with its error; nil removes it. No other operation
-// runs meanwhile. The function may call Crash, Operations and Flip, but no operation of this file system.
+// After sets a function that is called after each operation with its error; nil removes it. No
+// other operation runs meanwhile. The function may call Crash, Operations and Flip, but no
+// operation of this file system.
 func (f *FS) After(after func(op Op, err error)) {
 	if after == nil {
 		f.after.Store(nil)
@@ -80,8 +82,8 @@ func (f *FS) After(after func(op Op, err error)) {
 // Operations returns how many operations were started.
 func (f *FS) Operations() int { return int(f.count.Load()) }
 
-// operate runs one operation between the two functions of the harness. run is called with the injected error.
-// Errors come back as *fs.PathError, except for io.EOF.
+// operate runs one operation between the two functions of the harness. run is called with the
+// injected error. Errors come back as *fs.PathError, except for io.EOF.
 func (f *FS) operate(op Op, run func(fault error) error) error {
 	op.Index = int(f.count.Add(1)) - 1
 	var fault error
@@ -213,8 +215,8 @@ func mayReplace(moved, replaced, dir *node) error {
 	return nil
 }
 
-// Remove implements vfs.FS. A file that is open stays readable and writable through its handles, and uses
-// space until the last of them is closed.
+// Remove implements vfs.FS. A file that is open stays readable and writable through its handles,
+// and uses space until the last of them is closed.
 func (f *FS) Remove(name string) error {
 	return f.operate(Op{Kind: Remove, Name: name}, func(fault error) error {
 		if fault != nil {
@@ -254,8 +256,8 @@ func (f *FS) ReadDir(name string) ([]vfs.Entry, error) {
 	return entries, err
 }
 
-// SyncDir implements vfs.FS. Where an error is injected, nothing in the directory becomes durable by this call,
-// but it may by the next.
+// SyncDir implements vfs.FS. Where an error is injected, nothing in the directory becomes durable
+// by this call, but it may by the next.
 func (f *FS) SyncDir(name string) error {
 	return f.operate(Op{Kind: SyncDir, Name: name}, func(fault error) error {
 		if fault != nil {
@@ -292,8 +294,9 @@ func (f *FS) Usage() (vfs.Usage, error) {
 	return usage, err
 }
 
-// Flip inverts bit 0 to 7 of one byte of stored content, in what readers see and in what is durable or on the
-// way there, as a disk does that rots. It is no operation: it is neither counted nor failed.
+// Flip inverts bit 0 to 7 of one byte of stored content, in what readers see and in what is durable
+// or on the way there, as a disk does that rots. It is no operation: it is neither counted nor
+// failed.
 func (f *FS) Flip(name string, offset int64, bit uint) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

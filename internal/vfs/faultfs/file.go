@@ -75,8 +75,9 @@ func (h *file) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// Sync implements vfs.File. After it failed, what was written since the last success is lost at the next crash,
-// and a later Sync that succeeds does not change that: the kernel marked the pages clean.
+// Sync implements vfs.File. After it failed, what was written since the last success is lost at the
+// next crash, and a later Sync that succeeds does not change that: the kernel marked the pages
+// clean.
 func (h *file) Sync() error {
 	return h.fs.operate(Op{Kind: Sync, Name: h.name}, func(fault error) error {
 		if err := h.checkLocked(false, 0); err != nil {

@@ -45,7 +45,8 @@ type slot struct {
 	name string
 }
 
-// nameOp is an unsynced operation on names: from is empty for a creation, to is empty for a removal.
+// nameOp is an unsynced operation on names: from is empty for a creation, to is empty for a
+// removal.
 type nameOp struct {
 	node     *node
 	from, to slot
@@ -70,8 +71,8 @@ func (op *nameOp) apply(at func(dir *node) map[string]*node) {
 	}
 }
 
-// needs reports whether op makes no sense unless the earlier one happened too. Where placed is set, an
-// operation needs the directory it takes place in as well.
+// needs reports whether op makes no sense unless the earlier one happened too. Where placed is set,
+// an operation needs the directory it takes place in as well.
 func (op *nameOp) needs(earlier *nameOp, placed bool) bool {
 	return op.touches(earlier.from) || op.touches(earlier.to) ||
 		placed && (earlier.node == op.from.dir || earlier.node == op.to.dir) ||
@@ -104,8 +105,8 @@ func (f *FS) changeNamesLocked(op *nameOp) {
 	}
 }
 
-// syncNamesLocked makes the operations in dir durable. A rename between two directories waits for the sync of
-// both, unless something that builds on it is durable already.
+// syncNamesLocked makes the operations in dir durable. A rename between two directories waits for
+// the sync of both, unless something that builds on it is durable already.
 func (f *FS) syncNamesLocked(dir *node) {
 	for _, op := range f.unsynced {
 		op.fromSynced = op.fromSynced || op.from.dir == dir
@@ -119,8 +120,8 @@ func (f *FS) syncNamesLocked(dir *node) {
 		if !durable[i] {
 			continue
 		}
-		// A file that moved has its new name, so the directory that it moved to must be there. A new file has
-		// no such claim: it is gone with its directory.
+		// A file that moved has its new name, so the directory that it moved to must be there. A new file
+		// has no such claim: it is gone with its directory.
 		placed := pulled[i] || op.rename()
 		for j, earlier := range f.unsynced[:i] {
 			pulled[j] = pulled[j] || op.needs(earlier, placed)

@@ -5,9 +5,9 @@ import (
 	"hash/maphash"
 )
 
-// The print of a state is a sum of hashes of what chance decided about: the sectors that unsynced writes
-// touched, the sizes of their files, and the names in the directories with unsynced operations. All else is told
-// by the generation.
+// The print of a state is a sum of hashes of what chance decided about: the sectors that unsynced
+// writes touched, the sizes of their files, and the names in the directories with unsynced
+// operations. All else is told by the generation.
 var printSeed = maphash.MakeSeed()
 
 func mix(parts ...uint64) uint64 {

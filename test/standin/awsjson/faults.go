@@ -33,8 +33,8 @@ type rule struct {
 	err        *Error // of answerError
 }
 
-// FailWith lets the next n calls of the operations, or of any where none is named, answer with the error. The
-// calls are not carried out.
+// FailWith lets the next n calls of the operations, or of any where none is named, answer with the
+// error. The calls are not carried out.
 func (s *Server) FailWith(n int, err *Error, operations ...string) {
 	s.addRule(&rule{operations: operations, left: n, err: err})
 }
@@ -57,7 +57,8 @@ func (s *Server) LoseAnswers(n int, operations ...string) {
 	s.addRule(&rule{operations: operations, left: n, kind: loseAnswer})
 }
 
-// Stall lets the next n calls wait for ever. They end, without having been carried out, when the client gives up.
+// Stall lets the next n calls wait for ever. They end, without having been carried out, when the
+// client gives up.
 func (s *Server) Stall(n int, operations ...string) {
 	s.addRule(&rule{operations: operations, left: n, kind: stall})
 }
@@ -102,7 +103,8 @@ func (s *Server) count(operation string) *rule {
 	return nil
 }
 
-// before does what the fault does before the call, and reports whether the connection is to be closed.
+// before does what the fault does before the call, and reports whether the connection is to be
+// closed.
 func (r *rule) before(ctx context.Context) bool {
 	if r == nil {
 		return false

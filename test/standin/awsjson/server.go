@@ -1,9 +1,9 @@
-// Package awsjson is what the stand-ins for AWS services share: the JSON protocol that their clients speak, and
-// the faults that a test can ask for.
+// Package awsjson is what the stand-ins for AWS services share: the JSON protocol that their
+// clients speak, and the faults that a test can ask for.
 //
-// A stand-in checks what the service checks and refuses what it does not know, so that a test which passes against
-// it has not leaned on something that nobody looked at. It keeps everything in memory, does not check signatures,
-// only that there is one, and is for tests.
+// A stand-in checks what the service checks and refuses what it does not know, so that a test which
+// passes against it has not leaned on something that nobody looked at. It keeps everything in
+// memory, does not check signatures, only that there is one, and is for tests.
 package awsjson
 
 import (
@@ -24,7 +24,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxRequestBytes is above every limit that the services themselves have, so that those are the ones that are met.
+// maxRequestBytes is above every limit that the services themselves have, so that those are the
+// ones that are met.
 const maxRequestBytes = 64 << 20
 
 // Service says how the protocol of one service differs from that of the others.
@@ -60,7 +61,8 @@ func NewServer(service Service) *Server {
 	return &Server{service: service, calls: map[string]int{}}
 }
 
-// Operate makes an operation of a function of its input. A member that the input does not have is refused.
+// Operate makes an operation of a function of its input. A member that the input does not have is
+// refused.
 func Operate[In any](answer func(ctx context.Context, call Call, in *In) (any, error)) Operation {
 	return func(ctx context.Context, call Call) (any, error) {
 		var in In
@@ -147,8 +149,8 @@ func (s *Server) write(w http.ResponseWriter, status int, answer any) {
 	_, _ = w.Write(text) // a client that went away does not want it
 }
 
-// fail writes the error as the service would: its type with a namespace, and, for services that once spoke
-// another protocol, the code that they had there.
+// fail writes the error as the service would: its type with a namespace, and, for services that
+// once spoke another protocol, the code that they had there.
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	var known *Error
 	if !errors.As(err, &known) {

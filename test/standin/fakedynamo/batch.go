@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// maxBatchWrites and maxBatchKeys bound the batch operations, and maxBatchBytes what goes over the wire.
+	// maxBatchWrites and maxBatchKeys bound the batch operations, and maxBatchBytes what goes over the
+	// wire.
 	maxBatchWrites = 25
 	maxBatchKeys   = 100
 	maxBatchBytes  = 16 << 20
@@ -162,8 +163,8 @@ func (s *Server) batchGetItem(_ context.Context, _ awsjson.Call, in *batchGetInp
 	return map[string]any{"Responses": responses, "UnprocessedKeys": left}, nil
 }
 
-// getKeysLocked returns the items of the keys that are there, and the keys for which there was no room. The items
-// come in no promised order, so it turns them round.
+// getKeysLocked returns the items of the keys that are there, and the keys for which there was no
+// room. The items come in no promised order, so it turns them round.
 func (s *Server) getKeysLocked(t *table, in *keysRequest, room *int) (items []item, rest []item, err error) {
 	x := newExpressions(in.ExpressionAttributeNames, nil)
 	names, err := x.projection(in.ProjectionExpression)

@@ -16,7 +16,8 @@ import (
 
 type attributes = map[string]types.AttributeValue
 
-// bench is a stand-in with a client and a table with the key (At, ID) and two indexes by (Bucket, Sort).
+// bench is a stand-in with a client and a table with the key (At, ID) and two indexes by (Bucket,
+// Sort).
 type bench struct {
 	*testing.T
 	server *fakedynamo.Server

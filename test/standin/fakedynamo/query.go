@@ -64,7 +64,8 @@ func (s *Server) prepareLocked(in *readInput, x *expressions) (*read, error) {
 	return r, r.checkSelect(in)
 }
 
-// checkSelect refuses attributes that an index does not have, and ways to select them that exclude each other.
+// checkSelect refuses attributes that an index does not have, and ways to select them that exclude
+// each other.
 func (r *read) checkSelect(in *readInput) error {
 	switch in.Select {
 	case "", "COUNT", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES":
@@ -187,8 +188,8 @@ func (s *Server) query(_ context.Context, _ awsjson.Call, in *queryInput) (any, 
 	return s.answerLocked(r, &in.readInput, entries), nil
 }
 
-// hashOf returns the hash key that the condition asks for. The condition must be that, and at most one of the
-// range besides.
+// hashOf returns the hash key that the condition asks for. The condition must be that, and at most
+// one of the range besides.
 func (v *view) hashOf(condition *node) (string, error) {
 	if condition == nil {
 		return "", invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")

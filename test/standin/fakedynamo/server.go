@@ -1,13 +1,16 @@
-// Package fakedynamo is an in-memory stand-in for Amazon DynamoDB, for tests: the real SDK talks to it.
+// Package fakedynamo is an in-memory stand-in for Amazon DynamoDB, for tests: the real SDK talks to
+// it.
 //
-// It knows tables whose keys are strings, global secondary indexes, single items, batches, queries and scans with
-// conditions, filters, projections, pages and segments, and checks sizes, keys and types as DynamoDB does. What it
-// does not know (updates, transactions, streams, sets, paths into documents) it refuses with a ValidationException
-// that says so; nothing is ignored in silence. Names in expressions must be placeholders (#name), because it does
-// not have DynamoDB's list of words that are reserved.
+// It knows tables whose keys are strings, global secondary indexes, single items, batches, queries
+// and scans with conditions, filters, projections, pages and segments, and checks sizes, keys and
+// types as DynamoDB does. What it does not know (updates, transactions, streams, sets, paths into
+// documents) it refuses with a ValidationException that says so; nothing is ignored in silence.
+// Names in expressions must be placeholders (#name), because it does not have DynamoDB's list of
+// words that are reserved.
 //
-// Tables are there at once and reads see every write. That is kinder than DynamoDB, whose reads are eventually
-// consistent unless asked not to be, and those of indexes always: HoldReplicas takes it back.
+// Tables are there at once and reads see every write. That is kinder than DynamoDB, whose reads are
+// eventually consistent unless asked not to be, and those of indexes always: HoldReplicas takes it
+// back.
 package fakedynamo
 
 import (
@@ -45,8 +48,8 @@ func unknown(format string, args ...any) *awsjson.Error {
 	return ErrValidation.With("the stand-in does not know "+format, args...)
 }
 
-// Server is the stand-in. It is an http.Handler. The faults are those of awsjson.Server, and Trickle and
-// HoldReplicas.
+// Server is the stand-in. It is an http.Handler. The faults are those of awsjson.Server, and
+// Trickle and HoldReplicas.
 type Server struct {
 	*awsjson.Server
 	now func() time.Time
@@ -90,8 +93,8 @@ func New(now func() time.Time) *Server {
 	return s
 }
 
-// Trickle lets the next calls of a batch operation do so many of the things that they are asked, and hand the
-// others back as unprocessed, in the reverse order.
+// Trickle lets the next calls of a batch operation do so many of the things that they are asked,
+// and hand the others back as unprocessed, in the reverse order.
 func (s *Server) Trickle(operation string, perCall, calls int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +112,8 @@ func (s *Server) trickleLocked(operation string, n int) int {
 	return n
 }
 
-// HoldReplicas keeps items that are put from now on from all reads that are not consistent, those of indexes
-// included, until ReleaseReplicas.
+// HoldReplicas keeps items that are put from now on from all reads that are not consistent, those
+// of indexes included, until ReleaseReplicas.
 func (s *Server) HoldReplicas() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

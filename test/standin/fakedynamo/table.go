@@ -42,7 +42,8 @@ type table struct {
 	description map[string]any
 }
 
-// view is a table or an index, ordered: by a hash of the hash key, as the order of scans is, then by the range key.
+// view is a table or an index, ordered: by a hash of the hash key, as the order of scans is, then
+// by the range key.
 type view struct {
 	key     schema
 	table   schema   // of the table, which orders what is the same in an index

@@ -26,7 +26,8 @@ type value struct {
 	list []value
 }
 
-// MarshalJSON writes items by hand: tests read many, and reflection is slow under the race detector.
+// MarshalJSON writes items by hand: tests read many, and reflection is slow under the race
+// detector.
 func (i item) MarshalJSON() ([]byte, error) { return i.append(nil), nil }
 
 // MarshalJSON writes a value that stands alone.
@@ -145,8 +146,9 @@ func (v *value) UnmarshalJSON(text []byte) error {
 	return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 }
 
-// size is what the value counts for, without its name. The rules are those of DynamoDB's page on item sizes: a list
-// or a map counts three, and one for each element; numbers are about half a byte for each digit.
+// size is what the value counts for, without its name. The rules are those of DynamoDB's page on
+// item sizes: a list or a map counts three, and one for each element; numbers are about half a byte
+// for each digit.
 func (v value) size() int {
 	switch v.kind {
 	case "S":

@@ -1,8 +1,9 @@
 // Package fakekms is an in-memory stand-in for AWS KMS, for tests: the real SDK talks to it.
 //
-// It has symmetric keys, aliases and data keys, and really encrypts: AES-256-GCM, with the encryption context as
-// additional data, so that a wrong key, a wrong context and a flipped bit are refused as KMS refuses them. Key
-// policies, grants, rotation and asymmetric keys it does not know, and refuses.
+// It has symmetric keys, aliases and data keys, and really encrypts: AES-256-GCM, with the
+// encryption context as additional data, so that a wrong key, a wrong context and a flipped bit are
+// refused as KMS refuses them. Key policies, grants, rotation and asymmetric keys it does not know,
+// and refuses.
 package fakekms
 
 import (

@@ -40,7 +40,8 @@ func (c *call) answer(response []byte, err error) {
 	})
 }
 
-// environment is one process of the binary and the Runtime API that it sees. It ends with the process.
+// environment is one process of the binary and the Runtime API that it sees. It ends with the
+// process.
 type environment struct {
 	command *exec.Cmd
 	server  *http.Server
@@ -117,7 +118,8 @@ func (e *environment) end() {
 	<-e.served
 }
 
-// run hands a call over and waits for its answer. A call that the process never took is not lost: taken says so.
+// run hands a call over and waits for its answer. A call that the process never took is not lost:
+// taken says so.
 func (e *environment) run(ctx context.Context, c *call, timeout time.Duration) (taken bool) {
 	c.deadline = time.Now().Add(timeout)
 	e.mu.Lock()
@@ -191,7 +193,8 @@ func errorOf(body []byte) error {
 	return &FunctionError{Type: form.ErrorType, Message: form.ErrorMessage}
 }
 
-// finish takes the answer of the current call. An answer to another is refused, as the Runtime API does.
+// finish takes the answer of the current call. An answer to another is refused, as the Runtime API
+// does.
 func (e *environment) finish(w http.ResponseWriter, r *http.Request, read func(body []byte) ([]byte, error)) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayloadBytes+1))
 	e.mu.Lock()

@@ -85,8 +85,8 @@ func newFunction(t *testing.T, env ...string) *fakelambda.Function {
 	return f
 }
 
-// TestLifeOfAnEnvironment: a function that returns an error lives on; one that panics, ends or takes too long is
-// started again with the next call.
+// TestLifeOfAnEnvironment: a function that returns an error lives on; one that panics, ends or
+// takes too long is started again with the next call.
 func TestLifeOfAnEnvironment(t *testing.T) {
 	f := newFunction(t)
 	for _, c := range []struct {

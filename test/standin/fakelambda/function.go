@@ -32,12 +32,14 @@ type Options struct {
 	Stderr  io.Writer
 }
 
-// Invoker is a function that can be called. Function is one, and so is a handler in the same process.
+// Invoker is a function that can be called. Function is one, and so is a handler in the same
+// process.
 type Invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// FunctionError is an invocation that failed: the function returned an error, panicked, ended, or took too long.
+// FunctionError is an invocation that failed: the function returned an error, panicked, ended, or
+// took too long.
 type FunctionError struct {
 	Type    string // AWS's own name, as Runtime.ExitError or Sandbox.Timedout, or the type of the error returned
 	Message string
@@ -79,8 +81,8 @@ func (f *Function) Stats() Stats {
 	return f.stats
 }
 
-// Invoke calls the function and waits for its answer. A process that crashed, panicked or was killed for taking too
-// long is an error, and the next call starts another.
+// Invoke calls the function and waits for its answer. A process that crashed, panicked or was
+// killed for taking too long is an error, and the next call starts another.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayloadBytes {
 		return nil, errors.New("RequestTooLargeException: the payload is over 6 MB")

@@ -30,8 +30,8 @@ const (
 // maxGatewayBytes bounds the body of a request.
 const maxGatewayBytes = 10 << 20
 
-// Gateway turns requests into calls of a function, and its answers into responses. Set what is needed before the first
-// request.
+// Gateway turns requests into calls of a function, and its answers into responses. Set what is
+// needed before the first request.
 type Gateway struct {
 	Kind     Kind
 	Function Invoker
@@ -152,7 +152,8 @@ func lasts(lists map[string][]string) map[string]string {
 	return each
 }
 
-// v2Event has the lines of a header joined by commas under a lower-case name, and the cookies beside them.
+// v2Event has the lines of a header joined by commas under a lower-case name, and the cookies
+// beside them.
 func (g *Gateway) v2Event(in *request) map[string]any {
 	stage, path := g.Stage, g.BasePath+in.URL.EscapedPath()
 	if stage == "" {
@@ -203,7 +204,8 @@ func isText(contentType string) bool {
 		strings.HasPrefix(contentType, "application/xml") || strings.HasPrefix(contentType, "application/javascript")
 }
 
-// answer writes what the function said. A REST API wants a status; the others take an answer without one for a body.
+// answer writes what the function said. A REST API wants a status; the others take an answer
+// without one for a body.
 func (g *Gateway) answer(w http.ResponseWriter, response []byte) {
 	var form struct {
 		StatusCode        int                 `json:"statusCode"`

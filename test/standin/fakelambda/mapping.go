@@ -52,7 +52,8 @@ type Result struct {
 // maxReceive is how many messages one receive brings at most.
 const maxReceive = 10
 
-// Poll takes one batch to the function, and deletes what is done. Messages that stay come back when SQS says so.
+// Poll takes one batch to the function, and deletes what is done. Messages that stay come back when
+// SQS says so.
 func (m *Mapping) Poll(ctx context.Context, wait time.Duration) (Result, error) {
 	batch, err := m.gather(ctx, wait)
 	if err != nil || len(batch) == 0 {
@@ -109,9 +110,9 @@ func (m *Mapping) gather(ctx context.Context, wait time.Duration) ([]Message, er
 	return batch, nil
 }
 
-// Failures reads a response by the rules of ReportBatchItemFailures. Nothing, null, and no list or an empty one are
-// success. What is no JSON, and a list that has anything else than the id of a message of the batch under the right
-// name, fail the whole batch, which is the error.
+// Failures reads a response by the rules of ReportBatchItemFailures. Nothing, null, and no list or
+// an empty one are success. What is no JSON, and a list that has anything else than the id of a
+// message of the batch under the right name, fail the whole batch, which is the error.
 func Failures(response []byte, batch []Message) (map[string]bool, error) {
 	failed := map[string]bool{}
 	if len(response) == 0 {

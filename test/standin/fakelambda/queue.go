@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// HTTPQueue is a Source at an endpoint that speaks SQS's JSON protocol and does not check signatures.
+// HTTPQueue is a Source at an endpoint that speaks SQS's JSON protocol and does not check
+// signatures.
 type HTTPQueue struct {
 	Endpoint string
 	URL      string // of the queue

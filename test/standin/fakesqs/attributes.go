@@ -47,7 +47,8 @@ func defaultAttributes() map[string]string {
 	}
 }
 
-// checkAttributesLocked checks attributes that are to be set. The queue that the redrive policy names must exist.
+// checkAttributesLocked checks attributes that are to be set. The queue that the redrive policy
+// names must exist.
 func (s *Server) checkAttributesLocked(attributes map[string]string) error {
 	for name, value := range attributes {
 		bound, isNumber := bounds[name]

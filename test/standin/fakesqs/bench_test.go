@@ -29,7 +29,8 @@ func newClock() *clock {
 func (c *clock) Now() time.Time                 { return time.Unix(0, c.at.Load()) }
 func (c *clock) Advance(duration time.Duration) { c.at.Add(int64(duration)) }
 
-// bench is a stand-in with a client, a queue whose messages die after two receives, and the queue where they go.
+// bench is a stand-in with a client, a queue whose messages die after two receives, and the queue
+// where they go.
 type bench struct {
 	*testing.T
 	server *fakesqs.Server
@@ -129,7 +130,8 @@ func (b *bench) batch(bodies ...string) (*sqs.SendMessageBatchOutput, error) {
 	return b.client.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: entries})
 }
 
-// wantCode checks the code that the SDK made of the answer, which for most errors is that of the old protocol.
+// wantCode checks the code that the SDK made of the answer, which for most errors is that of the
+// old protocol.
 func (b *bench) wantCode(err error, code string) {
 	b.Helper()
 	var known smithy.APIError
@@ -138,7 +140,8 @@ func (b *bench) wantCode(err error, code string) {
 	}
 }
 
-// poll receives with a wait of 20 s while something else happens, and checks that this has ended it, and not real time.
+// poll receives with a wait of 20 s while something else happens, and checks that this has ended
+// it, and not real time.
 func (b *bench) poll(queue *string, meanwhile func()) []types.Message {
 	b.Helper()
 	overslept := b.server.Overslept()

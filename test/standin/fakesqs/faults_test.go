@@ -21,7 +21,8 @@ func (b *bench) trySend() error {
 	return err
 }
 
-// What a test asks for happens as often as it asked, to the operations that it named, and is counted.
+// What a test asks for happens as often as it asked, to the operations that it named, and is
+// counted.
 func TestFaults(t *testing.T) {
 	b := start(t, fakesqs.Options{})
 	b.server.Throttle(2, "SendMessage")
@@ -94,7 +95,8 @@ func TestFailEntries(t *testing.T) {
 	}
 }
 
-// A duplicate comes in the same call where there is room, and later also after the message was deleted.
+// A duplicate comes in the same call where there is room, and later also after the message was
+// deleted.
 func TestDuplicate(t *testing.T) {
 	b := start(t, fakesqs.Options{})
 	b.server.Duplicate(1)

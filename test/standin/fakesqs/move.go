@@ -12,7 +12,8 @@ import (
 	"pillarbox/test/standin/awsjson"
 )
 
-// moveTask is one StartMessageMoveTask. The stand-in carries it out at once, so that it is never running.
+// moveTask is one StartMessageMoveTask. The stand-in carries it out at once, so that it is never
+// running.
 type moveTask struct {
 	source, destination string // ARNs
 	started             time.Time
@@ -68,8 +69,9 @@ func (s *Server) startMessageMoveTask(_ context.Context, _ awsjson.Call, in *str
 	return map[string]string{"TaskHandle": base64.StdEncoding.EncodeToString([]byte(handle))}, nil
 }
 
-// moveLocked sends the visible messages on, to the queue or, where it is nil, to where each came from. What arrives
-// there is a new message to SQS: it has a new id, a new time of sending, and was never received.
+// moveLocked sends the visible messages on, to the queue or, where it is nil, to where each came
+// from. What arrives there is a new message to SQS: it has a new id, a new time of sending, and was
+// never received.
 func (s *Server) moveLocked(from, to *queue) moveTask {
 	now := s.options.Now()
 	from.expire(now)

@@ -60,7 +60,8 @@ type message struct {
 
 func (m *message) visible(now time.Time) bool { return !m.visibleAt.After(now) }
 
-// inFlight reports whether the message was received and may still be deleted by whoever received it.
+// inFlight reports whether the message was received and may still be deleted by whoever received
+// it.
 func (m *message) inFlight(now time.Time) bool { return !m.visible(now) && !m.delayed }
 
 func (q *queue) arn() string { return arnPrefix + q.name }

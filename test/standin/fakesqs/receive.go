@@ -138,8 +138,9 @@ func (q *queue) isOver(most int, now time.Time) bool {
 	return inFlight >= most
 }
 
-// pickLocked takes up to most messages that are visible. Those that were received too often go to the dead-letter
-// queue instead, and those that a test wants twice come behind the others once more.
+// pickLocked takes up to most messages that are visible. Those that were received too often go to
+// the dead-letter queue instead, and those that a test wants twice come behind the others once
+// more.
 func (s *Server) pickLocked(q *queue, now time.Time, most int) []*message {
 	candidates := q.messages
 	if s.options.Reorder {
@@ -177,8 +178,8 @@ func (s *Server) rejected(q *queue, m *message) bool {
 	return s.queues[q.redrive.target] != nil && m.here >= q.redrive.maxReceive
 }
 
-// condemnLocked moves the message to the dead-letter queue. It stays what it is: its id, the time of sending and
-// the number of receives.
+// condemnLocked moves the message to the dead-letter queue. It stays what it is: its id, the time
+// of sending and the number of receives.
 func (s *Server) condemnLocked(q *queue, m *message) {
 	moved := *m
 	q.drop(m)

@@ -1,14 +1,17 @@
 // Package fakesqs is an in-memory stand-in for Amazon SQS, for tests: the real SDK talks to it.
 //
-// It knows standard queues: visibility and receipt handles, long polls, delays, retention, dead-letter queues and
-// the way back from them, attributes of messages and queues, batches that fail in part, and the limits and error
-// codes of all that. FIFO queues and policies it does not know, and refuses.
+// It knows standard queues: visibility and receipt handles, long polls, delays, retention,
+// dead-letter queues and the way back from them, attributes of messages and queues, batches that
+// fail in part, and the limits and error codes of all that. FIFO queues and policies it does not
+// know, and refuses.
 //
-// It hands messages out in the order in which they were sent, each once per visibility, so that tests are
-// repeatable. That is kinder than SQS, which promises neither: Options.Reorder and Duplicate take it back.
+// It hands messages out in the order in which they were sent, each once per visibility, so that
+// tests are repeatable. That is kinder than SQS, which promises neither: Options.Reorder and
+// Duplicate take it back.
 //
-// Time comes from Options.Now. A long poll looks at that clock every few milliseconds, so a test may move it, and
-// ends at the latest after its wait in real time, so that a clock that stands still does not hang anybody.
+// Time comes from Options.Now. A long poll looks at that clock every few milliseconds, so a test
+// may move it, and ends at the latest after its wait in real time, so that a clock that stands
+// still does not hang anybody.
 package fakesqs
 
 import (
@@ -30,8 +33,8 @@ type Options struct {
 	MaxInFlight int              // 0 is DefaultMaxInFlight
 }
 
-// Server is the stand-in. It is an http.Handler. The faults are those of awsjson.Server, and Duplicate and
-// FailEntries.
+// Server is the stand-in. It is an http.Handler. The faults are those of awsjson.Server, and
+// Duplicate and FailEntries.
 type Server struct {
 	*awsjson.Server
 	options Options
@@ -89,8 +92,8 @@ func New(options Options) *Server {
 	return s
 }
 
-// Duplicate lets each of the next n messages that are received be received once more, whatever becomes of it:
-// at once, if the same call has room for it, or later, also after it was deleted.
+// Duplicate lets each of the next n messages that are received be received once more, whatever
+// becomes of it: at once, if the same call has room for it, or later, also after it was deleted.
 func (s *Server) Duplicate(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,15 +164,16 @@ func (s *Server) Peek(name string) []Peeked {
 	return peeked
 }
 
-// Polls returns how many long polls wait: they have noted until when, and have found nothing. Who moves the clock for one
-// of them waits for that first.
+// Polls returns how many long polls wait: they have noted until when, and have found nothing. Who
+// moves the clock for one of them waits for that first.
 func (s *Server) Polls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.polls
 }
 
-// Overslept returns how many long polls have ended because real time has, with a clock that had not come so far.
+// Overslept returns how many long polls have ended because real time has, with a clock that had not
+// come so far.
 func (s *Server) Overslept() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ func (q *queue) findLocked(handle string) (*message, error) {
 	return q.handles[handle], nil
 }
 
-// deleteLocked deletes the message. A handle that is not that of the last receive deletes nothing, and is not
-// refused: so SQS documents it.
+// deleteLocked deletes the message. A handle that is not that of the last receive deletes nothing,
+// and is not refused: so SQS documents it.
 func (q *queue) deleteLocked(handle string) error {
 	m, err := q.findLocked(handle)
 	if err != nil {

@@ -16,8 +16,9 @@ func sumOfBody(body string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// sumOfAttributes returns the sum over the attributes in the order of their names: of each the name, the type, a
-// byte that says which kind of value follows, and the value, each text behind its length. It is empty for none.
+// sumOfAttributes returns the sum over the attributes in the order of their names: of each the
+// name, the type, a byte that says which kind of value follows, and the value, each text behind its
+// length. It is empty for none.
 func sumOfAttributes(attributes map[string]attribute) string {
 	if len(attributes) == 0 {
 		return ""
