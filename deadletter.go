@@ -224,5 +224,6 @@ func (d *DeadLetter) LastError() string {
 // last attempt.
 func (f DeadLetterFilter) MatchError(reason, last string) bool {
 	wanted := strings.ToLower(f.Error)
-	return strings.Contains(strings.ToLower(reason), wanted) || strings.Contains(strings.ToLower(last), wanted)
+	return strings.Contains(strings.ToLower(reason), wanted) ||
+		strings.Contains(strings.ToLower(last), wanted)
 }

@@ -49,7 +49,8 @@ func (e *BatchError) Error() string {
 	if len(e.Items) == 0 {
 		return "no item failed"
 	}
-	return fmt.Sprintf("%d items failed, the first at %d: %v", len(e.Items), e.Items[0].Index, e.Items[0].Err)
+	return fmt.Sprintf("%d items failed, the first at %d: %v", len(e.Items), e.Items[0].Index,
+		e.Items[0].Err)
 }
 
 // Unwrap returns the errors of the items, so that errors.Is finds a kind in any of them.

@@ -144,7 +144,8 @@ func (e *Event) read(form eventJSON) error {
 		}
 		body = decoded
 	default:
-		return fmt.Errorf("event %s has the unknown body_encoding %q: %w", form.RequestID, form.BodyEncoding, ErrInvalid)
+		return fmt.Errorf("event %s has the unknown body_encoding %q: %w", form.RequestID,
+			form.BodyEncoding, ErrInvalid)
 	}
 	*e = Event{
 		Timestamp: form.Timestamp, RequestID: form.RequestID, Source: form.Source, Method: form.Method,

@@ -14,12 +14,14 @@ import (
 func TestEventJSONIsByteExact(t *testing.T) {
 	for name, body := range map[string][]byte{
 		"empty": {}, "text": []byte("<a href=\"x\">&\u2028 ☂</a>"), "json": []byte(`{"hello":"world"}`),
-		"zero": {0}, "binary": {0xff, 0xfe, 0x00, 0x80}, "cut rune": []byte("caf\xc3"), "replacement": []byte("\uFFFD"),
+		"zero": {0}, "binary": {0xff, 0xfe, 0x00,
+			0x80}, "cut rune": []byte("caf\xc3"), "replacement": []byte("\uFFFD"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			event := pillarbox.Event{
 				Timestamp: 1763907120123456, RequestID: "019ab", Source: "app", Method: "POST", Path: "/app", Query: "a=1&b=<>",
-				Header:      pillarbox.Header{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}, {Name: "B", Value: "ü"}},
+				Header: pillarbox.Header{{Name: "A", Value: "1"}, {Name: "A", Value: "2"},
+					{Name: "B", Value: "ü"}},
 				ContentType: "text/plain", RemoteAddr: "203.0.113.7", Traceparent: "00-x", Body: body,
 			}
 			text, err := json.Marshal(&event)
@@ -30,7 +32,8 @@ func TestEventJSONIsByteExact(t *testing.T) {
 			if err := json.Unmarshal(text, &back); err != nil {
 				t.Fatal(err)
 			}
-			if string(back.Body) != string(body) || fmt.Sprint(back.Header) != fmt.Sprint(event.Header) || back.Key() != event.Key() || back.Query != event.Query {
+			if string(back.Body) != string(body) || fmt.Sprint(back.Header) != fmt.Sprint(event.Header) ||
+				back.Key() != event.Key() || back.Query != event.Query {
 				t.Errorf("%s came back as %+v", text, back)
 			}
 		})
@@ -38,7 +41,8 @@ func TestEventJSONIsByteExact(t *testing.T) {
 }
 
 func TestEventJSONHasItsNames(t *testing.T) {
-	event := &pillarbox.Event{Timestamp: 1763907120123456, RequestID: "id", Source: "app", Body: []byte{0xff}}
+	event := &pillarbox.Event{Timestamp: 1763907120123456, RequestID: "id", Source: "app",
+		Body: []byte{0xff}}
 	text, err := json.Marshal(event)
 	if err != nil {
 		t.Fatal(err)
@@ -70,8 +74,10 @@ func TestShortestEventIsRead(t *testing.T) {
 func TestTimestampTextOrderIsTimeOrder(t *testing.T) {
 	last := ""
 	for _, at := range []time.Time{
-		time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Unix(0, 0),
-		time.Date(2026, 11, 23, 14, 12, 0, 1000, time.UTC), time.Date(2026, 11, 23, 14, 12, 0, 100_000_000, time.FixedZone("x", -3600)),
+		time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 59, 59, 999999999,
+			time.UTC), time.Unix(0, 0),
+		time.Date(2026, 11, 23, 14, 12, 0, 1000, time.UTC), time.Date(2026, 11, 23, 14, 12, 0,
+			100_000_000, time.FixedZone("x", -3600)),
 		time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
 	} {
 		stamp := pillarbox.TimestampOf(at)
@@ -85,32 +91,40 @@ func TestTimestampTextOrderIsTimeOrder(t *testing.T) {
 		}
 		last = string(text)
 	}
-	for _, text := range []string{"", "2026-11-23", "2026-11-23T14:12:00Z", "2026-11-23T14:12:00.12345Z", "2026-11-23T14:12:00.1234567Z", "2026-11-23T14:12:00.123456+00:00", "2026-13-23T14:12:00.123456Z", "2026-11-23T14:12:00,123456Z"} {
+	for _, text := range []string{"", "2026-11-23", "2026-11-23T14:12:00Z",
+		"2026-11-23T14:12:00.12345Z", "2026-11-23T14:12:00.1234567Z", "2026-11-23T14:12:00.123456+00:00", "2026-13-23T14:12:00.123456Z", "2026-11-23T14:12:00,123456Z"} {
 		if _, err := pillarbox.ParseTimestamp(text); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%q: %v, want ErrInvalid", text, err)
 		}
 	}
-	if _, err := pillarbox.TimestampOf(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)).MarshalText(); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := pillarbox.TimestampOf(
+		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)).MarshalText(); !errors.Is(
+		err, pillarbox.ErrInvalid) {
 		t.Errorf("the year 10000: %v, want ErrInvalid", err)
 	}
 }
 
 func TestErrorsKeepTheirKind(t *testing.T) {
-	batch := &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 3, Err: fmt.Errorf("x: %w", pillarbox.ErrTooLarge)}, {Index: 5, Err: pillarbox.Permanent(pillarbox.ErrInvalid)}}}
+	batch := &pillarbox.BatchError{Items: []pillarbox.ItemError{
+		{Index: 3, Err: fmt.Errorf("x: %w", pillarbox.ErrTooLarge)}, {Index: 5,
+			Err: pillarbox.Permanent(pillarbox.ErrInvalid)}}}
 	wrapped := fmt.Errorf("write: %w", &pillarbox.RetryAfterError{After: time.Minute, Err: batch})
-	if !errors.Is(wrapped, pillarbox.ErrTooLarge) || !errors.Is(wrapped, pillarbox.ErrInvalid) || errors.Is(wrapped, pillarbox.ErrFull) {
+	if !errors.Is(wrapped, pillarbox.ErrTooLarge) || !errors.Is(wrapped, pillarbox.ErrInvalid) ||
+		errors.Is(wrapped, pillarbox.ErrFull) {
 		t.Errorf("%v has lost its kinds", wrapped)
 	}
 	if pillarbox.RetryAfter(wrapped) != time.Minute || pillarbox.RetryAfter(batch) != 0 {
 		t.Error("the wait is lost")
 	}
-	if !pillarbox.IsPermanent(batch.Items[1].Err) || pillarbox.IsPermanent(pillarbox.ErrInvalid) || pillarbox.Permanent(nil) != nil {
+	if !pillarbox.IsPermanent(batch.Items[1].Err) || pillarbox.IsPermanent(pillarbox.ErrInvalid) ||
+		pillarbox.Permanent(nil) != nil {
 		t.Error("permanent refusals are told apart")
 	}
 	if !strings.Contains(wrapped.Error(), "2 items failed, the first at 3") {
 		t.Errorf("message %q", wrapped)
 	}
-	if corrupt := error(&pillarbox.CorruptError{File: "a", Offset: 7, Reason: "b"}); !errors.Is(corrupt, pillarbox.ErrCorrupt) || corrupt.Error() != "a at offset 7: b" {
+	if corrupt := error(&pillarbox.CorruptError{File: "a", Offset: 7, Reason: "b"}); !errors.Is(
+		corrupt, pillarbox.ErrCorrupt) || corrupt.Error() != "a at offset 7: b" {
 		t.Errorf("corrupt error %v", corrupt)
 	}
 }
@@ -118,7 +132,8 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 // TestTimestampTextIsTheLayout holds the text to what package time makes of it, from day to day and
 // within seconds.
 func TestTimestampTextIsTheLayout(t *testing.T) {
-	for _, at := range []pillarbox.Timestamp{0, 1, -1, -62167219200_000000, 253402300799_999999, 951782400_000000, 1709164799_999999} {
+	for _, at := range []pillarbox.Timestamp{0, 1, -1, -62167219200_000000, 253402300799_999999,
+		951782400_000000, 1709164799_999999} {
 		for step := range pillarbox.Timestamp(2000) {
 			stamp := at + step/2*86_399_999_983
 			if step >= 1000 {

@@ -26,7 +26,8 @@ var wordsOfTheirOwn = map[string]string{
 func TestLogAttributesHaveOneWord(t *testing.T) {
 	files, calls := token.NewFileSet(), 0
 	err := filepath.WalkDir("internal", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") ||
+			strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		if wordsOfTheirOwn[filepath.ToSlash(filepath.Dir(name))] != "" {
@@ -52,7 +53,8 @@ func TestLogAttributesHaveOneWord(t *testing.T) {
 			calls++
 			for i := first; i < len(call.Args); i += 2 {
 				if key, ok := call.Args[i].(*ast.BasicLit); ok && key.Kind == token.STRING {
-					t.Errorf("%s: %s is written out; take it from package telemetry", files.Position(key.Pos()), key.Value)
+					t.Errorf("%s: %s is written out; take it from package telemetry", files.Position(key.Pos()),
+						key.Value)
 				}
 			}
 			return true

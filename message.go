@@ -36,7 +36,9 @@ func NewClaim(key string, body []byte) Claim {
 // Check returns an error that matches ErrCorrupt where body is not what was claimed.
 func (c Claim) Check(body []byte) error {
 	if NewClaim(c.Key, body) != c {
-		return &CorruptError{File: c.Key, Reason: fmt.Sprintf("%d bytes that are not the %d bytes that were put there", len(body), c.Bytes)}
+		return &CorruptError{File: c.Key,
+			Reason: fmt.Sprintf("%d bytes that are not the %d bytes that were put there", len(body),
+				c.Bytes)}
 	}
 	return nil
 }
@@ -98,7 +100,8 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	}
 	if form.BodyEncoding == bodyClaim {
 		if form.BodyClaim == nil {
-			return fmt.Errorf("message %s claims a body and does not say which: %w", form.RequestID, ErrInvalid)
+			return fmt.Errorf("message %s claims a body and does not say which: %w", form.RequestID,
+				ErrInvalid)
 		}
 		m.Claim = form.BodyClaim
 		form.Body, form.BodyEncoding = "", ""

@@ -10,7 +10,8 @@ import (
 )
 
 func TestMessagesComeBackAsTheyWere(t *testing.T) {
-	event := &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", Method: "POST", Path: "/app", Body: []byte("a\x00\xff")}
+	event := &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", Method: "POST",
+		Path: "/app", Body: []byte("a\x00\xff")}
 	bare := *event
 	bare.Body = []byte{}
 	claim := pillarbox.NewClaim("bodies/1", event.Body)
@@ -46,7 +47,8 @@ func TestMessageOfAnEventIsTheEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := json.Marshal(&pillarbox.Message{Event: event}); err != nil || string(got) != string(want) {
+	if got, err := json.Marshal(&pillarbox.Message{Event: event}); err != nil ||
+		string(got) != string(want) {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
@@ -54,7 +56,8 @@ func TestMessageOfAnEventIsTheEvent(t *testing.T) {
 // TestClaimedBodyIsNotTakenForAnEmptyOne: who reads an event and knows no claims gets an error.
 func TestClaimedBodyIsNotTakenForAnEmptyOne(t *testing.T) {
 	claim := pillarbox.NewClaim("bodies/1", []byte("body"))
-	text, err := json.Marshal(&pillarbox.Message{Event: &pillarbox.Event{Timestamp: 1, RequestID: "id"}, Claim: &claim})
+	text, err := json.Marshal(&pillarbox.Message{
+		Event: &pillarbox.Event{Timestamp: 1, RequestID: "id"}, Claim: &claim})
 	if err != nil {
 		t.Fatal(err)
 	}

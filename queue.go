@@ -218,5 +218,6 @@ type EventScanner interface {
 	// Scan calls visit with each event, oldest first, and with where its delivery to the destination
 	// stands. Events from before the destination existed are left out. The event is valid during the
 	// call only. It stops at the first error of visit and returns it.
-	Scan(ctx context.Context, destination string, visit func(event *Event, standing Standing) error) error
+	Scan(ctx context.Context, destination string,
+		visit func(event *Event, standing Standing) error) error
 }

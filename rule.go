@@ -22,7 +22,8 @@ func (r *Rule) Covers(other *Rule) bool {
 	if r.Sources == nil || other.Sources == nil {
 		return r.Sources == nil
 	}
-	return !slices.ContainsFunc(other.Sources, func(source string) bool { return !slices.Contains(r.Sources, source) })
+	return !slices.ContainsFunc(other.Sources,
+		func(source string) bool { return !slices.Contains(r.Sources, source) })
 }
 
 // Equal reports whether both rules say the same in the same order.
@@ -107,7 +108,8 @@ type Obligations interface {
 	// Redeliver hands settled events out again that their store has lost. dead says how many of them
 	// were settled as dead, and the others as stored. What the queue does not have any more, or is not
 	// settled, is passed over; it returns how many come again. It is durable when it returns.
-	Redeliver(ctx context.Context, destination string, handles []Handle, dead uint64) (redelivered int, err error)
+	Redeliver(ctx context.Context, destination string, handles []Handle,
+		dead uint64) (redelivered int, err error)
 
 	// Store returns what is remembered of the destination's store, and SetStore changes it: with the
 	// next settlement, or at once and durably where Changed is another.

@@ -38,7 +38,8 @@ func (t Timestamp) Time() time.Time { return time.UnixMicro(int64(t)).UTC() }
 // AppendText appends the text form to b. Instants outside the years 0000 to 9999 are an error.
 func (t Timestamp) AppendText(b []byte) ([]byte, error) {
 	if t < minTimestamp || t > maxTimestamp {
-		return b, fmt.Errorf("timestamp of %d microseconds is outside the years 0000 to 9999: %w", int64(t), ErrInvalid)
+		return b, fmt.Errorf("timestamp of %d microseconds is outside the years 0000 to 9999: %w",
+			int64(t), ErrInvalid)
 	}
 	second, micros := int64(t)/1e6, int64(t)%1e6
 	if micros < 0 {

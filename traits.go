@@ -55,7 +55,10 @@ func (QueueDefaults) Find(context.Context, string) (*Event, error) {
 }
 
 // Waiting implements Queue.
-func (QueueDefaults) Waiting(string, string) ([]Attempt, *Rejection, bool) { return nil, nil, false }
+func (QueueDefaults) Waiting(string,
+	string) ([]Attempt, *Rejection, bool) {
+	return nil, nil, false
+}
 
 // Scan implements Queue.
 func (QueueDefaults) Scan(context.Context, string, func(*Event, Standing) error) error {

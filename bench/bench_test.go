@@ -26,7 +26,8 @@ func TestALongRunDoesMore(t *testing.T) {
 	if short.backlog != 0 || short.events != 0 || len(short.groups()) != 3 {
 		t.Errorf("a short run is %+v", short)
 	}
-	if long.backlog != 1 || !slices.Equal(long.connections, []int{2, 3}) || long.events != 10_000_000 || len(long.groups()) != 4 {
+	if long.backlog != 1 || !slices.Equal(long.connections, []int{2, 3}) ||
+		long.events != 10_000_000 || len(long.groups()) != 4 {
 		t.Errorf("a long run is %+v", long)
 	}
 	if n := new(numbers); n.Set("1,x") == nil || n.Set("0") == nil || n.Set("") == nil {
@@ -38,13 +39,16 @@ func sample() *benchmark.Report {
 	report := &benchmark.Report{
 		Started: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), Commit: "abc",
 		Contenders: []benchmark.Contender{
-			{Name: benchmark.Bare, Class: benchmark.Nothing}, {Name: benchmark.Accepting, Class: benchmark.Durable},
-			{Name: "a <peer> & co", Class: benchmark.Before, Peer: true}, {Name: "absent", Missing: "not here\nat all"},
+			{Name: benchmark.Bare, Class: benchmark.Nothing}, {Name: benchmark.Accepting,
+				Class: benchmark.Durable},
+			{Name: "a <peer> & co", Class: benchmark.Before, Peer: true}, {Name: "absent",
+				Missing: "not here\nat all"},
 		},
 	}
 	for i, c := range report.Contenders[:3] {
 		report.Measurements = append(report.Measurements, benchmark.Measurement{
-			Contender: c.Name, Scenario: benchmark.ClosedLoop(256, 200), Round: 1, Figures: benchmark.Figures{PerSecond: float64(1000 * (i + 1))},
+			Contender: c.Name, Scenario: benchmark.ClosedLoop(256,
+				200), Round: 1, Figures: benchmark.Figures{PerSecond: float64(1000 * (i + 1))},
 		})
 	}
 	report.Complete()
@@ -69,7 +73,8 @@ func TestTheChartIsAPicture(t *testing.T) {
 		}
 	}
 	all := strings.Join(texts, "|")
-	for _, want := range []string{"a <peer> & co|3,000 (3.00)", "pillarbox|2,000 (2.00)", "bare net/http|1,000 (1.00)"} {
+	for _, want := range []string{"a <peer> & co|3,000 (3.00)", "pillarbox|2,000 (2.00)",
+		"bare net/http|1,000 (1.00)"} {
 		at := strings.Index(all, want)
 		if at < 0 {
 			t.Fatalf("%q is not in %q", want, all)
@@ -97,7 +102,8 @@ func TestResultsAreKept(t *testing.T) {
 		t.Errorf("%v, %+v", err, again)
 	}
 	table, err := os.ReadFile(filepath.Join(o.out, "2026-11-23-abc.md"))
-	if err != nil || !strings.Contains(string(table), "## Goals") || !strings.Contains(string(table), "| absent |  |  | not here |") {
+	if err != nil || !strings.Contains(string(table), "## Goals") ||
+		!strings.Contains(string(table), "| absent |  |  | not here |") {
 		t.Errorf("%v\n%s", err, table)
 	}
 }
@@ -122,7 +128,8 @@ func TestTheDriverInsertsTheSameRows(t *testing.T) {
 	}
 	_, want, _, err1 := readAll(from)
 	_, got, _, err2 := readAll(to)
-	same := slices.EqualFunc(want, got, func(a, b cell) bool { return a.of == b.of && bytes.Equal(a.bytes, b.bytes) })
+	same := slices.EqualFunc(want, got,
+		func(a, b cell) bool { return a.of == b.of && bytes.Equal(a.bytes, b.bytes) })
 	if err := errors.Join(err1, err2); err != nil || !same {
 		t.Errorf("the rows differ, %v", err)
 	}

@@ -57,7 +57,8 @@ func chart(report *benchmark.Report) []byte {
 func legend(out *bytes.Buffer) {
 	x := 10
 	for _, entry := range []struct{ class, text string }{
-		{"ours", "pillarbox, synced"}, {"durable", "others, synced"}, {"before", "acknowledged before fsync"}, {"nothing", "nothing stored"},
+		{"ours", "pillarbox, synced"}, {"durable", "others, synced"}, {"before",
+			"acknowledged before fsync"}, {"nothing", "nothing stored"},
 	} {
 		fmt.Fprintf(out, `<rect class="%s" x="%d" y="60" width="12" height="12" rx="2"/><text class="small" x="%d" y="71">%s</text>`+"\n", entry.class, x, x+17, entry.text)
 		x += 45 + 7*len(entry.text)

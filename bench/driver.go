@@ -35,14 +35,16 @@ func insertAgain(from, to string) (rows int, took time.Duration, err error) {
 	if err := conn.Exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; " + table); err != nil {
 		return 0, 0, err
 	}
-	insert, _, err := conn.Prepare("INSERT INTO events VALUES (?" + strings.Repeat(", ?", columns-1) + ")")
+	insert, _, err := conn.Prepare("INSERT INTO events VALUES (?" + strings.Repeat(", ?",
+		columns-1) + ")")
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, insert.Close()) }()
 	begin := time.Now()
 	for at := 0; at < len(cells); at += rowsOfTransaction * columns {
-		if err := insertRows(conn, insert, cells[at:min(at+rowsOfTransaction*columns, len(cells))], columns); err != nil {
+		if err := insertRows(conn, insert, cells[at:min(at+rowsOfTransaction*columns, len(cells))],
+			columns); err != nil {
 			return 0, 0, fmt.Errorf("insert: %w", err)
 		}
 	}

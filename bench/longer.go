@@ -61,24 +61,31 @@ func (s *stand) fresh() (dir, settings string, err error) {
 	return dir, settings, err
 }
 
-func (s *stand) start(ctx context.Context, dir, settings string, args ...string) (*torture.Server, error) {
-	return torture.Start(ctx, s.binary, filepath.Join(dir, "data"), append([]string{"--config", settings}, args...)...)
+func (s *stand) start(ctx context.Context, dir, settings string,
+	args ...string) (*torture.Server, error) {
+	return torture.Start(ctx, s.binary, filepath.Join(dir, "data"),
+		append([]string{"--config", settings}, args...)...)
 }
 
 // post sends the requests of a scenario to a server. Every one of them must be acknowledged.
-func post(ctx context.Context, server *torture.Server, s benchmark.Scenario, duration time.Duration) (*load.Result, error) {
-	result, err := benchmark.Send(ctx, &benchmark.Running{Address: strings.TrimPrefix(server.Public, "http://"), Path: "/app"}, s, duration)
+func post(ctx context.Context, server *torture.Server, s benchmark.Scenario,
+	duration time.Duration) (*load.Result, error) {
+	result, err := benchmark.Send(ctx,
+		&benchmark.Running{Address: strings.TrimPrefix(server.Public, "http://"),
+			Path: "/app"}, s, duration)
 	if err != nil {
 		return nil, err
 	}
 	if result.Failed() > 0 {
-		return nil, fmt.Errorf("%d requests failed: %v %v", result.Failed(), result.Statuses, result.FirstError)
+		return nil, fmt.Errorf("%d requests failed: %v %v", result.Failed(), result.Statuses,
+			result.FirstError)
 	}
 	return result, nil
 }
 
 // fill accepts until enough says so, with nothing delivered.
-func fill(ctx context.Context, server *torture.Server, step time.Duration, enough func() (bool, error)) error {
+func fill(ctx context.Context, server *torture.Server, step time.Duration,
+	enough func() (bool, error)) error {
 	for range maxSlices {
 		done, err := enough()
 		if done || err != nil {
@@ -101,7 +108,8 @@ func (s *stand) delivery(ctx context.Context, rows int) (*benchmark.Delivery, er
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "delivery %d of %d: %.0f rows/s, the bare driver %.0f rows/s\n", round+1, deliveryRounds, mine, bare)
+		fmt.Fprintf(os.Stderr, "delivery %d of %d: %.0f rows/s, the bare driver %.0f rows/s\n", round+1,
+			deliveryRounds, mine, bare)
 		ours, driver, result.Rows = append(ours, mine), append(driver, bare), n
 	}
 	slices.Sort(ours)
@@ -110,7 +118,8 @@ func (s *stand) delivery(ctx context.Context, rows int) (*benchmark.Delivery, er
 	return result, nil
 }
 
-func (s *stand) deliverOnce(ctx context.Context, rows int) (ours, driver float64, n int, err error) {
+func (s *stand) deliverOnce(ctx context.Context,
+	rows int) (ours, driver float64, n int, err error) {
 	dir, settings, err := s.fresh()
 	if err != nil {
 		return 0, 0, 0, err
@@ -135,7 +144,8 @@ func (s *stand) deliverOnce(ctx context.Context, rows int) (ours, driver float64
 		return 0, 0, 0, err
 	}
 	defer server.End()
-	entry, err := server.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
+	entry, err := server.WaitUntil("everything is delivered",
+		func(e ledger.Entry) bool { return e.Pending == 0 })
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -143,7 +153,8 @@ func (s *stand) deliverOnce(ctx context.Context, rows int) (ours, driver float64
 	if err := server.Stop(); err != nil {
 		return 0, 0, 0, err
 	}
-	inserted, took, err := insertAgain(filepath.Join(dir, "data", "events.db"), filepath.Join(dir, "driver.db"))
+	inserted, took, err := insertAgain(filepath.Join(dir, "data", "events.db"),
+		filepath.Join(dir, "driver.db"))
 	if err == nil && uint64(inserted) != entry.Stored {
 		err = fmt.Errorf("%d rows are in the database, and the ledger has %d", inserted, entry.Stored)
 	}
@@ -151,7 +162,8 @@ func (s *stand) deliverOnce(ctx context.Context, rows int) (ours, driver float64
 }
 
 // soak keeps one server under load, with delivery, until it has accepted enough for long enough.
-func (s *stand) soak(ctx context.Context, events uint64, atLeast time.Duration) (life benchmark.Life, err error) {
+func (s *stand) soak(ctx context.Context, events uint64,
+	atLeast time.Duration) (life benchmark.Life, err error) {
 	dir, settings, err := s.fresh()
 	if err != nil {
 		return life, err
@@ -173,7 +185,8 @@ func (s *stand) soak(ctx context.Context, events uint64, atLeast time.Duration) 
 		if err := s.look(server, dir, &life); err != nil {
 			return life, err
 		}
-		fmt.Fprintf(os.Stderr, "soak: %d accepted, %d pending, %d MiB\n", life.Accepted, life.Pending, life.Resident>>20)
+		fmt.Fprintf(os.Stderr, "soak: %d accepted, %d pending, %d MiB\n", life.Accepted, life.Pending,
+			life.Resident>>20)
 	}
 	entry, err := drain(server)
 	if err != nil {
@@ -184,14 +197,16 @@ func (s *stand) soak(ctx context.Context, events uint64, atLeast time.Duration) 
 	}
 	err = s.look(server, dir, &life)
 	life.Seconds = time.Since(begin).Seconds()
-	life.Name = fmt.Sprintf("one server, %d events accepted and delivered in %.0f s", life.Accepted, life.Seconds)
+	life.Name = fmt.Sprintf("one server, %d events accepted and delivered in %.0f s", life.Accepted,
+		life.Seconds)
 	return life, err
 }
 
 // drain waits until everything is delivered, as long as it goes forward.
 func drain(server *torture.Server) (ledger.Entry, error) {
 	for last := uint64(math.MaxUint64); ; {
-		entry, err := server.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
+		entry, err := server.WaitUntil("everything is delivered",
+			func(e ledger.Entry) bool { return e.Pending == 0 })
 		if err == nil || entry.Pending >= last || entry.Pending == 0 {
 			return entry, err
 		}
@@ -227,10 +242,12 @@ func (s *stand) backlog(ctx context.Context, bytes uint64) (lives []benchmark.Li
 	if err != nil {
 		return nil, err
 	}
-	begin, holding := time.Now(), benchmark.Life{Name: "accepting until the backlog was there, in batches"}
+	begin, holding := time.Now(), benchmark.Life{
+		Name: "accepting until the backlog was there, in batches"}
 	err = fill(ctx, server, slice, func() (bool, error) {
 		err := s.look(server, dir, &holding)
-		fmt.Fprintf(os.Stderr, "backlog: %.1f GiB, %d events, %d MiB of memory\n", float64(holding.Backlog)/(1<<30), holding.Pending, holding.Resident>>20)
+		fmt.Fprintf(os.Stderr, "backlog: %.1f GiB, %d events, %d MiB of memory\n",
+			float64(holding.Backlog)/(1<<30), holding.Pending, holding.Resident>>20)
 		return holding.Backlog >= bytes, err
 	})
 	holding.Seconds = time.Since(begin).Seconds()
@@ -238,7 +255,8 @@ func (s *stand) backlog(ctx context.Context, bytes uint64) (lives []benchmark.Li
 	if err != nil {
 		return nil, err
 	}
-	started := benchmark.Life{Name: "started with the backlog after a kill -9, delivering for 10 s", Backlog: holding.Backlog}
+	started := benchmark.Life{Name: "started with the backlog after a kill -9, delivering for 10 s",
+		Backlog: holding.Backlog}
 	begin = time.Now()
 	if server, err = s.start(ctx, dir, settings); err != nil {
 		return nil, err

@@ -77,15 +77,19 @@ func flags(args []string) options {
 	o := options{connections: numbers{64, 256}, bodies: numbers{200}}
 	set := flag.NewFlagSet("bench", flag.ExitOnError)
 	set.BoolVar(&o.long, "long", false, "all scenarios: about an hour, and 20 GB of disk")
-	set.StringVar(&o.dir, "dir", "bin", "where the data is kept meanwhile; on the disk that is to be measured")
+	set.StringVar(&o.dir, "dir", "bin",
+		"where the data is kept meanwhile; on the disk that is to be measured")
 	set.IntVar(&o.rounds, "rounds", 3, "of all measurements")
 	set.DurationVar(&o.duration, "duration", 3*time.Second, "of each measurement (long: 8s)")
-	set.Var(&o.connections, "connections", "numbers of connections with the first body (long: 1,8,64,256,1024)")
+	set.Var(&o.connections, "connections",
+		"numbers of connections with the first body (long: 1,8,64,256,1024)")
 	set.Var(&o.bodies, "bodies", "bytes of an event; the others than the first with 64 connections (long: 200,4096,262144)")
 	set.StringVar(&o.peers, "peers", "all", "all, none, or a part of the name of those that take part")
-	set.IntVar(&o.delivery, "delivery", 300_000, "rows for the comparison of delivery with the bare driver; 0 for none")
+	set.IntVar(&o.delivery, "delivery", 300_000,
+		"rows for the comparison of delivery with the bare driver; 0 for none")
 	set.Float64Var(&o.backlog, "backlog", 0, "GiB of a backlog to hold and to start with (long: 10)")
-	set.IntVar(&o.events, "events", 0, "events that one server accepts and delivers before its memory is read (long: 10,000,000)")
+	set.IntVar(&o.events, "events", 0,
+		"events that one server accepts and delivers before its memory is read (long: 10,000,000)")
 	set.DurationVar(&o.soak, "soak", 0, "how long that server is kept under load at least")
 	set.StringVar(&o.out, "out", "bench/results", "where the dated results go; empty for nowhere")
 	set.StringVar(&o.chart, "chart", "docs/performance.svg", "file of the chart; empty for none")
@@ -124,13 +128,15 @@ func (o *options) groups() []benchmark.Group {
 		bodies = append(bodies, benchmark.ClosedLoop(64, body))
 	}
 	group := func(ownOnly bool, scenarios ...benchmark.Scenario) benchmark.Group {
-		return benchmark.Group{Scenarios: scenarios, Rounds: o.rounds, Duration: o.duration, OwnOnly: ownOnly}
+		return benchmark.Group{Scenarios: scenarios, Rounds: o.rounds, Duration: o.duration,
+			OwnOnly: ownOnly}
 	}
 	groups := []benchmark.Group{group(false, loops...)}
 	if len(bodies) > 0 {
 		groups = append(groups, group(false, bodies...))
 	}
-	return append(groups, group(true, benchmark.FixedRate(o.bodies[0])), group(true, benchmark.Batches(o.bodies[0])))
+	return append(groups, group(true, benchmark.FixedRate(o.bodies[0])),
+		group(true, benchmark.Batches(o.bodies[0])))
 }
 
 // bench does it all in a directory that it removes.
@@ -172,13 +178,15 @@ func bench(ctx context.Context, o options) (err error) {
 
 func measure(ctx context.Context, o options, dir string) (*benchmark.Report, error) {
 	// Before anything is built: the build itself is a load.
-	report := &benchmark.Report{Started: time.Now().UTC(), Machine: benchmark.ThisMachine(dir), Generator: benchmark.Generator}
+	report := &benchmark.Report{Started: time.Now().UTC(), Machine: benchmark.ThisMachine(dir),
+		Generator: benchmark.Generator}
 	var err error
 	if report.Commit, report.Dirty, err = commit(ctx); err != nil {
 		return nil, err
 	}
 	binary := filepath.Join(dir, "pillarbox")
-	if err := build(ctx, "CGO_ENABLED=0", "build", "-trimpath", "-o", binary, "./cmd/pillarbox"); err != nil {
+	if err := build(ctx, "CGO_ENABLED=0", "build", "-trimpath", "-o", binary,
+		"./cmd/pillarbox"); err != nil {
 		return nil, err
 	}
 	contenders, err := benchmark.Own(ctx, binary)
@@ -227,7 +235,8 @@ func commit(ctx context.Context) (revision string, dirty bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("git rev-parse: %w", err)
 	}
-	changes, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=all", "--", ".", ":!bench/results", ":!docs").Output()
+	changes, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=all",
+		"--", ".", ":!bench/results", ":!docs").Output()
 	if err != nil {
 		return "", false, fmt.Errorf("git status: %w", err)
 	}

@@ -38,14 +38,16 @@ func printReport(w io.Writer, report *benchmark.Report) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n\n%s\n", strings.Join(report.Circumstances(), "\n"), report.Verdict)
+	_, err := fmt.Fprintf(w, "\n%s\n\n%s\n", strings.Join(report.Circumstances(), "\n"),
+		report.Verdict)
 	return err
 }
 
 // markdown is the report for readers of the repository.
 func markdown(report *benchmark.Report) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "# Measured on %s\n\n%s\n\n", report.Started.Format("2006-01-02"), report.Verdict)
+	fmt.Fprintf(&out, "# Measured on %s\n\n%s\n\n", report.Started.Format("2006-01-02"),
+		report.Verdict)
 	for _, line := range report.Circumstances() {
 		fmt.Fprintf(&out, "- %s\n", line)
 	}

@@ -13,15 +13,18 @@ import (
 )
 
 // packages are what apt-get knows of the peers and of what they are built with.
-var packages = []string{"nginx-light", "redis-server", "postgresql-15", "rabbitmq-server", "gcc", "libc6-dev"}
+var packages = []string{"nginx-light", "redis-server", "postgresql-15", "rabbitmq-server", "gcc",
+	"libc6-dev"}
 
 // install gets the peers. Debian starts some of them as services at once, which nobody asked for
 // here.
 func install(ctx context.Context) error {
 	if os.Getuid() != 0 {
-		return fmt.Errorf("this needs root: sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
+		return fmt.Errorf("this needs root: sudo apt-get install --no-install-recommends %s",
+			strings.Join(packages, " "))
 	}
-	for _, args := range [][]string{{"update"}, append([]string{"install", "-y", "--no-install-recommends"}, packages...)} {
+	for _, args := range [][]string{{"update"},
+		append([]string{"install", "-y", "--no-install-recommends"}, packages...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1") // this level starts no services
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -48,7 +51,8 @@ func buildPeers(ctx context.Context, dir, which string) ([]benchmark.Contender, 
 	program := filepath.Join(dir, "peers")
 	fmt.Fprintln(os.Stderr, "building the peers; the first time takes some minutes")
 	// With cgo where there is a compiler, for the driver of SQLite.
-	if err := build(ctx, "GOFLAGS=-mod=readonly", "build", "-C", "bench/peers", "-o", program, "."); err != nil {
+	if err := build(ctx, "GOFLAGS=-mod=readonly", "build", "-C", "bench/peers", "-o", program,
+		"."); err != nil {
 		return nil, err
 	}
 	out, err := exec.CommandContext(ctx, program, "list").Output()
@@ -74,7 +78,8 @@ func buildPeers(ctx context.Context, dir, which string) ([]benchmark.Contender, 
 	return contenders, nil
 }
 
-func startPeer(program string, peer listedPeer) func(context.Context, string) (*benchmark.Running, error) {
+func startPeer(program string, peer listedPeer) func(context.Context,
+	string) (*benchmark.Running, error) {
 	return func(ctx context.Context, dir string) (*benchmark.Running, error) {
 		address, err := benchmark.FreeAddress()
 		if err != nil {

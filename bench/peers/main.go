@@ -39,16 +39,25 @@ const (
 
 // peers is the table of all of them: name, what its acknowledgement means, how it is started.
 var peers = []peer{
-	{Name: "nginx return 204", Class: nothing, Means: "nothing: the floor", needs: nginxNeeds, run: runNginx},
-	{Name: "Redis XADD, appendfsync always", Class: durable, Means: "synced", needs: redisNeeds, run: runRedis},
-	{Name: "PostgreSQL, INSERT per request", Class: durable, Means: "WAL flushed", needs: postgresNeeds, run: runPostgresInsert},
-	{Name: "PostgreSQL, gathered into COPY", Class: durable, Means: "WAL flushed", needs: postgresNeeds, run: runPostgresCopy},
-	{Name: "SQLite, transaction per request", Class: durable, Means: "synced", needs: sqliteNeeds, run: runSQLiteEach},
-	{Name: "SQLite, gathered per transaction", Class: durable, Means: "synced", needs: sqliteNeeds, run: runSQLiteGathered},
+	{Name: "nginx return 204", Class: nothing, Means: "nothing: the floor", needs: nginxNeeds,
+		run: runNginx},
+	{Name: "Redis XADD, appendfsync always", Class: durable, Means: "synced", needs: redisNeeds,
+		run: runRedis},
+	{Name: "PostgreSQL, INSERT per request", Class: durable, Means: "WAL flushed",
+		needs: postgresNeeds, run: runPostgresInsert},
+	{Name: "PostgreSQL, gathered into COPY", Class: durable, Means: "WAL flushed",
+		needs: postgresNeeds, run: runPostgresCopy},
+	{Name: "SQLite, transaction per request", Class: durable, Means: "synced", needs: sqliteNeeds,
+		run: runSQLiteEach},
+	{Name: "SQLite, gathered per transaction", Class: durable, Means: "synced", needs: sqliteNeeds,
+		run: runSQLiteGathered},
 	{Name: "NATS JetStream, sync always", Class: durable, Means: "fsync each", run: runNATSAlways},
-	{Name: "NATS JetStream, defaults", Class: before, Means: "written, synced every 2 minutes", run: runNATSDefault},
-	{Name: "RabbitMQ quorum queue, confirms", Class: durable, Means: "synced", needs: rabbitNeeds, run: runRabbit},
-	{Name: "Telegraf http_listener_v2 to file", Class: before, Means: "in memory", needs: telegrafNeeds, run: runTelegraf},
+	{Name: "NATS JetStream, defaults", Class: before, Means: "written, synced every 2 minutes",
+		run: runNATSDefault},
+	{Name: "RabbitMQ quorum queue, confirms", Class: durable, Means: "synced", needs: rabbitNeeds,
+		run: runRabbit},
+	{Name: "Telegraf http_listener_v2 to file", Class: before, Means: "in memory",
+		needs: telegrafNeeds, run: runTelegraf},
 }
 
 func main() {

@@ -22,7 +22,8 @@ const natsUnderWay = 4000
 
 // runNATS embeds the server, which spares it the hop over loopback.
 func runNATS(ctx context.Context, address, dir string, sync bool) error {
-	embedded, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: dir, SyncAlways: sync, NoSigs: true})
+	embedded, err := server.NewServer(&server.Options{DontListen: true, JetStream: true,
+		StoreDir: dir, SyncAlways: sync, NoSigs: true})
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,9 @@ func runNATS(ctx context.Context, address, dir string, sync bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := stream.CreateStream(ctx, jetstream.StreamConfig{Name: "events", Subjects: []string{"events"}, Storage: jetstream.FileStorage}); err != nil {
+	if _, err := stream.CreateStream(ctx,
+		jetstream.StreamConfig{Name: "events", Subjects: []string{"events"},
+			Storage: jetstream.FileStorage}); err != nil {
 		return err
 	}
 	return serve(ctx, address, func(ctx context.Context, body []byte) error {

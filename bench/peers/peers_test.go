@@ -66,7 +66,8 @@ func TestTheHandlerAnswersAfterTheStore(t *testing.T) {
 			return nil
 		})
 	}()
-	for body, want := range map[string]int{"good": http.StatusAccepted, "bad": http.StatusInternalServerError} {
+	for body, want := range map[string]int{"good": http.StatusAccepted,
+		"bad": http.StatusInternalServerError} {
 		if got := post(t, address, body); got != want {
 			t.Errorf("%s is answered with %d, want %d", body, got, want)
 		}

@@ -44,19 +44,22 @@ func withPostgres(ctx context.Context, dir string, use func(pool *pgxpool.Pool) 
 			return err
 		}
 	}
-	if err := prepare(as, data, locate(postgresNeeds.programs[0]), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync").Run(); err != nil {
+	if err := prepare(as, data, locate(postgresNeeds.programs[0]), "-D", data, "-A", "trust", "-U",
+		"postgres", "--no-sync").Run(); err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	server, err := start(prepare(as, data, locate(postgresNeeds.programs[1]), "-D", data, "-k", sockets, "-p", strconv.Itoa(port), "-c", "listen_addresses="))
+	server, err := start(prepare(as, data, locate(postgresNeeds.programs[1]), "-D", data, "-k",
+		sockets, "-p", strconv.Itoa(port), "-c", "listen_addresses="))
 	if err != nil {
 		return err
 	}
 	defer server.stop(syscall.SIGINT) // the fast way to stop
-	pool, err := pgxpool.New(ctx, fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres pool_max_conns=%d", sockets, port, postgresConnections))
+	pool, err := pgxpool.New(ctx, fmt.Sprintf(
+		"host=%s port=%d user=postgres dbname=postgres pool_max_conns=%d", sockets, port, postgresConnections))
 	if err != nil {
 		return err
 	}
@@ -82,9 +85,10 @@ func runPostgresInsert(ctx context.Context, address, dir string) error {
 func runPostgresCopy(ctx context.Context, address, dir string) error {
 	return withPostgres(ctx, dir, func(pool *pgxpool.Pool) error {
 		commit := func(bodies [][]byte) error {
-			_, err := pool.CopyFrom(ctx, pgx.Identifier{"events"}, []string{"body"}, pgx.CopyFromSlice(len(bodies), func(i int) ([]any, error) {
-				return []any{bodies[i]}, nil
-			}))
+			_, err := pool.CopyFrom(ctx, pgx.Identifier{"events"}, []string{"body"},
+				pgx.CopyFromSlice(len(bodies), func(i int) ([]any, error) {
+					return []any{bodies[i]}, nil
+				}))
 			return err
 		}
 		// Two, so that one copies while the other waits for the disk.

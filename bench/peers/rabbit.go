@@ -13,7 +13,8 @@ import (
 )
 
 // The wrapper in /usr/sbin changes the user; the script itself does not.
-var rabbitNeeds = needs{[]string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "epmd"}, "apt-get install rabbitmq-server"}
+var rabbitNeeds = needs{[]string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "epmd"},
+	"apt-get install rabbitmq-server"}
 
 // rabbitChannels share one connection: one channel alone is a bottleneck.
 const rabbitChannels = 16
@@ -36,7 +37,8 @@ func runRabbit(ctx context.Context, address, dir string) error {
 			return err
 		}
 		if i == 0 {
-			_, err = channel.QueueDeclare("events", true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
+			_, err = channel.QueueDeclare("events", true, false, false, false,
+				amqp.Table{"x-queue-type": "quorum"})
 		}
 		if err := errors.Join(err, channel.Confirm(false)); err != nil {
 			return err
@@ -45,7 +47,8 @@ func runRabbit(ctx context.Context, address, dir string) error {
 	}
 	return serve(ctx, address, func(ctx context.Context, body []byte) error {
 		channel := <-channels
-		confirmation, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", "events", true, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body})
+		confirmation, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", "events", true,
+			false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body})
 		channels <- channel // the confirmation comes by itself
 		if err != nil {
 			return err
@@ -77,7 +80,8 @@ func startRabbit(ctx context.Context, dir string) (url string, stop func(), err 
 	}
 	cmd.Env = append(os.Environ(),
 		"HOME="+dir, "ERL_EPMD_PORT="+mapper, "ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_NODENAME=bench"+mapper+"@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", fmt.Sprintf("RABBITMQ_NODE_PORT=%d", ports[1]), fmt.Sprintf("RABBITMQ_DIST_PORT=%d", ports[2]),
+		"RABBITMQ_NODENAME=bench"+mapper+"@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", fmt.Sprintf(
+			"RABBITMQ_NODE_PORT=%d", ports[1]), fmt.Sprintf("RABBITMQ_DIST_PORT=%d", ports[2]),
 		"RABBITMQ_MNESIA_BASE="+dir, "RABBITMQ_LOG_BASE="+dir, "RABBITMQ_LOGS=-", "RABBITMQ_ENABLED_PLUGINS_FILE="+plugins, "RABBITMQ_CONF_ENV_FILE=/dev/null",
 		// Schedulers that wait in a loop would take the processor from others.
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none")
@@ -91,7 +95,8 @@ func startRabbit(ctx context.Context, dir string) (url string, stop func(), err 
 		epmd.stop(syscall.SIGKILL)
 	}
 	url = fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", ports[1])
-	if err := broker.waitFor(ctx, listening("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "amqp://guest:guest@"), "/"))); err != nil {
+	if err := broker.waitFor(ctx, listening("tcp",
+		strings.TrimSuffix(strings.TrimPrefix(url, "amqp://guest:guest@"), "/"))); err != nil {
 		stop()
 		return "", nil, err
 	}

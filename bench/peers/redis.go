@@ -19,13 +19,15 @@ func runRedis(ctx context.Context, address, dir string) error {
 	if err != nil {
 		return err
 	}
-	server, err := start(prepare(nil, dir, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
+	server, err := start(prepare(nil, dir, "redis-server", "--port", strconv.Itoa(port), "--bind",
+		"127.0.0.1", "--dir", dir,
 		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0", "--loglevel", "warning"))
 	if err != nil {
 		return err
 	}
 	defer server.stop(syscall.SIGTERM)
-	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port), PoolSize: redisConnections})
+	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port),
+		PoolSize: redisConnections})
 	defer client.Close()
 	if err := server.waitFor(ctx, func() error { return client.Ping(ctx).Err() }); err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 var sqliteNeeds = needs{[]string{"gcc|cc|clang"}, "apt-get install gcc, and build with cgo"}
 
 func openSQLite(ctx context.Context, dir string) (*sql.DB, *sql.Stmt, error) {
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "events.db")+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000")
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir,
+		"events.db")+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000")
 	if err != nil {
 		return nil, nil, err
 	}

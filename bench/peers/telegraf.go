@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-var telegrafNeeds = needs{[]string{"telegraf"}, "put a telegraf binary on the PATH (https://github.com/influxdata/telegraf/releases); Debian has none"}
+var telegrafNeeds = needs{[]string{"telegraf"},
+	"put a telegraf binary on the PATH (https://github.com/influxdata/telegraf/releases); Debian has none"}
 
 const telegrafConfig = `[agent]
 	flush_interval = "1s"

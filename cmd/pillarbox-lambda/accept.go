@@ -18,6 +18,7 @@ func newAccept(s settings, out output) (awslambda.Handler, error) {
 	}
 	acceptor := ingest.New(queue, ingest.Options{})
 	return lambda.NewAccept(acceptor, lambda.AcceptOptions{
-		Source: source.Settings{Name: s.source, Path: s.sourcePath, MaxBody: s.maxBody}, Logger: out.logger, Metrics: out.metrics,
+		Source: source.Settings{Name: s.source, Path: s.sourcePath,
+			MaxBody: s.maxBody}, Logger: out.logger, Metrics: out.metrics,
 	}), nil
 }

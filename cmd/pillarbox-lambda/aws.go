@@ -41,16 +41,20 @@ func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 		return text
 	}
 	s := awsSettings{
-		region: cmp.Or(get("AWS_REGION"), get("AWS_DEFAULT_REGION")), keyID: get("AWS_ACCESS_KEY_ID"), key: get("AWS_SECRET_ACCESS_KEY"),
-		session: get("AWS_SESSION_TOKEN"), endpoints: map[string]string{}, defaultEndpoint: get("AWS_ENDPOINT_URL"),
+		region: cmp.Or(get("AWS_REGION"),
+			get("AWS_DEFAULT_REGION")), keyID: get("AWS_ACCESS_KEY_ID"), key: get("AWS_SECRET_ACCESS_KEY"),
+		session: get("AWS_SESSION_TOKEN"), endpoints: map[string]string{}, defaultEndpoint: get(
+			"AWS_ENDPOINT_URL"),
 	}
 	for _, service := range services {
 		s.endpoints[service] = get("AWS_ENDPOINT_URL_" + service)
 	}
 	var problems []error
-	for name, text := range map[string]string{"AWS_REGION": s.region, "AWS_ACCESS_KEY_ID": s.keyID, "AWS_SECRET_ACCESS_KEY": s.key} {
+	for name, text := range map[string]string{"AWS_REGION": s.region, "AWS_ACCESS_KEY_ID": s.keyID,
+		"AWS_SECRET_ACCESS_KEY": s.key} {
 		if text == "" {
-			problems = append(problems, fmt.Errorf("%s is missing: Lambda sets it; set it where the function runs elsewhere", name))
+			problems = append(problems, fmt.Errorf(
+				"%s is missing: Lambda sets it; set it where the function runs elsewhere", name))
 		}
 	}
 	return s, errors.Join(problems...)
@@ -60,18 +64,24 @@ func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 // than Lambda has, and takes longer to start. Lambda ends a process before its credentials do.
 func (s awsSettings) config() aws.Config {
 	return aws.Config{
-		Region:      s.region,
-		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(s.keyID, s.key, s.session)),
-		HTTPClient:  awshttp.Whole(transport.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 })),
+		Region: s.region,
+		Credentials: aws.NewCredentialsCache(
+			credentials.NewStaticCredentialsProvider(s.keyID, s.key, s.session)),
+		HTTPClient: awshttp.Whole(transport.NewBuildableClient().WithTimeout(
+			callTimeout).WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 })),
 		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = callTries, callBackoff })
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts,
+					o.MaxBackoff = callTries, callBackoff
+			})
 		},
 	}
 }
 
 // endpoint returns the endpoint of a service where it is not AWS's own, else nil.
 func (s awsSettings) endpoint(service string) *string {
-	if endpoint := strings.TrimSuffix(cmp.Or(s.endpoints[service], s.defaultEndpoint), "/"); endpoint != "" {
+	if endpoint := strings.TrimSuffix(cmp.Or(s.endpoints[service], s.defaultEndpoint),
+		"/"); endpoint != "" {
 		return &endpoint
 	}
 	return nil

@@ -32,7 +32,8 @@ func newDeliver(s settings, out output) (awslambda.Handler, error) {
 
 // openTable makes the destination. It makes no call.
 func openTable(s settings, out output) (*dynamodbengine.Store, error) {
-	client := dynamodb.NewFromConfig(s.aws.config(), func(o *dynamodb.Options) { o.BaseEndpoint = s.aws.endpoint("DYNAMODB") })
+	client := dynamodb.NewFromConfig(s.aws.config(),
+		func(o *dynamodb.Options) { o.BaseEndpoint = s.aws.endpoint("DYNAMODB") })
 	options := dynamodbengine.Options{Index: s.timeIndex, Shards: s.timeShards, Logger: out.logger}
 	if s.bodiesBucket != "" {
 		options.Bodies = s3engine.NewBodies(openS3(s), s.bodiesBucket, s.bodiesPrefix)

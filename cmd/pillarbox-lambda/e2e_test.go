@@ -22,7 +22,8 @@ func TestFromThePostToTheTable(t *testing.T) {
 	s := newStack(t)
 	bodies := map[string][]byte{}
 	for _, gateway := range []*fakelambda.Gateway{
-		{Kind: fakelambda.REST}, {Kind: fakelambda.REST, BasePath: "/v1"}, {Kind: fakelambda.HTTP, Stage: "prod"}, {Kind: fakelambda.URL},
+		{Kind: fakelambda.REST}, {Kind: fakelambda.REST, BasePath: "/v1"}, {Kind: fakelambda.HTTP,
+			Stage: "prod"}, {Kind: fakelambda.URL},
 	} {
 		url := s.front(gateway) + "/app?a=1&b=x%20y"
 		for contentType, body := range map[string][]byte{"application/json": []byte(`{"hello":"wörld"}`), "application/octet-stream": {0, 0xff, 0x80, 'x'}, "text/plain": {}} {
@@ -38,11 +39,13 @@ func TestFromThePostToTheTable(t *testing.T) {
 	items := s.stored()
 	for id, body := range bodies {
 		item := items[id]
-		if item == nil || item["Method"] != "POST" || item["Path"] != "/app" || item["Source"] != "app" || item["RemoteAddr"] != "127.0.0.1" {
+		if item == nil || item["Method"] != "POST" || item["Path"] != "/app" ||
+			item["Source"] != "app" || item["RemoteAddr"] != "127.0.0.1" {
 			t.Errorf("event %s is stored as %v", id, item)
 			continue
 		}
-		if got, _ := item["Body"].(string); got != string(body) && got != base64.StdEncoding.EncodeToString(body) {
+		if got, _ := item["Body"].(string); got != string(body) &&
+			got != base64.StdEncoding.EncodeToString(body) {
 			t.Errorf("the body %q of %s is stored as %q", body, id, got)
 		}
 	}
@@ -69,7 +72,8 @@ func TestAliveAndRefused(t *testing.T) {
 	if status, text := s.send(url+"/elsewhere", "text/plain", nil); status != http.StatusNotFound {
 		t.Errorf("elsewhere: %d %s", status, text)
 	}
-	if status, text := s.send(url+"/app", "text/plain", bytes.Repeat([]byte("x"), 4_000_001)); status != http.StatusRequestEntityTooLarge {
+	if status, text := s.send(url+"/app", "text/plain",
+		bytes.Repeat([]byte("x"), 4_000_001)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("too large: %d %s", status, text)
 	}
 	s.queues.Refuse(fakesqs.ErrRequestThrottled)
@@ -79,7 +83,8 @@ func TestAliveAndRefused(t *testing.T) {
 	s.queues.Allow()
 	s.queues.Stall(10)
 	start := time.Now()
-	if status, text := s.send(url+"/app", "text/plain", nil); status != http.StatusServiceUnavailable || time.Since(start) > functionTimeout {
+	if status, text := s.send(url+"/app", "text/plain",
+		nil); status != http.StatusServiceUnavailable || time.Since(start) > functionTimeout {
 		t.Errorf("the queue hangs: %d %s after %v", status, text, time.Since(start))
 	}
 	if n := len(s.queues.Peek("events")); n != 0 {
@@ -95,7 +100,8 @@ func TestLargeBodiesGoRoundTheQueue(t *testing.T) {
 	for i := range body {
 		body[i] = byte(random.Uint32())
 	}
-	id := s.post(s.front(&fakelambda.Gateway{Kind: fakelambda.REST})+"/app", "application/octet-stream", body)
+	id := s.post(s.front(&fakelambda.Gateway{Kind: fakelambda.REST})+"/app",
+		"application/octet-stream", body)
 	if kept := s.objects.below("/large/bodies/"); len(kept) != 1 {
 		t.Fatalf("%d bodies are in the bucket", len(kept))
 	}
@@ -161,7 +167,8 @@ func TestFromTheQueueToTheBucket(t *testing.T) {
 	// A function that always fails: SQS moves the event by itself.
 	put(fmt.Sprintf(`{"timestamp":%q,"request_id":"moved","body":"kept"}`, now))
 	for range maxReceives {
-		if received := s.poll(&fakelambda.Mapping{Source: s.events.Source, Function: broken{}, Report: true}); received.Received != 1 || received.Failure == nil {
+		if received := s.poll(&fakelambda.Mapping{Source: s.events.Source, Function: broken{},
+			Report: true}); received.Received != 1 || received.Failure == nil {
 			t.Errorf("a broken function: %+v", received)
 		}
 		s.clock(time.Hour)
@@ -177,14 +184,17 @@ func TestFromTheQueueToTheBucket(t *testing.T) {
 		t.Errorf("the batch of dead letters: %+v\n%s", result, s.log)
 	}
 	letters := s.letters()
-	for id, want := range map[string]string{"old": "not delivered within 240h0m0s", "moved": "received without being stored until SQS moved it from arn:aws:sqs:us-east-1:000000000000:events"} {
-		if letter := letters[id]; letter == nil || !strings.HasPrefix(letter.Reason, want) || letter.Destination != "events" {
+	for id, want := range map[string]string{"old": "not delivered within 240h0m0s",
+		"moved": "received without being stored until SQS moved it from arn:aws:sqs:us-east-1:000000000000:events"} {
+		if letter := letters[id]; letter == nil || !strings.HasPrefix(letter.Reason, want) ||
+			letter.Destination != "events" {
 			t.Errorf("the letter of %s is %+v", id, letter)
 		}
 	}
 	found := false
 	for _, letter := range letters {
-		found = found || string(letter.Event.Body) == "no event at all" && strings.HasPrefix(letter.Reason, "the message can't be read")
+		found = found || string(letter.Event.Body) == "no event at all" &&
+			strings.HasPrefix(letter.Reason, "the message can't be read")
 	}
 	if !found || len(letters) != 3 || s.stored()["good"] == nil {
 		t.Errorf("letters %v\n%s", letters, s.log)
@@ -199,24 +209,28 @@ func TestKilledFunctionLosesNothing(t *testing.T) {
 	url := s.front(&fakelambda.Gateway{Kind: fakelambda.HTTP}) + "/app"
 	id := s.post(url, "text/plain", []byte("one"))
 	s.tables.Stall(1000)
-	if result := s.poll(s.events); result.Received != 1 || result.Failure != nil || result.Deleted != 0 || s.deliver.Stats().ColdStarts != 1 {
+	if result := s.poll(s.events); result.Received != 1 || result.Failure != nil ||
+		result.Deleted != 0 || s.deliver.Stats().ColdStarts != 1 {
 		t.Errorf("a table that hangs: %+v\n%s", result, s.log)
 	}
 	s.clock(time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if result, err := s.events.Poll(ctx, 0); err != nil || result.Received != 1 || result.Failure == nil {
+	if result, err := s.events.Poll(ctx, 0); err != nil || result.Received != 1 ||
+		result.Failure == nil {
 		t.Errorf("a function that is killed: %+v, %v", result, err)
 	}
 	s.tables.Allow()
 	s.clock(time.Hour)
 	s.tables.LoseAnswers(1000, "BatchWriteItem")
-	if result := s.poll(s.events); result.Deleted != 0 || s.deliver.Stats().ColdStarts != 2 || s.stored()[id] == nil {
+	if result := s.poll(s.events); result.Deleted != 0 || s.deliver.Stats().ColdStarts != 2 ||
+		s.stored()[id] == nil {
 		t.Errorf("a lost answer: %+v, %+v\n%s", result, s.deliver.Stats(), s.log)
 	}
 	s.tables.Allow()
 	s.clock(time.Hour)
-	if result := s.poll(s.events); result.Deleted != 1 || len(s.stored()) != 1 || len(s.queues.Peek("events")) != 0 {
+	if result := s.poll(s.events); result.Deleted != 1 || len(s.stored()) != 1 ||
+		len(s.queues.Peek("events")) != 0 {
 		t.Errorf("after all that: %+v\n%s", result, s.log)
 	}
 }
@@ -228,9 +242,11 @@ func TestWrongEnvironmentIsNamedInTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := fakelambda.New(fakelambda.Options{Path: path, Env: []string{"PILLARBOX_ROLE=deliver"}, Stderr: s.log})
+	f := fakelambda.New(fakelambda.Options{Path: path, Env: []string{"PILLARBOX_ROLE=deliver"},
+		Stderr: s.log})
 	defer f.Close()
-	if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil || !strings.Contains(s.log.String(), "PILLARBOX_SQS_QUEUE_URL is missing: set it to") {
+	if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil ||
+		!strings.Contains(s.log.String(), "PILLARBOX_SQS_QUEUE_URL is missing: set it to") {
 		t.Errorf("%v\n%s", err, s.log)
 	}
 }

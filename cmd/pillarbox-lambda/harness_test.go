@@ -35,7 +35,8 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "bootstrap")
-	out, err := exec.Command("go", "build", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path,
+		".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
@@ -142,7 +143,8 @@ func newStack(t *testing.T) *stack {
 	built = true
 	var mu sync.Mutex
 	var ahead time.Duration
-	s := &stack{t: t, log: &log{}, objects: &store{objects: map[string][]byte{}}, tables: fakedynamo.New(nil)}
+	s := &stack{t: t, log: &log{}, objects: &store{objects: map[string][]byte{}},
+		tables: fakedynamo.New(nil)}
 	s.clock = func(by time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -164,7 +166,8 @@ func newStack(t *testing.T) *stack {
 		fmt.Sprintf("PILLARBOX_MAX_RECEIVES=%d", maxReceives), "PILLARBOX_MAX_BODY=4000000",
 	}
 	run := func(role string) *fakelambda.Function {
-		f := fakelambda.New(fakelambda.Options{Path: path, Name: "pillarbox-" + role, Env: append(slices.Clone(env), "PILLARBOX_ROLE="+role), Timeout: functionTimeout, Stdout: s.log, Stderr: s.log})
+		f := fakelambda.New(fakelambda.Options{Path: path, Name: "pillarbox-" + role,
+			Env: append(slices.Clone(env), "PILLARBOX_ROLE="+role), Timeout: functionTimeout, Stdout: s.log, Stderr: s.log})
 		t.Cleanup(func() {
 			if err := f.Close(); err != nil {
 				t.Error(err)
@@ -173,8 +176,10 @@ func newStack(t *testing.T) *stack {
 		return f
 	}
 	s.accept, s.deliver, s.deadletter = run(roleAccept), run(roleDeliver), run(roleDeadLetter)
-	s.events = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: queueURL}, Function: s.deliver, BatchSize: 100, Report: true}
-	s.dead = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: deadURL}, Function: s.deadletter, Report: true}
+	s.events = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: queueURL},
+		Function: s.deliver, BatchSize: 100, Report: true}
+	s.dead = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: deadURL},
+		Function: s.deadletter, Report: true}
 	return s
 }
 
@@ -182,31 +187,40 @@ func newStack(t *testing.T) *stack {
 func (s *stack) create(sqsURL, dynamoURL string) (queueURL, deadURL string) {
 	s.t.Helper()
 	ctx := context.Background()
-	config := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
+	config := aws.Config{Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
 	queues := sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = &sqsURL })
-	dead, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("dead"), Attributes: map[string]string{"MaximumMessageSize": "1048576", "VisibilityTimeout": "60"}})
+	dead, err := queues.CreateQueue(ctx,
+		&sqs.CreateQueueInput{QueueName: aws.String("dead"),
+			Attributes: map[string]string{"MaximumMessageSize": "1048576", "VisibilityTimeout": "60"}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	events, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("events"), Attributes: map[string]string{
-		"MaximumMessageSize": "1048576", "VisibilityTimeout": "360",
-		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":"%d"}`, maxReceives),
-	}})
+	events, err := queues.CreateQueue(ctx,
+		&sqs.CreateQueueInput{QueueName: aws.String("events"), Attributes: map[string]string{
+			"MaximumMessageSize": "1048576", "VisibilityTimeout": "360",
+			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":"%d"}`, maxReceives),
+		}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	text := func(name string) dynamotypes.AttributeDefinition {
-		return dynamotypes.AttributeDefinition{AttributeName: &name, AttributeType: dynamotypes.ScalarAttributeTypeS}
+		return dynamotypes.AttributeDefinition{AttributeName: &name,
+			AttributeType: dynamotypes.ScalarAttributeTypeS}
 	}
 	key := func(hash, sort string) []dynamotypes.KeySchemaElement {
-		return []dynamotypes.KeySchemaElement{{AttributeName: &hash, KeyType: dynamotypes.KeyTypeHash}, {AttributeName: &sort, KeyType: dynamotypes.KeyTypeRange}}
+		return []dynamotypes.KeySchemaElement{{AttributeName: &hash, KeyType: dynamotypes.KeyTypeHash},
+			{AttributeName: &sort, KeyType: dynamotypes.KeyTypeRange}}
 	}
 	tables := dynamodb.NewFromConfig(config, func(o *dynamodb.Options) { o.BaseEndpoint = &dynamoURL })
 	_, err = tables.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: aws.String("events"), BillingMode: dynamotypes.BillingModePayPerRequest, KeySchema: key("Timestamp", "RequestId"),
-		AttributeDefinitions: []dynamotypes.AttributeDefinition{text("Timestamp"), text("RequestId"), text("TimeBucket"), text("TimeSort")},
+		AttributeDefinitions: []dynamotypes.AttributeDefinition{text("Timestamp"), text("RequestId"),
+			text("TimeBucket"), text("TimeSort")},
 		GlobalSecondaryIndexes: []dynamotypes.GlobalSecondaryIndex{{
-			IndexName: aws.String("TimeIndex"), KeySchema: key("TimeBucket", "TimeSort"), Projection: &dynamotypes.Projection{ProjectionType: dynamotypes.ProjectionTypeKeysOnly},
+			IndexName: aws.String("TimeIndex"), KeySchema: key("TimeBucket",
+				"TimeSort"), Projection: &dynamotypes.Projection{
+				ProjectionType: dynamotypes.ProjectionTypeKeysOnly},
 		}},
 	})
 	if err != nil {
@@ -273,7 +287,8 @@ func (s *stack) post(url, contentType string, body []byte) string {
 	s.t.Helper()
 	status, text := s.send(url, contentType, body)
 	var receipt pillarbox.Receipt
-	if err := json.Unmarshal(text, &receipt); err != nil || status != http.StatusAccepted || receipt.RequestID == "" || receipt.Status != pillarbox.StateAccepted {
+	if err := json.Unmarshal(text, &receipt); err != nil || status != http.StatusAccepted ||
+		receipt.RequestID == "" || receipt.Status != pillarbox.StateAccepted {
 		s.t.Fatalf("answered with %d %s\n%s", status, text, s.log)
 	}
 	return receipt.RequestID
@@ -296,9 +311,11 @@ func (s *stack) send(url, contentType string, body []byte) (int, []byte) {
 // put sends any text to the queue.
 func (s *stack) put(text string) error {
 	queue := s.events.Source.(*fakelambda.HTTPQueue)
-	config := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
+	config := aws.Config{Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
 	client := sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = &queue.Endpoint })
-	_, err := client.SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: &queue.URL, MessageBody: &text})
+	_, err := client.SendMessage(context.Background(),
+		&sqs.SendMessageInput{QueueUrl: &queue.URL, MessageBody: &text})
 	return err
 }
 

@@ -13,7 +13,8 @@ import (
 
 // openQueue makes the queue. It makes no call.
 func openQueue(s settings, out output) (*sqsengine.Queue, error) {
-	client := sqs.NewFromConfig(s.aws.config(), func(o *sqs.Options) { o.BaseEndpoint = s.aws.endpoint("SQS") })
+	client := sqs.NewFromConfig(s.aws.config(),
+		func(o *sqs.Options) { o.BaseEndpoint = s.aws.endpoint("SQS") })
 	options := sqsengine.Options{DeadLetterURL: s.deadLetterURL, Logger: out.logger}
 	if s.bodiesBucket != "" {
 		options.Bodies = s3engine.NewBodies(openS3(s), s.bodiesBucket, s.bodiesPrefix)

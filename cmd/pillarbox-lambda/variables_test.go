@@ -97,7 +97,8 @@ func TestTerraformSetsEveryVariable(t *testing.T) {
 func TestEveryRoleStarts(t *testing.T) {
 	for _, role := range all {
 		for _, bucket := range []string{"", "bodies"} {
-			handler, err := start(environment(role, map[string]string{"PILLARBOX_BODIES_BUCKET": bucket}), io.Discard, io.Discard)
+			handler, err := start(environment(role, map[string]string{"PILLARBOX_BODIES_BUCKET": bucket}),
+				io.Discard, io.Discard)
 			if err != nil || handler == nil {
 				t.Errorf("%s: %v", role, err)
 			}
@@ -116,14 +117,17 @@ func TestWrongVariablesAreNamed(t *testing.T) {
 		{"admin", nil, []string{`PILLARBOX_ROLE is "admin", which is no role: set it to accept, deliver or deadletter`}},
 		{"accept", map[string]string{"PILLARBOX_SQS_QUEUE_URL": "", "AWS_REGION": ""}, []string{
 			"PILLARBOX_SQS_QUEUE_URL is missing: set it to the URL of the queue", "AWS_REGION is missing: Lambda sets it"}},
-		{"accept", map[string]string{"PILLARBOX_SQS_QUEUE_URL": "events", "PILLARBOX_SOURCE": "A b", "PILLARBOX_SOURCE_PATH": "app", "PILLARBOX_MAX_BODY": "1MiB"}, []string{
+		{"accept", map[string]string{"PILLARBOX_SQS_QUEUE_URL": "events", "PILLARBOX_SOURCE": "A b",
+			"PILLARBOX_SOURCE_PATH": "app", "PILLARBOX_MAX_BODY": "1MiB"}, []string{
 			`PILLARBOX_SQS_QUEUE_URL is "events", which is no URL`, `PILLARBOX_SOURCE is "A b"`, `PILLARBOX_SOURCE_PATH is "app"`,
 			`PILLARBOX_MAX_BODY is "1MiB", which is no number above zero: set it to the largest body, as a number of bytes`}},
-		{"deliver", map[string]string{"PILLARBOX_DYNAMODB_TABLE": "", "PILLARBOX_MAX_RECEIVES": "3", "PILLARBOX_MAX_AGE": "10d", "PILLARBOX_DYNAMODB_TIME_SHARDS": "0",
+		{"deliver", map[string]string{"PILLARBOX_DYNAMODB_TABLE": "", "PILLARBOX_MAX_RECEIVES": "3",
+			"PILLARBOX_MAX_AGE": "10d", "PILLARBOX_DYNAMODB_TIME_SHARDS": "0",
 			"PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL": "", "PILLARBOX_MAX_RETRY_WAIT": "-1s", "PILLARBOX_LOG_LEVEL": "loud", "PILLARBOX_LOG_FORMAT": "xml"}, []string{
 			"PILLARBOX_DYNAMODB_TABLE is missing", `PILLARBOX_MAX_RECEIVES is "3", which is no whole number from 5 to 1000: set it to maxReceiveCount of the queue`,
 			`PILLARBOX_MAX_AGE is "10d"`, "PILLARBOX_DYNAMODB_TIME_SHARDS", "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL is missing", "PILLARBOX_MAX_RETRY_WAIT", "PILLARBOX_LOG_LEVEL", "PILLARBOX_LOG_FORMAT"}},
-		{"deadletter", map[string]string{"PILLARBOX_DEAD_LETTER_BUCKET": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, []string{
+		{"deadletter", map[string]string{"PILLARBOX_DEAD_LETTER_BUCKET": "", "AWS_ACCESS_KEY_ID": "",
+			"AWS_SECRET_ACCESS_KEY": ""}, []string{
 			"PILLARBOX_DEAD_LETTER_BUCKET is missing: set it to the name of the bucket of dead letters", "AWS_ACCESS_KEY_ID is missing", "AWS_SECRET_ACCESS_KEY is missing"}},
 		{"accept", map[string]string{"PILLARBOX_SQS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/events.fifo"}, []string{"PILLARBOX_SQS_QUEUE_URL: "}},
 	} {
@@ -142,13 +146,17 @@ func TestWrongVariablesAreNamed(t *testing.T) {
 
 // TestVariablesAreRead, and what is not there has its default.
 func TestVariablesAreRead(t *testing.T) {
-	s, err := readSettings(environment("deliver", map[string]string{"PILLARBOX_MAX_RETRY_WAIT": "43200s", "PILLARBOX_MAX_AGE": "96h", "PILLARBOX_DYNAMODB_TIME_INDEX": "TimeIndex", "PILLARBOX_SOURCE": "orders",
-		"AWS_ENDPOINT_URL": "http://one/", "AWS_ENDPOINT_URL_SQS": "http://two"}))
+	s, err := readSettings(environment("deliver",
+		map[string]string{"PILLARBOX_MAX_RETRY_WAIT": "43200s", "PILLARBOX_MAX_AGE": "96h",
+			"PILLARBOX_DYNAMODB_TIME_INDEX": "TimeIndex", "PILLARBOX_SOURCE": "orders",
+			"AWS_ENDPOINT_URL": "http://one/", "AWS_ENDPOINT_URL_SQS": "http://two"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.maxRetryWait != 12*time.Hour || s.maxAge != 96*time.Hour || s.timeIndex != "TimeIndex" || s.timeShards != 8 || s.maxReceives != 20 ||
-		s.source != "orders" || s.sourcePath != "/orders" || s.destination != "events" || s.bodiesPrefix != "bodies/" || s.bodiesBucket != "" || s.maxBody != 1<<20 {
+	if s.maxRetryWait != 12*time.Hour || s.maxAge != 96*time.Hour || s.timeIndex != "TimeIndex" ||
+		s.timeShards != 8 || s.maxReceives != 20 ||
+		s.source != "orders" || s.sourcePath != "/orders" || s.destination != "events" ||
+		s.bodiesPrefix != "bodies/" || s.bodiesBucket != "" || s.maxBody != 1<<20 {
 		t.Errorf("read as %+v", s)
 	}
 	if *s.aws.endpoint("SQS") != "http://two" || *s.aws.endpoint("S3") != "http://one" {

@@ -49,7 +49,8 @@ delivered). Stores keep one of each, so nothing is stored twice.`,
 			})
 		},
 	}
-	command.Flags().BoolVar(&redeliver, "redeliver", false, "hand out again what is missing and the queue still has")
+	command.Flags().BoolVar(&redeliver, "redeliver", false,
+		"hand out again what is missing and the queue still has")
 	outputFlag(command, &form)
 	return command
 }
@@ -78,13 +79,15 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 	if form == formJSON {
 		return printJSON(w, audit)
 	}
-	table := rows{head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending", "held", "damaged", "found", "balanced"}}
+	table := rows{head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending",
+		"held", "damaged", "found", "balanced"}}
 	for _, entry := range audit.Destinations {
 		found := "unknown"
 		if entry.Found != nil {
 			found = fmt.Sprint(*entry.Found)
 		}
-		table.add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending, entry.Held, entry.Damaged, found, len(entry.Problems) == 0)
+		table.add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped,
+			entry.Pending, entry.Held, entry.Damaged, found, len(entry.Problems) == 0)
 	}
 	if err := table.print(w, form); err != nil || form == formCSV {
 		return err
@@ -100,7 +103,8 @@ func printAudit(w io.Writer, audit *ledger.Audit, form string) error {
 			fmt.Fprintf(w, "%s: %s\n", entry.Destination, printable(problem))
 		}
 		for _, missing := range entry.Missing {
-			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination, missing.RequestID, missing.Timestamp, missing.Why)
+			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination, missing.RequestID,
+				missing.Timestamp, missing.Why)
 		}
 	}
 	for _, damage := range audit.Damage {
@@ -152,7 +156,8 @@ func printStatus(w io.Writer, status *adminapi.Status, form string) error {
 		limit = bytesText(status.Queue.MaxBytes)
 	}
 	if !status.Queue.Uncounted {
-		fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted, bytesText(status.Queue.Bytes), limit)
+		fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted,
+			bytesText(status.Queue.Bytes), limit)
 	}
 	if status.Queue.Problem != "" {
 		fmt.Fprintln(w, "queue can't accept:", printable(status.Queue.Problem))
@@ -183,9 +188,11 @@ func printStatus(w io.Writer, status *adminapi.Status, form string) error {
 
 // destinationRows has the last error in full: its cause stands at the end.
 func destinationRows(status *adminapi.Status) *rows {
-	table := &rows{head: []string{"destination", "state", "pending", "held", "retrying", "dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
+	table := &rows{head: []string{"destination", "state", "pending", "held", "retrying",
+		"dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
-		table.add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
+		table.add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters,
+			timeText(d.LastStored), timeText(d.PausedSince), timeText(d.NextProbe), d.LastError)
 	}
 	return table
 }

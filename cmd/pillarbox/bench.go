@@ -84,8 +84,10 @@ func (f *benchFlags) check() error {
 		return usageError{fmt.Errorf("--duration %v: want 100ms to %v", f.duration, maxBenchDuration)}
 	case f.rounds < 1 || f.rounds > maxBenchRounds:
 		return usageError{fmt.Errorf("--rounds %d: want 1 to %d", f.rounds, maxBenchRounds)}
-	case len(f.connections) == 0 || slices.Min(f.connections) < 1 || slices.Max(f.connections) > maxConcurrency:
-		return usageError{fmt.Errorf("--connections %v: want numbers from 1 to %d", f.connections, maxConcurrency)}
+	case len(f.connections) == 0 || slices.Min(f.connections) < 1 ||
+		slices.Max(f.connections) > maxConcurrency:
+		return usageError{fmt.Errorf("--connections %v: want numbers from 1 to %d", f.connections,
+			maxConcurrency)}
 	case f.body < 1 || f.body > maxBenchBody:
 		return usageError{fmt.Errorf("--body %d: want 1 to %d", f.body, maxBenchBody)}
 	}
@@ -150,7 +152,8 @@ func bench(command *cobra.Command, flags *benchFlags) (err error) {
 		return fmt.Errorf("--dir: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	report := &benchmark.Report{Started: time.Now().UTC(), Machine: benchmark.ThisMachine(dir), Generator: benchmark.Generator}
+	report := &benchmark.Report{Started: time.Now().UTC(), Machine: benchmark.ThisMachine(dir),
+		Generator: benchmark.Generator}
 	report.Commit, report.Dirty = commit()
 	if report.Disk, err = benchmark.ProbeDisk(dir); err != nil {
 		return err
@@ -159,7 +162,8 @@ func bench(command *cobra.Command, flags *benchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	plan := benchmark.Plan{Dir: dir, Contenders: contenders, Groups: flags.groups(), Progress: command.ErrOrStderr()}
+	plan := benchmark.Plan{Dir: dir, Contenders: contenders, Groups: flags.groups(),
+		Progress: command.ErrOrStderr()}
 	if report.Contenders, report.Measurements, err = benchmark.Run(ctx, plan); err != nil {
 		return err
 	}
@@ -177,7 +181,8 @@ func (f *benchFlags) groups() []benchmark.Group {
 	group := func(scenarios ...benchmark.Scenario) benchmark.Group {
 		return benchmark.Group{Scenarios: scenarios, Rounds: f.rounds, Duration: f.duration}
 	}
-	return []benchmark.Group{group(loops...), group(benchmark.FixedRate(f.body)), group(benchmark.Batches(f.body))}
+	return []benchmark.Group{group(loops...), group(benchmark.FixedRate(f.body)),
+		group(benchmark.Batches(f.body))}
 }
 
 // commit is what the binary was built from, as far as the build has noted it.

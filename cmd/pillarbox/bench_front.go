@@ -20,7 +20,8 @@ func serveFront(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	sources, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: maxBenchBody}}, nil)
+	sources, err := source.Compile([]source.Settings{
+		{Name: "app", Path: "/app", MaxBody: maxBenchBody}}, nil)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -43,7 +44,8 @@ func serveFront(ctx context.Context, address string) error {
 type forgetful struct{}
 
 // AcceptInto implements ingest.Acceptor.
-func (forgetful) AcceptInto(_ context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+func (forgetful) AcceptInto(_ context.Context, requests []ingest.Request,
+	results []ingest.Result) []ingest.Result {
 	results = results[:0]
 	for range requests {
 		results = append(results, ingest.Result{Receipt: pillarbox.Receipt{
@@ -54,6 +56,7 @@ func (forgetful) AcceptInto(_ context.Context, requests []ingest.Request, result
 }
 
 // AcceptBatch implements ingest.Acceptor. The loop accepts no batches.
-func (f forgetful) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result {
+func (f forgetful) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte,
+	results []ingest.Result) []ingest.Result {
 	return f.AcceptInto(ctx, make([]ingest.Request, len(bodies)), results)
 }

@@ -29,7 +29,8 @@ func TestBenchMeasuresItself(t *testing.T) {
 	dir := t.TempDir()
 	run := func(form, duration string) []byte {
 		var out, progress bytes.Buffer
-		cmd := exec.Command(binary, "bench", "--dir", dir, "--duration", duration, "--rounds", "1", "--connections", "4", "-o", form)
+		cmd := exec.Command(binary, "bench", "--dir", dir, "--duration", duration, "--rounds", "1",
+			"--connections", "4", "-o", form)
 		cmd.Stdout, cmd.Stderr = &out, &progress
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("%v\n%s", err, &progress)
@@ -51,7 +52,8 @@ func TestBenchMeasuresItself(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 	}
-	if lines, err := csv.NewReader(bytes.NewReader(run(formCSV, "200ms"))).ReadAll(); err != nil || len(lines) != len(report.Rows)+1 {
+	if lines, err := csv.NewReader(bytes.NewReader(run(formCSV, "200ms"))).ReadAll(); err != nil ||
+		len(lines) != len(report.Rows)+1 {
 		t.Errorf("%d lines of CSV, %v", len(lines), err)
 	}
 }

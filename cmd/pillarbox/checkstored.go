@@ -19,7 +19,8 @@ import (
 
 // checkStored refuses a configuration by which events that are pending in its data directory would
 // be held, and counts them. A directory that a running server has is asked about there.
-func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config, talk io.Writer) error {
+func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config,
+	talk io.Writer) error {
 	scheme, _, _ := strings.Cut(cfg.Queue.URL, ":")
 	if _, err := os.Stat(filepath.Join(cfg.Data, catalog.QueueDir)); scheme != "seglog" || err != nil {
 		return nil // nothing is there yet, or it is shared with others
@@ -27,7 +28,8 @@ func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config, t
 	pending, err := pendingAtRest(ctx, cfg)
 	if errors.Is(err, vfs.ErrLocked) {
 		if pending, err = pendingOfServer(ctx, global, cfg); err != nil {
-			fmt.Fprintf(talk, "not checked: what waits in %s, which a server has that does not tell (%v)\n", cfg.Data, err)
+			fmt.Fprintf(talk, "not checked: what waits in %s, which a server has that does not tell (%v)\n",
+				cfg.Data, err)
 			return nil
 		}
 	}
@@ -55,7 +57,8 @@ func pendingAtRest(ctx context.Context, cfg *config.Config) (pending []held.Pend
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	queue, err := catalog.OpenQueue(catalog.Place{Data: disk, ReadOnly: true, Logger: quietLogger()}, cfg.Queue.URL, catalog.QueueOptions{})
+	queue, err := catalog.OpenQueue(catalog.Place{Data: disk, ReadOnly: true, Logger: quietLogger()},
+		cfg.Queue.URL, catalog.QueueOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -63,16 +66,19 @@ func pendingAtRest(ctx context.Context, cfg *config.Config) (pending []held.Pend
 	if !queue.Traits().Obliges {
 		return nil, nil
 	}
-	return held.New(queue, nil, func() []string { return queue.Stats().Destinations }, nil).Pending(ctx)
+	return held.New(queue, nil, func() []string { return queue.Stats().Destinations },
+		nil).Pending(ctx)
 }
 
-func pendingOfServer(ctx context.Context, global *globalFlags, cfg *config.Config) ([]held.Pending, error) {
+func pendingOfServer(ctx context.Context, global *globalFlags,
+	cfg *config.Config) ([]held.Pending, error) {
 	remote, runs, err := global.reach(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	if !runs {
-		return nil, fmt.Errorf("no server with this data directory answers at %s: %w", remote.Base(), pillarbox.ErrUnavailable)
+		return nil, fmt.Errorf("no server with this data directory answers at %s: %w", remote.Base(),
+			pillarbox.ErrUnavailable)
 	}
 	list, err := remote.Obligations(ctx)
 	if err != nil {

@@ -76,7 +76,8 @@ func newConfigExample() *cobra.Command {
 			return err
 		},
 	}
-	command.Flags().BoolVar(&onAWS, "aws", false, "for the stack on AWS that was deployed, or one to fill in")
+	command.Flags().BoolVar(&onAWS, "aws", false,
+		"for the stack on AWS that was deployed, or one to fill in")
 	command.Flags().StringVar(&name, "stack", "", "which stack, where several were deployed")
 	return command
 }
@@ -99,7 +100,8 @@ func checkEngines(cfg *config.Config) error {
 	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
 		return err
 	}
-	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL), catalog.CheckBodies(cfg.Bodies.URL))
+	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL),
+		catalog.CheckBodies(cfg.Bodies.URL))
 }
 
 func newVersionCommand() *cobra.Command {
@@ -112,9 +114,11 @@ func newVersionCommand() *cobra.Command {
 			}
 			w := command.OutOrStdout()
 			if form == formJSON {
-				return printJSON(w, map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return printJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
+					"platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(w, "pillarbox %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(w, "pillarbox %s (%s, %s/%s)\n", version(), runtime.Version(),
+				runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

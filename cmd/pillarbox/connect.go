@@ -25,7 +25,8 @@ const lookTime = 2 * time.Second
 // configured admin address, if it has the same data directory or none was chosen; else the data
 // directory itself, or what the configuration names elsewhere, opened by this process behind the
 // same API. done must be called in any case.
-func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, done func() error, err error) {
+func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, done func() error,
+	err error) {
 	nothing := func() error { return nil }
 	cfg, err := g.load()
 	if err != nil {
@@ -38,11 +39,13 @@ func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, 
 	if runs {
 		return remote, nothing, nil
 	}
-	n, err := openNode(ctx, &engines{config: cfg, logger: quietLogger(), readOnly: true}, node.Options{})
+	n, err := openNode(ctx, &engines{config: cfg, logger: quietLogger(), readOnly: true},
+		node.Options{})
 	if err != nil {
 		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s, which --admin sets)", err, remote.Base())
 	}
-	local, err := adminclient.New("http://localhost", adminclient.Options{HTTP: adminclient.InProcess(n.AdminHandler("", 0, http.NotFoundHandler()))})
+	local, err := adminclient.New("http://localhost",
+		adminclient.Options{HTTP: adminclient.InProcess(n.AdminHandler("", 0, http.NotFoundHandler()))})
 	if err != nil {
 		return nil, nothing, errors.Join(err, n.Close())
 	}
@@ -64,7 +67,8 @@ func (g *globalFlags) connectServer(ctx context.Context, what string) (*admincli
 
 // reach makes a client for the server that --server names, or else for the configured admin
 // address, and reports whether the right server runs there. One that was named is not looked for.
-func (g *globalFlags) reach(ctx context.Context, cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
+func (g *globalFlags) reach(ctx context.Context,
+	cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
 	base := g.serverFlag()
 	chosen := base != ""
 	if !chosen {
@@ -99,7 +103,8 @@ func (g *globalFlags) adminToken(cfg *config.Config) string {
 // serverHasData reports whether a server answers that is the right one. Only where nothing listens
 // there is none for sure: whoever takes any other error for that works on the wrong data, or runs
 // into the server's lock.
-func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Client, cfg *config.Config) (bool, error) {
+func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Client,
+	cfg *config.Config) (bool, error) {
 	looking, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	status, err := remote.Status(looking)

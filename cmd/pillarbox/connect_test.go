@@ -28,12 +28,16 @@ func nobody(t *testing.T) string {
 func TestServerThatCantBeAskedIsNoMissingServer(t *testing.T) {
 	s := startServer(t, "admin: {token: not-told-to-anybody-1234567890}")
 	t.Chdir(t.TempDir()) // the default data directory would be here
-	for _, args := range [][]string{{"audit"}, {"status"}, {"dead", "list"}, {"dead", "replay", "--all"}, {"dead", "discard", "x"}, {"events"}, {"events", "--follow"}} {
-		try(t, append(args, "--admin", s.admin)...).failsWith(t, exitFailed, s.admin, "PILLARBOX_ADMIN_TOKEN", "admin.token")
-		try(t, append(args, "--server", s.admin)...).failsWith(t, exitFailed, "PILLARBOX_ADMIN_TOKEN", "admin.token")
+	for _, args := range [][]string{{"audit"}, {"status"}, {"dead", "list"},
+		{"dead", "replay", "--all"}, {"dead", "discard", "x"}, {"events"}, {"events", "--follow"}} {
+		try(t, append(args, "--admin", s.admin)...).failsWith(t, exitFailed, s.admin,
+			"PILLARBOX_ADMIN_TOKEN", "admin.token")
+		try(t, append(args, "--server", s.admin)...).failsWith(t, exitFailed, "PILLARBOX_ADMIN_TOKEN",
+			"admin.token")
 	}
 	t.Setenv("PILLARBOX_ADMIN_TOKEN", "a-wrong-one-12345678901234567890")
-	try(t, "audit", "--admin", s.admin).failsWith(t, exitFailed, "not the admin token", "PILLARBOX_ADMIN_TOKEN")
+	try(t, "audit", "--admin", s.admin).failsWith(t, exitFailed, "not the admin token",
+		"PILLARBOX_ADMIN_TOKEN")
 	t.Setenv("PILLARBOX_ADMIN_TOKEN", "not-told-to-anybody-1234567890")
 	if got := try(t, "audit", "--admin", s.admin); got.err != nil {
 		t.Errorf("with the token: %v", got.err)
@@ -47,7 +51,8 @@ func TestSilentServerIsNoMissingServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	try(t, "audit", "--admin", silent.Addr().String()).failsWith(t, exitFailed, silent.Addr().String(), "does not answer", "--server", "stop it")
+	try(t, "audit", "--admin", silent.Addr().String()).failsWith(t, exitFailed,
+		silent.Addr().String(), "does not answer", "--server", "stop it")
 }
 
 // TestStrangerIsNoMissingServer: something else listens at the address.
@@ -62,7 +67,8 @@ func TestStrangerIsNoMissingServer(t *testing.T) {
 // known.
 func TestLockedDirectoryNamesTheFlagsThatReachItsServer(t *testing.T) {
 	s := startServer(t, "")
-	try(t, "audit", "--data", s.data, "--admin", nobody(t)).failsWith(t, exitFailed, "in use by another pillarbox", "--server", "--admin")
+	try(t, "audit", "--data", s.data, "--admin", nobody(t)).failsWith(t, exitFailed,
+		"in use by another pillarbox", "--server", "--admin")
 }
 
 // TestStatusSaysWhatRuns: without a server nothing is ready and nothing is delivered, and a server
@@ -71,7 +77,8 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 	s := startServer(t, "")
 	want := func(ready bool, line, state string, args ...string) {
 		t.Helper()
-		table, asJSON := try(t, append(args, "status")...), try(t, append(args, "status", "-o", "json")...)
+		table, asJSON := try(t, append(args, "status")...), try(t,
+			append(args, "status", "-o", "json")...)
 		var status adminapi.Status
 		if err := json.Unmarshal([]byte(asJSON.out), &status); err != nil || table.err != nil {
 			t.Fatal(err, table.err, asJSON.err)
@@ -79,13 +86,15 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 		if head, _, _ := strings.Cut(table.out, "\n"); !strings.Contains(head, line) {
 			t.Errorf("status begins with %q, want %q in it", head, line)
 		}
-		if got := status.Destinations[0].State; got != state || status.Ready != ready || !strings.Contains(table.out, state) {
+		if got := status.Destinations[0].State; got != state || status.Ready != ready ||
+			!strings.Contains(table.out, state) {
 			t.Errorf("%s: %s, ready %v; want %s, %v\n%s", line, got, status.Ready, state, ready, table.out)
 		}
 	}
 	want(true, ", ready, data", "delivering", "--server", s.admin)
 	s.stop()
-	want(false, ", no server runs; this is the data directory at rest, data", "idle", "--data", s.data, "--admin", nobody(t))
+	want(false, ", no server runs; this is the data directory at rest, data", "idle", "--data",
+		s.data, "--admin", nobody(t))
 	lone := startServer(t, "", node.RoleAdmin)
 	want(true, ", ready (runs admin only), data", "idle", "--server", lone.admin)
 }
@@ -94,14 +103,16 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 func TestStatusShowsThePauseInFull(t *testing.T) {
 	cause := strings.Repeat("operation error: ", 20) + "the cause"
 	status := &adminapi.Status{Ready: true, Destinations: []adminapi.DestinationStatus{
-		{Destination: "events", State: "paused", PausedSince: 1763907120000000, NextProbe: 1763907150000000, LastError: cause},
+		{Destination: "events", State: "paused", PausedSince: 1763907120000000,
+			NextProbe: 1763907150000000, LastError: cause},
 	}}
 	for _, form := range []string{formTable, formCSV} {
 		var out strings.Builder
 		if err := printStatus(&out, status, form); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"2025-11-23T14:12:00.000000Z", "2025-11-23T14:12:30.000000Z", cause} {
+		for _, want := range []string{"2025-11-23T14:12:00.000000Z", "2025-11-23T14:12:30.000000Z",
+			cause} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s has no %q:\n%s", form, want, &out)
 			}
@@ -114,14 +125,16 @@ func TestStatusShowsThePauseInFull(t *testing.T) {
 func TestFollowNeedsAServer(t *testing.T) {
 	s := startServer(t, "")
 	s.stop()
-	try(t, "events", "--follow", "--data", s.data, "--admin", nobody(t)).failsWith(t, exitFailed, "needs a running server", "pillarbox serve", "--server")
+	try(t, "events", "--follow", "--data", s.data, "--admin", nobody(t)).failsWith(t, exitFailed,
+		"needs a running server", "pillarbox serve", "--server")
 }
 
 // TestSmallHeaderLimitHoldsOnTheLoop: what the event loop reads itself has the configured limit.
 func TestSmallHeaderLimitHoldsOnTheLoop(t *testing.T) {
 	for _, express := range []string{"true", "false"} {
 		s := startServer(t, "listen: {express: "+express+"}\nhttp: {max_header_bytes: 1KiB}")
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.serving.Public.Addr().String()+"/app", strings.NewReader("x"))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"http://"+s.serving.Public.Addr().String()+"/app", strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,8 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 		Use: "dead", Short: "List, show, replay or discard dead letters", Args: noSuchCommand,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newDeadList(global), newDeadShow(global), newDeadReplay(global), newDeadDiscard(global))
+	command.AddCommand(newDeadList(global), newDeadShow(global), newDeadReplay(global),
+		newDeadDiscard(global))
 	return command
 }
 
@@ -62,7 +63,8 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	set.StringVar(&query.Until, "until", "", "dead before")
 	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
 	set.BoolVar(&query.Resolved, "resolved", false, "replayed and discarded ones too")
-	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
+	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
+		fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
 	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
@@ -73,7 +75,8 @@ func printLetters(command *cobra.Command, page *adminapi.DeadLetterPage, form st
 	if form == formJSON {
 		return printJSON(w, page)
 	}
-	table := rows{head: []string{"dead_at", "request_id", "destination", "source", "attempts", "state", "reason"}}
+	table := rows{head: []string{"dead_at", "request_id", "destination", "source", "attempts",
+		"state", "reason"}}
 	for _, letter := range page.DeadLetters {
 		state, reason := "open", letter.Reason
 		if letter.Resolved != nil {
@@ -82,7 +85,8 @@ func printLetters(command *cobra.Command, page *adminapi.DeadLetterPage, form st
 		if form == formTable {
 			reason = shorten(reason, reasonPreview)
 		}
-		table.add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source, len(letter.Attempts), state, reason)
+		table.add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source,
+			len(letter.Attempts), state, reason)
 	}
 	for _, broken := range page.Unreadable {
 		fmt.Fprintln(command.ErrOrStderr(), "can't be read:", printable(broken))
@@ -107,17 +111,20 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 			})
 		},
 	}
-	command.Flags().StringVar(&destination, "destination", "", "whose dead letter, where several destinations have one")
+	command.Flags().StringVar(&destination, "destination", "",
+		"whose dead letter, where several destinations have one")
 	return command
 }
 
 // oneOfSeveral is the error of a command on one letter. It says how to choose where several
 // destinations have one.
-func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string, err error) error {
+func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string,
+	err error) error {
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
 		return err
 	}
-	page, listErr := client.DeadLetters(ctx, adminapi.DeadLetterQuery{RequestID: requestID, Resolved: true})
+	page, listErr := client.DeadLetters(ctx,
+		adminapi.DeadLetterQuery{RequestID: requestID, Resolved: true})
 	if listErr != nil {
 		return err
 	}
@@ -145,7 +152,8 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 			})
 		},
 	}
-	command.Flags().StringVar(&destination, "destination", "", "whose dead letter, where several destinations have one")
+	command.Flags().StringVar(&destination, "destination", "",
+		"whose dead letter, where several destinations have one")
 	return command
 }
 
@@ -175,7 +183,8 @@ becomes a dead letter again.`,
 			if err := request.Check(); err != nil {
 				return usageError{err}
 			}
-			filtered := len(args) > 0 || request.Destination != "" || request.Source != "" || request.Since != "" || request.Until != "" || request.Error != ""
+			filtered := len(args) > 0 || request.Destination != "" || request.Source != "" ||
+				request.Since != "" || request.Until != "" || request.Error != ""
 			if !filtered && !all {
 				return usageError{fmt.Errorf("say which: request ids, a filter, or --all")}
 			}
@@ -193,9 +202,11 @@ becomes a dead letter again.`,
 	set.StringVar(&request.Error, "error", "", "only with this text in the reason or the last error")
 	set.BoolVar(&request.DryRun, "dry-run", false, "count and show a sample, touch nothing")
 	set.Float64Var(&request.Rate, "rate", 0, "letters per second (default as fast as it goes)")
-	set.IntVar(&request.MaxFailed, "max-failed", replay.DefaultMaxFailed, "stop after so many were refused again; -1 for never")
+	set.IntVar(&request.MaxFailed, "max-failed", replay.DefaultMaxFailed,
+		"stop after so many were refused again; -1 for never")
 	set.IntVar(&request.Limit, "limit", 0, "letters at most (default all)")
-	set.BoolVar(&request.ThroughQueue, "through-queue", false, "put events back into the queue and let others deliver them (SQS)")
+	set.BoolVar(&request.ThroughQueue, "through-queue", false,
+		"put events back into the queue and let others deliver them (SQS)")
 	outputFlag(command, &form)
 	return command
 }
@@ -203,7 +214,8 @@ becomes a dead letter again.`,
 // replayPoll is how often a running replay is asked how far it is.
 const replayPoll = 200 * time.Millisecond
 
-func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client, request adminapi.ReplayRequest, form string) error {
+func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	request adminapi.ReplayRequest, form string) error {
 	closed, err := closedLetters(ctx, client, &request)
 	if err != nil {
 		return err
@@ -245,13 +257,15 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 // closedLetters takes the ids that no open letter has out of the request, and returns them with the
 // reason. It looks before the replay: afterwards all are replayed. Where no id is left it is an
 // error.
-func closedLetters(ctx context.Context, client *adminclient.Client, request *adminapi.ReplayRequest) (closed []string, err error) {
+func closedLetters(ctx context.Context, client *adminclient.Client,
+	request *adminapi.ReplayRequest) (closed []string, err error) {
 	if len(request.RequestIDs) == 0 {
 		return nil, nil
 	}
 	var open []string
 	for _, id := range request.RequestIDs {
-		page, err := client.DeadLetters(ctx, adminapi.DeadLetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
+		page, err := client.DeadLetters(ctx,
+			adminapi.DeadLetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
 		if err != nil {
 			return nil, err
 		}
@@ -285,7 +299,8 @@ func whyClosed(page *adminapi.DeadLetterPage) string {
 }
 
 func notOpen(closed []string) error {
-	return fmt.Errorf("not replayed, because there is no open dead letter: %s: %w", strings.Join(closed, "; "), pillarbox.ErrNotFound)
+	return fmt.Errorf("not replayed, because there is no open dead letter: %s: %w",
+		strings.Join(closed, "; "), pillarbox.ErrNotFound)
 }
 
 func printReplay(w io.Writer, progress *replay.Progress, form string) error {
@@ -296,11 +311,13 @@ func printReplay(w io.Writer, progress *replay.Progress, form string) error {
 		fmt.Fprintf(w, "%d dead letters would be replayed\n", progress.Matched)
 		table := rows{head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
 		for _, sample := range progress.Sample {
-			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source, shorten(sample.Reason, reasonPreview))
+			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source,
+				shorten(sample.Reason, reasonPreview))
 		}
 		return table.print(w, form)
 	}
-	_, err := fmt.Fprintf(w, "%s: %d of %d replayed, %d refused again, %d can't be read\n", progress.State, progress.Replayed, progress.Matched, progress.Failed, progress.Unreadable)
+	_, err := fmt.Fprintf(w, "%s: %d of %d replayed, %d refused again, %d can't be read\n",
+		progress.State, progress.Replayed, progress.Matched, progress.Failed, progress.Unreadable)
 	if err == nil && progress.Reason != "" {
 		_, err = fmt.Fprintln(w, printable(progress.Reason))
 	}

@@ -19,9 +19,11 @@ func (s *running) putDeadLetters(events []*pillarbox.Event, destinations ...stri
 		for _, destination := range destinations {
 			letter := &pillarbox.DeadLetter{
 				Version: 1, Destination: destination, Reason: "refused", DeadAt: event.Timestamp, Event: event,
-				Attempts: []pillarbox.Attempt{{At: event.Timestamp, Class: pillarbox.ClassRefused, Error: "no such column"}},
+				Attempts: []pillarbox.Attempt{{At: event.Timestamp, Class: pillarbox.ClassRefused,
+					Error: "no such column"}},
 			}
-			if err := pillarbox.PutDeadLetter(context.Background(), s.engines.DeadLetters, letter); err != nil {
+			if err := pillarbox.PutDeadLetter(context.Background(), s.engines.DeadLetters,
+				letter); err != nil {
 				s.t.Fatal(err)
 			}
 		}
@@ -46,10 +48,12 @@ func TestReplayOfWhatIsNotOpenIsAnError(t *testing.T) {
 	if got := try(t, "dead", "discard", id(1), "--server", s.admin); got.err != nil {
 		t.Fatal(got.err)
 	}
-	replay(id(0), id(1)).failsWith(t, exitFailed, id(0)+" was replayed already", id(1)+" was discarded already")
+	replay(id(0), id(1)).failsWith(t, exitFailed, id(0)+" was replayed already",
+		id(1)+" was discarded already")
 	got := replay("--dry-run", id(0), id(2), "nobody")
 	got.failsWith(t, exitFailed, id(0)+" was replayed already", "nobody is unknown")
-	if strings.Contains(got.err.Error(), id(2)) || !strings.Contains(got.out, "1 dead letters would be replayed") {
+	if strings.Contains(got.err.Error(), id(2)) ||
+		!strings.Contains(got.out, "1 dead letters would be replayed") {
 		t.Errorf("%v\n%s", got.err, got.out)
 	}
 	replay(id(2), "--error", "another").failsWith(t, exitFailed, "matches the other filters")
@@ -67,13 +71,18 @@ func TestSeveralDestinationsNameTheFlag(t *testing.T) {
 	s.putDeadLetters(events, "one", "two")
 	id := events[0].RequestID
 	try(t, "events", "--server", s.admin).failsWith(t, exitUsage, "--destination", "one, two")
-	try(t, "events", "--follow", "--server", s.admin).failsWith(t, exitUsage, "--destination", "one, two")
-	try(t, "dead", "show", id, "--server", s.admin).failsWith(t, exitFailed, "--destination", "one, two")
-	try(t, "dead", "discard", id, "--server", s.admin).failsWith(t, exitFailed, "--destination", "one, two")
-	if got := try(t, "dead", "discard", id, "--destination", "one", "--server", s.admin); got.err != nil {
+	try(t, "events", "--follow", "--server", s.admin).failsWith(t, exitUsage, "--destination",
+		"one, two")
+	try(t, "dead", "show", id, "--server", s.admin).failsWith(t, exitFailed, "--destination",
+		"one, two")
+	try(t, "dead", "discard", id, "--server", s.admin).failsWith(t, exitFailed, "--destination",
+		"one, two")
+	if got := try(t, "dead", "discard", id, "--destination", "one", "--server",
+		s.admin); got.err != nil {
 		t.Error(got.err)
 	}
-	if got := try(t, "explain", id, "--server", s.admin); got.err != nil || !strings.Contains(got.out, "two") {
+	if got := try(t, "explain", id, "--server", s.admin); got.err != nil ||
+		!strings.Contains(got.out, "two") {
 		t.Errorf("explain tells of all: %v\n%s", got.err, got.out)
 	}
 }

@@ -33,7 +33,8 @@ type stackFlags struct {
 
 func (f *stackFlags) add(command *cobra.Command) {
 	set := command.Flags()
-	set.StringVar(&f.name, "name", defaultStack, "name of the stack; two stacks of one account need two")
+	set.StringVar(&f.name, "name", defaultStack,
+		"name of the stack; two stacks of one account need two")
 	set.StringVar(&f.region, "region", "", "AWS region (default that of the environment)")
 	set.StringVar(&f.source, "source", ".", "checkout of pillarbox")
 	set.BoolVar(&f.yes, "yes", false, "don't ask")
@@ -70,7 +71,8 @@ the stack, until a backend.tf says otherwise.`,
 		},
 	}
 	flags.add(command)
-	command.Flags().StringArrayVar(&flags.vars, "var", nil, "value of a variable of the module, as NAME=VALUE; may be repeated")
+	command.Flags().StringArrayVar(&flags.vars, "var", nil,
+		"value of a variable of the module, as NAME=VALUE; may be repeated")
 	return command
 }
 
@@ -149,12 +151,14 @@ func checkChoices(s *stack.Stack, choices map[string]any) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(choices)) {
 		if !slices.Contains(known, name) {
-			return usageError{fmt.Errorf("--var %s: the module has no such variable%s", name, meant(name, known))}
+			return usageError{fmt.Errorf("--var %s: the module has no such variable%s", name,
+				meant(name, known))}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		if !slices.Contains(known, name) {
-			return usageError{fmt.Errorf("%s: the module has no variable %s%s", s.ChoicesFile(), name, meant(name, known))}
+			return usageError{fmt.Errorf("%s: the module has no variable %s%s", s.ChoicesFile(), name,
+				meant(name, known))}
 		}
 	}
 	return nil
@@ -236,7 +240,8 @@ func destroy(ctx context.Context, command *cobra.Command, flags *stackFlags) err
 		return err
 	}
 	if !s.Known() {
-		return fmt.Errorf("no stack %q was deployed from %s: there is no %s", s.Name, s.Source, s.ChoicesFile())
+		return fmt.Errorf("no stack %q was deployed from %s: there is no %s", s.Name, s.Source,
+			s.ChoicesFile())
 	}
 	if err := flags.checkRegion(s); err != nil {
 		return err
@@ -254,7 +259,8 @@ This deletes the stack %s for good, with its data:
   bucket  %s: every dead letter and large body, in all versions
   queues: every event that waits
 `, s.Name, orUnknown(outputs.Table), orUnknown(outputs.Bucket))
-	if !flags.yes && !confirmed(command, fmt.Sprintf("Type the name of the stack (%s) to delete it: ", s.Name), s.Name) {
+	if !flags.yes && !confirmed(command,
+		fmt.Sprintf("Type the name of the stack (%s) to delete it: ", s.Name), s.Name) {
 		return fmt.Errorf("nothing was deleted")
 	}
 	if err := s.Destroy(ctx); err != nil {
@@ -277,7 +283,8 @@ func (f *stackFlags) checkRegion(s *stack.Stack) error {
 	if kept["region"] == nil {
 		return usageError{fmt.Errorf("--region %s: %s was deployed to the region of the environment (AWS_REGION or the profile's); choose it there, and leave the flag out", f.region, s.Name)}
 	}
-	return usageError{fmt.Errorf("--region %s: the stack %s is in %v", f.region, s.Name, kept["region"])}
+	return usageError{fmt.Errorf("--region %s: the stack %s is in %v", f.region, s.Name,
+		kept["region"])}
 }
 
 func orUnknown(name string) string {

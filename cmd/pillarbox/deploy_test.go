@@ -43,7 +43,8 @@ func TestDeployRefusesWhatTheModuleDoesNotHave(t *testing.T) {
 		"functions_zip=x.zip":                "run terraform itself",
 		"accept_zip=x.zip":                   "run terraform itself",
 	} {
-		try(t, "deploy", "--source", source, "--yes", "--var", "waf=true", "--var", choice).failsWith(t, exitUsage, want)
+		try(t, "deploy", "--source", source, "--yes", "--var", "waf=true", "--var", choice).failsWith(t,
+			exitUsage, want)
 	}
 	s, err := stack.Open(defaultStack, source, &bytes.Buffer{})
 	if err != nil {
@@ -55,7 +56,8 @@ func TestDeployRefusesWhatTheModuleDoesNotHave(t *testing.T) {
 	if _, err := s.Choose(map[string]any{"waff": true}); err != nil {
 		t.Fatal(err)
 	}
-	try(t, "deploy", "--source", source, "--yes").failsWith(t, exitUsage, "waff", "is waf meant?", s.ChoicesFile())
+	try(t, "deploy", "--source", source, "--yes").failsWith(t, exitUsage, "waff", "is waf meant?",
+		s.ChoicesFile())
 }
 
 // TestChoicesThatCantBePlannedAreNotKept: they would break every later run, and destroy.
@@ -64,7 +66,8 @@ func TestChoicesThatCantBePlannedAreNotKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := planStack(t.Context(), s, map[string]any{"waf": "maybe"}); err == nil || !strings.Contains(err.Error(), "not kept") {
+	if err := planStack(t.Context(), s, map[string]any{"waf": "maybe"}); err == nil ||
+		!strings.Contains(err.Error(), "not kept") {
 		t.Error(err)
 	}
 	if s.Known() {

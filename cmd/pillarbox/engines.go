@@ -35,7 +35,8 @@ func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node
 		return nil, errors.Join(err, e.close())
 	}
 	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config), e.readOnly
-	options.Data, options.QueueURL, options.Version = directoryOf(e.config), e.config.Queue.URL, version()
+	options.Data, options.QueueURL, options.Version = directoryOf(
+		e.config), e.config.Queue.URL, version()
 	options.MaxInFlightBytes = int64(e.config.HTTP.MaxInFlightBytes)
 	options.DrainTimeout = e.config.Shutdown.DrainTimeout.Std()
 	options.Logger, options.Metrics = e.logger, e.metrics
@@ -50,15 +51,18 @@ func (e *engines) open(ctx context.Context) error {
 		}
 	}
 	e.openClock()
-	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL, Logger: e.logger}
+	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL,
+		Logger: e.logger}
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
 		return err
 	}
 	if e.Queue, err = catalog.OpenQueue(place, cfg.Queue.URL, catalog.QueueOptions{
-		MaxBytes: int64(cfg.Queue.MaxBytes), MinFreeBytes: int64(cfg.Queue.MinFree), KeepBytes: keepBytes(cfg.Queue.KeepBytes),
+		MaxBytes: int64(cfg.Queue.MaxBytes), MinFreeBytes: int64(cfg.Queue.MinFree), KeepBytes: keepBytes(
+			cfg.Queue.KeepBytes),
 		SegmentBytes: int64(cfg.Queue.SegmentBytes), Meter: e.metrics.Seglog(), MaxAge: cfg.Queue.MaxAge.Std(),
-		Elapsed: e.Clock.Elapsed, MaxRetryWait: longestBackoff(cfg), CommitTimeout: cfg.Queue.CommitTimeout.Std(),
+		Elapsed: e.Clock.Elapsed, MaxRetryWait: longestBackoff(
+			cfg), CommitTimeout: cfg.Queue.CommitTimeout.Std(),
 	}); err != nil {
 		return err
 	}
@@ -110,7 +114,9 @@ func (e *engines) openClock() {
 		fsys = e.data
 	}
 	e.Clock = clock.Open(fsys, clockFile, clock.Options{
-		Logger: e.logger, Spawn: func(save func()) { go save() }, OnStep: func(clock.Step) { e.metrics.ClockStep() },
+		Logger: e.logger, Spawn: func(save func()) { go save() }, OnStep: func(clock.Step) {
+			e.metrics.ClockStep()
+		},
 	})
 }
 
@@ -128,11 +134,14 @@ func (e *engines) openDirectory() error {
 	}
 	e.data, e.Disk = disk, disk
 	disk.Watch(e.config.Queue.CommitTimeout.Std(), func(what string, since time.Duration) {
-		e.logger.Error("the disk does not answer", telemetry.KeyCall, what, telemetry.KeyAfter, since.Round(time.Millisecond))
+		e.logger.Error("the disk does not answer", telemetry.KeyCall, what, telemetry.KeyAfter,
+			since.Round(time.Millisecond))
 	}, func(what string, took time.Duration) {
-		e.logger.Warn("the disk has answered", telemetry.KeyCall, what, telemetry.KeyTook, took.Round(time.Millisecond))
+		e.logger.Warn("the disk has answered", telemetry.KeyCall, what, telemetry.KeyTook,
+			took.Round(time.Millisecond))
 	})
-	if err := vfs.MkdirAll(disk, catalog.QueueDir); err != nil && !e.readOnly && catalog.NeedsData(e.config.Queue.URL) {
+	if err := vfs.MkdirAll(disk, catalog.QueueDir); err != nil && !e.readOnly &&
+		catalog.NeedsData(e.config.Queue.URL) {
 		return unusable(dir, err)
 	}
 	lock, err := disk.Lock(catalog.LockFile, catalog.QueueDir)

@@ -50,7 +50,8 @@ is one line.`,
 		},
 	}
 	set := command.Flags()
-	set.StringVar(&query.Destination, "destination", "", "where to look (default the only one that can be read)")
+	set.StringVar(&query.Destination, "destination", "",
+		"where to look (default the only one that can be read)")
 	set.StringVar(&query.Source, "source", "", "only events of this source")
 	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
 	set.StringVar(&query.Since, "since", "", "only events accepted since")
@@ -92,7 +93,8 @@ func checkLimit(limit int) error {
 }
 
 // withClient connects, and ends on Ctrl-C.
-func withClient(command *cobra.Command, global *globalFlags, work func(ctx context.Context, client *adminclient.Client) error) error {
+func withClient(command *cobra.Command, global *globalFlags,
+	work func(ctx context.Context, client *adminclient.Client) error) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, done, err := global.connect(ctx)
@@ -104,7 +106,8 @@ func withClient(command *cobra.Command, global *globalFlags, work func(ctx conte
 
 // followServer follows what a running server stores, until Ctrl-C. Without a server nothing is
 // stored.
-func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery, form string) error {
+func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery,
+	form string) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, err := global.connectServer(ctx, "--follow")
@@ -114,7 +117,8 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
-func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client, query adminapi.EventQuery, form string) error {
+func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
+	query adminapi.EventQuery, form string) error {
 	page, err := client.Events(ctx, query)
 	if err != nil {
 		return err
@@ -131,7 +135,8 @@ func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client, qu
 
 func eventHead(form string) []string {
 	if form == formCSV {
-		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type", "remote_addr", "traceparent", "body", "body_encoding"}
+		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
+			"remote_addr", "traceparent", "body", "body_encoding"}
 	}
 	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
 }
@@ -139,13 +144,15 @@ func eventHead(form string) []string {
 func eventRow(event *pillarbox.Event, form string) []any {
 	if form == formCSV {
 		body, encoding := bodyText(event)
-		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path, event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}
+		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
+			event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}
 	}
 	body := "(binary)"
 	if utf8.Valid(event.Body) {
 		body = shorten(string(event.Body), bodyPreview)
 	}
-	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType, len(event.Body), body}
+	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
+		len(event.Body), body}
 }
 
 // bodyText is the body as the JSON form has it.
@@ -165,7 +172,8 @@ func bodyText(event *pillarbox.Event) (body, encoding string) {
 }
 
 // followEvents prints events as they are stored, until Ctrl-C.
-func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client, query adminapi.EventQuery, form string) error {
+func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
+	query adminapi.EventQuery, form string) error {
 	if form == formTable {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
@@ -187,7 +195,8 @@ func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client, 
 		if utf8.Valid(event.Body) {
 			body = shorten(string(event.Body), bodyPreview)
 		}
-		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source, printable(body))
+		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source,
+			printable(body))
 		return err
 	})
 	if ctx.Err() != nil {
@@ -224,7 +233,9 @@ func printStory(w io.Writer, story *adminapi.Trace, form string) error {
 		return printJSON(w, story)
 	}
 	event := story.Event
-	steps := []storyStep{{event.Timestamp, "accepted", event.Source, fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body), event.ContentType, event.RemoteAddr)}}
+	steps := []storyStep{{event.Timestamp, "accepted", event.Source,
+		fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body),
+			event.ContentType, event.RemoteAddr)}}
 	for _, delivery := range story.Deliveries {
 		steps = append(steps, stepsOf(delivery)...)
 	}
@@ -260,7 +271,8 @@ type storyStep struct {
 
 func stepsOf(d ledger.Delivery) (steps []storyStep) {
 	for i, attempt := range d.Attempts {
-		steps = append(steps, storyStep{attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class), d.Destination, attempt.Error})
+		steps = append(steps, storyStep{attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class),
+			d.Destination, attempt.Error})
 	}
 	if d.DeadAt != nil {
 		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})

@@ -79,8 +79,10 @@ func newHeldList(global *globalFlags) *cobra.Command {
 	heldFlags(command, &query.Destination, &query.Source, &query.Since, &query.Until)
 	command.Flags().StringVar(&query.RequestID, "id", "", "only this event")
 	command.Flags().BoolVar(&events, "events", false, "the events themselves")
-	command.Flags().IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit, fmt.Sprintf("how many events, 1 to %d", pillarbox.MaxListLimit))
-	command.Flags().StringVar(&query.Cursor, "cursor", "", "go on behind a page of events, with the next_cursor of -o json")
+	command.Flags().IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
+		fmt.Sprintf("how many events, 1 to %d", pillarbox.MaxListLimit))
+	command.Flags().StringVar(&query.Cursor, "cursor", "",
+		"go on behind a page of events, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
 }
@@ -106,9 +108,11 @@ func printHeld(command *cobra.Command, page *adminapi.HeldPage, form string) err
 	if form == formJSON {
 		return printJSON(w, page)
 	}
-	table := rows{head: []string{"timestamp", "request_id", "destination", "source", "attempts", "bytes"}}
+	table := rows{head: []string{"timestamp", "request_id", "destination", "source", "attempts",
+		"bytes"}}
 	for _, item := range page.Held {
-		table.add(item.Event.Timestamp, item.Event.RequestID, item.Destination, item.Event.Source, len(item.Attempts), len(item.Event.Body))
+		table.add(item.Event.Timestamp, item.Event.RequestID, item.Destination, item.Event.Source,
+			len(item.Attempts), len(item.Event.Body))
 	}
 	if page.NextCursor != "" && form == formTable {
 		defer fmt.Fprintln(command.ErrOrStderr(), "there are more; see them with --limit or --cursor")
@@ -120,7 +124,8 @@ func printHeld(command *cobra.Command, page *adminapi.HeldPage, form string) err
 type heldAct struct {
 	use, short, done string
 	to               bool
-	call             func(*adminclient.Client, context.Context, adminapi.HeldRequest) (*held.Result, error)
+	call             func(*adminclient.Client, context.Context, adminapi.HeldRequest) (*held.Result,
+		error)
 }
 
 func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {

@@ -93,8 +93,10 @@ read and replayed.`,
 	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
 	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
 	flags.StringVar(&global.admin, "admin", "", "admin address (default 127.0.0.1:8081)")
-	flags.StringVar(&global.server, "server", "", "admin API of a running server (default PILLARBOX_SERVER, else the admin address)")
-	flags.StringVar(&global.token, "token", "", "token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
+	flags.StringVar(&global.server, "server", "",
+		"admin API of a running server (default PILLARBOX_SERVER, else the admin address)")
+	flags.StringVar(&global.token, "token", "",
+		"token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
 	global.changed = func(name string) bool { return flags.Changed(name) }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	addCommands(root, global)
@@ -125,7 +127,8 @@ func tightenDefaults(root *cobra.Command) {
 func help(command *cobra.Command, args []string) error {
 	about, rest, err := command.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them", strings.Join(args, " "))}
+		return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them",
+			strings.Join(args, " "))}
 	}
 	about.InitDefaultHelpFlag()
 	return about.Help()
@@ -134,7 +137,8 @@ func help(command *cobra.Command, args []string) error {
 // load reads the configuration: flag over environment over file over default.
 func (g *globalFlags) load() (*config.Config, error) {
 	flags := map[string]string{}
-	for flag, key := range map[string]string{"data": "data", "listen": "listen", "admin": "admin.listen"} {
+	for flag, key := range map[string]string{"data": "data", "listen": "listen",
+		"admin": "admin.listen"} {
 		if g.changed(flag) {
 			flags[key] = map[string]string{"data": g.data, "listen": g.listen, "admin": g.admin}[flag]
 		}

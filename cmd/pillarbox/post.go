@@ -69,17 +69,23 @@ in /batch takes a batch as the body (--content-type application/x-ndjson, or a J
 			}
 			return nil
 		},
-		RunE: func(command *cobra.Command, args []string) error { return post(command, global, flags, args) },
+		RunE: func(command *cobra.Command,
+			args []string) error {
+			return post(command, global, flags, args)
+		},
 	}
 	set := command.Flags()
 	set.StringVar(&flags.body, "body", "", "text to send")
 	set.StringVar(&flags.file, "file", "", "file to send; - is standard input")
-	set.StringVar(&flags.contentType, "content-type", "", "Content-Type (default application/json for JSON, else application/octet-stream)")
-	set.StringArrayVarP(&flags.headers, "header", "H", nil, "header to send, as \"Name: value\"; may be repeated")
+	set.StringVar(&flags.contentType, "content-type", "",
+		"Content-Type (default application/json for JSON, else application/octet-stream)")
+	set.StringArrayVarP(&flags.headers, "header", "H", nil,
+		"header to send, as \"Name: value\"; may be repeated")
 	set.IntVarP(&flags.n, "number", "n", 1, "how many events to send")
 	set.Float64Var(&flags.rate, "rate", 0, "events per second (default as fast as it goes)")
 	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
-	set.StringVar(&flags.stack, "stack", "", "send to this stack on AWS, deployed with \"pillarbox deploy\"")
+	set.StringVar(&flags.stack, "stack", "",
+		"send to this stack on AWS, deployed with \"pillarbox deploy\"")
 	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts, one JSON object a line")
 	outputFlag(command, &flags.form)
 	return command
@@ -117,7 +123,9 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	}
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
-	sender := &posting.Sender{URL: url, Header: header, Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
+	sender := &posting.Sender{URL: url, Header: header,
+		Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout,
+			Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
 	if flags.n == 1 {
 		return postOne(ctx, command.OutOrStdout(), flags, sender, body)
 	}
@@ -125,7 +133,8 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 }
 
 // postURL is the argument, the stack's, or that of the first source of the configuration.
-func postURL(command *cobra.Command, global *globalFlags, flags *postFlags, args []string) (string, error) {
+func postURL(command *cobra.Command, global *globalFlags, flags *postFlags,
+	args []string) (string, error) {
 	switch {
 	case len(args) == 1 && flags.stack != "":
 		return "", usageError{errors.New("a URL and --stack can't be used together")}
@@ -146,8 +155,10 @@ func postURL(command *cobra.Command, global *globalFlags, flags *postFlags, args
 		return "", err
 	}
 	address := node.DisplayAddress(cfg.Listen.Address)
-	if outputs, err := deployed(""); err == nil && global.configPath == "" && !global.changed("listen") && !listens(address) {
-		fmt.Fprintf(command.ErrOrStderr(), "no server listens at %s; sending to the stack %s at %s\n", address, outputs.Name, outputs.URL)
+	if outputs, err := deployed(""); err == nil && global.configPath == "" &&
+		!global.changed("listen") && !listens(address) {
+		fmt.Fprintf(command.ErrOrStderr(), "no server listens at %s; sending to the stack %s at %s\n",
+			address, outputs.Name, outputs.URL)
 		return outputs.URL, nil
 	}
 	first := slices.Min(slices.Collect(maps.Keys(cfg.Sources)))
@@ -187,7 +198,8 @@ func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
 		return nil, false, nil
 	}
 	if file, ok := stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return nil, false, usageError{errors.New("nothing to send: use --body, --file, or standard input")}
+		return nil, false, usageError{errors.New(
+			"nothing to send: use --body, --file, or standard input")}
 	}
 	body, err = io.ReadAll(stdin)
 	return body, true, err
@@ -214,7 +226,8 @@ func (f *postFlags) header(body []byte, given bool) (http.Header, error) {
 	return header, nil
 }
 
-func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting.Sender, body []byte) (err error) {
+func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting.Sender,
+	body []byte) (err error) {
 	kept, err := posting.OpenReceipts(flags.receipts)
 	if err != nil {
 		return err
@@ -226,9 +239,11 @@ func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting
 	case a.Unreached():
 		return fmt.Errorf("nothing was accepted: %w", a.Err)
 	case a.Err != nil && a.Status != 0:
-		return fmt.Errorf("%s answered %d, and whether the event was accepted is not known: %w", sender.URL, a.Status, a.Err)
+		return fmt.Errorf("%s answered %d, and whether the event was accepted is not known: %w",
+			sender.URL, a.Status, a.Err)
 	case a.Err != nil:
-		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w", sender.URL, a.Err)
+		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w",
+			sender.URL, a.Err)
 	case len(a.Items) > 0:
 		return printItems(w, a, flags.form)
 	case !a.Accepted():
@@ -267,7 +282,8 @@ func printItems(w io.Writer, a posting.Answer, form string) error {
 	return errors.New(printable(a.Refusal))
 }
 
-func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags, sender *posting.Sender, body []byte, given bool) error {
+func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags,
+	sender *posting.Sender, body []byte, given bool) error {
 	receipts, err := posting.OpenReceipts(flags.receipts)
 	if err != nil {
 		return err
@@ -306,7 +322,9 @@ func printLoad(w io.Writer, s posting.Summary, form string) error {
 	table.add("no server", s.Unreached)
 	table.add("seconds", fmt.Sprintf("%.2f", s.Seconds))
 	table.add("accepted per second", fmt.Sprintf("%.0f", s.PerSecond))
-	table.add("latency ms p50 / p90 / p99 / max", fmt.Sprintf("%.2f / %.2f / %.2f / %.2f", s.Latency.P50, s.Latency.P90, s.Latency.P99, s.Latency.Max))
+	table.add("latency ms p50 / p90 / p99 / max",
+		fmt.Sprintf("%.2f / %.2f / %.2f / %.2f", s.Latency.P50, s.Latency.P90, s.Latency.P99,
+			s.Latency.Max))
 	if s.FirstFail != "" {
 		table.add("first failure", shorten(s.FirstFail, 200))
 	}

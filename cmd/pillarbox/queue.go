@@ -84,9 +84,11 @@ func printInspection(w io.Writer, form string, inspection *seglog.Inspection) er
 	if err := segments.print(w, form); err != nil || form == formCSV {
 		return err
 	}
-	destinations := rows{head: []string{"destination", "cursor", "stored", "dead", "skipped", "damaged", "retrying", "problem"}}
+	destinations := rows{head: []string{"destination", "cursor", "stored", "dead", "skipped",
+		"damaged", "retrying", "problem"}}
 	for _, d := range inspection.Destinations {
-		destinations.add(d.Destination, d.Cursor, d.Stored, d.Dead, d.Skipped, d.Damaged, d.Retrying, d.Problem)
+		destinations.add(d.Destination, d.Cursor, d.Stored, d.Dead, d.Skipped, d.Damaged, d.Retrying,
+			d.Problem)
 	}
 	fmt.Fprintln(w)
 	if err := destinations.print(w, form); err != nil {
@@ -135,7 +137,8 @@ func printVerification(w io.Writer, form string, result *seglog.Verification) er
 			return err
 		}
 	default:
-		fmt.Fprintf(w, "%d segments, %d events, %s read; %d events lost\n", result.Segments, result.Events, bytesText(result.Bytes), result.Lost)
+		fmt.Fprintf(w, "%d segments, %d events, %s read; %d events lost\n", result.Segments,
+			result.Events, bytesText(result.Bytes), result.Lost)
 		for _, d := range result.Damage {
 			fmt.Fprintln(w, "damaged:", printable(d.Error()))
 		}
@@ -204,12 +207,14 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 					return err
 				}
 				if _, configured := cfg.Destinations[args[0]]; configured {
-					return fmt.Errorf("destination %s is configured; remove it from the configuration first: %w", args[0], pillarbox.ErrConflict)
+					return fmt.Errorf("destination %s is configured; remove it from the configuration first: %w",
+						args[0], pillarbox.ErrConflict)
 				}
 				if err := seglog.Forget(disk, dir, args[0]); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(command.OutOrStdout(), "%s is forgotten; its delivery state is in quarantine\n", args[0])
+				_, err = fmt.Fprintf(command.OutOrStdout(),
+					"%s is forgotten; its delivery state is in quarantine\n", args[0])
 				return err
 			})
 		},
@@ -237,7 +242,8 @@ func noArgs(command *cobra.Command, args []string) error {
 // noSuchCommand is for commands that only have subcommands.
 func noSuchCommand(command *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s has no command %q; \"%s --help\" lists them", command.CommandPath(), args[0], command.CommandPath())}
+		return usageError{fmt.Errorf("%s has no command %q; \"%s --help\" lists them",
+			command.CommandPath(), args[0], command.CommandPath())}
 	}
 	return nil
 }

@@ -44,7 +44,8 @@ func describe(out *bytes.Buffer, command *cobra.Command) {
 	if command.Hidden || command.Name() == "help" {
 		return
 	}
-	fmt.Fprintf(out, "\n## %s\n\n%s.\n\n", command.CommandPath(), strings.TrimSuffix(command.Short, "."))
+	fmt.Fprintf(out, "\n## %s\n\n%s.\n\n", command.CommandPath(),
+		strings.TrimSuffix(command.Short, "."))
 	if command.Long != "" && !strings.HasPrefix(command.CommandPath(), "pillarbox completion ") {
 		fmt.Fprintf(out, "%s\n\n", command.Long)
 	}
@@ -101,11 +102,13 @@ func TestTextOfClientsCantMoveTheCursor(t *testing.T) {
 	if err := table.print(&out, formTable); err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsAny(out.String(), "\x1b\r\x00\u202e") || strings.Count(out.String(), "\n") != 2 {
+	if strings.ContainsAny(out.String(), "\x1b\r\x00\u202e") ||
+		strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("the table is %q", out.String())
 	}
 	out.Reset()
-	if err := (&rows{head: []string{"a"}, body: [][]string{{"=1+1"}}}).print(&out, formCSV); err != nil || !strings.Contains(out.String(), "'=1+1") {
+	if err := (&rows{head: []string{"a"}, body: [][]string{{"=1+1"}}}).print(&out,
+		formCSV); err != nil || !strings.Contains(out.String(), "'=1+1") {
 		t.Errorf("CSV is %q, %v", out.String(), err)
 	}
 }

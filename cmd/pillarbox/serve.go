@@ -40,11 +40,13 @@ moment loses nothing that was acknowledged.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if len(roles) == 0 {
-				return usageError{fmt.Errorf("--roles names none; it may be %s", strings.Join(node.Roles(), ", "))}
+				return usageError{fmt.Errorf("--roles names none; it may be %s",
+					strings.Join(node.Roles(), ", "))}
 			}
 			for _, role := range roles {
 				if !slices.Contains(node.Roles(), role) {
-					return usageError{fmt.Errorf("--roles: %q is none of %s", role, strings.Join(node.Roles(), ", "))}
+					return usageError{fmt.Errorf("--roles: %q is none of %s", role,
+						strings.Join(node.Roles(), ", "))}
 				}
 			}
 			return serve(global, roles)
@@ -96,7 +98,8 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 		return err
 	}
 	lines.Tell(func(dropped uint64) {
-		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines, dropped)
+		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines,
+			dropped)
 	})
 	warnOfUnknownVariables(cfg, logger)
 	s, err := openServer(stop, cfg, roles, logger, lines)
@@ -127,9 +130,11 @@ type server struct {
 }
 
 // openServer opens everything that serve runs. lines may be nil.
-func openServer(ctx context.Context, cfg *config.Config, roles []string, logger *slog.Logger, lines *telemetry.Lines) (*server, error) {
+func openServer(ctx context.Context, cfg *config.Config, roles []string, logger *slog.Logger,
+	lines *telemetry.Lines) (*server, error) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := telemetry.NewMetrics(prom.Keep(registry))
 	metrics.SetBuild(version())
 	opened := &engines{config: cfg, logger: logger, metrics: metrics}
@@ -138,7 +143,8 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 		return nil, err
 	}
 	s := &server{Node: n, engines: opened, config: cfg, logger: logger, serving: node.Serving{
-		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminToken: string(cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
+		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminToken: string(
+			cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
 		MetricsHandler:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
 	}}
@@ -176,7 +182,8 @@ func listen(key, address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s", address, key)
+		return nil, fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s",
+			address, key)
 	}
 	return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
 }
@@ -210,7 +217,8 @@ func (s *server) reload() {
 		}
 	}
 	if len(restart) > 0 {
-		s.logger.Warn("the configuration was not reloaded: these keys need a restart", telemetry.KeyKeys, restart)
+		s.logger.Warn("the configuration was not reloaded: these keys need a restart", telemetry.KeyKeys,
+			restart)
 		return
 	}
 	if err := s.Reload(settingsOf(fresh)); err != nil {

@@ -20,15 +20,19 @@ func settingsOf(cfg *config.Config) node.Settings {
 	settings := node.Settings{MaxQueueBytes: int64(cfg.Queue.MaxBytes)}
 	for name, s := range cfg.Sources {
 		settings.Sources = append(settings.Sources, source.Settings{
-			Name: name, Path: s.Path, MaxBody: int64(s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
+			Name: name, Path: s.Path, MaxBody: int64(
+				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 		})
 	}
 	for name, d := range cfg.Destinations {
 		settings.Destinations = append(settings.Destinations, destination.Settings{
-			Name: name, URL: d.URL, Rule: &pillarbox.Rule{Sources: slices.Sorted(slices.Values(d.Sources))}, MaxAge: cfg.Queue.MaxAge.Std(),
-			Retry:        retry.Policy{Initial: d.Backoff.Initial.Std(), Max: d.Backoff.Max.Std(), MaxAttempts: d.MaxAttempts},
-			Batch:        batch.Limits{MaxEvents: d.Batch.MaxEvents, MaxBytes: int64(d.Batch.MaxBytes), MaxAge: d.Batch.MaxAge.Std()},
+			Name: name, URL: d.URL, Rule: &pillarbox.Rule{
+				Sources: slices.Sorted(slices.Values(d.Sources))}, MaxAge: cfg.Queue.MaxAge.Std(),
+			Retry: retry.Policy{Initial: d.Backoff.Initial.Std(), Max: d.Backoff.Max.Std(),
+				MaxAttempts: d.MaxAttempts},
+			Batch: batch.Limits{MaxEvents: d.Batch.MaxEvents, MaxBytes: int64(d.Batch.MaxBytes),
+				MaxAge: d.Batch.MaxAge.Std()},
 			Probe:        retry.Breaker{ProbeInitial: d.Probe.Initial.Std(), ProbeMax: d.Probe.Max.Std()},
 			WriteTimeout: d.WriteTimeout.Std(),
 		})
@@ -41,8 +45,10 @@ func limitsOf(cfg *config.Config) node.Limits {
 	limits := cfg.HTTP
 	return node.Limits{
 		ReadHeaderTimeout: limits.ReadHeaderTimeout.Std(), ReadTimeout: limits.ReadTimeout.Std(), WriteTimeout: limits.WriteTimeout.Std(),
-		IdleTimeout: limits.IdleTimeout.Std(), MaxHeaderBytes: int(limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections,
-		MaxPerAddress: limits.MaxPerAddress, MinBodyRate: int64(limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(),
+		IdleTimeout: limits.IdleTimeout.Std(), MaxHeaderBytes: int(
+			limits.MaxHeaderBytes), MaxConnections: limits.MaxConnections,
+		MaxPerAddress: limits.MaxPerAddress, MinBodyRate: int64(
+			limits.MinBodyRate), BodyGrace: limits.BodyGrace.Std(),
 		MaxBatchBytes: int64(limits.MaxBatchBytes), MaxBatchItems: limits.MaxBatchItems, MaxWait: limits.MaxWait.Std(),
 		AppendTimeout: cfg.Queue.CommitTimeout.Std(),
 	}

@@ -16,9 +16,12 @@ func TestStoryIsInOrderOfTime(t *testing.T) {
 	story := &adminapi.Trace{State: pillarbox.StatePending}
 	story.Event = &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app"}
 	story.Deliveries = []ledger.Delivery{
-		{Destination: "late", State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{{At: 6, Class: "refused"}}},
-		{Destination: "mended", State: pillarbox.StateStored, Attempts: []pillarbox.Attempt{{At: 2, Class: "refused"}, {At: 4, Class: "refused"}},
-			DeadAt: at(3), Resolved: &pillarbox.Resolution{At: 7, How: pillarbox.ResolvedReplayed}, StoredAt: at(5)},
+		{Destination: "late", State: pillarbox.StatePending,
+			Attempts: []pillarbox.Attempt{{At: 6, Class: "refused"}}},
+		{Destination: "mended", State: pillarbox.StateStored,
+			Attempts: []pillarbox.Attempt{{At: 2, Class: "refused"}, {At: 4, Class: "refused"}},
+			DeadAt:   at(3), Resolved: &pillarbox.Resolution{At: 7,
+				How: pillarbox.ResolvedReplayed}, StoredAt: at(5)},
 	}
 	var out strings.Builder
 	if err := printStory(&out, story, formCSV); err != nil {
@@ -29,7 +32,8 @@ func TestStoryIsInOrderOfTime(t *testing.T) {
 		fields := strings.Split(line, ",")
 		got = append(got, fields[1]+" "+fields[2])
 	}
-	want := []string{"accepted app", "attempt 1 refused mended", "dead letter mended", "attempt 2 refused mended", "stored mended", "attempt 1 refused late", "replayed mended", "pending late"}
+	want := []string{"accepted app", "attempt 1 refused mended", "dead letter mended",
+		"attempt 2 refused mended", "stored mended", "attempt 1 refused late", "replayed mended", "pending late"}
 	if !slices.Equal(got, want) {
 		t.Errorf("told as\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -51,9 +51,12 @@ Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the 
 	f := command.Flags()
 	f.StringVar(&flags.dir, "dir", "", "directory on the disk to be tried (required)")
 	f.StringSliceVar(&flags.only, "only", torture.AllRuns, "what to run")
-	f.IntVarP(&flags.cycles, "cycles", "n", 50, "how often to break it in each run; the crash model checks 5000 states for each")
-	f.Uint64Var(&flags.seed, "seed", 0, "seed of the random choices (default: a new one, which is told)")
-	f.StringSliceVar(&flags.fs, "fs", []string{"ext4", "xfs"}, "file systems of power-cut, as far as their mkfs is installed")
+	f.IntVarP(&flags.cycles, "cycles", "n", 50,
+		"how often to break it in each run; the crash model checks 5000 states for each")
+	f.Uint64Var(&flags.seed, "seed", 0,
+		"seed of the random choices (default: a new one, which is told)")
+	f.StringSliceVar(&flags.fs, "fs", []string{"ext4", "xfs"},
+		"file systems of power-cut, as far as their mkfs is installed")
 	f.BoolVar(&flags.inSpace, "in-namespace", false, "")
 	if err := f.MarkHidden("in-namespace"); err != nil {
 		panic("pillarbox: bug: " + err.Error())
@@ -74,7 +77,8 @@ func (f *tortureFlags) check() error {
 	}
 	for _, name := range f.only {
 		if !slices.Contains(torture.AllRuns, name) {
-			return usageError{fmt.Errorf("--only: %q is none of %s", name, strings.Join(torture.AllRuns, ", "))}
+			return usageError{fmt.Errorf("--only: %q is none of %s", name,
+				strings.Join(torture.AllRuns, ", "))}
 		}
 	}
 	return checkDir(f.dir)
@@ -117,7 +121,8 @@ func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tort
 	if err := printTortured(out, results, f.form); err != nil {
 		return err
 	}
-	switch broken, little := torture.WithVerdict(results, torture.VerdictBroken), torture.WithVerdict(results, torture.VerdictLittle); {
+	switch broken, little := torture.WithVerdict(results,
+		torture.VerdictBroken), torture.WithVerdict(results, torture.VerdictLittle); {
 	case len(broken) > 0:
 		for _, result := range broken {
 			fmt.Fprintf(talk, "%s: %v\n", result.Run, result.Broken())
@@ -152,15 +157,18 @@ func printTortured(w io.Writer, results []torture.Result, form string) error {
 	if form == formJSON {
 		return printJSON(w, results)
 	}
-	table := rows{head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost", "twice", "invented", "verdict"}}
+	table := rows{head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost", "twice",
+		"invented", "verdict"}}
 	for _, r := range results {
 		switch {
 		case r.Skipped != "":
 			table.add(r.Run, "-", "-", "-", "-", "-", "-", "-", "skipped: "+r.Skipped)
 		case r.Model != nil:
-			table.add(r.Run, fmt.Sprintf("%d states", r.Cycles), r.Acked, "-", "-", len(r.Problems), "-", "-", r.Verdict)
+			table.add(r.Run, fmt.Sprintf("%d states", r.Cycles), r.Acked, "-", "-", len(r.Problems), "-",
+				"-", r.Verdict)
 		default:
-			table.add(r.Run, fmt.Sprintf("%d times", r.Cycles), r.Acked, r.Stored, r.Dead, len(r.Lost), len(r.Twice), len(r.Unsent), r.Verdict)
+			table.add(r.Run, fmt.Sprintf("%d times", r.Cycles), r.Acked, r.Stored, r.Dead, len(r.Lost),
+				len(r.Twice), len(r.Unsent), r.Verdict)
 		}
 	}
 	if err := table.print(w, form); err != nil || form == formCSV {

@@ -18,12 +18,15 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		"dead replay --all --since foo", "dead replay", "serve --roles=", "serve --roles nobody", "bench --dir /nope", "torture --dir /nope",
 		"help nope", "help dead nope", "completion foo", "completion bash foo", "completion --foo", "nope", "dead nope",
 	} {
-		if got := try(t, append(strings.Fields(line), "--data", dir)...); got.code != exitUsage || got.err == nil {
+		if got := try(t, append(strings.Fields(line), "--data", dir)...); got.code != exitUsage ||
+			got.err == nil {
 			t.Errorf("%s: exit %d, %v", line, got.code, got.err)
 		}
 	}
-	for _, line := range []string{"help", "help dead replay", "completion", "completion --help", "dead", "help completion bash", "help help"} {
-		if got := try(t, strings.Fields(line)...); got.code != exitDone || !strings.Contains(got.out, "Usage:") {
+	for _, line := range []string{"help", "help dead replay", "completion", "completion --help",
+		"dead", "help completion bash", "help help"} {
+		if got := try(t, strings.Fields(line)...); got.code != exitDone ||
+			!strings.Contains(got.out, "Usage:") {
 			t.Errorf("%s: exit %d, %v\n%s", line, got.code, got.err, got.out)
 		}
 	}
@@ -32,7 +35,8 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 // TestWhatTheServerCantReadIsWrongUsage, whoever runs it.
 func TestWhatTheServerCantReadIsWrongUsage(t *testing.T) {
 	s := startServer(t, "")
-	try(t, "dead", "replay", "--all", "--through-queue", "--server", s.admin).failsWith(t, exitUsage, "through the queue")
+	try(t, "dead", "replay", "--all", "--through-queue", "--server", s.admin).failsWith(t, exitUsage,
+		"through the queue")
 	try(t, "explain", "nobody", "--server", s.admin).failsWith(t, exitFailed, "not found")
 }
 
@@ -48,7 +52,8 @@ func TestConfigCheckRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	if warnOfUnknownVariables(cfg, slog.New(slog.NewTextHandler(&log, nil))); !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "is PILLARBOX_LISTEN meant?") {
+	if warnOfUnknownVariables(cfg, slog.New(slog.NewTextHandler(&log, nil))); !strings.Contains(
+		log.String(), "level=WARN") || !strings.Contains(log.String(), "is PILLARBOX_LISTEN meant?") {
 		t.Errorf("a server logs %q", &log)
 	}
 }

@@ -64,12 +64,15 @@ func TestPlainRoutes(t *testing.T) {
 // TestUnknownRoutesAndMethods are problems, too.
 func TestUnknownRoutesAndMethods(t *testing.T) {
 	b := openAdmin(t)
-	for _, path := range []string{"/nowhere", "/api/v1/", "/api/v1", "/api/v1/events/", "/api/v1/events/a/b", "/api/v1/../v1/status", "//", "/api//v1/status", "/healthz/"} {
+	for _, path := range []string{"/nowhere", "/api/v1/", "/api/v1", "/api/v1/events/",
+		"/api/v1/events/a/b", "/api/v1/../v1/status", "//", "/api//v1/status", "/healthz/"} {
 		b.get(path).wants(t, 404, `"status":404`)
 	}
 	for _, c := range []struct{ method, path, allow string }{
-		{"POST", "/api/v1/status", "GET, HEAD"}, {"DELETE", "/api/v1/events/x", "GET, HEAD"}, {"PUT", "/api/v1/replays", "GET, HEAD, POST"},
-		{"POST", "/api/v1/replays/1", "DELETE, GET, HEAD"}, {"GET", "/api/v1/dead-letters/x/discard", "POST"}, {"POST", "/", "GET, HEAD"}, {"POST", "/healthz", "GET, HEAD"},
+		{"POST", "/api/v1/status", "GET, HEAD"}, {"DELETE", "/api/v1/events/x", "GET, HEAD"}, {"PUT",
+			"/api/v1/replays", "GET, HEAD, POST"},
+		{"POST", "/api/v1/replays/1", "DELETE, GET, HEAD"}, {"GET", "/api/v1/dead-letters/x/discard",
+			"POST"}, {"POST", "/", "GET, HEAD"}, {"POST", "/healthz", "GET, HEAD"},
 	} {
 		got := b.call(c.method, c.path, "").wants(t, 405, c.allow)
 		if got.header.Get("Allow") != c.allow {
@@ -83,17 +86,21 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 func TestTokenIsAskedForEverywhere(t *testing.T) {
 	b := openBox(t, adminapi.Options{Token: "s3cret token"})
 	wrong := map[string][]string{
-		"none": nil, "empty": {""}, "other": {"Bearer s3cret"}, "longer": {"Bearer s3cret tokens"}, "case": {"Bearer S3cret token"},
-		"no scheme": {"s3cret token"}, "basic": {"Basic s3cret token"}, "twice": {"Bearer s3cret token", "Bearer s3cret token"}, "only scheme": {"Bearer "},
+		"none": nil, "empty": {""}, "other": {"Bearer s3cret"}, "longer": {
+			"Bearer s3cret tokens"}, "case": {"Bearer S3cret token"},
+		"no scheme": {"s3cret token"}, "basic": {"Basic s3cret token"}, "twice": {"Bearer s3cret token",
+			"Bearer s3cret token"}, "only scheme": {"Bearer "},
 		"space behind": {"Bearer s3cret token "},
 	}
-	routes := append(adminapi.Routes(), adminapi.Route{Method: "GET", Path: "/nowhere"}, adminapi.Route{Method: "PUT", Path: "/api/v1/status"})
+	routes := append(adminapi.Routes(), adminapi.Route{Method: "GET", Path: "/nowhere"},
+		adminapi.Route{Method: "PUT", Path: "/api/v1/status"})
 	for _, route := range routes {
 		for name, values := range wrong {
 			request := httptest.NewRequest(route.Method, "http://localhost"+route.Path, nil)
 			request.Header["Authorization"] = values
 			got := do(t, b.admin, request)
-			if denied := got.status == 401 && strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer"); denied == route.Open {
+			if denied := got.status == 401 &&
+				strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer"); denied == route.Open {
 				t.Errorf("%s %s, token %s: status %d", route.Method, route.Path, name, got.status)
 			}
 		}
@@ -123,7 +130,8 @@ func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
 		do(t, b.admin, request).wants(t, 200)
 	}
 	for _, target := range []string{"/api/v1/replays", "/api/v1/dead-letters/x/discard"} {
-		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"} {
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site",
+			"Origin": "http://evil.example"} {
 			request := httptest.NewRequest("POST", "http://localhost:8081"+target, strings.NewReader("{}"))
 			request.Header.Set("Content-Type", "application/json")
 			request.Header.Set(name, value)
@@ -151,12 +159,19 @@ func TestWrongParametersAreNamed(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ query, part string }{
-		{"events?limit=0", "1 to 1000"}, {"events?limit=1001", "1 to 1000"}, {"events?limit=x", "1 to 1000"}, {"events?limit=", "1 to 1000"},
-		{"events?order=up", "asc"}, {"events?follow=maybe", "true or false"}, {"events?cursor=abc", "cursor"}, {"events?cursor=%24", "cursor"},
-		{"events?since=yesterday", "15m, 24h or 7d"}, {"events?until=-1h", "until"}, {"events?since=7x", "since"}, {"events?since=1d-1h", "since"},
-		{"events?since=99999d", "since"}, {"events?since=9999999h", "since"}, {"events?since=d", "since"}, {"events?since=2026-11-23", "since"},
-		{"events?since=1h&until=2h", "not before until"}, {"events?follow&until=1h", "follow"}, {"events?follow&limit=3", "follow"}, {"events?follow&order=desc", "follow"},
-		{"dead-letters?cursor=abc", "cursor"}, {"dead-letters?cursor=bnVsbA", "cursor"}, {"dead-letters?resolved=2", "true or false"}, {"dead-letters?limit=-1", "1 to 1000"}, {"dead-letters?since=x", "since"},
+		{"events?limit=0", "1 to 1000"}, {"events?limit=1001", "1 to 1000"}, {"events?limit=x",
+			"1 to 1000"}, {"events?limit=", "1 to 1000"},
+		{"events?order=up", "asc"}, {"events?follow=maybe", "true or false"}, {"events?cursor=abc",
+			"cursor"}, {"events?cursor=%24", "cursor"},
+		{"events?since=yesterday", "15m, 24h or 7d"}, {"events?until=-1h", "until"}, {"events?since=7x",
+			"since"}, {"events?since=1d-1h", "since"},
+		{"events?since=99999d", "since"}, {"events?since=9999999h", "since"}, {"events?since=d",
+			"since"}, {"events?since=2026-11-23", "since"},
+		{"events?since=1h&until=2h", "not before until"}, {"events?follow&until=1h",
+			"follow"}, {"events?follow&limit=3", "follow"}, {"events?follow&order=desc", "follow"},
+		{"dead-letters?cursor=abc", "cursor"}, {"dead-letters?cursor=bnVsbA",
+			"cursor"}, {"dead-letters?resolved=2", "true or false"}, {
+			"dead-letters?limit=-1", "1 to 1000"}, {"dead-letters?since=x", "since"},
 	} {
 		b.get("/api/v1/"+c.query).wants(t, 400, c.part)
 	}
@@ -177,7 +192,8 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 	} {
 		admin := adminapi.New(nodetest.Broken{Err: fmt.Errorf("verb: %w", kind)}, adminapi.Options{})
 		for _, route := range adminapi.Routes() {
-			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" && route.Path == "/api/v1/replays" {
+			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" &&
+				route.Path == "/api/v1/replays" {
 				continue
 			}
 			path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)

@@ -14,11 +14,14 @@ import (
 // eventRoutes read what is stored.
 var eventRoutes = []apiRoute{
 	{
-		method: http.MethodGet, path: "/api/v1/events", answers: []int{200, 400, 404, 503}, handle: (*Handler).events,
-		params: []string{"destination", "source", "since", "until", "id", "limit", "cursor", "order", "follow"},
+		method: http.MethodGet, path: "/api/v1/events", answers: []int{200, 400, 404,
+			503}, handle: (*Handler).events,
+		params: []string{"destination", "source", "since", "until", "id", "limit", "cursor", "order",
+			"follow"},
 	},
 	{
-		method: http.MethodGet, path: "/api/v1/events/{request_id}", answers: []int{200, 400, 404, 503}, handle: (*Handler).story,
+		method: http.MethodGet, path: "/api/v1/events/{request_id}", answers: []int{200, 400, 404,
+			503}, handle: (*Handler).story,
 		params: none,
 	},
 }
@@ -51,7 +54,8 @@ func filled[T any](list []T) []T {
 
 func (a *Handler) events(w http.ResponseWriter, r *apiRequest) error {
 	q := r.query
-	destination, filter := q.text("destination"), pillarbox.EventFilter{Source: q.text("source"), RequestID: q.text("id"), Limit: q.limit()}
+	destination, filter := q.text("destination"), pillarbox.EventFilter{Source: q.text("source"),
+		RequestID: q.text("id"), Limit: q.limit()}
 	filter.Since, filter.Until = q.span()
 	cursor, follow := q.text("cursor"), q.flag("follow")
 	switch order := q.text("order"); order {
@@ -59,7 +63,8 @@ func (a *Handler) events(w http.ResponseWriter, r *apiRequest) error {
 	case "desc":
 		filter.Newest = true
 	default:
-		q.refuse(protocol.Invalid("parameter \"order\" is %q; it may be asc (oldest first) or desc", order))
+		q.refuse(protocol.Invalid("parameter \"order\" is %q; it may be asc (oldest first) or desc",
+			order))
 	}
 	if follow && (filter.Newest || q.has("until") || q.has("limit")) {
 		q.refuse(protocol.Invalid("parameter \"follow\" goes on for ever, oldest first; until, limit and order=desc are not possible with it"))
@@ -92,7 +97,8 @@ const (
 )
 
 // page reads up to filter.Limit events, a few at a time so that large ones don't fill the memory.
-func (a *Handler) page(ctx context.Context, destination string, filter pillarbox.EventFilter) (EventPage, error) {
+func (a *Handler) page(ctx context.Context, destination string,
+	filter pillarbox.EventFilter) (EventPage, error) {
 	page := EventPage{Events: []*pillarbox.Event{}}
 	wanted, size, read := filter.Limit, 0, firstRead
 	for len(page.Events) < wanted && size < maxPageBytes {

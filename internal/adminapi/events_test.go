@@ -50,10 +50,12 @@ func TestEventsAreSelected(t *testing.T) {
 		"?since=2026-11-23T15:12:04+01:00":   {"id-004", "id-005"}, // a plus that was not escaped
 		"?since=59m56s":                      {"id-004", "id-005"},
 		"?since=1h&until=59m58s":             {"id-000", "id-001"},
-		"?since=7d":                          {"id-000", "id-001", "id-002", "id-003", "id-004", "id-005"},
-		"?since=1d1h&until=1h":               {},
-		"?until=1970-01-01T00:00:00Z":        {},
-		"?since=":                            {"id-000", "id-001", "id-002", "id-003", "id-004", "id-005"},
+		"?since=7d": {"id-000", "id-001", "id-002", "id-003", "id-004",
+			"id-005"},
+		"?since=1d1h&until=1h":        {},
+		"?until=1970-01-01T00:00:00Z": {},
+		"?since=": {"id-000", "id-001", "id-002", "id-003", "id-004",
+			"id-005"},
 	} {
 		if got := idsOf(b.events(query).Events); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", query, got, want)
@@ -100,7 +102,8 @@ func TestPageOfLargeEventsEndsEarly(t *testing.T) {
 	if n := len(page.Events); n == 0 || n > 16 || page.NextCursor == "" {
 		t.Fatalf("%d events, cursor %q", n, page.NextCursor)
 	}
-	if next := b.events("?cursor=" + page.NextCursor); next.Events[0].RequestID != events[len(page.Events)].RequestID {
+	if next := b.events("?cursor=" + page.NextCursor); next.Events[0].RequestID != events[len(
+		page.Events)].RequestID {
 		t.Errorf("the next page begins with %s", next.Events[0].RequestID)
 	}
 }
@@ -111,10 +114,13 @@ func TestCursorIsTimestampAndID(t *testing.T) {
 	events := b.store(2)
 	want := events[0].Timestamp.String() + events[0].RequestID
 	page := b.events("?limit=1")
-	if text, err := base64.RawURLEncoding.DecodeString(page.NextCursor); err != nil || string(text) != want {
+	if text, err := base64.RawURLEncoding.DecodeString(page.NextCursor); err != nil ||
+		string(text) != want {
 		t.Errorf("cursor %q, %v", text, err)
 	}
-	for _, text := range []string{"", "x", events[0].Timestamp.String(), "2026-13-23T14:12:00.123456Zid", events[0].Timestamp.String() + "\xff", want + strings.Repeat("x", 2000)} {
+	for _, text := range []string{"", "x", events[0].Timestamp.String(),
+		"2026-13-23T14:12:00.123456Zid", events[0].Timestamp.String() + "\xff", want + strings.Repeat(
+			"x", 2000)} {
 		if cursor := base64.RawURLEncoding.EncodeToString([]byte(text)); cursor != "" {
 			b.get("/api/v1/events?cursor="+cursor).wants(t, 400, "cursor")
 		}
@@ -132,7 +138,8 @@ func TestStoryIsOneFlatObject(t *testing.T) {
 	letter := b.putDeadLetters(2)[1]
 	got = b.get("/api/v1/events/"+letter.Event.RequestID).wants(t, 200, `"state":"dead"`, `"reason":"reason 1"`, `"class":"refused"`)
 	story := decode[adminapi.Trace](t, got.body)
-	if story.Event.Key() != letter.Event.Key() || story.State != pillarbox.StateDead || len(story.Deliveries) != 1 || len(story.Deliveries[0].Attempts) != 1 {
+	if story.Event.Key() != letter.Event.Key() || story.State != pillarbox.StateDead ||
+		len(story.Deliveries) != 1 || len(story.Deliveries[0].Attempts) != 1 {
 		t.Errorf("story %+v", story)
 	}
 	b.get("/api/v1/events/nowhere").wants(t, 404, "nowhere")

@@ -13,7 +13,8 @@ type Route struct {
 func Routes() []Route {
 	var routes []Route
 	for _, r := range apiRoutes {
-		routes = append(routes, Route{Method: r.method, Path: r.path, Params: r.params, Answers: r.answers, Open: r.open})
+		routes = append(routes, Route{Method: r.method, Path: r.path, Params: r.params,
+			Answers: r.answers, Open: r.open})
 	}
 	return routes
 }

@@ -42,7 +42,8 @@ type stream struct {
 // follow tells first what is stored behind the cursor, or since a time, and then what gets stored.
 // An event that was held up on its way is stored behind younger ones: it is told live, and not to a
 // reader who comes back with the cursor of a younger one.
-func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination string, filter pillarbox.EventFilter) error {
+func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination string,
+	filter pillarbox.EventFilter) error {
 	defer a.leave()
 	if a.followers.Add(1) > int64(a.opts.MaxFollowers) {
 		return fmt.Errorf("%d streams of events are open, which is the limit (admin.max_followers); end one of them: %w", a.opts.MaxFollowers, pillarbox.ErrFull)
@@ -55,7 +56,8 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 	defer following.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s := &stream{w: w, control: http.NewResponseController(w), filter: filter, high: filter.After, recent: map[pillarbox.Key]bool{}}
+	s := &stream{w: w, control: http.NewResponseController(w), filter: filter, high: filter.After,
+		recent: map[pillarbox.Key]bool{}}
 	backlog := filter.After != (pillarbox.Key{}) || filter.Since != 0
 	var first EventPage
 	if backlog {
@@ -73,7 +75,8 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	if err := s.run(ctx, a, destination, first, following); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) {
+	if err := s.run(ctx, a, destination, first, following); err != nil && ctx.Err() == nil &&
+		!errors.Is(err, errGone) {
 		s.fail(err)
 	}
 	return nil
@@ -88,7 +91,8 @@ func (s *stream) pageAfter(key pillarbox.Key) pillarbox.EventFilter {
 // errGone says that the reader reads no more.
 var errGone = errors.New("the reader is gone")
 
-func (s *stream) run(ctx context.Context, a *Handler, destination string, page EventPage, following Following) error {
+func (s *stream) run(ctx context.Context, a *Handler, destination string, page EventPage,
+	following Following) error {
 	if err := s.write(": following\n\n"); err != nil {
 		return err
 	}
@@ -171,13 +175,15 @@ func (s *stream) tell(event *pillarbox.Event) error {
 
 func (s *stream) tellText(event *pillarbox.Event, text []byte) error {
 	key := event.Key()
-	if cmp.Or(cmp.Compare(key.Timestamp, s.high.Timestamp), cmp.Compare(key.RequestID, s.high.RequestID)) > 0 {
+	if cmp.Or(cmp.Compare(key.Timestamp, s.high.Timestamp),
+		cmp.Compare(key.RequestID, s.high.RequestID)) > 0 {
 		s.high = key
 	}
 	if s.recent[key] = true; len(s.recent) >= followRemembered {
 		s.recent, s.previous = map[pillarbox.Key]bool{}, s.recent
 	}
-	return s.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", StreamEvent, eventCursor(s.high), text))
+	return s.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", StreamEvent, eventCursor(s.high),
+		text))
 }
 
 // fail ends a stream that has begun with the reason.

@@ -22,7 +22,8 @@ func (a *Handler) guard(r *http.Request) error {
 		return a.checkToken(r.Header.Values("Authorization"))
 	}
 	if !a.knownHost(r.Host) {
-		return &protocol.Error{Status: http.StatusForbidden, Detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
+		return &protocol.Error{Status: http.StatusForbidden,
+			Detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
 	}
 	if err := a.cross.Check(r); err != nil {
 		return &protocol.Error{Status: http.StatusForbidden, Detail: err.Error()}
@@ -67,5 +68,6 @@ func (a *Handler) knownHost(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil && address.Unmap().IsLoopback() {
 		return true
 	}
-	return host != "" && slices.ContainsFunc(a.opts.Hosts, func(own string) bool { return strings.EqualFold(own, host) })
+	return host != "" && slices.ContainsFunc(a.opts.Hosts,
+		func(own string) bool { return strings.EqualFold(own, host) })
 }

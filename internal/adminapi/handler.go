@@ -77,9 +77,13 @@ func New(node Node, opts Options) *Handler {
 		byPath[r.path] = append(byPath[r.path], r)
 	}
 	for pattern, routes := range byPath {
-		a.mux.HandleFunc(muxPattern(pattern), func(w http.ResponseWriter, r *http.Request) { a.dispatch(w, r, routes) })
+		a.mux.HandleFunc(muxPattern(pattern),
+			func(w http.ResponseWriter, r *http.Request) { a.dispatch(w, r, routes) })
 	}
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { protocol.WriteProblem(w, noRoute(r)) })
+	a.mux.HandleFunc("/", func(w http.ResponseWriter,
+		r *http.Request) {
+		protocol.WriteProblem(w, noRoute(r))
+	})
 	return a
 }
 
@@ -92,7 +96,9 @@ func muxPattern(pattern string) string {
 }
 
 func noRoute(r *http.Request) error {
-	return &protocol.Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("there is nothing at %s; GET /openapi.yaml describes what there is", r.URL.Path)}
+	return &protocol.Error{Status: http.StatusNotFound,
+		Detail: fmt.Sprintf("there is nothing at %s; GET /openapi.yaml describes what there is",
+			r.URL.Path)}
 }
 
 // Close ends the streams of events. Other requests go on. It is safe to call twice, and does not
@@ -123,7 +129,8 @@ type apiRoute struct {
 // none is a query in which nothing is allowed.
 var none = []string{}
 
-var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes, heldRoutes)
+var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
+	heldRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +139,8 @@ func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		protocol.WriteProblem(w, noRoute(r)) // the mux would redirect
 		return
 	}
-	open := slices.ContainsFunc(apiRoutes, func(route apiRoute) bool { return route.open && route.path == r.URL.Path })
+	open := slices.ContainsFunc(apiRoutes,
+		func(route apiRoute) bool { return route.open && route.path == r.URL.Path })
 	if !open {
 		// Before the routes, so that nobody learns from here which there are.
 		if err := a.guard(r); err != nil {
@@ -146,7 +154,8 @@ func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // secure sets what keeps browsers from doing more with an answer than to show it.
 func secure(header http.Header) {
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy",
+		"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-store")
 }
@@ -196,10 +205,12 @@ func (a *Handler) fail(w http.ResponseWriter, r *http.Request, route *apiRoute, 
 	problem := protocol.ProblemOf(err)
 	problem.Detail = err.Error()
 	if !slices.Contains(route.answers, problem.Status) {
-		problem.Status, problem.Title = http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
+		problem.Status, problem.Title = http.StatusInternalServerError, http.StatusText(
+			http.StatusInternalServerError)
 	}
 	if problem.Status == http.StatusInternalServerError && !errors.Is(err, pillarbox.ErrCorrupt) {
-		a.opts.Logger.Error("admin request failed", telemetry.KeyMethod, r.Method, telemetry.KeyRoute, route.path, telemetry.KeyErr, err)
+		a.opts.Logger.Error("admin request failed", telemetry.KeyMethod, r.Method, telemetry.KeyRoute,
+			route.path, telemetry.KeyErr, err)
 	}
 	protocol.AnswerProblem(w, problem, err)
 }

@@ -60,7 +60,8 @@ var firstTime = nodetest.FirstTime
 func openBox(t *testing.T, options adminapi.Options) *box {
 	t.Helper()
 	opened := nodetest.Open(t)
-	b := &box{Box: opened, t: t, queue: opened.Queue, sink: opened.Sink, letters: opened.Letters, node: &nodetest.Faulty{Node: opened.Node}}
+	b := &box{Box: opened, t: t, queue: opened.Queue, sink: opened.Sink, letters: opened.Letters,
+		node: &nodetest.Faulty{Node: opened.Node}}
 	b.admin = adminapi.New(b.node, options)
 	t.Cleanup(b.admin.Close)
 	return b
@@ -90,7 +91,8 @@ func (b *box) call(method, target, body string) answer {
 func (b *box) post(path, body string) (receipt string) {
 	b.t.Helper()
 	recorder := httptest.NewRecorder()
-	b.Node.PublicHandler(node.Limits{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+	b.Node.PublicHandler(node.Limits{}).ServeHTTP(recorder,
+		httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
 	if recorder.Code != http.StatusAccepted {
 		b.t.Errorf("post: %d %s", recorder.Code, recorder.Body)
 	}

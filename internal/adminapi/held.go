@@ -15,17 +15,23 @@ import (
 // heldRoutes are for events that no destination takes any more.
 var heldRoutes = []apiRoute{
 	{
-		method: http.MethodGet, path: HeldPath, answers: []int{200, 400, 404, 503}, handle: (*Handler).listHeld,
+		method: http.MethodGet, path: HeldPath, answers: []int{200, 400, 404,
+			503}, handle: (*Handler).listHeld,
 		params: []string{"destination", "source", "id", "since", "until", "limit", "cursor"},
 	},
 	{
-		method: http.MethodGet, path: HeldPath + "/groups", answers: []int{200, 400, 404, 503}, handle: (*Handler).heldGroups,
+		method: http.MethodGet, path: HeldPath + "/groups", answers: []int{200, 400, 404,
+			503}, handle: (*Handler).heldGroups,
 		params: []string{"destination", "source", "id", "since", "until"},
 	},
-	{method: http.MethodPost, path: HeldPath + "/route", params: none, answers: heldAnswers, handle: act(actRoute)},
-	{method: http.MethodPost, path: HeldPath + "/dead-letter", params: none, answers: heldAnswers, handle: act(actDeadLetter)},
-	{method: http.MethodPost, path: HeldPath + "/forget", params: none, answers: heldAnswers, handle: act(actForget)},
-	{method: http.MethodGet, path: "/api/v1/obligations", params: none, answers: []int{200, 400, 503}, handle: (*Handler).obligations},
+	{method: http.MethodPost, path: HeldPath + "/route", params: none, answers: heldAnswers,
+		handle: act(actRoute)},
+	{method: http.MethodPost, path: HeldPath + "/dead-letter", params: none, answers: heldAnswers,
+		handle: act(actDeadLetter)},
+	{method: http.MethodPost, path: HeldPath + "/forget", params: none, answers: heldAnswers,
+		handle: act(actForget)},
+	{method: http.MethodGet, path: "/api/v1/obligations", params: none, answers: []int{200, 400, 503},
+		handle: (*Handler).obligations},
 }
 
 const HeldPath = "/api/v1/held"
@@ -36,7 +42,8 @@ var heldAnswers = []int{200, 400, 404, 408, 413, 415, 503, 507}
 // where the queue holds no events back because it is shared with others.
 type Held interface {
 	HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group, error)
-	HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error)
+	HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item,
+		*held.Place, error)
 	// RouteHeld refuses a destination that is not configured.
 	RouteHeld(ctx context.Context, filter held.Filter, to string, dryRun bool) (held.Result, error)
 	DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error)
@@ -76,8 +83,10 @@ type HeldRequest struct {
 
 func (r *HeldRequest) filter(now time.Time) (held.Filter, error) {
 	since, until, err := parseSpan(r.Since, r.Until, now)
-	filter := held.Filter{Destination: r.Destination, Source: r.Source, Since: since, Until: until, RequestIDs: r.RequestIDs}
-	named := r.Destination != "" || r.Source != "" || r.Since != "" || r.Until != "" || len(r.RequestIDs) > 0
+	filter := held.Filter{Destination: r.Destination, Source: r.Source, Since: since, Until: until,
+		RequestIDs: r.RequestIDs}
+	named := r.Destination != "" || r.Source != "" || r.Since != "" || r.Until != "" ||
+		len(r.RequestIDs) > 0
 	switch {
 	case err != nil:
 		return filter, err
@@ -122,7 +131,8 @@ func act(what heldAct) func(a *Handler, w http.ResponseWriter, r *apiRequest) er
 	}
 }
 
-func (a *Handler) actOnHeld(ctx context.Context, what heldAct, filter held.Filter, asked *HeldRequest) (held.Result, error) {
+func (a *Handler) actOnHeld(ctx context.Context, what heldAct, filter held.Filter,
+	asked *HeldRequest) (held.Result, error) {
 	switch what {
 	case actRoute:
 		return a.node.RouteHeld(ctx, filter, asked.To, asked.DryRun)
@@ -206,7 +216,8 @@ func parseHeldPlace(cursor string) (*held.Place, error) {
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	var place held.Place
-	if err != nil || len(cursor) > maxCursor || !utf8.Valid(text) || json.Unmarshal(text, &place) != nil {
+	if err != nil || len(cursor) > maxCursor || !utf8.Valid(text) ||
+		json.Unmarshal(text, &place) != nil {
 		return nil, errCursor(cursor)
 	}
 	return &place, nil

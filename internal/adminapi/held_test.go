@@ -30,21 +30,25 @@ func openHeld(t *testing.T, n int) (*box, []*pillarbox.Event) {
 	_, err := b.queue.Account("archive")
 	must(err)
 	must(b.queue.Oblige(t.Context(), destination, pillarbox.Rule{Sources: []string{"app"}}))
-	must(b.queue.Review(t.Context(), destination, func(d *pillarbox.Delivery) bool { return d.Event.Source == "old" }))
+	must(b.queue.Review(t.Context(), destination,
+		func(d *pillarbox.Delivery) bool { return d.Event.Source == "old" }))
 	return b, events[:n]
 }
 
 func TestHeldEventsAreListedInPages(t *testing.T) {
 	b, events := openHeld(t, 5)
 	groups := decode[adminapi.HeldGroups](t, b.get("/api/v1/held/groups").wants(t, 200).body)
-	if len(groups.Groups) != 1 || groups.Groups[0].Events != 5 || groups.Groups[0].Source != "old" || groups.Groups[0].First != events[0].Timestamp {
+	if len(groups.Groups) != 1 || groups.Groups[0].Events != 5 || groups.Groups[0].Source != "old" ||
+		groups.Groups[0].First != events[0].Timestamp {
 		t.Fatalf("groups %+v", groups)
 	}
 	seen, cursor := 0, ""
 	for {
-		page := decode[adminapi.HeldPage](t, b.get("/api/v1/held?limit=2&cursor="+cursor).wants(t, 200).body)
+		page := decode[adminapi.HeldPage](t,
+			b.get("/api/v1/held?limit=2&cursor="+cursor).wants(t, 200).body)
 		for _, item := range page.Held {
-			if diff := enginetest.Diff(item.Event, events[seen]); diff != "" || item.Destination != destination {
+			if diff := enginetest.Diff(item.Event, events[seen]); diff != "" ||
+				item.Destination != destination {
 				t.Errorf("held event %d: %s", seen, diff)
 			}
 			seen++
@@ -59,7 +63,8 @@ func TestHeldEventsAreListedInPages(t *testing.T) {
 	b.get("/api/v1/held?destination=nobody").wants(t, 404, "nobody")
 	b.get("/api/v1/held?cursor=x").wants(t, 400, "cursor")
 	pending := decode[adminapi.ObligationList](t, b.get("/api/v1/obligations").wants(t, 200).body)
-	if len(pending.Pending) != 2 || pending.Pending[1].Source != "old" || pending.Pending[1].Events != 5 {
+	if len(pending.Pending) != 2 || pending.Pending[1].Source != "old" ||
+		pending.Pending[1].Events != 5 {
 		t.Errorf("pending %+v", pending)
 	}
 	story := b.get("/api/v1/events/"+events[0].RequestID).wants(t, 200)
@@ -89,5 +94,6 @@ func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	b.get("/api/v1/ledger").wants(t, 200,
 		`{"destination":"events","accepted":7,"stored":0,"dead":1,"skipped":5,"skipped_by":{"routed":4,"forgotten":1},"pending":1,"held":0,"damaged":0,"balanced":true}`,
 		`{"destination":"archive","accepted":7,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":7,"held":0,"damaged":0,"balanced":true}`)
-	b.get("/api/v1/dead-letters").wants(t, 200, events[1].RequestID, "no configured destination took it")
+	b.get("/api/v1/dead-letters").wants(t, 200, events[1].RequestID,
+		"no configured destination took it")
 }

@@ -16,15 +16,19 @@ import (
 // letterRoutes are for dead letters.
 var letterRoutes = []apiRoute{
 	{
-		method: http.MethodGet, path: "/api/v1/dead-letters", answers: []int{200, 400, 503}, handle: (*Handler).letters,
-		params: []string{"destination", "source", "since", "until", "error", "id", "resolved", "limit", "cursor"},
+		method: http.MethodGet, path: "/api/v1/dead-letters", answers: []int{200, 400,
+			503}, handle: (*Handler).letters,
+		params: []string{"destination", "source", "since", "until", "error", "id", "resolved", "limit",
+			"cursor"},
 	},
 	{
-		method: http.MethodGet, path: "/api/v1/dead-letters/{request_id}", answers: []int{200, 400, 404, 409, 503}, handle: (*Handler).letter,
+		method: http.MethodGet, path: "/api/v1/dead-letters/{request_id}", answers: []int{200, 400, 404,
+			409, 503}, handle: (*Handler).letter,
 		params: []string{"destination"},
 	},
 	{
-		method: http.MethodPost, path: "/api/v1/dead-letters/{request_id}/discard", answers: []int{200, 400, 404, 409, 503, 507}, handle: (*Handler).discard,
+		method: http.MethodPost, path: "/api/v1/dead-letters/{request_id}/discard", answers: []int{200,
+			400, 404, 409, 503, 507}, handle: (*Handler).discard,
 		params: []string{"destination"},
 	},
 }
@@ -32,7 +36,8 @@ var letterRoutes = []apiRoute{
 func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 	q := r.query
 	filter := pillarbox.DeadLetterFilter{
-		Destination: q.text("destination"), Source: q.text("source"), Error: q.text("error"), Resolved: q.flag("resolved"),
+		Destination: q.text("destination"), Source: q.text("source"), Error: q.text(
+			"error"), Resolved: q.flag("resolved"),
 	}
 	if id := q.text("id"); id != "" {
 		filter.RequestIDs = []string{id}
@@ -58,7 +63,8 @@ func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 const maxUnreadable = 100
 
 // letterPage fills a page with what is behind the place.
-func (a *Handler) letterPage(ctx context.Context, filter pillarbox.DeadLetterFilter, after *letterPlace, limit int) (*DeadLetterPage, error) {
+func (a *Handler) letterPage(ctx context.Context, filter pillarbox.DeadLetterFilter,
+	after *letterPlace, limit int) (*DeadLetterPage, error) {
 	if after != nil {
 		filter.After = after.place()
 	}
@@ -66,7 +72,8 @@ func (a *Handler) letterPage(ctx context.Context, filter pillarbox.DeadLetterFil
 	size, named := 0, 0
 	for letter, err := range a.node.DeadLetters(ctx, filter) {
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrUnavailable) {
+			if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) ||
+				errors.Is(err, pillarbox.ErrUnavailable) {
 				return nil, err
 			}
 			if len(page.Unreadable) < maxUnreadable {
@@ -105,7 +112,8 @@ func placeOf(letter *pillarbox.DeadLetter) letterPlace {
 func (p letterPlace) place() pillarbox.DeadLetterPosition {
 	day, _ := time.Parse(dayLayout, p.Day)
 	key, _ := parseKey(p.Event, "")
-	return pillarbox.DeadLetterPosition{DeadAt: pillarbox.TimestampOf(day), Key: key, Destination: p.Destination}
+	return pillarbox.DeadLetterPosition{DeadAt: pillarbox.TimestampOf(day), Key: key,
+		Destination: p.Destination}
 }
 
 func (p letterPlace) cursor() string {

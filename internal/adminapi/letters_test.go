@@ -15,7 +15,8 @@ import (
 
 func (b *box) letterPage(query string) adminapi.DeadLetterPage {
 	b.t.Helper()
-	return decode[adminapi.DeadLetterPage](b.t, b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
+	return decode[adminapi.DeadLetterPage](b.t,
+		b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
 }
 
 func lettersOf(page adminapi.DeadLetterPage) []string {
@@ -88,7 +89,8 @@ func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
 	b.admin = adminapi.New(holed{b.node}, adminapi.Options{})
 	first := b.letterPage("?limit=1")
 	second := b.letterPage("?limit=1&cursor=" + first.NextCursor)
-	if len(first.DeadLetters) != 1 || len(second.DeadLetters) != 1 || len(first.Unreadable) != 1 || len(second.Unreadable) != 1 || second.NextCursor != "" {
+	if len(first.DeadLetters) != 1 || len(second.DeadLetters) != 1 || len(first.Unreadable) != 1 ||
+		len(second.Unreadable) != 1 || second.NextCursor != "" {
 		t.Errorf("pages %+v and %+v", first, second)
 	}
 	if !strings.Contains(first.Unreadable[0], "a.json at offset 7") {
@@ -99,10 +101,12 @@ func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
 // holed has a letter that can't be read before each that can.
 type holed struct{ adminapi.Node }
 
-func (d holed) DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (d holed) DeadLetters(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for letter, err := range d.Node.DeadLetters(ctx, filter) {
-			if !yield(nil, &pillarbox.CorruptError{File: "a.json", Offset: 7, Reason: "cut off"}) || !yield(letter, err) {
+			if !yield(nil, &pillarbox.CorruptError{File: "a.json", Offset: 7, Reason: "cut off"}) ||
+				!yield(letter, err) {
 				return
 			}
 		}
@@ -114,7 +118,8 @@ func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	b := openAdmin(t)
 	letter := b.putDeadLetters(1)[0]
 	got := b.get("/api/v1/dead-letters/id-000").wants(t, 200, `"version":1`, `"reason":"reason 0"`)
-	if read := decode[pillarbox.DeadLetter](t, got.body); read.Event.Key() != letter.Event.Key() || read.DeadAt != letter.DeadAt {
+	if read := decode[pillarbox.DeadLetter](t, got.body); read.Event.Key() != letter.Event.Key() ||
+		read.DeadAt != letter.DeadAt {
 		t.Errorf("letter %+v", read)
 	}
 	other := *letter
@@ -126,7 +131,8 @@ func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"destination":"archive"`)
 	b.call("POST", "/api/v1/dead-letters/id-000/discard", "").wants(t, 409)
 	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 200, `"how":"discarded"`)
-	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 409, "discarded already")
+	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 409,
+		"discarded already")
 	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"how":"discarded"`)
 	b.get("/api/v1/dead-letters/id-000?destination=events").wants(t, 200)
 	b.get("/api/v1/dead-letters/nowhere").wants(t, 404)
@@ -141,12 +147,15 @@ func TestReplayRuns(t *testing.T) {
 	b := openAdmin(t)
 	b.putDeadLetters(4)
 	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).wants(t, 200)
-	if progress := decode[replay.Progress](t, dry.body); progress.Matched != 3 || !progress.DryRun || progress.State != replay.StateDone || len(progress.Sample) != 3 || dry.header.Get("Location") != "" {
+	if progress := decode[replay.Progress](t, dry.body); progress.Matched != 3 || !progress.DryRun ||
+		progress.State != replay.StateDone || len(progress.Sample) != 3 ||
+		dry.header.Get("Location") != "" {
 		t.Errorf("dry run %+v", progress)
 	}
 	got := b.call("POST", replays, `{"destination":"events","source":"app","error":"reason","request_ids":["id-000","id-001","id-002"],"limit":5,"max_failed":-1,"rate":1000.5}`).wants(t, 202)
 	place := got.header.Get("Location")
-	if started := decode[replay.Progress](t, got.body); place != replays+"/"+started.ID || started.ID == "" {
+	if started := decode[replay.Progress](t, got.body); place != replays+"/"+started.ID ||
+		started.ID == "" {
 		t.Errorf("Location %q of %+v", place, started)
 	}
 	if err := b.Node.Close(); err != nil { // waits, and cancels what still runs

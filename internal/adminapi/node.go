@@ -33,7 +33,8 @@ type Reader interface {
 	// Events returns events that match, ordered by key, at most filter.Limit of them. Errors:
 	// ErrNotFound for a destination that is not configured, ErrInvalid for one that can't be read
 	// back, ErrUnavailable.
-	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error)
+	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event,
+		error)
 	// Follow begins to follow what is stored in the destination from now on. The errors are those of
 	// Events.
 	Follow(ctx context.Context, destination string) (Following, error)

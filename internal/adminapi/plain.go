@@ -12,8 +12,10 @@ import (
 
 // plainRoutes are the ones outside /api/v1.
 var plainRoutes = []apiRoute{
-	{method: http.MethodGet, path: "/healthz", open: true, answers: []int{200}, handle: (*Handler).healthz},
-	{method: http.MethodGet, path: "/readyz", open: true, answers: []int{200, 503}, handle: (*Handler).readyz},
+	{method: http.MethodGet, path: "/healthz", open: true, answers: []int{200},
+		handle: (*Handler).healthz},
+	{method: http.MethodGet, path: "/readyz", open: true, answers: []int{200, 503},
+		handle: (*Handler).readyz},
 	{method: http.MethodGet, path: "/metrics", answers: []int{200, 404}, handle: (*Handler).metrics},
 	{method: http.MethodGet, path: openapi.Path, answers: []int{200}, handle: (*Handler).openAPI},
 	{method: http.MethodGet, path: "/", answers: []int{200}, handle: (*Handler).home},
@@ -67,10 +69,14 @@ func (a *Handler) home(w http.ResponseWriter, r *apiRequest) error {
 
 // bookRoutes tell how things are.
 var bookRoutes = []apiRoute{
-	{method: http.MethodGet, path: "/api/v1/status", params: none, answers: []int{200, 400, 503}, handle: (*Handler).getStatus},
-	{method: http.MethodGet, path: "/api/v1/ledger", params: none, answers: []int{200, 400, 503}, handle: (*Handler).ledger},
-	{method: http.MethodGet, path: "/api/v1/audit", params: none, answers: []int{200, 400, 503}, handle: (*Handler).audit},
-	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"}, answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
+	{method: http.MethodGet, path: "/api/v1/status", params: none, answers: []int{200, 400, 503},
+		handle: (*Handler).getStatus},
+	{method: http.MethodGet, path: "/api/v1/ledger", params: none, answers: []int{200, 400, 503},
+		handle: (*Handler).ledger},
+	{method: http.MethodGet, path: "/api/v1/audit", params: none, answers: []int{200, 400, 503},
+		handle: (*Handler).audit},
+	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"},
+		answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
 }
 
 func (a *Handler) getStatus(w http.ResponseWriter, r *apiRequest) error {

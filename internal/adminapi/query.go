@@ -31,7 +31,8 @@ func parseQuery(raw string, allowed []string, now time.Time) (query, error) {
 		case len(allowed) == 0:
 			return query{}, protocol.Invalid("parameter %q is not known here; there are none", name)
 		case !slices.Contains(allowed, name):
-			return query{}, protocol.Invalid("parameter %q is not known here; the parameters are %s", name, strings.Join(allowed, ", "))
+			return query{}, protocol.Invalid("parameter %q is not known here; the parameters are %s", name,
+				strings.Join(allowed, ", "))
 		case len(given) > 1:
 			return query{}, protocol.Invalid("parameter %q is given more than once", name)
 		}
@@ -77,7 +78,8 @@ func (q query) limit() int {
 	}
 	limit, err := strconv.Atoi(q.values.Get("limit"))
 	if err != nil || limit < 1 || limit > pillarbox.MaxListLimit {
-		q.refuse(protocol.Invalid("parameter \"limit\" is %q; it may be 1 to %d", q.values.Get("limit"), pillarbox.MaxListLimit))
+		q.refuse(protocol.Invalid("parameter \"limit\" is %q; it may be 1 to %d", q.values.Get("limit"),
+			pillarbox.MaxListLimit))
 	}
 	return limit
 }
@@ -150,7 +152,8 @@ func parseAgo(value string) (time.Duration, error) {
 		return ago, nil
 	}
 	more, err := time.ParseDuration(rest)
-	if err != nil || more < 0 || ago+more < 0 || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+	if err != nil || more < 0 || ago+more < 0 || strings.HasPrefix(rest, "-") ||
+		strings.HasPrefix(rest, "+") {
 		return 0, protocol.Invalid("duration %q", value)
 	}
 	return ago + more, nil

@@ -18,10 +18,14 @@ import (
 
 // replayRoutes put dead letters back.
 var replayRoutes = []apiRoute{
-	{method: http.MethodPost, path: ReplaysPath, params: none, answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503}, handle: (*Handler).startReplay},
-	{method: http.MethodGet, path: ReplaysPath, params: none, answers: []int{200, 400}, handle: (*Handler).listReplays},
-	{method: http.MethodGet, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404}, handle: (*Handler).getReplay},
-	{method: http.MethodDelete, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404, 503}, handle: (*Handler).cancelReplay},
+	{method: http.MethodPost, path: ReplaysPath, params: none,
+		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503}, handle: (*Handler).startReplay},
+	{method: http.MethodGet, path: ReplaysPath, params: none, answers: []int{200, 400},
+		handle: (*Handler).listReplays},
+	{method: http.MethodGet, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404},
+		handle: (*Handler).getReplay},
+	{method: http.MethodDelete, path: ReplaysPath + "/{id}", params: none,
+		answers: []int{200, 400, 404, 503}, handle: (*Handler).cancelReplay},
 }
 
 const ReplaysPath = "/api/v1/replays"
@@ -58,14 +62,17 @@ func (a *Handler) startReplay(w http.ResponseWriter, r *apiRequest) error {
 // readReplay reads a request for a replay.
 func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) {
 	var asked ReplayRequest
-	return &asked, readRequest(w, r, &asked, "a request for a replay", "; {} replays every open dead letter")
+	return &asked, readRequest(w, r, &asked, "a request for a replay",
+		"; {} replays every open dead letter")
 }
 
 // readRequest reads a body strictly: a name that is misspelled would do something else than was
 // meant. what and hint are for the errors.
 func readRequest(w http.ResponseWriter, r *http.Request, into any, what, hint string) error {
-	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || form != protocol.TypeJSON {
-		return &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: what + " is " + protocol.TypeJSON + "; set Content-Type"}
+	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		form != protocol.TypeJSON {
+		return &protocol.Error{Status: http.StatusUnsupportedMediaType,
+			Detail: what + " is " + protocol.TypeJSON + "; set Content-Type"}
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReplayBytes))
 	if err != nil {
@@ -108,7 +115,8 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 	case err != nil:
 		return replay.Request{}, err
 	case r.Rate < 0 || math.IsInf(r.Rate, 0) || math.IsNaN(r.Rate):
-		return replay.Request{}, protocol.Invalid("rate is %v; it may be 0 (no limit) or more letters per second", r.Rate)
+		return replay.Request{}, protocol.Invalid(
+			"rate is %v; it may be 0 (no limit) or more letters per second", r.Rate)
 	case r.Limit < 0:
 		return replay.Request{}, protocol.Invalid("limit is %d; it may be 0 (no limit) or more", r.Limit)
 	}
@@ -118,7 +126,8 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 	filter := pillarbox.DeadLetterFilter{
 		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,
 	}
-	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed, Limit: r.Limit, ThroughQueue: r.ThroughQueue}, nil
+	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed,
+		Limit: r.Limit, ThroughQueue: r.ThroughQueue}, nil
 }
 
 func (a *Handler) listReplays(w http.ResponseWriter, _ *apiRequest) error {

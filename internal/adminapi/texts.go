@@ -37,7 +37,8 @@ func (t *texts) of(events []*pillarbox.Event) *batchTexts {
 		}
 	}
 	n := len(events)
-	batch := &batchTexts{all: t, events: events, once: make([]sync.Once, n), texts: make([][]byte, n), errs: make([]error, n)}
+	batch := &batchTexts{all: t, events: events, once: make([]sync.Once, n), texts: make([][]byte, n),
+		errs: make([]error, n)}
 	if t.recent = append(t.recent, batch); len(t.recent) > maxBatchTexts {
 		t.recent = append(t.recent[:0:0], t.recent[1:]...)
 	}

@@ -90,25 +90,31 @@ func (c *Client) Story(ctx context.Context, requestID string) (*adminapi.Trace, 
 
 // DeadLetters returns a page of dead letters. It may have fewer than Limit; NextCursor says whether
 // more follow.
-func (c *Client) DeadLetters(ctx context.Context, q adminapi.DeadLetterQuery) (*adminapi.DeadLetterPage, error) {
+func (c *Client) DeadLetters(ctx context.Context,
+	q adminapi.DeadLetterQuery) (*adminapi.DeadLetterPage, error) {
 	return fetch[adminapi.DeadLetterPage](ctx, c, "/api/v1/dead-letters", letterValues(q))
 }
 
 // DeadLetter returns one dead letter. An empty destination means the only one that has a letter of
 // this event.
-func (c *Client) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
-	return fetch[pillarbox.DeadLetter](ctx, c, "/api/v1/dead-letters/"+url.PathEscape(requestID), pairs("destination", destination))
+func (c *Client) DeadLetter(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
+	return fetch[pillarbox.DeadLetter](ctx, c, "/api/v1/dead-letters/"+url.PathEscape(requestID),
+		pairs("destination", destination))
 }
 
 // Discard gives a dead letter up and returns it. One that is resolved already is ErrConflict.
-func (c *Client) Discard(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+func (c *Client) Discard(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
 	path := "/api/v1/dead-letters/" + url.PathEscape(requestID) + "/discard"
-	return answered[pillarbox.DeadLetter](c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil))
+	return answered[pillarbox.DeadLetter](
+		c.call(ctx, http.MethodPost, path, pairs("destination", destination), nil))
 }
 
 // StartReplay begins a replay, or does the whole of a dry run. While another one runs it is
 // ErrConflict.
-func (c *Client) StartReplay(ctx context.Context, request adminapi.ReplayRequest) (*replay.Progress, error) {
+func (c *Client) StartReplay(ctx context.Context,
+	request adminapi.ReplayRequest) (*replay.Progress, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encode the request for a replay: %w", err)
@@ -132,7 +138,8 @@ func (c *Client) Replay(ctx context.Context, id string) (*replay.Progress, error
 
 // CancelReplay stops a replay and returns after it has stopped.
 func (c *Client) CancelReplay(ctx context.Context, id string) (*replay.Progress, error) {
-	return answered[replay.Progress](c.call(ctx, http.MethodDelete, adminapi.ReplaysPath+"/"+url.PathEscape(id), nil, nil))
+	return answered[replay.Progress](c.call(ctx, http.MethodDelete,
+		adminapi.ReplaysPath+"/"+url.PathEscape(id), nil, nil))
 }
 
 // Ledger returns the account.
@@ -162,21 +169,25 @@ func (c *Client) Obligations(ctx context.Context) (*adminapi.ObligationList, err
 }
 
 // RouteHeld gives held events to another destination.
-func (c *Client) RouteHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+func (c *Client) RouteHeld(ctx context.Context,
+	request adminapi.HeldRequest) (*held.Result, error) {
 	return c.actOnHeld(ctx, "/route", request)
 }
 
 // DeadLetterHeld makes dead letters of held events.
-func (c *Client) DeadLetterHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+func (c *Client) DeadLetterHeld(ctx context.Context,
+	request adminapi.HeldRequest) (*held.Result, error) {
 	return c.actOnHeld(ctx, "/dead-letter", request)
 }
 
 // ForgetHeld gives held events up.
-func (c *Client) ForgetHeld(ctx context.Context, request adminapi.HeldRequest) (*held.Result, error) {
+func (c *Client) ForgetHeld(ctx context.Context,
+	request adminapi.HeldRequest) (*held.Result, error) {
 	return c.actOnHeld(ctx, "/forget", request)
 }
 
-func (c *Client) actOnHeld(ctx context.Context, path string, request adminapi.HeldRequest) (*held.Result, error) {
+func (c *Client) actOnHeld(ctx context.Context, path string,
+	request adminapi.HeldRequest) (*held.Result, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encode the request about held events: %w", err)
@@ -196,14 +207,17 @@ type HeldQuery struct {
 }
 
 func (q HeldQuery) values() url.Values {
-	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
+		q.Since, "until", q.Until,
 		"cursor", q.Cursor, "limit", number(q.Limit))
 }
 
 // Redeliver hands out again what an audit names and the queue still has, for one destination, or
 // for all.
-func (c *Client) Redeliver(ctx context.Context, destination string) (*adminapi.RedeliveryList, error) {
-	return answered[adminapi.RedeliveryList](c.call(ctx, http.MethodPost, adminapi.RedeliverPath, pairs("destination", destination), nil))
+func (c *Client) Redeliver(ctx context.Context,
+	destination string) (*adminapi.RedeliveryList, error) {
+	return answered[adminapi.RedeliveryList](
+		c.call(ctx, http.MethodPost, adminapi.RedeliverPath, pairs("destination", destination), nil))
 }
 
 // Metrics copies the metrics, in the text format of Prometheus, to w.
@@ -239,7 +253,8 @@ func eventValues(q adminapi.EventQuery) url.Values {
 	if q.Newest {
 		order = "desc"
 	}
-	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
+		q.Since, "until", q.Until,
 		"cursor", q.Cursor, "order", order, "limit", number(q.Limit))
 }
 
@@ -248,7 +263,8 @@ func letterValues(q adminapi.DeadLetterQuery) url.Values {
 	if q.Resolved {
 		resolved = "true"
 	}
-	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since", q.Since, "until", q.Until,
+	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
+		q.Since, "until", q.Until,
 		"error", q.Error, "resolved", resolved, "cursor", q.Cursor, "limit", number(q.Limit))
 }
 
@@ -269,7 +285,8 @@ func answered[T any](text []byte, err error) (*T, error) {
 }
 
 // call makes one request and returns the body of its answer.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte) ([]byte, error) {
+func (c *Client) call(ctx context.Context, method, path string, query url.Values,
+	body []byte) ([]byte, error) {
 	request, err := c.request(ctx, method, path, query, body)
 	if err != nil {
 		return nil, err
@@ -298,7 +315,8 @@ func (c *Client) copy(ctx context.Context, path string, w io.Writer) error {
 	return errors.Join(err, response.Body.Close())
 }
 
-func (c *Client) request(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, path string, query url.Values,
+	body []byte) (*http.Request, error) {
 	address := c.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -389,17 +407,21 @@ func kindOf(status int) error {
 // status.
 func readProblem(response *http.Response) error {
 	text, err := readAnswer(response)
-	problem := &ProblemError{Problem: protocol.Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}}
+	problem := &ProblemError{Problem: protocol.Problem{Status: response.StatusCode,
+		Title: http.StatusText(response.StatusCode)}}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		problem.After = time.Duration(seconds) * time.Second
 	}
 	var read protocol.Problem
-	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), protocol.TypeProblem) && json.Unmarshal(text, &read) == nil {
+	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), protocol.TypeProblem) &&
+		json.Unmarshal(text, &read) == nil {
 		problem.Detail = read.Detail
 	}
 	// A batch of which nothing was accepted is answered with its results.
-	if items, err := itemsOf(response.StatusCode, text); err == nil && response.StatusCode == http.StatusUnprocessableEntity && len(items) > 0 && items[0].Err != nil {
-		problem.Detail = fmt.Sprintf("none of the %d items was accepted; the first: %v", len(items), items[0].Err)
+	if items, err := itemsOf(response.StatusCode, text); err == nil &&
+		response.StatusCode == http.StatusUnprocessableEntity && len(items) > 0 && items[0].Err != nil {
+		problem.Detail = fmt.Sprintf("none of the %d items was accepted; the first: %v", len(items),
+			items[0].Err)
 	}
 	return problem
 }

@@ -34,7 +34,8 @@ type box struct {
 func openBox(t *testing.T, options adminapi.Options) *box {
 	t.Helper()
 	opened := nodetest.Open(t)
-	b := &box{Box: opened, node: &nodetest.Faulty{Node: opened.Node}, public: opened.Node.PublicHandler(node.Limits{})}
+	b := &box{Box: opened, node: &nodetest.Faulty{Node: opened.Node},
+		public: opened.Node.PublicHandler(node.Limits{})}
 	b.admin = adminapi.New(b.node, options)
 	t.Cleanup(b.admin.Close)
 	return b
@@ -51,7 +52,8 @@ func idsOf(events []*pillarbox.Event) []string {
 // newClient makes a client for a handler in this process.
 func newClient(t *testing.T, handler http.Handler, token string) *adminclient.Client {
 	t.Helper()
-	client, err := adminclient.New("localhost:8081", adminclient.Options{Token: token, HTTP: adminclient.InProcess(handler)})
+	client, err := adminclient.New("localhost:8081",
+		adminclient.Options{Token: token, HTTP: adminclient.InProcess(handler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,38 +77,50 @@ func TestClientCallsEveryRoute(t *testing.T) {
 	ctx := t.Context()
 	b := openBox(t, adminapi.Options{
 		Token: "secret", Now: func() time.Time { return nodetest.FirstTime.Add(time.Hour) },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "pillarbox_up 1") }),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			fmt.Fprintln(w, "pillarbox_up 1")
+		}),
 	})
 	events, letters := b.Store(5), b.DeadLetter(3)
 	server := httptest.NewServer(b.admin)
 	defer server.Close()
-	overNet := must(adminclient.New(server.URL+"/", adminclient.Options{Token: "secret", HTTP: server.Client()}))(t)
+	overNet := must(adminclient.New(server.URL+"/",
+		adminclient.Options{Token: "secret", HTTP: server.Client()}))(t)
 	for _, c := range []*adminclient.Client{newClient(t, b.admin, "secret"), overNet} {
 		if err := errors.Join(c.Healthy(ctx), c.Ready(ctx)); err != nil {
 			t.Error(err)
 		}
-		if status := must(c.Status(ctx))(t); status.Version != "1.2.3" || !status.Ready || len(status.Sources) != 1 {
+		if status := must(c.Status(ctx))(t); status.Version != "1.2.3" || !status.Ready ||
+			len(status.Sources) != 1 {
 			t.Errorf("status %+v", status)
 		}
-		page := must(c.Events(ctx, adminapi.EventQuery{Destination: nodetest.Destination, Source: "app", Since: "59m59s", Until: "1s", Newest: true, Limit: 1}))(t)
-		if len(page.Events) != 1 || page.Events[0].Key() != events[4].Key() || !bytes.Equal(page.Events[0].Body, events[4].Body) || page.NextCursor == "" {
+		page := must(c.Events(ctx, adminapi.EventQuery{Destination: nodetest.Destination, Source: "app",
+			Since: "59m59s", Until: "1s", Newest: true, Limit: 1}))(t)
+		if len(page.Events) != 1 || page.Events[0].Key() != events[4].Key() ||
+			!bytes.Equal(page.Events[0].Body, events[4].Body) || page.NextCursor == "" {
 			t.Errorf("page %+v", page)
 		}
-		page = must(c.Events(ctx, adminapi.EventQuery{Source: "app", Newest: true, Limit: 1, Cursor: page.NextCursor}))(t)
+		page = must(c.Events(ctx, adminapi.EventQuery{Source: "app", Newest: true, Limit: 1,
+			Cursor: page.NextCursor}))(t)
 		if got := idsOf(page.Events); !slices.Equal(got, []string{"id-002"}) {
 			t.Errorf("next page %v", got)
 		}
-		if story := must(c.Story(ctx, "id-004"))(t); story.State != pillarbox.StateStored || story.Event.Key() != events[4].Key() {
+		if story := must(c.Story(ctx, "id-004"))(t); story.State != pillarbox.StateStored ||
+			story.Event.Key() != events[4].Key() {
 			t.Errorf("story %+v", story)
 		}
-		list := must(c.DeadLetters(ctx, adminapi.DeadLetterQuery{Error: "reason", Since: "2026-11-24T00:00:00Z", Resolved: true, Limit: 1}))(t)
-		if len(list.DeadLetters) != 1 || list.DeadLetters[0].Event.RequestID != "id-001" || list.NextCursor == "" {
+		list := must(c.DeadLetters(ctx, adminapi.DeadLetterQuery{Error: "reason",
+			Since: "2026-11-24T00:00:00Z", Resolved: true, Limit: 1}))(t)
+		if len(list.DeadLetters) != 1 || list.DeadLetters[0].Event.RequestID != "id-001" ||
+			list.NextCursor == "" {
 			t.Errorf("letters %+v", list)
 		}
 		if letter := must(c.DeadLetter(ctx, "", "id-002"))(t); letter.DeadAt != letters[2].DeadAt {
 			t.Errorf("letter %+v", letter)
 		}
-		progress := must(c.StartReplay(ctx, adminapi.ReplayRequest{DryRun: true, RequestIDs: []string{"id-000"}}))(t)
+		progress := must(c.StartReplay(ctx,
+			adminapi.ReplayRequest{DryRun: true, RequestIDs: []string{"id-000"}}))(t)
 		if progress.Matched != 1 || progress.State != replay.StateDone {
 			t.Errorf("dry run %+v", progress)
 		}
@@ -117,7 +131,8 @@ func TestClientCallsEveryRoute(t *testing.T) {
 			t.Errorf("audit %+v", audit)
 		}
 		var metrics, document strings.Builder
-		if err := errors.Join(c.Metrics(ctx, &metrics), c.OpenAPI(ctx, &document)); err != nil || metrics.String() != "pillarbox_up 1\n" || !strings.HasPrefix(document.String(), "openapi: 3.1") {
+		if err := errors.Join(c.Metrics(ctx, &metrics), c.OpenAPI(ctx, &document)); err != nil ||
+			metrics.String() != "pillarbox_up 1\n" || !strings.HasPrefix(document.String(), "openapi: 3.1") {
 			t.Errorf("metrics %q, document of %d bytes, %v", metrics.String(), document.Len(), err)
 		}
 	}
@@ -126,7 +141,8 @@ func TestClientCallsEveryRoute(t *testing.T) {
 	if _, err := c.StartReplay(ctx, adminapi.ReplayRequest{}); !errors.Is(err, pillarbox.ErrConflict) {
 		t.Errorf("a second replay: %v", err)
 	}
-	if cancelled := must(c.CancelReplay(ctx, started.ID))(t); cancelled.State != replay.StateCancelled {
+	if cancelled := must(c.CancelReplay(ctx, started.ID))(
+		t); cancelled.State != replay.StateCancelled {
 		t.Errorf("cancelled %+v", cancelled)
 	}
 	if again := must(c.Replay(ctx, started.ID))(t); again.State != replay.StateCancelled {
@@ -135,7 +151,8 @@ func TestClientCallsEveryRoute(t *testing.T) {
 	if all := must(c.Replays(ctx))(t); len(all) != 1 {
 		t.Errorf("replays %+v", all)
 	}
-	if discarded := must(c.Discard(ctx, nodetest.Destination, "id-002"))(t); discarded.Resolved == nil {
+	if discarded := must(c.Discard(ctx, nodetest.Destination, "id-002"))(
+		t); discarded.Resolved == nil {
 		t.Errorf("discarded %+v", discarded)
 	}
 }
@@ -144,17 +161,31 @@ func TestClientCallsEveryRoute(t *testing.T) {
 // itself.
 func TestClientErrorsHaveTheKindsOfTheServer(t *testing.T) {
 	ctx := t.Context()
-	for _, kind := range []error{pillarbox.ErrInvalid, pillarbox.ErrNotFound, pillarbox.ErrUnavailable} {
-		c := newClient(t, adminapi.New(nodetest.Broken{Err: fmt.Errorf("the reason: %w", kind)}, adminapi.Options{}), "")
+	for _, kind := range []error{pillarbox.ErrInvalid, pillarbox.ErrNotFound,
+		pillarbox.ErrUnavailable} {
+		c := newClient(t, adminapi.New(nodetest.Broken{Err: fmt.Errorf("the reason: %w", kind)},
+			adminapi.Options{}), "")
 		page, err := c.Events(ctx, adminapi.EventQuery{})
 		if page != nil || !errors.Is(err, kind) || err.Error() != "the reason: "+kind.Error() {
 			t.Errorf("%v: page %v, error %v", kind, page, err)
 		}
 	}
 	for kind, call := range map[error]func(c *adminclient.Client) error{
-		pillarbox.ErrConflict: func(c *adminclient.Client) error { _, err := c.Discard(ctx, "", "x"); return err },
-		pillarbox.ErrNoSpace:  func(c *adminclient.Client) error { _, err := c.Discard(ctx, "", "x"); return err },
-		pillarbox.ErrCorrupt:  func(c *adminclient.Client) error { _, err := c.DeadLetter(ctx, "", "x"); return err },
+		pillarbox.ErrConflict: func(c *adminclient.Client) error {
+			_,
+				err := c.Discard(ctx, "", "x")
+			return err
+		},
+		pillarbox.ErrNoSpace: func(c *adminclient.Client) error {
+			_,
+				err := c.Discard(ctx, "", "x")
+			return err
+		},
+		pillarbox.ErrCorrupt: func(c *adminclient.Client) error {
+			_,
+				err := c.DeadLetter(ctx, "", "x")
+			return err
+		},
 	} {
 		err := call(newClient(t, adminapi.New(nodetest.Broken{Err: kind}, adminapi.Options{}), ""))
 		var problem *adminclient.ProblemError
@@ -163,7 +194,8 @@ func TestClientErrorsHaveTheKindsOfTheServer(t *testing.T) {
 		}
 	}
 	var denied *adminclient.ProblemError
-	_, err := newClient(t, adminapi.New(nodetest.Broken{}, adminapi.Options{Token: "x"}), "y").Audit(ctx)
+	_, err := newClient(t, adminapi.New(nodetest.Broken{}, adminapi.Options{Token: "x"}),
+		"y").Audit(ctx)
 	if !errors.As(err, &denied) || denied.Status != 401 {
 		t.Errorf("wrong token: %v", err)
 	}
@@ -186,12 +218,14 @@ func TestClientOfNoServerSaysWhatToDo(t *testing.T) {
 			t.Errorf("error %v has no %q", err, part)
 		}
 	}
-	if err := c.FollowEvents(t.Context(), adminapi.EventQuery{}, nil); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := c.FollowEvents(t.Context(), adminapi.EventQuery{}, nil); !errors.Is(err,
+		pillarbox.ErrUnavailable) {
 		t.Errorf("follow: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Status(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, pillarbox.ErrUnavailable) {
+	if _, err := c.Status(ctx); !errors.Is(err, context.Canceled) ||
+		errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -199,20 +233,26 @@ func TestClientOfNoServerSaysWhatToDo(t *testing.T) {
 // TestClientOfSomethingElse makes sense of what is no answer of ours.
 func TestClientOfSomethingElse(t *testing.T) {
 	ctx := t.Context()
-	for body, part := range map[string]string{"<html>": "is it a pillarbox server?", "": "is it a pillarbox server?"} {
-		c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), "")
+	for body, part := range map[string]string{"<html>": "is it a pillarbox server?",
+		"": "is it a pillarbox server?"} {
+		c := newClient(t, http.HandlerFunc(
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), "")
 		if _, err := c.Status(ctx); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q: %v", body, err)
 		}
 	}
-	for status, kind := range map[int]error{404: pillarbox.ErrNotFound, 502: pillarbox.ErrUnavailable, 405: pillarbox.ErrInvalid} {
-		c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", status) }), "")
+	for status, kind := range map[int]error{404: pillarbox.ErrNotFound, 502: pillarbox.ErrUnavailable,
+		405: pillarbox.ErrInvalid} {
+		c := newClient(t, http.HandlerFunc(
+			func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", status) }), "")
 		if _, err := c.Status(ctx); !errors.Is(err, kind) || strings.Contains(err.Error(), "html") {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
-	for _, base := range []string{"", "http://", "ftp://x", "http://a b", "http://x?y", "http://u:secret@x"} {
-		if _, err := adminclient.New(base, adminclient.Options{}); !errors.Is(err, pillarbox.ErrInvalid) || strings.Contains(err.Error(), "secret") {
+	for _, base := range []string{"", "http://", "ftp://x", "http://a b", "http://x?y",
+		"http://u:secret@x"} {
+		if _, err := adminclient.New(base, adminclient.Options{}); !errors.Is(err,
+			pillarbox.ErrInvalid) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
@@ -221,7 +261,9 @@ func TestClientOfSomethingElse(t *testing.T) {
 // TestFollowEventsGoesOnAfterALag, from the event that was seen last, and ends as it is told to.
 func TestFollowEventsGoesOnAfterALag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := openBox(t, adminapi.Options{Now: func() time.Time { return nodetest.FirstTime.Add(time.Hour) }})
+		b := openBox(t, adminapi.Options{Now: func() time.Time {
+			return nodetest.FirstTime.Add(time.Hour)
+		}})
 		ids := idsOf(b.Store(5))
 		lag := make(chan []*pillarbox.Event)
 		close(lag)
@@ -229,31 +271,34 @@ func TestFollowEventsGoesOnAfterALag(t *testing.T) {
 		c := newClient(t, b.admin, "")
 		var seen []string
 		done := errors.New("enough")
-		err := c.FollowEvents(t.Context(), adminapi.EventQuery{Since: "2h"}, func(event *pillarbox.Event, cursor string) error {
-			seen = append(seen, event.RequestID)
-			switch len(seen) {
-			case 5:
-				late := nodetest.Events(6)[5:]
-				ids = append(ids, late[0].RequestID)
-				if err := b.Sink.Write(context.Background(), late); err != nil {
-					t.Error(err)
+		err := c.FollowEvents(t.Context(), adminapi.EventQuery{Since: "2h"},
+			func(event *pillarbox.Event, cursor string) error {
+				seen = append(seen, event.RequestID)
+				switch len(seen) {
+				case 5:
+					late := nodetest.Events(6)[5:]
+					ids = append(ids, late[0].RequestID)
+					if err := b.Sink.Write(context.Background(), late); err != nil {
+						t.Error(err)
+					}
+				case 6:
+					return done
 				}
-			case 6:
-				return done
-			}
-			return nil
-		})
+				return nil
+			})
 		if !errors.Is(err, done) || !slices.Equal(seen, ids) {
 			t.Errorf("seen %v, error %v", seen, err)
 		}
 		b.node.Batches = nil
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := c.FollowEvents(ctx, adminapi.EventQuery{}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if err := c.FollowEvents(ctx, adminapi.EventQuery{}, nil); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("after the deadline: %v", err)
 		}
 		b.admin.Close()
-		if err := c.FollowEvents(t.Context(), adminapi.EventQuery{}, nil); !errors.Is(err, pillarbox.ErrUnavailable) || !strings.Contains(err.Error(), "ended the stream") {
+		if err := c.FollowEvents(t.Context(), adminapi.EventQuery{}, nil); !errors.Is(err,
+			pillarbox.ErrUnavailable) || !strings.Contains(err.Error(), "ended the stream") {
 			t.Errorf("after the stop: %v", err)
 		}
 		reads := 0
@@ -264,7 +309,8 @@ func TestFollowEventsGoesOnAfterALag(t *testing.T) {
 			return nil
 		}
 		b.Store(200)
-		err = c.FollowEvents(t.Context(), adminapi.EventQuery{Since: "2h"}, func(*pillarbox.Event, string) error { return nil })
+		err = c.FollowEvents(t.Context(), adminapi.EventQuery{Since: "2h"},
+			func(*pillarbox.Event, string) error { return nil })
 		if !errors.Is(err, pillarbox.ErrUnavailable) || strings.Contains(err.Error(), "ended") {
 			t.Errorf("after the store failed: %v", err)
 		}
@@ -276,45 +322,65 @@ func TestPoster(t *testing.T) {
 	b := openBox(t, adminapi.Options{})
 	poster := &adminclient.Poster{HTTP: adminclient.InProcess(b.public)}
 	header := http.Header{"X-Kept": {"yes"}}
-	posted := must(poster.Post(t.Context(), "http://localhost/app?a=1", "text/plain", []byte("\x00\xff"), header))(t)
-	batch := must(poster.PostBatch(t.Context(), "http://localhost/app/batch", []byte("1\nbad\n2\n"), nil))(t)
+	posted := must(poster.Post(t.Context(), "http://localhost/app?a=1", "text/plain",
+		[]byte("\x00\xff"), header))(t)
+	batch := must(poster.PostBatch(t.Context(), "http://localhost/app/batch", []byte("1\nbad\n2\n"),
+		nil))(t)
 	events := b.Queued()
-	if posted.Status != 202 || posted.Receipt.RequestID != events[0].RequestID || string(events[0].Body) != "\x00\xff" || events[0].Query != "a=1" {
+	if posted.Status != 202 || posted.Receipt.RequestID != events[0].RequestID ||
+		string(events[0].Body) != "\x00\xff" || events[0].Query != "a=1" {
 		t.Errorf("posted %+v, stored %+v", posted, events[0])
 	}
-	if len(header) != 1 || !slices.Contains(events[0].Header, pillarbox.HeaderField{Name: "X-Kept", Value: "yes"}) {
+	if len(header) != 1 || !slices.Contains(events[0].Header,
+		pillarbox.HeaderField{Name: "X-Kept", Value: "yes"}) {
 		t.Errorf("header %v, stored %v", header, events[0].Header)
 	}
-	if len(batch) != 3 || batch[0].Receipt.RequestID != events[1].RequestID || batch[2].Receipt.RequestID != events[2].RequestID || !errors.Is(batch[1].Err, pillarbox.ErrInvalid) || batch[1].Status != 400 {
+	if len(batch) != 3 || batch[0].Receipt.RequestID != events[1].RequestID ||
+		batch[2].Receipt.RequestID != events[2].RequestID ||
+		!errors.Is(batch[1].Err, pillarbox.ErrInvalid) || batch[1].Status != 400 {
 		t.Errorf("batch %+v", batch)
 	}
-	for form, body := range map[string]string{"application/x-ndjson": "1\nbad\n2\n", "application/json": "[1,bad,2]"} {
+	for form, body := range map[string]string{"application/x-ndjson": "1\nbad\n2\n",
+		"application/json": "[1,bad,2]"} {
 		as := must(poster.Post(t.Context(), "http://localhost/app/batch", form, []byte(body), nil))(t)
-		if len(as.Items) != 3 || as.Receipt.RequestID != "" || as.Items[0].Receipt.RequestID == "" || as.Items[2].Err != nil || !errors.Is(as.Items[1].Err, pillarbox.ErrInvalid) {
+		if len(as.Items) != 3 || as.Receipt.RequestID != "" || as.Items[0].Receipt.RequestID == "" ||
+			as.Items[2].Err != nil || !errors.Is(as.Items[1].Err, pillarbox.ErrInvalid) {
 			t.Errorf("a batch of %s as one body: %+v", form, as)
 		}
 	}
-	if as, err := poster.Post(t.Context(), "http://localhost/app/batch", "application/x-ndjson", []byte("bad\nworse"), nil); as.Status != 422 || err == nil || !strings.Contains(err.Error(), "none of the 2 items") || !strings.Contains(err.Error(), "line 1 is no JSON") {
+	if as, err := poster.Post(t.Context(), "http://localhost/app/batch", "application/x-ndjson",
+		[]byte("bad\nworse"), nil); as.Status != 422 || err == nil ||
+		!strings.Contains(err.Error(), "none of the 2 items") ||
+		!strings.Contains(err.Error(), "line 1 is no JSON") {
 		t.Errorf("a batch of nothing good: %+v, %v", as, err)
 	}
 	b.Queue.SetFault(func([]*pillarbox.Event) error {
 		return &pillarbox.RetryAfterError{After: 7 * time.Second, Err: pillarbox.ErrNoSpace}
 	})
 	refused, err := poster.Post(t.Context(), "http://localhost/app", "", nil, nil)
-	if !errors.Is(err, pillarbox.ErrNoSpace) || pillarbox.RetryAfter(err) != 7*time.Second || refused.Status != 507 {
+	if !errors.Is(err, pillarbox.ErrNoSpace) || pillarbox.RetryAfter(err) != 7*time.Second ||
+		refused.Status != 507 {
 		t.Errorf("refused %+v, %v", refused, err)
 	}
-	if _, err := poster.PostBatch(t.Context(), "http://localhost/app/batch", []byte("1"), nil); !errors.Is(err, pillarbox.ErrNoSpace) {
+	if _, err := poster.PostBatch(t.Context(), "http://localhost/app/batch", []byte("1"),
+		nil); !errors.Is(err, pillarbox.ErrNoSpace) {
 		t.Errorf("batch refused: %v", err)
 	}
-	if _, err := poster.Post(t.Context(), "http://localhost/nowhere", "", nil, nil); !errors.Is(err, pillarbox.ErrNotFound) {
+	if _, err := poster.Post(t.Context(), "http://localhost/nowhere", "", nil, nil); !errors.Is(err,
+		pillarbox.ErrNotFound) {
 		t.Errorf("nowhere: %v", err)
 	}
-	if _, err := poster.Post(t.Context(), "http://a b/", "", nil, nil); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := poster.Post(t.Context(), "http://a b/", "", nil, nil); !errors.Is(err,
+		pillarbox.ErrInvalid) {
 		t.Errorf("no url: %v", err)
 	}
-	stranger := &adminclient.Poster{HTTP: adminclient.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))}
-	if _, err := stranger.Post(t.Context(), "http://localhost/app", "", nil, nil); err == nil || !strings.Contains(err.Error(), "no receipt") {
+	stranger := &adminclient.Poster{HTTP: adminclient.InProcess(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, "hello")
+		}))}
+	if _, err := stranger.Post(t.Context(), "http://localhost/app", "", nil, nil); err == nil ||
+		!strings.Contains(err.Error(), "no receipt") {
 		t.Errorf("stranger: %v", err)
 	}
 	if _, err := stranger.PostBatch(t.Context(), "http://localhost/app/batch", nil, nil); err == nil {

@@ -19,7 +19,8 @@ import (
 // to go on from later. A reader that was too slow for the server goes on where it was. When the
 // server ends the stream because it stops, the error is ErrUnavailable. Until, Limit and Newest are
 // not possible.
-func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery, fn func(event *pillarbox.Event, cursor string) error) error {
+func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery,
+	fn func(event *pillarbox.Event, cursor string) error) error {
 	for {
 		lagged, err := c.followOnce(ctx, &q, fn)
 		switch {
@@ -33,7 +34,8 @@ func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery, fn fun
 	}
 }
 
-func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery, fn func(event *pillarbox.Event, cursor string) error) (lagged bool, err error) {
+func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery,
+	fn func(event *pillarbox.Event, cursor string) error) (lagged bool, err error) {
 	values := eventValues(*q)
 	values.Set("follow", "true")
 	request, err := c.request(ctx, http.MethodGet, "/api/v1/events", values, nil)
@@ -136,7 +138,8 @@ func (r *messageReader) line(limit int) (string, error) {
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return "", err
 		case line.Len() > limit:
-			return "", fmt.Errorf("a message is over the limit of %d bytes: %w", MaxAnswerBytes, pillarbox.ErrTooLarge)
+			return "", fmt.Errorf("a message is over the limit of %d bytes: %w", MaxAnswerBytes,
+				pillarbox.ErrTooLarge)
 		}
 	}
 }

@@ -30,7 +30,8 @@ type Posted struct {
 // Retry-After for pillarbox.RetryAfter. A server that can't be reached, or an answer that breaks
 // off, is ErrUnavailable: the event may then have been accepted or not, except where the error is
 // also syscall.ECONNREFUSED.
-func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte, header http.Header) (Posted, error) {
+func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte,
+	header http.Header) (Posted, error) {
 	status, text, err := p.send(ctx, url, contentType, body, header)
 	if err != nil {
 		return Posted{Status: status}, err
@@ -41,14 +42,16 @@ func (p *Poster) Post(ctx context.Context, url, contentType string, body []byte,
 	}
 	posted.Receipt = pillarbox.Receipt{}
 	if posted.Items, err = itemsOf(status, text); err != nil || len(posted.Items) == 0 {
-		return Posted{Status: status}, fmt.Errorf("the answer of %s is no receipt; is it a pillarbox server, and the path of a source?", url)
+		return Posted{Status: status}, fmt.Errorf(
+			"the answer of %s is no receipt; is it a pillarbox server, and the path of a source?", url)
 	}
 	return posted, nil
 }
 
 // PostBatch sends NDJSON to the batch path of a source and returns what became of each item, in
 // order. Its errors are those of Post; a batch of which nothing was accepted is one.
-func (p *Poster) PostBatch(ctx context.Context, url string, body []byte, header http.Header) ([]Posted, error) {
+func (p *Poster) PostBatch(ctx context.Context, url string, body []byte,
+	header http.Header) ([]Posted, error) {
 	status, text, err := p.send(ctx, url, protocol.TypeNDJSON, body, header)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,8 @@ func itemsOf(status int, text []byte) ([]Posted, error) {
 		for _, result := range results {
 			switch {
 			case result.Status == protocol.StatusRejected:
-				problem := protocol.Problem{Status: result.Code, Title: http.StatusText(result.Code), Detail: result.Detail}
+				problem := protocol.Problem{Status: result.Code, Title: http.StatusText(result.Code),
+					Detail: result.Detail}
 				posted = append(posted, Posted{Status: result.Code, Err: &ProblemError{Problem: problem}})
 			case result.RequestID == "":
 				return posted, errors.New("an item has no request id")
@@ -98,7 +102,8 @@ func itemsOf(status int, text []byte) ([]Posted, error) {
 }
 
 // send returns the body of an answer of 2xx.
-func (p *Poster) send(ctx context.Context, url, contentType string, body []byte, header http.Header) (int, []byte, error) {
+func (p *Poster) send(ctx context.Context, url, contentType string, body []byte,
+	header http.Header) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, protocol.Invalid("url %q: %v", url, err)
@@ -118,14 +123,16 @@ func (p *Poster) send(ctx context.Context, url, contentType string, body []byte,
 		if ctx.Err() != nil {
 			return 0, nil, err
 		}
-		return 0, nil, fmt.Errorf("no server answers at %s (%w): %w", url, innermost(err), pillarbox.ErrUnavailable)
+		return 0, nil, fmt.Errorf("no server answers at %s (%w): %w", url, innermost(err),
+			pillarbox.ErrUnavailable)
 	}
 	if response.StatusCode/100 != 2 {
 		return response.StatusCode, nil, readProblem(response)
 	}
 	text, err := readAnswer(response)
 	if err != nil {
-		return response.StatusCode, nil, fmt.Errorf("read the receipt of %s (%w): %w", url, err, pillarbox.ErrUnavailable)
+		return response.StatusCode, nil, fmt.Errorf("read the receipt of %s (%w): %w", url, err,
+			pillarbox.ErrUnavailable)
 	}
 	return response.StatusCode, text, nil
 }

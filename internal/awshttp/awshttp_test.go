@@ -28,7 +28,8 @@ func (s *spy) Do(r *http.Request) (*http.Response, error) {
 // the length it had.
 func TestBodiesAreReadAndNothingElse(t *testing.T) {
 	s := &spy{}
-	request, err := http.NewRequest(http.MethodPost, "http://localhost", clever{strings.NewReader("body")})
+	request, err := http.NewRequest(http.MethodPost, "http://localhost",
+		clever{strings.NewReader("body")})
 	if err != nil {
 		t.Fatal(err)
 	}

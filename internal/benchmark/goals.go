@@ -54,18 +54,26 @@ func judge(r *Report) []Goal {
 	const durableRate = "durable events/s at 256 connections, to "
 	return []Goal{
 		r.compare(contest{durableRate + "bare net/http", 1.5, Accepting, Bare, at256}, eventRate),
-		r.compare(contest{"durable events/s at 64 connections, to bare net/http", 1.2, Accepting, Bare, at64}, eventRate),
+		r.compare(contest{"durable events/s at 64 connections, to bare net/http", 1.2, Accepting, Bare,
+			at64}, eventRate),
 		r.delivering(at256),
-		r.compare(contest{durableRate + "the own front without a log", 0.85, Accepting, Front, at256}, eventRate),
-		r.compare(contest{durableRate + "the best durable peer", 3.5, Accepting, r.bestPeer(Durable, at256), at256}, eventRate),
-		r.compare(contest{durableRate + "the best peer that answers before fsync", 2.2, Accepting, r.bestPeer(Before, at256), at256}, eventRate),
-		atMost(r.compare(contest{"server processor time per event at 256 connections, to bare net/http", 0.65, Accepting, Bare, at256}, processorTime)),
+		r.compare(contest{durableRate + "the own front without a log", 0.85, Accepting, Front, at256},
+			eventRate),
+		r.compare(contest{durableRate + "the best durable peer", 3.5, Accepting,
+			r.bestPeer(Durable, at256), at256}, eventRate),
+		r.compare(contest{durableRate + "the best peer that answers before fsync", 2.2, Accepting,
+			r.bestPeer(Before, at256), at256}, eventRate),
+		atMost(r.compare(contest{"server processor time per event at 256 connections, to bare net/http",
+			0.65, Accepting, Bare, at256}, processorTime)),
 		r.latency(),
 		r.batches(at256),
 		r.delivery(),
-		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.65, plain, Bare, at256}, eventRate),
-		r.memory("peak memory after 10 million events, MiB", func(l Life) bool { return l.Accepted >= goalEvents }),
-		r.memory("peak memory with a backlog of 10 GiB, MiB", func(l Life) bool { return l.Backlog >= goalBacklog }),
+		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.65, plain,
+			Bare, at256}, eventRate),
+		r.memory("peak memory after 10 million events, MiB",
+			func(l Life) bool { return l.Accepted >= goalEvents }),
+		r.memory("peak memory with a backlog of 10 GiB, MiB",
+			func(l Life) bool { return l.Backlog >= goalBacklog }),
 	}
 }
 
@@ -119,7 +127,8 @@ func (r *Report) compare(c contest, figure func(*Row) float64) Goal {
 	case figure(mine) <= 0 || figure(other) <= 0:
 		g.Basis = "this system does not tell"
 	default:
-		return g.reach(figure(mine)/figure(other), fmt.Sprintf("%s / %s (%s)", short(figure(mine)), short(figure(other)), c.theirs))
+		return g.reach(figure(mine)/figure(other),
+			fmt.Sprintf("%s / %s (%s)", short(figure(mine)), short(figure(other)), c.theirs))
 	}
 	return g
 }
@@ -128,7 +137,8 @@ func (r *Report) compare(c contest, figure func(*Row) float64) Goal {
 func (r *Report) bestPeer(class Class, s Scenario) string {
 	best, name := 0.0, ""
 	for _, c := range r.Contenders {
-		if row := find(r.Rows, c.Name, s); row != nil && c.Peer && c.Class == class && row.Problem == "" && row.PerSecond > best {
+		if row := find(r.Rows, c.Name, s); row != nil && c.Peer && c.Class == class &&
+			row.Problem == "" && row.PerSecond > best {
 			best, name = row.PerSecond, c.Name
 		}
 	}
@@ -142,7 +152,8 @@ func (r *Report) delivering(s Scenario) Goal {
 		return g
 	}
 	row := find(r.Rows, Delivering, s)
-	g.Basis += fmt.Sprintf("; %s pending at the end, growing by %s/s", Grouped(row.Pending), Grouped(row.Growth))
+	g.Basis += fmt.Sprintf("; %s pending at the end, growing by %s/s", Grouped(row.Pending),
+		Grouped(row.Growth))
 	if row.Pending > steadyBacklog && row.Growth > steadyGrowth*row.PerSecond {
 		g.Met = false
 		g.Basis += ": delivery does not keep up"
@@ -151,7 +162,8 @@ func (r *Report) delivering(s Scenario) Goal {
 }
 
 func (r *Report) latency() Goal {
-	g := Goal{Name: "p99 in ms at 5,000/s with 64 connections, at most 3 fdatasync + 1 ms", Target: 3*r.Disk.P50 + 1, AtMost: true}
+	g := Goal{Name: "p99 in ms at 5,000/s with 64 connections, at most 3 fdatasync + 1 ms",
+		Target: 3*r.Disk.P50 + 1, AtMost: true}
 	row := find(r.Rows, Accepting, FixedRate(goalBody))
 	switch {
 	case row == nil:
@@ -161,7 +173,8 @@ func (r *Report) latency() Goal {
 		g.Basis = row.Problem
 		return g
 	}
-	return g.reach(row.P99, fmt.Sprintf("one fdatasync %.2f ms; the generator itself was late by %.2f ms at p99", r.Disk.P50, row.LagP99))
+	return g.reach(row.P99, fmt.Sprintf(
+		"one fdatasync %.2f ms; the generator itself was late by %.2f ms at p99", r.Disk.P50, row.LagP99))
 }
 
 func (r *Report) batches(single Scenario) Goal {
@@ -173,18 +186,21 @@ func (r *Report) batches(single Scenario) Goal {
 	case many.Problem != "" || one.Problem != "":
 		g.Basis = many.Problem + one.Problem
 	default:
-		return g.reach(many.PerSecond/one.PerSecond, fmt.Sprintf("%s / %s", short(many.PerSecond), short(one.PerSecond)))
+		return g.reach(many.PerSecond/one.PerSecond,
+			fmt.Sprintf("%s / %s", short(many.PerSecond), short(one.PerSecond)))
 	}
 	return g
 }
 
 func (r *Report) delivery() Goal {
-	g := Goal{Name: "delivery to SQLite in rows/s, to the bare driver in transactions of 1,000", Target: 0.85}
+	g := Goal{Name: "delivery to SQLite in rows/s, to the bare driver in transactions of 1,000",
+		Target: 0.85}
 	if r.Delivery == nil || r.Delivery.Driver <= 0 {
 		g.Basis = "not measured"
 		return g
 	}
-	return g.reach(r.Delivery.Ours/r.Delivery.Driver, fmt.Sprintf("%s / %s", short(r.Delivery.Ours), short(r.Delivery.Driver)))
+	return g.reach(r.Delivery.Ours/r.Delivery.Driver,
+		fmt.Sprintf("%s / %s", short(r.Delivery.Ours), short(r.Delivery.Driver)))
 }
 
 func (r *Report) memory(name string, counts func(Life) bool) Goal {

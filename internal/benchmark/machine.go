@@ -18,7 +18,8 @@ type Machine struct {
 
 // ThisMachine describes the machine for a run in a directory.
 func ThisMachine(dir string) Machine {
-	m := Machine{Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
+	m := Machine{Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		Go: runtime.Version()}
 	m.ask(dir)
 	return m
 }

@@ -55,11 +55,14 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 		contenders = append(contenders, yardstick(binary, FrontCommand, Front))
 	}
 	contenders = append(contenders,
-		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true, Start: serve(binary, "", "--roles", "accept,admin")},
-		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true, Start: serve(binary, "")},
+		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true,
+			Start: serve(binary, "", "--roles", "accept,admin")},
+		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true,
+			Start: serve(binary, "")},
 	)
 	if strings.Contains(string(example), withExpress) {
-		contenders = append(contenders, Contender{Name: Plain, Class: Durable, Means: durable, Start: serve(binary, withoutExpress, "--roles", "accept,admin")})
+		contenders = append(contenders, Contender{Name: Plain, Class: Durable, Means: durable,
+			Start: serve(binary, withoutExpress, "--roles", "accept,admin")})
 	}
 	return contenders, nil
 }
@@ -67,13 +70,14 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 // yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps
 // nothing.
 func yardstick(binary, command, name string) Contender {
-	return Contender{Name: name, Class: Nothing, Means: "nothing", Start: func(ctx context.Context, _ string) (*Running, error) {
-		address, err := FreeAddress()
-		if err != nil {
-			return nil, err
-		}
-		return Launch(ctx, address, binary, "bench", "contender", command, address)
-	}}
+	return Contender{Name: name, Class: Nothing, Means: "nothing",
+		Start: func(ctx context.Context, _ string) (*Running, error) {
+			address, err := FreeAddress()
+			if err != nil {
+				return nil, err
+			}
+			return Launch(ctx, address, binary, "bench", "contender", command, address)
+		}}
 }
 
 // settings hold in every run: the limit of the queue is not what is measured.
@@ -92,7 +96,8 @@ func serve(binary, more string, args ...string) func(context.Context, string) (*
 		if err != nil {
 			return nil, err
 		}
-		server, err := torture.Start(ctx, binary, filepath.Join(dir, "data"), append([]string{"--config", file}, args...)...)
+		server, err := torture.Start(ctx, binary, filepath.Join(dir, "data"),
+			append([]string{"--config", file}, args...)...)
 		if err != nil {
 			return nil, err
 		}

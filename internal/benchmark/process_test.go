@@ -52,11 +52,13 @@ func TestTheYardstickAnswersAsPillarboxDoes(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusAccepted || !strings.Contains(string(body), `"status":"accepted"`) {
 		t.Errorf("%d %q, %v", response.StatusCode, body, err)
 	}
-	if _, err := benchmark.Send(t.Context(), running, benchmark.ClosedLoop(8, 200), 200*time.Millisecond); err != nil {
+	if _, err := benchmark.Send(t.Context(), running, benchmark.ClosedLoop(8, 200),
+		200*time.Millisecond); err != nil {
 		t.Error(err)
 	}
 	usage, err := benchmark.UsageOf(running.PID)
-	if err != nil || runtime.GOOS == "linux" && (usage.CPU == 0 || usage.Resident == 0 || usage.Peak < usage.Resident/2) {
+	if err != nil || runtime.GOOS == "linux" &&
+		(usage.CPU == 0 || usage.Resident == 0 || usage.Peak < usage.Resident/2) {
 		t.Errorf("%+v, %v", usage, err)
 	}
 	if err := running.Stop(); err != nil {
@@ -79,7 +81,8 @@ func TestAProcessThatEndsAtItsStartSaysWhy(t *testing.T) {
 func TestTheDiskIsProbed(t *testing.T) {
 	dir := t.TempDir()
 	probe, err := benchmark.ProbeDisk(dir)
-	if err != nil || probe.Writes < 100 || probe.P50 <= 0 || probe.P99 < probe.P50 || probe.Max < probe.P99 {
+	if err != nil || probe.Writes < 100 || probe.P50 <= 0 || probe.P99 < probe.P50 ||
+		probe.Max < probe.P99 {
 		t.Errorf("%+v, %v", probe, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
@@ -92,7 +95,8 @@ func TestTheDiskIsProbed(t *testing.T) {
 
 func TestTheMachineIsDescribed(t *testing.T) {
 	m := benchmark.ThisMachine(t.TempDir())
-	if m.Cores < 1 || m.Go == "" || runtime.GOOS == "linux" && (m.Memory == 0 || m.Kernel == "" || m.FileSystem == "") {
+	if m.Cores < 1 || m.Go == "" || runtime.GOOS == "linux" &&
+		(m.Memory == 0 || m.Kernel == "" || m.FileSystem == "") {
 		t.Errorf("%+v", m)
 	}
 }

@@ -106,19 +106,21 @@ func rowOf(c Contender, rounds []Measurement) Row {
 		}
 		return medianOf(values)
 	}
-	row := Row{Contender: c.Name, Class: c.Class, Scenario: rounds[0].Scenario, Rounds: len(rounds), Figures: Figures{
-		PerSecond: median(func(f Figures) float64 { return f.PerSecond }),
-		CPU:       median(func(f Figures) float64 { return f.CPU }),
-		P50:       median(func(f Figures) float64 { return f.P50 }),
-		P99:       median(func(f Figures) float64 { return f.P99 }),
-		LagP99:    median(func(f Figures) float64 { return f.LagP99 }),
-		Pending:   median(func(f Figures) float64 { return f.Pending }),
-		Growth:    median(func(f Figures) float64 { return f.Growth }),
-	}}
+	row := Row{Contender: c.Name, Class: c.Class, Scenario: rounds[0].Scenario, Rounds: len(rounds),
+		Figures: Figures{
+			PerSecond: median(func(f Figures) float64 { return f.PerSecond }),
+			CPU:       median(func(f Figures) float64 { return f.CPU }),
+			P50:       median(func(f Figures) float64 { return f.P50 }),
+			P99:       median(func(f Figures) float64 { return f.P99 }),
+			LagP99:    median(func(f Figures) float64 { return f.LagP99 }),
+			Pending:   median(func(f Figures) float64 { return f.Pending }),
+			Growth:    median(func(f Figures) float64 { return f.Growth }),
+		}}
 	row.Lowest, row.Highest = rounds[0].PerSecond, rounds[0].PerSecond
 	for _, m := range rounds {
 		row.Lowest, row.Highest = min(row.Lowest, m.PerSecond), max(row.Highest, m.PerSecond)
-		row.Max, row.Resident, row.Peak = max(row.Max, m.Max), max(row.Resident, m.Resident), max(row.Peak, m.Peak)
+		row.Max, row.Resident, row.Peak = max(row.Max, m.Max), max(row.Resident,
+			m.Resident), max(row.Peak, m.Peak)
 		row.Failed += m.Failed
 		if row.Problem == "" {
 			row.Problem = m.Problem

@@ -10,10 +10,12 @@ import (
 )
 
 // measured makes the rounds of one contender in one scenario.
-func measured(contender string, s benchmark.Scenario, cpu float64, perSecond ...float64) []benchmark.Measurement {
+func measured(contender string, s benchmark.Scenario, cpu float64,
+	perSecond ...float64) []benchmark.Measurement {
 	var all []benchmark.Measurement
 	for i, n := range perSecond {
-		all = append(all, benchmark.Measurement{Contender: contender, Scenario: s, Round: i + 1, Figures: benchmark.Figures{PerSecond: n, CPU: cpu, P99: 1}})
+		all = append(all, benchmark.Measurement{Contender: contender, Scenario: s, Round: i + 1,
+			Figures: benchmark.Figures{PerSecond: n, CPU: cpu, P99: 1}})
 	}
 	return all
 }
@@ -29,18 +31,24 @@ func sample() *benchmark.Report {
 	report := &benchmark.Report{
 		Disk: benchmark.Probe{P50: 0.2},
 		Contenders: []benchmark.Contender{
-			{Name: benchmark.Bare, Class: benchmark.Nothing}, {Name: benchmark.Front, Class: benchmark.Nothing},
-			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering, Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
-			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable, Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
+			{Name: benchmark.Bare, Class: benchmark.Nothing}, {Name: benchmark.Front,
+				Class: benchmark.Nothing},
+			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering,
+				Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
+			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable,
+				Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
 		},
 		Delivery: &benchmark.Delivery{Ours: 90, Driver: 100},
-		Lives:    []benchmark.Life{{Name: "long", Accepted: 10_000_000, Peak: 100 << 20}, {Name: "much", Backlog: 10 << 30, Peak: 100 << 20}},
+		Lives: []benchmark.Life{{Name: "long", Accepted: 10_000_000, Peak: 100 << 20},
+			{Name: "much", Backlog: 10 << 30, Peak: 100 << 20}},
 	}
 	report.Measurements = slices.Concat(
 		measured(benchmark.Bare, at64, 10, 100), measured(own, at64, 6, 125),
-		measured(benchmark.Bare, at256, 10, 90, 100, 500), measured(benchmark.Front, at256, 5, 170), measured(own, at256, 6, 150, 160, 20),
+		measured(benchmark.Bare, at256, 10, 90, 100, 500), measured(benchmark.Front, at256, 5,
+			170), measured(own, at256, 6, 150, 160, 20),
 		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 70),
-		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50, 60),
+		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50,
+			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
 	)
 	return report
@@ -49,7 +57,8 @@ func sample() *benchmark.Report {
 // TestARunIsHeldAgainstTheGoals: with one thing changed, one goal is missed or not measured, and
 // the others stay.
 func TestARunIsHeldAgainstTheGoals(t *testing.T) {
-	set := func(contender string, s benchmark.Scenario, change func(m *benchmark.Measurement)) func(*benchmark.Report) {
+	set := func(contender string, s benchmark.Scenario,
+		change func(m *benchmark.Measurement)) func(*benchmark.Report) {
 		return func(r *benchmark.Report) {
 			for i := range r.Measurements {
 				if m := &r.Measurements[i]; m.Contender == contender && m.Scenario == s {
@@ -63,21 +72,36 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 		change      func(r *benchmark.Report)
 		missed, not []string // parts of the names of the goals
 	}{
-		"nothing changed":  {func(*benchmark.Report) {}, nil, nil},
-		"slow at 64":       {set(own, at64, func(m *benchmark.Measurement) { m.PerSecond = 119 }), []string{"at 64"}, nil},
-		"a greedy server":  {set(own, at256, func(m *benchmark.Measurement) { m.CPU = 7 }), []string{"processor"}, nil},
-		"late":             {set(own, benchmark.FixedRate(200), func(m *benchmark.Measurement) { m.P99 = 1.61 }), []string{"p99"}, nil},
-		"a failed request": {set(own, at64, func(m *benchmark.Measurement) { m.Problem = "one failed" }), nil, []string{"at 64"}},
-		"a backlog that grows": {set(benchmark.Delivering, at256, func(m *benchmark.Measurement) { m.Pending, m.Growth = 20_000, 5000 }),
+		"nothing changed": {func(*benchmark.Report) {}, nil, nil},
+		"slow at 64": {set(own, at64, func(m *benchmark.Measurement) { m.PerSecond = 119 }),
+			[]string{"at 64"}, nil},
+		"a greedy server": {set(own, at256, func(m *benchmark.Measurement) { m.CPU = 7 }),
+			[]string{"processor"}, nil},
+		"late": {set(own, benchmark.FixedRate(200),
+			func(m *benchmark.Measurement) { m.P99 = 1.61 }), []string{"p99"}, nil},
+		"a failed request": {set(own, at64, func(m *benchmark.Measurement) { m.Problem = "one failed" }),
+			nil, []string{"at 64"}},
+		"a backlog that grows": {set(benchmark.Delivering, at256,
+			func(m *benchmark.Measurement) { m.Pending, m.Growth = 20_000, 5000 }),
 			[]string{"keeping up"}, nil},
-		"a fast peer":          {set("fast", at256, func(m *benchmark.Measurement) { m.PerSecond = 50 }), []string{"durable peer"}, nil},
-		"a peer with problems": {set("hasty", at256, func(m *benchmark.Measurement) { m.Problem = "x" }), nil, []string{"before fsync"}},
-		"slow delivery":        {func(r *benchmark.Report) { r.Delivery.Ours = 84 }, []string{"bare driver"}, nil},
-		"no delivery":          {func(r *benchmark.Report) { r.Delivery = nil }, nil, []string{"bare driver"}},
-		"much memory":          {func(r *benchmark.Report) { r.Lives[1].Peak = 151 << 20 }, []string{"backlog of 10"}, nil},
-		"a short life":         {func(r *benchmark.Report) { r.Lives[0].Accepted-- }, nil, []string{"10 million"}},
+		"a fast peer": {set("fast", at256, func(m *benchmark.Measurement) { m.PerSecond = 50 }),
+			[]string{"durable peer"}, nil},
+		"a peer with problems": {set("hasty", at256, func(m *benchmark.Measurement) { m.Problem = "x" }),
+			nil, []string{"before fsync"}},
+		"slow delivery": {func(r *benchmark.Report) { r.Delivery.Ours = 84 },
+			[]string{"bare driver"}, nil},
+		"no delivery": {func(r *benchmark.Report) { r.Delivery = nil }, nil,
+			[]string{"bare driver"}},
+		"much memory": {func(r *benchmark.Report) { r.Lives[1].Peak = 151 << 20 },
+			[]string{"backlog of 10"}, nil},
+		"a short life": {func(r *benchmark.Report) { r.Lives[0].Accepted-- }, nil,
+			[]string{"10 million"}},
 		"no event loop": {func(r *benchmark.Report) {
-			r.Contenders = slices.DeleteFunc(r.Contenders, func(c benchmark.Contender) bool { return c.Name == benchmark.Front || c.Name == benchmark.Plain })
+			r.Contenders = slices.DeleteFunc(r.Contenders,
+				func(c benchmark.Contender) bool {
+					return c.Name == benchmark.Front ||
+						c.Name == benchmark.Plain
+				})
 		}, nil, []string{"own front"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +110,8 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 			report.Complete()
 			for _, goal := range report.Goals {
 				within := func(parts []string) bool {
-					return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(goal.Name, part) })
+					return slices.ContainsFunc(parts,
+						func(part string) bool { return strings.Contains(goal.Name, part) })
 				}
 				switch {
 				case within(test.not):
@@ -107,7 +132,8 @@ func TestRowsAreMedians(t *testing.T) {
 	report.Complete()
 	for _, row := range report.Rows {
 		if row.Contender == benchmark.Accepting && row.Scenario == at256 {
-			if row.PerSecond != 150 || row.Lowest != 20 || row.Highest != 160 || row.Ratio != 1.5 || row.Rounds != 3 {
+			if row.PerSecond != 150 || row.Lowest != 20 || row.Highest != 160 || row.Ratio != 1.5 ||
+				row.Rounds != 3 {
 				t.Errorf("%+v", row)
 			}
 			return
@@ -138,7 +164,8 @@ func TestTablesHaveOneCellPerColumn(t *testing.T) {
 	report := sample()
 	report.Machine.FileSystem = "tmpfs"
 	report.Complete()
-	for _, table := range []benchmark.Table{report.Figures(), report.Plain(), report.Judgement(), report.Longer(), report.Meanings()} {
+	for _, table := range []benchmark.Table{report.Figures(), report.Plain(), report.Judgement(),
+		report.Longer(), report.Meanings()} {
 		for _, row := range table.Body {
 			if len(row) != len(table.Head) {
 				t.Errorf("%d cells under %d heads: %v", len(row), len(table.Head), row)

@@ -139,7 +139,8 @@ func (r *runner) turn(ctx context.Context, group Group, c Contender, round int) 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		fmt.Fprintf(r.Progress, "round %d of %d  %-32s %-42s %10s events/s%s\n", m.Round, group.Rounds, c.Name, scenario, Grouped(m.PerSecond), problemText(m.Problem))
+		fmt.Fprintf(r.Progress, "round %d of %d  %-32s %-42s %10s events/s%s\n", m.Round, group.Rounds,
+			c.Name, scenario, Grouped(m.PerSecond), problemText(m.Problem))
 		r.measurements = append(r.measurements, m)
 	}
 	return nil
@@ -153,8 +154,10 @@ func problemText(problem string) string {
 }
 
 // Send runs the load of a scenario.
-func Send(ctx context.Context, running *Running, s Scenario, duration time.Duration) (*load.Result, error) {
-	request := load.Request{Path: running.Path, Host: running.Address, Body: s.body(), Header: http.Header{"Content-Type": {"application/json"}}}
+func Send(ctx context.Context, running *Running, s Scenario,
+	duration time.Duration) (*load.Result, error) {
+	request := load.Request{Path: running.Path, Host: running.Address, Body: s.body(),
+		Header: http.Header{"Content-Type": {"application/json"}}}
 	if s.Items > 0 {
 		request.Path += "/batch"
 		request.Header.Set("Content-Type", "application/x-ndjson")
@@ -163,11 +166,13 @@ func Send(ctx context.Context, running *Running, s Scenario, duration time.Durat
 	if err != nil {
 		return nil, err
 	}
-	return load.Run(ctx, load.Options{Address: running.Address, Request: encoded, Connections: s.Connections, Rate: s.Rate, Duration: duration})
+	return load.Run(ctx, load.Options{Address: running.Address, Request: encoded,
+		Connections: s.Connections, Rate: s.Rate, Duration: duration})
 }
 
 // measure runs one scenario between two looks at the accounts of the system and of the contender.
-func (r *runner) measure(ctx context.Context, running *Running, duration time.Duration, m *Measurement) error {
+func (r *runner) measure(ctx context.Context, running *Running, duration time.Duration,
+	m *Measurement) error {
 	if err := drained(ctx, running); err != nil {
 		return err
 	}
@@ -225,7 +230,8 @@ func (m *Measurement) fill(result *load.Result, before, after Usage) {
 	if result.Answers > 0 {
 		m.CPU = float64((after.CPU - before.CPU).Nanoseconds()) / 1000 / (float64(result.Answers) * events)
 	}
-	m.P50, m.P99, m.Max = milliseconds(result.Latency.Quantile(0.5)), milliseconds(result.Latency.Quantile(0.99)), milliseconds(result.Latency.Max())
+	m.P50, m.P99, m.Max = milliseconds(result.Latency.Quantile(0.5)), milliseconds(
+		result.Latency.Quantile(0.99)), milliseconds(result.Latency.Max())
 	m.LagP99 = milliseconds(result.Lag.Quantile(0.99))
 	m.Resident, m.Peak = float64(after.Resident), float64(after.Peak)
 	m.Failed = float64(result.Failed())

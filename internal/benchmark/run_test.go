@@ -28,7 +28,8 @@ type local struct {
 }
 
 func (l *local) contender() benchmark.Contender {
-	return benchmark.Contender{Name: l.name, Class: benchmark.Durable, Peer: l.peer, Batches: true, Start: l.start}
+	return benchmark.Contender{Name: l.name, Class: benchmark.Durable, Peer: l.peer, Batches: true,
+		Start: l.start}
 }
 
 func (l *local) start(_ context.Context, dir string) (*benchmark.Running, error) {
@@ -61,10 +62,12 @@ func (l *local) start(_ context.Context, dir string) (*benchmark.Running, error)
 }
 
 // runLocal runs one group of two scenarios for two rounds.
-func runLocal(t *testing.T, all ...*local) (started []string, contenders []benchmark.Contender, measured []benchmark.Measurement, err error) {
+func runLocal(t *testing.T, all ...*local) (started []string, contenders []benchmark.Contender,
+	measured []benchmark.Measurement, err error) {
 	t.Helper()
 	plan := benchmark.Plan{Dir: t.TempDir(), Groups: []benchmark.Group{{
-		Scenarios: []benchmark.Scenario{benchmark.ClosedLoop(2, 100), {Connections: 1, Body: 60, Items: 10}}, Rounds: 2, Duration: 40 * time.Millisecond,
+		Scenarios: []benchmark.Scenario{benchmark.ClosedLoop(2, 100),
+			{Connections: 1, Body: 60, Items: 10}}, Rounds: 2, Duration: 40 * time.Millisecond,
 	}}}
 	for _, l := range all {
 		l.started = &started
@@ -96,7 +99,8 @@ func TestContendersTakeTurns(t *testing.T) {
 		t.Fatalf("%d measurements, want 8", len(measured))
 	}
 	for _, m := range measured {
-		if m.Problem != "" || m.PerSecond <= 0 || m.P50 <= 0 || m.P99 < m.P50 || m.Max < m.P99 || m.Failed != 0 {
+		if m.Problem != "" || m.PerSecond <= 0 || m.P50 <= 0 || m.P99 < m.P50 || m.Max < m.P99 ||
+			m.Failed != 0 {
 			t.Errorf("%+v", m)
 		}
 	}
@@ -104,7 +108,8 @@ func TestContendersTakeTurns(t *testing.T) {
 
 // TestWhatIsNotInTheAccountIsAProblem: answers are not believed.
 func TestWhatIsNotInTheAccountIsAProblem(t *testing.T) {
-	_, _, measured, err := runLocal(t, &local{name: "liar", hidden: 1}, &local{name: "full", refuse: true})
+	_, _, measured, err := runLocal(t, &local{name: "liar", hidden: 1},
+		&local{name: "full", refuse: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +124,10 @@ func TestWhatIsNotInTheAccountIsAProblem(t *testing.T) {
 // TestAPeerThatDoesNotStartIsLeftOut: the run goes on without it. Without one of our own it would
 // mean nothing.
 func TestAPeerThatDoesNotStartIsLeftOut(t *testing.T) {
-	started, contenders, measured, err := runLocal(t, &local{name: "a"}, &local{name: "b", peer: true, fails: true})
-	if err != nil || len(measured) != 4 || contenders[1].Missing == "" || slices.Index(started[2:], "b") >= 0 {
+	started, contenders, measured, err := runLocal(t, &local{name: "a"},
+		&local{name: "b", peer: true, fails: true})
+	if err != nil || len(measured) != 4 || contenders[1].Missing == "" ||
+		slices.Index(started[2:], "b") >= 0 {
 		t.Errorf("%v, %d measurements, %+v, started %v", err, len(measured), contenders, started)
 	}
 	if _, _, _, err = runLocal(t, &local{name: "a", fails: true}); err == nil {
@@ -131,12 +138,14 @@ func TestAPeerThatDoesNotStartIsLeftOut(t *testing.T) {
 func TestARunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &local{name: "a", started: &[]string{}}
-	plan := benchmark.Plan{Dir: t.TempDir(), Contenders: []benchmark.Contender{l.contender()}, Groups: []benchmark.Group{{
-		Scenarios: []benchmark.Scenario{benchmark.ClosedLoop(1, 100)}, Rounds: 1, Duration: time.Minute,
-	}}}
+	plan := benchmark.Plan{Dir: t.TempDir(), Contenders: []benchmark.Contender{l.contender()},
+		Groups: []benchmark.Group{{
+			Scenarios: []benchmark.Scenario{benchmark.ClosedLoop(1, 100)}, Rounds: 1, Duration: time.Minute,
+		}}}
 	time.AfterFunc(100*time.Millisecond, cancel)
 	begin := time.Now()
-	if _, _, err := benchmark.Run(ctx, plan); !errors.Is(err, context.Canceled) || time.Since(begin) > 30*time.Second {
+	if _, _, err := benchmark.Run(ctx, plan); !errors.Is(err, context.Canceled) ||
+		time.Since(begin) > 30*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 	if l.running.Load() != 0 {
@@ -148,9 +157,11 @@ func TestARunEndsWithItsContext(t *testing.T) {
 func TestProgressNamesWhatIsMeasured(t *testing.T) {
 	var out bytes.Buffer
 	l := &local{name: "somebody", started: &[]string{}}
-	plan := benchmark.Plan{Dir: t.TempDir(), Progress: &out, Contenders: []benchmark.Contender{l.contender()}, Groups: []benchmark.Group{{
-		Scenarios: []benchmark.Scenario{{Connections: 2, Body: 4096, Rate: 500}}, Rounds: 1, Duration: 40 * time.Millisecond,
-	}}}
+	plan := benchmark.Plan{Dir: t.TempDir(), Progress: &out,
+		Contenders: []benchmark.Contender{l.contender()}, Groups: []benchmark.Group{{
+			Scenarios: []benchmark.Scenario{{Connections: 2, Body: 4096,
+				Rate: 500}}, Rounds: 1, Duration: 40 * time.Millisecond,
+		}}}
 	if _, _, err := benchmark.Run(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}

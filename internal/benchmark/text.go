@@ -17,7 +17,8 @@ func (t *Table) add(cells ...string) { t.Body = append(t.Body, cells) }
 
 // Figures is the table of the rows, for people.
 func (r *Report) Figures() Table {
-	t := Table{Head: []string{"scenario", "contender", "events/s", "to bare", "lowest - highest", "cpu us", "p50 ms", "p99 ms", "memory MiB", "backlog", "acknowledged", "failed"}}
+	t := Table{Head: []string{"scenario", "contender", "events/s", "to bare", "lowest - highest",
+		"cpu us", "p50 ms", "p99 ms", "memory MiB", "backlog", "acknowledged", "failed"}}
 	for _, row := range r.Rows {
 		ratio := "-"
 		if row.Ratio > 0 && row.Scenario.Rate == 0 {
@@ -27,20 +28,25 @@ func (r *Report) Figures() Table {
 		if row.Contender == Delivering {
 			backlog = Grouped(row.Pending)
 		}
-		t.add(row.Scenario.String(), row.Contender, Grouped(row.PerSecond), ratio, Grouped(row.Lowest)+" - "+Grouped(row.Highest),
-			short(row.CPU), fmt.Sprintf("%.2f", row.P50), fmt.Sprintf("%.2f", row.P99), mebibytes(row.Resident), backlog, string(row.Class), Grouped(row.Failed))
+		t.add(row.Scenario.String(), row.Contender, Grouped(row.PerSecond), ratio,
+			Grouped(row.Lowest)+" - "+Grouped(row.Highest),
+			short(row.CPU), fmt.Sprintf("%.2f", row.P50), fmt.Sprintf("%.2f",
+				row.P99), mebibytes(row.Resident), backlog, string(row.Class), Grouped(row.Failed))
 	}
 	return t
 }
 
 // Plain is the table of the rows with plain numbers, for programs.
 func (r *Report) Plain() Table {
-	t := Table{Head: []string{"contender", "acknowledged", "connections", "body_bytes", "rate", "batch", "rounds", "events_per_second", "ratio_to_bare", "lowest_per_second",
+	t := Table{Head: []string{"contender", "acknowledged", "connections", "body_bytes", "rate",
+		"batch", "rounds", "events_per_second", "ratio_to_bare", "lowest_per_second",
 		"highest_per_second", "cpu_us_per_event", "p50_ms", "p99_ms", "max_ms", "resident_bytes", "peak_bytes", "pending", "failed", "problem"}}
 	for _, row := range r.Rows {
 		s := row.Scenario
-		cells := []string{row.Contender, string(row.Class), strconv.Itoa(s.Connections), strconv.Itoa(s.Body), plainNumber(s.Rate), strconv.Itoa(s.Items), strconv.Itoa(row.Rounds)}
-		for _, n := range []float64{row.PerSecond, row.Ratio, row.Lowest, row.Highest, row.CPU, row.P50, row.P99, row.Max, row.Resident, row.Peak, row.Pending, row.Failed} {
+		cells := []string{row.Contender, string(row.Class), strconv.Itoa(s.Connections),
+			strconv.Itoa(s.Body), plainNumber(s.Rate), strconv.Itoa(s.Items), strconv.Itoa(row.Rounds)}
+		for _, n := range []float64{row.PerSecond, row.Ratio, row.Lowest, row.Highest, row.CPU, row.P50,
+			row.P99, row.Max, row.Resident, row.Peak, row.Pending, row.Failed} {
 			cells = append(cells, plainNumber(n))
 		}
 		t.add(append(cells, row.Problem)...)
@@ -70,13 +76,16 @@ func (r *Report) Judgement() Table {
 
 // Longer is the table of the lives; it is empty without any.
 func (r *Report) Longer() Table {
-	t := Table{Head: []string{"life", "accepted", "pending", "backlog", "start s", "memory MiB", "peak MiB"}}
+	t := Table{Head: []string{"life", "accepted", "pending", "backlog", "start s", "memory MiB",
+		"peak MiB"}}
 	for _, l := range r.Lives {
 		start := "-"
 		if l.Start > 0 {
 			start = fmt.Sprintf("%.2f", l.Start)
 		}
-		t.add(l.Name, Grouped(float64(l.Accepted)), Grouped(float64(l.Pending)), fmt.Sprintf("%.2f GiB", float64(l.Backlog)/(1<<30)), start, mebibytes(float64(l.Resident)), mebibytes(float64(l.Peak)))
+		t.add(l.Name, Grouped(float64(l.Accepted)), Grouped(float64(l.Pending)),
+			fmt.Sprintf("%.2f GiB", float64(l.Backlog)/(1<<30)), start, mebibytes(
+				float64(l.Resident)), mebibytes(float64(l.Peak)))
 	}
 	return t
 }
@@ -107,7 +116,8 @@ func (r *Report) score() string {
 			missed++
 		}
 	}
-	text := fmt.Sprintf("Goals: %d met, %d missed, %d not measured.", met, missed, len(r.Goals)-met-missed)
+	text := fmt.Sprintf("Goals: %d met, %d missed, %d not measured.", met, missed,
+		len(r.Goals)-met-missed)
 	problems := 0
 	for _, m := range r.Measurements {
 		if m.Problem != "" {
@@ -115,7 +125,8 @@ func (r *Report) score() string {
 		}
 	}
 	if problems > 0 {
-		text += fmt.Sprintf(" Measurements with problems: %d. Their rows are not to be trusted.", problems)
+		text += fmt.Sprintf(" Measurements with problems: %d. Their rows are not to be trusted.",
+			problems)
 	}
 	return text
 }
@@ -187,9 +198,11 @@ func (r *Report) Circumstances() []string {
 		commit += " with changes"
 	}
 	lines := []string{
-		fmt.Sprintf("Machine: %s, %d cores, %.0f GiB, %s %s, data on %s, %s. Load before the run: %.2f.", m.Processor, m.Cores, float64(m.Memory)/(1<<30), m.System, m.Kernel, m.FileSystem, m.Go, m.Load),
+		fmt.Sprintf("Machine: %s, %d cores, %.0f GiB, %s %s, data on %s, %s. Load before the run: %.2f.",
+			m.Processor, m.Cores, float64(m.Memory)/(1<<30), m.System, m.Kernel, m.FileSystem, m.Go, m.Load),
 		fmt.Sprintf("Disk: one write of 4 KiB with fdatasync takes %.3f ms (median of %d; p99 %.3f, longest %.3f).", r.Disk.P50, r.Disk.Writes, r.Disk.P99, r.Disk.Max),
-		fmt.Sprintf("Commit: %s. Started %s, took %.0f s.", commit, r.Started.Format("2006-01-02 15:04:05 UTC"), r.Seconds),
+		fmt.Sprintf("Commit: %s. Started %s, took %.0f s.", commit,
+			r.Started.Format("2006-01-02 15:04:05 UTC"), r.Seconds),
 		"Generator: " + r.Generator + ".",
 	}
 	if m.FileSystem == "tmpfs" || m.FileSystem == "ramfs" {

@@ -12,7 +12,9 @@ import (
 const tick = 10 * time.Millisecond
 
 // childAttributes let a child end with its parent, however that ends.
-func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
 
 // UsageOf adds up a process and its children, those that are gone included.
 func UsageOf(pid int) (Usage, error) {

@@ -166,7 +166,8 @@ func (c *Clock) begin(last *note) {
 				"last", last.Date, "now", a.date, "counted", passed, "step", step)
 			c.opts.OnStep(Step{By: step, Start: true})
 		}
-		if expected := last.Date.Add(passed); a.date.Before(expected.Add(-Tolerance)) || last.sameBoot(now) && step != 0 {
+		if expected := last.Date.Add(passed); a.date.Before(expected.Add(-Tolerance)) ||
+			last.sameBoot(now) && step != 0 {
 			a.date = expected // until the wall clock is confirmed
 		}
 	}
@@ -176,7 +177,10 @@ func (c *Clock) begin(last *note) {
 	c.save()
 }
 
-func (n *note) sameBoot(now Reading) bool { return n.ID != "" && n.ID == now.ID && now.Boot >= n.Boot }
+func (n *note) sameBoot(now Reading) bool {
+	return n.ID != "" && n.ID == now.ID &&
+		now.Boot >= n.Boot
+}
 
 // since returns how much time has surely passed since the note, and how far the date has moved
 // besides.
@@ -233,7 +237,8 @@ func (c *Clock) look(now Reading) {
 	}
 	c.mu.Unlock()
 	if step.Abs() > Tolerance {
-		c.opts.Logger.Warn("the clock was set, and is believed from now on; that makes no event older", "by", step, "now", next.date)
+		c.opts.Logger.Warn("the clock was set, and is believed from now on; that makes no event older",
+			"by", step, "now", next.date)
 		c.opts.OnStep(Step{By: step})
 		if watcher := c.watcher.Load(); watcher != nil {
 			(*watcher)(Step{By: step})
@@ -287,7 +292,8 @@ func (c *Clock) write() error {
 		return nil
 	}
 	a := c.current.Load()
-	text, err := json.Marshal(note{Date: a.date.UTC(), Boot: a.read.Boot, ID: a.read.ID, Elapsed: a.elapsed})
+	text, err := json.Marshal(note{Date: a.date.UTC(), Boot: a.read.Boot, ID: a.read.ID,
+		Elapsed: a.elapsed})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,10 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func (m *machine) start() *clock.Clock {
 	m.mono = 0
 	return clock.Open(m.disk, "clock.json", clock.Options{
-		Read:   func() clock.Reading { return clock.Reading{Wall: m.wall, Mono: m.mono, Boot: m.boot, ID: m.id} },
+		Read: func() clock.Reading {
+			return clock.Reading{Wall: m.wall, Mono: m.mono, Boot: m.boot,
+				ID: m.id}
+		},
 		OnStep: func(s clock.Step) { m.steps = append(m.steps, s) },
 	})
 }
@@ -41,7 +44,8 @@ func (m *machine) pass(c *clock.Clock, d time.Duration) {
 	}
 }
 
-func (m *machine) expect(t *testing.T, c *clock.Clock, now time.Time, elapsed time.Duration, steps int) {
+func (m *machine) expect(t *testing.T, c *clock.Clock, now time.Time, elapsed time.Duration,
+	steps int) {
 	t.Helper()
 	if got := c.Now(); got.Sub(now).Abs() > clock.Tolerance {
 		t.Errorf("now is %v, want %v", got, now)
@@ -59,7 +63,8 @@ const day = 24 * time.Hour
 // TestShortStepIsNotBelieved sets the date ahead and back, by minutes and by years, for less than a
 // minute.
 func TestShortStepIsNotBelieved(t *testing.T) {
-	for _, by := range []time.Duration{15 * day, 3650 * day, -time.Hour, -10 * 365 * day, 5 * time.Minute} {
+	for _, by := range []time.Duration{15 * day, 3650 * day, -time.Hour, -10 * 365 * day,
+		5 * time.Minute} {
 		m := newMachine()
 		c := m.start()
 		m.pass(c, 10*time.Second)

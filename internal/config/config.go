@@ -167,17 +167,20 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func Default() *Config {
 	const mib = 1 << 20
 	return &Config{
-		Listen:       Listen{Address: ":8080", Express: true},
-		Admin:        Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
-		Data:         "./pillarbox-data",
-		Queue:        Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day), KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
+		Listen: Listen{Address: ":8080", Express: true},
+		Admin:  Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
+		Data:   "./pillarbox-data",
+		Queue: Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day),
+			KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
 		Sources:      map[string]Source{"app": defaultSource("app")},
 		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
 		DeadLetters:  DeadLetters{URL: "files:dead-letters"},
 		HTTP: HTTP{
-			ReadHeaderTimeout: seconds(10), ReadTimeout: seconds(60), WriteTimeout: seconds(75), IdleTimeout: seconds(120),
+			ReadHeaderTimeout: seconds(10), ReadTimeout: seconds(60), WriteTimeout: seconds(
+				75), IdleTimeout: seconds(120),
 			MaxHeaderBytes: 32 << 10, MaxConnections: 20_000,
-			MaxBatchBytes: 16 * mib, MaxBatchItems: 10_000, MaxWait: seconds(30), MaxInFlightBytes: 256 * mib,
+			MaxBatchBytes: 16 * mib, MaxBatchItems: 10_000, MaxWait: seconds(
+				30), MaxInFlightBytes: 256 * mib,
 			MinBodyRate: 240, BodyGrace: seconds(5),
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},

@@ -25,7 +25,8 @@ func (e env) get(name string) (string, bool) {
 
 func load(t *testing.T, text string, variables env, flags map[string]string) *config.Config {
 	t.Helper()
-	loaded, err := config.Load(config.Input{Path: "p.yaml", Text: []byte(text), Env: variables.get, Flags: flags})
+	loaded, err := config.Load(config.Input{Path: "p.yaml", Text: []byte(text), Env: variables.get,
+		Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,8 @@ func load(t *testing.T, text string, variables env, flags map[string]string) *co
 
 // refusal returns the text of the error.
 func refusal(text string, variables env, flags map[string]string) string {
-	_, err := config.Load(config.Input{Path: "p.yaml", Text: []byte(text), Env: variables.get, Flags: flags})
+	_, err := config.Load(config.Input{Path: "p.yaml", Text: []byte(text), Env: variables.get,
+		Flags: flags})
 	return fmt.Sprint(err)
 }
 
@@ -42,25 +44,30 @@ func refusal(text string, variables env, flags map[string]string) string {
 func same(a, b *config.Config) bool { return len(config.Changed(a, b)) == 0 }
 
 func TestNothingSetIsTheDefault(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "---\n", "admin:\nsources:\nlisten:\n", "sources: {}\n", "\xef\xbb\xbf"} {
+	for _, text := range []string{"", "# nothing\n", "---\n", "admin:\nsources:\nlisten:\n",
+		"sources: {}\n", "\xef\xbb\xbf"} {
 		if got := load(t, text, nil, nil); !same(got, config.Default()) {
 			t.Errorf("%q: got %v", text, config.Changed(got, config.Default()))
 		}
 	}
 	defaults := config.Default()
 	app, events := defaults.Sources["app"], defaults.Destinations["events"]
-	if defaults.Listen != (config.Listen{Address: ":8080", Express: true}) || app.Path != "/app" || app.MaxBody != 1<<20 || events.URL != "sqlite:" ||
-		events.MaxAttempts != 20 || defaults.Queue.MaxAge.Std() != 14*24*time.Hour || defaults.Log.SlogLevel() != slog.LevelInfo {
+	if defaults.Listen != (config.Listen{Address: ":8080", Express: true}) || app.Path != "/app" ||
+		app.MaxBody != 1<<20 || events.URL != "sqlite:" ||
+		events.MaxAttempts != 20 || defaults.Queue.MaxAge.Std() != 14*24*time.Hour ||
+		defaults.Log.SlogLevel() != slog.LevelInfo {
 		t.Errorf("got %+v", defaults)
 	}
 }
 
 func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 	text := "listen: :1\ndata: file\nqueue: {max_bytes: 1GiB}\nlog: {level: warn}\n"
-	variables := env{"PILLARBOX_LISTEN": ":2", "PILLARBOX_QUEUE_MAX_BYTES": "2GiB", "PILLARBOX_DATA": "",
+	variables := env{"PILLARBOX_LISTEN": ":2", "PILLARBOX_QUEUE_MAX_BYTES": "2GiB",
+		"PILLARBOX_DATA":          "",
 		"PILLARBOX_PORT_8080_TCP": "tcp://10.0.0.1:8080", "PILLARBOX_SERVICE_HOST": "10.0.0.1"}
 	got := load(t, text, variables, map[string]string{"listen": ":3"})
-	if got.Listen.Address != ":3" || got.Queue.MaxBytes != 2<<30 || got.Data != "file" || got.Log.SlogLevel() != slog.LevelWarn {
+	if got.Listen.Address != ":3" || got.Queue.MaxBytes != 2<<30 || got.Data != "file" ||
+		got.Log.SlogLevel() != slog.LevelWarn {
 		t.Errorf("got %+v", got)
 	}
 	for key, want := range map[string]string{
@@ -75,7 +82,8 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 // Every single key outside the maps can be set from the environment, under the name that the rule
 // gives.
 func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
-	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "t", "log.level": "debug",
+	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "t",
+		"log.level":      "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {
@@ -84,7 +92,8 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	for _, key := range keys {
 		value := values[key]
 		if value == "" {
-			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") || strings.Contains(key, "age") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
+			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") ||
+				strings.Contains(key, "age") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
 		}
 		if key == "queue.max_bytes" || key == "queue.segment_bytes" || key == "http.max_in_flight_bytes" {
 			value = "65MiB"
@@ -119,11 +128,13 @@ func TestListenIsAnAddressOrASection(t *testing.T) {
 
 func TestNamedSourcesReplaceTheDefault(t *testing.T) {
 	got := load(t, "sources:\n  orders:\n  logs: {path: /l, max_body: 2MiB}\n", nil, nil)
-	if len(got.Sources) != 2 || got.Sources["orders"].Path != "/orders" || got.Sources["orders"].MaxBody != 1<<20 ||
+	if len(got.Sources) != 2 || got.Sources["orders"].Path != "/orders" ||
+		got.Sources["orders"].MaxBody != 1<<20 ||
 		got.Sources["logs"].Path != "/l" || got.Sources["logs"].MaxBody != 2<<20 {
 		t.Errorf("got %+v", got.Sources)
 	}
-	if events := got.Destinations["events"]; len(got.Destinations) != 1 || !slices.Equal(events.Sources, []string{"logs", "orders"}) {
+	if events := got.Destinations["events"]; len(got.Destinations) != 1 ||
+		!slices.Equal(events.Sources, []string{"logs", "orders"}) {
 		t.Errorf("the default destination does not take them: %+v", got.Destinations)
 	}
 }
@@ -131,7 +142,8 @@ func TestNamedSourcesReplaceTheDefault(t *testing.T) {
 func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 	got := load(t, "destinations:\n  db: {url: 'postgres://user@db.example/x?sslmode=require', sources: [app], batch: {max_events: 5}}\n", nil, nil)
 	db := got.Destinations["db"]
-	if len(got.Destinations) != 1 || db.Batch.MaxEvents != 5 || db.Batch.MaxBytes != 4<<20 || db.MaxAttempts != 20 {
+	if len(got.Destinations) != 1 || db.Batch.MaxEvents != 5 || db.Batch.MaxBytes != 4<<20 ||
+		db.MaxAttempts != 20 {
 		t.Errorf("got %+v", got.Destinations)
 	}
 }
@@ -140,7 +152,8 @@ func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 func TestReferencesAreReplaced(t *testing.T) {
 	text := "data: ${DIR}/x$${DIR}$\nlisten: \"${PORT:-:9}\"\nlog: {level: '${NOTHING:-debug}'}\ndestinations: {d: {url: 'sqlite:', sources: ['${SRC}']}}\n"
 	got := load(t, text, env{"DIR": "a: {b\n#\"c", "SRC": "app", "PORT": ""}, nil)
-	if got.Data != "a: {b\n#\"c/x${DIR}$" || got.Listen.Address != ":9" || got.Log.Level != "debug" || got.Destinations["d"].Sources[0] != "app" {
+	if got.Data != "a: {b\n#\"c/x${DIR}$" || got.Listen.Address != ":9" || got.Log.Level != "debug" ||
+		got.Destinations["d"].Sources[0] != "app" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -254,7 +267,8 @@ func TestAllowedAfterAll(t *testing.T) {
 }
 
 func TestMistakesOutsideTheFile(t *testing.T) {
-	got := refusal("", env{"PILLARBOX_QUEUE_MAX_BYTES": "lots"}, map[string]string{"listen": "x", "lisen": "y"})
+	got := refusal("", env{"PILLARBOX_QUEUE_MAX_BYTES": "lots"},
+		map[string]string{"listen": "x", "lisen": "y"})
 	for _, want := range []string{`PILLARBOX_QUEUE_MAX_BYTES: queue.max_bytes: "lots": want`, `command line: unknown key "lisen"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
@@ -290,7 +304,8 @@ func TestSecretsAreRedacted(t *testing.T) {
 	if string(got.Admin.Token) != "hunter2" {
 		t.Error("the token can't be used")
 	}
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", *got, got, got.Admin, got.Admin.Token), config.Show(got)} {
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", *got, got, got.Admin, got.Admin.Token),
+		config.Show(got)} {
 		if strings.Contains(text, "hunter2") || !strings.Contains(text, "[redacted]") {
 			t.Errorf("got %s", text)
 		}
@@ -298,7 +313,8 @@ func TestSecretsAreRedacted(t *testing.T) {
 }
 
 func TestShow(t *testing.T) {
-	got := load(t, "data: a$$b\nadmin: {token: x}\nsources: {app: {headers: {deny: [X-A, X-B]}}}\n", env{"PILLARBOX_LOG_LEVEL": "warn"}, map[string]string{"listen": ":1"})
+	got := load(t, "data: a$$b\nadmin: {token: x}\nsources: {app: {headers: {deny: [X-A, X-B]}}}\n",
+		env{"PILLARBOX_LOG_LEVEL": "warn"}, map[string]string{"listen": ":1"})
 	text := config.Show(got)
 	for _, want := range []string{
 		"listen:\n  address: \":1\" # flag\n", "data: \"a$$b\" # file p.yaml:1:7\n", "  token: \"[redacted]\" # file p.yaml:2:16\n",
@@ -361,15 +377,19 @@ destinations: {copy: {url: "sqlite:", sources: [app, more]}}
 log: {level: debug, format: json}
 `, nil, nil)
 	want := []config.Change{
-		{"admin.token", false}, {"destinations.copy", false}, {"destinations.events", false}, {"listen", false},
-		{"log.format", false}, {"log.level", true}, {"queue.max_age", true}, {"queue.max_bytes", true}, {"queue.url", false},
-		{"sources.app.headers.deny", true}, {"sources.app.max_body", true}, {"sources.app.path", false}, {"sources.more", false},
+		{"admin.token", false}, {"destinations.copy", false}, {"destinations.events", false}, {"listen",
+			false},
+		{"log.format", false}, {"log.level", true}, {"queue.max_age", true}, {"queue.max_bytes",
+			true}, {"queue.url", false},
+		{"sources.app.headers.deny", true}, {"sources.app.max_body", true}, {"sources.app.path",
+			false}, {"sources.more", false},
 	}
 	if got := config.Changed(before, after); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
 	tuned := load(t, "destinations: {events: {url: 'sqlite:', sources: [app], max_attempts: 3, backoff: {initial: 2s}, batch: {max_age: 1ms}, probe: {initial: 2s}}}", nil, nil)
-	want = []config.Change{{"destinations.events.backoff.initial", true}, {"destinations.events.batch.max_age", true},
+	want = []config.Change{{"destinations.events.backoff.initial", true},
+		{"destinations.events.batch.max_age", true},
 		{"destinations.events.max_attempts", true}, {"destinations.events.probe.initial", false}}
 	if got := config.Changed(before, tuned); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
@@ -386,13 +406,15 @@ func TestFileOnDisk(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), path+":2:1: ") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := config.Load(config.Input{Path: filepath.Join(dir, "none"), Env: env{}.get}); !os.IsNotExist(unwrapAll(err)) {
+	if _, err := config.Load(config.Input{Path: filepath.Join(dir, "none"),
+		Env: env{}.get}); !os.IsNotExist(unwrapAll(err)) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, config.MaxFileBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := config.Load(config.Input{Path: path, Env: env{}.get}); err == nil || !strings.Contains(err.Error(), "is larger than 256KiB") {
+	if _, err := config.Load(config.Input{Path: path, Env: env{}.get}); err == nil ||
+		!strings.Contains(err.Error(), "is larger than 256KiB") {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("PILLARBOX_DATA", "from the process")

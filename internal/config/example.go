@@ -19,5 +19,6 @@ func ExampleAWS() string { return exampleAWS }
 
 // ForStack returns a file for a stack, from what Terraform puts out of it.
 func ForStack(name, output string) string {
-	return fmt.Sprintf("# The stack %s on AWS. Credentials come from the environment.\n%s", name, output)
+	return fmt.Sprintf("# The stack %s on AWS. Credentials come from the environment.\n%s", name,
+		output)
 }

@@ -52,7 +52,8 @@ func lookUp(reference string, env func(string) (string, bool)) (string, error) {
 	case optional && value == "":
 		return otherwise, nil
 	case !ok:
-		return "", fmt.Errorf("the environment variable %s is not set; set it, or write ${%s:-default}", name, name)
+		return "", fmt.Errorf("the environment variable %s is not set; set it, or write ${%s:-default}",
+			name, name)
 	}
 	return value, nil
 }

@@ -65,7 +65,8 @@ func (l *loader) syntax(err error) error {
 		return fmt.Errorf("%s: %w", l.file, errors.New("the text can't be read as YAML"))
 	}
 	message := syntaxErr.Message
-	if strings.HasPrefix(message, "mapping value is not allowed") || strings.HasPrefix(message, "',' or '}'") {
+	if strings.HasPrefix(message, "mapping value is not allowed") ||
+		strings.HasPrefix(message, "',' or '}'") {
 		message += "; a value with a colon at its end, or with ${...} inside braces, needs quotes"
 	}
 	return problem(l.mark(syntaxErr.Token, ""), "", "%s", message)
@@ -164,7 +165,8 @@ func (l *loader) entries(node ast.Node, v reflect.Value, key string) {
 }
 
 // pairs calls visit for each key of a mapping.
-func (l *loader) pairs(node ast.Node, key string, visit func(at ast.Node, name string, value ast.Node)) {
+func (l *loader) pairs(node ast.Node, key string,
+	visit func(at ast.Node, name string, value ast.Node)) {
 	mapping, ok := node.(*ast.MappingNode)
 	if !ok {
 		l.wrongShape(node, key, "keys with values")

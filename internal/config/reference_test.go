@@ -73,15 +73,18 @@ func TestConfigurationReference(t *testing.T) {
 	head, rest, found := strings.Cut(string(content), referenceBegin)
 	old, tail, ended := strings.Cut(rest, referenceEnd)
 	if !found || !ended {
-		t.Fatalf("%s has no place for the reference between %q and %q", operationsFile, referenceBegin, referenceEnd)
+		t.Fatalf("%s has no place for the reference between %q and %q", operationsFile, referenceBegin,
+			referenceEnd)
 	}
 	if old == table.String() {
 		return
 	}
 	if !*update {
-		t.Fatalf("the reference in %s is stale; run go test ./internal/config -run Reference -update", operationsFile)
+		t.Fatalf("the reference in %s is stale; run go test ./internal/config -run Reference -update",
+			operationsFile)
 	}
-	if err := os.WriteFile(operationsFile, []byte(head+referenceBegin+table.String()+referenceEnd+tail), 0o644); err != nil {
+	if err := os.WriteFile(operationsFile,
+		[]byte(head+referenceBegin+table.String()+referenceEnd+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -38,7 +38,8 @@ func unknowns(environ []string, asked map[string]bool) []string {
 	var found []string
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, envPrefix) || asked[name] || name == ServerEnv || foreign.MatchString(name) {
+		if !strings.HasPrefix(name, envPrefix) || asked[name] || name == ServerEnv ||
+			foreign.MatchString(name) {
 			continue
 		}
 		sentence := "the environment variable " + name + " sets nothing"

@@ -75,7 +75,8 @@ func (w *reference) checkDelivery(delivery pillarbox.Delivery, to int, number ui
 	case way.dead:
 		return fmt.Errorf("event %s was settled as dead and came again", id)
 	case len(delivery.Attempts) < way.tried:
-		return fmt.Errorf("event %s came with %d attempts, and %d were durable", id, len(delivery.Attempts), way.tried)
+		return fmt.Errorf("event %s came with %d attempts, and %d were durable", id,
+			len(delivery.Attempts), way.tried)
 	case !same(delivery.Event, p.event):
 		return fmt.Errorf("event %s came with other content: %+v, want %+v", id, delivery.Event, p.event)
 	}
@@ -84,8 +85,10 @@ func (w *reference) checkDelivery(delivery pillarbox.Delivery, to int, number ui
 }
 
 func same(a, b *pillarbox.Event) bool {
-	return a.Timestamp == b.Timestamp && a.RequestID == b.RequestID && a.Source == b.Source && a.Method == b.Method &&
-		a.Path == b.Path && a.Query == b.Query && a.ContentType == b.ContentType && a.RemoteAddr == b.RemoteAddr &&
+	return a.Timestamp == b.Timestamp && a.RequestID == b.RequestID && a.Source == b.Source &&
+		a.Method == b.Method &&
+		a.Path == b.Path && a.Query == b.Query && a.ContentType == b.ContentType &&
+		a.RemoteAddr == b.RemoteAddr &&
 		a.Traceparent == b.Traceparent && slices.Equal(a.Header, b.Header) && bytes.Equal(a.Body, b.Body)
 }
 
@@ -93,7 +96,8 @@ func (w *reference) readLetters(s *service, r *recovery) error {
 	if s.letters == nil {
 		return nil
 	}
-	for letter, err := range s.letters.List(context.Background(), pillarbox.DeadLetterFilter{Resolved: true}) {
+	for letter, err := range s.letters.List(context.Background(),
+		pillarbox.DeadLetterFilter{Resolved: true}) {
 		if err != nil {
 			return fmt.Errorf("list the dead letters: %w", err)
 		}
@@ -120,9 +124,11 @@ func (w *reference) checkLetter(letter *pillarbox.DeadLetter, number uint64) err
 	case letter.Resolved == nil && way.letter == letterResolved:
 		return fmt.Errorf("the letter of event %s was resolved and is open again", id)
 	case !same(letter.Event, p.event):
-		return fmt.Errorf("the letter of event %s has other content: %+v, want %+v", id, letter.Event, p.event)
+		return fmt.Errorf("the letter of event %s has other content: %+v, want %+v", id, letter.Event,
+			p.event)
 	case len(letter.Attempts) < way.tried:
-		return fmt.Errorf("the letter of event %s has %d attempts, and %d were durable", id, len(letter.Attempts), way.tried)
+		return fmt.Errorf("the letter of event %s has %d attempts, and %d were durable", id,
+			len(letter.Attempts), way.tried)
 	}
 	way.found = number
 	return nil
@@ -132,7 +138,8 @@ func (w *reference) checkLetter(letter *pillarbox.DeadLetter, number uint64) err
 func (w *reference) checkPromises(s *service, number uint64) error {
 	for _, p := range w.order {
 		if p.routing && p.ways[0].seen != number && p.ways[1].seen != number {
-			return fmt.Errorf("acknowledged event %s is lost on its way to another destination", p.event.RequestID)
+			return fmt.Errorf("acknowledged event %s is lost on its way to another destination",
+				p.event.RequestID)
 		}
 		for to, way := range p.ways {
 			dead := way.letter >= letterOpen
@@ -140,7 +147,8 @@ func (w *reference) checkPromises(s *service, number uint64) error {
 			case dead && s.letters != nil && way.found != number:
 				return fmt.Errorf("the letter of event %s is lost", p.event.RequestID)
 			case p.acked && !way.stored && !dead && way.seen != number:
-				return fmt.Errorf("acknowledged event %s of %s is lost on its way to %s", p.event.RequestID, p.event.Source, w.destinations[to])
+				return fmt.Errorf("acknowledged event %s of %s is lost on its way to %s", p.event.RequestID,
+					p.event.Source, w.destinations[to])
 			}
 		}
 	}
@@ -153,8 +161,10 @@ func (r *recovery) checkAccount(s *service, to int, destination string) error {
 	if err != nil {
 		return fmt.Errorf("account: %w", err)
 	}
-	if account.Damaged != 0 || account.Pending != uint64(r.pending[to]) || account.Accepted != account.Stored+account.Dead+account.Skipped+account.Pending {
-		return fmt.Errorf("%d events are pending for %s, and the account does not balance: %+v", r.pending[to], destination, account)
+	if account.Damaged != 0 || account.Pending != uint64(r.pending[to]) ||
+		account.Accepted != account.Stored+account.Dead+account.Skipped+account.Pending {
+		return fmt.Errorf("%d events are pending for %s, and the account does not balance: %+v",
+			r.pending[to], destination, account)
 	}
 	r.accounts[to] = account
 	return nil

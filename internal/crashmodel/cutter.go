@@ -44,7 +44,8 @@ func (c *cutter) cut(disk *faultfs.FS, op faultfs.Op) {
 		return
 	}
 	what := func(mode faultfs.Mode) string {
-		return fmt.Sprintf("power cut after operation %d (%v %s), unsynced writes %v", op.Index, op.Kind, op.Name, mode)
+		return fmt.Sprintf("power cut after operation %d (%v %s), unsynced writes %v", op.Index, op.Kind,
+			op.Name, mode)
 	}
 	c.check(disk.Crash(nil, faultfs.Dropped), what(faultfs.Dropped))
 	if !disk.Unsynced() {
@@ -97,7 +98,8 @@ func (c *cutter) recoverTwice(state *faultfs.FS) (err error) {
 	}
 	c.nested++
 	if err := c.recoverNested(n, first); err != nil {
-		return fmt.Errorf("power cut after operation %d of %d of the recovery, unsynced writes %v: %w", n.at, n.ops, n.mode, err)
+		return fmt.Errorf("power cut after operation %d of %d of the recovery, unsynced writes %v: %w",
+			n.at, n.ops, n.mode, err)
 	}
 	return nil
 }
@@ -113,7 +115,8 @@ type nested struct {
 }
 
 func (c *cutter) drawNested() *nested {
-	return &nested{rng: c.rng, at: c.rng.IntN(c.lastOps + c.lastOps/4 + 1), mode: faultfs.Modes[c.rng.IntN(len(faultfs.Modes))]}
+	return &nested{rng: c.rng, at: c.rng.IntN(c.lastOps + c.lastOps/4 + 1),
+		mode: faultfs.Modes[c.rng.IntN(len(faultfs.Modes))]}
 }
 
 func (n *nested) after(disk *faultfs.FS) func(faultfs.Op, error) {

@@ -37,17 +37,18 @@ func (w *world) reconfigure() error {
 
 // someHeld draws some of the held events of the first destination.
 func (w *world) someHeld() (held []*pillarbox.Delivery, promises []*promise, err error) {
-	err = w.service.log.ScanHeld(context.Background(), w.reference.destinations[0], func(d *pillarbox.Delivery) error {
-		p := w.reference.promises[d.Event.RequestID]
-		if p == nil {
-			return fmt.Errorf("event %s is held and was never sent", d.Event.RequestID)
-		}
-		if w.rng.IntN(2) == 0 {
-			copied := *d
-			held, promises = append(held, &copied), append(promises, p)
-		}
-		return nil
-	})
+	err = w.service.log.ScanHeld(context.Background(), w.reference.destinations[0],
+		func(d *pillarbox.Delivery) error {
+			p := w.reference.promises[d.Event.RequestID]
+			if p == nil {
+				return fmt.Errorf("event %s is held and was never sent", d.Event.RequestID)
+			}
+			if w.rng.IntN(2) == 0 {
+				copied := *d
+				held, promises = append(held, &copied), append(promises, p)
+			}
+			return nil
+		})
 	return held, promises, err
 }
 
@@ -60,7 +61,8 @@ func (w *world) route() error {
 	for _, p := range promises {
 		p.ways[0].stored, p.routing = true, true
 	}
-	routed, err := w.service.log.Route(context.Background(), w.reference.destinations[0], w.reference.destinations[1], held)
+	routed, err := w.service.log.Route(context.Background(), w.reference.destinations[0],
+		w.reference.destinations[1], held)
 	if err != nil || routed != len(held) {
 		return fmt.Errorf("%d of %d held events were routed: %w", routed, len(held), err)
 	}
@@ -78,10 +80,12 @@ func (w *world) forget() error {
 	}
 	outcomes := make([]pillarbox.Outcome, len(held))
 	for i, p := range promises {
-		outcomes[i] = pillarbox.Outcome{Handle: held[i].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedForgotten}
+		outcomes[i] = pillarbox.Outcome{Handle: held[i].Handle, Kind: pillarbox.OutcomeSkipped,
+			Skip: pillarbox.SkippedForgotten}
 		p.ways[0].stored = true
 	}
-	settled, err := w.service.log.SettleHeld(context.Background(), w.reference.destinations[0], outcomes)
+	settled, err := w.service.log.SettleHeld(context.Background(), w.reference.destinations[0],
+		outcomes)
 	if err != nil || settled != len(held) {
 		return fmt.Errorf("%d of %d held events were forgotten: %w", settled, len(held), err)
 	}

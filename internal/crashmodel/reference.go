@@ -47,7 +47,8 @@ type reference struct {
 }
 
 func newWitness(destinations []string) *reference {
-	return &reference{destinations: destinations, promises: map[string]*promise{}, observe: func(*faultfs.FS) {}}
+	return &reference{destinations: destinations, promises: map[string]*promise{},
+		observe: func(*faultfs.FS) {}}
 }
 
 // next is the number of the next event.

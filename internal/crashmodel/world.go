@@ -111,7 +111,9 @@ func newWorld(seed uint64) *world {
 		destinations = destinations[:1]
 	}
 	return &world{
-		seed: seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything, {Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(faultfs.Options{}), clock: epoch,
+		seed: seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything,
+			{Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(
+			faultfs.Options{}), clock: epoch,
 		reference: newWitness(destinations),
 	}
 }
@@ -222,7 +224,8 @@ func (w *world) event() *pillarbox.Event {
 		source = "old"
 	}
 	return &pillarbox.Event{
-		Timestamp: epoch + pillarbox.Timestamp(number), RequestID: fmt.Sprintf("%08x-0000-7000-8000-%012x", w.seed&0xffffffff, number),
+		Timestamp: epoch + pillarbox.Timestamp(number), RequestID: fmt.Sprintf(
+			"%08x-0000-7000-8000-%012x", w.seed&0xffffffff, number),
 		Source: source, Method: "POST", Path: "/app", ContentType: "text/plain", Body: body,
 		Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}},
 	}
@@ -248,7 +251,10 @@ func (w *world) deliver(to, n int) error {
 		}
 		outcomes, promised = append(outcomes, outcome), append(promised, settled)
 	}
-	w.rng.Shuffle(len(outcomes), func(i, j int) { outcomes[i], outcomes[j] = outcomes[j], outcomes[i] })
+	w.rng.Shuffle(len(outcomes), func(i, j int) {
+		outcomes[i], outcomes[j] = outcomes[j],
+			outcomes[i]
+	})
 	if len(outcomes) == 0 {
 		return nil
 	}
@@ -263,7 +269,8 @@ func (w *world) deliver(to, n int) error {
 
 // attempt draws the outcome of one delivery. settled notes what is promised once Settle has
 // returned.
-func (w *world) attempt(delivery pillarbox.Delivery, to int) (outcome pillarbox.Outcome, settled func(), err error) {
+func (w *world) attempt(delivery pillarbox.Delivery,
+	to int) (outcome pillarbox.Outcome, settled func(), err error) {
 	p := w.reference.promises[delivery.Event.RequestID]
 	if p == nil {
 		return outcome, nil, fmt.Errorf("event %s was leased and never sent", delivery.Event.RequestID)
@@ -341,13 +348,15 @@ func (w *world) resolve(to int) error {
 			break
 		}
 		p.ways[to].letter = letterEither // and no more drawn
-		keys = append(keys, pillarbox.DeadLetterKey{Destination: w.reference.destinations[to], Key: p.event.Key()})
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: w.reference.destinations[to],
+			Key: p.event.Key()})
 		ways = append(ways, p.ways[to])
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := w.service.letters.ResolveMany(context.Background(), keys, pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}); err != nil {
+	if err := w.service.letters.ResolveMany(context.Background(), keys,
+		pillarbox.Resolution{At: w.clock, How: pillarbox.ResolvedReplayed}); err != nil {
 		return fmt.Errorf("resolve dead letters: %w", err)
 	}
 	for _, way := range ways {

@@ -27,7 +27,9 @@ func TestWalkFollowsTheEvents(t *testing.T) {
 		ids = append(ids, id)
 	}
 	place := deadletterfile.PlaceOf(enginetest.FullLetter().DeadAt, deadletterfile.Open)
-	slices.SortFunc(ids, func(a, b deadletterfile.ID) int { return deadletterfile.Compare(a, place, b, place) })
+	slices.SortFunc(ids, func(a, b deadletterfile.ID) int {
+		return deadletterfile.Compare(a, place, b, place)
+	})
 	load := func(id deadletterfile.ID) (*pillarbox.DeadLetter, error) { return letters[id], nil }
 	var got []string
 	enough := deadletterfile.Walk(ids, load,

@@ -13,7 +13,8 @@ import (
 // order of their events' keys. Of letters whose events have the same time and whose ids are hashed,
 // the names don't tell the order: those are loaded together. It ends with the first error of visit,
 // and returns it.
-func Walk(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), visit func(*pillarbox.DeadLetter, error) error) error {
+func Walk(letters []ID, load func(ID) (*pillarbox.DeadLetter, error),
+	visit func(*pillarbox.DeadLetter, error) error) error {
 	for len(letters) > 0 {
 		n := SameTime(letters)
 		if err := walkSameTime(letters[:n], load, visit); err != nil {
@@ -33,7 +34,8 @@ func SameTime(letters []ID) int {
 	return n
 }
 
-func walkSameTime(letters []ID, load func(ID) (*pillarbox.DeadLetter, error), visit func(*pillarbox.DeadLetter, error) error) error {
+func walkSameTime(letters []ID, load func(
+	ID) (*pillarbox.DeadLetter, error), visit func(*pillarbox.DeadLetter, error) error) error {
 	hashed := func(letter ID) bool { return letter.Token.Hashed }
 	if len(letters) == 1 || !slices.ContainsFunc(letters, hashed) {
 		for _, letter := range letters {
@@ -70,7 +72,8 @@ var ErrStopped = errors.New("stopped")
 
 // Visitor returns the visit of a list: it yields what was read, if it matches, and what can't be
 // read. It ends the walk with ErrStopped, with ctx's error, and with ErrClosed.
-func Visitor(ctx context.Context, filter pillarbox.DeadLetterFilter, yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
+func Visitor(ctx context.Context, filter pillarbox.DeadLetterFilter,
+	yield func(*pillarbox.DeadLetter, error) bool) func(*pillarbox.DeadLetter, error) error {
 	return func(letter *pillarbox.DeadLetter, err error) error {
 		switch {
 		case ctx.Err() != nil:

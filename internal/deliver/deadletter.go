@@ -15,7 +15,8 @@ const batchesAhead = 4
 // leaseRejected leases the events anew that were just settled as rejected: their rejection is
 // durable by now. If their letters can't be written, or the process ends in between, they are
 // leased again as rejected.
-func (l *Loop) leaseRejected(ctx context.Context, outcomes []pillarbox.Outcome) ([]pillarbox.Delivery, error) {
+func (l *Loop) leaseRejected(ctx context.Context,
+	outcomes []pillarbox.Outcome) ([]pillarbox.Delivery, error) {
 	n := 0
 	for _, outcome := range outcomes {
 		if outcome.Kind == pillarbox.OutcomeRejected {
@@ -39,7 +40,8 @@ func (l *Loop) leaseRejected(ctx context.Context, outcomes []pillarbox.Outcome) 
 			continue
 		}
 		others = append(others, delivery)
-		released = append(released, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeReleased})
+		released = append(released, pillarbox.Outcome{Handle: delivery.Handle,
+			Kind: pillarbox.OutcomeReleased})
 	}
 	if len(released) > 0 {
 		err = l.settle(ctx, others, released)
@@ -72,7 +74,8 @@ func (l *Loop) putDeadLetters(ctx context.Context, rejected []pillarbox.Delivery
 
 // putLetters makes the letters of rejected events durable, with one call. An event whose letter is
 // not kept is released.
-func (l *Loop) putLetters(ctx context.Context, rejected []pillarbox.Delivery) ([]pillarbox.Outcome, error) {
+func (l *Loop) putLetters(ctx context.Context,
+	rejected []pillarbox.Delivery) ([]pillarbox.Outcome, error) {
 	outcomes := make([]pillarbox.Outcome, len(rejected))
 	letters := make([]*pillarbox.DeadLetter, len(rejected))
 	for i := range rejected {
@@ -81,7 +84,8 @@ func (l *Loop) putLetters(ctx context.Context, rejected []pillarbox.Delivery) ([
 	}
 	failure := l.opts.Letters.PutMany(context.WithoutCancel(ctx), letters)
 	release := func(i int) {
-		outcomes[i].Kind, outcomes[i].NotBefore = pillarbox.OutcomeReleased, l.opts.Now().Add(queueErrorWait)
+		outcomes[i].Kind, outcomes[i].NotBefore = pillarbox.OutcomeReleased, l.opts.Now().Add(
+			queueErrorWait)
 	}
 	var partial *pillarbox.BatchError
 	switch {
@@ -113,6 +117,7 @@ func NewDeadLetter(destination string, delivery *pillarbox.Delivery) *pillarbox.
 	return &pillarbox.DeadLetter{
 		Version: pillarbox.DeadLetterVersion, Destination: destination, Reason: delivery.Rejection.Reason,
 		DeadAt: delivery.Rejection.DeadAt, Attempts: delivery.Attempts, Event: delivery.Event,
-		Replay: fmt.Sprintf("pillarbox dead replay %s --destination %s", delivery.Event.RequestID, destination),
+		Replay: fmt.Sprintf("pillarbox dead replay %s --destination %s", delivery.Event.RequestID,
+			destination),
 	}
 }

@@ -34,7 +34,8 @@ type fixture struct {
 
 // open starts a loop over n events that are already queued. The story changes fault before and
 // while it runs.
-func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, fault func(events []*pillarbox.Event) error) *fixture {
+func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings,
+	fault func(events []*pillarbox.Event) error) *fixture {
 	o := &fixture{
 		t: t, queue: memory.NewQueue(nil), sink: memory.NewSink(), letters: memory.NewDeadLetters(),
 		history: deliver.NewHistory(), fault: fault,
@@ -54,7 +55,8 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings, f
 	}
 	rules.Name, rules.Batch = "events", batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond}
 	other := destination.Settings{Name: "other", Rule: &pillarbox.Rule{Sources: []string{"other"}}}
-	table, err := destination.Compile([]destination.Settings{rules, other}, func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+	table, err := destination.Compile([]destination.Settings{rules, other},
+		func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +133,8 @@ var errRefused = errors.New("no such column")
 func TestPoisonStandsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(1000, 1)
-		o := open(t, events, destination.Settings{}, poison(errRefused, events[0], events[499], events[999]))
+		o := open(t, events, destination.Settings{},
+			poison(errRefused, events[0], events[499], events[999]))
 		defer o.stop()
 		o.after(100 * time.Millisecond)
 		o.expect(997, 0, 3)
@@ -158,7 +161,8 @@ func TestPermanentRefusalIsDeadAtOnce(t *testing.T) {
 		defer o.stop()
 		o.after(100 * time.Millisecond)
 		o.expect(99, 1, 0)
-		if attempts := o.attemptsOf(events[42]); len(attempts) != 1 || attempts[0].Class != pillarbox.ClassPermanent {
+		if attempts := o.attemptsOf(events[42]); len(attempts) != 1 ||
+			attempts[0].Class != pillarbox.ClassPermanent {
 			t.Errorf("attempts %+v", attempts)
 		}
 	})
@@ -200,7 +204,8 @@ func TestOutageBurnsNoAttempts(t *testing.T) {
 		})
 		defer o.stop()
 		o.after(time.Hour)
-		if status := o.loop.Status(); status.State != deliver.StatePaused || status.LastError == "" || status.NextProbe.IsZero() {
+		if status := o.loop.Status(); status.State != deliver.StatePaused || status.LastError == "" ||
+			status.NextProbe.IsZero() {
 			t.Errorf("status %+v", status)
 		}
 		if err := o.queue.Append(context.Background(), events[200:]); err != nil {
@@ -230,7 +235,9 @@ func TestEventThatLooksLikeAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := enginetest.Events(300, 5)
 		hang := fmt.Errorf("connection reset: %w", pillarbox.ErrUnavailable)
-		o := open(t, events, destination.Settings{Retry: retry.Policy{MaxAttempts: 3, Initial: time.Second, Max: time.Second}}, poison(hang, events[7]))
+		o := open(t, events, destination.Settings{
+			Retry: retry.Policy{MaxAttempts: 3, Initial: time.Second, Max: time.Second}}, poison(
+			hang, events[7]))
 		defer o.stop()
 		o.after(time.Minute)
 		o.expect(299, 0, 1)
@@ -261,9 +268,13 @@ func TestDestinationThatAnswersNowAndThenChargesNobody(t *testing.T) {
 		return fmt.Errorf("connection reset: %w", pillarbox.ErrUnavailable)
 	}
 	events := enginetest.Events(2, 1)
-	deliveries := []pillarbox.Delivery{{Handle: pillarbox.Handle{Seq: 1}, Event: events[0]}, {Handle: pillarbox.Handle{Seq: 2}, Event: events[1]}}
-	report := deliver.Step(context.Background(), sink, deliveries, destination.New(destination.Settings{}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Probe: true})
-	if report.Down == nil || report.Outcomes[0].Kind != pillarbox.OutcomeReleased || report.Outcomes[1].Kind != pillarbox.OutcomeStored {
+	deliveries := []pillarbox.Delivery{{Handle: pillarbox.Handle{Seq: 1}, Event: events[0]},
+		{Handle: pillarbox.Handle{Seq: 2}, Event: events[1]}}
+	report := deliver.Step(context.Background(), sink, deliveries,
+		destination.New(destination.Settings{}), deliver.Moment{Now: time.Now(),
+			Chance: func() float64 { return 0 }, Probe: true})
+	if report.Down == nil || report.Outcomes[0].Kind != pillarbox.OutcomeReleased ||
+		report.Outcomes[1].Kind != pillarbox.OutcomeStored {
 		t.Errorf("after %d calls: down is %v, outcomes %+v", calls, report.Down, report.Outcomes)
 	}
 }
@@ -294,13 +305,15 @@ func TestOldEventsBecomeDeadLettersEvenDuringAnOutage(t *testing.T) {
 		for _, event := range events {
 			event.Timestamp = pillarbox.TimestampOf(time.Now())
 		}
-		o := open(t, events, destination.Settings{MaxAge: 14 * 24 * time.Hour}, func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable })
+		o := open(t, events, destination.Settings{MaxAge: 14 * 24 * time.Hour},
+			func([]*pillarbox.Event) error { return pillarbox.ErrUnavailable })
 		defer o.stop()
 		o.after(13 * 24 * time.Hour)
 		o.expect(0, 0, 50)
 		o.after(25 * time.Hour)
 		o.expect(0, 50, 0)
-		if attempts := o.attemptsOf(events[3]); len(attempts) != 1 || attempts[0].Class != pillarbox.ClassExpired {
+		if attempts := o.attemptsOf(events[3]); len(attempts) != 1 ||
+			attempts[0].Class != pillarbox.ClassExpired {
 			t.Errorf("attempts %+v", attempts)
 		}
 	})
@@ -325,7 +338,8 @@ func TestOtherSourcesAreSkipped(t *testing.T) {
 // TestRulesDecideWhatBecomesOfAnEvent is the table of what was meant for a destination, what it
 // takes today, and whether another one has it.
 func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
-	takes, not := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{Sources: []string{"other"}}
+	takes, not := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{
+		Sources: []string{"other"}}
 	for _, c := range []struct {
 		then, today       *pillarbox.Rule
 		elsewhere, routed bool
@@ -335,14 +349,16 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 		{then: takes, today: takes, kind: pillarbox.OutcomeStored},
 		{then: takes, today: nil, kind: pillarbox.OutcomeStored},
 		{then: takes, today: not, kind: pillarbox.OutcomeHeld},
-		{then: takes, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedElsewhere},
+		{then: takes, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped,
+			skip: pillarbox.SkippedElsewhere},
 		{then: takes, today: not, routed: true, kind: pillarbox.OutcomeStored},
 		{then: not, today: takes, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
 		{then: not, today: takes, routed: true, kind: pillarbox.OutcomeStored},
 		{then: not, today: not, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
 		{then: nil, today: takes, kind: pillarbox.OutcomeStored},
 		{then: nil, today: not, kind: pillarbox.OutcomeHeld},
-		{then: nil, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedSource},
+		{then: nil, today: not, elsewhere: true, kind: pillarbox.OutcomeSkipped,
+			skip: pillarbox.SkippedSource},
 	} {
 		event := enginetest.Events(1, 1)[0]
 		event.Source = "app"
@@ -350,12 +366,14 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 		if c.elsewhere {
 			all = append(all, destination.Settings{Name: "other"})
 		}
-		table, err := destination.Compile(all, func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+		table, err := destination.Compile(all,
+			func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
 		deliveries := []pillarbox.Delivery{{Event: event, Rule: c.then, Routed: c.routed}}
-		report := deliver.Step(t.Context(), memory.NewSink(), deliveries, table.Get("events"), deliver.Moment{Now: event.Timestamp.Time(), Chance: func() float64 { return 0 }})
+		report := deliver.Step(t.Context(), memory.NewSink(), deliveries, table.Get("events"),
+			deliver.Moment{Now: event.Timestamp.Time(), Chance: func() float64 { return 0 }})
 		if got := report.Outcomes[0]; got.Kind != c.kind || got.Skip != c.skip {
 			t.Errorf("%+v: became %d by %q", c, got.Kind, got.Skip)
 		}
@@ -435,7 +453,8 @@ func TestHistoryOutlivesTheQueue(t *testing.T) {
 		defer o.stop()
 		o.after(time.Minute)
 		o.expect(2, 0, 0)
-		if attempts := o.history.Attempts("events", events[1].RequestID); len(attempts) != 2 || attempts[0].Error != errRefused.Error() {
+		if attempts := o.history.Attempts("events", events[1].RequestID); len(attempts) != 2 ||
+			attempts[0].Error != errRefused.Error() {
 			t.Errorf("attempts %+v, want the two refusals", attempts)
 		}
 		if attempts := o.history.Attempts("events", events[0].RequestID); len(attempts) != 0 {
@@ -451,7 +470,8 @@ type twiceLeased struct {
 	did bool
 }
 
-func (q *twiceLeased) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (q *twiceLeased) Lease(ctx context.Context, destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	deliveries, err := q.Queue.Lease(ctx, destination, limits)
 	if len(deliveries) > 1 && !q.did {
 		q.did = true
@@ -471,7 +491,9 @@ func TestOneConflictHoldsUpNoOther(t *testing.T) {
 		if err := queue.Append(t.Context(), enginetest.Events(20, 1)); err != nil {
 			t.Fatal(err)
 		}
-		loop := deliver.NewLoop(deliver.Options{Destination: destination.New(destination.Settings{Name: "events"}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
+		loop := deliver.NewLoop(deliver.Options{
+			Destination: destination.New(destination.Settings{
+				Name: "events"}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
 		done := make(chan error, 1)
 		go func() { done <- loop.Run(context.Background()) }()
 		time.Sleep(time.Minute) // in the bubble
@@ -479,7 +501,8 @@ func TestOneConflictHoldsUpNoOther(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if account, err := queue.Account("events"); err != nil || account.Stored != 20 || account.Pending != 0 || !queue.did {
+		if account, err := queue.Account("events"); err != nil || account.Stored != 20 ||
+			account.Pending != 0 || !queue.did {
 			t.Errorf("account %+v (%v), want 20 stored", account, err)
 		}
 	})

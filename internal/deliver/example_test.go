@@ -23,9 +23,12 @@ func ExampleStep() {
 		}
 		return nil
 	}
-	batch := []pillarbox.Delivery{{Event: &pillarbox.Event{RequestID: "good"}}, {Event: &pillarbox.Event{RequestID: "poison"}}}
+	batch := []pillarbox.Delivery{{Event: &pillarbox.Event{RequestID: "good"}},
+		{Event: &pillarbox.Event{RequestID: "poison"}}}
 	to := destination.New(destination.Settings{Name: "events"})
-	report := deliver.Step(context.Background(), sink, batch, to, deliver.Moment{Now: time.UnixMicro(1), Chance: func() float64 { return 0 }})
-	fmt.Println(report.Outcomes[0].Kind == pillarbox.OutcomeStored, report.Outcomes[1].Rejection.Reason)
+	report := deliver.Step(context.Background(), sink, batch, to,
+		deliver.Moment{Now: time.UnixMicro(1), Chance: func() float64 { return 0 }})
+	fmt.Println(report.Outcomes[0].Kind == pillarbox.OutcomeStored,
+		report.Outcomes[1].Rejection.Reason)
 	// Output: true refused for good: it is poison
 }

@@ -84,7 +84,9 @@ func (g *Guard) leave(began time.Time, returned <-chan error) {
 		g.since = began
 	}
 	g.mu.Unlock()
-	g.logger.Error("a destination does not answer, and nothing is written to it until it does", telemetry.KeyDestination, g.destination, telemetry.KeyAfter, time.Since(began).Round(time.Millisecond))
+	g.logger.Error("a destination does not answer, and nothing is written to it until it does",
+		telemetry.KeyDestination, g.destination, telemetry.KeyAfter, time.Since(began).Round(
+			time.Millisecond))
 	go func() {
 		err := <-returned
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -93,6 +95,7 @@ func (g *Guard) leave(began time.Time, returned <-chan error) {
 		g.mu.Lock()
 		g.hanging--
 		g.mu.Unlock()
-		g.logger.Warn("a destination answers again", telemetry.KeyDestination, g.destination, telemetry.KeyTook, time.Since(began).Round(time.Millisecond), telemetry.KeyErr, err)
+		g.logger.Warn("a destination answers again", telemetry.KeyDestination, g.destination,
+			telemetry.KeyTook, time.Since(began).Round(time.Millisecond), telemetry.KeyErr, err)
 	}()
 }

@@ -49,7 +49,8 @@ func TestHangingWrite(t *testing.T) {
 		guard := deliver.NewGuard("events", sink, nil)
 		loop := deliver.NewLoop(deliver.Options{
 			Queue: queue, Sink: guard, Letters: letters, Destination: destination.New(destination.Settings{
-				Name: "events", WriteTimeout: 4 * time.Second, Probe: retry.Breaker{ProbeInitial: time.Second, ProbeMax: 30 * time.Second},
+				Name: "events", WriteTimeout: 4 * time.Second, Probe: retry.Breaker{ProbeInitial: time.Second,
+					ProbeMax: 30 * time.Second},
 			}),
 		})
 		ctx, cancel := context.WithCancel(context.Background())
@@ -62,12 +63,15 @@ func TestHangingWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(4*time.Second + deliver.WriteGrace + 500*time.Millisecond)
-		if status := loop.Status(); status.State != deliver.StatePaused || status.Hanging < 5*time.Second || !strings.Contains(status.LastError, "destinations.events.write_timeout") {
+		if status := loop.Status(); status.State != deliver.StatePaused ||
+			status.Hanging < 5*time.Second ||
+			!strings.Contains(status.LastError, "destinations.events.write_timeout") {
 			t.Errorf("status %+v", status)
 		}
 		time.Sleep(time.Hour)
 		began := time.Now()
-		if _, down := deliver.Once(ctx, guard, events[:2], began, 4*time.Second); !errors.Is(down, pillarbox.ErrUnavailable) || time.Since(began) > 0 {
+		if _, down := deliver.Once(ctx, guard, events[:2], began, 4*time.Second); !errors.Is(down,
+			pillarbox.ErrUnavailable) || time.Since(began) > 0 {
 			t.Errorf("a replay meanwhile: %v after %s", down, time.Since(began))
 		}
 		if most := sink.most.Load(); most != 1 {
@@ -79,7 +83,8 @@ func TestHangingWrite(t *testing.T) {
 			t.Errorf("afterwards %+v", status)
 		}
 		account, err := queue.Account("events")
-		if count, countErr := sink.Count(ctx); err != nil || countErr != nil || count != 100 || account.Stored != 100 || account.Retrying != 0 {
+		if count, countErr := sink.Count(ctx); err != nil || countErr != nil || count != 100 ||
+			account.Stored != 100 || account.Retrying != 0 {
 			t.Errorf("%d are stored, %+v, %v", count, account, errors.Join(err, countErr))
 		}
 		loop.Drain()
@@ -97,7 +102,9 @@ func TestStopLeavesAHangingWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		sink := &deaf{Sink: memory.NewSink(), release: make(chan struct{})}
-		loop := deliver.NewLoop(deliver.Options{Destination: destination.New(destination.Settings{Name: "events", WriteTimeout: time.Hour}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
+		loop := deliver.NewLoop(deliver.Options{
+			Destination: destination.New(destination.Settings{Name: "events",
+				WriteTimeout: time.Hour}), Queue: queue, Sink: sink, Letters: memory.NewDeadLetters()})
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- loop.Run(ctx) }()

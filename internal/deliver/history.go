@@ -31,7 +31,8 @@ func (h *History) Attempts(destination, requestID string) []pillarbox.Attempt {
 }
 
 // remember keeps the attempts of the events that are settled as stored.
-func (h *History) remember(destination string, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {
+func (h *History) remember(destination string, deliveries []pillarbox.Delivery,
+	outcomes []pillarbox.Outcome) {
 	for i, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeStored || len(deliveries[i].Attempts) == 0 {
 			continue

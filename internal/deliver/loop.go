@@ -115,7 +115,8 @@ func (l *Loop) Status() Status {
 	defer l.mu.Unlock()
 	status := l.status
 	if since := l.sink.Hanging(); since > 0 {
-		status.LastError, status.LastErrorAt, status.Hanging = l.sink.hangs(since).Error(), l.opts.Now(), since
+		status.LastError, status.LastErrorAt, status.Hanging = l.sink.hangs(
+			since).Error(), l.opts.Now(), since
 	}
 	return status
 }
@@ -195,7 +196,8 @@ func (l *Loop) gather(ctx context.Context, limits batch.Limits) ([]pillarbox.Del
 			}
 			waiting, cancel = context.WithTimeout(ctx, wait)
 		}
-		deliveries, err := l.opts.Queue.Lease(waiting, l.name, pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
+		deliveries, err := l.opts.Queue.Lease(waiting, l.name,
+			pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
 		cancel()
 		if err != nil {
 			if len(gathered) > 0 {
@@ -215,9 +217,11 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 	return sum
 }
 
-func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery, to *destination.Destination, probing bool) Report {
+func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
+	to *destination.Destination, probing bool) Report {
 	start := time.Now()
-	report := Step(ctx, l.sink, deliveries, to, Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
+	report := Step(ctx, l.sink, deliveries, to,
+		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
@@ -257,7 +261,8 @@ func (l *Loop) steer(ctx context.Context, report Report, full int) {
 		wasClosed := l.breaker.OpenSince().IsZero()
 		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), l.opts.Chance())
 		if wasClosed {
-			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.name, telemetry.KeyErr, report.Down)
+			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.name,
+				telemetry.KeyErr, report.Down)
 		}
 	default:
 		wasOpen := l.breaker.State(now) == retry.Probing
@@ -305,13 +310,15 @@ func (l *Loop) note(err error) {
 	if l.warned.IsZero() || now.Sub(l.warned) >= noteEvery {
 		l.warned, level = now, slog.LevelWarn
 	}
-	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination, l.name, telemetry.KeyErr, err)
+	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination,
+		l.name, telemetry.KeyErr, err)
 	l.status.LastError, l.status.LastErrorAt = err.Error(), now
 }
 
 // settle records the outcomes, and does not give up while the process lives: the deliveries are
 // leased, and nobody else will settle them.
-func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
+func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery,
+	outcomes []pillarbox.Outcome) error {
 	for {
 		// A stop must not cut off the record of what was done.
 		err := l.opts.Queue.Settle(context.WithoutCancel(ctx), l.name, outcomes)
@@ -321,7 +328,8 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 		if errors.Is(err, pillarbox.ErrConflict) && len(outcomes) > 1 {
 			return l.settleEach(ctx, deliveries, outcomes)
 		}
-		if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) || errors.Is(err, pillarbox.ErrConflict) {
+		if ctx.Err() != nil || errors.Is(err, pillarbox.ErrClosed) ||
+			errors.Is(err, pillarbox.ErrConflict) {
 			return fmt.Errorf("settle: %w", err)
 		}
 		l.note(fmt.Errorf("settle: %w", err))
@@ -336,7 +344,8 @@ func (l *Loop) settle(ctx context.Context, deliveries []pillarbox.Delivery, outc
 // settleEach settles one by one what can't be settled together because some of it is not leased any
 // more: the others must not stay leased for that. It happens where an answer of the queue was lost,
 // and what it had released was leased twice.
-func (l *Loop) settleEach(ctx context.Context, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) error {
+func (l *Loop) settleEach(ctx context.Context, deliveries []pillarbox.Delivery,
+	outcomes []pillarbox.Outcome) error {
 	errs := make([]error, len(outcomes))
 	for i := range outcomes {
 		errs[i] = l.settle(ctx, deliveries[i:i+1], outcomes[i:i+1])

@@ -14,12 +14,14 @@ import (
 // the stored ones. down is set where the destination is down; events that were then not tried have
 // it as their error. A person has asked for it: what the destination takes by its rules does not
 // matter.
-func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, now time.Time, writeTimeout time.Duration) (errs []error, down error) {
+func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, now time.Time,
+	writeTimeout time.Duration) (errs []error, down error) {
 	deliveries := make([]pillarbox.Delivery, len(events))
 	for i, event := range events {
 		deliveries[i].Event = event
 	}
-	to := destination.New(destination.Settings{Retry: retry.Policy{MaxAttempts: 2}, WriteTimeout: writeTimeout})
+	to := destination.New(destination.Settings{Retry: retry.Policy{MaxAttempts: 2},
+		WriteTimeout: writeTimeout})
 	report := Step(ctx, sink, deliveries, to, Moment{Now: now, Chance: func() float64 { return 0 }})
 	errs = make([]error, len(events))
 	for i, outcome := range report.Outcomes {

@@ -41,7 +41,8 @@ type Report struct {
 // Step delivers the batch to the sink and returns what became of each event. It never fails: what
 // could not be tried is released. Rejected deliveries are passed through as rejected, without a
 // try.
-func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery, to *destination.Destination, at Moment) Report {
+func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery,
+	to *destination.Destination, at Moment) Report {
 	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
 	for i := range deliveries {
@@ -171,7 +172,8 @@ func (s *step) settlePartial(from, to int, partial *pillarbox.BatchError) {
 	failed := make(map[int]error, len(partial.Items))
 	for _, item := range partial.Items {
 		if item.Index < 0 || item.Index >= to-from || item.Err == nil {
-			s.report.Down = fmt.Errorf("the destination's answer names event %d of %d: %w", item.Index+1, to-from, pillarbox.ErrUnavailable)
+			s.report.Down = fmt.Errorf("the destination's answer names event %d of %d: %w", item.Index+1,
+				to-from, pillarbox.ErrUnavailable)
 			return
 		}
 		failed[from+item.Index] = item.Err
@@ -226,11 +228,13 @@ func (s *step) notBefore(attempts int, err error) time.Time {
 
 func (s *step) reject(outcome *pillarbox.Outcome, reason string, attempt *pillarbox.Attempt) {
 	outcome.Kind, outcome.Attempt = pillarbox.OutcomeRejected, attempt
-	outcome.Rejection = &pillarbox.Rejection{Reason: reason, DeadAt: pillarbox.TimestampOf(s.at.date())}
+	outcome.Rejection = &pillarbox.Rejection{Reason: reason,
+		DeadAt: pillarbox.TimestampOf(s.at.date())}
 }
 
 func (s *step) attempt(class string, err error) *pillarbox.Attempt {
-	return &pillarbox.Attempt{At: pillarbox.TimestampOf(s.at.date()), Class: class, Error: shorten(err.Error())}
+	return &pillarbox.Attempt{At: pillarbox.TimestampOf(s.at.date()), Class: class,
+		Error: shorten(err.Error())}
 }
 
 // shorten cuts a message to MaxAttemptError bytes of valid UTF-8.

@@ -11,7 +11,8 @@ import (
 // MeetStore compares a destination's store with what the queue remembers of it. It returns the
 // record, and whether a change was found just now. A sink that can't say which store it is, and a
 // queue that remembers none, are passed over.
-func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, sink pillarbox.Sink, at pillarbox.Timestamp) (record pillarbox.StoreRecord, changed bool, err error) {
+func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, sink pillarbox.Sink,
+	at pillarbox.Timestamp) (record pillarbox.StoreRecord, changed bool, err error) {
 	if !sink.Traits().Identified || !queue.Traits().Obliges {
 		return record, false, nil
 	}
@@ -26,7 +27,8 @@ func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, s
 
 // meetStore looks at the store after a write.
 func (l *Loop) meetStore(ctx context.Context) {
-	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.name, l.opts.Sink, pillarbox.TimestampOf(l.opts.Date()))
+	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.name, l.opts.Sink,
+		pillarbox.TimestampOf(l.opts.Date()))
 	if err != nil {
 		l.note(err)
 	}

@@ -59,7 +59,8 @@ func (w *Watch) Expect(event *pillarbox.Event) *Expectation {
 		return nil
 	}
 	id := strings.Clone(event.RequestID)
-	e := &Expectation{watch: w, requestID: id, destinations: takers, changed: make(chan struct{}, 1), states: map[string]string{}}
+	e := &Expectation{watch: w, requestID: id, destinations: takers, changed: make(chan struct{}, 1),
+		states: map[string]string{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expected[id] = e
@@ -133,7 +134,8 @@ type Follower struct {
 
 // Follow begins to follow what is stored in a destination.
 func (w *Watch) Follow(destination string) *Follower {
-	f := &Follower{watch: w, destination: destination, batches: make(chan []*pillarbox.Event, followerBatches)}
+	f := &Follower{watch: w, destination: destination,
+		batches: make(chan []*pillarbox.Event, followerBatches)}
 	f.Batches = f.batches
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,7 +160,8 @@ func (w *Watch) dropLocked(f *Follower) {
 }
 
 // settled is called by loops after the queue has the outcomes.
-func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery, outcomes []pillarbox.Outcome) {
+func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery,
+	outcomes []pillarbox.Outcome) {
 	if w.watched.Load() == 0 {
 		return
 	}

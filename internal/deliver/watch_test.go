@@ -45,8 +45,10 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		app, other := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{Sources: []string{"other"}}
-		watch, table := watchOf(t, destination.Settings{Name: "all"}, destination.Settings{Name: "app", Rule: app}, destination.Settings{Name: "other", Rule: other})
+		app, other := &pillarbox.Rule{Sources: []string{"app"}}, &pillarbox.Rule{
+			Sources: []string{"other"}}
+		watch, table := watchOf(t, destination.Settings{Name: "all"},
+			destination.Settings{Name: "app", Rule: app}, destination.Settings{Name: "other", Rule: other})
 		queue := memory.NewQueue(nil)
 		// What the queue was told when the event came is what counts for the delivery: "all" was to get
 		// none of them.
@@ -65,7 +67,8 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range table.All() {
-			loop := deliver.NewLoop(deliver.Options{Destination: d, Queue: queue, Sink: memory.NewSink(), Letters: memory.NewDeadLetters(), Watch: watch})
+			loop := deliver.NewLoop(deliver.Options{Destination: d, Queue: queue, Sink: memory.NewSink(),
+				Letters: memory.NewDeadLetters(), Watch: watch})
 			go func() { _ = loop.Run(ctx) }()
 		}
 		if !expected.Wait(ctx) {

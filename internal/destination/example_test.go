@@ -20,7 +20,8 @@ func ExampleCompile() {
 	// get:
 	billing := table.Get("billing")
 	meant := pillarbox.Rule{Sources: []string{"app"}}
-	fmt.Println(billing.Holds(&pillarbox.Delivery{Event: &pillarbox.Event{Source: "app"}, Rule: &meant}))
+	fmt.Println(billing.Holds(&pillarbox.Delivery{Event: &pillarbox.Event{Source: "app"},
+		Rule: &meant}))
 	// Output:
 	// [archive billing] <nil>
 	// [archive billing]

@@ -65,7 +65,8 @@ func (a *answers) appendReceipt(b []byte, receipt *pillarbox.Receipt, last bool)
 }
 
 // appendProblem appends the answer to a request that was refused.
-func (a *answers) appendProblem(b []byte, status int, header http.Header, body []byte, last bool) []byte {
+func (a *answers) appendProblem(b []byte, status int, header http.Header, body []byte,
+	last bool) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')

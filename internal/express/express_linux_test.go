@@ -89,7 +89,10 @@ func serveNetHTTP(t *testing.T, handler http.Handler, maxHeader int) string {
 	}
 	server := &http.Server{Handler: handler}
 	ended := make(chan error, 1)
-	go func() { ended <- framing.Serve(server, listener, framing.Options{MaxHeaderBytes: maxHeader}) }()
+	go func() {
+		ended <- framing.Serve(server, listener,
+			framing.Options{MaxHeaderBytes: maxHeader})
+	}()
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
@@ -177,7 +180,8 @@ func TestHeadsHaveOneLimit(t *testing.T) {
 		request := start + strings.Repeat("x", size-len(start+end)) + end + "x"
 		fast, plain := open(t, express.Options{MaxHeaderBytes: limit}), prepare(t)
 		defer plain.queue.Close()
-		for front, addr := range map[string]string{"the loop": fast.addr, "net/http": serveNetHTTP(t, plain.public, limit)} {
+		for front, addr := range map[string]string{"the loop": fast.addr,
+			"net/http": serveNetHTTP(t, plain.public, limit)} {
 			if got := dial(t, addr).send(request).answer(); got.StatusCode != c.status {
 				t.Errorf("a head of %d bytes on %s: status %d, want %d", size, front, got.StatusCode, c.status)
 			}

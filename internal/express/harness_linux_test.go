@@ -56,12 +56,14 @@ type gate struct {
 	hold  func(call int64) // is called by each call, counted from 1; it may wait
 }
 
-func (g *gate) AcceptInto(ctx context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+func (g *gate) AcceptInto(ctx context.Context, requests []ingest.Request,
+	results []ingest.Result) []ingest.Result {
 	g.pass()
 	return g.Ingest.AcceptInto(ctx, requests, results)
 }
 
-func (g *gate) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte, results []ingest.Result) []ingest.Result {
+func (g *gate) AcceptBatch(ctx context.Context, all ingest.Request, bodies [][]byte,
+	results []ingest.Result) []ingest.Result {
 	g.pass()
 	return g.Ingest.AcceptBatch(ctx, all, bodies, results)
 }
@@ -180,7 +182,8 @@ func (f failing) AcceptInto(context.Context, []ingest.Request, []ingest.Result) 
 	return []ingest.Result{{Err: f.err}}
 }
 
-func (f failing) AcceptBatch(context.Context, ingest.Request, [][]byte, []ingest.Result) []ingest.Result {
+func (f failing) AcceptBatch(context.Context, ingest.Request, [][]byte,
+	[]ingest.Result) []ingest.Result {
 	return []ingest.Result{{Err: f.err}}
 }
 

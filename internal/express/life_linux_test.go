@@ -87,7 +87,10 @@ func unread(t *testing.T, c *client) int {
 		t.Fatal(err)
 	}
 	n := 0
-	if err := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		n,
+			err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -99,7 +102,8 @@ func TestLargeBodies(t *testing.T) {
 	b := open(t, express.Options{})
 	var want []string
 	c := b.dial()
-	for _, size := range []int{1 << 10, 8 << 10, 16<<10 + 1, 64 << 10, 100_000, 256 << 10, 256<<10 + 1, ingestMax, 10} {
+	for _, size := range []int{1 << 10, 8 << 10, 16<<10 + 1, 64 << 10, 100_000, 256 << 10,
+		256<<10 + 1, ingestMax, 10} {
 		body := strings.Repeat(fmt.Sprint(size%7), size)
 		c.send(fmt.Sprintf("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, body))
 		c.wants(http.StatusAccepted)
@@ -135,10 +139,12 @@ func TestNothingIsAnsweredBeforeItIsDurable(t *testing.T) {
 		}
 		return fmt.Errorf("disk: %w", pillarbox.ErrNoSpace)
 	})
-	if a := c.send(post("full")).wants(http.StatusServiceUnavailable); a.Header.Get("Retry-After") != "7" || !strings.Contains(a.body, "no room") || a.Close {
+	if a := c.send(post("full")).wants(http.StatusServiceUnavailable); a.Header.Get(
+		"Retry-After") != "7" || !strings.Contains(a.body, "no room") || a.Close {
 		t.Errorf("answer %v %q", a.Header, a.body)
 	}
-	if a := c.send(post("b")).wants(http.StatusInsufficientStorage); a.Header.Get("Content-Type") != "application/problem+json" {
+	if a := c.send(post("b")).wants(http.StatusInsufficientStorage); a.Header.Get(
+		"Content-Type") != "application/problem+json" {
 		t.Errorf("answer %v %q", a.Header, a.body)
 	}
 	b.queue.SetFault(nil)
@@ -360,7 +366,8 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 	slow.Go(silent.wantEnd)
 	late := b.dial().send(text[:len(text)-5])
 	slow.Go(func() {
-		if a := late.wants(http.StatusRequestTimeout); !strings.Contains(a.body, "http.read_timeout") || !a.Close {
+		if a := late.wants(http.StatusRequestTimeout); !strings.Contains(a.body, "http.read_timeout") ||
+			!a.Close {
 			t.Errorf("answer %q", a.body)
 		}
 		late.wantEnd()

@@ -67,7 +67,8 @@ func openBench(t testing.TB) *bench {
 }
 
 // AcceptInto implements Acceptor: it takes everything, and keeps copies.
-func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results []ingest.Result) []ingest.Result {
+func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request,
+	results []ingest.Result) []ingest.Result {
 	if b.accept != nil {
 		b.accept()
 	}
@@ -84,7 +85,8 @@ func (b *bench) AcceptInto(_ context.Context, requests []ingest.Request, results
 }
 
 // AcceptBatch implements ingest.Acceptor. The loop accepts no batches.
-func (b *bench) AcceptBatch(context.Context, ingest.Request, [][]byte, []ingest.Result) []ingest.Result {
+func (b *bench) AcceptBatch(context.Context, ingest.Request, [][]byte,
+	[]ingest.Result) []ingest.Result {
 	panic("a batch on the event loop")
 }
 

@@ -32,7 +32,8 @@ func TestHeadsInPiecesCostAsMuchAsWholeOnes(t *testing.T) {
 		b.connect()
 		b.loop.head.looked = 0
 		text := shortLines(5000)
-		for from := 0; from < len(text) && b.send([]byte(text[from:min(from+size, len(text))])); from += size {
+		for from := 0; from < len(text) &&
+			b.send([]byte(text[from:min(from+size, len(text))])); from += size {
 		}
 		checkWork(t, b, len(text))
 		if rest, ok := b.moved(); !ok || rest != text {
@@ -45,8 +46,10 @@ func TestHeadsInPiecesCostAsMuchAsWholeOnes(t *testing.T) {
 // FuzzWork sends anything in any pieces: the work is bounded by what came.
 func FuzzWork(f *testing.F) {
 	f.Add([]byte(shortLines(100)), uint64(6))
-	f.Add([]byte(shortLines(10)+strings.Repeat("\r\nPOST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 3)), uint64(1))
-	f.Add([]byte("POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n"+strings.Repeat("\r\n", 150)), uint64(1))
+	f.Add([]byte(shortLines(10)+strings.Repeat(
+		"\r\nPOST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 3)), uint64(1))
+	f.Add([]byte("POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n"+strings.Repeat("\r\n",
+		150)), uint64(1))
 	b := openBench(f)
 	f.Fuzz(func(t *testing.T, text []byte, cuts uint64) {
 		b.t = t

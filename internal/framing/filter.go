@@ -137,7 +137,8 @@ func (f *Filter) bytes(b []byte) int {
 }
 
 // line waits for a whole line and lets it be judged.
-func (f *Filter) line(b []byte, limit int, tooLong error, judge func(line []byte) error) (int, error) {
+func (f *Filter) line(b []byte, limit int, tooLong error,
+	judge func(line []byte) error) (int, error) {
 	end := bytes.IndexByte(b[f.scan.at:], '\n')
 	if end < 0 {
 		f.scan.at = len(b)

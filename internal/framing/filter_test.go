@@ -51,7 +51,8 @@ func FuzzFilter(f *testing.F) {
 		whole, pieces := &Filter{}, &Filter{}
 		all, err := run(whole, text, func() int { return len(text) })
 		parts, partsErr := run(pieces, text, func() int { return chance.IntN(1 + int(cuts%100)) })
-		if !bytes.Equal(all, parts) || (err == nil) != (partsErr == nil) || whole.Heads() != pieces.Heads() {
+		if !bytes.Equal(all, parts) || (err == nil) != (partsErr == nil) ||
+			whole.Heads() != pieces.Heads() {
 			t.Fatalf("%q: %q, %v as a whole, and %q, %v in pieces", text, all, err, parts, partsErr)
 		}
 		stream := bufio.NewReader(bytes.NewReader(all))
@@ -66,7 +67,8 @@ func FuzzFilter(f *testing.F) {
 			body, readErr := io.ReadAll(request.Body)
 			open := n+1 == whole.Heads() && !whole.Between() && !whole.InHead() // the end of its body is not settled
 			if (readErr == nil) == open {
-				t.Fatalf("%q: net/http reads the body %q of request %d with %v, and its end is settled: %v", text, body, n, readErr, !open)
+				t.Fatalf("%q: net/http reads the body %q of request %d with %v, and its end is settled: %v",
+					text, body, n, readErr, !open)
 			}
 		}
 		if rest, _ := io.ReadAll(stream); whole.Between() && err == nil && len(rest) > 0 {

@@ -37,10 +37,12 @@ var (
 	errHostValue   = refusal("Host is not a name or an address")
 	errConnect     = refusal("CONNECT is not possible here")
 	errBefore      = refusal("something other than one empty line stands before the request")
-	errVersion     = &protocol.Error{Status: http.StatusHTTPVersionNotSupported, Detail: "this server speaks HTTP/1.1 and HTTP/1.0; nothing was stored"}
+	errVersion     = &protocol.Error{Status: http.StatusHTTPVersionNotSupported,
+		Detail: "this server speaks HTTP/1.1 and HTTP/1.0; nothing was stored"}
 
 	// ErrHeadTooLarge says that a head is over the limit.
-	ErrHeadTooLarge error = &protocol.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Detail: "the head of the request is over the limit (http.max_header_bytes); nothing was stored"}
+	ErrHeadTooLarge error = &protocol.Error{Status: http.StatusRequestHeaderFieldsTooLarge,
+		Detail: "the head of the request is over the limit (http.max_header_bytes); nothing was stored"}
 	// ErrUnclean says that the client has ended its side within a request.
 	ErrUnclean error = refusal("the request did not end cleanly")
 	// ErrSecondEmptyLine says that more than the one empty line that is let pass stands before a
@@ -160,7 +162,8 @@ func (h *Head) requestLine(line []byte) error {
 
 // isVersion reports whether it is a version of HTTP at all (RFC 9112, section 2.3).
 func isVersion(b []byte) bool {
-	return len(b) == len("HTTP/1.1") && string(b[:5]) == "HTTP/" && isDigit(b[5]) && b[6] == '.' && isDigit(b[7])
+	return len(b) == len("HTTP/1.1") && string(b[:5]) == "HTTP/" && isDigit(b[5]) && b[6] == '.' &&
+		isDigit(b[7])
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

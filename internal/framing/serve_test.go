@@ -45,16 +45,18 @@ func reading() http.Handler {
 // being made, nobody waits for the next head.
 func TestLaterHeadsHaveTheirTime(t *testing.T) {
 	release := make(chan struct{})
-	server := &http.Server{ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			select {
-			case <-release:
-			case <-r.Context().Done():
-				t.Error("the head behind it has ended a request")
+	server := &http.Server{ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				select {
+				case <-release:
+				case <-r.Context().Done():
+					t.Error("the head behind it has ended a request")
+				}
 			}
-		}
-	})}
-	conn, err := net.Dial("tcp", serve(t, server, func(l net.Listener) error { return Serve(server, l, Options{}) }))
+		})}
+	conn, err := net.Dial("tcp", serve(t, server,
+		func(l net.Listener) error { return Serve(server, l, Options{}) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func TestLaterHeadsHaveTheirTime(t *testing.T) {
 	answers := bufio.NewReader(conn)
 	fmt.Fprint(conn, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
 	time.AfterFunc(300*time.Millisecond, func() { close(release) })
-	if response, err := http.ReadResponse(answers, nil); err != nil || response.StatusCode != http.StatusOK {
+	if response, err := http.ReadResponse(answers, nil); err != nil ||
+		response.StatusCode != http.StatusOK {
 		t.Fatal(response, err)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -85,7 +88,8 @@ func TestBodiesThatStandStillAreCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 600_000))
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat(
+		"x", 600_000))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || response.StatusCode != http.StatusRequestTimeout || !response.Close {
 		t.Fatal(response, err)

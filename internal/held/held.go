@@ -36,7 +36,8 @@ type Filter struct {
 
 // Match reports whether the filter selects the event, whatever its destination.
 func (f Filter) Match(event *pillarbox.Event) bool {
-	return (f.Source == "" || event.Source == f.Source) && (f.Since == 0 || event.Timestamp >= f.Since) &&
+	return (f.Source == "" || event.Source == f.Source) &&
+		(f.Since == 0 || event.Timestamp >= f.Since) &&
 		(f.Until == 0 || event.Timestamp < f.Until) &&
 		(len(f.RequestIDs) == 0 || slices.Contains(f.RequestIDs, event.RequestID))
 }
@@ -74,7 +75,8 @@ type Events struct {
 }
 
 // New makes it. destinations lists what the queue knows, configured or not.
-func New(queue pillarbox.Obligations, letters pillarbox.DeadLetters, destinations func() []string, now func() time.Time) *Events {
+func New(queue pillarbox.Obligations, letters pillarbox.DeadLetters, destinations func() []string,
+	now func() time.Time) *Events {
 	if now == nil {
 		now = time.Now
 	}
@@ -88,13 +90,15 @@ func (e *Events) destinations(filter Filter) ([]string, error) {
 		return names, nil
 	}
 	if !slices.Contains(names, filter.Destination) {
-		return nil, fmt.Errorf("the queue knows no destination %q; it knows %v: %w", filter.Destination, names, pillarbox.ErrNotFound)
+		return nil, fmt.Errorf("the queue knows no destination %q; it knows %v: %w", filter.Destination,
+			names, pillarbox.ErrNotFound)
 	}
 	return []string{filter.Destination}, nil
 }
 
 // scan calls visit with each held event that the filter selects.
-func (e *Events) scan(ctx context.Context, filter Filter, visit func(destination string, d *pillarbox.Delivery) error) error {
+func (e *Events) scan(ctx context.Context, filter Filter,
+	visit func(destination string, d *pillarbox.Delivery) error) error {
 	names, err := e.destinations(filter)
 	if err != nil {
 		return err
@@ -148,9 +152,11 @@ var errFull = errors.New("page is full")
 
 // List returns up to limit events behind a place, and the place to go on from; nil where there are
 // no more.
-func (e *Events) List(ctx context.Context, filter Filter, after *Place, limit int) (items []Item, next *Place, err error) {
+func (e *Events) List(ctx context.Context, filter Filter, after *Place,
+	limit int) (items []Item, next *Place, err error) {
 	err = e.scan(ctx, filter, func(destination string, d *pillarbox.Delivery) error {
-		if after != nil && (destination < after.Destination || destination == after.Destination && d.Handle.Seq <= after.Sequence) {
+		if after != nil && (destination < after.Destination || destination == after.Destination &&
+			d.Handle.Seq <= after.Sequence) {
 			return nil
 		}
 		if len(items) == limit {
@@ -158,7 +164,8 @@ func (e *Events) List(ctx context.Context, filter Filter, after *Place, limit in
 			next = &Place{Destination: last.Destination, Sequence: last.Sequence}
 			return errFull
 		}
-		items = append(items, Item{Destination: destination, Sequence: d.Handle.Seq, Attempts: d.Attempts, Event: d.Event})
+		items = append(items, Item{Destination: destination, Sequence: d.Handle.Seq,
+			Attempts: d.Attempts, Event: d.Event})
 		return nil
 	})
 	if errors.Is(err, errFull) {
@@ -169,7 +176,8 @@ func (e *Events) List(ctx context.Context, filter Filter, after *Place, limit in
 
 // act calls end with what the filter selects, in batches, and adds up what it has ended. In a dry
 // run it only counts.
-func (e *Events) act(ctx context.Context, filter Filter, dryRun bool, end func(destination string, batch []*pillarbox.Delivery) (int, error)) (Result, error) {
+func (e *Events) act(ctx context.Context, filter Filter, dryRun bool,
+	end func(destination string, batch []*pillarbox.Delivery) (int, error)) (Result, error) {
 	result := Result{DryRun: dryRun}
 	var batch []*pillarbox.Delivery
 	var of string
@@ -202,7 +210,8 @@ func (e *Events) act(ctx context.Context, filter Filter, dryRun bool, end func(d
 // Route gives what the filter selects to another destination, which then gets it as if it had been
 // meant for it.
 func (e *Events) Route(ctx context.Context, filter Filter, to string, dryRun bool) (Result, error) {
-	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
+	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int,
+		error) {
 		if destination == to {
 			return 0, fmt.Errorf("events that are held for %s can't be given to it: it does not take their source; add that to its sources: %w", to, pillarbox.ErrInvalid)
 		}
@@ -212,10 +221,12 @@ func (e *Events) Route(ctx context.Context, filter Filter, to string, dryRun boo
 
 // Forget gives up what the filter selects: it counts as skipped, by the rule "forgotten".
 func (e *Events) Forget(ctx context.Context, filter Filter, dryRun bool) (Result, error) {
-	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
+	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int,
+		error) {
 		outcomes := make([]pillarbox.Outcome, len(batch))
 		for i, d := range batch {
-			outcomes[i] = pillarbox.Outcome{Handle: d.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedForgotten}
+			outcomes[i] = pillarbox.Outcome{Handle: d.Handle, Kind: pillarbox.OutcomeSkipped,
+				Skip: pillarbox.SkippedForgotten}
 		}
 		return e.queue.SettleHeld(ctx, destination, outcomes)
 	})
@@ -227,7 +238,8 @@ const heldReason = "held: no configured destination took it any more, and a pers
 // DeadLetter makes dead letters of what the filter selects, of the destination that it was meant
 // for.
 func (e *Events) DeadLetter(ctx context.Context, filter Filter, dryRun bool) (Result, error) {
-	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int, error) {
+	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int,
+		error) {
 		letters := make([]*pillarbox.DeadLetter, len(batch))
 		for i, d := range batch {
 			letters[i] = e.letter(destination, d)
@@ -259,7 +271,8 @@ func (e *Events) DeadLetter(ctx context.Context, filter Filter, dryRun bool) (Re
 // letter makes the dead letter of a held event.
 func (e *Events) letter(destination string, d *pillarbox.Delivery) *pillarbox.DeadLetter {
 	rejected := *d
-	rejected.Rejection = &pillarbox.Rejection{Reason: heldReason, DeadAt: pillarbox.TimestampOf(e.now())}
+	rejected.Rejection = &pillarbox.Rejection{Reason: heldReason,
+		DeadAt: pillarbox.TimestampOf(e.now())}
 	return deliver.NewDeadLetter(destination, &rejected)
 }
 
@@ -298,7 +311,8 @@ func (e *Events) Pending(ctx context.Context) ([]Pending, error) {
 		list = append(list, *p)
 	}
 	slices.SortFunc(list, func(a, b Pending) int {
-		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Source, b.Source), slices.Compare(a.Also, b.Also))
+		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Source, b.Source),
+			slices.Compare(a.Also, b.Also))
 	})
 	return list, nil
 }

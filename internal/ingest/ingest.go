@@ -108,7 +108,8 @@ func (a Inline) AcceptInto(ctx context.Context, requests []Request, results []Re
 // appender is how events are made durable.
 type appender func(ctx context.Context, events []*pillarbox.Event) error
 
-func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []Result, to appender) []Result {
+func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []Result,
+	to appender) []Result {
 	results = append(results[:0], make([]Result, len(requests))...)
 	s := scratches.Get().(*scratch)
 	defer s.release()
@@ -132,7 +133,8 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 
 // AcceptBatch is AcceptInto for requests that differ in nothing but their bodies. It calls nobody's
 // Stamped.
-func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte, results []Result) []Result {
+func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
+	results []Result) []Result {
 	results = append(results[:0], make([]Result, len(bodies))...)
 	s := scratches.Get().(*scratch)
 	defer s.release()
@@ -171,7 +173,8 @@ func check(request *Request) error {
 		return errNoGrant
 	}
 	if size := int64(len(request.Body)); size > from.MaxBody {
-		return fmt.Errorf("body of %d bytes is over the limit of %d bytes (%s): %w", size, from.MaxBody, from.MaxBodyKey(), pillarbox.ErrTooLarge)
+		return fmt.Errorf("body of %d bytes is over the limit of %d bytes (%s): %w", size, from.MaxBody,
+			from.MaxBodyKey(), pillarbox.ErrTooLarge)
 	}
 	return nil
 }
@@ -187,7 +190,8 @@ func settle(results []Result, events []pillarbox.Event, indexes []int, err error
 			result.Err = err
 		}
 		if result.Err == nil {
-			result.Receipt = pillarbox.Receipt{RequestID: events[i].RequestID, Timestamp: events[i].Timestamp, Status: pillarbox.StateAccepted}
+			result.Receipt = pillarbox.Receipt{RequestID: events[i].RequestID,
+				Timestamp: events[i].Timestamp, Status: pillarbox.StateAccepted}
 		}
 	}
 }

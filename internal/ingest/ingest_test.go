@@ -29,14 +29,16 @@ func grant(settings source.Settings) source.Grant {
 	return g
 }
 
-func accept(t *testing.T, queue pillarbox.Queue, options ingest.Options, requests ...ingest.Request) []ingest.Result {
+func accept(t *testing.T, queue pillarbox.Queue, options ingest.Options,
+	requests ...ingest.Request) []ingest.Result {
 	t.Helper()
 	return ingest.New(queue, options).Accept(context.Background(), requests)
 }
 
 func leaseAll(t *testing.T, queue pillarbox.Queue) []pillarbox.Delivery {
 	t.Helper()
-	deliveries, err := queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1000})
+	deliveries, err := queue.Lease(context.Background(), "events",
+		pillarbox.LeaseLimits{MaxEvents: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +50,8 @@ func leaseAll(t *testing.T, queue pillarbox.Queue) []pillarbox.Delivery {
 func TestReceiptNamesWhatIsQueued(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	requests := []ingest.Request{
-		{Grant: app, Method: "POST", Path: "/app", Query: "a=1&a=2", ContentType: "text/plain", RemoteAddr: "203.0.113.7", Body: []byte("hello")},
+		{Grant: app, Method: "POST", Path: "/app", Query: "a=1&a=2", ContentType: "text/plain",
+			RemoteAddr: "203.0.113.7", Body: []byte("hello")},
 		{Grant: app, Body: []byte{0, 0xff, 0x80}},
 		{Grant: app},
 	}
@@ -60,7 +63,8 @@ func TestReceiptNamesWhatIsQueued(t *testing.T) {
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	for i, result := range results {
 		event := deliveries[i].Event
-		if result.Err != nil || result.Receipt.RequestID != event.RequestID || result.Receipt.Timestamp != event.Timestamp || result.Receipt.Status != "accepted" {
+		if result.Err != nil || result.Receipt.RequestID != event.RequestID ||
+			result.Receipt.Timestamp != event.Timestamp || result.Receipt.Status != "accepted" {
 			t.Errorf("result %d is %+v for event %+v", i, result, event)
 		}
 		if !uuid.MatchString(event.RequestID) {
@@ -142,7 +146,8 @@ func TestIDsSortAsTheyWereGiven(t *testing.T) {
 				if result.Err != nil {
 					continue
 				}
-				if receipt := result.Receipt; receipt.RequestID <= last.RequestID || receipt.Timestamp < last.Timestamp {
+				if receipt := result.Receipt; receipt.RequestID <= last.RequestID ||
+					receipt.Timestamp < last.Timestamp {
 					t.Fatalf("%+v came after %+v", receipt, last)
 				}
 				last = result.Receipt
@@ -162,7 +167,8 @@ func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 		Header: pillarbox.Header{{Name: "Cookie", Value: "c"}, {Name: "X-One", Value: "1"}},
 	}
 	bodies := [][]byte{[]byte("1"), []byte("12345"), nil, []byte("1234"), []byte("2")}
-	for name, from := range map[string]source.Grant{"app": grant(source.Settings{Name: "app", MaxBody: 4}), "no grant": {}} {
+	for name, from := range map[string]source.Grant{
+		"app": grant(source.Settings{Name: "app", MaxBody: 4}), "no grant": {}} {
 		all.Grant = from
 		requests := make([]ingest.Request, len(bodies))
 		for i, body := range bodies {
@@ -174,7 +180,8 @@ func TestABatchIsAcceptedLikeItsRequests(t *testing.T) {
 		one := ingest.New(queues[0], options).Accept(t.Context(), requests)
 		other := ingest.New(queues[1], options).AcceptBatch(t.Context(), all, bodies, nil)
 		for i := range bodies {
-			if fmt.Sprint(one[i].Err) != fmt.Sprint(other[i].Err) || (one[i].Receipt.RequestID == "") != (other[i].Receipt.RequestID == "") {
+			if fmt.Sprint(one[i].Err) != fmt.Sprint(other[i].Err) ||
+				(one[i].Receipt.RequestID == "") != (other[i].Receipt.RequestID == "") {
 				t.Errorf("%s: result %d is %+v in a batch, and else %+v", name, i, other[i], one[i])
 			}
 		}
@@ -209,7 +216,8 @@ func TestOneBadRequestTouchesNoOther(t *testing.T) {
 	if results[0].Err != nil || results[3].Err != nil {
 		t.Errorf("good requests got %v and %v", results[0].Err, results[3].Err)
 	}
-	if !errors.Is(results[1].Err, pillarbox.ErrTooLarge) || !strings.Contains(results[1].Err.Error(), "sources.app.max_body") {
+	if !errors.Is(results[1].Err, pillarbox.ErrTooLarge) ||
+		!strings.Contains(results[1].Err.Error(), "sources.app.max_body") {
 		t.Errorf("a body over the limit got %v", results[1].Err)
 	}
 	if !errors.Is(results[2].Err, pillarbox.ErrNotFound) {
@@ -227,12 +235,15 @@ func TestNoReceiptWithoutDurability(t *testing.T) {
 		bad   []bool
 	}{
 		{"whole append fails", fmt.Errorf("disk: %w", pillarbox.ErrNoSpace), []bool{true, true, true}},
-		{"one event fails", &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}, []bool{false, true, false}},
+		{"one event fails", &pillarbox.BatchError{
+			Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrUnavailable}}}, []bool{
+			false, true, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			queue := memory.NewQueue(nil)
 			queue.SetFault(func([]*pillarbox.Event) error { return c.fault })
-			results := accept(t, queue, ingest.Options{}, ingest.Request{Grant: app}, ingest.Request{Grant: app}, ingest.Request{Grant: app})
+			results := accept(t, queue, ingest.Options{}, ingest.Request{Grant: app},
+				ingest.Request{Grant: app}, ingest.Request{Grant: app})
 			for i, result := range results {
 				if (result.Err != nil) != c.bad[i] || (result.Receipt.RequestID == "") != c.bad[i] {
 					t.Errorf("result %d is %+v", i, result)
@@ -254,10 +265,12 @@ func TestCredentialsAreNeverQueued(t *testing.T) {
 	} {
 		header = append(header, pillarbox.HeaderField{Name: name, Value: canary})
 	}
-	header = append(header, pillarbox.HeaderField{Name: "X-Github-Event", Value: "push"}, pillarbox.HeaderField{Name: "X-Author", Value: "me"})
+	header = append(header, pillarbox.HeaderField{Name: "X-Github-Event", Value: "push"},
+		pillarbox.HeaderField{Name: "X-Author", Value: "me"})
 	queue := memory.NewQueue(nil)
 	query := "a=1&token=" + canary + "&b=%20x&API_KEY=" + canary + "&s%69g=" + canary + "&empty&signature=" + canary
-	accept(t, queue, ingest.Options{}, ingest.Request{Grant: app, Header: header, Query: query, Traceparent: canary})
+	accept(t, queue, ingest.Options{},
+		ingest.Request{Grant: app, Header: header, Query: query, Traceparent: canary})
 	event := leaseAll(t, queue)[0].Event
 	text, err := json.Marshal(event)
 	if err != nil {
@@ -275,7 +288,8 @@ func TestCredentialsAreNeverQueued(t *testing.T) {
 }
 
 func TestHeaderPolicyChooses(t *testing.T) {
-	header := pillarbox.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "2"}, {Name: "X-Two", Value: "3"}, {Name: "Cookie", Value: "c"}}
+	header := pillarbox.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "2"},
+		{Name: "X-Two", Value: "3"}, {Name: "Cookie", Value: "c"}}
 	for _, c := range []struct {
 		policy source.HeaderPolicy
 		want   string
@@ -286,7 +300,8 @@ func TestHeaderPolicyChooses(t *testing.T) {
 		{source.HeaderPolicy{Deny: []string{"X-TWO"}}, `{"X-One":["1"]}`},
 	} {
 		queue := memory.NewQueue(nil)
-		accept(t, queue, ingest.Options{}, ingest.Request{Grant: grant(source.Settings{Name: "app", Headers: c.policy}), Header: header})
+		accept(t, queue, ingest.Options{},
+			ingest.Request{Grant: grant(source.Settings{Name: "app", Headers: c.policy}), Header: header})
 		if got, _ := json.Marshal(leaseAll(t, queue)[0].Event.Header); string(got) != c.want {
 			t.Errorf("policy %+v keeps %s, want %s", c.policy, got, c.want)
 		}
@@ -296,7 +311,8 @@ func TestHeaderPolicyChooses(t *testing.T) {
 func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
 	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	for text, want := range map[string]string{
-		good: good, "": "", "00-xyz": "", strings.ToUpper(good): "", good + "-more": "", "01" + good[2:] + "-more": "01" + good[2:],
+		good: good, "": "", "00-xyz": "", strings.ToUpper(
+			good): "", good + "-more": "", "01" + good[2:] + "-more": "01" + good[2:],
 		"ff" + good[2:]: "", "00-00000000000000000000000000000000-b7ad6b7169203331-01": "",
 		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01": "",
 	} {
@@ -311,8 +327,10 @@ func TestOnlyWellFormedTraceparentIsKept(t *testing.T) {
 // TestStampsAreKeysOnAnyClock accepts on clocks that stand at the epoch and before it.
 func TestStampsAreKeysOnAnyClock(t *testing.T) {
 	for _, now := range []time.Time{time.UnixMicro(0), time.Unix(-3600, 0)} {
-		got := accept(t, memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }}, ingest.Request{Grant: app})[0]
-		if got.Err != nil || got.Receipt.Timestamp <= 0 || got.Receipt.RequestID[:13] != "00000000-0000" || got.Receipt.RequestID[14] != '7' {
+		got := accept(t, memory.NewQueue(nil), ingest.Options{Now: func() time.Time { return now }},
+			ingest.Request{Grant: app})[0]
+		if got.Err != nil || got.Receipt.Timestamp <= 0 ||
+			got.Receipt.RequestID[:13] != "00000000-0000" || got.Receipt.RequestID[14] != '7' {
 			t.Errorf("at %v: %+v, %v", now, got.Receipt, got.Err)
 		}
 	}
@@ -323,15 +341,18 @@ func TestGatewaysIDIsTheEventsID(t *testing.T) {
 	queue := memory.NewQueue(nil)
 	var stamped pillarbox.Key
 	results := accept(t, queue, ingest.Options{},
-		ingest.Request{Grant: app, RequestID: "JKJaXmPLvHcESHA=", Stamped: func(event *pillarbox.Event) { stamped = event.Key() }},
+		ingest.Request{Grant: app, RequestID: "JKJaXmPLvHcESHA=",
+			Stamped: func(event *pillarbox.Event) { stamped = event.Key() }},
 		ingest.Request{Grant: app},
 		ingest.Request{Grant: app, RequestID: "b"},
 	)
 	deliveries := leaseAll(t, queue)
 	for i, want := range []string{"JKJaXmPLvHcESHA=", "", "b"} {
 		got := results[i].Receipt.RequestID
-		if got != deliveries[i].Event.RequestID || (want != "" && got != want) || (want == "" && len(got) != 36) {
-			t.Errorf("receipt %d is for %q, the event is %q, want %q", i, got, deliveries[i].Event.RequestID, want)
+		if got != deliveries[i].Event.RequestID || (want != "" && got != want) ||
+			(want == "" && len(got) != 36) {
+			t.Errorf("receipt %d is for %q, the event is %q, want %q", i, got,
+				deliveries[i].Event.RequestID, want)
 		}
 	}
 	if stamped.RequestID != "JKJaXmPLvHcESHA=" || stamped.Timestamp != results[0].Receipt.Timestamp {

@@ -26,12 +26,14 @@ var app = func() source.Grant {
 
 func requestsOf(n int) []Request {
 	header := pillarbox.Header{
-		{Name: "Content-Type", Value: "application/json"}, {Name: "Content-Length", Value: "5"}, {Name: "User-Agent", Value: "test"},
+		{Name: "Content-Type", Value: "application/json"}, {Name: "Content-Length",
+			Value: "5"}, {Name: "User-Agent", Value: "test"},
 		{Name: "X-Github-Event", Value: "push"}, {Name: "Authorization", Value: "Bearer x"},
 	}
 	requests := make([]Request, n)
 	for i := range requests {
-		requests[i] = Request{Grant: app, Method: "POST", Path: "/app", Query: "a=1&b=2", Header: header, Body: []byte("hello")}
+		requests[i] = Request{Grant: app, Method: "POST", Path: "/app", Query: "a=1&b=2", Header: header,
+			Body: []byte("hello")}
 	}
 	return requests
 }
@@ -43,7 +45,8 @@ func TestAcceptingManyAllocatesOnce(t *testing.T) {
 	requests := requestsOf(100)
 	var results []Result
 	accept := func() {
-		if results = acceptor.AcceptInto(context.Background(), requests, results); results[99].Err != nil {
+		if results = acceptor.AcceptInto(context.Background(), requests,
+			results); results[99].Err != nil {
 			t.Fatal(results[99].Err)
 		}
 	}
@@ -60,7 +63,8 @@ func TestResultsTakeThePlaceOfOldOnes(t *testing.T) {
 	results := acceptor.Accept(context.Background(), []Request{{Grant: app}, {}, {Grant: app}})
 	receipt := results[0].Receipt
 	results = acceptor.AcceptInto(context.Background(), []Request{{}, {Grant: app}}, results)
-	if len(results) != 2 || results[0].Err == nil || results[0].Receipt != (pillarbox.Receipt{}) || results[1].Err != nil {
+	if len(results) != 2 || results[0].Err == nil || results[0].Receipt != (pillarbox.Receipt{}) ||
+		results[1].Err != nil {
 		t.Errorf("results %+v", results)
 	}
 	if results[1].Receipt.RequestID == receipt.RequestID || len(receipt.RequestID) != idBytes {

@@ -85,7 +85,8 @@ var hexPairs = func() (pairs [512]byte) {
 // else nothing: a malformed one must be ignored, and client text is not kept for its own sake.
 func ValidTraceparent(text string) string {
 	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	if len(text) < len(form) || (len(text) > len(form) && (text[:2] == "00" || text[len(form)] != '-' || len(text) > 128)) {
+	if len(text) < len(form) || (len(text) > len(form) &&
+		(text[:2] == "00" || text[len(form)] != '-' || len(text) > 128)) {
 		return ""
 	}
 	for i := range form {

@@ -55,7 +55,8 @@ func (b *batch) release() {
 }
 
 // acceptBatch accepts all good items with one append and answers for each item in order.
-func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
+func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
+	to *source.Route) (int, error) {
 	form, err := batchForm(r.Header.Get("Content-Type"))
 	if err != nil {
 		return 0, err
@@ -90,10 +91,12 @@ func batchForm(contentType string) (string, error) {
 	switch {
 	case err == nil && (form == protocol.TypeJSON || form == protocol.TypeNDJSON):
 		return form, nil
-	case err == nil && (form == "application/jsonl" || form == "application/ndjson" || form == "application/jsonlines"):
+	case err == nil && (form == "application/jsonl" || form == "application/ndjson" ||
+		form == "application/jsonlines"):
 		return protocol.TypeNDJSON, nil
 	}
-	return "", &protocol.Error{Status: http.StatusUnsupportedMediaType, Detail: "a batch is " + protocol.TypeNDJSON + " (one JSON value a line) or " + protocol.TypeJSON + " (an array); set Content-Type"}
+	return "", &protocol.Error{Status: http.StatusUnsupportedMediaType,
+		Detail: "a batch is " + protocol.TypeNDJSON + " (one JSON value a line) or " + protocol.TypeJSON + " (an array); set Content-Type"}
 }
 
 // acceptItems fills in the results.
@@ -106,12 +109,14 @@ func (h *Handler) acceptItems(r *http.Request, grant source.Grant, b *batch) {
 	if len(b.bodies) > 0 {
 		all := newRequest(r, grant)
 		all.ContentType = protocol.TypeJSON
-		b.accepted = h.opts.Acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies, b.accepted)
+		b.accepted = h.opts.Acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies,
+			b.accepted)
 	}
 	b.merge()
 	for _, result := range b.results {
 		if result.Err != nil && protocol.StatusOf(result.Err) == http.StatusInternalServerError {
-			h.opts.Logger.Error("item of a batch failed", telemetry.KeySource, grant.Source().Name, telemetry.KeyErr, result.Err)
+			h.opts.Logger.Error("item of a batch failed", telemetry.KeySource, grant.Source().Name,
+				telemetry.KeyErr, result.Err)
 			break // the others failed with it
 		}
 	}
@@ -179,7 +184,8 @@ func appendResults(body []byte, form string, results []ingest.Result) ([]byte, e
 			continue
 		}
 		problem := protocol.ProblemOf(result.Err)
-		text, err := json.Marshal(protocol.Rejection{Status: protocol.StatusRejected, Code: problem.Status, Detail: problem.Detail})
+		text, err := json.Marshal(protocol.Rejection{Status: protocol.StatusRejected,
+			Code: problem.Status, Detail: problem.Detail})
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +203,8 @@ func split(items []item, form string, body []byte, limit int) ([]item, error) {
 }
 
 func tooMany(limit int) error {
-	return fmt.Errorf("the batch has more than %d items (http.max_batch_items), send it in parts: %w", limit, pillarbox.ErrTooLarge)
+	return fmt.Errorf("the batch has more than %d items (http.max_batch_items), send it in parts: %w",
+		limit, pillarbox.ErrTooLarge)
 }
 
 var newline = []byte("\n")
@@ -277,7 +284,8 @@ func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
 
 func checkItem(body []byte, what string, number int) item {
 	if !isJSON(body) {
-		return item{err: protocol.Invalid("%s %d is no JSON value of at most %d levels", what, number, maxNesting)}
+		return item{err: protocol.Invalid("%s %d is no JSON value of at most %d levels", what, number,
+			maxNesting)}
 	}
 	return item{body: body}
 }

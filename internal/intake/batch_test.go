@@ -71,7 +71,8 @@ func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
 			if want := []int{0, 400, 0, 413, 0, 0}; !slices.Equal(codes, want) {
 				t.Fatalf("codes %v, want %v", codes, want)
 			}
-			if !strings.Contains(list[1].Detail, "no JSON value") || list[1].Status != "rejected" || !strings.Contains(list[3].Detail, "max_body") {
+			if !strings.Contains(list[1].Detail, "no JSON value") || list[1].Status != "rejected" ||
+				!strings.Contains(list[3].Detail, "max_body") {
 				t.Errorf("rejections %+v, %+v", list[1], list[3])
 			}
 			var stored []string
@@ -95,21 +96,22 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 		status     int
 		part       string
 	}{
-		"no lines":              {ndjson, "\n \r\n", 400, "no items"},
-		"nothing":               {ndjson, "", 400, "no items"},
-		"empty array":           {array, " [ ] ", 400, "no items"},
-		"no array":              {array, `{"a":1}`, 400, "no complete JSON array"},
-		"unfinished array":      {array, `[1,2`, 400, "no complete JSON array"},
-		"unfinished string":     {array, `[1,"a]`, 400, "inside a string"},
-		"unfinished object":     {array, `[1,{"a":1]`, 400, "inside a string or a bracket"},
-		"bracket too many":      {array, `[1],2]`, 400, "closing bracket too many at byte 3"},
-		"two arrays":            {array, `[1][2]`, 400, "closing bracket"},
-		"too many lines":        {ndjson, "1\n2\n3\n4\n", 413, "3 items (http.max_batch_items)"},
-		"too many elements":     {array, "[1,2,3,4]", 413, "3 items (http.max_batch_items)"},
-		"too many bytes":        {ndjson, strings.Repeat("1", 101), 413, "http.max_batch_bytes"},
-		"wrong type":            {"text/plain", "1", 415, ndjson},
-		"no type":               {"", "1", 415, ndjson},
-		"nothing but bad lines": {ndjson, "a\nb\n", 422, "line 2 is no JSON value of at most 10000 levels"},
+		"no lines":          {ndjson, "\n \r\n", 400, "no items"},
+		"nothing":           {ndjson, "", 400, "no items"},
+		"empty array":       {array, " [ ] ", 400, "no items"},
+		"no array":          {array, `{"a":1}`, 400, "no complete JSON array"},
+		"unfinished array":  {array, `[1,2`, 400, "no complete JSON array"},
+		"unfinished string": {array, `[1,"a]`, 400, "inside a string"},
+		"unfinished object": {array, `[1,{"a":1]`, 400, "inside a string or a bracket"},
+		"bracket too many":  {array, `[1],2]`, 400, "closing bracket too many at byte 3"},
+		"two arrays":        {array, `[1][2]`, 400, "closing bracket"},
+		"too many lines":    {ndjson, "1\n2\n3\n4\n", 413, "3 items (http.max_batch_items)"},
+		"too many elements": {array, "[1,2,3,4]", 413, "3 items (http.max_batch_items)"},
+		"too many bytes":    {ndjson, strings.Repeat("1", 101), 413, "http.max_batch_bytes"},
+		"wrong type":        {"text/plain", "1", 415, ndjson},
+		"no type":           {"", "1", 415, ndjson},
+		"nothing but bad lines": {ndjson, "a\nb\n", 422,
+			"line 2 is no JSON value of at most 10000 levels"},
 		"nothing but bad items": {array, "[a,]", 422, "item 2 is no JSON value"},
 		"no space of JSON":      {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
 		"no space in an array":  {array, "[\u00a0]", 422, "item 1 is no JSON value"},
@@ -150,7 +152,8 @@ func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	})
 	got := b.batch(ndjson, "1\n2\nbad\n").wants(t, 202)
 	list := results(t, ndjson, got.body)
-	if len(list) != 3 || list[0].Code != 0 || list[1].Code != 507 || list[2].Code != 400 || got.header.Get("Retry-After") == "" {
+	if len(list) != 3 || list[0].Code != 0 || list[1].Code != 507 || list[2].Code != 400 ||
+		got.header.Get("Retry-After") == "" {
 		t.Errorf("results %+v, Retry-After %q", list, got.header.Get("Retry-After"))
 	}
 }
@@ -210,7 +213,8 @@ func valid(t *testing.T, bodies [][]byte, err error) {
 			t.Errorf("item %d is no JSON: %q", i, body)
 		}
 	}
-	if err != nil && (len(bodies) > 0 || !errors.Is(err, pillarbox.ErrInvalid) && !errors.Is(err, pillarbox.ErrTooLarge)) {
+	if err != nil && (len(bodies) > 0 || !errors.Is(err, pillarbox.ErrInvalid) &&
+		!errors.Is(err, pillarbox.ErrTooLarge)) {
 		t.Errorf("%d items with the error %v", len(bodies), err)
 	}
 }

@@ -52,7 +52,8 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	if f.express {
 		opts := f.limits
 		opts.Acceptor, opts.Sources, opts.Memory, opts.Problem = b.accept.Inline(), b.sources, b.memory, b.public.Problem
-		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout, cmp.Or(readTimeout, express.DefaultReadHeaderTimeout), writeTimeout
+		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout, cmp.Or(readTimeout,
+			express.DefaultReadHeaderTimeout), writeTimeout
 		loop, err := express.New(listener.(*net.TCPListener), opts)
 		if err != nil {
 			t.Fatal(err)
@@ -69,13 +70,16 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	}
 	if !f.express && (f.limits.MaxConnections > 0 || f.limits.MaxPerAddress > 0) {
 		listener = admission.Listen(listener, admission.Options{
-			MaxConnections: cmp.Or(f.limits.MaxConnections, 1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
+			MaxConnections: cmp.Or(f.limits.MaxConnections,
+				1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
 		})
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := framing.Serve(web, listener, framing.Options{MinBodyRate: f.limits.MinBodyRate, BodyGrace: f.limits.BodyGrace}); !errors.Is(err, http.ErrServerClosed) {
+		if err := framing.Serve(web, listener,
+			framing.Options{MinBodyRate: f.limits.MinBodyRate, BodyGrace: f.limits.BodyGrace}); !errors.Is(
+			err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	}()

@@ -78,9 +78,16 @@ func (c *fixedConn) written() string {
 	return c.out.String()
 }
 
-func (c *fixedConn) Close() error                     { c.once.Do(func() { close(c.closed) }); return nil }
-func (c *fixedConn) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
-func (c *fixedConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (c *fixedConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}
+func (c *fixedConn) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+}
+func (c *fixedConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+}
 func (c *fixedConn) SetDeadline(time.Time) error      { return nil }
 func (c *fixedConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *fixedConn) SetWriteDeadline(time.Time) error { return nil }

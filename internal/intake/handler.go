@@ -136,7 +136,8 @@ func (h *Handler) refusal(method string, err error) (int, error) {
 
 // serve answers one request, or returns the error to answer with. to is nil where there is no
 // source.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *source.Route) (status int, err error) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
+	to *source.Route) (status int, err error) {
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	allow := "GET, HEAD, POST"
 	switch {
@@ -189,7 +190,8 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
 // for its delivery. The expectation is there if it was asked for, the event got its id, and some
 // destination takes it.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Grant, expect bool) (result ingest.Result, expected Expectation, err error) {
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Grant,
+	expect bool) (result ingest.Result, expected Expectation, err error) {
 	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
 	defer release()
 	if err != nil {
@@ -201,7 +203,8 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Gr
 		request.Stamped = func(event *pillarbox.Event) { expected = h.opts.Waiter.Expect(event) }
 	}
 	// The client may leave; what is being made durable is then still accepted.
-	result = h.opts.Acceptor.AcceptInto(context.WithoutCancel(r.Context()), []ingest.Request{request}, nil)[0]
+	result = h.opts.Acceptor.AcceptInto(context.WithoutCancel(r.Context()), []ingest.Request{request},
+		nil)[0]
 	return result, expected, result.Err
 }
 
@@ -235,7 +238,8 @@ func (h *Handler) wanted(r *http.Request) time.Duration {
 // readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that
 // is not met, or a client that left is an error, whatever had arrived. release gives its memory
 // back to the limit and must be called in any case.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64, limitName string) (body []byte, release func(), err error) {
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64,
+	limitName string) (body []byte, release func(), err error) {
 	none := func() {}
 	if err := checkFraming(r); err != nil {
 		return nil, none, err
@@ -363,7 +367,8 @@ func headOf(r *http.Request) *source.Head {
 func newRequest(r *http.Request, grant source.Grant) ingest.Request {
 	return ingest.Request{
 		Grant: grant, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: headerOf(r),
-		ContentType: r.Header.Get("Content-Type"), RemoteAddr: addressOf(r), Traceparent: r.Header.Get("Traceparent"),
+		ContentType: r.Header.Get("Content-Type"), RemoteAddr: addressOf(r), Traceparent: r.Header.Get(
+			"Traceparent"),
 	}
 }
 
@@ -375,7 +380,10 @@ func headerOf(r *http.Request) pillarbox.Header {
 			header = append(header, pillarbox.HeaderField{Name: name, Value: value})
 		}
 	}
-	slices.SortStableFunc(header, func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(header, func(a,
+		b pillarbox.HeaderField) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	return header
 }
 

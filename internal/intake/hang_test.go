@@ -50,13 +50,15 @@ func openHangingLog(t *testing.T, kind faultfs.Kind) *hangingLog {
 		if op.Kind == faultfs.Write && op.Offset > 0 && op.Length <= 16<<10 {
 			live.Store(&op.Name)
 		}
-		if name := live.Load(); op.Kind == kind && name != nil && *name == op.Name && h.armed.CompareAndSwap(true, false) {
+		if name := live.Load(); op.Kind == kind && name != nil && *name == op.Name &&
+			h.armed.CompareAndSwap(true, false) {
 			close(h.entered)
 			return <-h.release
 		}
 		return nil
 	})
-	log, err := seglog.Open(disk, "queue", seglog.Options{SegmentBytes: 1 << 20, MinFreeBytes: 1, CommitTimeout: time.Second})
+	log, err := seglog.Open(disk, "queue",
+		seglog.Options{SegmentBytes: 1 << 20, MinFreeBytes: 1, CommitTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ func testHangingDisk(t *testing.T, f front, kind faultfs.Kind, end error) {
 			t.Error(err)
 		case response.StatusCode == http.StatusAccepted:
 			what = "accepted"
-		case response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "":
+		case response.StatusCode != http.StatusServiceUnavailable ||
+			response.Header.Get("Retry-After") == "":
 			t.Errorf("%d %v %s", response.StatusCode, response.Header, text)
 		case strings.Contains(string(text), "is not known"):
 			what = "unknown"
@@ -128,21 +131,23 @@ func testHangingDisk(t *testing.T, f front, kind faultfs.Kind, end error) {
 		t.Errorf("meanwhile: %s, and the queue says %q", what, h.Stats().Problem)
 	}
 	h.release <- end
-	for deadline := time.Now().Add(30 * time.Second); send("after") != "accepted"; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); send("after") != "accepted"; time.Sleep(
+		time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is accepted any more")
 		}
 	}
 	server.stop()
 	stored := map[string]bool{}
-	err := h.Scan(context.Background(), destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
-		body := string(event.Body)
-		if what := told[body]; stored[body] || what != "accepted" && what != "unknown" {
-			t.Errorf("%.20q is stored, and was told as %q (there already: %t)", body, what, stored[body])
-		}
-		stored[body] = true
-		return nil
-	})
+	err := h.Scan(context.Background(), destination,
+		func(event *pillarbox.Event, _ pillarbox.Standing) error {
+			body := string(event.Body)
+			if what := told[body]; stored[body] || what != "accepted" && what != "unknown" {
+				t.Errorf("%.20q is stored, and was told as %q (there already: %t)", body, what, stored[body])
+			}
+			stored[body] = true
+			return nil
+		})
 	if err != nil {
 		t.Error(err)
 	}

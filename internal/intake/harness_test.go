@@ -62,7 +62,8 @@ func decode[T any](t *testing.T, text string) T {
 func openBox(t *testing.T, options intake.Options) *box {
 	t.Helper()
 	opened := nodetest.Open(t)
-	b := &box{Box: opened, t: t, queue: opened.Queue, sink: opened.Sink, letters: opened.Letters, accept: opened.Node.Acceptor(), sources: opened.Node.Sources()}
+	b := &box{Box: opened, t: t, queue: opened.Queue, sink: opened.Sink, letters: opened.Letters,
+		accept: opened.Node.Acceptor(), sources: opened.Node.Sources()}
 	if options.Memory == nil {
 		options.Memory = admission.NewMemory(intake.DefaultMaxInFlightBytes)
 	}

@@ -45,8 +45,10 @@ func TestUploadThatStandsStillIsCutOff(t *testing.T) {
 		f.limits.MinBodyRate, f.limits.BodyGrace = 100, 50*time.Millisecond
 		for _, request := range []string{
 			"POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("x", 600),
-			"POST /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n384\r\n" + strings.Repeat("x", 600),
-			rawGet + "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("x", 600),
+			"POST /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n384\r\n" + strings.Repeat(
+				"x", 600),
+			rawGet + "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("x",
+				600),
 		} {
 			b := openPublic(t, intake.Options{})
 			server := f.serve(t, b, time.Hour, 0)
@@ -60,7 +62,8 @@ func TestUploadThatStandsStillIsCutOff(t *testing.T) {
 			}
 			fmt.Fprint(conn, request)
 			text, err := io.ReadAll(conn)
-			if answer := string(text); !strings.Contains(answer, "HTTP/1.1 408 ") || !strings.Contains(answer, "http.min_body_rate") {
+			if answer := string(text); !strings.Contains(answer, "HTTP/1.1 408 ") ||
+				!strings.Contains(answer, "http.min_body_rate") {
 				t.Errorf("%.100q: %q, %v", request, answer, err)
 			}
 			server.stop()

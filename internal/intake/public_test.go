@@ -32,7 +32,8 @@ func TestBodiesAreKeptByteForByte(t *testing.T) {
 				b := openPublic(t, intake.Options{})
 				request := httptest.NewRequest(http.MethodPost, "/app?a=1&b=%20", strings.NewReader(body))
 				if chunked {
-					request = httptest.NewRequest(http.MethodPost, "/app?a=1&b=%20", io.MultiReader(strings.NewReader(body)))
+					request = httptest.NewRequest(http.MethodPost, "/app?a=1&b=%20",
+						io.MultiReader(strings.NewReader(body)))
 				}
 				request.Header.Set("Content-Type", "text/x-test")
 				request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -43,10 +44,15 @@ func TestBodiesAreKeptByteForByte(t *testing.T) {
 					t.Fatalf("stored %v", events)
 				}
 				event := events[0]
-				if event.RequestID != receipt.RequestID || event.Timestamp != receipt.Timestamp || receipt.Status != pillarbox.StateAccepted || got.header.Get("X-Request-Id") != receipt.RequestID {
-					t.Errorf("receipt %+v and header %q for event %+v", receipt, got.header.Get("X-Request-Id"), event.Key())
+				if event.RequestID != receipt.RequestID || event.Timestamp != receipt.Timestamp ||
+					receipt.Status != pillarbox.StateAccepted ||
+					got.header.Get("X-Request-Id") != receipt.RequestID {
+					t.Errorf("receipt %+v and header %q for event %+v", receipt, got.header.Get("X-Request-Id"),
+						event.Key())
 				}
-				if event.Source != "app" || event.Method != "POST" || event.Path != "/app" || event.Query != "a=1&b=%20" || event.ContentType != "text/x-test" || event.RemoteAddr != "192.0.2.1" || event.Traceparent == "" {
+				if event.Source != "app" || event.Method != "POST" || event.Path != "/app" ||
+					event.Query != "a=1&b=%20" || event.ContentType != "text/x-test" ||
+					event.RemoteAddr != "192.0.2.1" || event.Traceparent == "" {
 					t.Errorf("event %+v", event)
 				}
 			})
@@ -58,9 +64,11 @@ func TestBodiesAreKeptByteForByte(t *testing.T) {
 func TestBodyOverTheLimitIsRefusedWithTheNameOfTheLimit(t *testing.T) {
 	b := openPublic(t, intake.Options{})
 	body := strings.Repeat("x", testMaxBody+1)
-	b.post("/app", body).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes", "sources.app.max_body")
+	b.post("/app", body).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
+		"sources.app.max_body")
 	request := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(body)))
-	do(t, b.public, request).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes", "sources.app.max_body")
+	do(t, b.public, request).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
+		"sources.app.max_body")
 	if len(b.queued()) != 0 {
 		t.Error("something was stored")
 	}
@@ -74,9 +82,11 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"PUT", "/app", 405, "GET, HEAD, POST"}, {"DELETE", "/app", 405, "GET, HEAD, POST"}, {"OPTIONS", "/app", 405, "GET, HEAD, POST"},
+		{"PUT", "/app", 405, "GET, HEAD, POST"}, {"DELETE", "/app", 405, "GET, HEAD, POST"}, {"OPTIONS",
+			"/app", 405, "GET, HEAD, POST"},
 		{"GET", "/app/batch", 405, "POST"}, {"POST", "/openapi.yaml", 405, "GET, HEAD"},
-		{"POST", "/", 404, ""}, {"POST", "/app/", 404, ""}, {"POST", "/App", 404, ""}, {"POST", "/a/../app", 404, ""}, {"GET", "/batch", 404, ""},
+		{"POST", "/", 404, ""}, {"POST", "/app/", 404, ""}, {"POST", "/App", 404, ""}, {"POST",
+			"/a/../app", 404, ""}, {"GET", "/batch", 404, ""},
 	} {
 		request := httptest.NewRequest(c.method, c.path, strings.NewReader("x"))
 		got := do(t, b.public, request).wants(t, c.status)
@@ -107,8 +117,10 @@ func TestSourceMayHaveThePathOfTheDocument(t *testing.T) {
 func TestEncodedBodiesAreRefused(t *testing.T) {
 	b := openPublic(t, intake.Options{})
 	b.post("/app", "x", "Content-Encoding", "gzip").wants(t, http.StatusUnsupportedMediaType, "gzip")
-	b.post("/app", "x", "Content-Encoding", "identity", "Content-Encoding", "br").wants(t, http.StatusUnsupportedMediaType, "br")
-	b.post("/app", "x", "Content-Encoding", "identity, zstd").wants(t, http.StatusUnsupportedMediaType, "zstd")
+	b.post("/app", "x", "Content-Encoding", "identity", "Content-Encoding", "br").wants(t,
+		http.StatusUnsupportedMediaType, "br")
+	b.post("/app", "x", "Content-Encoding", "identity, zstd").wants(t,
+		http.StatusUnsupportedMediaType, "zstd")
 	b.post("/app", "x", "Content-Encoding", "Identity").wants(t, http.StatusAccepted)
 	if len(b.queued()) != 1 {
 		t.Error("a wrong number of events was stored")
@@ -118,7 +130,9 @@ func TestEncodedBodiesAreRefused(t *testing.T) {
 // TestErrorsOfTheQueueBecomeStatuses sees that our own fault is never a 4xx, and that a wait is
 // passed on.
 func TestErrorsOfTheQueueBecomeStatuses(t *testing.T) {
-	wait := func(after time.Duration, err error) error { return &pillarbox.RetryAfterError{After: after, Err: err} }
+	wait := func(after time.Duration, err error) error {
+		return &pillarbox.RetryAfterError{After: after, Err: err}
+	}
 	for _, c := range []struct {
 		err    error
 		status int
@@ -132,7 +146,8 @@ func TestErrorsOfTheQueueBecomeStatuses(t *testing.T) {
 		{pillarbox.ErrTooLarge, 413, ""},
 		{pillarbox.ErrConflict, 500, ""}, // of no Append: our own fault
 		{errors.New("secret detail"), 500, ""},
-		{&pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrNoSpace}}}, 507, "5"},
+		{&pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrNoSpace}}}, 507,
+			"5"},
 	} {
 		b := openPublic(t, intake.Options{})
 		b.queue.SetFault(func([]*pillarbox.Event) error { return c.err })
@@ -152,7 +167,8 @@ func TestPreferWait(t *testing.T) {
 		b := openPublic(t, intake.Options{})
 		start := time.Now()
 		got := b.post("/app", "x", "Prefer", "respond-async, wait=5").wants(t, http.StatusAccepted, `"accepted"`)
-		if waited := time.Since(start); waited != 5*time.Second || got.header.Get("Preference-Applied") != "wait=5" {
+		if waited := time.Since(start); waited != 5*time.Second ||
+			got.header.Get("Preference-Applied") != "wait=5" {
 			t.Errorf("waited %v, applied %q", waited, got.header.Get("Preference-Applied"))
 		}
 		b.deliver()
@@ -196,7 +212,8 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	if _, err := writer.Write([]byte("half")); err != nil { // returns when it is read
 		t.Fatal(err)
 	}
-	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusServiceUnavailable, "http.max_in_flight_bytes")
+	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusServiceUnavailable,
+		"http.max_in_flight_bytes")
 	b.post("/app", strings.Repeat("x", 400)).wants(t, http.StatusAccepted)
 	if err := writer.Close(); err != nil {
 		t.Fatal(err)
@@ -224,7 +241,8 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
 	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
 	b = openPublic(t, intake.Options{Memory: admission.NewMemory(testMaxBody)})
-	chunked := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(strings.Repeat("x", testMaxBody))))
+	chunked := httptest.NewRequest(http.MethodPost, "/app",
+		io.MultiReader(strings.NewReader(strings.Repeat("x", testMaxBody))))
 	do(t, b.public, chunked).wants(t, http.StatusAccepted)
 }
 
@@ -232,7 +250,8 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 // again, single and batch alike, and nothing of it is stored.
 func TestSourceKeepsItsRate(t *testing.T) {
 	b := openBox(t, intake.Options{})
-	settings := source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 3}
+	settings := source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1,
+		RateBurst: 3}
 	b.setSources(settings)
 	post := func(path, contentType, body string) *httptest.ResponseRecorder {
 		t.Helper()
@@ -242,7 +261,8 @@ func TestSourceKeepsItsRate(t *testing.T) {
 		b.public.ServeHTTP(recorder, request)
 		return recorder
 	}
-	if answer := post("/app/batch", "application/x-ndjson", "1\n2\n"); answer.Code != http.StatusAccepted {
+	if answer := post("/app/batch", "application/x-ndjson",
+		"1\n2\n"); answer.Code != http.StatusAccepted {
 		t.Errorf("2 of 3: %d %s", answer.Code, answer.Body)
 	}
 	if answer := post("/app", "text/plain", "x"); answer.Code != http.StatusAccepted {
@@ -250,7 +270,8 @@ func TestSourceKeepsItsRate(t *testing.T) {
 	}
 	for _, path := range []string{"/app", "/app/batch"} {
 		answer := post(path, "application/x-ndjson", "1\n2\n3\n4\n5\n")
-		if answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), "sources.app.rate") {
+		if answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") == "" ||
+			!strings.Contains(answer.Body.String(), "sources.app.rate") {
 			t.Errorf("%s over the rate: %d %v %s", path, answer.Code, answer.Header(), answer.Body)
 		}
 	}
@@ -259,7 +280,9 @@ func TestSourceKeepsItsRate(t *testing.T) {
 	}
 	settings.RatePerSecond, settings.RateBurst = 1000, 2
 	b.setSources(settings)
-	if answer := post("/app/batch", "application/x-ndjson", "1\n2\n3\n4\n5\n"); answer.Code != http.StatusAccepted {
-		t.Errorf("a batch larger than the bucket must get through when the bucket is full: %d %s", answer.Code, answer.Body)
+	if answer := post("/app/batch", "application/x-ndjson",
+		"1\n2\n3\n4\n5\n"); answer.Code != http.StatusAccepted {
+		t.Errorf("a batch larger than the bucket must get through when the bucket is full: %d %s",
+			answer.Code, answer.Body)
 	}
 }

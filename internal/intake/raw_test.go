@@ -15,7 +15,8 @@ import (
 
 // exchange sends bytes on a connection of its own, half-closes it where the end of the request is
 // meant, and returns the first answer. With the half-close, what else came is returned too.
-func exchange(t *testing.T, server *served, request string, halfClose bool) (*http.Response, string) {
+func exchange(t *testing.T, server *served, request string,
+	halfClose bool) (*http.Response, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.addr)
 	if err != nil {
@@ -56,16 +57,19 @@ func brokenBodiesAreNotStored(t *testing.T, f front) {
 		framing string
 		status  int
 	}{
-		"chunk size is no number":      {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n", 400},
-		"chunk is longer than said":    {"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n", 400},
-		"last chunk is missing":        {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 400},
-		"ends within a chunk":          {"Transfer-Encoding: chunked\r\n\r\n9\r\nabc", 400},
-		"trailer is cut off":           {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: b", 400},
-		"shorter than its length":      {"Content-Length: 10\r\n\r\nabc", 400},
-		"two lengths":                  {"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
-		"unknown transfer encoding":    {"Transfer-Encoding: xchunked\r\n\r\nabc", 400},
-		"chunk size with a bare feed":  {"Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
-		"chunk size that is too large": {"Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("f", 17) + "\r\nabc", 400},
+		"chunk size is no number": {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n", 400},
+		"chunk is longer than said": {"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
+			400},
+		"last chunk is missing": {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 400},
+		"ends within a chunk":   {"Transfer-Encoding: chunked\r\n\r\n9\r\nabc", 400},
+		"trailer is cut off": {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: b",
+			400},
+		"shorter than its length":     {"Content-Length: 10\r\n\r\nabc", 400},
+		"two lengths":                 {"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
+		"unknown transfer encoding":   {"Transfer-Encoding: xchunked\r\n\r\nabc", 400},
+		"chunk size with a bare feed": {"Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
+		"chunk size that is too large": {"Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("f",
+			17) + "\r\nabc", 400},
 	} {
 		for _, path := range []string{"/app", "/app/batch"} {
 			t.Run(name+" "+path, func(t *testing.T) {
@@ -108,7 +112,8 @@ func whatNetHTTPAnswersItselfIsAsDocumented(t *testing.T, f front) {
 		b := openPublic(t, intake.Options{})
 		server := f.serve(t, b, 0, 0)
 		response, _ := exchange(t, server, request, false)
-		if got := response.Header.Get("Content-Type"); response.StatusCode != want.status || got != want.form {
+		if got := response.Header.Get("Content-Type"); response.StatusCode != want.status ||
+			got != want.form {
 			t.Errorf("%.60q: %d %q, want %d %q", request, response.StatusCode, got, want.status, want.form)
 		}
 		server.stop()
@@ -124,7 +129,8 @@ func TestBodyEndsAtItsLength(t *testing.T) { onFronts(t, bodyEndsAtItsLength) }
 func bodyEndsAtItsLength(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
 	server := f.serve(t, b, 0, 0)
-	response, rest := exchange(t, server, "POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcdef\r\n\r\n", true)
+	response, rest := exchange(t, server,
+		"POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcdef\r\n\r\n", true)
 	if response.StatusCode != http.StatusAccepted || !strings.HasPrefix(rest, "HTTP/1.1 400") {
 		t.Errorf("status %d, then %q", response.StatusCode, rest)
 	}
@@ -150,7 +156,8 @@ func oldHTTPNeedsALength(t *testing.T, f front) {
 		t.Run(framing, func(t *testing.T) {
 			b := openPublic(t, intake.Options{})
 			server := f.serve(t, b, 0, 0)
-			response, rest := exchange(t, server, "POST /app HTTP/1.0\r\nConnection: keep-alive\r\n"+framing+"\r\n"+smuggled, true)
+			response, rest := exchange(t, server,
+				"POST /app HTTP/1.0\r\nConnection: keep-alive\r\n"+framing+"\r\n"+smuggled, true)
 			if response.StatusCode != status || rest != "" || !response.Close {
 				t.Errorf("status %d, close %v, then %q", response.StatusCode, response.Close, rest)
 			}
@@ -169,7 +176,8 @@ func tooLongIsRefusedBeforeTheBody(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
 	server := f.serve(t, b, 0, 0)
 	request := fmt.Sprintf("POST /app HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", testMaxBody+1)
-	if response, _ := exchange(t, server, request, false); response.StatusCode != http.StatusRequestEntityTooLarge || !response.Close {
+	if response, _ := exchange(t, server, request,
+		false); response.StatusCode != http.StatusRequestEntityTooLarge || !response.Close {
 		t.Errorf("status %d, close %v", response.StatusCode, response.Close)
 	}
 }
@@ -180,7 +188,8 @@ func TestSlowBodyIsATimeout(t *testing.T) { onFronts(t, slowBodyIsATimeout) }
 func slowBodyIsATimeout(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
 	server := f.serve(t, b, 50*time.Millisecond, 0)
-	response, _ := exchange(t, server, "POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab", false)
+	response, _ := exchange(t, server,
+		"POST /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab", false)
 	if response.StatusCode != http.StatusRequestTimeout {
 		t.Errorf("status %d", response.StatusCode)
 	}
@@ -200,7 +209,8 @@ func waitOutlastsTheTimeoutsOfTheServer(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
 	server := f.serve(t, b, 50*time.Millisecond, 50*time.Millisecond)
 	start := time.Now()
-	response, _ := exchange(t, server, "POST /app HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=1\r\nContent-Length: 2\r\n\r\nab", false)
+	response, _ := exchange(t, server,
+		"POST /app HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=1\r\nContent-Length: 2\r\n\r\nab", false)
 	if took := time.Since(start); response.StatusCode != http.StatusAccepted || took < time.Second {
 		t.Errorf("status %d after %v", response.StatusCode, took)
 	}

@@ -79,8 +79,10 @@ func badLengths() (texts []string) {
 	return append(texts,
 		rawStart+"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", rawStart+"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 		rawStart+"Content-Length: 3\r\ncontent-length: 0\r\n\r\nabc",
-		rawStart+strings.Repeat("X: y\r\n", 100)+"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		rawStart+"X: "+strings.Repeat("x", 10_000)+"\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+		rawStart+strings.Repeat("X: y\r\n",
+			100)+"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		rawStart+"X: "+strings.Repeat("x",
+			10_000)+"\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /app/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"GET /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"PUT /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
@@ -129,7 +131,8 @@ func badChunks() (texts []string) {
 		"3;a\nabc\r\n0\r\n\r\n", "3a;\x01\r\nabc\r\n0\r\n\r\n", "00000000000000003\r\nabc\r\n0\r\n\r\n", "fffffffffffffffff\r\nabc", "ffffffffffffffff\r\nabc",
 		"3\r\nabc\r\n0\r\nX : y\r\n\r\n", "3\r\nabc\r\n0\r\nX: y\n\r\n", "3\r\nabc\r\n0\r\nX: y\r\n\n", "3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n", "3\r\nabc\r\n0\r\n X: y\r\n\r\n",
 		"3\r\nabc\r\n0\r\nX\r\n\r\n", "3\r\nabc\r\n0\r\nX: \x00\r\n\r\n", "3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n", "3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"3\r\nabc\r\n0\r\nHost: b\r\n\r\n", "3\r\nabc\r\n0\r\nX: " + strings.Repeat("y", 5000) + "\r\n\r\n", "3;" + strings.Repeat("y", 5000) + "\r\nabc\r\n0\r\n\r\n",
+		"3\r\nabc\r\n0\r\nHost: b\r\n\r\n", "3\r\nabc\r\n0\r\nX: " + strings.Repeat("y",
+			5000) + "\r\n\r\n", "3;" + strings.Repeat("y", 5000) + "\r\nabc\r\n0\r\n\r\n",
 		"3\r\nabc\r\n0\r\n\rX: y\r\n\r\n", "3\r\nabc\r\r\n0\r\n\r\n", "3\r\r\nabc\r\n0\r\n\r\n",
 	} {
 		texts = append(texts, rawStart+"Transfer-Encoding: chunked\r\n\r\n"+body)
@@ -146,32 +149,44 @@ func goodRequests() []raw {
 		chunked+"1\r\na\r\n2\r\nbc\r\n0\r\nX-A: b\r\nX-B:\r\n\r\n", rawStart+"transfer-encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "\r\n"+chunked+"3\r\nabc\r\n0\r\n\r\n",
 		"POST http://b/app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "POST /%61pp?x#y HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
 		rawStart+"Content-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc", rawStart+"Upgrade: h2c\r\nConnection: upgrade\r\nContent-Length: 3\r\n\r\nabc",
-		rawStart+"X-A: caf\xc3\xa9\xff\r\nContent-Length: 3\r\n\r\nabc", rawStart+"X: "+strings.Repeat("x", 9000)+"\r\nContent-Length: 3\r\n\r\nabc",
-		rawStart+strings.Repeat("X: y\r\n", 200)+"Content-Length: 3\r\n\r\nabc", "POST /app HTTP/1.1\r\nHost:\r\nContent-Length: 3\r\n\r\nabc",
+		rawStart+"X-A: caf\xc3\xa9\xff\r\nContent-Length: 3\r\n\r\nabc", rawStart+"X: "+strings.Repeat(
+			"x", 9000)+"\r\nContent-Length: 3\r\n\r\nabc",
+		rawStart+strings.Repeat("X: y\r\n",
+			200)+"Content-Length: 3\r\n\r\nabc", "POST /app HTTP/1.1\r\nHost:\r\nContent-Length: 3\r\n\r\nabc",
 	)
 	const keep = "HTTP/1.0\r\nConnection: keep-alive\r\n"
-	return append(append(cases, stores("", rawStart+"\r\n", rawStart+"Content-Length: 0\r\n\r\n", chunked+"0\r\n\r\n", chunked+"0\r\nX: y\r\n\r\n")...),
-		raw{text: rawStart + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{100, 202}, stored: []string{"abc"}},
+	return append(append(cases, stores("", rawStart+"\r\n", rawStart+"Content-Length: 0\r\n\r\n",
+		chunked+"0\r\n\r\n", chunked+"0\r\nX: y\r\n\r\n")...),
+		raw{text: rawStart + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+			statuses: []int{100, 202}, stored: []string{"abc"}},
 		raw{text: rawGet, statuses: []int{200}, methods: []string{"GET"}},
-		raw{text: "HEAD /app HTTP/1.1\r\nHost: a\r\n\r\n", statuses: []int{200}, methods: []string{"HEAD"}},
-		raw{text: "GET /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{200}, methods: []string{"GET"}},
+		raw{text: "HEAD /app HTTP/1.1\r\nHost: a\r\n\r\n", statuses: []int{200},
+			methods: []string{"HEAD"}},
+		raw{text: "GET /app HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{200},
+			methods: []string{"GET"}},
 		raw{text: "PUT /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", statuses: []int{405}},
 		raw{text: "POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{404}},
 		raw{text: "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", statuses: []int{200}},
 		raw{text: "\r\n" + rawGet, statuses: []int{200}, methods: []string{"GET"}},
-		raw{text: rawBefore + "\r\n" + rawBefore, statuses: []int{202, 202}, stored: []string{"before", "before"}},
+		raw{text: rawBefore + "\r\n" + rawBefore, statuses: []int{202, 202},
+			stored: []string{"before", "before"}},
 		raw{text: "POST /app HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{202}, stored: []string{"abc"}, refused: true}, // it ends the connection
-		raw{text: "POST /app " + keep + "Content-Length: 3\r\n\r\nabc", statuses: []int{202}, stored: []string{"abc"}, refused: true},
-		raw{text: rawStart + "Connection: close\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{202}, stored: []string{"abc"}, refused: true},
+		raw{text: "POST /app " + keep + "Content-Length: 3\r\n\r\nabc", statuses: []int{202},
+			stored: []string{"abc"}, refused: true},
+		raw{text: rawStart + "Connection: close\r\nContent-Length: 3\r\n\r\nabc", statuses: []int{202},
+			stored: []string{"abc"}, refused: true},
 	)
 }
 
 func rawRequests() []raw {
 	head := rawStart + "Content-Length: 3\r\nX: "
 	return slices.Concat(
-		refusedWith(400, badLengths()...), refusedWith(400, badLines()...), refusedWith(400, badRequestLines()...), refusedWith(400, badChunks()...),
-		refusedWith(505, "POST /app HTTP/2.0\r\nHost: a\r\n\r\n", "POST /app HTTP/1.2\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /app HTTP/0.9\r\nHost: a\r\n\r\n"),
-		refusedWith(431, head+strings.Repeat("x", 32<<10-len(head)-3)+"\r\n\r\nabc", head+strings.Repeat("x", 100_000), rawStart+strings.Repeat("X: y\r\n", 6000)+"\r\n"),
+		refusedWith(400, badLengths()...), refusedWith(400, badLines()...), refusedWith(400,
+			badRequestLines()...), refusedWith(400, badChunks()...),
+		refusedWith(505, "POST /app HTTP/2.0\r\nHost: a\r\n\r\n",
+			"POST /app HTTP/1.2\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /app HTTP/0.9\r\nHost: a\r\n\r\n"),
+		refusedWith(431, head+strings.Repeat("x", 32<<10-len(head)-3)+"\r\n\r\nabc",
+			head+strings.Repeat("x", 100_000), rawStart+strings.Repeat("X: y\r\n", 6000)+"\r\n"),
 		stores("abc", head+strings.Repeat("x", 32<<10-len(head)-4)+"\r\n\r\nabc"),
 		goodRequests(),
 	)
@@ -190,7 +205,8 @@ var places = []struct {
 	{name: "first"},
 	{"after GET", rawGet, true, []int{200}, []string{"GET"}, nil},
 	{"after POST", rawBefore, true, []int{202}, []string{"POST"}, []string{"before"}},
-	{"pipelined", rawBefore + rawGet + rawBefore, false, []int{202, 200, 202}, []string{"POST", "GET", "POST"}, []string{"before", "before"}},
+	{"pipelined", rawBefore + rawGet + rawBefore, false, []int{202, 200, 202},
+		[]string{"POST", "GET", "POST"}, []string{"before", "before"}},
 }
 
 // pieces cut a text. Each is written by itself.
@@ -219,7 +235,8 @@ func TestRawRequests(t *testing.T) {
 		name   string
 		front  front
 		handed bool
-	}{{"net/http", front{}, false}, {"express", front{express: true}, false}, {"handed over", front{express: true}, true}} {
+	}{{"net/http", front{}, false}, {"express", front{express: true}, false}, {"handed over",
+		front{express: true}, true}} {
 		t.Run(r.name, func(t *testing.T) {
 			if err := express.Possible(); r.front.express && err != nil {
 				t.Skip(err)
@@ -245,11 +262,13 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 		for name, pieces := range pieces {
 			what := fmt.Sprintf("%s, %s: %.300q", place.name, name, c.text)
 			before := b.queued()
-			wantStatuses, wantStored := slices.Concat(place.statuses, c.statuses), slices.Concat(place.stored, c.stored)
+			wantStatuses, wantStored := slices.Concat(place.statuses,
+				c.statuses), slices.Concat(place.stored, c.stored)
 			methods := slices.Concat(place.methods, c.methods)
 			behind := rawSmuggled
 			if !c.refused {
-				behind, wantStatuses, wantStored = rawTail, append(wantStatuses, 202), append(wantStored, "tail")
+				behind, wantStatuses, wantStored = rawTail, append(wantStatuses, 202), append(wantStored,
+					"tail")
 			}
 			x := connectRaw(t, server.addr)
 			if handed {
@@ -270,8 +289,10 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 			if !slices.Equal(got, wantStored) {
 				t.Errorf("%s: stored %q, want %q", what, got, wantStored)
 			}
-			if account, err := b.queue.Account(destination); err != nil || int(account.Accepted) != len(before)+len(wantStored) {
-				t.Errorf("%s: %d accepted, want %d, %v", what, account.Accepted, len(before)+len(wantStored), err)
+			if account, err := b.queue.Account(destination); err != nil ||
+				int(account.Accepted) != len(before)+len(wantStored) {
+				t.Errorf("%s: %d accepted, want %d, %v", what, account.Accepted, len(before)+len(wantStored),
+					err)
 			}
 			if !slices.Equal(x.statuses, wantStatuses) {
 				t.Errorf("%s: answers %v, want %v", what, x.statuses, wantStatuses)

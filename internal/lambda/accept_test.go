@@ -199,7 +199,8 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 			Err: pillarbox.ErrUnavailable}, "closed": pillarbox.ErrClosed,
 		"too large": fmt.Errorf("a message: %w", pillarbox.ErrTooLarge),
 		"late":      context.DeadlineExceeded, "unknown": errors.New("secret"),
-		"conflict": pillarbox.ErrConflict, "one": &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrUnavailable}}},
+		"conflict": pillarbox.ErrConflict, "one": &pillarbox.BatchError{
+			Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrUnavailable}}},
 	}
 	for fault, err := range faults {
 		refuse := func([]*pillarbox.Event) error { return err }

@@ -37,7 +37,8 @@ type DeadLetter struct {
 }
 
 // NewDeadLetter makes the handler.
-func NewDeadLetter(letters Letters, restorer sqsrules.Restorer, opts DeadLetterOptions) *DeadLetter {
+func NewDeadLetter(letters Letters, restorer sqsrules.Restorer,
+	opts DeadLetterOptions) *DeadLetter {
 	opts.Source = cmp.Or(opts.Source, DefaultSource)
 	opts.Destination = cmp.Or(opts.Destination, DefaultDestination)
 	if opts.Now == nil {
@@ -56,7 +57,8 @@ func (d *DeadLetter) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 
 // Handle keeps one batch, and names the messages whose letters are not durable. An error keeps the
 // whole batch.
-func (d *DeadLetter) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
+func (d *DeadLetter) Handle(ctx context.Context,
+	event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err
 	}
@@ -129,7 +131,8 @@ func (d *DeadLetter) letter(m *message) *pillarbox.DeadLetter {
 	if m.Lost != nil {
 		reason += "; " + m.Lost.Error()
 	}
-	m.outcome.Rejection = &pillarbox.Rejection{Reason: reason, DeadAt: pillarbox.TimestampOf(d.opts.Now())}
+	m.outcome.Rejection = &pillarbox.Rejection{Reason: reason,
+		DeadAt: pillarbox.TimestampOf(d.opts.Now())}
 	letter := m.letter(d.opts.Destination, d.opts.Now())
 	// SQS's count goes on in this queue, so that it is not that of the attempts
 	letter.Attempts = []pillarbox.Attempt{}

@@ -72,7 +72,8 @@ func (u *undertaker) find(id string) *pillarbox.DeadLetter {
 
 func (u *undertaker) count() int {
 	n := 0
-	for letter, err := range u.letters.List(context.Background(), pillarbox.DeadLetterFilter{Resolved: true}) {
+	for letter, err := range u.letters.List(context.Background(),
+		pillarbox.DeadLetterFilter{Resolved: true}) {
 		if letter != nil && err == nil {
 			n++
 		}

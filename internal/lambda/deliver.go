@@ -95,7 +95,8 @@ func (d *Deliver) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // invokeBatch puts JSON around a handler of batches. Its errors say nothing of what the payload
 // holds.
-func invokeBatch(ctx context.Context, payload []byte, handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) ([]byte, error) {
+func invokeBatch(ctx context.Context, payload []byte,
+	handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) ([]byte, error) {
 	var event events.SQSEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, fmt.Errorf("%d bytes that can't be read: %w", len(payload), errNoBatch)
@@ -110,7 +111,8 @@ func invokeBatch(ctx context.Context, payload []byte, handle func(context.Contex
 // Handle delivers one batch and names the messages that are to stay in the queue: those that are
 // not known to be stored, skipped, dead-lettered or sent again, even if something in here panics.
 // An error keeps the whole batch.
-func (d *Deliver) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
+func (d *Deliver) Handle(ctx context.Context,
+	event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	if err := checkBatch(event); err != nil {
 		return events.SQSEventResponse{}, err
 	}
@@ -182,7 +184,8 @@ func released(slice []*message) []*message {
 // it. It begins with what has been received most often: the neighbours of an event like that got
 // through in other company. If the destination is up after all, it returns what is still to be
 // delivered.
-func (b *batch) probe(ctx context.Context, slice []*message, to *destination.Destination) []*message {
+func (b *batch) probe(ctx context.Context, slice []*message,
+	to *destination.Destination) []*message {
 	if b.probed || len(slice) < 2 {
 		return nil
 	}
@@ -235,7 +238,8 @@ func (b *batch) restored(ctx context.Context, slice []*message) []*message {
 }
 
 // step delivers a slice, and returns why the destination is down if it is.
-func (b *batch) step(ctx context.Context, slice []*message, to *destination.Destination, probe bool) error {
+func (b *batch) step(ctx context.Context, slice []*message, to *destination.Destination,
+	probe bool) error {
 	deliveries := make([]pillarbox.Delivery, len(slice))
 	for i, m := range slice {
 		deliveries[i] = m.delivery(b.now)

@@ -29,7 +29,8 @@ func TestWhatIsStoredIsDoneAndNothingElse(t *testing.T) {
 		t.Errorf("after the third receive hidden for %v, want 1 to 2 minutes", b.queue.hidden)
 	}
 	line := metricsOf(t, b.metrics.String())[0]
-	for name, want := range map[string]any{"Batch": 3.0, "Stored": 2.0, "Retried": 1.0, "Failed": 1.0, "Destination": "events", "Role": "deliver"} {
+	for name, want := range map[string]any{"Batch": 3.0, "Stored": 2.0, "Retried": 1.0, "Failed": 1.0,
+		"Destination": "events", "Role": "deliver"} {
 		if line[name] != want {
 			t.Errorf("%s is %v, want %v", name, line[name], want)
 		}
@@ -62,7 +63,8 @@ func TestRefusedForGoodIsDead(t *testing.T) {
 		t.Errorf("the letter is %+v", letter)
 	}
 	if n := len(letter.Attempts); n != 3 || letter.Attempts[2].Error != "too wide" ||
-		letter.Attempts[0].At != pillarbox.TimestampOf(noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
+		letter.Attempts[0].At != pillarbox.TimestampOf(
+			noon.Add(-50*time.Second).Truncate(time.Millisecond)) {
 		t.Errorf("the attempts are %+v", letter.Attempts)
 	}
 	if _, hidden := b.queue.hidden["handle of c"]; !hidden || len(b.queue.hidden) != 1 {
@@ -91,7 +93,9 @@ func TestReceivesAreTheAttempts(t *testing.T) {
 // new message.
 func TestOutageMakesNoDeadLetter(t *testing.T) {
 	b := newBench(t, lambda.DeliverOptions{MaxReceives: 20})
-	b.sink.Fault = func([]*pillarbox.Event) error { return fmt.Errorf("table: %w", pillarbox.ErrUnavailable) }
+	b.sink.Fault = func([]*pillarbox.Event) error {
+		return fmt.Errorf("table: %w", pillarbox.ErrUnavailable)
+	}
 	records := []events.SQSMessage{message(t, "a", 1), message(t, "b", 17), message(t, "c", 18),
 		message(t, "d", 20), message(t, "e", 25)}
 	b.queue.fault = func(call string, n int) error {
@@ -249,7 +253,8 @@ func TestUnreadableMessageIsKept(t *testing.T) {
 			letter.DeadAt != pillarbox.TimestampOf(noon) {
 			t.Errorf("%q became %+v of %+v", texts[i], letter, event)
 		}
-		if want := pillarbox.TimestampOf(noon.Add(-time.Minute).Truncate(time.Millisecond)); i > 1 && event.Timestamp != want {
+		if want := pillarbox.TimestampOf(noon.Add(-time.Minute).Truncate(time.Millisecond)); i > 1 &&
+			event.Timestamp != want {
 			t.Errorf("%q is of %v, want the time of sending, %v", texts[i], event.Timestamp, want)
 		}
 	}
@@ -278,7 +283,8 @@ func TestClaimedBodiesAreRestored(t *testing.T) {
 		t.Errorf("stored %+v, %v", event, err)
 	}
 	letter := b.queue.dead[0]
-	if body := string(letter.Event.Body); !strings.Contains(letter.Reason, "is lost, and its claim stands in its place") ||
+	if body := string(letter.Event.Body); !strings.Contains(letter.Reason,
+		"is lost, and its claim stands in its place") ||
 		!strings.HasPrefix(body, `{"body_claim":{"key":"bodies/lost","bytes":12,"sha256":"`) {
 		t.Errorf("the letter is %+v of %q", letter, body)
 	}

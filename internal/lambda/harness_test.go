@@ -139,7 +139,8 @@ func (b *bench) deliverWithin(ctx context.Context, records ...events.SQSMessage)
 }
 
 // checkResponse holds a response to what AWS makes of it.
-func checkResponse(t testing.TB, records []events.SQSMessage, response events.SQSEventResponse) []string {
+func checkResponse(t testing.TB, records []events.SQSMessage,
+	response events.SQSEventResponse) []string {
 	t.Helper()
 	text, err := json.Marshal(response)
 	if err != nil {

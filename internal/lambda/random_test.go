@@ -131,7 +131,8 @@ func TestNothingIsLost(t *testing.T) {
 				event = known.Event.RequestID
 			}
 			if !slices.Contains(stay, record.MessageId) && !slices.Contains(safe, event) {
-				t.Fatalf("PILLARBOX_SEED=%d, round %d: message %s is done, and its event %s is nowhere", start, n, record.MessageId, event)
+				t.Fatalf("PILLARBOX_SEED=%d, round %d: message %s is done, and its event %s is nowhere", start,
+					n, record.MessageId, event)
 			}
 		}
 	}

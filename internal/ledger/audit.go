@@ -42,7 +42,8 @@ type Missing struct {
 // Audit counts each destination and looks up what the queue still remembers. It reads the history
 // that the queue keeps and may scan the stores.
 func (l *Ledger) Audit(ctx context.Context) (*Audit, error) {
-	audit := &Audit{Accepted: l.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{}, Damage: []string{}}
+	audit := &Audit{Accepted: l.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{},
+		Damage: []string{}}
 	for _, damage := range l.queue.Stats().Damage {
 		audit.Damage = append(audit.Damage, damage.Error())
 	}
@@ -68,7 +69,8 @@ func (l *Ledger) auditOne(ctx context.Context, destination Destination) (*AuditE
 	}
 	rotten := entry.Damaged - min(entry.Damaged, entry.account.Unread)
 	audit.problem(rotten > 0, "%d events were lost to corruption of the queue's files", rotten)
-	audit.problem(entry.account.Unread > 0, "%d events are in places that the disk can't read now; they are read again, and delivered when it can", entry.account.Unread)
+	audit.problem(entry.account.Unread > 0,
+		"%d events are in places that the disk can't read now; they are read again, and delivered when it can", entry.account.Unread)
 	store, readable := destination.store()
 	if readable {
 		if err := l.auditStore(ctx, audit, store, destination); err != nil {
@@ -76,7 +78,8 @@ func (l *Ledger) auditOne(ctx context.Context, destination Destination) (*AuditE
 		}
 	}
 	if !entry.Balanced && len(audit.Problems) == 0 {
-		audit.problem(true, "accepted %d is not stored %d + dead %d + skipped %d + pending %d", entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending)
+		audit.problem(true, "accepted %d is not stored %d + dead %d + skipped %d + pending %d",
+			entry.Accepted, entry.Stored, entry.Dead, entry.Skipped, entry.Pending)
 	}
 	audit.Balanced = len(audit.Problems) == 0
 	return audit, nil
@@ -92,16 +95,20 @@ func (a *AuditEntry) problem(is bool, format string, args ...any) {
 // letter to see that it can be read. Letters that were removed by hand are counted here, and named
 // among what is missing.
 func (l *Ledger) auditLetters(ctx context.Context, audit *AuditEntry) error {
-	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing, audit.account.Dead)
-	audit.problem(audit.lettersSurplus > 0, "there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
-	for letter, err := range l.letters.List(ctx, pillarbox.DeadLetterFilter{Destination: audit.Destination, Resolved: true}) {
+	audit.problem(audit.lettersMissing > 0, "%d of %d dead letters are missing", audit.lettersMissing,
+		audit.account.Dead)
+	audit.problem(audit.lettersSurplus > 0,
+		"there are %d more dead letters than events that were dead or are pending", audit.lettersSurplus)
+	for letter, err := range l.letters.List(ctx,
+		pillarbox.DeadLetterFilter{Destination: audit.Destination, Resolved: true}) {
 		audit.problem(letter == nil && err != nil, "a dead letter can't be read: %v", err)
 	}
 	return ctx.Err()
 }
 
 // auditStore counts the rows, and looks up every event that the queue remembers as settled.
-func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore,
+	destination Destination) error {
 	found, err := store.Count(ctx)
 	if err != nil {
 		audit.problem(true, "the destination can't be asked: %v", err)
@@ -114,7 +121,8 @@ func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillar
 	}
 	if l.queue.Traits().Obliges {
 		record := l.queue.Store(destination.Name)
-		audit.problem(record.Changed != "", "the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
+		audit.problem(record.Changed != "",
+			"the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
 	}
 	total := uint64(0)
 	if found < audit.Stored {
@@ -130,7 +138,8 @@ func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillar
 }
 
 // nameMissing goes through the events that the queue holds and the destination has settled.
-func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore, destination Destination) error {
+func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore,
+	destination Destination) error {
 	if !l.queue.Traits().Searchable {
 		return nil
 	}
@@ -143,15 +152,16 @@ func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pilla
 		keys = keys[:0]
 		return l.nameThem(ctx, audit, missing)
 	}
-	err := l.queue.Scan(ctx, destination.Name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
-		if standing != pillarbox.StandingSettled {
-			return nil
-		}
-		if keys = append(keys, event.Key()); len(keys) < lookups {
-			return nil
-		}
-		return flush()
-	})
+	err := l.queue.Scan(ctx, destination.Name,
+		func(event *pillarbox.Event, standing pillarbox.Standing) error {
+			if standing != pillarbox.StandingSettled {
+				return nil
+			}
+			if keys = append(keys, event.Key()); len(keys) < lookups {
+				return nil
+			}
+			return flush()
+		})
 	if err != nil {
 		return err
 	}
@@ -176,7 +186,8 @@ func (l *Ledger) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarb
 const letterUnreadable = "unreadable"
 
 // letterStates returns the states of the letters of events, by key; none where there is no letter.
-func (l *Ledger) letterStates(ctx context.Context, destination string, keys []pillarbox.Key) (map[pillarbox.Key]string, error) {
+func (l *Ledger) letterStates(ctx context.Context, destination string,
+	keys []pillarbox.Key) (map[pillarbox.Key]string, error) {
 	states := map[pillarbox.Key]string{}
 	if len(keys) == 0 {
 		return states, nil
@@ -200,7 +211,8 @@ func (l *Ledger) letterStates(ctx context.Context, destination string, keys []pi
 		if _, known := states[key]; known || !unreadable {
 			continue
 		}
-		if _, err := l.letters.Get(ctx, destination, key.RequestID); errors.Is(err, pillarbox.ErrCorrupt) {
+		if _, err := l.letters.Get(ctx, destination, key.RequestID); errors.Is(err,
+			pillarbox.ErrCorrupt) {
 			states[key] = letterUnreadable
 		}
 	}
@@ -219,6 +231,7 @@ func (a *AuditEntry) nameOne(key pillarbox.Key, state string) {
 		why = "a dead letter, and its file was removed"
 	}
 	if a.Lost++; len(a.Missing) < MaxNamed {
-		a.Missing = append(a.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp, Why: why})
+		a.Missing = append(a.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp,
+			Why: why})
 	}
 }

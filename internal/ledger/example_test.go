@@ -18,11 +18,13 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	if err := queue.Append(ctx, []*pillarbox.Event{{Timestamp: 1, RequestID: "a"}, {Timestamp: 2, RequestID: "b"}}); err != nil {
+	if err := queue.Append(ctx, []*pillarbox.Event{{Timestamp: 1, RequestID: "a"},
+		{Timestamp: 2, RequestID: "b"}}); err != nil {
 		fmt.Println(err)
 		return
 	}
-	l := ledger.New(queue, memory.NewDeadLetters(), []ledger.Destination{{Destination: events, Sink: memory.NewSink()}}, nil)
+	l := ledger.New(queue, memory.NewDeadLetters(),
+		[]ledger.Destination{{Destination: events, Sink: memory.NewSink()}}, nil)
 	totals, err := l.Totals(ctx)
 	entry := totals.Destinations[0]
 	fmt.Println(entry.Accepted, entry.Stored, entry.Pending, entry.Balanced, err)

@@ -45,7 +45,8 @@ type History interface {
 }
 
 // New makes the ledger. history may be nil: traces then tell of no attempts that ended well.
-func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination, history History) *Ledger {
+func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination,
+	history History) *Ledger {
 	return &Ledger{queue: queue, letters: letters, destinations: destinations, history: history}
 }
 
@@ -199,7 +200,8 @@ func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
 		return nil, err
 	}
 	if trace.Event == nil {
-		return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID, pillarbox.ErrNotFound)
+		return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID,
+			pillarbox.ErrNotFound)
 	}
 	trace.State = trace.state()
 	return trace, nil
@@ -208,7 +210,8 @@ func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
 // askQueue asks the queue about what neither a destination nor a letter has told. Where the queue
 // does not know the event any more, today's rules say which of these destinations it was meant for.
 func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) error {
-	if trace.Event != nil && !slices.ContainsFunc(trace.Deliveries, func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
+	if trace.Event != nil && !slices.ContainsFunc(trace.Deliveries,
+		func(d Delivery) bool { return d.State == pillarbox.StatePending }) {
 		return nil
 	}
 	if l.queue.Traits().Obliges {
@@ -253,8 +256,10 @@ func (t *Trace) follow(traces map[string]pillarbox.Trace) {
 
 // delivery looks in one destination: its store first, then its dead letters, then what waits in the
 // queue.
-func (l *Ledger) delivery(ctx context.Context, destination Destination, requestID string) (Delivery, *pillarbox.Event, error) {
-	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending, Attempts: []pillarbox.Attempt{}}
+func (l *Ledger) delivery(ctx context.Context, destination Destination,
+	requestID string) (Delivery, *pillarbox.Event, error) {
+	delivery := Delivery{Destination: destination.Name, State: pillarbox.StatePending,
+		Attempts: []pillarbox.Attempt{}}
 	var event *pillarbox.Event
 	denied := false // the store says that it has not got the event
 	if store, readable := destination.store(); readable {

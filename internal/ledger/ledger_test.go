@@ -49,13 +49,17 @@ func (s *lossySink) Count(ctx context.Context) (uint64, error) {
 func open(t *testing.T) *fixture {
 	t.Helper()
 	d := &fixture{
-		t: t, queue: memory.NewQueue(nil), letters: memory.NewDeadLetters(), events: enginetest.Events(10, 1),
+		t: t, queue: memory.NewQueue(nil), letters: memory.NewDeadLetters(), events: enginetest.Events(
+			10, 1),
 		sink: &lossySink{Sink: memory.NewSink(), lost: map[string]bool{}},
 	}
 	for _, event := range d.events {
 		event.Source = "app"
 	}
-	d.ledger = ledger.New(d.queue, d.letters, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
+	d.ledger = ledger.New(d.queue, d.letters,
+		[]ledger.Destination{{Destination: destination.New(
+			destination.Settings{Name: "events",
+				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
 	if _, err := d.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +77,8 @@ func (d *fixture) must(err error) {
 // settle stores the first n events, dead-letters the next, and leaves the rest leased.
 func (d *fixture) settle(stored, dead int) {
 	d.t.Helper()
-	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: stored + dead})
+	deliveries, err := d.queue.Lease(context.Background(), "events",
+		pillarbox.LeaseLimits{MaxEvents: stored + dead})
 	d.must(err)
 	var outcomes []pillarbox.Outcome
 	for i, delivery := range deliveries {
@@ -82,7 +87,8 @@ func (d *fixture) settle(stored, dead int) {
 			kind = pillarbox.OutcomeDead
 			d.must(pillarbox.PutDeadLetter(context.Background(), d.letters, &pillarbox.DeadLetter{
 				Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: delivery.Event, Replay: "pillarbox dead replay x",
-				Attempts: []pillarbox.Attempt{{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}},
+				Attempts: []pillarbox.Attempt{{At: 1763907120000000, Class: pillarbox.ClassPermanent,
+					Error: "no"}},
 			}))
 		} else {
 			d.must(d.sink.Write(context.Background(), []*pillarbox.Event{delivery.Event}))
@@ -97,8 +103,10 @@ func (d *fixture) expect(stored, dead, pending uint64, balanced bool) {
 	account, err := d.ledger.Totals(context.Background())
 	d.must(err)
 	entry := account.Destinations[0]
-	if account.Accepted != 10 || entry.Accepted != 10 || entry.Stored != stored || entry.Dead != dead || entry.Pending != pending || entry.Balanced != balanced {
-		d.t.Errorf("ledger %+v, want stored %d, dead %d, pending %d, balanced %v", entry, stored, dead, pending, balanced)
+	if account.Accepted != 10 || entry.Accepted != 10 || entry.Stored != stored ||
+		entry.Dead != dead || entry.Pending != pending || entry.Balanced != balanced {
+		d.t.Errorf("ledger %+v, want stored %d, dead %d, pending %d, balanced %v", entry, stored, dead,
+			pending, balanced)
 	}
 }
 
@@ -106,7 +114,8 @@ func (d *fixture) audit() *ledger.AuditEntry {
 	d.t.Helper()
 	audit, err := d.ledger.Audit(context.Background())
 	d.must(err)
-	if sound := len(audit.Destinations[0].Problems) == 0; audit.Balanced != sound || audit.Destinations[0].Balanced != sound {
+	if sound := len(audit.Destinations[0].Problems) == 0; audit.Balanced != sound ||
+		audit.Destinations[0].Balanced != sound {
 		d.t.Errorf("audit %+v contradicts itself", audit)
 	}
 	return &audit.Destinations[0]
@@ -119,9 +128,13 @@ func TestLedgerFollowsReplayAndDiscard(t *testing.T) {
 	d.expect(5, 3, 2, true)
 	replayed, discarded := d.events[5], d.events[6]
 	d.must(d.sink.Write(context.Background(), []*pillarbox.Event{replayed}))
-	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: replayed.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters,
+		pillarbox.DeadLetterKey{Destination: "events", Key: replayed.Key()}, pillarbox.Resolution{At: 1,
+			How: pillarbox.ResolvedReplayed}))
 	d.expect(6, 2, 2, true)
-	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedDiscarded}))
+	d.must(pillarbox.ResolveDeadLetter(context.Background(), d.letters,
+		pillarbox.DeadLetterKey{Destination: "events", Key: discarded.Key()}, pillarbox.Resolution{At: 1,
+			How: pillarbox.ResolvedDiscarded}))
 	d.expect(6, 2, 2, true)
 	if entry := d.audit(); len(entry.Problems) != 0 || entry.Found == nil || *entry.Found != 6 {
 		t.Errorf("audit %+v", entry)
@@ -141,9 +154,12 @@ func (q uncountedQueue) Account(string) (pillarbox.Account, error) {
 func TestLettersOfOthersBalance(t *testing.T) {
 	d := open(t)
 	d.settle(7, 3)
-	d.ledger = ledger.New(uncountedQueue{d.queue}, d.letters, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events"}), Sink: d.sink}}, nil)
+	d.ledger = ledger.New(uncountedQueue{d.queue}, d.letters,
+		[]ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events"}),
+			Sink: d.sink}}, nil)
 	entry := d.audit()
-	if len(entry.Problems) != 0 || !entry.Balanced || entry.Stored != 7 || entry.Dead != 3 || entry.Accepted != 10 {
+	if len(entry.Problems) != 0 || !entry.Balanced || entry.Stored != 7 || entry.Dead != 3 ||
+		entry.Accepted != 10 {
 		t.Errorf("audit %+v", entry)
 	}
 }
@@ -155,7 +171,8 @@ func TestAuditNamesWhatIsMissing(t *testing.T) {
 	d.sink.lost[d.events[3].RequestID] = true
 	d.expect(7, 1, 2, true) // the ledger can't know
 	entry := d.audit()
-	if len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[3].RequestID || len(entry.Problems) != 1 {
+	if len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[3].RequestID ||
+		len(entry.Problems) != 1 {
 		t.Errorf("audit %+v", entry)
 	}
 }
@@ -165,12 +182,15 @@ func TestAuditNamesWhatIsMissing(t *testing.T) {
 func TestAuditMissesDeadLetters(t *testing.T) {
 	d := open(t)
 	d.settle(4, 1)
-	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})
+	deliveries, err := d.queue.Lease(context.Background(), "events",
+		pillarbox.LeaseLimits{MaxEvents: 1})
 	d.must(err)
-	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeDead}}))
+	d.must(d.queue.Settle(context.Background(), "events",
+		[]pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeDead}}))
 	d.expect(4, 1, 4, false)
 	entry := d.audit()
-	if len(entry.Problems) < 1 || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[5].RequestID {
+	if len(entry.Problems) < 1 || len(entry.Missing) != 1 ||
+		entry.Missing[0].RequestID != d.events[5].RequestID {
 		t.Errorf("audit %+v", entry)
 	}
 }
@@ -179,12 +199,17 @@ func TestAuditMissesDeadLetters(t *testing.T) {
 // came between writing the letter and settling.
 func TestHalfBuriedEventIsCountedOnce(t *testing.T) {
 	d := open(t)
-	deliveries, err := d.queue.Lease(context.Background(), "events", pillarbox.LeaseLimits{MaxEvents: 1})
+	deliveries, err := d.queue.Lease(context.Background(), "events",
+		pillarbox.LeaseLimits{MaxEvents: 1})
 	d.must(err)
 	attempt := &pillarbox.Attempt{At: 1763907120000000, Class: pillarbox.ClassPermanent, Error: "no"}
 	rejection := &pillarbox.Rejection{Reason: "no", DeadAt: 1763907120000000}
-	d.must(d.queue.Settle(context.Background(), "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRejected, Attempt: attempt, Rejection: rejection}}))
-	d.must(pillarbox.PutDeadLetter(context.Background(), d.letters, &pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000, Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
+	d.must(d.queue.Settle(context.Background(), "events",
+		[]pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRejected,
+			Attempt: attempt, Rejection: rejection}}))
+	d.must(pillarbox.PutDeadLetter(context.Background(), d.letters,
+		&pillarbox.DeadLetter{Version: 1, Destination: "events", Reason: "no", DeadAt: 1763907120000000,
+			Event: deliveries[0].Event, Attempts: []pillarbox.Attempt{*attempt}}))
 	d.expect(0, 0, 10, true)
 }
 
@@ -198,14 +223,16 @@ func (r *rottenLetters) err() error {
 	return &pillarbox.CorruptError{File: "letter.json", Reason: "no JSON"}
 }
 
-func (r *rottenLetters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+func (r *rottenLetters) Get(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
 	if requestID == r.rotten {
 		return nil, r.err()
 	}
 	return r.DeadLetters.Get(ctx, destination, requestID)
 }
 
-func (r *rottenLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (r *rottenLetters) List(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for letter, err := range r.DeadLetters.List(ctx, filter) {
 			if letter != nil && letter.Event.RequestID == r.rotten {
@@ -224,13 +251,18 @@ func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
 	d.settle(5, 2)
 	d.sink.lost[d.events[1].RequestID] = true
 	rotten := d.events[5].RequestID
-	d.ledger = ledger.New(d.queue, &rottenLetters{d.letters, rotten}, []ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
+	d.ledger = ledger.New(d.queue, &rottenLetters{d.letters, rotten},
+		[]ledger.Destination{{Destination: destination.New(
+			destination.Settings{Name: "events",
+				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
 	entry := d.audit()
-	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") || len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {
+	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") ||
+		len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {
 		t.Errorf("audit %+v", entry)
 	}
 	trace, err := d.ledger.Trace(t.Context(), rotten)
-	if err != nil || trace.State != pillarbox.StateDead || !strings.Contains(trace.Deliveries[0].Reason, "letter.json") {
+	if err != nil || trace.State != pillarbox.StateDead ||
+		!strings.Contains(trace.Deliveries[0].Reason, "letter.json") {
 		t.Errorf("story %+v, %v", trace, err)
 	}
 }
@@ -238,28 +270,36 @@ func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
 func TestStoryTellsEachState(t *testing.T) {
 	d := open(t)
 	d.settle(2, 1)
-	for i, want := range map[int]string{0: pillarbox.StateStored, 2: pillarbox.StateDead, 7: pillarbox.StatePending} {
+	for i, want := range map[int]string{0: pillarbox.StateStored, 2: pillarbox.StateDead,
+		7: pillarbox.StatePending} {
 		trace, err := d.ledger.Trace(context.Background(), d.events[i].RequestID)
 		d.must(err)
-		if trace.State != want || len(trace.Deliveries) != 1 || trace.Deliveries[0].State != want || enginetest.Diff(trace.Event, d.events[i]) != "" {
+		if trace.State != want || len(trace.Deliveries) != 1 || trace.Deliveries[0].State != want ||
+			enginetest.Diff(trace.Event, d.events[i]) != "" {
 			t.Errorf("story of event %d is %+v, want %s", i, trace, want)
 		}
-		if (trace.Deliveries[0].StoredAt != nil) != (want == pillarbox.StateStored) || (trace.Deliveries[0].Replay != "") != (want == pillarbox.StateDead) {
+		if (trace.Deliveries[0].StoredAt != nil) != (want == pillarbox.StateStored) ||
+			(trace.Deliveries[0].Replay != "") != (want == pillarbox.StateDead) {
 			t.Errorf("delivery %+v", trace.Deliveries[0])
 		}
 	}
 	dead := d.events[2]
-	d.must(pillarbox.ResolveDeadLetter(t.Context(), d.letters, pillarbox.DeadLetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}))
+	d.must(pillarbox.ResolveDeadLetter(t.Context(), d.letters,
+		pillarbox.DeadLetterKey{Destination: "events", Key: dead.Key()}, pillarbox.Resolution{At: 1,
+			How: pillarbox.ResolvedReplayed}))
 	trace, err := d.ledger.Trace(t.Context(), dead.RequestID)
 	d.must(err)
-	if got := trace.Deliveries[0]; got.State != pillarbox.StatePending || got.Reason != "replayed, and not in the destination" {
+	if got := trace.Deliveries[0]; got.State != pillarbox.StatePending ||
+		got.Reason != "replayed, and not in the destination" {
 		t.Errorf("replayed, and not there: %+v", got)
 	}
 	d.must(d.sink.Write(t.Context(), []*pillarbox.Event{dead}))
-	if trace, err = d.ledger.Trace(t.Context(), dead.RequestID); err != nil || trace.State != pillarbox.StateStored {
+	if trace, err = d.ledger.Trace(t.Context(), dead.RequestID); err != nil ||
+		trace.State != pillarbox.StateStored {
 		t.Errorf("replayed: %+v, %v", trace, err)
 	}
-	if _, err := d.ledger.Trace(context.Background(), "nobody"); !errors.Is(err, pillarbox.ErrNotFound) {
+	if _, err := d.ledger.Trace(context.Background(), "nobody"); !errors.Is(err,
+		pillarbox.ErrNotFound) {
 		t.Errorf("story of nobody: %v", err)
 	}
 }

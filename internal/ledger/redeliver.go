@@ -25,7 +25,8 @@ type Redelivery struct {
 // their stores is cleared by that.
 func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
 	if !l.queue.Traits().Obliges {
-		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w", pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w",
+			pillarbox.ErrInvalid)
 	}
 	results, known := []Redelivery{}, false
 	for _, destination := range l.destinations {
@@ -49,9 +50,11 @@ func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, erro
 	return results, nil
 }
 
-func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations, store pillarbox.EventStore, destination Destination) (Redelivery, error) {
+func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations,
+	store pillarbox.EventStore, destination Destination) (Redelivery, error) {
 	record := queue.Store(destination.Name)
-	lost := &losses{result: Redelivery{Destination: destination.Name, Store: record.Changed}, events: map[pillarbox.Key]pillarbox.Handle{}}
+	lost := &losses{result: Redelivery{Destination: destination.Name, Store: record.Changed},
+		events: map[pillarbox.Key]pillarbox.Handle{}}
 	err := queue.ScanSettled(ctx, destination.Name, func(d *pillarbox.Delivery) error {
 		if lost.events[d.Event.Key()] = d.Handle; len(lost.events) < lookups {
 			return nil
@@ -67,7 +70,8 @@ func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations, sto
 	if err != nil {
 		return lost.result, err
 	}
-	redelivered, err := queue.Redeliver(ctx, destination.Name, lost.handles, min(lost.dead, entry.lettersMissing))
+	redelivered, err := queue.Redeliver(ctx, destination.Name, lost.handles,
+		min(lost.dead, entry.lettersMissing))
 	lost.result.Redelivered = uint64(redelivered)
 	if err != nil || record.Changed == "" {
 		return lost.result, err
@@ -96,7 +100,9 @@ func (l *Ledger) findLost(ctx context.Context, store pillarbox.EventStore, lost 
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(missing, func(x, y pillarbox.Key) int { return cmp.Compare(lost.events[x].Seq, lost.events[y].Seq) })
+	slices.SortFunc(missing, func(x, y pillarbox.Key) int {
+		return cmp.Compare(lost.events[x].Seq, lost.events[y].Seq)
+	})
 	for _, key := range missing {
 		switch states[key] {
 		case pillarbox.DeadLetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:

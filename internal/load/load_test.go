@@ -20,13 +20,15 @@ var drivers = map[string]func(context.Context, load.Options) (*load.Result, erro
 }
 
 // eachDriver runs a test with every driver against a handler.
-func eachDriver(t *testing.T, handler http.HandlerFunc, o load.Options, body int, check func(t *testing.T, r *load.Result)) {
+func eachDriver(t *testing.T, handler http.HandlerFunc, o load.Options, body int,
+	check func(t *testing.T, r *load.Result)) {
 	for name, run := range drivers {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(handler)
 			defer server.Close()
 			o.Address = server.Listener.Addr().String()
-			o.Request = encode(t, load.Request{Path: "/app", Host: "test", Body: []byte(strings.Repeat("x", body))})
+			o.Request = encode(t, load.Request{Path: "/app", Host: "test",
+				Body: []byte(strings.Repeat("x", body))})
 			result, err := run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -59,8 +61,10 @@ func TestEveryRequestOfAClosedLoopIsAnswered(t *testing.T) {
 		}
 		o := load.Options{Connections: 5, Threads: 2, Duration: 100 * time.Millisecond}
 		eachDriver(t, handler, o, body, func(t *testing.T, r *load.Result) {
-			if n := served.Swap(0); r.Answers != n || n < 5 || r.Statuses[2] != n || r.Latency.Count() != n || r.Failed() != 0 {
-				t.Errorf("%d answers, %v, %d latencies, %d failed, %v; the server answered %d", r.Answers, r.Statuses, r.Latency.Count(), r.Failed(), r.FirstError, n)
+			if n := served.Swap(0); r.Answers != n || n < 5 || r.Statuses[2] != n ||
+				r.Latency.Count() != n || r.Failed() != 0 {
+				t.Errorf("%d answers, %v, %d latencies, %d failed, %v; the server answered %d", r.Answers,
+					r.Statuses, r.Latency.Count(), r.Failed(), r.FirstError, n)
 			}
 			if r.Late > 5 || r.PerSecond() <= 0 {
 				t.Errorf("%d late, %v per second", r.Late, r.PerSecond())
@@ -98,11 +102,12 @@ func TestAStallIsNotExcused(t *testing.T) {
 // TestTheRateIsKept: with free connections an open loop sends what is due, and no more.
 func TestTheRateIsKept(t *testing.T) {
 	o := load.Options{Connections: 8, Threads: 2, Rate: 1000, Duration: 300 * time.Millisecond}
-	eachDriver(t, func(http.ResponseWriter, *http.Request) {}, o, 1, func(t *testing.T, r *load.Result) {
-		if r.Answers < 300 || r.Answers > 302 || r.Failed() != 0 || r.Lag.Count() != r.Answers {
-			t.Errorf("%d answers, want 300; %d failed, %v", r.Answers, r.Failed(), r.FirstError)
-		}
-	})
+	eachDriver(t, func(http.ResponseWriter, *http.Request) {}, o, 1,
+		func(t *testing.T, r *load.Result) {
+			if r.Answers < 300 || r.Answers > 302 || r.Failed() != 0 || r.Lag.Count() != r.Answers {
+				t.Errorf("%d answers, want 300; %d failed, %v", r.Answers, r.Failed(), r.FirstError)
+			}
+		})
 }
 
 // TestNoAnswerIsNoSuccess: what a server never answers is counted as that, and does not keep the
@@ -110,7 +115,8 @@ func TestTheRateIsKept(t *testing.T) {
 func TestNoAnswerIsNoSuccess(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	o := load.Options{Connections: 3, Threads: 1, Duration: 50 * time.Millisecond, Grace: 50 * time.Millisecond}
+	o := load.Options{Connections: 3, Threads: 1, Duration: 50 * time.Millisecond,
+		Grace: 50 * time.Millisecond}
 	handler := func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-release:
@@ -136,8 +142,10 @@ func TestRefusalsAndNewConnections(t *testing.T) {
 	}
 	o := load.Options{Connections: 2, Threads: 1, Duration: 100 * time.Millisecond}
 	eachDriver(t, handler, o, 10, func(t *testing.T, r *load.Result) {
-		if r.Errors != 0 || r.Statuses[5] == 0 || r.Statuses[2]+r.Statuses[5] != r.Answers || r.Failed() != r.Statuses[5] {
-			t.Errorf("%d errors (%v), %v of %d, %d failed", r.Errors, r.FirstError, r.Statuses, r.Answers, r.Failed())
+		if r.Errors != 0 || r.Statuses[5] == 0 || r.Statuses[2]+r.Statuses[5] != r.Answers ||
+			r.Failed() != r.Statuses[5] {
+			t.Errorf("%d errors (%v), %v of %d, %d failed", r.Errors, r.FirstError, r.Statuses, r.Answers,
+				r.Failed())
 		}
 	})
 }

@@ -102,7 +102,10 @@ func (l *loop) connect(ctx context.Context, c *conn) error {
 		return err
 	}
 	var copied error
-	if err := raw.Control(func(fd uintptr) { c.fd, copied = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		c.fd,
+			copied = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	}); err != nil {
 		return err
 	}
 	if copied != nil {
@@ -110,7 +113,8 @@ func (l *loop) connect(ctx context.Context, c *conn) error {
 		return os.NewSyscallError("fcntl", copied)
 	}
 	c.reader, c.unsent, c.busy = reader{head: c.reader.head[:0]}, nil, false
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.id}
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
+		Fd: c.id}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, c.fd, &event))
 }
 
@@ -198,7 +202,8 @@ func (l *loop) sendDue(ctx context.Context) error {
 }
 
 func (l *loop) openTimer() (err error) {
-	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC,
+		unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("timerfd_create", err)
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: timerEvent}

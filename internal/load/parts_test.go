@@ -91,12 +91,14 @@ func TestAnswersThatAreNotUnderstoodAreRefused(t *testing.T) {
 }
 
 func TestARequestHasOneEncoding(t *testing.T) {
-	got := encode(t, load.Request{Path: "/app?x=1", Host: "h:1", Header: http.Header{"B": {"2"}, "A": {"1"}}, Body: []byte("{}")})
+	got := encode(t, load.Request{Path: "/app?x=1", Host: "h:1",
+		Header: http.Header{"B": {"2"}, "A": {"1"}}, Body: []byte("{}")})
 	if want := "POST /app?x=1 HTTP/1.1\r\nHost: h:1\r\nA: 1\r\nB: 2\r\nContent-Length: 2\r\n\r\n{}"; string(got) != want {
 		t.Errorf("%q", got)
 	}
 	for _, r := range []load.Request{
-		{}, {Host: "a\r\nb"}, {Host: "h", Path: "/ x"}, {Host: "h", Header: http.Header{"A": {"x\r\ny"}}}, {Host: "h", Header: http.Header{"A:": {"x"}}},
+		{}, {Host: "a\r\nb"}, {Host: "h", Path: "/ x"}, {Host: "h",
+			Header: http.Header{"A": {"x\r\ny"}}}, {Host: "h", Header: http.Header{"A:": {"x"}}},
 	} {
 		if got, err := r.Encode(); err == nil {
 			t.Errorf("%+v became %q", r, got)

@@ -76,7 +76,8 @@ func (r *reader) parse(head []byte) error {
 		return errHead
 	}
 	status, ok := number(head[len(version) : len(version)+3])
-	if after := head[len(version)+3]; !ok || status < 200 || status > 599 || after != ' ' && after != '\r' {
+	if after := head[len(version)+3]; !ok || status < 200 || status > 599 || after != ' ' &&
+		after != '\r' {
 		return errHead
 	}
 	r.status, r.rest, r.last = int(status), -1, false
@@ -105,7 +106,8 @@ func (r *reader) field(line []byte) error {
 	name, value := line[:colon], bytes.TrimSpace(line[colon+1:])
 	switch len(name) { // most fields are told apart by their length alone
 	case len("Connection"):
-		r.last = r.last || bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(value, []byte("close"))
+		r.last = r.last || bytes.EqualFold(name, []byte("Connection")) &&
+			bytes.EqualFold(value, []byte("close"))
 	case len("Content-Length"):
 		if !bytes.EqualFold(name, []byte("Content-Length")) {
 			return nil

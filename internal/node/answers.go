@@ -97,24 +97,29 @@ func lastOf[T any](l *lastAnswers, a *lastAnswer, name string) (T, error) {
 		return value, nil
 	}
 	var none T
-	return none, fmt.Errorf("%s can't be told: nothing has answered for %s: %w", name, patience, pillarbox.ErrUnavailable)
+	return none, fmt.Errorf("%s can't be told: nothing has answered for %s: %w", name, patience,
+		pillarbox.ErrUnavailable)
 }
 
 // account is that of the queue, or the last one where the queue hangs.
 func (n *Node) account(destination string) (pillarbox.Account, error) {
-	return answerOf(&n.answers, "the account of "+destination, func() (pillarbox.Account, error) { return n.queue.Account(destination) })
+	return answerOf(&n.answers, "the account of "+destination,
+		func() (pillarbox.Account, error) { return n.queue.Account(destination) })
 }
 
 // countLetters is that of the dead letters, in the same way.
-func (n *Node) countLetters(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
+func (n *Node) countLetters(ctx context.Context,
+	destination string) (pillarbox.DeadLetterCount, error) {
 	ctx = context.WithoutCancel(ctx) // the answer is kept for others
-	return answerOf(&n.answers, "the number of dead letters of "+destination, func() (pillarbox.DeadLetterCount, error) { return n.letters.Count(ctx, destination) })
+	return answerOf(&n.answers, "the number of dead letters of "+destination,
+		func() (pillarbox.DeadLetterCount, error) { return n.letters.Count(ctx, destination) })
 }
 
 // totals are those of the ledger, in the same way.
 func (n *Node) totals(ctx context.Context) (ledger.Totals, error) {
 	ctx = context.WithoutCancel(ctx)
-	return answerOf(&n.answers, "the ledger", func() (ledger.Totals, error) { return n.ledger.Totals(ctx) })
+	return answerOf(&n.answers, "the ledger",
+		func() (ledger.Totals, error) { return n.ledger.Totals(ctx) })
 }
 
 // diskHanging is how long a call to the disk has not returned, once that is too long.

@@ -17,7 +17,8 @@ func TestConnectionsLeaveDescriptors(t *testing.T) {
 			t.Fatalf("limit %d: %+v", limit, may)
 		}
 	}
-	if may, err := shareDescriptors(1<<20, 20, 3, 20_000); err != nil || may.public != 20_000 || may.admin != maxAdminConnections {
+	if may, err := shareDescriptors(1<<20, 20, 3, 20_000); err != nil || may.public != 20_000 ||
+		may.admin != maxAdminConnections {
 		t.Errorf("%+v, %v", may, err)
 	}
 	if may, err := shareDescriptors(100, 20, 1, 2); err != nil || may.public != 2 {

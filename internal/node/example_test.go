@@ -21,7 +21,8 @@ func ExampleOpen() {
 	ctx := context.Background()
 	n, err := node.Open(ctx, node.Options{
 		Engines: node.Engines{
-			Queue: memory.NewQueue(nil), DeadLetters: memory.NewDeadLetters(), Clock: clock.Open(nil, "", clock.Options{}),
+			Queue: memory.NewQueue(nil), DeadLetters: memory.NewDeadLetters(), Clock: clock.Open(nil, "",
+				clock.Options{}),
 			Sinks: map[string]pillarbox.Sink{"events": memory.NewSink()},
 		},
 		Settings: node.Settings{

@@ -20,7 +20,8 @@ func (n *Node) state() telemetry.State {
 	if err != nil {
 		n.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
 		for name, guard := range n.sinks {
-			state.Destinations = append(state.Destinations, telemetry.DestinationState{Name: name, Hanging: guard.Hanging(), Unknown: true})
+			state.Destinations = append(state.Destinations,
+				telemetry.DestinationState{Name: name, Hanging: guard.Hanging(), Unknown: true})
 		}
 		return state
 	}

@@ -235,10 +235,12 @@ func (n *Node) connect() {
 		n.loops[name] = n.newLoop(destination.Unconfigured(name), nil)
 	}
 	if n.queue.Traits().Obliges {
-		n.held = held.New(n.queue, n.letters, func() []string { return n.queue.Stats().Destinations }, n.clock.Now)
+		n.held = held.New(n.queue, n.letters, func() []string { return n.queue.Stats().Destinations },
+			n.clock.Now)
 	}
 	n.ledger = ledger.New(n.queue, n.letters, entries, n.history)
-	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue, Now: n.clock.Now})
+	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
+		Now: n.clock.Now})
 	n.jobs = replay.NewJobs(n.replayer)
 	n.opts.Metrics.Watch(n.state)
 }
@@ -270,7 +272,8 @@ func (n *Node) RunReplay(ctx context.Context, request replay.Request) (replay.Pr
 }
 
 // deliverOnce is how replays reach a destination.
-func (n *Node) deliverOnce(ctx context.Context, name string, events []*pillarbox.Event) ([]error, error) {
+func (n *Node) deliverOnce(ctx context.Context, name string,
+	events []*pillarbox.Event) ([]error, error) {
 	to, sink := n.table().Get(name), n.sinks[name]
 	if to == nil {
 		err := fmt.Errorf("destination %s is not configured: %w", name, pillarbox.ErrUnavailable)

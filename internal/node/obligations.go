@@ -56,7 +56,8 @@ func (n *Node) meetStore(ctx context.Context, name string) error {
 	if n.opts.ReadOnly {
 		return nil
 	}
-	record, changed, err := deliver.MeetStore(ctx, n.queue, name, n.sinks[name], pillarbox.TimestampOf(n.clock.Now()))
+	record, changed, err := deliver.MeetStore(ctx, n.queue, name, n.sinks[name],
+		pillarbox.TimestampOf(n.clock.Now()))
 	if changed {
 		deliver.LogStoreChanged(n.logger, name, record)
 	}
@@ -97,7 +98,8 @@ func (n *Node) review(ctx context.Context) error {
 	}
 	for _, d := range n.all() {
 		if err := n.queue.Review(ctx, d.Name, d.Holds); err != nil && ctx.Err() == nil {
-			n.logger.Warn("what is pending could not be reviewed; it is looked at when it is delivered", telemetry.KeyDestination, d.Name, telemetry.KeyErr, err)
+			n.logger.Warn("what is pending could not be reviewed; it is looked at when it is delivered",
+				telemetry.KeyDestination, d.Name, telemetry.KeyErr, err)
 		}
 	}
 	n.sayHeld(ctx)

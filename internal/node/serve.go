@@ -108,7 +108,8 @@ func (n *Node) does(role string) bool { return slices.Contains(n.opts.Roles, rol
 
 // AdminHandler makes the handler of the admin API. token is empty where it asks for none;
 // maxFollowers is 0 for the default.
-func (n *Node) AdminHandler(token string, maxFollowers int, metrics http.Handler) *adminapi.Handler {
+func (n *Node) AdminHandler(token string, maxFollowers int,
+	metrics http.Handler) *adminapi.Handler {
 	return adminapi.New(n, adminapi.Options{
 		Token: token, MaxFollowers: maxFollowers, Metrics: metrics, Ready: n.Ready, Logger: n.logger,
 	})
@@ -152,11 +153,13 @@ func (s *server) announce(context.Context) error {
 	if s.Public != nil {
 		s.warnOfDescriptors()
 		for _, source := range s.sources.Table().All() {
-			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr, "http://"+DisplayAddress(s.Public.Addr().String())+source.Path)
+			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr,
+				"http://"+DisplayAddress(s.Public.Addr().String())+source.Path)
 		}
 	}
 	if s.Admin != nil {
-		s.logger.Info("admin API", telemetry.KeyAddr, "http://"+DisplayAddress(s.Admin.Addr().String())+"/")
+		s.logger.Info("admin API", telemetry.KeyAddr,
+			"http://"+DisplayAddress(s.Admin.Addr().String())+"/")
 	}
 	return nil
 }
@@ -245,5 +248,6 @@ func (s *server) warnOfDescriptors() {
 	if s.MaxConnectionsChosen {
 		level = slog.LevelWarn
 	}
-	s.logger.Log(context.Background(), level, "http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, s.may.public)
+	s.logger.Log(context.Background(), level,
+		"http.max_connections is lowered, because the limit of open files (ulimit -n) is too low for it", telemetry.KeyConnections, s.may.public)
 }

@@ -52,7 +52,8 @@ func (n *Node) Drain(ctx context.Context) error {
 func (n *Node) addDeliveries(group *run.Group) {
 	var loops []run.Service
 	for name, loop := range n.loops {
-		loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run, Drain: drainOf(loop)})
+		loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run,
+			Drain: drainOf(loop)})
 	}
 	group.Add(run.Service{Name: "review", Run: n.review})
 	group.Add(loops...)
@@ -72,12 +73,14 @@ func (n *Node) Reload(settings Settings) error {
 	}
 	before := n.table()
 	if len(before.All()) != len(destinations.All()) {
-		return fmt.Errorf("destinations can't be added or removed while it runs: %w", pillarbox.ErrInvalid)
+		return fmt.Errorf("destinations can't be added or removed while it runs: %w",
+			pillarbox.ErrInvalid)
 	}
 	for _, d := range destinations.All() {
 		was := before.Get(d.Name)
 		if was == nil || !sameRule(was.Rule, d.Rule) {
-			return fmt.Errorf("what the destination %s takes can't be changed while it runs: %w", d.Name, pillarbox.ErrInvalid)
+			return fmt.Errorf("what the destination %s takes can't be changed while it runs: %w", d.Name,
+				pillarbox.ErrInvalid)
 		}
 	}
 	n.sources.Replace(sources)

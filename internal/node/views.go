@@ -50,12 +50,14 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 		if err != nil {
 			return adminapi.Status{}, err
 		}
-		status.Unconfigured = append(status.Unconfigured, adminapi.Unconfigured{Destination: name, Pending: account.Pending, Held: account.Held})
+		status.Unconfigured = append(status.Unconfigured,
+			adminapi.Unconfigured{Destination: name, Pending: account.Pending, Held: account.Held})
 	}
 	return status, nil
 }
 
-func (n *Node) destinationStatus(ctx context.Context, to *destination.Destination) (adminapi.DestinationStatus, error) {
+func (n *Node) destinationStatus(ctx context.Context,
+	to *destination.Destination) (adminapi.DestinationStatus, error) {
 	account, err := n.account(to.Name)
 	if err != nil {
 		return adminapi.DestinationStatus{}, err
@@ -74,7 +76,8 @@ func (n *Node) destinationStatus(ctx context.Context, to *destination.Destinatio
 	return adminapi.DestinationStatus{
 		Destination: to.Name, URL: to.URL, State: loop.State,
 		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
-		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(loop.LastStored),
+		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(
+			loop.LastStored),
 		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
 	}, nil
 }
@@ -108,7 +111,8 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 	}
 	switch len(readable) {
 	case 0:
-		return "", nil, fmt.Errorf("no destination can be read back; configured are %s: %w", strings.Join(n.table().Names(), ", "), pillarbox.ErrInvalid)
+		return "", nil, fmt.Errorf("no destination can be read back; configured are %s: %w",
+			strings.Join(n.table().Names(), ", "), pillarbox.ErrInvalid)
 	case 1:
 	default:
 		return "", nil, fmt.Errorf("several destinations can be read back; choose one with --destination (in the API: destination=): %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
@@ -117,11 +121,13 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 }
 
 func (n *Node) noDestination(name string) error {
-	return fmt.Errorf("there is no destination %q; configured are %s: %w", name, strings.Join(n.table().Names(), ", "), pillarbox.ErrNotFound)
+	return fmt.Errorf("there is no destination %q; configured are %s: %w", name,
+		strings.Join(n.table().Names(), ", "), pillarbox.ErrNotFound)
 }
 
 // Events implements adminapi.Reader.
-func (n *Node) Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (n *Node) Events(ctx context.Context, destination string,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	_, store, err := n.store(destination)
 	if err != nil {
 		return nil, err
@@ -140,12 +146,14 @@ func (n *Node) Follow(_ context.Context, destination string) (adminapi.Following
 }
 
 // DeadLetters implements adminapi.DeadLetters.
-func (n *Node) DeadLetters(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (n *Node) DeadLetters(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return n.letters.List(ctx, filter)
 }
 
 // DeadLetter implements adminapi.DeadLetters.
-func (n *Node) DeadLetter(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+func (n *Node) DeadLetter(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
 	return n.letters.Get(ctx, destination, requestID)
 }
 
@@ -176,7 +184,8 @@ func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, er
 // heldEvents is what a shared queue does not have.
 func (n *Node) heldEvents() (*held.Events, error) {
 	if n.held == nil {
-		return nil, fmt.Errorf("the queue %s is shared with others, and holds no events back: %w", n.opts.QueueURL, pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("the queue %s is shared with others, and holds no events back: %w",
+			n.opts.QueueURL, pillarbox.ErrInvalid)
 	}
 	return n.held, nil
 }
@@ -191,7 +200,8 @@ func (n *Node) HeldGroups(ctx context.Context, filter held.Filter) ([]held.Group
 }
 
 // HeldEvents implements adminapi.Held.
-func (n *Node) HeldEvents(ctx context.Context, filter held.Filter, after *held.Place, limit int) ([]held.Item, *held.Place, error) {
+func (n *Node) HeldEvents(ctx context.Context, filter held.Filter, after *held.Place,
+	limit int) ([]held.Item, *held.Place, error) {
 	events, err := n.heldEvents()
 	if err != nil {
 		return nil, nil, err
@@ -200,7 +210,8 @@ func (n *Node) HeldEvents(ctx context.Context, filter held.Filter, after *held.P
 }
 
 // RouteHeld implements adminapi.Held.
-func (n *Node) RouteHeld(ctx context.Context, filter held.Filter, to string, dryRun bool) (held.Result, error) {
+func (n *Node) RouteHeld(ctx context.Context, filter held.Filter, to string,
+	dryRun bool) (held.Result, error) {
 	events, err := n.heldEvents()
 	if err != nil {
 		return held.Result{}, err
@@ -214,7 +225,8 @@ func (n *Node) RouteHeld(ctx context.Context, filter held.Filter, to string, dry
 }
 
 // DeadLetterHeld implements adminapi.Held.
-func (n *Node) DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+func (n *Node) DeadLetterHeld(ctx context.Context, filter held.Filter,
+	dryRun bool) (held.Result, error) {
 	events, err := n.heldEvents()
 	if err != nil {
 		return held.Result{}, err
@@ -225,7 +237,8 @@ func (n *Node) DeadLetterHeld(ctx context.Context, filter held.Filter, dryRun bo
 }
 
 // ForgetHeld implements adminapi.Held.
-func (n *Node) ForgetHeld(ctx context.Context, filter held.Filter, dryRun bool) (held.Result, error) {
+func (n *Node) ForgetHeld(ctx context.Context, filter held.Filter,
+	dryRun bool) (held.Result, error) {
 	events, err := n.heldEvents()
 	if err != nil {
 		return held.Result{}, err
@@ -260,7 +273,8 @@ func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) { return n.ledg
 func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error) {
 	redeliveries, err := n.ledger.Redeliver(ctx, destination)
 	for _, r := range redeliveries {
-		n.logger.Info("events that a destination has lost are handed out again", telemetry.KeyDestination, r.Destination, telemetry.KeyEvents, r.Redelivered)
+		n.logger.Info("events that a destination has lost are handed out again",
+			telemetry.KeyDestination, r.Destination, telemetry.KeyEvents, r.Redelivered)
 	}
 	return redeliveries, err
 }

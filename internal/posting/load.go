@@ -135,7 +135,8 @@ func (l *Load) draw(w io.Writer, finished <-chan struct{}) {
 		l.mu.Unlock()
 		full := width * sent / l.Events
 		rate := float64(sent) / time.Since(l.start).Seconds()
-		fmt.Fprintf(w, "\r[%s%s] %d of %d, %d accepted, %.0f/s ", strings.Repeat("#", full), strings.Repeat(".", width-full), sent, l.Events, accepted, rate)
+		fmt.Fprintf(w, "\r[%s%s] %d of %d, %d accepted, %.0f/s ", strings.Repeat("#", full),
+			strings.Repeat(".", width-full), sent, l.Events, accepted, rate)
 		select {
 		case <-finished:
 			fmt.Fprintln(w)
@@ -172,6 +173,9 @@ func latenciesOf(all []time.Duration) Latencies {
 		return Latencies{}
 	}
 	slices.Sort(all)
-	at := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))].Microseconds()) / 1000 }
+	at := func(q float64) float64 {
+		return float64(
+			all[int(q*float64(len(all)-1))].Microseconds()) / 1000
+	}
 	return Latencies{Min: at(0), P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1)}
 }

@@ -55,7 +55,8 @@ func (a Answer) rejected() (n int) {
 
 // Accepted reports that all of it was accepted.
 func (a Answer) Accepted() bool {
-	return a.Err == nil && a.Refusal == "" && (a.Status == http.StatusAccepted || a.Status == http.StatusCreated || len(a.Items) > 0)
+	return a.Err == nil && a.Refusal == "" &&
+		(a.Status == http.StatusAccepted || a.Status == http.StatusCreated || len(a.Items) > 0)
 }
 
 // Unreached reports that nobody listened: then nothing was accepted, for sure.

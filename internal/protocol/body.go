@@ -13,7 +13,8 @@ import (
 
 // TooLarge refuses a body that is over a limit of this name.
 func TooLarge(limit int64, name string) error {
-	return &Error{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
+	return &Error{Status: http.StatusRequestEntityTooLarge,
+		Detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
 }
 
 // CheckEncoding looks at the lines of Content-Encoding, and refuses a body that would have to be
@@ -23,7 +24,8 @@ func CheckEncoding(lines []string) error {
 		for encoding := range strings.SplitSeq(line, ",") {
 			encoding = strings.TrimSpace(encoding)
 			if encoding != "" && !strings.EqualFold(encoding, "identity") {
-				return &Error{Status: http.StatusUnsupportedMediaType, Detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
+				return &Error{Status: http.StatusUnsupportedMediaType,
+					Detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
 			}
 		}
 	}
@@ -32,7 +34,8 @@ func CheckEncoding(lines []string) error {
 
 // NotAllowed refuses a method. allow lists those that are possible.
 func NotAllowed(method, allow string) error {
-	return &Error{Status: http.StatusMethodNotAllowed, Allow: allow, Detail: fmt.Sprintf("%s is not possible here; use %s", method, allow)}
+	return &Error{Status: http.StatusMethodNotAllowed, Allow: allow,
+		Detail: fmt.Sprintf("%s is not possible here; use %s", method, allow)}
 }
 
 // AppendReceipt appends the JSON text of a receipt without reflection: it is the answer to nearly
@@ -52,7 +55,8 @@ func AppendReceipt(b []byte, receipt pillarbox.Receipt) ([]byte, error) {
 const JSONSpace = " \t\r\n"
 
 // ErrTooSlow is the answer to a body that came too slowly.
-var ErrTooSlow = &Error{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
+var ErrTooSlow = &Error{Status: http.StatusRequestTimeout,
+	Detail: "the body did not arrive in time (http.read_timeout); nothing was stored"}
 
 // BodyError is the answer to an error of reading a body that may have so many bytes by the limit of
 // that name.
@@ -68,7 +72,8 @@ func BodyError(err error, limit int64, limitName string) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return ErrTooSlow
 	}
-	return &Error{Status: http.StatusBadRequest, Detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
+	return &Error{Status: http.StatusBadRequest,
+		Detail: "the body did not end cleanly: " + err.Error() + "; nothing was stored"}
 }
 
 // Rejection stands in the place of a receipt for an item of a batch that was not accepted.

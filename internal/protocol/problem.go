@@ -130,7 +130,8 @@ const (
 // system has brought about, are told in public.
 func ProblemOf(err error) Problem {
 	status := StatusOf(err)
-	problem := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error()}
+	problem := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Detail: err.Error()}
 	switch {
 	case status == http.StatusInternalServerError:
 		problem.Detail = detailFault
@@ -156,7 +157,8 @@ func tellable(err error) bool {
 	var call *os.SyscallError
 	var number syscall.Errno
 	var network *net.OpError
-	system := errors.As(err, &file) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) || errors.As(err, &network)
+	system := errors.As(err, &file) || errors.As(err, &link) || errors.As(err, &call) ||
+		errors.As(err, &number) || errors.As(err, &network)
 	return errors.Is(err, pillarbox.ErrFull) && !system
 }
 
@@ -188,7 +190,8 @@ func (p Problem) Answer(err error) (header http.Header, body []byte) {
 
 // Retriable reports whether a status says that the same request may succeed later.
 func Retriable(status int) bool {
-	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage || status == http.StatusTooManyRequests
+	return status == http.StatusServiceUnavailable || status == http.StatusInsufficientStorage ||
+		status == http.StatusTooManyRequests
 }
 
 // defaultRetryAfter is asked for where the error does not say how long, in seconds.

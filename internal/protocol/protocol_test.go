@@ -37,8 +37,12 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 		{pillarbox.ErrCorrupt, 500, ""},
 		{errors.New("secret"), 500, ""},
 		{protocol.Hide(pillarbox.ErrNotFound), 500, ""},
-		{fmt.Errorf("open segment: %w, %w", &fs.PathError{Op: "open", Path: "/private/x", Err: syscall.EMFILE}, pillarbox.ErrUnavailable), 503, "5"},
-		{fmt.Errorf("open segment: %w, %w", &fs.PathError{Op: "open", Path: "/private/x", Err: syscall.EMFILE}, pillarbox.ErrFull), 503, "5"},
+		{fmt.Errorf("open segment: %w, %w",
+			&fs.PathError{Op: "open", Path: "/private/x",
+				Err: syscall.EMFILE}, pillarbox.ErrUnavailable), 503, "5"},
+		{fmt.Errorf("open segment: %w, %w",
+			&fs.PathError{Op: "open", Path: "/private/x",
+				Err: syscall.EMFILE}, pillarbox.ErrFull), 503, "5"},
 		{fmt.Errorf("segment /private/x is broken: %w", pillarbox.ErrUnavailable), 503, "5"},
 		{fmt.Errorf("write /private/x: %w", pillarbox.ErrNoSpace), 507, "5"},
 		{protocol.TooLarge(1, "limit"), 413, ""},
@@ -49,11 +53,14 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 		problem := protocol.ProblemOf(shown)
 		header, body := problem.Answer(shown)
 		var read protocol.Problem
-		if err := json.Unmarshal(body, &read); err != nil || read != problem || header.Get("Content-Type") != protocol.TypeProblem {
+		if err := json.Unmarshal(body, &read); err != nil || read != problem ||
+			header.Get("Content-Type") != protocol.TypeProblem {
 			t.Errorf("%v is answered with %s", c.err, body)
 		}
-		if status != c.status || problem.Status != c.status || problem.Title != http.StatusText(c.status) || header.Get("Retry-After") != c.after {
-			t.Errorf("%v is answered with %d, Retry-After %q: %s", c.err, status, header.Get("Retry-After"), body)
+		if status != c.status || problem.Status != c.status ||
+			problem.Title != http.StatusText(c.status) || header.Get("Retry-After") != c.after {
+			t.Errorf("%v is answered with %d, Retry-After %q: %s", c.err, status, header.Get("Retry-After"),
+				body)
 		}
 		if status == 500 && strings.Contains(string(body), "secret") {
 			t.Errorf("the answer tells of our own fault: %s", body)
@@ -65,10 +72,12 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 			t.Errorf("%d is not public", status)
 		}
 	}
-	if protocol.KindOf(413) != pillarbox.ErrTooLarge || protocol.KindOf(409) != pillarbox.ErrConflict || protocol.KindOf(418) != nil {
+	if protocol.KindOf(413) != pillarbox.ErrTooLarge ||
+		protocol.KindOf(409) != pillarbox.ErrConflict || protocol.KindOf(418) != nil {
 		t.Error("the way back from a status is wrong")
 	}
-	header, _ := protocol.ProblemOf(protocol.NotAllowed("PUT", "GET, POST")).Answer(protocol.NotAllowed("PUT", "GET, POST"))
+	header, _ := protocol.ProblemOf(protocol.NotAllowed("PUT", "GET, POST")).Answer(
+		protocol.NotAllowed("PUT", "GET, POST"))
 	if header.Get("Allow") != "GET, POST" {
 		t.Errorf("405 allows %q", header.Get("Allow"))
 	}
@@ -79,14 +88,16 @@ func TestOnlyPlainBodiesAreTaken(t *testing.T) {
 		"": true, "identity": true, "Identity, identity": true, " , ": true, "gzip": false, "identity|GZIP": false, "identity,br": false, "x": false,
 	} {
 		err := protocol.CheckEncoding(strings.Split(lines, "|"))
-		if (err == nil) != good || (err != nil && protocol.StatusOf(err) != http.StatusUnsupportedMediaType) {
+		if (err == nil) != good || (err != nil &&
+			protocol.StatusOf(err) != http.StatusUnsupportedMediaType) {
 			t.Errorf("Content-Encoding %q: %v", lines, err)
 		}
 	}
 }
 
 func TestReceiptIsItsJSON(t *testing.T) {
-	receipt := pillarbox.Receipt{RequestID: "JKJaXmPLvHcESHA=", Timestamp: 1, Status: pillarbox.StateAccepted}
+	receipt := pillarbox.Receipt{RequestID: "JKJaXmPLvHcESHA=", Timestamp: 1,
+		Status: pillarbox.StateAccepted}
 	want, err := json.Marshal(receipt)
 	if err != nil {
 		t.Fatal(err)

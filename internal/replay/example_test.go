@@ -13,14 +13,16 @@ import (
 func ExampleNew() {
 	ctx, letters := context.Background(), memory.NewDeadLetters()
 	event := &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", Body: []byte("hello")}
-	letter := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events", Reason: "refused", DeadAt: 2, Event: event}
+	letter := &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion, Destination: "events",
+		Reason: "refused", DeadAt: 2, Event: event}
 	if err := pillarbox.PutDeadLetter(ctx, letters, letter); err != nil {
 		fmt.Println(err)
 		return
 	}
-	replayer := replay.New(replay.Options{Letters: letters, Deliver: func(_ context.Context, _ string, events []*pillarbox.Event) ([]error, error) {
-		return make([]error, len(events)), nil // stored, all of them
-	}})
+	replayer := replay.New(replay.Options{Letters: letters,
+		Deliver: func(_ context.Context, _ string, events []*pillarbox.Event) ([]error, error) {
+			return make([]error, len(events)), nil // stored, all of them
+		}})
 	dry, err := replayer.Run(ctx, replay.Request{DryRun: true}, nil)
 	fmt.Println(dry.Matched, dry.Replayed, err)
 	done, err := replayer.Run(ctx, replay.Request{}, nil)

@@ -51,14 +51,16 @@ func (j *Jobs) Start(ctx context.Context, request Request) (Progress, error) {
 	}
 	for _, other := range j.jobs {
 		if other.progress.State == StateRunning {
-			return Progress{}, fmt.Errorf("replay %s is running: %w", other.progress.ID, pillarbox.ErrConflict)
+			return Progress{}, fmt.Errorf("replay %s is running: %w", other.progress.ID,
+				pillarbox.ErrConflict)
 		}
 	}
 	// The replay goes on after the request that started it has been answered.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	j.next++
 	started := &job{cancel: cancel, done: make(chan struct{})}
-	started.progress = Progress{ID: strconv.Itoa(j.next), State: StateRunning, StartedAt: pillarbox.TimestampOf(j.replayer.now())}
+	started.progress = Progress{ID: strconv.Itoa(j.next), State: StateRunning,
+		StartedAt: pillarbox.TimestampOf(j.replayer.now())}
 	j.jobs = append(j.jobs, started)
 	if len(j.jobs) > MaxJobs {
 		j.jobs = slices.Delete(j.jobs, 0, 1)

@@ -82,7 +82,8 @@ type Sample struct {
 // Deliver writes events to a destination once and returns one error for each, nil for the stored
 // ones. down is set where the destination is down, and is then the error of the events that were
 // not tried. A refusal may carry its attempt as a *RefusedError.
-type Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
+type Deliver func(ctx context.Context, destination string,
+	events []*pillarbox.Event) (errs []error, down error)
 
 // Replayer replays. It is safe for concurrent use; two replays of the same letters store each event
 // once.
@@ -109,7 +110,8 @@ func New(options Options) *Replayer {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	r := &Replayer{letters: options.Letters, deliver: options.Deliver, now: options.Now, turn: make(chan struct{}, 1)}
+	r := &Replayer{letters: options.Letters, deliver: options.Deliver, now: options.Now,
+		turn: make(chan struct{}, 1)}
 	if options.Queue != nil && options.Queue.Traits().Requeues {
 		r.queue = options.Queue
 	}
@@ -118,7 +120,8 @@ func New(options Options) *Replayer {
 
 // requeue puts letters back into the queue, and tells an outage of the queue from refusals. What it
 // returns is that of Deliver.
-func (r *Replayer) requeue(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error) {
+func (r *Replayer) requeue(ctx context.Context,
+	letters []*pillarbox.DeadLetter) (errs []error, down error) {
 	errs = make([]error, len(letters))
 	err := r.queue.Requeue(ctx, letters)
 	var partial *pillarbox.BatchError
@@ -142,12 +145,14 @@ func (r *Replayer) requeue(ctx context.Context, letters []*pillarbox.DeadLetter)
 // Run replays and calls report with the progress after each batch, and at the end with the final
 // one, which it also returns. The error is one of the dead letters or ctx's own; what was replayed
 // before stays replayed.
-func (r *Replayer) Run(ctx context.Context, request Request, report func(Progress)) (Progress, error) {
+func (r *Replayer) Run(ctx context.Context, request Request,
+	report func(Progress)) (Progress, error) {
 	if err := r.check(request); err != nil {
 		return Progress{}, err
 	}
 	run := &run{Replayer: r, request: request, report: report}
-	run.progress = Progress{State: StateRunning, DryRun: request.DryRun, StartedAt: pillarbox.TimestampOf(r.now())}
+	run.progress = Progress{State: StateRunning, DryRun: request.DryRun,
+		StartedAt: pillarbox.TimestampOf(r.now())}
 	if request.Rate > 0 {
 		run.limiter = rate.NewLimiter(rate.Limit(request.Rate), max(1, int(request.Rate)))
 	}
@@ -221,7 +226,8 @@ func (r *run) walk(ctx context.Context) error {
 			r.progress.Unreadable++
 			continue
 		}
-		if len(batch) > 0 && (len(batch) >= r.batchSize() || bytes+len(letter.Event.Body) > batchBytes || batch[0].Destination != letter.Destination) {
+		if len(batch) > 0 && (len(batch) >= r.batchSize() || bytes+len(letter.Event.Body) > batchBytes ||
+			batch[0].Destination != letter.Destination) {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -330,7 +336,8 @@ func (r *run) skip(destination string, why error) {
 }
 
 // pass hands the events of one destination on.
-func (r *run) pass(ctx context.Context, letters []*pillarbox.DeadLetter) (errs []error, down error) {
+func (r *run) pass(ctx context.Context,
+	letters []*pillarbox.DeadLetter) (errs []error, down error) {
 	if r.request.ThroughQueue {
 		return r.requeue(ctx, letters)
 	}
@@ -349,7 +356,8 @@ func (r *run) maxFailed() int {
 }
 
 // settle records what became of the letters of one batch: all that were stored with one call.
-func (r *run) settle(ctx context.Context, letters []*pillarbox.DeadLetter, errs []error, down error) error {
+func (r *run) settle(ctx context.Context, letters []*pillarbox.DeadLetter, errs []error,
+	down error) error {
 	var stored []*pillarbox.DeadLetter
 	for i, letter := range letters {
 		switch {
@@ -391,12 +399,14 @@ func (r *run) resolve(ctx context.Context, letters []*pillarbox.DeadLetter) erro
 				continue
 			}
 		}
-		keys = append(keys, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()})
+		keys = append(keys, pillarbox.DeadLetterKey{Destination: letter.Destination,
+			Key: letter.Event.Key()})
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedReplayed}
+	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()),
+		How: pillarbox.ResolvedReplayed}
 	if err := r.letters.ResolveMany(ctx, keys, resolution); err != nil {
 		return fmt.Errorf("mark letters as replayed: %w", err)
 	}
@@ -416,7 +426,8 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 		return nil
 	}
 	again := *letter
-	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...), pillarbox.AttemptOf(refusal, pillarbox.TimestampOf(r.now())))
+	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...),
+		pillarbox.AttemptOf(refusal, pillarbox.TimestampOf(r.now())))
 	if extra := len(again.Attempts) - MaxAttemptsKept; extra > 0 {
 		again.Attempts = again.Attempts[extra:]
 	}
@@ -437,8 +448,11 @@ func (r *Replayer) Discard(ctx context.Context, destination, requestID string) e
 		return err
 	}
 	if letter.Resolved != nil {
-		return fmt.Errorf("dead letter %s was %s already: %w", requestID, letter.Resolved.How, pillarbox.ErrConflict)
+		return fmt.Errorf("dead letter %s was %s already: %w", requestID, letter.Resolved.How,
+			pillarbox.ErrConflict)
 	}
-	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()), How: pillarbox.ResolvedDiscarded}
-	return pillarbox.ResolveDeadLetter(ctx, r.letters, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution)
+	resolution := pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()),
+		How: pillarbox.ResolvedDiscarded}
+	return pillarbox.ResolveDeadLetter(ctx, r.letters,
+		pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution)
 }

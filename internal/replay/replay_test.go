@@ -32,10 +32,12 @@ type morgue struct {
 
 func open(t *testing.T, n int) *morgue {
 	t.Helper()
-	m := &morgue{t: t, letters: memory.NewDeadLetters(), sink: memory.NewSink(), events: enginetest.Events(n, 1), refuse: map[string]bool{}}
+	m := &morgue{t: t, letters: memory.NewDeadLetters(), sink: memory.NewSink(),
+		events: enginetest.Events(n, 1), refuse: map[string]bool{}}
 	for i, event := range m.events {
 		letter := &pillarbox.DeadLetter{
-			Version: 1, Destination: "events", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907120000000 + i), Event: event,
+			Version: 1, Destination: "events", Reason: "refused", DeadAt: pillarbox.Timestamp(
+				1763907120000000 + i), Event: event,
 			Attempts: []pillarbox.Attempt{{At: 1, Class: pillarbox.ClassRefused, Error: "no such column"}},
 		}
 		if err := pillarbox.PutDeadLetter(context.Background(), m.letters, letter); err != nil {
@@ -46,7 +48,8 @@ func open(t *testing.T, n int) *morgue {
 	return m
 }
 
-func (m *morgue) deliver(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error) {
+func (m *morgue) deliver(ctx context.Context, destination string,
+	events []*pillarbox.Event) (errs []error, down error) {
 	m.calls++
 	if m.during != nil {
 		m.during()
@@ -88,7 +91,8 @@ func (m *morgue) expect(open, replayed uint64) {
 
 func TestReplayingTwiceStoresOnce(t *testing.T) {
 	m := open(t, 250)
-	if p := m.run(replay.Request{}); p.State != replay.StateDone || p.Replayed != 250 || p.Matched != 250 {
+	if p := m.run(replay.Request{}); p.State != replay.StateDone || p.Replayed != 250 ||
+		p.Matched != 250 {
 		t.Errorf("progress %+v", p)
 	}
 	m.expect(0, 250)
@@ -109,10 +113,12 @@ func TestDryRunTouchesNothing(t *testing.T) {
 
 func TestFilterAndLimitChoose(t *testing.T) {
 	m := open(t, 20)
-	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{RequestIDs: []string{m.events[3].RequestID}}}); p.Replayed != 1 {
+	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{
+		RequestIDs: []string{m.events[3].RequestID}}}); p.Replayed != 1 {
 		t.Errorf("by id: %+v", p)
 	}
-	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{Error: "something else"}}); p.Matched != 0 {
+	if p := m.run(replay.Request{Filter: pillarbox.DeadLetterFilter{
+		Error: "something else"}}); p.Matched != 0 {
 		t.Errorf("by error: %+v", p)
 	}
 	if p := m.run(replay.Request{Limit: 5}); p.Replayed != 5 {
@@ -128,7 +134,8 @@ func TestReplayStopsWhenTooManyFail(t *testing.T) {
 		m.refuse[event.RequestID] = true
 	}
 	p := m.run(replay.Request{})
-	if p.State != replay.StateStopped || p.Failed < replay.DefaultMaxFailed || p.Failed > replay.DefaultMaxFailed+100 || p.Reason == "" {
+	if p.State != replay.StateStopped || p.Failed < replay.DefaultMaxFailed ||
+		p.Failed > replay.DefaultMaxFailed+100 || p.Reason == "" {
 		t.Errorf("progress %+v", p)
 	}
 	m.expect(500, 0)
@@ -149,7 +156,8 @@ func TestReplayStopsWhileTheDestinationIsDown(t *testing.T) {
 		t.Errorf("progress %+v after %d writes", p, m.calls)
 	}
 	m.expect(50, 0)
-	if letter, _ := m.letters.Get(context.Background(), "events", m.events[0].RequestID); len(letter.Attempts) != 1 {
+	if letter, _ := m.letters.Get(context.Background(), "events",
+		m.events[0].RequestID); len(letter.Attempts) != 1 {
 		t.Errorf("an outage was recorded as an attempt: %+v", letter.Attempts)
 	}
 }
@@ -178,7 +186,8 @@ func TestJobsRunOneAtATime(t *testing.T) {
 		}
 		cancel() // the request that started it is over; the replay goes on
 		time.Sleep(10 * time.Second)
-		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err, pillarbox.ErrConflict) {
+		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err,
+			pillarbox.ErrConflict) {
 			t.Errorf("a second replay: %v, want ErrConflict", err)
 		}
 		p, err := jobs.Cancel(context.Background(), first.ID)
@@ -201,7 +210,8 @@ func TestJobsRunOneAtATime(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err, pillarbox.ErrClosed) {
+		if _, err := jobs.Start(context.Background(), replay.Request{}); !errors.Is(err,
+			pillarbox.ErrClosed) {
 			t.Errorf("start after close: %v", err)
 		}
 	})
@@ -213,13 +223,15 @@ func TestDiscardKeepsTheLetter(t *testing.T) {
 	if err := m.replayer.Discard(context.Background(), "", id); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.replayer.Discard(context.Background(), "", id); !errors.Is(err, pillarbox.ErrConflict) {
+	if err := m.replayer.Discard(context.Background(), "", id); !errors.Is(err,
+		pillarbox.ErrConflict) {
 		t.Errorf("twice: %v, want ErrConflict", err)
 	}
 	if p := m.run(replay.Request{}); p.Replayed != 1 {
 		t.Errorf("a discarded letter was replayed: %+v", p)
 	}
-	if letter, err := m.letters.Get(context.Background(), "", id); err != nil || letter.Resolved == nil || letter.Resolved.How != pillarbox.ResolvedDiscarded {
+	if letter, err := m.letters.Get(context.Background(), "", id); err != nil ||
+		letter.Resolved == nil || letter.Resolved.How != pillarbox.ResolvedDiscarded {
 		t.Errorf("letter %+v, %v", letter, err)
 	}
 }
@@ -257,19 +269,23 @@ func TestReplayThroughTheQueue(t *testing.T) {
 	if _, err := replayer.Run(t.Context(), request, nil); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without such a queue: %v, want ErrInvalid", err)
 	}
-	if _, err := replay.NewJobs(replayer).Start(t.Context(), request); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := replay.NewJobs(replayer).Start(t.Context(), request); !errors.Is(err,
+		pillarbox.ErrInvalid) {
 		t.Errorf("in the background: %v, want ErrInvalid", err)
 	}
 	var back []*pillarbox.DeadLetter
-	replayer = replay.New(replay.Options{Letters: letters, Deliver: deliver, Queue: shared(func(letters []*pillarbox.DeadLetter) error {
-		back = append(back, letters...)
-		return nil
-	})})
+	replayer = replay.New(replay.Options{Letters: letters, Deliver: deliver,
+		Queue: shared(func(letters []*pillarbox.DeadLetter) error {
+			back = append(back, letters...)
+			return nil
+		})})
 	progress, err := replayer.Run(t.Context(), request, nil)
-	if err != nil || progress.Replayed != 1 || len(back) != 1 || enginetest.DiffLetter(back[0], letter) != "" {
+	if err != nil || progress.Replayed != 1 || len(back) != 1 ||
+		enginetest.DiffLetter(back[0], letter) != "" {
 		t.Errorf("replayed %+v, %v; %d letters went back", progress, err, len(back))
 	}
-	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved == nil {
+	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil ||
+		got.Resolved == nil {
 		t.Errorf("the letter is %+v, %v; want it resolved", got, err)
 	}
 }
@@ -303,14 +319,16 @@ func TestOutageOfTheQueueIsNoRefusal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	replayer := replay.New(replay.Options{Letters: letters, Queue: shared(func(letters []*pillarbox.DeadLetter) error {
-		calls++
-		if calls == 1 {
-			return nil
-		}
-		away := func() error { return fmt.Errorf("no answer: %w", pillarbox.ErrUnavailable) }
-		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrTooLarge}, {Index: 1, Err: away()}}}
-	})})
+	replayer := replay.New(replay.Options{Letters: letters,
+		Queue: shared(func(letters []*pillarbox.DeadLetter) error {
+			calls++
+			if calls == 1 {
+				return nil
+			}
+			away := func() error { return fmt.Errorf("no answer: %w", pillarbox.ErrUnavailable) }
+			return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 0, Err: pillarbox.ErrTooLarge},
+				{Index: 1, Err: away()}}}
+		})})
 	p, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil)
 	if err != nil || p.State != replay.StateStopped || p.Replayed != 1 || p.Failed != 1 {
 		t.Errorf("progress %+v, %v", p, err)
@@ -337,13 +355,16 @@ func TestLetterThatDiesAgainStaysOpen(t *testing.T) {
 	if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); err != nil {
 		t.Fatal(err)
 	}
-	replayer := replay.New(replay.Options{Letters: letters, Queue: shared(func([]*pillarbox.DeadLetter) error {
-		return pillarbox.PutDeadLetter(t.Context(), letters, &again)
-	})})
-	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true}, nil); err != nil || progress.Replayed != 1 {
+	replayer := replay.New(replay.Options{Letters: letters,
+		Queue: shared(func([]*pillarbox.DeadLetter) error {
+			return pillarbox.PutDeadLetter(t.Context(), letters, &again)
+		})})
+	if progress, err := replayer.Run(t.Context(), replay.Request{ThroughQueue: true},
+		nil); err != nil || progress.Replayed != 1 {
 		t.Errorf("replayed %+v, %v", progress, err)
 	}
-	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Resolved != nil || got.DeadAt != again.DeadAt {
+	if got, err := letters.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil ||
+		got.Resolved != nil || got.DeadAt != again.DeadAt {
 		t.Errorf("the letter is %+v, %v; want the new one, open", got, err)
 	}
 }
@@ -359,7 +380,8 @@ func TestNoMoreAreRefusedThanMayBe(t *testing.T) {
 		if limit == 0 {
 			want = replay.DefaultMaxFailed
 		}
-		if p := m.run(replay.Request{MaxFailed: limit}); p.State != replay.StateStopped || p.Failed != want {
+		if p := m.run(replay.Request{MaxFailed: limit}); p.State != replay.StateStopped ||
+			p.Failed != want {
 			t.Errorf("limit %d: progress %+v", limit, p)
 		}
 	}
@@ -370,13 +392,15 @@ func TestNoMoreAreRefusedThanMayBe(t *testing.T) {
 func TestOutageDoesNotHideTheLimit(t *testing.T) {
 	m := open(t, 3)
 	for i, event := range enginetest.Events(3, 2) {
-		letter := &pillarbox.DeadLetter{Version: 1, Destination: "other", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
+		letter := &pillarbox.DeadLetter{Version: 1, Destination: "other", Reason: "refused",
+			DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
 		if err := pillarbox.PutDeadLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
 	first := ""
-	deliver := func(_ context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+	deliver := func(_ context.Context, destination string, events []*pillarbox.Event) ([]error,
+		error) {
 		if first = cmp.Or(first, destination); destination != first {
 			t.Error("another destination was tried beyond the limit")
 		}
@@ -384,7 +408,8 @@ func TestOutageDoesNotHideTheLimit(t *testing.T) {
 		errs[0] = errors.New("no")
 		return errs, pillarbox.ErrUnavailable
 	}
-	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(), replay.Request{MaxFailed: 1}, nil)
+	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(),
+		replay.Request{MaxFailed: 1}, nil)
 	if err != nil || p.State != replay.StateStopped || p.Failed != 1 {
 		t.Errorf("progress %+v, %v", p, err)
 	}
@@ -394,19 +419,23 @@ func TestOutageDoesNotHideTheLimit(t *testing.T) {
 func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
 	m := open(t, 5)
 	for i, event := range enginetest.Events(5, 2) {
-		letter := &pillarbox.DeadLetter{Version: 1, Destination: "gone", Reason: "refused", DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
+		letter := &pillarbox.DeadLetter{Version: 1, Destination: "gone", Reason: "refused",
+			DeadAt: pillarbox.Timestamp(1763907110000000 + i), Event: event}
 		if err := pillarbox.PutDeadLetter(t.Context(), m.letters, letter); err != nil {
 			t.Fatal(err)
 		}
 	}
-	deliver := func(ctx context.Context, destination string, events []*pillarbox.Event) ([]error, error) {
+	deliver := func(ctx context.Context, destination string, events []*pillarbox.Event) ([]error,
+		error) {
 		if destination == "gone" {
 			return slices.Repeat([]error{pillarbox.ErrUnavailable}, len(events)), pillarbox.ErrUnavailable
 		}
 		return m.deliver(ctx, destination, events)
 	}
-	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(), replay.Request{}, nil)
-	if err != nil || p.State != replay.StateStopped || p.Replayed != 5 || p.Matched != 10 || !strings.Contains(p.Reason, "destination gone can't take events now") {
+	p, err := replay.New(replay.Options{Letters: m.letters, Deliver: deliver}).Run(t.Context(),
+		replay.Request{}, nil)
+	if err != nil || p.State != replay.StateStopped || p.Replayed != 5 || p.Matched != 10 ||
+		!strings.Contains(p.Reason, "destination gone can't take events now") {
 		t.Errorf("progress %+v, %v", p, err)
 	}
 	m.expect(0, 5)

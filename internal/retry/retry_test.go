@@ -14,8 +14,10 @@ func TestDelayDoublesUpToItsMaximum(t *testing.T) {
 		chance  float64
 		want    time.Duration
 	}{
-		{1, 0, 500 * time.Millisecond}, {1, 1, time.Second}, {2, 1, 2 * time.Second}, {5, 0, 8 * time.Second},
-		{9, 1, 256 * time.Second}, {10, 1, 5 * time.Minute}, {1_000_000, 1, 5 * time.Minute}, {0, 1, time.Second},
+		{1, 0, 500 * time.Millisecond}, {1, 1, time.Second}, {2, 1, 2 * time.Second}, {5, 0,
+			8 * time.Second},
+		{9, 1, 256 * time.Second}, {10, 1, 5 * time.Minute}, {1_000_000, 1, 5 * time.Minute}, {0, 1,
+			time.Second},
 	} {
 		if got := p.Delay(c.attempt, c.chance); got != c.want {
 			t.Errorf("delay after attempt %d with chance %v: %v, want %v", c.attempt, c.chance, got, c.want)

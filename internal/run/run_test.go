@@ -127,11 +127,13 @@ func TestDrainEndsWithItsDeadline(t *testing.T) {
 		if !errors.Is(err, run.ErrDrainCut) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if text := err.Error(); !strings.Contains(text, "slow: cut off") || !strings.Contains(text, "slower: cut off") ||
+		if text := err.Error(); !strings.Contains(text, "slow: cut off") ||
+			!strings.Contains(text, "slower: cut off") ||
 			strings.Contains(text, "quick") {
 			t.Errorf("the services are not named: %v", err)
 		}
-		if want := []string{"1s quick finished", "4s slow cancelled", "10s slower cancelled", "10s close quick",
+		if want := []string{"1s quick finished", "4s slow cancelled", "10s slower cancelled",
+			"10s close quick",
 			"10s close slower", "10s close slow", "10s close queue"}; !slices.Equal(s.lines[6:], want) {
 			t.Errorf("got %q", s.lines[6:])
 		}
@@ -183,7 +185,8 @@ func TestSecondSignalCancelsAtOnce(t *testing.T) {
 		}
 		// Both are cancelled at the same moment, in whichever order; the closing keeps its own.
 		slices.Sort(s.lines[3:5])
-		closing := slices.DeleteFunc(slices.Clone(s.lines), func(line string) bool { return !strings.Contains(line, "close") })
+		closing := slices.DeleteFunc(slices.Clone(s.lines),
+			func(line string) bool { return !strings.Contains(line, "close") })
 		if !slices.Equal(closing, []string{"5s close http", "5s close deliver", "5s close queue"}) {
 			t.Errorf("got %q", s.lines)
 		}
@@ -228,7 +231,8 @@ func TestFailedStartStopsWhatWasStarted(t *testing.T) {
 		if err := <-result; !errors.Is(err, failure) || err.Error() != "start sink: locked" {
 			t.Errorf("got %v", err)
 		}
-		s.expect(t, "0s start deliver", "0s drain deliver", "1s deliver finished", "1s close deliver", "1s close queue")
+		s.expect(t, "0s start deliver", "0s drain deliver", "1s deliver finished", "1s close deliver",
+			"1s close queue")
 	})
 }
 
@@ -270,7 +274,8 @@ func TestAllErrorsAreJoined(t *testing.T) {
 		synctest.Wait()
 		stop()
 		err := <-result
-		for _, want := range []string{"close queue: sync failed", "close sink: still busy", "deliver: lost the lease", "no answer"} {
+		for _, want := range []string{"close queue: sync failed", "close sink: still busy",
+			"deliver: lost the lease", "no answer"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is missing in %v", want, err)
 			}
@@ -400,7 +405,8 @@ func TestLeavesBehindWhatHangs(t *testing.T) {
 			Drain: func(context.Context) error { <-release; return nil },
 			Close: func() error { t.Error("closed although it runs"); return nil },
 		})
-		group.Add(run.Service{Name: "stuck without drain", Run: func(context.Context) error { <-release; return nil }})
+		group.Add(run.Service{Name: "stuck without drain",
+			Run: func(context.Context) error { <-release; return nil }})
 		stop, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- group.Run(stop, context.Background()) }()

@@ -77,7 +77,8 @@ func (l *life) dead(ctx context.Context) (map[string]*pillarbox.DeadLetter, erro
 			return nil, fmt.Errorf("dead letter: %w", err)
 		}
 		if letter.Destination != destinationOf(letter.Event.Source) {
-			return nil, fmt.Errorf("event %s of the source %s has a letter of the destination %s", letter.Event.RequestID, letter.Event.Source, letter.Destination)
+			return nil, fmt.Errorf("event %s of the source %s has a letter of the destination %s",
+				letter.Event.RequestID, letter.Event.Source, letter.Destination)
 		}
 		dead[letter.Event.RequestID] = letter
 	}
@@ -100,7 +101,8 @@ func (l *life) checkEvent(e *entry, pending bool, letter *pillarbox.DeadLetter) 
 	case e.stored && !e.replayed:
 		return fmt.Errorf("event %s is stored by its delivery and dead", id)
 	case how == pillarbox.ResolvedReplayed && !e.stored:
-		return fmt.Errorf("the letter of event %s is resolved as replayed, and the event is not stored", id)
+		return fmt.Errorf("the letter of event %s is resolved as replayed, and the event is not stored",
+			id)
 	case how == pillarbox.ResolvedDiscarded && !e.asked:
 		return fmt.Errorf("the letter of event %s was discarded by nobody", id)
 	case e.resolved != how && e.resolved != "" && !pending:

@@ -129,7 +129,8 @@ func (l *life) hear(entries []*entry, results []ingest.Result, floor pillarbox.T
 	defer m.mu.Unlock()
 	for i, e := range entries {
 		if e.key.Timestamp < floor && !l.setBack.Load() {
-			l.world.failLocked(fmt.Errorf("the timestamp %v came after %v in one life", e.key.Timestamp, floor))
+			l.world.failLocked(fmt.Errorf("the timestamp %v came after %v in one life", e.key.Timestamp,
+				floor))
 		}
 		l.last = max(l.last, e.key.Timestamp)
 		switch result := results[i]; {
@@ -160,7 +161,8 @@ func (l *life) expectPrompt(ctx context.Context, begin time.Duration, sent []*en
 	defer w.model.mu.Unlock()
 	for _, e := range sent {
 		if e.acked && e.nature == good && !e.stored && !l.gone {
-			w.failLocked(fmt.Errorf("event %s is held up for %v while the destination is up", e.key.RequestID, promptly))
+			w.failLocked(fmt.Errorf("event %s is held up for %v while the destination is up",
+				e.key.RequestID, promptly))
 		}
 	}
 	w.tally.add("check: prompt")

@@ -88,14 +88,16 @@ func (l *letters) toldKept(ctx context.Context, letter *pillarbox.DeadLetter) {
 }
 
 // ResolveMany implements pillarbox.DeadLetters.
-func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
+func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
+	resolution pillarbox.Resolution) error {
 	if err := pause(ctx, l.of(ctx).upTo(maxJitter)); err != nil {
 		return err
 	}
 	for _, letter := range letters {
 		_ = l.life.told(letter.Key, func(e *entry) {
 			if resolution.How == pillarbox.ResolvedReplayed && !e.stored {
-				l.life.world.failLocked(fmt.Errorf("the letter of event %s is marked as replayed, and the event is not stored", letter.Key.RequestID))
+				l.life.world.failLocked(fmt.Errorf(
+					"the letter of event %s is marked as replayed, and the event is not stored", letter.Key.RequestID))
 			}
 		})
 	}
@@ -151,15 +153,21 @@ func (w *world) holdAgainst(letter *pillarbox.DeadLetter, life int) {
 		}
 		switch n := len(letter.Attempts); {
 		case e.nature == good || e.nature == fussy:
-			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and its destination takes it: %s", e.key.RequestID, n, letter.Reason))
+			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and its destination takes it: %s",
+				e.key.RequestID, n, letter.Reason))
 		case refused > e.refusals || unavailable > e.outages:
-			w.failLocked(fmt.Errorf("event %s has spent %d attempts on %d refusals, and %d on %d outages", e.key.RequestID, refused, e.refusals, unavailable, e.outages))
-		case e.nature == barred && (n == 0 || letter.Attempts[n-1].Class != pillarbox.ClassPermanent || refused != 1):
-			w.failLocked(fmt.Errorf("event %s was refused for good and is dead after %d attempts", e.key.RequestID, n))
+			w.failLocked(fmt.Errorf("event %s has spent %d attempts on %d refusals, and %d on %d outages",
+				e.key.RequestID, refused, e.refusals, unavailable, e.outages))
+		case e.nature == barred && (n == 0 || letter.Attempts[n-1].Class != pillarbox.ClassPermanent ||
+			refused != 1):
+			w.failLocked(fmt.Errorf("event %s was refused for good and is dead after %d attempts",
+				e.key.RequestID, n))
 		case e.nature != barred && n != w.policy.MaxAttempts:
-			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and the policy says %d", e.key.RequestID, n, w.policy.MaxAttempts))
+			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and the policy says %d",
+				e.key.RequestID, n, w.policy.MaxAttempts))
 		case e.letters == 0 && e.refusals-refused > life-e.life:
-			w.failLocked(fmt.Errorf("event %s was refused %d times, of which %d count, in %d restarts", e.key.RequestID, e.refusals, refused, life-e.life))
+			w.failLocked(fmt.Errorf("event %s was refused %d times, of which %d count, in %d restarts",
+				e.key.RequestID, e.refusals, refused, life-e.life))
 		}
 	})
 	if err != nil {

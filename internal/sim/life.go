@@ -85,12 +85,13 @@ func (w *world) newLife(number int) (*life, error) {
 	if l.store, err = files.Open(w.disk, lettersDir, files.Options{}); err != nil {
 		return nil, fmt.Errorf("open the dead letters: %w", err)
 	}
-	ticking := clock.Open(w.disk, "clock.json", clock.Options{Read: w.read, Floor: w.clock.start.Add(-year), OnStep: func(step clock.Step) {
-		w.tally.add("clock: a step is believed")
-		if step.By < 0 {
-			l.setBack.Store(true)
-		}
-	}})
+	ticking := clock.Open(w.disk, "clock.json",
+		clock.Options{Read: w.read, Floor: w.clock.start.Add(-year), OnStep: func(step clock.Step) {
+			w.tally.add("clock: a step is believed")
+			if step.By < 0 {
+				l.setBack.Store(true)
+			}
+		}})
 	options := w.logOptions
 	options.Now, options.Elapsed = w.clock.Now, ticking.Elapsed
 	if l.log, err = seglog.Open(w.disk, queueDir, options); err != nil {
@@ -129,7 +130,8 @@ func (w *world) settings(policy retry.Policy) node.Settings {
 	settings := node.Settings{Sources: []source.Settings{{Name: app}, {Name: audit}}}
 	for name, from := range map[string]string{events: app, copies: audit} {
 		settings.Destinations = append(settings.Destinations, destination.Settings{
-			Name: name, Rule: &pillarbox.Rule{Sources: []string{from}}, Retry: policy, MaxAge: maxAge, Batch: w.batch, WriteTimeout: writeTimeout,
+			Name: name, Rule: &pillarbox.Rule{
+				Sources: []string{from}}, Retry: policy, MaxAge: maxAge, Batch: w.batch, WriteTimeout: writeTimeout,
 		})
 	}
 	return settings
@@ -139,7 +141,8 @@ func (w *world) settings(policy retry.Policy) node.Settings {
 // what somebody has set.
 func (w *world) read() clock.Reading {
 	elapsed := w.elapsed()
-	return clock.Reading{Wall: w.clock.Now().Round(0), Mono: elapsed, Boot: elapsed + time.Hour, ID: fmt.Sprint(w.boots.Load())}
+	return clock.Reading{Wall: w.clock.Now().Round(0), Mono: elapsed, Boot: elapsed + time.Hour,
+		ID: fmt.Sprint(w.boots.Load())}
 }
 
 // live runs the process until its time is over or it is cut off, and leaves the disk as it then is.

@@ -47,7 +47,8 @@ func (w *world) mend(probability float64) {
 // request draws what is replayed.
 func (l *life) request() replay.Request {
 	d := l.world.operatorRNG
-	request := replay.Request{MaxFailed: pick(d, 0, -1, 1), Limit: pick(d, 0, 0, 3), Rate: pick(d, 0, 0, 5.0)}
+	request := replay.Request{MaxFailed: pick(d, 0, -1, 1), Limit: pick(d, 0, 0, 3),
+		Rate: pick(d, 0, 0, 5.0)}
 	switch d.below(4) {
 	case 0:
 		request.Filter.Error = "NOT TAKE"

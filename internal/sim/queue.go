@@ -60,7 +60,8 @@ func (q *queue) AppendInline(ctx context.Context, events []*pillarbox.Event) err
 }
 
 // Lease implements pillarbox.Queue.
-func (q *queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (q *queue) Lease(ctx context.Context, destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return nil, err
 	}
@@ -74,7 +75,8 @@ func (q *queue) Lease(ctx context.Context, destination string, limits pillarbox.
 }
 
 // Settle implements pillarbox.Queue.
-func (q *queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
+func (q *queue) Settle(ctx context.Context, destination string,
+	outcomes []pillarbox.Outcome) error {
 	if err := pause(ctx, q.rng.upTo(maxJitter)); err != nil {
 		return err
 	}
@@ -102,7 +104,8 @@ type illness struct {
 func illnesses(d *rng, horizon time.Duration) []illness {
 	var all []illness
 	for at := d.about(40 * time.Hour); at < horizon; at += d.about(40 * time.Hour) {
-		ill := illness{from: at, prefix: pick(d, "queue", "dead-letters", ""), cause: pick[error](d, syscall.EIO, syscall.ENOSPC), odds: pick(d, 1, 0.3)}
+		ill := illness{from: at, prefix: pick(d, "queue", "dead-letters", ""),
+			cause: pick[error](d, syscall.EIO, syscall.ENOSPC), odds: pick(d, 1, 0.3)}
 		at += d.about(20 * time.Minute)
 		ill.until = min(at, horizon)
 		all = append(all, ill)
@@ -138,7 +141,8 @@ func (w *world) disturb(op faultfs.Op) error {
 func (w *world) diskFault(op faultfs.Op) error {
 	elapsed := w.elapsed()
 	i := sort.Search(len(w.ill), func(i int) bool { return w.ill[i].until > elapsed })
-	if i < len(w.ill) && w.ill[i].from <= elapsed && strings.HasPrefix(op.Name, w.ill[i].prefix) && w.diskRNG.happens(w.ill[i].odds) {
+	if i < len(w.ill) && w.ill[i].from <= elapsed && strings.HasPrefix(op.Name, w.ill[i].prefix) &&
+		w.diskRNG.happens(w.ill[i].odds) {
 		return w.ill[i].cause
 	}
 	if w.diskRNG.happens(glitchOdds) {

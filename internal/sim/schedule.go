@@ -17,7 +17,8 @@ const (
 	storm                      // every second write goes wrong, each in its own way
 )
 
-var conditions = [...]string{fair: "fair", outage: "outage", flapping: "flapping", throttled: "throttled", slow: "slow", storm: "storm"}
+var conditions = [...]string{fair: "fair", outage: "outage", flapping: "flapping",
+	throttled: "throttled", slow: "slow", storm: "storm"}
 
 // period is a time of one condition.
 type period struct {

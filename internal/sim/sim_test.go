@@ -52,7 +52,8 @@ func TestSim(t *testing.T) {
 	}
 	for what, per := range least {
 		if n := total.all()[what]; n < hours/per {
-			t.Errorf("too little was done to prove anything: %q happened %d times in %d hours, want %d", what, n, hours, hours/per)
+			t.Errorf("too little was done to prove anything: %q happened %d times in %d hours, want %d",
+				what, n, hours, hours/per)
 		}
 	}
 }
@@ -71,7 +72,9 @@ var least = map[string]int{
 // TestClock sets the date, and sees that durations stay right.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &wallClock{start: time.Now(), steps: []clockStep{{at: time.Hour, off: -time.Hour}, {at: 2 * time.Hour, off: 10 * year}, {at: 3 * time.Hour}}}
+		c := &wallClock{start: time.Now(),
+			steps: []clockStep{{at: time.Hour, off: -time.Hour}, {at: 2 * time.Hour, off: 10 * year},
+				{at: 3 * time.Hour}}}
 		first := c.Now()
 		for hours, off := range []time.Duration{0, -time.Hour, 10 * year, 0} {
 			now, right := c.Now(), time.Now()

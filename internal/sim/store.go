@@ -66,7 +66,8 @@ type call struct {
 func (l *life) holdToName(name string, events []*pillarbox.Event) {
 	for _, event := range events {
 		if destinationOf(event.Source) != name {
-			l.world.fail(fmt.Errorf("event %s of the source %s is written to the wrong destination, %s", event.RequestID, event.Source, name))
+			l.world.fail(fmt.Errorf("event %s of the source %s is written to the wrong destination, %s",
+				event.RequestID, event.Source, name))
 		}
 	}
 }
@@ -296,7 +297,8 @@ func (s *call) applyPart(events []*pillarbox.Event) error {
 	switch {
 	case errors.As(err, &partial):
 		for _, item := range partial.Items {
-			answer.Items = append(answer.Items, pillarbox.ItemError{Index: places[item.Index], Err: item.Err})
+			answer.Items = append(answer.Items,
+				pillarbox.ItemError{Index: places[item.Index], Err: item.Err})
 		}
 	case err != nil:
 		return errDown

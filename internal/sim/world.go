@@ -68,10 +68,14 @@ func Live(seed uint64, hours int, t *tally) error {
 
 func newWorld(seed uint64, horizon time.Duration, t *tally) *world {
 	w := &world{
-		seed: seed, horizon: horizon, model: newModel(), tally: t, disk: faultfs.New(faultfs.Options{}), broken: make(chan struct{}),
-		rng: newRNG(seed, "world"), sinkRNG: newRNG(seed, "sink"), copiesRNG: newRNG(seed, "copies"), queueRNG: newRNG(seed, "queue"), diskRNG: newRNG(seed, "disk"),
-		lettersRNG: newRNG(seed, "letters"), loopRNG: newRNG(seed, "loop"), replayRNG: newRNG(seed, "replay"),
-		clientRNG: newRNG(seed, "clients"), operatorRNG: newRNG(seed, "operator"), cutRNG: newRNG(seed, "cut"),
+		seed: seed, horizon: horizon, model: newModel(), tally: t, disk: faultfs.New(
+			faultfs.Options{}), broken: make(chan struct{}),
+		rng: newRNG(seed, "world"), sinkRNG: newRNG(seed, "sink"), copiesRNG: newRNG(seed,
+			"copies"), queueRNG: newRNG(seed, "queue"), diskRNG: newRNG(seed, "disk"),
+		lettersRNG: newRNG(seed, "letters"), loopRNG: newRNG(seed, "loop"), replayRNG: newRNG(seed,
+			"replay"),
+		clientRNG: newRNG(seed, "clients"), operatorRNG: newRNG(seed, "operator"), cutRNG: newRNG(seed,
+			"cut"),
 	}
 	start := time.Now()
 	w.clock = &wallClock{start: start, steps: clockSteps(newRNG(seed, "clock"), start, horizon, t)}
@@ -82,7 +86,8 @@ func newWorld(seed uint64, horizon time.Duration, t *tally) *world {
 	w.atomic = w.rng.happens(0.3)
 	w.lull = pick(w.rng, 2*time.Hour, 6*time.Hour)
 	w.logOptions = seglog.Options{
-		SegmentBytes: pick[int64](w.rng, seglog.MinSegmentBytes, 64<<10), KeepBytes: pick[int64](w.rng, -1, 0),
+		SegmentBytes: pick[int64](w.rng, seglog.MinSegmentBytes, 64<<10), KeepBytes: pick[int64](w.rng,
+			-1, 0),
 		MinFreeBytes: 1, StateBytes: 4 << 10,
 	}
 	return w
@@ -236,9 +241,11 @@ func (l *life) stuck(ctx context.Context, account pillarbox.Account) error {
 	pending, scanErr := l.pending(ctx, nil)
 	var of []string
 	for e := range pending {
-		of = append(of, fmt.Sprintf("%s (%c, life %d, %d outages, %d refusals)", e.key.RequestID, e.nature, e.life, e.outages, e.refusals))
+		of = append(of, fmt.Sprintf("%s (%c, life %d, %d outages, %d refusals)", e.key.RequestID,
+			e.nature, e.life, e.outages, e.refusals))
 	}
-	err := fmt.Errorf("events are pending %v after the faults have stopped: %+v: %s", drainBound, account, strings.Join(of, ", "))
+	err := fmt.Errorf("events are pending %v after the faults have stopped: %+v: %s", drainBound,
+		account, strings.Join(of, ", "))
 	return errors.Join(err, scanErr)
 }
 
@@ -250,7 +257,8 @@ func (l *life) settledAsTheyAre() error {
 	for _, e := range m.order {
 		takes := e.nature == good || e.nature == fussy
 		if e.acked && takes != e.stored && !e.mended {
-			return fmt.Errorf("event %s (%c) is settled in the wrong way: stored is %v", e.key.RequestID, e.nature, e.stored)
+			return fmt.Errorf("event %s (%c) is settled in the wrong way: stored is %v", e.key.RequestID,
+				e.nature, e.stored)
 		}
 	}
 	return nil
@@ -267,7 +275,8 @@ func (l *life) replayAll(ctx context.Context) error {
 	m.mu.Unlock()
 	for run := range 2 {
 		progress, err := l.node.RunReplay(asReplay(ctx), replay.Request{})
-		if err != nil || progress.State != replay.StateDone || progress.Failed > 0 || run == 1 && progress.Matched > 0 {
+		if err != nil || progress.State != replay.StateDone || progress.Failed > 0 || run == 1 &&
+			progress.Matched > 0 {
 			return fmt.Errorf("replay %d of all letters: %+v, %v", run+1, progress, err)
 		}
 		l.world.tally.addN("replay: letters stored at the end", progress.Replayed)

@@ -54,7 +54,8 @@ func (a Admission) Charge(events int) (Grant, error) {
 		return Grant{source: s}, nil
 	}
 	reservation.CancelAt(now)
-	refused := &protocol.Error{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", s.RatePerSecond, s.Name)}
+	refused := &protocol.Error{Status: http.StatusTooManyRequests,
+		Detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", s.RatePerSecond, s.Name)}
 	return Grant{}, &pillarbox.RetryAfterError{After: wait, Err: refused}
 }
 

@@ -11,7 +11,8 @@ import (
 // A front looks the path up, asks for admission before it reads the body, and pays for the events
 // that it has found.
 func ExampleCompile() {
-	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, nil)
+	table, err := source.Compile([]source.Settings{
+		{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

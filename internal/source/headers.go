@@ -53,7 +53,8 @@ var commonHeaders = []string{
 }
 
 func (p HeaderPolicy) compile() headerFilter {
-	f := headerFilter{deny: map[string]bool{}, common: map[string]bool{}, learned: new(atomic.Pointer[map[string]bool])}
+	f := headerFilter{deny: map[string]bool{}, common: map[string]bool{},
+		learned: new(atomic.Pointer[map[string]bool])}
 	for _, name := range append(connectionHeaders, p.Deny...) {
 		f.deny[strings.ToLower(name)] = true
 	}

@@ -57,7 +57,8 @@ func New(settings Settings, metrics *telemetry.Metrics) *Source {
 		settings.MaxBody = DefaultMaxBody
 	}
 	return &Source{
-		Settings: settings, headers: settings.Headers.compile(), limiter: newLimiter(settings), metrics: metrics.Ingest(settings.Name),
+		Settings: settings, headers: settings.Headers.compile(), limiter: newLimiter(
+			settings), metrics: metrics.Ingest(settings.Name),
 	}
 }
 
@@ -96,7 +97,8 @@ func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
-			return nil, fmt.Errorf("sources need names of their own, and one has the name %q: %w", s.Name, pillarbox.ErrInvalid)
+			return nil, fmt.Errorf("sources need names of their own, and one has the name %q: %w", s.Name,
+				pillarbox.ErrInvalid)
 		}
 		compiled := New(s, metrics)
 		t.sources = append(t.sources, compiled)
@@ -108,7 +110,8 @@ func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
 			{Path: strings.TrimSuffix(s.Path, "/") + BatchSuffix, Source: compiled, Batch: true},
 		} {
 			if other := t.routes[route.Path]; other != nil {
-				return nil, fmt.Errorf("the path %s leads to the sources %s and %s: %w", route.Path, other.Source.Name, s.Name, pillarbox.ErrInvalid)
+				return nil, fmt.Errorf("the path %s leads to the sources %s and %s: %w", route.Path,
+					other.Source.Name, s.Name, pillarbox.ErrInvalid)
 			}
 			route.Metrics = metrics.Route(route.Path)
 			t.routes[route.Path] = route

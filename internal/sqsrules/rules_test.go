@@ -44,8 +44,10 @@ func TestReadBelievesWhatSQSSays(t *testing.T) {
 			sqsrules.AttributeReceives: "0", sqsrules.AttributeFirst: "x",
 			sqsrules.AttributeSent: "99999999999999999",
 		}, 1, noon, noon},
-		"negative": {map[string]string{sqsrules.AttributeReceives: "-3", sqsrules.AttributeSent: "-1"}, 1, noon, noon},
-		"sent":     {map[string]string{sqsrules.AttributeSent: "1000"}, 1, time.Unix(1, 0), time.Unix(1, 0)},
+		"negative": {map[string]string{sqsrules.AttributeReceives: "-3", sqsrules.AttributeSent: "-1"},
+			1, noon, noon},
+		"sent": {map[string]string{sqsrules.AttributeSent: "1000"}, 1, time.Unix(1, 0),
+			time.Unix(1, 0)},
 		"all": {map[string]string{
 			sqsrules.AttributeReceives: "3", sqsrules.AttributeFirst: "2000", sqsrules.AttributeSent: "1000",
 		}, 3, time.Unix(2, 0), time.Unix(1, 0)},
@@ -176,13 +178,15 @@ func TestAgain(t *testing.T) {
 		"the next of few":  {young, 2, sqsrules.Limits{MaxReceives: 3}, nil, true},
 		"lost":             {young, 20, sqsrules.Limits{MaxReceives: 20}, pillarbox.ErrNotFound, false},
 		"not too old":      {young, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Hour}, nil, true},
-		"too old":          {young, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, false},
+		"too old": {young, 20, sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil,
+			false},
 		"put back": {pillarbox.Message{Event: letter.Event, Letter: letter}, 20,
 			sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, true},
 		"put back long ago": {pillarbox.Message{Event: letter.Event, Letter: letter,
 			Since: at(noon.Add(-time.Hour))}, 20,
 			sqsrules.Limits{MaxReceives: 20, MaxAge: time.Minute}, nil, false},
-		"claimed": {pillarbox.Message{Event: event(), Claim: &claim}, 20, sqsrules.Limits{MaxReceives: 20}, nil, true},
+		"claimed": {pillarbox.Message{Event: event(), Claim: &claim}, 20,
+			sqsrules.Limits{MaxReceives: 20}, nil, true},
 	} {
 		attributes := map[string]string{sqsrules.AttributeReceives: fmt.Sprint(c.receives)}
 		r := sqsrules.Read("m", text(t, &c.message), attributes, "door", noon)

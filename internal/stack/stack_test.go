@@ -42,7 +42,8 @@ func checkout(t *testing.T) (root string, calls func() []string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(terraformScript), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(terraformScript),
+		0o755); err != nil {
 		t.Fatal(err)
 	}
 	log := filepath.Join(bin, "calls")
@@ -98,7 +99,8 @@ func TestDestroyUnprotectsWhatIsThere(t *testing.T) {
 	if got := calls(); !reflect.DeepEqual(got, want) {
 		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if !strings.Contains(talk.String(), "'-target=aws_backup_vault.main[0]'\n") || !strings.Contains(talk.String(), "going on to destroy") {
+	if !strings.Contains(talk.String(), "'-target=aws_backup_vault.main[0]'\n") ||
+		!strings.Contains(talk.String(), "going on to destroy") {
 		t.Errorf("the talk is\n%s", &talk)
 	}
 }
@@ -156,7 +158,8 @@ func TestVariables(t *testing.T) {
 	if err != nil || !slices.IsSorted(names) {
 		t.Fatal(names, err)
 	}
-	for _, name := range []string{"name", "region", "functions_zip", "accept_zip", "deliver_zip", "deadletter_zip", "protect", "alarm_emails_high"} {
+	for _, name := range []string{"name", "region", "functions_zip", "accept_zip", "deliver_zip",
+		"deadletter_zip", "protect", "alarm_emails_high"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is no variable of the module", name)
 		}
@@ -186,7 +189,9 @@ func TestLifeOfAStack(t *testing.T) {
 	}
 	ctx := t.Context()
 	for _, step := range []func() error{
-		func() error { return s.Init(ctx) }, func() error { return s.Plan(ctx) }, func() error { return s.Apply(ctx) },
+		func() error { return s.Init(ctx) }, func() error { return s.Plan(ctx) }, func() error {
+			return s.Apply(ctx)
+		},
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
@@ -223,12 +228,14 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"bad name":    {"Staging_1", root, "2 to 20"},
 		"long name":   {strings.Repeat("x", 21), root, "2 to 20"},
 	} {
-		if _, err := stack.Open(test.name, test.source, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := stack.Open(test.name, test.source, &bytes.Buffer{}); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := stack.Open("staging", root, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "install Terraform") {
+	if _, err := stack.Open("staging", root, &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), "install Terraform") {
 		t.Errorf("without terraform: %v", err)
 	}
 }

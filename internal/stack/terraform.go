@@ -125,7 +125,8 @@ func (s *Stack) Known() bool {
 // terraform runs one command of it in the module. Each stack has a workspace of its own, so that
 // one state is never taken for another's.
 func (s *Stack) terraform(ctx context.Context, output io.Writer, args ...string) error {
-	return Command{Dir: filepath.Join(s.Source, Module), Name: s.program, Args: args, Env: []string{"TF_IN_AUTOMATION=1"}, Output: output}.Run(ctx, s.Talk)
+	return Command{Dir: filepath.Join(s.Source, Module), Name: s.program, Args: args,
+		Env: []string{"TF_IN_AUTOMATION=1"}, Output: output}.Run(ctx, s.Talk)
 }
 
 // Init gets the provider and changes to the stack's workspace.
@@ -191,7 +192,8 @@ func (s *Stack) Outputs(ctx context.Context) (Outputs, error) {
 		return Outputs{}, fmt.Errorf("outputs of %s: %w", s.Name, err)
 	}
 	if outputs.Name = s.Name; outputs.URL == "" {
-		return Outputs{}, fmt.Errorf("the stack %s is not deployed: its state has no URL among %v", s.Name, slices.Sorted(maps.Keys(plain)))
+		return Outputs{}, fmt.Errorf("the stack %s is not deployed: its state has no URL among %v",
+			s.Name, slices.Sorted(maps.Keys(plain)))
 	}
 	return outputs, nil
 }

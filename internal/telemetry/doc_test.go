@@ -31,7 +31,8 @@ func TestDocIsFresh(t *testing.T) {
 	doc.WriteString(docHead)
 	rest := telemetry.Table()
 	for _, part := range parts {
-		fmt.Fprintf(&doc, "\n## %s\n\n| name | type | labels | meaning |\n|---|---|---|---|\n", part.title)
+		fmt.Fprintf(&doc, "\n## %s\n\n| name | type | labels | meaning |\n|---|---|---|---|\n",
+			part.title)
 		for len(rest) > 0 && strings.HasPrefix(rest[0].Name, part.prefix) {
 			metric := rest[0]
 			rest = rest[1:]

@@ -66,7 +66,8 @@ func TestLinesNeverWait(t *testing.T) {
 		}
 		close(still)
 		synctest.Wait()
-		if got := r.all(); strings.Count(got, "0123456789") != 10 || strings.Count(got, "dropped 40") != 1 {
+		if got := r.all(); strings.Count(got, "0123456789") != 10 ||
+			strings.Count(got, "dropped 40") != 1 {
 			t.Errorf("the reader got %s", got)
 		}
 		r.set(true, nil)

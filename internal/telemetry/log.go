@@ -31,7 +31,8 @@ func NewLog(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error
 	case FormatJSON:
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return nil, fmt.Errorf("log format %q: want %s, %s or %s", format, FormatAuto, FormatText, FormatJSON)
+	return nil, fmt.Errorf("log format %q: want %s, %s or %s", format, FormatAuto, FormatText,
+		FormatJSON)
 }
 
 func readable(_ []string, attr slog.Attr) slog.Attr {

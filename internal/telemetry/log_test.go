@@ -17,12 +17,14 @@ func TestLogFormats(t *testing.T) {
 	for _, format := range []string{telemetry.FormatAuto, telemetry.FormatJSON} {
 		var out bytes.Buffer
 		log := newLog(t, &out, format, slog.LevelInfo)
-		log.Warn("paused", telemetry.KeyDestination, "events", telemetry.KeyRetryIn, 1500*time.Millisecond, telemetry.KeyErr, errors.New("refused"))
+		log.Warn("paused", telemetry.KeyDestination, "events", telemetry.KeyRetryIn,
+			1500*time.Millisecond, telemetry.KeyErr, errors.New("refused"))
 		var record map[string]any
 		if err := json.Unmarshal(out.Bytes(), &record); err != nil {
 			t.Fatalf("%s: %v in %s", format, err, &out)
 		}
-		if record["msg"] != "paused" || record["destination"] != "events" || record["retry_in"] != "1.5s" || record["err"] != "refused" {
+		if record["msg"] != "paused" || record["destination"] != "events" ||
+			record["retry_in"] != "1.5s" || record["err"] != "refused" {
 			t.Errorf("%s: got %v", format, record)
 		}
 	}

@@ -113,7 +113,8 @@ const (
 	IngestUnknown // it may be stored
 )
 
-var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space", "unavailable", "unknown"}
+var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space",
+	"unavailable", "unknown"}
 
 // Ingest counts the events of one source.
 type Ingest struct {

@@ -62,7 +62,8 @@ func exercise(m *telemetry.Metrics) {
 		return telemetry.State{
 			QueueBytes: 10, QueueMaxBytes: 20, AcceptedEvents: 30, Accepting: true,
 			Destinations: []telemetry.DestinationState{
-				{Name: "events", PendingEvents: 4, RetryingEvents: 1, OldestEventAge: 90 * time.Second, DeadLetters: 2, Balanced: true},
+				{Name: "events", PendingEvents: 4, RetryingEvents: 1, OldestEventAge: 90 * time.Second,
+					DeadLetters: 2, Balanced: true},
 				{Name: "copy", DeadLetters: -1},
 			},
 		}
@@ -88,7 +89,8 @@ func value(t *testing.T, registry *prometheus.Registry, name string, labels ...s
 				found = append(found, label.GetName()+"="+label.GetValue())
 			}
 			if family.GetName() == name && slices.Equal(found, labels) {
-				return metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+				return metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(
+					metric.GetHistogram().GetSampleCount())
 			}
 		}
 	}
@@ -107,7 +109,8 @@ func TestNamesAreGolden(t *testing.T) {
 		for _, label := range family.GetMetric()[0].GetLabel() {
 			labels = append(labels, label.GetName())
 		}
-		lines = append(lines, fmt.Sprintf("%s %s {%s}\n", family.GetName(), strings.ToLower(family.GetType().String()), strings.Join(labels, ",")))
+		lines = append(lines, fmt.Sprintf("%s %s {%s}\n", family.GetName(),
+			strings.ToLower(family.GetType().String()), strings.Join(labels, ",")))
 	}
 	golden(t, "testdata/metrics.golden", strings.Join(lines, ""))
 	if len(lines) != len(telemetry.Table()) {
@@ -121,10 +124,12 @@ func TestNamesFollowTheRule(t *testing.T) {
 		if !form.MatchString(metric.Name) {
 			t.Errorf("%s has a strange name", metric.Name)
 		}
-		if counter := metric.Type == telemetry.TypeCounter; counter != strings.HasSuffix(metric.Name, "_total") {
+		if counter := metric.Type == telemetry.TypeCounter; counter != strings.HasSuffix(metric.Name,
+			"_total") {
 			t.Errorf("%s: counters, and only they, end in _total", metric.Name)
 		}
-		if histogram := metric.Type == telemetry.TypeHistogram; histogram != (len(metric.Buckets) > 0) || !slices.IsSorted(metric.Buckets) {
+		if histogram := metric.Type == telemetry.TypeHistogram; histogram != (len(metric.Buckets) > 0) ||
+			!slices.IsSorted(metric.Buckets) {
 			t.Errorf("%s: histograms, and only they, have buckets in order", metric.Name)
 		}
 		if !strings.HasSuffix(metric.Help, ".") {
@@ -178,7 +183,8 @@ func TestLabelsStayClosed(t *testing.T) {
 		route.Begin()
 		route.Done(fmt.Sprint("METHOD", i), 10_000+i, 0)
 	}
-	if got := value(t, registry, "pillarbox_http_requests_total", "code=500", "method=other", "route=/app"); got != 1000 {
+	if got := value(t, registry, "pillarbox_http_requests_total", "code=500", "method=other",
+		"route=/app"); got != 1000 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -205,7 +211,8 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	if got := value(t, registry, "pillarbox_ingest_events_total", "result=accepted", "source=app"); got != 400 {
+	if got := value(t, registry, "pillarbox_ingest_events_total", "result=accepted",
+		"source=app"); got != 400 {
 		t.Errorf("got %v", got)
 	}
 	if got := value(t, registry, "pillarbox_http_request_seconds", "route=/app"); got != 400 {

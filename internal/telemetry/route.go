@@ -8,7 +8,8 @@ import (
 )
 
 // methods is the closed set of the label; the last one stands for everything else.
-var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
+var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT",
+	"TRACE", "other"}
 
 // maxCode bounds the label: a status code has three digits, and none of ours is above 599.
 const maxCode = 599
@@ -44,7 +45,10 @@ func (r *Route) BeginMany(n int) {
 }
 
 // Done counts a request that Begin counted as answered. Codes outside 100 to 599 count as 500.
-func (r *Route) Done(method string, code int, took time.Duration) { r.DoneMany(method, code, took, 1) }
+func (r *Route) Done(method string, code int,
+	took time.Duration) {
+	r.DoneMany(method, code, took, 1)
+}
 
 // DoneMany counts n requests that were answered alike, after the same time.
 func (r *Route) DoneMany(method string, code int, took time.Duration, n int) {

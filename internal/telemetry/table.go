@@ -74,18 +74,23 @@ const (
 // Table returns the declaration of every metric, in the order of the way of an event.
 func Table() []Metric {
 	// From a flush on a fast disk to a request that waits as long as it may.
-	seconds := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	seconds := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5,
+		5, 10, 30}
 	// From at once to two weeks behind, which is how long a queue keeps events by default.
-	lag := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800, 1209600}
+	lag := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600,
+		86400, 604800, 1209600}
 	events := []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}
 
 	source, destination := []string{labelSource}, []string{labelDestination}
 	return []Metric{
 		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
-		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source, nil},
-		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.", nil, seconds},
+		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
+			nil},
+		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
+			nil, seconds},
 		{httpRequests, TypeCounter, "Answered requests. The method is `other` where it is none of the registered ones.", []string{labelRoute, labelMethod, labelCode}, nil},
-		{httpSeconds, TypeHistogram, "Time from the head of a request to the end of its answer.", []string{labelRoute}, seconds},
+		{httpSeconds, TypeHistogram, "Time from the head of a request to the end of its answer.",
+			[]string{labelRoute}, seconds},
 		{httpInFlight, TypeGauge, "Requests that are being worked on.", nil, nil},
 		{httpClosed, TypeCounter, "Connections that were closed to keep to the limits: `room` (it rested for the longest time, and a newcomer waited) or `address` (its address had as many as it may).", []string{labelReason}, nil},
 		{seglogCommits, TypeCounter, "Group commits of the embedded log; each is one write and one flush.", nil, nil},
@@ -97,21 +102,26 @@ func Table() []Metric {
 		{deliverEvents, TypeCounter, "Deliveries by outcome: `stored`, `retry` (refused, to be tried again), `dead` (now a dead letter), `released` (given back unharmed), `skipped` (not meant for this destination) or `held` (no destination takes it any more).", []string{labelDestination, labelOutcome}, nil},
 		{deliverBatches, TypeCounter, "Writes by result: `stored` (all of the batch), `partial` (some of it), `refused` (none of it) or `unavailable` (the destination is down).", []string{labelDestination, labelResult}, nil},
 		{deliverBatch, TypeHistogram, "Events in one write.", destination, events},
-		{deliverWrite, TypeHistogram, "Time that one write to the destination took.", destination, seconds},
-		{deliverLag, TypeHistogram, "Time from accepting an event to its being stored.", destination, lag},
+		{deliverWrite, TypeHistogram, "Time that one write to the destination took.", destination,
+			seconds},
+		{deliverLag, TypeHistogram, "Time from accepting an event to its being stored.", destination,
+			lag},
 		{deliverBreaker, TypeGauge, "1 while delivery is paused because the destination is down, else 0.", destination, nil},
 		{deliverHanging, TypeGauge, "How long a write to the destination has not returned, once that is longer than its `write_timeout`; 0 while writes return.", destination, nil},
 		{queueBytes, TypeGauge, "Bytes that the queue holds for its slowest destination.", nil, nil},
 		{queueMaxBytes, TypeGauge, "Limit of `pillarbox_queue_bytes`; 0 where there is none.", nil, nil},
 		{queueAccepted, TypeCounter, "Events accepted since the queue was made. Restarts do not reset it.", nil, nil},
-		{queueAccepting, TypeGauge, "1 while the queue takes new events, 0 while it refuses them.", nil, nil},
+		{queueAccepting, TypeGauge, "1 while the queue takes new events, 0 while it refuses them.", nil,
+			nil},
 		{queueHanging, TypeGauge, "How long the storage of the queue has not answered a commit, once that is longer than `queue.commit_timeout`; 0 while it answers. Nothing is accepted meanwhile.", nil, nil},
 		{diskHanging, TypeGauge, "How long the disk of the data directory has not answered any one call, once that is longer than `queue.commit_timeout`; 0 while it answers.", nil, nil},
-		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.", destination, nil},
+		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.",
+			destination, nil},
 		{queueOldest, TypeGauge, "Age of the oldest event that is not settled for the destination; 0 where there is none.", destination, nil},
 		{queueRetrying, TypeGauge, "Pending events that were refused at least once.", destination, nil},
 		{queueHeld, TypeGauge, "Pending events that no destination takes any more. Any at all need a person's decision.", destination, nil},
-		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.", destination, nil},
+		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.",
+			destination, nil},
 		{deadMissing, TypeGauge, "Dead letters whose files were removed by hand. `pillarbox audit` names them.", destination, nil},
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},

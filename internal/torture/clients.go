@@ -56,7 +56,8 @@ type Counts struct {
 
 // NewClients makes clients that have sent nothing yet.
 func NewClients(seed uint64, refused bool) *Clients {
-	return &Clients{refused: refused, rng: rand.New(rand.NewPCG(seed, 2)), messages: map[string]*message{}, statuses: map[int]int{}}
+	return &Clients{refused: refused, rng: rand.New(rand.NewPCG(seed, 2)),
+		messages: map[string]*message{}, statuses: map[int]int{}}
 }
 
 // Counts is what they have done so far.

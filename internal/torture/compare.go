@@ -37,7 +37,8 @@ func (d *Difference) Err() error {
 		events []string
 	}{{"lost", d.Lost}, {"there twice", d.Twice}, {"never sent", d.Unsent}} {
 		if len(kind.events) > 0 {
-			errs = append(errs, fmt.Errorf("%d events are %s, such as %s", len(kind.events), kind.what, kind.events[0]))
+			errs = append(errs, fmt.Errorf("%d events are %s, such as %s", len(kind.events), kind.what,
+				kind.events[0]))
 		}
 	}
 	return errors.Join(errs...)
@@ -45,7 +46,8 @@ func (d *Difference) Err() error {
 
 // Compare reads the database and the dead letters of a stopped server with nothing pending.
 func (c *Clients) Compare(data string) (*Difference, error) {
-	found := &inventory{clients: c, keys: map[pillarbox.Key]int{}, copies: map[string][]pillarbox.Key{}}
+	found := &inventory{clients: c, keys: map[pillarbox.Key]int{},
+		copies: map[string][]pillarbox.Key{}}
 	if err := errors.Join(found.readDatabase(data), found.readLetters(data)); err != nil {
 		return nil, err
 	}
@@ -67,13 +69,15 @@ func (i *inventory) add(event *pillarbox.Event) {
 		return
 	}
 	if i.keys[event.Key()]++; i.keys[event.Key()] == 2 {
-		i.difference.Twice = append(i.difference.Twice, fmt.Sprintf("%v under one key: %.100s", event.Key(), body))
+		i.difference.Twice = append(i.difference.Twice,
+			fmt.Sprintf("%v under one key: %.100s", event.Key(), body))
 	}
 	i.copies[body] = append(i.copies[body], event.Key())
 }
 
 func (i *inventory) readDatabase(data string) error {
-	store, err := sqlite.Open(context.Background(), filepath.Join(data, databaseFile), sqlite.Options{})
+	store, err := sqlite.Open(context.Background(), filepath.Join(data, databaseFile),
+		sqlite.Options{})
 	if err != nil {
 		return err
 	}
@@ -108,7 +112,9 @@ func (i *inventory) readLetters(data string) error {
 			return errors.Join(err, letters.Close(), disk.Close())
 		}
 		if !strings.Contains(string(letter.Event.Body), refusalWord) {
-			i.difference.Unsent = append(i.difference.Unsent, fmt.Sprintf("a dead letter of an event that nobody refused: %s: %s", letter.Event.RequestID, letter.Reason))
+			i.difference.Unsent = append(i.difference.Unsent,
+				fmt.Sprintf("a dead letter of an event that nobody refused: %s: %s", letter.Event.RequestID,
+					letter.Reason))
 		}
 		i.add(letter.Event)
 		i.difference.Dead++
@@ -121,11 +127,13 @@ func (i *inventory) compare() *Difference {
 		for _, receipt := range m.receipts {
 			key := pillarbox.Key{Timestamp: receipt.Timestamp, RequestID: receipt.RequestID}
 			if !contains(i.copies[body], key) {
-				i.difference.Lost = append(i.difference.Lost, fmt.Sprintf("%+v, of which %d copies are there: %.100s", receipt, len(i.copies[body]), body))
+				i.difference.Lost = append(i.difference.Lost,
+					fmt.Sprintf("%+v, of which %d copies are there: %.100s", receipt, len(i.copies[body]), body))
 			}
 		}
 		if extra := len(i.copies[body]) - len(m.receipts) - m.unknown; extra > 0 {
-			i.difference.Twice = append(i.difference.Twice, fmt.Sprintf("%d more copies than posts: %.100s", extra, body))
+			i.difference.Twice = append(i.difference.Twice,
+				fmt.Sprintf("%d more copies than posts: %.100s", extra, body))
 		}
 	}
 	return &i.difference

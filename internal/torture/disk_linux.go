@@ -21,7 +21,8 @@ type disk struct {
 
 // makeDisk makes a file system below base, and mounts it.
 func makeDisk(fs, base string, size int64) (*disk, error) {
-	d := &disk{fs: fs, base: base, image: filepath.Join(base, "image"), dir: filepath.Join(base, "mount")}
+	d := &disk{fs: fs, base: base, image: filepath.Join(base, "image"),
+		dir: filepath.Join(base, "mount")}
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -94,12 +95,14 @@ func (d *disk) shutDown() error {
 	}
 	defer dir.Close()
 	flag := uint32(noLogFlush)
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, dir.Fd(), ioctlShutdown, uintptr(unsafe.Pointer(&flag))); errno != 0 {
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, dir.Fd(), ioctlShutdown,
+		uintptr(unsafe.Pointer(&flag))); errno != 0 {
 		return fmt.Errorf("shut down %s: %w", d.dir, errno)
 	}
 	// A shutdown that did nothing would make every cut a success.
 	if err := os.WriteFile(filepath.Join(d.dir, "probe"), nil, 0o600); !errors.Is(err, syscall.EIO) {
-		return fmt.Errorf("a file can be made after the cut: %w", errors.Join(err, errors.New("the shutdown did nothing")))
+		return fmt.Errorf("a file can be made after the cut: %w",
+			errors.Join(err, errors.New("the shutdown did nothing")))
 	}
 	return nil
 }

@@ -57,8 +57,10 @@ func DiskFull(ctx context.Context, options Options) (*Report, error) {
 	done := make(chan *filling)
 	for n := range lanes {
 		f := &filling{
-			Options: options, report: &Report{Seed: options.Seed + uint64(n)}, clients: NewClients(options.Seed+uint64(n), true),
-			cycles: (options.Cycles + n) / lanes, dir: filepath.Join(options.Dir, fmt.Sprintf("disk-%d", n+1)),
+			Options: options, report: &Report{Seed: options.Seed + uint64(n)}, clients: NewClients(
+				options.Seed+uint64(n), true),
+			cycles: (options.Cycles + n) / lanes, dir: filepath.Join(options.Dir,
+				fmt.Sprintf("disk-%d", n+1)),
 		}
 		running.Go(func() {
 			f.err = f.run(ctx, func() { done <- nil })
@@ -141,7 +143,8 @@ func (f *filling) underLoad(ctx context.Context, turned func()) error {
 	defer wait()
 	for n := range f.cycles {
 		if err := f.cycle(ctx, n); err != nil {
-			return errors.Join(fmt.Errorf("%s, time %d that it is full: %w\n%s", filepath.Base(f.dir), n+1, err, f.server.Log()), f.disk.free())
+			return errors.Join(fmt.Errorf("%s, time %d that it is full: %w\n%s", filepath.Base(f.dir), n+1,
+				err, f.server.Log()), f.disk.free())
 		}
 		f.report.Cycles++
 		turned()
@@ -171,7 +174,8 @@ func (f *filling) cycle(ctx context.Context, n int) error {
 	if err := f.disk.free(); err != nil {
 		return err
 	}
-	if err := f.until(ctx, acceptBound, func() (bool, error) { return f.clients.Counts().Acked > acked, nil }); err != nil {
+	if err := f.until(ctx, acceptBound,
+		func() (bool, error) { return f.clients.Counts().Acked > acked, nil }); err != nil {
 		f.report.fail("nothing is accepted again %v after space came back", acceptBound)
 		return err
 	}
@@ -258,7 +262,8 @@ func (f *filling) end(ctx context.Context, data string, args []string) error {
 		return err
 	}
 	f.report.note("%s: accepted again after %v at most; %d times delivered while full, %d letters replayed while full; answers by status: %v",
-		filepath.Base(f.dir), f.slowest.Round(time.Millisecond), f.report.tallies.delivered, f.report.tallies.replayed, f.clients.statuses)
+		filepath.Base(f.dir), f.slowest.Round(
+			time.Millisecond), f.report.tallies.delivered, f.report.tallies.replayed, f.clients.statuses)
 	f.judge()
 	return nil
 }
@@ -268,7 +273,8 @@ func (f *filling) end(ctx context.Context, data string, args []string) error {
 func (f *filling) judge() {
 	for status, n := range f.clients.statuses {
 		if status != http.StatusInsufficientStorage {
-			f.report.fail("%d requests were answered with %d, and a full disk is %d", n, status, http.StatusInsufficientStorage)
+			f.report.fail("%d requests were answered with %d, and a full disk is %d", n, status,
+				http.StatusInsufficientStorage)
 		}
 	}
 	if f.clients.mute > 0 {
@@ -282,7 +288,8 @@ func (f *filling) judge() {
 
 // execute runs one statement on the database of a server, which may be running.
 func execute(data, statement string) error {
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(data, databaseFile)+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(data,
+		databaseFile)+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ func (o Options) progress(done int) {
 // found is in the report.
 func Kill(ctx context.Context, options Options) (*Report, error) {
 	k := &killing{
-		Options: options, rng: rand.New(rand.NewPCG(options.Seed, 0)), clients: NewClients(options.Seed, true),
+		Options: options, rng: rand.New(rand.NewPCG(options.Seed, 0)), clients: NewClients(options.Seed,
+			true),
 		report: &Report{Run: "kill9", Seed: options.Seed},
 	}
 	if err := k.begin(ctx); err != nil {

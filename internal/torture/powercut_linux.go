@@ -55,7 +55,8 @@ func PowerCut(ctx context.Context, options PowerCutOptions) (*Report, error) {
 	if err != nil {
 		return report, err
 	}
-	c := &cutting{PowerCutOptions: options, report: report, disk: d, rng: rand.New(rand.NewPCG(options.Seed, 0))}
+	c := &cutting{PowerCutOptions: options, report: report, disk: d,
+		rng: rand.New(rand.NewPCG(options.Seed, 0))}
 	if options.Trusted == "" {
 		err = c.run(ctx)
 	} else {
@@ -124,7 +125,8 @@ func (c *cutting) begin(ctx context.Context, binary, data string) error {
 func (c *cutting) runDistrusted(ctx context.Context) error {
 	refused := 0
 	for n := range c.Cycles {
-		data, clients := filepath.Join(c.disk.dir, fmt.Sprintf("data-%d", n)), NewClients(c.Seed+uint64(n), false)
+		data, clients := filepath.Join(c.disk.dir,
+			fmt.Sprintf("data-%d", n)), NewClients(c.Seed+uint64(n), false)
 		if err := c.begin(ctx, c.Trusted, data); err != nil {
 			return err
 		}
@@ -173,7 +175,8 @@ func (c *cutting) draw(n int) cutLife {
 	default:
 		kind = LifeBusy
 	}
-	l := cutLife{kind: kind, load: shortestCutLife + time.Duration(c.rng.Int64N(int64(longestCutLife-shortestCutLife)))}
+	l := cutLife{kind: kind, load: shortestCutLife + time.Duration(
+		c.rng.Int64N(int64(longestCutLife-shortestCutLife)))}
 	switch kind {
 	case LifeAcceptOnly:
 		l.args = []string{"--roles", "accept,admin"}

@@ -8,7 +8,10 @@ import (
 )
 
 // PowerCutPossible says why there can be no power cut here.
-func PowerCutPossible() error { return errors.New("cutting the power of a file system needs Linux") }
+func PowerCutPossible() error {
+	return errors.New(
+		"cutting the power of a file system needs Linux")
+}
 
 // PowerCut is possible on Linux only.
 func PowerCut(_ context.Context, options PowerCutOptions) (*Report, error) {

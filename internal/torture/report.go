@@ -36,7 +36,8 @@ func (r *Report) merge(other *Report) {
 // add adds what one directory shows.
 func (r *Report) add(found *Difference, counts Counts) {
 	r.Stored, r.Dead = r.Stored+found.Stored, r.Dead+found.Dead
-	r.Lost, r.Twice, r.Unsent = append(r.Lost, found.Lost...), append(r.Twice, found.Twice...), append(r.Unsent, found.Unsent...)
+	r.Lost, r.Twice, r.Unsent = append(r.Lost, found.Lost...), append(r.Twice,
+		found.Twice...), append(r.Unsent, found.Unsent...)
 	r.Posts, r.Acked = r.Posts+counts.Posts, r.Acked+counts.Acked
 	r.Unanswered, r.Refused, r.Retried = r.Unanswered+counts.Unanswered, r.Refused+counts.Refused, r.Retried+counts.Retried
 }

@@ -68,7 +68,8 @@ func (b *logBuffer) String() string {
 // server wants it.
 func Launch(binary, data string, args ...string) (*Server, error) {
 	s := &Server{Data: data, exited: make(chan struct{})}
-	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", anyPort, "--admin", anyPort}, args...)...)
+	s.cmd = exec.Command(binary, append(
+		[]string{"serve", "--data", data, "--listen", anyPort, "--admin", anyPort}, args...)...)
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
@@ -164,7 +165,8 @@ func (s *Server) Signal(signal os.Signal) error { return s.cmd.Process.Signal(si
 func (s *Server) Kill() error {
 	select {
 	case <-s.exited:
-		return fmt.Errorf("the server had ended by itself: %w\n%s", errors.Join(s.err, errors.New("it was not killed")), s.Log())
+		return fmt.Errorf("the server had ended by itself: %w\n%s",
+			errors.Join(s.err, errors.New("it was not killed")), s.Log())
 	default:
 	}
 	if err := s.cmd.Process.Kill(); err != nil {
@@ -223,9 +225,11 @@ func (s *Server) Entry() (ledger.Entry, error) {
 	if err := s.Get("/api/v1/ledger", &account); err != nil {
 		return ledger.Entry{}, err
 	}
-	account.Destinations = slices.DeleteFunc(account.Destinations, func(e ledger.Entry) bool { return e.Unconfigured })
+	account.Destinations = slices.DeleteFunc(account.Destinations,
+		func(e ledger.Entry) bool { return e.Unconfigured })
 	if len(account.Destinations) != 1 {
-		return ledger.Entry{}, fmt.Errorf("%d destinations in the ledger, want 1", len(account.Destinations))
+		return ledger.Entry{}, fmt.Errorf("%d destinations in the ledger, want 1",
+			len(account.Destinations))
 	}
 	return account.Destinations[0], nil
 }
@@ -253,7 +257,8 @@ func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) (ledger.Entr
 
 // Drain waits until nothing is pending, sees that the account balances, and stops the server.
 func (s *Server) Drain() (ledger.Entry, error) {
-	entry, err := s.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
+	entry, err := s.WaitUntil("everything is delivered",
+		func(e ledger.Entry) bool { return e.Pending == 0 })
 	if err != nil {
 		return entry, err
 	}

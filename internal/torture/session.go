@@ -71,7 +71,8 @@ func (s *Session) Run(ctx context.Context, name, dir string) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := Options{Binary: binary, Dir: dir, Cycles: s.Cycles, Seed: s.Seed, Progress: s.Progress(name)}
+	options := Options{Binary: binary, Dir: dir, Cycles: s.Cycles, Seed: s.Seed,
+		Progress: s.Progress(name)}
 	switch name {
 	case RunCrashModel:
 		return s.crashModel(ctx)
@@ -88,7 +89,8 @@ func (s *Session) crashModel(ctx context.Context) ([]Result, error) {
 	report, err := crashmodel.Run(ctx, crashmodel.Options{
 		Seed: s.Seed, States: states, Progress: func(n int) { progress(min(n, states), states) },
 	})
-	result := Result{Report: &Report{Run: RunCrashModel, Seed: s.Seed, Cycles: report.States}, Model: &report, Verdict: VerdictKept}
+	result := Result{Report: &Report{Run: RunCrashModel, Seed: s.Seed, Cycles: report.States},
+		Model: &report, Verdict: VerdictKept}
 	result.Acked = report.Acked
 	var violation *crashmodel.Violation
 	if errors.As(err, &violation) {
@@ -120,7 +122,8 @@ func (s *Session) diskFull(ctx context.Context, options Options) ([]Result, erro
 	if os.Geteuid() == 0 || s.InNamespace {
 		return oneResult(DiskFull(ctx, options))
 	}
-	self := exec.CommandContext(ctx, options.Binary, "torture", "--dir", s.Dir, "--only", RunDiskFull, "--in-namespace",
+	self := exec.CommandContext(ctx, options.Binary, "torture", "--dir", s.Dir, "--only", RunDiskFull,
+		"--in-namespace",
 		"-n", strconv.Itoa(s.Cycles), "--seed", strconv.FormatUint(s.Seed, 10), "-o", "json")
 	self.Stderr = s.Talk
 	if err := AsRootOfNamespace(self); err == nil {

@@ -45,10 +45,12 @@ func openSmallDisk(dir string, bytes int64) (*smallDisk, error) {
 	case err != nil:
 		return nil, errors.Join(err, t.close())
 	case usage.Free > max(maxTank, bytes):
-		return nil, errors.Join(fmt.Errorf("the disk at %s has %d MiB free, and would have to be filled to the last byte: name a directory on a file system of at most %d MiB, or run this as root, which mounts one of memory: %w",
+		return nil, errors.Join(fmt.Errorf(
+			"the disk at %s has %d MiB free, and would have to be filled to the last byte: name a directory on a file system of at most %d MiB, or run this as root, which mounts one of memory: %w",
 			dir, usage.Free>>20, int64(maxTank>>20), ErrImpossible), t.close())
 	case usage.Free < fillDiskBytes:
-		return nil, errors.Join(fmt.Errorf("the disk at %s has %d MiB free, and %d are needed: %w", dir, usage.Free>>20, int64(fillDiskBytes>>20), ErrImpossible), t.close())
+		return nil, errors.Join(fmt.Errorf("the disk at %s has %d MiB free, and %d are needed: %w", dir,
+			usage.Free>>20, int64(fillDiskBytes>>20), ErrImpossible), t.close())
 	}
 	return t, nil
 }

@@ -14,7 +14,8 @@ import (
 func canMount() bool { return os.Geteuid() == 0 }
 
 func mountMemory(dir string, bytes int64) error {
-	return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NODEV|syscall.MS_NOSUID, fmt.Sprintf("size=%d,mode=700", bytes))
+	return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NODEV|syscall.MS_NOSUID,
+		fmt.Sprintf("size=%d,mode=700", bytes))
 }
 
 // unmountBound is how long the kernel may hold a file system whose only user has been killed.

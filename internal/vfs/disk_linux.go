@@ -65,7 +65,8 @@ var syncfsTells = sync.OnceValue(func() bool {
 		return false
 	}
 	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major,
+		&minor); err != nil {
 		return false
 	}
 	return major > 5 || major == 5 && minor >= 8
@@ -78,7 +79,9 @@ func dontNeed(file *os.File) error {
 		return err
 	}
 	var adviseErr error
-	err = conn.Control(func(fd uintptr) { adviseErr = unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED) })
+	err = conn.Control(func(fd uintptr) {
+		adviseErr = unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED)
+	})
 	return errors.Join(err, adviseErr)
 }
 
@@ -131,7 +134,8 @@ func setFlags(file *os.File, set, clear int) error {
 	err = conn.Control(func(fd uintptr) {
 		var flags uintptr
 		if flags, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0); errno == 0 {
-			_, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETFL, flags&^uintptr(clear)|uintptr(set))
+			_, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETFL,
+				flags&^uintptr(clear)|uintptr(set))
 		}
 	})
 	if errno != 0 {

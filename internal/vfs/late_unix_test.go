@@ -26,7 +26,8 @@ func TestHangingCallIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	late, back := make(chan string, 10), make(chan string, 10)
-	disk.Watch(50*time.Millisecond, func(what string, _ time.Duration) { late <- what }, func(what string, _ time.Duration) { back <- what })
+	disk.Watch(50*time.Millisecond, func(what string, _ time.Duration) { late <- what },
+		func(what string, _ time.Duration) { back <- what })
 	opened := make(chan error)
 	go func() {
 		file, err := disk.OpenFile("pipe", os.O_RDONLY)

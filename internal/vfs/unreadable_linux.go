@@ -2,4 +2,5 @@ package vfs
 
 import "syscall"
 
-var unreadable = []error{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.ENODATA, syscall.EREMOTEIO}
+var unreadable = []error{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.ENODATA,
+	syscall.EREMOTEIO}

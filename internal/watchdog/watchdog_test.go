@@ -29,7 +29,8 @@ func TestLateCallsAreTold(t *testing.T) {
 			began := time.Now()
 			late := w.Begin()
 			if got := <-told; got != late || time.Since(began) != bound || w.Current() != late {
-				t.Fatalf("round %d: call %d was told after %s, want %d after %s", round, got, time.Since(began), late, bound)
+				t.Fatalf("round %d: call %d was told after %s, want %d after %s", round, got,
+					time.Since(began), late, bound)
 			}
 			if !w.End(late) || w.End(late) {
 				t.Fatal("a call is not ended once")
@@ -94,7 +95,8 @@ func TestCallsTellBeginAndEnd(t *testing.T) {
 		time.Sleep(time.Minute)
 		third.End()
 		synctest.Wait()
-		want := []string{"late sync first 5s", "back write second 6s", "late sync third 5s", "back sync third 1m0s"}
+		want := []string{"late sync first 5s", "back write second 6s", "late sync third 5s",
+			"back sync third 1m0s"}
 		mu.Lock()
 		defer mu.Unlock()
 		if !slices.Equal(lines, want) {

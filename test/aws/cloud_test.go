@@ -81,7 +81,8 @@ var binaries = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	for _, build := range [][]string{
-		{"-tags", "lambda.norpc", "-o", filepath.Join(dir, "bootstrap"), "./cmd/pillarbox-lambda"}, {"-o", filepath.Join(dir, "pillarbox"), "./cmd/pillarbox"},
+		{"-tags", "lambda.norpc", "-o", filepath.Join(dir, "bootstrap"),
+			"./cmd/pillarbox-lambda"}, {"-o", filepath.Join(dir, "pillarbox"), "./cmd/pillarbox"},
 	} {
 		command := exec.Command("go", append([]string{"build", "-trimpath"}, build...)...)
 		command.Dir = sourceDir
@@ -109,14 +110,18 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	c := &cloud{t: t, clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
-	c.sqs = fakesqs.New(fakesqs.Options{Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
+	c.sqs = fakesqs.New(fakesqs.Options{
+		Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
 	c.dynamo = fakedynamo.New(nil)
 	sqsURL, dynamoURL := c.sqs.Start(t), c.dynamo.Start(t)
-	cfg := aws.Config{Region: region, HTTPClient: awsjson.Client(t), Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")}
+	cfg := aws.Config{Region: region, HTTPClient: awsjson.Client(t),
+		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")}
 	c.sqsClient = awssqs.NewFromConfig(cfg, func(o *awssqs.Options) { o.BaseEndpoint = &sqsURL })
-	c.dynamoClient = awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) { o.BaseEndpoint = &dynamoURL })
+	c.dynamoClient = awsdynamodb.NewFromConfig(cfg,
+		func(o *awsdynamodb.Options) { o.BaseEndpoint = &dynamoURL })
 	c.createTable()
-	c.deadURL = c.createQueue("dead-letters", map[string]string{"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600"})
+	c.deadURL = c.createQueue("dead-letters",
+		map[string]string{"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600"})
 	c.queueURL = c.createQueue("events", map[string]string{
 		"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576",
 		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:000000000000:dead-letters","maxReceiveCount":%d}`, region, receives),
@@ -127,15 +132,19 @@ func newCloud(t *testing.T) *cloud {
 		"AWS_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
 	}
 	binary := filepath.Join(dir, "bootstrap")
-	c.accept = c.function(binary, "accept", "PILLARBOX_SOURCE_PATH=/app", "PILLARBOX_SQS_QUEUE_URL="+c.queueURL)
+	c.accept = c.function(binary, "accept", "PILLARBOX_SOURCE_PATH=/app",
+		"PILLARBOX_SQS_QUEUE_URL="+c.queueURL)
 	c.deliverer = c.function(binary, "deliver",
 		"PILLARBOX_SQS_QUEUE_URL="+c.queueURL, "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL="+c.deadURL, "PILLARBOX_DYNAMODB_TABLE="+table,
 		"PILLARBOX_DYNAMODB_TIME_INDEX="+timeIndex, "PILLARBOX_MAX_RECEIVES="+fmt.Sprint(receives))
 	c.deadletterer = c.function(binary, "deadletter", "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL="+c.deadURL,
 		"PILLARBOX_DEAD_LETTER_BUCKET="+c.bucket, "PILLARBOX_DEAD_LETTER_PREFIX=dead-letters/")
 	c.broken = c.function(binary, "nonsense")
-	c.deliver = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: c.queueURL}, Function: c.deliverer, BatchSize: 100, Report: true}
-	c.deadletter = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: c.deadURL}, Function: c.deadletterer, Report: true}
+	c.deliver = &fakelambda.Mapping{Source: &fakelambda.HTTPQueue{Endpoint: sqsURL, URL: c.queueURL},
+		Function: c.deliverer, BatchSize: 100, Report: true}
+	c.deadletter = &fakelambda.Mapping{
+		Source: &fakelambda.HTTPQueue{Endpoint: sqsURL,
+			URL: c.deadURL}, Function: c.deadletterer, Report: true}
 	front := httptest.NewServer(&fakelambda.Gateway{Kind: fakelambda.REST, Function: c.accept})
 	t.Cleanup(front.Close)
 	c.url = front.URL + "/live/app"
@@ -156,7 +165,8 @@ func (c *cloud) function(binary, role string, variables ...string) *fakelambda.F
 
 func (c *cloud) createQueue(name string, attributes map[string]string) string {
 	c.t.Helper()
-	out, err := c.sqsClient.CreateQueue(c.t.Context(), &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	out, err := c.sqsClient.CreateQueue(c.t.Context(),
+		&awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -168,15 +178,18 @@ func (c *cloud) createTable() {
 	c.t.Helper()
 	var defined []types.AttributeDefinition
 	for _, name := range []string{"Timestamp", "RequestId", "TimeBucket", "TimeSort"} {
-		defined = append(defined, types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS})
+		defined = append(defined, types.AttributeDefinition{AttributeName: aws.String(name),
+			AttributeType: types.ScalarAttributeTypeS})
 	}
 	key := func(hash, sort string) []types.KeySchemaElement {
-		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
+		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash},
+			{AttributeName: &sort, KeyType: types.KeyTypeRange}}
 	}
 	_, err := c.dynamoClient.CreateTable(c.t.Context(), &awsdynamodb.CreateTableInput{
 		TableName: aws.String(table), BillingMode: types.BillingModePayPerRequest, AttributeDefinitions: defined, KeySchema: key("Timestamp", "RequestId"),
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String(timeIndex), KeySchema: key("TimeBucket", "TimeSort"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+			IndexName: aws.String(timeIndex), KeySchema: key("TimeBucket",
+				"TimeSort"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
 		}},
 	})
 	if err != nil {
@@ -216,7 +229,8 @@ func (c *cloud) bodies() *s3.Bodies { return s3.NewBodies(gatewayClient(), c.buc
 
 func (c *cloud) openQueue() *sqs.Queue {
 	c.t.Helper()
-	queue, err := sqs.Open(c.sqsClient, c.queueURL, sqs.Options{DeadLetterURL: c.deadURL, Bodies: c.bodies()})
+	queue, err := sqs.Open(c.sqsClient, c.queueURL,
+		sqs.Options{DeadLetterURL: c.deadURL, Bodies: c.bodies()})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -226,7 +240,8 @@ func (c *cloud) openQueue() *sqs.Queue {
 
 func (c *cloud) openStore() pillarbox.Sink {
 	c.t.Helper()
-	store, err := dynamodb.Open(c.t.Context(), c.dynamoClient, table, dynamodb.Options{Index: timeIndex, Bodies: c.bodies()})
+	store, err := dynamodb.Open(c.t.Context(), c.dynamoClient, table,
+		dynamodb.Options{Index: timeIndex, Bodies: c.bodies()})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -303,7 +318,8 @@ func (c *cloud) serve(ctx context.Context, roles string) <-chan error {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	command := exec.CommandContext(ctx, filepath.Join(dir, "pillarbox"), "serve", "--roles", roles, "--config", c.config())
+	command := exec.CommandContext(ctx, filepath.Join(dir, "pillarbox"), "serve", "--roles", roles,
+		"--config", c.config())
 	command.Dir, command.Env = c.t.TempDir(), append(os.Environ(), c.endpoints...)
 	command.Stdout, command.Stderr = c.log, c.log
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }

@@ -26,7 +26,9 @@ func openLetters(t *testing.T, bucket string) pillarbox.DeadLetters {
 }
 
 func TestLettersContract(t *testing.T) {
-	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters { return openLetters(t, newBucket(t)) })
+	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters {
+		return openLetters(t, newBucket(t))
+	})
 	enginetest.DeadLettersDurable(t, func(t *testing.T) enginetest.LettersPlace {
 		bucket := newBucket(t)
 		return enginetest.LettersPlace{
@@ -51,7 +53,8 @@ func damage(t *testing.T, bucket, destination string, key pillarbox.Key) {
 
 func putObject(t *testing.T, bucket, name string, content []byte) {
 	t.Helper()
-	if _, err := gatewayClient().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: &bucket, Key: &name, Body: bytes.NewReader(content)}); err != nil {
+	if _, err := gatewayClient().PutObject(t.Context(),
+		&awss3.PutObjectInput{Bucket: &bucket, Key: &name, Body: bytes.NewReader(content)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,14 +63,16 @@ func putObject(t *testing.T, bucket, name string, content []byte) {
 func objectsOf(t *testing.T, bucket string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
-	pages := awss3.NewListObjectsV2Paginator(gatewayClient(), &awss3.ListObjectsV2Input{Bucket: &bucket})
+	pages := awss3.NewListObjectsV2Paginator(gatewayClient(),
+		&awss3.ListObjectsV2Input{Bucket: &bucket})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, object := range page.Contents {
-			out, err := gatewayClient().GetObject(context.Background(), &awss3.GetObjectInput{Bucket: &bucket, Key: object.Key})
+			out, err := gatewayClient().GetObject(context.Background(),
+				&awss3.GetObjectInput{Bucket: &bucket, Key: object.Key})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,11 +125,14 @@ func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 	if count, err := store.Count(t.Context(), letter.Destination); err != nil || count.Open != 1 {
 		t.Errorf("count %+v, %v", count, err)
 	}
-	if got, err := store.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil || got.Reason != "again" {
+	if got, err := store.Get(t.Context(), letter.Destination, letter.Event.RequestID); err != nil ||
+		got.Reason != "again" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	resolution := pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed}
-	if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+	if err := pillarbox.ResolveDeadLetter(t.Context(), store,
+		pillarbox.DeadLetterKey{Destination: letter.Destination,
+			Key: letter.Event.Key()}, resolution); err != nil {
 		t.Fatal(err)
 	}
 	if left := objectsOf(t, bucket); len(left) != 1 {
@@ -134,7 +142,8 @@ func TestLetterThatDiedAgainCountsOnce(t *testing.T) {
 
 func TestMissingBucketIsAnOutage(t *testing.T) {
 	store := openLetters(t, "no-such-bucket")
-	if err := pillarbox.PutDeadLetter(t.Context(), store, enginetest.Letters(1, 3)[0]); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := pillarbox.PutDeadLetter(t.Context(), store,
+		enginetest.Letters(1, 3)[0]); !errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("put: %v, want ErrUnavailable", err)
 	}
 	if _, err := store.Count(t.Context(), "a"); !errors.Is(err, pillarbox.ErrUnavailable) {
@@ -165,7 +174,8 @@ func TestBodiesComeBack(t *testing.T) {
 			t.Errorf("another body: %v, want ErrCorrupt", err)
 		}
 	}
-	if _, err := bodies.Get(t.Context(), pillarbox.NewClaim("nothing", nil)); !errors.Is(err, pillarbox.ErrNotFound) {
+	if _, err := bodies.Get(t.Context(), pillarbox.NewClaim("nothing", nil)); !errors.Is(err,
+		pillarbox.ErrNotFound) {
 		t.Errorf("unknown claim: %v, want ErrNotFound", err)
 	}
 }

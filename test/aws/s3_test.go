@@ -77,7 +77,8 @@ func (g *gateway) start(dir string) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	backend, err := posix.New(filepath.Join(dir, "buckets"), attributes, posix.PosixOpts{SideCarDir: filepath.Join(dir, "attributes")})
+	backend, err := posix.New(filepath.Join(dir, "buckets"), attributes,
+		posix.PosixOpts{SideCarDir: filepath.Join(dir, "attributes")})
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,8 @@ func (g *gateway) start(dir string) (stop func(), err error) {
 	}()
 	g.url, g.caFile = "https://"+addr, certFile
 	g.client = awss3.New(awss3.Options{
-		Region: region, BaseEndpoint: &g.url, UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		Region: region, BaseEndpoint: &g.url, UsePathStyle: true, HTTPClient: &http.Client{
+			Transport: transport},
 		Credentials:                credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
@@ -134,8 +136,10 @@ func certificate(dir string) (certFile, keyFile string, transport *http.Transpor
 		return "", "", nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{
+			net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(
+			24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -151,12 +155,14 @@ func certificate(dir string) (certFile, keyFile string, transport *http.Transpor
 	if err := os.WriteFile(certFile, certPEM, 0o600); err != nil {
 		return "", "", nil, err
 	}
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(
+		&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
 		return "", "", nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certPEM)
-	return certFile, keyFile, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 64, ExpectContinueTimeout: time.Second}, nil
+	return certFile, keyFile, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots},
+		MaxIdleConnsPerHost: 64, ExpectContinueTimeout: time.Second}, nil
 }
 
 var buckets atomic.Int64
@@ -165,7 +171,8 @@ var buckets atomic.Int64
 func newBucket(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("pillarbox-%d", buckets.Add(1))
-	if _, err := server.client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &name}); err != nil {
+	if _, err := server.client.CreateBucket(t.Context(),
+		&awss3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatal(err)
 	}
 	return name

@@ -42,7 +42,8 @@ func (c *cloud) post(body []byte, contentType string) pillarbox.Receipt {
 		c.t.Fatal(err)
 	}
 	var receipt pillarbox.Receipt
-	if err := json.Unmarshal(text, &receipt); err != nil || response.StatusCode != http.StatusAccepted {
+	if err := json.Unmarshal(text, &receipt); err != nil ||
+		response.StatusCode != http.StatusAccepted {
 		c.t.Fatalf("POST: %d %s\n%s", response.StatusCode, text, c.log)
 	}
 	return receipt
@@ -66,7 +67,8 @@ func TestPostIsStored(t *testing.T) {
 		t.Fatalf("%d events are stored, want %d\n%s", len(stored), len(bodies), c.log)
 	}
 	for _, event := range stored {
-		if body, known := wanted[event.RequestID]; !known || !bytes.Equal(body, event.Body) || event.Path != "/app" || event.ContentType != "application/octet-stream" {
+		if body, known := wanted[event.RequestID]; !known || !bytes.Equal(body, event.Body) ||
+			event.Path != "/app" || event.ContentType != "application/octet-stream" {
 			t.Errorf("stored %s %s with %d bytes", event.RequestID, event.Path, len(event.Body))
 		}
 	}
@@ -110,7 +112,9 @@ func TestPoisonIsOneFile(t *testing.T) {
 	}
 	for name, content := range objects {
 		var letter pillarbox.DeadLetter
-		if err := json.Unmarshal(content, &letter); err != nil || letter.Event.RequestID != receipt.RequestID || string(letter.Event.Body) != "a drop of poison" || letter.Reason == "" {
+		if err := json.Unmarshal(content, &letter); err != nil ||
+			letter.Event.RequestID != receipt.RequestID ||
+			string(letter.Event.Body) != "a drop of poison" || letter.Reason == "" {
 			t.Errorf("%s is %s, %v", name, content, err)
 		}
 		if !strings.HasPrefix(name, "dead-letters/") || !strings.HasSuffix(name, ".json") {
@@ -119,16 +123,20 @@ func TestPoisonIsOneFile(t *testing.T) {
 	}
 	c.deliver.Function = mended
 	config := c.config()
-	if out, exit := c.command("dead", "list", "--config", config); exit != 0 || !strings.Contains(out, receipt.RequestID) {
+	if out, exit := c.command("dead", "list", "--config", config); exit != 0 ||
+		!strings.Contains(out, receipt.RequestID) {
 		t.Error("it is not listed")
 	}
-	if out, exit := c.command("dead", "show", receipt.RequestID, "--config", config); exit != 0 || !strings.Contains(out, "a drop of poison") {
+	if out, exit := c.command("dead", "show", receipt.RequestID, "--config", config); exit != 0 ||
+		!strings.Contains(out, "a drop of poison") {
 		t.Error("it is not shown")
 	}
-	if out, exit := c.command("dead", "replay", "--all", "--dry-run", "--config", config); exit != 0 || !strings.Contains(out, "1 dead letters would be replayed") {
+	if out, exit := c.command("dead", "replay", "--all", "--dry-run", "--config",
+		config); exit != 0 || !strings.Contains(out, "1 dead letters would be replayed") {
 		t.Error("the dry run does not count it")
 	}
-	if out, exit := c.command("dead", "replay", "--all", "--through-queue", "--config", config); exit != 0 || !strings.Contains(out, "done: 1 of 1 replayed") {
+	if out, exit := c.command("dead", "replay", "--all", "--through-queue", "--config",
+		config); exit != 0 || !strings.Contains(out, "done: 1 of 1 replayed") {
 		t.Error("it was not put back")
 	}
 	if len(c.stored()) != 0 || len(c.sqs.Peek("events")) != 1 {
@@ -136,10 +144,12 @@ func TestPoisonIsOneFile(t *testing.T) {
 	}
 	c.pass(sqs.RequeueDelay)
 	c.drain(c.deliver, "events")
-	if stored := c.stored(); len(stored) != 1 || stored[0].RequestID != receipt.RequestID || stored[0].Timestamp != receipt.Timestamp {
+	if stored := c.stored(); len(stored) != 1 || stored[0].RequestID != receipt.RequestID ||
+		stored[0].Timestamp != receipt.Timestamp {
 		t.Errorf("stored %+v", stored)
 	}
-	if out, exit := c.command("dead", "list", "--resolved", "--config", config); exit != 0 || !strings.Contains(out, "replayed") {
+	if out, exit := c.command("dead", "list", "--resolved", "--config", config); exit != 0 ||
+		!strings.Contains(out, "replayed") {
 		t.Error("the letter is not marked")
 	}
 }
@@ -162,10 +172,12 @@ func TestRefusedForGood(t *testing.T) {
 		t.Errorf("%d dead letters, want 1", len(objects))
 	}
 	config := c.config()
-	if out, exit := c.command("dead", "replay", "--all", "--config", config); exit != 1 || !strings.Contains(out, "1 refused again") {
+	if out, exit := c.command("dead", "replay", "--all", "--config", config); exit != 1 ||
+		!strings.Contains(out, "1 refused again") {
 		t.Errorf("replay: exit %d", exit)
 	}
-	if out, exit := c.command("audit", "--config", config); exit != 0 || !strings.Contains(out, "does not count") {
+	if out, exit := c.command("audit", "--config", config); exit != 0 ||
+		!strings.Contains(out, "does not count") {
 		t.Errorf("audit: exit %d", exit)
 	}
 }
@@ -211,7 +223,8 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := c.serve(ctx, "deliver,admin")
-	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 &&
+		time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond) // another process works
 	}
 	stop()
@@ -243,7 +256,8 @@ func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 		body := bytes.Repeat([]byte{byte(i), 0xff, 'x'}, 1+i*i*100) // up to 1 MiB: some are claimed
 		wanted[c.post(body, "application/octet-stream").RequestID] = body
 	}
-	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 &&
+		time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond) // another process works
 	}
 	stop()
@@ -368,7 +382,8 @@ func throughTheEmbeddedEngine(t *testing.T, events []*pillarbox.Event) []*pillar
 		t.Fatal(err)
 	}
 	loop := deliver.NewLoop(deliver.Options{
-		Destination: destination.New(destination.Settings{Name: "events", Batch: batch.Limits{MaxEvents: 1000}}), Queue: queue, Sink: store, Letters: letters,
+		Destination: destination.New(destination.Settings{Name: "events",
+			Batch: batch.Limits{MaxEvents: 1000}}), Queue: queue, Sink: store, Letters: letters,
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- loop.Run(t.Context()) }()
@@ -399,7 +414,8 @@ func TestShortestMessageOfTheReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.drain(c.deliver, "events")
-	if stored := c.stored(); len(stored) != 1 || stored[0].RequestID != "c6af9ac6-7b61-11e6-9a41-93e8deadbeef" {
+	if stored := c.stored(); len(stored) != 1 ||
+		stored[0].RequestID != "c6af9ac6-7b61-11e6-9a41-93e8deadbeef" {
 		t.Errorf("stored %+v\n%s", stored, c.log)
 	}
 }

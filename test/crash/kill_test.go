@@ -25,7 +25,8 @@ func options(t *testing.T, binary string, cycles int) torture.Options {
 	t.Helper()
 	seed := setting.Seed(t)
 	t.Logf("%d cycles", cycles)
-	return torture.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Cycles: cycles, Seed: seed}
+	return torture.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Cycles: cycles,
+		Seed: seed}
 }
 
 // judge fails the test unless every promise was kept.
@@ -64,7 +65,8 @@ func mustFind(t *testing.T, report *torture.Report, err error, verdict string) {
 // event that a client has a receipt for is stored once with its own bytes or is a dead letter,
 // nothing is there more often than it was posted, and the audit balances.
 func TestAckedEventSurvivesKill(t *testing.T) {
-	report, err := torture.Kill(t.Context(), options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
+	report, err := torture.Kill(t.Context(),
+		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
 	judge(t, report, err)
 }
 

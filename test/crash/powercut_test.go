@@ -35,7 +35,8 @@ func TestAckedEventSurvivesPowerCut(t *testing.T) {
 	names, cuts := fileSystems(t)
 	for _, fs := range names {
 		t.Run(fs, func(t *testing.T) {
-			report, err := torture.PowerCut(t.Context(), torture.PowerCutOptions{Options: options(t, harness.Binary(), cuts), FS: fs})
+			report, err := torture.PowerCut(t.Context(),
+				torture.PowerCutOptions{Options: options(t, harness.Binary(), cuts), FS: fs})
 			judge(t, report, err)
 		})
 	}
@@ -54,7 +55,8 @@ func TestPowerCutFindsPlantedBugs(t *testing.T) {
 		{harness.TrimBeforeStoreIsDurable, torture.LifeRested},
 	} {
 		t.Run(bug.Name, func(t *testing.T) {
-			cut := torture.PowerCutOptions{Options: options(t, bug.Binary(t), cutsPerMutant), FS: names[0], Trusted: harness.Binary(), Kind: bug.kind}
+			cut := torture.PowerCutOptions{Options: options(t, bug.Binary(t), cutsPerMutant), FS: names[0],
+				Trusted: harness.Binary(), Kind: bug.kind}
 			report, err := torture.PowerCut(t.Context(), cut)
 			mustFind(t, report, err, "are lost")
 		})

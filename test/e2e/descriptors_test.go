@@ -26,7 +26,8 @@ func TestClientsLeaveDescriptorsToTheRest(t *testing.T) {
 		for _, express := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%d, express %v", limit, express), func(t *testing.T) {
 				script := filepath.Join(t.TempDir(), "limited")
-				text := fmt.Sprintf("#!/bin/sh\nulimit -n %d\nPILLARBOX_LISTEN_EXPRESS=%v exec %s \"$@\"\n", limit, express, harness.Binary())
+				text := fmt.Sprintf("#!/bin/sh\nulimit -n %d\nPILLARBOX_LISTEN_EXPRESS=%v exec %s \"$@\"\n",
+					limit, express, harness.Binary())
 				if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 					t.Fatal(err)
 				}
@@ -53,7 +54,8 @@ func TestClientsLeaveDescriptorsToTheRest(t *testing.T) {
 						t.Fatalf("%d %s", response.StatusCode, body)
 					}
 				}
-				if _, err := server.WaitUntil("all are stored", func(entry ledger.Entry) bool { return entry.Stored == n }); err != nil {
+				if _, err := server.WaitUntil("all are stored",
+					func(entry ledger.Entry) bool { return entry.Stored == n }); err != nil {
 					t.Error(err)
 				}
 				var status map[string]any
@@ -61,7 +63,8 @@ func TestClientsLeaveDescriptorsToTheRest(t *testing.T) {
 					t.Error(err)
 				}
 				log := server.Log()
-				if strings.Count(log, "http.max_connections is lowered") != 1 || strings.Count(log, "newcomers wait") > 2 || strings.Contains(log, "too many open files") {
+				if strings.Count(log, "http.max_connections is lowered") != 1 ||
+					strings.Count(log, "newcomers wait") > 2 || strings.Contains(log, "too many open files") {
 					t.Error(log)
 				}
 			})

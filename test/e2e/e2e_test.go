@@ -46,7 +46,9 @@ func accept(t *testing.T, url, contentType string, body []byte) pillarbox.Receip
 	t.Helper()
 	response, text := post(t, url, contentType, body)
 	var receipt pillarbox.Receipt
-	if err := json.Unmarshal(text, &receipt); err != nil || response.StatusCode != http.StatusAccepted || response.Header.Get("X-Request-Id") != receipt.RequestID {
+	if err := json.Unmarshal(text, &receipt); err != nil ||
+		response.StatusCode != http.StatusAccepted ||
+		response.Header.Get("X-Request-Id") != receipt.RequestID {
 		t.Fatalf("POST %s: %d %s %v", url, response.StatusCode, text, err)
 	}
 	return receipt
@@ -84,11 +86,13 @@ func TestBodiesComeBackByteForByte(t *testing.T) {
 	for range 2 {
 		var page adminapi.EventPage
 		out, _, code := harness.Run(t, "events", "--server", s.Admin, "-o", "json")
-		if err := json.Unmarshal([]byte(out), &page); err != nil || code != 0 || len(page.Events) != len(want) {
+		if err := json.Unmarshal([]byte(out), &page); err != nil || code != 0 ||
+			len(page.Events) != len(want) {
 			t.Fatalf("events: exit %d, %d events, %v", code, len(page.Events), err)
 		}
 		for _, event := range page.Events {
-			if body, known := want[event.RequestID]; !known || !bytes.Equal(body, event.Body) || event.Query != "a=1" {
+			if body, known := want[event.RequestID]; !known || !bytes.Equal(body, event.Body) ||
+				event.Query != "a=1" {
 				t.Errorf("event %s came back changed", event.RequestID)
 			}
 		}
@@ -132,7 +136,8 @@ func TestOneInAThousandIsRefused(t *testing.T) {
 	execute(t, db, `DROP TRIGGER refuse`)
 	var progress replay.Progress
 	out, _, code := harness.Run(t, "dead", "replay", "--all", "--server", s.Admin, "-o", "json")
-	if err := json.Unmarshal([]byte(out), &progress); err != nil || code != 0 || progress.Replayed != 5 {
+	if err := json.Unmarshal([]byte(out), &progress); err != nil || code != 0 ||
+		progress.Replayed != 5 {
 		t.Errorf("replay: exit %d, %+v, %v", code, progress, err)
 	}
 	entry = s.WaitUntil("everything is settled", drained)
@@ -151,7 +156,8 @@ func checkLetters(t *testing.T, s *harness.Server, data string) {
 	var files []string
 	for deadline := time.Now().Add(patience); len(files) != 5; <-time.After(20 * time.Millisecond) { // they follow the letters
 		var err error
-		if files, err = filepath.Glob(filepath.Join(data, "dead-letters", "????-??-??", "*.json")); err != nil || time.Now().After(deadline) {
+		if files, err = filepath.Glob(filepath.Join(data, "dead-letters", "????-??-??",
+			"*.json")); err != nil || time.Now().After(deadline) {
 			t.Fatalf("%d dead letters, want 5: %v", len(files), err)
 		}
 	}
@@ -163,7 +169,8 @@ func checkLetters(t *testing.T, s *harness.Server, data string) {
 	if err := json.Unmarshal(text, &letter); err != nil {
 		t.Fatal(err)
 	}
-	if len(letter.Attempts) != 1 || !strings.Contains(letter.Attempts[0].Error, "n is not wanted") || letter.Attempts[0].Class != pillarbox.ClassPermanent ||
+	if len(letter.Attempts) != 1 || !strings.Contains(letter.Attempts[0].Error, "n is not wanted") ||
+		letter.Attempts[0].Class != pillarbox.ClassPermanent ||
 		!strings.Contains(letter.Replay, "pillarbox dead replay "+letter.Event.RequestID) {
 		t.Errorf("letter %s", text)
 	}
@@ -194,7 +201,9 @@ func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 	for i := range 100 {
 		accept(t, s.Public+"/app", "text/plain", fmt.Appendf(nil, "event %d", i))
 	}
-	status := waitForStatus(t, s, func(d adminapi.DestinationStatus) bool { return d.State == "paused" })
+	status := waitForStatus(t, s, func(d adminapi.DestinationStatus) bool {
+		return d.State == "paused"
+	})
 	if !strings.Contains(status.LastError, "lock") || status.Retrying != 0 || status.Pending != 100 {
 		t.Errorf("status %+v", status)
 	}
@@ -210,7 +219,8 @@ func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 	s.Stop()
 }
 
-func waitForStatus(t *testing.T, s *harness.Server, is func(adminapi.DestinationStatus) bool) adminapi.DestinationStatus {
+func waitForStatus(t *testing.T, s *harness.Server,
+	is func(adminapi.DestinationStatus) bool) adminapi.DestinationStatus {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -277,7 +287,8 @@ func TestTroubleIsToldInOneLine(t *testing.T) {
 	s := harness.Start(t, data)
 	defer s.Stop()
 	broken := filepath.Join(t.TempDir(), "broken.yaml")
-	if err := os.WriteFile(broken, []byte("listen: \":8080\"\nqueue:\n  max_byte: 1GiB\n"), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte("listen: \":8080\"\nqueue:\n  max_byte: 1GiB\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -296,22 +307,29 @@ func TestTroubleIsToldInOneLine(t *testing.T) {
 		want string
 	}{
 		{"unknown key", []string{"serve", "--config", broken}, 2, "broken.yaml:3:3:"},
-		{"second server", []string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, 1, "in use by another pillarbox"},
-		{"offline command on a running server's directory", []string{"queue", "verify", "--data", data}, 1, "in use by another pillarbox"},
-		{"port taken", []string{"serve", "--data", filepath.Join(t.TempDir(), "d"), "--listen", taken.Addr().String(), "--admin", "127.0.0.1:0"}, 1, "is taken by another program"},
+		{"second server", []string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--admin",
+			"127.0.0.1:0"}, 1, "in use by another pillarbox"},
+		{"offline command on a running server's directory", []string{"queue", "verify", "--data", data},
+			1, "in use by another pillarbox"},
+		{"port taken", []string{"serve", "--data", filepath.Join(t.TempDir(), "d"), "--listen",
+			taken.Addr().String(), "--admin", "127.0.0.1:0"}, 1, "is taken by another program"},
 		{"directory is a file", []string{"serve", "--data", file}, 1, "choose another with --data"},
 		{"unknown command", []string{"serv"}, 2, "there is no command"},
 		{"unknown flag", []string{"serve", "--dat", "x"}, 2, "unknown flag"},
-		{"no data and no server", []string{"status", "--data", filepath.Join(t.TempDir(), "none")}, 1, "there is no data directory"},
+		{"no data and no server", []string{"status", "--data", filepath.Join(t.TempDir(), "none")}, 1,
+			"there is no data directory"},
 		{"unknown event", []string{"explain", "nobody", "--server", s.Admin}, 1, "not found"},
-		{"wrong form", []string{"events", "-o", "xml", "--server", s.Admin}, 2, "want table, json or csv"},
+		{"wrong form", []string{"events", "-o", "xml", "--server", s.Admin}, 2,
+			"want table, json or csv"},
 		{"wrong time", []string{"events", "--since", "yesterday", "--server", s.Admin}, 2, "since"},
-		{"admin without token", []string{"serve", "--admin", "0.0.0.0:0", "--data", filepath.Join(t.TempDir(), "d")}, 2, "token"},
+		{"admin without token", []string{"serve", "--admin", "0.0.0.0:0", "--data",
+			filepath.Join(t.TempDir(), "d")}, 2, "token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, talk, code := harness.Run(t, c.args...)
 			talk = strings.TrimSpace(talk)
-			if code != c.code || !strings.Contains(talk, c.want) || strings.Contains(talk, "\n") || out != "" {
+			if code != c.code || !strings.Contains(talk, c.want) || strings.Contains(talk, "\n") ||
+				out != "" {
 				t.Errorf("exit %d, want %d with %q; stdout %q, stderr:\n%s", code, c.code, c.want, out, talk)
 			}
 		})
@@ -342,11 +360,14 @@ func TestDamagedDeliveryStateIsRefusedAndMended(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, talk, code := harness.Run(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-	if code != 1 || !strings.Contains(talk, "pillarbox queue repair") || strings.Contains(talk, "goroutine") {
+	_, talk, code := harness.Run(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--admin",
+		"127.0.0.1:0")
+	if code != 1 || !strings.Contains(talk, "pillarbox queue repair") ||
+		strings.Contains(talk, "goroutine") {
 		t.Errorf("start with a damaged delivery state: exit %d\n%s", code, talk)
 	}
-	if out, talk, code := harness.Run(t, "queue", "repair", "--data", data); code != 0 || !strings.Contains(out, "made anew") {
+	if out, talk, code := harness.Run(t, "queue", "repair", "--data", data); code != 0 ||
+		!strings.Contains(out, "made anew") {
 		t.Errorf("repair: exit %d\n%s%s", code, out, talk)
 	}
 	s = harness.Start(t, data)
@@ -372,7 +393,9 @@ func TestReloadAppliesWhatIsSafe(t *testing.T) {
 	}
 	write("sources:\n  app: { max_body: 10 }\n")
 	s := harness.Start(t, t.TempDir(), "--config", config)
-	if response, text := post(t, s.Public+"/app", "text/plain", make([]byte, 11)); response.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(text), "sources.app.max_body") {
+	if response, text := post(t, s.Public+"/app", "text/plain",
+		make([]byte, 11)); response.StatusCode != http.StatusRequestEntityTooLarge ||
+		!strings.Contains(string(text), "sources.app.max_body") {
 		t.Errorf("11 bytes over a limit of 10: %d %s", response.StatusCode, text)
 	}
 	write("sources:\n  app: { max_body: 20 }\n")
@@ -399,12 +422,14 @@ func TestQueueCommandsWorkOffline(t *testing.T) {
 		accept(t, s.Public+"/app", "text/plain", []byte("x"))
 	}
 	s.Kill()
-	for _, args := range [][]string{{"queue", "inspect"}, {"queue", "verify"}, {"queue", "repair"}, {"queue", "inspect", "-o", "json"}} {
+	for _, args := range [][]string{{"queue", "inspect"}, {"queue", "verify"}, {"queue", "repair"},
+		{"queue", "inspect", "-o", "json"}} {
 		if out, talk, code := harness.Run(t, append(args, "--data", data)...); code != 0 || out == "" {
 			t.Errorf("%v: exit %d\n%s%s", args, code, out, talk)
 		}
 	}
-	if _, talk, code := harness.Run(t, "queue", "forget", "events", "--data", data); code != 1 || !strings.Contains(talk, "is configured") {
+	if _, talk, code := harness.Run(t, "queue", "forget", "events", "--data", data); code != 1 ||
+		!strings.Contains(talk, "is configured") {
 		t.Errorf("forget a configured destination: exit %d, %s", code, talk)
 	}
 	out, _, code := harness.Run(t, "audit", "--data", data, "-o", "json")
@@ -418,7 +443,8 @@ func TestQueueCommandsWorkOffline(t *testing.T) {
 // theirs.
 func TestTortureOnTheUsersDisk(t *testing.T) {
 	dir := t.TempDir()
-	out, talk, code := harness.Run(t, "torture", "--dir", dir, "--only", "crash-model,kill9", "-n", "4", "--seed", "7", "-o", "json")
+	out, talk, code := harness.Run(t, "torture", "--dir", dir, "--only", "crash-model,kill9", "-n",
+		"4", "--seed", "7", "-o", "json")
 	var runs []struct {
 		Run          string
 		Acknowledged int
@@ -436,7 +462,8 @@ func TestTortureOnTheUsersDisk(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %v, %v", left, err)
 	}
-	for _, wrong := range [][]string{{"torture"}, {"torture", "--dir", "/no/such"}, {"torture", "--dir", dir, "--only", "kill"}, {"torture", "--dir", dir, "-n", "0"}} {
+	for _, wrong := range [][]string{{"torture"}, {"torture", "--dir", "/no/such"},
+		{"torture", "--dir", dir, "--only", "kill"}, {"torture", "--dir", dir, "-n", "0"}} {
 		if _, talk, code := harness.Run(t, wrong...); code != 2 || talk == "" {
 			t.Errorf("%v exits with %d and says %q", wrong, code, talk)
 		}

@@ -25,7 +25,8 @@ const soon = 40 * time.Second
 // hangDisk delays every fdatasync of a process for a minute and a half, until end is called.
 func hangDisk(t *testing.T, pid int) (end func()) {
 	t.Helper()
-	trace := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=90s", "-p", fmt.Sprint(pid))
+	trace := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
+		"inject=fdatasync:delay_enter=90s", "-p", fmt.Sprint(pid))
 	if err := trace.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,8 @@ shutdown: {drain_timeout: 3s}
 	}
 	clients.Wait()
 	if unknown.Load() == 0 {
-		t.Errorf("%d clients were refused, and none was told that its outcome is not known", refused.Load())
+		t.Errorf("%d clients were refused, and none was told that its outcome is not known",
+			refused.Load())
 	}
 	if status := server.Ready(t.Context()); status != http.StatusServiceUnavailable {
 		t.Errorf("readyz says %d", status)
@@ -108,14 +110,17 @@ shutdown: {drain_timeout: 3s}
 	wantHangingTold(t, server)
 
 	end()
-	for deadline := time.Now().Add(soon); server.Ready(t.Context()) != http.StatusOK; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(soon); server.Ready(t.Context()) != http.StatusOK; time.Sleep(
+		10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not ready again\n" + server.Log())
 		}
 	}
 	accept(t, server.Public+"/app", "text/plain", []byte("after"))
-	entry, err := server.WaitUntil("all are stored", func(entry ledger.Entry) bool { return entry.Pending == 0 })
-	if most := uint64(2 + unknown.Load()); err != nil || !entry.Balanced || entry.Stored < 2 || entry.Stored > most {
+	entry, err := server.WaitUntil("all are stored",
+		func(entry ledger.Entry) bool { return entry.Pending == 0 })
+	if most := uint64(2 + unknown.Load()); err != nil || !entry.Balanced || entry.Stored < 2 ||
+		entry.Stored > most {
 		t.Errorf("%+v %v, want from 2 to %d stored", entry, err, most)
 	}
 	for _, line := range []string{"the disk does not answer", "the disk answers again"} {
@@ -125,12 +130,14 @@ shutdown: {drain_timeout: 3s}
 	}
 
 	end = hangDisk(t, server.Pid())
-	if status, body := tryPost(t, server.Public+"/app", "last"); status != http.StatusServiceUnavailable {
+	if status, body := tryPost(t, server.Public+"/app",
+		"last"); status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", status, body)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Stop() }()
-	for deadline := time.Now().Add(soon); !strings.Contains(server.Log(), "close queue: did not end and was left behind"); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(soon); !strings.Contains(server.Log(),
+		"close queue: did not end and was left behind"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the stop does not end\n" + server.Log())
 		}
@@ -176,7 +183,9 @@ func wantHangingTold(t *testing.T, server *torture.Server) {
 	if status := get("/api/v1/status"); !bytes.Contains(status, []byte("has not answered for")) {
 		t.Errorf("status says %s", status)
 	}
-	if metrics := get("/metrics"); bytes.Contains(metrics, []byte("pillarbox_queue_hanging_seconds 0\n")) || bytes.Contains(metrics, []byte("pillarbox_disk_hanging_seconds 0\n")) {
+	if metrics := get("/metrics"); bytes.Contains(metrics,
+		[]byte("pillarbox_queue_hanging_seconds 0\n")) ||
+		bytes.Contains(metrics, []byte("pillarbox_disk_hanging_seconds 0\n")) {
 		t.Error("the metrics say that nothing hangs")
 	}
 }

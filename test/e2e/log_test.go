@@ -34,7 +34,8 @@ func TestLogReaderCannotStopTheService(t *testing.T) {
 			defer write.Close()
 			spoil(t, read, write)
 			public, admin := freeAddress(t), freeAddress(t)
-			server := exec.Command(harness.Binary(), "serve", "--data", t.TempDir(), "--listen", public, "--admin", admin)
+			server := exec.Command(harness.Binary(), "serve", "--data", t.TempDir(), "--listen", public,
+				"--admin", admin)
 			server.Stderr = write
 			server.Env = append(os.Environ(), "PILLARBOX_LISTN=a unknown, which is a warning")
 			if err := server.Start(); err != nil {
@@ -44,7 +45,8 @@ func TestLogReaderCannotStopTheService(t *testing.T) {
 			go func() { ended <- server.Wait() }()
 			t.Cleanup(func() { _ = server.Process.Kill() })
 			untilReady(t, "http://"+admin+"/readyz", ended)
-			request, _ := http.NewRequest(http.MethodPost, "http://"+public+"/app", strings.NewReader("read me"))
+			request, _ := http.NewRequest(http.MethodPost, "http://"+public+"/app",
+				strings.NewReader("read me"))
 			request.Header.Set("Prefer", "wait=30")
 			response, err := http.DefaultClient.Do(request)
 			if err != nil {
@@ -54,7 +56,8 @@ func TestLogReaderCannotStopTheService(t *testing.T) {
 			if response.StatusCode != http.StatusCreated {
 				t.Errorf("the event is answered with %d", response.StatusCode)
 			}
-			if dropped := get(t, "http://"+admin+"/metrics"); name == "gone" && strings.Contains(dropped, "pillarbox_log_dropped_lines_total 0\n") {
+			if dropped := get(t, "http://"+admin+"/metrics"); name == "gone" &&
+				strings.Contains(dropped, "pillarbox_log_dropped_lines_total 0\n") {
 				t.Error("nothing is counted as dropped")
 			}
 			_ = server.Process.Signal(syscall.SIGTERM)

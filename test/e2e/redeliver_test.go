@@ -30,7 +30,8 @@ func TestWhatAStoreHasLostComesBack(t *testing.T) {
 	post(t, s.Public+"/app/batch", "application/x-ndjson", []byte(lines.String()))
 	accept(t, s.Public+"/app", "text/plain", []byte("poison 1"))
 	accept(t, s.Public+"/app", "text/plain", []byte("poison 2"))
-	s.WaitUntil("everything is settled", func(e ledger.Entry) bool { return e.Pending == 0 && e.Dead == 2 && e.Stored == n+1 })
+	s.WaitUntil("everything is settled",
+		func(e ledger.Entry) bool { return e.Pending == 0 && e.Dead == 2 && e.Stored == n+1 })
 
 	audit := func(want int, parts ...string) {
 		t.Helper()
@@ -48,7 +49,8 @@ func TestWhatAStoreHasLostComesBack(t *testing.T) {
 		t.Helper()
 		var list struct{ Redeliveries []ledger.Redelivery }
 		out, talk, code := harness.Run(t, "audit", "--redeliver", "-o", "json", "--server", s.Admin)
-		if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || list.Redeliveries[0].Redelivered != missing {
+		if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 ||
+			list.Redeliveries[0].Redelivered != missing {
 			t.Fatalf("redeliver: exit %d, %s%s, want %d", code, out, talk, missing)
 		}
 		s.WaitUntil("what came again is settled", drained)
@@ -125,7 +127,8 @@ func TestRemovedQueueIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = harness.Start(t, data)
-	if out, _, code := harness.Run(t, "audit", "--server", s.Admin); code != 1 || !strings.Contains(out, "the queue was removed") {
+	if out, _, code := harness.Run(t, "audit", "--server", s.Admin); code != 1 ||
+		!strings.Contains(out, "the queue was removed") {
 		t.Errorf("audit: exit %d\n%.1000s", code, out)
 	}
 	if _, _, code := harness.Run(t, "audit", "--redeliver", "--server", s.Admin); code != 0 {

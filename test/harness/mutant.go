@@ -58,7 +58,8 @@ func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) 
 			return
 		}
 	}
-	t.Errorf("%s in %s fails on the planted bug %q, and not with %q:\n%s", run, pkg, m.Name, verdict, tail(out))
+	t.Errorf("%s in %s fails on the planted bug %q, and not with %q:\n%s", run, pkg, m.Name, verdict,
+		tail(out))
 }
 
 func tail(out []byte) string { return string(out[max(0, len(out)-4000):]) }
@@ -113,7 +114,8 @@ func (m Mutant) edit(t *testing.T, changed map[string]string, root string, edit 
 		source = string(text)
 	}
 	if n := strings.Count(source, edit.Old); n != 1 {
-		t.Fatalf("%s: %q occurs %d times in %s: the planted bug must follow the code", m.Name, edit.Old, n, edit.File)
+		t.Fatalf("%s: %q occurs %d times in %s: the planted bug must follow the code", m.Name, edit.Old,
+			n, edit.File)
 	}
 	return strings.Replace(source, edit.Old, edit.New, 1)
 }

@@ -33,7 +33,8 @@ const (
 	shortWriteSize = 700
 )
 
-var faults = []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE, &faultfs.ShortWrite{N: shortWriteSize, Err: syscall.ENOSPC}}
+var faults = []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE,
+	&faultfs.ShortWrite{N: shortWriteSize, Err: syscall.ENOSPC}}
 
 func TestEveryCallToTheDiskMayFail(t *testing.T) {
 	cases, refused := 0, 0
@@ -83,11 +84,13 @@ type failing struct {
 }
 
 func (c *failing) String() string {
-	return fmt.Sprintf("call %d fails with %v, for ever %v, store down %v", c.n, c.fault, c.forever, c.down)
+	return fmt.Sprintf("call %d fails with %v, for ever %v, store down %v", c.n, c.fault, c.forever,
+		c.down)
 }
 
 func (c *failing) run(t *testing.T) {
-	c.t, c.disk, c.store, c.acked = t, faultfs.New(faultfs.Options{}), newStore(c.down), map[string]pillarbox.Receipt{}
+	c.t, c.disk, c.store, c.acked = t, faultfs.New(faultfs.Options{}), newStore(
+		c.down), map[string]pillarbox.Receipt{}
 	c.disk.Inject(func(op faultfs.Op) error {
 		if c.healed.Load() || op.Index < c.n || (!c.forever && op.Index > c.n) {
 			return nil
@@ -121,7 +124,8 @@ func (c *failing) start() bool {
 		return true
 	}
 	c.healed.Store(true)
-	if !c.hit.Load() || errors.Is(err, pillarbox.ErrCorrupt) || !errors.Is(err, pillarbox.ErrUnavailable) && !errors.Is(err, pillarbox.ErrNoSpace) {
+	if !c.hit.Load() || errors.Is(err, pillarbox.ErrCorrupt) ||
+		!errors.Is(err, pillarbox.ErrUnavailable) && !errors.Is(err, pillarbox.ErrNoSpace) {
 		c.t.Errorf("%v: the start is refused: %v", c, err)
 		return false
 	}
@@ -148,7 +152,8 @@ func (c *failing) post(prefix string) {
 	case got.retryAfter == "" || got.problem.Detail == "":
 		c.t.Errorf("%v: the refusal does not say why or when to come again: %+v", c, got)
 	case c.service.queue.Stats().Problem == "":
-		c.t.Errorf("%v: a post was refused with %+v, and the state of the queue shows no problem", c, got.problem)
+		c.t.Errorf("%v: a post was refused with %+v, and the state of the queue shows no problem", c,
+			got.problem)
 	default:
 		c.refused++
 	}
@@ -159,7 +164,8 @@ func (c *failing) mustWorkAgain() {
 	before, start := len(c.acked), time.Now()
 	for c.post(""); len(c.acked) == before && !c.t.Failed(); c.post("") {
 		if time.Since(start) > recoveryBound {
-			c.t.Errorf("%v: the cause has gone for %v, and nothing is accepted: %s", c, recoveryBound, c.service.queue.Stats().Problem)
+			c.t.Errorf("%v: the cause has gone for %v, and nothing is accepted: %s", c, recoveryBound,
+				c.service.queue.Stats().Problem)
 			return
 		}
 		time.Sleep(recoveryBound / 50)
@@ -206,7 +212,8 @@ func (c *failing) countLetters(s *service) {
 		if err != nil {
 			c.t.Errorf("%v: list the letters: %v", c, err)
 		} else if !strings.HasPrefix(string(letter.Event.Body), refusal) {
-			c.t.Errorf("%v: event %s has a letter and nobody refused it: %s", c, letter.Event.RequestID, letter.Reason)
+			c.t.Errorf("%v: event %s has a letter and nobody refused it: %s", c, letter.Event.RequestID,
+				letter.Reason)
 		}
 	}
 }

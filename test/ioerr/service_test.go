@@ -39,17 +39,20 @@ func start(fsys vfs.FS, to *store) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	queue, err := seglog.Open(fsys, "queue", seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10})
+	queue, err := seglog.Open(fsys, "queue",
+		seglog.Options{SegmentBytes: 64 << 10, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10})
 	if err != nil {
 		return nil, errors.Join(err, letters.Close())
 	}
 	n, err := node.Open(context.Background(), node.Options{
 		Engines: node.Engines{
-			Queue: queue, DeadLetters: letters, Sinks: map[string]pillarbox.Sink{destination: to}, Clock: clock.Open(nil, "", clock.Options{}),
+			Queue: queue, DeadLetters: letters, Sinks: map[string]pillarbox.Sink{
+				destination: to}, Clock: clock.Open(nil, "", clock.Options{}),
 		},
 		Settings: node.Settings{
-			Sources:      []source.Settings{{Name: "app", Path: "/app"}},
-			Destinations: []ways.Settings{{Name: destination, Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
+			Sources: []source.Settings{{Name: "app", Path: "/app"}},
+			Destinations: []ways.Settings{{Name: destination,
+				Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
 		},
 	})
 	if err != nil {
@@ -156,7 +159,8 @@ func missing(acked map[string]pillarbox.Receipt, in *store, letters *files.Lette
 		key := pillarbox.Key{Timestamp: receipt.Timestamp, RequestID: receipt.RequestID}
 		if !strings.HasPrefix(body, refusal) {
 			if got, ok := in.rows[key]; !ok || got != body {
-				return fmt.Errorf("acknowledged event %s is lost: stored is %q, sent was %q", key.RequestID, got, body)
+				return fmt.Errorf("acknowledged event %s is lost: stored is %q, sent was %q", key.RequestID,
+					got, body)
 			}
 			continue
 		}
@@ -165,7 +169,8 @@ func missing(acked map[string]pillarbox.Receipt, in *store, letters *files.Lette
 			return fmt.Errorf("acknowledged event %s is lost: its letter: %w", key.RequestID, err)
 		}
 		if string(letter.Event.Body) != body {
-			return fmt.Errorf("the letter of event %s has the body %q, sent was %q", key.RequestID, letter.Event.Body, body)
+			return fmt.Errorf("the letter of event %s has the body %q, sent was %q", key.RequestID,
+				letter.Event.Body, body)
 		}
 	}
 	return nil

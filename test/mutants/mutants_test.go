@@ -3,9 +3,7 @@
 package mutants_test
 
 import (
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"pillarbox/test/harness"
@@ -31,7 +29,8 @@ const lostFromLog = "acknowledged event|the log holds only|the account does not 
 
 var hunts = []hunt{
 	{
-		name: "crash-model", pkg: "internal/crashmodel", run: "^TestCrashModel$", env: []string{"PILLARBOX_CRASH_STATES=1000000"},
+		name: "crash-model", pkg: "internal/crashmodel", run: "^TestCrashModel$", env: []string{
+			"PILLARBOX_CRASH_STATES=1000000"},
 		bugs: []planted{
 			{harness.GroupNotSynced, lostFromLog},
 			{harness.AckBeforeSync, lostFromLog},
@@ -215,19 +214,18 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// TestEveryBugCanBePlanted: bugs are edits of the source, and must move with it. This tells at once
-// which have not.
+// TestEveryBugCanBePlanted tells at once which of them have not moved with the source; also of those that test/crash plants.
 func TestEveryBugCanBePlanted(t *testing.T) {
+	root := filepath.Join("..", "..")
 	for _, h := range hunts {
 		for _, bug := range h.bugs {
-			for _, edit := range bug.Edits {
-				text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(edit.File)))
-				if err != nil {
-					t.Errorf("%s, %s: %v", h.name, bug.Name, err)
-				} else if n := strings.Count(string(text), edit.Old); n != 1 {
-					t.Errorf("%s, %s: %q occurs %d times in %s, want once", h.name, bug.Name, edit.Old, n, edit.File)
-				}
-			}
+			bug.MustApply(t, root)
 		}
+	}
+	for _, bug := range []harness.Mutant{
+		harness.NoUniqueKey, harness.NothingSynced, harness.RefusalAcknowledged, harness.SettledBeforeWrite,
+		harness.TrimBeforeStoreIsDurable, harness.AckBeforeSync, harness.NotHealed,
+	} {
+		bug.MustApply(t, root)
 	}
 }

@@ -54,8 +54,10 @@ func defaultOf(t *testing.T, text, variable string) string {
 func TestDefaultsAreThoseOfTheBinary(t *testing.T) {
 	text, binary := source(t), config.Default()
 	for name, pair := range map[string]struct{ got, want string }{
-		"time_index_shards":  {defaultOf(t, text, "time_index_shards"), strconv.Itoa(dynamodb.DefaultShards)},
-		"max_receive_count":  {defaultOf(t, text, "max_receive_count"), strconv.Itoa(binary.Destinations["events"].MaxAttempts)},
+		"time_index_shards": {defaultOf(t, text, "time_index_shards"),
+			strconv.Itoa(dynamodb.DefaultShards)},
+		"max_receive_count": {defaultOf(t, text, "max_receive_count"),
+			strconv.Itoa(binary.Destinations["events"].MaxAttempts)},
 		"source_name":        {defaultOf(t, text, "source_name"), `"app"`},
 		"destination_name":   {find(t, text, `destination_name = "(.*)"`), "events"},
 		"dead_letter_prefix": {"files:" + strings.TrimSuffix(find(t, text, `dead_letter_prefix = "(.*)"`), "/"), binary.DeadLetters.URL},
@@ -84,7 +86,8 @@ func TestServeConfigIsRead(t *testing.T) {
 		t.Fatalf("the time index is not in the output as it was:\n%s", output)
 	}
 	index := find(t, text, `time_index_name\s*= "(.*)"`)
-	output = strings.Replace(output, condition, "?index="+index+"&shards="+defaultOf(t, text, "time_index_shards"), 1)
+	output = strings.Replace(output, condition,
+		"?index="+index+"&shards="+defaultOf(t, text, "time_index_shards"), 1)
 	for expression, value := range map[string]string{
 		`\$\{replace\(aws_sqs_queue\.events\.url[^}]*\}`:   "sqs://sqs.eu-west-2.amazonaws.com/123456789012/pillarbox-events",
 		`\$\{local\.delivery_days\}`:                       "10",
@@ -123,7 +126,8 @@ func load(t *testing.T, text string) *config.Config {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := config.Load(config.Input{Path: file, Env: func(string) (string, bool) { return "", false }})
+	loaded, err := config.Load(config.Input{Path: file,
+		Env: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}

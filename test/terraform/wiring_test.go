@@ -27,7 +27,8 @@ func TestWiringIsAssertedAlike(t *testing.T) {
 			first = part
 		}
 		if len(part) < 10_000 || part != first {
-			t.Errorf("%s: the assertions that all have in common, %d bytes, are others than in %s", file, len(part), files[0])
+			t.Errorf("%s: the assertions that all have in common, %d bytes, are others than in %s", file,
+				len(part), files[0])
 		}
 	}
 }

@@ -36,12 +36,15 @@ type awsURL struct {
 func parseAWS(key, rest string, allowed ...string) (awsURL, error) {
 	parsed, err := url.Parse(rest)
 	if err != nil || parsed.Host == "" {
-		return awsURL{}, fmt.Errorf("%s: want //, a name and what follows it behind the scheme: %w", key, pillarbox.ErrInvalid)
+		return awsURL{}, fmt.Errorf("%s: want //, a name and what follows it behind the scheme: %w", key,
+			pillarbox.ErrInvalid)
 	}
-	at := awsURL{key: key, host: parsed.Host, path: strings.Trim(parsed.Path, "/"), parameters: parsed.Query()}
+	at := awsURL{key: key, host: parsed.Host, path: strings.Trim(parsed.Path, "/"),
+		parameters: parsed.Query()}
 	for name := range at.parameters {
 		if !slices.Contains(allowed, name) {
-			return awsURL{}, fmt.Errorf("%s: there is no parameter %q; possible are %s: %w", key, name, strings.Join(allowed, ", "), pillarbox.ErrInvalid)
+			return awsURL{}, fmt.Errorf("%s: there is no parameter %q; possible are %s: %w", key, name,
+				strings.Join(allowed, ", "), pillarbox.ErrInvalid)
 		}
 	}
 	return at, nil
@@ -53,7 +56,8 @@ func (u awsURL) number(name string, missing int) (int, error) {
 	}
 	n, err := strconv.Atoi(u.parameters.Get(name))
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s: the parameter %s is %q; want a number above zero: %w", u.key, name, u.parameters.Get(name), pillarbox.ErrInvalid)
+		return 0, fmt.Errorf("%s: the parameter %s is %q; want a number above zero: %w", u.key, name,
+			u.parameters.Get(name), pillarbox.ErrInvalid)
 	}
 	return n, nil
 }
@@ -85,7 +89,8 @@ const requestTimeout = 60 * time.Second
 // (AWS_PROFILE, AWS_ENDPOINT_URL and many more). It makes no request. An empty region is the SDK's
 // choice.
 func awsConfig(key, region string) (aws.Config, error) {
-	options := []func(*config.LoadOptions) error{config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(requestTimeout))}
+	options := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(requestTimeout))}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
 	}
@@ -128,7 +133,8 @@ func parseSQS(key, rest string) (sqsURL, error) {
 	if err != nil {
 		return sqsURL{}, err
 	}
-	parsed := sqsURL{region: at.parameters.Get("region"), queue: scheme + "://" + at.host + "/" + at.path, linger: linger}
+	parsed := sqsURL{region: at.parameters.Get("region"),
+		queue: scheme + "://" + at.host + "/" + at.path, linger: linger}
 	if found := sqsHost.FindStringSubmatch(at.host); found != nil {
 		parsed.region = found[1]
 	} else {
@@ -175,7 +181,8 @@ func parseDynamoDB(key, rest string) (dynamoURL, error) {
 		return dynamoURL{}, fmt.Errorf("%s: want dynamodb://REGION/TABLE: %w", key, pillarbox.ErrInvalid)
 	}
 	shards, err := at.number("shards", dynamodb.DefaultShards)
-	return dynamoURL{region: at.host, table: at.path, index: at.parameters.Get("index"), shards: shards}, err
+	return dynamoURL{region: at.host, table: at.path, index: at.parameters.Get("index"),
+		shards: shards}, err
 }
 
 func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
@@ -192,9 +199,10 @@ func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbo
 	if err != nil {
 		return nil, err
 	}
-	return opened[pillarbox.Sink](dynamodb.Open(ctx, awsdynamodb.NewFromConfig(cfg), at.table, dynamodb.Options{
-		Index: at.index, Shards: at.shards, Bodies: bodies, Logger: place.Logger,
-	}))
+	return opened[pillarbox.Sink](dynamodb.Open(ctx, awsdynamodb.NewFromConfig(cfg), at.table,
+		dynamodb.Options{
+			Index: at.index, Shards: at.shards, Bodies: bodies, Logger: place.Logger,
+		}))
 }
 
 // parseLetters reads "//BUCKET/PREFIX?kms_key=ARN", and what a store needs that is not Amazon's.
@@ -211,7 +219,8 @@ func openS3(_ Place, rest string) (pillarbox.DeadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	return opened[pillarbox.DeadLetters](s3.Open(client, at.host, at.path, s3.Options{KMSKey: at.parameters.Get("kms_key")}))
+	return opened[pillarbox.DeadLetters](
+		s3.Open(client, at.host, at.path, s3.Options{KMSKey: at.parameters.Get("kms_key")}))
 }
 
 // s3Parameters are what the client of S3 can be told in a URL.
@@ -222,7 +231,9 @@ func (u awsURL) s3() (*awss3.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = u.parameters.Get("path_style") == "true" }), nil
+	return awss3.NewFromConfig(cfg, func(o *awss3.Options) {
+		o.UsePathStyle = u.parameters.Get("path_style") == "true"
+	}), nil
 }
 
 // parseBodies reads "s3://BUCKET/PREFIX".
@@ -230,7 +241,8 @@ func parseBodies(url string) (awsURL, error) {
 	const key = "bodies.url"
 	rest, found := strings.CutPrefix(url, "s3:")
 	if !found {
-		return awsURL{}, fmt.Errorf("%s: %q names no engine of this build; possible here: s3: %w", key, url, pillarbox.ErrInvalid)
+		return awsURL{}, fmt.Errorf("%s: %q names no engine of this build; possible here: s3: %w", key,
+			url, pillarbox.ErrInvalid)
 	}
 	return parseAWS(key, rest, s3Parameters...)
 }

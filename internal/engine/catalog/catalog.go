@@ -60,13 +60,15 @@ type QueueOptions struct {
 }
 
 // queues opens each kind of queue.
-var queues = map[string]func(place Place, rest string, options QueueOptions) (pillarbox.Queue, error){
+var queues = map[string]func(place Place, rest string, options QueueOptions) (pillarbox.Queue,
+	error){
 	"seglog": openSeglog,
 	"sqs":    openSQS,
 }
 
 // sinks opens each kind of destination. name is the destination's.
-var sinks = map[string]func(ctx context.Context, place Place, name, rest string) (pillarbox.Sink, error){
+var sinks = map[string]func(ctx context.Context, place Place, name, rest string) (pillarbox.Sink,
+	error){
 	"sqlite":   openSQLite,
 	"dynamodb": openDynamoDB,
 }
@@ -136,7 +138,8 @@ func CheckSinks(urls map[string]string) error {
 			place, _, _ = strings.Cut(place, "?")
 		}
 		if owner, taken := owners[place]; taken {
-			return fmt.Errorf("%s: destination %s is at %s as well; give each its own: %w", sinkKey(name), owner, place, pillarbox.ErrInvalid)
+			return fmt.Errorf("%s: destination %s is at %s as well; give each its own: %w", sinkKey(name),
+				owner, place, pillarbox.ErrInvalid)
 		}
 		owners[place] = name
 	}
@@ -165,7 +168,8 @@ func lookup[T any](key, url string, table map[string]T) (rest string, open T, er
 	open, known := table[scheme]
 	if !found || !known {
 		possible := slices.Sorted(maps.Keys(table))
-		return "", open, fmt.Errorf("%s: %q names no engine of this build; possible here: %s: %w", key, url, strings.Join(possible, ":, ")+":", pillarbox.ErrInvalid)
+		return "", open, fmt.Errorf("%s: %q names no engine of this build; possible here: %s: %w", key,
+			url, strings.Join(possible, ":, ")+":", pillarbox.ErrInvalid)
 	}
 	return rest, open, nil
 }
@@ -223,7 +227,8 @@ func parseSQLite(key, rest string) (path string, err error) {
 		mistake = "is a name that pillarbox uses itself"
 	}
 	if mistake != "" {
-		return "", fmt.Errorf("%s: want sqlite: or sqlite:PATH, and %q %s: %w", key, rest, mistake, pillarbox.ErrInvalid)
+		return "", fmt.Errorf("%s: want sqlite: or sqlite:PATH, and %q %s: %w", key, rest, mistake,
+			pillarbox.ErrInvalid)
 	}
 	return rest, nil
 }
@@ -242,7 +247,8 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 		dir = LettersDir
 	}
 	if filepath.IsLocal(dir) {
-		return opened[pillarbox.DeadLetters](files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))
+		return opened[pillarbox.DeadLetters](
+			files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))
 	}
 	if !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("dead_letters.url: %q leads out of the data directory; use an absolute path for another place: %w", dir, pillarbox.ErrInvalid)

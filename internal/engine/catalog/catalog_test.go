@@ -33,7 +33,8 @@ func TestEnginesOpenByTheirURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sink.Write(context.Background(), []*pillarbox.Event{{Timestamp: 1, RequestID: "x"}}); err != nil {
+	if err := sink.Write(context.Background(),
+		[]*pillarbox.Event{{Timestamp: 1, RequestID: "x"}}); err != nil {
 		t.Error(err)
 	}
 	letters, err := catalog.OpenDeadLetters(place, "files:letters")
@@ -59,10 +60,12 @@ func TestUnknownEnginesAreNamedWithWhatIsPossible(t *testing.T) {
 			t.Errorf("%q: %v, want ErrInvalid with %q", url, err, want)
 		}
 	}
-	if err := catalog.CheckSink("events", "oracle:x"); !errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), "destinations.events.url") {
+	if err := catalog.CheckSink("events", "oracle:x"); !errors.Is(err, pillarbox.ErrInvalid) ||
+		!strings.Contains(err.Error(), "destinations.events.url") {
 		t.Errorf("unknown destination: %v", err)
 	}
-	if _, err := catalog.OpenDeadLetters(open(t), "files:../outside"); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := catalog.OpenDeadLetters(open(t), "files:../outside"); !errors.Is(err,
+		pillarbox.ErrInvalid) {
 		t.Errorf("dead letters outside by a relative path: %v", err)
 	}
 }
@@ -76,7 +79,8 @@ func TestEngineThatCantBeOpenedIsNil(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if queue, err := catalog.OpenQueue(place, "seglog:", catalog.QueueOptions{}); err == nil || queue != nil {
+	if queue, err := catalog.OpenQueue(place, "seglog:", catalog.QueueOptions{}); err == nil ||
+		queue != nil {
 		t.Errorf("queue %v, %v", queue, err)
 	}
 	if letters, err := catalog.OpenDeadLetters(place, "files:"); err == nil || letters != nil {
@@ -127,7 +131,8 @@ func TestMistakesInURLsAreFoundWithoutOpening(t *testing.T) {
 		if test.want == "" && err != nil {
 			t.Errorf("%s: %v", test.url, err)
 		}
-		if test.want != "" && (!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
+		if test.want != "" && (!errors.Is(err, pillarbox.ErrInvalid) ||
+			!strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want ErrInvalid with %q", test.url, err, test.want)
 		}
 	}
@@ -146,7 +151,8 @@ func TestDestinationsAreDistinct(t *testing.T) {
 		{"sqlite:", "oracle:", "destinations.b.url"},
 	} {
 		err := catalog.CheckSinks(map[string]string{"a": test.a, "b": test.b})
-		if (test.want == "") != (err == nil) || err != nil && (!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
+		if (test.want == "") != (err == nil) || err != nil &&
+			(!errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s and %s: %v, want %q", test.a, test.b, err, test.want)
 		}
 	}
@@ -154,15 +160,18 @@ func TestDestinationsAreDistinct(t *testing.T) {
 
 // TestEnginesOnAWSOpenWithoutARequest: they are open before anything can be reached.
 func TestEnginesOnAWSOpenWithoutARequest(t *testing.T) {
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-west-2", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"} {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+		"AWS_REGION": "eu-west-2", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"} {
 		t.Setenv(name, value)
 	}
 	place := catalog.Place{BodiesURL: "s3://bucket/bodies"}
-	queue, err := catalog.OpenQueue(place, "sqs://sqs.eu-west-2.amazonaws.com/123456789012/events", catalog.QueueOptions{})
+	queue, err := catalog.OpenQueue(place, "sqs://sqs.eu-west-2.amazonaws.com/123456789012/events",
+		catalog.QueueOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink, err := catalog.OpenSink(context.Background(), place, "events", "dynamodb://eu-west-2/events?index=TimeIndex")
+	sink, err := catalog.OpenSink(context.Background(), place, "events",
+		"dynamodb://eu-west-2/events?index=TimeIndex")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,8 @@ func newBench(t testing.TB, projection types.ProjectionType) *bench {
 
 func newClient(t testing.TB, url string) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
-		BaseEndpoint: &url, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		BaseEndpoint: &url, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(
+			"test", "test", ""),
 		Retryer: aws.NopRetryer{}, HTTPClient: awsjson.Client(t), // so that reads show every error; writes bring their own
 	})
 }
@@ -62,16 +63,19 @@ func ticking() func() time.Time {
 	return func() time.Time { return time.UnixMicro(at.Add(1)) }
 }
 
-func createTable(t testing.TB, client *awsdynamodb.Client, name string, projection types.ProjectionType) {
+func createTable(t testing.TB, client *awsdynamodb.Client, name string,
+	projection types.ProjectionType) {
 	t.Helper()
 	in := &awsdynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest, KeySchema: schema("Timestamp", "RequestId"),
+		TableName: &name, BillingMode: types.BillingModePayPerRequest, KeySchema: schema("Timestamp",
+			"RequestId"),
 		AttributeDefinitions: define("Timestamp", "RequestId"),
 	}
 	if projection != "" {
 		in.AttributeDefinitions = define("Timestamp", "RequestId", "TimeBucket", "TimeSort")
 		in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{
-			IndexName: aws.String(indexName), KeySchema: schema("TimeBucket", "TimeSort"), Projection: &types.Projection{ProjectionType: projection},
+			IndexName: aws.String(indexName), KeySchema: schema("TimeBucket",
+				"TimeSort"), Projection: &types.Projection{ProjectionType: projection},
 		}}
 	}
 	if _, err := client.CreateTable(t.Context(), in); err != nil {
@@ -80,13 +84,15 @@ func createTable(t testing.TB, client *awsdynamodb.Client, name string, projecti
 }
 
 func schema(hash, sort string) []types.KeySchemaElement {
-	return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
+	return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash},
+		{AttributeName: &sort, KeyType: types.KeyTypeRange}}
 }
 
 func define(names ...string) []types.AttributeDefinition {
 	var attributes []types.AttributeDefinition
 	for _, name := range names {
-		attributes = append(attributes, types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS})
+		attributes = append(attributes, types.AttributeDefinition{AttributeName: &name,
+			AttributeType: types.ScalarAttributeTypeS})
 	}
 	return attributes
 }

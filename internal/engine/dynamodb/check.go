@@ -25,7 +25,8 @@ func (s *Store) Check(ctx context.Context) error {
 	case err != nil:
 		return s.failed(ctx, "check", err)
 	case out.Table == nil:
-		return fmt.Errorf("check table %s: an answer without a table: %w", s.table, pillarbox.ErrUnavailable)
+		return fmt.Errorf("check table %s: an answer without a table: %w", s.table,
+			pillarbox.ErrUnavailable)
 	}
 	if err := s.checkTable(out.Table); err != nil {
 		return fmt.Errorf("check table %s: %w", s.table, err)
@@ -66,7 +67,8 @@ func (s *Store) checkTable(table *types.TableDescription) error {
 }
 
 // checkSchema checks that the key is (hash, sort), both text.
-func checkSchema(schema []types.KeySchemaElement, kinds map[string]types.ScalarAttributeType, hash, sort string) error {
+func checkSchema(schema []types.KeySchemaElement, kinds map[string]types.ScalarAttributeType, hash,
+	sort string) error {
 	got := ""
 	right := len(schema) == 2
 	for at, element := range schema {
@@ -76,10 +78,12 @@ func checkSchema(schema []types.KeySchemaElement, kinds map[string]types.ScalarA
 		if at > 0 {
 			want, keyType = sort, types.KeyTypeRange
 		}
-		right = right && name == want && element.KeyType == keyType && kinds[name] == types.ScalarAttributeTypeS
+		right = right && name == want && element.KeyType == keyType &&
+			kinds[name] == types.ScalarAttributeTypeS
 	}
 	if !right {
-		return fmt.Errorf("its key is%s, want %s (HASH S) %s (RANGE S): %w", got, hash, sort, pillarbox.ErrInvalid)
+		return fmt.Errorf("its key is%s, want %s (HASH S) %s (RANGE S): %w", got, hash, sort,
+			pillarbox.ErrInvalid)
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ func TestItem(t *testing.T) {
 	b := newBench(t, types.ProjectionTypeKeysOnly)
 	event := &pillarbox.Event{
 		Timestamp: 1795443120_123456, RequestID: "019ab0c4-2a3b-7d26-a6ab-bb8b733cf11d", Source: "app", Method: "POST", Path: "/app", Query: "a=\xff",
-		Header:      pillarbox.Header{{Name: "X-Tag", Value: "one"}, {Name: "Content-Type", Value: "text/plain"}, {Name: "X-Tag", Value: "\xfe"}},
+		Header: pillarbox.Header{{Name: "X-Tag", Value: "one"},
+			{Name: "Content-Type", Value: "text/plain"}, {Name: "X-Tag", Value: "\xfe"}},
 		ContentType: "text/plain", RemoteAddr: "203.0.113.7", Body: []byte("hello"),
 	}
 	if err := b.open(t).Write(t.Context(), []*pillarbox.Event{event}); err != nil {
@@ -50,7 +51,8 @@ func canonical(t *testing.T, text []byte) string {
 
 // Every event comes back from its item as it was, and its sizes are not underestimated.
 func FuzzItem(f *testing.F) {
-	f.Add(int64(1795443120_123456), "id", "app", "a=1", "Content-Type", "text/plain", "X-Tag", "", []byte("hello"))
+	f.Add(int64(1795443120_123456), "id", "app", "a=1", "Content-Type", "text/plain", "X-Tag", "",
+		[]byte("hello"))
 	f.Add(int64(0), "\u2028<&>\"\\", "\xff", "\x00", "A", "\xfe", "A", "ü", []byte{0xff, 0})
 	f.Add(int64(-1), "x", "", "", "", "", "", "", []byte(nil))
 	f.Add(int64(-1), "0", "", "", "\xaf", "", "", "", []byte{})
@@ -59,11 +61,13 @@ func FuzzItem(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, at int64, id, source, query, name, value, name2, value2 string, body []byte) {
+	f.Fuzz(func(t *testing.T, at int64, id, source, query, name, value, name2, value2 string,
+		body []byte) {
 		event := &pillarbox.Event{
 			Timestamp: pillarbox.Timestamp(at), RequestID: id, Source: source, Method: value, Path: value2, Query: query, ContentType: name,
 			RemoteAddr: name2, Traceparent: query, Body: body,
-			Header: pillarbox.Header{{Name: name, Value: value}, {Name: name2, Value: value2}, {Name: name, Value: query}},
+			Header: pillarbox.Header{{Name: name, Value: value}, {Name: name2, Value: value2},
+				{Name: name, Value: query}},
 		}
 		if dynamodb.CheckKey(event.Key()) != nil {
 			return
@@ -75,12 +79,14 @@ func FuzzItem(f *testing.F) {
 		bare.Body = nil
 		wantDecoded(t, store.Encode(event, &claim, 1), &bare, &claim)
 		if text := canonicalItem(t, item); dynamodb.WireBytes(item) < len(text) {
-			t.Errorf("%d bytes over the wire were expected, %d are sent: %s", dynamodb.WireBytes(item), len(text), text)
+			t.Errorf("%d bytes over the wire were expected, %d are sent: %s", dynamodb.WireBytes(item),
+				len(text), text)
 		}
 	})
 }
 
-func wantDecoded(t *testing.T, item dynamodb.Item, want *pillarbox.Event, wantClaim *pillarbox.Claim) {
+func wantDecoded(t *testing.T, item dynamodb.Item, want *pillarbox.Event,
+	wantClaim *pillarbox.Claim) {
 	t.Helper()
 	got, claim, err := dynamodb.Decode(item)
 	if err != nil {
@@ -154,7 +160,8 @@ func TestForeignItems(t *testing.T) {
 	key := func() dynamodb.Item {
 		return dynamodb.Item{"Timestamp": text("2026-11-23T14:12:00.123456Z"), "RequestId": text("id")}
 	}
-	if event, claim, err := dynamodb.Decode(key()); err != nil || claim != nil || event.RequestID != "id" {
+	if event, claim, err := dynamodb.Decode(key()); err != nil || claim != nil ||
+		event.RequestID != "id" {
 		t.Errorf("the shortest item: %v, %v, %v", event, claim, err)
 	}
 	for name, value := range map[string]types.AttributeValue{
@@ -166,7 +173,8 @@ func TestForeignItems(t *testing.T) {
 			t.Errorf("%s: got %v", name, event)
 		}
 	}
-	for name, header := range map[string]types.AttributeValue{"value": text("x"), "list": &types.AttributeValueMemberL{Value: []types.AttributeValue{number}}} {
+	for name, header := range map[string]types.AttributeValue{"value": text("x"),
+		"list": &types.AttributeValueMemberL{Value: []types.AttributeValue{number}}} {
 		item := key()
 		item["Headers"] = &types.AttributeValueMemberM{Value: dynamodb.Item{"A": header}}
 		if event, _, err := dynamodb.Decode(item); err == nil {
@@ -174,7 +182,8 @@ func TestForeignItems(t *testing.T) {
 		}
 	}
 	for _, claim := range []dynamodb.Item{
-		{"Key": text("k"), "Bytes": number}, {"Key": text("k"), "Sha256": text("s")}, {"Key": number, "Bytes": number, "Sha256": text("s")},
+		{"Key": text("k"), "Bytes": number}, {"Key": text("k"), "Sha256": text("s")}, {"Key": number,
+			"Bytes": number, "Sha256": text("s")},
 		{"Key": text("k"), "Bytes": &types.AttributeValueMemberN{Value: "1.5"}, "Sha256": text("s")},
 	} {
 		item := key()

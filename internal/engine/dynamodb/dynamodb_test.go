@@ -12,7 +12,8 @@ import (
 
 // The contract, with an index of keys and without one.
 func TestEventStore(t *testing.T) {
-	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeKeysOnly, "no index": ""} {
+	for name, projection := range map[string]types.ProjectionType{
+		"index": types.ProjectionTypeKeysOnly, "no index": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			enginetest.Sink(t, func(t *testing.T) pillarbox.Sink {
@@ -25,7 +26,8 @@ func TestEventStore(t *testing.T) {
 }
 
 func TestEventStoreDurable(t *testing.T) {
-	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeAll, "no index": ""} {
+	for name, projection := range map[string]types.ProjectionType{"index": types.ProjectionTypeAll,
+		"no index": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			enginetest.SinkDurable(t, func(t *testing.T) func() pillarbox.Sink {

@@ -20,7 +20,8 @@ import (
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	what := fmt.Sprintf("%s table %s", doing, s.table)
 	switch {
-	case errors.Is(err, pillarbox.ErrClosed), errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
+	case errors.Is(err, pillarbox.ErrClosed), errors.Is(err, pillarbox.ErrNotFound), errors.Is(err,
+		pillarbox.ErrCorrupt):
 		return fmt.Errorf("%s: %w", what, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, ctx.Err())

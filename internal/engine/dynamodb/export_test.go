@@ -28,7 +28,8 @@ func (s *Store) RecordWaits() *[]time.Duration {
 type Item = item
 
 // Encode makes the item of an event.
-func (s *Store) Encode(event *pillarbox.Event, claim *pillarbox.Claim, storedAt pillarbox.Timestamp) Item {
+func (s *Store) Encode(event *pillarbox.Event, claim *pillarbox.Claim,
+	storedAt pillarbox.Timestamp) Item {
 	return s.encode(event, claim, storedAt)
 }
 

@@ -35,7 +35,8 @@ func (s *Store) storedAt(ctx context.Context, key pillarbox.Key) (pillarbox.Time
 	}
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &s.table, Key: keyItem(key), ConsistentRead: aws.Bool(true),
-		ProjectionExpression: aws.String("#at"), ExpressionAttributeNames: map[string]string{"#at": nameStoredAt},
+		ProjectionExpression: aws.String("#at"), ExpressionAttributeNames: map[string]string{
+			"#at": nameStoredAt},
 	})
 	if err != nil {
 		return 0, err
@@ -46,7 +47,8 @@ func (s *Store) storedAt(ctx context.Context, key pillarbox.Key) (pillarbox.Time
 	r := reader{i: out.Item}
 	at, err := pillarbox.ParseTimestamp(r.text(nameStoredAt))
 	if err != nil {
-		return 0, fmt.Errorf("%s of event %s: %w: %w", nameStoredAt, key.RequestID, pillarbox.ErrCorrupt, err)
+		return 0, fmt.Errorf("%s of event %s: %w: %w", nameStoredAt, key.RequestID, pillarbox.ErrCorrupt,
+			err)
 	}
 	return at, nil
 }
@@ -69,7 +71,8 @@ func (s *Store) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.
 		}
 		stored[key] = true
 	}
-	return slices.DeleteFunc(slices.Clone(keys), func(key pillarbox.Key) bool { return stored[key] }), nil
+	return slices.DeleteFunc(slices.Clone(keys),
+		func(key pillarbox.Key) bool { return stored[key] }), nil
 }
 
 // get returns the items of the keys that are there, in no order. Keys that no item can have are not
@@ -85,7 +88,8 @@ func (s *Store) get(ctx context.Context, keys []pillarbox.Key, keysOnly bool) ([
 	}
 	chunks := slices.Collect(slices.Chunk(asked, maxBatchKeys))
 	found, errs := make([][]item, len(chunks)), make([]error, len(chunks))
-	inParallel(len(chunks), parallelReads, func(i int) { found[i], errs[i] = s.getChunk(ctx, chunks[i], keysOnly) })
+	inParallel(len(chunks), parallelReads,
+		func(i int) { found[i], errs[i] = s.getChunk(ctx, chunks[i], keysOnly) })
 	return slices.Concat(found...), errors.Join(errs...)
 }
 
@@ -103,7 +107,8 @@ func (s *Store) getChunk(ctx context.Context, keys []item, keysOnly bool) ([]ite
 		if err := s.goOn(ctx); err != nil {
 			return nil, err
 		}
-		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{s.table: request}})
+		out, err := s.client.BatchGetItem(ctx,
+			&dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{s.table: request}})
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +138,8 @@ func (s *Store) getChunk(ctx context.Context, keys []item, keysOnly bool) ([]ite
 }
 
 // restore fetches the bodies that are kept elsewhere.
-func (s *Store) restore(ctx context.Context, events []*pillarbox.Event, claims []*pillarbox.Claim) error {
+func (s *Store) restore(ctx context.Context, events []*pillarbox.Event,
+	claims []*pillarbox.Claim) error {
 	var away []int
 	for i, claim := range claims {
 		if claim != nil {
@@ -166,7 +172,8 @@ func (s *Store) Count(ctx context.Context) (uint64, error) {
 	}
 	defer s.life.RUnlock()
 	counts := make([]uint64, scanSegments)
-	in := dynamodb.ScanInput{TableName: &s.table, Select: types.SelectCount, ConsistentRead: aws.Bool(true)}
+	in := dynamodb.ScanInput{TableName: &s.table, Select: types.SelectCount,
+		ConsistentRead: aws.Bool(true)}
 	err := s.scan(ctx, in, func(segment int, page *dynamodb.ScanOutput) error {
 		counts[segment] += uint64(page.Count)
 		return nil

@@ -40,7 +40,8 @@ func boundText(t pillarbox.Timestamp) string {
 }
 
 func (s *Store) boundsOf(filter pillarbox.EventFilter) bounds {
-	within := bounds{low: lowestText, high: boundText(pillarbox.TimestampOf(s.options.Now().Add(ahead)))}
+	within := bounds{low: lowestText, high: boundText(
+		pillarbox.TimestampOf(s.options.Now().Add(ahead)))}
 	if filter.Since != 0 {
 		within.low, within.begins = boundText(filter.Since), true
 	}
@@ -92,7 +93,8 @@ func (b bounds) from(hour time.Time, newest bool) bounds {
 }
 
 // listHour adds what one hour of the index has, and returns how many events it saw.
-func (s *Store) listHour(ctx context.Context, to *page, within bounds, hour time.Time) (int, error) {
+func (s *Store) listHour(ctx context.Context, to *page, within bounds,
+	hour time.Time) (int, error) {
 	streams := make([]*stream, s.options.Shards)
 	errs := make([]error, len(streams))
 	for shard := range streams {
@@ -120,7 +122,8 @@ func (s *Store) listHour(ctx context.Context, to *page, within bounds, hour time
 func nearestOf(streams []*stream, newest bool) *stream {
 	var nearest *stream
 	for _, s := range streams {
-		if len(s.buffer) > 0 && (nearest == nil || compareKeys(s.buffer[0].key, nearest.buffer[0].key, newest) < 0) {
+		if len(s.buffer) > 0 && (nearest == nil ||
+			compareKeys(s.buffer[0].key, nearest.buffer[0].key, newest) < 0) {
 			nearest = s
 		}
 	}
@@ -138,13 +141,15 @@ type stream struct {
 func (s *Store) newStream(filter pillarbox.EventFilter, within bounds, bucket string) *stream {
 	in := dynamodb.QueryInput{
 		TableName: &s.table, IndexName: &s.options.Index, ScanIndexForward: aws.Bool(!filter.Newest),
-		KeyConditionExpression:    aws.String("#b = :b AND #s BETWEEN :low AND :high"),
-		ExpressionAttributeNames:  map[string]string{"#b": nameTimeBucket, "#s": nameTimeSort},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":b": str(bucket), ":low": str(within.low), ":high": str(within.high)},
+		KeyConditionExpression:   aws.String("#b = :b AND #s BETWEEN :low AND :high"),
+		ExpressionAttributeNames: map[string]string{"#b": nameTimeBucket, "#s": nameTimeSort},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":b": str(bucket),
+			":low": str(within.low), ":high": str(within.high)},
 	}
 	if filter.RequestID != "" {
 		in.FilterExpression = aws.String("#r = :r")
-		in.ExpressionAttributeNames["#r"], in.ExpressionAttributeValues[":r"] = nameRequestID, str(filter.RequestID)
+		in.ExpressionAttributeNames["#r"], in.ExpressionAttributeValues[":r"] = nameRequestID, str(
+			filter.RequestID)
 	} else { // the shards share what is wanted, more or less
 		in.Limit = aws.Int32(int32(filter.Limit/s.options.Shards + 16))
 	}
@@ -193,7 +198,8 @@ const nearMicroseconds = 250_000
 // exclusive.
 func timesNear(requestID string) (since, until pillarbox.Timestamp, ok bool) {
 	const length, version = 36, 14
-	if len(requestID) != length || requestID[version] != '7' || requestID[8] != '-' || requestID[13] != '-' {
+	if len(requestID) != length || requestID[version] != '7' || requestID[8] != '-' ||
+		requestID[13] != '-' {
 		return 0, 0, false
 	}
 	var milliseconds [6]byte

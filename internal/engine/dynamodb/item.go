@@ -52,9 +52,11 @@ const (
 type item = map[string]types.AttributeValue
 
 // encode makes the item of an event. A claim takes the place of the body. The event was checked.
-func (s *Store) encode(event *pillarbox.Event, claim *pillarbox.Claim, storedAt pillarbox.Timestamp) item {
+func (s *Store) encode(event *pillarbox.Event, claim *pillarbox.Claim,
+	storedAt pillarbox.Timestamp) item {
 	i := keyItem(event.Key())
-	i[nameTimeBucket] = str(bucketOf(event.Timestamp.Time().Format(hourLayout), s.shardOf(event.RequestID)))
+	i[nameTimeBucket] = str(bucketOf(event.Timestamp.Time().Format(hourLayout),
+		s.shardOf(event.RequestID)))
 	i[nameTimeSort] = str(sortOf(event.Key()))
 	i[nameStoredAt] = str(storedAt.String())
 	for name, value := range map[string]string{
@@ -132,7 +134,8 @@ func checkKey(key pillarbox.Key) error {
 	case !utf8.ValidString(key.RequestID):
 		return fmt.Errorf("request id is not valid UTF-8: %w", pillarbox.ErrInvalid)
 	case len(key.RequestID) > MaxIDBytes:
-		return fmt.Errorf("request id of %d bytes, DynamoDB has room for %d: %w", len(key.RequestID), MaxIDBytes, pillarbox.ErrTooLarge)
+		return fmt.Errorf("request id of %d bytes, DynamoDB has room for %d: %w", len(key.RequestID),
+			MaxIDBytes, pillarbox.ErrTooLarge)
 	}
 	return nil
 }
@@ -145,7 +148,8 @@ func decode(i item) (*pillarbox.Event, *pillarbox.Claim, error) {
 	}
 	r := reader{i: i}
 	event := &pillarbox.Event{
-		Timestamp: key.Timestamp, RequestID: key.RequestID, Source: r.text(nameSource), Method: r.text(nameMethod),
+		Timestamp: key.Timestamp, RequestID: key.RequestID, Source: r.text(nameSource), Method: r.text(
+			nameMethod),
 		Path: r.text(namePath), Query: r.text(nameQuery), ContentType: r.text(nameContentType),
 		RemoteAddr: r.text(nameRemoteAddr), Traceparent: r.text(nameTraceparent), Header: r.header(),
 	}
@@ -154,7 +158,8 @@ func decode(i item) (*pillarbox.Event, *pillarbox.Claim, error) {
 	}
 	claim := r.claim()
 	if r.bad != "" {
-		return nil, nil, fmt.Errorf("attribute %s of event %s has an unknown form: %w", r.bad, key.RequestID, pillarbox.ErrCorrupt)
+		return nil, nil, fmt.Errorf("attribute %s of event %s has an unknown form: %w", r.bad,
+			key.RequestID, pillarbox.ErrCorrupt)
 	}
 	return event, claim, nil
 }
@@ -164,7 +169,8 @@ func decodeKey(i item) (pillarbox.Key, error) {
 	at, err := pillarbox.ParseTimestamp(r.text(nameTimestamp))
 	id := r.text(nameRequestID)
 	if err != nil || id == "" {
-		return pillarbox.Key{}, fmt.Errorf("item with the key %q, %q: %w", r.text(nameTimestamp), id, pillarbox.ErrCorrupt)
+		return pillarbox.Key{}, fmt.Errorf("item with the key %q, %q: %w", r.text(nameTimestamp), id,
+			pillarbox.ErrCorrupt)
 	}
 	return pillarbox.Key{Timestamp: at, RequestID: id}, nil
 }

@@ -21,7 +21,8 @@ const (
 )
 
 // List implements pillarbox.EventStore. The package comment says what it sees and costs.
-func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (s *Store) List(ctx context.Context,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -33,7 +34,8 @@ func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pill
 	return found, nil
 }
 
-func (s *Store) list(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (s *Store) list(ctx context.Context,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	filter.Limit = min(filter.Limit, pillarbox.MaxListLimit)
 	if filter.Limit <= 0 {
 		filter.Limit = pillarbox.DefaultListLimit

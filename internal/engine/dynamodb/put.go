@@ -57,7 +57,8 @@ func (s *Store) writeInput(rows []*row) *dynamodb.BatchWriteItemInput {
 	for i, r := range rows {
 		writes[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: r.item}}
 	}
-	return &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{s.table: writes}}
+	return &dynamodb.BatchWriteItemInput{
+		RequestItems: map[string][]types.WriteRequest{s.table: writes}}
 }
 
 // refuse sets the errors of the rows of a call that failed. Several rows that DynamoDB refused
@@ -102,12 +103,14 @@ func (s *Store) unprocessed(rows []*row, back map[string][]types.WriteRequest) (
 				}
 			}
 			if r == nil {
-				return rows, fmt.Errorf("the answer hands back an item that was not sent: %w", pillarbox.ErrUnavailable)
+				return rows, fmt.Errorf("the answer hands back an item that was not sent: %w",
+					pillarbox.ErrUnavailable)
 			}
 			left = append(left, r)
 		}
 	}
-	s.options.Logger.Debug("items were not processed", telemetry.KeyTable, s.table, telemetry.KeyItems, len(left))
+	s.options.Logger.Debug("items were not processed", telemetry.KeyTable, s.table,
+		telemetry.KeyItems, len(left))
 	return left, nil
 }
 
@@ -120,5 +123,6 @@ var brokenConnections = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.MaxAttempts = 2
 	o.MaxBackoff = firstWait
 	o.RateLimiter = ratelimit.None
-	o.Retryables = []retry.IsErrorRetryable{retry.NoRetryCanceledError{}, retry.RetryableConnectionError{}}
+	o.Retryables = []retry.IsErrorRetryable{retry.NoRetryCanceledError{},
+		retry.RetryableConnectionError{}}
 })

@@ -69,7 +69,8 @@ func wantSame(t *testing.T, got, want []*pillarbox.Event) {
 // Lists cross hours, days and years in which there is nothing, in both directions, and meet every
 // event once.
 func TestListAcrossEmptyHours(t *testing.T) {
-	for _, projection := range []types.ProjectionType{types.ProjectionTypeKeysOnly, types.ProjectionTypeAll} {
+	for _, projection := range []types.ProjectionType{types.ProjectionTypeKeysOnly,
+		types.ProjectionTypeAll} {
 		b := newBench(t, projection)
 		b.options.Shards = 1
 		b.options = dynamodb.WithEmptyHours(b.options, 24)
@@ -83,7 +84,8 @@ func TestListAcrossEmptyHours(t *testing.T) {
 		newest := listAll(t, store, pillarbox.EventFilter{Limit: 7, Newest: true})
 		slices.Reverse(newest)
 		wantSame(t, newest, events)
-		middle := pillarbox.EventFilter{Limit: 100, Since: events[11].Timestamp, Until: events[33].Timestamp}
+		middle := pillarbox.EventFilter{Limit: 100, Since: events[11].Timestamp,
+			Until: events[33].Timestamp}
 		wantSame(t, listAll(t, store, middle), events[11:33])
 		middle.Newest = true
 		newest = listAll(t, store, middle)
@@ -107,7 +109,8 @@ func TestListReadsTheIndexAfterManyEmptyHours(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 1, Newest: true}), old)
-	if queries := b.server.Calls("Query"); queries < dynamodb.MaxEmptyHours || queries > 2*dynamodb.MaxEmptyHours+4 {
+	if queries := b.server.Calls("Query"); queries < dynamodb.MaxEmptyHours ||
+		queries > 2*dynamodb.MaxEmptyHours+4 {
 		t.Errorf("%d queries", queries)
 	}
 }
@@ -125,7 +128,8 @@ func TestListAheadOfTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 10}), events[:2])
-	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 10, Until: events[2].Timestamp + 1}), events)
+	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 10, Until: events[2].Timestamp + 1}),
+		events)
 	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 10, Until: 1 << 62}), events)
 	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 10, Since: 1 << 62}), nil)
 }
@@ -172,7 +176,8 @@ func TestReadsAfterWrite(t *testing.T) {
 			wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 100}), events)
 			continue
 		}
-		if found, err := store.Find(t.Context(), events[0].RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
+		if found, err := store.Find(t.Context(), events[0].RequestID); !errors.Is(err,
+			pillarbox.ErrNotFound) {
 			t.Errorf("found by an index that lags behind: %v, %v", found, err)
 		}
 		b.server.ReleaseReplicas()
@@ -188,7 +193,8 @@ func TestFindByTime(t *testing.T) {
 	store := b.open(t)
 	event := enginetest.Events(1, 6)[0]
 	event.Timestamp = pillarbox.TimestampOf(time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC))
-	event.RequestID = fmt.Sprintf("%s-7aaa-8aaa-aaaaaaaaaaaa", uuidTime(time.Date(2026, 11, 23, 13, 59, 59, 900_000_000, time.UTC)))
+	event.RequestID = fmt.Sprintf("%s-7aaa-8aaa-aaaaaaaaaaaa",
+		uuidTime(time.Date(2026, 11, 23, 13, 59, 59, 900_000_000, time.UTC)))
 	if err := store.Write(t.Context(), []*pillarbox.Event{event}); err != nil {
 		t.Fatal(err)
 	}
@@ -212,11 +218,14 @@ func TestFindByScan(t *testing.T) {
 	if err != nil || enginetest.Diff(found, events[7]) != "" {
 		t.Errorf("got %v, %v", found, err)
 	}
-	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 5, RequestID: events[8].RequestID, Source: events[8].Source}), events[8:9])
-	if scans, queries := b.server.Calls("Scan"), b.server.Calls("Query"); scans != 2*dynamodb.ScanSegments || queries != 0 {
+	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 5, RequestID: events[8].RequestID,
+		Source: events[8].Source}), events[8:9])
+	if scans, queries := b.server.Calls("Scan"), b.server.Calls(
+		"Query"); scans != 2*dynamodb.ScanSegments || queries != 0 {
 		t.Errorf("%d scans, %d queries", scans, queries)
 	}
-	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 5, RequestID: events[8].RequestID, Since: events[0].Timestamp}), events[8:9])
+	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 5, RequestID: events[8].RequestID,
+		Since: events[0].Timestamp}), events[8:9])
 	if scans := b.server.Calls("Scan"); scans != 2*dynamodb.ScanSegments {
 		t.Errorf("within bounds: %d scans", scans)
 	}
@@ -235,7 +244,8 @@ func TestPagesCostNoScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, got, events[10:20])
-	if got, err = store.List(t.Context(), pillarbox.EventFilter{Limit: 10, After: events[20].Key(), Newest: true}); err != nil {
+	if got, err = store.List(t.Context(),
+		pillarbox.EventFilter{Limit: 10, After: events[20].Key(), Newest: true}); err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(got)
@@ -251,7 +261,8 @@ type asked struct {
 	keys []int
 }
 
-func (a *asked) BatchGetItem(ctx context.Context, in *awsdynamodb.BatchGetItemInput, options ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error) {
+func (a *asked) BatchGetItem(ctx context.Context, in *awsdynamodb.BatchGetItemInput,
+	options ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error) {
 	a.keys = append(a.keys, len(in.RequestItems[tableName].Keys))
 	return a.API.BatchGetItem(ctx, in, options...)
 }
@@ -287,13 +298,18 @@ func TestThrottledReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.server.Trickle("BatchGetItem", 0, dynamodb.MaxTries)
-	if missing, err := store.Missing(t.Context(), keysOf(events)); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if missing, err := store.Missing(t.Context(), keysOf(events)); !errors.Is(err,
+		pillarbox.ErrUnavailable) {
 		t.Errorf("got %d keys, %v", len(missing), err)
 	}
 	b.server.Trickle("BatchGetItem", 0, dynamodb.MaxTries-1)
 	wantAccount(t, store, events, nil)
 	for name, read := range map[string]func() error{
-		"list":    func() error { _, err := store.List(t.Context(), pillarbox.EventFilter{}); return err },
+		"list": func() error {
+			_, err := store.List(t.Context(),
+				pillarbox.EventFilter{})
+			return err
+		},
 		"find":    func() error { _, err := store.Find(t.Context(), "x"); return err },
 		"count":   func() error { _, err := store.Count(t.Context()); return err },
 		"missing": func() error { _, err := store.Missing(t.Context(), keysOf(events)); return err },
@@ -319,7 +335,8 @@ func TestReadsAfterClose(t *testing.T) {
 	_, countErr := store.Count(t.Context())
 	_, missingErr := store.Missing(t.Context(), nil)
 	_, storedErr := store.StoredAt(t.Context(), pillarbox.Key{})
-	for _, err := range []error{listErr, findErr, countErr, missingErr, storedErr, store.Check(t.Context())} {
+	for _, err := range []error{listErr, findErr, countErr, missingErr, storedErr,
+		store.Check(t.Context())} {
 		if !errors.Is(err, pillarbox.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
@@ -332,9 +349,11 @@ type endless struct {
 	scanning func()
 }
 
-func (e *endless) Scan(context.Context, *awsdynamodb.ScanInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.ScanOutput, error) {
+func (e *endless) Scan(context.Context, *awsdynamodb.ScanInput,
+	...func(*awsdynamodb.Options)) (*awsdynamodb.ScanOutput, error) {
 	e.scanning()
-	return &awsdynamodb.ScanOutput{Count: 1, LastEvaluatedKey: dynamodb.Item{"Timestamp": &types.AttributeValueMemberS{Value: "x"}}}, nil
+	return &awsdynamodb.ScanOutput{Count: 1,
+		LastEvaluatedKey: dynamodb.Item{"Timestamp": &types.AttributeValueMemberS{Value: "x"}}}, nil
 }
 
 // Close ends a read that is under way, and returns after it.
@@ -342,7 +361,8 @@ func TestCloseWhileReading(t *testing.T) {
 	b := newBench(t, "")
 	started := make(chan struct{})
 	var once sync.Once
-	store := b.openWith(t, &endless{API: b.client, scanning: func() { once.Do(func() { close(started) }) }})
+	store := b.openWith(t, &endless{API: b.client,
+		scanning: func() { once.Do(func() { close(started) }) }})
 	read := make(chan error, 1)
 	go func() {
 		_, err := store.Count(t.Context())
@@ -375,7 +395,8 @@ func TestListThroughFullHours(t *testing.T) {
 	if err := store.Write(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
-	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 100, Since: events[0].Timestamp}), events)
+	wantSame(t, listAll(t, store, pillarbox.EventFilter{Limit: 100, Since: events[0].Timestamp}),
+		events)
 	if scans := b.server.Calls("Scan"); scans != 0 {
 		t.Errorf("%d scans", scans)
 	}
@@ -392,7 +413,8 @@ func TestCheckOfIndexThatIsBeingBuilt(t *testing.T) {
 
 type building struct{ dynamodb.API }
 
-func (b building) DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, options ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
+func (b building) DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput,
+	options ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
 	out, err := b.API.DescribeTable(ctx, in, options...)
 	if err == nil {
 		out.Table.GlobalSecondaryIndexes[0].IndexStatus = types.IndexStatusCreating
@@ -432,8 +454,10 @@ func TestCheck(t *testing.T) {
 			b.drop(t)
 			b.createWith(t, "Timestamp", "RequestId", "TimeSort", "TimeBucket")
 		}, pillarbox.ErrInvalid},
-		{"throttled", "", func(b *bench, _ *testing.T) { b.server.Throttle(1) }, pillarbox.ErrUnavailable},
-		{"unreachable", "", func(b *bench, _ *testing.T) { b.server.HangUp(9) }, pillarbox.ErrUnavailable},
+		{"throttled", "", func(b *bench, _ *testing.T) { b.server.Throttle(1) },
+			pillarbox.ErrUnavailable},
+		{"unreachable", "", func(b *bench, _ *testing.T) { b.server.HangUp(9) },
+			pillarbox.ErrUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, types.ProjectionTypeKeysOnly)
@@ -441,7 +465,8 @@ func TestCheck(t *testing.T) {
 				test.make(b, t)
 			}
 			b.options.Index = test.index
-			if err := b.open(t).Check(t.Context()); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+			if err := b.open(t).Check(t.Context()); !errors.Is(err, test.want) ||
+				(err == nil) != (test.want == nil) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
@@ -450,7 +475,8 @@ func TestCheck(t *testing.T) {
 
 func (b *bench) drop(t *testing.T) {
 	t.Helper()
-	if _, err := b.client.DeleteTable(t.Context(), &awsdynamodb.DeleteTableInput{TableName: aws.String(tableName)}); err != nil {
+	if _, err := b.client.DeleteTable(t.Context(),
+		&awsdynamodb.DeleteTableInput{TableName: aws.String(tableName)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -459,10 +485,12 @@ func (b *bench) drop(t *testing.T) {
 func (b *bench) createWith(t *testing.T, hash, sort, indexHash, indexSort string) {
 	t.Helper()
 	_, err := b.client.CreateTable(t.Context(), &awsdynamodb.CreateTableInput{
-		TableName: aws.String(tableName), BillingMode: types.BillingModePayPerRequest, KeySchema: schema(hash, sort),
+		TableName: aws.String(tableName), BillingMode: types.BillingModePayPerRequest, KeySchema: schema(
+			hash, sort),
 		AttributeDefinitions: define(hash, sort, indexHash, indexSort),
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String(indexName), KeySchema: schema(indexHash, indexSort), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+			IndexName: aws.String(indexName), KeySchema: schema(indexHash,
+				indexSort), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
 		}},
 	})
 	if err != nil {
@@ -478,7 +506,8 @@ func TestWriteToOtherKeys(t *testing.T) {
 	events := enginetest.Events(2, 8)
 	events[0].Source, events[1].Source = "", ""
 	for _, batch := range [][]*pillarbox.Event{events, events[:1]} {
-		if err := b.open(t).Write(t.Context(), batch); !errors.Is(err, pillarbox.ErrUnavailable) || pillarbox.IsPermanent(err) {
+		if err := b.open(t).Write(t.Context(), batch); !errors.Is(err, pillarbox.ErrUnavailable) ||
+			pillarbox.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 	}

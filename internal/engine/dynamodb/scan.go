@@ -19,15 +19,18 @@ import (
 const scanSegments = 4
 
 // scan reads all pages of all segments. visit is called concurrently for different segments.
-func (s *Store) scan(ctx context.Context, in dynamodb.ScanInput, visit func(segment int, page *dynamodb.ScanOutput) error) error {
+func (s *Store) scan(ctx context.Context, in dynamodb.ScanInput,
+	visit func(segment int, page *dynamodb.ScanOutput) error) error {
 	errs := make([]error, scanSegments)
 	inParallel(scanSegments, scanSegments, func(segment int) {
-		errs[segment] = s.scanSegment(ctx, in, segment, func(page *dynamodb.ScanOutput) error { return visit(segment, page) })
+		errs[segment] = s.scanSegment(ctx, in, segment,
+			func(page *dynamodb.ScanOutput) error { return visit(segment, page) })
 	})
 	return errors.Join(errs...)
 }
 
-func (s *Store) scanSegment(ctx context.Context, in dynamodb.ScanInput, segment int, visit func(*dynamodb.ScanOutput) error) error {
+func (s *Store) scanSegment(ctx context.Context, in dynamodb.ScanInput, segment int,
+	visit func(*dynamodb.ScanOutput) error) error {
 	in.Segment, in.TotalSegments = aws.Int32(int32(segment)), aws.Int32(scanSegments)
 	for {
 		if err := s.goOn(ctx); err != nil {
@@ -77,7 +80,8 @@ func (b *best) sorted() []pillarbox.Key {
 
 // scanKeys returns up to most of the keys that match the filter, first ones first. Of the index it
 // can't see the source: then the caller has to look.
-func (s *Store) scanKeys(ctx context.Context, filter pillarbox.EventFilter, most int) ([]pillarbox.Key, error) {
+func (s *Store) scanKeys(ctx context.Context, filter pillarbox.EventFilter,
+	most int) ([]pillarbox.Key, error) {
 	found := &best{most: most, newest: filter.Newest}
 	err := s.scan(ctx, s.scanInput(filter), func(_ int, page *dynamodb.ScanOutput) error {
 		for _, i := range page.Items {
@@ -142,14 +146,16 @@ func (s *Store) scanInput(filter pillarbox.EventFilter) dynamodb.ScanInput {
 // nextHour reads all keys of the index to find the hour nearest to the beginning of the list that
 // has something within the bounds.
 func (s *Store) nextHour(ctx context.Context, within bounds, newest bool) (time.Time, bool, error) {
-	s.options.Logger.Debug("reads all keys of the index to find an hour with events", telemetry.KeyTable, s.table, telemetry.KeyFrom, within.low, telemetry.KeyTo, within.high)
+	s.options.Logger.Debug("reads all keys of the index to find an hour with events",
+		telemetry.KeyTable, s.table, telemetry.KeyFrom, within.low, telemetry.KeyTo, within.high)
 	var mu sync.Mutex
 	hour := ""
 	in := dynamodb.ScanInput{
 		TableName: &s.table, IndexName: &s.options.Index, ProjectionExpression: aws.String("#s"),
-		FilterExpression:          aws.String("#s BETWEEN :low AND :high"),
-		ExpressionAttributeNames:  map[string]string{"#s": nameTimeSort},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":low": str(within.low), ":high": str(within.high)},
+		FilterExpression:         aws.String("#s BETWEEN :low AND :high"),
+		ExpressionAttributeNames: map[string]string{"#s": nameTimeSort},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":low": str(within.low),
+			":high": str(within.high)},
 	}
 	err := s.scan(ctx, in, func(_ int, page *dynamodb.ScanOutput) error {
 		mu.Lock()

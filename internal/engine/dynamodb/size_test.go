@@ -36,11 +36,14 @@ func TestLargestItem(t *testing.T) {
 	}
 	b := newBench(t, "")
 	store := b.open(t)
-	fits, tooLarge := sized(t, store, dynamodb.MaxItemBytes, 1), sized(t, store, dynamodb.MaxItemBytes+1, 2)
-	if err := store.Write(t.Context(), []*pillarbox.Event{fits}); err != nil || len(b.bodies.keys()) != 0 {
+	fits, tooLarge := sized(t, store, dynamodb.MaxItemBytes, 1), sized(t, store,
+		dynamodb.MaxItemBytes+1, 2)
+	if err := store.Write(t.Context(), []*pillarbox.Event{fits}); err != nil ||
+		len(b.bodies.keys()) != 0 {
 		t.Errorf("an item of the largest size: %v, bodies %v", err, b.bodies.keys())
 	}
-	if err := store.Write(t.Context(), []*pillarbox.Event{tooLarge}); err != nil || len(b.bodies.keys()) != 1 {
+	if err := store.Write(t.Context(), []*pillarbox.Event{tooLarge}); err != nil ||
+		len(b.bodies.keys()) != 1 {
 		t.Errorf("an item that is larger: %v, bodies %v", err, b.bodies.keys())
 	}
 	for _, event := range []*pillarbox.Event{fits, tooLarge} {
@@ -76,7 +79,8 @@ func TestClaimInItem(t *testing.T) {
 		t.Fatal(err)
 	}
 	bytes, _ := item.BodyClaim.M.Bytes.N.Int64()
-	claim := pillarbox.Claim{Key: item.BodyClaim.M.Key.S, Bytes: bytes, SHA256: item.BodyClaim.M.Sha256.S}
+	claim := pillarbox.Claim{Key: item.BodyClaim.M.Key.S, Bytes: bytes,
+		SHA256: item.BodyClaim.M.Sha256.S}
 	if item.Body != nil || claim != pillarbox.NewClaim(b.bodies.keys()[0], event.Body) {
 		t.Errorf("got %+v", item)
 	}
@@ -89,7 +93,8 @@ func TestTooLargeForGood(t *testing.T) {
 	store := b.open(t)
 	events := append(enginetest.Events(3, 4), sized(t, store, dynamodb.MaxItemBytes+1, 5))
 	named := failures(t, store.Write(t.Context(), events))
-	if len(named) != 1 || !pillarbox.IsPermanent(named[3]) || !errors.Is(named[3], pillarbox.ErrTooLarge) {
+	if len(named) != 1 || !pillarbox.IsPermanent(named[3]) ||
+		!errors.Is(named[3], pillarbox.ErrTooLarge) {
 		t.Errorf("without a place for bodies: %v", named)
 	}
 	wantAccount(t, store, events, named)
@@ -98,7 +103,8 @@ func TestTooLargeForGood(t *testing.T) {
 	store = b.open(t)
 	events[3].Query = strings.Repeat("q", dynamodb.MaxItemBytes)
 	named = failures(t, store.Write(t.Context(), events))
-	if len(named) != 1 || !pillarbox.IsPermanent(named[3]) || !errors.Is(named[3], pillarbox.ErrTooLarge) || len(b.bodies.keys()) != 0 {
+	if len(named) != 1 || !pillarbox.IsPermanent(named[3]) ||
+		!errors.Is(named[3], pillarbox.ErrTooLarge) || len(b.bodies.keys()) != 0 {
 		t.Errorf("too large without its body: %v, bodies %v", named, b.bodies.keys())
 	}
 }
@@ -141,7 +147,8 @@ func TestBodyThatIsGone(t *testing.T) {
 		t.Errorf("got %v, %v", found, err)
 	}
 	b.options.Bodies = nil
-	if found, err := b.open(t).Find(t.Context(), event.RequestID); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if found, err := b.open(t).Find(t.Context(), event.RequestID); !errors.Is(err,
+		pillarbox.ErrUnavailable) {
 		t.Errorf("got %v, %v", found, err)
 	}
 }
@@ -154,7 +161,8 @@ type weighed struct {
 	items int
 }
 
-func (w *weighed) BatchWriteItem(_ context.Context, in *awsdynamodb.BatchWriteItemInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchWriteItemOutput, error) {
+func (w *weighed) BatchWriteItem(_ context.Context, in *awsdynamodb.BatchWriteItemInput,
+	_ ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchWriteItemOutput, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sum := 0

@@ -15,12 +15,18 @@ import (
 
 // API is what is used of the SDK's client.
 type API interface {
-	BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, options ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
-	BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
-	GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
-	Query(ctx context.Context, in *dynamodb.QueryInput, options ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-	Scan(ctx context.Context, in *dynamodb.ScanInput, options ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
-	DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+	BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
+	BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	GetItem(ctx context.Context, in *dynamodb.GetItemInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	Query(ctx context.Context, in *dynamodb.QueryInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	Scan(ctx context.Context, in *dynamodb.ScanInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+	DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput,
+		options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 }
 
 const (
@@ -87,10 +93,12 @@ func Open(_ context.Context, client API, table string, options Options) (*Store,
 	case table == "":
 		return nil, fmt.Errorf("name of the table is empty: %w", pillarbox.ErrInvalid)
 	case options.Shards < 1 || options.Shards > MaxShards:
-		return nil, fmt.Errorf("table %s: Shards %d, want 1 to %d: %w", table, options.Shards, MaxShards, pillarbox.ErrInvalid)
+		return nil, fmt.Errorf("table %s: Shards %d, want 1 to %d: %w", table, options.Shards, MaxShards,
+			pillarbox.ErrInvalid)
 	}
 	return &Store{
-		client: client, table: table, options: options, closing: make(chan struct{}), pause: pause, chance: rand.N[time.Duration],
+		client: client, table: table, options: options, closing: make(
+			chan struct{}), pause: pause, chance: rand.N[time.Duration],
 	}, nil
 }
 

@@ -94,7 +94,8 @@ func checkRest(size int) error {
 	if size <= maxItemBytes {
 		return nil
 	}
-	return pillarbox.Permanent(fmt.Errorf("event without its body has %d bytes as an item, DynamoDB takes %d: %w", size, maxItemBytes, pillarbox.ErrTooLarge))
+	return pillarbox.Permanent(fmt.Errorf(
+		"event without its body has %d bytes as an item, DynamoDB takes %d: %w", size, maxItemBytes, pillarbox.ErrTooLarge))
 }
 
 // putBody makes the body durable elsewhere. It does not when the event would be refused all the
@@ -106,8 +107,9 @@ func (s *Store) putBody(ctx context.Context, event *pillarbox.Event) (pillarbox.
 		return pillarbox.Claim{}, err
 	}
 	if s.options.Bodies == nil {
-		return pillarbox.Claim{}, pillarbox.Permanent(fmt.Errorf("body of %d bytes, DynamoDB takes items of %d and there is no other place for it (bodies.url): %w",
-			len(event.Body), maxItemBytes, pillarbox.ErrTooLarge))
+		return pillarbox.Claim{}, pillarbox.Permanent(
+			fmt.Errorf("body of %d bytes, DynamoDB takes items of %d and there is no other place for it (bodies.url): %w",
+				len(event.Body), maxItemBytes, pillarbox.ErrTooLarge))
 	}
 	claim, err := s.options.Bodies.Put(ctx, event.Key(), event.Body)
 	if err != nil {

@@ -48,7 +48,8 @@ func keysOf(events []*pillarbox.Event) []pillarbox.Key {
 
 // wantAccount checks that the events which the error does not name are stored, and the others are
 // not.
-func wantAccount(t *testing.T, store *dynamodb.Store, events []*pillarbox.Event, named map[int]error) {
+func wantAccount(t *testing.T, store *dynamodb.Store, events []*pillarbox.Event,
+	named map[int]error) {
 	t.Helper()
 	missing, err := store.Missing(t.Context(), keysOf(events))
 	if err != nil {
@@ -72,7 +73,8 @@ func TestUnprocessedItemsAreSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantAccount(t, store, events, nil)
-	if want := []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}; !slices.Equal(*waits, want) {
+	if want := []time.Duration{50 * time.Millisecond, 100 * time.Millisecond,
+		200 * time.Millisecond}; !slices.Equal(*waits, want) {
 		t.Errorf("waits: %v, want %v", *waits, want)
 	}
 }
@@ -130,7 +132,8 @@ type hooked struct {
 	change func(*awsdynamodb.BatchWriteItemOutput)
 }
 
-func (h *hooked) BatchWriteItem(ctx context.Context, in *awsdynamodb.BatchWriteItemInput, options ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchWriteItemOutput, error) {
+func (h *hooked) BatchWriteItem(ctx context.Context, in *awsdynamodb.BatchWriteItemInput,
+	options ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchWriteItemOutput, error) {
 	h.calls++
 	if h.before != nil {
 		h.before(h.calls)
@@ -156,10 +159,14 @@ func (b *bench) openWith(t *testing.T, client dynamodb.API) *dynamodb.Store {
 func TestAnswerWithForeignItems(t *testing.T) {
 	b := newBench(t, "")
 	store := b.openWith(t, &hooked{API: b.client, change: func(out *awsdynamodb.BatchWriteItemOutput) {
-		item := map[string]types.AttributeValue{"Timestamp": &types.AttributeValueMemberS{Value: "2026-11-23T14:12:00.000000Z"}, "RequestId": &types.AttributeValueMemberS{Value: "x"}}
-		out.UnprocessedItems = map[string][]types.WriteRequest{tableName: {{PutRequest: &types.PutRequest{Item: item}}}}
+		item := map[string]types.AttributeValue{
+			"Timestamp": &types.AttributeValueMemberS{
+				Value: "2026-11-23T14:12:00.000000Z"}, "RequestId": &types.AttributeValueMemberS{Value: "x"}}
+		out.UnprocessedItems = map[string][]types.WriteRequest{
+			tableName: {{PutRequest: &types.PutRequest{Item: item}}}}
 	}})
-	if err := store.Write(t.Context(), enginetest.Events(3, 4)); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := store.Write(t.Context(), enginetest.Events(3, 4)); !errors.Is(err,
+		pillarbox.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -179,7 +186,8 @@ func TestOutages(t *testing.T) {
 		{"expired token", 1, func(s *fakedynamo.Server) { s.FailWith(1, awsjson.ErrExpiredToken) }},
 		{"no table", 1, func(s *fakedynamo.Server) { s.FailWith(1, fakedynamo.ErrNotFound) }},
 		{"other keys", 1, func(s *fakedynamo.Server) {
-			s.FailWith(1, fakedynamo.ErrValidation.With("One or more parameter values were invalid: Missing the key At in the item"))
+			s.FailWith(1, fakedynamo.ErrValidation.With(
+				"One or more parameter values were invalid: Missing the key At in the item"))
 		}},
 		{"connections break", 2, func(s *fakedynamo.Server) { s.HangUp(2) }},
 	} {
@@ -190,7 +198,8 @@ func TestOutages(t *testing.T) {
 			test.fault(b.server)
 			err := store.Write(t.Context(), events)
 			var batch *pillarbox.BatchError
-			if !errors.Is(err, pillarbox.ErrUnavailable) || errors.As(err, &batch) || pillarbox.IsPermanent(err) {
+			if !errors.Is(err, pillarbox.ErrUnavailable) || errors.As(err, &batch) ||
+				pillarbox.IsPermanent(err) {
 				t.Errorf("got %v", err)
 			}
 			if got := b.server.Calls("BatchWriteItem"); got != test.calls {
@@ -219,7 +228,8 @@ func TestBrokenConnectionIsTriedOnceAgain(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	b := newBench(t, "")
 	store := b.openWith(t, newClient(t, "http://127.0.0.1:1"))
-	if err := store.Write(t.Context(), enginetest.Events(2, 7)); !errors.Is(err, pillarbox.ErrUnavailable) {
+	if err := store.Write(t.Context(), enginetest.Events(2, 7)); !errors.Is(err,
+		pillarbox.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -273,7 +283,8 @@ func TestRefusals(t *testing.T) {
 	b.server.FailWith(1, fakedynamo.ErrValidation)
 	err := store.Write(t.Context(), events)
 	var batch *pillarbox.BatchError
-	if err == nil || errors.As(err, &batch) || errors.Is(err, pillarbox.ErrUnavailable) || pillarbox.IsPermanent(err) {
+	if err == nil || errors.As(err, &batch) || errors.Is(err, pillarbox.ErrUnavailable) ||
+		pillarbox.IsPermanent(err) {
 		t.Errorf("several events: got %v", err)
 	}
 	b.server.FailWith(1, fakedynamo.ErrValidation)
@@ -282,12 +293,14 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("one event: got %v", err)
 	}
 	b.server.FailWith(1, fakedynamo.ErrTooLarge)
-	if err = store.Write(t.Context(), events); err == nil || errors.As(err, &batch) || errors.Is(err, pillarbox.ErrUnavailable) {
+	if err = store.Write(t.Context(), events); err == nil || errors.As(err, &batch) ||
+		errors.Is(err, pillarbox.ErrUnavailable) {
 		t.Errorf("a call that is too large: got %v", err)
 	}
 	b.server.FailWith(1, fakedynamo.ErrCollection)
 	err = store.Write(t.Context(), events[:1])
-	if named := failures(t, err); len(named) != 1 || pillarbox.IsPermanent(named[0]) || errors.Is(named[0], pillarbox.ErrUnavailable) {
+	if named := failures(t, err); len(named) != 1 || pillarbox.IsPermanent(named[0]) ||
+		errors.Is(named[0], pillarbox.ErrUnavailable) {
 		t.Errorf("a full partition: got %v", err)
 	}
 	b.server.FailWith(1, fakedynamo.ErrValidation) // and another call is throttled: that is an outage before it is a refusal
@@ -309,7 +322,8 @@ func TestImpossibleKeys(t *testing.T) {
 	events[6].Timestamp = 1 << 62
 	named := failures(t, store.Write(t.Context(), events))
 	for i := range events {
-		if bad := i == 1 || i == 3 || i == 4 || i == 6; bad != (named[i] != nil) || bad && !pillarbox.IsPermanent(named[i]) {
+		if bad := i == 1 || i == 3 || i == 4 || i == 6; bad != (named[i] != nil) || bad &&
+			!pillarbox.IsPermanent(named[i]) {
 			t.Errorf("event %d: %v", i, named[i])
 		}
 	}
@@ -322,7 +336,9 @@ func TestImpossibleKeys(t *testing.T) {
 		if _, err := store.Find(t.Context(), id); !errors.Is(err, pillarbox.ErrNotFound) {
 			t.Errorf("find an impossible id: %v", err)
 		}
-		if list, err := store.List(t.Context(), pillarbox.EventFilter{After: pillarbox.Key{Timestamp: events[0].Timestamp, RequestID: id}}); err != nil || len(list) == 0 {
+		if list, err := store.List(t.Context(),
+			pillarbox.EventFilter{After: pillarbox.Key{Timestamp: events[0].Timestamp,
+				RequestID: id}}); err != nil || len(list) == 0 {
 			t.Errorf("list behind an impossible key: %d events, %v", len(list), err)
 		}
 	}
@@ -343,7 +359,8 @@ func TestDuplicatesInOneWrite(t *testing.T) {
 	}
 	large := enginetest.Events(3, 14)
 	large[1].Query = strings.Repeat("x", dynamodb.MaxItemBytes)
-	named := failures(t, store.Write(t.Context(), []*pillarbox.Event{large[1], large[0], large[1], large[2], large[1]}))
+	named := failures(t, store.Write(t.Context(),
+		[]*pillarbox.Event{large[1], large[0], large[1], large[2], large[1]}))
 	if len(named) != 3 || named[0] == nil || named[2] == nil || named[4] == nil {
 		t.Errorf("named: %v", named)
 	}
@@ -352,8 +369,14 @@ func TestDuplicatesInOneWrite(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	b := newBench(t, "")
 	for name, open := range map[string]func() (*dynamodb.Store, error){
-		"no client": func() (*dynamodb.Store, error) { return dynamodb.Open(t.Context(), nil, "t", dynamodb.Options{}) },
-		"no table":  func() (*dynamodb.Store, error) { return dynamodb.Open(t.Context(), b.client, "", dynamodb.Options{}) },
+		"no client": func() (*dynamodb.Store,
+			error) {
+			return dynamodb.Open(t.Context(), nil, "t", dynamodb.Options{})
+		},
+		"no table": func() (*dynamodb.Store,
+			error) {
+			return dynamodb.Open(t.Context(), b.client, "", dynamodb.Options{})
+		},
 		"many shards": func() (*dynamodb.Store, error) {
 			return dynamodb.Open(t.Context(), b.client, "t", dynamodb.Options{Shards: 101})
 		},
@@ -365,7 +388,8 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, %v", name, store, err)
 		}
 	}
-	if calls := fmt.Sprint(b.server.Calls("DescribeTable"), b.server.Calls("Query"), b.server.Calls("Scan")); calls != "0 0 0" {
+	if calls := fmt.Sprint(b.server.Calls("DescribeTable"), b.server.Calls("Query"),
+		b.server.Calls("Scan")); calls != "0 0 0" {
 		t.Errorf("opening made calls: %s", calls)
 	}
 }

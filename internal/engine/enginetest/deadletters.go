@@ -74,7 +74,8 @@ func testPutAgain(t *testing.T, store pillarbox.DeadLetters) {
 	letter := Letters(1, 41)[0]
 	put(t, store, letter, letter, cloneLetter(letter))
 	letter.Reason = "another reason"
-	letter.Attempts = append(letter.Attempts, pillarbox.Attempt{At: letter.DeadAt, Class: pillarbox.ClassPermanent, Error: "no"})
+	letter.Attempts = append(letter.Attempts,
+		pillarbox.Attempt{At: letter.DeadAt, Class: pillarbox.ClassPermanent, Error: "no"})
 	put(t, store, letter)
 	wantLetter(t, store, letter)
 	wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
@@ -89,7 +90,8 @@ func testPutOnAnotherDay(t *testing.T, store pillarbox.DeadLetters) {
 		wantLetter(t, store, letter)
 		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 	}
-	wantLetters(t, listLetters(t, store, pillarbox.DeadLetterFilter{Resolved: true}), []*pillarbox.DeadLetter{letter})
+	wantLetters(t, listLetters(t, store, pillarbox.DeadLetterFilter{Resolved: true}),
+		[]*pillarbox.DeadLetter{letter})
 }
 
 func testPutKeepsNothing(t *testing.T, store pillarbox.DeadLetters) {
@@ -125,7 +127,9 @@ func testPutConcurrently(t *testing.T, store pillarbox.DeadLetters) {
 					t.Errorf("put: %v", err)
 				}
 				resolution := pillarbox.Resolution{At: letter.DeadAt, How: pillarbox.ResolvedReplayed}
-				if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+				if err := pillarbox.ResolveDeadLetter(t.Context(), store,
+					pillarbox.DeadLetterKey{Destination: letter.Destination,
+						Key: letter.Event.Key()}, resolution); err != nil {
 					t.Errorf("resolve: %v", err)
 				}
 			}
@@ -144,7 +148,8 @@ func testPutConcurrently(t *testing.T, store pillarbox.DeadLetters) {
 }
 
 func testLettersKeepBytes(t *testing.T, store pillarbox.DeadLetters) {
-	bodies := []string{"", "\x00", "a\x00b", "\xff\xfe", "</script>&\u2028", "Grüße 🐘", strings.Repeat("\x01\xff", 1<<19)}
+	bodies := []string{"", "\x00", "a\x00b", "\xff\xfe", "</script>&\u2028", "Grüße 🐘",
+		strings.Repeat("\x01\xff", 1<<19)}
 	letters := Letters(len(bodies), 45)
 	for i, body := range bodies {
 		letters[i].Event.Body = []byte(body)
@@ -163,7 +168,8 @@ func testGet(t *testing.T, store pillarbox.DeadLetters) {
 	put(t, store, letters[0], letters[1], other)
 	resolve(t, store, letters[1], pillarbox.ResolvedDiscarded, 5)
 
-	if _, err := store.Get(t.Context(), "", letters[0].Event.RequestID); !errors.Is(err, pillarbox.ErrConflict) {
+	if _, err := store.Get(t.Context(), "", letters[0].Event.RequestID); !errors.Is(err,
+		pillarbox.ErrConflict) {
 		t.Errorf("get without destination of a letter that two have: %v, want ErrConflict", err)
 	}
 	got, err := store.Get(t.Context(), "", letters[1].Event.RequestID)
@@ -171,9 +177,11 @@ func testGet(t *testing.T, store pillarbox.DeadLetters) {
 		t.Errorf("get without destination: %+v, %v; want the resolved letter of a", got, err)
 	}
 	for _, unknown := range []struct{ destination, requestID string }{
-		{"a", "nothing"}, {"", "nothing"}, {"c_3", letters[0].Event.RequestID}, {"", ""}, {"a", "../../x"},
+		{"a", "nothing"}, {"", "nothing"}, {"c_3", letters[0].Event.RequestID}, {"", ""}, {"a",
+			"../../x"},
 	} {
-		if got, err := store.Get(t.Context(), unknown.destination, unknown.requestID); !errors.Is(err, pillarbox.ErrNotFound) {
+		if got, err := store.Get(t.Context(), unknown.destination, unknown.requestID); !errors.Is(err,
+			pillarbox.ErrNotFound) {
 			t.Errorf("get %q: %+v, %v; want ErrNotFound", unknown, got, err)
 		}
 	}
@@ -212,9 +220,12 @@ func testResolveUnknown(t *testing.T, store pillarbox.DeadLetters) {
 	}{
 		"other destination": {"unknown", key},
 		"other event":       {letters[0].Destination, letters[1].Event.Key()},
-		"other time":        {letters[0].Destination, pillarbox.Key{Timestamp: key.Timestamp + 1, RequestID: key.RequestID}},
+		"other time": {letters[0].Destination,
+			pillarbox.Key{Timestamp: key.Timestamp + 1, RequestID: key.RequestID}},
 	} {
-		err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: unknown.destination, Key: unknown.key}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+		err := pillarbox.ResolveDeadLetter(t.Context(), store,
+			pillarbox.DeadLetterKey{Destination: unknown.destination,
+				Key: unknown.key}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 		if !errors.Is(err, pillarbox.ErrNotFound) {
 			t.Errorf("resolve of %s: %v, want ErrNotFound", name, err)
 		}
@@ -232,7 +243,8 @@ func testPutOpensAgain(t *testing.T, store pillarbox.DeadLetters) {
 		wantLetter(t, store, letter)
 		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Open: 1})
 		resolve(t, store, letter, pillarbox.ResolvedReplayed, pillarbox.Timestamp(1000+round))
-		letter.Resolved = &pillarbox.Resolution{At: pillarbox.Timestamp(1000 + round), How: pillarbox.ResolvedReplayed}
+		letter.Resolved = &pillarbox.Resolution{At: pillarbox.Timestamp(1000 + round),
+			How: pillarbox.ResolvedReplayed}
 		wantLetter(t, store, letter)
 		wantCount(t, store, letter.Destination, pillarbox.DeadLetterCount{Replayed: 1})
 	}
@@ -271,7 +283,8 @@ func testListLetters(t *testing.T, store pillarbox.DeadLetters) {
 	}
 }
 
-func randomLetterFilter(random *rand.Rand, letters []*pillarbox.DeadLetter) pillarbox.DeadLetterFilter {
+func randomLetterFilter(random *rand.Rand,
+	letters []*pillarbox.DeadLetter) pillarbox.DeadLetterFilter {
 	some := func() *pillarbox.DeadLetter { return letters[random.IntN(len(letters))] }
 	filter := pillarbox.DeadLetterFilter{Resolved: random.IntN(2) == 0}
 	if random.IntN(3) == 0 {
@@ -344,10 +357,13 @@ func testLettersClosed(t *testing.T, store pillarbox.DeadLetters) {
 	letter := Letters(1, 53)[0]
 	put(t, store, letter)
 	closeTwice(t, store)
-	if err := pillarbox.PutDeadLetter(t.Context(), store, letter); !errors.Is(err, pillarbox.ErrClosed) {
+	if err := pillarbox.PutDeadLetter(t.Context(), store, letter); !errors.Is(err,
+		pillarbox.ErrClosed) {
 		t.Errorf("put after close: %v, want ErrClosed", err)
 	}
-	err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
+	err := pillarbox.ResolveDeadLetter(t.Context(), store,
+		pillarbox.DeadLetterKey{Destination: letter.Destination,
+			Key: letter.Event.Key()}, pillarbox.Resolution{At: 1, How: pillarbox.ResolvedReplayed})
 	if !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("resolve after close: %v, want ErrClosed", err)
 	}
@@ -403,7 +419,8 @@ func testLettersDamaged(t *testing.T, place LettersPlace) {
 		if readable != len(letters)-1 || corrupt != 1 {
 			t.Errorf("list: %d letters and %d corrupt, want %d and 1", readable, corrupt, len(letters)-1)
 		}
-		if _, err := store.Get(t.Context(), damaged.Destination, damaged.Event.RequestID); !errors.Is(err, pillarbox.ErrCorrupt) {
+		if _, err := store.Get(t.Context(), damaged.Destination,
+			damaged.Event.RequestID); !errors.Is(err, pillarbox.ErrCorrupt) {
 			t.Errorf("get of the damaged letter: %v, want ErrCorrupt", err)
 		}
 		closeTwice(t, store)

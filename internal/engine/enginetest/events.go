@@ -39,13 +39,16 @@ func randomEvent(random *rand.Rand, at pillarbox.Timestamp) *pillarbox.Event {
 	event.Path = "/" + event.Source
 	event.ContentType = pick(random, "application/json", "text/plain; charset=utf-8", "")
 	if event.ContentType != "" {
-		event.Header = append(event.Header, pillarbox.HeaderField{Name: "Content-Type", Value: event.ContentType})
+		event.Header = append(event.Header,
+			pillarbox.HeaderField{Name: "Content-Type", Value: event.ContentType})
 	}
 	if random.IntN(2) == 0 {
 		event.Header = append(event.Header,
 			pillarbox.HeaderField{Name: "User-Agent", Value: `probe/1.0 <"it's & more">`},
-			pillarbox.HeaderField{Name: "X-Tag", Value: "one"}, pillarbox.HeaderField{Name: "X-Tag", Value: ""})
-		event.Traceparent = fmt.Sprintf("00-%016x%016x-%016x-01", random.Uint64(), random.Uint64(), random.Uint64())
+			pillarbox.HeaderField{Name: "X-Tag", Value: "one"}, pillarbox.HeaderField{Name: "X-Tag",
+				Value: ""})
+		event.Traceparent = fmt.Sprintf("00-%016x%016x-%016x-01", random.Uint64(), random.Uint64(),
+			random.Uint64())
 	}
 	return event
 }
@@ -119,7 +122,8 @@ func Diff(got, want *pillarbox.Event) string {
 		}
 	}
 	if !bytes.Equal(got.Body, want.Body) {
-		return fmt.Sprintf("body: got %d bytes %.80q, want %d bytes %.80q", len(got.Body), got.Body, len(want.Body), want.Body)
+		return fmt.Sprintf("body: got %d bytes %.80q, want %d bytes %.80q", len(got.Body), got.Body,
+			len(want.Body), want.Body)
 	}
 	return ""
 }

@@ -157,8 +157,10 @@ func testKeepsBytes(t *testing.T, store pillarbox.Sink) {
 		every[i] = byte(i)
 	}
 	bodies := [][]byte{
-		nil, {}, {0}, []byte("\x00\x00"), []byte("a\x00b"), []byte("text\x00"), every, {0xff, 0xfe}, {0xc3},
-		[]byte("\xed\xa0\x80"), []byte("\xef\xbb\xbfmark"), []byte("null"), []byte("123"), []byte(" 1.50 "), []byte("1e400"),
+		nil, {}, {0}, []byte("\x00\x00"), []byte("a\x00b"), []byte("text\x00"), every, {0xff,
+			0xfe}, {0xc3},
+		[]byte("\xed\xa0\x80"), []byte("\xef\xbb\xbfmark"), []byte("null"), []byte("123"), []byte(
+			" 1.50 "), []byte("1e400"),
 		[]byte("'; DROP TABLE events; --"), []byte("\r\n\t \u2028"), []byte("Grüße 🐘"), []byte("x'00'"), []byte(`"\u0000"`),
 		[]byte(strings.Repeat("🐘", 1<<18)), bytes.Repeat(every, 1<<12),
 	}
@@ -205,7 +207,8 @@ func testFind(t *testing.T, store pillarbox.Sink) {
 			t.Fatalf("event %d: %s", i, diff)
 		}
 	}
-	for _, unknown := range []string{"", "nothing", Events(61, 16)[60].RequestID, strings.ToUpper(events[0].RequestID)} {
+	for _, unknown := range []string{"", "nothing", Events(61, 16)[60].RequestID,
+		strings.ToUpper(events[0].RequestID)} {
 		if found, err := store.Find(t.Context(), unknown); !errors.Is(err, pillarbox.ErrNotFound) {
 			t.Errorf("find %q: got %v, %v; want ErrNotFound", unknown, found, err)
 		}
@@ -361,7 +364,8 @@ func testStoredAt(t *testing.T, store pillarbox.Sink) {
 		t.Fatalf("stored at %v, %v", first, err)
 	}
 	write(t, store, events[:2])
-	if again, err := store.StoredAt(t.Context(), events[0].Key()); err != nil || again < first || again > first && !latest {
+	if again, err := store.StoredAt(t.Context(), events[0].Key()); err != nil || again < first ||
+		again > first && !latest {
 		t.Errorf("stored at %v, %v after it came again; want %v", again, err, first)
 	}
 	if second, err := store.StoredAt(t.Context(), events[1].Key()); err != nil || second < first {

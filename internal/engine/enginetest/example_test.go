@@ -66,7 +66,8 @@ func (f *Folder) writeOne(event *pillarbox.Event) error {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return unavailable(err)
 	}
-	return unavailable(os.Rename(file.Name(), filepath.Join(f.dir, event.Timestamp.String()+"-"+event.RequestID+".json")))
+	return unavailable(os.Rename(file.Name(),
+		filepath.Join(f.dir, event.Timestamp.String()+"-"+event.RequestID+".json")))
 }
 
 // sync makes the names durable.

@@ -21,7 +21,8 @@ func testPutMany(t *testing.T, store pillarbox.DeadLetters) {
 	older := cloneLetter(letters[2])
 	older.Reason = "an older reason"
 	letters[0].Reason = "another reason"
-	if err := store.PutMany(t.Context(), append([]*pillarbox.DeadLetter{older}, letters...)); err != nil {
+	if err := store.PutMany(t.Context(),
+		append([]*pillarbox.DeadLetter{older}, letters...)); err != nil {
 		t.Fatalf("put many: %v", err)
 	}
 	if err := store.PutMany(t.Context(), nil); err != nil {
@@ -49,10 +50,13 @@ func testResolveMany(t *testing.T, store pillarbox.DeadLetters) {
 	}
 	put(t, store, letters...)
 	resolve(t, store, letters[3], pillarbox.ResolvedDiscarded, 5)
-	keys = append(keys[:7], append([]pillarbox.DeadLetterKey{{Destination: "nobody", Key: keys[0].Key}, keys[2]}, keys[7:]...)...)
-	err := store.ResolveMany(t.Context(), keys, pillarbox.Resolution{At: 6, How: pillarbox.ResolvedReplayed})
+	keys = append(keys[:7], append([]pillarbox.DeadLetterKey{
+		{Destination: "nobody", Key: keys[0].Key}, keys[2]}, keys[7:]...)...)
+	err := store.ResolveMany(t.Context(), keys,
+		pillarbox.Resolution{At: 6, How: pillarbox.ResolvedReplayed})
 	var partial *pillarbox.BatchError
-	if !errors.As(err, &partial) || len(partial.Items) != 1 || partial.Items[0].Index != 7 || !errors.Is(err, pillarbox.ErrNotFound) {
+	if !errors.As(err, &partial) || len(partial.Items) != 1 || partial.Items[0].Index != 7 ||
+		!errors.Is(err, pillarbox.ErrNotFound) {
 		t.Fatalf("resolve many: %v; want one item, at 7, that is not found", err)
 	}
 	for i, letter := range letters {
@@ -76,9 +80,12 @@ func testSummaries(t *testing.T, store pillarbox.DeadLetters) {
 		}
 	}
 	for name, filter := range map[string]pillarbox.DeadLetterFilter{
-		"open": {}, "all": {Resolved: true, Missing: true}, "destination": {Destination: "a"}, "source": {Source: "orders", Resolved: true},
-		"ids":   {RequestIDs: []string{letters[3].Event.RequestID, "nothing", letters[8].Event.RequestID, letters[3].Event.RequestID}, Resolved: true},
-		"error": {Error: "LOCKED", Resolved: true}, "since": {Since: letters[20].DeadAt}, "until": {Until: letters[20].DeadAt},
+		"open": {}, "all": {Resolved: true,
+			Missing: true}, "destination": {Destination: "a"}, "source": {Source: "orders", Resolved: true},
+		"ids": {RequestIDs: []string{letters[3].Event.RequestID, "nothing", letters[8].Event.RequestID,
+			letters[3].Event.RequestID}, Resolved: true},
+		"error": {Error: "LOCKED", Resolved: true}, "since": {Since: letters[20].DeadAt}, "until": {
+			Until: letters[20].DeadAt},
 	} {
 		var want, got []string
 		for _, letter := range letters {
@@ -114,7 +121,8 @@ func testListAfter(t *testing.T, store pillarbox.DeadLetters) {
 	for at := range letters {
 		filter := pillarbox.DeadLetterFilter{After: after}
 		wantLetters(t, listLetters(t, store, filter), letters[at:])
-		after = pillarbox.DeadLetterPosition{DeadAt: letters[at].DeadAt, Key: letters[at].Event.Key(), Destination: letters[at].Destination}
+		after = pillarbox.DeadLetterPosition{DeadAt: letters[at].DeadAt, Key: letters[at].Event.Key(),
+			Destination: letters[at].Destination}
 	}
 	if left := listLetters(t, store, pillarbox.DeadLetterFilter{After: after}); len(left) != 0 {
 		t.Errorf("%d letters are behind the last one", len(left))

@@ -23,12 +23,14 @@ func Letters(n int, seed uint64) []*pillarbox.DeadLetter {
 		died := event.Timestamp + pillarbox.Timestamp(random.Int64N(int64(4*letterDay)))
 		letter := &pillarbox.DeadLetter{
 			Version: pillarbox.DeadLetterVersion, Destination: pick(random, "a", "b-2", "c_3"), DeadAt: died,
-			Reason: pick(random, "refused for good: CHECK constraint failed: amount > 0", "20 attempts <&> \"no\""),
-			Event:  event, Replay: "pillarbox dead replay " + event.RequestID,
+			Reason: pick(random, "refused for good: CHECK constraint failed: amount > 0",
+				"20 attempts <&> \"no\""),
+			Event: event, Replay: "pillarbox dead replay " + event.RequestID,
 		}
 		for range random.IntN(3) {
 			letter.Attempts = append(letter.Attempts, pillarbox.Attempt{
-				At: died - 1, Class: pillarbox.ClassRefused, Error: pick(random, "Table is LOCKED", "amount > 0 – nö"),
+				At: died - 1, Class: pillarbox.ClassRefused, Error: pick(random, "Table is LOCKED",
+					"amount > 0 – nö"),
 			})
 		}
 		letters[i] = letter
@@ -91,15 +93,19 @@ func put(t *testing.T, store pillarbox.DeadLetters, letters ...*pillarbox.DeadLe
 	}
 }
 
-func resolve(t *testing.T, store pillarbox.DeadLetters, letter *pillarbox.DeadLetter, how string, at pillarbox.Timestamp) {
+func resolve(t *testing.T, store pillarbox.DeadLetters, letter *pillarbox.DeadLetter, how string,
+	at pillarbox.Timestamp) {
 	t.Helper()
 	resolution := pillarbox.Resolution{At: at, How: how}
-	if err := pillarbox.ResolveDeadLetter(t.Context(), store, pillarbox.DeadLetterKey{Destination: letter.Destination, Key: letter.Event.Key()}, resolution); err != nil {
+	if err := pillarbox.ResolveDeadLetter(t.Context(), store,
+		pillarbox.DeadLetterKey{Destination: letter.Destination,
+			Key: letter.Event.Key()}, resolution); err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
 }
 
-func wantCount(t *testing.T, store pillarbox.DeadLetters, destination string, want pillarbox.DeadLetterCount) {
+func wantCount(t *testing.T, store pillarbox.DeadLetters, destination string,
+	want pillarbox.DeadLetterCount) {
 	t.Helper()
 	if got, err := store.Count(t.Context(), destination); err != nil || got != want {
 		t.Errorf("count of %s: got %+v, %v; want %+v", destination, got, err, want)
@@ -122,7 +128,8 @@ func wantLetter(t *testing.T, store pillarbox.DeadLetters, want *pillarbox.DeadL
 	wantLetters(t, listLetters(t, store, filter), []*pillarbox.DeadLetter{want})
 }
 
-func listLetters(t *testing.T, store pillarbox.DeadLetters, filter pillarbox.DeadLetterFilter) []*pillarbox.DeadLetter {
+func listLetters(t *testing.T, store pillarbox.DeadLetters,
+	filter pillarbox.DeadLetterFilter) []*pillarbox.DeadLetter {
 	t.Helper()
 	var found []*pillarbox.DeadLetter
 	for letter, err := range store.List(t.Context(), filter) {
@@ -151,13 +158,15 @@ func wantLetters(t *testing.T, got, want []*pillarbox.DeadLetter) {
 func FullLetter() *pillarbox.DeadLetter {
 	return &pillarbox.DeadLetter{
 		Version: 1, Destination: "events", Reason: `refused for good: amount <must> be > 0 & "whole"`, DeadAt: 1795443125_000001,
-		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused, Error: "locked"}},
+		Attempts: []pillarbox.Attempt{{At: 1795443121_000000, Class: pillarbox.ClassRefused,
+			Error: "locked"}},
 		Event: &pillarbox.Event{
 			Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
 			Path: "/app", Query: "a=1&b=2", ContentType: "application/json", RemoteAddr: "203.0.113.7",
 			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-			Header:      pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
-			Body:        []byte(`{"hello":"wörld <&>"}`),
+			Header: pillarbox.Header{{Name: "Content-Type", Value: "application/json"},
+				{Name: "X-Tag", Value: "a"}, {Name: "X-Tag", Value: "b"}},
+			Body: []byte(`{"hello":"wörld <&>"}`),
 		},
 		Replay: "pillarbox dead replay --destination events 019ab123-4567-7abc-8def-0123456789ab",
 	}

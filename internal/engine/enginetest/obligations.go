@@ -44,7 +44,8 @@ func (s obligationsStory) must(err error) {
 
 func (s obligationsStory) oblige(destination string, sources ...string) {
 	s.Helper()
-	s.must(s.Queue.Oblige(s.Context(), destination, pillarbox.Rule{Sources: append([]string{}, sources...)}))
+	s.must(s.Queue.Oblige(s.Context(), destination,
+		pillarbox.Rule{Sources: append([]string{}, sources...)}))
 }
 
 // from appends n events of a source.
@@ -61,7 +62,8 @@ func (s obligationsStory) from(source string, n int, seed uint64) []*pillarbox.E
 // review holds the events of the sources.
 func (s obligationsStory) review(destination string, held ...string) {
 	s.Helper()
-	s.must(s.Queue.Review(s.Context(), destination, func(d *pillarbox.Delivery) bool { return slices.Contains(held, d.Event.Source) }))
+	s.must(s.Queue.Review(s.Context(), destination,
+		func(d *pillarbox.Delivery) bool { return slices.Contains(held, d.Event.Source) }))
 }
 
 func (s obligationsStory) held(destination string) []*pillarbox.Delivery {
@@ -97,9 +99,11 @@ func obligationsRules(s obligationsStory) {
 	if d[0].Rule != nil {
 		s.Errorf("rule of an event from before there was one: %+v", d[0].Rule)
 	}
-	for i, want := range []*pillarbox.Rule{nil, {Sources: []string{"app", "github"}}, {Sources: []string{"app", "github"}}, {Sources: []string{}}} {
+	for i, want := range []*pillarbox.Rule{nil, {Sources: []string{"app", "github"}},
+		{Sources: []string{"app", "github"}}, {Sources: []string{}}} {
 		at := s.Queue.RuleAt(storyDestination, d[i].Handle)
-		if want == nil && at != nil || want != nil && (at == nil || !at.Equal(want) || !d[i].Rule.Equal(want)) {
+		if want == nil && at != nil || want != nil &&
+			(at == nil || !at.Equal(want) || !d[i].Rule.Equal(want)) {
 			s.Errorf("rule %d is %+v, the delivery has %+v, want %+v", i, at, d[i].Rule, want)
 		}
 	}
@@ -149,7 +153,8 @@ func obligationsReview(s obligationsStory) {
 	s.settle(pillarbox.OutcomeStored, d...)
 	s.oblige(storyDestination, "app", "old")
 	s.review(storyDestination)
-	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Stored: 2, Pending: 4, Retrying: s.account(storyDestination).Retrying})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Stored: 2, Pending: 4,
+		Retrying: s.account(storyDestination).Retrying})
 	d = s.lease(all)
 	if len(d) != 4 {
 		s.Fatalf("%d of 4 come again", len(d))
@@ -174,10 +179,13 @@ func obligationsHeldRetry(s obligationsStory) {
 	s.from("old", 1, 1)
 	attempt := &pillarbox.Attempt{At: 1, Class: pillarbox.ClassRefused, Error: "no"}
 	d := s.lease(all)
-	s.must(s.Settle(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: d[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: s.now(), Attempt: attempt}}))
+	s.must(s.Settle(s.Context(), storyDestination,
+		[]pillarbox.Outcome{{Handle: d[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: s.now(),
+			Attempt: attempt}}))
 	s.oblige(storyDestination)
 	s.review(storyDestination, "old")
-	s.expect(storyDestination, pillarbox.Account{Accepted: 1, Pending: 1, Held: 1, Retrying: s.account(storyDestination).Retrying})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 1, Pending: 1, Held: 1,
+		Retrying: s.account(storyDestination).Retrying})
 	if again := s.lease(all); len(again) != 0 {
 		s.Error("a held event is handed out")
 	}
@@ -212,8 +220,10 @@ func obligationsSettleHeld(s obligationsStory) {
 	if err != nil || settled != 3 {
 		s.Fatalf("%d were settled, %v", settled, err)
 	}
-	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 1, SkippedBy: pillarbox.Skips{Forgotten: 1}, Dead: 2, Pending: 1, Held: 1})
-	if _, err := s.Queue.SettleHeld(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: held[2].Handle, Kind: pillarbox.OutcomeStored}}); err == nil {
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 1,
+		SkippedBy: pillarbox.Skips{Forgotten: 1}, Dead: 2, Pending: 1, Held: 1})
+	if _, err := s.Queue.SettleHeld(s.Context(), storyDestination,
+		[]pillarbox.Outcome{{Handle: held[2].Handle, Kind: pillarbox.OutcomeStored}}); err == nil {
 		s.Error("a held event was settled as stored")
 	}
 	s.review(storyDestination)
@@ -228,14 +238,17 @@ func obligationsRoute(s obligationsStory) {
 	d := s.lease(pillarbox.LeaseLimits{MaxEvents: 2})
 	s.settle(pillarbox.OutcomeHeld, d...)
 	s.oblige("archive", "new")
-	s.expect("archive", pillarbox.Account{Accepted: 4, Skipped: 4, SkippedBy: pillarbox.Skips{Before: 4}})
+	s.expect("archive", pillarbox.Account{Accepted: 4, Skipped: 4,
+		SkippedBy: pillarbox.Skips{Before: 4}})
 	s.oblige(storyDestination)
 	s.review(storyDestination, "old")
-	routed, err := s.Queue.Route(s.Context(), storyDestination, "archive", s.held(storyDestination)[1:])
+	routed, err := s.Queue.Route(s.Context(), storyDestination, "archive",
+		s.held(storyDestination)[1:])
 	if err != nil || routed != 3 {
 		s.Fatalf("%d were routed, %v", routed, err)
 	}
-	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 3, SkippedBy: pillarbox.Skips{Routed: 3}, Pending: 1, Held: 1})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Skipped: 3,
+		SkippedBy: pillarbox.Skips{Routed: 3}, Pending: 1, Held: 1})
 	deliveries := s.leaseFor("archive", all)
 	if len(deliveries) != 3 || s.account("archive").Pending != 3 {
 		s.Fatalf("%d of 3 routed events are handed out: %+v", len(deliveries), s.account("archive"))
@@ -248,8 +261,10 @@ func obligationsRoute(s obligationsStory) {
 		outcomes[i] = pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}
 	}
 	s.must(s.Settle(context.Background(), "archive", outcomes))
-	s.expect("archive", pillarbox.Account{Accepted: 4, Stored: 3, Skipped: 1, SkippedBy: pillarbox.Skips{Before: 1}})
-	if _, err := s.Queue.Route(s.Context(), storyDestination, storyDestination, s.held(storyDestination)); err == nil {
+	s.expect("archive", pillarbox.Account{Accepted: 4, Stored: 3, Skipped: 1,
+		SkippedBy: pillarbox.Skips{Before: 1}})
+	if _, err := s.Queue.Route(s.Context(), storyDestination, storyDestination,
+		s.held(storyDestination)); err == nil {
 		s.Error("routed to itself")
 	}
 }
@@ -269,7 +284,8 @@ func obligationsRouteTwice(s obligationsStory) {
 		}
 	}
 	s.expect("archive", pillarbox.Account{Accepted: 2, Stored: 2})
-	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Skipped: 2, SkippedBy: pillarbox.Skips{Routed: 2}})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 2, Skipped: 2,
+		SkippedBy: pillarbox.Skips{Routed: 2}})
 	if d := s.leaseFor("archive", all); len(d) != 0 {
 		s.Errorf("%d events come twice", len(d))
 	}
@@ -289,7 +305,9 @@ func obligationsRedeliver(s obligationsStory) {
 	s.from("other", 1, 2)
 	d := s.lease(all)
 	s.settle(pillarbox.OutcomeStored, d[:3]...)
-	s.must(s.Settle(s.Context(), storyDestination, []pillarbox.Outcome{{Handle: d[4].Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedSource}}))
+	s.must(s.Settle(s.Context(), storyDestination,
+		[]pillarbox.Outcome{{Handle: d[4].Handle, Kind: pillarbox.OutcomeSkipped,
+			Skip: pillarbox.SkippedSource}}))
 	settled := 0
 	s.must(s.Queue.ScanSettled(s.Context(), storyDestination, func(d *pillarbox.Delivery) error {
 		if diff := Diff(d.Event, events[settled]); diff != "" {
@@ -314,7 +332,8 @@ func obligationsRedeliver(s obligationsStory) {
 		s.Fatalf("%d come again", len(again))
 	}
 	s.settle(pillarbox.OutcomeStored, append(again, d[3])...)
-	s.expect(storyDestination, pillarbox.Account{Accepted: 5, Stored: 4, Skipped: 1, SkippedBy: pillarbox.Skips{Source: 1}})
+	s.expect(storyDestination, pillarbox.Account{Accepted: 5, Stored: 4, Skipped: 1,
+		SkippedBy: pillarbox.Skips{Source: 1}})
 }
 
 func obligationsStore(s obligationsStory) {
@@ -323,7 +342,8 @@ func obligationsStore(s obligationsStory) {
 		s.Errorf("record %+v before there is one", record)
 	}
 	record := pillarbox.StoreRecord{}.Meet(pillarbox.StoreIdentity{ID: "a"}, 1)
-	if filled := (pillarbox.StoreRecord{}).Meet(pillarbox.StoreIdentity{ID: "a", Mark: 5}, 1); filled.Changed == "" {
+	if filled := (pillarbox.StoreRecord{}).Meet(pillarbox.StoreIdentity{ID: "a", Mark: 5},
+		1); filled.Changed == "" {
 		s.Error("a store that somebody else has filled is taken for a new one")
 	}
 	for at, met := range []struct {
@@ -359,10 +379,12 @@ func obligationsTrace(s obligationsStory) {
 	s.oblige(storyDestination, "app")
 	s.review(storyDestination, "old")
 	for i, want := range map[int]pillarbox.Trace{
-		0: {Standing: pillarbox.StandingSettled}, 1: {Standing: pillarbox.StandingPending}, 2: {Standing: pillarbox.StandingPending, Held: true},
+		0: {Standing: pillarbox.StandingSettled}, 1: {Standing: pillarbox.StandingPending}, 2: {
+			Standing: pillarbox.StandingPending, Held: true},
 	} {
 		event, traces, err := s.Queue.Trace(s.Context(), events[i].RequestID)
-		if err != nil || Diff(event, events[i]) != "" || traces[storyDestination] != want || traces["later"].Skip != pillarbox.SkippedBefore {
+		if err != nil || Diff(event, events[i]) != "" || traces[storyDestination] != want ||
+			traces["later"].Skip != pillarbox.SkippedBefore {
 			s.Errorf("trace of event %d: %+v, %v, want %+v", i, traces, err, want)
 		}
 	}

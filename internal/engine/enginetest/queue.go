@@ -102,7 +102,8 @@ func (s queueStory) lease(limits pillarbox.LeaseLimits) []pillarbox.Delivery {
 	return s.leaseFor(storyDestination, limits)
 }
 
-func (s queueStory) leaseFor(destination string, limits pillarbox.LeaseLimits) []pillarbox.Delivery {
+func (s queueStory) leaseFor(destination string,
+	limits pillarbox.LeaseLimits) []pillarbox.Delivery {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
@@ -151,7 +152,8 @@ func queueHandsOut(s queueStory) {
 			s.Errorf("event %d: %s", i, diff)
 		}
 		if len(delivery.Attempts) != 0 || delivery.Rejection != nil || delivery.Bytes <= 0 {
-			s.Errorf("a fresh delivery has attempts %v, rejection %v, %d bytes", delivery.Attempts, delivery.Rejection, delivery.Bytes)
+			s.Errorf("a fresh delivery has attempts %v, rejection %v, %d bytes", delivery.Attempts,
+				delivery.Rejection, delivery.Bytes)
 		}
 	}
 }
@@ -221,10 +223,12 @@ func queueLimits(s queueStory) {
 	if one := s.lease(pillarbox.LeaseLimits{}); len(one) != 1 {
 		s.Errorf("no limits: got %d deliveries, want 1", len(one))
 	}
-	if four := s.lease(pillarbox.LeaseLimits{MaxEvents: 4}); len(four) > 4 || len(four) == 0 || len(four) < 4 && s.traits.Immediate {
+	if four := s.lease(pillarbox.LeaseLimits{MaxEvents: 4}); len(four) > 4 || len(four) == 0 ||
+		len(four) < 4 && s.traits.Immediate {
 		s.Errorf("limit of 4: got %d deliveries", len(four))
 	}
-	if some := s.lease(pillarbox.LeaseLimits{MaxEvents: 100, MaxBytes: 3500}); len(some) == 0 || len(some) > 3 {
+	if some := s.lease(pillarbox.LeaseLimits{MaxEvents: 100, MaxBytes: 3500}); len(some) == 0 ||
+		len(some) > 3 {
 		s.Errorf("limit of 3500 bytes: got %d deliveries of more than 1000 bytes", len(some))
 	}
 	if one := s.lease(pillarbox.LeaseLimits{MaxEvents: 100, MaxBytes: 10}); len(one) != 1 {
@@ -235,9 +239,11 @@ func queueLimits(s queueStory) {
 func queueRetries(s queueStory) {
 	s.append(Events(2, 5)...)
 	deliveries := s.lease(all)
-	attempt := &pillarbox.Attempt{At: pillarbox.TimestampOf(s.now()), Class: pillarbox.ClassRefused, Error: "no"}
+	attempt := &pillarbox.Attempt{At: pillarbox.TimestampOf(s.now()), Class: pillarbox.ClassRefused,
+		Error: "no"}
 	err := s.Settle(context.Background(), storyDestination, []pillarbox.Outcome{
-		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: s.now().Add(time.Minute), Attempt: attempt},
+		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, NotBefore: s.now().Add(time.Minute),
+			Attempt: attempt},
 		{Handle: deliveries[1].Handle, Kind: pillarbox.OutcomeStored},
 	})
 	if err != nil {
@@ -273,7 +279,8 @@ func queueReleases(s queueStory) {
 			s.Errorf("delivery %d came back changed: %+v", i, again[i])
 		}
 	}
-	late := []pillarbox.Outcome{{Handle: again[0].Handle, Kind: pillarbox.OutcomeReleased, NotBefore: s.now().Add(time.Second)}}
+	late := []pillarbox.Outcome{{Handle: again[0].Handle, Kind: pillarbox.OutcomeReleased,
+		NotBefore: s.now().Add(time.Second)}}
 	if err := s.Settle(context.Background(), storyDestination, late); err != nil {
 		s.Fatal(err)
 	}
@@ -290,17 +297,20 @@ func queueRejected(s queueStory) {
 	s.append(Events(3, 7)...)
 	deliveries := s.lease(all)
 	rejection := &pillarbox.Rejection{Reason: "too often", DeadAt: pillarbox.TimestampOf(s.now())}
-	attempt := &pillarbox.Attempt{At: rejection.DeadAt, Class: pillarbox.ClassPermanent, Error: "never"}
+	attempt := &pillarbox.Attempt{At: rejection.DeadAt, Class: pillarbox.ClassPermanent,
+		Error: "never"}
 	err := s.Settle(context.Background(), storyDestination, []pillarbox.Outcome{
 		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeReleased},
 		{Handle: deliveries[1].Handle, Kind: pillarbox.OutcomeReleased},
-		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: attempt, Rejection: rejection},
+		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: attempt,
+			Rejection: rejection},
 	})
 	if err != nil {
 		s.Fatal(err)
 	}
 	again := s.lease(pillarbox.LeaseLimits{MaxEvents: 1})
-	if len(again) != 1 || again[0].Rejection == nil || *again[0].Rejection != *rejection || len(again[0].Attempts) != 1 {
+	if len(again) != 1 || again[0].Rejection == nil || *again[0].Rejection != *rejection ||
+		len(again[0].Attempts) != 1 {
 		s.Fatalf("first came %+v, want the rejected one", again)
 	}
 	s.settle(pillarbox.OutcomeDead, again[0])
@@ -311,18 +321,23 @@ func queueRejected(s queueStory) {
 
 func queueConflict(s queueStory) {
 	s.append(Events(1, 8)...)
-	never := []pillarbox.Outcome{{Handle: pillarbox.Handle{Seq: 77, Token: "none"}, Kind: pillarbox.OutcomeStored}}
-	if err := s.Settle(context.Background(), storyDestination, never); !errors.Is(err, pillarbox.ErrConflict) {
+	never := []pillarbox.Outcome{{Handle: pillarbox.Handle{Seq: 77, Token: "none"},
+		Kind: pillarbox.OutcomeStored}}
+	if err := s.Settle(context.Background(), storyDestination, never); !errors.Is(err,
+		pillarbox.ErrConflict) {
 		s.Errorf("settle of an unknown handle: %v, want ErrConflict", err)
 	}
 	delivery := s.lease(all)[0]
-	both := []pillarbox.Outcome{{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}, {Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}}
-	if err := s.Settle(context.Background(), storyDestination, both); !errors.Is(err, pillarbox.ErrConflict) {
+	both := []pillarbox.Outcome{{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored},
+		{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}}
+	if err := s.Settle(context.Background(), storyDestination, both); !errors.Is(err,
+		pillarbox.ErrConflict) {
 		s.Errorf("settle twice in one call: %v, want ErrConflict", err)
 	}
 	s.settle(pillarbox.OutcomeStored, delivery)
 	twice := []pillarbox.Outcome{{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored}}
-	if err := s.Settle(context.Background(), storyDestination, twice); !errors.Is(err, pillarbox.ErrConflict) {
+	if err := s.Settle(context.Background(), storyDestination, twice); !errors.Is(err,
+		pillarbox.ErrConflict) {
 		s.Errorf("settle for the second time: %v, want ErrConflict", err)
 	}
 	if a := s.account(storyDestination); a.Stored != 1 {
@@ -344,7 +359,8 @@ func queueDestinations(s queueStory) {
 		}
 		var outcomes []pillarbox.Outcome
 		for _, delivery := range deliveries {
-			outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeStored})
+			outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle,
+				Kind: pillarbox.OutcomeStored})
 		}
 		if err := s.Settle(context.Background(), name, outcomes); err != nil {
 			s.Fatal(err)
@@ -375,7 +391,8 @@ func queueAccount(s queueStory) {
 	}
 	s.settle(pillarbox.OutcomeDead, d[2])
 	s.settle(pillarbox.OutcomeStored, d[4], d[5])
-	if a := s.account(storyDestination); a.Stored != 4 || a.Dead != 1 || a.Skipped != 1 || a.Pending != 0 {
+	if a := s.account(storyDestination); a.Stored != 4 || a.Dead != 1 || a.Skipped != 1 ||
+		a.Pending != 0 {
 		s.Errorf("all settled: %+v", a)
 	}
 	if stats := s.Stats(); stats.Accepted != 6 || stats.Problem != "" {
@@ -454,7 +471,8 @@ func queueConcurrent(s queueStory) {
 	}
 	seen, next := map[string]bool{}, map[string]int{}
 	for len(seen) < writers*each && !s.Failed() {
-		deliveries, err := s.Lease(context.Background(), storyDestination, pillarbox.LeaseLimits{MaxEvents: 7})
+		deliveries, err := s.Lease(context.Background(), storyDestination,
+			pillarbox.LeaseLimits{MaxEvents: 7})
 		if err != nil {
 			s.Fatal(err)
 		}

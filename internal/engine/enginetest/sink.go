@@ -74,7 +74,8 @@ func writeConcurrently(t *testing.T, sink pillarbox.Sink, events []*pillarbox.Ev
 	for writer := range writers {
 		group.Go(func() {
 			for at := writer * 7 % window; at < len(events); at += window / 2 {
-				if err := sink.Write(t.Context(), events[max(0, at-window/2):min(at+window, len(events))]); err != nil {
+				if err := sink.Write(t.Context(),
+					events[max(0, at-window/2):min(at+window, len(events))]); err != nil {
 					t.Errorf("writer %d: %v", writer, err)
 				}
 			}

@@ -52,12 +52,14 @@ func (q *tracedQueue) AppendInline(ctx context.Context, events []*pillarbox.Even
 	return q.Queue.AppendInline(ctx, events)
 }
 
-func (q *tracedQueue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (q *tracedQueue) Lease(ctx context.Context, destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	q.spans.add("Lease")
 	return q.Queue.Lease(ctx, destination, limits)
 }
 
-func (q *tracedQueue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
+func (q *tracedQueue) Settle(ctx context.Context, destination string,
+	outcomes []pillarbox.Outcome) error {
 	q.spans.add("Settle")
 	return q.Queue.Settle(ctx, destination, outcomes)
 }
@@ -82,7 +84,8 @@ func (s *tracedSink) Write(ctx context.Context, events []*pillarbox.Event) error
 	return s.Sink.Write(ctx, events)
 }
 
-func (s *tracedSink) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (s *tracedSink) List(ctx context.Context,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	s.spans.add("List")
 	return s.Sink.List(ctx, filter)
 }
@@ -102,7 +105,8 @@ func (l *tracedLetters) PutMany(ctx context.Context, letters []*pillarbox.DeadLe
 	return l.DeadLetters.PutMany(ctx, letters)
 }
 
-func (l *tracedLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *tracedLetters) List(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	l.spans.add("List")
 	return l.DeadLetters.List(ctx, filter)
 }

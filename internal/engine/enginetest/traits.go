@@ -74,7 +74,8 @@ func queueTraits(s queueStory) {
 	if err := s.AppendInline(ctx, events); err != nil {
 		s.Fatalf("append inline: %v", err)
 	}
-	if a := s.account(storyDestination); a.Uncounted == s.traits.Counted || s.Stats().Uncounted == s.traits.Counted {
+	if a := s.account(storyDestination); a.Uncounted == s.traits.Counted ||
+		s.Stats().Uncounted == s.traits.Counted {
 		s.Errorf("account %+v, stats %+v, and the traits say counted: %v", a, s.Stats(), s.traits.Counted)
 	}
 	queueSearches(s, events)
@@ -89,7 +90,8 @@ func queueTraits(s queueStory) {
 func queueSearches(s queueStory, events []*pillarbox.Event) {
 	ctx, met := context.Background(), 0
 	found, err := s.Find(ctx, events[1].RequestID)
-	scanErr := s.Scan(ctx, storyDestination, func(*pillarbox.Event, pillarbox.Standing) error { met++; return nil })
+	scanErr := s.Scan(ctx, storyDestination,
+		func(*pillarbox.Event, pillarbox.Standing) error { met++; return nil })
 	if !s.traits.Searchable {
 		wantUnsupported(s.T, "find", err)
 		wantUnsupported(s.T, "scan", scanErr)
@@ -109,7 +111,8 @@ func queueSearches(s queueStory, events []*pillarbox.Event) {
 func queueObligesNot(s queueStory) {
 	ctx, visit := context.Background(), func(*pillarbox.Delivery) error { return nil }
 	wantUnsupported(s.T, "oblige", s.Oblige(ctx, storyDestination, pillarbox.Rule{}))
-	wantUnsupported(s.T, "review", s.Review(ctx, storyDestination, func(*pillarbox.Delivery) bool { return false }))
+	wantUnsupported(s.T, "review", s.Review(ctx, storyDestination,
+		func(*pillarbox.Delivery) bool { return false }))
 	wantUnsupported(s.T, "scan held", s.ScanHeld(ctx, storyDestination, visit))
 	wantUnsupported(s.T, "scan pending", s.ScanPending(ctx, storyDestination, visit))
 	wantUnsupported(s.T, "scan settled", s.ScanSettled(ctx, storyDestination, visit))
@@ -122,7 +125,9 @@ func queueObligesNot(s queueStory) {
 	wantUnsupported(s.T, "settle held", err)
 	_, err = s.Route(ctx, storyDestination, "other", nil)
 	wantUnsupported(s.T, "route", err)
-	if rule, record := s.RuleAt(storyDestination, pillarbox.Handle{}), s.Store(storyDestination); rule != nil || record != (pillarbox.StoreRecord{}) {
+	if rule, record := s.RuleAt(storyDestination,
+		pillarbox.Handle{}), s.Store(storyDestination); rule != nil ||
+		record != (pillarbox.StoreRecord{}) {
 		s.Errorf("it obliges nobody, and knows the rule %+v and the store %+v", rule, record)
 	}
 }
@@ -150,7 +155,8 @@ func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.
 	err = q.Settle(t.Context(), storyDestination, []pillarbox.Outcome{
 		{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeStored},
 		{Handle: deliveries[1].Handle, Kind: pillarbox.OutcomeRetry, Attempt: &attempt},
-		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: &attempt, Rejection: &rejection},
+		{Handle: deliveries[2].Handle, Kind: pillarbox.OutcomeRejected, Attempt: &attempt,
+			Rejection: &rejection},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +172,8 @@ func QueueDurable(t *testing.T, place func(t *testing.T) (open func() pillarbox.
 		tried := d.Event.RequestID == events[1].RequestID || d.Event.RequestID == events[2].RequestID
 		dead := d.Event.RequestID == events[2].RequestID
 		if traits.DurableAttempts && ((len(d.Attempts) == 1) != tried || (d.Rejection != nil) != dead) {
-			t.Errorf("event %s has the attempts %+v and the rejection %+v", d.Event.RequestID, d.Attempts, d.Rejection)
+			t.Errorf("event %s has the attempts %+v and the rejection %+v", d.Event.RequestID, d.Attempts,
+				d.Rejection)
 		}
 	}
 }

@@ -209,7 +209,8 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir {
 				return
 			}
-			for _, mode := range []faultfs.Mode{faultfs.Dropped, faultfs.Modes[s.random.IntN(len(faultfs.Modes))]} {
+			for _, mode := range []faultfs.Mode{faultfs.Dropped,
+				faultfs.Modes[s.random.IntN(len(faultfs.Modes))]} {
 				cuts++
 				when := fmt.Sprintf("seed %d, %s cut after %v %s", seed, mode, op.Kind, op.Name)
 				left := disk.Crash(s.random, mode)
@@ -357,12 +358,15 @@ func TestOneOfTwoFilesCounts(t *testing.T) {
 		want          int // which counts
 		left          int // files
 	}{
-		"resolved and open":        {resolved, later, [2]func([]byte) []byte{whole, whole}, 0, 1},
-		"earlier and later":        {enginetest.FullLetter(), later, [2]func([]byte) []byte{whole, whole}, 1, 1},
-		"resolved is broken":       {resolved, later, [2]func([]byte) []byte{broken, whole}, 1, 2},
-		"open is broken":           {resolved, later, [2]func([]byte) []byte{whole, broken}, 0, 2},
-		"later is broken":          {enginetest.FullLetter(), later, [2]func([]byte) []byte{whole, broken}, 0, 2},
-		"open of the same day too": {resolved, enginetest.FullLetter(), [2]func([]byte) []byte{whole, whole}, 0, 1},
+		"resolved and open": {resolved, later, [2]func([]byte) []byte{whole, whole}, 0, 1},
+		"earlier and later": {enginetest.FullLetter(), later,
+			[2]func([]byte) []byte{whole, whole}, 1, 1},
+		"resolved is broken": {resolved, later, [2]func([]byte) []byte{broken, whole}, 1, 2},
+		"open is broken":     {resolved, later, [2]func([]byte) []byte{whole, broken}, 0, 2},
+		"later is broken": {enginetest.FullLetter(), later,
+			[2]func([]byte) []byte{whole, broken}, 0, 2},
+		"open of the same day too": {resolved, enginetest.FullLetter(),
+			[2]func([]byte) []byte{whole, whole}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})

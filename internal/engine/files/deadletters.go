@@ -165,7 +165,8 @@ func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
 
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
 // it returns the one that comes last in List.
-func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+func (l *Letters) Get(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -178,7 +179,9 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 	if len(letters) == 0 {
 		return nil, fmt.Errorf("dead letter %q: %w", requestID, pillarbox.ErrNotFound)
 	}
-	slices.SortFunc(letters, func(a, b located) int { return deadletterfile.Compare(a.letter, a.place(), b.letter, b.place()) })
+	slices.SortFunc(letters, func(a, b located) int {
+		return deadletterfile.Compare(a.letter, a.place(), b.letter, b.place())
+	})
 	for _, other := range letters {
 		if other.letter.Destination != letters[0].letter.Destination {
 			return nil, fmt.Errorf("dead letter %q is in %s and %s: %w",
@@ -191,7 +194,8 @@ func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pill
 
 // ResolveMany implements pillarbox.DeadLetters. Besides the errors of the contract, ErrInvalid says
 // that resolution.How is neither of the two ways.
-func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
+	resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
@@ -281,7 +285,8 @@ func (l *Letters) record(ctx context.Context, g *group) error {
 
 // Count implements pillarbox.DeadLetters. It reads nothing. The numbers are those of one moment:
 // all letters of a PutMany or a ResolveMany change them at once, before it returns.
-func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
+func (l *Letters) Count(ctx context.Context,
+	destination string) (pillarbox.DeadLetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.DeadLetterCount{}, err
 	}

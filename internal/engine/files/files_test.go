@@ -21,7 +21,9 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestLettersKeepTheirContract(t *testing.T) {
-	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters { return openTest(t, openDisk(t, t.TempDir())) })
+	enginetest.DeadLetters(t, func(t *testing.T) pillarbox.DeadLetters {
+		return openTest(t, openDisk(t, t.TempDir()))
+	})
 }
 
 // TestLettersKeepTheirContractDecorated: a decorator takes nothing from what they can do.
@@ -155,7 +157,8 @@ func TestNamesHoldNoForeignText(t *testing.T) {
 			t.Errorf("file %s", name)
 		}
 	}
-	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä", strings.Repeat("a", 64)} {
+	for _, destination := range []string{"", "..", "a/b", "a.b", "A", "-a", "_a", "a b", "ä",
+		strings.Repeat("a", 64)} {
 		letter := enginetest.FullLetter()
 		letter.Destination = destination
 		if err := pillarbox.PutDeadLetter(t.Context(), letters,

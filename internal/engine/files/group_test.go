@@ -91,7 +91,8 @@ func TestNothingIsOpenedToBeCountedOrChosen(t *testing.T) {
 		must(t, err)
 		seen++
 	}
-	for _, filter := range []pillarbox.DeadLetterFilter{{Source: "nowhere"}, {Error: "no such words"}, {RequestIDs: []string{"nothing"}}, {Until: 1}} {
+	for _, filter := range []pillarbox.DeadLetterFilter{{Source: "nowhere"}, {Error: "no such words"},
+		{RequestIDs: []string{"nothing"}}, {Until: 1}} {
 		for letter := range store.List(t.Context(), filter) {
 			t.Errorf("filter %+v has found %v", filter, letter)
 		}
@@ -115,9 +116,16 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 	letter := enginetest.FullLetter()
 	name := "dead/2026-11-23/20261123T141200.123456Z.events.019ab123-4567-7abc-8def-0123456789ab.json"
 	for how, end := range map[string]func(*files.Letters, *faultfs.FS) *faultfs.FS{
-		"stopped":   func(store *files.Letters, disk *faultfs.FS) *faultfs.FS { must(t, store.Close()); return disk },
-		"killed":    func(_ *files.Letters, disk *faultfs.FS) *faultfs.FS { return disk.Kill() },
-		"power cut": func(_ *files.Letters, disk *faultfs.FS) *faultfs.FS { return disk.Crash(nil, faultfs.Dropped) },
+		"stopped": func(store *files.Letters,
+			disk *faultfs.FS) *faultfs.FS {
+			must(t, store.Close())
+			return disk
+		},
+		"killed": func(_ *files.Letters, disk *faultfs.FS) *faultfs.FS { return disk.Kill() },
+		"power cut": func(_ *files.Letters,
+			disk *faultfs.FS) *faultfs.FS {
+			return disk.Crash(nil, faultfs.Dropped)
+		},
 	} {
 		t.Run(how, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
@@ -137,7 +145,8 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 					t.Errorf("%s: count %+v, %v; want %+v", when, n, err, want)
 				}
 				named := 0
-				for missing, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{Missing: true}) {
+				for missing, err := range store.Summaries(t.Context(),
+					pillarbox.DeadLetterFilter{Missing: true}) {
 					must(t, err)
 					if missing.State != pillarbox.DeadLetterMissing || missing.Key != letter.Event.Key() {
 						t.Errorf("%s: summary %+v", when, missing)
@@ -318,7 +327,8 @@ func TestEditedLetter(t *testing.T) {
 	must(t, os.WriteFile(name,
 		[]byte(strings.Replace(string(content), "amount", "a person says: amount", 1)), 0o600))
 	must(t, store.Maintain())
-	for _, err := range store.Summaries(t.Context(), pillarbox.DeadLetterFilter{Error: "A person says"}) {
+	for _, err := range store.Summaries(t.Context(),
+		pillarbox.DeadLetterFilter{Error: "A person says"}) {
 		must(t, err)
 		return
 	}

@@ -222,7 +222,8 @@ func (c *change) mayFollow(serial uint64, known bool) bool {
 }
 
 // noteLocked brings table and counts up to date with rows that are written.
-func (x *index) noteLocked(changes []change, applied []bool, befores []*located, added map[int32][]row, offsets map[int32][]int64) error {
+func (x *index) noteLocked(changes []change, applied []bool, befores []*located,
+	added map[int32][]row, offsets map[int32][]int64) error {
 	written := map[id]int64{}
 	for day, some := range added {
 		for i := range some {

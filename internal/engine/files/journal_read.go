@@ -79,7 +79,8 @@ func readHead(fsys vfs.FS, name string, number uint64) (before [2]uint64, ok boo
 }
 
 // chain follows the heads from the newest file back.
-func chain(fsys vfs.FS, dir string, heads map[uint64][2]uint64, numbers []uint64) (journals []found, err error) {
+func chain(fsys vfs.FS, dir string, heads map[uint64][2]uint64,
+	numbers []uint64) (journals []found, err error) {
 	at, end := uint64(0), int64(-1)
 	for _, number := range numbers {
 		if _, ok := heads[number]; ok {
@@ -135,7 +136,8 @@ func readEntry(fsys vfs.FS, dir string, at position, length int64) (entry, error
 // readFrames calls visit with the frames of a journal from offset on, up to end; -1 is as far as
 // they are whole. It returns where it has stopped: at the end, at a frame that is not whole, or
 // where visit says so.
-func readFrames(fsys vfs.FS, dir string, at position, end int64, visit func(at position, length int64, e entry) (more bool, err error)) (int64, error) {
+func readFrames(fsys vfs.FS, dir string, at position, end int64,
+	visit func(at position, length int64, e entry) (more bool, err error)) (int64, error) {
 	file, err := fsys.OpenFile(journalName(dir, at.file), os.O_RDONLY)
 	if err != nil {
 		return at.offset, err

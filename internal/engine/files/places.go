@@ -71,7 +71,9 @@ func (l *Letters) remove(letter id, from place) error {
 	return err
 }
 
-func (l *Letters) path(name ...string) string { return path.Join(append([]string{l.dir}, name...)...) }
+func (l *Letters) path(name ...string) string {
+	return path.Join(append([]string{l.dir}, name...)...)
+}
 
 // Short names for what the whole package speaks of.
 type (

@@ -59,7 +59,8 @@ func (r *row) encode(b []byte, offset int64) []byte {
 		blind = 1
 	}
 	b = append(b, byte(r.kind), byte(r.state), blind)
-	for _, number := range [...]uint64{uint64(r.deadAt), uint64(r.size), r.at.file, uint64(r.at.offset), uint64(r.length)} {
+	for _, number := range [...]uint64{uint64(r.deadAt), uint64(r.size), r.at.file,
+		uint64(r.at.offset), uint64(r.length)} {
 		b = binary.LittleEndian.AppendUint64(b, number)
 	}
 	b = appendID(b, r.letter)

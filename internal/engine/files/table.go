@@ -35,7 +35,9 @@ type address uint64
 // offsetBits leave room for every day of ten thousand years.
 const offsetBits = 36
 
-func addressOf(day int32, offset int64) address { return address(day)<<offsetBits | address(offset+1) }
+func addressOf(day int32, offset int64) address {
+	return address(day)<<offsetBits | address(offset+1)
+}
 
 func (a address) day() int32 { return int32(a >> offsetBits) }
 

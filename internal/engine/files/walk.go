@@ -20,7 +20,8 @@ import (
 // new state; one that moves to another day by a PutMany may be met twice or not at all. Letters of
 // one day and one event are ordered by destination. ctx's error, or that of a directory, is the
 // last thing yielded.
-func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *Letters) List(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		filter.Missing = false
 		w := walk{Letters: l, ctx: ctx, filter: filter}
@@ -34,7 +35,8 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) i
 
 // Summaries implements pillarbox.DeadLetters. No letter is opened, except those that could not be
 // read before.
-func (l *Letters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+func (l *Letters) Summaries(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
 	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
 		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
@@ -115,7 +117,8 @@ func (w *walk) selectDay(day int32) (selected []candidate, err error) {
 // named returns the letters of the day that the filter names. They are looked up, and no other row
 // is read.
 func (w *walk) named(day int32) (selected []candidate, err error) {
-	for _, token := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
+	for _, token := range slices.CompactFunc(
+		slices.SortedFunc(slices.Values(w.tokens), compareTokens), sameToken) {
 		letters, err := w.index.find(token, w.filter.Destination)
 		if err != nil {
 			return nil, err
@@ -202,7 +205,8 @@ func (w *walk) match(found *row) bool {
 func (w *walk) after() bool { return w.filter.After != pillarbox.DeadLetterPosition{} }
 
 func (r *row) rank() pillarbox.DeadLetterPosition {
-	return pillarbox.DeadLetterPosition{DeadAt: r.deadAt, Key: r.key(), Destination: r.letter.Destination}
+	return pillarbox.DeadLetterPosition{DeadAt: r.deadAt, Key: r.key(),
+		Destination: r.letter.Destination}
 }
 
 // maxMatched bounds the texts that are remembered.
@@ -279,7 +283,8 @@ const summaryWindow = 64 << 10
 
 // summarise yields what the rows say. They are not locked meanwhile: a row that has been replaced
 // since tells of before.
-func (w *walk) summarise(day int32, found []candidate, yield func(pillarbox.DeadLetterSummary, error) bool) error {
+func (w *walk) summarise(day int32, found []candidate,
+	yield func(pillarbox.DeadLetterSummary, error) bool) error {
 	if len(found) == 0 {
 		return nil
 	}

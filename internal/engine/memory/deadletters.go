@@ -81,8 +81,10 @@ func cloneLetter(letter *pillarbox.DeadLetter) *pillarbox.DeadLetter {
 
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
 // it returns the one that comes last in List.
-func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
-	filter := pillarbox.DeadLetterFilter{Destination: destination, RequestIDs: []string{requestID}, Resolved: true}
+func (d *DeadLetters) Get(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
+	filter := pillarbox.DeadLetterFilter{Destination: destination, RequestIDs: []string{requestID},
+		Resolved: true}
 	var found *pillarbox.DeadLetter
 	for letter, err := range d.List(ctx, filter) {
 		if err != nil {
@@ -102,7 +104,8 @@ func (d *DeadLetters) Get(ctx context.Context, destination, requestID string) (*
 
 // List implements pillarbox.DeadLetters. The walk sees the letters as they were when it began.
 // Letters of one day and one event are ordered by destination.
-func (d *DeadLetters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (d *DeadLetters) List(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		for _, letter := range d.ordered(filter) {
 			if err := ctx.Err(); err != nil {
@@ -141,7 +144,8 @@ func (d *DeadLetters) ordered(filter pillarbox.DeadLetterFilter) []*pillarbox.De
 func day(letter *pillarbox.DeadLetter) string { return letter.DeadAt.String()[:len("2006-01-02")] }
 
 // Summaries implements pillarbox.DeadLetters. No letter is ever missing.
-func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+func (d *DeadLetters) Summaries(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
 	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		for _, letter := range d.ordered(filter) {
 			if err := ctx.Err(); err != nil {
@@ -156,7 +160,8 @@ func (d *DeadLetters) Summaries(ctx context.Context, filter pillarbox.DeadLetter
 }
 
 // ResolveMany implements pillarbox.DeadLetters.
-func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
+func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
+	resolution pillarbox.Resolution) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -170,7 +175,8 @@ func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.DeadL
 		name := letterKey{one.Destination, one.Key}
 		letter := d.letters[name]
 		if letter == nil {
-			err := fmt.Errorf("dead letter %s of %s: %w", one.Key.RequestID, one.Destination, pillarbox.ErrNotFound)
+			err := fmt.Errorf("dead letter %s of %s: %w", one.Key.RequestID, one.Destination,
+				pillarbox.ErrNotFound)
 			refused.Items = append(refused.Items, pillarbox.ItemError{Index: i, Err: err})
 			continue
 		}
@@ -188,7 +194,8 @@ func (d *DeadLetters) ResolveMany(ctx context.Context, letters []pillarbox.DeadL
 }
 
 // Count implements pillarbox.DeadLetters.
-func (d *DeadLetters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
+func (d *DeadLetters) Count(ctx context.Context,
+	destination string) (pillarbox.DeadLetterCount, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var count pillarbox.DeadLetterCount

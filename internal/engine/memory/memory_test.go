@@ -15,7 +15,9 @@ func TestSinkKeepsItsContract(t *testing.T) {
 }
 
 func TestDeadLettersKeepTheirContract(t *testing.T) {
-	enginetest.DeadLetters(t, func(*testing.T) pillarbox.DeadLetters { return memory.NewDeadLetters() })
+	enginetest.DeadLetters(t, func(*testing.T) pillarbox.DeadLetters {
+		return memory.NewDeadLetters()
+	})
 }
 
 // A fault is what the caller sees of it: refused as a whole, refused in part, or stored with the
@@ -26,7 +28,8 @@ func TestSinkFaults(t *testing.T) {
 	refuse := func(err error) func([]*pillarbox.Event) error {
 		return func([]*pillarbox.Event) error { return err }
 	}
-	part := &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.Permanent(broken)}}}
+	part := &pillarbox.BatchError{Items: []pillarbox.ItemError{
+		{Index: 1, Err: pillarbox.Permanent(broken)}}}
 	for name, test := range map[string]struct {
 		sink   func(*memory.Sink)
 		stored []int
@@ -66,7 +69,8 @@ func TestDeadLettersFault(t *testing.T) {
 	if err := pillarbox.PutDeadLetter(t.Context(), letters, letter); !errors.Is(err, broken) {
 		t.Errorf("put: %v, want the fault", err)
 	}
-	if count, err := letters.Count(t.Context(), letter.Destination); err != nil || count != (pillarbox.DeadLetterCount{}) {
+	if count, err := letters.Count(t.Context(), letter.Destination); err != nil ||
+		count != (pillarbox.DeadLetterCount{}) {
 		t.Errorf("count: %+v, %v", count, err)
 	}
 }

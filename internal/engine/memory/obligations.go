@@ -45,7 +45,8 @@ func (q *Queue) RuleAt(destination string, handle pillarbox.Handle) *pillarbox.R
 }
 
 // Review implements pillarbox.Obligations.
-func (q *Queue) Review(ctx context.Context, destination string, hold func(*pillarbox.Delivery) bool) error {
+func (q *Queue) Review(ctx context.Context, destination string,
+	hold func(*pillarbox.Delivery) bool) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	var deliveries []pillarbox.Delivery
@@ -71,7 +72,8 @@ func (q *Queue) Review(ctx context.Context, destination string, hold func(*pilla
 }
 
 // ScanHeld implements pillarbox.Obligations.
-func (q *Queue) ScanHeld(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (q *Queue) ScanHeld(_ context.Context, destination string,
+	visit func(*pillarbox.Delivery) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	var held []pillarbox.Delivery
@@ -90,7 +92,8 @@ func (q *Queue) ScanHeld(_ context.Context, destination string, visit func(*pill
 }
 
 // ScanPending implements pillarbox.Obligations.
-func (q *Queue) ScanPending(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (q *Queue) ScanPending(_ context.Context, destination string,
+	visit func(*pillarbox.Delivery) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	var pending []pillarbox.Delivery
@@ -109,16 +112,19 @@ func (q *Queue) ScanPending(_ context.Context, destination string, visit func(*p
 }
 
 // SettleHeld implements pillarbox.Obligations.
-func (q *Queue) SettleHeld(_ context.Context, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+func (q *Queue) SettleHeld(_ context.Context, destination string,
+	outcomes []pillarbox.Outcome) (settled int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.settleHeldLocked(q.positionLocked(destination), destination, outcomes)
 }
 
-func (q *Queue) settleHeldLocked(p *position, destination string, outcomes []pillarbox.Outcome) (settled int, err error) {
+func (q *Queue) settleHeldLocked(p *position, destination string,
+	outcomes []pillarbox.Outcome) (settled int, err error) {
 	for _, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			return 0, fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w", outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			return 0, fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w",
+				outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
 		}
 	}
 	for _, outcome := range outcomes {
@@ -131,7 +137,8 @@ func (q *Queue) settleHeldLocked(p *position, destination string, outcomes []pil
 }
 
 // Route implements pillarbox.Obligations.
-func (q *Queue) Route(_ context.Context, from, to string, deliveries []*pillarbox.Delivery) (routed int, err error) {
+func (q *Queue) Route(_ context.Context, from, to string,
+	deliveries []*pillarbox.Delivery) (routed int, err error) {
 	if from == to {
 		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
 	}
@@ -148,14 +155,16 @@ func (q *Queue) Route(_ context.Context, from, to string, deliveries []*pillarbo
 		if s.outcome == pillarbox.OutcomeSkipped || s.held || s.outcome == 0 && !s.leased {
 			s.outcome, s.skip, s.held, s.routed = 0, "", false, true
 		}
-		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle, Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted})
+		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle,
+			Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted})
 	}
 	q.changeLocked()
 	return q.settleHeldLocked(source, from, outcomes)
 }
 
 // Trace implements pillarbox.Obligations.
-func (q *Queue) Trace(ctx context.Context, requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
+func (q *Queue) Trace(ctx context.Context,
+	requestID string) (*pillarbox.Event, map[string]pillarbox.Trace, error) {
 	event, err := q.Find(ctx, requestID)
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +180,8 @@ func (q *Queue) Trace(ctx context.Context, requestID string) (*pillarbox.Event, 
 }
 
 // ScanSettled implements pillarbox.Obligations.
-func (q *Queue) ScanSettled(_ context.Context, destination string, visit func(*pillarbox.Delivery) error) error {
+func (q *Queue) ScanSettled(_ context.Context, destination string,
+	visit func(*pillarbox.Delivery) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	var settled []pillarbox.Delivery
@@ -190,7 +200,8 @@ func (q *Queue) ScanSettled(_ context.Context, destination string, visit func(*p
 }
 
 // Redeliver implements pillarbox.Obligations.
-func (q *Queue) Redeliver(_ context.Context, destination string, handles []pillarbox.Handle, _ uint64) (redelivered int, err error) {
+func (q *Queue) Redeliver(_ context.Context, destination string, handles []pillarbox.Handle,
+	_ uint64) (redelivered int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p := q.positionLocked(destination)
@@ -215,7 +226,8 @@ func (q *Queue) Store(destination string) pillarbox.StoreRecord {
 }
 
 // SetStore implements pillarbox.Obligations.
-func (q *Queue) SetStore(_ context.Context, destination string, record pillarbox.StoreRecord) error {
+func (q *Queue) SetStore(_ context.Context, destination string,
+	record pillarbox.StoreRecord) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.positionLocked(destination).store = record

@@ -98,7 +98,8 @@ func (q *Queue) positionLocked(destination string) *position {
 		p = &position{}
 		if len(q.positions) > 0 {
 			for range q.events {
-				p.states = append(p.states, &deliveryState{outcome: pillarbox.OutcomeSkipped, skip: pillarbox.SkippedBefore})
+				p.states = append(p.states, &deliveryState{outcome: pillarbox.OutcomeSkipped,
+					skip: pillarbox.SkippedBefore})
 			}
 		}
 		q.positions[destination] = p
@@ -110,7 +111,8 @@ func (q *Queue) positionLocked(destination string) *position {
 }
 
 // Lease implements pillarbox.Queue.
-func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (q *Queue) Lease(ctx context.Context, destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -136,7 +138,8 @@ func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.
 	}
 }
 
-func (q *Queue) leaseLocked(p *position, limits pillarbox.LeaseLimits) (deliveries []pillarbox.Delivery, wait time.Duration) {
+func (q *Queue) leaseLocked(p *position,
+	limits pillarbox.LeaseLimits) (deliveries []pillarbox.Delivery, wait time.Duration) {
 	wait = time.Hour
 	bytes := int64(0)
 	for _, i := range p.order() {
@@ -149,7 +152,8 @@ func (q *Queue) leaseLocked(p *position, limits pillarbox.LeaseLimits) (deliveri
 			continue
 		}
 		size := q.size(i)
-		if len(deliveries) >= max(1, limits.MaxEvents) || (limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+size > limits.MaxBytes) {
+		if len(deliveries) >= max(1, limits.MaxEvents) ||
+			(limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+size > limits.MaxBytes) {
 			break
 		}
 		s.leased = true
@@ -202,7 +206,8 @@ func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarb
 		again := seen[outcome.Handle.Seq]
 		seen[outcome.Handle.Seq] = true
 		if again || i < 0 || i >= len(p.states) || !p.states[i].leased {
-			return fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq, destination, pillarbox.ErrConflict)
+			return fmt.Errorf("settle event %d for %s: it is not leased: %w", outcome.Handle.Seq,
+				destination, pillarbox.ErrConflict)
 		}
 	}
 	for _, outcome := range outcomes {
@@ -287,7 +292,8 @@ func (q *Queue) Find(_ context.Context, requestID string) (*pillarbox.Event, err
 }
 
 // Waiting returns the attempts and the rejection of an event that waits for another attempt.
-func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
+func (q *Queue) Waiting(destination,
+	requestID string) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p := q.positionLocked(destination)
@@ -300,7 +306,8 @@ func (q *Queue) Waiting(destination, requestID string) (attempts []pillarbox.Att
 }
 
 // Scan implements pillarbox.EventScanner.
-func (q *Queue) Scan(ctx context.Context, destination string, visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
+func (q *Queue) Scan(ctx context.Context, destination string,
+	visit func(event *pillarbox.Event, standing pillarbox.Standing) error) error {
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	events := slices.Clone(q.events)

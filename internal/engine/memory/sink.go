@@ -116,7 +116,8 @@ func cloneEvent(event *pillarbox.Event) *pillarbox.Event {
 	}
 	clone.Header = slices.Clone(event.Header)
 	for i, field := range clone.Header {
-		clone.Header[i] = pillarbox.HeaderField{Name: strings.Clone(field.Name), Value: strings.Clone(field.Value)}
+		clone.Header[i] = pillarbox.HeaderField{Name: strings.Clone(field.Name),
+			Value: strings.Clone(field.Value)}
 	}
 	clone.Body = slices.Clone(event.Body)
 	return &clone

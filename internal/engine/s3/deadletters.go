@@ -158,7 +158,8 @@ func (l *Letters) put(ctx context.Context, letter *pillarbox.DeadLetter) error {
 
 // replace stores the letter at the place, and then deletes it from every other. The caller has its
 // turn.
-func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place, content []byte) error {
+func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadletterfile.Place,
+	content []byte) error {
 	others := slices.DeleteFunc(l.index.lookup(id),
 		func(other object) bool { return other.place == to })
 	if err := l.objects.put(ctx, deadletterfile.Name(id, to), letterType, content); err != nil {
@@ -177,7 +178,8 @@ func (l *Letters) replace(ctx context.Context, id deadletterfile.ID, to deadlett
 
 // Get implements pillarbox.DeadLetters. Of several letters of one destination with one request id
 // it returns the one that comes last in List.
-func (l *Letters) Get(ctx context.Context, destination, requestID string) (*pillarbox.DeadLetter, error) {
+func (l *Letters) Get(ctx context.Context, destination,
+	requestID string) (*pillarbox.DeadLetter, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -218,7 +220,8 @@ func (l *Letters) load(ctx context.Context, id deadletterfile.ID) (*pillarbox.De
 	return letter, err
 }
 
-func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.DeadLetter, deadletterfile.Place, error) {
+func (l *Letters) read(ctx context.Context,
+	id deadletterfile.ID) (*pillarbox.DeadLetter, deadletterfile.Place, error) {
 	at := l.index.lookup(id)
 	if len(at) == 0 {
 		return nil, deadletterfile.Place{},
@@ -240,7 +243,8 @@ func (l *Letters) read(ctx context.Context, id deadletterfile.ID) (*pillarbox.De
 // ResolveMany implements pillarbox.DeadLetters; some letters are resolved at once. Besides the
 // errors of the contract, ErrInvalid says that resolution.How is neither of the two ways. A letter
 // that has failed may be resolved or not; the same call may be made again.
-func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey, resolution pillarbox.Resolution) error {
+func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
+	resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
 		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
 	}
@@ -256,7 +260,8 @@ func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLette
 	})
 }
 
-func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution pillarbox.Resolution) error {
+func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID,
+	resolution pillarbox.Resolution) error {
 	defer l.take(id)()
 	if at := l.index.lookup(id); len(at) == 1 && at[0].place.State != deadletterfile.Open {
 		return nil
@@ -279,7 +284,8 @@ func (l *Letters) resolve(ctx context.Context, id deadletterfile.ID, resolution 
 // Count implements pillarbox.DeadLetters. It reads no letter, and after the first call it waits for
 // no listing: what others have changed is counted within a minute (Options.CountFresh), what is
 // changed here at once.
-func (l *Letters) Count(ctx context.Context, destination string) (pillarbox.DeadLetterCount, error) {
+func (l *Letters) Count(ctx context.Context,
+	destination string) (pillarbox.DeadLetterCount, error) {
 	if err := l.begin(ctx); err != nil {
 		return pillarbox.DeadLetterCount{}, err
 	}

@@ -18,7 +18,8 @@ const ahead = 32
 // destinations, ids and states are read, some at a time. A letter that is put or resolved during
 // the walk is met in its old or its new state. ctx's error, or that of the bucket, is the last
 // thing yielded.
-func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (l *Letters) List(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) {
 		w := walk{Letters: l, filter: filter, yield: yield}
 		if err := w.run(ctx); err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
@@ -29,7 +30,8 @@ func (l *Letters) List(ctx context.Context, filter pillarbox.DeadLetterFilter) i
 
 // Summaries implements pillarbox.DeadLetters. A bucket tells only names, so the letters are read as
 // List reads them. None is known to be missing.
-func (l *Letters) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+func (l *Letters) Summaries(ctx context.Context,
+	filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
 	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		for letter, err := range l.List(ctx, filter) {
 			var summary pillarbox.DeadLetterSummary
@@ -123,7 +125,8 @@ func (w *walk) day(ctx context.Context, letters []located) error {
 }
 
 // loadAll reads the letters and returns what hands them out.
-func (w *walk) loadAll(ctx context.Context, ids []deadletterfile.ID) func(deadletterfile.ID) (*pillarbox.DeadLetter, error) {
+func (w *walk) loadAll(ctx context.Context,
+	ids []deadletterfile.ID) func(deadletterfile.ID) (*pillarbox.DeadLetter, error) {
 	type loaded struct {
 		letter *pillarbox.DeadLetter
 		err    error

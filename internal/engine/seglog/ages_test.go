@@ -15,7 +15,9 @@ func TestEventsAgeByTheTimeThatPasses(t *testing.T) {
 	elapsed, wall := time.Duration(0), time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
 	options.ManualMaintenance = true
-	options.Elapsed, options.Now = func() time.Duration { return elapsed }, func() time.Time { return wall }
+	options.Elapsed, options.Now = func() time.Duration { return elapsed }, func() time.Time {
+		return wall
+	}
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -38,7 +40,9 @@ func TestEventsAgeByTheTimeThatPasses(t *testing.T) {
 			}
 		}
 		settleAs(t, l, "events", deliveries,
-			func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeReleased} })
+			func(pillarbox.Delivery) pillarbox.Outcome {
+				return pillarbox.Outcome{Kind: pillarbox.OutcomeReleased}
+			})
 	}
 	appendFrom(t, l, "app", 3, 1)
 	expect(3, 0, 0)

@@ -119,7 +119,9 @@ func TestFullRetrySetHoldsUpNobody(t *testing.T) {
 func TestRefusingEverythingIsPaced(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.MaxRetrying, options.ManualMaintenance, options.Now = 10, true, func() time.Time { return clock }
+	options.MaxRetrying, options.ManualMaintenance, options.Now = 10, true, func() time.Time {
+		return clock
+	}
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	appendFrom(t, l, "bad", 1000, 1)
@@ -177,7 +179,9 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 				}
 				stored += len(deliveries)
 				settleAs(t, l, "events", deliveries,
-					func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+					func(pillarbox.Delivery) pillarbox.Outcome {
+						return pillarbox.Outcome{Kind: pillarbox.OutcomeStored}
+					})
 			}
 			l.Maintain()
 			first, err := seglog.Inspect(disk, "queue")

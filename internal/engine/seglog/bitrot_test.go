@@ -298,7 +298,8 @@ func TestEveryRottenHeader(t *testing.T) {
 	for number, name := range segments(t, r.disk) {
 		for bit := range 512 * 8 {
 			disk := r.disk.Crash(nil, faultfs.Dropped)
-			if err := errors.Join(disk.Flip(name, int64(bit/8), uint(bit%8)), disk.Flip(name, 512+int64(bit/8), uint(bit%8))); err != nil {
+			if err := errors.Join(disk.Flip(name, int64(bit/8), uint(bit%8)),
+				disk.Flip(name, 512+int64(bit/8), uint(bit%8))); err != nil {
 				t.Fatal(err)
 			}
 			log, err := seglog.Open(disk, "queue", r.options)

@@ -173,7 +173,9 @@ func (d *damageLog) forgive() {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	passed := func(item pillarbox.CorruptError) bool {
+		return strings.HasPrefix(item.Reason, readFault)
+	}
 	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
 		return
 	}
@@ -194,7 +196,9 @@ func (d *damageLog) passedReports() map[string]bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	reports := map[string]bool{}
-	passed := func(item pillarbox.CorruptError) bool { return strings.HasPrefix(item.Reason, readFault) }
+	passed := func(item pillarbox.CorruptError) bool {
+		return strings.HasPrefix(item.Reason, readFault)
+	}
 	if !slices.ContainsFunc(d.found, passed) || len(d.unreadEnds) > 0 {
 		return reports
 	}

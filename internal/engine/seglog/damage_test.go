@@ -376,7 +376,8 @@ func TestFailedSyncAtTheStartIsNotBelievedLater(t *testing.T) {
 		retry := []pillarbox.Outcome{
 			{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeRetry, Attempt: attempt},
 		}
-		if err := errors.Join(l.log.Settle(context.Background(), "events", retry), l.log.Close()); err != nil {
+		if err := errors.Join(l.log.Settle(context.Background(), "events", retry),
+			l.log.Close()); err != nil {
 			t.Fatalf("settle: %v", err)
 		}
 		killed := left()

@@ -89,7 +89,8 @@ func (c *consumer) resumeFromChunk(seq uint64) (bytes int64, err error) {
 		return 0, err
 	}
 	var lost runs
-	for at, ok := c.state.deferred.next(read.firstSeq); ok && at < read.nextSeq() && at < c.state.cursor; at, ok = c.state.deferred.next(at + 1) {
+	for at, ok := c.state.deferred.next(read.firstSeq); ok && at < read.nextSeq() &&
+		at < c.state.cursor; at, ok = c.state.deferred.next(at + 1) {
 		if c.resumed.items[at] != nil {
 			continue
 		}

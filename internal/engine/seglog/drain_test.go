@@ -15,7 +15,9 @@ import (
 func TestFullQueueSaysSo(t *testing.T) {
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
 	options := small()
-	options.ManualMaintenance, options.MaxBytes, options.Now = true, 256<<10, func() time.Time { return clock }
+	options.ManualMaintenance, options.MaxBytes, options.Now = true, 256<<10, func() time.Time {
+		return clock
+	}
 	l := openLog(t, faultfs.New(faultfs.Options{}), options)
 	defer l.Close()
 	if _, err := l.Account("events"); err != nil {
@@ -51,7 +53,9 @@ func TestFullQueueSaysSo(t *testing.T) {
 	}
 	deliver := func(n int) {
 		settleAs(t, l, "events", leaseNow(t, l, "events", n),
-			func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+			func(pillarbox.Delivery) pillarbox.Outcome {
+				return pillarbox.Outcome{Kind: pillarbox.OutcomeStored}
+			})
 	}
 	for range 20 {
 		clock = clock.Add(time.Second)

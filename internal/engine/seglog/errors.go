@@ -12,7 +12,8 @@ import (
 
 // kinded gives an error of the disk its kind, where nobody below has done so.
 func kinded(err error) error {
-	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt, pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
+	for _, kind := range []error{pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, pillarbox.ErrCorrupt,
+		pillarbox.ErrInvalid, pillarbox.ErrConflict, pillarbox.ErrClosed} {
 		if errors.Is(err, kind) {
 			return err
 		}

@@ -18,7 +18,8 @@ func ExampleOpen() {
 		return
 	}
 	defer log.Close()
-	fmt.Println(log.Append(ctx, []*pillarbox.Event{{Timestamp: 1, RequestID: "a", Source: "app", Body: []byte("hello")}}))
+	fmt.Println(log.Append(ctx, []*pillarbox.Event{
+		{Timestamp: 1, RequestID: "a", Source: "app", Body: []byte("hello")}}))
 	after, err := seglog.Open(disk.Crash(nil, faultfs.Dropped), "queue", seglog.Options{})
 	if err != nil {
 		fmt.Println(err)

@@ -69,7 +69,8 @@ func FuzzSegmentRecover(f *testing.F) {
 	f.Add(false, []byte{})
 	f.Add(false, make([]byte, 4096))
 	f.Add(true, append(append([]byte{}, sound[:dataStart]...), sound[dataStart+sectorBytes:]...))
-	for _, at := range []int{dataStart + 16, dataStart + 24, dataStart + 32, dataStart + 36, dataStart + 40, dataStart + 70} {
+	for _, at := range []int{dataStart + 16, dataStart + 24, dataStart + 32, dataStart + 36,
+		dataStart + 40, dataStart + 70} {
 		changed := bytes.Clone(sound)
 		changed[at]++
 		f.Add(true, changed)
@@ -83,7 +84,8 @@ func FuzzSegmentRecover(f *testing.F) {
 			sealAll(content)
 		}
 		disk := faultfs.New(faultfs.Options{})
-		if err := errors.Join(disk.Mkdir("queue"), vfs.WriteFile(disk, fuzzSegment, content)); err != nil {
+		if err := errors.Join(disk.Mkdir("queue"),
+			vfs.WriteFile(disk, fuzzSegment, content)); err != nil {
 			t.Fatal(err)
 		}
 		recoverSegment(t, disk, len(content))

@@ -72,7 +72,9 @@ func (a *appender) unknownError() error {
 	return &pillarbox.RetryAfterError{After: retryAfterLate, Err: err}
 }
 
-func (a *appender) lateForLocked() time.Duration { return a.watch.Since(watchdog.Call(a.lateSince)) }
+func (a *appender) lateForLocked() time.Duration {
+	return a.watch.Since(watchdog.Call(a.lateSince))
+}
 
 // lateErrorLocked is the refusal of what comes while the disk hangs. Nothing of that is stored.
 func (a *appender) lateErrorLocked() error {

@@ -32,7 +32,8 @@ func FuzzSegmentMutate(f *testing.F) {
 			mutate(rng, content)
 		}
 		disk := faultfs.New(faultfs.Options{})
-		if err := errors.Join(disk.Mkdir("queue"), vfs.WriteFile(disk, fuzzSegment, content)); err != nil {
+		if err := errors.Join(disk.Mkdir("queue"),
+			vfs.WriteFile(disk, fuzzSegment, content)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Verify(context.Background(), disk, "queue", func(event *pillarbox.Event) error {
@@ -131,7 +132,8 @@ func soundStates(f *testing.F) (first, second []byte) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		if err := errors.Join(log.Append(context.Background(), goldenEvents()), settleSome(log), log.Close()); err != nil {
+		if err := errors.Join(log.Append(context.Background(), goldenEvents()), settleSome(log),
+			log.Close()); err != nil {
 			f.Fatal(err)
 		}
 	}

@@ -35,7 +35,8 @@ func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 	if n := len(rules); n > 0 && rules[n-1].Rule.Equal(&rule) && len(rules) == len(c.state.rules) {
 		return nil
 	}
-	for len(rules) > 1 && rules[1].From <= min(firstHeld, c.needs.Load()) && !c.state.hasRetryBelow(rules[1].From) {
+	for len(rules) > 1 && rules[1].From <= min(firstHeld, c.needs.Load()) &&
+		!c.state.hasRetryBelow(rules[1].From) {
 		rules = rules[1:] // nothing is left of its time
 	}
 	s := c.newSettlement(0)

@@ -114,7 +114,8 @@ func (o Options) validate() error {
 	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%sectorBytes != 0:
 		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w",
 			o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
-	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 || o.CommitTimeout < 0:
+	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 ||
+		o.CommitTimeout < 0:
 		return fmt.Errorf("limits of the queue can't be negative: %w", pillarbox.ErrInvalid)
 	}
 	return nil

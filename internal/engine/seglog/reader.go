@@ -97,7 +97,8 @@ func (r *reader) open(next extent, ok bool) (*chunk, error) {
 func (r *reader) missing(until uint64, offset int64, reason string) *chunk {
 	c := &chunk{offset: offset, end: offset, firstSeq: r.seq, lost: until - r.seq}
 	c.damage = []pillarbox.CorruptError{{
-		File: r.segment.name, Offset: offset, Reason: fmt.Sprintf("%s: events %d to %d", reason, r.seq, until-1),
+		File: r.segment.name, Offset: offset, Reason: fmt.Sprintf("%s: events %d to %d", reason, r.seq,
+			until-1),
 	}}
 	r.seq = until
 	r.noteDamage(c)

@@ -51,7 +51,9 @@ func meddleWithLive(
 	disk := faultfs.New(faultfs.Options{})
 	options := small()
 	clock := time.Date(2026, 11, 23, 14, 12, 0, 0, time.UTC)
-	options.ManualMaintenance, options.KeepBytes, options.Now = true, 1<<20, func() time.Time { return clock }
+	options.ManualMaintenance, options.KeepBytes, options.Now = true, 1<<20, func() time.Time {
+		return clock
+	}
 	l := openLog(t, disk, options)
 	if _, err := l.Account("events"); err != nil {
 		t.Fatal(err)
@@ -74,7 +76,8 @@ func meddleWithLive(
 	killed := disk.Kill()
 	again := openLog(t, killed, options)
 	held := 0
-	if err := again.Scan(t.Context(), "events", func(*pillarbox.Event, pillarbox.Standing) error { held++; return nil }); err != nil ||
+	if err := again.Scan(t.Context(), "events",
+		func(*pillarbox.Event, pillarbox.Standing) error { held++; return nil }); err != nil ||
 		held != 90 {
 		t.Errorf("%d of 90 events are in the log of the next life, %v", held, err)
 	}

@@ -157,7 +157,8 @@ func (r *segmentRepair) rewrite(c *chunk) {
 	}
 	if c.lost > 0 && used+frameHeaderBytes <= int64(len(region)) {
 		frameHeader{
-			kind: frameLost, salt: salt, offset: c.offset + used, firstSeq: c.firstSeq + uint64(len(c.records)),
+			kind: frameLost, salt: salt, offset: c.offset + used, firstSeq: c.firstSeq + uint64(
+				len(c.records)),
 			count: uint32(c.lost), durableUpTo: c.offset,
 		}.encode(region[used:])
 		used += sectorBytes

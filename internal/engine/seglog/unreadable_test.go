@@ -59,7 +59,9 @@ func drain(t *testing.T, l *seglog.Log, seen map[string]int) (n int) {
 		}
 		n += len(deliveries)
 		settleAs(t, l, "events", deliveries,
-			func(pillarbox.Delivery) pillarbox.Outcome { return pillarbox.Outcome{Kind: pillarbox.OutcomeStored} })
+			func(pillarbox.Delivery) pillarbox.Outcome {
+				return pillarbox.Outcome{Kind: pillarbox.OutcomeStored}
+			})
 	}
 }
 

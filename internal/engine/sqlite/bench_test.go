@@ -20,7 +20,8 @@ func benchEvents(events []*pillarbox.Event, round int) {
 	for i, event := range fresh {
 		events[i].Timestamp = event.Timestamp + pillarbox.Timestamp(round*3_000_000)
 		milliseconds := events[i].Timestamp / 1000
-		events[i].RequestID = fmt.Sprintf("%08x-%04x", int64(milliseconds>>16), int64(milliseconds&0xffff)) + event.RequestID[13:]
+		events[i].RequestID = fmt.Sprintf("%08x-%04x", int64(milliseconds>>16),
+			int64(milliseconds&0xffff)) + event.RequestID[13:]
 	}
 }
 

@@ -27,7 +27,8 @@ var (
 // database.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	switch {
-	case errors.Is(err, pillarbox.ErrClosed), errors.Is(err, pillarbox.ErrNotFound), errors.Is(err, pillarbox.ErrCorrupt):
+	case errors.Is(err, pillarbox.ErrClosed), errors.Is(err, pillarbox.ErrNotFound), errors.Is(err,
+		pillarbox.ErrCorrupt):
 		return fmt.Errorf("%s database %s: %w", doing, s.path, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s database %s: %w", doing, s.path, ctx.Err())
@@ -37,16 +38,19 @@ func (s *Store) failed(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s database %s: %w: %w: free space on its disk: %w",
 			doing, s.path, pillarbox.ErrUnavailable, pillarbox.ErrNoSpace, err)
 	}
-	return fmt.Errorf("%s database %s: %w: %s: %w", doing, s.path, pillarbox.ErrUnavailable, advice(err), err)
+	return fmt.Errorf("%s database %s: %w: %s: %w", doing, s.path, pillarbox.ErrUnavailable,
+		advice(err), err)
 }
 
 // isRefusal reports whether SQLite refused a row for what is in it, which it will do again.
 func isRefusal(err error) bool {
-	return errors.Is(err, sqlite3.CONSTRAINT) || errors.Is(err, sqlite3.TOOBIG) || errors.Is(err, sqlite3.MISMATCH)
+	return errors.Is(err, sqlite3.CONSTRAINT) || errors.Is(err, sqlite3.TOOBIG) ||
+		errors.Is(err, sqlite3.MISMATCH)
 }
 
 func isFull(err error) bool {
-	return errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT)
 }
 
 func isIOError(err error) bool { return errors.Is(err, sqlite3.IOERR) }
@@ -66,11 +70,14 @@ func isDoubtful(err error) bool {
 // advice says what a person can do about the error.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.LOCKED), errors.Is(err, sqlite3.PROTOCOL):
+	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.LOCKED), errors.Is(err,
+		sqlite3.PROTOCOL):
 		return "another program holds a lock on it, end its transaction"
-	case errors.Is(err, sqlite3.READONLY), errors.Is(err, sqlite3.PERM), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, sqlite3.READONLY), errors.Is(err, sqlite3.PERM), errors.Is(err,
+		syscall.EACCES), errors.Is(err, syscall.EROFS):
 		return "make the file and its directory writable"
-	case errors.Is(err, sqlite3.CANTOPEN), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, sqlite3.CANTOPEN), errors.Is(err, syscall.ENOENT), errors.Is(err,
+		syscall.ENOTDIR):
 		return "check that its directory is there and that it is a plain file"
 	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB):
 		return "it is damaged or no database, restore it from a backup or move it away to start a new one"

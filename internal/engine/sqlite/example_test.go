@@ -24,7 +24,8 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	event := []*pillarbox.Event{{Timestamp: 1, RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0", Source: "app", Body: []byte("hello")}}
+	event := []*pillarbox.Event{{Timestamp: 1, RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0",
+		Source: "app", Body: []byte("hello")}}
 	fmt.Println(store.Write(ctx, event), store.Write(ctx, event))
 	n, err := store.Count(ctx)
 	fmt.Println(n, err, store.Close())

@@ -33,7 +33,8 @@ type disk struct {
 }
 
 func newDisk(t *testing.T) *disk {
-	d := &disk{VFS: vfs.Find(""), name: "disk-" + filepath.Base(t.TempDir()) + t.Name(), unsynced: make(map[string]bool)}
+	d := &disk{VFS: vfs.Find(""), name: "disk-" + filepath.Base(t.TempDir()) + t.Name(),
+		unsynced: make(map[string]bool)}
 	vfs.Register(d.name, d)
 	t.Cleanup(func() { vfs.Unregister(d.name) })
 	return d
@@ -82,7 +83,8 @@ func (d *disk) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, er
 	return vfsutil.WrapOpen(d.VFS, name, flags)
 }
 
-func (d *disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+func (d *disk) OpenFilename(name *vfs.Filename,
+	flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	if err := d.attempt(); err != nil {
 		return nil, flags, err
 	}

@@ -69,7 +69,8 @@ func (f *files) setAside(path string, now time.Time) error {
 	if err := os.Remove(path + shmSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove shared memory of the old database: %w", err)
 	}
-	if err := os.Rename(path+walSuffix, fmt.Sprintf("%s%s.orphan-%d", path, walSuffix, now.UnixMicro())); err != nil {
+	if err := os.Rename(path+walSuffix,
+		fmt.Sprintf("%s%s.orphan-%d", path, walSuffix, now.UnixMicro())); err != nil {
 		return fmt.Errorf("set the WAL of the old database aside: %w", err)
 	}
 	return syncPath(filepath.Dir(path))

@@ -68,7 +68,8 @@ func (w *writer) stepMark(events int) (identity pillarbox.StoreIdentity, err err
 // identityOf steps through the rows of a statement, of which there is one.
 func identityOf(stmt *sqlite3.Stmt) (identity pillarbox.StoreIdentity) {
 	for stmt.Step() {
-		identity = pillarbox.StoreIdentity{ID: stmt.ColumnText(0), Mark: uint64(max(0, stmt.ColumnInt64(1)))}
+		identity = pillarbox.StoreIdentity{ID: stmt.ColumnText(0),
+			Mark: uint64(max(0, stmt.ColumnInt64(1)))}
 	}
 	return identity
 }
@@ -128,7 +129,8 @@ func (s *Store) checkShrunk(ctx context.Context) error {
 		}
 		return errors.Join(err, closeConn(conn))
 	})
-	if mine := s.writer.identity; err == nil && rejection == "ok" && there.ID == mine.ID && there.Mark >= mine.Mark {
+	if mine := s.writer.identity; err == nil && rejection == "ok" && there.ID == mine.ID &&
+		there.Mark >= mine.Mark {
 		return nil
 	}
 	s.options.Logger.Error("the database was overwritten or cut while it was open; its WAL is set aside, and what is in the file now is used", telemetry.KeyDatabase, s.path,

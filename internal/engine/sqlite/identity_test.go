@@ -132,7 +132,8 @@ func TestVacuumIsNoReplacement(t *testing.T) {
 	}
 	record = record.Meet(store.Identity(), 1)
 	other := openDatabase(t, path)
-	for _, statement := range []string{"DELETE FROM events", "DELETE FROM event_ids", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+	for _, statement := range []string{"DELETE FROM events", "DELETE FROM event_ids", "VACUUM",
+		"PRAGMA wal_checkpoint(TRUNCATE)"} {
 		if err := other.Exec(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}

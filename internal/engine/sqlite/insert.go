@@ -53,10 +53,13 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 		return row{}, pillarbox.Permanent(fmt.Errorf("headers: %w", err))
 	}
 	r := row{event: event, index: index, timestamp: string(timestamp), headers: headers}
-	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) + len(event.Path) +
-		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) + len(event.Traceparent) + len(event.Body)
+	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) + len(
+		event.Path) +
+		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) + len(event.Traceparent) + len(
+		event.Body)
 	if r.bytes > MaxEventBytes {
-		return row{}, pillarbox.Permanent(fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
+		return row{}, pillarbox.Permanent(
+			fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
 	}
 	r.findable = tellsTime(event.Key())
 	return r, nil
@@ -64,7 +67,8 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 
 // write inserts the events in one transaction and returns which of them were refused while the
 // others are committed. After an error nothing is.
-func (w *writer) write(ctx context.Context, events []*pillarbox.Event, storedAt pillarbox.Timestamp) ([]pillarbox.ItemError, error) {
+func (w *writer) write(ctx context.Context, events []*pillarbox.Event,
+	storedAt pillarbox.Timestamp) ([]pillarbox.ItemError, error) {
 	batch := insertion{writer: w, storedAt: storedAt.String()}
 	rows := make([]row, 0, len(events))
 	for i, event := range events {
@@ -235,7 +239,8 @@ func (b *insertion) blamesRow(err error) bool {
 
 // isThere reports whether the row is in the table.
 func (b *insertion) isThere(row row) (bool, error) {
-	if err := errors.Join(b.exists.BindText(1, row.timestamp), b.exists.BindText(2, row.event.RequestID)); err != nil {
+	if err := errors.Join(b.exists.BindText(1, row.timestamp),
+		b.exists.BindText(2, row.event.RequestID)); err != nil {
 		return false, err
 	}
 	there := b.exists.Step()
@@ -247,7 +252,8 @@ func (b *insertion) noteID(row row) error {
 	if row.findable {
 		return nil
 	}
-	if err := errors.Join(b.insertID.BindText(1, row.event.RequestID), b.insertID.BindText(2, row.timestamp)); err != nil {
+	if err := errors.Join(b.insertID.BindText(1, row.event.RequestID),
+		b.insertID.BindText(2, row.timestamp)); err != nil {
 		return err
 	}
 	if err := b.insertID.Exec(); err != nil {

@@ -35,7 +35,11 @@ func TestOpenWaitsForTheDatabase(t *testing.T) {
 		}, "its directory"},
 		"file for a directory": {func(t *testing.T, path string) func() {
 			must(t, os.WriteFile(filepath.Dir(path), nil, 0o600))
-			return func() { must(t, os.Remove(filepath.Dir(path))); must(t, os.Mkdir(filepath.Dir(path), 0o700)) }
+			return func() {
+				must(t, os.Remove(filepath.Dir(path)))
+				must(t,
+					os.Mkdir(filepath.Dir(path), 0o700))
+			}
 		}, "its directory"},
 		"directory for a file": {func(t *testing.T, path string) func() {
 			must(t, os.MkdirAll(path, 0o700))

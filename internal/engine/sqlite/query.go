@@ -32,11 +32,13 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 // List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since
 // and Until. A row that is no event, which somebody must have added by hand, is an error that
 // matches ErrCorrupt.
-func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (s *Store) List(ctx context.Context,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
 }
 
-func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (s *Store) list(ctx context.Context, doing string,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	var found []*pillarbox.Event
 	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
 		sql, arguments := listQuery(filter)
@@ -80,7 +82,8 @@ func listQuery(filter pillarbox.EventFilter) (string, []string) {
 		order, behind = "timestamp DESC, request_id DESC", "<"
 	}
 	if filter.After != (pillarbox.Key{}) {
-		add("(timestamp, request_id) "+behind+" (?, ?)", filter.After.Timestamp.String(), filter.After.RequestID)
+		add("(timestamp, request_id) "+behind+" (?, ?)", filter.After.Timestamp.String(),
+			filter.After.RequestID)
 	}
 	if filter.Source != "" {
 		add("source = ?", filter.Source)
@@ -97,7 +100,8 @@ func listQuery(filter pillarbox.EventFilter) (string, []string) {
 }
 
 // query runs sql and calls visit for each row, until it returns an error.
-func query(conn *sqlite3.Conn, sql string, arguments []string, visit func(*sqlite3.Stmt) error) error {
+func query(conn *sqlite3.Conn, sql string, arguments []string,
+	visit func(*sqlite3.Stmt) error) error {
 	stmt, _, err := conn.Prepare(sql)
 	if err != nil {
 		return err
@@ -119,7 +123,8 @@ func query(conn *sqlite3.Conn, sql string, arguments []string, visit func(*sqlit
 func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
 	timestamp, err := pillarbox.ParseTimestamp(stmt.ColumnText(0))
 	event := &pillarbox.Event{
-		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(2), Method: stmt.ColumnText(3),
+		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(
+			2), Method: stmt.ColumnText(3),
 		Path: stmt.ColumnText(4), Query: stmt.ColumnText(5), ContentType: stmt.ColumnText(6),
 		RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
 	}
@@ -127,7 +132,8 @@ func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
 		err = json.Unmarshal(headers, &event.Header)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("row with request_id %q: %w: %w", event.RequestID, pillarbox.ErrCorrupt, err)
+		return nil, fmt.Errorf("row with request_id %q: %w: %w", event.RequestID, pillarbox.ErrCorrupt,
+			err)
 	}
 	if stmt.ColumnType(10) == sqlite3.BLOB {
 		event.Body = stmt.ColumnBlob(10, nil)
@@ -182,7 +188,8 @@ func findMissing(conn *sqlite3.Conn, keys []pillarbox.Key) ([]pillarbox.Key, err
 	defer stmt.Close()
 	var missing []pillarbox.Key
 	for _, key := range keys {
-		if err := errors.Join(stmt.BindText(1, key.Timestamp.String()), stmt.BindText(2, key.RequestID)); err != nil {
+		if err := errors.Join(stmt.BindText(1, key.Timestamp.String()),
+			stmt.BindText(2, key.RequestID)); err != nil {
 			return nil, err
 		}
 		if !stmt.Step() {
@@ -201,13 +208,14 @@ func (s *Store) StoredAt(ctx context.Context, key pillarbox.Key) (pillarbox.Time
 	err := s.read(ctx, "look up an event in", func(conn *sqlite3.Conn) error {
 		found := false
 		sql := "SELECT stored_at FROM events WHERE timestamp = ? AND request_id = ?"
-		err := query(conn, sql, []string{key.Timestamp.String(), key.RequestID}, func(stmt *sqlite3.Stmt) (err error) {
-			found = true
-			if at, err = pillarbox.ParseTimestamp(stmt.ColumnText(0)); err != nil {
-				return fmt.Errorf("stored_at of event %s: %w: %w", key.RequestID, pillarbox.ErrCorrupt, err)
-			}
-			return nil
-		})
+		err := query(conn, sql, []string{key.Timestamp.String(), key.RequestID},
+			func(stmt *sqlite3.Stmt) (err error) {
+				found = true
+				if at, err = pillarbox.ParseTimestamp(stmt.ColumnText(0)); err != nil {
+					return fmt.Errorf("stored_at of event %s: %w: %w", key.RequestID, pillarbox.ErrCorrupt, err)
+				}
+				return nil
+			})
 		if err == nil && !found {
 			return fmt.Errorf("event %s: %w", key.RequestID, pillarbox.ErrNotFound)
 		}

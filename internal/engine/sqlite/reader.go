@@ -80,7 +80,8 @@ func (p *readerPool) drain() {
 // so wants the right to write; where there is none, it makes do without.
 func openReader(ctx context.Context, target target) (*reader, error) {
 	conn, err := openConn(ctx, target, sqlite3.OPEN_READWRITE)
-	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) || errors.Is(err, os.ErrPermission) {
+	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) ||
+		errors.Is(err, os.ErrPermission) {
 		conn, err = openConn(ctx, target, sqlite3.OPEN_READONLY)
 	}
 	if err != nil {
@@ -104,7 +105,8 @@ func (r *reader) close() {
 }
 
 // read runs a query on a connection of its own.
-func (s *Store) read(ctx context.Context, doing string, query func(conn *sqlite3.Conn) error) error {
+func (s *Store) read(ctx context.Context, doing string,
+	query func(conn *sqlite3.Conn) error) error {
 	select {
 	case <-s.closed:
 		return s.failed(ctx, doing, pillarbox.ErrClosed)

@@ -61,7 +61,8 @@ func TestRefusedRowsAreNamed(t *testing.T) {
 					t.Fatalf("refused rows %v, want %v", got, bad)
 				}
 				for _, item := range refused {
-					if pillarbox.IsPermanent(item.Err) != test.permanent || !strings.Contains(item.Err.Error(), test.message) {
+					if pillarbox.IsPermanent(item.Err) != test.permanent ||
+						!strings.Contains(item.Err.Error(), test.message) {
 						t.Errorf("row %d: permanent %v, %v", item.Index, pillarbox.IsPermanent(item.Err), item.Err)
 					}
 				}
@@ -70,7 +71,8 @@ func TestRefusedRowsAreNamed(t *testing.T) {
 				t.Errorf("%s rows are stored, want 33", got)
 			}
 			// Alone, the event is refused like among others, and once the rule is gone it is stored.
-			if got := indexes(refusedRows(t, store.Write(t.Context(), events[9:10]))); !slices.Equal(got, []int{0}) {
+			if got := indexes(refusedRows(t, store.Write(t.Context(), events[9:10]))); !slices.Equal(got,
+				[]int{0}) {
 				t.Errorf("alone: refused rows %v", got)
 			}
 			run(t, other, "DROP TRIGGER IF EXISTS rule; DROP INDEX IF EXISTS rule; DELETE FROM events WHERE timestamp = ''")
@@ -109,7 +111,8 @@ func TestRollbackRefusesTheWholeBatch(t *testing.T) {
 	for _, batch := range [][]*pillarbox.Event{events, events[17:18]} {
 		err := store.Write(t.Context(), batch)
 		var items *pillarbox.BatchError
-		if !pillarbox.IsPermanent(err) || errors.As(err, &items) || !strings.Contains(err.Error(), "out with it") {
+		if !pillarbox.IsPermanent(err) || errors.As(err, &items) ||
+			!strings.Contains(err.Error(), "out with it") {
 			t.Errorf("write of %d: %v, want a refusal of the whole", len(batch), err)
 		}
 		wantCount(t, store, 0)
@@ -135,11 +138,14 @@ func TestTimeOutsideTheCalendarIsRefused(t *testing.T) {
 // nothing is made anew behind the back of the person at work there.
 func TestChangedTableIsAnOutage(t *testing.T) {
 	for name, change := range map[string][2]string{
-		"renamed table":   {"ALTER TABLE events RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO events"},
-		"renamed column":  {"ALTER TABLE events RENAME COLUMN body TO content", "ALTER TABLE events RENAME COLUMN content TO body"},
-		"dropped column":  {"ALTER TABLE events DROP COLUMN traceparent", ""},
-		"broken trigger":  {"CREATE TRIGGER rule AFTER INSERT ON events BEGIN INSERT INTO nowhere VALUES (1); END", "DROP TRIGGER rule"},
-		"missing id list": {"ALTER TABLE event_ids RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO event_ids"},
+		"renamed table": {"ALTER TABLE events RENAME TO elsewhere",
+			"ALTER TABLE elsewhere RENAME TO events"},
+		"renamed column": {"ALTER TABLE events RENAME COLUMN body TO content",
+			"ALTER TABLE events RENAME COLUMN content TO body"},
+		"dropped column": {"ALTER TABLE events DROP COLUMN traceparent", ""},
+		"broken trigger": {"CREATE TRIGGER rule AFTER INSERT ON events BEGIN INSERT INTO nowhere VALUES (1); END", "DROP TRIGGER rule"},
+		"missing id list": {"ALTER TABLE event_ids RENAME TO elsewhere",
+			"ALTER TABLE elsewhere RENAME TO event_ids"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "events.db")
@@ -151,7 +157,8 @@ func TestChangedTableIsAnOutage(t *testing.T) {
 			run(t, other, change[0])
 			for range 2 {
 				err := store.Write(t.Context(), events)
-				if !errors.Is(err, pillarbox.ErrUnavailable) || pillarbox.IsPermanent(err) || !strings.Contains(err.Error(), "table") {
+				if !errors.Is(err, pillarbox.ErrUnavailable) || pillarbox.IsPermanent(err) ||
+					!strings.Contains(err.Error(), "table") {
 					t.Errorf("write: %v, want ErrUnavailable and a word on the table", err)
 				}
 			}

@@ -100,7 +100,8 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		if ctx.Err() != nil {
 			return nil, errors.Join(ctx.Err(), store.Close())
 		}
-		store.options.Logger.Warn("database can not be opened yet", telemetry.KeyDatabase, absolute, telemetry.KeyErr, err)
+		store.options.Logger.Warn("database can not be opened yet", telemetry.KeyDatabase, absolute,
+			telemetry.KeyErr, err)
 	}
 	return store, nil
 }
@@ -212,7 +213,8 @@ func (s *Store) ready(ctx context.Context) (*writer, error) {
 		if !errors.Is(err, errReplaced) {
 			return nil, err
 		}
-		s.options.Logger.Warn("database was removed or replaced while open", telemetry.KeyDatabase, s.path, telemetry.KeyErr, err)
+		s.options.Logger.Warn("database was removed or replaced while open", telemetry.KeyDatabase,
+			s.path, telemetry.KeyErr, err)
 		if err := s.abandon(err); err != nil {
 			return nil, err
 		}
@@ -251,7 +253,8 @@ func (s *Store) abandon(cause error) error {
 		}
 	} else if err := protect(s.writer.checkpoint); err != nil {
 		// The database itself is in its place, and the rows in the removed WAL could have been saved.
-		s.options.Logger.Error("rows of the removed WAL can not be saved", telemetry.KeyDatabase, s.path, telemetry.KeyErr, err)
+		s.options.Logger.Error("rows of the removed WAL can not be saved", telemetry.KeyDatabase, s.path,
+			telemetry.KeyErr, err)
 	}
 	s.drop()
 	return nil

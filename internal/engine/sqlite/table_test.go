@@ -89,7 +89,8 @@ func TestFilesArePrivate(t *testing.T) {
 
 // A name that means something in a URI is a name all the same.
 func TestAnyPathWillDo(t *testing.T) {
-	for _, name := range []string{"with space.db", "100%25?mode=memory#x.db", "ünï&vfs=none.db", ":memory:", "it's.db"} {
+	for _, name := range []string{"with space.db", "100%25?mode=memory#x.db", "ünï&vfs=none.db",
+		":memory:", "it's.db"} {
 		path := filepath.Join(t.TempDir(), name)
 		store := openTest(t, path, sqlite.Options{})
 		write(t, store, enginetest.Events(1, 1)...)
@@ -98,11 +99,13 @@ func TestAnyPathWillDo(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"", "a\x00b"} {
-		if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
+		if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !errors.Is(err,
+			pillarbox.ErrInvalid) {
 			t.Errorf("open %q: %v, want ErrInvalid", path, err)
 		}
 	}
-	if _, err := sqlite.Open(t.Context(), "x.db", sqlite.Options{BusyTimeout: -1}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := sqlite.Open(t.Context(), "x.db", sqlite.Options{BusyTimeout: -1}); !errors.Is(err,
+		pillarbox.ErrInvalid) {
 		t.Errorf("open with a negative timeout: %v, want ErrInvalid", err)
 	}
 }
@@ -198,7 +201,8 @@ func FuzzHeaderText(f *testing.F) {
 	f.Add("B", "\\", "A", "\"", "B", "\x00\x7f\xff")
 	f.Add("b", "é", "", "\u2028", "a", "\n")
 	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, name3, value3 string) {
-		header := pillarbox.Header{{Name: name1, Value: value1}, {Name: name2, Value: value2}, {Name: name3, Value: value3}}
+		header := pillarbox.Header{{Name: name1, Value: value1}, {Name: name2, Value: value2},
+			{Name: name3, Value: value3}}
 		for n := range header {
 			want, err := header[:n+1].MarshalJSON()
 			if err != nil {

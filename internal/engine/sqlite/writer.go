@@ -56,7 +56,8 @@ type writer struct {
 
 // openWriter opens or creates the database. known is the database whose tables this process has
 // seen before, or nil. strict asks that the whole WAL is copied into the database.
-func openWriter(ctx context.Context, target target, known *files, strict bool) (_ *writer, err error) {
+func openWriter(ctx context.Context, target target, known *files,
+	strict bool) (_ *writer, err error) {
 	path := target.path
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("create the file: %w", err)
@@ -117,7 +118,8 @@ func openConn(ctx context.Context, target target, flags sqlite3.OpenFlag) (*sqli
 	if target.vfs != "" {
 		query.Set("vfs", target.vfs)
 	}
-	uri := url.URL{Scheme: "file", Path: target.path, RawQuery: strings.ReplaceAll(query.Encode(), "+", "%20")}
+	uri := url.URL{Scheme: "file", Path: target.path,
+		RawQuery: strings.ReplaceAll(query.Encode(), "+", "%20")}
 	conn, err := sqlite3.OpenFlags(uri.String(), flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, err

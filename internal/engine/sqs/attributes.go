@@ -46,7 +46,8 @@ func (q *Queue) attributes(ctx context.Context) (attributes, error) {
 		return attributes{}, err
 	}
 	known := attributes{maxBytes: defaultMaxBytes, visibility: defaultVisibility}
-	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
+	if n, err := strconv.Atoi(answer[string(
+		types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
 		known.maxBytes = n
 	}
 	if n, err := strconv.Atoi(answer[string(types.QueueAttributeNameVisibilityTimeout)]); err == nil {
@@ -95,7 +96,8 @@ func (q *Queue) Check(ctx context.Context) error {
 	return nil
 }
 
-func (q *Queue) ask(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
+func (q *Queue) ask(ctx context.Context,
+	names ...types.QueueAttributeName) (map[string]string, error) {
 	out, err := q.client.GetQueueAttributes(ctx,
 		&sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 // encode writes the message as text that SQS takes, and puts its body elsewhere if the text would
 // be larger than limit bytes. A body that is elsewhere already stays there. Errors: ErrTooLarge,
 // and those of Bodies.
-func encode(ctx context.Context, message *pillarbox.Message, limit int, bodies pillarbox.Bodies) (string, error) {
+func encode(ctx context.Context, message *pillarbox.Message, limit int,
+	bodies pillarbox.Bodies) (string, error) {
 	text, err := marshal(message)
 	if err != nil || len(text) <= limit {
 		return text, err

@@ -38,7 +38,9 @@ func (q *Queue) readyLocked(m *message) {
 // rejected go before it.
 func (q *Queue) firstLocked(m *message) {
 	q.readyBytes += m.delivery.Bytes
-	at := slices.IndexFunc(q.ready, func(other *message) bool { return other.delivery.Rejection == nil })
+	at := slices.IndexFunc(q.ready, func(other *message) bool {
+		return other.delivery.Rejection == nil
+	})
 	if at < 0 {
 		at = len(q.ready)
 	}

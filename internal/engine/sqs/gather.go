@@ -118,6 +118,7 @@ func (e *entry) wait(ctx context.Context) error {
 	case err := <-e.answer:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("the caller stopped waiting for SQS, and the outcome is unknown: %w: %w: %w", pillarbox.ErrUnknown, pillarbox.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("the caller stopped waiting for SQS, and the outcome is unknown: %w: %w: %w",
+			pillarbox.ErrUnknown, pillarbox.ErrUnavailable, ctx.Err())
 	}
 }

@@ -27,7 +27,8 @@ type held struct {
 	enough chan struct{}
 }
 
-func (h *held) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput, options ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error) {
+func (h *held) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput,
+	options ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error) {
 	h.mu.Lock()
 	before := h.left
 	h.left -= len(in.Entries)

@@ -8,7 +8,8 @@ import (
 
 // Lease implements pillarbox.Queue. That SQS can't be reached is returned once for each time that
 // it was tried.
-func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
+func (q *Queue) Lease(ctx context.Context, destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -26,7 +27,8 @@ func (q *Queue) Lease(ctx context.Context, destination string, limits pillarbox.
 
 // tryLease leases what is ready. Where nothing is, it has somebody fetch, and returns what says
 // that something changed.
-func (q *Queue) tryLease(destination string, limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, <-chan struct{}, error) {
+func (q *Queue) tryLease(destination string,
+	limits pillarbox.LeaseLimits) ([]pillarbox.Delivery, <-chan struct{}, error) {
 	q.life.RLock()
 	defer q.life.RUnlock()
 	if q.closed {

@@ -31,7 +31,8 @@ type line struct {
 	calls [][]string // ids of the events in each call; guarded by mu
 }
 
-func (l *line) GetQueueAttributes(_ context.Context, in *awssqs.GetQueueAttributesInput, _ ...func(*awssqs.Options)) (*awssqs.GetQueueAttributesOutput, error) {
+func (l *line) GetQueueAttributes(_ context.Context, in *awssqs.GetQueueAttributesInput,
+	_ ...func(*awssqs.Options)) (*awssqs.GetQueueAttributesOutput, error) {
 	attributes := map[string]string{}
 	for _, name := range in.AttributeNames {
 		attributes[string(name)] = "0"
@@ -39,7 +40,8 @@ func (l *line) GetQueueAttributes(_ context.Context, in *awssqs.GetQueueAttribut
 	return &awssqs.GetQueueAttributesOutput{Attributes: attributes}, nil
 }
 
-func (l *line) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput, _ ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error) {
+func (l *line) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput,
+	_ ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error) {
 	ids := make([]string, len(in.Entries))
 	for i, sent := range in.Entries {
 		ids[i] = requestID(l.t, aws.ToString(sent.MessageBody))

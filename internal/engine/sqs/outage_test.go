@@ -152,7 +152,8 @@ func TestRequeuedWaitsAndIsYoung(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := b.client.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{
-		QueueUrl: &b.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessagesDelayed},
+		QueueUrl: &b.url, AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameApproximateNumberOfMessagesDelayed},
 	})
 	if err != nil || out.Attributes["ApproximateNumberOfMessagesDelayed"] != "1" {
 		t.Fatalf("%v waits, %v", out.Attributes, err)

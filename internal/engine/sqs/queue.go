@@ -167,7 +167,8 @@ func (q *Queue) Stats() pillarbox.QueueStats {
 
 // Waiting returns the attempts and the rejection of an event that waits for another attempt, if it
 // was tried here.
-func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt, rejection *pillarbox.Rejection, ok bool) {
+func (q *Queue) Waiting(_, requestID string) (attempts []pillarbox.Attempt,
+	rejection *pillarbox.Rejection, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.history.find(requestID)

@@ -72,7 +72,8 @@ func (q *Queue) receiveMany(n int) ([]*message, error) {
 	}
 	messages, err := q.receive(min(n, maxBatch), maxPollSecs, attributes)
 	bytes := sizeOf(messages)
-	for last := len(messages); err == nil && last == maxBatch && len(messages) < n && bytes < MaxHeldBytes; {
+	for last := len(messages); err == nil && last == maxBatch && len(messages) < n &&
+		bytes < MaxHeldBytes; {
 		more := make([][]*message, min(parallel, (n-len(messages)+maxBatch-1)/maxBatch))
 		inParallel(len(more), func(i int) {
 			// An error comes again, if it stays.

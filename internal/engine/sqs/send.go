@@ -61,7 +61,8 @@ func (q *Queue) Requeue(ctx context.Context, letters []*pillarbox.DeadLetter) er
 }
 
 // append makes messages of the queue. The caller holds q.life.
-func (q *Queue) append(ctx context.Context, messages []*pillarbox.Message, delay time.Duration) error {
+func (q *Queue) append(ctx context.Context, messages []*pillarbox.Message,
+	delay time.Duration) error {
 	err := q.send(ctx, q.url, messages, delay)
 	q.counts.appended(len(messages) - failures(err, len(messages)))
 	return err
@@ -125,7 +126,8 @@ type entry struct {
 
 // send encodes messages and sends them in batches, several at once. What fills no batch of the
 // queue is gathered with what other calls have left.
-func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Message, delay time.Duration) error {
+func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Message,
+	delay time.Duration) error {
 	if len(messages) == 0 {
 		return nil
 	}
@@ -199,7 +201,8 @@ func (q *Queue) trySend(ctx context.Context, url string, batch []entry) (again [
 	}
 	answers := map[string]error{}
 	for i := range batch {
-		answers[strconv.Itoa(i)] = fmt.Errorf("send to %s: SQS does not say what became of the message: %w", url, pillarbox.ErrUnavailable)
+		answers[strconv.Itoa(i)] = fmt.Errorf(
+			"send to %s: SQS does not say what became of the message: %w", url, pillarbox.ErrUnavailable)
 	}
 	for _, sent := range out.Successful {
 		answers[aws.ToString(sent.Id)] = nil
@@ -225,7 +228,8 @@ func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 			MessageBody: &batch[i].text, DelaySeconds: e.delay}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
-				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &batch[i].trace},
+				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
+					DataType: aws.String("String"), StringValue: &batch[i].trace},
 			}
 		}
 	}

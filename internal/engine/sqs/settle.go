@@ -14,7 +14,8 @@ import (
 
 // Settle implements pillarbox.Queue, except that attempts and rejections are kept in memory; the
 // package comment says what follows from that. What is released without a time stays in flight.
-func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pillarbox.Outcome) error {
+func (q *Queue) Settle(ctx context.Context, destination string,
+	outcomes []pillarbox.Outcome) error {
 	if err := q.begin(ctx); err != nil {
 		return err
 	}
@@ -38,7 +39,8 @@ func (q *Queue) Settle(ctx context.Context, destination string, outcomes []pilla
 }
 
 // leasedMessages returns the leased messages, in the order of the outcomes.
-func (q *Queue) leasedMessages(destination string, outcomes []pillarbox.Outcome) ([]*message, error) {
+func (q *Queue) leasedMessages(destination string,
+	outcomes []pillarbox.Outcome) ([]*message, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.bindLocked(destination); err != nil {
@@ -59,7 +61,8 @@ func (q *Queue) leasedMessages(destination string, outcomes []pillarbox.Outcome)
 }
 
 // sendReleasedAgain sends again what is released near its last receive.
-func (q *Queue) sendReleasedAgain(ctx context.Context, messages []*message, outcomes []pillarbox.Outcome) {
+func (q *Queue) sendReleasedAgain(ctx context.Context, messages []*message,
+	outcomes []pillarbox.Outcome) {
 	var released []*message
 	for i, m := range messages {
 		if outcomes[i].Kind == pillarbox.OutcomeReleased && !m.copied {

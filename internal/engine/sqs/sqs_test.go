@@ -253,7 +253,8 @@ func TestBodyThatIsGone(t *testing.T) {
 	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id", Body: bytes.Repeat([]byte("x"), 5000)})
 	clear(bodies.bodies)
 	got := b.lease(1)[0]
-	if got.Rejection == nil || !strings.Contains(got.Rejection.Reason, "claimed as id with 5000 bytes") {
+	if got.Rejection == nil || !strings.Contains(got.Rejection.Reason,
+		"claimed as id with 5000 bytes") {
 		t.Errorf("came as %+v", got)
 	}
 	if !strings.HasPrefix(string(got.Event.Body),
@@ -556,7 +557,8 @@ func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 	b.append(&pillarbox.Event{Timestamp: 1, RequestID: "id",
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 	out, err := b.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
-		QueueUrl: &b.url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"AWSTraceHeader"},
+		QueueUrl: &b.url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			"AWSTraceHeader"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,8 @@ type timed struct {
 
 // within makes one call. An answer that does not come in time says nothing about what was done, and
 // blames nobody's context but its own.
-func within[Out any](ctx context.Context, limit time.Duration, call func(ctx context.Context) (Out, error)) (Out, error) {
+func within[Out any](ctx context.Context, limit time.Duration,
+	call func(ctx context.Context) (Out, error)) (Out, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err := call(bounded)
@@ -34,14 +35,16 @@ func within[Out any](ctx context.Context, limit time.Duration, call func(ctx con
 }
 
 // SendMessageBatch implements API.
-func (t timed) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (t timed) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+	options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	return within(ctx, t.limit, func(ctx context.Context) (*sqs.SendMessageBatchOutput, error) {
 		return t.API.SendMessageBatch(ctx, in, options...)
 	})
 }
 
 // ReceiveMessage implements API.
-func (t timed) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+func (t timed) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
+	options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	poll := time.Duration(in.WaitTimeSeconds) * time.Second
 	return within(ctx, t.limit+poll, func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
 		return t.API.ReceiveMessage(ctx, in, options...)
@@ -49,14 +52,17 @@ func (t timed) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, 
 }
 
 // DeleteMessageBatch implements API.
-func (t timed) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+func (t timed) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput,
+	options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
 	return within(ctx, t.limit, func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
 		return t.API.DeleteMessageBatch(ctx, in, options...)
 	})
 }
 
 // ChangeMessageVisibilityBatch implements API.
-func (t timed) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+func (t timed) ChangeMessageVisibilityBatch(ctx context.Context,
+	in *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (
+	*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	return within(ctx, t.limit, func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput,
 		error) {
 		return t.API.ChangeMessageVisibilityBatch(ctx, in, options...)
@@ -64,7 +70,8 @@ func (t timed) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeM
 }
 
 // GetQueueAttributes implements API.
-func (t timed) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+func (t timed) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
+	options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	return within(ctx, t.limit, func(ctx context.Context) (*sqs.GetQueueAttributesOutput, error) {
 		return t.API.GetQueueAttributes(ctx, in, options...)
 	})

@@ -53,7 +53,8 @@ func (a archive) Count(ctx context.Context) (uint64, error) { return a.SinkDefau
 func (a archive) Find(ctx context.Context, id string) (*pillarbox.Event, error) {
 	return a.SinkDefaults.Find(ctx, id)
 }
-func (a archive) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (a archive) List(ctx context.Context,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return a.SinkDefaults.List(ctx, filter)
 }
 func (a archive) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
@@ -66,7 +67,8 @@ func (a archive) StoredAt(ctx context.Context, key pillarbox.Key) (pillarbox.Tim
 // Open opens a Box. It is closed when the test ends.
 func Open(t *testing.T) *Box {
 	t.Helper()
-	b := &Box{T: t, Queue: memory.NewQueue(nil), Sink: memory.NewSink(), Letters: memory.NewDeadLetters()}
+	b := &Box{T: t, Queue: memory.NewQueue(nil), Sink: memory.NewSink(),
+		Letters: memory.NewDeadLetters()}
 	b.Sink.Fault = refuse
 	var err error
 	b.Node, err = node.Open(t.Context(), node.Options{
@@ -99,7 +101,8 @@ func refuse(events []*pillarbox.Event) error {
 	refused := &pillarbox.BatchError{}
 	for i, event := range events {
 		if bytes.Contains(event.Body, []byte(Refused)) {
-			refused.Items = append(refused.Items, pillarbox.ItemError{Index: i, Err: errors.New("refused again")})
+			refused.Items = append(refused.Items,
+				pillarbox.ItemError{Index: i, Err: errors.New("refused again")})
 		}
 	}
 	if len(refused.Items) == 0 {
@@ -115,12 +118,13 @@ func (b *Box) Start() { b.Node.Start(context.Background()) }
 func (b *Box) Queued() []*pillarbox.Event {
 	b.T.Helper()
 	var events []*pillarbox.Event
-	err := b.Queue.Scan(context.Background(), Destination, func(event *pillarbox.Event, _ pillarbox.Standing) error {
-		copied := *event
-		copied.Body = bytes.Clone(event.Body)
-		events = append(events, &copied)
-		return nil
-	})
+	err := b.Queue.Scan(context.Background(), Destination,
+		func(event *pillarbox.Event, _ pillarbox.Standing) error {
+			copied := *event
+			copied.Body = bytes.Clone(event.Body)
+			events = append(events, &copied)
+			return nil
+		})
 	if err != nil {
 		b.T.Fatal(err)
 	}
@@ -145,9 +149,11 @@ func Events(n int) []*pillarbox.Event {
 	events := make([]*pillarbox.Event, n)
 	for i := range events {
 		events[i] = &pillarbox.Event{
-			Timestamp: pillarbox.TimestampOf(FirstTime.Add(time.Duration(i) * time.Second)), RequestID: fmt.Sprintf("id-%03d", i),
+			Timestamp: pillarbox.TimestampOf(
+				FirstTime.Add(time.Duration(i) * time.Second)), RequestID: fmt.Sprintf("id-%03d", i),
 			Source: []string{"app", "orders"}[i%2], Method: "POST", Path: "/app", ContentType: "text/plain",
-			Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: fmt.Appendf(nil, "<body %d>", i),
+			Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}}, Body: fmt.Appendf(nil,
+				"<body %d>", i),
 		}
 	}
 	return events
@@ -160,8 +166,10 @@ func (b *Box) DeadLetter(n int) []*pillarbox.DeadLetter {
 	for i, event := range Events(n) {
 		at := event.Timestamp + pillarbox.Timestamp(time.Duration(i)*24*time.Hour/time.Microsecond)
 		letters[i] = &pillarbox.DeadLetter{
-			Version: pillarbox.DeadLetterVersion, Destination: Destination, Reason: fmt.Sprintf("reason %d", i), DeadAt: at, Event: event,
-			Attempts: []pillarbox.Attempt{{At: at, Class: pillarbox.ClassRefused, Error: "constraint"}}, Replay: "pillarbox dead replay",
+			Version: pillarbox.DeadLetterVersion, Destination: Destination, Reason: fmt.Sprintf("reason %d",
+				i), DeadAt: at, Event: event,
+			Attempts: []pillarbox.Attempt{{At: at, Class: pillarbox.ClassRefused,
+				Error: "constraint"}}, Replay: "pillarbox dead replay",
 		}
 		if err := pillarbox.PutDeadLetter(context.Background(), b.Letters, letters[i]); err != nil {
 			b.T.Fatal(err)

@@ -19,7 +19,8 @@ var _ adminapi.Node = Broken{}
 func (b Broken) HeldGroups(context.Context, held.Filter) ([]held.Group, error) { return nil, b.Err }
 
 // HeldEvents implements adminapi.Node.
-func (b Broken) HeldEvents(context.Context, held.Filter, *held.Place, int) ([]held.Item, *held.Place, error) {
+func (b Broken) HeldEvents(context.Context, held.Filter, *held.Place,
+	int) ([]held.Item, *held.Place, error) {
 	return nil, nil, b.Err
 }
 
@@ -55,7 +56,8 @@ func (b Broken) Follow(context.Context, string) (adminapi.Following, error) {
 }
 
 // DeadLetters implements adminapi.Node.
-func (b Broken) DeadLetters(context.Context, pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+func (b Broken) DeadLetters(context.Context,
+	pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
 	return func(yield func(*pillarbox.DeadLetter, error) bool) { yield(nil, b.Err) }
 }
 

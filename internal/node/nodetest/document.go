@@ -79,7 +79,8 @@ func Operations(t *testing.T) []Operation {
 			if op == nil {
 				continue
 			}
-			o := Operation{Method: strings.ToUpper(method), Path: path, Public: public, Admin: !public || strings.Contains(servers, string(Admin))}
+			o := Operation{Method: strings.ToUpper(method), Path: path, Public: public, Admin: !public ||
+				strings.Contains(servers, string(Admin))}
 			_, o.Open = op["security"]
 			parameters, _ := op["parameters"].([]any)
 			for _, parameter := range parameters {
@@ -158,9 +159,11 @@ func conform(t *testing.T, side Side, request *http.Request, got Answer) {
 	op := find(request.Method, request.URL.Path, side == Public)
 	if op == nil {
 		if got.Status < 401 || got.Status > 405 {
-			t.Errorf("%s %s is not in the document, and is answered with %d", request.Method, request.URL.Path, got.Status)
+			t.Errorf("%s %s is not in the document, and is answered with %d", request.Method,
+				request.URL.Path, got.Status)
 		}
-		op = object{"responses": object{strconv.Itoa(got.Status): at(document(), "components", "responses", "NotFound")}}
+		op = object{"responses": object{strconv.Itoa(got.Status): at(document(), "components",
+			"responses", "NotFound")}}
 	}
 	response := at(op, "responses", strconv.Itoa(got.Status))
 	if response == nil {
@@ -170,7 +173,8 @@ func conform(t *testing.T, side Side, request *http.Request, got Answer) {
 	form, _, err := mime.ParseMediaType(got.Header.Get("Content-Type"))
 	media, _ := at(response, "content", form).(object)
 	if err != nil || media == nil {
-		t.Errorf("%s %s: Content-Type %q of status %d is not in the document", request.Method, request.URL.Path, got.Header.Get("Content-Type"), got.Status)
+		t.Errorf("%s %s: Content-Type %q of status %d is not in the document", request.Method,
+			request.URL.Path, got.Header.Get("Content-Type"), got.Status)
 		return
 	}
 	if request.Method == http.MethodHead {
@@ -197,7 +201,8 @@ func find(method, path string, public bool) object {
 	}
 	for template, item := range at(document(), "paths").(object) {
 		servers := fmt.Sprint(at(item, "servers"))
-		if servers != "<nil>" && public != strings.Contains(servers, string(Public)) && template != openapi.Path || servers == "<nil>" && public {
+		if servers != "<nil>" && public != strings.Contains(servers, string(Public)) &&
+			template != openapi.Path || servers == "<nil>" && public {
 			continue
 		}
 		if matches(template, path) {

@@ -17,7 +17,8 @@ type Faulty struct {
 }
 
 // Events implements adminapi.Reader.
-func (f *Faulty) Events(ctx context.Context, name string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+func (f *Faulty) Events(ctx context.Context, name string,
+	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	if f.Fault != nil {
 		if err := f.Fault(); err != nil {
 			return nil, err
@@ -37,5 +38,6 @@ func (f *Faulty) Follow(ctx context.Context, name string) (adminapi.Following, e
 		return adminapi.Following{Batches: f.Batches, Close: func() {}}, nil
 	}
 	f.Follows.Add(1)
-	return adminapi.Following{Batches: following.Batches, Close: func() { following.Close(); f.Follows.Add(-1) }}, nil
+	return adminapi.Following{Batches: following.Batches,
+		Close: func() { following.Close(); f.Follows.Add(-1) }}, nil
 }

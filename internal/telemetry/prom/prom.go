@@ -16,29 +16,35 @@ func Keep(registry *prometheus.Registry) telemetry.Registry { return prometheusR
 type prometheusRegistry struct{ registry *prometheus.Registry }
 
 // Counter implements telemetry.Registry.
-func (k prometheusRegistry) Counter(metric telemetry.Metric) func(labels ...string) telemetry.Counter {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
+func (k prometheusRegistry) Counter(metric telemetry.Metric) func(
+	labels ...string) telemetry.Counter {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: metric.Name, Help: metric.Help},
+		metric.Labels)
 	k.registry.MustRegister(vec)
 	return func(labels ...string) telemetry.Counter { return vec.WithLabelValues(labels...) }
 }
 
 // Gauge implements telemetry.Registry.
 func (k prometheusRegistry) Gauge(metric telemetry.Metric) func(labels ...string) telemetry.Gauge {
-	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metric.Name, Help: metric.Help}, metric.Labels)
+	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metric.Name, Help: metric.Help},
+		metric.Labels)
 	k.registry.MustRegister(vec)
 	return func(labels ...string) telemetry.Gauge { return vec.WithLabelValues(labels...) }
 }
 
 // Histogram implements telemetry.Registry.
-func (k prometheusRegistry) Histogram(metric telemetry.Metric) func(labels ...string) telemetry.Observer {
-	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help, Buckets: metric.Buckets}, metric.Labels)
+func (k prometheusRegistry) Histogram(metric telemetry.Metric) func(
+	labels ...string) telemetry.Observer {
+	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help,
+		Buckets: metric.Buckets}, metric.Labels)
 	k.registry.MustRegister(vec)
 	return func(labels ...string) telemetry.Observer { return vec.WithLabelValues(labels...) }
 }
 
 // Collect implements telemetry.Registry.
 func (k prometheusRegistry) Collect(metrics []telemetry.Metric, collect func(emit telemetry.Emit)) {
-	c := &collector{descs: map[string]*prometheus.Desc{}, types: map[string]prometheus.ValueType{}, collect: collect}
+	c := &collector{descs: map[string]*prometheus.Desc{}, types: map[string]prometheus.ValueType{},
+		collect: collect}
 	for _, metric := range metrics {
 		c.descs[metric.Name] = prometheus.NewDesc(metric.Name, metric.Help, metric.Labels, nil)
 		c.types[metric.Name] = prometheus.GaugeValue

@@ -32,7 +32,8 @@ const (
 var Modes = []Mode{Dropped, Kept, Prefix, Torn, Zeros, Garbage}
 
 func (m Mode) String() string {
-	names := [...]string{Dropped: "dropped", Kept: "kept", Prefix: "prefix", Torn: "torn", Zeros: "zeros", Garbage: "garbage"}
+	names := [...]string{Dropped: "dropped", Kept: "kept", Prefix: "prefix", Torn: "torn",
+		Zeros: "zeros", Garbage: "garbage"}
 	if m < Dropped || m > Garbage {
 		return fmt.Sprintf("Mode(%d)", int(m))
 	}
@@ -56,7 +57,8 @@ func (f *FS) Crash(rng *rand.Rand, mode Mode) *FS {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	cut := &cut{rng: rng, mode: mode, after: &FS{options: f.options, nodes: f.nodes, print: mix(f.generation)}}
+	cut := &cut{rng: rng, mode: mode, after: &FS{options: f.options, nodes: f.nodes,
+		print: mix(f.generation)}}
 	cut.names = f.keepNamesLocked(rng, mode)
 	cut.after.root = cut.node(f.root)
 	return cut.after
@@ -102,7 +104,8 @@ func (f *FS) Kill() *FS {
 func (f *FS) survivor(n *node) *node {
 	if !n.dir {
 		f.used += n.live.used
-		return &node{id: n.id, live: n.live.clone(), durable: n.durable.clone(), changes: slices.Clone(n.changes)}
+		return &node{id: n.id, live: n.live.clone(), durable: n.durable.clone(),
+			changes: slices.Clone(n.changes)}
 	}
 	left := &node{dir: true, id: n.id, names: make(map[string]*node, len(n.names))}
 	for name, child := range n.names {

@@ -77,7 +77,8 @@ func TestSyncedContentSurvivesEveryMode(t *testing.T) {
 	must(t, file.Sync())
 	want := read(t, fsys, "d/e/a")
 	for _, mode := range faultfs.Modes {
-		expect(t, states(fsys, mode, func(state *faultfs.FS) string { return read(t, state, "d/e/a") }), want)
+		expect(t, states(fsys, mode, func(state *faultfs.FS) string { return read(t, state, "d/e/a") }),
+			want)
 	}
 }
 
@@ -149,7 +150,8 @@ func TestTornWriteSparesItsNeighbours(t *testing.T) {
 		for seed := range uint64(500) {
 			got := read(t, fsys.Crash(seeded(seed), mode), "a")
 			intact := strings.Repeat("a", sector/2)
-			if got[:sector/2] != intact || got[sector+sector/2:2*sector] != intact || got[3*sector+100:] != strings.Repeat("a", sector-100) {
+			if got[:sector/2] != intact || got[sector+sector/2:2*sector] != intact ||
+				got[3*sector+100:] != strings.Repeat("a", sector-100) {
 				t.Fatalf("%v, seed %d: bytes changed that nothing wrote", mode, seed)
 			}
 		}
@@ -188,7 +190,8 @@ func TestFreshFileNeedsItsDirectorySynced(t *testing.T) {
 	}
 	must(t, fsys.SyncDir("."))
 	for _, mode := range faultfs.Modes {
-		expect(t, states(fsys, mode, func(state *faultfs.FS) string { return read(t, state, "a") }), "hello")
+		expect(t, states(fsys, mode, func(state *faultfs.FS) string { return read(t, state, "a") }),
+			"hello")
 	}
 }
 
@@ -214,7 +217,8 @@ func TestNameOperationsAreIndependent(t *testing.T) {
 	must(t, fsys.Remove("a"))
 	must(t, fsys.Rename("b", "c"))
 	open(t, fsys, "d", create)
-	found := states(fsys, faultfs.Torn, func(state *faultfs.FS) string { return strings.Join(names(t, state, "."), "") })
+	found := states(fsys, faultfs.Torn,
+		func(state *faultfs.FS) string { return strings.Join(names(t, state, "."), "") })
 	expect(t, found, "ab", "b", "ac", "c", "abd", "bd", "acd", "cd")
 	expect(t, states(fsys, faultfs.Dropped, func(state *faultfs.FS) string {
 		return strings.Join(names(t, state, "."), "")
@@ -245,8 +249,10 @@ func TestRotationKeepsEveryFile(t *testing.T) {
 	must(t, fsys.Mkdir("d"))
 	must(t, fsys.Rename("b", "d/e"))
 	must(t, fsys.SyncDir("d"))
-	found := states(fsys, faultfs.Garbage, func(state *faultfs.FS) string { return tree(t, state, ".") })
-	expect(t, found, "a=a b=b", "a=a c=b", "b=a c=b", "c=b d/e=a", "a=a b=b d/", "a=a c=b d/", "b=a c=b d/")
+	found := states(fsys, faultfs.Garbage,
+		func(state *faultfs.FS) string { return tree(t, state, ".") })
+	expect(t, found, "a=a b=b", "a=a c=b", "b=a c=b", "c=b d/e=a", "a=a b=b d/", "a=a c=b d/",
+		"b=a c=b d/")
 }
 
 // tree writes down all names and contents.
@@ -456,7 +462,8 @@ func TestKillKeepsWhatWasWrittenUnsafe(t *testing.T) {
 	if got, err := vfs.ReadFile(killed, "a"); err != nil || string(got) != "open" {
 		t.Errorf("after the kill: %q, %v", got, err)
 	}
-	if got, err := vfs.ReadFile(killed.Crash(nil, faultfs.Dropped), "a"); err != nil || string(got) != "safe" {
+	if got, err := vfs.ReadFile(killed.Crash(nil, faultfs.Dropped), "a"); err != nil ||
+		string(got) != "safe" {
 		t.Errorf("after kill and power cut: %q, %v", got, err)
 	}
 }

@@ -51,7 +51,9 @@ type ShortWrite struct {
 	Err error
 }
 
-func (e *ShortWrite) Error() string { return fmt.Sprintf("short write of %d bytes: %v", e.N, e.Err) }
+func (e *ShortWrite) Error() string {
+	return fmt.Sprintf("short write of %d bytes: %v", e.N, e.Err)
+}
 
 // Unwrap returns the error that the operation fails with.
 func (e *ShortWrite) Unwrap() error { return e.Err }

@@ -208,7 +208,8 @@ func TestInjectedFaultFailsTheOperation(t *testing.T) {
 	_, listErr := fsys.ReadDir(".")
 	_, usageErr := fsys.Usage()
 	for i, err := range []error{
-		writeErr, readErr, openErr, listErr, usageErr, file.Truncate(0), fsys.Rename("a", "c"), fsys.Remove("a"),
+		writeErr, readErr, openErr, listErr, usageErr, file.Truncate(0), fsys.Rename("a",
+			"c"), fsys.Remove("a"),
 		fsys.SyncDir("."), fsys.Mkdir("d"), file.Sync(),
 	} {
 		if !errors.Is(err, syscall.EIO) {
@@ -219,7 +220,8 @@ func TestInjectedFaultFailsTheOperation(t *testing.T) {
 	if got := names(t, fsys, "."); !slices.Equal(got, []string{"a"}) || read(t, fsys, "a") != "old" {
 		t.Errorf("a failed operation had an effect: %v", got)
 	}
-	if len(seen) != 11 || seen[0].Index != before || seen[0].Kind != faultfs.Write || seen[0].Length != 4 {
+	if len(seen) != 11 || seen[0].Index != before || seen[0].Kind != faultfs.Write ||
+		seen[0].Length != 4 {
 		t.Errorf("saw %+v", seen)
 	}
 }

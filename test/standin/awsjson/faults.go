@@ -7,13 +7,16 @@ import (
 )
 
 // ErrInternal is what a service answers that is broken inside.
-var ErrInternal = &Error{Code: "InternalServerError", QueryCode: "InternalError", Status: http.StatusInternalServerError, Message: "We encountered an internal error. Please try again."}
+var ErrInternal = &Error{Code: "InternalServerError", QueryCode: "InternalError",
+	Status: http.StatusInternalServerError, Message: "We encountered an internal error. Please try again."}
 
 // ErrAccessDenied is what a service answers whose policies do not allow the call.
-var ErrAccessDenied = &Error{Code: "AccessDeniedException", QueryCode: "AccessDenied", Namespace: "com.amazon.coral.service", Message: "User is not authorized to perform the operation"}
+var ErrAccessDenied = &Error{Code: "AccessDeniedException", QueryCode: "AccessDenied",
+	Namespace: "com.amazon.coral.service", Message: "User is not authorized to perform the operation"}
 
 // ErrExpiredToken is what a service answers to credentials that were good once.
-var ErrExpiredToken = &Error{Code: "ExpiredTokenException", QueryCode: "ExpiredToken", Namespace: "com.amazon.coral.service", Message: "The security token included in the request is expired"}
+var ErrExpiredToken = &Error{Code: "ExpiredTokenException", QueryCode: "ExpiredToken",
+	Namespace: "com.amazon.coral.service", Message: "The security token included in the request is expired"}
 
 const (
 	answerError = iota
@@ -64,7 +67,10 @@ func (s *Server) Stall(n int, operations ...string) {
 }
 
 // Refuse answers the operations, or all where none is named, with the error until Allow.
-func (s *Server) Refuse(err *Error, operations ...string) { s.FailWith(forever, err, operations...) }
+func (s *Server) Refuse(err *Error,
+	operations ...string) {
+	s.FailWith(forever, err, operations...)
+}
 
 // Allow ends all faults that were asked for.
 func (s *Server) Allow() {

@@ -120,18 +120,23 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (string, Call, err
 	want := "application/x-amz-json-" + s.service.Version
 	switch {
 	case r.Method != http.MethodPost || r.Header.Get("Content-Type") != want:
-		return "", Call{}, &Error{Code: "UnknownOperationException", Status: http.StatusNotFound, Message: "want a POST of " + want}
+		return "", Call{}, &Error{Code: "UnknownOperationException", Status: http.StatusNotFound,
+			Message: "want a POST of " + want}
 	case !ok || s.service.Operations[operation] == nil:
-		return "", Call{}, &Error{Code: "UnknownOperationException", Message: fmt.Sprintf("the stand-in has no %q", r.Header.Get("X-Amz-Target"))}
+		return "", Call{}, &Error{Code: "UnknownOperationException",
+			Message: fmt.Sprintf("the stand-in has no %q", r.Header.Get("X-Amz-Target"))}
 	case !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="):
-		return "", Call{}, &Error{Code: "MissingAuthenticationTokenException", Status: http.StatusForbidden, Message: "Missing Authentication Token"}
+		return "", Call{}, &Error{Code: "MissingAuthenticationTokenException",
+			Status: http.StatusForbidden, Message: "Missing Authentication Token"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
 	if err != nil {
-		return "", Call{}, &Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge, Message: err.Error()}
+		return "", Call{}, &Error{Code: "RequestEntityTooLarge",
+			Status: http.StatusRequestEntityTooLarge, Message: err.Error()}
 	}
 	if !utf8.Valid(body) {
-		return "", Call{}, &Error{Code: "SerializationException", Message: "the request is not valid UTF-8"}
+		return "", Call{}, &Error{Code: "SerializationException",
+			Message: "the request is not valid UTF-8"}
 	}
 	return operation, Call{Body: body, BaseURL: "http://" + r.Host}, nil
 }
@@ -154,7 +159,8 @@ func (s *Server) write(w http.ResponseWriter, status int, answer any) {
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	var known *Error
 	if !errors.As(err, &known) {
-		known = &Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: err.Error()}
+		known = &Error{Code: "InternalFailure", Status: http.StatusInternalServerError,
+			Message: err.Error()}
 	}
 	if known.QueryCode != "" {
 		side := "Sender"

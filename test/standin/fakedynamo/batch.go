@@ -55,7 +55,8 @@ func withinBatch(operation awsjson.Operation) awsjson.Operation {
 	}
 }
 
-func (s *Server) batchWriteItem(_ context.Context, _ awsjson.Call, in *batchWriteInput) (any, error) {
+func (s *Server) batchWriteItem(_ context.Context, _ awsjson.Call,
+	in *batchWriteInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := noReturn(in.ReturnConsumedCapacity, in.ReturnItemCollectionMetrics); err != nil {
@@ -165,7 +166,8 @@ func (s *Server) batchGetItem(_ context.Context, _ awsjson.Call, in *batchGetInp
 
 // getKeysLocked returns the items of the keys that are there, and the keys for which there was no
 // room. The items come in no promised order, so it turns them round.
-func (s *Server) getKeysLocked(t *table, in *keysRequest, room *int) (items []item, rest []item, err error) {
+func (s *Server) getKeysLocked(t *table, in *keysRequest,
+	room *int) (items []item, rest []item, err error) {
 	x := newExpressions(in.ExpressionAttributeNames, nil)
 	names, err := x.projection(in.ProjectionExpression)
 	if err != nil {

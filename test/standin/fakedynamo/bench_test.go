@@ -41,16 +41,21 @@ func (b *bench) create() error {
 		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
 	}
 	schema := func(hash, sort string) []types.KeySchemaElement {
-		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
+		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash},
+			{AttributeName: &sort, KeyType: types.KeyTypeRange}}
 	}
 	index := func(name string, projection types.ProjectionType) types.GlobalSecondaryIndex {
-		return types.GlobalSecondaryIndex{IndexName: &name, KeySchema: schema("Bucket", "Sort"), Projection: &types.Projection{ProjectionType: projection}}
+		return types.GlobalSecondaryIndex{IndexName: &name, KeySchema: schema("Bucket", "Sort"),
+			Projection: &types.Projection{ProjectionType: projection}}
 	}
 	_, err := b.client.CreateTable(b.Context(), &dynamodb.CreateTableInput{
 		TableName: b.table, BillingMode: types.BillingModePayPerRequest, KeySchema: schema("At", "ID"),
-		AttributeDefinitions:   []types.AttributeDefinition{define("At"), define("ID"), define("Bucket"), define("Sort")},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{index("keys", types.ProjectionTypeKeysOnly), index("everything", types.ProjectionTypeAll)},
-		SSESpecification:       &types.SSESpecification{Enabled: aws.Bool(true), SSEType: types.SSETypeKms},
+		AttributeDefinitions: []types.AttributeDefinition{define("At"), define("ID"), define("Bucket"),
+			define("Sort")},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{index("keys", types.ProjectionTypeKeysOnly),
+			index("everything", types.ProjectionTypeAll)},
+		SSESpecification: &types.SSESpecification{Enabled: aws.Bool(true),
+			SSEType: types.SSETypeKms},
 	})
 	return err
 }
@@ -86,7 +91,8 @@ func (b *bench) put(a attributes) error {
 
 func (b *bench) get(at, id string, consistent bool) attributes {
 	b.Helper()
-	out, err := b.client.GetItem(b.Context(), &dynamodb.GetItemInput{TableName: b.table, Key: keyOf(at, id), ConsistentRead: &consistent})
+	out, err := b.client.GetItem(b.Context(),
+		&dynamodb.GetItemInput{TableName: b.table, Key: keyOf(at, id), ConsistentRead: &consistent})
 	b.must(err)
 	return out.Item
 }
@@ -100,7 +106,8 @@ func puts(items ...attributes) []types.WriteRequest {
 }
 
 func (b *bench) write(writes []types.WriteRequest) (*dynamodb.BatchWriteItemOutput, error) {
-	return b.client.BatchWriteItem(b.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*b.table: writes}})
+	return b.client.BatchWriteItem(b.Context(),
+		&dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*b.table: writes}})
 }
 
 // fill puts n items into each of the hash keys.
@@ -109,7 +116,8 @@ func (b *bench) fill(n int, hashes ...string) {
 	for _, hash := range hashes {
 		for i := range n {
 			id := string([]byte{'0' + byte(i/10), '0' + byte(i%10)})
-			b.must(b.put(attributes{"At": text(hash), "ID": text(id), "Bucket": text("b" + id[1:]), "Sort": text(hash + id), "Colour": text(id[:1])}))
+			b.must(b.put(attributes{"At": text(hash), "ID": text(id), "Bucket": text("b" + id[1:]),
+				"Sort": text(hash + id), "Colour": text(id[:1])}))
 		}
 	}
 }

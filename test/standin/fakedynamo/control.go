@@ -84,7 +84,8 @@ func (in *createInput) table() (*table, error) {
 		case "KEYS_ONLY", "INCLUDE":
 			v.project = slices.Concat(key.names(), v.key.names(), index.Projection.NonKeyAttributes)
 		default:
-			return nil, invalid("One or more parameter values were invalid: Unknown ProjectionType: %s", index.Projection.ProjectionType)
+			return nil, invalid("One or more parameter values were invalid: Unknown ProjectionType: %s",
+				index.Projection.ProjectionType)
 		}
 		if !tableName.MatchString(index.IndexName) || t.indexes[index.IndexName] != nil {
 			return nil, invalid("One or more parameter values were invalid: index name %q is bad or repeated", index.IndexName)
@@ -99,7 +100,8 @@ func (in *createInput) table() (*table, error) {
 }
 
 func schemaOf(elements []keyElement, defined, used map[string]bool) (schema, error) {
-	if len(elements) == 0 || len(elements) > 2 || elements[0].KeyType != "HASH" || len(elements) == 2 && elements[1].KeyType != "RANGE" {
+	if len(elements) == 0 || len(elements) > 2 || elements[0].KeyType != "HASH" ||
+		len(elements) == 2 && elements[1].KeyType != "RANGE" {
 		return schema{}, invalid("Invalid KeySchema: want a HASH key, and at most a RANGE key behind it")
 	}
 	for _, element := range elements {
@@ -126,7 +128,8 @@ func (in *createInput) describe() map[string]any {
 		description["BillingModeSummary"] = map[string]any{"BillingMode": in.BillingMode}
 	}
 	if in.SSESpecification["Enabled"] == true {
-		description["SSEDescription"] = map[string]any{"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": in.SSESpecification["KMSMasterKeyId"]}
+		description["SSEDescription"] = map[string]any{"Status": "ENABLED", "SSEType": "KMS",
+			"KMSMasterKeyArn": in.SSESpecification["KMSMasterKeyId"]}
 	}
 	return description
 }
@@ -146,7 +149,8 @@ func (t *table) describe() map[string]any {
 		}
 		items, bytes := v.count()
 		indexes = append(indexes, map[string]any{
-			"IndexName": name, "IndexArn": fmt.Sprint(description["TableArn"], "/index/", name), "IndexStatus": "ACTIVE",
+			"IndexName": name, "IndexArn": fmt.Sprint(description["TableArn"], "/index/",
+				name), "IndexStatus": "ACTIVE",
 			"KeySchema": elementsOf(v.key), "Projection": projection, "ItemCount": items, "IndexSizeBytes": bytes,
 		})
 	}
@@ -221,7 +225,8 @@ func (s *Server) listTables(_ context.Context, _ awsjson.Call, in *struct {
 	if limit == 0 {
 		limit = 100
 	}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.tables)), func(name string) bool { return name <= in.ExclusiveStartTableName })
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.tables)),
+		func(name string) bool { return name <= in.ExclusiveStartTableName })
 	answer := map[string]any{"TableNames": names[:min(len(names), limit)]}
 	if len(names) > limit {
 		answer["LastEvaluatedTableName"] = names[limit-1]

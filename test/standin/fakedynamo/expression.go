@@ -228,12 +228,14 @@ func (x *expressions) projection(text string) ([]string, error) {
 func (x *expressions) finish() error {
 	for name := range x.names {
 		if !x.used[name] {
-			return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
+			return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}",
+				name)
 		}
 	}
 	for name := range x.values {
 		if !x.used[name] {
-			return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
+			return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}",
+				name)
 		}
 	}
 	return nil
@@ -286,10 +288,12 @@ func compares(operator string, operands []value) bool {
 		return compares(">=", operands[:2]) && compares("<=", []value{operands[0], operands[2]})
 	case "begins_with":
 		a, b := operands[0], operands[1]
-		return a.kind == b.kind && (a.kind == "S" && strings.HasPrefix(a.text, b.text) || a.kind == "B" && strings.HasPrefix(string(a.raw), string(b.raw)))
+		return a.kind == b.kind && (a.kind == "S" && strings.HasPrefix(a.text, b.text) ||
+			a.kind == "B" && strings.HasPrefix(string(a.raw), string(b.raw)))
 	}
 	order, ok := operands[0].compare(operands[1])
-	return ok && map[string]bool{"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[operator]
+	return ok && map[string]bool{"<": order < 0, "<=": order <= 0, ">": order > 0,
+		">=": order >= 0}[operator]
 }
 
 // attributes returns the names of the attributes in the condition.

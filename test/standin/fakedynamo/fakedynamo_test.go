@@ -21,11 +21,14 @@ func TestTables(t *testing.T) {
 	b.wantCode(b.create(), "ResourceInUseException")
 	out, err := b.client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: b.table})
 	b.must(err)
-	if d := out.Table; d.TableStatus != types.TableStatusActive || d.BillingModeSummary == nil || d.SSEDescription == nil || len(d.GlobalSecondaryIndexes) != 2 ||
-		d.GlobalSecondaryIndexes[1].Projection.ProjectionType != types.ProjectionTypeKeysOnly || *d.KeySchema[1].AttributeName != "ID" {
+	if d := out.Table; d.TableStatus != types.TableStatusActive || d.BillingModeSummary == nil ||
+		d.SSEDescription == nil || len(d.GlobalSecondaryIndexes) != 2 ||
+		d.GlobalSecondaryIndexes[1].Projection.ProjectionType != types.ProjectionTypeKeysOnly ||
+		*d.KeySchema[1].AttributeName != "ID" {
 		t.Errorf("got %+v", d)
 	}
-	_, err = b.client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("nowhere")})
+	_, err = b.client.DescribeTable(t.Context(),
+		&dynamodb.DescribeTableInput{TableName: aws.String("nowhere")})
 	var missing *types.ResourceNotFoundException
 	if !errors.As(err, &missing) {
 		t.Errorf("got %v", err)
@@ -39,10 +42,15 @@ func TestTables(t *testing.T) {
 func TestValues(t *testing.T) {
 	b := start(t)
 	a := attributes{
-		"At": text("a"), "ID": text("b"), "Text": text("ü\x00\u2028"), "Empty": text(""), "Raw": &types.AttributeValueMemberB{Value: []byte{0, 255}},
-		"None": &types.AttributeValueMemberB{Value: []byte{}}, "Number": &types.AttributeValueMemberN{Value: "12.5"},
-		"Yes": &types.AttributeValueMemberBOOL{Value: true}, "Null": &types.AttributeValueMemberNULL{Value: true},
-		"Map":  &types.AttributeValueMemberM{Value: attributes{"": text("x"), "List": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("y")}}}},
+		"At": text("a"), "ID": text("b"), "Text": text("ü\x00\u2028"), "Empty": text(
+			""), "Raw": &types.AttributeValueMemberB{Value: []byte{0, 255}},
+		"None": &types.AttributeValueMemberB{Value: []byte{}}, "Number": &types.AttributeValueMemberN{
+			Value: "12.5"},
+		"Yes": &types.AttributeValueMemberBOOL{Value: true}, "Null": &types.AttributeValueMemberNULL{
+			Value: true},
+		"Map": &types.AttributeValueMemberM{
+			Value: attributes{"": text("x"),
+				"List": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("y")}}}},
 		"List": &types.AttributeValueMemberL{Value: []types.AttributeValue{}},
 	}
 	b.must(b.put(a))
@@ -65,15 +73,17 @@ func TestItemsThatAreRefused(t *testing.T) {
 		"index key is empty": with(keyOf("a", "b"), "Sort", text("")),
 		"index key is N":     with(keyOf("a", "b"), "Sort", &types.AttributeValueMemberN{Value: "1"}),
 		"no number":          with(keyOf("a", "b"), "N", &types.AttributeValueMemberN{Value: "one"}),
-		"a set":              with(keyOf("a", "b"), "Set", &types.AttributeValueMemberSS{Value: []string{"x"}}),
-		"too large":          with(keyOf("a", "b"), "Body", text(strings.Repeat("x", 400<<10-2-2-2-4+1))),
+		"a set": with(keyOf("a", "b"), "Set",
+			&types.AttributeValueMemberSS{Value: []string{"x"}}),
+		"too large": with(keyOf("a", "b"), "Body", text(strings.Repeat("x", 400<<10-2-2-2-4+1))),
 	} {
 		t.Run(name, func(t *testing.T) { b.wantCode(b.put(a), "ValidationException") })
 	}
 	b.must(b.put(keyOf(strings.Repeat("a", 2048), strings.Repeat("b", 1024))))
 	b.must(b.put(with(keyOf("a", "b"), "Body", text(strings.Repeat("x", 400<<10-2-2-2-4)))))
 	// A map and a list count three and one for each element: Map 3+3+1+1+(3+1+1).
-	a := with(keyOf("a", "b"), "Map", &types.AttributeValueMemberM{Value: attributes{"L": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}}}})
+	a := with(keyOf("a", "b"), "Map", &types.AttributeValueMemberM{
+		Value: attributes{"L": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}}}})
 	size := 400<<10 - 2 - 2 - 2 - 13 - 4
 	b.must(b.put(with(a, "Body", text(strings.Repeat("x", size)))))
 	b.wantCode(b.put(with(a, "Body", text(strings.Repeat("x", size+1)))), "ValidationException")
@@ -83,14 +93,17 @@ func TestConditions(t *testing.T) {
 	b := start(t)
 	put := func(expression string) error {
 		_, err := b.client.PutItem(t.Context(), &dynamodb.PutItemInput{
-			TableName: b.table, Item: keyOf("a", "b"), ConditionExpression: &expression, ExpressionAttributeNames: map[string]string{"#a": "At"},
+			TableName: b.table, Item: keyOf("a",
+				"b"), ConditionExpression: &expression, ExpressionAttributeNames: map[string]string{"#a": "At"},
 		})
 		return err
 	}
 	b.must(put("attribute_not_exists(#a)"))
 	b.wantCode(put("attribute_not_exists(#a)"), "ConditionalCheckFailedException")
 	b.must(put("attribute_exists(#a)"))
-	out, err := b.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: b.table, Key: keyOf("a", "b"), ReturnValues: types.ReturnValueAllOld})
+	out, err := b.client.DeleteItem(t.Context(),
+		&dynamodb.DeleteItemInput{TableName: b.table, Key: keyOf("a", "b"),
+			ReturnValues: types.ReturnValueAllOld})
 	if err != nil || len(out.Attributes) != 2 {
 		t.Errorf("got %v, %v", out, err)
 	}
@@ -117,7 +130,8 @@ func TestBatchWrite(t *testing.T) {
 	b.wantCode(err, "ValidationException")
 	var large []attributes
 	for i := range 25 { // each within the bounds of an item, and six times as large in JSON
-		large = append(large, with(keyOf("a", fmt.Sprint(i)), "Body", text(strings.Repeat("\x01", 115<<10))))
+		large = append(large, with(keyOf("a", fmt.Sprint(i)), "Body",
+			text(strings.Repeat("\x01", 115<<10))))
 	}
 	_, err = b.write(puts(large...))
 	b.wantCode(err, "RequestEntityTooLarge")
@@ -146,12 +160,15 @@ func TestTrickle(t *testing.T) {
 		t.Errorf("%d calls, %d items", calls, len(b.server.Peek("events")))
 	}
 	b.server.Trickle("BatchGetItem", 1, 1)
-	request := map[string]types.KeysAndAttributes{*b.table: {Keys: items, ConsistentRead: aws.Bool(true)}}
+	request := map[string]types.KeysAndAttributes{
+		*b.table: {Keys: items, ConsistentRead: aws.Bool(true)}}
 	out, err := b.client.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: request})
-	if err != nil || len(out.Responses[*b.table]) != 1 || len(out.UnprocessedKeys[*b.table].Keys) != 19 || !*out.UnprocessedKeys[*b.table].ConsistentRead {
+	if err != nil || len(out.Responses[*b.table]) != 1 ||
+		len(out.UnprocessedKeys[*b.table].Keys) != 19 || !*out.UnprocessedKeys[*b.table].ConsistentRead {
 		t.Fatalf("got %+v, %v", out, err)
 	}
-	out, err = b.client.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: out.UnprocessedKeys})
+	out, err = b.client.BatchGetItem(t.Context(),
+		&dynamodb.BatchGetItemInput{RequestItems: out.UnprocessedKeys})
 	if err != nil || len(out.Responses[*b.table]) != 19 || len(out.UnprocessedKeys) != 0 {
 		t.Errorf("got %+v, %v", out, err)
 	}
@@ -164,7 +181,9 @@ func TestBatchGetBounds(t *testing.T) {
 		keys = append(keys, keyOf("a", fmt.Sprint(i)))
 	}
 	get := func(keys ...attributes) error {
-		_, err := b.client.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{*b.table: {Keys: keys}}})
+		_, err := b.client.BatchGetItem(t.Context(),
+			&dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+				*b.table: {Keys: keys}}})
 		return err
 	}
 	b.must(get(keys[:100]...))
@@ -176,9 +195,11 @@ func TestBatchGetBounds(t *testing.T) {
 func TestQuery(t *testing.T) {
 	b := start(t)
 	b.fill(25, "h1", "h2")
-	names, values := map[string]string{"#a": "At", "#i": "ID"}, attributes{":a": text("h1"), ":x": text("05"), ":y": text("07")}
+	names, values := map[string]string{"#a": "At", "#i": "ID"}, attributes{":a": text("h1"),
+		":x": text("05"), ":y": text("07")}
 	condition := "#a = :a AND #i BETWEEN :x AND :y"
-	ids, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+	ids, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values})
 	if err != nil || !slices.Equal(ids, []string{"05", "06", "07"}) {
 		t.Errorf("got %v, %v", ids, err)
 	}
@@ -194,7 +215,8 @@ func TestQuery(t *testing.T) {
 		b.must(err)
 		all, from = append(all, ids...), out.LastEvaluatedKey
 	}
-	if len(all) != 19 || all[0] != "24" || all[18] != "06" || !slices.IsSortedFunc(all, func(x, y string) int { return strings.Compare(y, x) }) {
+	if len(all) != 19 || all[0] != "24" || all[18] != "06" ||
+		!slices.IsSortedFunc(all, func(x, y string) int { return strings.Compare(y, x) }) {
 		t.Errorf("got %v", all)
 	}
 }
@@ -204,7 +226,8 @@ func TestQueryOfIndex(t *testing.T) {
 	b := start(t)
 	b.fill(25, "h1", "h2")
 	in := dynamodb.QueryInput{
-		IndexName: aws.String("everything"), KeyConditionExpression: aws.String("#b = :b"), FilterExpression: aws.String("#c <> :c AND NOT (#c >= :d)"),
+		IndexName: aws.String("everything"), KeyConditionExpression: aws.String(
+			"#b = :b"), FilterExpression: aws.String("#c <> :c AND NOT (#c >= :d)"),
 		ExpressionAttributeNames:  map[string]string{"#b": "Bucket", "#c": "Colour"},
 		ExpressionAttributeValues: attributes{":b": text("b3"), ":c": text("0"), ":d": text("2")},
 	}
@@ -214,7 +237,8 @@ func TestQueryOfIndex(t *testing.T) {
 	}
 	in.Select, in.Limit = types.SelectCount, aws.Int32(2)
 	_, out, err = b.query(in)
-	if err != nil || out.Count != 1 || out.ScannedCount != 2 || len(out.Items) != 0 || len(out.LastEvaluatedKey) != 4 {
+	if err != nil || out.Count != 1 || out.ScannedCount != 2 || len(out.Items) != 0 ||
+		len(out.LastEvaluatedKey) != 4 {
 		t.Errorf("got %+v, %v", out, err)
 	}
 	in.IndexName = aws.String("keys")
@@ -227,7 +251,8 @@ func TestQueryOfIndex(t *testing.T) {
 
 func TestQueriesThatAreRefused(t *testing.T) {
 	b := start(t)
-	names, values := map[string]string{"#a": "At", "#i": "ID", "#c": "Colour"}, attributes{":a": text("h1"), ":x": text("05")}
+	names, values := map[string]string{"#a": "At", "#i": "ID",
+		"#c": "Colour"}, attributes{":a": text("h1"), ":x": text("05")}
 	for _, condition := range []string{
 		"", "#i = :a", "#a > :a", "#a = :a AND #c = :x", "#a = :a OR #i = :x", "#a = :a AND contains(#i, :x)", "#a = :a AND #i.x = :x",
 		"#a = :a AND #i IN (:x)", "At = :a", "#a = :a AND #i BETWEEN :x", "#a = :nothing", "#a = :a AND #i <> :x",
@@ -243,11 +268,13 @@ func TestQueriesThatAreRefused(t *testing.T) {
 				usedValues[name] = v
 			}
 		}
-		_, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition, ExpressionAttributeNames: used, ExpressionAttributeValues: usedValues})
+		_, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition,
+			ExpressionAttributeNames: used, ExpressionAttributeValues: usedValues})
 		b.wantCode(err, "ValidationException")
 	}
 	condition := "#a = :a"
-	_, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+	_, _, err := b.query(dynamodb.QueryInput{KeyConditionExpression: &condition,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values})
 	b.wantCode(err, "ValidationException") // placeholders that are not used
 }
 
@@ -261,7 +288,8 @@ func TestScan(t *testing.T) {
 			for segment := range total {
 				pages := dynamodb.NewScanPaginator(b.client, &dynamodb.ScanInput{
 					TableName: b.table, IndexName: index, Segment: &segment, TotalSegments: &total, Limit: aws.Int32(7),
-					ProjectionExpression: aws.String("#a, #i"), ExpressionAttributeNames: map[string]string{"#a": "At", "#i": "ID"},
+					ProjectionExpression: aws.String("#a, #i"), ExpressionAttributeNames: map[string]string{
+						"#a": "At", "#i": "ID"},
 				})
 				for pages.HasMorePages() {
 					page, err := pages.NextPage(t.Context())
@@ -285,9 +313,11 @@ func TestScan(t *testing.T) {
 func TestPagesOfOneMegabyte(t *testing.T) {
 	b := start(t)
 	for i := range 10 {
-		b.must(b.put(with(keyOf("a", fmt.Sprint(i)), "Body", &types.AttributeValueMemberB{Value: bytes.Repeat([]byte{1}, 300<<10)})))
+		b.must(b.put(with(keyOf("a", fmt.Sprint(i)), "Body",
+			&types.AttributeValueMemberB{Value: bytes.Repeat([]byte{1}, 300<<10)})))
 	}
-	pages := dynamodb.NewScanPaginator(b.client, &dynamodb.ScanInput{TableName: b.table, Select: types.SelectCount})
+	pages := dynamodb.NewScanPaginator(b.client,
+		&dynamodb.ScanInput{TableName: b.table, Select: types.SelectCount})
 	var counts []int32
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -304,11 +334,13 @@ func TestHoldReplicas(t *testing.T) {
 	b.fill(1, "old")
 	b.server.HoldReplicas()
 	b.fill(1, "new")
-	if b.get("new", "00", false) != nil || b.get("new", "00", true) == nil || b.get("old", "00", false) == nil {
+	if b.get("new", "00", false) != nil || b.get("new", "00", true) == nil ||
+		b.get("old", "00", false) == nil {
 		t.Error("a read that need not be consistent sees what is new, or one that must does not")
 	}
 	in := dynamodb.QueryInput{
-		IndexName: aws.String("keys"), KeyConditionExpression: aws.String("#b = :b"), ExpressionAttributeNames: map[string]string{"#b": "Bucket"},
+		IndexName: aws.String("keys"), KeyConditionExpression: aws.String(
+			"#b = :b"), ExpressionAttributeNames: map[string]string{"#b": "Bucket"},
 		ExpressionAttributeValues: attributes{":b": text("b0")},
 	}
 	if ids, _, err := b.query(in); err != nil || len(ids) != 1 {

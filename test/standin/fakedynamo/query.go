@@ -177,7 +177,8 @@ func (s *Server) query(_ context.Context, _ awsjson.Call, in *queryInput) (any, 
 	backward := in.ScanIndexForward != nil && !*in.ScanIndexForward
 	var entries []*entry
 	for _, e := range r.view.of(hash) {
-		behind := start == nil || compareEntries(e, start) > 0 && !backward || compareEntries(e, start) < 0 && backward
+		behind := start == nil || compareEntries(e, start) > 0 && !backward ||
+			compareEntries(e, start) < 0 && backward
 		if behind && condition.holds(e.item) {
 			entries = append(entries, e)
 		}
@@ -201,7 +202,8 @@ func (v *view) hashOf(condition *node) (string, error) {
 	hash := ""
 	seen := map[string]bool{}
 	for _, part := range parts {
-		if len(part.operands) < 2 || part.operands[0].name == "" || part.operands[1].value == nil || part.operands[1].value.kind != "S" {
+		if len(part.operands) < 2 || part.operands[0].name == "" || part.operands[1].value == nil ||
+			part.operands[1].value.kind != "S" {
 			return "", invalid("Query key condition not supported: want the key on the left, and a string on the right")
 		}
 		name := part.operands[0].name
@@ -247,7 +249,8 @@ func (s *Server) scan(_ context.Context, _ awsjson.Call, in *scanInput) (any, er
 		return nil, invalid("The Segment parameter and the TotalSegments parameter come together")
 	}
 	if in.Segment != nil {
-		if segment, total = *in.Segment, *in.TotalSegments; total < 1 || total > 1_000_000 || segment < 0 || segment >= total {
+		if segment, total = *in.Segment, *in.TotalSegments; total < 1 || total > 1_000_000 ||
+			segment < 0 || segment >= total {
 			return nil, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total)
 		}
 	}

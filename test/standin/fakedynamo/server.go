@@ -26,22 +26,32 @@ const coralValidation = "com.amazon.coral.validate"
 
 // The errors that a test may want DynamoDB to answer.
 var (
-	ErrThroughput   = &awsjson.Error{Code: "ProvisionedThroughputExceededException", Message: "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API."}
-	ErrThrottling   = &awsjson.Error{Code: "ThrottlingException", Message: "Throughput exceeds the current capacity of your table or index."}
-	ErrRequestLimit = &awsjson.Error{Code: "RequestLimitExceeded", Message: "Throughput exceeds the current throughput limit for your account."}
-	ErrValidation   = &awsjson.Error{Code: "ValidationException", Namespace: coralValidation, Message: "One or more parameter values were invalid"}
-	ErrNotFound     = &awsjson.Error{Code: "ResourceNotFoundException", Message: "Requested resource not found"}
-	ErrTooLarge     = &awsjson.Error{Code: "RequestEntityTooLarge", Namespace: "com.amazon.coral.service", Status: http.StatusRequestEntityTooLarge, Message: "Request size exceeded."}
-	ErrCollection   = &awsjson.Error{Code: "ItemCollectionSizeLimitExceededException", Message: "Collection size exceeded."}
+	ErrThroughput = &awsjson.Error{Code: "ProvisionedThroughputExceededException",
+		Message: "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API."}
+	ErrThrottling = &awsjson.Error{Code: "ThrottlingException",
+		Message: "Throughput exceeds the current capacity of your table or index."}
+	ErrRequestLimit = &awsjson.Error{Code: "RequestLimitExceeded",
+		Message: "Throughput exceeds the current throughput limit for your account."}
+	ErrValidation = &awsjson.Error{Code: "ValidationException", Namespace: coralValidation,
+		Message: "One or more parameter values were invalid"}
+	ErrNotFound = &awsjson.Error{Code: "ResourceNotFoundException",
+		Message: "Requested resource not found"}
+	ErrTooLarge = &awsjson.Error{Code: "RequestEntityTooLarge",
+		Namespace: "com.amazon.coral.service", Status: http.StatusRequestEntityTooLarge, Message: "Request size exceeded."}
+	ErrCollection = &awsjson.Error{Code: "ItemCollectionSizeLimitExceededException",
+		Message: "Collection size exceeded."}
 )
 
 var (
 	errInUse     = &awsjson.Error{Code: "ResourceInUseException"}
-	errCondition = &awsjson.Error{Code: "ConditionalCheckFailedException", Message: "The conditional request failed"}
+	errCondition = &awsjson.Error{Code: "ConditionalCheckFailedException",
+		Message: "The conditional request failed"}
 )
 
 // invalid is a ValidationException.
-func invalid(format string, args ...any) *awsjson.Error { return ErrValidation.With(format, args...) }
+func invalid(format string, args ...any) *awsjson.Error {
+	return ErrValidation.With(format, args...)
+}
 
 // unknown is a ValidationException that is the stand-in's own.
 func unknown(format string, args ...any) *awsjson.Error {

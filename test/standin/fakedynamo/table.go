@@ -61,7 +61,8 @@ type entry struct {
 }
 
 func compareEntries(a, b *entry) int {
-	return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.hash, b.hash), cmp.Compare(a.sort, b.sort), cmp.Compare(a.primary, b.primary))
+	return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.hash, b.hash),
+		cmp.Compare(a.sort, b.sort), cmp.Compare(a.primary, b.primary))
 }
 
 func orderOf(hash string) uint64 {

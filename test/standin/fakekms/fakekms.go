@@ -31,14 +31,16 @@ const (
 )
 
 // ErrThrottled is what KMS answers to too many calls.
-var ErrThrottled = &awsjson.Error{Code: "ThrottlingException", Message: "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."}
+var ErrThrottled = &awsjson.Error{Code: "ThrottlingException",
+	Message: "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."}
 
 var (
 	errNotFound   = &awsjson.Error{Code: "NotFoundException"}
 	errDisabled   = &awsjson.Error{Code: "DisabledException"}
 	errExists     = &awsjson.Error{Code: "AlreadyExistsException"}
 	errCiphertext = &awsjson.Error{Code: "InvalidCiphertextException"}
-	errWrongKey   = &awsjson.Error{Code: "IncorrectKeyException", Message: "The key ID in the request does not identify a CMK that can perform this operation."}
+	errWrongKey   = &awsjson.Error{Code: "IncorrectKeyException",
+		Message: "The key ID in the request does not identify a CMK that can perform this operation."}
 	errValidation = &awsjson.Error{Code: "ValidationException"}
 )
 
@@ -89,7 +91,8 @@ func (s *Server) createKey(_ context.Context, _ awsjson.Call, in *struct {
 	MultiRegion                    bool
 	BypassPolicyLockoutSafetyCheck bool
 }) (any, error) {
-	if in.MultiRegion || in.KeySpec != "" && in.KeySpec != algorithm || in.KeyUsage != "" && in.KeyUsage != "ENCRYPT_DECRYPT" {
+	if in.MultiRegion || in.KeySpec != "" && in.KeySpec != algorithm || in.KeyUsage != "" &&
+		in.KeyUsage != "ENCRYPT_DECRYPT" {
 		return nil, errValidation.With("the stand-in has symmetric keys of one region only")
 	}
 	id := random(16)
@@ -103,7 +106,8 @@ func (s *Server) createKey(_ context.Context, _ awsjson.Call, in *struct {
 	return map[string]any{"KeyMetadata": created.metadata()}, nil
 }
 
-func (s *Server) createAlias(_ context.Context, _ awsjson.Call, in *struct{ AliasName, TargetKeyID string }) (any, error) {
+func (s *Server) createAlias(_ context.Context, _ awsjson.Call,
+	in *struct{ AliasName, TargetKeyID string }) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	target, err := s.findLocked(in.TargetKeyID)
@@ -135,7 +139,8 @@ func (s *Server) describeKey(_ context.Context, _ awsjson.Call, in *onKey) (any,
 	return map[string]any{"KeyMetadata": found.metadata()}, nil
 }
 
-func (s *Server) setDisabled(disabled bool) func(context.Context, awsjson.Call, *onKey) (any, error) {
+func (s *Server) setDisabled(disabled bool) func(context.Context, awsjson.Call,
+	*onKey) (any, error) {
 	return func(_ context.Context, _ awsjson.Call, in *onKey) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -179,7 +184,8 @@ func (k *key) metadata() map[string]any {
 	return map[string]any{
 		"KeyId": k.id, "Arn": k.arn(), "AWSAccountId": "000000000000", "Enabled": !k.disabled, "KeyState": state,
 		"Description": k.description, "KeyUsage": "ENCRYPT_DECRYPT", "KeySpec": algorithm, "KeyManager": "CUSTOMER",
-		"Origin": "AWS_KMS", "CreationDate": float64(k.created.UnixMilli()) / 1000, "EncryptionAlgorithms": []string{algorithm},
+		"Origin": "AWS_KMS", "CreationDate": float64(
+			k.created.UnixMilli()) / 1000, "EncryptionAlgorithms": []string{algorithm},
 	}
 }
 
@@ -214,7 +220,8 @@ func (s *Server) encrypt(_ context.Context, _ awsjson.Call, in *cryptInput) (any
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"CiphertextBlob": k.seal(in.Plaintext, in.EncryptionContext), "KeyId": k.arn(), "EncryptionAlgorithm": algorithm}, nil
+	return map[string]any{"CiphertextBlob": k.seal(in.Plaintext, in.EncryptionContext),
+		"KeyId": k.arn(), "EncryptionAlgorithm": algorithm}, nil
 }
 
 func (s *Server) generateDataKey(_ context.Context, _ awsjson.Call, in *cryptInput) (any, error) {
@@ -229,7 +236,8 @@ func (s *Server) generateDataKey(_ context.Context, _ awsjson.Call, in *cryptInp
 		return nil, err
 	}
 	plain := random(n)
-	return map[string]any{"Plaintext": plain, "CiphertextBlob": k.seal(plain, in.EncryptionContext), "KeyId": k.arn()}, nil
+	return map[string]any{"Plaintext": plain, "CiphertextBlob": k.seal(plain, in.EncryptionContext),
+		"KeyId": k.arn()}, nil
 }
 
 func (s *Server) decrypt(_ context.Context, _ awsjson.Call, in *cryptInput) (any, error) {
@@ -251,7 +259,8 @@ func (s *Server) decrypt(_ context.Context, _ awsjson.Call, in *cryptInput) (any
 			return nil, errWrongKey
 		}
 	}
-	plain, err := k.aead().Open(nil, sealed[:nonceBytes], sealed[nonceBytes:], additional(in.EncryptionContext))
+	plain, err := k.aead().Open(nil, sealed[:nonceBytes], sealed[nonceBytes:],
+		additional(in.EncryptionContext))
 	if err != nil {
 		return nil, errCiphertext
 	}

@@ -26,7 +26,8 @@ func start(t *testing.T) (*fakekms.Server, *kms.Client) {
 
 func create(t *testing.T, client *kms.Client) *string {
 	t.Helper()
-	out, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{Description: aws.String("for a test")})
+	out, err := client.CreateKey(t.Context(),
+		&kms.CreateKeyInput{Description: aws.String("for a test")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,25 +47,29 @@ func TestEncryptDecrypt(t *testing.T) {
 	_, client := start(t)
 	key, other := create(t, client), create(t, client)
 	where := map[string]string{"queue": "in", "table": "events"}
-	sealed, err := client.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("secret"), EncryptionContext: where})
+	sealed, err := client.Encrypt(t.Context(),
+		&kms.EncryptInput{KeyId: key, Plaintext: []byte("secret"), EncryptionContext: where})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(sealed.CiphertextBlob, []byte("secret")) {
 		t.Error("it is not encrypted")
 	}
-	opened, err := client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: where, KeyId: key})
+	opened, err := client.Decrypt(t.Context(),
+		&kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: where, KeyId: key})
 	if err != nil || string(opened.Plaintext) != "secret" || *opened.KeyId != *key {
 		t.Errorf("got %+v, %v", opened, err)
 	}
 	_, err = client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
 	wantCode(t, err, "InvalidCiphertextException")
-	_, err = client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: where, KeyId: other})
+	_, err = client.Decrypt(t.Context(),
+		&kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: where, KeyId: other})
 	wantCode(t, err, "IncorrectKeyException")
 	for at := range sealed.CiphertextBlob {
 		broken := bytes.Clone(sealed.CiphertextBlob)
 		broken[at] ^= 1
-		_, err = client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: broken, EncryptionContext: where})
+		_, err = client.Decrypt(t.Context(),
+			&kms.DecryptInput{CiphertextBlob: broken, EncryptionContext: where})
 		wantCode(t, err, "InvalidCiphertextException")
 	}
 	_, err = client.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: make([]byte, 4097)})
@@ -74,11 +79,13 @@ func TestEncryptDecrypt(t *testing.T) {
 func TestDataKeys(t *testing.T) {
 	_, client := start(t)
 	key := create(t, client)
-	first, err := client.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, KeySpec: types.DataKeySpecAes256})
+	first, err := client.GenerateDataKey(t.Context(),
+		&kms.GenerateDataKeyInput{KeyId: key, KeySpec: types.DataKeySpecAes256})
 	if err != nil || len(first.Plaintext) != 32 {
 		t.Fatalf("got %+v, %v", first, err)
 	}
-	second, err := client.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, NumberOfBytes: aws.Int32(64)})
+	second, err := client.GenerateDataKey(t.Context(),
+		&kms.GenerateDataKeyInput{KeyId: key, NumberOfBytes: aws.Int32(64)})
 	if err != nil || len(second.Plaintext) != 64 {
 		t.Fatalf("got %+v, %v", second, err)
 	}
@@ -94,14 +101,18 @@ func TestDataKeys(t *testing.T) {
 func TestKeys(t *testing.T) {
 	server, client := start(t)
 	key := create(t, client)
-	if _, err := client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/mine"), TargetKeyId: key}); err != nil {
+	if _, err := client.CreateAlias(t.Context(),
+		&kms.CreateAliasInput{AliasName: aws.String("alias/mine"), TargetKeyId: key}); err != nil {
 		t.Fatal(err)
 	}
-	described, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String("alias/mine")})
-	if err != nil || *described.KeyMetadata.Arn != *key || described.KeyMetadata.KeyState != types.KeyStateEnabled {
+	described, err := client.DescribeKey(t.Context(),
+		&kms.DescribeKeyInput{KeyId: aws.String("alias/mine")})
+	if err != nil || *described.KeyMetadata.Arn != *key ||
+		described.KeyMetadata.KeyState != types.KeyStateEnabled {
 		t.Errorf("got %+v, %v", described, err)
 	}
-	if _, err := client.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: described.KeyMetadata.KeyId}); err != nil {
+	if _, err := client.DisableKey(t.Context(),
+		&kms.DisableKeyInput{KeyId: described.KeyMetadata.KeyId}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = client.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x")})

@@ -65,7 +65,8 @@ func startEnvironment(options Options) (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{next: make(chan *call), ready: make(chan struct{}), exited: make(chan struct{}), served: make(chan struct{})}
+	e := &environment{next: make(chan *call), ready: make(chan struct{}), exited: make(chan struct{}),
+		served: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+apiPath+"invocation/next", e.handleNext)
 	mux.HandleFunc("POST "+apiPath+"invocation/{id}/response", e.handleResponse)
@@ -73,7 +74,8 @@ func startEnvironment(options Options) (*environment, error) {
 	mux.HandleFunc("POST "+apiPath+"init/error", e.handleInitError)
 	e.server = &http.Server{Handler: mux}
 	e.command = exec.Command(options.Path)
-	e.command.Env = append(append([]string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String()}, options.variables()...), options.Env...)
+	e.command.Env = append(append([]string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String()},
+		options.variables()...), options.Env...)
 	e.command.Stdout, e.command.Stderr = options.Stdout, options.Stderr
 	e.command.WaitDelay = time.Second
 	e.started = time.Now()
@@ -97,7 +99,8 @@ func (o Options) variables() []string {
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + o.Name, "AWS_LAMBDA_LOG_STREAM_NAME=local",
 		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region, "AWS_EXECUTION_ENV=AWS_Lambda_provided.al2023",
 		"AWS_ACCESS_KEY_ID=ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=session",
-		"LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "PATH=" + os.Getenv("PATH"),
+		"LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "PATH=" + os.Getenv(
+			"PATH"),
 	}
 }
 
@@ -136,12 +139,15 @@ func (e *environment) run(ctx context.Context, c *call, timeout time.Duration) (
 			return true
 		case <-e.exited:
 			if taken {
-				c.answer(nil, &FunctionError{Type: "Runtime.ExitError", Message: fmt.Sprintf("RequestId: %s Error: Runtime exited: %v", c.id, e.command.ProcessState)})
+				c.answer(nil, &FunctionError{Type: "Runtime.ExitError",
+					Message: fmt.Sprintf("RequestId: %s Error: Runtime exited: %v", c.id, e.command.ProcessState)})
 			}
 			return taken
 		case <-timer.C:
 			e.end()
-			c.answer(nil, &FunctionError{Type: "Sandbox.Timedout", Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", c.id, timeout.Seconds())})
+			c.answer(nil, &FunctionError{Type: "Sandbox.Timedout",
+				Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", c.id,
+					timeout.Seconds())})
 			return true
 		case <-ctx.Done():
 			e.end()
@@ -162,8 +168,10 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 		header.Set("Content-Type", "application/json")
 		header.Set("Lambda-Runtime-Aws-Request-Id", c.id)
 		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(c.deadline.UnixMilli(), 10))
-		header.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+region+":"+account+":function:local")
-		header.Set("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")
+		header.Set("Lambda-Runtime-Invoked-Function-Arn",
+			"arn:aws:lambda:"+region+":"+account+":function:local")
+		header.Set("Lambda-Runtime-Trace-Id",
+			"Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")
 		_, _ = w.Write(c.payload) // a process that is gone is noticed by its exit
 	case <-r.Context().Done():
 	}
@@ -195,7 +203,8 @@ func errorOf(body []byte) error {
 
 // finish takes the answer of the current call. An answer to another is refused, as the Runtime API
 // does.
-func (e *environment) finish(w http.ResponseWriter, r *http.Request, read func(body []byte) ([]byte, error)) {
+func (e *environment) finish(w http.ResponseWriter, r *http.Request,
+	read func(body []byte) ([]byte, error)) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayloadBytes+1))
 	e.mu.Lock()
 	c := e.current
@@ -210,7 +219,8 @@ func (e *environment) finish(w http.ResponseWriter, r *http.Request, read func(b
 	case err != nil:
 		c.answer(nil, err)
 	case len(body) > maxPayloadBytes:
-		c.answer(nil, &FunctionError{Type: "Function.ResponseSizeTooLarge", Message: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."})
+		c.answer(nil, &FunctionError{Type: "Function.ResponseSizeTooLarge",
+			Message: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."})
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	default:
 		c.answer(read(body)) // first, because a process that panicked ends once it knows that it was heard

@@ -56,7 +56,8 @@ func serve(api string) int {
 		case "large":
 			payload = bytes.Repeat([]byte("x"), 6<<20+1)
 		case "stranger":
-			response, err := http.Post(api+"invocation/another/response", "application/json", strings.NewReader("{}"))
+			response, err := http.Post(api+"invocation/another/response", "application/json",
+				strings.NewReader("{}"))
 			if err != nil {
 				return 2
 			}
@@ -64,7 +65,8 @@ func serve(api string) int {
 		case "deadline":
 			payload = []byte(next.Header.Get("Lambda-Runtime-Deadline-Ms"))
 		}
-		if _, err := http.Post(answer, "application/json", bytes.NewReader(payload)); err != nil || ending {
+		if _, err := http.Post(answer, "application/json", bytes.NewReader(payload)); err != nil ||
+			ending {
 			return 4
 		}
 	}
@@ -219,18 +221,23 @@ func TestMappingDeletesWhatIsDone(t *testing.T) {
 	} {
 		s := &source{}
 		for i := range 20 {
-			s.waiting = append(s.waiting, fakelambda.Message{ID: fmt.Sprint(i), ReceiptHandle: fmt.Sprint("handle ", i), Body: "body"})
+			s.waiting = append(s.waiting, fakelambda.Message{ID: fmt.Sprint(i),
+				ReceiptHandle: fmt.Sprint("handle ", i), Body: "body"})
 		}
-		m := &fakelambda.Mapping{Source: s, Function: answers(c.response, c.err), BatchSize: 15, Report: c.report}
+		m := &fakelambda.Mapping{Source: s, Function: answers(c.response, c.err), BatchSize: 15,
+			Report: c.report}
 		result, err := m.Poll(context.Background(), 0)
-		if err != nil || result.Received != 15 || result.Deleted != c.deleted || len(s.deleted) != c.deleted || (result.Failure != nil) != (c.deleted == 0) {
+		if err != nil || result.Received != 15 || result.Deleted != c.deleted ||
+			len(s.deleted) != c.deleted || (result.Failure != nil) != (c.deleted == 0) {
 			t.Errorf("%q: %+v, %v, deleted %q", c.response, result, err, s.deleted)
 		}
-		if len(seen.Records) != 15 || seen.Records[14].MessageID != "14" || seen.Records[0].EventSource != "aws:sqs" || seen.Records[0].EventSourceARN != s.ARN() {
+		if len(seen.Records) != 15 || seen.Records[14].MessageID != "14" ||
+			seen.Records[0].EventSource != "aws:sqs" || seen.Records[0].EventSourceARN != s.ARN() {
 			t.Errorf("the function saw %+v", seen.Records)
 		}
 	}
-	if result, err := (&fakelambda.Mapping{Source: &source{}}).Poll(context.Background(), 0); err != nil || result.Received != 0 {
+	if result, err := (&fakelambda.Mapping{Source: &source{}}).Poll(context.Background(),
+		0); err != nil || result.Received != 0 {
 		t.Errorf("an empty queue: %+v, %v", result, err)
 	}
 }
@@ -246,11 +253,13 @@ func TestGatewaysSayWhatAWSSays(t *testing.T) {
 	}{
 		{fakelambda.REST, `{"statusCode":202,"body":"aGk=","isBase64Encoded":true}`, nil, 202, "hi"}, {fakelambda.HTTP, `{"statusCode":404,"body":"no"}`, nil, 404, "no"},
 		{fakelambda.REST, `{"hello":1}`, nil, 502, ""}, {fakelambda.HTTP, `{"hello":1}`, nil, 200, `{"hello":1}`}, {fakelambda.URL, `"hi"`, nil, 200, `"hi"`},
-		{fakelambda.REST, "", errors.New("bug"), 502, ""}, {fakelambda.HTTP, "", errors.New("bug"), 500, ""}, {fakelambda.URL, "", errors.New("bug"), 502, ""},
+		{fakelambda.REST, "", errors.New("bug"), 502, ""}, {fakelambda.HTTP, "", errors.New("bug"), 500,
+			""}, {fakelambda.URL, "", errors.New("bug"), 502, ""},
 	} {
 		function := invoker(func([]byte) ([]byte, error) { return []byte(c.response), c.err })
 		recorder := httptest.NewRecorder()
-		(&fakelambda.Gateway{Kind: c.kind, Function: function}).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/app?a=1", strings.NewReader("body")))
+		(&fakelambda.Gateway{Kind: c.kind, Function: function}).ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodPost, "/app?a=1", strings.NewReader("body")))
 		if recorder.Code != c.status || c.body != "" && recorder.Body.String() != c.body {
 			t.Errorf("%s with %s, %v: %d %s", c.kind, c.response, c.err, recorder.Code, recorder.Body)
 		}

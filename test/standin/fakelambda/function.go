@@ -90,7 +90,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
-	c := &call{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", f.calls), payload: bytes.Clone(payload), answered: make(chan struct{})}
+	c := &call{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", f.calls),
+		payload: bytes.Clone(payload), answered: make(chan struct{})}
 	for {
 		if err := f.startLocked(ctx); err != nil {
 			return nil, err
@@ -131,9 +132,12 @@ func (f *Function) startLocked(ctx context.Context) error {
 		f.statsMu.Unlock()
 		return nil
 	case <-started.exited:
-		err = &FunctionError{Type: "Runtime.ExitError", Message: fmt.Sprintf("the process ended before it asked for work: %v %s", started.command.ProcessState, started.said())}
+		err = &FunctionError{Type: "Runtime.ExitError",
+			Message: fmt.Sprintf("the process ended before it asked for work: %v %s",
+				started.command.ProcessState, started.said())}
 	case <-timer.C:
-		err = &FunctionError{Type: "Sandbox.Timedout", Message: "the process did not ask for work in time"}
+		err = &FunctionError{Type: "Sandbox.Timedout",
+			Message: "the process did not ask for work in time"}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

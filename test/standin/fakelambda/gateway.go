@@ -59,7 +59,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n := g.requests.Add(1)
-	in := &request{Request: r, body: body, at: time.Now(), id: fmt.Sprintf("gw%06d-4711-%08x=", n, time.Now().UnixNano()&0xffffffff)}
+	in := &request{Request: r, body: body, at: time.Now(),
+		id: fmt.Sprintf("gw%06d-4711-%08x=", n, time.Now().UnixNano()&0xffffffff)}
 	if in.address, _, err = net.SplitHostPort(r.RemoteAddr); err != nil {
 		in.address = r.RemoteAddr
 	}
@@ -95,7 +96,8 @@ func (g *Gateway) eventOf(in *request) map[string]any {
 	in.Header.Set("X-Forwarded-Port", "443")
 	in.Header.Set("X-Forwarded-Proto", "https")
 	if in.Header.Get("X-Amzn-Trace-Id") == "" {
-		in.Header.Set("X-Amzn-Trace-Id", fmt.Sprintf("Root=1-%08x-%024x", in.at.Unix(), g.requests.Load()))
+		in.Header.Set("X-Amzn-Trace-Id", fmt.Sprintf("Root=1-%08x-%024x", in.at.Unix(),
+			g.requests.Load()))
 	}
 	if g.Kind == REST {
 		return g.restEvent(in)
@@ -129,12 +131,14 @@ func (g *Gateway) restEvent(in *request) map[string]any {
 		context["extendedRequestId"] = in.id
 	}
 	event := map[string]any{
-		"resource": in.URL.Path, "path": path, "httpMethod": in.Method, "headers": lasts(headers), "multiValueHeaders": headers,
+		"resource": in.URL.Path, "path": path, "httpMethod": in.Method, "headers": lasts(
+			headers), "multiValueHeaders": headers,
 		"queryStringParameters": nil, "multiValueQueryStringParameters": nil, "pathParameters": nil, "stageVariables": nil,
 		"requestContext": context, "body": nil, "isBase64Encoded": false,
 	}
 	if parameters := map[string][]string(in.URL.Query()); len(parameters) > 0 {
-		event["queryStringParameters"], event["multiValueQueryStringParameters"] = lasts(parameters), parameters
+		event["queryStringParameters"], event["multiValueQueryStringParameters"] = lasts(
+			parameters), parameters
 	}
 	if len(in.body) > 0 {
 		event["body"], event["isBase64Encoded"] = base64.StdEncoding.EncodeToString(in.body), true
@@ -174,8 +178,10 @@ func (g *Gateway) v2Event(in *request) map[string]any {
 		"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": in.URL.RawQuery, "headers": headers,
 		"requestContext": map[string]any{
 			"accountId": account, "apiId": "abcdef1234", "domainName": in.Host, "domainPrefix": "abcdef1234", "requestId": in.id,
-			"routeKey": "$default", "stage": stage, "time": in.at.UTC().Format("02/Jan/2006:15:04:05 +0000"), "timeEpoch": in.at.UnixMilli(),
-			"http": map[string]any{"method": in.Method, "path": path, "protocol": "HTTP/1.1", "sourceIp": in.address, "userAgent": in.UserAgent()},
+			"routeKey": "$default", "stage": stage, "time": in.at.UTC().Format(
+				"02/Jan/2006:15:04:05 +0000"), "timeEpoch": in.at.UnixMilli(),
+			"http": map[string]any{"method": in.Method, "path": path, "protocol": "HTTP/1.1",
+				"sourceIp": in.address, "userAgent": in.UserAgent()},
 		},
 		"isBase64Encoded": false,
 	}
@@ -200,8 +206,10 @@ func (g *Gateway) v2Event(in *request) map[string]any {
 }
 
 func isText(contentType string) bool {
-	return strings.HasPrefix(contentType, "text/") || strings.HasPrefix(contentType, "application/json") ||
-		strings.HasPrefix(contentType, "application/xml") || strings.HasPrefix(contentType, "application/javascript")
+	return strings.HasPrefix(contentType, "text/") ||
+		strings.HasPrefix(contentType, "application/json") ||
+		strings.HasPrefix(contentType, "application/xml") ||
+		strings.HasPrefix(contentType, "application/javascript")
 }
 
 // answer writes what the function said. A REST API wants a status; the others take an answer

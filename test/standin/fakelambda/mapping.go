@@ -61,7 +61,8 @@ func (m *Mapping) Poll(ctx context.Context, wait time.Duration) (Result, error) 
 	}
 	records := make([]record, len(batch))
 	for i, message := range batch {
-		records[i] = record{Message: message, EventSource: "aws:sqs", EventSourceARN: m.Source.ARN(), Region: region}
+		records[i] = record{Message: message, EventSource: "aws:sqs", EventSourceARN: m.Source.ARN(),
+			Region: region}
 	}
 	payload, err := json.Marshal(map[string]any{"Records": records})
 	if err != nil {

@@ -35,11 +35,13 @@ func (q *HTTPQueue) Receive(ctx context.Context, n int, wait time.Duration) ([]M
 		}
 	}
 	err := q.call(ctx, "ReceiveMessage", map[string]any{
-		"QueueUrl": q.URL, "MaxNumberOfMessages": n, "WaitTimeSeconds": int(wait.Seconds()), "MessageSystemAttributeNames": []string{"All"},
+		"QueueUrl": q.URL, "MaxNumberOfMessages": n, "WaitTimeSeconds": int(
+			wait.Seconds()), "MessageSystemAttributeNames": []string{"All"},
 	}, &out)
 	messages := make([]Message, len(out.Messages))
 	for i, m := range out.Messages {
-		messages[i] = Message{ID: m.MessageID, ReceiptHandle: m.ReceiptHandle, Body: m.Body, BodySum: m.BodySum, Attributes: m.Attributes}
+		messages[i] = Message{ID: m.MessageID, ReceiptHandle: m.ReceiptHandle, Body: m.Body,
+			BodySum: m.BodySum, Attributes: m.Attributes}
 	}
 	return messages, err
 }
@@ -47,7 +49,8 @@ func (q *HTTPQueue) Receive(ctx context.Context, n int, wait time.Duration) ([]M
 // Delete implements Source.
 func (q *HTTPQueue) Delete(ctx context.Context, handles []string) error {
 	for _, handle := range handles {
-		if err := q.call(ctx, "DeleteMessage", map[string]any{"QueueUrl": q.URL, "ReceiptHandle": handle}, nil); err != nil {
+		if err := q.call(ctx, "DeleteMessage",
+			map[string]any{"QueueUrl": q.URL, "ReceiptHandle": handle}, nil); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,8 @@ var bounds = map[string]struct{ low, high int }{
 }
 
 // texts are the attributes that are kept and not acted on.
-var texts = []string{"KmsMasterKeyId", "Policy", "RedriveAllowPolicy", "SqsManagedSseEnabled", attributeRedrive}
+var texts = []string{"KmsMasterKeyId", "Policy", "RedriveAllowPolicy", "SqsManagedSseEnabled",
+	attributeRedrive}
 
 // computed are the attributes that can only be read.
 var computed = []string{
@@ -42,7 +43,8 @@ var computed = []string{
 
 func defaultAttributes() map[string]string {
 	return map[string]string{
-		attributeDelay: "0", attributeMaxSize: strconv.Itoa(maxMessageBytes), attributeRetention: "345600",
+		attributeDelay: "0", attributeMaxSize: strconv.Itoa(
+			maxMessageBytes), attributeRetention: "345600",
 		attributeWait: "0", attributeVisibility: "30", "SqsManagedSseEnabled": "true",
 	}
 }
@@ -58,7 +60,8 @@ func (s *Server) checkAttributesLocked(attributes map[string]string) error {
 			if err != nil || n < bound.low || n > bound.high {
 				return errAttributeValue.With("Invalid value for the parameter %s.", name)
 			}
-		case strings.HasPrefix(name, "Fifo") || name == "ContentBasedDeduplication" || name == "DeduplicationScope":
+		case strings.HasPrefix(name, "Fifo") || name == "ContentBasedDeduplication" ||
+			name == "DeduplicationScope":
 			return errUnsupported.With("the stand-in has no FIFO queues, and therefore no %s", name)
 		case !slices.Contains(texts, name):
 			return errAttributeName.With("Unknown Attribute %s.", name)
@@ -98,11 +101,13 @@ func parseRedrive(text string) (redrive, error) {
 	}
 	count, err := strconv.Atoi(strings.Trim(string(policy.MaxReceive), `"`))
 	if err != nil || count < 1 || count > 1000 {
-		return redrive{}, invalid(text, attributeRedrive, "Invalid value for maxReceiveCount: must be between 1 and 1000.")
+		return redrive{}, invalid(text, attributeRedrive,
+			"Invalid value for maxReceiveCount: must be between 1 and 1000.")
 	}
 	name, ok := strings.CutPrefix(policy.Target, arnPrefix)
 	if !ok {
-		return redrive{}, invalid(text, attributeRedrive, "deadLetterTargetArn is not the ARN of a queue.")
+		return redrive{}, invalid(text, attributeRedrive,
+			"deadLetterTargetArn is not the ARN of a queue.")
 	}
 	return redrive{target: name, maxReceive: count}, nil
 }
@@ -155,7 +160,8 @@ func (s *Server) getQueueAttributes(_ context.Context, _ awsjson.Call, in *struc
 	}
 	for _, name := range in.AttributeNames {
 		_, isNumber := bounds[name]
-		if !isNumber && name != "All" && !slices.Contains(texts, name) && !slices.Contains(computed, name) {
+		if !isNumber && name != "All" && !slices.Contains(texts, name) &&
+			!slices.Contains(computed, name) {
 			return nil, errAttributeName.With("Unknown Attribute %s.", name)
 		}
 	}

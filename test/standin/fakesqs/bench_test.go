@@ -58,7 +58,8 @@ func start(t *testing.T, options fakesqs.Options) *bench {
 
 func (b *bench) create(name string, attributes map[string]string) *string {
 	b.Helper()
-	out, err := b.client.CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	out, err := b.client.CreateQueue(b.Context(),
+		&sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	b.must(err)
 	return out.QueueUrl
 }
@@ -72,7 +73,8 @@ func (b *bench) must(err error) {
 
 func (b *bench) attribute(queue *string, name types.QueueAttributeName) string {
 	b.Helper()
-	out, err := b.client.GetQueueAttributes(b.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue, AttributeNames: []types.QueueAttributeName{name}})
+	out, err := b.client.GetQueueAttributes(b.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: queue, AttributeNames: []types.QueueAttributeName{name}})
 	b.must(err)
 	return out.Attributes[string(name)]
 }
@@ -81,7 +83,8 @@ func (b *bench) arn(queue *string) string { return b.attribute(queue, "QueueArn"
 
 func (b *bench) send(body string) *sqs.SendMessageOutput {
 	b.Helper()
-	out, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
+	out, err := b.client.SendMessage(b.Context(),
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
 	b.must(err)
 	return out
 }
@@ -90,7 +93,8 @@ func (b *bench) receiveFrom(queue *string, wait int32) []types.Message {
 	b.Helper()
 	out, err := b.client.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: queue, MaxNumberOfMessages: 10, WaitTimeSeconds: wait,
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			"All"}, MessageAttributeNames: []string{"All"},
 	})
 	b.must(err)
 	return out.Messages
@@ -113,21 +117,26 @@ func (b *bench) one() types.Message {
 }
 
 func (b *bench) visibility(m types.Message, seconds int32) error {
-	_, err := b.client.ChangeMessageVisibility(b.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: b.queue, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
+	_, err := b.client.ChangeMessageVisibility(b.Context(),
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: b.queue, ReceiptHandle: m.ReceiptHandle,
+			VisibilityTimeout: seconds})
 	return err
 }
 
 func (b *bench) delete(handle *string) error {
-	_, err := b.client.DeleteMessage(b.Context(), &sqs.DeleteMessageInput{QueueUrl: b.queue, ReceiptHandle: handle})
+	_, err := b.client.DeleteMessage(b.Context(),
+		&sqs.DeleteMessageInput{QueueUrl: b.queue, ReceiptHandle: handle})
 	return err
 }
 
 func (b *bench) batch(bodies ...string) (*sqs.SendMessageBatchOutput, error) {
 	var entries []types.SendMessageBatchRequestEntry
 	for i, body := range bodies {
-		entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint("e", i)), MessageBody: aws.String(body)})
+		entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint("e", i)),
+			MessageBody: aws.String(body)})
 	}
-	return b.client.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: entries})
+	return b.client.SendMessageBatch(b.Context(),
+		&sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: entries})
 }
 
 // wantCode checks the code that the SDK made of the answer, which for most errors is that of the

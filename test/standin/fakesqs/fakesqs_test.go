@@ -62,10 +62,14 @@ func TestChecks(t *testing.T) {
 
 func checkMessageAttributes(b *bench) {
 	out, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{
-		QueueUrl: b.queue, MessageBody: aws.String("hello"), MessageAttributes: map[string]types.MessageAttributeValue{
-			"attribName1":            {DataType: aws.String("String"), StringValue: aws.String("attribValue 1")},
-			"customNumberTypeAttrib": {DataType: aws.String("Number.float"), StringValue: aws.String("4563442423554324324264524243.32543234")},
-			"binaryAttribute":        {DataType: aws.String("Binary"), BinaryValue: []byte("Hello binary world!")},
+		QueueUrl: b.queue, MessageBody: aws.String(
+			"hello"), MessageAttributes: map[string]types.MessageAttributeValue{
+			"attribName1": {DataType: aws.String("String"),
+				StringValue: aws.String("attribValue 1")},
+			"customNumberTypeAttrib": {DataType: aws.String("Number.float"),
+				StringValue: aws.String("4563442423554324324264524243.32543234")},
+			"binaryAttribute": {DataType: aws.String("Binary"),
+				BinaryValue: []byte("Hello binary world!")},
 		},
 	})
 	b.must(err)
@@ -75,11 +79,13 @@ func checkMessageAttributes(b *bench) {
 	}
 	m := b.receive(1)[0]
 	sent := fmt.Sprint(b.clock.Now().UnixMilli())
-	if *m.Body != "hello" || *m.MessageId != *out.MessageId || aws.ToString(m.MD5OfMessageAttributes) != sum ||
+	if *m.Body != "hello" || *m.MessageId != *out.MessageId ||
+		aws.ToString(m.MD5OfMessageAttributes) != sum ||
 		string(m.MessageAttributes["binaryAttribute"].BinaryValue) != "Hello binary world!" {
 		b.Errorf("got %+v", m)
 	}
-	if m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["SentTimestamp"] != sent || m.Attributes["ApproximateFirstReceiveTimestamp"] != sent {
+	if m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["SentTimestamp"] != sent ||
+		m.Attributes["ApproximateFirstReceiveTimestamp"] != sent {
 		b.Errorf("attributes: %v", m.Attributes)
 	}
 }
@@ -87,11 +93,14 @@ func checkMessageAttributes(b *bench) {
 func checkAskedAttributes(b *bench) {
 	value := types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("v")}
 	_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{
-		QueueUrl: b.queue, MessageBody: aws.String("x"), MessageAttributes: map[string]types.MessageAttributeValue{"a.one": value, "a.two": value, "b": value},
+		QueueUrl: b.queue, MessageBody: aws.String(
+			"x"), MessageAttributes: map[string]types.MessageAttributeValue{
+			"a.one": value, "a.two": value, "b": value},
 	})
 	b.must(err)
 	out, err := b.client.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{
-		QueueUrl: b.queue, MessageAttributeNames: []string{"a.*"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"SentTimestamp"},
+		QueueUrl: b.queue, MessageAttributeNames: []string{
+			"a.*"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"SentTimestamp"},
 	})
 	b.must(err)
 	if m := out.Messages[0]; len(m.MessageAttributes) != 2 || len(m.Attributes) != 1 {
@@ -113,7 +122,9 @@ func checkBadAttributes(b *bench) {
 		{"a": {DataType: aws.String("Number"), StringValue: aws.String("v")}},
 		{"a": {DataType: aws.String("Binary"), StringValue: aws.String("v")}},
 	} {
-		_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x"), MessageAttributes: attributes})
+		_, err := b.client.SendMessage(b.Context(),
+			&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x"),
+				MessageAttributes: attributes})
 		b.wantCode(err, "InvalidParameterValue")
 	}
 }
@@ -121,7 +132,8 @@ func checkBadAttributes(b *bench) {
 func checkTrace(b *bench) {
 	send := func(header string) error {
 		_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{
-			QueueUrl: b.queue, MessageBody: aws.String("x"), MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+			QueueUrl: b.queue, MessageBody: aws.String(
+				"x"), MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
 				"AWSTraceHeader": {DataType: aws.String("String"), StringValue: &header},
 			},
 		})
@@ -138,7 +150,8 @@ func checkTrace(b *bench) {
 func checkInFlight(b *bench) {
 	b.one()
 	b.receive(0)
-	if visible, inFlight := b.attribute(b.queue, "ApproximateNumberOfMessages"), b.attribute(b.queue, "ApproximateNumberOfMessagesNotVisible"); visible != "0" || inFlight != "1" {
+	if visible, inFlight := b.attribute(b.queue, "ApproximateNumberOfMessages"), b.attribute(b.queue,
+		"ApproximateNumberOfMessagesNotVisible"); visible != "0" || inFlight != "1" {
 		b.Errorf("visible %s, in flight %s", visible, inFlight)
 	}
 }
@@ -162,12 +175,14 @@ func checkLongPoll(b *bench) {
 		b.Errorf("got %+v", messages)
 	}
 	began := time.Now() // with a clock that stands still, a poll ends in real time
-	if messages := b.receiveFrom(b.queue, 1); len(messages) != 0 || time.Since(began) < 900*time.Millisecond {
+	if messages := b.receiveFrom(b.queue, 1); len(messages) != 0 ||
+		time.Since(began) < 900*time.Millisecond {
 		b.Errorf("got %+v after %v", messages, time.Since(began))
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	cancel()
-	_, err := b.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: b.queue, WaitTimeSeconds: 20})
+	_, err := b.client.ReceiveMessage(ctx,
+		&sqs.ReceiveMessageInput{QueueUrl: b.queue, WaitTimeSeconds: 20})
 	if !errors.Is(err, context.Canceled) {
 		b.Errorf("got %v", err)
 	}
@@ -188,14 +203,16 @@ func checkDeadLetter(b *bench) {
 		b.Fatalf("%d dead", len(messages))
 	}
 	m := messages[0]
-	if *m.MessageId != *first.MessageId || m.Attributes["SentTimestamp"] != sent || m.Attributes["ApproximateReceiveCount"] != "3" ||
+	if *m.MessageId != *first.MessageId || m.Attributes["SentTimestamp"] != sent ||
+		m.Attributes["ApproximateReceiveCount"] != "3" ||
 		m.Attributes["DeadLetterQueueSourceArn"] != b.arn(b.queue) {
 		b.Errorf("got %s %v", *m.MessageId, m.Attributes)
 	}
 }
 
 func checkMove(b *bench) {
-	list, err := b.client.ListDeadLetterSourceQueues(b.Context(), &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: b.dead})
+	list, err := b.client.ListDeadLetterSourceQueues(b.Context(),
+		&sqs.ListDeadLetterSourceQueuesInput{QueueUrl: b.dead})
 	if err != nil || len(list.QueueUrls) != 1 || list.QueueUrls[0] != *b.queue {
 		b.Errorf("sources: %v, %v", list, err)
 	}
@@ -205,16 +222,21 @@ func checkMove(b *bench) {
 		b.receiveFrom(b.queue, 0)
 	}
 	move := func(source string) error {
-		_, err := b.client.StartMessageMoveTask(b.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &source})
+		_, err := b.client.StartMessageMoveTask(b.Context(),
+			&sqs.StartMessageMoveTaskInput{SourceArn: &source})
 		return err
 	}
 	b.must(move(b.arn(b.dead)))
 	m := b.receive(1)[0]
-	if *m.MessageId == *first.MessageId || m.Attributes["ApproximateReceiveCount"] != "1" || *m.Body != "one" {
+	if *m.MessageId == *first.MessageId || m.Attributes["ApproximateReceiveCount"] != "1" ||
+		*m.Body != "one" {
 		b.Errorf("got %+v", m)
 	}
-	tasks, err := b.client.ListMessageMoveTasks(b.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(b.arn(b.dead))})
-	if err != nil || len(tasks.Results) != 1 || tasks.Results[0].ApproximateNumberOfMessagesMoved != 1 || *tasks.Results[0].Status != "COMPLETED" {
+	tasks, err := b.client.ListMessageMoveTasks(b.Context(),
+		&sqs.ListMessageMoveTasksInput{SourceArn: aws.String(b.arn(b.dead))})
+	if err != nil || len(tasks.Results) != 1 ||
+		tasks.Results[0].ApproximateNumberOfMessagesMoved != 1 ||
+		*tasks.Results[0].Status != "COMPLETED" {
 		b.Errorf("tasks: %+v, %v", tasks, err)
 	}
 	b.wantCode(move(b.arn(b.queue)), "InvalidParameterValue")
@@ -256,7 +278,8 @@ func checkVisibilityDeleted(b *bench) {
 
 func checkBogusHandle(b *bench) {
 	b.wantCode(b.delete(aws.String("bogus")), "ReceiptHandleIsInvalid")
-	b.wantCode(b.visibility(types.Message{ReceiptHandle: aws.String("bogus")}, 1), "ReceiptHandleIsInvalid")
+	b.wantCode(b.visibility(types.Message{ReceiptHandle: aws.String("bogus")}, 1),
+		"ReceiptHandleIsInvalid")
 }
 
 func checkStaleHandle(b *bench) {
@@ -282,12 +305,16 @@ func checkBatches(b *bench) {
 	}
 	var entries []types.DeleteMessageBatchRequestEntry
 	for i, m := range b.receive(10) {
-		entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint("d", i)), ReceiptHandle: m.ReceiptHandle})
+		entries = append(entries, types.DeleteMessageBatchRequestEntry{
+			Id: aws.String(fmt.Sprint("d", i)), ReceiptHandle: m.ReceiptHandle})
 	}
 	entries[9].ReceiptHandle = aws.String("bogus")
-	deleted, err := b.client.DeleteMessageBatch(b.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: b.queue, Entries: entries})
+	deleted, err := b.client.DeleteMessageBatch(b.Context(),
+		&sqs.DeleteMessageBatchInput{QueueUrl: b.queue, Entries: entries})
 	b.must(err)
-	if len(deleted.Successful) != 9 || len(deleted.Failed) != 1 || *deleted.Failed[0].Code != "ReceiptHandleIsInvalid" || *deleted.Failed[0].Id != "d9" || !deleted.Failed[0].SenderFault {
+	if len(deleted.Successful) != 9 || len(deleted.Failed) != 1 ||
+		*deleted.Failed[0].Code != "ReceiptHandleIsInvalid" || *deleted.Failed[0].Id != "d9" ||
+		!deleted.Failed[0].SenderFault {
 		b.Errorf("got %+v", deleted)
 	}
 	if peeked := b.server.Peek("main"); len(peeked) != 1 || peeked[0].Body != "9" {
@@ -298,7 +325,8 @@ func checkBatches(b *bench) {
 func checkBadBatches(b *bench) {
 	_, err := b.batch(make([]string, 11)...)
 	b.wantCode(err, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
-	_, err = b.client.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: []types.SendMessageBatchRequestEntry{}})
+	_, err = b.client.SendMessageBatch(b.Context(),
+		&sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: []types.SendMessageBatchRequestEntry{}})
 	b.wantCode(err, "AWS.SimpleQueueService.EmptyBatchRequest")
 	_, err = b.batch("a", "")
 	b.wantCode(err, "MissingParameter")
@@ -308,33 +336,45 @@ func checkBadBatches(b *bench) {
 		b.Errorf("a batch of the largest size: %v", err)
 	}
 	for _, test := range []struct{ id, code string }{
-		{"e", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"}, {"a b", "AWS.SimpleQueueService.InvalidBatchEntryId"},
+		{"e", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"}, {"a b",
+			"AWS.SimpleQueueService.InvalidBatchEntryId"},
 		{strings.Repeat("a", 81), "AWS.SimpleQueueService.InvalidBatchEntryId"},
 	} {
-		entries := []types.SendMessageBatchRequestEntry{{Id: aws.String("e"), MessageBody: aws.String("x")}, {Id: &test.id, MessageBody: aws.String("x")}}
-		_, err := b.client.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: entries})
+		entries := []types.SendMessageBatchRequestEntry{
+			{Id: aws.String("e"), MessageBody: aws.String("x")}, {Id: &test.id,
+				MessageBody: aws.String("x")}}
+		_, err := b.client.SendMessageBatch(b.Context(),
+			&sqs.SendMessageBatchInput{QueueUrl: b.queue, Entries: entries})
 		b.wantCode(err, test.code)
 	}
 }
 
 func checkBadEntries(b *bench) {
-	_, err := b.client.SetQueueAttributes(b.Context(), &sqs.SetQueueAttributesInput{QueueUrl: b.queue, Attributes: map[string]string{"MaximumMessageSize": "1024"}})
+	_, err := b.client.SetQueueAttributes(b.Context(),
+		&sqs.SetQueueAttributesInput{QueueUrl: b.queue,
+			Attributes: map[string]string{"MaximumMessageSize": "1024"}})
 	b.must(err)
 	out, err := b.batch("fine", "a\x01b", strings.Repeat("x", 1025), "fine")
 	b.must(err)
-	if len(out.Successful) != 2 || len(out.Failed) != 2 || *out.Failed[0].Code != "InvalidMessageContents" || *out.Failed[1].Code != "InvalidParameterValue" {
+	if len(out.Successful) != 2 || len(out.Failed) != 2 ||
+		*out.Failed[0].Code != "InvalidMessageContents" ||
+		*out.Failed[1].Code != "InvalidParameterValue" {
 		b.Errorf("got %+v", out)
 	}
 }
 
 func checkVisibilityBatch(b *bench) {
 	m := b.one()
-	entry := func(id string, handle *string, seconds int32) types.ChangeMessageVisibilityBatchRequestEntry {
-		return types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: handle, VisibilityTimeout: seconds}
+	entry := func(id string, handle *string,
+		seconds int32) types.ChangeMessageVisibilityBatchRequestEntry {
+		return types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: handle,
+			VisibilityTimeout: seconds}
 	}
-	out, err := b.client.ChangeMessageVisibilityBatch(b.Context(), &sqs.ChangeMessageVisibilityBatchInput{
-		QueueUrl: b.queue, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{entry("good", m.ReceiptHandle, 0), entry("bad", aws.String("bogus"), 1)},
-	})
+	out, err := b.client.ChangeMessageVisibilityBatch(b.Context(),
+		&sqs.ChangeMessageVisibilityBatchInput{
+			QueueUrl: b.queue, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
+				entry("good", m.ReceiptHandle, 0), entry("bad", aws.String("bogus"), 1)},
+		})
 	b.must(err)
 	if len(out.Successful) != 1 || len(out.Failed) != 1 || *out.Failed[0].Id != "bad" {
 		b.Errorf("got %+v", out)
@@ -345,11 +385,13 @@ func checkVisibilityBatch(b *bench) {
 func checkSizes(b *bench) {
 	b.send(strings.Repeat("y", 1<<20))
 	body := strings.Repeat("y", 1<<20+1)
-	_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
+	_, err := b.client.SendMessage(b.Context(),
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
 	b.wantCode(err, "InvalidParameterValue")
 	body = body[:1<<20-5]
 	_, err = b.client.SendMessage(b.Context(), &sqs.SendMessageInput{
-		QueueUrl: b.queue, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{"abcd": {DataType: aws.String("String"), StringValue: aws.String("v")}},
+		QueueUrl: b.queue, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
+			"abcd": {DataType: aws.String("String"), StringValue: aws.String("v")}},
 	})
 	b.wantCode(err, "InvalidParameterValue")
 }
@@ -357,13 +399,15 @@ func checkSizes(b *bench) {
 func checkCharacters(b *bench) {
 	b.send("\t\n\r \u00e4\ud7ff\ue000\ufffd\U0001F418")
 	for _, body := range []string{"a\x00b", "\x0b", "\x1f", "\ufffe", "\uffff"} {
-		_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
+		_, err := b.client.SendMessage(b.Context(),
+			&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: &body})
 		b.wantCode(err, "InvalidMessageContents")
 	}
 }
 
 func checkBadReceive(b *bench) {
-	for _, in := range []*sqs.ReceiveMessageInput{{MaxNumberOfMessages: 11}, {WaitTimeSeconds: 21}, {VisibilityTimeout: 43_201}} {
+	for _, in := range []*sqs.ReceiveMessageInput{{MaxNumberOfMessages: 11}, {WaitTimeSeconds: 21},
+		{VisibilityTimeout: 43_201}} {
 		in.QueueUrl = b.queue
 		_, err := b.client.ReceiveMessage(b.Context(), in)
 		b.wantCode(err, "InvalidParameterValue")
@@ -371,7 +415,8 @@ func checkBadReceive(b *bench) {
 }
 
 func checkDelay(b *bench) {
-	_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("late"), DelaySeconds: 2})
+	_, err := b.client.SendMessage(b.Context(),
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("late"), DelaySeconds: 2})
 	b.must(err)
 	if got := b.attribute(b.queue, "ApproximateNumberOfMessagesDelayed"); got != "1" {
 		b.Errorf("delayed: %s", got)

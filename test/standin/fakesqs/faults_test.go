@@ -17,7 +17,8 @@ import (
 )
 
 func (b *bench) trySend() error {
-	_, err := b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
+	_, err := b.client.SendMessage(b.Context(),
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
 	return err
 }
 
@@ -70,7 +71,8 @@ func TestStall(t *testing.T) {
 	b.server.Stall(1)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := b.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
+	_, err := b.client.SendMessage(ctx,
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -83,7 +85,8 @@ func TestFailEntries(t *testing.T) {
 	b.server.FailEntries(fakesqs.EntryFault{Operation: "SendMessageBatch", Skip: 2, Entries: 2})
 	out, err := b.batch("a", "b", "c", "d", "e")
 	b.must(err)
-	if len(out.Failed) != 2 || *out.Failed[0].Id != "e2" || *out.Failed[1].Id != "e3" || *out.Failed[0].Code != "InternalError" || out.Failed[0].SenderFault {
+	if len(out.Failed) != 2 || *out.Failed[0].Id != "e2" || *out.Failed[1].Id != "e3" ||
+		*out.Failed[0].Code != "InternalError" || out.Failed[0].SenderFault {
 		t.Errorf("got %+v", out.Failed)
 	}
 	var bodies []string
@@ -101,7 +104,8 @@ func TestDuplicate(t *testing.T) {
 	b := start(t, fakesqs.Options{})
 	b.server.Duplicate(1)
 	b.send("a")
-	if twins := b.receive(2); *twins[0].MessageId != *twins[1].MessageId || *twins[0].ReceiptHandle == *twins[1].ReceiptHandle {
+	if twins := b.receive(2); *twins[0].MessageId != *twins[1].MessageId ||
+		*twins[0].ReceiptHandle == *twins[1].ReceiptHandle {
 		t.Errorf("got %+v", twins)
 	}
 	b.must(func() error {
@@ -165,9 +169,11 @@ func TestLongQueue(t *testing.T) {
 	for range batches {
 		var entries []types.DeleteMessageBatchRequestEntry
 		for i, m := range b.receive(10) {
-			entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+			entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+				ReceiptHandle: m.ReceiptHandle})
 		}
-		out, err := b.client.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: b.queue, Entries: entries})
+		out, err := b.client.DeleteMessageBatch(t.Context(),
+			&sqs.DeleteMessageBatchInput{QueueUrl: b.queue, Entries: entries})
 		if err != nil || len(out.Successful) != 10 {
 			t.Fatalf("got %+v, %v", out, err)
 		}

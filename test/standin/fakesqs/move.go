@@ -59,9 +59,11 @@ func (s *Server) startMessageMoveTask(_ context.Context, _ awsjson.Call, in *str
 	case from == nil || in.DestinationARN != "" && to == nil:
 		return nil, errNoResource
 	case in.MaxPerSecond != nil && (*in.MaxPerSecond < 1 || *in.MaxPerSecond > 500):
-		return nil, invalid(*in.MaxPerSecond, "MaxNumberOfMessagesPerSecond", "Must be between 1 and 500.")
+		return nil, invalid(*in.MaxPerSecond, "MaxNumberOfMessagesPerSecond",
+			"Must be between 1 and 500.")
 	case len(s.sourcesLocked(from)) == 0:
-		return nil, invalid(in.SourceARN, "SourceArn", "Source queue must be configured as a Dead Letter Queue.")
+		return nil, invalid(in.SourceARN, "SourceArn",
+			"Source queue must be configured as a Dead Letter Queue.")
 	}
 	task := s.moveLocked(from, to)
 	s.tasks = append(s.tasks, task)

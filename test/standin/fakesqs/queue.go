@@ -133,7 +133,9 @@ func (s *Server) queueLocked(url string) (*queue, error) {
 	return nil, errNoQueue
 }
 
-func urlOf(call awsjson.Call, name string) string { return call.BaseURL + "/" + account + "/" + name }
+func urlOf(call awsjson.Call, name string) string {
+	return call.BaseURL + "/" + account + "/" + name
+}
 
 func (s *Server) createQueue(_ context.Context, call awsjson.Call, in *struct {
 	QueueName  string
@@ -156,7 +158,8 @@ func (s *Server) createQueue(_ context.Context, call awsjson.Call, in *struct {
 	if q := s.queues[in.QueueName]; q != nil {
 		for name, value := range in.Attributes {
 			if q.attributes[name] != value {
-				return nil, errQueueExists.With("A queue already exists with the same name and a different value for attribute %s", name)
+				return nil, errQueueExists.With(
+					"A queue already exists with the same name and a different value for attribute %s", name)
 			}
 		}
 		return answer, nil
@@ -179,7 +182,8 @@ func (s *Server) getQueueURL(_ context.Context, call awsjson.Call, in *struct {
 }) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queues[in.QueueName] == nil || in.QueueOwnerAWSAccountID != "" && in.QueueOwnerAWSAccountID != account {
+	if s.queues[in.QueueName] == nil || in.QueueOwnerAWSAccountID != "" &&
+		in.QueueOwnerAWSAccountID != account {
 		return nil, errNoQueue
 	}
 	return map[string]string{"QueueUrl": urlOf(call, in.QueueName)}, nil

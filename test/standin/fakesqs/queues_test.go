@@ -11,7 +11,8 @@ import (
 )
 
 func checkQueueAttributes(b *bench) {
-	out, err := b.client.GetQueueAttributes(b.Context(), &sqs.GetQueueAttributesInput{QueueUrl: b.dead, AttributeNames: []types.QueueAttributeName{"All"}})
+	out, err := b.client.GetQueueAttributes(b.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: b.dead, AttributeNames: []types.QueueAttributeName{"All"}})
 	b.must(err)
 	for name, want := range map[string]string{
 		"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576", "VisibilityTimeout": "30", "DelaySeconds": "0",
@@ -22,7 +23,8 @@ func checkQueueAttributes(b *bench) {
 		}
 	}
 	set := func(name, value string) error {
-		_, err := b.client.SetQueueAttributes(b.Context(), &sqs.SetQueueAttributesInput{QueueUrl: b.queue, Attributes: map[string]string{name: value}})
+		_, err := b.client.SetQueueAttributes(b.Context(),
+			&sqs.SetQueueAttributesInput{QueueUrl: b.queue, Attributes: map[string]string{name: value}})
 		return err
 	}
 	b.must(set("VisibilityTimeout", "9"))
@@ -39,7 +41,8 @@ func checkQueueAttributes(b *bench) {
 }
 
 func checkEncryption(b *bench) {
-	queue := b.create("sealed", map[string]string{"KmsMasterKeyId": "alias/key", "KmsDataKeyReusePeriodSeconds": "300"})
+	queue := b.create("sealed", map[string]string{"KmsMasterKeyId": "alias/key",
+		"KmsDataKeyReusePeriodSeconds": "300"})
 	if got := b.attribute(queue, "KmsMasterKeyId"); got != "alias/key" {
 		b.Errorf("key is %q", got)
 	}
@@ -50,7 +53,8 @@ func checkEncryption(b *bench) {
 
 func checkSameName(b *bench) {
 	name := "main"
-	_, err := b.client.CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": "77"}})
+	_, err := b.client.CreateQueue(b.Context(),
+		&sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": "77"}})
 	b.wantCode(err, "QueueAlreadyExists")
 	var exists *types.QueueNameExists
 	if !errors.As(err, &exists) {
@@ -68,7 +72,8 @@ func checkSameName(b *bench) {
 }
 
 func checkMissingQueue(b *bench) {
-	_, err := b.client.GetQueueUrl(b.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("nowhere")})
+	_, err := b.client.GetQueueUrl(b.Context(),
+		&sqs.GetQueueUrlInput{QueueName: aws.String("nowhere")})
 	b.wantCode(err, "AWS.SimpleQueueService.NonExistentQueue")
 	var missing *types.QueueDoesNotExist
 	if !errors.As(err, &missing) {
@@ -81,9 +86,11 @@ func checkMissingQueue(b *bench) {
 }
 
 func checkTags(b *bench) {
-	_, err := b.client.TagQueue(b.Context(), &sqs.TagQueueInput{QueueUrl: b.queue, Tags: map[string]string{"a": "1", "b": "2"}})
+	_, err := b.client.TagQueue(b.Context(),
+		&sqs.TagQueueInput{QueueUrl: b.queue, Tags: map[string]string{"a": "1", "b": "2"}})
 	b.must(err)
-	_, err = b.client.UntagQueue(b.Context(), &sqs.UntagQueueInput{QueueUrl: b.queue, TagKeys: []string{"a"}})
+	_, err = b.client.UntagQueue(b.Context(),
+		&sqs.UntagQueueInput{QueueUrl: b.queue, TagKeys: []string{"a"}})
 	b.must(err)
 	out, err := b.client.ListQueueTags(b.Context(), &sqs.ListQueueTagsInput{QueueUrl: b.queue})
 	if err != nil || len(out.Tags) != 1 || out.Tags["b"] != "2" {
@@ -102,7 +109,8 @@ func checkListQueues(b *bench) {
 	if len(got) != 2 || got[0] != *b.dead || got[1] != *b.queue {
 		b.Errorf("got %v", got)
 	}
-	out, err := b.client.ListQueues(b.Context(), &sqs.ListQueuesInput{QueueNamePrefix: aws.String("ma")})
+	out, err := b.client.ListQueues(b.Context(),
+		&sqs.ListQueuesInput{QueueNamePrefix: aws.String("ma")})
 	if err != nil || len(out.QueueUrls) != 1 {
 		b.Errorf("got %v, %v", out, err)
 	}
@@ -126,7 +134,8 @@ func checkPurge(b *bench) {
 func checkDeleteQueue(b *bench) {
 	_, err := b.client.DeleteQueue(b.Context(), &sqs.DeleteQueueInput{QueueUrl: b.queue})
 	b.must(err)
-	_, err = b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
+	_, err = b.client.SendMessage(b.Context(),
+		&sqs.SendMessageInput{QueueUrl: b.queue, MessageBody: aws.String("x")})
 	b.wantCode(err, "AWS.SimpleQueueService.NonExistentQueue")
 	_, err = b.client.CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: aws.String("main")})
 	b.wantCode(err, "AWS.SimpleQueueService.QueueDeletedRecently")

@@ -42,12 +42,15 @@ func (in *receiveInput) check() error {
 	switch {
 	case in.ReceiveRequestAttemptID != "":
 		return errParameter.With("The request include parameter that is not valid for this queue type")
-	case !within(in.MaxNumberOfMessages, maxBatchEntries) || in.MaxNumberOfMessages != nil && *in.MaxNumberOfMessages == 0:
-		return invalid(*in.MaxNumberOfMessages, "MaxNumberOfMessages", "Must be between 1 and 10, if provided.")
+	case !within(in.MaxNumberOfMessages, maxBatchEntries) || in.MaxNumberOfMessages != nil &&
+		*in.MaxNumberOfMessages == 0:
+		return invalid(*in.MaxNumberOfMessages, "MaxNumberOfMessages",
+			"Must be between 1 and 10, if provided.")
 	case !within(in.WaitTimeSeconds, 20):
 		return invalid(*in.WaitTimeSeconds, "WaitTimeSeconds", "Must be >= 0 and <= 20, if provided.")
 	case !within(in.VisibilityTimeout, maxVisibilitySeconds):
-		return invalid(*in.VisibilityTimeout, "VisibilityTimeout", "Must be between 0 and 43200, if provided.")
+		return invalid(*in.VisibilityTimeout, "VisibilityTimeout",
+			"Must be between 0 and 43200, if provided.")
 	}
 	for _, name := range slices.Concat(in.AttributeNames, in.MessageSystemAttributeNames) {
 		if name != "All" && !slices.Contains(systemAttributes, name) {
@@ -58,7 +61,8 @@ func (in *receiveInput) check() error {
 }
 
 // receiveMessage waits as long as it was asked to for at least one message.
-func (s *Server) receiveMessage(ctx context.Context, _ awsjson.Call, in *receiveInput) (any, error) {
+func (s *Server) receiveMessage(ctx context.Context, _ awsjson.Call,
+	in *receiveInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,8 @@ func (s *Server) receiveLocked(in *receiveInput) ([]received, time.Duration, err
 	}
 	now := s.options.Now()
 	most, wait, visibility := 1, q.number(attributeWait), q.number(attributeVisibility)
-	for value, given := range map[*int]*int{&most: in.MaxNumberOfMessages, &wait: in.WaitTimeSeconds, &visibility: in.VisibilityTimeout} {
+	for value, given := range map[*int]*int{&most: in.MaxNumberOfMessages, &wait: in.WaitTimeSeconds,
+		&visibility: in.VisibilityTimeout} {
 		if given != nil {
 			*value = *given
 		}
@@ -145,7 +150,8 @@ func (s *Server) pickLocked(q *queue, now time.Time, most int) []*message {
 	candidates := q.messages
 	if s.options.Reorder {
 		candidates = slices.Clone(candidates)
-		s.random.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
+		s.random.Shuffle(len(candidates),
+			func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
 	}
 	var picked, rejected []*message
 	for i := 0; i < len(candidates) && len(picked) < most; i++ {
@@ -200,7 +206,8 @@ func (q *queue) hand(m *message, now time.Time, visibility time.Duration) {
 	m.here++
 	m.delayed, m.received, m.visibleAt = false, now, now.Add(visibility)
 	delete(q.handles, m.handle)
-	m.handle = base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s %s %d %d", m.id, q.name, m.sequence, m.receives))
+	m.handle = base64.StdEncoding.EncodeToString(
+		fmt.Appendf(nil, "%s %s %d %d", m.id, q.name, m.sequence, m.receives))
 	q.handles[m.handle] = m
 }
 
@@ -232,12 +239,14 @@ func (m *message) answer(in *receiveInput) received {
 	}
 	attributes := map[string]attribute{}
 	for name, value := range m.attributes {
-		if slices.ContainsFunc(in.MessageAttributeNames, func(pattern string) bool { return asks(pattern, name) }) {
+		if slices.ContainsFunc(in.MessageAttributeNames,
+			func(pattern string) bool { return asks(pattern, name) }) {
 			attributes[name] = value
 		}
 	}
 	return received{
-		MessageID: m.id, ReceiptHandle: m.handle, BodySum: sumOfBody(m.body), Body: m.body, Attributes: system,
+		MessageID: m.id, ReceiptHandle: m.handle, BodySum: sumOfBody(
+			m.body), Body: m.body, Attributes: system,
 		AttributesSum: sumOfAttributes(attributes), MessageAttributes: attributes,
 	}
 }

@@ -80,7 +80,8 @@ var (
 
 func (o *outgoing) checkAttributes() error {
 	if len(o.MessageAttributes) > maxMessageAttributes {
-		return errParameter.With("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(o.MessageAttributes), maxMessageAttributes)
+		return errParameter.With("Number of message attributes [%d] exceeds the allowed maximum [%d].",
+			len(o.MessageAttributes), maxMessageAttributes)
 	}
 	for name, a := range o.MessageAttributes {
 		lower := strings.ToLower(name)
@@ -119,7 +120,8 @@ func (a attribute) checkValue(name string) error {
 	}
 	if strings.HasPrefix(a.DataType, "Number") {
 		if _, err := strconv.ParseFloat(*a.StringValue, 64); err != nil {
-			return errParameter.With("Can't cast the value of message (user) attribute '%s' to a number.", name)
+			return errParameter.With("Can't cast the value of message (user) attribute '%s' to a number.",
+				name)
 		}
 	}
 	return nil
@@ -129,7 +131,8 @@ func (a attribute) checkValue(name string) error {
 func allowed(text string) bool {
 	for _, r := range text {
 		switch {
-		case r == '\t', r == '\n', r == '\r', r >= 0x20 && r <= 0xD7FF, r >= 0xE000 && r <= 0xFFFD, r >= 0x10000:
+		case r == '\t', r == '\n', r == '\r', r >= 0x20 && r <= 0xD7FF, r >= 0xE000 &&
+			r <= 0xFFFD, r >= 0x10000:
 		default:
 			return false
 		}
@@ -192,7 +195,8 @@ func (s *Server) putLocked(q *queue, out *outgoing) sent {
 }
 
 func newID(random, sequence uint64) string {
-	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(random>>32), uint16(random>>16), random&0xfff, sequence>>48&0xfff, sequence&0xffff_ffff_ffff)
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(random>>32), uint16(random>>16),
+		random&0xfff, sequence>>48&0xfff, sequence&0xffff_ffff_ffff)
 }
 
 // failedEntry is the part of a batch's answer that says what became of an entry that was refused.
@@ -226,7 +230,8 @@ func checkIDs(ids []string) error {
 		return errEmptyBatch
 	}
 	if len(ids) > maxBatchEntries {
-		return errManyEntries.With("Maximum number of entries per request are %d. You have sent %d.", maxBatchEntries, len(ids))
+		return errManyEntries.With("Maximum number of entries per request are %d. You have sent %d.",
+			maxBatchEntries, len(ids))
 	}
 	seen := map[string]bool{}
 	for _, id := range ids {

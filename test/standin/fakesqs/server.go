@@ -132,7 +132,8 @@ func (s *Server) entryFaultLocked(operation, id string) *failedEntry {
 			return nil
 		}
 		rule.Entries--
-		return &failedEntry{ID: id, Code: rule.Code, Message: "a test asked for it", SenderFault: rule.SenderFault}
+		return &failedEntry{ID: id, Code: rule.Code, Message: "a test asked for it",
+			SenderFault: rule.SenderFault}
 	}
 	return nil
 }
@@ -158,7 +159,8 @@ func (s *Server) Peek(name string) []Peeked {
 	var peeked []Peeked
 	for _, m := range q.messages {
 		if !m.gone {
-			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Receives: m.receives, Visible: m.visible(now)})
+			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Receives: m.receives,
+				Visible: m.visible(now)})
 		}
 	}
 	return peeked

@@ -23,8 +23,10 @@ func (q *queue) findLocked(handle string) (*message, error) {
 	if handle == "" {
 		return nil, missing("ReceiptHandle")
 	}
-	if text, err := base64.StdEncoding.DecodeString(handle); err != nil || bytes.Count(text, []byte(" ")) != handleParts-1 {
-		return nil, errHandle.With("The input receipt handle \"%s\" is not a valid receipt handle.", handle)
+	if text, err := base64.StdEncoding.DecodeString(handle); err != nil ||
+		bytes.Count(text, []byte(" ")) != handleParts-1 {
+		return nil, errHandle.With("The input receipt handle \"%s\" is not a valid receipt handle.",
+			handle)
 	}
 	return q.handles[handle], nil
 }
@@ -48,7 +50,8 @@ func (s *Server) changeLocked(q *queue, handle string, timeout *int) error {
 		return missing("VisibilityTimeout")
 	}
 	if *timeout < 0 || *timeout > maxVisibilitySeconds {
-		return invalid(*timeout, "VisibilityTimeout", "VisibilityTimeout must be an integer between 0 and 43200.")
+		return invalid(*timeout, "VisibilityTimeout",
+			"VisibilityTimeout must be an integer between 0 and 43200.")
 	}
 	now := s.options.Now()
 	m, err := q.findLocked(handle)
@@ -56,13 +59,15 @@ func (s *Server) changeLocked(q *queue, handle string, timeout *int) error {
 	case err != nil:
 		return err
 	case m == nil || q.expired(m, now):
-		return invalid(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout change.")
+		return invalid(handle, "ReceiptHandle",
+			"Message does not exist or is not available for visibility timeout change.")
 	case !m.inFlight(now):
 		return errNotInFlight
 	}
 	until := now.Add(time.Duration(*timeout) * time.Second)
 	if until.Sub(m.received) > maxVisibilitySeconds*time.Second {
-		return invalid(*timeout, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+		return invalid(*timeout, "VisibilityTimeout",
+			"Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
 	}
 	m.visibleAt = until
 	s.wakeLocked()
@@ -101,10 +106,12 @@ type handleBatch struct {
 	Entries  []handleEntry
 }
 
-func (s *Server) deleteMessageBatch(_ context.Context, _ awsjson.Call, in *handleBatch) (any, error) {
+func (s *Server) deleteMessageBatch(_ context.Context, _ awsjson.Call,
+	in *handleBatch) (any, error) {
 	for _, entry := range in.Entries {
 		if entry.VisibilityTimeout != nil {
-			return nil, &awsjson.Error{Code: "SerializationException", Message: "VisibilityTimeout in a DeleteMessageBatch"}
+			return nil, &awsjson.Error{Code: "SerializationException",
+				Message: "VisibilityTimeout in a DeleteMessageBatch"}
 		}
 	}
 	return s.settleBatch("DeleteMessageBatch", in, func(q *queue, entry handleEntry) error {
@@ -112,13 +119,15 @@ func (s *Server) deleteMessageBatch(_ context.Context, _ awsjson.Call, in *handl
 	})
 }
 
-func (s *Server) changeMessageVisibilityBatch(_ context.Context, _ awsjson.Call, in *handleBatch) (any, error) {
+func (s *Server) changeMessageVisibilityBatch(_ context.Context, _ awsjson.Call,
+	in *handleBatch) (any, error) {
 	return s.settleBatch("ChangeMessageVisibilityBatch", in, func(q *queue, entry handleEntry) error {
 		return s.changeLocked(q, entry.ReceiptHandle, entry.VisibilityTimeout)
 	})
 }
 
-func (s *Server) settleBatch(operation string, in *handleBatch, settle func(*queue, handleEntry) error) (any, error) {
+func (s *Server) settleBatch(operation string, in *handleBatch,
+	settle func(*queue, handleEntry) error) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, err := s.queueLocked(in.QueueURL)
