@@ -68,7 +68,6 @@ func openBox(t *testing.T, options adminapi.Options) *box {
 }
 
 func (b *box) deliver()                                     { b.Start() }
-func (b *box) queued() []*pillarbox.Event                   { return b.Queued() }
 func (b *box) store(n int) []*pillarbox.Event               { return b.Store(n) }
 func (b *box) putDeadLetters(n int) []*pillarbox.DeadLetter { return b.DeadLetter(n) }
 
