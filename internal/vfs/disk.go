@@ -124,8 +124,8 @@ func (d *Disk) ReadDir(name string) ([]Entry, error) {
 	return entries, nil
 }
 
-// names lists a directory without asking for the size of anything, in no order.
-func (d *Disk) names(name string) ([]string, error) {
+// Names lists a directory without asking for the size of anything, in no order.
+func (d *Disk) Names(name string) ([]string, error) {
 	defer d.watch.Begin("list", name).End()
 	dir, err := d.root.Open(name)
 	if err != nil {
@@ -135,8 +135,8 @@ func (d *Disk) names(name string) ([]string, error) {
 	return names, errors.Join(err, dir.Close())
 }
 
-// changed returns the time of the last change of the names in a directory.
-func (d *Disk) changed(name string) (time.Time, error) {
+// Changed returns the time of the last change of the names in a directory.
+func (d *Disk) Changed(name string) (time.Time, error) {
 	info, err := d.root.Stat(name)
 	if err != nil {
 		return time.Time{}, err
@@ -144,9 +144,9 @@ func (d *Disk) changed(name string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// syncAll makes everything on the file system durable, if the system can tell whether that has
+// SyncAll makes everything on the file system durable, if the system can tell whether that has
 // worked.
-func (d *Disk) syncAll() (done bool, err error) {
+func (d *Disk) SyncAll() (done bool, err error) {
 	defer d.watch.Begin("sync the file system of", d.dir).End()
 	return syncFileSystem(d.top)
 }
@@ -170,7 +170,7 @@ func (d *Disk) Usage() (Usage, error) {
 	return usage(d.dir)
 }
 
-func (d *Disk) uncache(name string) error {
+func (d *Disk) Uncache(name string) error {
 	file, err := d.root.Open(name)
 	if err != nil {
 		return err
@@ -217,8 +217,8 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.file.WriteAt(p, off)
 }
 
-// writeZeros is for a file that nobody else has open yet.
-func (f *diskFile) writeZeros(n, off int64) error {
+// WriteZeros is for a file that nobody else has open yet.
+func (f *diskFile) WriteZeros(n, off int64) error {
 	zeros := f.direct.begin(f.file, n)
 	if zeros == nil {
 		_, err := f.WriteAt(make([]byte, n), off)

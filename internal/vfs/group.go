@@ -4,17 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
 // SyncGroup makes the content of files and the names in directories durable, all at the cost of one
 // where the system can do that for a whole file system at once. After an error nothing is known of
 // any of them.
 func SyncGroup(fsys FS, files, dirs []string) error {
-	if can, ok := fsys.(interface{ syncAll() (bool, error) }); ok {
-		if done, err := can.syncAll(); done {
-			return err
-		}
+	if done, err := fsys.SyncAll(); done {
+		return err
 	}
 	for _, name := range files {
 		if err := SyncFile(fsys, name); err != nil {
@@ -63,30 +60,4 @@ func WriteUnsynced(fsys FS, name string, content []byte) (err error) {
 		return fmt.Errorf("close %s: %w", temp, err)
 	}
 	return fsys.Rename(temp, name)
-}
-
-// Names lists a directory, in no order. It costs less than ReadDir where there are many files.
-func Names(fsys FS, dir string) ([]string, error) {
-	if can, ok := fsys.(interface {
-		names(dir string) ([]string, error)
-	}); ok {
-		return can.names(dir)
-	}
-	entries, err := fsys.ReadDir(dir)
-	names := make([]string, len(entries))
-	for i, entry := range entries {
-		names[i] = entry.Name
-	}
-	return names, err
-}
-
-// Changed returns when the names in a directory were changed last, as exactly as the file system
-// says, or zero where it does not say.
-func Changed(fsys FS, dir string) (time.Time, error) {
-	if can, ok := fsys.(interface {
-		changed(dir string) (time.Time, error)
-	}); ok {
-		return can.changed(dir)
-	}
-	return time.Time{}, nil
 }

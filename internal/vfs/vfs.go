@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 )
 
 // FS is a tree of files. All methods may be called concurrently. Errors match fs.ErrNotExist,
@@ -38,12 +39,25 @@ type FS interface {
 	// IsFile reports whether the name belongs to the open file: nobody has removed, moved or replaced
 	// it.
 	IsFile(name string, file File) (bool, error)
+	// SyncAll makes everything on the file system durable at once. done is false where the system can't
+	// do that, or can't tell whether it has succeeded: then nothing was done.
+	SyncAll() (done bool, err error)
+	// Names lists a directory, in no order. It may cost less than ReadDir where there are many files.
+	Names(dir string) ([]string, error)
+	// Changed returns when the names in a directory were changed last, as exactly as the file system
+	// says, or zero where it does not say.
+	Changed(dir string) (time.Time, error)
+	// Uncache tells the system that what it holds of a file in memory is not needed soon. Content that
+	// is not synced stays. It is advice: a file system that can't take it does nothing.
+	Uncache(name string) error
 }
 
 // File is an open file. ReadAt may be called concurrently with everything else.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
+	// WriteZeros writes n zeros at an offset, past the page cache where the system allows it.
+	WriteZeros(n, at int64) error
 	// Sync makes the content and the size durable. After an error nothing is known about what was
 	// written since the last success, and a later success proves nothing about it either.
 	Sync() error
@@ -174,17 +188,13 @@ const (
 // pace, if set, is called before each piece, with what is filled. It may wait; its error ends the
 // work.
 func Zero(file File, size int64, pace func(filled int64) error) error {
-	write := func(n, at int64) error { _, err := file.WriteAt(make([]byte, n), at); return err }
-	if direct, ok := file.(interface{ writeZeros(n, at int64) error }); ok {
-		write = direct.writeZeros
-	}
 	for at := int64(0); at < size; at += zeroChunk {
 		if pace != nil {
 			if err := pace(at); err != nil {
 				return err
 			}
 		}
-		if err := write(min(size-at, zeroChunk), at); err != nil {
+		if err := file.WriteZeros(min(size-at, zeroChunk), at); err != nil {
 			return fmt.Errorf("fill with zeros at %d: %w", at, err)
 		}
 		if end := at + zeroChunk; end%zeroSync == 0 || end >= size {
@@ -192,15 +202,6 @@ func Zero(file File, size int64, pace func(filled int64) error) error {
 				return fmt.Errorf("sync zeros: %w", err)
 			}
 		}
-	}
-	return nil
-}
-
-// Uncache tells the system that what it holds of a file in memory is not needed soon. Content that
-// is not synced stays. It is advice: a file system that can't take it does nothing.
-func Uncache(fsys FS, name string) error {
-	if can, ok := fsys.(interface{ uncache(name string) error }); ok {
-		return can.uncache(name)
 	}
 	return nil
 }

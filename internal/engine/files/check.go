@@ -82,7 +82,7 @@ func rest(ctx context.Context, wait time.Duration) {
 // checkIfChanged checks a day unless nobody has changed its directory since it was last seen to
 // agree.
 func (l *Letters) checkIfChanged(day int32) error {
-	at, err := vfs.Changed(l.fsys, l.path(place{Day: day}.DayName()))
+	at, err := l.fsys.Changed(l.path(place{Day: day}.DayName()))
 	if err != nil && !notExist(err) {
 		return kindOf(err)
 	}
@@ -131,7 +131,7 @@ func (c *dayCheck) run(sizes bool) error {
 	c.filed = c.Letters.filed
 	c.mu.Unlock()
 	dir := c.path(place{Day: c.day}.DayName())
-	changed, err := vfs.Changed(c.fsys, dir)
+	changed, err := c.fsys.Changed(dir)
 	if err != nil && !notExist(err) {
 		return err
 	}
@@ -163,7 +163,7 @@ func (c *dayCheck) list(dir string, sizes bool) (entries []vfs.Entry, err error)
 		entries, err = c.fsys.ReadDir(dir)
 	} else {
 		var names []string
-		names, err = vfs.Names(c.fsys, dir)
+		names, err = c.fsys.Names(dir)
 		for _, name := range names {
 			entries = append(entries, vfs.Entry{Name: name})
 		}

@@ -7,7 +7,6 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/telemetry"
-	"pillarbox/internal/vfs"
 )
 
 // preallocator makes files of zeros that wait to become segments, and gives back the kernel's
@@ -105,7 +104,7 @@ func (p *preallocator) uncacheSealed() {
 	}
 	p.mu.Unlock()
 	for _, s := range old {
-		if err := vfs.Uncache(p.fsys, s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := p.fsys.Uncache(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			p.opts.Logger.Debug("give back the memory of a segment", telemetry.KeySegment, s.name,
 				telemetry.KeyErr, err)
 		}

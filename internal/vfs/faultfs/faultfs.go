@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"pillarbox/internal/vfs"
 )
@@ -339,3 +340,22 @@ func (f *FS) releaseLocked(n *node) {
 		f.used -= n.live.used
 	}
 }
+
+// SyncAll implements vfs.FS: this disk can't do that.
+func (f *FS) SyncAll() (done bool, err error) { return false, nil }
+
+// Names implements vfs.FS.
+func (f *FS) Names(dir string) ([]string, error) {
+	entries, err := f.ReadDir(dir)
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name
+	}
+	return names, err
+}
+
+// Changed implements vfs.FS: this disk does not say.
+func (f *FS) Changed(string) (time.Time, error) { return time.Time{}, nil }
+
+// Uncache implements vfs.FS: there is no cache.
+func (f *FS) Uncache(string) error { return nil }

@@ -152,3 +152,9 @@ func (h *file) Close() error {
 	h.fs.releaseLocked(h.node)
 	return nil
 }
+
+// WriteZeros implements vfs.File.
+func (h *file) WriteZeros(n, at int64) error {
+	_, err := h.WriteAt(make([]byte, n), at)
+	return err
+}
