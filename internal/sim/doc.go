@@ -1,18 +1,21 @@
-// Package sim runs the whole service on a fake clock with seeded faults: accepting, the embedded
-// log, delivering, the breaker, dead letters and replays, on a disk in memory, for any number of
-// simulated hours.
+// Package sim runs the node that users run (package node) on a fake clock with seeded faults:
+// accepting, the embedded log, delivering, the breaker, dead letters and replays, on a disk in
+// memory, for any number of simulated hours.
 //
 // A world is one such history of some hundred hours, drawn from a seed. Bursts of requests come
 // after long pauses. The destination is a store that is down for up to 72 hours, flaps, throttles,
 // is slow, commits and does not say so, commits late, refuses some events for ever and some for
 // good. The disk fails calls. The process is closed, killed and cut off its power at any moment,
 // and the clock is set an hour back and forth, ten years ahead and to
-// 1970. What must hold all the time:
+// 1970. There are two destinations, each with a source of its own, and every life is opened with
+// other rules than it is to have, and reloads the right ones. What must hold all the time:
 //
 //   - an acknowledged event is pending, stored or a dead letter, and not two of them;
 //   - nothing is stored that was not sent, with other content, or under another key;
-//   - an event is a dead letter only if its destination refused it, after exactly as many attempts as the policy
-//     says, and none of them was spent by an outage;
+//   - an event is a dead letter only if its destination refused it, after exactly as many attempts
+//     as the policy says, and none of them was spent by an outage;
+//   - an event is written to its own destination, and to no other one;
+//   - what was stored by a life that was drained and closed does not come again;
 //   - a poison event does not hold up the others;
 //   - a letter that was replayed is stored, and one that was resolved stays so;
 //   - timestamps never go back within a life, ids are unique, and the ledger balances.
