@@ -223,7 +223,7 @@ func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 		delete(q.leased, m.seq)
 		switch {
 		case outcome.Kind == pillarbox.OutcomeRejected:
-			q.condemnLocked(m, outcome)
+			q.rejectLocked(m, outcome)
 		case m.copied && (staysInFlight(outcome) || waitsInSQS(outcome)):
 			q.forgetLocked(m)
 		case staysInFlight(outcome):
@@ -237,8 +237,8 @@ func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 	q.changeLocked()
 }
 
-// condemnLocked has a message leased again as rejected: its dead letter is to be written.
-func (q *Queue) condemnLocked(m *message, outcome pillarbox.Outcome) {
+// rejectLocked has a message leased again as rejected: its dead letter is to be written.
+func (q *Queue) rejectLocked(m *message, outcome pillarbox.Outcome) {
 	if outcome.Attempt != nil {
 		m.delivery.Attempts = withAttempt(m.delivery.Attempts, *outcome.Attempt)
 	}

@@ -174,7 +174,7 @@ func (s *Server) pickLocked(q *queue, now time.Time, most int) []*message {
 		}
 	}
 	for _, m := range rejected {
-		s.condemnLocked(q, m)
+		s.rejectLocked(q, m)
 	}
 	return picked
 }
@@ -184,9 +184,9 @@ func (s *Server) rejected(q *queue, m *message) bool {
 	return s.queues[q.redrive.target] != nil && m.here >= q.redrive.maxReceive
 }
 
-// condemnLocked moves the message to the dead-letter queue. It stays what it is: its id, the time
+// rejectLocked moves the message to the dead-letter queue. It stays what it is: its id, the time
 // of sending and the number of receives.
-func (s *Server) condemnLocked(q *queue, m *message) {
+func (s *Server) rejectLocked(q *queue, m *message) {
 	moved := *m
 	q.drop(m)
 	moved.source, moved.here, moved.handle, moved.delayed = q.arn(), 0, "", false
