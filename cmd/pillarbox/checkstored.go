@@ -7,13 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"pillarbox"
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/held"
+	"pillarbox/internal/node"
 	"pillarbox/internal/vfs"
 )
 
@@ -21,8 +20,8 @@ import (
 // be held, and counts them. A directory that a running server has is asked about there.
 func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config,
 	talk io.Writer) error {
-	scheme, _, _ := strings.Cut(cfg.Queue.URL, ":")
-	if _, err := os.Stat(filepath.Join(cfg.Data, catalog.QueueDir)); scheme != "seglog" || err != nil {
+	_, err := os.Stat(filepath.Join(cfg.Data, catalog.QueueDir))
+	if err != nil || !catalog.NeedsData(cfg.Queue.URL) {
 		return nil // nothing is there yet, or it is shared with others
 	}
 	pending, err := pendingAtRest(ctx, cfg)
@@ -36,11 +35,10 @@ func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config,
 	if err != nil {
 		return fmt.Errorf("look at what waits in %s: %w", cfg.Data, err)
 	}
-	var errs []error
-	for _, p := range pending {
-		if wouldHold(cfg, p) {
-			errs = append(errs, fmt.Errorf("%d pending events of the source %q were meant for the destination %q, and no destination would take them any more: they would be held; keep both in the configuration until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, p.Destination))
-		}
+	held, err := node.WouldHold(settingsOf(cfg), pending)
+	errs := []error{err}
+	for _, p := range held {
+		errs = append(errs, fmt.Errorf("%d pending events of the source %q were meant for the destination %q, and no destination would take them any more: they would be held; keep both in the configuration until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, p.Destination))
 	}
 	return errors.Join(errs...)
 }
@@ -85,16 +83,4 @@ func pendingOfServer(ctx context.Context, global *globalFlags,
 		return nil, err
 	}
 	return list.Pending, nil
-}
-
-// wouldHold reports whether the configuration has no place for what is pending.
-func wouldHold(cfg *config.Config, p held.Pending) bool {
-	takes := func(name string) bool {
-		destination, configured := cfg.Destinations[name]
-		return configured && slices.Contains(destination.Sources, p.Source)
-	}
-	if _, configured := cfg.Destinations[p.Destination]; !configured {
-		return true
-	}
-	return !takes(p.Destination) && !slices.ContainsFunc(p.Also, takes)
 }

@@ -11,6 +11,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
+	"pillarbox/internal/held"
 	"pillarbox/internal/telemetry"
 )
 
@@ -135,4 +136,27 @@ func (n *Node) heldNow() (total uint64, of []string) {
 		}
 	}
 	return total, of
+}
+
+// WouldHold returns what is pending and would be held by other settings, because no destination
+// that was meant to get it would take it. Errors: ErrInvalid.
+func WouldHold(settings Settings, pending []held.Pending) ([]held.Pending, error) {
+	table, err := destination.Compile(settings.Destinations, nil)
+	if err != nil {
+		return nil, err
+	}
+	var would []held.Pending
+	for _, p := range pending {
+		event := &pillarbox.Event{Source: p.Source}
+		takes := func(name string) bool {
+			d := table.Get(name)
+			return d != nil && d.Takes(event)
+		}
+		// What a destination that is gone was meant to get is held, although another one has it too.
+		gone := table.Get(p.Destination) == nil
+		if gone || !takes(p.Destination) && !slices.ContainsFunc(p.Also, takes) {
+			would = append(would, p)
+		}
+	}
+	return would, nil
 }
