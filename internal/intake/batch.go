@@ -61,7 +61,8 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
-	admission, err := to.Source.Admit(headOf(r))
+	head := headOf(r)
+	admission, err := to.Source.Admit(head)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +83,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
-	h.acceptItems(r, grant, b)
+	h.acceptItems(r, head, grant, b)
 	return b.writeResults(w, form)
 }
 
@@ -100,14 +101,14 @@ func batchForm(contentType string) (string, error) {
 }
 
 // acceptItems fills in the results.
-func (h *Handler) acceptItems(r *http.Request, grant source.Grant, b *batch) {
+func (h *Handler) acceptItems(r *http.Request, head *source.Head, grant source.Grant, b *batch) {
 	for _, it := range b.items {
 		if it.err == nil {
 			b.bodies = append(b.bodies, it.body)
 		}
 	}
 	if len(b.bodies) > 0 {
-		all := newRequest(r, grant)
+		all := newRequest(r, head, grant)
 		all.ContentType = protocol.TypeJSON
 		b.accepted = h.opts.Acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies,
 			b.accepted)

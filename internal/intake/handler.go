@@ -162,12 +162,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 }
 
 func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
-	grant, err := to.Source.AdmitOne(headOf(r))
+	head := headOf(r)
+	grant, err := to.Source.AdmitOne(head)
 	if err != nil {
 		return 0, err
 	}
 	wait := h.wanted(r)
-	result, expected, err := h.accept(w, r, grant, wait > 0)
+	result, expected, err := h.accept(w, r, head, grant, wait > 0)
 	if expected != nil {
 		defer expected.Close()
 	}
@@ -190,14 +191,14 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
 // for its delivery. The expectation is there if it was asked for, the event got its id, and some
 // destination takes it.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, grant source.Grant,
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, head *source.Head, grant source.Grant,
 	expect bool) (result ingest.Result, expected Expectation, err error) {
 	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
 	defer release()
 	if err != nil {
 		return ingest.Result{}, nil, err
 	}
-	request := newRequest(r, grant)
+	request := newRequest(r, head, grant)
 	request.Body = body
 	if expect {
 		request.Stamped = func(event *pillarbox.Event) { expected = h.opts.Waiter.Expect(event) }
@@ -364,10 +365,10 @@ func headOf(r *http.Request) *source.Head {
 }
 
 // newRequest takes over everything but the body.
-func newRequest(r *http.Request, grant source.Grant) ingest.Request {
+func newRequest(r *http.Request, head *source.Head, grant source.Grant) ingest.Request {
 	return ingest.Request{
-		Grant: grant, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: headerOf(r),
-		ContentType: r.Header.Get("Content-Type"), RemoteAddr: addressOf(r), Traceparent: r.Header.Get(
+		Grant: grant, Method: head.Method, Path: r.URL.Path, Query: head.Query, Header: head.Header,
+		ContentType: r.Header.Get("Content-Type"), RemoteAddr: head.RemoteAddr, Traceparent: r.Header.Get(
 			"Traceparent"),
 	}
 }
