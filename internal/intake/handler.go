@@ -191,7 +191,8 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
 // for its delivery. The expectation is there if it was asked for, the event got its id, and some
 // destination takes it.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, head *source.Head, grant source.Grant,
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, head *source.Head,
+	grant source.Grant,
 	expect bool) (result ingest.Result, expected Expectation, err error) {
 	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
 	defer release()
