@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"pillarbox/internal/telemetry"
 )
@@ -31,7 +32,7 @@ func (n *Node) state() telemetry.State {
 			continue // closed meanwhile
 		}
 		destination := telemetry.DestinationState{
-			Hanging: n.sinks[entry.Destination].Hanging(),
+			Hanging: n.hanging(entry.Destination),
 			Name:    entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
 			DeadLetters: -1, MissingLetters: -1, Balanced: entry.Balanced,
 		}
@@ -44,4 +45,13 @@ func (n *Node) state() telemetry.State {
 		state.Destinations = append(state.Destinations, destination)
 	}
 	return state
+}
+
+// hanging is how long a write to the destination has not returned whose time is over. One that is not configured any more has
+// no sink.
+func (n *Node) hanging(name string) time.Duration {
+	if sink := n.sinks[name]; sink != nil {
+		return sink.Hanging()
+	}
+	return 0
 }

@@ -22,6 +22,10 @@ import (
 	"pillarbox/internal/node"
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/prom"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // closable notes that it was closed.
@@ -246,5 +250,27 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 	b.Node.PublicHandler(node.Limits{MaxWait: time.Minute}).ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusCreated {
 		t.Errorf("answered with %d: %s", recorder.Code, recorder.Body)
+	}
+}
+
+// TestMetricsOfWhatIsNotConfiguredAnyMore: a destination that only the queue knows is measured like the others.
+func TestMetricsOfWhatIsNotConfiguredAnyMore(t *testing.T) {
+	registry, queue := prometheus.NewRegistry(), memory.NewQueue(nil)
+	if _, err := queue.Account("gone"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Open(t.Context(), node.Options{
+		Engines: engines(queue), Settings: settings(), Metrics: telemetry.NewMetrics(prom.Keep(registry)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(fmt.Sprint(families), `value:"gone"`) {
+		t.Error("it is not measured")
 	}
 }
