@@ -449,13 +449,13 @@ func TestTortureOnTheUsersDisk(t *testing.T) {
 		Run          string
 		Acknowledged int
 		Lost         []string
-		Rejection    string
+		Verdict      string
 	}
 	if err := json.Unmarshal([]byte(out), &runs); err != nil || code != 0 || len(runs) != 2 {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, out, talk)
 	}
 	for _, run := range runs {
-		if run.Rejection != "kept" || run.Acknowledged == 0 || len(run.Lost) > 0 {
+		if run.Verdict != "kept" || run.Acknowledged == 0 || len(run.Lost) > 0 {
 			t.Errorf("%+v", run)
 		}
 	}
