@@ -119,7 +119,7 @@ type HTTP struct {
 	MaxBatchBytes     ByteSize `yaml:"max_batch_bytes"`     // one batch request, after decoding
 	MaxBatchItems     int      `yaml:"max_batch_items"`     // events in one batch request
 	MaxWait           Duration `yaml:"max_wait"`            // for Prefer: wait; 0 turns it off
-	MaxInFlightBytes  ByteSize `yaml:"max_in_flight_bytes"` // bodies in memory at the same time
+	MaxInFlightBytes  ByteSize `yaml:"max_in_flight_bytes"` // bodies in memory at the same time, of the event loop and net/http together
 	MinBodyRate       ByteSize `yaml:"min_body_rate"`       // that a body brings each second, on the average of body_grace; 0 asks for none
 	BodyGrace         Duration `yaml:"body_grace"`
 	MaxPerAddress     int      `yaml:"max_connections_per_address"` // 0 for no limit
