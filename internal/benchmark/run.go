@@ -228,8 +228,7 @@ func (m *Measurement) fill(result *load.Result, before, after Usage) {
 	events := float64(m.Scenario.events())
 	m.PerSecond = result.PerSecond() * events
 	if result.Answers > 0 {
-		m.CPU = float64((after.CPU - before.CPU).Nanoseconds()) / 1000 / (
-			float64(result.Answers) * events)
+		m.CPU = float64((after.CPU - before.CPU).Nanoseconds()) / 1000 / (float64(result.Answers) * events)
 	}
 	m.P50, m.P99, m.Max = milliseconds(result.Latency.Quantile(0.5)), milliseconds(
 		result.Latency.Quantile(0.99)), milliseconds(result.Latency.Max())

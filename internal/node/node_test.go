@@ -47,8 +47,9 @@ func engines(queue pillarbox.Queue) node.Engines {
 
 func settings() node.Settings {
 	return node.Settings{
-		Sources:      []source.Settings{{Name: "app", Path: "/app"}},
-		Destinations: []destination.Settings{{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
+		Sources: []source.Settings{{Name: "app", Path: "/app"}},
+		Destinations: []destination.Settings{
+			{Name: "events", Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
 	}
 }
 
@@ -69,8 +70,10 @@ func TestWhatCannotWorkIsClosed(t *testing.T) {
 	} {
 		queue := &closable{Queue: memory.NewQueue(nil), check: c.check}
 		n, err := node.Open(t.Context(), node.Options{Engines: engines(queue), Settings: c.settings})
-		if n != nil || !errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), c.want) || queue.closed != 1 {
-			t.Errorf("opened %v, error %v, closed %d times; want %q, once", n != nil, err, queue.closed, c.want)
+		if n != nil || !errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), c.want) ||
+			queue.closed != 1 {
+			t.Errorf("opened %v, error %v, closed %d times; want %q, once", n != nil, err, queue.closed,
+				c.want)
 		}
 	}
 	away := &closable{Queue: memory.NewQueue(nil), check: pillarbox.ErrUnavailable}
@@ -87,20 +90,26 @@ func TestWhatCannotWorkIsClosed(t *testing.T) {
 
 // TestReloadChangesAllOrNothing: what can't be put in force leaves everything as it was.
 func TestReloadChangesAllOrNothing(t *testing.T) {
-	n, err := node.Open(t.Context(), node.Options{Engines: engines(memory.NewQueue(nil)), Settings: settings()})
+	n, err := node.Open(t.Context(), node.Options{Engines: engines(memory.NewQueue(nil)),
+		Settings: settings()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
 	post := func(path string) int {
 		recorder := httptest.NewRecorder()
-		n.PublicHandler(node.Limits{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, path, nil))
+		n.PublicHandler(node.Limits{}).ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodPost, path, nil))
 		return recorder.Code
 	}
 	for what, change := range map[string]func(*node.Settings){
-		"a path of two sources":  func(s *node.Settings) { s.Sources = append(s.Sources, source.Settings{Name: "b", Path: "/new"}) },
-		"another rule":           func(s *node.Settings) { s.Destinations[0].Rule = nil },
-		"a destination more":     func(s *node.Settings) { s.Destinations = append(s.Destinations, destination.Settings{Name: "b"}) },
+		"a path of two sources": func(s *node.Settings) {
+			s.Sources = append(s.Sources, source.Settings{Name: "b", Path: "/new"})
+		},
+		"another rule": func(s *node.Settings) { s.Destinations[0].Rule = nil },
+		"a destination more": func(s *node.Settings) {
+			s.Destinations = append(s.Destinations, destination.Settings{Name: "b"})
+		},
 		"another destination":    func(s *node.Settings) { s.Destinations[0].Name = "b" },
 		"a source without name":  func(s *node.Settings) { s.Sources[0].Name = "" },
 		"no destination anymore": func(s *node.Settings) { s.Destinations = nil },
@@ -117,7 +126,8 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	}
 	fresh := settings()
 	fresh.Sources[0].Path = "/new"
-	if err := n.Reload(fresh); err != nil || post("/app") != http.StatusNotFound || post("/new") != http.StatusAccepted {
+	if err := n.Reload(fresh); err != nil || post("/app") != http.StatusNotFound ||
+		post("/new") != http.StatusAccepted {
 		t.Errorf("reload: %v; the old path answers %d, the new one %d", err, post("/app"), post("/new"))
 	}
 }
@@ -173,7 +183,8 @@ func TestOneBudgetForBothFronts(t *testing.T) {
 	const budget, part = 100 << 10, 30 << 10
 	fresh := settings()
 	n, err := node.Open(t.Context(), node.Options{
-		Engines: engines(memory.NewQueue(nil)), Settings: fresh, Roles: []string{node.RoleAccept}, MaxInFlightBytes: budget,
+		Engines: engines(memory.NewQueue(nil)), Settings: fresh, Roles: []string{
+			node.RoleAccept}, MaxInFlightBytes: budget,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +200,8 @@ func TestOneBudgetForBothFronts(t *testing.T) {
 		MaxHeaderBytes: 32 << 10, MaxConnections: 100, AppendTimeout: time.Minute,
 	}
 	go func() {
-		ended <- n.Serve(stop, context.Background(), node.Serving{Public: listener, EventLoop: true, Limits: limits})
+		ended <- n.Serve(stop, context.Background(),
+			node.Serving{Public: listener, EventLoop: true, Limits: limits})
 	}()
 	defer func() {
 		cancel()
@@ -217,10 +229,12 @@ func TestOneBudgetForBothFronts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", part, strings.Repeat("y", part-1))
+		fmt.Fprintf(conn, "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", part,
+			strings.Repeat("y", part-1))
 		held = append(held, conn)
 	}
-	eventually(t, "net/http feels what the event loop holds", func() bool { return chunked() == http.StatusServiceUnavailable })
+	eventually(t, "net/http feels what the event loop holds",
+		func() bool { return chunked() == http.StatusServiceUnavailable })
 	for _, conn := range held {
 		fmt.Fprint(conn, "y")
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -91,8 +91,7 @@ func TestListAcrossEmptyHours(t *testing.T) {
 		newest = listAll(t, store, middle)
 		slices.Reverse(newest)
 		wantSame(t, newest, events[11:33])
-		if gets := b.server.Calls("BatchGetItem"); (gets == 0) != (
-			projection == types.ProjectionTypeAll) {
+		if gets := b.server.Calls("BatchGetItem"); (gets == 0) != (projection == types.ProjectionTypeAll) {
 			t.Errorf("index of %s: %d times items were read a second time", projection, gets)
 		}
 	}
