@@ -132,6 +132,8 @@ type Node struct {
 	mu    sync.Mutex
 	group chan struct{} // closed when what Start began has ended; nil before. Guarded by mu
 
+	reloading sync.Mutex // held by Reload, so that the tables are those of one call
+
 	closing sync.Once
 	closed  error // what Close returned
 }

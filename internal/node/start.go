@@ -67,6 +67,8 @@ func drainOf(loop *deliver.Loop) func(context.Context) error {
 // batch on. The names and rules of destinations are not to change. After an error nothing has
 // changed. Errors: ErrInvalid.
 func (n *Node) Reload(settings Settings) error {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
 	sources, destinations, err := n.compile(settings)
 	if err != nil {
 		return err
