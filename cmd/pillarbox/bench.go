@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox/internal/benchmark"
+	"pillarbox/internal/console"
 )
 
 // Limits of a benchmark.
@@ -204,14 +205,14 @@ func commit() (revision string, dirty bool) {
 
 func printBench(w io.Writer, report *benchmark.Report, form string) error {
 	switch form {
-	case formJSON:
-		return printJSON(w, report)
-	case formCSV:
+	case console.JSON:
+		return console.WriteJSON(w, report)
+	case console.CSV:
 		table := report.Plain()
-		return (&rows{head: table.Head, body: table.Body}).print(w, form)
+		return (&console.Rows{Head: table.Head, Body: table.Body}).Write(w, form)
 	}
 	for _, table := range []benchmark.Table{report.Figures(), report.Judgement()} {
-		if err := (&rows{head: table.Head, body: table.Body}).print(w, form); err != nil {
+		if err := (&console.Rows{Head: table.Head, Body: table.Body}).Write(w, form); err != nil {
 			return err
 		}
 		fmt.Fprintln(w)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pillarbox/internal/benchmark"
+	"pillarbox/internal/console"
 )
 
 // TestBenchMeasuresItself runs the smallest comparison with the real binary: every contender
@@ -41,7 +42,7 @@ func TestBenchMeasuresItself(t *testing.T) {
 		return out.Bytes()
 	}
 	var report benchmark.Report
-	if err := json.Unmarshal(run(formJSON, "1s"), &report); err != nil {
+	if err := json.Unmarshal(run(console.JSON, "1s"), &report); err != nil {
 		t.Fatal(err)
 	}
 	if len(report.Rows) < 8 || report.Verdict == "" || report.Disk.P50 <= 0 || len(report.Goals) == 0 {
@@ -52,7 +53,7 @@ func TestBenchMeasuresItself(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 	}
-	if lines, err := csv.NewReader(bytes.NewReader(run(formCSV, "200ms"))).ReadAll(); err != nil ||
+	if lines, err := csv.NewReader(bytes.NewReader(run(console.CSV, "200ms"))).ReadAll(); err != nil ||
 		len(lines) != len(report.Rows)+1 {
 		t.Errorf("%d lines of CSV, %v", len(lines), err)
 	}

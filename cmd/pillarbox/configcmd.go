@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox/internal/config"
+	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
 )
 
@@ -113,8 +114,8 @@ func newVersionCommand() *cobra.Command {
 				return err
 			}
 			w := command.OutOrStdout()
-			if form == formJSON {
-				return printJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
+			if form == console.JSON {
+				return console.WriteJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
 					"platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
 			_, err := fmt.Fprintf(w, "pillarbox %s (%s, %s/%s)\n", version(), runtime.Version(),

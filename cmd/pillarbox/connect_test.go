@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/console"
 	"pillarbox/internal/node"
 )
 
@@ -106,9 +107,9 @@ func TestStatusShowsThePauseInFull(t *testing.T) {
 		{Destination: "events", State: "paused", PausedSince: 1763907120000000,
 			NextProbe: 1763907150000000, LastError: cause},
 	}}
-	for _, form := range []string{formTable, formCSV} {
+	for _, form := range []string{console.Table, console.CSV} {
 		var out strings.Builder
-		if err := printStatus(&out, status, form); err != nil {
+		if err := console.WriteStatus(&out, status, form); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"2025-11-23T14:12:00.000000Z", "2025-11-23T14:12:30.000000Z",

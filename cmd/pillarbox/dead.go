@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/console"
 	"pillarbox/internal/replay"
 )
 
@@ -26,10 +26,6 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 		newDeadDiscard(global))
 	return command
 }
-
-// reasonPreview is how much of a reason a table shows, in characters: enough for the store's own
-// message, which stands at its end.
-const reasonPreview = 120
 
 func newDeadList(global *globalFlags) *cobra.Command {
 	var form string
@@ -51,7 +47,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printLetters(command, page, form)
+				return console.WriteDeadLetters(command.OutOrStdout(), command.ErrOrStderr(), page, form)
 			})
 		},
 	}
@@ -70,33 +66,6 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printLetters(command *cobra.Command, page *adminapi.DeadLetterPage, form string) error {
-	w := command.OutOrStdout()
-	if form == formJSON {
-		return printJSON(w, page)
-	}
-	table := rows{head: []string{"dead_at", "request_id", "destination", "source", "attempts",
-		"state", "reason"}}
-	for _, letter := range page.DeadLetters {
-		state, reason := "open", letter.Reason
-		if letter.Resolved != nil {
-			state = letter.Resolved.How
-		}
-		if form == formTable {
-			reason = shorten(reason, reasonPreview)
-		}
-		table.add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source,
-			len(letter.Attempts), state, reason)
-	}
-	for _, broken := range page.Unreadable {
-		fmt.Fprintln(command.ErrOrStderr(), "can't be read:", printable(broken))
-	}
-	if page.NextCursor != "" && form == formTable {
-		defer fmt.Fprintln(command.ErrOrStderr(), "there are more; see them with --limit or --cursor")
-	}
-	return table.print(w, form)
-}
-
 func newDeadShow(global *globalFlags) *cobra.Command {
 	var destination string
 	command := &cobra.Command{
@@ -107,7 +76,7 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 				if err != nil {
 					return oneOfSeveral(ctx, client, destination, args[0], err)
 				}
-				return printJSON(command.OutOrStdout(), letter)
+				return console.WriteJSON(command.OutOrStdout(), letter)
 			})
 		},
 	}
@@ -240,7 +209,7 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 			}
 		}
 	}
-	if err := printReplay(command.OutOrStdout(), progress, form); err != nil {
+	if err := console.WriteReplay(command.OutOrStdout(), progress, form); err != nil {
 		return err
 	}
 	switch {
@@ -301,25 +270,4 @@ func whyClosed(page *adminapi.DeadLetterPage) string {
 func notOpen(closed []string) error {
 	return fmt.Errorf("not replayed, because there is no open dead letter: %s: %w",
 		strings.Join(closed, "; "), pillarbox.ErrNotFound)
-}
-
-func printReplay(w io.Writer, progress *replay.Progress, form string) error {
-	if form == formJSON {
-		return printJSON(w, progress)
-	}
-	if progress.DryRun {
-		fmt.Fprintf(w, "%d dead letters would be replayed\n", progress.Matched)
-		table := rows{head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
-		for _, sample := range progress.Sample {
-			table.add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source,
-				shorten(sample.Reason, reasonPreview))
-		}
-		return table.print(w, form)
-	}
-	_, err := fmt.Fprintf(w, "%s: %d of %d replayed, %d refused again, %d can't be read\n",
-		progress.State, progress.Replayed, progress.Matched, progress.Failed, progress.Unreadable)
-	if err == nil && progress.Reason != "" {
-		_, err = fmt.Fprintln(w, printable(progress.Reason))
-	}
-	return err
 }

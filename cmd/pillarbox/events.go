@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,19 +8,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
-	"pillarbox/internal/ledger"
+	"pillarbox/internal/console"
 )
-
-// bodyPreview is how much of a body a table shows, in characters.
-const bodyPreview = 60
 
 func newEventsCommand(global *globalFlags) *cobra.Command {
 	var form string
@@ -123,80 +117,38 @@ func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
 	if err != nil {
 		return err
 	}
-	if form == formJSON {
-		return printJSON(w, page)
+	if form == console.JSON {
+		return console.WriteJSON(w, page)
 	}
-	table := rows{head: eventHead(form)}
+	table := console.Rows{Head: console.EventHead(form)}
 	for _, event := range page.Events {
-		table.add(eventRow(event, form)...)
+		table.Add(console.EventRow(event, form)...)
 	}
-	return table.print(w, form)
-}
-
-func eventHead(form string) []string {
-	if form == formCSV {
-		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
-			"remote_addr", "traceparent", "body", "body_encoding"}
-	}
-	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
-}
-
-func eventRow(event *pillarbox.Event, form string) []any {
-	if form == formCSV {
-		body, encoding := bodyText(event)
-		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
-			event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}
-	}
-	body := "(binary)"
-	if utf8.Valid(event.Body) {
-		body = shorten(string(event.Body), bodyPreview)
-	}
-	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
-		len(event.Body), body}
-}
-
-// bodyText is the body as the JSON form has it.
-func bodyText(event *pillarbox.Event) (body, encoding string) {
-	text, err := json.Marshal(event)
-	if err != nil {
-		return "", ""
-	}
-	var form struct {
-		Body     string `json:"body"`
-		Encoding string `json:"body_encoding"`
-	}
-	if err := json.Unmarshal(text, &form); err != nil {
-		return "", ""
-	}
-	return form.Body, form.Encoding
+	return table.Write(w, form)
 }
 
 // followEvents prints events as they are stored, until Ctrl-C.
 func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
 	query adminapi.EventQuery, form string) error {
-	if form == formTable {
+	if form == console.Table {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
 	err := client.FollowEvents(ctx, query, func(event *pillarbox.Event, _ string) error {
 		switch form {
-		case formJSON:
+		case console.JSON:
 			line, err := json.Marshal(event)
 			if err != nil {
 				return err
 			}
 			_, err = w.Write(append(line, '\n'))
 			return err
-		case formCSV:
-			single := rows{head: eventHead(form)}
-			single.add(eventRow(event, form)...)
-			return single.printBody(w)
-		}
-		body := "(binary)"
-		if utf8.Valid(event.Body) {
-			body = shorten(string(event.Body), bodyPreview)
+		case console.CSV:
+			single := console.Rows{Head: console.EventHead(form)}
+			single.Add(console.EventRow(event, form)...)
+			return single.WriteBody(w)
 		}
 		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source,
-			printable(body))
+			console.Printable(console.BodyPreview(event)))
 		return err
 	})
 	if ctx.Err() != nil {
@@ -220,75 +172,10 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printStory(command.OutOrStdout(), story, form)
+				return console.WriteTrace(command.OutOrStdout(), story, form)
 			})
 		},
 	}
 	outputFlag(command, &form)
 	return command
-}
-
-func printStory(w io.Writer, story *adminapi.Trace, form string) error {
-	if form == formJSON {
-		return printJSON(w, story)
-	}
-	event := story.Event
-	steps := []storyStep{{event.Timestamp, "accepted", event.Source,
-		fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body),
-			event.ContentType, event.RemoteAddr)}}
-	for _, delivery := range story.Deliveries {
-		steps = append(steps, stepsOf(delivery)...)
-	}
-	slices.SortStableFunc(steps, func(a, b storyStep) int { return cmp.Compare(uint64(a.at-1), uint64(b.at-1)) }) // 0 comes last
-	table := rows{head: []string{"time", "what", "where", "detail"}}
-	for _, step := range steps {
-		table.add(timeText(step.at), step.what, step.where, step.detail)
-	}
-	if err := table.print(w, form); err != nil || form == formCSV {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\nthe event is %s\n", story.State)
-	return err
-}
-
-// skipText is a rule by which an event was skipped, in words.
-func skipText(rule string) string {
-	words := map[string]string{
-		pillarbox.SkippedBefore:    "accepted before the destination began",
-		pillarbox.SkippedSource:    "the destination did not take its source when it was accepted",
-		pillarbox.SkippedElsewhere: "the destination does not take it any more, and another one has it",
-		pillarbox.SkippedRouted:    "it was held, and a person gave it to another destination",
-		pillarbox.SkippedForgotten: "it was held, and a person gave it up",
-	}
-	return fmt.Sprintf("%s (rule %q)", words[rule], rule)
-}
-
-// storyStep is one thing that happened to an event.
-type storyStep struct {
-	at                  pillarbox.Timestamp // 0 for what is so now
-	what, where, detail string
-}
-
-func stepsOf(d ledger.Delivery) (steps []storyStep) {
-	for i, attempt := range d.Attempts {
-		steps = append(steps, storyStep{attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class),
-			d.Destination, attempt.Error})
-	}
-	if d.DeadAt != nil {
-		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})
-	}
-	if d.Resolved != nil {
-		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})
-	}
-	switch {
-	case d.StoredAt != nil:
-		steps = append(steps, storyStep{*d.StoredAt, "stored", d.Destination, ""})
-	case d.State == pillarbox.StatePending, d.State == ledger.StateHeld:
-		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
-	case d.State == ledger.StateSkipped:
-		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason)})
-	case d.Replay != "":
-		steps = append(steps, storyStep{0, "replay it with", d.Destination, d.Replay})
-	}
-	return steps
 }

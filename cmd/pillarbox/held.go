@@ -9,6 +9,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/console"
 	"pillarbox/internal/held"
 )
 
@@ -66,13 +67,13 @@ func newHeldList(global *globalFlags) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return printHeld(command, page, form)
+					return console.WriteHeld(command.OutOrStdout(), command.ErrOrStderr(), page, form)
 				}
 				groups, err := client.HeldGroups(ctx, query)
 				if err != nil {
 					return err
 				}
-				return printHeldGroups(command, groups, form)
+				return console.WriteHeldGroups(command.OutOrStdout(), groups, form)
 			})
 		},
 	}
@@ -85,39 +86,6 @@ func newHeldList(global *globalFlags) *cobra.Command {
 		"go on behind a page of events, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
-}
-
-func printHeldGroups(command *cobra.Command, groups *adminapi.HeldGroups, form string) error {
-	w := command.OutOrStdout()
-	if form == formJSON {
-		return printJSON(w, groups)
-	}
-	table := rows{head: []string{"destination", "source", "events", "first", "last"}}
-	for _, g := range groups.Groups {
-		table.add(g.Destination, g.Source, g.Events, g.First, g.Last)
-	}
-	if len(groups.Groups) == 0 && form == formTable {
-		_, err := fmt.Fprintln(w, "nothing is held")
-		return err
-	}
-	return table.print(w, form)
-}
-
-func printHeld(command *cobra.Command, page *adminapi.HeldPage, form string) error {
-	w := command.OutOrStdout()
-	if form == formJSON {
-		return printJSON(w, page)
-	}
-	table := rows{head: []string{"timestamp", "request_id", "destination", "source", "attempts",
-		"bytes"}}
-	for _, item := range page.Held {
-		table.add(item.Event.Timestamp, item.Event.RequestID, item.Destination, item.Event.Source,
-			len(item.Attempts), len(item.Event.Body))
-	}
-	if page.NextCursor != "" && form == formTable {
-		defer fmt.Fprintln(command.ErrOrStderr(), "there are more; see them with --limit or --cursor")
-	}
-	return table.print(w, form)
 }
 
 // heldAct is a command that decides about held events.
@@ -150,7 +118,7 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 			if err != nil {
 				return asUsageError(err)
 			}
-			return printHeldResult(command, result, act.done, form)
+			return console.WriteHeldResult(command.OutOrStdout(), result, act.done, form)
 		},
 	}
 	heldFlags(command, &request.Destination, &request.Source, &request.Since, &request.Until)
@@ -161,21 +129,4 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 	}
 	outputFlag(command, &form)
 	return command
-}
-
-func printHeldResult(command *cobra.Command, result *held.Result, done, form string) error {
-	w := command.OutOrStdout()
-	switch {
-	case form == formJSON:
-		return printJSON(w, result)
-	case form == formCSV:
-		table := rows{head: []string{"matched", "done", "dry_run"}}
-		table.add(result.Matched, result.Done, result.DryRun)
-		return table.print(w, form)
-	case result.DryRun:
-		_, err := fmt.Fprintf(w, "%d held events match; nothing was touched\n", result.Matched)
-		return err
-	}
-	_, err := fmt.Fprintf(w, "%d of %d held events were %s\n", result.Done, result.Matched, done)
-	return err
 }

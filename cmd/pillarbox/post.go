@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,9 +19,9 @@ import (
 	"golang.org/x/term"
 
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/console"
 	"pillarbox/internal/node"
 	"pillarbox/internal/posting"
-	"pillarbox/internal/protocol"
 	"pillarbox/internal/stack"
 )
 
@@ -245,41 +244,15 @@ func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting
 		return fmt.Errorf("no answer from %s, so whether the event was accepted is not known: %w",
 			sender.URL, a.Err)
 	case len(a.Items) > 0:
-		return printItems(w, a, flags.form)
+		return console.WriteItems(w, a, flags.form)
 	case !a.Accepted():
-		return fmt.Errorf("%s answered %d: %s", sender.URL, a.Status, printable(a.Refusal))
-	case flags.form == formJSON:
-		return printJSON(w, a.Receipt)
+		return fmt.Errorf("%s answered %d: %s", sender.URL, a.Status, console.Printable(a.Refusal))
+	case flags.form == console.JSON:
+		return console.WriteJSON(w, a.Receipt)
 	}
-	table := rows{head: []string{"request_id", "timestamp", "status"}}
-	table.add(a.Receipt.RequestID, a.Receipt.Timestamp, a.Receipt.Status)
-	return table.print(w, flags.form)
-}
-
-// printItems prints what became of the items of a batch.
-func printItems(w io.Writer, a posting.Answer, form string) error {
-	table := rows{head: []string{"request_id", "timestamp", "status", "detail"}}
-	results := []any{}
-	for _, item := range a.Items {
-		if item.Err != nil {
-			rejection := protocol.Rejection{Status: "rejected", Code: item.Status, Detail: item.Err.Error()}
-			table.add("", "", rejection.Status, rejection.Detail)
-			results = append(results, rejection)
-			continue
-		}
-		table.add(item.Receipt.RequestID, item.Receipt.Timestamp, item.Receipt.Status, "")
-		results = append(results, item.Receipt)
-	}
-	var err error
-	if form == formJSON {
-		err = printJSON(w, results)
-	} else {
-		err = table.print(w, form)
-	}
-	if err != nil || a.Accepted() {
-		return err
-	}
-	return errors.New(printable(a.Refusal))
+	table := console.Rows{Head: []string{"request_id", "timestamp", "status"}}
+	table.Add(a.Receipt.RequestID, a.Receipt.Timestamp, a.Receipt.Status)
+	return table.Write(w, flags.form)
 }
 
 func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags,
@@ -298,35 +271,11 @@ func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags,
 	if err := receipts.Close(); err != nil {
 		return err
 	}
-	if err := printLoad(command.OutOrStdout(), summary, flags.form); err != nil {
+	if err := console.WriteLoad(command.OutOrStdout(), summary, flags.form); err != nil {
 		return err
 	}
 	if summary.Accepted < flags.n {
 		return silentError{}
 	}
 	return nil
-}
-
-func printLoad(w io.Writer, s posting.Summary, form string) error {
-	if form == formJSON {
-		return printJSON(w, s)
-	}
-	table := rows{head: []string{"what", "value"}}
-	table.add("sent", s.Sent)
-	table.add("accepted", s.Accepted)
-	for status, n := range s.Statuses {
-		code, _ := strconv.Atoi(status)
-		table.add("answered "+status+" "+http.StatusText(code), n)
-	}
-	table.add("no answer", s.Unknown)
-	table.add("no server", s.Unreached)
-	table.add("seconds", fmt.Sprintf("%.2f", s.Seconds))
-	table.add("accepted per second", fmt.Sprintf("%.0f", s.PerSecond))
-	table.add("latency ms p50 / p90 / p99 / max",
-		fmt.Sprintf("%.2f / %.2f / %.2f / %.2f", s.Latency.P50, s.Latency.P90, s.Latency.P99,
-			s.Latency.Max))
-	if s.FirstFail != "" {
-		table.add("first failure", shorten(s.FirstFail, 200))
-	}
-	return table.print(w, form)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
+	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/vfs"
@@ -70,28 +71,28 @@ func newQueueInspect(global *globalFlags) *cobra.Command {
 }
 
 func printInspection(w io.Writer, form string, inspection *seglog.Inspection) error {
-	if form == formJSON {
-		return printJSON(w, inspection)
+	if form == console.JSON {
+		return console.WriteJSON(w, inspection)
 	}
-	segments := rows{head: []string{"segment", "first", "events", "frames", "size", "created"}}
+	segments := console.Rows{Head: []string{"segment", "first", "events", "frames", "size", "created"}}
 	for _, s := range inspection.Segments {
 		created := "unknown"
 		if s.Created != 0 {
 			created = s.Created.String()
 		}
-		segments.add(s.File, s.First, s.Events, s.End, s.Size, created)
+		segments.Add(s.File, s.First, s.Events, s.End, s.Size, created)
 	}
-	if err := segments.print(w, form); err != nil || form == formCSV {
+	if err := segments.Write(w, form); err != nil || form == console.CSV {
 		return err
 	}
-	destinations := rows{head: []string{"destination", "cursor", "stored", "dead", "skipped",
+	destinations := console.Rows{Head: []string{"destination", "cursor", "stored", "dead", "skipped",
 		"damaged", "retrying", "problem"}}
 	for _, d := range inspection.Destinations {
-		destinations.add(d.Destination, d.Cursor, d.Stored, d.Dead, d.Skipped, d.Damaged, d.Retrying,
+		destinations.Add(d.Destination, d.Cursor, d.Stored, d.Dead, d.Skipped, d.Damaged, d.Retrying,
 			d.Problem)
 	}
 	fmt.Fprintln(w)
-	if err := destinations.print(w, form); err != nil {
+	if err := destinations.Write(w, form); err != nil {
 		return err
 	}
 	for _, file := range inspection.Quarantine {
@@ -124,23 +125,23 @@ func newQueueVerify(global *globalFlags) *cobra.Command {
 
 func printVerification(w io.Writer, form string, result *seglog.Verification) error {
 	switch form {
-	case formJSON:
-		if err := printJSON(w, result); err != nil {
+	case console.JSON:
+		if err := console.WriteJSON(w, result); err != nil {
 			return err
 		}
-	case formCSV:
-		damage := rows{head: []string{"file", "offset", "reason"}}
+	case console.CSV:
+		damage := console.Rows{Head: []string{"file", "offset", "reason"}}
 		for _, d := range result.Damage {
-			damage.add(d.File, d.Offset, d.Reason)
+			damage.Add(d.File, d.Offset, d.Reason)
 		}
-		if err := damage.print(w, form); err != nil {
+		if err := damage.Write(w, form); err != nil {
 			return err
 		}
 	default:
 		fmt.Fprintf(w, "%d segments, %d events, %s read; %d events lost\n", result.Segments,
-			result.Events, bytesText(result.Bytes), result.Lost)
+			result.Events, console.Bytes(result.Bytes), result.Lost)
 		for _, d := range result.Damage {
-			fmt.Fprintln(w, "damaged:", printable(d.Error()))
+			fmt.Fprintln(w, "damaged:", console.Printable(d.Error()))
 		}
 	}
 	if len(result.Damage) > 0 {
@@ -177,16 +178,16 @@ stores nothing twice. Nothing is deleted.`,
 }
 
 func printRepair(w io.Writer, form string, result *seglog.Repaired) error {
-	if form == formJSON {
-		return printJSON(w, result)
+	if form == console.JSON {
+		return console.WriteJSON(w, result)
 	}
-	table := rows{head: []string{"segment", "events", "lost", "damaged file", "export"}}
+	table := console.Rows{Head: []string{"segment", "events", "lost", "damaged file", "export"}}
 	for _, s := range result.Segments {
-		table.add(s.File, s.Events, s.Lost, s.Quarantine, s.Export)
+		table.Add(s.File, s.Events, s.Lost, s.Quarantine, s.Export)
 	}
-	if len(result.Segments) == 0 && form == formTable {
+	if len(result.Segments) == 0 && form == console.Table {
 		fmt.Fprintln(w, "no segment is damaged")
-	} else if err := table.print(w, form); err != nil {
+	} else if err := table.Write(w, form); err != nil {
 		return err
 	}
 	for _, name := range result.States {

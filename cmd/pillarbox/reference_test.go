@@ -94,21 +94,3 @@ func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("only %d commands were called", commands)
 	}
 }
-
-func TestTextOfClientsCantMoveTheCursor(t *testing.T) {
-	var out bytes.Buffer
-	table := rows{head: []string{"body"}}
-	table.add("a\x1b[2J\r\nb\x00\u202e")
-	if err := table.print(&out, formTable); err != nil {
-		t.Fatal(err)
-	}
-	if strings.ContainsAny(out.String(), "\x1b\r\x00\u202e") ||
-		strings.Count(out.String(), "\n") != 2 {
-		t.Errorf("the table is %q", out.String())
-	}
-	out.Reset()
-	if err := (&rows{head: []string{"a"}, body: [][]string{{"=1+1"}}}).print(&out,
-		formCSV); err != nil || !strings.Contains(out.String(), "'=1+1") {
-		t.Errorf("CSV is %q, %v", out.String(), err)
-	}
-}

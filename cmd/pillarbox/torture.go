@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"pillarbox/internal/console"
 	"pillarbox/internal/torture"
 )
 
@@ -154,24 +155,25 @@ func progressOf(talk io.Writer, name string) func(done, of int) {
 }
 
 func printTortured(w io.Writer, results []torture.Result, form string) error {
-	if form == formJSON {
-		return printJSON(w, results)
+	if form == console.JSON {
+		return console.WriteJSON(w, results)
 	}
-	table := rows{head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost", "twice",
+	table := console.Rows{Head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost",
+		"twice",
 		"invented", "verdict"}}
 	for _, r := range results {
 		switch {
 		case r.Skipped != "":
-			table.add(r.Run, "-", "-", "-", "-", "-", "-", "-", "skipped: "+r.Skipped)
+			table.Add(r.Run, "-", "-", "-", "-", "-", "-", "-", "skipped: "+r.Skipped)
 		case r.Model != nil:
-			table.add(r.Run, fmt.Sprintf("%d states", r.Cycles), r.Acked, "-", "-", len(r.Problems), "-",
+			table.Add(r.Run, fmt.Sprintf("%d states", r.Cycles), r.Acked, "-", "-", len(r.Problems), "-",
 				"-", r.Verdict)
 		default:
-			table.add(r.Run, fmt.Sprintf("%d times", r.Cycles), r.Acked, r.Stored, r.Dead, len(r.Lost),
+			table.Add(r.Run, fmt.Sprintf("%d times", r.Cycles), r.Acked, r.Stored, r.Dead, len(r.Lost),
 				len(r.Twice), len(r.Unsent), r.Verdict)
 		}
 	}
-	if err := table.print(w, form); err != nil || form == formCSV {
+	if err := table.Write(w, form); err != nil || form == console.CSV {
 		return err
 	}
 	text := "every acknowledged event was there, once"

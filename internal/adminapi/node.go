@@ -88,6 +88,16 @@ type RedeliveryList struct {
 	Redeliveries []ledger.Redelivery `json:"redeliveries"`
 }
 
+// The roles of a server.
+const (
+	RoleAccept  = "accept"
+	RoleDeliver = "deliver"
+	RoleAdmin   = "admin"
+)
+
+// Roles lists all of them.
+func Roles() []string { return []string{RoleAccept, RoleDeliver, RoleAdmin} }
+
 // Status is how the server is.
 type Status struct {
 	Version       string              `json:"version"`

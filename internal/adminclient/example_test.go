@@ -11,11 +11,13 @@ import (
 	"pillarbox/internal/node/nodetest"
 )
 
-// The client of a server, and of a handler in this process, are one: errors have the kinds of the root package.
+// The client of a server, and of a handler in this process, are one: errors have the kinds of the
+// root package.
 func ExampleNew() {
 	handler := adminapi.New(nodetest.Broken{Err: pillarbox.ErrUnavailable}, adminapi.Options{})
 	defer handler.Close()
-	client, err := adminclient.New("http://localhost:8081", adminclient.Options{HTTP: adminclient.InProcess(handler)})
+	client, err := adminclient.New("http://localhost:8081",
+		adminclient.Options{HTTP: adminclient.InProcess(handler)})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -13,7 +13,8 @@ func ExampleOpen() {
 	reading := clock.Reading{Wall: noon, ID: "boot", Boot: time.Hour}
 	c := clock.Open(nil, "", clock.Options{Read: func() clock.Reading { return reading }})
 	pass := func(passes, jumps time.Duration) {
-		reading.Wall, reading.Mono, reading.Boot = reading.Wall.Add(passes+jumps), reading.Mono+passes, reading.Boot+passes
+		reading.Wall, reading.Mono, reading.Boot = reading.Wall.Add(
+			passes+jumps), reading.Mono+passes, reading.Boot+passes
 	}
 	pass(time.Second, 15*24*time.Hour)
 	fmt.Println(c.Now().Format(time.TimeOnly), c.Elapsed())

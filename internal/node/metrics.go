@@ -47,8 +47,8 @@ func (n *Node) state() telemetry.State {
 	return state
 }
 
-// hanging is how long a write to the destination has not returned whose time is over. One that is not configured any more has
-// no sink.
+// hanging is how long a write to the destination has not returned whose time is over. One that is
+// not configured any more has no sink.
 func (n *Node) hanging(name string) time.Duration {
 	if sink := n.sinks[name]; sink != nil {
 		return sink.Hanging()

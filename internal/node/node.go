@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
@@ -38,13 +39,13 @@ import (
 
 // The roles of a node.
 const (
-	RoleAccept  = "accept"
-	RoleDeliver = "deliver"
-	RoleAdmin   = "admin"
+	RoleAccept  = adminapi.RoleAccept
+	RoleDeliver = adminapi.RoleDeliver
+	RoleAdmin   = adminapi.RoleAdmin
 )
 
 // Roles lists all of them.
-func Roles() []string { return []string{RoleAccept, RoleDeliver, RoleAdmin} }
+func Roles() []string { return adminapi.Roles() }
 
 // Disk tells of calls to the disk of the data directory that do not return. It is vfs.Disk.
 type Disk interface {

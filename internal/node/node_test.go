@@ -132,7 +132,8 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestStartedAndClosedAtAnyMoment: whatever the order, everything ends, and nothing that was accepted is lost.
+// TestStartedAndClosedAtAnyMoment: whatever the order, everything ends, and nothing that was
+// accepted is lost.
 func TestStartedAndClosedAtAnyMoment(t *testing.T) {
 	for i := range 40 {
 		queue := memory.NewQueue(nil)
@@ -175,7 +176,8 @@ func TestStartedAndClosedAtAnyMoment(t *testing.T) {
 	}
 }
 
-// TestOneBudgetForBothFronts: what the event loop holds of bodies is not there for net/http, and the other way around.
+// TestOneBudgetForBothFronts: what the event loop holds of bodies is not there for net/http, and
+// the other way around.
 func TestOneBudgetForBothFronts(t *testing.T) {
 	if err := express.Possible(); err != nil {
 		t.Skip(err)
@@ -254,7 +256,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// TestWaitIsForThoseThatTakeTheEvent, as the whole node answers: nobody waits for the archive, which does not take it.
+// TestWaitIsForThoseThatTakeTheEvent, as the whole node answers: nobody waits for the archive,
+// which does not take it.
 func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 	b := nodetest.Open(t)
 	b.Start()
@@ -267,7 +270,8 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 	}
 }
 
-// TestMetricsOfWhatIsNotConfiguredAnyMore: a destination that only the queue knows is measured like the others.
+// TestMetricsOfWhatIsNotConfiguredAnyMore: a destination that only the queue knows is measured like
+// the others.
 func TestMetricsOfWhatIsNotConfiguredAnyMore(t *testing.T) {
 	registry, queue := prometheus.NewRegistry(), memory.NewQueue(nil)
 	if _, err := queue.Account("gone"); err != nil {

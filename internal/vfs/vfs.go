@@ -39,8 +39,8 @@ type FS interface {
 	// IsFile reports whether the name belongs to the open file: nobody has removed, moved or replaced
 	// it.
 	IsFile(name string, file File) (bool, error)
-	// SyncAll makes everything on the file system durable at once. done is false where the system can't
-	// do that, or can't tell whether it has succeeded: then nothing was done.
+	// SyncAll makes everything on the file system durable at once. done is false where the system
+	// can't do that, or can't tell whether it has succeeded: then nothing was done.
 	SyncAll() (done bool, err error)
 	// Names lists a directory, in no order. It may cost less than ReadDir where there are many files.
 	Names(dir string) ([]string, error)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// MustApply fails unless every edit of the bug is possible: they are edits of the source, and must move with it. root is that of
-// the module.
+// MustApply fails unless every edit of the bug is possible: they are edits of the source, and must
+// move with it. root is that of the module.
 func (m Mutant) MustApply(t *testing.T, root string) {
 	t.Helper()
 	for _, edit := range m.Edits {

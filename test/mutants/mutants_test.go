@@ -214,7 +214,8 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// TestEveryBugCanBePlanted tells at once which of them have not moved with the source; also of those that test/crash plants.
+// TestEveryBugCanBePlanted tells at once which of them have not moved with the source; also of
+// those that test/crash plants.
 func TestEveryBugCanBePlanted(t *testing.T) {
 	root := filepath.Join("..", "..")
 	for _, h := range hunts {

@@ -15,10 +15,12 @@ func ExampleNewQueue() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(queue.Append(ctx, []*pillarbox.Event{{Timestamp: 1, RequestID: "a", Body: []byte("hello")}}))
+	fmt.Println(queue.Append(ctx, []*pillarbox.Event{
+		{Timestamp: 1, RequestID: "a", Body: []byte("hello")}}))
 	deliveries, err := queue.Lease(ctx, "events", pillarbox.LeaseLimits{MaxEvents: 10})
 	fmt.Println(string(deliveries[0].Event.Body), err)
-	fmt.Println(queue.Settle(ctx, "events", []pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeStored}}))
+	fmt.Println(queue.Settle(ctx, "events",
+		[]pillarbox.Outcome{{Handle: deliveries[0].Handle, Kind: pillarbox.OutcomeStored}}))
 	account, err := queue.Account("events")
 	fmt.Println(account.Stored, account.Pending, err)
 	// Output:

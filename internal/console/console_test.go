@@ -1,17 +1,19 @@
-package main
+package console_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/console"
 	"pillarbox/internal/ledger"
 )
 
-// TestStoryIsInOrderOfTime, across destinations, with what is so now at its end.
-func TestStoryIsInOrderOfTime(t *testing.T) {
+// TestTraceIsInOrderOfTime, across destinations, with what is so now at its end.
+func TestTraceIsInOrderOfTime(t *testing.T) {
 	at := func(n int) *pillarbox.Timestamp { stamp := pillarbox.Timestamp(n); return &stamp }
 	story := &adminapi.Trace{State: pillarbox.StatePending}
 	story.Event = &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app"}
@@ -24,7 +26,7 @@ func TestStoryIsInOrderOfTime(t *testing.T) {
 				How: pillarbox.ResolvedReplayed}, StoredAt: at(5)},
 	}
 	var out strings.Builder
-	if err := printStory(&out, story, formCSV); err != nil {
+	if err := console.WriteTrace(&out, story, console.CSV); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -36,5 +38,24 @@ func TestStoryIsInOrderOfTime(t *testing.T) {
 		"attempt 2 refused mended", "stored mended", "attempt 1 refused late", "replayed mended", "pending late"}
 	if !slices.Equal(got, want) {
 		t.Errorf("told as\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestTextOfClientsCantMoveTheCursor, and is no formula of a spreadsheet.
+func TestTextOfClientsCantMoveTheCursor(t *testing.T) {
+	var out bytes.Buffer
+	table := console.Rows{Head: []string{"body"}}
+	table.Add("a\x1b[2J\r\nb\x00\u202e")
+	if err := table.Write(&out, console.Table); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\r\x00\u202e") ||
+		strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("the table is %q", out.String())
+	}
+	out.Reset()
+	if err := (&console.Rows{Head: []string{"a"}, Body: [][]string{{"=1+1"}}}).Write(&out,
+		console.CSV); err != nil || !strings.Contains(out.String(), "'=1+1") {
+		t.Errorf("CSV is %q, %v", out.String(), err)
 	}
 }

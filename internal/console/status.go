@@ -1,0 +1,90 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"strings"
+)
+
+// WriteStatus writes how a server is.
+func WriteStatus(w io.Writer, status *adminapi.Status, form string) error {
+	if form == JSON {
+		return WriteJSON(w, status)
+	}
+	if form == CSV {
+		return destinationRows(status).Write(w, form)
+	}
+	where := "data in " + status.Data
+	if status.Data == "" {
+		where = "nothing is kept on this machine"
+	}
+	fmt.Fprintf(w, "pillarbox %s, %s, %s\n", status.Version, Printable(readiness(status)), where)
+	limit := "no limit"
+	if status.Queue.MaxBytes > 0 {
+		limit = Bytes(status.Queue.MaxBytes)
+	}
+	if !status.Queue.Uncounted {
+		fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted,
+			Bytes(status.Queue.Bytes), limit)
+	}
+	if status.Queue.Problem != "" {
+		fmt.Fprintln(w, "queue can't accept:", Printable(status.Queue.Problem))
+	}
+	for _, damage := range status.Queue.Damage {
+		fmt.Fprintln(w, "damaged:", Printable(damage))
+	}
+	for _, source := range status.Sources {
+		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
+	}
+	for _, gone := range status.Unconfigured {
+		if gone.Pending == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "destination %s is not configured any more, and %d events wait for it, %d of them held; \"pillarbox held list\" shows them. Configure it again, decide about them with \"pillarbox held\", or stop the server and run \"pillarbox queue forget %s\"\n", gone.Destination, gone.Pending, gone.Held, gone.Destination)
+	}
+	if status.Disk != "" {
+		fmt.Fprintln(w, status.Disk)
+	}
+	for _, d := range status.Destinations {
+		if d.Held > 0 {
+			fmt.Fprintf(w, "%d events are held for %s: no destination takes them any more; \"pillarbox held list\" shows them\n", d.Held, d.Destination)
+		}
+	}
+	fmt.Fprintln(w)
+	return destinationRows(status).Write(w, form)
+}
+
+// destinationRows has the last error in full: its cause stands at the end.
+func destinationRows(status *adminapi.Status) *Rows {
+	table := &Rows{Head: []string{"destination", "state", "pending", "held", "retrying",
+		"dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
+	for _, d := range status.Destinations {
+		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters,
+			Time(d.LastStored), Time(d.PausedSince), Time(d.NextProbe), d.LastError)
+	}
+	return table
+}
+
+// readiness is how the server is, in a few words. One that does not do everything says what it
+// does.
+func readiness(status *adminapi.Status) string {
+	switch roles := status.Roles; {
+	case !status.Ready && len(roles) == 0:
+		return status.Reason // no server runs, or an old one that does not tell
+	case !status.Ready:
+		return "not ready: " + status.Reason
+	case len(roles) > 0 && len(roles) < len(adminapi.Roles()):
+		return "ready (runs " + strings.Join(roles, ", ") + " only)"
+	}
+	return "ready"
+}
+
+// Time is a time for people, or - where it is not known.
+func Time(stamp pillarbox.Timestamp) string {
+	if stamp == 0 {
+		return "-"
+	}
+	return stamp.String()
+}

@@ -1,0 +1,77 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"pillarbox"
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/ledger"
+	"slices"
+)
+
+// WriteTrace writes all that is known of one event, in the order of time.
+func WriteTrace(w io.Writer, story *adminapi.Trace, form string) error {
+	if form == JSON {
+		return WriteJSON(w, story)
+	}
+	event := story.Event
+	steps := []storyStep{{event.Timestamp, "accepted", event.Source,
+		fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body),
+			event.ContentType, event.RemoteAddr)}}
+	for _, delivery := range story.Deliveries {
+		steps = append(steps, stepsOf(delivery)...)
+	}
+	slices.SortStableFunc(steps, func(a, b storyStep) int { return cmp.Compare(uint64(a.at-1), uint64(b.at-1)) }) // 0 comes last
+	table := Rows{Head: []string{"time", "what", "where", "detail"}}
+	for _, step := range steps {
+		table.Add(Time(step.at), step.what, step.where, step.detail)
+	}
+	if err := table.Write(w, form); err != nil || form == CSV {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nthe event is %s\n", story.State)
+	return err
+}
+
+// skipText is a rule by which an event was skipped, in words.
+func skipText(rule string) string {
+	words := map[string]string{
+		pillarbox.SkippedBefore:    "accepted before the destination began",
+		pillarbox.SkippedSource:    "the destination did not take its source when it was accepted",
+		pillarbox.SkippedElsewhere: "the destination does not take it any more, and another one has it",
+		pillarbox.SkippedRouted:    "it was held, and a person gave it to another destination",
+		pillarbox.SkippedForgotten: "it was held, and a person gave it up",
+	}
+	return fmt.Sprintf("%s (rule %q)", words[rule], rule)
+}
+
+// storyStep is one thing that happened to an event.
+type storyStep struct {
+	at                  pillarbox.Timestamp // 0 for what is so now
+	what, where, detail string
+}
+
+func stepsOf(d ledger.Delivery) (steps []storyStep) {
+	for i, attempt := range d.Attempts {
+		steps = append(steps, storyStep{attempt.At, fmt.Sprintf("attempt %d %s", i+1, attempt.Class),
+			d.Destination, attempt.Error})
+	}
+	if d.DeadAt != nil {
+		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})
+	}
+	if d.Resolved != nil {
+		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})
+	}
+	switch {
+	case d.StoredAt != nil:
+		steps = append(steps, storyStep{*d.StoredAt, "stored", d.Destination, ""})
+	case d.State == pillarbox.StatePending, d.State == ledger.StateHeld:
+		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
+	case d.State == ledger.StateSkipped:
+		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason)})
+	case d.Replay != "":
+		steps = append(steps, storyStep{0, "replay it with", d.Destination, d.Replay})
+	}
+	return steps
+}
