@@ -68,21 +68,34 @@ type Idle struct {
 type Seat struct {
 	idle  *Idle
 	conn  io.Closer
-	place *list.Element // nil while it does not rest; guarded by idle.mu, as since is
+	place *list.Element // nil while it does not rest; guarded by idle.mu, as since and left are
 	since time.Time
+	left  bool
 }
 
 // Seat makes the place of a connection that does not rest.
 func (i *Idle) Seat(conn io.Closer) *Seat { return &Seat{idle: i, conn: conn} }
 
-// SetIdle says whether the connection rests.
+// SetIdle says whether the connection rests. After Leave it says nothing.
 func (s *Seat) SetIdle(idle bool) {
 	s.idle.mu.Lock()
 	defer s.idle.mu.Unlock()
 	switch {
-	case idle && s.place == nil:
+	case idle && s.place == nil && !s.left:
 		s.since, s.place = time.Now(), s.idle.seats.PushBack(s)
 	case !idle && s.place != nil:
+		s.idle.seats.Remove(s.place)
+		s.place = nil
+	}
+}
+
+// Leave is for a connection that is closed. Its reader may not know yet, and take it for one that
+// rests.
+func (s *Seat) Leave() {
+	s.idle.mu.Lock()
+	defer s.idle.mu.Unlock()
+	s.left = true
+	if s.place != nil {
 		s.idle.seats.Remove(s.place)
 		s.place = nil
 	}

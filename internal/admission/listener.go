@@ -117,7 +117,7 @@ func (c *limitedConn) CloseWrite() error {
 // Close implements net.Conn.
 func (c *limitedConn) Close() error {
 	defer c.once.Do(c.leave)
-	c.SetIdle(false)
+	c.Leave()
 	return c.Conn.Close()
 }
 

@@ -118,6 +118,6 @@ func (c *handedConn) CloseWrite() error {
 
 func (c *handedConn) Close() error {
 	defer c.once.Do(c.release)
-	c.SetIdle(false)
+	c.Leave()
 	return c.Conn.Close()
 }

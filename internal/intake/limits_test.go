@@ -113,6 +113,7 @@ func TestTheLongestIdleMakesRoom(t *testing.T) {
 			oldest, oldestAnswers := dialLimited(t, server.addr)
 			fmt.Fprint(oldest, first)
 			wantStatus(t, oldestAnswers, map[string]int{rawBefore: 202, rawGet: 200}[first])
+			time.Sleep(admission.LeastIdle) // a rest begins after its answer has gone out, and may be noted after a younger one
 			busy, busyAnswers := dialLimited(t, server.addr)
 			fmt.Fprint(busy, rawBefore[:len(rawBefore)-1]) // a byte is missing
 			younger, youngerAnswers := dialLimited(t, server.addr)

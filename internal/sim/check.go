@@ -127,3 +127,26 @@ func (l *life) checkLedger(ctx context.Context) error {
 	l.world.tally.add("check: ledger")
 	return nil
 }
+
+// checkDrained sees that what delivery was told to be stored in this life is settled, once the life
+// is drained.
+func (l *life) checkDrained() {
+	w := l.world
+	w.looking.Store(true)
+	defer w.looking.Store(false)
+	for _, name := range destinations {
+		err := l.log.Scan(context.Background(), name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
+			w.model.mu.Lock()
+			defer w.model.mu.Unlock()
+			e := w.model.entries[event.RequestID]
+			if e == nil || e.told != l.number || destinationOf(e.source) != name || standing != pillarbox.StandingPending {
+				return nil
+			}
+			return fmt.Errorf("event %s was stored, and is not settled after a drain", event.RequestID)
+		})
+		if err != nil && !l.isGone() {
+			w.fail(fmt.Errorf("check %s: %w", name, err))
+		}
+	}
+	w.tally.add("check: what is stored is settled after a drain")
+}

@@ -15,7 +15,7 @@
 //   - an event is a dead letter only if its destination refused it, after exactly as many attempts
 //     as the policy says, and none of them was spent by an outage;
 //   - an event is written to its own destination, and to no other one;
-//   - what was stored by a life that was drained and closed does not come again;
+//   - what is stored is settled once a life is drained;
 //   - a poison event does not hold up the others;
 //   - a letter that was replayed is stored, and one that was resolved stays so;
 //   - timestamps never go back within a life, ids are unique, and the ledger balances.

@@ -177,13 +177,13 @@ func (l *life) live(length time.Duration) {
 	if ended != nil && !forced && !errors.Is(ended, run.ErrDrainCut) {
 		w.fail(fmt.Errorf("delivery has ended: %w", ended))
 	}
-	closing := l.node.Close() // what can't be closed well is no loss
+	if ended == nil && !forced {
+		l.checkDrained()
+	}
+	_ = l.node.Close() // what can't be closed well is no loss
 	if l.isGone() {
 		w.disk = l.left
 		return
-	}
-	if !forced && ended == nil && closing == nil {
-		w.orderly = l.number
 	}
 	w.tally.add("life: " + string(closed))
 }

@@ -44,9 +44,6 @@ func (s *sink) Write(ctx context.Context, events []*pillarbox.Event) error {
 		return err
 	}
 	s.life.holdToName(s.name, events)
-	if !call.replay {
-		s.life.expectUnsettled(events)
-	}
 	err := call.suffer(ctx, call.mishap(), events)
 	s.life.world.countAnswer(events, err)
 	if !call.replay {
@@ -72,21 +69,7 @@ func (l *life) holdToName(name string, events []*pillarbox.Event) {
 	}
 }
 
-// expectUnsettled sees that what the life before was told to be stored, and had the time to settle,
-// does not come again.
-func (l *life) expectUnsettled(events []*pillarbox.Event) {
-	m := l.world.model
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, event := range events {
-		e := m.entries[event.RequestID]
-		if e != nil && e.told > 0 && e.told == l.world.orderly && l.number > e.told {
-			l.world.failLocked(fmt.Errorf("event %s was stored by the life %d, which was drained and closed, and comes again", event.RequestID, e.told))
-		}
-	}
-}
-
-// noteTold notes which events delivery knows to be stored.
+// noteTold notes which events delivery knows to be stored. checkDrained asks for them.
 func (l *life) noteTold(events []*pillarbox.Event, err error) {
 	var partial *pillarbox.BatchError
 	if err != nil && !errors.As(err, &partial) {
@@ -94,10 +77,10 @@ func (l *life) noteTold(events []*pillarbox.Event, err error) {
 	}
 	refused := map[int]bool{}
 	if partial != nil {
+		if !isBelieved(partial, len(events)) {
+			return
+		}
 		for _, item := range partial.Items {
-			if item.Index < 0 || item.Index >= len(events) {
-				return // an answer that is believed for none
-			}
 			refused[item.Index] = true
 		}
 	}
@@ -109,6 +92,17 @@ func (l *life) noteTold(events []*pillarbox.Event, err error) {
 			e.told = l.number
 		}
 	}
+}
+
+// isBelieved reports whether the answer names events of the write only. Another one says nothing of
+// any of them.
+func isBelieved(answer *pillarbox.BatchError, written int) bool {
+	for _, item := range answer.Items {
+		if item.Index < 0 || item.Index >= written {
+			return false
+		}
+	}
+	return true
 }
 
 // countAnswer notes what the caller is told: only a refusal of an event by name, or alone, may cost
@@ -130,12 +124,12 @@ func (w *world) countAnswer(events []*pillarbox.Event, err error) {
 	var partial *pillarbox.BatchError
 	switch {
 	case err == nil:
-	case errors.As(err, &partial):
+	case errors.As(err, &partial) && isBelieved(partial, len(events)):
 		for _, item := range partial.Items {
-			if item.Index < len(events) {
-				count(events[item.Index], item.Err)
-			}
+			count(events[item.Index], item.Err)
 		}
+	case len(events) == 1 && partial != nil:
+		count(events[0], errors.New("the answer names a wrong event")) // as good as none
 	case len(events) == 1:
 		count(events[0], err)
 	}

@@ -36,7 +36,6 @@ type world struct {
 	lull       time.Duration // between bursts
 	logOptions seglog.Options
 
-	orderly  int          // number of the last life that was drained and closed without a fault; its events are settled
 	fuse     atomic.Int64 // operations of the disk until the life is cut off; 0 for none
 	looking  atomic.Bool  // a check reads; what it reads does not fail
 	draining atomic.Bool

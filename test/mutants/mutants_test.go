@@ -68,7 +68,7 @@ var hunts = []hunt{
 			{harness.LetterErrorIgnored, "is lost|has no letter|letter"},
 			{harness.WrongSink, "the wrong destination"},
 			{harness.ReloadForgets, "and the policy says"},
-			{harness.DrainSettlesNothing, "which was drained and closed"},
+			{harness.DrainSettlesNothing, "is not settled after a drain"},
 		},
 	},
 	{

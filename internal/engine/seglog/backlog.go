@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -34,7 +35,7 @@ type backlog struct {
 func (b *backlog) setMaxBytes(maxBytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.maxBytes = maxBytes
+	b.maxBytes = cmp.Or(maxBytes, DefaultMaxBytes)
 }
 
 // measure recomputes what some destination has not settled, for the limit on bytes.

@@ -298,8 +298,7 @@ func TestScan(t *testing.T) {
 						if len(a) != 2 {
 							t.Fatalf("got %v", a)
 						}
-						ids = append(ids, a["At"].(*types.AttributeValueMemberS).Value+a["ID"].(
-							*types.AttributeValueMemberS).Value)
+						ids = append(ids, a["At"].(*types.AttributeValueMemberS).Value+a["ID"].(*types.AttributeValueMemberS).Value)
 					}
 				}
 			}
