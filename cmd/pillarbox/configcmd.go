@@ -118,8 +118,7 @@ func newVersionCommand() *cobra.Command {
 				return console.WriteJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
 					"platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(w, "pillarbox %s (%s, %s/%s)\n", version(), runtime.Version(),
-				runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(w, versionLine())
 			return err
 		},
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pillarbox/internal/config"
 	"pillarbox/internal/stack"
 )
 
@@ -162,14 +161,6 @@ func checkChoices(s *stack.Stack, choices map[string]any) error {
 		}
 	}
 	return nil
-}
-
-// meant asks for the nearest of the known names, if one is near.
-func meant(name string, known []string) string {
-	if nearest := config.Nearest(name, known); nearest != "" {
-		return "; is " + nearest + " meant?"
-	}
-	return ""
 }
 
 // withZips says where the functions are. Every role has its own, so that the variable for all is

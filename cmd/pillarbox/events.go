@@ -25,8 +25,8 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 		Use:   "events",
 		Short: "List or follow stored events",
 		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
---until take RFC 3339, or how long ago, as in 15m, 24h or 7d. With -o json and --follow each event
-is one line.`,
+--until take RFC 3339, a day (from midnight UTC), or how long ago, as in 15m, 24h or 7d. With -o json
+and --follow each event is one line.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
   pillarbox events --follow -o json`,

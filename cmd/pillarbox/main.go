@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -49,11 +50,6 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// usageError is a mistake of the caller: exit code 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // silentError fails the command without another word: what is wrong was printed as its result.
 type silentError struct{}
 
@@ -80,13 +76,9 @@ func newRootCommand() *cobra.Command {
 database, once, whatever breaks in between. What can't be delivered becomes a dead letter that can be
 read and replayed.`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: func(command *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them", args[0])}
-			}
-			return nil
-		},
-		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+		Args:    noSuchCommand,
+		Version: versionLine(),
+		RunE:    func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVarP(&global.configPath, "config", "c", "", "configuration file (YAML)")
@@ -98,7 +90,8 @@ read and replayed.`,
 	flags.StringVar(&global.token, "token", "",
 		"token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
 	global.changed = func(name string) bool { return flags.Changed(name) }
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(wrongFlag)
+	root.SetVersionTemplate("{{.Version}}\n")
 	addCommands(root, global)
 	tightenDefaults(root)
 	return root
@@ -127,8 +120,7 @@ func tightenDefaults(root *cobra.Command) {
 func help(command *cobra.Command, args []string) error {
 	about, rest, err := command.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return usageError{fmt.Errorf("there is no command %q; \"pillarbox help\" lists them",
-			strings.Join(args, " "))}
+		return noCommand(about, strings.Join(rest, " "))
 	}
 	about.InitDefaultHelpFlag()
 	return about.Help()
@@ -157,4 +149,10 @@ func version() string {
 		return "development"
 	}
 	return info.Main.Version
+}
+
+// versionLine is what "pillarbox version" and --version print.
+func versionLine() string {
+	return fmt.Sprintf("pillarbox %s (%s, %s/%s)", version(), runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
 }

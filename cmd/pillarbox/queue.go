@@ -221,30 +221,3 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 		},
 	}
 }
-
-// exactArgs is cobra.ExactArgs with the exit code of wrong usage.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(command *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(command, args); err != nil {
-			return usageError{fmt.Errorf("%w; usage: %s", err, command.UseLine())}
-		}
-		return nil
-	}
-}
-
-// noArgs is cobra.NoArgs with the exit code of wrong usage.
-func noArgs(command *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no arguments, and got %q", command.CommandPath(), args[0])}
-	}
-	return nil
-}
-
-// noSuchCommand is for commands that only have subcommands.
-func noSuchCommand(command *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s has no command %q; \"%s --help\" lists them",
-			command.CommandPath(), args[0], command.CommandPath())}
-	}
-	return nil
-}

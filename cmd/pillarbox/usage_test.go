@@ -32,6 +32,32 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 	}
 }
 
+// TestWrongUsageNamesWhatMayBeMeant, and nothing where nothing is near.
+func TestWrongUsageNamesWhatMayBeMeant(t *testing.T) {
+	for line, want := range map[string]string{
+		"evnts":             "is events meant?",
+		"help evnts":        "is events meant?",
+		"dead lst":          "is list meant?",
+		"events --lmit 3":   "is --limit meant?",
+		"serve --dat x":     "is --data meant?",
+		"zzz":               `there is no command "pillarbox zzz"; "pillarbox --help"`,
+		"events --zzzzzz 3": `unknown flag: --zzzzzz; "pillarbox events --help"`,
+		"events -x":         "unknown shorthand flag",
+	} {
+		try(t, strings.Fields(line)...).failsWith(t, exitUsage, want)
+	}
+}
+
+// TestVersionIsAFlagToo, because people try that first.
+func TestVersionIsAFlagToo(t *testing.T) {
+	want := try(t, "version")
+	for _, flag := range []string{"--version", "-v"} {
+		if got := try(t, flag); got.err != nil || got.out != want.out || got.out == "" {
+			t.Errorf("%s prints %q, %v; version prints %q", flag, got.out, got.err, want.out)
+		}
+	}
+}
+
 // TestWhatTheServerCantReadIsWrongUsage, whoever runs it.
 func TestWhatTheServerCantReadIsWrongUsage(t *testing.T) {
 	s := startServer(t, "")

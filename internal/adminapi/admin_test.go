@@ -166,7 +166,7 @@ func TestWrongParametersAreNamed(t *testing.T) {
 		{"events?since=yesterday", "15m, 24h or 7d"}, {"events?until=-1h", "until"}, {"events?since=7x",
 			"since"}, {"events?since=1d-1h", "since"},
 		{"events?since=99999d", "since"}, {"events?since=9999999h", "since"}, {"events?since=d",
-			"since"}, {"events?since=2026-11-23", "since"},
+			"since"}, {"events?since=2026-11-32", "since"}, {"events?since=2026-11-23&until=2026-11-23", "not before until"},
 		{"events?since=1h&until=2h", "not before until"}, {"events?follow&until=1h",
 			"follow"}, {"events?follow&limit=3", "follow"}, {"events?follow&order=desc", "follow"},
 		{"dead-letters?cursor=abc", "cursor"}, {"dead-letters?cursor=bnVsbA",

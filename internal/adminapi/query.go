@@ -106,7 +106,7 @@ func parseSpan(since, until string, now time.Time) (from, to pillarbox.Timestamp
 	return from, to, nil
 }
 
-// parseTime reads an instant, or a duration ago. Nothing is no bound.
+// parseTime reads an instant, the beginning of a day (UTC), or a duration ago. Nothing is no bound.
 func parseTime(name, value string, now time.Time) (pillarbox.Timestamp, error) {
 	if value == "" {
 		return 0, nil
@@ -114,9 +114,12 @@ func parseTime(name, value string, now time.Time) (pillarbox.Timestamp, error) {
 	// A plus that was not escaped arrives as a space.
 	at, err := time.Parse(time.RFC3339Nano, strings.Replace(value, " ", "+", 1))
 	if err != nil {
+		at, err = time.Parse(time.DateOnly, value) // midnight UTC, as every time that is shown
+	}
+	if err != nil {
 		ago, agoErr := parseAgo(value)
 		if agoErr != nil {
-			return 0, protocol.Invalid("%s is %q; it may be a time as in 2026-11-23T14:12:00Z, or how long ago, as in 15m, 24h or 7d", name, value)
+			return 0, protocol.Invalid("%s is %q; it may be a time as in 2026-11-23T14:12:00Z, a day (UTC) as in 2026-11-23, or how long ago, as in 15m, 24h or 7d", name, value)
 		}
 		at = now.Add(-ago)
 	}
