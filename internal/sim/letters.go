@@ -152,6 +152,9 @@ func (w *world) holdAgainst(letter *pillarbox.DeadLetter, life int) {
 			}
 		}
 		switch n := len(letter.Attempts); {
+		case n > 0 && letter.Attempts[n-1].Class == pillarbox.ClassExpired:
+			w.failLocked(fmt.Errorf("event %s has expired, and none waits for as long as %s: %s",
+				e.key.RequestID, maxAge, letter.Reason))
 		case e.nature == good || e.nature == fussy:
 			w.failLocked(fmt.Errorf("event %s is dead after %d attempts, and its destination takes it: %s",
 				e.key.RequestID, n, letter.Reason))

@@ -63,7 +63,7 @@ var hunts = []hunt{
 			{harness.OutageBurnsAttempts, "its destination takes it"},
 			{harness.NeighboursRejected, "its destination takes it|has spent"},
 			{harness.OneAttemptTooMany, "and the policy says"},
-			{harness.AgeByTheWallClock, "its destination takes it"},
+			{harness.AgeByTheWallClock, "has expired, and none waits"},
 			{harness.UnknownCountsAsReplayed, "the event is not stored"},
 			{harness.LetterErrorIgnored, "is lost|has no letter|letter"},
 			{harness.WrongSink, "the wrong destination"},
