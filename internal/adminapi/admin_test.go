@@ -18,20 +18,20 @@ import (
 
 func openAdmin(t *testing.T) *box {
 	t.Helper()
-	return openBox(t, adminapi.Options{Now: func() time.Time { return firstTime.Add(time.Hour) }})
+	return openBox(t, adminapi.Options{Now: func() time.Time { return nodetest.FirstTime.Add(time.Hour) }})
 }
 
 // TestLifeAndReadiness: alive is not ready.
 func TestLifeAndReadiness(t *testing.T) {
 	var problem error
 	b := openBox(t, adminapi.Options{Ready: func() error { return problem }})
-	b.get("/healthz?probe=1").wants(t, 200, `{"status":"ok"}`)
-	b.get("/readyz").wants(t, 200, `{"status":"ok"}`)
+	b.get("/healthz?probe=1").Wants(t, 200, `{"status":"ok"}`)
+	b.get("/readyz").Wants(t, 200, `{"status":"ok"}`)
 	problem = errors.New("the disk is <full>")
-	b.get("/healthz").wants(t, 200)
-	b.get("/readyz").wants(t, 503, "the disk is")
-	b.get("/api/v1/status").wants(t, 200, `"ready":false`, `"reason":"the disk is <full>"`)
-	b.get("/").wants(t, 200, "the disk is &lt;full&gt;")
+	b.get("/healthz").Wants(t, 200)
+	b.get("/readyz").Wants(t, 503, "the disk is")
+	b.get("/api/v1/status").Wants(t, 200, `"ready":false`, `"reason":"the disk is <full>"`)
+	b.get("/").Wants(t, 200, "the disk is &lt;full&gt;")
 }
 
 // TestPlainRoutes have what keeps browsers at bay.
@@ -41,12 +41,12 @@ func TestPlainRoutes(t *testing.T) {
 		fmt.Fprintln(w, "pillarbox_up 1")
 	})
 	b := openBox(t, adminapi.Options{Metrics: metrics})
-	b.get("/metrics?name[]=x").wants(t, 200, "pillarbox_up 1")
-	b.get("/openapi.yaml").wants(t, 200, "openapi: 3.1")
-	b.get("/").wants(t, 200, "1.2.3", "POST /app", "/api/v1/status")
-	b.call("HEAD", "/api/v1/status", "").wants(t, 200)
+	b.get("/metrics?name[]=x").Wants(t, 200, "pillarbox_up 1")
+	b.get("/openapi.yaml").Wants(t, 200, "openapi: 3.1")
+	b.get("/").Wants(t, 200, "1.2.3", "POST /app", "/api/v1/status")
+	b.call("HEAD", "/api/v1/status", "").Wants(t, 200)
 	for _, path := range []string{"/", "/healthz", "/metrics", "/api/v1/status", "/nowhere"} {
-		header := b.get(path).header
+		header := b.get(path).Header
 		for name, part := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store",
 		} {
@@ -58,7 +58,7 @@ func TestPlainRoutes(t *testing.T) {
 			t.Errorf("%s may be framed", path)
 		}
 	}
-	openAdmin(t).get("/metrics").wants(t, 404)
+	openAdmin(t).get("/metrics").Wants(t, 404)
 }
 
 // TestUnknownRoutesAndMethods are problems, too.
@@ -66,7 +66,7 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	b := openAdmin(t)
 	for _, path := range []string{"/nowhere", "/api/v1/", "/api/v1", "/api/v1/events/",
 		"/api/v1/events/a/b", "/api/v1/../v1/status", "//", "/api//v1/status", "/healthz/"} {
-		b.get(path).wants(t, 404, `"status":404`)
+		b.get(path).Wants(t, 404, `"status":404`)
 	}
 	for _, c := range []struct{ method, path, allow string }{
 		{"POST", "/api/v1/status", "GET, HEAD"}, {"DELETE", "/api/v1/events/x", "GET, HEAD"}, {"PUT",
@@ -74,9 +74,9 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 		{"POST", "/api/v1/replays/1", "DELETE, GET, HEAD"}, {"GET", "/api/v1/dead-letters/x/discard",
 			"POST"}, {"POST", "/", "GET, HEAD"}, {"POST", "/healthz", "GET, HEAD"},
 	} {
-		got := b.call(c.method, c.path, "").wants(t, 405, c.allow)
-		if got.header.Get("Allow") != c.allow {
-			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.header.Get("Allow"), c.allow)
+		got := b.call(c.method, c.path, "").Wants(t, 405, c.allow)
+		if got.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.Header.Get("Allow"), c.allow)
 		}
 	}
 }
@@ -98,10 +98,10 @@ func TestTokenIsAskedForEverywhere(t *testing.T) {
 		for name, values := range wrong {
 			request := httptest.NewRequest(route.Method, "http://localhost"+route.Path, nil)
 			request.Header["Authorization"] = values
-			got := do(t, b.admin, request)
-			if denied := got.status == 401 &&
-				strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer"); denied == route.Open {
-				t.Errorf("%s %s, token %s: status %d", route.Method, route.Path, name, got.status)
+			got := nodetest.Do(t, nodetest.Admin, b.admin, request)
+			if denied := got.Status == 401 &&
+				strings.HasPrefix(got.Header.Get("WWW-Authenticate"), "Bearer"); denied == route.Open {
+				t.Errorf("%s %s, token %s: status %d", route.Method, route.Path, name, got.Status)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func TestTokenIsAskedForEverywhere(t *testing.T) {
 		// The host does not matter with a token: the listener may be anywhere.
 		request := httptest.NewRequest("GET", "http://pillarbox.example/api/v1/status", nil)
 		request.Header.Set("Authorization", scheme+"s3cret token")
-		do(t, b.admin, request).wants(t, 200)
+		nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, 200)
 	}
 }
 
@@ -124,10 +124,10 @@ func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
 	} {
 		request := httptest.NewRequest("GET", "/api/v1/status", nil)
 		request.Host = host
-		do(t, b.admin, request).wants(t, status)
+		nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, status)
 		request = httptest.NewRequest("GET", "/healthz", nil)
 		request.Host = host
-		do(t, b.admin, request).wants(t, 200)
+		nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, 200)
 	}
 	for _, target := range []string{"/api/v1/replays", "/api/v1/dead-letters/x/discard"} {
 		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site",
@@ -135,7 +135,7 @@ func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
 			request := httptest.NewRequest("POST", "http://localhost:8081"+target, strings.NewReader("{}"))
 			request.Header.Set("Content-Type", "application/json")
 			request.Header.Set(name, value)
-			do(t, b.admin, request).wants(t, 403)
+			nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, 403)
 		}
 	}
 	if len(b.Node.Replays()) != 0 {
@@ -151,11 +151,11 @@ func TestWrongParametersAreNamed(t *testing.T) {
 			continue
 		}
 		path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
-		b.call(route.Method, path+"?nonsense=1", "").wants(t, 400, `\"nonsense\" is not known`)
+		b.call(route.Method, path+"?nonsense=1", "").Wants(t, 400, `\"nonsense\" is not known`)
 		if len(route.Params) > 0 {
-			b.call(route.Method, path+"?destination=a&destination=b", "").wants(t, 400, `\"destination\" is given more than once`)
-			b.call(route.Method, path+"?destination=%ff", "").wants(t, 400, "not text")
-			b.call(route.Method, path+"?destination=%zz", "").wants(t, 400, "query")
+			b.call(route.Method, path+"?destination=a&destination=b", "").Wants(t, 400, `\"destination\" is given more than once`)
+			b.call(route.Method, path+"?destination=%ff", "").Wants(t, 400, "not text")
+			b.call(route.Method, path+"?destination=%zz", "").Wants(t, 400, "query")
 		}
 	}
 	for _, c := range []struct{ query, part string }{
@@ -173,10 +173,10 @@ func TestWrongParametersAreNamed(t *testing.T) {
 			"cursor"}, {"dead-letters?resolved=2", "true or false"}, {
 			"dead-letters?limit=-1", "1 to 1000"}, {"dead-letters?since=x", "since"},
 	} {
-		b.get("/api/v1/"+c.query).wants(t, 400, c.part)
+		b.get("/api/v1/"+c.query).Wants(t, 400, c.part)
 	}
-	b.get("/api/v1/events?destination=nowhere").wants(t, 404, "nowhere")
-	b.get("/api/v1/events?destination=nowhere&follow").wants(t, 404, "nowhere")
+	b.get("/api/v1/events?destination=nowhere").Wants(t, 404, "nowhere")
+	b.get("/api/v1/events?destination=nowhere&follow").Wants(t, 404, "nowhere")
 }
 
 // TestErrorsOfTheNodeAreDocumented lets every verb fail in every way: what a route does not
@@ -210,12 +210,12 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 			if !slices.Contains(route.Answers, status) {
 				want = 500
 			}
-			got := do(t, admin, request)
+			got := nodetest.Do(t, nodetest.Admin, admin, request)
 			// A letter that can't be read does not keep the others from being listed.
-			if listed := route.Path == "/api/v1/dead-letters" && got.status == 200 && strings.Contains(got.body, `"unreadable":["verb: `); listed {
+			if listed := route.Path == "/api/v1/dead-letters" && got.Status == 200 && strings.Contains(got.Body, `"unreadable":["verb: `); listed {
 				continue
 			}
-			got.wants(t, want, "verb: "+kind.Error())
+			got.Wants(t, want, "verb: "+kind.Error())
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/node/nodetest"
 )
 
 func idsOf(events []*pillarbox.Event) []string {
@@ -23,16 +24,16 @@ func idsOf(events []*pillarbox.Event) []string {
 }
 
 func (b *box) events(query string) adminapi.EventPage {
-	b.t.Helper()
-	return decode[adminapi.EventPage](b.t, b.get("/api/v1/events"+query).wants(b.t, 200).body)
+	b.T.Helper()
+	return nodetest.Decode[adminapi.EventPage](b.T, b.get("/api/v1/events"+query).Wants(b.T, 200).Body)
 }
 
 // TestEventsAreSelected by each parameter.
 func TestEventsAreSelected(t *testing.T) {
 	b := openAdmin(t) // at one hour after the first event
-	b.store(6)
+	b.Store(6)
 	at := func(i int, more string) string {
-		return url.QueryEscape(firstTime.Add(0).Format("2006-01-02T15:04:0") + fmt.Sprint(i) + more)
+		return url.QueryEscape(nodetest.FirstTime.Add(0).Format("2006-01-02T15:04:0") + fmt.Sprint(i) + more)
 	}
 	for query, want := range map[string][]string{
 		"":                            {"id-000", "id-001", "id-002", "id-003", "id-004", "id-005"},
@@ -66,7 +67,7 @@ func TestEventsAreSelected(t *testing.T) {
 // TestPagesOfEventsAddUp in both directions, with a last page that is full.
 func TestPagesOfEventsAddUp(t *testing.T) {
 	b := openAdmin(t)
-	want := idsOf(b.store(40))
+	want := idsOf(b.Store(40))
 	for _, order := range []string{"asc", "desc"} {
 		for _, limit := range []int{1, 7, 20, 39, 40, 41} {
 			var got []string
@@ -91,11 +92,11 @@ func TestPagesOfEventsAddUp(t *testing.T) {
 // TestPageOfLargeEventsEndsEarly, so that its size is bounded, and goes on behind its cursor.
 func TestPageOfLargeEventsEndsEarly(t *testing.T) {
 	b := openAdmin(t)
-	events := makeEvents(30)
+	events := nodetest.Events(30)
 	for _, event := range events {
 		event.Body = bytes.Repeat([]byte("x"), 1<<20)
 	}
-	if err := b.sink.Write(context.Background(), events); err != nil {
+	if err := b.Sink.Write(context.Background(), events); err != nil {
 		t.Fatal(err)
 	}
 	page := b.events("")
@@ -111,7 +112,7 @@ func TestPageOfLargeEventsEndsEarly(t *testing.T) {
 // TestCursorIsTimestampAndID, and anything else is refused.
 func TestCursorIsTimestampAndID(t *testing.T) {
 	b := openAdmin(t)
-	events := b.store(2)
+	events := b.Store(2)
 	want := events[0].Timestamp.String() + events[0].RequestID
 	page := b.events("?limit=1")
 	if text, err := base64.RawURLEncoding.DecodeString(page.NextCursor); err != nil ||
@@ -122,7 +123,7 @@ func TestCursorIsTimestampAndID(t *testing.T) {
 		"2026-13-23T14:12:00.123456Zid", events[0].Timestamp.String() + "\xff", want + strings.Repeat(
 			"x", 2000)} {
 		if cursor := base64.RawURLEncoding.EncodeToString([]byte(text)); cursor != "" {
-			b.get("/api/v1/events?cursor="+cursor).wants(t, 400, "cursor")
+			b.get("/api/v1/events?cursor="+cursor).Wants(t, 400, "cursor")
 		}
 	}
 }
@@ -130,27 +131,27 @@ func TestCursorIsTimestampAndID(t *testing.T) {
 // TestStoryIsOneFlatObject with the event first.
 func TestStoryIsOneFlatObject(t *testing.T) {
 	b := openAdmin(t)
-	event := b.store(1)[0]
-	got := b.get("/api/v1/events/"+event.RequestID).wants(t, 200, `"body":"<body 0>"`, `"state":"stored"`, `"stored_at":"`)
-	if !strings.HasPrefix(got.body, `{"request_id":"id-000","timestamp":"2026-11-23T14:12:00.123456Z",`) {
-		t.Errorf("body %s", got.body)
+	event := b.Store(1)[0]
+	got := b.get("/api/v1/events/"+event.RequestID).Wants(t, 200, `"body":"<body 0>"`, `"state":"stored"`, `"stored_at":"`)
+	if !strings.HasPrefix(got.Body, `{"request_id":"id-000","timestamp":"2026-11-23T14:12:00.123456Z",`) {
+		t.Errorf("body %s", got.Body)
 	}
-	letter := b.putDeadLetters(2)[1]
-	got = b.get("/api/v1/events/"+letter.Event.RequestID).wants(t, 200, `"state":"dead"`, `"reason":"reason 1"`, `"class":"refused"`)
-	story := decode[adminapi.Trace](t, got.body)
+	letter := b.DeadLetter(2)[1]
+	got = b.get("/api/v1/events/"+letter.Event.RequestID).Wants(t, 200, `"state":"dead"`, `"reason":"reason 1"`, `"class":"refused"`)
+	story := nodetest.Decode[adminapi.Trace](t, got.Body)
 	if story.Event.Key() != letter.Event.Key() || story.State != pillarbox.StateDead ||
 		len(story.Deliveries) != 1 || len(story.Deliveries[0].Attempts) != 1 {
 		t.Errorf("story %+v", story)
 	}
-	b.get("/api/v1/events/nowhere").wants(t, 404, "nowhere")
-	b.get("/api/v1/events/%2e%2e%2fx").wants(t, 404)
+	b.get("/api/v1/events/nowhere").Wants(t, 404, "nowhere")
+	b.get("/api/v1/events/%2e%2e%2fx").Wants(t, 404)
 }
 
 // TestBooks have the form that others rely on.
 func TestBooks(t *testing.T) {
 	b := openAdmin(t)
 	b.post("/app", "x")
-	b.get("/api/v1/ledger").wants(t, 200, `{"accepted":1,"destinations":[{"destination":"archive",`, `{"destination":"events","accepted":1,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":1,"held":0,"damaged":0,"balanced":true}]}`)
-	b.get("/api/v1/audit").wants(t, 200, `"balanced":true`, `"problems":[]`)
-	b.get("/api/v1/status").wants(t, 200, `"version":"1.2.3"`, `"ready":true`, `"unconfigured":[]`, `"damage":[]`, `"sources":[{"source":"app","path":"/app"}]`)
+	b.get("/api/v1/ledger").Wants(t, 200, `{"accepted":1,"destinations":[{"destination":"archive",`, `{"destination":"events","accepted":1,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":1,"held":0,"damaged":0,"balanced":true}]}`)
+	b.get("/api/v1/audit").Wants(t, 200, `"balanced":true`, `"problems":[]`)
+	b.get("/api/v1/status").Wants(t, 200, `"version":"1.2.3"`, `"ready":true`, `"unconfigured":[]`, `"damage":[]`, `"sources":[{"source":"app","path":"/app"}]`)
 }

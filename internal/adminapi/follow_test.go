@@ -15,6 +15,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/node/nodetest"
 )
 
 // reading is a stream that is being read, message by message.
@@ -26,15 +27,15 @@ type reading struct {
 
 // follow opens a stream in process. It ends with the test.
 func (b *box) follow(query string, headers ...string) *reading {
-	b.t.Helper()
+	b.T.Helper()
 	request, err := http.NewRequest("GET", "http://localhost/api/v1/events?follow"+query, nil)
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	return open(b.t, adminclient.InProcess(b.admin), request)
+	return open(b.T, adminclient.InProcess(b.admin), request)
 }
 
 func open(t *testing.T, client *http.Client, request *http.Request) *reading {
@@ -71,7 +72,7 @@ func (r *reading) event() (*pillarbox.Event, string) {
 	if len(fields) != 3 || fields[0] != "event: event" || !strings.HasPrefix(fields[1], "id: ") {
 		r.t.Fatalf("message %q", text)
 	}
-	event := decode[pillarbox.Event](r.t, strings.TrimPrefix(fields[2], "data: "))
+	event := nodetest.Decode[pillarbox.Event](r.t, strings.TrimPrefix(fields[2], "data: "))
 	return &event, strings.TrimPrefix(fields[1], "id: ")
 }
 
@@ -90,10 +91,10 @@ func (r *reading) ids(n int) []string {
 func TestFollowTellsWhatIsStoredFromNowOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openAdmin(t)
-		b.store(3)
-		b.deliver()
+		b.Store(3)
+		b.Start()
 		all, other := b.follow(""), b.follow("=true&source=orders")
-		receipt := decode[pillarbox.Receipt](t, b.post("/app", "line\nfeed"))
+		receipt := nodetest.Decode[pillarbox.Receipt](t, b.post("/app", "line\nfeed"))
 		event, cursor := all.event()
 		if event.RequestID != receipt.RequestID || string(event.Body) != "line\nfeed" || cursor == "" {
 			t.Errorf("event %+v, cursor %q", event, cursor)
@@ -110,9 +111,9 @@ func TestFollowBeginsWithWhatIsStored(t *testing.T) {
 	for _, header := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := openAdmin(t)
-			ids := idsOf(b.store(250))
+			ids := idsOf(b.Store(250))
 			cursor, later := b.events("?limit=1").NextCursor, b.events("?limit=200").NextCursor
-			b.deliver()
+			b.Start()
 			r, first := b.follow("&cursor="+cursor), 1
 			if header {
 				r, first = b.follow("&cursor="+cursor, "Last-Event-ID", later), 200
@@ -120,7 +121,7 @@ func TestFollowBeginsWithWhatIsStored(t *testing.T) {
 			if got := r.ids(250 - first); !slices.Equal(got, ids[first:]) {
 				t.Errorf("%d events from %s", len(got), got[0])
 			}
-			receipt := decode[pillarbox.Receipt](t, b.post("/app", "x"))
+			receipt := nodetest.Decode[pillarbox.Receipt](t, b.post("/app", "x"))
 			if got := r.ids(1); got[0] != receipt.RequestID {
 				t.Errorf("live event %s, want %s", got[0], receipt.RequestID)
 			}
@@ -133,8 +134,8 @@ func TestFollowBeginsWithWhatIsStored(t *testing.T) {
 // not turn the cursor back.
 func TestFollowTellsNothingTwice(t *testing.T) {
 	b := openAdmin(t)
-	events := makeEvents(6)
-	if err := b.sink.Write(context.Background(), slices.Concat(events[0:1], events[2:5])); err != nil {
+	events := nodetest.Events(6)
+	if err := b.Sink.Write(context.Background(), slices.Concat(events[0:1], events[2:5])); err != nil {
 		t.Fatal(err)
 	}
 	batches := make(chan []*pillarbox.Event, 2)
@@ -190,7 +191,7 @@ func TestFollowEndsWhenTheServerStops(t *testing.T) {
 // TestFollowTellsThatTheStoreFailed in the stream, once the answer has begun.
 func TestFollowTellsThatTheStoreFailed(t *testing.T) {
 	b := openAdmin(t)
-	b.store(150)
+	b.Store(150)
 	reads := 0
 	b.node.Fault = func() error {
 		if reads++; reads > 4 {
@@ -203,7 +204,7 @@ func TestFollowTellsThatTheStoreFailed(t *testing.T) {
 	if got := r.next(); !strings.HasPrefix(got, "event: failed\ndata: {") || !strings.Contains(got, `"status":503`) {
 		t.Errorf("message %q", got)
 	}
-	b.get("/api/v1/events?follow&since=2h").wants(t, 503)
+	b.get("/api/v1/events?follow&since=2h").Wants(t, 503)
 }
 
 // TestFollowOutlastsTheTimeoutsOfTheServer reads heartbeats for several times as long.
@@ -231,7 +232,7 @@ func TestFollowOutlastsTheTimeoutsOfTheServer(t *testing.T) {
 
 // TestFollowOfHeadEndsAtOnce.
 func TestFollowOfHeadEndsAtOnce(t *testing.T) {
-	openAdmin(t).call("HEAD", "/api/v1/events?follow", "").wants(t, 200)
+	openAdmin(t).call("HEAD", "/api/v1/events?follow", "").Wants(t, 200)
 }
 
 // TestFollowersAreCapped, and one that ends makes room.
@@ -241,7 +242,7 @@ func TestFollowersAreCapped(t *testing.T) {
 		b.follow("")
 	}
 	last := b.follow("")
-	b.get("/api/v1/events?follow").wants(t, http.StatusServiceUnavailable, "admin.max_followers")
+	b.get("/api/v1/events?follow").Wants(t, http.StatusServiceUnavailable, "admin.max_followers")
 	last.response.Body.Close()
 	for deadline := time.Now().Add(30 * time.Second); b.admin.Followers() == adminapi.DefaultMaxFollowers; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -262,7 +263,7 @@ func TestEachEventIsMadeIntoTextOnce(t *testing.T) {
 	for i := range n {
 		b.post("/app", strings.Repeat("x", i+1))
 	}
-	b.deliver()
+	b.Start()
 	for _, r := range followers {
 		for range n {
 			if message := r.next(); !strings.HasPrefix(message, "event: event\n") {

@@ -34,8 +34,8 @@ func FuzzAdminRequest(f *testing.F) {
 			return // a stream has no end, and the others are refused before the handler
 		}
 		b := openBox(t, adminapi.Options{})
-		b.store(3)
-		b.putDeadLetters(3)
+		b.Store(3)
+		b.DeadLetter(3)
 		request := httptest.NewRequest(http.MethodGet, "http://localhost:8081/", strings.NewReader(body))
 		request.Method, request.URL, request.RequestURI = method, address, address.RequestURI()
 		request.Header.Set("Content-Type", "application/json")

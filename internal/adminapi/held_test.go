@@ -7,6 +7,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/node/nodetest"
 )
 
 // openHeld is a box with events of the source "old" that are held for the destination, and one that
@@ -20,32 +21,32 @@ func openHeld(t *testing.T, n int) (*box, []*pillarbox.Event) {
 			t.Fatal(err)
 		}
 	}
-	must(b.queue.Oblige(t.Context(), destination, pillarbox.Rule{Sources: []string{"app", "old"}}))
+	must(b.Queue.Oblige(t.Context(), destination, pillarbox.Rule{Sources: []string{"app", "old"}}))
 	events := enginetest.Events(n+1, 1)
 	for _, event := range events {
 		event.Source = "old"
 	}
 	events[n].Source = "app"
-	must(b.queue.Append(t.Context(), events))
-	_, err := b.queue.Account("archive")
+	must(b.Queue.Append(t.Context(), events))
+	_, err := b.Queue.Account("archive")
 	must(err)
-	must(b.queue.Oblige(t.Context(), destination, pillarbox.Rule{Sources: []string{"app"}}))
-	must(b.queue.Review(t.Context(), destination,
+	must(b.Queue.Oblige(t.Context(), destination, pillarbox.Rule{Sources: []string{"app"}}))
+	must(b.Queue.Review(t.Context(), destination,
 		func(d *pillarbox.Delivery) bool { return d.Event.Source == "old" }))
 	return b, events[:n]
 }
 
 func TestHeldEventsAreListedInPages(t *testing.T) {
 	b, events := openHeld(t, 5)
-	groups := decode[adminapi.HeldGroups](t, b.get("/api/v1/held/groups").wants(t, 200).body)
+	groups := nodetest.Decode[adminapi.HeldGroups](t, b.get("/api/v1/held/groups").Wants(t, 200).Body)
 	if len(groups.Groups) != 1 || groups.Groups[0].Events != 5 || groups.Groups[0].Source != "old" ||
 		groups.Groups[0].First != events[0].Timestamp {
 		t.Fatalf("groups %+v", groups)
 	}
 	seen, cursor := 0, ""
 	for {
-		page := decode[adminapi.HeldPage](t,
-			b.get("/api/v1/held?limit=2&cursor="+cursor).wants(t, 200).body)
+		page := nodetest.Decode[adminapi.HeldPage](t,
+			b.get("/api/v1/held?limit=2&cursor="+cursor).Wants(t, 200).Body)
 		for _, item := range page.Held {
 			if diff := enginetest.Diff(item.Event, events[seen]); diff != "" ||
 				item.Destination != destination {
@@ -60,15 +61,15 @@ func TestHeldEventsAreListedInPages(t *testing.T) {
 	if seen != 5 {
 		t.Errorf("%d are listed", seen)
 	}
-	b.get("/api/v1/held?destination=nobody").wants(t, 404, "nobody")
-	b.get("/api/v1/held?cursor=x").wants(t, 400, "cursor")
-	pending := decode[adminapi.ObligationList](t, b.get("/api/v1/obligations").wants(t, 200).body)
+	b.get("/api/v1/held?destination=nobody").Wants(t, 404, "nobody")
+	b.get("/api/v1/held?cursor=x").Wants(t, 400, "cursor")
+	pending := nodetest.Decode[adminapi.ObligationList](t, b.get("/api/v1/obligations").Wants(t, 200).Body)
 	if len(pending.Pending) != 2 || pending.Pending[1].Source != "old" ||
 		pending.Pending[1].Events != 5 {
 		t.Errorf("pending %+v", pending)
 	}
-	story := b.get("/api/v1/events/"+events[0].RequestID).wants(t, 200)
-	story.wants(t, 200, `"state":"held"`, `decides about it`)
+	story := b.get("/api/v1/events/"+events[0].RequestID).Wants(t, 200)
+	story.Wants(t, 200, `"state":"held"`, `decides about it`)
 }
 
 // TestHeldEventsAreDecidedAbout routes, dead-letters and gives up, after a dry run, and never
@@ -77,7 +78,7 @@ func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	b, events := openHeld(t, 6)
 	act := func(what, body string, status int, parts ...string) {
 		t.Helper()
-		b.call("POST", "/api/v1/held/"+what, body).wants(t, status, parts...)
+		b.call("POST", "/api/v1/held/"+what, body).Wants(t, status, parts...)
 	}
 	act("forget", `{}`, 400, "name what to act on")
 	act("forget", `{"all":true,"source":"old"}`, 400, "all goes with no filter")
@@ -91,9 +92,9 @@ func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	act("dead-letter", fmt.Sprintf(`{"request_ids":[%q]}`, events[1].RequestID), 200, `{"matched":1,"done":1}`)
 	act("route", `{"source":"old","to":"archive"}`, 200, `{"matched":4,"done":4}`)
 	act("route", `{"all":true,"to":"archive"}`, 200, `{"matched":0,"done":0}`)
-	b.get("/api/v1/ledger").wants(t, 200,
+	b.get("/api/v1/ledger").Wants(t, 200,
 		`{"destination":"events","accepted":7,"stored":0,"dead":1,"skipped":5,"skipped_by":{"routed":4,"forgotten":1},"pending":1,"held":0,"damaged":0,"balanced":true}`,
 		`{"destination":"archive","accepted":7,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":7,"held":0,"damaged":0,"balanced":true}`)
-	b.get("/api/v1/dead-letters").wants(t, 200, events[1].RequestID,
+	b.get("/api/v1/dead-letters").Wants(t, 200, events[1].RequestID,
 		"no configured destination took it")
 }

@@ -10,13 +10,14 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/replay"
 )
 
 func (b *box) letterPage(query string) adminapi.DeadLetterPage {
-	b.t.Helper()
-	return decode[adminapi.DeadLetterPage](b.t,
-		b.get("/api/v1/dead-letters"+query).wants(b.t, 200).body)
+	b.T.Helper()
+	return nodetest.Decode[adminapi.DeadLetterPage](b.T,
+		b.get("/api/v1/dead-letters"+query).Wants(b.T, 200).Body)
 }
 
 func lettersOf(page adminapi.DeadLetterPage) []string {
@@ -30,8 +31,8 @@ func lettersOf(page adminapi.DeadLetterPage) []string {
 // TestDeadLettersAreSelected by each parameter.
 func TestDeadLettersAreSelected(t *testing.T) {
 	b := openAdmin(t)
-	b.putDeadLetters(4)
-	b.call("POST", "/api/v1/dead-letters/id-003/discard", "").wants(t, 200)
+	b.DeadLetter(4)
+	b.call("POST", "/api/v1/dead-letters/id-003/discard", "").Wants(t, 200)
 	for query, want := range map[string][]string{
 		"":                                   {"id-000", "id-001", "id-002"},
 		"?resolved":                          {"id-000", "id-001", "id-002", "id-003"},
@@ -53,12 +54,12 @@ func TestDeadLettersAreSelected(t *testing.T) {
 // TestPagesOfDeadLettersAddUp, with many on one day and one event in two destinations.
 func TestPagesOfDeadLettersAddUp(t *testing.T) {
 	b := openAdmin(t)
-	for i, letter := range b.putDeadLetters(20) {
+	for i, letter := range b.DeadLetter(20) {
 		again := *letter
 		if again.Destination = "archive"; i%2 == 0 {
 			again.DeadAt = letter.Event.Timestamp // all on the first day
 		}
-		if err := pillarbox.PutDeadLetter(context.Background(), b.letters, &again); err != nil {
+		if err := pillarbox.PutDeadLetter(context.Background(), b.Letters, &again); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,7 +86,7 @@ func TestPagesOfDeadLettersAddUp(t *testing.T) {
 // TestUnreadableLettersKeepNobodyFromTheOthers: they are named beside them, once.
 func TestUnreadableLettersKeepNobodyFromTheOthers(t *testing.T) {
 	b := openAdmin(t)
-	b.putDeadLetters(2)
+	b.DeadLetter(2)
 	b.admin = adminapi.New(holed{b.node}, adminapi.Options{})
 	first := b.letterPage("?limit=1")
 	second := b.letterPage("?limit=1&cursor=" + first.NextCursor)
@@ -116,28 +117,28 @@ func (d holed) DeadLetters(ctx context.Context,
 // TestDeadLetterIsShownAndDiscarded, and where two destinations have one, the answer is a question.
 func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	b := openAdmin(t)
-	letter := b.putDeadLetters(1)[0]
-	got := b.get("/api/v1/dead-letters/id-000").wants(t, 200, `"version":1`, `"reason":"reason 0"`)
-	if read := decode[pillarbox.DeadLetter](t, got.body); read.Event.Key() != letter.Event.Key() ||
+	letter := b.DeadLetter(1)[0]
+	got := b.get("/api/v1/dead-letters/id-000").Wants(t, 200, `"version":1`, `"reason":"reason 0"`)
+	if read := nodetest.Decode[pillarbox.DeadLetter](t, got.Body); read.Event.Key() != letter.Event.Key() ||
 		read.DeadAt != letter.DeadAt {
 		t.Errorf("letter %+v", read)
 	}
 	other := *letter
 	other.Destination = "archive"
-	if err := pillarbox.PutDeadLetter(context.Background(), b.letters, &other); err != nil {
+	if err := pillarbox.PutDeadLetter(context.Background(), b.Letters, &other); err != nil {
 		t.Fatal(err)
 	}
-	b.get("/api/v1/dead-letters/id-000").wants(t, 409, "archive")
-	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"destination":"archive"`)
-	b.call("POST", "/api/v1/dead-letters/id-000/discard", "").wants(t, 409)
-	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 200, `"how":"discarded"`)
-	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").wants(t, 409,
+	b.get("/api/v1/dead-letters/id-000").Wants(t, 409, "archive")
+	b.get("/api/v1/dead-letters/id-000?destination=archive").Wants(t, 200, `"destination":"archive"`)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard", "").Wants(t, 409)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").Wants(t, 200, `"how":"discarded"`)
+	b.call("POST", "/api/v1/dead-letters/id-000/discard?destination=archive", "").Wants(t, 409,
 		"discarded already")
-	b.get("/api/v1/dead-letters/id-000?destination=archive").wants(t, 200, `"how":"discarded"`)
-	b.get("/api/v1/dead-letters/id-000?destination=events").wants(t, 200)
-	b.get("/api/v1/dead-letters/nowhere").wants(t, 404)
-	b.call("POST", "/api/v1/dead-letters/nowhere/discard", "").wants(t, 404)
-	b.get("/api/v1/dead-letters/id-000?destination=nowhere").wants(t, 404)
+	b.get("/api/v1/dead-letters/id-000?destination=archive").Wants(t, 200, `"how":"discarded"`)
+	b.get("/api/v1/dead-letters/id-000?destination=events").Wants(t, 200)
+	b.get("/api/v1/dead-letters/nowhere").Wants(t, 404)
+	b.call("POST", "/api/v1/dead-letters/nowhere/discard", "").Wants(t, 404)
+	b.get("/api/v1/dead-letters/id-000?destination=nowhere").Wants(t, 404)
 }
 
 const replays = "/api/v1/replays"
@@ -145,38 +146,38 @@ const replays = "/api/v1/replays"
 // TestReplayRuns from a dry run to the end, and its letters are resolved.
 func TestReplayRuns(t *testing.T) {
 	b := openAdmin(t)
-	b.putDeadLetters(4)
-	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).wants(t, 200)
-	if progress := decode[replay.Progress](t, dry.body); progress.Matched != 3 || !progress.DryRun ||
+	b.DeadLetter(4)
+	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).Wants(t, 200)
+	if progress := nodetest.Decode[replay.Progress](t, dry.Body); progress.Matched != 3 || !progress.DryRun ||
 		progress.State != replay.StateDone || len(progress.Sample) != 3 ||
-		dry.header.Get("Location") != "" {
+		dry.Header.Get("Location") != "" {
 		t.Errorf("dry run %+v", progress)
 	}
-	got := b.call("POST", replays, `{"destination":"events","source":"app","error":"reason","request_ids":["id-000","id-001","id-002"],"limit":5,"max_failed":-1,"rate":1000.5}`).wants(t, 202)
-	place := got.header.Get("Location")
-	if started := decode[replay.Progress](t, got.body); place != replays+"/"+started.ID ||
+	got := b.call("POST", replays, `{"destination":"events","source":"app","error":"reason","request_ids":["id-000","id-001","id-002"],"limit":5,"max_failed":-1,"rate":1000.5}`).Wants(t, 202)
+	place := got.Header.Get("Location")
+	if started := nodetest.Decode[replay.Progress](t, got.Body); place != replays+"/"+started.ID ||
 		started.ID == "" {
 		t.Errorf("Location %q of %+v", place, started)
 	}
 	if err := b.Node.Close(); err != nil { // waits, and cancels what still runs
 		t.Fatal(err)
 	}
-	b.get(place).wants(t, 200)
-	b.call("DELETE", place, "").wants(t, 200) // it has ended: nothing changes
-	b.get(replays).wants(t, 200, `{"replays":[{"id":"1"`)
-	b.call("POST", replays, `{}`).wants(t, 503)
-	b.get(replays+"/2").wants(t, 404)
-	b.call("DELETE", replays+"/x", "").wants(t, 404)
+	b.get(place).Wants(t, 200)
+	b.call("DELETE", place, "").Wants(t, 200) // it has ended: nothing changes
+	b.get(replays).Wants(t, 200, `{"replays":[{"id":"1"`)
+	b.call("POST", replays, `{}`).Wants(t, 503)
+	b.get(replays+"/2").Wants(t, 404)
+	b.call("DELETE", replays+"/x", "").Wants(t, 404)
 }
 
 // TestReplayThatRunsKeepsOthersOut until it is cancelled.
 func TestReplayThatRunsKeepsOthersOut(t *testing.T) {
 	b := openAdmin(t)
-	b.putDeadLetters(3)
-	b.call("POST", replays, `{"rate":0.0001}`).wants(t, 202) // a letter every three hours
-	b.call("POST", replays, `{}`).wants(t, 409, "replay 1 is running")
-	b.call("DELETE", replays+"/1", "").wants(t, 200, `"state":"cancelled"`)
-	b.get(replays+"/1").wants(t, 200, `"state":"cancelled"`)
+	b.DeadLetter(3)
+	b.call("POST", replays, `{"rate":0.0001}`).Wants(t, 202) // a letter every three hours
+	b.call("POST", replays, `{}`).Wants(t, 409, "replay 1 is running")
+	b.call("DELETE", replays+"/1", "").Wants(t, 200, `"state":"cancelled"`)
+	b.get(replays+"/1").Wants(t, 200, `"state":"cancelled"`)
 }
 
 // TestReplayIsReadStrictly: what is misspelled would replay something else.
@@ -199,11 +200,11 @@ func TestReplayIsReadStrictly(t *testing.T) {
 		" ":                           `no JSON object`,
 		`{"request_ids":["` + strings.Repeat(`a","`, adminapi.MaxReplayIDs) + `a"]}`: `there may be 10000`,
 	} {
-		b.call("POST", replays, body).wants(t, 400, part)
+		b.call("POST", replays, body).Wants(t, 400, part)
 	}
-	b.call("POST", replays, "").wants(t, 415)
-	b.call("POST", replays, `{"error":"`+strings.Repeat("x", adminapi.MaxReplayBytes)+`"}`).wants(t, 413)
-	b.call("POST", replays, `{"destination":"nowhere"}`).wants(t, 404, "nowhere")
+	b.call("POST", replays, "").Wants(t, 415)
+	b.call("POST", replays, `{"error":"`+strings.Repeat("x", adminapi.MaxReplayBytes)+`"}`).Wants(t, 413)
+	b.call("POST", replays, `{"destination":"nowhere"}`).Wants(t, 404, "nowhere")
 	if len(b.Node.Replays()) != 0 {
 		t.Error("a replay was started")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/intake"
+	"pillarbox/internal/node/nodetest"
 )
 
 const (
@@ -19,8 +20,8 @@ const (
 	array  = "application/json"
 )
 
-func (b *box) batch(form, body string) answer {
-	b.t.Helper()
+func (b *box) batch(form, body string) nodetest.Answer {
+	b.T.Helper()
 	return b.post("/app/batch", body, "Content-Type", form)
 }
 
@@ -34,11 +35,11 @@ type result struct {
 func results(t *testing.T, form, body string) []result {
 	t.Helper()
 	if form == array {
-		return decode[[]result](t, body)
+		return nodetest.Decode[[]result](t, body)
 	}
 	var list []result
 	for line := range strings.Lines(body) {
-		list = append(list, decode[result](t, line))
+		list = append(list, nodetest.Decode[result](t, line))
 	}
 	return list
 }
@@ -55,11 +56,11 @@ func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			b := openPublic(t, intake.Options{})
-			got := b.batch(form, body).wants(t, 202)
-			if got.header.Get("Content-Type") != form {
-				t.Errorf("Content-Type %q", got.header.Get("Content-Type"))
+			got := b.batch(form, body).Wants(t, 202)
+			if got.Header.Get("Content-Type") != form {
+				t.Errorf("Content-Type %q", got.Header.Get("Content-Type"))
 			}
-			list := results(t, form, got.body)
+			list := results(t, form, got.Body)
 			var codes []int
 			var ids, bodies []string
 			for _, one := range list {
@@ -76,7 +77,7 @@ func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
 				t.Errorf("rejections %+v, %+v", list[1], list[3])
 			}
 			var stored []string
-			for _, event := range b.queued() {
+			for _, event := range b.Queued() {
 				stored, bodies = append(stored, event.RequestID), append(bodies, string(event.Body))
 				if event.ContentType != array || event.Path != "/app/batch" || event.Source != "app" {
 					t.Errorf("event %+v", event)
@@ -118,8 +119,8 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := openPublic(t, intake.Options{MaxBatchItems: 3, MaxBatchBytes: 100})
-			b.batch(c.form, c.body).wants(t, c.status, c.part)
-			if len(b.queued()) != 0 {
+			b.batch(c.form, c.body).Wants(t, c.status, c.part)
+			if len(b.Queued()) != 0 {
 				t.Error("something was stored")
 			}
 		})
@@ -129,10 +130,10 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 // TestBatchOfExactlyTheLimitIsAccepted in both forms, and under the other names of NDJSON.
 func TestBatchOfExactlyTheLimitIsAccepted(t *testing.T) {
 	b := openPublic(t, intake.Options{MaxBatchItems: 3})
-	b.batch(ndjson, "1\n2\n3").wants(t, 202)
-	b.batch("application/jsonl; charset=utf-8", "1\n2\n3").wants(t, 202)
-	b.batch(array, "[1,2,3]").wants(t, 202)
-	if stored := len(b.queued()); stored != 9 {
+	b.batch(ndjson, "1\n2\n3").Wants(t, 202)
+	b.batch("application/jsonl; charset=utf-8", "1\n2\n3").Wants(t, 202)
+	b.batch(array, "[1,2,3]").Wants(t, 202)
+	if stored := len(b.Queued()); stored != 9 {
 		t.Errorf("%d events are stored", stored)
 	}
 }
@@ -141,20 +142,20 @@ func TestBatchOfExactlyTheLimitIsAccepted(t *testing.T) {
 // that is accepted in part says in its place what was not, and when to come back with it.
 func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	b := openPublic(t, intake.Options{})
-	b.queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
-	b.batch(ndjson, "bad\n1\n").wants(t, 503, "full")
-	b.queue.SetFault(func([]*pillarbox.Event) error { return errors.New("secret") })
-	if got := b.batch(ndjson, "1\n2\n").wants(t, 500); strings.Contains(got.body, "secret") {
-		t.Errorf("the inside is told: %s", got.body)
+	b.Queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
+	b.batch(ndjson, "bad\n1\n").Wants(t, 503, "full")
+	b.Queue.SetFault(func([]*pillarbox.Event) error { return errors.New("secret") })
+	if got := b.batch(ndjson, "1\n2\n").Wants(t, 500); strings.Contains(got.Body, "secret") {
+		t.Errorf("the inside is told: %s", got.Body)
 	}
-	b.queue.SetFault(func([]*pillarbox.Event) error {
+	b.Queue.SetFault(func([]*pillarbox.Event) error {
 		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrNoSpace}}}
 	})
-	got := b.batch(ndjson, "1\n2\nbad\n").wants(t, 202)
-	list := results(t, ndjson, got.body)
+	got := b.batch(ndjson, "1\n2\nbad\n").Wants(t, 202)
+	list := results(t, ndjson, got.Body)
 	if len(list) != 3 || list[0].Code != 0 || list[1].Code != 507 || list[2].Code != 400 ||
-		got.header.Get("Retry-After") == "" {
-		t.Errorf("results %+v, Retry-After %q", list, got.header.Get("Retry-After"))
+		got.Header.Get("Retry-After") == "" {
+		t.Errorf("results %+v, Retry-After %q", list, got.Header.Get("Retry-After"))
 	}
 }
 

@@ -28,8 +28,8 @@ func TestDocumentAndPublicHandlerAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Content-Type", "application/json")
-		if got := do(t, b.public, request); got.status >= 300 {
-			t.Errorf("%s %s: status %d", op.Method, op.Path, got.status)
+		if got := nodetest.Do(t, nodetest.Public, b.public, request); got.Status >= 300 {
+			t.Errorf("%s %s: status %d", op.Method, op.Path, got.Status)
 		}
 		for _, status := range op.Answers {
 			if status >= 400 && !(op.Admin && (status == 401 || status == 403)) {

@@ -47,7 +47,7 @@ func FuzzRawHTTP(f *testing.F) {
 			t.Fatal(err)
 		}
 		<-serving
-		stored, said := len(b.queued()), strings.Count(conn.written(), `"status":"accepted"`)
+		stored, said := len(b.Queued()), strings.Count(conn.written(), `"status":"accepted"`)
 		if stored != said {
 			t.Errorf("%d events are stored, and %d receipts were given in %q", stored, said, conn.written())
 		}

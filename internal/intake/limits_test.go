@@ -67,7 +67,7 @@ func TestUploadThatStandsStillIsCutOff(t *testing.T) {
 				t.Errorf("%.100q: %q, %v", request, answer, err)
 			}
 			server.stop()
-			if len(b.queued()) != 0 {
+			if len(b.Queued()) != 0 {
 				t.Error("something was stored")
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/intake"
+	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/source"
 )
 
@@ -37,17 +38,17 @@ func TestBodiesAreKeptByteForByte(t *testing.T) {
 				}
 				request.Header.Set("Content-Type", "text/x-test")
 				request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-				got := do(t, b.public, request).wants(t, http.StatusAccepted)
-				receipt := decode[pillarbox.Receipt](t, got.body)
-				events := b.queued()
+				got := nodetest.Do(t, nodetest.Public, b.public, request).Wants(t, http.StatusAccepted)
+				receipt := nodetest.Decode[pillarbox.Receipt](t, got.Body)
+				events := b.Queued()
 				if len(events) != 1 || string(events[0].Body) != body {
 					t.Fatalf("stored %v", events)
 				}
 				event := events[0]
 				if event.RequestID != receipt.RequestID || event.Timestamp != receipt.Timestamp ||
 					receipt.Status != pillarbox.StateAccepted ||
-					got.header.Get("X-Request-Id") != receipt.RequestID {
-					t.Errorf("receipt %+v and header %q for event %+v", receipt, got.header.Get("X-Request-Id"),
+					got.Header.Get("X-Request-Id") != receipt.RequestID {
+					t.Errorf("receipt %+v and header %q for event %+v", receipt, got.Header.Get("X-Request-Id"),
 						event.Key())
 				}
 				if event.Source != "app" || event.Method != "POST" || event.Path != "/app" ||
@@ -64,12 +65,12 @@ func TestBodiesAreKeptByteForByte(t *testing.T) {
 func TestBodyOverTheLimitIsRefusedWithTheNameOfTheLimit(t *testing.T) {
 	b := openPublic(t, intake.Options{})
 	body := strings.Repeat("x", testMaxBody+1)
-	b.post("/app", body).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
+	b.post("/app", body).Wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
 		"sources.app.max_body")
 	request := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(body)))
-	do(t, b.public, request).wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
+	nodetest.Do(t, nodetest.Public, b.public, request).Wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
 		"sources.app.max_body")
-	if len(b.queued()) != 0 {
+	if len(b.Queued()) != 0 {
 		t.Error("something was stored")
 	}
 }
@@ -89,15 +90,15 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 			"/a/../app", 404, ""}, {"GET", "/batch", 404, ""},
 	} {
 		request := httptest.NewRequest(c.method, c.path, strings.NewReader("x"))
-		got := do(t, b.public, request).wants(t, c.status)
-		if got.header.Get("Allow") != c.allow {
-			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.header.Get("Allow"), c.allow)
+		got := nodetest.Do(t, nodetest.Public, b.public, request).Wants(t, c.status)
+		if got.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.Header.Get("Allow"), c.allow)
 		}
 	}
-	do(t, b.public, httptest.NewRequest("GET", "/app", nil)).wants(t, 200, `{"status":"ok"}`)
-	do(t, b.public, httptest.NewRequest("HEAD", "/app", nil)).wants(t, 200)
-	do(t, b.public, httptest.NewRequest("GET", "/openapi.yaml", nil)).wants(t, 200, "openapi: 3.1")
-	if len(b.queued()) != 0 {
+	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("GET", "/app", nil)).Wants(t, 200, `{"status":"ok"}`)
+	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("HEAD", "/app", nil)).Wants(t, 200)
+	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("GET", "/openapi.yaml", nil)).Wants(t, 200, "openapi: 3.1")
+	if len(b.Queued()) != 0 {
 		t.Error("something was stored")
 	}
 }
@@ -108,7 +109,7 @@ func TestSourceMayHaveThePathOfTheDocument(t *testing.T) {
 	b.setSources(source.Settings{Name: "app", Path: "/openapi.yaml", MaxBody: 10})
 	recorder := httptest.NewRecorder()
 	b.public.ServeHTTP(recorder, httptest.NewRequest("POST", "/openapi.yaml", strings.NewReader("x")))
-	if recorder.Code != http.StatusAccepted || len(b.queued()) != 1 {
+	if recorder.Code != http.StatusAccepted || len(b.Queued()) != 1 {
 		t.Errorf("status %d", recorder.Code)
 	}
 }
@@ -116,13 +117,13 @@ func TestSourceMayHaveThePathOfTheDocument(t *testing.T) {
 // TestEncodedBodiesAreRefused includes an encoding that hides behind a harmless one.
 func TestEncodedBodiesAreRefused(t *testing.T) {
 	b := openPublic(t, intake.Options{})
-	b.post("/app", "x", "Content-Encoding", "gzip").wants(t, http.StatusUnsupportedMediaType, "gzip")
-	b.post("/app", "x", "Content-Encoding", "identity", "Content-Encoding", "br").wants(t,
+	b.post("/app", "x", "Content-Encoding", "gzip").Wants(t, http.StatusUnsupportedMediaType, "gzip")
+	b.post("/app", "x", "Content-Encoding", "identity", "Content-Encoding", "br").Wants(t,
 		http.StatusUnsupportedMediaType, "br")
-	b.post("/app", "x", "Content-Encoding", "identity, zstd").wants(t,
+	b.post("/app", "x", "Content-Encoding", "identity, zstd").Wants(t,
 		http.StatusUnsupportedMediaType, "zstd")
-	b.post("/app", "x", "Content-Encoding", "Identity").wants(t, http.StatusAccepted)
-	if len(b.queued()) != 1 {
+	b.post("/app", "x", "Content-Encoding", "Identity").Wants(t, http.StatusAccepted)
+	if len(b.Queued()) != 1 {
 		t.Error("a wrong number of events was stored")
 	}
 }
@@ -150,13 +151,13 @@ func TestErrorsOfTheQueueBecomeStatuses(t *testing.T) {
 			"5"},
 	} {
 		b := openPublic(t, intake.Options{})
-		b.queue.SetFault(func([]*pillarbox.Event) error { return c.err })
-		got := b.post("/app", "x").wants(t, c.status)
-		if got.header.Get("Retry-After") != c.after {
-			t.Errorf("%v: Retry-After %q, want %q", c.err, got.header.Get("Retry-After"), c.after)
+		b.Queue.SetFault(func([]*pillarbox.Event) error { return c.err })
+		got := b.post("/app", "x").Wants(t, c.status)
+		if got.Header.Get("Retry-After") != c.after {
+			t.Errorf("%v: Retry-After %q, want %q", c.err, got.Header.Get("Retry-After"), c.after)
 		}
-		if strings.Contains(got.body, "secret") {
-			t.Errorf("the inside is told: %s", got.body)
+		if strings.Contains(got.Body, "secret") {
+			t.Errorf("the inside is told: %s", got.Body)
 		}
 	}
 }
@@ -166,16 +167,16 @@ func TestPreferWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openPublic(t, intake.Options{})
 		start := time.Now()
-		got := b.post("/app", "x", "Prefer", "respond-async, wait=5").wants(t, http.StatusAccepted, `"accepted"`)
+		got := b.post("/app", "x", "Prefer", "respond-async, wait=5").Wants(t, http.StatusAccepted, `"accepted"`)
 		if waited := time.Since(start); waited != 5*time.Second ||
-			got.header.Get("Preference-Applied") != "wait=5" {
-			t.Errorf("waited %v, applied %q", waited, got.header.Get("Preference-Applied"))
+			got.Header.Get("Preference-Applied") != "wait=5" {
+			t.Errorf("waited %v, applied %q", waited, got.Header.Get("Preference-Applied"))
 		}
-		b.deliver()
-		b.post("/app", "y", "Prefer", "wait=100").wants(t, http.StatusCreated, `"stored"`)
+		b.Start()
+		b.post("/app", "y", "Prefer", "wait=100").Wants(t, http.StatusCreated, `"stored"`)
 		for _, prefer := range []string{"wait", "wait=x", "wait=-1", "wait=0", "return=minimal"} {
-			got := b.post("/app", "z", "Prefer", prefer).wants(t, http.StatusAccepted)
-			if applied := got.header.Get("Preference-Applied"); applied != "" {
+			got := b.post("/app", "z", "Prefer", prefer).Wants(t, http.StatusAccepted)
+			if applied := got.Header.Get("Preference-Applied"); applied != "" {
 				t.Errorf("%s was applied as %q", prefer, applied)
 			}
 		}
@@ -192,9 +193,9 @@ func (noTaker) Expect(*pillarbox.Event) intake.Expectation { return nil }
 func TestNothingIsStoredWhereNobodyTakesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, start := openPublic(t, intake.Options{Waiter: noTaker{}}), time.Now()
-		got := b.post("/app", "x", "Prefer", "wait=5").wants(t, http.StatusAccepted)
-		if time.Since(start) > 0 || got.header.Get("Preference-Applied") != "" {
-			t.Errorf("waited %v, applied %q", time.Since(start), got.header.Get("Preference-Applied"))
+		got := b.post("/app", "x", "Prefer", "wait=5").Wants(t, http.StatusAccepted)
+		if time.Since(start) > 0 || got.Header.Get("Preference-Applied") != "" {
+			t.Errorf("waited %v, applied %q", time.Since(start), got.Header.Get("Preference-Applied"))
 		}
 	})
 }
@@ -204,22 +205,22 @@ func TestNothingIsStoredWhereNobodyTakesIt(t *testing.T) {
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	b := openPublic(t, intake.Options{Memory: admission.NewMemory(1000)})
 	reader, writer := io.Pipe()
-	first := make(chan answer)
+	first := make(chan nodetest.Answer)
 	go func() {
 		request := httptest.NewRequest(http.MethodPost, "/app", reader) // length unknown
-		first <- do(t, b.public, request)
+		first <- nodetest.Do(t, nodetest.Public, b.public, request)
 	}()
 	if _, err := writer.Write([]byte("half")); err != nil { // returns when it is read
 		t.Fatal(err)
 	}
-	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusServiceUnavailable,
+	b.post("/app", strings.Repeat("x", 600)).Wants(t, http.StatusServiceUnavailable,
 		"http.max_in_flight_bytes")
-	b.post("/app", strings.Repeat("x", 400)).wants(t, http.StatusAccepted)
+	b.post("/app", strings.Repeat("x", 400)).Wants(t, http.StatusAccepted)
 	if err := writer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	(<-first).wants(t, http.StatusAccepted)
-	b.post("/app", strings.Repeat("x", 600)).wants(t, http.StatusAccepted)
+	(<-first).Wants(t, http.StatusAccepted)
+	b.post("/app", strings.Repeat("x", 600)).Wants(t, http.StatusAccepted)
 }
 
 // TestMemoryOfABodyIsFreeDuringTheWait: who waits for the delivery of a small body keeps nobody
@@ -227,23 +228,23 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 func TestMemoryOfABodyIsFreeDuringTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openPublic(t, intake.Options{Memory: admission.NewMemory(testMaxBody)})
-		first := make(chan answer)
+		first := make(chan nodetest.Answer)
 		go func() { first <- b.post("/app", strings.Repeat("x", 900), "Prefer", "wait=20") }()
 		synctest.Wait()
-		b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
-		(<-first).wants(t, http.StatusAccepted)
+		b.post("/app", strings.Repeat("x", 900)).Wants(t, http.StatusAccepted)
+		(<-first).Wants(t, http.StatusAccepted)
 	})
 }
 
 // TestBodyLargerThanAllMemoryGetsThroughAlone: it must not be refused for ever.
 func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 	b := openPublic(t, intake.Options{Memory: admission.NewMemory(10)})
-	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
-	b.post("/app", strings.Repeat("x", 900)).wants(t, http.StatusAccepted)
+	b.post("/app", strings.Repeat("x", 900)).Wants(t, http.StatusAccepted)
+	b.post("/app", strings.Repeat("x", 900)).Wants(t, http.StatusAccepted)
 	b = openPublic(t, intake.Options{Memory: admission.NewMemory(testMaxBody)})
 	chunked := httptest.NewRequest(http.MethodPost, "/app",
 		io.MultiReader(strings.NewReader(strings.Repeat("x", testMaxBody))))
-	do(t, b.public, chunked).wants(t, http.StatusAccepted)
+	nodetest.Do(t, nodetest.Public, b.public, chunked).Wants(t, http.StatusAccepted)
 }
 
 // TestSourceKeepsItsRate has a bucket of three events: what is over it gets 429 and when to come
@@ -275,7 +276,7 @@ func TestSourceKeepsItsRate(t *testing.T) {
 			t.Errorf("%s over the rate: %d %v %s", path, answer.Code, answer.Header(), answer.Body)
 		}
 	}
-	if accepted := b.queue.Stats().Accepted; accepted != 3 {
+	if accepted := b.Queue.Stats().Accepted; accepted != 3 {
 		t.Errorf("%d events are in the queue, want 3", accepted)
 	}
 	settings.RatePerSecond, settings.RateBurst = 1000, 2

@@ -80,7 +80,7 @@ func brokenBodiesAreNotStored(t *testing.T, f front) {
 					t.Errorf("status %d, want %d", response.StatusCode, c.status)
 				}
 				server.stop() // waits for the handler
-				if stored := b.queued(); len(stored) != 0 {
+				if stored := b.Queued(); len(stored) != 0 {
 					t.Errorf("stored %q", stored[0].Body)
 				}
 			})
@@ -117,7 +117,7 @@ func whatNetHTTPAnswersItselfIsAsDocumented(t *testing.T, f front) {
 			t.Errorf("%.60q: %d %q, want %d %q", request, response.StatusCode, got, want.status, want.form)
 		}
 		server.stop()
-		if len(b.queued()) != 0 {
+		if len(b.Queued()) != 0 {
 			t.Errorf("%.60q: something was stored", request)
 		}
 	}
@@ -135,7 +135,7 @@ func bodyEndsAtItsLength(t *testing.T, f front) {
 		t.Errorf("status %d, then %q", response.StatusCode, rest)
 	}
 	server.stop()
-	if stored := b.queued(); len(stored) != 1 || string(stored[0].Body) != "abc" {
+	if stored := b.Queued(); len(stored) != 1 || string(stored[0].Body) != "abc" {
 		t.Errorf("stored %v", stored)
 	}
 }
@@ -162,7 +162,7 @@ func oldHTTPNeedsALength(t *testing.T, f front) {
 				t.Errorf("status %d, close %v, then %q", response.StatusCode, response.Close, rest)
 			}
 			server.stop()
-			if stored := len(b.queued()); (status == 202) != (stored == 1) {
+			if stored := len(b.Queued()); (status == 202) != (stored == 1) {
 				t.Errorf("%d events are stored", stored)
 			}
 		})
@@ -194,7 +194,7 @@ func slowBodyIsATimeout(t *testing.T, f front) {
 		t.Errorf("status %d", response.StatusCode)
 	}
 	server.stop()
-	if len(b.queued()) != 0 {
+	if len(b.Queued()) != 0 {
 		t.Error("something was stored")
 	}
 }

@@ -261,7 +261,7 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 	for _, place := range places {
 		for name, pieces := range pieces {
 			what := fmt.Sprintf("%s, %s: %.300q", place.name, name, c.text)
-			before := b.queued()
+			before := b.Queued()
 			wantStatuses, wantStored := slices.Concat(place.statuses,
 				c.statuses), slices.Concat(place.stored, c.stored)
 			methods := slices.Concat(place.methods, c.methods)
@@ -283,13 +283,13 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 			x.send(pieces(c.text + behind))
 			x.rest(methods, !c.refused)
 			var got []string
-			for _, event := range b.queued()[len(before):] {
+			for _, event := range b.Queued()[len(before):] {
 				got = append(got, string(event.Body))
 			}
 			if !slices.Equal(got, wantStored) {
 				t.Errorf("%s: stored %q, want %q", what, got, wantStored)
 			}
-			if account, err := b.queue.Account(destination); err != nil ||
+			if account, err := b.Queue.Account(destination); err != nil ||
 				int(account.Accepted) != len(before)+len(wantStored) {
 				t.Errorf("%s: %d accepted, want %d, %v", what, account.Accepted, len(before)+len(wantStored),
 					err)
