@@ -14,11 +14,14 @@ type PowerCutOptions struct {
 // LifeKind says what a server does before the power goes.
 type LifeKind string
 
-// A life that delivers holds few events in the log alone, so some only accept. Delivered events are
-// forgotten durably after about a second, so some rest that long before the cut: a database that is
-// synced too late loses nothing earlier, and under load its checkpoints would hide the bug.
+// A life that delivers holds few events in the log alone, so some only accept. Under load the next
+// group follows at once, and its sync covers what an earlier answer was too early for: so some are
+// cut when the last answer has been given and nothing follows. Delivered events are forgotten
+// durably after about a second, so some rest that long before the cut: a database that is synced
+// too late loses nothing earlier, and under load its checkpoints would hide the bug.
 const (
 	LifeBusy       LifeKind = "busy"
 	LifeAcceptOnly LifeKind = "accept only"
+	LifeAnswered   LifeKind = "answered"
 	LifeRested     LifeKind = "rested"
 )

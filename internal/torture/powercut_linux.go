@@ -23,6 +23,7 @@ const (
 	longestCutLife   = 200 * time.Millisecond
 	shortestRest     = 1200 * time.Millisecond
 	restedEvery      = 20 // one life in so many rests: those are slow, and some must be there
+	answeredEvery    = 8  // one life in so many is cut after its last answer
 	refusedStartNote = "%d starts were refused, which is no loss"
 )
 
@@ -170,6 +171,8 @@ func (c *cutting) draw(n int) cutLife {
 	case kind != "":
 	case n%restedEvery == restedEvery/2:
 		kind = LifeRested
+	case n%answeredEvery == 0:
+		kind = LifeAnswered
 	case c.rng.IntN(2) == 0:
 		kind = LifeAcceptOnly
 	default:
@@ -178,7 +181,7 @@ func (c *cutting) draw(n int) cutLife {
 	l := cutLife{kind: kind, load: shortestCutLife + time.Duration(
 		c.rng.Int64N(int64(longestCutLife-shortestCutLife)))}
 	switch kind {
-	case LifeAcceptOnly:
+	case LifeAcceptOnly, LifeAnswered:
 		l.args = []string{"--roles", "accept,admin"}
 	case LifeRested:
 		l.rests = shortestRest + time.Duration(c.rng.IntN(300))*time.Millisecond
@@ -196,7 +199,7 @@ func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Cli
 	stop, wait := clients.begin(ctx, s, cutConnections)
 	defer stop()
 	time.Sleep(l.load)
-	if l.rests > 0 {
+	if l.kind == LifeAnswered || l.kind == LifeRested {
 		wait()
 		time.Sleep(l.rests)
 	}

@@ -28,8 +28,10 @@ func TestFullDiskFindsPlantedBugs(t *testing.T) {
 		{harness.NotHealed, "nothing is accepted again"},
 	} {
 		t.Run(bug.Name, func(t *testing.T) {
-			report, err := torture.DiskFull(t.Context(), options(t, bug.Binary(t), fillsPerMutant))
-			mustFind(t, report, err, bug.verdict)
+			binary := bug.Binary(t)
+			mustFind(t, bug.verdict, func() (*torture.Report, error) {
+				return torture.DiskFull(t.Context(), options(t, binary, fillsPerMutant))
+			})
 		})
 	}
 }

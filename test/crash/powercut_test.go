@@ -51,14 +51,16 @@ func TestPowerCutFindsPlantedBugs(t *testing.T) {
 		kind torture.LifeKind
 	}{
 		{harness.NothingSynced, torture.LifeAcceptOnly},
-		{harness.AckBeforeSync, torture.LifeAcceptOnly},
+		{harness.AckBeforeSync, torture.LifeAnswered},
 		{harness.TrimBeforeStoreIsDurable, torture.LifeRested},
 	} {
 		t.Run(bug.Name, func(t *testing.T) {
-			cut := torture.PowerCutOptions{Options: options(t, bug.Binary(t), cutsPerMutant), FS: names[0],
-				Trusted: harness.Binary(), Kind: bug.kind}
-			report, err := torture.PowerCut(t.Context(), cut)
-			mustFind(t, report, err, "are lost")
+			binary := bug.Binary(t)
+			mustFind(t, "are lost", func() (*torture.Report, error) {
+				return torture.PowerCut(t.Context(), torture.PowerCutOptions{
+					Options: options(t, binary, cutsPerMutant), FS: names[0],
+					Trusted: harness.Binary(), Kind: bug.kind})
+			})
 		})
 	}
 }
