@@ -2,6 +2,7 @@ package pillarbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -44,10 +45,15 @@ type HeaderField struct {
 	Name, Value string
 }
 
-// MarshalJSON writes an object of name to list of values.
+// MarshalJSON writes an object of name to list of values. JSON has no way to say bytes that are not
+// valid UTF-8, which match ErrInvalid: see Encoded.
 func (h Header) MarshalJSON() ([]byte, error) {
 	fields := make(map[string][]string, len(h))
 	for _, field := range h {
+		if !utf8.ValidString(field.Name) || !utf8.ValidString(field.Value) {
+			return nil, fmt.Errorf("header %q: %q is not valid UTF-8: %w", field.Name, field.Value,
+				ErrInvalid)
+		}
 		fields[field.Name] = append(fields[field.Name], field.Value)
 	}
 	return marshalPlain(fields)
@@ -84,36 +90,43 @@ func (h *Header) UnmarshalJSON(text []byte) error {
 // eventJSON is the form of an event that the API, the CLI, dead letters, exports and queue messages
 // share.
 type eventJSON struct {
-	RequestID    string    `json:"request_id"`
-	Timestamp    Timestamp `json:"timestamp"`
-	Source       string    `json:"source"`
-	Method       string    `json:"method"`
-	Path         string    `json:"path"`
-	Query        string    `json:"query"`
-	Header       Header    `json:"headers"`
-	ContentType  string    `json:"content_type"`
-	RemoteAddr   string    `json:"remote_addr"`
-	Traceparent  string    `json:"traceparent"`
-	Body         string    `json:"body"`
-	BodyEncoding string    `json:"body_encoding"`
-	BodyClaim    *Claim    `json:"body_claim,omitempty"`
+	RequestID           string    `json:"request_id"`
+	Timestamp           Timestamp `json:"timestamp"`
+	Source              string    `json:"source"`
+	Method              string    `json:"method"`
+	Path                string    `json:"path"`
+	Query               string    `json:"query"`
+	QueryEncoding       string    `json:"query_encoding,omitempty"`
+	Header              Header    `json:"headers"`
+	HeaderEncoding      string    `json:"header_encoding,omitempty"`
+	ContentType         string    `json:"content_type"`
+	ContentTypeEncoding string    `json:"content_type_encoding,omitempty"`
+	RemoteAddr          string    `json:"remote_addr"`
+	Traceparent         string    `json:"traceparent"`
+	Body                string    `json:"body"`
+	BodyEncoding        string    `json:"body_encoding"`
+	BodyClaim           *Claim    `json:"body_claim,omitempty"`
 }
 
 const (
 	bodyUTF8   = "utf8"
-	bodyBase64 = "base64"
+	bodyBase64 = EncodingBase64
 )
 
 // MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in
-// base64.
+// base64. Query, headers and content type say their encoding where they are not valid UTF-8; then
+// all values of headers are in base64.
 func (e *Event) MarshalJSON() ([]byte, error) { return marshalPlain(formOf(e)) }
 
 func formOf(e *Event) eventJSON {
 	form := eventJSON{
 		RequestID: e.RequestID, Timestamp: e.Timestamp, Source: e.Source, Method: e.Method, Path: e.Path,
-		Query: e.Query, Header: e.Header, ContentType: e.ContentType, RemoteAddr: e.RemoteAddr,
-		Traceparent: e.Traceparent, Body: string(e.Body), BodyEncoding: bodyUTF8,
+		RemoteAddr: e.RemoteAddr, Traceparent: e.Traceparent, Body: string(e.Body),
+		BodyEncoding: bodyUTF8,
 	}
+	form.Query, form.QueryEncoding = EncodeText(e.Query)
+	form.Header, form.HeaderEncoding = e.Header.Encoded()
+	form.ContentType, form.ContentTypeEncoding = EncodeText(e.ContentType)
 	if !utf8.Valid(e.Body) {
 		form.Body, form.BodyEncoding = base64.StdEncoding.EncodeToString(e.Body), bodyBase64
 	}
@@ -147,9 +160,15 @@ func (e *Event) read(form eventJSON) error {
 		return fmt.Errorf("event %s has the unknown body_encoding %q: %w", form.RequestID,
 			form.BodyEncoding, ErrInvalid)
 	}
+	query, queryErr := DecodeText(form.Query, form.QueryEncoding)
+	header, headerErr := form.Header.Decoded(form.HeaderEncoding)
+	contentType, typeErr := DecodeText(form.ContentType, form.ContentTypeEncoding)
+	if err := cmp.Or(queryErr, headerErr, typeErr); err != nil {
+		return fmt.Errorf("query, headers or content_type of event %s: %w", form.RequestID, err)
+	}
 	*e = Event{
 		Timestamp: form.Timestamp, RequestID: form.RequestID, Source: form.Source, Method: form.Method,
-		Path: form.Path, Query: form.Query, Header: form.Header, ContentType: form.ContentType,
+		Path: form.Path, Query: query, Header: header, ContentType: contentType,
 		RemoteAddr: form.RemoteAddr, Traceparent: form.Traceparent, Body: body,
 	}
 	return nil

@@ -54,6 +54,24 @@ func TestEventJSONHasItsNames(t *testing.T) {
 	}
 }
 
+func TestBytesSayTheirEncoding(t *testing.T) {
+	event := &pillarbox.Event{Timestamp: 1763907120123456, RequestID: "id", Query: "n=M\xfcn",
+		ContentType: "a/\xff", Header: pillarbox.Header{{Name: "A", Value: "1"}, {Name: "B", Value: "\xfc"}}}
+	text, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"request_id":"id","timestamp":"2025-11-23T14:12:00.123456Z","source":"","method":"","path":"","query":"bj1N/G4=",` +
+		`"query_encoding":"base64","headers":{"A":["MQ=="],"B":["/A=="]},"header_encoding":"base64","content_type":"YS//",` +
+		`"content_type_encoding":"base64","remote_addr":"","traceparent":"","body":"","body_encoding":"utf8"}`
+	if string(text) != want {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+	if text, err := json.Marshal(event.Header); !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("a header of bytes alone is written as %s, %v", text, err)
+	}
+}
+
 func TestShortestEventIsRead(t *testing.T) {
 	var event pillarbox.Event
 	if err := json.Unmarshal([]byte(`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","unknown":1}`), &event); err != nil {
@@ -63,6 +81,9 @@ func TestShortestEventIsRead(t *testing.T) {
 		`{}`, `{"request_id":"x"}`, `{"timestamp":"2026-11-23T14:12:00.123456Z"}`, `{"timestamp":"2026-11-23T14:12:00Z","request_id":"x"}`,
 		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","body":"a","body_encoding":"rot13"}`,
 		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","body":"%","body_encoding":"base64"}`,
+		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","query":"%","query_encoding":"base64"}`,
+		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","content_type":"a","content_type_encoding":"utf16"}`,
+		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","headers":{"A":["%"]},"header_encoding":"base64"}`,
 		`{"timestamp":"2026-11-23T14:12:00.123456Z","request_id":"x","headers":[1]}`, `[]`, `x`,
 	} {
 		if err := json.Unmarshal([]byte(text), &event); err == nil {

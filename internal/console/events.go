@@ -2,8 +2,10 @@ package console
 
 import (
 	"encoding/json"
-	"pillarbox"
+	"fmt"
 	"unicode/utf8"
+
+	"pillarbox"
 )
 
 // bodyPreview is how much of a body a table shows, in characters.
@@ -21,34 +23,45 @@ func BodyPreview(event *pillarbox.Event) string {
 func EventHead(form string) []string {
 	if form == CSV {
 		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
-			"remote_addr", "traceparent", "body", "body_encoding"}
+			"remote_addr", "traceparent", "body", "body_encoding", "headers", "query_encoding",
+			"content_type_encoding", "header_encoding"}
 	}
 	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
 }
 
 // EventRow is a row of it.
 func EventRow(event *pillarbox.Event, form string) []any {
-	if form == CSV {
-		body, encoding := bodyText(event)
-		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
-			event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}
+	if form != CSV {
+		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
+			len(event.Body), BodyPreview(event)}
 	}
-	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
-		len(event.Body), BodyPreview(event)}
+	texts := textsOf(event)
+	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
+		texts.Query, texts.ContentType, event.RemoteAddr, event.Traceparent, texts.Body,
+		texts.BodyEncoding, string(texts.Headers), texts.QueryEncoding, texts.ContentTypeEncoding,
+		texts.HeaderEncoding}
 }
 
-// bodyText is the body as the JSON form has it.
-func bodyText(event *pillarbox.Event) (body, encoding string) {
+// eventTexts are the fields of an event that may be bytes, as its JSON form has them.
+type eventTexts struct {
+	Query               string          `json:"query"`
+	QueryEncoding       string          `json:"query_encoding"`
+	Headers             json.RawMessage `json:"headers"`
+	HeaderEncoding      string          `json:"header_encoding"`
+	ContentType         string          `json:"content_type"`
+	ContentTypeEncoding string          `json:"content_type_encoding"`
+	Body                string          `json:"body"`
+	BodyEncoding        string          `json:"body_encoding"`
+}
+
+// textsOf reads them from that form, so that there is one way of writing them.
+func textsOf(event *pillarbox.Event) (texts eventTexts) {
 	text, err := json.Marshal(event)
-	if err != nil {
-		return "", ""
+	if err == nil {
+		err = json.Unmarshal(text, &texts)
 	}
-	var form struct {
-		Body     string `json:"body"`
-		Encoding string `json:"body_encoding"`
+	if err != nil { // an event that came out of a store has a JSON form
+		panic(fmt.Sprintf("pillarbox: bug: the JSON form of event %s: %v", event.RequestID, err))
 	}
-	if err := json.Unmarshal(text, &form); err != nil {
-		return "", ""
-	}
-	return form.Body, form.Encoding
+	return texts
 }

@@ -16,7 +16,8 @@ const firstTimestamp = pillarbox.Timestamp(1795443120_000000)
 // Events returns n events that differ in their keys and are ordered by them. The same n and seed
 // give the same events, and a longer list starts with the shorter one. The ids are UUIDv7 of the
 // time of the event; sources, queries, headers and bodies vary, and some bodies are empty, binary
-// or hold a zero byte. The caller owns the result.
+// or hold a zero byte. Some queries, content types and values of headers are no valid UTF-8. The
+// caller owns the result.
 func Events(n int, seed uint64) []*pillarbox.Event {
 	random := rand.New(rand.NewPCG(seed, 0x70696c6c6172))
 	events := make([]*pillarbox.Event, n)
@@ -32,12 +33,13 @@ func randomEvent(random *rand.Rand, at pillarbox.Timestamp) *pillarbox.Event {
 	event := &pillarbox.Event{
 		Timestamp: at, RequestID: randomID(random, at),
 		Source: pick(random, "app", "orders", "sensors"), Method: pick(random, "POST", "PUT"),
-		Query:      pick(random, "", "a=1", "name=J%C3%BCrgen&x=%00"),
+		Query:      pick(random, "", "a=1", "name=J%C3%BCrgen&x=%00", "n=M\xfcn", randomField(random)),
 		RemoteAddr: pick(random, "203.0.113.7", "2001:db8::7"),
 		Body:       randomBody(random),
 	}
 	event.Path = "/" + event.Source
-	event.ContentType = pick(random, "application/json", "text/plain; charset=utf-8", "")
+	event.ContentType = pick(random, "application/json", "text/plain; charset=utf-8", "",
+		"text/plain; name="+randomField(random))
 	if event.ContentType != "" {
 		event.Header = append(event.Header,
 			pillarbox.HeaderField{Name: "Content-Type", Value: event.ContentType})
@@ -47,6 +49,10 @@ func randomEvent(random *rand.Rand, at pillarbox.Timestamp) *pillarbox.Event {
 			pillarbox.HeaderField{Name: "User-Agent", Value: `probe/1.0 <"it's & more">`},
 			pillarbox.HeaderField{Name: "X-Tag", Value: "one"}, pillarbox.HeaderField{Name: "X-Tag",
 				Value: ""})
+		if random.IntN(4) == 0 {
+			event.Header = append(event.Header,
+				pillarbox.HeaderField{Name: "X-Name", Value: randomField(random)})
+		}
 		event.Traceparent = fmt.Sprintf("00-%016x%016x-%016x-01", random.Uint64(), random.Uint64(),
 			random.Uint64())
 	}
@@ -59,6 +65,19 @@ func randomID(random *rand.Rand, at pillarbox.Timestamp) string {
 	binary.BigEndian.PutUint64(id[:8], uint64(at.Time().UnixMilli())<<16|0x7000|random.Uint64()&0x0fff)
 	binary.BigEndian.PutUint64(id[8:], 1<<63|random.Uint64()>>2)
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+}
+
+// randomField is what may stand in a field of a request: any byte but control characters, and no
+// space at an end (RFC 9110, section 5.5).
+func randomField(random *rand.Rand) string {
+	text := make([]byte, random.IntN(40))
+	for i := range text {
+		text[i] = '!' + byte(random.IntN(256-'!'))
+		if text[i] == 0x7f {
+			text[i] = 0xff
+		}
+	}
+	return string(text)
 }
 
 func randomBody(random *rand.Rand) []byte {
@@ -76,6 +95,13 @@ func randomBody(random *rand.Rand) []byte {
 	default:
 		return fmt.Appendf(nil, `{"n":%d,"text":"gr\u00fc\u00df dich, Grüße <&> %x"}`, random.IntN(1e6), random.Uint64())
 	}
+}
+
+// headerText is the JSON form of the headers, with their encoding.
+func headerText(event *pillarbox.Event) (string, error) {
+	header, encoding := event.Header.Encoded()
+	text, err := json.Marshal(header)
+	return string(text) + encoding, err
 }
 
 func pick(random *rand.Rand, choices ...string) string { return choices[random.IntN(len(choices))] }
@@ -98,8 +124,8 @@ func Diff(got, want *pillarbox.Event) string {
 		}
 		return fmt.Sprintf("got event %v, want %v", got, want)
 	}
-	gotHeader, gotErr := json.Marshal(got.Header)
-	wantHeader, wantErr := json.Marshal(want.Header)
+	gotHeader, gotErr := headerText(got)
+	wantHeader, wantErr := headerText(want)
 	fields := []struct {
 		name      string
 		got, want any
@@ -110,7 +136,7 @@ func Diff(got, want *pillarbox.Event) string {
 		{"method", got.Method, want.Method},
 		{"path", got.Path, want.Path},
 		{"query", got.Query, want.Query},
-		{"headers", string(gotHeader), string(wantHeader)},
+		{"headers", gotHeader, wantHeader},
 		{"header error", gotErr, wantErr},
 		{"content_type", got.ContentType, want.ContentType},
 		{"remote_addr", got.RemoteAddr, want.RemoteAddr},

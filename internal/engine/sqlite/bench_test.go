@@ -74,7 +74,8 @@ func BenchmarkBareDriver(b *testing.B) {
 	}
 	headers := make([]string, benchBatch)
 	for i, event := range enginetest.Events(benchBatch, 1) {
-		text, err := event.Header.MarshalJSON()
+		header, _ := event.Header.Encoded()
+		text, err := header.MarshalJSON()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -14,9 +14,14 @@ import (
 )
 
 // columns are the columns of the table in their order, as the statements name them.
-const columns = "timestamp, request_id, source, method, path, query, content_type, headers, remote_addr, traceparent, body, stored_at"
+const columns = columnsBefore + ", " + encodingColumns
 
-const columnCount = 12
+// columnsBefore are those of a table that was made before texts had an encoding.
+const columnsBefore = "timestamp, request_id, source, method, path, query, content_type, headers, remote_addr, traceparent, body, stored_at"
+
+const encodingColumns = "query_encoding, content_type_encoding, header_encoding"
+
+const columnCount = 15
 
 const existsSQL = "SELECT 1 FROM events WHERE timestamp = ? AND request_id = ?"
 
@@ -39,8 +44,18 @@ type row struct {
 	event              *pillarbox.Event
 	index              int // in the batch
 	timestamp, headers string
+	query, contentType encodedText
+	headerEncoding     string
 	bytes              int
 	findable           bool // by the time in its id
+}
+
+// encodedText is what a column of text holds, which is always valid UTF-8.
+type encodedText struct{ text, encoding string }
+
+func encode(text string) (e encodedText) {
+	e.text, e.encoding = pillarbox.EncodeText(text)
+	return e
 }
 
 func newRow(index int, event *pillarbox.Event) (row, error) {
@@ -48,15 +63,15 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 	if err != nil {
 		return row{}, pillarbox.Permanent(err)
 	}
-	headers, err := headerText(event.Header)
+	headers, headerEncoding, err := headerText(event.Header)
 	if err != nil {
 		return row{}, pillarbox.Permanent(fmt.Errorf("headers: %w", err))
 	}
-	r := row{event: event, index: index, timestamp: string(timestamp), headers: headers}
-	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) + len(
-		event.Path) +
-		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) + len(event.Traceparent) + len(
-		event.Body)
+	r := row{event: event, index: index, timestamp: string(timestamp), headers: headers,
+		headerEncoding: headerEncoding, query: encode(event.Query), contentType: encode(event.ContentType)}
+	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) +
+		len(event.Path) + len(r.query.text) + len(r.contentType.text) + len(event.RemoteAddr) +
+		len(event.Traceparent) + len(event.Body)
 	if r.bytes > MaxEventBytes {
 		return row{}, pillarbox.Permanent(
 			fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
@@ -276,21 +291,46 @@ type boundText struct {
 	known bool
 }
 
+// bodyColumn is where the body stands among the columns; stored_at and the encodings follow.
+const bodyColumn = 10
+
 // bind binds the values of one row to the parameters from first on.
 func (s *insertStmt) bind(first int, row row, storedAt string) error {
 	event := row.event
 	for i, text := range [...]string{
-		row.timestamp, event.RequestID, event.Source, event.Method, event.Path, event.Query, event.ContentType,
-		row.headers, event.RemoteAddr, event.Traceparent,
+		row.timestamp, event.RequestID, event.Source, event.Method, event.Path, row.query.text,
+		row.contentType.text, row.headers, event.RemoteAddr, event.Traceparent,
 	} {
 		if err := s.bindText(first+i, text); err != nil {
 			return err
 		}
 	}
-	if err := bindBody(s.stmt, first+columnCount-2, event.Body); err != nil {
+	if err := bindBody(s.stmt, first+bodyColumn, event.Body); err != nil {
 		return err
 	}
-	return s.bindText(first+columnCount-1, storedAt)
+	if err := s.bindText(first+bodyColumn+1, storedAt); err != nil {
+		return err
+	}
+	for i, encoding := range [...]string{
+		row.query.encoding, row.contentType.encoding, row.headerEncoding,
+	} {
+		if err := s.bindEncoding(first+bodyColumn+2+i, encoding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindEncoding leaves NULL where there is none, as between batches.
+func (s *insertStmt) bindEncoding(param int, encoding string) error {
+	if encoding != "" {
+		return s.bindText(param, encoding)
+	}
+	if !s.bound[param].known {
+		return nil
+	}
+	s.bound[param] = boundText{}
+	return s.stmt.BindNull(1 + param)
 }
 
 func (s *insertStmt) bindText(param int, text string) error {

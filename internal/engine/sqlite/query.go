@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,11 @@ func (s *Store) list(ctx context.Context, doing string,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	var found []*pillarbox.Event
 	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
-		sql, arguments := listQuery(filter)
+		columns, err := columnsOf(conn)
+		if err != nil {
+			return err
+		}
+		sql, arguments := listQuery(columns, filter)
 		return query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
 			event, err := scanEvent(stmt)
 			found = append(found, event)
@@ -55,7 +60,7 @@ func (s *Store) list(ctx context.Context, doing string,
 }
 
 // listQuery writes the filter as SQL. All conditions on time use the primary key.
-func listQuery(filter pillarbox.EventFilter) (string, []string) {
+func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) {
 	var where []string
 	var arguments []string
 	add := func(condition string, values ...string) {
@@ -121,17 +126,16 @@ func query(conn *sqlite3.Conn, sql string, arguments []string,
 }
 
 func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
-	timestamp, err := pillarbox.ParseTimestamp(stmt.ColumnText(0))
+	timestamp, timeErr := pillarbox.ParseTimestamp(stmt.ColumnText(0))
+	query, queryErr := pillarbox.DecodeText(stmt.ColumnText(5), stmt.ColumnText(12))
+	contentType, typeErr := pillarbox.DecodeText(stmt.ColumnText(6), stmt.ColumnText(13))
+	header, headerErr := scanHeader(stmt)
 	event := &pillarbox.Event{
-		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(
-			2), Method: stmt.ColumnText(3),
-		Path: stmt.ColumnText(4), Query: stmt.ColumnText(5), ContentType: stmt.ColumnText(6),
-		RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
+		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(2),
+		Method: stmt.ColumnText(3), Path: stmt.ColumnText(4), Query: query, ContentType: contentType,
+		Header: header, RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
 	}
-	if headers := stmt.ColumnRawText(7); err == nil && len(headers) > 0 {
-		err = json.Unmarshal(headers, &event.Header)
-	}
-	if err != nil {
+	if err := cmp.Or(timeErr, queryErr, typeErr, headerErr); err != nil {
 		return nil, fmt.Errorf("row with request_id %q: %w: %w", event.RequestID, pillarbox.ErrCorrupt,
 			err)
 	}
@@ -141,6 +145,15 @@ func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
 		event.Body = []byte(stmt.ColumnText(10))
 	}
 	return event, stmt.Err()
+}
+
+func scanHeader(stmt *sqlite3.Stmt) (header pillarbox.Header, err error) {
+	if text := stmt.ColumnRawText(7); len(text) > 0 {
+		if err := json.Unmarshal(text, &header); err != nil {
+			return nil, err
+		}
+	}
+	return header.Decoded(stmt.ColumnText(14))
 }
 
 // Count implements pillarbox.EventStore. It scans the table.

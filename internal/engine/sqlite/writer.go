@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS events (
 	traceparent TEXT,
 	body,
 	stored_at TEXT,
+	query_encoding TEXT,
+	content_type_encoding TEXT,
+	header_encoding TEXT,
 	PRIMARY KEY (timestamp, request_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event_ids (
@@ -47,6 +51,7 @@ const maxWALBytes = 64 << 20
 type writer struct {
 	conn  *sqlite3.Conn
 	files *files
+	log   *slog.Logger
 
 	identity pillarbox.StoreIdentity // as of the last transaction
 
@@ -66,7 +71,7 @@ func openWriter(ctx context.Context, target target, known *files,
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, log: target.log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
@@ -80,7 +85,7 @@ func openWriter(ctx context.Context, target target, known *files,
 	if err := w.settleWAL(path, strict); err != nil {
 		return nil, err
 	}
-	if err := w.makeTables(path, known); err != nil {
+	if err := w.makeTables(ctx, path, known); err != nil {
 		return nil, err
 	}
 	if w.identity, err = w.identify(); err != nil {
@@ -101,10 +106,11 @@ func openWriter(ctx context.Context, target target, known *files,
 type target struct {
 	path, vfs string
 	busy      time.Duration
+	log       *slog.Logger
 }
 
 func (s *Store) target() target {
-	return target{path: s.path, vfs: s.options.vfs, busy: s.options.BusyTimeout}
+	return target{path: s.path, vfs: s.options.vfs, busy: s.options.BusyTimeout, log: s.options.Logger}
 }
 
 // openConn opens a connection.
@@ -195,7 +201,7 @@ func (w *writer) checkpoint() error {
 // makeTables makes the tables that are missing. In the known database it does not: if they are
 // gone, somebody is at work there. A database with nothing in it is a new one, though, even under
 // the inode number of the known one, which is free to be used again once that is closed.
-func (w *writer) makeTables(path string, known *files) error {
+func (w *writer) makeTables(ctx context.Context, path string, known *files) error {
 	if known != nil && sameFile(path, known.database) == nil {
 		if tables, err := w.text("SELECT count(*) FROM sqlite_schema"); err != nil || tables != "0" {
 			return err
@@ -204,7 +210,7 @@ func (w *writer) makeTables(path string, known *files) error {
 	if err := w.conn.Exec(schema); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	return nil
+	return w.addEncodings(ctx, path)
 }
 
 func (w *writer) prepare() error {
