@@ -21,7 +21,7 @@ func serveFront(ctx context.Context, address string) error {
 		return err
 	}
 	sources, err := source.Compile([]source.Settings{
-		{Name: "app", Path: "/app", MaxBody: maxBenchBody}}, nil)
+		{Name: "app", Path: "/app", MaxBody: maxBenchBody}}, source.Options{})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

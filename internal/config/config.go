@@ -62,7 +62,7 @@ type Source struct {
 	Rate    Rate     `yaml:"rate"`
 }
 
-// Headers says which request headers are kept. Credentials are never kept.
+// Headers says which request headers are kept. Bearer secrets never are.
 type Headers struct {
 	Allow []string `yaml:"allow"` // only these; empty for all
 	Deny  []string `yaml:"deny"`  // none of these

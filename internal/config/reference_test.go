@@ -36,7 +36,7 @@ var inGroup = map[string]string{
 	"destinations.NAME.batch.max_age":    "How long the first event of a batch waits for more. (reload)",
 	"destinations.NAME.probe.initial":    "The wait before the first look at a destination that is down; it doubles.",
 	"destinations.NAME.probe.max":        "The longest wait between two looks.",
-	"sources.NAME.headers.allow":         "Only these request headers are kept; empty for all. Credentials never are. (reload)",
+	"sources.NAME.headers.allow":         "Only these request headers are kept; empty for all. Bearer secrets never are. (reload)",
 	"sources.NAME.headers.deny":          "None of these request headers are kept. (reload)",
 	"http.read_header_timeout":           "How long the head of a request may take.",
 	"http.read_timeout":                  "How long a whole request may take.",

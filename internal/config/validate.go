@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"pillarbox/internal/evidence"
 )
 
 var (
@@ -179,9 +181,11 @@ func (c *checker) source(key string, source Source) {
 	}
 	c.headers(key+".headers.allow", source.Headers.Allow)
 	c.headers(key+".headers.deny", source.Headers.Deny)
-	for _, name := range source.Headers.Allow {
-		if isCredential(name) {
-			c.fail(key+".headers.allow", "headers with credentials are never kept; remove Authorization, Cookie and their like")
+	for i, name := range source.Headers.Allow {
+		if item := fmt.Sprintf("%s.headers.allow[%d]", key, i); evidence.IsSecret(name) {
+			c.fail(item, "%s carries a bearer secret and is never kept; remove it (docs/SECURITY.md has the list)", c.said(item, name))
+		} else if evidence.IsOfConnection(name) {
+			c.fail(item, "%s is of the connection and is never kept; remove it", c.said(item, name))
 		}
 	}
 }
@@ -192,10 +196,6 @@ func (c *checker) headers(key string, names []string) {
 			c.fail(item, "%s is no name of a header", c.said(item, name))
 		}
 	}
-}
-
-func isCredential(header string) bool {
-	return slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "set-cookie"}, strings.ToLower(header))
 }
 
 // destination also notes which sources it takes.

@@ -102,7 +102,7 @@ func prepare(t *testing.T) *box {
 
 func compile(t *testing.T, metrics *telemetry.Metrics, settings ...source.Settings) *source.Table {
 	t.Helper()
-	table, err := source.Compile(settings, metrics)
+	table, err := source.Compile(settings, source.Options{Metrics: metrics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func problem(err error) (int, http.Header, []byte) {
 		return http.StatusRequestTimeout, http.Header{}, []byte(err.Error())
 	}
 	table, compiling := source.Compile([]source.Settings{{Name: "app", Path: "/app",
-		MaxBody: testMaxBody}}, nil)
+		MaxBody: testMaxBody}}, source.Options{})
 	if compiling != nil {
 		panic(compiling)
 	}

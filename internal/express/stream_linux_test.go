@@ -37,7 +37,7 @@ type bench struct {
 func openBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, copies: true}
-	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app"}}, nil)
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app"}}, source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // Two requests become durable with one append.
 func ExampleNew() {
 	queue := memory.NewQueue(nil)
-	app := source.New(source.Settings{Name: "app"}, nil)
+	app := source.New(source.Settings{Name: "app"}, source.Options{})
 	grant, err := app.AdmitOne(&source.Head{Method: "POST"})
 	if err != nil {
 		fmt.Println(err)

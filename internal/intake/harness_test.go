@@ -47,7 +47,7 @@ func openBox(t *testing.T, options intake.Options) *box {
 // setSources puts other sources in force.
 func (b *box) setSources(settings ...source.Settings) {
 	b.T.Helper()
-	table, err := source.Compile(settings, nil)
+	table, err := source.Compile(settings, source.Options{})
 	if err != nil {
 		b.T.Fatal(err)
 	}

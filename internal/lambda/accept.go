@@ -49,7 +49,7 @@ func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
 		opts.Now = time.Now
 	}
 	return &Accept{
-		acceptor: acceptor, source: source.New(opts.Source, nil), opts: opts,
+		acceptor: acceptor, source: source.New(opts.Source, source.Options{Logger: opts.Logger}), opts: opts,
 		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
 	}
 }
@@ -126,7 +126,11 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	// a 503 that says when to come back, rather than a process that is killed
 	ctx, cancel := within(ctx, answerReserve)
 	defer cancel()
+	before := a.source.RemovedInAll()
 	result := a.acceptor.AcceptInto(ctx, []ingest.Request{request}, nil)[0]
+	if removed := a.source.RemovedInAll() - before; removed > 0 {
+		m.counts[metricRemoved] = int(removed)
+	}
 	if result.Err != nil {
 		return answer{}, ours(result.Err)
 	}

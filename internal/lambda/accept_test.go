@@ -147,7 +147,7 @@ func server(t *testing.T, fault func([]*pillarbox.Event) error) *httptest.Server
 	t.Helper()
 	queue := memory.NewQueue(nil)
 	queue.SetFault(fault)
-	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: 100}}, nil)
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: 100}}, source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -440,5 +440,21 @@ func BenchmarkAccept(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What the function does not keep of a request is counted, as at the server.
+func TestRemovedSecretsAreCounted(t *testing.T) {
+	f := newFront(t, lambda.AcceptOptions{})
+	payload := `{"httpMethod":"POST","path":"/app","body":"x","multiValueHeaders":{"Api_Key":["s3cret"],"X-Hub-Signature":["1"]},
+		"multiValueQueryStringParameters":{"accessToken":["s3cret"],"sig":["1"]}}`
+	if answer := f.call([]byte(payload)); answer.StatusCode != http.StatusAccepted {
+		t.Fatalf("answered with %+v", answer)
+	}
+	if line := metricsOf(t, f.metrics.String())[0]; line["Removed"] != 2.0 {
+		t.Errorf("counted as %v, want 2 removed", line)
+	}
+	if strings.Contains(f.log.String(), "s3cret") || !strings.Contains(f.log.String(), "Api_key") {
+		t.Errorf("the log says %s", f.log.String())
 	}
 }

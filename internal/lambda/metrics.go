@@ -25,6 +25,7 @@ const Namespace = "Pillarbox"
 const (
 	metricAccepted = "Accepted" // events made durable
 	metricRefused  = "Refused"  // the start of a name; the kind follows, as in RefusedTooLarge
+	metricRemoved  = "Removed"  // what was not kept of requests, as docs/SECURITY.md lists it
 	metricBytes    = "Bytes"    // of accepted bodies
 	metricBatch    = "Batch"    // messages of one invocation
 	metricStored   = "Stored"   // events that are in the destination

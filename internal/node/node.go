@@ -200,7 +200,8 @@ func newNode(opts Options) (*Node, error) {
 
 // compile makes the tables of the settings.
 func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
-	sources, err := source.Compile(settings.Sources, n.opts.Metrics)
+	sources, err := source.Compile(settings.Sources,
+		source.Options{Metrics: n.opts.Metrics, Logger: n.logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // that it has found.
 func ExampleCompile() {
 	table, err := source.Compile([]source.Settings{
-		{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, nil)
+		{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, source.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -16,6 +16,7 @@ package source
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -46,19 +47,25 @@ type Settings struct {
 type Source struct {
 	Settings
 
-	headers headerFilter
+	keeper  *keeper
 	limiter *rate.Limiter // nil for no limit
 	metrics *telemetry.Ingest
 }
 
-// New compiles a source that stands alone. metrics may be nil.
-func New(settings Settings, metrics *telemetry.Metrics) *Source {
+// Options are what sources count and tell with. The zero value does neither.
+type Options struct {
+	Metrics *telemetry.Metrics
+	Logger  *slog.Logger // gets a line for each name whose secret is not kept
+}
+
+// New compiles a source that stands alone.
+func New(settings Settings, options Options) *Source {
 	if settings.MaxBody <= 0 {
 		settings.MaxBody = DefaultMaxBody
 	}
 	return &Source{
-		Settings: settings, headers: settings.Headers.compile(), limiter: newLimiter(
-			settings), metrics: metrics.Ingest(settings.Name),
+		Settings: settings, keeper: newKeeper(settings, options), limiter: newLimiter(settings),
+		metrics: options.Metrics.Ingest(settings.Name),
 	}
 }
 
@@ -69,13 +76,25 @@ func (s *Source) Metrics() *telemetry.Ingest { return s.metrics }
 func (s *Source) MaxBodyKey() string { return "sources." + s.Name + ".max_body" }
 
 // Keep appends the fields of a header that are kept with an event. The one that is handed in is not
-// changed.
+// changed. What is left out for other reasons than that it is of the connection is counted.
 func (s *Source) Keep(kept, header pillarbox.Header) pillarbox.Header {
-	return s.headers.keep(kept, header)
+	return s.keeper.appendHeader(kept, header)
 }
 
-// KeepQuery returns what is kept of a query: all of it, with Redacted in place of credentials.
-func (s *Source) KeepQuery(query string) string { return redactQuery(query) }
+// KeepQuery returns what is kept of a query: all of it, with Redacted in place of bearer secrets,
+// which are counted.
+func (s *Source) KeepQuery(query string) string { return s.keeper.keepQuery(query) }
+
+// Removed is how much was not kept of requests since the source was compiled.
+func (s *Source) Removed(what telemetry.Removal) uint64 { return s.keeper.removed[what].Load() }
+
+// RemovedInAll is the sum of everything that was not kept.
+func (s *Source) RemovedInAll() (sum uint64) {
+	for what := range s.keeper.removed {
+		sum += s.keeper.removed[what].Load()
+	}
+	return sum
+}
 
 // Route is one path.
 type Route struct {
@@ -91,16 +110,16 @@ type Table struct {
 	routes  map[string]*Route
 }
 
-// Compile makes a table. metrics may be nil. Errors: ErrInvalid, for two sources of one name, and
+// Compile makes a table. Errors: ErrInvalid, for two sources of one name, and
 // for a path that leads to two of them.
-func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
+func Compile(settings []Settings, options Options) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
 			return nil, fmt.Errorf("sources need names of their own, and one has the name %q: %w", s.Name,
 				pillarbox.ErrInvalid)
 		}
-		compiled := New(s, metrics)
+		compiled := New(s, options)
 		t.sources = append(t.sources, compiled)
 		if s.Path == "" {
 			continue
@@ -113,7 +132,7 @@ func Compile(settings []Settings, metrics *telemetry.Metrics) (*Table, error) {
 				return nil, fmt.Errorf("the path %s leads to the sources %s and %s: %w", route.Path,
 					other.Source.Name, s.Name, pillarbox.ErrInvalid)
 			}
-			route.Metrics = metrics.Route(route.Path)
+			route.Metrics = options.Metrics.Route(route.Path)
 			t.routes[route.Path] = route
 		}
 	}

@@ -24,6 +24,7 @@ const (
 	KeyKeys        = "keys"        // keys of the configuration
 	KeyLines       = "lines"       // number of lines of the log
 	KeyMethod      = "method"      // of the request
+	KeyName        = "name"        // of a header or parameter, as a client sent it
 	KeyOffset      = "offset"      // bytes from the start of the file
 	KeyQueue       = "queue"       // directory or URL of the queue
 	KeyReason      = "reason"      // why, in a few words
@@ -37,6 +38,7 @@ const (
 	KeyTable       = "table"       // name of the table
 	KeyTo          = "to"          // destination that a person has chosen, or the end of a range
 	KeyTook        = "took"        // how long it took in the end
+	KeyWhat        = "what"        // kind of what the line is about
 	KeyVersion     = "version"     // of the program
 
 	// Of the embedded log.

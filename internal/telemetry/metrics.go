@@ -116,10 +116,30 @@ const (
 var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space",
 	"unavailable", "unknown"}
 
+// Removal is what was not kept of a request.
+type Removal int
+
+// The removals. All but the last are of bearer secrets.
+const (
+	RemovedHeader    Removal = iota // a header
+	RemovedParameter                // the value of a parameter of the query
+	RemovedInURL                    // a part of a URL in a header
+	RemovedByRule                   // a header that the configuration does not want
+	removals
+)
+
+// Removals is the number of them.
+const Removals = int(removals)
+
+var removalNames = [Removals]string{"header", "parameter", "url", "rule"}
+
+func (r Removal) String() string { return removalNames[r] }
+
 // Ingest counts the events of one source.
 type Ingest struct {
-	events [len(ingestResults)]Counter
-	bytes  Counter
+	events  [len(ingestResults)]Counter
+	removed [Removals]Counter
+	bytes   Counter
 }
 
 // Ingest returns the counters of a source, by its name in the configuration.
@@ -131,7 +151,17 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	for result, name := range ingestResults {
 		ingest.events[result] = m.counters[ingestEvents](source, name)
 	}
+	for what, name := range removalNames {
+		ingest.removed[what] = m.counters[ingestRemoved](source, name)
+	}
 	return ingest
+}
+
+// Removed counts n values that were not kept.
+func (i *Ingest) Removed(what Removal, n int) {
+	if i != nil {
+		i.removed[what].Add(float64(n))
+	}
 }
 
 // Events counts n events with the same result.

@@ -26,12 +26,14 @@ const (
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
 	labelReason      = "reason"      // closeReasons
+	labelWhat        = "what"        // Removal
 )
 
 // The keys of the table, by which the rest of the package finds a metric.
 const (
 	ingestEvents  = "pillarbox_ingest_events_total"
 	ingestBytes   = "pillarbox_ingest_bytes_total"
+	ingestRemoved = "pillarbox_ingest_removed_total"
 	ingestAppend  = "pillarbox_ingest_append_seconds"
 	httpRequests  = "pillarbox_http_requests_total"
 	httpSeconds   = "pillarbox_http_request_seconds"
@@ -86,6 +88,7 @@ func Table() []Metric {
 		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
 			nil},
+		{ingestRemoved, TypeCounter, "What was not kept of requests: bearer secrets in a `header`, in a `parameter` of the query or in the `url` of a header, and headers that a `rule` of the configuration does not want.", []string{labelSource, labelWhat}, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
 			nil, seconds},
 		{httpRequests, TypeCounter, "Answered requests. The method is `other` where it is none of the registered ones.", []string{labelRoute, labelMethod, labelCode}, nil},
