@@ -10,7 +10,7 @@ import (
 )
 
 func newAuditCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var redeliver bool
 	command := &cobra.Command{
 		Use:   "audit",
@@ -49,7 +49,7 @@ delivered). Stores keep one of each, so nothing is stored twice.`,
 	return command
 }
 
-func redeliverMissing(command *cobra.Command, global *globalFlags, form string) error {
+func redeliverMissing(command *cobra.Command, global *globalFlags, form console.Form) error {
 	ctx, w := command.Context(), command.OutOrStdout()
 	client, err := global.connectServer(ctx, "pillarbox audit --redeliver")
 	if err != nil {
@@ -59,7 +59,7 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form string) 
 	if err != nil {
 		return asUsageError(err)
 	}
-	if form == console.JSON {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, list)
 	}
 	table := console.Rows{Head: []string{"destination", "missing", "redelivered", "replayed", "store"}}
@@ -70,7 +70,7 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form string) 
 }
 
 func newStatusCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use: "status", Short: "Show how the server, its queue and its destinations are", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {

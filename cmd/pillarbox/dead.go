@@ -28,7 +28,7 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 }
 
 func newDeadList(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	query := adminapi.DeadLetterQuery{}
 	command := &cobra.Command{
 		Use: "list", Short: "List dead letters; --since and --until are times of death", Args: noArgs,
@@ -127,7 +127,7 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 }
 
 func newDeadReplay(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var all bool
 	request := adminapi.ReplayRequest{}
 	command := &cobra.Command{
@@ -184,7 +184,7 @@ becomes a dead letter again.`,
 const replayPoll = 200 * time.Millisecond
 
 func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client,
-	request adminapi.ReplayRequest, form string) error {
+	request adminapi.ReplayRequest, form console.Form) error {
 	closed, err := closedLetters(ctx, client, &request)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func (f *stackFlags) add(command *cobra.Command) {
 }
 
 func (f *stackFlags) open(command *cobra.Command) (*stack.Stack, error) {
-	opened, err := stack.Open(f.name, f.source, command.ErrOrStderr())
+	opened, err := stack.Open(f.name, f.source, drawn(command.ErrOrStderr()))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -87,7 +87,7 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err := checkChoices(s, choices); err != nil {
 		return err
 	}
-	zips, err := stack.BuildFunctions(ctx, s.Source, command.ErrOrStderr())
+	zips, err := stack.BuildFunctions(ctx, s.Source, s.Talk)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 func newEventsCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var follow bool
 	query := adminapi.EventQuery{}
 	command := &cobra.Command{
@@ -26,7 +26,8 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 		Short: "List or follow stored events",
 		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
 --until take RFC 3339, a day (from midnight UTC), or how long ago, as in 15m, 24h or 7d. With -o json
-and --follow each event is one line.`,
+and --follow each event is one line. CSV is what was sent: for a file that a spreadsheet opens, add
+--spreadsheet-safe, or a client can put a formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
   pillarbox events --follow -o json`,
@@ -101,7 +102,7 @@ func withClient(command *cobra.Command, global *globalFlags,
 // followServer follows what a running server stores, until Ctrl-C. Without a server nothing is
 // stored.
 func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery,
-	form string) error {
+	form console.Form) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, err := global.connectServer(ctx, "--follow")
@@ -112,12 +113,12 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 }
 
 func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
-	query adminapi.EventQuery, form string) error {
+	query adminapi.EventQuery, form console.Form) error {
 	page, err := client.Events(ctx, query)
 	if err != nil {
 		return err
 	}
-	if form == console.JSON {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, page)
 	}
 	table := console.Rows{Head: console.EventHead(form)}
@@ -129,12 +130,12 @@ func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
 
 // followEvents prints events as they are stored, until Ctrl-C.
 func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
-	query adminapi.EventQuery, form string) error {
-	if form == console.Table {
+	query adminapi.EventQuery, form console.Form) error {
+	if form.Kind == console.Table {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
 	err := client.FollowEvents(ctx, query, func(event *pillarbox.Event, _ string) error {
-		switch form {
+		switch form.Kind {
 		case console.JSON:
 			line, err := json.Marshal(event)
 			if err != nil {
@@ -145,7 +146,7 @@ func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
 		case console.CSV:
 			single := console.Rows{Head: console.EventHead(form)}
 			single.Add(console.EventRow(event, form)...)
-			return single.WriteBody(w)
+			return single.WriteBody(w, form)
 		}
 		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source,
 			console.Printable(console.BodyPreview(event)))
@@ -158,7 +159,7 @@ func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
 }
 
 func newExplainCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use:   "explain REQUEST_ID",
 		Short: "Tell the story of one event: accepted, attempts, skipped or held, stored or dead, replayed",

@@ -49,7 +49,7 @@ func heldFlags(command *cobra.Command, destination, source, since, until *string
 }
 
 func newHeldList(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var events bool
 	query := adminclient.HeldQuery{}
 	command := &cobra.Command{
@@ -97,7 +97,7 @@ type heldAct struct {
 }
 
 func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
-	var form string
+	var form console.Form
 	request := adminapi.HeldRequest{}
 	command := &cobra.Command{
 		Use: act.use + " [REQUEST_ID ...]", Short: act.short,

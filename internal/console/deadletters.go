@@ -12,9 +12,9 @@ import (
 const reasonPreview = 120
 
 // WriteDeadLetters writes a page of dead letters; what can't be read, and that there are more, goes to talk.
-func WriteDeadLetters(out, talk io.Writer, page *adminapi.DeadLetterPage, form string) error {
+func WriteDeadLetters(out, talk io.Writer, page *adminapi.DeadLetterPage, form Form) error {
 	w := out
-	if form == JSON {
+	if form.Kind == JSON {
 		return WriteJSON(w, page)
 	}
 	table := Rows{Head: []string{"dead_at", "request_id", "destination", "source", "attempts",
@@ -24,7 +24,7 @@ func WriteDeadLetters(out, talk io.Writer, page *adminapi.DeadLetterPage, form s
 		if letter.Resolved != nil {
 			state = letter.Resolved.How
 		}
-		if form == Table {
+		if form.Kind == Table {
 			reason = Shorten(reason, reasonPreview)
 		}
 		table.Add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source,
@@ -33,15 +33,15 @@ func WriteDeadLetters(out, talk io.Writer, page *adminapi.DeadLetterPage, form s
 	for _, broken := range page.Unreadable {
 		fmt.Fprintln(talk, "can't be read:", Printable(broken))
 	}
-	if page.NextCursor != "" && form == Table {
+	if page.NextCursor != "" && form.Kind == Table {
 		defer fmt.Fprintln(talk, "there are more; see them with --limit or --cursor")
 	}
 	return table.Write(w, form)
 }
 
 // WriteReplay writes how a replay has ended, or what it would replay.
-func WriteReplay(w io.Writer, progress *replay.Progress, form string) error {
-	if form == JSON {
+func WriteReplay(w io.Writer, progress *replay.Progress, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, progress)
 	}
 	if progress.DryRun {

@@ -18,8 +18,8 @@ func BodyPreview(event *pillarbox.Event) string {
 }
 
 // EventHead is the head of a table of events.
-func EventHead(form string) []string {
-	if form == CSV {
+func EventHead(form Form) []string {
+	if form.Kind == CSV {
 		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
 			"remote_addr", "traceparent", "body", "body_encoding"}
 	}
@@ -27,8 +27,8 @@ func EventHead(form string) []string {
 }
 
 // EventRow is a row of it.
-func EventRow(event *pillarbox.Event, form string) []any {
-	if form == CSV {
+func EventRow(event *pillarbox.Event, form Form) []any {
+	if form.Kind == CSV {
 		body, encoding := bodyText(event)
 		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
 			event.Query, event.ContentType, event.RemoteAddr, event.Traceparent, body, encoding}

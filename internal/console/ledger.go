@@ -7,8 +7,8 @@ import (
 )
 
 // WriteAudit writes an audit, with what is wrong in sentences behind the table.
-func WriteAudit(w io.Writer, audit *ledger.Audit, form string) error {
-	if form == JSON {
+func WriteAudit(w io.Writer, audit *ledger.Audit, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, audit)
 	}
 	table := Rows{Head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending",
@@ -21,7 +21,7 @@ func WriteAudit(w io.Writer, audit *ledger.Audit, form string) error {
 		table.Add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped,
 			entry.Pending, entry.Held, entry.Damaged, found, len(entry.Problems) == 0)
 	}
-	if err := table.Write(w, form); err != nil || form == CSV {
+	if err := table.Write(w, form); err != nil || form.Kind == CSV {
 		return err
 	}
 	for _, entry := range audit.Destinations {
