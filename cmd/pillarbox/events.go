@@ -40,7 +40,7 @@ and --follow each event is one line. CSV is what was sent: for a file that a spr
 				return followServer(command, global, query, form)
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				return listEvents(ctx, command.OutOrStdout(), client, query, form)
+				return listEvents(ctx, command, client, query, form)
 			})
 		},
 	}
@@ -51,7 +51,7 @@ and --follow each event is one line. CSV is what was sent: for a file that a spr
 	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
 	set.StringVar(&query.Since, "since", "", "only events accepted since")
 	set.StringVar(&query.Until, "until", "", "only events accepted before")
-	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
+	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
 	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 	set.BoolVarP(&follow, "follow", "f", false, "go on with what is stored from now on")
 	var oldest bool
@@ -61,7 +61,7 @@ and --follow each event is one line. CSV is what was sent: for a file that a spr
 		if err := checkLimit(query.Limit); err != nil {
 			return err
 		}
-		if err := query.Check(); err != nil {
+		if err := ofOnePage(query).Check(); err != nil {
 			return usageError{err}
 		}
 		if !follow {
@@ -79,10 +79,16 @@ and --follow each event is one line. CSV is what was sent: for a file that a spr
 	return command
 }
 
-// checkLimit refuses a page without items, which the client takes for the default.
+// maxList is how many items one command lists at most. A table keeps the cells of all of them, some
+// 300 bytes each, until it knows how wide its columns are.
+const maxList = 100_000
+
+// checkLimit refuses a list without items, which the client takes for the default, and one that is
+// too long.
 func checkLimit(limit int) error {
-	if limit < 1 || limit > pillarbox.MaxListLimit {
-		return usageError{fmt.Errorf("--limit %d: want 1 to %d", limit, pillarbox.MaxListLimit)}
+	if limit < 1 || limit > maxList {
+		return usageError{fmt.Errorf("--limit %d: want 1 to %d; --cursor goes on behind a list", limit,
+			maxList)}
 	}
 	return nil
 }
@@ -112,20 +118,32 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
-func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
+func listEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	query adminapi.EventQuery, form console.Form) error {
-	page, err := client.Events(ctx, query)
+	list := console.NewEvents(command.OutOrStdout(), form)
+	next, err := client.EachEvent(ctx, query, list.AddEvent)
 	if err != nil {
+		return cutOff(list, err)
+	}
+	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
 		return err
 	}
-	if form.Kind == console.JSON {
-		return console.WriteJSON(w, page)
+	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	return nil
+}
+
+// ofOnePage is the query of one page of a list, which may be longer.
+func ofOnePage(query adminapi.EventQuery) adminapi.EventQuery {
+	query.Limit = min(query.Limit, pillarbox.MaxListLimit)
+	return query
+}
+
+// cutOff is the error of a list. It says so where a part of the list was written already.
+func cutOff(list *console.List, err error) error {
+	if list.Len() == 0 {
+		return err
 	}
-	table := console.Rows{Head: console.EventHead(form)}
-	for _, event := range page.Events {
-		table.Add(console.EventRow(event, form)...)
-	}
-	return table.Write(w, form)
+	return fmt.Errorf("the list is cut off after %d: %w", list.Len(), err)
 }
 
 // followEvents prints events as they are stored, until Ctrl-C.

@@ -63,11 +63,7 @@ func newHeldList(global *globalFlags) *cobra.Command {
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if events {
-					page, err := client.Held(ctx, query)
-					if err != nil {
-						return err
-					}
-					return console.WriteHeld(command.OutOrStdout(), command.ErrOrStderr(), page, form)
+					return listHeld(ctx, command, client, query, form)
 				}
 				groups, err := client.HeldGroups(ctx, query)
 				if err != nil {
@@ -81,11 +77,25 @@ func newHeldList(global *globalFlags) *cobra.Command {
 	command.Flags().StringVar(&query.RequestID, "id", "", "only this event")
 	command.Flags().BoolVar(&events, "events", false, "the events themselves")
 	command.Flags().IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
-		fmt.Sprintf("how many events, 1 to %d", pillarbox.MaxListLimit))
+		fmt.Sprintf("how many events, 1 to %d", maxList))
 	command.Flags().StringVar(&query.Cursor, "cursor", "",
 		"go on behind a page of events, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
+}
+
+func listHeld(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	query adminclient.HeldQuery, form console.Form) error {
+	list := console.NewHeld(command.OutOrStdout(), form)
+	next, err := client.EachHeld(ctx, query, list.AddHeld)
+	if err != nil {
+		return cutOff(list, err)
+	}
+	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
+		return err
+	}
+	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	return nil
 }
 
 // heldAct is a command that decides about held events.

@@ -2,8 +2,10 @@ package console
 
 import (
 	"encoding/json"
-	"pillarbox"
+	"io"
 	"unicode/utf8"
+
+	"pillarbox"
 )
 
 // bodyPreview is how much of a body a table shows, in characters.
@@ -15,6 +17,16 @@ func BodyPreview(event *pillarbox.Event) string {
 		return "(binary)"
 	}
 	return Shorten(string(event.Body), bodyPreview)
+}
+
+// NewEvents is a list of events.
+func NewEvents(w io.Writer, form Form) *List {
+	return NewList(w, form, "events", EventHead(form))
+}
+
+// AddEvent adds one to it.
+func (l *List) AddEvent(event *pillarbox.Event) error {
+	return l.Add(event, EventRow(event, l.form)...)
 }
 
 // EventHead is the head of a table of events.

@@ -24,22 +24,16 @@ func WriteHeldGroups(out io.Writer, groups *adminapi.HeldGroups, form Form) erro
 	return table.Write(w, form)
 }
 
-// WriteHeld writes a page of held events; that there are more goes to talk.
-func WriteHeld(out, talk io.Writer, page *adminapi.HeldPage, form Form) error {
-	w := out
-	if form.Kind == JSON {
-		return WriteJSON(w, page)
-	}
-	table := Rows{Head: []string{"timestamp", "request_id", "destination", "source", "attempts",
-		"bytes"}}
-	for _, item := range page.Held {
-		table.Add(item.Event.Timestamp, item.Event.RequestID, item.Destination, item.Event.Source,
-			len(item.Attempts), len(item.Event.Body))
-	}
-	if page.NextCursor != "" && form.Kind == Table {
-		defer fmt.Fprintln(talk, "there are more; see them with --limit or --cursor")
-	}
-	return table.Write(w, form)
+// NewHeld is a list of held events.
+func NewHeld(w io.Writer, form Form) *List {
+	return NewList(w, form, "held", []string{"timestamp", "request_id", "destination", "source",
+		"attempts", "bytes"})
+}
+
+// AddHeld adds one to it.
+func (l *List) AddHeld(item held.Item) error {
+	return l.Add(item, item.Event.Timestamp, item.Event.RequestID, item.Destination,
+		item.Event.Source, len(item.Attempts), len(item.Event.Body))
 }
 
 // WriteHeldResult writes what became of held events; done says it in a word.
