@@ -58,7 +58,8 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 			d.Destination, attempt.Error})
 	}
 	if d.DeadAt != nil {
-		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})
+		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination,
+			cmp.Or(d.DeathReason, d.Reason)})
 	}
 	if d.Resolved != nil {
 		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})
