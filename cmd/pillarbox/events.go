@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,8 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 		Short: "List or follow stored events",
 		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
 --until take RFC 3339, a day (from midnight UTC), or how long ago, as in 15m, 24h or 7d. With -o json
-and --follow each event is one line. CSV is what was sent: for a file that a spreadsheet opens, add
+and --follow each event is one line; --follow goes on by itself when the server comes back after a
+restart, misses nothing that was stored meanwhile and shows nothing twice. CSV is what was sent: for a file that a spreadsheet opens, add
 --spreadsheet-safe, or a client can put a formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
@@ -115,7 +117,10 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	if err != nil {
 		return err
 	}
-	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
+	if query, err = query.Fixed(time.Now()); err != nil {
+		return usageError{err}
+	}
+	return asUsageError(followEvents(ctx, command, client, query, form))
 }
 
 func listEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
@@ -146,33 +151,45 @@ func cutOff(list *console.List, err error) error {
 	return fmt.Errorf("the list is cut off after %d: %w", list.Len(), err)
 }
 
-// followEvents prints events as they are stored, until Ctrl-C.
-func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
+// followEvents prints events as they are stored, until Ctrl-C, whether or not the server is
+// restarted meanwhile.
+func followEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	query adminapi.EventQuery, form console.Form) error {
+	w, talk := command.OutOrStdout(), command.ErrOrStderr()
 	if form.Kind == console.Table {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
-	err := client.FollowEvents(ctx, query, func(event *pillarbox.Event, _ string) error {
-		switch form.Kind {
-		case console.JSON:
-			line, err := json.Marshal(event)
-			if err != nil {
-				return err
-			}
-			_, err = w.Write(append(line, '\n'))
-			return err
-		case console.CSV:
-			single := console.Rows{Head: console.EventHead(form)}
-			single.Add(console.EventRow(event, form)...)
-			return single.WriteBody(w, form)
-		}
-		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source,
-			console.Printable(console.BodyPreview(event)))
-		return err
+	err := client.FollowOn(ctx, adminclient.Follow{
+		Query: query,
+		Event: func(event *pillarbox.Event) error { return printFollowed(w, event, form) },
+		Lost: func(err error) {
+			fmt.Fprintf(talk, "the server is gone (%v); going on behind the last event as soon as it answers\n",
+				err)
+		},
 	})
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
+	return err
+}
+
+// printFollowed prints one event, on a line of its own in JSON.
+func printFollowed(w io.Writer, event *pillarbox.Event, form console.Form) error {
+	switch form.Kind {
+	case console.JSON:
+		line, err := json.Marshal(event)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(line, '\n'))
+		return err
+	case console.CSV:
+		single := console.Rows{}
+		single.Add(console.EventRow(event, form)...)
+		return single.WriteBody(w, form)
+	}
+	_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, console.Printable(event.RequestID),
+		event.Source, console.Printable(console.BodyPreview(event)))
 	return err
 }
 
