@@ -84,6 +84,9 @@ func listLetters(ctx context.Context, command *cobra.Command, client *adminclien
 		}
 	}
 	console.TellOfMore(talk, form, list.Len(), next)
+	if list.Len() == 0 && len(broken) == 0 {
+		tellOfNames(ctx, client, talk, query.Source, query.Destination)
+	}
 	return nil
 }
 
@@ -111,7 +114,7 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string,
 	err error) error {
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
-		return err
+		return noSuchDestination(ctx, client, destination, err)
 	}
 	var names []string
 	_, listErr := client.EachDeadLetter(ctx,
@@ -213,7 +216,7 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 	}
 	progress, err := client.StartReplay(ctx, request)
 	if err != nil {
-		return err
+		return noSuchDestination(ctx, client, request.Destination, err)
 	}
 	for progress.State == replay.StateRunning {
 		timer := time.NewTimer(replayPoll)
@@ -234,6 +237,9 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 	if err := console.WriteReplay(command.OutOrStdout(), command.ErrOrStderr(), progress,
 		form); err != nil {
 		return err
+	}
+	if progress.Matched == 0 && progress.Unreadable == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), request.Source, request.Destination)
 	}
 	switch {
 	case len(closed) > 0:
@@ -267,7 +273,7 @@ func closedLetters(ctx context.Context, client *adminclient.Client,
 		}
 	}
 	if len(open) == 0 {
-		return nil, notOpen(closed)
+		return nil, noSuchDestination(ctx, client, request.Destination, notOpen(closed))
 	}
 	request.RequestIDs = open
 	return closed, nil

@@ -120,6 +120,7 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	if query, err = query.Fixed(time.Now()); err != nil {
 		return usageError{err}
 	}
+	tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, "") // a destination is refused
 	return asUsageError(followEvents(ctx, command, client, query, form))
 }
 
@@ -128,12 +129,15 @@ func listEvents(ctx context.Context, command *cobra.Command, client *adminclient
 	list := console.NewEvents(command.OutOrStdout(), form)
 	next, err := client.EachEvent(ctx, query, list.AddEvent)
 	if err != nil {
-		return cutOff(list, err)
+		return cutOff(list, noSuchDestination(ctx, client, query.Destination, err))
 	}
 	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
 		return err
 	}
 	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	if list.Len() == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
+	}
 	return nil
 }
 
@@ -170,7 +174,7 @@ func followEvents(ctx context.Context, command *cobra.Command, client *adminclie
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
-	return err
+	return noSuchDestination(ctx, client, query.Destination, err)
 }
 
 // printFollowed prints one event, on a line of its own in JSON.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -67,7 +68,10 @@ func newHeldList(global *globalFlags) *cobra.Command {
 				}
 				groups, err := client.HeldGroups(ctx, query)
 				if err != nil {
-					return err
+					return noSuchDestination(ctx, client, query.Destination, err)
+				}
+				if len(groups.Groups) == 0 {
+					tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
 				}
 				return console.WriteHeldGroups(command.OutOrStdout(), groups, form)
 			})
@@ -89,12 +93,15 @@ func listHeld(ctx context.Context, command *cobra.Command, client *adminclient.C
 	list := console.NewHeld(command.OutOrStdout(), form)
 	next, err := client.EachHeld(ctx, query, list.AddHeld)
 	if err != nil {
-		return cutOff(list, err)
+		return cutOff(list, noSuchDestination(ctx, client, query.Destination, err))
 	}
 	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
 		return err
 	}
 	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	if list.Len() == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
+	}
 	return nil
 }
 
@@ -126,7 +133,10 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 			}
 			result, err := act.call(client, ctx, request)
 			if err != nil {
-				return asUsageError(err)
+				return asUsageError(noSuchDestination(ctx, client, cmp.Or(request.To, request.Destination), err))
+			}
+			if result.Matched == 0 {
+				tellOfNames(ctx, client, command.ErrOrStderr(), request.Source, request.Destination)
 			}
 			return console.WriteHeldResult(command.OutOrStdout(), result, act.done, form)
 		},
