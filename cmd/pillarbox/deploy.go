@@ -52,7 +52,7 @@ func newDeployCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "deploy",
 		Short: "Put pillarbox on AWS with Terraform: build the functions, plan, ask, apply",
-		Long: `Build the functions, run "terraform init" and "plan" on deploy/terraform, show the plan, ask, and apply
+		Long: `Look for credentials for AWS, build the functions, run "terraform init" and "plan" on deploy/terraform, show the plan, ask, and apply
 exactly that plan. Each command is shown before it runs. Run it in a checkout of pillarbox, with Go,
 Terraform or OpenTofu, and credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID or what else the SDK
 finds).
@@ -85,6 +85,12 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 		return err
 	}
 	if err := checkChoices(s, choices); err != nil {
+		return err
+	}
+	if err := stack.NeedGo(); err != nil {
+		return usageError{err}
+	}
+	if err := needCredentials(ctx); err != nil {
 		return err
 	}
 	zips, err := stack.BuildFunctions(ctx, s.Source, s.Talk)
@@ -235,6 +241,9 @@ func destroy(ctx context.Context, command *cobra.Command, flags *stackFlags) err
 			s.ChoicesFile())
 	}
 	if err := flags.checkRegion(s); err != nil {
+		return err
+	}
+	if err := needCredentials(ctx); err != nil {
 		return err
 	}
 	if err := s.Init(ctx); err != nil {
