@@ -169,7 +169,7 @@ stores nothing twice. Nothing is deleted.`,
 				if err != nil {
 					return err
 				}
-				return printRepair(command.OutOrStdout(), form, result)
+				return printRepair(command.OutOrStdout(), command.ErrOrStderr(), form, result)
 			})
 		},
 	}
@@ -177,7 +177,7 @@ stores nothing twice. Nothing is deleted.`,
 	return command
 }
 
-func printRepair(w io.Writer, form console.Form, result *seglog.Repaired) error {
+func printRepair(w, talk io.Writer, form console.Form, result *seglog.Repaired) error {
 	if form.Kind == console.JSON {
 		return console.WriteJSON(w, result)
 	}
@@ -190,8 +190,12 @@ func printRepair(w io.Writer, form console.Form, result *seglog.Repaired) error 
 	} else if err := table.Write(w, form); err != nil {
 		return err
 	}
+	to := w
+	if form.Kind == console.CSV {
+		to = talk // CSV is rows and nothing else
+	}
 	for _, name := range result.States {
-		fmt.Fprintf(w, "the delivery state of %s was made anew; its events are delivered again\n", name)
+		fmt.Fprintf(to, "the delivery state of %s was made anew; its events are delivered again\n", name)
 	}
 	return nil
 }
