@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -13,14 +14,34 @@ const DeadLetterVersion = 1
 // DeadLetter is an event that a destination refused for good, with what was tried. Its JSON form is
 // a file format that other programs rely on: names are added, never changed.
 type DeadLetter struct {
-	Version     int         `json:"version"`
-	Destination string      `json:"destination"`
-	Reason      string      `json:"reason"`
-	DeadAt      Timestamp   `json:"dead_at"`
-	Attempts    []Attempt   `json:"attempts"`
-	Event       *Event      `json:"event"`
-	Replay      string      `json:"replay"` // the command that replays it
-	Resolved    *Resolution `json:"resolved,omitempty"`
+	Version     int       `json:"version"`
+	Destination string    `json:"destination"`
+	Reason      string    `json:"reason"`
+	DeadAt      Timestamp `json:"dead_at"`
+	Attempts    []Attempt `json:"attempts"`
+	Event       *Event    `json:"event"`
+	Replay      string    `json:"replay"` // the command that replays it
+
+	// DeathReason is the reason at DeadAt, where Reason is that of a later replay; else empty.
+	DeathReason string `json:"death_reason,omitempty"`
+
+	Resolved *Resolution `json:"resolved,omitempty"`
+}
+
+// ReasonOfDeath is why the event became a dead letter, whatever a later replay was refused for.
+// Letters that were replayed when that name was not there yet don't say so: of them it is the
+// error of the last attempt before.
+func (d *DeadLetter) ReasonOfDeath() string {
+	if d.DeathReason != "" || len(d.Attempts) == 0 ||
+		d.Attempts[len(d.Attempts)-1].At <= d.DeadAt {
+		return cmp.Or(d.DeathReason, d.Reason)
+	}
+	for _, attempt := range slices.Backward(d.Attempts) {
+		if attempt.At <= d.DeadAt {
+			return attempt.Error
+		}
+	}
+	return d.Reason
 }
 
 // The ways in which a dead letter is resolved.

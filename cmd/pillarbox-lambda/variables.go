@@ -162,7 +162,7 @@ func (s *settings) readMaxBody(text string) (err error) {
 // The forms of texts.
 var (
 	nameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	pathForm   = regexp.MustCompile(`^/[^?#\s]*$`)
+	pathForm   = regexp.MustCompile("^/[^?#%\\s*{}\\[\\]<>|^`]*$") // it is taken as written, and no pattern
 	formatForm = regexp.MustCompile(`^(json|text)$`)
 	anyForm    = regexp.MustCompile(`^\S+$`)
 )

@@ -121,6 +121,8 @@ func TestWrongVariablesAreNamed(t *testing.T) {
 			"PILLARBOX_SOURCE_PATH": "app", "PILLARBOX_MAX_BODY": "1MiB"}, []string{
 			`PILLARBOX_SQS_QUEUE_URL is "events", which is no URL`, `PILLARBOX_SOURCE is "A b"`, `PILLARBOX_SOURCE_PATH is "app"`,
 			`PILLARBOX_MAX_BODY is "1MiB", which is no number above zero: set it to the largest body, as a number of bytes`}},
+		{"accept", map[string]string{"PILLARBOX_SOURCE_PATH": "/a/*"}, []string{
+			`PILLARBOX_SOURCE_PATH is "/a/*"`}},
 		{"deliver", map[string]string{"PILLARBOX_DYNAMODB_TABLE": "", "PILLARBOX_MAX_RECEIVES": "3",
 			"PILLARBOX_MAX_AGE": "10d", "PILLARBOX_DYNAMODB_TIME_SHARDS": "0",
 			"PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL": "", "PILLARBOX_MAX_RETRY_WAIT": "-1s", "PILLARBOX_LOG_LEVEL": "loud", "PILLARBOX_LOG_FORMAT": "xml"}, []string{

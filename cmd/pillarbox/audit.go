@@ -2,54 +2,103 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"pillarbox/internal/adminclient"
 	"pillarbox/internal/console"
+	"pillarbox/internal/posting"
 )
 
+// auditFlags are the flags of the command.
+type auditFlags struct {
+	redeliver bool
+	receipts  string
+	form      console.Form
+}
+
 func newAuditCommand(global *globalFlags) *cobra.Command {
-	var form string
-	var redeliver bool
+	flags := &auditFlags{}
 	command := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that accepted = stored + dead + skipped + pending, or name what is missing",
 		Long: `Add up the ledger, count what the destinations really hold, and look up every event that the queue
 still remembers. Exit 0 if everything is there; exit 1 with the names of what is missing if not.
 
+With --receipts, look up every event that a client has a receipt of as well: it is stored, dead, held, pending or skipped, or it
+is named with the line of its receipt, and so are lines that are no receipts. The file is what "pillarbox post --receipts" writes,
+one JSON object a line with request_id and timestamp. An event that is in one of several destinations is not lost; what each
+destination misses, the audit itself says.
+
 With --redeliver, a running server hands out again what is missing and the queue still has (queue.keep_bytes of what was
 delivered). Stores keep one of each, so nothing is stored twice.`,
+		Example: `  pillarbox audit
+  pillarbox audit --receipts receipts.ndjson
+  pillarbox audit --redeliver`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if err := checkForm(form); err != nil {
+			switch err := checkForm(flags.form); {
+			case err != nil:
 				return err
+			case flags.redeliver && flags.receipts != "":
+				return usageError{errors.New("--receipts and --redeliver can't be used together")}
+			case flags.redeliver:
+				return redeliverMissing(command, global, flags.form)
 			}
-			if redeliver {
-				return redeliverMissing(command, global, form)
-			}
-			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				audit, err := client.Audit(ctx)
-				if err != nil {
-					return err
-				}
-				if err := console.WriteAudit(command.OutOrStdout(), audit, form); err != nil {
-					return err
-				}
-				if !audit.Balanced {
-					return silentError{}
-				}
-				return nil
-			})
+			return audit(command, global, flags)
 		},
 	}
-	command.Flags().BoolVar(&redeliver, "redeliver", false,
+	command.Flags().BoolVar(&flags.redeliver, "redeliver", false,
 		"hand out again what is missing and the queue still has")
-	outputFlag(command, &form)
+	command.Flags().StringVar(&flags.receipts, "receipts", "",
+		"compare the receipts in this file, one JSON object a line; - is standard input")
+	outputFlag(command, &flags.form)
 	return command
 }
 
-func redeliverMissing(command *cobra.Command, global *globalFlags, form string) error {
+func audit(command *cobra.Command, global *globalFlags, flags *auditFlags) error {
+	var from io.Reader
+	switch flags.receipts {
+	case "":
+	case "-":
+		from = command.InOrStdin()
+	default:
+		file, err := os.Open(flags.receipts)
+		if err != nil {
+			return usageError{fmt.Errorf("--receipts: %w", err)}
+		}
+		defer file.Close()
+		from = file
+	}
+	return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
+		checked, err := client.Audit(ctx)
+		if err != nil {
+			return err
+		}
+		result := &console.AuditResult{Audit: checked}
+		if from != nil {
+			compared, err := posting.Compare(ctx, client, from)
+			if err != nil {
+				return err
+			}
+			result.Compared(compared)
+		}
+		if err := console.WriteAudit(command.OutOrStdout(), command.ErrOrStderr(), result,
+			flags.form); err != nil {
+			return err
+		}
+		if !result.Right() {
+			return silentError{}
+		}
+		return nil
+	})
+}
+
+func redeliverMissing(command *cobra.Command, global *globalFlags, form console.Form) error {
 	ctx, w := command.Context(), command.OutOrStdout()
 	client, err := global.connectServer(ctx, "pillarbox audit --redeliver")
 	if err != nil {
@@ -59,7 +108,7 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form string) 
 	if err != nil {
 		return asUsageError(err)
 	}
-	if form == console.JSON {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, list)
 	}
 	table := console.Rows{Head: []string{"destination", "missing", "redelivered", "replayed", "store"}}
@@ -70,7 +119,7 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form string) 
 }
 
 func newStatusCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use: "status", Short: "Show how the server, its queue and its destinations are", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {

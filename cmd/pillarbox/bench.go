@@ -41,7 +41,7 @@ type benchFlags struct {
 	rounds      int
 	connections []int
 	body        int
-	form        string
+	form        console.Form
 }
 
 func newBenchCommand() *cobra.Command {
@@ -203,8 +203,8 @@ func commit() (revision string, dirty bool) {
 	return revision, dirty
 }
 
-func printBench(w io.Writer, report *benchmark.Report, form string) error {
-	switch form {
+func printBench(w io.Writer, report *benchmark.Report, form console.Form) error {
+	switch form.Kind {
 	case console.JSON:
 		return console.WriteJSON(w, report)
 	case console.CSV:

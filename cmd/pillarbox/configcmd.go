@@ -106,7 +106,7 @@ func checkEngines(cfg *config.Config) error {
 }
 
 func newVersionCommand() *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use: "version", Short: "Show the version", Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -114,7 +114,7 @@ func newVersionCommand() *cobra.Command {
 				return err
 			}
 			w := command.OutOrStdout()
-			if form == console.JSON {
+			if form.Kind == console.JSON {
 				return console.WriteJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
 					"platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}

@@ -109,7 +109,7 @@ func TestStatusShowsThePauseInFull(t *testing.T) {
 	}}
 	for _, form := range []string{console.Table, console.CSV} {
 		var out strings.Builder
-		if err := console.WriteStatus(&out, status, form); err != nil {
+		if err := console.WriteStatus(&out, status, console.Form{Kind: form}); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"2025-11-23T14:12:00.000000Z", "2025-11-23T14:12:30.000000Z",

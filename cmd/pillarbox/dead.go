@@ -28,7 +28,7 @@ func newDeadCommand(global *globalFlags) *cobra.Command {
 }
 
 func newDeadList(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	query := adminapi.DeadLetterQuery{}
 	command := &cobra.Command{
 		Use: "list", Short: "List dead letters; --since and --until are times of death", Args: noArgs,
@@ -39,15 +39,13 @@ func newDeadList(global *globalFlags) *cobra.Command {
 			if err := checkLimit(query.Limit); err != nil {
 				return err
 			}
-			if err := query.Check(); err != nil {
+			page := query
+			page.Limit = min(page.Limit, pillarbox.MaxListLimit)
+			if err := page.Check(); err != nil {
 				return usageError{err}
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				page, err := client.DeadLetters(ctx, query)
-				if err != nil {
-					return err
-				}
-				return console.WriteDeadLetters(command.OutOrStdout(), command.ErrOrStderr(), page, form)
+				return listLetters(ctx, command, client, query, form)
 			})
 		},
 	}
@@ -60,10 +58,36 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
 	set.BoolVar(&query.Resolved, "resolved", false, "replayed and discarded ones too")
 	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
-		fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
+		fmt.Sprintf("how many, 1 to %d", maxList))
 	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
+}
+
+func listLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	query adminapi.DeadLetterQuery, form console.Form) error {
+	list, talk := console.NewDeadLetters(command.OutOrStdout(), form), command.ErrOrStderr()
+	broken := []string{}
+	next, err := client.EachDeadLetter(ctx, query, list.AddDeadLetter, func(text string) {
+		broken = append(broken, text)
+	})
+	if err != nil {
+		return cutOff(list, err)
+	}
+	if err := list.End(console.Field{Name: "next_cursor", Value: next},
+		console.Field{Name: "unreadable", Value: broken}); err != nil {
+		return err
+	}
+	for _, text := range broken {
+		if form.Kind != console.JSON {
+			fmt.Fprintln(talk, "can't be read:", console.Printable(text))
+		}
+	}
+	console.TellOfMore(talk, form, list.Len(), next)
+	if list.Len() == 0 && len(broken) == 0 {
+		tellOfNames(ctx, client, talk, query.Source, query.Destination)
+	}
+	return nil
 }
 
 func newDeadShow(global *globalFlags) *cobra.Command {
@@ -90,16 +114,17 @@ func newDeadShow(global *globalFlags) *cobra.Command {
 func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, requestID string,
 	err error) error {
 	if destination != "" || !errors.Is(err, pillarbox.ErrConflict) {
-		return err
-	}
-	page, listErr := client.DeadLetters(ctx,
-		adminapi.DeadLetterQuery{RequestID: requestID, Resolved: true})
-	if listErr != nil {
-		return err
+		return noSuchDestination(ctx, client, destination, err)
 	}
 	var names []string
-	for _, letter := range page.DeadLetters {
-		names = append(names, letter.Destination)
+	_, listErr := client.EachDeadLetter(ctx,
+		adminapi.DeadLetterQuery{RequestID: requestID, Resolved: true},
+		func(letter *pillarbox.DeadLetter) error {
+			names = append(names, letter.Destination)
+			return nil
+		}, func(string) {})
+	if listErr != nil {
+		return err
 	}
 	if names = slices.Compact(slices.Sorted(slices.Values(names))); len(names) < 2 {
 		return err
@@ -127,7 +152,7 @@ func newDeadDiscard(global *globalFlags) *cobra.Command {
 }
 
 func newDeadReplay(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var all bool
 	request := adminapi.ReplayRequest{}
 	command := &cobra.Command{
@@ -184,14 +209,14 @@ becomes a dead letter again.`,
 const replayPoll = 200 * time.Millisecond
 
 func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client,
-	request adminapi.ReplayRequest, form string) error {
+	request adminapi.ReplayRequest, form console.Form) error {
 	closed, err := closedLetters(ctx, client, &request)
 	if err != nil {
 		return err
 	}
 	progress, err := client.StartReplay(ctx, request)
 	if err != nil {
-		return err
+		return noSuchDestination(ctx, client, request.Destination, err)
 	}
 	for progress.State == replay.StateRunning {
 		timer := time.NewTimer(replayPoll)
@@ -209,8 +234,12 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 			}
 		}
 	}
-	if err := console.WriteReplay(command.OutOrStdout(), progress, form); err != nil {
+	if err := console.WriteReplay(command.OutOrStdout(), command.ErrOrStderr(), progress,
+		form); err != nil {
 		return err
+	}
+	if progress.Matched == 0 && progress.Unreadable == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), request.Source, request.Destination)
 	}
 	switch {
 	case len(closed) > 0:
@@ -233,19 +262,18 @@ func closedLetters(ctx context.Context, client *adminclient.Client,
 	}
 	var open []string
 	for _, id := range request.RequestIDs {
-		page, err := client.DeadLetters(ctx,
-			adminapi.DeadLetterQuery{Destination: request.Destination, RequestID: id, Resolved: true})
+		why, err := whyClosed(ctx, client, request.Destination, id)
 		if err != nil {
 			return nil, err
 		}
-		if why := whyClosed(page); why != "" {
+		if why != "" {
 			closed = append(closed, id+" "+why)
 		} else {
 			open = append(open, id)
 		}
 	}
 	if len(open) == 0 {
-		return nil, notOpen(closed)
+		return nil, noSuchDestination(ctx, client, request.Destination, notOpen(closed))
 	}
 	request.RequestIDs = open
 	return closed, nil
@@ -253,18 +281,23 @@ func closedLetters(ctx context.Context, client *adminclient.Client,
 
 // whyClosed says why none of the letters of an event can be replayed, or nothing. What can't be
 // read the replay reports.
-func whyClosed(page *adminapi.DeadLetterPage) string {
-	if len(page.Unreadable) > 0 {
-		return ""
+func whyClosed(ctx context.Context, client *adminclient.Client, destination,
+	id string) (why string, err error) {
+	why, open := "is unknown", false
+	_, err = client.EachDeadLetter(ctx,
+		adminapi.DeadLetterQuery{Destination: destination, RequestID: id, Resolved: true},
+		func(letter *pillarbox.DeadLetter) error {
+			if letter.Resolved == nil {
+				open = true
+			} else {
+				why = "was " + letter.Resolved.How + " already, at " + letter.Resolved.At.String()
+			}
+			return nil
+		}, func(string) { open = true })
+	if err != nil || open {
+		return "", err
 	}
-	why := "is unknown"
-	for _, letter := range page.DeadLetters {
-		if letter.Resolved == nil {
-			return ""
-		}
-		why = "was " + letter.Resolved.How + " already, at " + letter.Resolved.At.String()
-	}
-	return why
+	return why, nil
 }
 
 func notOpen(closed []string) error {

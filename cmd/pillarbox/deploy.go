@@ -40,7 +40,7 @@ func (f *stackFlags) add(command *cobra.Command) {
 }
 
 func (f *stackFlags) open(command *cobra.Command) (*stack.Stack, error) {
-	opened, err := stack.Open(f.name, f.source, command.ErrOrStderr())
+	opened, err := stack.Open(f.name, f.source, drawn(command.ErrOrStderr()))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -52,7 +52,7 @@ func newDeployCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "deploy",
 		Short: "Put pillarbox on AWS with Terraform: build the functions, plan, ask, apply",
-		Long: `Build the functions, run "terraform init" and "plan" on deploy/terraform, show the plan, ask, and apply
+		Long: `Look for credentials for AWS, build the functions, run "terraform init" and "plan" on deploy/terraform, show the plan, ask, and apply
 exactly that plan. Each command is shown before it runs. Run it in a checkout of pillarbox, with Go,
 Terraform or OpenTofu, and credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID or what else the SDK
 finds).
@@ -87,7 +87,13 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err := checkChoices(s, choices); err != nil {
 		return err
 	}
-	zips, err := stack.BuildFunctions(ctx, s.Source, command.ErrOrStderr())
+	if err := stack.NeedGo(); err != nil {
+		return usageError{err}
+	}
+	if err := needCredentials(ctx); err != nil {
+		return err
+	}
+	zips, err := stack.BuildFunctions(ctx, s.Source, s.Talk)
 	if err != nil {
 		return err
 	}
@@ -235,6 +241,9 @@ func destroy(ctx context.Context, command *cobra.Command, flags *stackFlags) err
 			s.ChoicesFile())
 	}
 	if err := flags.checkRegion(s); err != nil {
+		return err
+	}
+	if err := needCredentials(ctx); err != nil {
 		return err
 	}
 	if err := s.Init(ctx); err != nil {

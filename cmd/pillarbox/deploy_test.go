@@ -78,6 +78,8 @@ func TestChoicesThatCantBePlannedAreNotKept(t *testing.T) {
 // TestDestroyTakesTheRegionOfTheStack and no other.
 func TestDestroyTakesTheRegionOfTheStack(t *testing.T) {
 	source := module(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	s, err := stack.Open("staging", source, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
@@ -94,4 +96,67 @@ func TestDestroyTakesTheRegionOfTheStack(t *testing.T) {
 	}
 	destroy("eu-west-1").failsWith(t, exitUsage, "is in eu-west-2")
 	destroy("eu-west-2").failsWith(t, exitFailed, "nothing was deleted") // it asks, and nobody says yes
+}
+
+// withoutCredentials is an environment in which nobody finds any.
+func withoutCredentials(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "config"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "credentials"))
+}
+
+// TestDeployLooksForCredentialsFirst: without any it says so, on one line, before anything is built.
+func TestDeployLooksForCredentialsFirst(t *testing.T) {
+	source := module(t)
+	withoutCredentials(t)
+	got := try(t, "deploy", "--source", source, "--yes")
+	got.failsWith(t, exitUsage, "no credentials for AWS are found", "AWS_PROFILE", "nothing was changed")
+	if got.out != "" || got.talk != "" {
+		t.Errorf("it said %q and %q besides", got.out, got.talk)
+	}
+	t.Setenv("AWS_PROFILE", "nobody")
+	try(t, "deploy", "--source", source, "--yes").failsWith(t, exitUsage, "AWS_PROFILE=nobody")
+	t.Setenv("AWS_PROFILE", "")
+	s, err := stack.Open(defaultStack, source, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Choose(nil); err != nil {
+		t.Fatal(err)
+	}
+	got = try(t, "destroy", "--source", source, "--yes")
+	got.failsWith(t, exitUsage, "no credentials for AWS are found")
+	if got.talk != "" {
+		t.Errorf("destroy said %q besides", got.talk)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	got = try(t, "deploy", "--source", source, "--yes") // it goes on, and there is nothing to build here
+	got.failsWith(t, exitFailed, "build the function accept")
+	if !strings.Contains(got.talk, "go build") {
+		t.Errorf("it said %q", got.talk)
+	}
+}
+
+// TestDeploySaysWhatToInstall, each in one sentence.
+func TestDeploySaysWhatToInstall(t *testing.T) {
+	source := module(t)
+	withoutCredentials(t)
+	t.Setenv("PATH", filepath.Join(source, "bin"))
+	try(t, "deploy", "--source", source).failsWith(t, exitUsage, "go is not there",
+		"install Go "+stack.GoVersion+" or newer", "https://go.dev/dl/")
+	t.Setenv("PATH", t.TempDir())
+	try(t, "deploy", "--source", source).failsWith(t, exitUsage, "neither terraform nor tofu is there",
+		"install Terraform")
+	try(t, "destroy", "--source", source).failsWith(t, exitUsage, "install Terraform")
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil || !strings.Contains(string(text), "\ngo "+stack.GoVersion+".") {
+		t.Errorf("the functions need another Go than %s: %v", stack.GoVersion, err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,7 @@ import (
 )
 
 func newEventsCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var follow bool
 	query := adminapi.EventQuery{}
 	command := &cobra.Command{
@@ -26,7 +27,9 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 		Short: "List or follow stored events",
 		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
 --until take RFC 3339, a day (from midnight UTC), or how long ago, as in 15m, 24h or 7d. With -o json
-and --follow each event is one line.`,
+and --follow each event is one line; --follow goes on by itself when the server comes back after a
+restart, misses nothing that was stored meanwhile and shows nothing twice. CSV is what was sent: for a file that a spreadsheet opens, add
+--spreadsheet-safe, or a client can put a formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
   pillarbox events --follow -o json`,
@@ -39,7 +42,7 @@ and --follow each event is one line.`,
 				return followServer(command, global, query, form)
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				return listEvents(ctx, command.OutOrStdout(), client, query, form)
+				return listEvents(ctx, command, client, query, form)
 			})
 		},
 	}
@@ -50,7 +53,7 @@ and --follow each event is one line.`,
 	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
 	set.StringVar(&query.Since, "since", "", "only events accepted since")
 	set.StringVar(&query.Until, "until", "", "only events accepted before")
-	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", pillarbox.MaxListLimit))
+	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
 	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 	set.BoolVarP(&follow, "follow", "f", false, "go on with what is stored from now on")
 	var oldest bool
@@ -60,7 +63,7 @@ and --follow each event is one line.`,
 		if err := checkLimit(query.Limit); err != nil {
 			return err
 		}
-		if err := query.Check(); err != nil {
+		if err := ofOnePage(query).Check(); err != nil {
 			return usageError{err}
 		}
 		if !follow {
@@ -78,10 +81,16 @@ and --follow each event is one line.`,
 	return command
 }
 
-// checkLimit refuses a page without items, which the client takes for the default.
+// maxList is how many items one command lists at most. A table keeps the cells of all of them, some
+// 300 bytes each, until it knows how wide its columns are.
+const maxList = 100_000
+
+// checkLimit refuses a list without items, which the client takes for the default, and one that is
+// too long.
 func checkLimit(limit int) error {
-	if limit < 1 || limit > pillarbox.MaxListLimit {
-		return usageError{fmt.Errorf("--limit %d: want 1 to %d", limit, pillarbox.MaxListLimit)}
+	if limit < 1 || limit > maxList {
+		return usageError{fmt.Errorf("--limit %d: want 1 to %d; --cursor goes on behind a list", limit,
+			maxList)}
 	}
 	return nil
 }
@@ -101,64 +110,95 @@ func withClient(command *cobra.Command, global *globalFlags,
 // followServer follows what a running server stores, until Ctrl-C. Without a server nothing is
 // stored.
 func followServer(command *cobra.Command, global *globalFlags, query adminapi.EventQuery,
-	form string) error {
+	form console.Form) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
 	client, err := global.connectServer(ctx, "--follow")
 	if err != nil {
 		return err
 	}
-	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
+	if query, err = query.Fixed(time.Now()); err != nil {
+		return usageError{err}
+	}
+	tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, "") // a destination is refused
+	return asUsageError(followEvents(ctx, command, client, query, form))
 }
 
-func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
-	query adminapi.EventQuery, form string) error {
-	page, err := client.Events(ctx, query)
+func listEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	query adminapi.EventQuery, form console.Form) error {
+	list := console.NewEvents(command.OutOrStdout(), form)
+	next, err := client.EachEvent(ctx, query, list.AddEvent)
 	if err != nil {
+		return cutOff(list, noSuchDestination(ctx, client, query.Destination, err))
+	}
+	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
 		return err
 	}
-	if form == console.JSON {
-		return console.WriteJSON(w, page)
+	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	if list.Len() == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
 	}
-	table := console.Rows{Head: console.EventHead(form)}
-	for _, event := range page.Events {
-		table.Add(console.EventRow(event, form)...)
-	}
-	return table.Write(w, form)
+	return nil
 }
 
-// followEvents prints events as they are stored, until Ctrl-C.
-func followEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
-	query adminapi.EventQuery, form string) error {
-	if form == console.Table {
+// ofOnePage is the query of one page of a list, which may be longer.
+func ofOnePage(query adminapi.EventQuery) adminapi.EventQuery {
+	query.Limit = min(query.Limit, pillarbox.MaxListLimit)
+	return query
+}
+
+// cutOff is the error of a list. It says so where a part of the list was written already.
+func cutOff(list *console.List, err error) error {
+	if list.Len() == 0 {
+		return err
+	}
+	return fmt.Errorf("the list is cut off after %d: %w", list.Len(), err)
+}
+
+// followEvents prints events as they are stored, until Ctrl-C, whether or not the server is
+// restarted meanwhile.
+func followEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	query adminapi.EventQuery, form console.Form) error {
+	w, talk := command.OutOrStdout(), command.ErrOrStderr()
+	if form.Kind == console.Table {
 		fmt.Fprintln(w, "following; end with Ctrl-C")
 	}
-	err := client.FollowEvents(ctx, query, func(event *pillarbox.Event, _ string) error {
-		switch form {
-		case console.JSON:
-			line, err := json.Marshal(event)
-			if err != nil {
-				return err
-			}
-			_, err = w.Write(append(line, '\n'))
-			return err
-		case console.CSV:
-			single := console.Rows{Head: console.EventHead(form)}
-			single.Add(console.EventRow(event, form)...)
-			return single.WriteBody(w)
-		}
-		_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, event.RequestID, event.Source,
-			console.Printable(console.BodyPreview(event)))
-		return err
+	err := client.FollowOn(ctx, adminclient.Follow{
+		Query: query,
+		Event: func(event *pillarbox.Event) error { return printFollowed(w, event, form) },
+		Lost: func(err error) {
+			fmt.Fprintf(talk, "the server is gone (%v); going on behind the last event as soon as it answers\n",
+				err)
+		},
 	})
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
+	return noSuchDestination(ctx, client, query.Destination, err)
+}
+
+// printFollowed prints one event, on a line of its own in JSON.
+func printFollowed(w io.Writer, event *pillarbox.Event, form console.Form) error {
+	switch form.Kind {
+	case console.JSON:
+		line, err := json.Marshal(event)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(line, '\n'))
+		return err
+	case console.CSV:
+		single := console.Rows{}
+		single.Add(console.EventRow(event, form)...)
+		return single.WriteBody(w, form)
+	}
+	_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", event.Timestamp, console.Printable(event.RequestID),
+		event.Source, console.Printable(console.BodyPreview(event)))
 	return err
 }
 
 func newExplainCommand(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use:   "explain REQUEST_ID",
 		Short: "Tell the story of one event: accepted, attempts, skipped or held, stored or dead, replayed",

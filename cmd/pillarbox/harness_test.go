@@ -59,7 +59,18 @@ type running struct {
 // the system chooses. It is stopped when the test ends.
 func startServer(t *testing.T, text string, roles ...string) *running {
 	t.Helper()
-	data := t.TempDir()
+	return startIn(t, t.TempDir(), text, roles...)
+}
+
+// restart starts a server of defaults on the data of one that was stopped.
+func restart(t *testing.T, s *running) *running {
+	t.Helper()
+	s.stop()
+	return startIn(t, s.data, "")
+}
+
+func startIn(t *testing.T, data, text string, roles ...string) *running {
+	t.Helper()
 	cfg, err := config.Load(config.Input{Text: []byte(text), Env: noEnv, Flags: map[string]string{
 		"data": data, "listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0",
 	}})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -49,7 +50,7 @@ func heldFlags(command *cobra.Command, destination, source, since, until *string
 }
 
 func newHeldList(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	var events bool
 	query := adminclient.HeldQuery{}
 	command := &cobra.Command{
@@ -63,15 +64,14 @@ func newHeldList(global *globalFlags) *cobra.Command {
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if events {
-					page, err := client.Held(ctx, query)
-					if err != nil {
-						return err
-					}
-					return console.WriteHeld(command.OutOrStdout(), command.ErrOrStderr(), page, form)
+					return listHeld(ctx, command, client, query, form)
 				}
 				groups, err := client.HeldGroups(ctx, query)
 				if err != nil {
-					return err
+					return noSuchDestination(ctx, client, query.Destination, err)
+				}
+				if len(groups.Groups) == 0 {
+					tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
 				}
 				return console.WriteHeldGroups(command.OutOrStdout(), groups, form)
 			})
@@ -81,11 +81,28 @@ func newHeldList(global *globalFlags) *cobra.Command {
 	command.Flags().StringVar(&query.RequestID, "id", "", "only this event")
 	command.Flags().BoolVar(&events, "events", false, "the events themselves")
 	command.Flags().IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
-		fmt.Sprintf("how many events, 1 to %d", pillarbox.MaxListLimit))
+		fmt.Sprintf("how many events, 1 to %d", maxList))
 	command.Flags().StringVar(&query.Cursor, "cursor", "",
 		"go on behind a page of events, with the next_cursor of -o json")
 	outputFlag(command, &form)
 	return command
+}
+
+func listHeld(ctx context.Context, command *cobra.Command, client *adminclient.Client,
+	query adminclient.HeldQuery, form console.Form) error {
+	list := console.NewHeld(command.OutOrStdout(), form)
+	next, err := client.EachHeld(ctx, query, list.AddHeld)
+	if err != nil {
+		return cutOff(list, noSuchDestination(ctx, client, query.Destination, err))
+	}
+	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
+		return err
+	}
+	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
+	if list.Len() == 0 {
+		tellOfNames(ctx, client, command.ErrOrStderr(), query.Source, query.Destination)
+	}
+	return nil
 }
 
 // heldAct is a command that decides about held events.
@@ -97,7 +114,7 @@ type heldAct struct {
 }
 
 func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
-	var form string
+	var form console.Form
 	request := adminapi.HeldRequest{}
 	command := &cobra.Command{
 		Use: act.use + " [REQUEST_ID ...]", Short: act.short,
@@ -116,7 +133,10 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 			}
 			result, err := act.call(client, ctx, request)
 			if err != nil {
-				return asUsageError(err)
+				return asUsageError(noSuchDestination(ctx, client, cmp.Or(request.To, request.Destination), err))
+			}
+			if result.Matched == 0 {
+				tellOfNames(ctx, client, command.ErrOrStderr(), request.Source, request.Destination)
 			}
 			return console.WriteHeldResult(command.OutOrStdout(), result, act.done, form)
 		},

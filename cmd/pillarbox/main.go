@@ -28,13 +28,21 @@ func main() { os.Exit(execute(os.Args[1:])) }
 
 // execute runs one command and returns its exit code.
 func execute(args []string) int {
+	return executeOn(newScreen(os.Stdout), newScreen(os.Stderr), args)
+}
+
+// executeOn is execute with its output.
+func executeOn(out, talk screen, args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	root.SetOut(out)
+	root.SetErr(talk)
+	err := errors.Join(root.ExecuteContext(context.Background()), out.Close())
 	var silent silentError
 	if err != nil && !errors.As(err, &silent) {
-		fmt.Fprintln(os.Stderr, "pillarbox:", err)
+		fmt.Fprintln(talk, "pillarbox:", err)
 	}
+	_ = talk.Close() // there is nobody to tell
 	return exitCode(err)
 }
 

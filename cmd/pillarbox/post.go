@@ -43,7 +43,7 @@ type postFlags struct {
 	concurrency int
 	receipts    string
 	stack       string
-	form        string
+	form        console.Form
 }
 
 func newPostCommand(global *globalFlags) *cobra.Command {
@@ -247,7 +247,7 @@ func postOne(ctx context.Context, w io.Writer, flags *postFlags, sender *posting
 		return console.WriteItems(w, a, flags.form)
 	case !a.Accepted():
 		return fmt.Errorf("%s answered %d: %s", sender.URL, a.Status, console.Printable(a.Refusal))
-	case flags.form == console.JSON:
+	case flags.form.Kind == console.JSON:
 		return console.WriteJSON(w, a.Receipt)
 	}
 	table := console.Rows{Head: []string{"request_id", "timestamp", "status"}}
@@ -262,7 +262,7 @@ func postLoad(ctx context.Context, command *cobra.Command, flags *postFlags,
 		return err
 	}
 	load := &posting.Load{
-		Sender: sender, Events: flags.n, Concurrency: flags.concurrency, Rate: flags.rate, Receipts: receipts, Progress: command.ErrOrStderr(),
+		Sender: sender, Events: flags.n, Concurrency: flags.concurrency, Rate: flags.rate, Receipts: receipts, Progress: drawn(command.ErrOrStderr()),
 	}
 	if given {
 		load.Body = append([]byte{}, body...)

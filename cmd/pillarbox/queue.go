@@ -49,7 +49,7 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 }
 
 func newQueueInspect(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use: "inspect", Short: "List segments, cursors and what is in quarantine; writes nothing",
 		Args: noArgs,
@@ -70,8 +70,8 @@ func newQueueInspect(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printInspection(w io.Writer, form string, inspection *seglog.Inspection) error {
-	if form == console.JSON {
+func printInspection(w io.Writer, form console.Form, inspection *seglog.Inspection) error {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, inspection)
 	}
 	segments := console.Rows{Head: []string{"segment", "first", "events", "frames", "size", "created"}}
@@ -82,7 +82,7 @@ func printInspection(w io.Writer, form string, inspection *seglog.Inspection) er
 		}
 		segments.Add(s.File, s.First, s.Events, s.End, s.Size, created)
 	}
-	if err := segments.Write(w, form); err != nil || form == console.CSV {
+	if err := segments.Write(w, form); err != nil || form.Kind == console.CSV {
 		return err
 	}
 	destinations := console.Rows{Head: []string{"destination", "cursor", "stored", "dead", "skipped",
@@ -102,7 +102,7 @@ func printInspection(w io.Writer, form string, inspection *seglog.Inspection) er
 }
 
 func newQueueVerify(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use: "verify", Short: "Read every frame and check every checksum; writes nothing; exit 1 if something is damaged",
 		Args: noArgs,
@@ -123,8 +123,8 @@ func newQueueVerify(global *globalFlags) *cobra.Command {
 	return command
 }
 
-func printVerification(w io.Writer, form string, result *seglog.Verification) error {
-	switch form {
+func printVerification(w io.Writer, form console.Form, result *seglog.Verification) error {
+	switch form.Kind {
 	case console.JSON:
 		if err := console.WriteJSON(w, result); err != nil {
 			return err
@@ -151,7 +151,7 @@ func printVerification(w io.Writer, form string, result *seglog.Verification) er
 }
 
 func newQueueRepair(global *globalFlags) *cobra.Command {
-	var form string
+	var form console.Form
 	command := &cobra.Command{
 		Use:   "repair",
 		Short: "Put sound segments in the place of damaged ones; keeps the damaged files, and exports their events",
@@ -169,7 +169,7 @@ stores nothing twice. Nothing is deleted.`,
 				if err != nil {
 					return err
 				}
-				return printRepair(command.OutOrStdout(), form, result)
+				return printRepair(command.OutOrStdout(), command.ErrOrStderr(), form, result)
 			})
 		},
 	}
@@ -177,21 +177,25 @@ stores nothing twice. Nothing is deleted.`,
 	return command
 }
 
-func printRepair(w io.Writer, form string, result *seglog.Repaired) error {
-	if form == console.JSON {
+func printRepair(w, talk io.Writer, form console.Form, result *seglog.Repaired) error {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, result)
 	}
 	table := console.Rows{Head: []string{"segment", "events", "lost", "damaged file", "export"}}
 	for _, s := range result.Segments {
 		table.Add(s.File, s.Events, s.Lost, s.Quarantine, s.Export)
 	}
-	if len(result.Segments) == 0 && form == console.Table {
+	if len(result.Segments) == 0 && form.Kind == console.Table {
 		fmt.Fprintln(w, "no segment is damaged")
 	} else if err := table.Write(w, form); err != nil {
 		return err
 	}
+	to := w
+	if form.Kind == console.CSV {
+		to = talk // CSV is rows and nothing else
+	}
 	for _, name := range result.States {
-		fmt.Fprintf(w, "the delivery state of %s was made anew; its events are delivered again\n", name)
+		fmt.Fprintf(to, "the delivery state of %s was made anew; its events are delivered again\n", name)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func serve(global *globalFlags, roles []string) error {
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
-	lines := telemetry.NewLines(os.Stderr, 0)
+	lines := telemetry.NewLines(newScreen(os.Stderr), 0)
 	err := serveAndLog(global, roles, lines)
 	if usage := (usageError{}); err != nil && !errors.As(err, &usage) {
 		fmt.Fprintln(lines, "pillarbox:", err)

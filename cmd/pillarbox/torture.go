@@ -25,7 +25,7 @@ type tortureFlags struct {
 	cycles  int
 	seed    uint64
 	fs      []string
-	form    string
+	form    console.Form
 	inSpace bool // this process is the root of a namespace that was made for it
 }
 
@@ -141,7 +141,7 @@ func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tort
 
 // progressOf tells a person how far a run is, and a file nothing.
 func progressOf(talk io.Writer, name string) func(done, of int) {
-	file, ok := talk.(*os.File)
+	file, ok := drawn(talk).(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return func(int, int) {}
 	}
@@ -150,12 +150,12 @@ func progressOf(talk io.Writer, name string) func(done, of int) {
 		if done >= of {
 			end = "\n"
 		}
-		fmt.Fprintf(talk, "%s: %d of %d%s", name, done, of, end)
+		fmt.Fprintf(file, "%s: %d of %d%s", name, done, of, end)
 	}
 }
 
-func printTortured(w io.Writer, results []torture.Result, form string) error {
-	if form == console.JSON {
+func printTortured(w io.Writer, results []torture.Result, form console.Form) error {
+	if form.Kind == console.JSON {
 		return console.WriteJSON(w, results)
 	}
 	table := console.Rows{Head: []string{"run", "broken", "acknowledged", "stored", "dead", "lost",
@@ -173,7 +173,7 @@ func printTortured(w io.Writer, results []torture.Result, form string) error {
 				len(r.Twice), len(r.Unsent), r.Verdict)
 		}
 	}
-	if err := table.Write(w, form); err != nil || form == console.CSV {
+	if err := table.Write(w, form); err != nil || form.Kind == console.CSV {
 		return err
 	}
 	text := "every acknowledged event was there, once"

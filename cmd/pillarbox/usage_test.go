@@ -12,8 +12,8 @@ import (
 func TestWrongUsageExitsWith2(t *testing.T) {
 	dir := t.TempDir()
 	for _, line := range []string{
-		"events --limit 5000", "events --limit 0", "events --limit -1", "events --since foo", "events --until foo", "events --cursor bad",
-		"events --since 1h --until 2h", "events --follow --since foo", "dead list --limit 0", "dead list --limit 5000", "dead list --since foo",
+		"events --limit 100001", "events --limit 0", "events --limit -1", "events --since foo", "events --until foo", "events --cursor bad",
+		"events --since 1h --until 2h", "events --follow --since foo", "dead list --limit 0", "dead list --limit 100001", "dead list --since foo",
 		"dead list --cursor bad", "dead replay --all --rate -1", "dead replay --all --rate NaN", "dead replay --all --limit -1",
 		"dead replay --all --since foo", "dead replay", "serve --roles=", "serve --roles nobody", "bench --dir /nope", "torture --dir /nope",
 		"help nope", "help dead nope", "completion foo", "completion bash foo", "completion --foo", "nope", "dead nope",

@@ -203,6 +203,8 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 				body = `{"all":true,"to":"events"}`
 			case "/api/v1/held/forget", "/api/v1/held/dead-letter":
 				body = `{"all":true}`
+			case adminapi.ReceiptsPath:
+				body = `{"receipts":[{"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"}]}`
 			}
 			request := httptest.NewRequest(route.Method, "http://localhost"+path, strings.NewReader(body))
 			request.Header.Set("Content-Type", "application/json")

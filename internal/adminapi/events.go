@@ -73,7 +73,7 @@ func (a *Handler) events(w http.ResponseWriter, r *apiRequest) error {
 		cursor = last // a client that comes back knows better than its first address
 	}
 	var err error
-	if filter.After, err = parseEventCursor(cursor); err != nil {
+	if filter.After, err = ParseEventCursor(cursor); err != nil {
 		q.refuse(err)
 	}
 	if err := q.err(); err != nil {
@@ -123,7 +123,7 @@ func (a *Handler) page(ctx context.Context, destination string,
 		return EventPage{}, err
 	}
 	if len(more) > 0 {
-		page.NextCursor = eventCursor(filter.After)
+		page.NextCursor = EventCursor(filter.After)
 	}
 	return page, nil
 }

@@ -182,7 +182,7 @@ func (s *stream) tellText(event *pillarbox.Event, text []byte) error {
 	if s.recent[key] = true; len(s.recent) >= followRemembered {
 		s.recent, s.previous = map[pillarbox.Key]bool{}, s.recent
 	}
-	return s.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", StreamEvent, eventCursor(s.high),
+	return s.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", StreamEvent, EventCursor(s.high),
 		text))
 }
 

@@ -1,18 +1,27 @@
 package adminapi_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/adminclient"
 	"pillarbox/internal/engine/enginetest"
+	"pillarbox/internal/held"
 	"pillarbox/internal/node/nodetest"
 )
 
 // openHeld is a box with events of the source "old" that are held for the destination, and one that
 // is not.
 func openHeld(t *testing.T, n int) (*box, []*pillarbox.Event) {
+	t.Helper()
+	return openHeldWith(t, n, nil)
+}
+
+// openHeldWith is openHeld with a body of its own for each event, unless it is nil.
+func openHeldWith(t *testing.T, n int, body []byte) (*box, []*pillarbox.Event) {
 	t.Helper()
 	b := openBox(t, adminapi.Options{})
 	must := func(err error) {
@@ -25,6 +34,9 @@ func openHeld(t *testing.T, n int) (*box, []*pillarbox.Event) {
 	events := enginetest.Events(n+1, 1)
 	for _, event := range events {
 		event.Source = "old"
+		if body != nil {
+			event.Body = body
+		}
 	}
 	events[n].Source = "app"
 	must(b.Queue.Append(t.Context(), events))
@@ -97,4 +109,32 @@ func TestHeldEventsAreDecidedAbout(t *testing.T) {
 		`{"destination":"archive","accepted":7,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":7,"held":0,"damaged":0,"balanced":true}`)
 	b.get("/api/v1/dead-letters").Wants(t, 200, events[1].RequestID,
 		"no configured destination took it")
+}
+
+// TestPagesOfHeldEventsAreBoundedInBytes, and a client goes on over them.
+func TestPagesOfHeldEventsAreBoundedInBytes(t *testing.T) {
+	b, events := openHeldWith(t, 10, bytes.Repeat([]byte("x"), held.MaxPageBytes/4))
+	page := nodetest.Decode[adminapi.HeldPage](t, b.get("/api/v1/held").Wants(t, 200).Body)
+	if len(page.Held) != 4 || page.NextCursor == "" {
+		t.Errorf("%d are on the first page, cursor %q", len(page.Held), page.NextCursor)
+	}
+	client, err := adminclient.New("localhost:8081",
+		adminclient.Options{HTTP: adminclient.InProcess(b.admin)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{3, 9, 10, 1000} {
+		seen := 0
+		next, err := client.EachHeld(t.Context(), adminclient.HeldQuery{Limit: limit},
+			func(item held.Item) error {
+				if item.Event.RequestID != events[seen].RequestID {
+					t.Errorf("number %d is %s", seen, item.Event.RequestID)
+				}
+				seen++
+				return nil
+			})
+		if err != nil || seen != min(limit, 10) || (next != "") != (limit < 10) {
+			t.Errorf("limit %d: %d are visited, next %q, %v", limit, seen, next, err)
+		}
+	}
 }

@@ -77,6 +77,8 @@ type Replays interface {
 type Ledger interface {
 	Ledger(ctx context.Context) (ledger.Totals, error)
 	Audit(ctx context.Context) (*ledger.Audit, error)
+	// Receipts is that of ledger.Ledger, with up to ledger.MaxReceipts keys.
+	Receipts(ctx context.Context, keys []pillarbox.Key) (*ledger.ReceiptCheck, error)
 	Trace(ctx context.Context, requestID string) (*ledger.Trace, error)
 	// Redeliver is that of ledger.Totals. Errors: ErrNotFound for a destination that is not
 	// configured, ErrInvalid where the queue is shared with others.

@@ -77,6 +77,8 @@ var bookRoutes = []apiRoute{
 		handle: (*Handler).audit},
 	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"},
 		answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
+	{method: http.MethodPost, path: ReceiptsPath, params: none,
+		answers: []int{200, 400, 408, 413, 415, 503}, handle: (*Handler).receipts},
 }
 
 func (a *Handler) getStatus(w http.ResponseWriter, r *apiRequest) error {

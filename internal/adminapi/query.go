@@ -164,8 +164,21 @@ func parseAgo(value string) (time.Duration, error) {
 
 // Check reports what every server would refuse in the query, as ErrInvalid.
 func (q EventQuery) Check() error {
-	_, err := parseEventCursor(q.Cursor)
+	_, err := ParseEventCursor(q.Cursor)
 	return checkList(q.Since, q.Until, q.Limit, err)
+}
+
+// Fixed is the query with times in the place of how long ago: asked again, it means the same.
+// Errors: ErrInvalid.
+func (q EventQuery) Fixed(now time.Time) (EventQuery, error) {
+	since, until, err := parseSpan(q.Since, q.Until, now)
+	if since != 0 {
+		q.Since = since.String()
+	}
+	if until != 0 {
+		q.Until = until.String()
+	}
+	return q, err
 }
 
 // Check reports what every server would refuse in the query, as ErrInvalid.
@@ -190,8 +203,8 @@ func (r *ReplayRequest) Check() error {
 	return err
 }
 
-// eventCursor is the place of an event in the order of keys.
-func eventCursor(key pillarbox.Key) string {
+// EventCursor is the cursor behind the event with the key: a list or a stream goes on from there.
+func EventCursor(key pillarbox.Key) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(key.Timestamp.String() + key.RequestID))
 }
 
@@ -202,7 +215,8 @@ func errCursor(cursor string) error {
 	return protocol.Invalid("cursor %q is not one that this server gave", cursor)
 }
 
-func parseEventCursor(cursor string) (pillarbox.Key, error) {
+// ParseEventCursor is the way back; no cursor is the zero key. Errors: ErrInvalid.
+func ParseEventCursor(cursor string) (pillarbox.Key, error) {
 	if cursor == "" {
 		return pillarbox.Key{}, nil
 	}

@@ -152,6 +152,18 @@ func (c *Client) Audit(ctx context.Context) (*ledger.Audit, error) {
 	return fetch[ledger.Audit](ctx, c, "/api/v1/audit", nil)
 }
 
+// Receipts says where the events of receipts are. There may be ledger.MaxReceipts of them, and
+// adminapi.MaxReplayBytes of their JSON.
+func (c *Client) Receipts(ctx context.Context,
+	receipts []adminapi.ReceiptKey) (*ledger.ReceiptCheck, error) {
+	body, err := json.Marshal(adminapi.ReceiptRequest{Receipts: receipts})
+	if err != nil {
+		return nil, fmt.Errorf("encode receipts: %w", err)
+	}
+	return answered[ledger.ReceiptCheck](
+		c.call(ctx, http.MethodPost, adminapi.ReceiptsPath, nil, body))
+}
+
 // Held returns a page of held events. NextCursor says whether more follow.
 func (c *Client) Held(ctx context.Context, q HeldQuery) (*adminapi.HeldPage, error) {
 	return fetch[adminapi.HeldPage](ctx, c, adminapi.HeldPath, q.values())

@@ -17,24 +17,30 @@ import (
 // FollowEvents calls fn with each event that is stored, until ctx ends or fn returns an error,
 // which it returns. With a cursor or Since it begins with what is stored already. cursor is where
 // to go on from later. A reader that was too slow for the server goes on where it was. When the
-// server ends the stream because it stops, the error is ErrUnavailable. Until, Limit and Newest are
-// not possible.
+// server ends the stream because it stops, the error is ErrUnavailable; FollowOn goes on then.
+// Until, Limit and Newest are not possible.
 func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery,
 	fn func(event *pillarbox.Event, cursor string) error) error {
 	for {
-		lagged, err := c.followOnce(ctx, &q, fn)
+		lagged, err := c.followOnce(ctx, &q, func() {}, fn)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
 			return err
 		case !lagged:
-			return fmt.Errorf("the server at %s ended the stream: %w", c.base, pillarbox.ErrUnavailable)
+			return c.streamEnded()
 		}
 	}
 }
 
-func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery,
+func (c *Client) streamEnded() error {
+	return fmt.Errorf("the server at %s ended the stream: %w", c.base, pillarbox.ErrUnavailable)
+}
+
+// followOnce follows one stream, from the cursor on, which it moves. connected is called when the
+// server has taken it.
+func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery, connected func(),
 	fn func(event *pillarbox.Event, cursor string) error) (lagged bool, err error) {
 	values := eventValues(*q)
 	values.Set("follow", "true")
@@ -48,6 +54,7 @@ func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery,
 		return false, err
 	}
 	defer response.Body.Close()
+	connected()
 	messages := &messageReader{lines: bufio.NewReader(response.Body)}
 	for {
 		message, err := messages.next()

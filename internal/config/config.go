@@ -57,7 +57,7 @@ type Queue struct {
 // Source is a named way in.
 type Source struct {
 	Path    string   `yaml:"path"`
-	MaxBody ByteSize `yaml:"max_body"` // after decoding
+	MaxBody ByteSize `yaml:"max_body"`
 	Headers Headers  `yaml:"headers"`
 	Rate    Rate     `yaml:"rate"`
 }
@@ -116,7 +116,7 @@ type HTTP struct {
 	IdleTimeout       Duration `yaml:"idle_timeout"`
 	MaxHeaderBytes    ByteSize `yaml:"max_header_bytes"`
 	MaxConnections    int      `yaml:"max_connections"`
-	MaxBatchBytes     ByteSize `yaml:"max_batch_bytes"`     // one batch request, after decoding
+	MaxBatchBytes     ByteSize `yaml:"max_batch_bytes"`     // one batch request
 	MaxBatchItems     int      `yaml:"max_batch_items"`     // events in one batch request
 	MaxWait           Duration `yaml:"max_wait"`            // for Prefer: wait; 0 turns it off
 	MaxInFlightBytes  ByteSize `yaml:"max_in_flight_bytes"` // bodies in memory at the same time, of the event loop and net/http together

@@ -48,7 +48,7 @@ var inGroup = map[string]string{
 	"http.min_body_rate":                 "Bytes a second that a body brings at least, on the average of each `http.body_grace`; a slower one is answered with 408. 0 asks for none.",
 	"http.body_grace":                    "The time over which `http.min_body_rate` is looked at.",
 	"http.max_connections":               "Connections to the public listener. It is lowered where the limit of open files is too low for it; with all taken, the one that rests the longest makes room.",
-	"http.max_batch_bytes":               "The bytes of one batch request, after decoding.",
+	"http.max_batch_bytes":               "The bytes of one batch request.",
 	"http.max_batch_items":               "The events of one batch request.",
 }
 

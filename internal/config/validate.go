@@ -145,8 +145,12 @@ func (c *checker) paths() {
 	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
 		key := "sources." + name + ".path"
 		at := c.config.Sources[name].Path
+		if pattern := patternIn(at); pattern != "" {
+			c.fail(key, "%s: %s matches nothing here: a source takes exactly its path, and that of its batches; give every path a source of its own", c.said(key, at), pattern)
+			continue
+		}
 		if !cleanPath(at) {
-			c.fail(key, "%s: want a path such as /app, without a slash at its end and without any of ?#%%{}", c.said(key, at))
+			c.fail(key, "%s: want a path such as /app, without a slash at its end and without any of ?#%%", c.said(key, at))
 			continue
 		}
 		for _, used := range []string{at, strings.TrimSuffix(at, "/") + batchSuffix} {
@@ -159,8 +163,20 @@ func (c *checker) paths() {
 	}
 }
 
+// patternIn is the part of a path that looks as if it stood for other paths: in a path that is
+// taken as it is written, no request would ever meet it.
+func patternIn(at string) string {
+	for part := range strings.SplitSeq(at, "/") {
+		if strings.ContainsAny(part, "*{}[]<>|^`") || strings.HasPrefix(part, ":") || part == "+" ||
+			part == "..." {
+			return strconv.Quote(part)
+		}
+	}
+	return ""
+}
+
 func cleanPath(at string) bool {
-	if !strings.HasPrefix(at, "/") || path.Clean(at) != at || strings.ContainsAny(at, "?#%{}\\\"") {
+	if !strings.HasPrefix(at, "/") || path.Clean(at) != at || strings.ContainsAny(at, "?#%\\\"") {
 		return false
 	}
 	return !strings.ContainsFunc(at, func(r rune) bool { return r <= ' ' || r >= 0x7f })

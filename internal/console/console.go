@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The forms of output.
@@ -17,13 +18,23 @@ const (
 	CSV   = "csv"
 )
 
-// CheckForm refuses another form.
-func CheckForm(form string) error {
-	switch form {
+// Form is the form in which a command writes its result.
+type Form struct {
+	Kind            string // Table, JSON or CSV
+	SpreadsheetSafe bool   // CSV in which no cell is a formula, and not all cells are what was sent
+}
+
+// Check refuses another form.
+func (f Form) Check() error {
+	switch f.Kind {
 	case Table, JSON, CSV:
-		return nil
+	default:
+		return fmt.Errorf("-o %s: want table, json or csv", f.Kind)
 	}
-	return fmt.Errorf("-o %s: want table, json or csv", form)
+	if f.SpreadsheetSafe && f.Kind != CSV {
+		return fmt.Errorf("--spreadsheet-safe is for -o csv, and this is -o %s", f.Kind)
+	}
+	return nil
 }
 
 // WriteJSON writes a value, indented, and nothing else.
@@ -50,17 +61,12 @@ func (r *Rows) Add(cells ...any) {
 }
 
 // Write writes the rows as a table for people, or as CSV.
-func (r *Rows) Write(w io.Writer, form string) error {
-	if form == CSV {
-		out := csv.NewWriter(w)
-		if err := out.Write(r.Head); err != nil {
+func (r *Rows) Write(w io.Writer, form Form) error {
+	if form.Kind == CSV {
+		if err := writeRecords(w, [][]string{r.Head}); err != nil {
 			return err
 		}
-		out.Flush()
-		if err := out.Error(); err != nil {
-			return err
-		}
-		return r.WriteBody(w)
+		return r.WriteBody(w, form)
 	}
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(out, strings.ToUpper(strings.Join(r.Head, "\t")))
@@ -74,23 +80,38 @@ func (r *Rows) Write(w io.Writer, form string) error {
 	return out.Flush()
 }
 
-// WriteBody writes the rows without their head as CSV.
-func (r *Rows) WriteBody(w io.Writer) error {
-	out := csv.NewWriter(w)
-	for _, row := range r.Body {
-		if err := out.Write(safeCells(row)); err != nil {
-			return err
+// WriteBody writes the rows without their head as CSV: the bytes of each cell as they are, unless
+// the form is safe for a spreadsheet.
+func (r *Rows) WriteBody(w io.Writer, form Form) error {
+	records := r.Body
+	if form.SpreadsheetSafe {
+		records = make([][]string, len(r.Body))
+		for i, row := range r.Body {
+			records[i] = safeCells(row)
 		}
 	}
-	out.Flush()
+	return writeRecords(w, records)
+}
+
+func writeRecords(w io.Writer, records [][]string) error {
+	out := csv.NewWriter(w)
+	if err := out.WriteAll(records); err != nil { // it flushes
+		return err
+	}
 	return out.Error()
 }
 
-// safeCells keeps a spreadsheet from taking text of a client for a formula.
+// formulaStarts are the characters by which a spreadsheet takes a cell for a formula, those of full
+// width included, and those that it skips before it looks.
+const formulaStarts = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+
+// safeCells keeps a spreadsheet from taking text of a client for a formula, which could send what
+// else is in the sheet somewhere ("formula injection"). It changes cells: numbers below 0 as well.
 func safeCells(row []string) []string {
 	safe := make([]string, len(row))
 	for i, cell := range row {
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		if first, _ := utf8.DecodeRuneInString(cell); cell != "" &&
+			strings.ContainsRune(formulaStarts, first) {
 			cell = "'" + cell
 		}
 		safe[i] = cell

@@ -3,7 +3,8 @@ package console
 import (
 	"fmt"
 	"io"
-	"pillarbox/internal/adminapi"
+
+	"pillarbox"
 	"pillarbox/internal/replay"
 )
 
@@ -11,46 +12,36 @@ import (
 // message, which stands at its end.
 const reasonPreview = 120
 
-// WriteDeadLetters writes a page of dead letters; what can't be read, and that there are more, goes to talk.
-func WriteDeadLetters(out, talk io.Writer, page *adminapi.DeadLetterPage, form string) error {
-	w := out
-	if form == JSON {
-		return WriteJSON(w, page)
-	}
-	table := Rows{Head: []string{"dead_at", "request_id", "destination", "source", "attempts",
-		"state", "reason"}}
-	for _, letter := range page.DeadLetters {
-		state, reason := "open", letter.Reason
-		if letter.Resolved != nil {
-			state = letter.Resolved.How
-		}
-		if form == Table {
-			reason = Shorten(reason, reasonPreview)
-		}
-		table.Add(letter.DeadAt, letter.Event.RequestID, letter.Destination, letter.Event.Source,
-			len(letter.Attempts), state, reason)
-	}
-	for _, broken := range page.Unreadable {
-		fmt.Fprintln(talk, "can't be read:", Printable(broken))
-	}
-	if page.NextCursor != "" && form == Table {
-		defer fmt.Fprintln(talk, "there are more; see them with --limit or --cursor")
-	}
-	return table.Write(w, form)
+// NewDeadLetters is a list of dead letters.
+func NewDeadLetters(w io.Writer, form Form) *List {
+	return NewList(w, form, "dead_letters", []string{"dead_at", "request_id", "destination", "source",
+		"attempts", "state", "reason"})
 }
 
-// WriteReplay writes how a replay has ended, or what it would replay.
-func WriteReplay(w io.Writer, progress *replay.Progress, form string) error {
-	if form == JSON {
-		return WriteJSON(w, progress)
+// AddDeadLetter adds one to it.
+func (l *List) AddDeadLetter(letter *pillarbox.DeadLetter) error {
+	state, reason := "open", letter.Reason
+	if letter.Resolved != nil {
+		state = letter.Resolved.How
 	}
-	if progress.DryRun {
-		fmt.Fprintf(w, "%d dead letters would be replayed\n", progress.Matched)
-		table := Rows{Head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
-		for _, sample := range progress.Sample {
-			table.Add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source,
-				Shorten(sample.Reason, reasonPreview))
-		}
+	if l.form.Kind == Table {
+		reason = Shorten(reason, reasonPreview)
+	}
+	return l.Add(letter, letter.DeadAt, letter.Event.RequestID, letter.Destination,
+		letter.Event.Source, len(letter.Attempts), state, reason)
+}
+
+// WriteReplay writes how a replay has ended, or what it would replay. What it would is a sample.
+func WriteReplay(w, talk io.Writer, progress *replay.Progress, form Form) error {
+	switch {
+	case form.Kind == JSON:
+		return WriteJSON(w, progress)
+	case progress.DryRun:
+		return writeDryRun(w, talk, progress, form)
+	case form.Kind == CSV:
+		table := Rows{Head: []string{"state", "matched", "replayed", "failed", "unreadable", "reason"}}
+		table.Add(progress.State, progress.Matched, progress.Replayed, progress.Failed,
+			progress.Unreadable, progress.Reason)
 		return table.Write(w, form)
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d replayed, %d refused again, %d can't be read\n",
@@ -59,4 +50,27 @@ func WriteReplay(w io.Writer, progress *replay.Progress, form string) error {
 		_, err = fmt.Fprintln(w, Printable(progress.Reason))
 	}
 	return err
+}
+
+func writeDryRun(w, talk io.Writer, progress *replay.Progress, form Form) error {
+	table := Rows{Head: []string{"dead_at", "request_id", "destination", "source", "reason"}}
+	for _, sample := range progress.Sample {
+		reason := sample.Reason
+		if form.Kind == Table {
+			reason = Shorten(reason, reasonPreview)
+		}
+		table.Add(sample.DeadAt, sample.RequestID, sample.Destination, sample.Source, reason)
+	}
+	line := fmt.Sprintf("%d dead letters would be replayed", progress.Matched)
+	if len(progress.Sample) < progress.Matched {
+		line += fmt.Sprintf("; these are the first %d", len(progress.Sample))
+	}
+	to := w
+	if form.Kind == CSV {
+		to = talk
+	}
+	if _, err := fmt.Fprintln(to, line); err != nil {
+		return err
+	}
+	return table.Write(w, form)
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"unicode/utf8"
 
 	"pillarbox"
@@ -19,9 +20,19 @@ func BodyPreview(event *pillarbox.Event) string {
 	return Shorten(string(event.Body), bodyPreview)
 }
 
+// NewEvents is a list of events.
+func NewEvents(w io.Writer, form Form) *List {
+	return NewList(w, form, "events", EventHead(form))
+}
+
+// AddEvent adds one to it.
+func (l *List) AddEvent(event *pillarbox.Event) error {
+	return l.Add(event, EventRow(event, l.form)...)
+}
+
 // EventHead is the head of a table of events.
-func EventHead(form string) []string {
-	if form == CSV {
+func EventHead(form Form) []string {
+	if form.Kind == CSV {
 		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
 			"remote_addr", "traceparent", "body", "body_encoding", "headers", "query_encoding",
 			"content_type_encoding", "header_encoding"}
@@ -30,8 +41,8 @@ func EventHead(form string) []string {
 }
 
 // EventRow is a row of it.
-func EventRow(event *pillarbox.Event, form string) []any {
-	if form != CSV {
+func EventRow(event *pillarbox.Event, form Form) []any {
+	if form.Kind != CSV {
 		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
 			len(event.Body), BodyPreview(event)}
 	}

@@ -3,12 +3,33 @@ package console
 import (
 	"fmt"
 	"io"
+
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/posting"
 )
 
-// WriteAudit writes an audit, with what is wrong in sentences behind the table.
-func WriteAudit(w io.Writer, audit *ledger.Audit, form string) error {
-	if form == JSON {
+// AuditResult is an audit, and what became of the receipts of clients where these were compared.
+type AuditResult struct {
+	*ledger.Audit
+	Receipts *posting.Comparison `json:"receipts,omitempty"`
+}
+
+// Compared adds a comparison. An event that a client has a receipt of and that is nowhere was
+// accepted, and is missing on the other side of the account.
+func (r *AuditResult) Compared(receipts *posting.Comparison) {
+	r.Receipts = receipts
+	r.Balanced = r.Balanced && receipts.Lost == 0
+}
+
+// Right reports that nothing is wrong.
+func (r *AuditResult) Right() bool {
+	return r.Balanced && (r.Receipts == nil || r.Receipts.Right())
+}
+
+// WriteAudit writes an audit, with what is wrong in sentences behind the table. In CSV, what is to
+// be said of receipts goes to talk.
+func WriteAudit(w, talk io.Writer, audit *AuditResult, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, audit)
 	}
 	table := Rows{Head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending",
@@ -19,11 +40,28 @@ func WriteAudit(w io.Writer, audit *ledger.Audit, form string) error {
 			found = fmt.Sprint(*entry.Found)
 		}
 		table.Add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped,
-			entry.Pending, entry.Held, entry.Damaged, found, len(entry.Problems) == 0)
+			entry.Pending, entry.Held, entry.Damaged, found, entry.Balanced)
 	}
-	if err := table.Write(w, form); err != nil || form == CSV {
+	if err := table.Write(w, form); err != nil {
 		return err
 	}
+	if form.Kind == CSV {
+		return writeCompared(talk, audit.Receipts)
+	}
+	writeProblems(w, audit.Audit)
+	if err := writeCompared(w, audit.Receipts); err != nil {
+		return err
+	}
+	verdict := "balanced: every accepted event is stored, dead, skipped by a rule, or pending"
+	if !audit.Balanced {
+		verdict = "NOT balanced"
+	}
+	_, err := fmt.Fprintln(w, verdict)
+	return err
+}
+
+// writeProblems writes what is wrong, and what has to be known, one sentence each.
+func writeProblems(w io.Writer, audit *ledger.Audit) {
 	for _, entry := range audit.Destinations {
 		if entry.Uncounted {
 			fmt.Fprintf(w, "%s: the queue does not count what it takes in, so accepted is what the other numbers add up to, and pending is an approximation\n", entry.Destination)
@@ -35,17 +73,41 @@ func WriteAudit(w io.Writer, audit *ledger.Audit, form string) error {
 			fmt.Fprintf(w, "%s: %s\n", entry.Destination, Printable(problem))
 		}
 		for _, missing := range entry.Missing {
-			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination, missing.RequestID,
-				missing.Timestamp, missing.Why)
+			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination,
+				Printable(missing.RequestID), missing.Timestamp, missing.Why)
 		}
 	}
 	for _, damage := range audit.Damage {
 		fmt.Fprintln(w, "damaged:", Printable(damage))
 	}
-	verdict := "balanced: every accepted event is stored, dead, skipped by a rule, or pending"
-	if !audit.Balanced {
-		verdict = "NOT balanced"
+}
+
+// writeCompared writes what became of receipts, if they were compared.
+func writeCompared(w io.Writer, c *posting.Comparison) error {
+	if c == nil {
+		return nil
 	}
-	_, err := fmt.Fprintln(w, verdict)
+	for _, missing := range c.Missing {
+		fmt.Fprintf(w, "receipt on line %d: missing %s of %s: %s\n", missing.Line,
+			Printable(missing.RequestID), missing.Timestamp, missing.Why)
+	}
+	for _, wrong := range c.WrongLines {
+		fmt.Fprintf(w, "line %d is no receipt: %s\n", wrong.Line, Printable(wrong.Error))
+	}
+	_, err := fmt.Fprintf(w, "%d receipts compared: %d stored, %d dead, %d held, %d pending, %d skipped, %d lost%s\n",
+		c.Checked, c.Stored, c.Dead, c.Held, c.Pending, c.Skipped, c.Lost,
+		unnamed(c.Lost, len(c.Missing)))
+	if err == nil && c.Wrong > 0 {
+		_, err = fmt.Fprintf(w, "%d lines are no receipts%s, and say nothing\n", c.Wrong,
+			unnamed(c.Wrong, len(c.WrongLines)))
+	}
 	return err
+}
+
+// unnamed says how many of what was counted are named, where that is not all.
+func unnamed(all uint64, named int) string {
+	if all <= uint64(named) {
+		return ""
+	}
+	return fmt.Sprintf(" (the first %d of them are named)", named)
 }

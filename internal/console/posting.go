@@ -11,7 +11,7 @@ import (
 )
 
 // WriteItems prints what became of the items of a batch.
-func WriteItems(w io.Writer, a posting.Answer, form string) error {
+func WriteItems(w io.Writer, a posting.Answer, form Form) error {
 	table := Rows{Head: []string{"request_id", "timestamp", "status", "detail"}}
 	results := []any{}
 	for _, item := range a.Items {
@@ -25,7 +25,7 @@ func WriteItems(w io.Writer, a posting.Answer, form string) error {
 		results = append(results, item.Receipt)
 	}
 	var err error
-	if form == JSON {
+	if form.Kind == JSON {
 		err = WriteJSON(w, results)
 	} else {
 		err = table.Write(w, form)
@@ -37,8 +37,8 @@ func WriteItems(w io.Writer, a posting.Answer, form string) error {
 }
 
 // WriteLoad writes the result of a load.
-func WriteLoad(w io.Writer, s posting.Summary, form string) error {
-	if form == JSON {
+func WriteLoad(w io.Writer, s posting.Summary, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, s)
 	}
 	table := Rows{Head: []string{"what", "value"}}

@@ -9,11 +9,11 @@ import (
 )
 
 // WriteStatus writes how a server is.
-func WriteStatus(w io.Writer, status *adminapi.Status, form string) error {
-	if form == JSON {
+func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, status)
 	}
-	if form == CSV {
+	if form.Kind == CSV {
 		return destinationRows(status).Write(w, form)
 	}
 	where := "data in " + status.Data

@@ -11,8 +11,8 @@ import (
 )
 
 // WriteTrace writes all that is known of one event, in the order of time.
-func WriteTrace(w io.Writer, story *adminapi.Trace, form string) error {
-	if form == JSON {
+func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
+	if form.Kind == JSON {
 		return WriteJSON(w, story)
 	}
 	event := story.Event
@@ -27,7 +27,7 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form string) error {
 	for _, step := range steps {
 		table.Add(Time(step.at), step.what, step.where, step.detail)
 	}
-	if err := table.Write(w, form); err != nil || form == CSV {
+	if err := table.Write(w, form); err != nil || form.Kind == CSV {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nthe event is %s\n", story.State)
@@ -58,7 +58,8 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 			d.Destination, attempt.Error})
 	}
 	if d.DeadAt != nil {
-		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination, d.Reason})
+		steps = append(steps, storyStep{*d.DeadAt, "dead letter", d.Destination,
+			cmp.Or(d.DeathReason, d.Reason)})
 	}
 	if d.Resolved != nil {
 		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})

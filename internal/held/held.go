@@ -22,6 +22,10 @@ import (
 
 // Pages of a list have the limits of other lists: pillarbox.DefaultListLimit and MaxListLimit.
 
+// MaxPageBytes is the bodies, in bytes, after which a page of a list ends early: it is in memory as
+// a whole. The first event is on it whatever its size.
+const MaxPageBytes = 8 << 20
+
 // batchEvents is how many events one act settles at once.
 const batchEvents = 500
 
@@ -150,20 +154,22 @@ type Place struct {
 // errFull ends a scan whose page is full.
 var errFull = errors.New("page is full")
 
-// List returns up to limit events behind a place, and the place to go on from; nil where there are
-// no more.
+// List returns up to limit events behind a place, fewer where they are large, and the place to go
+// on from; nil where there are no more.
 func (e *Events) List(ctx context.Context, filter Filter, after *Place,
 	limit int) (items []Item, next *Place, err error) {
+	size := 0
 	err = e.scan(ctx, filter, func(destination string, d *pillarbox.Delivery) error {
 		if after != nil && (destination < after.Destination || destination == after.Destination &&
 			d.Handle.Seq <= after.Sequence) {
 			return nil
 		}
-		if len(items) == limit {
-			last := items[limit-1]
+		if len(items) == limit || size >= MaxPageBytes {
+			last := items[len(items)-1]
 			next = &Place{Destination: last.Destination, Sequence: last.Sequence}
 			return errFull
 		}
+		size += len(d.Event.Body)
 		items = append(items, Item{Destination: destination, Sequence: d.Handle.Seq,
 			Attempts: d.Attempts, Event: d.Event})
 		return nil

@@ -221,14 +221,14 @@ func (l *Ledger) letterStates(ctx context.Context, destination string,
 
 // nameOne names an event that is missing, by the state of its letter; empty where it has none.
 func (a *AuditEntry) nameOne(key pillarbox.Key, state string) {
-	why := "settled as stored, and not in the destination"
+	why := whySettled
 	switch state {
 	case pillarbox.DeadLetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
 		return
 	case pillarbox.ResolvedReplayed:
 		why = "replayed, and not in the destination"
 	case pillarbox.DeadLetterMissing:
-		why = "a dead letter, and its file was removed"
+		why = whyRemoved
 	}
 	if a.Lost++; len(a.Missing) < MaxNamed {
 		a.Missing = append(a.Missing, Missing{RequestID: key.RequestID, Timestamp: key.Timestamp,

@@ -166,6 +166,7 @@ type Delivery struct {
 	DeadAt      *pillarbox.Timestamp  `json:"dead_at,omitempty"`
 	Resolved    *pillarbox.Resolution `json:"resolved,omitempty"` // of a dead letter
 	Replay      string                `json:"replay,omitempty"`
+	DeathReason string                `json:"death_reason,omitempty"` // at DeadAt; Reason may be that of a later replay
 }
 
 // Trace is one event with everything that is known of it.
@@ -290,7 +291,7 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination,
 	}
 	if delivery.State == pillarbox.StatePending {
 		if attempts, rejection, waits := l.queue.Waiting(destination.Name, requestID); waits {
-			delivery.Attempts = attempts
+			delivery.addAttempts(attempts)
 			if rejection != nil {
 				delivery.Reason = rejection.Reason
 			}
@@ -299,10 +300,21 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination,
 	return delivery, event, nil
 }
 
+// addAttempts adds those that the queue knows to those of a letter from before, which may be the
+// same ones.
+func (d *Delivery) addAttempts(attempts []pillarbox.Attempt) {
+	for _, attempt := range attempts {
+		if !slices.Contains(d.Attempts, attempt) {
+			d.Attempts = append(d.Attempts, attempt)
+		}
+	}
+}
+
 // tell adds what a letter says. One that was replayed is stored, unless the store denies it: then
 // its event is on its way through the queue once more, or somebody has deleted it.
 func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Event {
 	d.Attempts, d.Reason, d.DeadAt, d.Resolved = letter.Attempts, letter.Reason, &letter.DeadAt, letter.Resolved
+	d.DeathReason = letter.ReasonOfDeath()
 	replayed := letter.Resolved != nil && letter.Resolved.How == pillarbox.ResolvedReplayed
 	switch {
 	case replayed && denied:

@@ -269,6 +269,11 @@ func (n *Node) Ledger(ctx context.Context) (ledger.Totals, error) { return n.tot
 // Audit implements adminapi.Ledger.
 func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) { return n.ledger.Audit(ctx) }
 
+// Receipts implements adminapi.Ledger.
+func (n *Node) Receipts(ctx context.Context, keys []pillarbox.Key) (*ledger.ReceiptCheck, error) {
+	return n.ledger.Receipts(ctx, keys)
+}
+
 // Redeliver implements adminapi.Ledger.
 func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Redelivery, error) {
 	redeliveries, err := n.ledger.Redeliver(ctx, destination)

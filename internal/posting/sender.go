@@ -1,6 +1,6 @@
 // Package posting sends events to the public listener, one or many, and keeps what came back: who
 // was answered, with what, and how soon. It tells what was surely not accepted from what is not
-// known. It retries nothing.
+// known. It retries nothing. Compare asks what became of the events that there are receipts of.
 package posting
 
 import (

@@ -426,6 +426,7 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 		return nil
 	}
 	again := *letter
+	again.DeathReason = letter.ReasonOfDeath()
 	again.Attempts = append(append([]pillarbox.Attempt(nil), letter.Attempts...),
 		pillarbox.AttemptOf(refusal, pillarbox.TimestampOf(r.now())))
 	if extra := len(again.Attempts) - MaxAttemptsKept; extra > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -19,6 +20,17 @@ const command = "cmd/pillarbox-lambda"
 
 // zipDir is where the functions are put, below the root of the source.
 const zipDir = "bin/lambda"
+
+// GoVersion is the oldest Go that builds the functions.
+const GoVersion = "1.26"
+
+// NeedGo says what to install where there is no Go to build the functions with.
+func NeedGo() error {
+	if _, err := exec.LookPath("go"); err != nil {
+		return fmt.Errorf("go is not there, and the functions are built from source; install Go %s or newer (https://go.dev/dl/)", GoVersion)
+	}
+	return nil
+}
 
 // BuildFunctions builds the functions for Lambda (Linux on arm64) from the source, each into a zip
 // of its own, and returns the paths of the zips by role, as seen from the module.

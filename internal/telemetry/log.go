@@ -46,6 +46,9 @@ func terminal(w io.Writer) bool {
 	if lines, ok := w.(*Lines); ok {
 		w = lines.to
 	}
+	if screen, ok := w.(interface{ IsTerminal() bool }); ok {
+		return screen.IsTerminal()
+	}
 	file, ok := w.(*os.File)
 	if !ok {
 		return false

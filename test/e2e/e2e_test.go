@@ -281,6 +281,42 @@ func TestFollowShowsWhatIsStored(t *testing.T) {
 	}
 }
 
+// TestFollowGoesOnAfterAKill: the follower of a server that is killed and started again shows each
+// event once.
+func TestFollowGoesOnAfterAKill(t *testing.T) {
+	data := t.TempDir()
+	s := harness.Start(t, data)
+	posted := []string{accept(t, s.Public+"/app", "text/plain", []byte("first")).RequestID}
+	s.WaitUntil("the first event is stored", drained)
+	follower := harness.Command(t, "events", "--follow", "--since", "1h", "--server", s.Admin, "-o", "csv")
+	shown := func() string {
+		t.Helper()
+		select {
+		case line := <-follower.Lines():
+			return strings.Split(line, ",")[1]
+		case <-time.After(time.Minute): // a machine may be busy
+			t.Fatalf("only %v are shown of %v", posted[:len(posted)-1], posted)
+			return ""
+		}
+	}
+	for life := range 3 {
+		if got := shown(); got != posted[len(posted)-1] {
+			t.Fatalf("life %d: shown is %s, want %s", life, got, posted[len(posted)-1])
+		}
+		posted = append(posted, accept(t, s.Public+"/app", "text/plain", []byte("last words")).RequestID)
+		s.Kill()
+		s = harness.Start(t, data, "--admin", strings.TrimPrefix(s.Admin, "http://"))
+	}
+	if got := shown(); got != posted[3] {
+		t.Errorf("shown is %s, want %s", got, posted[3])
+	}
+	follower.Interrupt()
+	for line := range follower.Lines() {
+		t.Errorf("shown twice: %s", line)
+	}
+	s.Stop()
+}
+
 // TestTroubleIsToldInOneLine provokes what users run into first.
 func TestTroubleIsToldInOneLine(t *testing.T) {
 	data := t.TempDir()

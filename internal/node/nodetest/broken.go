@@ -91,6 +91,11 @@ func (b Broken) Ledger(context.Context) (ledger.Totals, error) { return ledger.T
 // Audit implements adminapi.Node.
 func (b Broken) Audit(context.Context) (*ledger.Audit, error) { return nil, b.Err }
 
+// Receipts implements adminapi.Node.
+func (b Broken) Receipts(context.Context, []pillarbox.Key) (*ledger.ReceiptCheck, error) {
+	return nil, b.Err
+}
+
 // Redeliver implements adminapi.Node.
 func (b Broken) Redeliver(context.Context, string) ([]ledger.Redelivery, error) {
 	return nil, b.Err

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox"
+)
+
+// openTerminal opens a terminal of its own, and the end that sees what is shown on it.
+func openTerminal(t *testing.T) (terminal, seen *os.File) {
+	t.Helper()
+	seen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no terminals can be made here:", err)
+	}
+	t.Cleanup(func() { _ = seen.Close() })
+	if err := unix.IoctlSetPointerInt(int(seen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skip("no terminals can be made here:", err)
+	}
+	number, err := unix.IoctlGetInt(int(seen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals can be made here:", err)
+	}
+	return terminal, seen
+}
+
+// onTerminal runs a command on a terminal, and returns all that it shows.
+func onTerminal(t *testing.T, args ...string) (shown string, code int) {
+	t.Helper()
+	terminal, seen := openTerminal(t)
+	all := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(seen) // ends with EIO when nobody has the terminal any more
+		all <- string(text)
+	}()
+	code = executeOn(newScreen(terminal), newScreen(terminal), args)
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(<-all, "\r\n", "\n"), code // the terminal makes two characters of a line feed
+}
+
+// hostile moves the cursor, sets the title, turns text around, and is no text at its end.
+const hostile = "a\x1b[2J\x1b]0;title\x07\rb\x7f\u009b31m\u202e\u2066\u200f\u061c\u2028c"
+
+// hostileEverywhere is an event whose client has put it wherever it can.
+func hostileEverywhere() *pillarbox.Event {
+	return &pillarbox.Event{Timestamp: 1, RequestID: "id-" + hostile, Source: "app", Method: "POST",
+		Path: "/app" + hostile, Query: hostile, ContentType: hostile, RemoteAddr: hostile,
+		Header: pillarbox.Header{{Name: "X-A", Value: hostile}}, Body: []byte(hostile)}
+}
+
+// TestWhatAClientSentIsNeverRawOnATerminal, by any command that shows it, in any form. Redirected,
+// CSV is the bytes that were sent.
+func TestWhatAClientSentIsNeverRawOnATerminal(t *testing.T) {
+	s := startServer(t, "")
+	event := hostileEverywhere()
+	if err := s.engines.Sinks["events"].Write(t.Context(), []*pillarbox.Event{event}); err != nil {
+		t.Fatal(err)
+	}
+	s.putDeadLetters([]*pillarbox.Event{event}, "events")
+	for _, args := range [][]string{
+		{"events"}, {"events", "-o", "json"}, {"events", "-o", "csv"}, {"explain", event.RequestID},
+		{"explain", event.RequestID, "-o", "json"}, {"explain", event.RequestID, "-o", "csv"},
+		{"dead", "list"}, {"dead", "list", "-o", "json"}, {"dead", "list", "-o", "csv"},
+		{"dead", "show", event.RequestID}, {"dead", "replay", "--all", "--dry-run"},
+		{"dead", "replay", "--all", "--dry-run", "-o", "csv"}, {"audit", "-o", "json"},
+		{"dead", "discard", event.RequestID}, // the last one: the letter is gone then
+		{"dead", "show", "no such\x1b[2J\u202e"},
+	} {
+		shown, _ := onTerminal(t, append(args, "--server", s.admin)...)
+		if i := strings.IndexFunc(shown, raw); i >= 0 || shown == "" {
+			t.Errorf("%q shows %q, with %q at %d", args, shown, shown[max(0, i):], i)
+		}
+	}
+	got := try(t, "events", "-o", "csv", "--server", s.admin)
+	if got.err != nil || strings.Count(got.out, hostile) < 4 {
+		t.Errorf("redirected, it is %q (%v)", got.out, got.err)
+	}
+}
+
+// raw is what no terminal may get.
+func raw(r rune) bool {
+	return r != '\n' && r != '\t' && (r < ' ' || r >= 0x7f && r < 0xa0) ||
+		strings.ContainsRune("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"+
+			"\u2066\u2067\u2068\u2069", r)
+}
