@@ -39,7 +39,7 @@ and --follow each event is one line.`,
 				return followServer(command, global, query, form)
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				return listEvents(ctx, command.OutOrStdout(), client, query, form)
+				return listEvents(ctx, command, client, query, form)
 			})
 		},
 	}
@@ -111,11 +111,18 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 	return asUsageError(followEvents(ctx, command.OutOrStdout(), client, query, form))
 }
 
-func listEvents(ctx context.Context, w io.Writer, client *adminclient.Client,
+func listEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	query adminapi.EventQuery, form string) error {
 	page, err := client.Events(ctx, query)
 	if err != nil {
 		return err
+	}
+	w := command.OutOrStdout()
+	if form != console.JSON { // there it is part of the page
+		for _, item := range page.Unreadable {
+			fmt.Fprintln(command.ErrOrStderr(), "passed over, because it is no event:",
+				console.Printable(item))
+		}
 	}
 	if form == console.JSON {
 		return console.WriteJSON(w, page)
