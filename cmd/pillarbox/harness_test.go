@@ -69,6 +69,11 @@ func startServer(t *testing.T, text string, roles ...string) *running {
 	if len(roles) == 0 {
 		roles = node.Roles()
 	}
+	return runServer(t, cfg, roles, data)
+}
+
+func runServer(t *testing.T, cfg *config.Config, roles []string, data string) *running {
+	t.Helper()
 	opened, err := openServer(t.Context(), cfg, roles, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 var replayRoutes = []apiRoute{
 	{method: http.MethodPost, path: ReplaysPath, params: none,
 		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503},
-		body: true, handle: (*Handler).startReplay},
+		body:    true, handle: (*Handler).startReplay},
 	{method: http.MethodGet, path: ReplaysPath, params: none, answers: []int{200, 400},
 		handle: (*Handler).listReplays},
 	{method: http.MethodGet, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404},

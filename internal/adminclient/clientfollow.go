@@ -29,7 +29,7 @@ func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery,
 		case err != nil:
 			return err
 		case !lagged:
-			return fmt.Errorf("the server at %s ended the stream: %w", c.base, pillarbox.ErrUnavailable)
+			return fmt.Errorf("the server at %s ended the stream: %w", c.name, pillarbox.ErrUnavailable)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery,
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("follow events of %s (%w): %w", c.base, err, pillarbox.ErrUnavailable)
+			return false, fmt.Errorf("follow events of %s (%w): %w", c.name, err, pillarbox.ErrUnavailable)
 		}
 		switch message.event {
 		case adminapi.StreamLagged:
@@ -65,7 +65,7 @@ func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery,
 		case adminapi.StreamEvent:
 			event := new(pillarbox.Event)
 			if err := json.Unmarshal([]byte(message.data), event); err != nil {
-				return false, fmt.Errorf("follow events of %s: %w", c.base, err)
+				return false, fmt.Errorf("follow events of %s: %w", c.name, err)
 			}
 			q.Cursor = message.id
 			if err := fn(event, message.id); err != nil {
