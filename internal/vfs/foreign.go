@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 )
 
@@ -19,6 +20,9 @@ var ErrForeign = errors.New("this was not made by pillarbox; move it away")
 func IsForeign(err error) bool {
 	return errors.Is(err, ErrForeign) || errors.Is(err, syscall.EISDIR)
 }
+
+// Damage says of an error about a file why it is damaged, without the name that it is reported with.
+func Damage(name string, err error) string { return strings.TrimPrefix(err.Error(), name+" ") }
 
 // foreign is the error for what is not what belongs there.
 func foreign(name string, found fs.FileMode, want string) error {

@@ -106,7 +106,8 @@ func (l *Letters) check(day int32, sizes bool) error {
 	c := dayCheck{Letters: l, day: day, known: map[uint64]*seen{}}
 	err := c.run(sizes)
 	if vfs.IsForeign(err) {
-		return &pillarbox.CorruptError{File: l.path(place{Day: day}.DayName()), Reason: err.Error()}
+		name := l.path(place{Day: day}.DayName())
+		return &pillarbox.CorruptError{File: name, Reason: vfs.Damage(name, err)}
 	}
 	if err != nil {
 		return fmt.Errorf("check the dead letters of %s: %w", place{Day: day}.DayName(), kindOf(err))

@@ -52,7 +52,7 @@ func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
 	case notExist(err):
 		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
 	case isDamage(err):
-		return nil, &pillarbox.CorruptError{File: name, Reason: err.Error()}
+		return nil, &pillarbox.CorruptError{File: name, Reason: vfs.Damage(name, err)}
 	case err != nil:
 		return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
 	}

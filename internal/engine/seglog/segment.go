@@ -152,7 +152,8 @@ func listSegments(
 		newest = max(newest, id)
 		headerDamage, err := item.read(fsys)
 		if vfs.IsForeign(err) {
-			damage = append(damage, pillarbox.CorruptError{File: item.name, Reason: err.Error()})
+			damage = append(damage, pillarbox.CorruptError{
+				File: item.name, Reason: vfs.Damage(item.name, err)})
 			continue
 		}
 		if err != nil {
