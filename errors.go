@@ -3,6 +3,7 @@ package pillarbox
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -119,6 +120,34 @@ func (e *CorruptError) Error() string {
 
 // Is reports whether target is ErrCorrupt.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// MaxUnreadable bounds how many items an UnreadableError names.
+const MaxUnreadable = 100
+
+// UnreadableError names stored items that are no events, beside those that were returned: somebody
+// else has written them. It matches ErrCorrupt.
+type UnreadableError struct {
+	Items []string // which and why; the first MaxUnreadable of them
+	Count int      // of all
+}
+
+// Add names one more.
+func (e *UnreadableError) Add(item string) {
+	if e.Count++; len(e.Items) < MaxUnreadable {
+		e.Items = append(e.Items, item)
+	}
+}
+
+func (e *UnreadableError) Error() string {
+	if e.Count == 1 && len(e.Items) == 1 {
+		return e.Items[0]
+	}
+	return fmt.Sprintf("%d stored items can't be read as events: %s", e.Count,
+		strings.Join(e.Items, "; "))
+}
+
+// Is reports whether target is ErrCorrupt.
+func (e *UnreadableError) Is(target error) bool { return target == ErrCorrupt }
 
 // RefusedError is the refusal of one event by a destination, with the attempt that it is recorded
 // by.

@@ -82,7 +82,9 @@ func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 type EventStore interface {
 	EventFinder
 
-	// List returns events that match, ordered by key, at most filter.Limit of them.
+	// List returns events that match, ordered by key, at most filter.Limit of them. Items that are no
+	// events are passed over, and named in an *UnreadableError that comes beside the events: they take
+	// no room of the limit.
 	List(ctx context.Context, filter EventFilter) ([]*Event, error)
 	// Count returns how many events are stored. It may cost a scan.
 	Count(ctx context.Context) (uint64, error)

@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/adminclient"
 	"pillarbox/internal/config"
 	"pillarbox/internal/node"
+	"pillarbox/internal/socket"
 )
 
 // lookTime bounds the look for a running server.
@@ -73,8 +74,11 @@ func (g *globalFlags) reach(ctx context.Context,
 	chosen := base != ""
 	if !chosen {
 		base = "http://" + node.DisplayAddress(cfg.Admin.Listen)
+		if _, known := socket.Path(cfg.Admin.Listen); known {
+			base = cfg.Admin.Listen
+		}
 	}
-	remote, err = adminclient.New(base, adminclient.Options{Token: g.adminToken(cfg)})
+	remote, err = adminclient.New(base, adminclient.Options{Token: string(cfg.Admin.Token)})
 	if err != nil {
 		return nil, false, usageError{err}
 	}
@@ -93,13 +97,6 @@ func (g *globalFlags) serverFlag() string {
 	return os.Getenv(config.ServerEnv)
 }
 
-func (g *globalFlags) adminToken(cfg *config.Config) string {
-	if g.token != "" {
-		return g.token
-	}
-	return string(cfg.Admin.Token)
-}
-
 // serverHasData reports whether a server answers that is the right one. Only where nothing listens
 // there is none for sure: whoever takes any other error for that works on the wrong data, or runs
 // into the server's lock.
@@ -109,7 +106,7 @@ func (g *globalFlags) serverHasData(ctx context.Context, remote *adminclient.Cli
 	defer cancel()
 	status, err := remote.Status(looking)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT): // the latter of a socket
 		return false, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()

@@ -133,6 +133,7 @@ func (e *engines) openDirectory() error {
 		return unusable(dir, err)
 	}
 	e.data, e.Disk = disk, disk
+	warnOfOpenDirectory(dir, e.logger)
 	disk.Watch(e.config.Queue.CommitTimeout.Std(), func(what string, since time.Duration) {
 		e.logger.Error("the disk does not answer", telemetry.KeyCall, what, telemetry.KeyAfter,
 			since.Round(time.Millisecond))
@@ -153,6 +154,21 @@ func (e *engines) openDirectory() error {
 	}
 	e.Lock = lock
 	return nil
+}
+
+// openToOthers are the rights by which others than the owner may put files into a directory, or take
+// them away.
+const openToOthers = 0o022
+
+// warnOfOpenDirectory tells of a directory that was there before with more rights than a new one
+// gets. It may be meant so, as in a container, and is left as it is.
+func warnOfOpenDirectory(dir string, logger *slog.Logger) {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&openToOthers == 0 {
+		return
+	}
+	logger.Warn("other users of this machine may change what is in the data directory; unless that is meant, take the right from them (chmod 700)",
+		telemetry.KeyFile, dir, telemetry.KeyReason, fmt.Sprintf("its mode is %04o", info.Mode().Perm()))
 }
 
 func unusable(dir string, err error) error {

@@ -127,12 +127,20 @@ func followServer(command *cobra.Command, global *globalFlags, query adminapi.Ev
 func listEvents(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	query adminapi.EventQuery, form console.Form) error {
 	list := console.NewEvents(command.OutOrStdout(), form)
-	next, err := client.EachEvent(ctx, query, list.AddEvent)
+	unreadable := []string{}
+	next, err := client.EachEvent(ctx, query, list.AddEvent,
+		func(item string) { unreadable = append(unreadable, item) })
 	if err != nil {
 		return cutOff(list, noSuchDestination(ctx, client, query.Destination, err))
 	}
-	if err := list.End(console.Field{Name: "next_cursor", Value: next}); err != nil {
+	if err := list.End(console.Field{Name: "next_cursor", Value: next},
+		console.Field{Name: "unreadable", Value: unreadable}); err != nil {
 		return err
+	}
+	if form.Kind != console.JSON { // there it is part of the list
+		for _, item := range unreadable {
+			fmt.Fprintln(command.ErrOrStderr(), "passed over, because it is no event:", item)
+		}
 	}
 	console.TellOfMore(command.ErrOrStderr(), form, list.Len(), next)
 	if list.Len() == 0 {

@@ -80,6 +80,11 @@ func startIn(t *testing.T, data, text string, roles ...string) *running {
 	if len(roles) == 0 {
 		roles = node.Roles()
 	}
+	return runServer(t, cfg, roles, data)
+}
+
+func runServer(t *testing.T, cfg *config.Config, roles []string, data string) *running {
+	t.Helper()
 	opened, err := openServer(t.Context(), cfg, roles, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)

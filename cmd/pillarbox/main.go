@@ -92,11 +92,11 @@ read and replayed.`,
 	flags.StringVarP(&global.configPath, "config", "c", "", "configuration file (YAML)")
 	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
 	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
-	flags.StringVar(&global.admin, "admin", "", "admin address (default 127.0.0.1:8081)")
+	flags.StringVar(&global.admin, "admin", "", "admin address, or a socket as unix:/path (default 127.0.0.1:8081)")
 	flags.StringVar(&global.server, "server", "",
-		"admin API of a running server (default PILLARBOX_SERVER, else the admin address)")
+		"admin API of a running server, as http://host:port or unix:/path (default PILLARBOX_SERVER, else the admin address)")
 	flags.StringVar(&global.token, "token", "",
-		"token of the admin API (better: PILLARBOX_ADMIN_TOKEN)")
+		"token of the admin API, asked for by serve and sent by the others (better: PILLARBOX_ADMIN_TOKEN)")
 	global.changed = func(name string) bool { return flags.Changed(name) }
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -137,10 +137,12 @@ func help(command *cobra.Command, args []string) error {
 // load reads the configuration: flag over environment over file over default.
 func (g *globalFlags) load() (*config.Config, error) {
 	flags := map[string]string{}
-	for flag, key := range map[string]string{"data": "data", "listen": "listen",
-		"admin": "admin.listen"} {
+	for flag, value := range map[string]struct{ key, text string }{
+		"data": {"data", g.data}, "listen": {"listen", g.listen}, "admin": {"admin.listen", g.admin},
+		"token": {"admin.token", g.token},
+	} {
 		if g.changed(flag) {
-			flags[key] = map[string]string{"data": g.data, "listen": g.listen, "admin": g.admin}[flag]
+			flags[value.key] = value.text
 		}
 	}
 	cfg, err := config.Load(config.Input{Path: g.configPath, Flags: flags})

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,6 +24,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/node"
 	"pillarbox/internal/run"
+	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
 )
@@ -32,7 +35,8 @@ func newServeCommand(global *globalFlags) *cobra.Command {
 		Use:   "serve",
 		Short: "Run everything: accept, deliver, admin",
 		Long: `Run the server. Without any configuration it accepts at http://localhost:8080/app, keeps
-everything in ./pillarbox-data, and has its admin API at http://127.0.0.1:8081.
+everything in ./pillarbox-data, and has its admin API at http://127.0.0.1:8081. With
+--admin unix:/path the admin API is at a socket that only this user can reach.
 
 SIGTERM and Ctrl-C stop it in order: refuse, finish, deliver the batch at hand, close. A
 second signal cuts that short. SIGHUP reads the configuration again. Killing it at any
@@ -175,10 +179,23 @@ func (s *server) run(stop, force context.Context) error {
 
 // listen binds the address that a key of the configuration holds.
 func listen(key, address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+	path, isSocket := socket.Path(address)
+	var listener net.Listener
+	var err error
+	if isSocket {
+		listener, err = socket.Listen(path)
+	} else {
+		listener, err = net.Listen("tcp", address)
+	}
 	switch {
 	case err == nil:
 		return listener, nil
+	case isSocket && errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no directory %s for the socket of %s; make it, with mode 0700 and for this user", filepath.Dir(path), key)
+	case isSocket && errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("%s is no socket, and is left as it is; move it away, or choose another path with %s", path, key)
+	case isSocket && errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("no socket can be made at %s: this user may not write to its directory; choose another path with %s", path, key)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
 	case errors.Is(err, syscall.EACCES):

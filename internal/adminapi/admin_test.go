@@ -129,17 +129,59 @@ func TestBrowsersAreKeptOutWithoutAToken(t *testing.T) {
 		request.Host = host
 		nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, 200)
 	}
-	for _, target := range []string{"/api/v1/replays", "/api/v1/dead-letters/x/discard"} {
-		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site",
-			"Origin": "http://evil.example"} {
-			request := httptest.NewRequest("POST", "http://localhost:8081"+target, strings.NewReader("{}"))
-			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set(name, value)
-			nodetest.Do(t, nodetest.Admin, b.admin, request).Wants(t, 403)
-		}
+}
+
+// TestPagesOfOtherSitesAreKeptOut of every route but the open ones, with every method, with and
+// without a token. A person who follows a link to the page is let in, and so is who is no browser.
+func TestPagesOfOtherSitesAreKeptOut(t *testing.T) {
+	const token = "s3cret token of some length"
+	foreign := []http.Header{
+		{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}},
+		{"Sec-Fetch-Site": {"anything"}}, {"Sec-Fetch-Site": {"none", "cross-site"}},
+		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"http://localhost:8081"}},
+		{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}},
+		{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"document"}},
+		{"Origin": {"http://evil.example"}}, {"Origin": {"null"}}, {"Origin": {""}},
+		{"Origin": {"http://localhost:3000"}}, {"Origin": {"http://localhost:8081", "http://evil.example"}},
 	}
-	if len(b.Node.Replays()) != 0 {
-		t.Error("a replay was started")
+	own := []http.Header{
+		{}, {"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://localhost:8081"}},
+		{"Sec-Fetch-Site": {"none"}}, {"Origin": {"http://LOCALHOST:8081"}},
+		// behind a proxy that has another name
+		{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://admin.example"}},
+	}
+	visit := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"},
+		"Sec-Fetch-Dest": {"document"}}
+	for _, token := range []string{"", token} {
+		b := openBox(t, adminapi.Options{Token: token})
+		ask := func(method, path string, header http.Header) nodetest.Answer {
+			request := httptest.NewRequest(method, "http://localhost:8081"+path, strings.NewReader("{}"))
+			request.Header = header.Clone()
+			request.Header.Set("Content-Type", "application/json")
+			if token != "" {
+				request.Header.Set("Authorization", "Bearer "+token)
+			}
+			return nodetest.Do(t, nodetest.Admin, b.admin, request)
+		}
+		for _, route := range append(adminapi.Routes(), adminapi.Route{Method: "OPTIONS",
+			Path: "/api/v1/status"}, adminapi.Route{Method: "HEAD", Path: "/api/v1/events"}) {
+			path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
+			for _, header := range foreign {
+				if got := ask(route.Method, path, header); (got.Status == 403) == route.Open {
+					t.Errorf("%s %s with %v: status %d", route.Method, path, header, got.Status)
+				}
+			}
+			for _, header := range own {
+				if got := ask(route.Method, path, header); got.Status == 403 {
+					t.Errorf("%s %s with %v: status %d", route.Method, path, header, got.Status)
+				}
+			}
+			got := ask(route.Method, path, visit)
+			if let := path == "/" || route.Open; (got.Status == 403) == let {
+				t.Errorf("a link to %s %s: status %d", route.Method, path, got.Status)
+			}
+		}
+		ask("POST", "/", visit).Wants(t, 403, "window of its own")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"pillarbox"
@@ -99,14 +100,15 @@ const (
 // page reads up to filter.Limit events, a few at a time so that large ones don't fill the memory.
 func (a *Handler) page(ctx context.Context, destination string,
 	filter pillarbox.EventFilter) (EventPage, error) {
-	page := EventPage{Events: []*pillarbox.Event{}}
+	page := EventPage{Events: []*pillarbox.Event{}, Unreadable: []string{}}
 	wanted, size, read := filter.Limit, 0, firstRead
 	for len(page.Events) < wanted && size < maxPageBytes {
 		filter.Limit = min(read, wanted-len(page.Events))
-		events, err := a.node.Events(ctx, destination, filter)
+		events, unreadable, err := a.readable(ctx, destination, filter)
 		if err != nil {
 			return EventPage{}, err
 		}
+		page.name(unreadable)
 		page.Events = append(page.Events, events...)
 		if len(events) < filter.Limit {
 			return page, nil
@@ -118,14 +120,33 @@ func (a *Handler) page(ctx context.Context, destination string,
 		read = max(1, (maxPageBytes-size)/(size/len(page.Events)+1))
 	}
 	filter.Limit = 1
-	more, err := a.node.Events(ctx, destination, filter)
+	more, unreadable, err := a.readable(ctx, destination, filter)
 	if err != nil {
 		return EventPage{}, err
 	}
 	if len(more) > 0 {
 		page.NextCursor = EventCursor(filter.After)
+	} else { // else they are met again on the next page
+		page.name(unreadable)
 	}
 	return page, nil
+}
+
+// readable reads what can be read, and returns the names of what can't.
+func (a *Handler) readable(ctx context.Context, destination string,
+	filter pillarbox.EventFilter) (events []*pillarbox.Event, unreadable []string, err error) {
+	events, err = a.node.Events(ctx, destination, filter)
+	var others *pillarbox.UnreadableError
+	if errors.As(err, &others) {
+		return events, others.Items, nil
+	}
+	return events, nil, err
+}
+
+// name adds names of what can't be read, as far as a page takes them.
+func (p *EventPage) name(unreadable []string) {
+	p.Unreadable = append(p.Unreadable,
+		unreadable[:min(len(unreadable), maxUnreadable-len(p.Unreadable))]...)
 }
 
 // eventBytes is about what an event takes in an answer.

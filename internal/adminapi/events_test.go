@@ -64,6 +64,42 @@ func TestEventsAreSelected(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoEventIsNamedBesideTheEvents: on a page, and in a stream as a comment; it ends neither.
+func TestWhatIsNoEventIsNamedBesideTheEvents(t *testing.T) {
+	b := openAdmin(t)
+	want := idsOf(b.Store(6))
+	named := false
+	b.node.Fault = func() error {
+		if named {
+			return nil
+		}
+		named = true
+		others := &pillarbox.UnreadableError{}
+		others.Add("row 1")
+		others.Add("row 2")
+		return others
+	}
+	page := b.events("")
+	if got := idsOf(page.Events); !slices.Equal(got, want) ||
+		!slices.Equal(page.Unreadable, []string{"row 1", "row 2"}) {
+		t.Errorf("page %v, %v", got, page.Unreadable)
+	}
+	if again := b.events("?limit=2"); len(again.Events) != 2 || len(again.Unreadable) != 0 {
+		t.Errorf("page %+v", again)
+	}
+	// What is met behind the page is named on the next one.
+	reads := 0
+	b.node.Fault = func() error {
+		if reads++; reads != 2 {
+			return nil
+		}
+		return &pillarbox.UnreadableError{Items: []string{"row 3"}, Count: 1}
+	}
+	if page := b.events("?limit=2"); len(page.Unreadable) != 0 || page.NextCursor == "" {
+		t.Errorf("page %+v", page)
+	}
+}
+
 // TestPagesOfEventsAddUp in both directions, with a last page that is full.
 func TestPagesOfEventsAddUp(t *testing.T) {
 	b := openAdmin(t)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"pillarbox"
@@ -97,6 +98,11 @@ func (s *stream) run(ctx context.Context, a *Handler, destination string, page E
 		return err
 	}
 	for {
+		for _, item := range page.Unreadable {
+			if err := s.write(": passed over: " + strings.ToValidUTF8(item, "") + "\n\n"); err != nil {
+				return err
+			}
+		}
 		for _, event := range page.Events {
 			if err := s.tell(event); err != nil {
 				return err

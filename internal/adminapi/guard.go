@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -14,21 +15,60 @@ import (
 )
 
 // guard lets a request in, or returns why not. With a token, it must be there. Without one, the
-// listener is on the loopback interface, and what has to be kept out are the browsers on this
-// machine that run somebody else's page: a page whose name was made to point here (its Host gives
-// it away), and one that posts across origins.
+// listener is on the loopback interface or a socket, and what has to be kept out are the browsers on
+// this machine that run somebody else's page: a page whose name was made to point here (its Host
+// gives it away), and one of another site, whatever its method: a GET may cost an audit, or be read
+// through a hole in the browser.
 func (a *Handler) guard(r *http.Request) error {
 	if a.opts.Token != "" {
-		return a.checkToken(r.Header.Values("Authorization"))
-	}
-	if !a.knownHost(r.Host) {
+		if err := a.checkToken(r.Header.Values("Authorization")); err != nil {
+			return err
+		}
+	} else if !overSocket(r) && !a.knownHost(r.Host) {
 		return &protocol.Error{Status: http.StatusForbidden,
 			Detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
 	}
-	if err := a.cross.Check(r); err != nil {
-		return &protocol.Error{Status: http.StatusForbidden, Detail: err.Error()}
+	return checkSite(r)
+}
+
+// overSocket reports whether a request came over a unix socket, which no browser can reach: its host
+// means nothing.
+func overSocket(r *http.Request) bool {
+	address, known := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return known && address.Network() == "unix"
+}
+
+// checkSite refuses what a page of another site has a browser ask for. Who is no browser says
+// nothing of sites, and a person who follows a link to the page at "/" is let in. Another port of
+// this machine is another site: anybody's program may serve it.
+func checkSite(r *http.Request) error {
+	sites := r.Header.Values("Sec-Fetch-Site")
+	foreign := slices.IndexFunc(sites,
+		func(site string) bool { return site != "same-origin" && site != "none" })
+	switch {
+	case foreign >= 0 && !visit(r):
+		return refuseSite("Sec-Fetch-Site: " + sites[foreign])
+	case len(sites) > 0:
+		return nil
+	}
+	for _, origin := range r.Header.Values("Origin") { // of a browser that does not tell more
+		parsed, err := url.Parse(origin)
+		if err != nil || parsed.Host == "" || !strings.EqualFold(parsed.Host, r.Host) {
+			return refuseSite("Origin: " + origin)
+		}
 	}
 	return nil
+}
+
+// visit reports whether a person comes to see the page at "/" in a window of its own.
+func visit(r *http.Request) bool {
+	return r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+func refuseSite(why string) error {
+	return &protocol.Error{Status: http.StatusForbidden,
+		Detail: fmt.Sprintf("a page of another site asks for this (%.100s), and may not; open the address in a window of its own, or use the pillarbox command", why)}
 }
 
 // checkToken compares digests, so that neither the time nor the length tells anything about the

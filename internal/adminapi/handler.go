@@ -41,7 +41,6 @@ type Handler struct {
 	node   Node
 	opts   Options
 	token  [sha256.Size]byte // digest; meaningless without opts.Token
-	cross  *http.CrossOriginProtection
 	mux    *http.ServeMux
 	stop   chan struct{} // closed by Close
 	closed sync.Once
@@ -70,7 +69,7 @@ func New(node Node, opts Options) *Handler {
 	}
 	a := &Handler{
 		node: node, opts: opts, token: sha256.Sum256([]byte(opts.Token)), stop: make(chan struct{}),
-		cross: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
+		mux: http.NewServeMux(),
 	}
 	byPath := map[string][]apiRoute{}
 	for _, r := range apiRoutes {
@@ -122,6 +121,7 @@ type apiRoute struct {
 	// answers are the statuses that it may have besides 500 and those of the guard. An error of
 	// another status is our own fault: 500.
 	answers []int
+	body    bool // is read, by readRequest; elsewhere there must be none
 	open    bool // for everyone, with or without a token
 	handle  func(a *Handler, w http.ResponseWriter, r *apiRequest) error
 }
@@ -193,6 +193,11 @@ func (a *Handler) serve(w http.ResponseWriter, r *http.Request, route *apiRoute)
 	if route.params != nil {
 		var err error
 		if request.query, err = parseQuery(r.URL.RawQuery, route.params, a.opts.Now()); err != nil {
+			return err
+		}
+	}
+	if !route.body && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if err := noBody(w, r); err != nil {
 			return err
 		}
 	}

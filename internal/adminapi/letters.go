@@ -59,8 +59,8 @@ func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 	return nil
 }
 
-// maxUnreadable bounds how many letters that can't be read a page names.
-const maxUnreadable = 100
+// maxUnreadable bounds how many letters or rows that can't be read a page names.
+const maxUnreadable = pillarbox.MaxUnreadable
 
 // letterPage fills a page with what is behind the place.
 func (a *Handler) letterPage(ctx context.Context, filter pillarbox.DeadLetterFilter,

@@ -180,24 +180,49 @@ func TestReplayThatRunsKeepsOthersOut(t *testing.T) {
 	b.get(replays+"/1").Wants(t, 200, `"state":"cancelled"`)
 }
 
+// TestBodyIsRefusedWhereNoneIsRead: {"dry_run":true} would not be what is done.
+func TestBodyIsRefusedWhereNoneIsRead(t *testing.T) {
+	b := openAdmin(t)
+	letter := b.DeadLetter(1)[0]
+	for _, c := range []struct{ method, path string }{
+		{"POST", "/api/v1/dead-letters/" + letter.Event.RequestID + "/discard"},
+		{"POST", adminapi.RedeliverPath}, {"DELETE", replays + "/1"},
+	} {
+		for _, body := range []string{`{"dry_run":true}`, `dry_run`, strings.Repeat(" ", 100)} {
+			b.call(c.method, c.path, body).Wants(t, 400, "takes no body")
+		}
+	}
+	b.get("/api/v1/dead-letters").Wants(t, 200, letter.Event.RequestID) // it is open
+	b.call("POST", "/api/v1/dead-letters/"+letter.Event.RequestID+"/discard", " {} ").Wants(t, 200)
+}
+
 // TestReplayIsReadStrictly: what is misspelled would replay something else.
 func TestReplayIsReadStrictly(t *testing.T) {
 	b := openAdmin(t)
 	for body, part := range map[string]string{
-		`{"dry-run":true}`:            `dry-run`,
-		`{"limit":"5"}`:               `limit`,
-		`{"limit":-1}`:                `limit is -1`,
-		`{"rate":-0.5}`:               `rate is -0.5`,
-		`{"rate":1e999}`:              `rate`,
-		`{"since":"soon"}`:            `since is`,
-		`{"since":"1h","until":"2h"}`: `not before`,
-		`{"request_ids":[]}`:          `request_ids has no items`,
-		`{"request_ids":["a",""]}`:    `request_ids[1] is empty`,
-		`{"dry_run":true`:             `body`,
-		`{"dry_run":true} {}`:         `behind`,
-		`null`:                        `no JSON object`,
-		`[]`:                          `no JSON object`,
-		" ":                           `no JSON object`,
+		`{"dry-run":true}`:                      `\"dry-run\"; known are destination, source`,
+		`{"limit":"5"}`:                         `limit`,
+		`{"limit":-1}`:                          `limit is -1`,
+		`{"rate":-0.5}`:                         `rate is -0.5`,
+		`{"rate":1e999}`:                        `rate`,
+		`{"since":"soon"}`:                      `since is`,
+		`{"since":"1h","until":"2h"}`:           `not before`,
+		`{"request_ids":[]}`:                    `request_ids has no items`,
+		`{"request_ids":["a",""]}`:              `request_ids[1] is empty`,
+		`{"dry_run":true`:                       `body`,
+		`{"dry_run":true} {}`:                   `behind`,
+		`{"dry_run":true,"dry_run":false}`:      `\"dry_run\" is there twice`,
+		`{"dry_run":true,"dry_run":true}`:       `\"dry_run\" is there twice`,
+		`{"dry_run":true,"dry_r\u0075n":false}`: `\"dry_run\" is there twice`,
+		`{"Dry_Run":true}`:                      `it is written \"dry_run\"`,
+		`{"dry_run":true,"DRY_RUN":false}`:      `it is written \"dry_run\"`,
+		`{"dry_run":null}`:                      `is null`,
+		`{"dry_run":true}]`:                     `body`,
+		`{"dry_run":true},`:                     `body`,
+		"{\"error\":\"\xff\"}":                  `UTF-8`,
+		`null`:                                  `no JSON object`,
+		`[]`:                                    `no JSON object`,
+		" ":                                     `no JSON object`,
 		`{"request_ids":["` + strings.Repeat(`a","`, adminapi.MaxReplayIDs) + `a"]}`: `there may be 10000`,
 	} {
 		b.call("POST", replays, body).Wants(t, 400, part)

@@ -30,7 +30,7 @@ type Overview interface {
 // Reader reads what is stored in a destination. An empty destination means the only one that can be
 // read back; where there are several, it is ErrInvalid with their names.
 type Reader interface {
-	// Events returns events that match, ordered by key, at most filter.Limit of them. Errors:
+	// Events is List of pillarbox.EventStore: a *pillarbox.UnreadableError comes beside events. Errors:
 	// ErrNotFound for a destination that is not configured, ErrInvalid for one that can't be read
 	// back, ErrUnavailable.
 	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event,
@@ -169,6 +169,7 @@ type Unconfigured struct {
 type EventPage struct {
 	Events     []*pillarbox.Event `json:"events"`
 	NextCursor string             `json:"next_cursor"` // empty on the last page
+	Unreadable []string           `json:"unreadable"`  // what was met on this page and is no event
 }
 
 // DeadLetterPage is a page of dead letters.

@@ -1,14 +1,8 @@
 package adminapi
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
 	"math"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"pillarbox"
@@ -19,7 +13,8 @@ import (
 // replayRoutes put dead letters back.
 var replayRoutes = []apiRoute{
 	{method: http.MethodPost, path: ReplaysPath, params: none,
-		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503}, handle: (*Handler).startReplay},
+		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503},
+		body:    true, handle: (*Handler).startReplay},
 	{method: http.MethodGet, path: ReplaysPath, params: none, answers: []int{200, 400},
 		handle: (*Handler).listReplays},
 	{method: http.MethodGet, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404},
@@ -64,32 +59,6 @@ func readReplay(w http.ResponseWriter, r *http.Request) (*ReplayRequest, error) 
 	var asked ReplayRequest
 	return &asked, readRequest(w, r, &asked, "a request for a replay",
 		"; {} replays every open dead letter")
-}
-
-// readRequest reads a body strictly: a name that is misspelled would do something else than was
-// meant. what and hint are for the errors.
-func readRequest(w http.ResponseWriter, r *http.Request, into any, what, hint string) error {
-	if form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-		form != protocol.TypeJSON {
-		return &protocol.Error{Status: http.StatusUnsupportedMediaType,
-			Detail: what + " is " + protocol.TypeJSON + "; set Content-Type"}
-	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReplayBytes))
-	if err != nil {
-		return protocol.BodyError(err, MaxReplayBytes, what)
-	}
-	if trimmed := bytes.Trim(text, protocol.JSONSpace); len(trimmed) == 0 || trimmed[0] != '{' {
-		return protocol.Invalid("the body is no JSON object%s", hint)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return protocol.Invalid("body: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return protocol.Invalid("body: there is something behind the JSON object")
-	}
-	return nil
 }
 
 // checkIDs checks a list of request ids.

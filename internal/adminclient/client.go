@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"pillarbox/internal/openapi"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/replay"
+	"pillarbox/internal/socket"
 )
 
 // MaxAnswerBytes bounds what a client reads of one answer.
@@ -35,12 +37,17 @@ type Options struct {
 // Client calls the admin API. Errors that the server answers are *ProblemError and match the root
 // kinds; a server that can't be reached is ErrUnavailable. All methods may be called concurrently.
 type Client struct {
-	base string
+	base string // of the addresses of requests
+	name string // that a person knows the server by
 	opts Options
 }
 
-// New makes a client for the server at base, such as http://127.0.0.1:8081 or 127.0.0.1:8081.
+// New makes a client for the server at base, such as http://127.0.0.1:8081, 127.0.0.1:8081 or
+// unix:/run/pillarbox/admin.sock.
 func New(base string, opts Options) (*Client, error) {
+	if path, known := socket.Path(base); known {
+		return newOverSocket(path, opts)
+	}
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
@@ -54,11 +61,27 @@ func New(base string, opts Options) (*Client, error) {
 	if opts.HTTP == nil {
 		opts.HTTP = &http.Client{}
 	}
-	return &Client{base: strings.TrimRight(parsed.String(), "/"), opts: opts}, nil
+	base = strings.TrimRight(parsed.String(), "/")
+	return &Client{base: base, name: base, opts: opts}, nil
 }
 
-// Base returns the address of the server.
-func (c *Client) Base() string { return c.base }
+// newOverSocket makes a client whose requests go over the socket at the path.
+func newOverSocket(path string, opts Options) (*Client, error) {
+	if err := socket.Check(path); err != nil {
+		return nil, protocol.Invalid("server %q: %v", socket.Scheme+path, err)
+	}
+	if opts.HTTP == nil {
+		opts.HTTP = &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return socket.Dial(ctx, path)
+			},
+		}}
+	}
+	return &Client{base: "http://localhost", name: socket.Scheme + path, opts: opts}, nil
+}
+
+// Base returns the address of the server, as New takes it.
+func (c *Client) Base() string { return c.name }
 
 // Healthy returns nil if the server lives.
 func (c *Client) Healthy(ctx context.Context) error {
@@ -309,7 +332,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	}
 	text, err := readAnswer(response)
 	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s (%w): %w", c.base, err, pillarbox.ErrUnavailable)
+		return nil, fmt.Errorf("read the answer of %s (%w): %w", c.name, err, pillarbox.ErrUnavailable)
 	}
 	return text, nil
 }
@@ -353,7 +376,7 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 		if request.Context().Err() != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("no server answers at %s (%w); start one with \"pillarbox serve\", or choose another with --server: %w", c.base, innermost(err), pillarbox.ErrUnavailable)
+		return nil, fmt.Errorf("no server answers at %s (%w); start one with \"pillarbox serve\", or choose another with --server: %w", c.name, innermost(err), pillarbox.ErrUnavailable)
 	}
 	if response.StatusCode/100 != 2 {
 		return nil, readProblem(response)

@@ -35,7 +35,7 @@ func (c *Client) FollowEvents(ctx context.Context, q adminapi.EventQuery,
 }
 
 func (c *Client) streamEnded() error {
-	return fmt.Errorf("the server at %s ended the stream: %w", c.base, pillarbox.ErrUnavailable)
+	return fmt.Errorf("the server at %s ended the stream: %w", c.name, pillarbox.ErrUnavailable)
 }
 
 // followOnce follows one stream, from the cursor on, which it moves. connected is called when the
@@ -62,7 +62,7 @@ func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery, connect
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("follow events of %s (%w): %w", c.base, err, pillarbox.ErrUnavailable)
+			return false, fmt.Errorf("follow events of %s (%w): %w", c.name, err, pillarbox.ErrUnavailable)
 		}
 		switch message.event {
 		case adminapi.StreamLagged:
@@ -72,7 +72,7 @@ func (c *Client) followOnce(ctx context.Context, q *adminapi.EventQuery, connect
 		case adminapi.StreamEvent:
 			event := new(pillarbox.Event)
 			if err := json.Unmarshal([]byte(message.data), event); err != nil {
-				return false, fmt.Errorf("follow events of %s: %w", c.base, err)
+				return false, fmt.Errorf("follow events of %s: %w", c.name, err)
 			}
 			q.Cursor = message.id
 			if err := fn(event, message.id); err != nil {

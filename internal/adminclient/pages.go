@@ -14,15 +14,19 @@ import (
 // there are no more, and hold one page at a time. They return where to go on, which is empty where
 // nothing is left, and the first error of visit.
 
-// EachEvent calls visit with the events that Events would list.
+// EachEvent calls visit with the events that Events would list, and broken with what is said of
+// rows that are no events.
 func (c *Client) EachEvent(ctx context.Context, q adminapi.EventQuery,
-	visit func(*pillarbox.Event) error) (next string, err error) {
+	visit func(*pillarbox.Event) error, broken func(string)) (next string, err error) {
 	return eachPage(q.Cursor, q.Limit, visit,
 		func(cursor string, limit int) ([]*pillarbox.Event, string, error) {
 			q.Cursor, q.Limit = cursor, limit
 			page, err := c.Events(ctx, q)
 			if err != nil {
 				return nil, "", err
+			}
+			for _, text := range page.Unreadable {
+				broken(text)
 			}
 			return page.Events, page.NextCursor, nil
 		})

@@ -135,11 +135,14 @@ func Open(fsys vfs.FS, name string, opts Options) *Clock {
 // clock is made after it.
 func (c *Clock) Watch(watcher func(step Step)) { c.watcher.Store(&watcher) }
 
+// maxNoteBytes bounds what is read of the note, in bytes: it is a few hundred.
+const maxNoteBytes = 64 << 10
+
 func (c *Clock) load() *note {
 	if c.fsys == nil {
 		return nil
 	}
-	text, err := vfs.ReadFile(c.fsys, c.name)
+	text, err := vfs.ReadFile(c.fsys, c.name, maxNoteBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

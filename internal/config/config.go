@@ -37,7 +37,7 @@ type Listen struct {
 
 // Admin is the listener for people and their tools.
 type Admin struct {
-	Listen       string `yaml:"listen"`        // host:port
+	Listen       string `yaml:"listen"`        // host:port, or unix:/path
 	Token        Secret `yaml:"token"`         // empty where none is asked for
 	MaxFollowers int    `yaml:"max_followers"` // streams of events at a time
 }

@@ -82,7 +82,7 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 // Every single key outside the maps can be set from the environment, under the name that the rule
 // gives.
 func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
-	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "t",
+	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "a-token-of-16-ch",
 		"log.level":      "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
 	keys := config.Keys()
@@ -199,7 +199,16 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"listen: 8080", `p.yaml:1:9: listen: "8080": want host:port or :port`},
 		{"listen: :99999", `p.yaml:1:9: listen: ":99999": want host:port or :port`},
 		{"admin: {listen: 127.0.0.1:80}\nlisten: 127.0.0.1:80", `p.yaml:1:17: admin.listen: is the same address as listen; choose another port`},
-		{"admin: {listen: ':8081'}", `p.yaml:1:17: admin.listen: other machines can reach ":8081"; set admin.token (PILLARBOX_ADMIN_TOKEN) or listen on 127.0.0.1`},
+		{"admin: {listen: ':8081'}", `p.yaml:1:17: admin.listen: other machines can reach ":8081"; set admin.token (PILLARBOX_ADMIN_TOKEN) or listen on 127.0.0.1, or at a socket (unix:/path)`},
+		{"admin: {token: x}", `p.yaml:1:16: admin.token: is too short, with 1 of at least 16 characters: whoever guesses it is an operator`},
+		{"admin: {listen: '0.0.0.0:8081', token: fifteen-letters}", `admin.token: is too short, with 15 of at least 16 characters`},
+		{"admin: {listen: 'unix:/run/a.sock', token: x}", `admin.token: is too short, with 1 of`},
+		{"admin: {token: '[redacted]'}", `admin.token: is what "pillarbox config show" puts in the place of a token`},
+		{"admin: {token: 'sixteen letters '}", `admin.token: has a space at an end`},
+		{"admin: {token: \"sixteen\\nletters-or-more\"}", `admin.token: has a space at an end, or characters that can't stand in a header`},
+		{"admin: {listen: 'unix:'}", `admin.listen: "unix:": want the path of a socket`},
+		{"admin: {listen: 'unix:/" + strings.Repeat("x", 200) + "'}", `the path has 201 bytes, and that of a socket may have 103`},
+		{"listen: 'unix:/run/a.sock'", `listen: "unix:/run/a.sock": want host:port or :port`},
 		{"admin: {listen: '0.0.0.0:8081'}", `admin.listen: other machines can reach "0.0.0.0:8081"; set admin.token`},
 		{"admin: {listen: 'example.com:8081'}", `admin.listen: other machines can reach`},
 		{"data: ''", `p.yaml:1:7: data: is empty; name a directory`},
@@ -263,8 +272,10 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 
 func TestAllowedAfterAll(t *testing.T) {
 	for _, text := range []string{
-		"admin: {listen: 'localhost:8081'}", "admin: {listen: '[::1]:8081'}", "admin: {listen: ':8081', token: t}",
+		"admin: {listen: 'localhost:8081'}", "admin: {listen: '[::1]:8081'}", "admin: {listen: ':8081', token: a-token-of-16-ch}",
 		"listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}",
+		"admin: {listen: 'unix:/run/pillarbox/admin.sock'}", "admin: {listen: 'unix:admin.sock', token: a-token-of-16-ch}",
+		"admin: {token: 'sixteen or more, with spaces'}",
 		"queue: {url: 'kafka://a:9092,b:9092/topic'}", "queue: {url: 'sqs://'}", "queue: {url: 'nats://h1,h2:4222'}",
 		"destinations: {d: {url: 'parquet+s3://bucket/prefix?partition=day', sources: [app]}}",
 		"destinations: {d: {url: 'postgres://user@h1:5432,h2/db', sources: [app]}}",
@@ -283,6 +294,14 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 	for _, want := range []string{`PILLARBOX_QUEUE_MAX_BYTES: queue.max_bytes: "lots": want`, `command line: unknown key "lisen"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	for where, got := range map[string]string{
+		"PILLARBOX_ADMIN_TOKEN": refusal("", env{"PILLARBOX_ADMIN_TOKEN": "x"}, nil),
+		"command line":          refusal("", nil, map[string]string{"admin.token": "x"}),
+	} {
+		if !strings.HasPrefix(got, where+": admin.token: is too short, with 1 of at least 16 characters") {
+			t.Errorf("got %s", got)
 		}
 	}
 	if got := refusal("", nil, map[string]string{"listen": "x"}); got != `command line: listen: "x": want host:port or :port` {
@@ -311,8 +330,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 }
 
 func TestSecretsAreRedacted(t *testing.T) {
-	got := load(t, "admin: {token: hunter2}\n", nil, nil)
-	if string(got.Admin.Token) != "hunter2" {
+	got := load(t, "admin: {token: hunter2-hunter2-hunter2}\n", nil, nil)
+	if string(got.Admin.Token) != "hunter2-hunter2-hunter2" {
 		t.Error("the token can't be used")
 	}
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", *got, got, got.Admin, got.Admin.Token),
@@ -324,7 +343,7 @@ func TestSecretsAreRedacted(t *testing.T) {
 }
 
 func TestShow(t *testing.T) {
-	got := load(t, "data: a$$b\nadmin: {token: x}\nsources: {app: {headers: {deny: [X-A, X-B]}}}\n",
+	got := load(t, "data: a$$b\nadmin: {token: a-token-of-16-ch}\nsources: {app: {headers: {deny: [X-A, X-B]}}}\n",
 		env{"PILLARBOX_LOG_LEVEL": "warn"}, map[string]string{"listen": ":1"})
 	text := config.Show(got)
 	for _, want := range []string{
@@ -336,7 +355,7 @@ func TestShow(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	again := load(t, text, nil, nil)
+	again := load(t, strings.ReplaceAll(text, "[redacted]", "another-token-16"), nil, nil)
 	if changes := config.Changed(got, again); len(changes) != 1 || changes[0].Key != "admin.token" {
 		t.Errorf("read back, it differs in %v", changes)
 	}
@@ -382,7 +401,7 @@ func TestChanged(t *testing.T) {
 	after := load(t, `
 listen: ":9"
 queue: {max_bytes: 1GiB, max_age: 1d, url: "memory:"}
-admin: {token: new}
+admin: {token: a-new-token-of-16}
 sources: {app: {max_body: 2MiB, path: /a, headers: {deny: [x]}}, more: }
 destinations: {copy: {url: "sqlite:", sources: [app, more]}}
 log: {level: debug, format: json}
@@ -468,7 +487,7 @@ func FuzzConfig(f *testing.F) {
 			}
 			return
 		}
-		shown := config.Show(got)
+		shown := strings.ReplaceAll(config.Show(got), "[redacted]", "another-token-16")
 		again, err := config.Load(config.Input{Path: "shown.yaml", Text: []byte(shown), Env: env{}.get})
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, shown)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
+	"syscall"
 )
 
 // Input is what a configuration is made of. The zero value is the defaults and the environment.
@@ -76,7 +78,7 @@ func (i Input) text() ([]byte, error) {
 	if i.Text != nil || i.Path == "" {
 		return i.Text, checkSize(i.Path, i.Text)
 	}
-	file, err := os.Open(i.Path)
+	file, err := openFile(i.Path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -86,6 +88,34 @@ func (i Input) text() ([]byte, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return text, checkSize(i.Path, text)
+}
+
+// openFile opens the file without waiting for anybody: a server that reloads would stand still with
+// a pipe that nobody writes to. A pipe that the caller has opened, as in --config <(command), has its
+// writer.
+func openFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = fmt.Errorf("%s is a directory; name the file in it", path)
+	case info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 && !isDescriptor(path):
+		err = fmt.Errorf("%s is a named pipe or a socket; name a file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// isDescriptor reports whether a path is a file that this process has got open.
+func isDescriptor(path string) bool {
+	return path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") ||
+		strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 func checkSize(path string, text []byte) error {

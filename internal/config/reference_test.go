@@ -26,7 +26,6 @@ type entry struct {
 
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
-	"admin.listen":                       "Address of the admin listener.",
 	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. More is answered with 429.",
 	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`.",
 	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",

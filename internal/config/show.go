@@ -21,8 +21,8 @@ func (c *Config) Origin(key string) string {
 	}
 }
 
-// Show returns the configuration as a file that can be loaded again, with the origin of each value
-// as a comment and with secrets redacted.
+// Show returns the configuration as a file that can be loaded again once its secrets, which are
+// redacted, are put in. The origin of each value is a comment.
 func Show(config *Config) string {
 	var out strings.Builder
 	show(&out, config, reflect.ValueOf(*config), "", "")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -9,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"pillarbox/internal/evidence"
+	"pillarbox/internal/socket"
 )
 
 var (
@@ -72,6 +75,13 @@ func (c *checker) said(key, value string) string {
 func (c *checker) listeners() {
 	config := c.config
 	c.address("listen", config.Listen.Address)
+	c.token("admin.token", string(config.Admin.Token))
+	if path, known := socket.Path(config.Admin.Listen); known {
+		if err := socket.Check(path); err != nil {
+			c.fail("admin.listen", "%s: %w", c.said("admin.listen", config.Admin.Listen), err)
+		}
+		return
+	}
 	if !c.address("admin.listen", config.Admin.Listen) {
 		return
 	}
@@ -79,8 +89,35 @@ func (c *checker) listeners() {
 		c.fail("admin.listen", "is the same address as listen; choose another port")
 	}
 	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && !loopback(host) {
-		c.fail("admin.listen", "other machines can reach %s; set admin.token (%s) or listen on 127.0.0.1",
+		c.fail("admin.listen", "other machines can reach %s; set admin.token (%s) or listen on 127.0.0.1, or at a socket (unix:/path)",
 			c.said("admin.listen", config.Admin.Listen), EnvName("admin.token"))
+	}
+}
+
+// MinToken is the shortest token of the admin API, in characters: nothing slows down who guesses, and
+// 16 hexadecimal digits are 64 bits of chance.
+const MinToken = 16
+
+// checkToken reports why a token of the admin API can't be used, or nil; an empty one is none. The
+// error does not hold it.
+func checkToken(token string) error {
+	switch {
+	case token == "":
+		return nil
+	case token == redacted:
+		return errors.New("is what \"pillarbox config show\" puts in the place of a token; put the token there")
+	case utf8.RuneCountInString(token) < MinToken:
+		return fmt.Errorf("is too short, with %d of at least %d characters: whoever guesses it is an operator, and may try as often as they like; \"openssl rand -hex 32\" makes one", utf8.RuneCountInString(token), MinToken)
+	case strings.TrimSpace(token) != token,
+		strings.ContainsFunc(token, func(r rune) bool { return r < ' ' || r >= 0x7f }):
+		return errors.New("has a space at an end, or characters that can't stand in a header; want visible ASCII")
+	}
+	return nil
+}
+
+func (c *checker) token(key, token string) {
+	if err := checkToken(token); err != nil {
+		c.fail(key, "%w", err)
 	}
 }
 

@@ -71,6 +71,8 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
 	case d.State == ledger.StateSkipped:
 		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason)})
+	case d.DeadAt == nil && d.Reason != "": // a row or a letter that can't be read
+		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
 	case d.Replay != "":
 		steps = append(steps, storyStep{0, "replay it with", d.Destination, d.Replay})
 	}

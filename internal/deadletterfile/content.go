@@ -9,6 +9,11 @@ import (
 	"pillarbox"
 )
 
+// MaxFileBytes is the largest file that is read as a letter. An event is at most 32 MiB as it is
+// queued, and its worst text takes six bytes in JSON for each (a control character); attempts and
+// indentation come on top.
+const MaxFileBytes = 256 << 20
+
 // Encode writes the letter as the content of a file, with the resolution given. It reads its own
 // writing, so that no letter is kept that could not be read again. The error matches ErrInvalid.
 func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
@@ -33,6 +38,10 @@ func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID,
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(form); err != nil {
 		return ID{}, nil, fmt.Errorf("encode dead letter: %w: %w", pillarbox.ErrInvalid, err)
+	}
+	if content.Len() > MaxFileBytes {
+		return ID{}, nil, fmt.Errorf("dead letter has %d bytes as JSON, a file may have %d: %w: %w",
+			content.Len(), MaxFileBytes, pillarbox.ErrInvalid, pillarbox.ErrTooLarge)
 	}
 	named := IDOf(letter.Destination, letter.Event.Key())
 	if _, err := Decode(content.Bytes(), named, StateOf(resolution)); err != nil {

@@ -201,11 +201,25 @@ func (l *Ledger) Trace(ctx context.Context, requestID string) (*Trace, error) {
 		return nil, err
 	}
 	if trace.Event == nil {
+		if unreadable := trace.unreadable(); unreadable != "" {
+			return nil, fmt.Errorf("event %s can't be read: %s: %w", requestID, unreadable,
+				pillarbox.ErrCorrupt)
+		}
 		return nil, fmt.Errorf("event %s is in no queue, destination or dead letter: %w", requestID,
 			pillarbox.ErrNotFound)
 	}
 	trace.State = trace.state()
 	return trace, nil
+}
+
+// unreadable says what is known of an event of which there is nothing but what can't be read.
+func (t *Trace) unreadable() string {
+	for _, d := range t.Deliveries {
+		if d.State != pillarbox.StatePending && d.Reason != "" {
+			return "destination " + d.Destination + ": " + d.Reason
+		}
+	}
+	return ""
 }
 
 // askQueue asks the queue about what neither a destination nor a letter has told. Where the queue
@@ -272,6 +286,8 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination,
 			if at, err := store.StoredAt(ctx, found.Key()); err == nil {
 				delivery.StoredAt = &at
 			}
+		case errors.Is(err, pillarbox.ErrCorrupt): // something is stored under that id
+			delivery.State, delivery.Reason = pillarbox.StateStored, err.Error()
 		case !denied:
 			delivery.Reason = err.Error()
 		}

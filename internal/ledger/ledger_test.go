@@ -27,7 +27,8 @@ type fixture struct {
 // lossySink can lose an event, as a store does whose rows somebody deletes.
 type lossySink struct {
 	*memory.Sink
-	lost map[string]bool
+	lost   map[string]bool
+	spoilt map[string]bool // whose rows are no events any more
 }
 
 func (s *lossySink) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
@@ -43,6 +44,31 @@ func (s *lossySink) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillar
 func (s *lossySink) Count(ctx context.Context) (uint64, error) {
 	n, err := s.Sink.Count(ctx)
 	return n - uint64(len(s.lost)), err
+}
+
+func (s *lossySink) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
+	if s.spoilt[requestID] {
+		return nil, &pillarbox.UnreadableError{Items: []string{"row " + requestID}, Count: 1}
+	}
+	return s.Sink.Find(ctx, requestID)
+}
+
+// TestStoryOfARowThatIsNoEvent is told from the queue; where nobody else knows it, the row is named.
+func TestStoryOfARowThatIsNoEvent(t *testing.T) {
+	d := open(t)
+	d.settle(2, 1)
+	known := d.events[0].RequestID
+	d.sink.spoilt = map[string]bool{known: true, "by-hand": true}
+	trace, err := d.ledger.Trace(t.Context(), known)
+	d.must(err)
+	if got := trace.Deliveries[0]; got.State != pillarbox.StateStored || trace.Event == nil ||
+		!strings.Contains(got.Reason, "row "+known) {
+		t.Errorf("story %+v", trace)
+	}
+	_, err = d.ledger.Trace(t.Context(), "by-hand")
+	if !errors.Is(err, pillarbox.ErrCorrupt) || !strings.Contains(err.Error(), "row by-hand") {
+		t.Errorf("story of a row that nobody knows: %v", err)
+	}
 }
 
 // open appends ten events; the story settles them.

@@ -15,6 +15,7 @@ import (
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/run"
+	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -158,10 +159,17 @@ func (s *server) announce(context.Context) error {
 		}
 	}
 	if s.Admin != nil {
-		s.logger.Info("admin API", telemetry.KeyAddr,
-			"http://"+DisplayAddress(s.Admin.Addr().String())+"/")
+		s.logger.Info("admin API", telemetry.KeyAddr, adminAddress(s.Admin.Addr()))
 	}
 	return nil
+}
+
+// adminAddress is what --server takes, and a browser, except for a socket.
+func adminAddress(at net.Addr) string {
+	if at.Network() == "unix" {
+		return socket.Scheme + at.String()
+	}
+	return "http://" + DisplayAddress(at.String()) + "/"
 }
 
 // DisplayAddress makes an address that can be put into a browser of one that is listened at.

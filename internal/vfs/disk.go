@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +32,7 @@ func OpenDisk(dir string) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	top, err := root.Open(".")
+	top, err := openDirectory(root, ".")
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -42,8 +44,11 @@ func makeRoot(dir string) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	switch info, err := os.Stat(dir); {
+	case err == nil && info.IsDir():
 		return nil
+	case err == nil:
+		return foreign(dir, info.Mode(), "a directory")
 	}
 	if err := makeRoot(filepath.Dir(dir)); err != nil {
 		return err
@@ -74,7 +79,7 @@ func (d *Disk) Dir() string { return d.dir }
 // OpenFile implements FS.
 func (d *Disk) OpenFile(name string, flag int) (File, error) {
 	defer d.watch.Begin("open", name).End()
-	file, err := d.root.OpenFile(name, flag, 0o600)
+	file, err := openRegular(d.root, name, flag)
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +107,16 @@ func (d *Disk) Remove(name string) error {
 // ReadDir implements FS.
 func (d *Disk) ReadDir(name string) ([]Entry, error) {
 	defer d.watch.Begin("list", name).End()
-	found, err := fs.ReadDir(d.root.FS(), name)
+	dir, err := openDirectory(d.root, name)
 	if err != nil {
 		return nil, err
 	}
+	defer dir.Close() // it is only read
+	found, err := dir.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	entries := make([]Entry, 0, len(found))
 	for _, item := range found {
 		entry := Entry{Name: item.Name(), Dir: item.IsDir()}
@@ -127,7 +138,7 @@ func (d *Disk) ReadDir(name string) ([]Entry, error) {
 // Names lists a directory without asking for the size of anything, in no order.
 func (d *Disk) Names(name string) ([]string, error) {
 	defer d.watch.Begin("list", name).End()
-	dir, err := d.root.Open(name)
+	dir, err := openDirectory(d.root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +148,7 @@ func (d *Disk) Names(name string) ([]string, error) {
 
 // Changed returns the time of the last change of the names in a directory.
 func (d *Disk) Changed(name string) (time.Time, error) {
-	info, err := d.root.Stat(name)
+	info, err := d.root.Lstat(name)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -154,7 +165,7 @@ func (d *Disk) SyncAll() (done bool, err error) {
 // SyncDir implements FS.
 func (d *Disk) SyncDir(name string) error {
 	defer d.watch.Begin("sync directory", name).End()
-	dir, err := d.root.Open(name)
+	dir, err := openDirectory(d.root, name)
 	if err != nil {
 		return err
 	}
@@ -171,7 +182,7 @@ func (d *Disk) Usage() (Usage, error) {
 }
 
 func (d *Disk) Uncache(name string) error {
-	file, err := d.root.Open(name)
+	file, err := openRegular(d.root, name, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func SyncFile(fsys FS, name string) error {
 // Concurrent calls for one name must be kept apart.
 func WriteUnsynced(fsys FS, name string, content []byte) (err error) {
 	temp := name + TempSuffix
-	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := Create(fsys, temp)
 	if err != nil {
 		return err
 	}

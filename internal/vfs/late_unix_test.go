@@ -10,17 +10,17 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"pillarbox/internal/vfs"
 )
 
-// TestHangingCallIsTold opens a pipe that nobody writes to: the call hangs until somebody does.
+// TestHangingCallIsTold holds an opening up until it is told to hang.
 func TestHangingCallIsTold(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "slow"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	release := make(chan struct{})
+	vfs.SetLookedAt(t, func(string) { <-release })
 	disk, err := vfs.OpenDisk(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -30,23 +30,23 @@ func TestHangingCallIsTold(t *testing.T) {
 		func(what string, _ time.Duration) { back <- what })
 	opened := make(chan error)
 	go func() {
-		file, err := disk.OpenFile("pipe", os.O_RDONLY)
+		file, err := disk.OpenFile("slow", os.O_RDONLY)
 		if err == nil {
 			err = file.Close()
 		}
 		opened <- err
 	}()
-	if what := <-late; what != "open pipe" {
+	if what := <-late; what != "open slow" {
 		t.Errorf("%q is told to hang", what)
 	}
-	if what, since := disk.Hanging(); what != "open pipe" || since < 50*time.Millisecond {
+	if what, since := disk.Hanging(); what != "open slow" || since < 50*time.Millisecond {
 		t.Errorf("%q hangs for %s", what, since)
 	}
-	writer, err := os.OpenFile(filepath.Join(dir, "pipe"), os.O_WRONLY, 0)
-	if err := errors.Join(err, <-opened, writer.Close(), disk.Close()); err != nil {
+	close(release)
+	if err := errors.Join(<-opened, disk.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if what := <-back; !strings.Contains(what, "open pipe") {
+	if what := <-back; !strings.Contains(what, "open slow") {
 		t.Errorf("%q is told to have come back", what)
 	}
 	if what, _ := disk.Hanging(); what != "" {

@@ -12,7 +12,7 @@ func (d *Disk) IsFile(name string, file File) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	there, err := d.root.Stat(name)
+	there, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

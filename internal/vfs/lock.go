@@ -30,7 +30,7 @@ func (d *Disk) Lock(file string, dirs ...string) (_ *Lock, err error) {
 		}
 	}()
 	for _, name := range append([]string{"."}, dirs...) {
-		dir, err := d.root.Open(name)
+		dir, err := openDirectory(d.root, name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -42,7 +42,7 @@ func (d *Disk) Lock(file string, dirs ...string) (_ *Lock, err error) {
 			return nil, err
 		}
 	}
-	named, err := d.root.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	named, err := openRegular(d.root, file, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

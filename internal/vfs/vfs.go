@@ -22,7 +22,8 @@ import (
 // fs.ErrExist and syscall's numbers (ENOSPC, EROFS, EIO, ...) with errors.Is.
 type FS interface {
 	// OpenFile opens or creates a file. flag is a combination of os.O_RDONLY, O_RDWR, O_CREATE, O_EXCL
-	// and O_TRUNC. A created file has mode 0600, and its name is not durable before SyncDir.
+	// and O_TRUNC. A created file has mode 0600, and its name is not durable before SyncDir. What has
+	// the name and is no regular file is neither waited for nor followed: the error is IsForeign.
 	OpenFile(name string, flag int) (File, error)
 	// Mkdir makes one directory. Its name is not durable before SyncDir of its parent.
 	Mkdir(name string) error
@@ -109,8 +110,9 @@ func MkdirAll(fsys FS, name string) error {
 	return fsys.SyncDir(parent)
 }
 
-// ReadFile reads a whole file.
-func ReadFile(fsys FS, name string) ([]byte, error) {
+// ReadFile reads a whole file of at most limit bytes. Of one that is larger nothing is read, and the
+// error matches ErrForeign: a file that somebody has made may have any size, and hold nothing.
+func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -119,6 +121,10 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 	size, err := file.Size()
 	if err != nil {
 		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, and such a file has %d at most: %w", name, size, limit,
+			ErrForeign)
 	}
 	content := make([]byte, size)
 	n, err := file.ReadAt(content, 0)
@@ -148,7 +154,7 @@ const TempSuffix = ".tmp"
 // before or complete. Two concurrent calls for one name must be kept apart by the caller.
 func WriteFile(fsys FS, name string, content []byte) (err error) {
 	temp := name + TempSuffix
-	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := Create(fsys, temp)
 	if err != nil {
 		return err
 	}
@@ -171,6 +177,19 @@ func WriteFile(fsys FS, name string, content []byte) (err error) {
 		return err
 	}
 	return fsys.SyncDir(path.Dir(name))
+}
+
+// Create makes an empty file of a name whose content is not finished, or can be made again:
+// whatever has the name may be removed, and is never written through.
+func Create(fsys FS, name string) (File, error) {
+	file, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if !IsForeign(err) {
+		return file, err
+	}
+	if err := fsys.Remove(name); err != nil {
+		return nil, err
+	}
+	return fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 }
 
 const (

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"pillarbox"
+	"pillarbox/internal/vfs"
 )
 
 // begin lets a call in; the caller ends it with l.life.RUnlock.
@@ -21,6 +22,13 @@ func (l *Letters) begin(ctx context.Context) error {
 		return fmt.Errorf("dead letters in %s: %w", l.dir, pillarbox.ErrClosed)
 	}
 	return nil
+}
+
+// isDamage reports whether an error of the file system is about one file alone, and nothing that the
+// others suffer from: somebody has put something else in its place, or has taken the right to read
+// it, or the disk can't read it.
+func isDamage(err error) bool {
+	return vfs.IsForeign(err) || errors.Is(err, fs.ErrPermission) || vfs.IsUnreadable(err)
 }
 
 // kindOf says which of our errors an error of the file system is.

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path"
 	"slices"
+	"syscall"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
@@ -46,7 +48,9 @@ func (l *Letters) checkAll(ctx context.Context, share int) error {
 			return ctx.Err()
 		}
 		start := time.Now()
-		if err := l.check(day, true); err != nil {
+		if err := l.check(day, true); errors.Is(err, pillarbox.ErrCorrupt) {
+			l.log.Error("dead letters can't be held against their index", telemetry.KeyErr, err)
+		} else if err != nil {
 			return err
 		}
 		if share > 0 {
@@ -100,7 +104,12 @@ func (l *Letters) checkIfChanged(day int32) error {
 // for, is read anew.
 func (l *Letters) check(day int32, sizes bool) error {
 	c := dayCheck{Letters: l, day: day, known: map[uint64]*seen{}}
-	if err := c.run(sizes); err != nil {
+	err := c.run(sizes)
+	if vfs.IsForeign(err) {
+		name := l.path(place{Day: day}.DayName())
+		return &pillarbox.CorruptError{File: name, Reason: vfs.Damage(name, err)}
+	}
+	if err != nil {
 		return fmt.Errorf("check the dead letters of %s: %w", place{Day: day}.DayName(), kindOf(err))
 	}
 	return nil
@@ -143,9 +152,7 @@ func (c *dayCheck) run(sizes bool) error {
 		return err
 	}
 	for _, entry := range entries {
-		if !entry.Dir {
-			c.meet(entry, sizes)
-		}
+		c.meet(entry, sizes)
 	}
 	if err := errors.Join(c.removeTemps(dir), c.addFound(), c.missAbsent()); err != nil {
 		return err
@@ -206,7 +213,8 @@ func (c *dayCheck) meet(entry vfs.Entry, sizes bool) {
 	if known != nil && !known.at.before(c.filed) {
 		return // it is being filed
 	}
-	c.added = append(c.added, located{row: row{letter: letter, state: in}, day: c.day})
+	c.added = append(c.added,
+		located{row: row{letter: letter, state: in, size: entry.Size}, day: c.day})
 }
 
 // removeTemps removes letters that were never finished. The filer makes none meanwhile.
@@ -217,11 +225,22 @@ func (c *dayCheck) removeTemps(dir string) error {
 	c.filing.Lock()
 	defer c.filing.Unlock()
 	for _, name := range c.temps {
-		if err := c.fsys.Remove(path.Join(dir, name)); err != nil && !notExist(err) {
-			return fmt.Errorf("remove unfinished dead letter: %w", err)
+		if err := removeUnfinished(c.fsys, path.Join(dir, name)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// removeUnfinished removes a letter that was never finished. A directory of that name is somebody's,
+// and stays.
+func removeUnfinished(fsys vfs.FS, name string) error {
+	err := fsys.Remove(name)
+	if err == nil || notExist(err) || errors.Is(err, syscall.ENOTEMPTY) ||
+		errors.Is(err, syscall.EEXIST) {
+		return nil
+	}
+	return fmt.Errorf("remove unfinished dead letter: %w", err)
 }
 
 // addFound takes files into the index that it does not know as they are.
@@ -242,6 +261,9 @@ func (c *dayCheck) addFound() error {
 		}
 		if err != nil {
 			return err
+		}
+		if found.blind { // the size that the next look compares with
+			found.size = file.size
 		}
 		found.at, found.length = known.at, known.length
 		changes = append(changes, change{day: c.day, row: found, only: known.serial, fresh: !isKnown})

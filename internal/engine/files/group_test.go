@@ -154,7 +154,7 @@ func TestRemovedLetterIsMissing(t *testing.T) {
 					named++
 				}
 				must(t, store.Close())
-				if _, err := vfs.ReadFile(disk, name); err == nil || named != 1 {
+				if _, err := vfs.ReadFile(disk, name, 1<<30); err == nil || named != 1 {
 					t.Errorf("%s: the file was made again (%v), or named %d times", when, err, named)
 				}
 			}

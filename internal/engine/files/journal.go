@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 
 	"pillarbox/internal/vfs"
@@ -81,7 +80,7 @@ func (j *journal) begin() error {
 	}
 	j.number++
 	name := journalName(j.dir, j.number)
-	file, err := j.fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := vfs.Create(j.fsys, name)
 	if err != nil {
 		return err
 	}

@@ -22,18 +22,19 @@ type found struct {
 }
 
 // findJournals returns the journals that count, oldest first, made durable, and the newest number
-// that was used. Files that nothing was promised of are removed.
-func findJournals(fsys vfs.FS, dir string) (journals []found, newest uint64, err error) {
+// that was used. Files that nothing was promised of are removed, unless something has the name of a
+// journal and is none: then nobody knows what it stands in the place of, and foreign says so.
+func findJournals(fsys vfs.FS, dir string) (journals []found, newest uint64, foreign, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	heads := map[uint64][2]uint64{} // number and end of the one before
 	var numbers []uint64
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name, journalSuffix+vfs.TempSuffix) { // a copy that was not finished
 			if err := fsys.Remove(path.Join(dir, entry.Name)); err != nil {
-				return nil, 0, err
+				return nil, 0, nil, err
 			}
 			continue
 		}
@@ -42,21 +43,26 @@ func findJournals(fsys vfs.FS, dir string) (journals []found, newest uint64, err
 		if !ok || err != nil || journalName("", number) != entry.Name {
 			continue
 		}
-		numbers, newest = append(numbers, number), max(newest, number)
+		newest = max(newest, number)
 		before, ok, err := readHead(fsys, journalName(dir, number), number)
-		if err != nil {
-			return nil, 0, err
+		if vfs.IsForeign(err) {
+			foreign = errors.Join(foreign, err)
+			continue
 		}
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		numbers = append(numbers, number)
 		if ok {
 			heads[number] = before
 		}
 	}
 	slices.Sort(numbers)
 	journals, err = chain(fsys, dir, heads, numbers)
-	if err != nil {
-		return nil, 0, err
+	if err != nil || foreign != nil {
+		return journals, newest, foreign, err
 	}
-	return journals, newest, removeVoid(fsys, dir, numbers, journals)
+	return journals, newest, nil, removeVoid(fsys, dir, numbers, journals)
 }
 
 func readHead(fsys vfs.FS, name string, number uint64) (before [2]uint64, ok bool, err error) {

@@ -24,7 +24,10 @@ const (
 
 // read returns the newest mark; zero where there is none.
 func (m *mark) read(fsys vfs.FS) (newest position, err error) {
-	content, err := vfs.ReadFile(fsys, m.name)
+	content, err := vfs.ReadFile(fsys, m.name, maxSmallFile)
+	if vfs.IsForeign(err) { // without a mark, all that is in journals is filed once more
+		err = fsys.Remove(m.name)
+	}
 	if err != nil && !notExist(err) {
 		return newest, err
 	}

@@ -34,10 +34,17 @@ func (l *Letters) listDays() ([]place, error) {
 	return days, nil
 }
 
-// rowAt makes the row of a file. Of one that can't be read as its letter, only the name is known.
+// rowAt makes the row of a file. Of one that can't be read as its letter, only the name is known,
+// and where it is no file of ours, not even the size.
 func (l *Letters) rowAt(letter id, at place) (row, error) {
 	found := located{row: row{kind: rowLive, state: at.State, letter: letter}, day: at.Day}
-	content, err := vfs.ReadFile(l.fsys, l.path(deadletterfile.Name(letter, at)))
+	content, err := vfs.ReadFile(l.fsys, l.path(deadletterfile.Name(letter, at)),
+		deadletterfile.MaxFileBytes)
+	if isDamage(err) {
+		blind := found.row
+		blind.blind = true
+		return blind, nil
+	}
 	if err != nil {
 		return row{}, err
 	}

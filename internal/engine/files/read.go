@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"pillarbox"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -46,11 +47,13 @@ func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
 		}
 		// It has got its file since.
 	}
-	content, err := vfs.ReadFile(l.fsys, name)
-	if notExist(err) {
+	content, err := vfs.ReadFile(l.fsys, name, deadletterfile.MaxFileBytes)
+	switch {
+	case notExist(err):
 		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
-	}
-	if err != nil {
+	case isDamage(err):
+		return nil, &pillarbox.CorruptError{File: name, Reason: vfs.Damage(name, err)}
+	case err != nil:
 		return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
 	}
 	return decode(content, at, name)

@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 
+	"pillarbox"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
+
+// maxSmallFile bounds what is read of the small files beside the rows, in bytes.
+const maxSmallFile = 64 << 10
 
 // completeName is a file that says that the index is of all letters.
 const completeName = "complete"
@@ -30,9 +33,13 @@ func (l *Letters) recover() error {
 	if err := l.openIndex(); err != nil {
 		return err
 	}
-	journals, number, err := findJournals(l.fsys, l.path(journalDir))
+	journals, number, foreign, err := findJournals(l.fsys, l.path(journalDir))
 	if err != nil {
 		return err
+	}
+	if foreign != nil {
+		l.log.Error("what has the name of a journal of dead letters is none; letters may be missing",
+			telemetry.KeyErr, foreign)
 	}
 	l.mark.name = l.path(indexDir, "filed")
 	marked, err := l.mark.read(l.fsys)
@@ -45,7 +52,9 @@ func (l *Letters) recover() error {
 		return err
 	}
 	for _, torn := range l.index.torn() { // rows that no journal has are found again as files
-		if err := l.check(torn, true); err != nil {
+		if err := l.check(torn, true); errors.Is(err, pillarbox.ErrCorrupt) {
+			l.log.Error("dead letters can't be held against their index", telemetry.KeyErr, err)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -54,16 +63,21 @@ func (l *Letters) recover() error {
 
 // openIndex opens the index, and makes it from the files where there is none that is complete.
 func (l *Letters) openIndex() (err error) {
-	_, missing := vfs.ReadFile(l.fsys, l.path(indexDir, completeName))
-	if missing != nil && !notExist(missing) {
+	_, missing := vfs.ReadFile(l.fsys, l.path(indexDir, completeName), maxSmallFile)
+	if missing != nil && !notExist(missing) && !vfs.IsForeign(missing) {
 		return missing
 	}
-	if missing != nil {
-		if err := l.removeRows(); err != nil {
+	if missing == nil {
+		if l.index, err = openIndex(l.fsys, l.path(indexDir)); !vfs.IsForeign(err) {
 			return err
 		}
+		l.log.Error("the index of the dead letters is made anew, because a file of it is not one",
+			telemetry.KeyErr, err)
 	}
-	if l.index, err = openIndex(l.fsys, l.path(indexDir)); err != nil || missing == nil {
+	if err := l.removeRows(); err != nil {
+		return err
+	}
+	if l.index, err = openIndex(l.fsys, l.path(indexDir)); err != nil {
 		return err
 	}
 	rebuild := rebuild{Letters: l, found: map[id][]place{}}
@@ -76,10 +90,19 @@ func (l *Letters) openIndex() (err error) {
 	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte("1\n"))
 }
 
+// removeRows removes the index. It is not complete any more before anything is missing of it.
 func (l *Letters) removeRows() error {
 	entries, err := l.fsys.ReadDir(l.path(indexDir))
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == completeName }) {
+		if err := l.fsys.Remove(l.path(indexDir, completeName)); err != nil {
+			return err
+		}
+		if err := l.fsys.SyncDir(l.path(indexDir)); err != nil {
+			return err
+		}
 	}
 	for _, entry := range entries {
 		if path.Ext(entry.Name) == rowsSuffix {
@@ -131,12 +154,12 @@ func (r *rebuild) day(day place) error {
 		return err
 	}
 	for _, entry := range entries {
-		if entry.Dir || !ours(entry.Name) {
+		if !ours(entry.Name) {
 			continue
 		}
 		if vfs.IsTemp(entry.Name) {
-			if err := r.fsys.Remove(path.Join(dir, entry.Name)); err != nil {
-				return fmt.Errorf("remove unfinished dead letter: %w", err)
+			if err := removeUnfinished(r.fsys, path.Join(dir, entry.Name)); err != nil {
+				return err
 			}
 			continue
 		}
@@ -253,6 +276,10 @@ func (l *Letters) believe(journals []found, marked position) error {
 	return nil
 }
 
+// maxDamagedJournal bounds the copy of a journal that is damaged, in bytes: a journal and the group
+// that makes it full are smaller, as long as nobody else writes to it.
+const maxDamagedJournal = 1 << 30
+
 // copying makes the journal that a life begins with.
 type copying struct {
 	*Letters
@@ -282,7 +309,7 @@ func (c *copying) read(j found) error {
 	}
 	name := journalName(dir, j.number)
 	c.log.Error("a journal of dead letters is damaged, and a copy is kept; letters of it may be missing", telemetry.KeyFile, name, telemetry.KeyOffset, end)
-	content, err := vfs.ReadFile(c.fsys, name)
+	content, err := vfs.ReadFile(c.fsys, name, maxDamagedJournal)
 	if err != nil {
 		return err
 	}
@@ -319,7 +346,7 @@ func (c *copying) open() (err error) {
 		return nil
 	}
 	c.journal.number++
-	if c.file, err = c.fsys.OpenFile(c.tempName(), os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
+	if c.file, err = vfs.Create(c.fsys, c.tempName()); err != nil {
 		return err
 	}
 	c.end = journalHeader

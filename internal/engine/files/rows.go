@@ -29,7 +29,7 @@ func rowsName(dir string, day place) string { return path.Join(dir, day.DayName(
 // rewrite replaces the file by one with the rows that keep says, in the same order, durably.
 func (r *rows) rewrite(dir string, keep func(offset int64) bool) (err error) {
 	temp := r.name + vfs.TempSuffix // a leftover is no name of ours, and is written over
-	file, err := r.fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := vfs.Create(r.fsys, temp)
 	if err != nil {
 		return err
 	}

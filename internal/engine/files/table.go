@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"os"
 
 	"pillarbox/internal/vfs"
 )
@@ -160,7 +159,7 @@ func (t *table) build(found func(yield func(slot) bool), n int) error {
 		one.encode(content[at*slotBytes:])
 		used++
 	}
-	file, err := t.fsys.OpenFile(t.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := vfs.Create(t.fsys, t.name)
 	if err != nil {
 		return err
 	}

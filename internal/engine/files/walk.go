@@ -26,7 +26,8 @@ func (l *Letters) List(ctx context.Context,
 		filter.Missing = false
 		w := walk{Letters: l, ctx: ctx, filter: filter}
 		visit := deadletterfile.Visitor(ctx, filter, yield)
-		err := w.run(func(day int32, found []candidate) error { return w.load(found, visit) })
+		err := w.run(func(day int32, found []candidate) error { return w.load(found, visit) },
+			func(damage error) error { return visit(nil, damage) })
 		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(nil, err)
 		}
@@ -39,7 +40,13 @@ func (l *Letters) Summaries(ctx context.Context,
 	filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
 	return func(yield func(pillarbox.DeadLetterSummary, error) bool) {
 		w := walk{Letters: l, ctx: ctx, filter: filter}
-		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) })
+		err := w.run(func(day int32, found []candidate) error { return w.summarise(day, found, yield) },
+			func(damage error) error {
+				if !yield(pillarbox.DeadLetterSummary{}, damage) {
+					return deadletterfile.ErrStopped
+				}
+				return nil
+			})
 		if err != nil && !errors.Is(err, deadletterfile.ErrStopped) {
 			yield(pillarbox.DeadLetterSummary{}, err)
 		}
@@ -64,7 +71,9 @@ type candidate struct {
 	match  bool
 }
 
-func (w *walk) run(day func(day int32, found []candidate) error) error {
+// run goes through the days. damaged is told of a directory that is none; the other days go on.
+func (w *walk) run(day func(day int32, found []candidate) error,
+	damaged func(damage error) error) error {
 	for _, requestID := range w.filter.RequestIDs {
 		w.tokens = append(w.tokens, deadletterfile.TokenOf(requestID))
 	}
@@ -83,6 +92,9 @@ func (w *walk) run(day func(day int32, found []candidate) error) error {
 			continue
 		}
 		found, err := w.selectDay(number)
+		if errors.Is(err, pillarbox.ErrCorrupt) {
+			err = damaged(err)
+		}
 		if err != nil {
 			return err
 		}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	agesName = "ages.json"
-	maxMarks = 1024 // of the time at which events were accepted; with more, every second one of the older half goes
+	agesName     = "ages.json"
+	maxAgesBytes = 1 << 20 // of their file: each mark is less than 100 bytes
+	maxMarks     = 1024    // of the time at which events were accepted; with more, every second one of the older half goes
 	// ageInterval is the least time between two marks, and saveAges that between two writes of
 	// them.
 	ageInterval = time.Second
@@ -95,7 +96,7 @@ func (a *ages) load() {
 		return
 	}
 	var last agesFile
-	text, err := vfs.ReadFile(a.core.fsys, path.Join(a.core.dir, agesName))
+	text, err := vfs.ReadFile(a.core.fsys, path.Join(a.core.dir, agesName), maxAgesBytes)
 	if err == nil {
 		err = json.Unmarshal(text, &last)
 	}

@@ -118,7 +118,7 @@ func TestEveryFlippedBit(t *testing.T) {
 // flipAll flips every step-th bit of a file.
 func (r *rotten) flipAll(t *testing.T, name string, size int64, step int, found *rot) {
 	t.Helper()
-	pristine, err := vfs.ReadFile(r.disk, name)
+	pristine, err := vfs.ReadFile(r.disk, name, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func (r *rotten) judge(
 func settledFileIsKept(
 	log *seglog.Log, disk *faultfs.FS, name string, deliveries []pillarbox.Delivery,
 ) error {
-	rotten, err := vfs.ReadFile(disk, name)
+	rotten, err := vfs.ReadFile(disk, name, 1<<30)
 	if err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func settledFileIsKept(
 		return err
 	}
 	log.Maintain()
-	kept, err := vfs.ReadFile(disk, path.Join("queue/quarantine", path.Base(name)))
+	kept, err := vfs.ReadFile(disk, path.Join("queue/quarantine", path.Base(name)), 1<<30)
 	if err != nil {
 		return fmt.Errorf("the damaged segment is not in quarantine: %w", err)
 	}
@@ -351,7 +351,7 @@ func TestEveryRottenState(t *testing.T) {
 	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
 	before := files(t, disk, "")
 	for _, name := range files(t, disk, ".state") {
-		content, err := vfs.ReadFile(disk, name)
+		content, err := vfs.ReadFile(disk, name, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +456,7 @@ func TestRottenDamageReport(t *testing.T) {
 	if len(reports) != 1 {
 		t.Fatalf("reports %v", reports)
 	}
-	text, err := vfs.ReadFile(r.disk, reports[0])
+	text, err := vfs.ReadFile(r.disk, reports[0], 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +472,7 @@ func TestRottenDamageReport(t *testing.T) {
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := vfs.ReadFile(rotten, reports[0]); err != nil {
+		if _, err := vfs.ReadFile(rotten, reports[0], 1<<30); err != nil {
 			t.Fatalf("bit %d of the report: %v", bit, err)
 		}
 	}
@@ -506,7 +506,7 @@ func tree(t *testing.T, disk vfs.FS) map[string]string {
 				continue
 			}
 			name := path.Join(dir, entry.Name)
-			content, err := vfs.ReadFile(disk, name)
+			content, err := vfs.ReadFile(disk, name, 1<<30)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -133,8 +133,8 @@ func (d *damageLog) load() error {
 		if !strings.HasSuffix(entry.Name, damageSuffix) || entry.Size > damageReportMax {
 			continue
 		}
-		text, err := vfs.ReadFile(d.fsys, path.Join(dir, entry.Name))
-		if vfs.IsUnreadable(err) {
+		text, err := vfs.ReadFile(d.fsys, path.Join(dir, entry.Name), damageReportMax)
+		if vfs.IsUnreadable(err) || vfs.IsForeign(err) {
 			d.opts.Logger.Warn("damage report can't be read", telemetry.KeyFile, entry.Name,
 				telemetry.KeyErr, err)
 			continue

@@ -180,7 +180,7 @@ func soundSegment(f *testing.F) []byte {
 	if err := log.Close(); err != nil {
 		f.Fatal(err)
 	}
-	content, err := vfs.ReadFile(disk, fuzzSegment)
+	content, err := vfs.ReadFile(disk, fuzzSegment, 1<<30)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -55,7 +55,7 @@ type offline struct {
 }
 
 func openOffline(fsys vfs.FS, dir string) (*offline, error) {
-	all, damage, err := listSegments(fsys, dir)
+	all, _, damage, err := listSegments(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -275,8 +275,10 @@ func (o *offline) walk(ctx context.Context, item *foundSegment, visit func(c *ch
 }
 
 // readWhatCanBe reads a whole file, with zeros in the place of pages that the disk can't read;
-// unread says that there are some.
-func readWhatCanBe(fsys vfs.FS, name string) (content []byte, unread bool, err error) {
+// unread says that there are some. Of a file over limit bytes nothing is read, and the error matches
+// vfs.ErrForeign.
+func readWhatCanBe(fsys vfs.FS, name string, limit int64) (content []byte, unread bool,
+	err error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, false, err
@@ -285,6 +287,9 @@ func readWhatCanBe(fsys vfs.FS, name string) (content []byte, unread bool, err e
 	size, err := file.Size()
 	if err != nil {
 		return nil, false, err
+	}
+	if size > limit {
+		return nil, false, tooLarge(name, size, limit)
 	}
 	w := &walker{file: file, name: name, limit: size}
 	if size > 0 {

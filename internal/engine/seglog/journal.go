@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 
 	"pillarbox"
@@ -23,7 +22,12 @@ type stateFile struct {
 	end        int64
 	synced     int64 // everything below this offset was synced
 	limit      int64 // where the next snapshot is due
+	foreign    error // why it is no file of ours
 }
+
+// maxStateFile bounds what is read of a file of a delivery state, in bytes: the events that wait in it
+// are at most DefaultMaxRetryingBytes, and as many that are held, as base64, besides a snapshot.
+const maxStateFile = 512 << 20
 
 // stateJournal keeps the delivery state of one destination.
 type stateJournal struct {
@@ -72,9 +76,10 @@ func openJournal(
 	// newer one.
 	j.suspect = unreadable || len(damage) > 0
 	if exist && newest == nil {
+		err := errors.Join(j.files[0].foreign, j.files[1].foreign, pillarbox.ErrCorrupt)
 		return nil, nil, nil, fmt.Errorf(
 			"the delivery state of destination %s is damaged in both of its files (%s); stop the server and run \"pillarbox queue repair\": %w",
-			destination, j.files[0].name, pillarbox.ErrCorrupt,
+			destination, j.files[0].name, err,
 		)
 	}
 	if newest != nil {
@@ -102,7 +107,11 @@ func (j *stateJournal) renew(found *state) error {
 // read applies the valid frames from the start of the file. A delta that is damaged, or any behind
 // it, is not applied: the state is then an older one, and what came later is delivered again.
 func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
-	content, _, err := readWhatCanBe(fsys, f.name)
+	content, _, err := readWhatCanBe(fsys, f.name, maxStateFile)
+	if vfs.IsForeign(err) {
+		f.foreign = err
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -281,7 +290,7 @@ func (f *stateFile) overwrite(frame []byte) error {
 // snapshot.
 func (f *stateFile) create(fsys vfs.FS, frame []byte, size int64) error {
 	temp := f.name + vfs.TempSuffix
-	file, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	file, err := vfs.Create(fsys, temp)
 	if err != nil {
 		return err
 	}

@@ -36,15 +36,15 @@ func (o *loader) removeUnfinished() error {
 }
 
 func (o *loader) load() error {
-	all, damage, err := listSegments(o.fsys, o.dir)
+	all, newest, damage, err := listSegments(o.fsys, o.dir)
 	if err != nil {
 		return err
 	}
+	o.segments.lastID = newest
 	o.damage.report(damage)
 	linkSegments(all)
 	base := int64(0)
 	for i, item := range all {
-		o.segments.lastID = item.id
 		if !item.linked {
 			if err := o.clearAbandoned(item); err != nil {
 				return err

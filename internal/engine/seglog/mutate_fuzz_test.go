@@ -137,11 +137,11 @@ func soundStates(f *testing.F) (first, second []byte) {
 			f.Fatal(err)
 		}
 	}
-	first, err := vfs.ReadFile(disk, stateName("queue", "events", 0))
+	first, err := vfs.ReadFile(disk, stateName("queue", "events", 0), 1<<30)
 	if err != nil {
 		f.Fatal(err)
 	}
-	second, err = vfs.ReadFile(disk, stateName("queue", "events", 1))
+	second, err = vfs.ReadFile(disk, stateName("queue", "events", 1), 1<<30)
 	if err != nil {
 		f.Fatal(err)
 	}

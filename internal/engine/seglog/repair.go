@@ -69,7 +69,7 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 func (o *offline) repairSegment(
 	ctx context.Context, item, before *foundSegment,
 ) (*RepairedSegment, error) {
-	content, unread, err := readWhatCanBe(o.fsys, item.name)
+	content, unread, err := readWhatCanBe(o.fsys, item.name, item.maxFile())
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -195,7 +195,7 @@ func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegmen
 	base := path.Base(item.name)
 	aside := path.Join(o.dir, quarantineDir, base+".damaged")
 	export := path.Join(o.dir, quarantineDir, base+".ndjson")
-	damaged, err := vfs.ReadFile(o.fsys, item.name)
+	damaged, err := vfs.ReadFile(o.fsys, item.name, item.maxFile())
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -29,7 +29,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		original, err := vfs.ReadFile(damaged, name)
+		original, err := vfs.ReadFile(damaged, name, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 			continue // a bit that nothing reads
 		}
 		repairs++
-		aside, err := vfs.ReadFile(damaged, repaired.Segments[0].Quarantine)
+		aside, err := vfs.ReadFile(damaged, repaired.Segments[0].Quarantine, 1<<30)
 		if err != nil || !bytes.Equal(aside, original) {
 			t.Errorf("flip at %d: the damaged file is not in quarantine as it was: %v", offset, err)
 		}
@@ -54,7 +54,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 			len(after.Damage) != 0 {
 			t.Fatalf("flip at %d: before %+v, after %+v, %v", offset, before, after, err)
 		}
-		export, err := vfs.ReadFile(damaged, repaired.Segments[0].Export)
+		export, err := vfs.ReadFile(damaged, repaired.Segments[0].Export, 1<<30)
 		if err != nil || uint64(bytes.Count(export, []byte("\n"))) != repaired.Events {
 			t.Errorf("flip at %d: export has %d lines for %d events, %v", offset,
 				bytes.Count(export, []byte("\n")), repaired.Events, err)

@@ -112,31 +112,58 @@ type foundSegment struct {
 	unreadEnd *unreadEnd
 }
 
-// listSegments reads the headers of all segment files, in the order of their ids.
+// maxUnknownFile is the largest file that is taken for a segment although none of its headers can be
+// read, in bytes: 16 times the default. A repair reads it as a whole.
+const maxUnknownFile = 1 << 30
+
+// maxFile bounds what is read of the file at once. One with a valid header has the size that the
+// configuration gave it.
+func (f *foundSegment) maxFile() int64 {
+	if f.readable {
+		return max(f.size, maxUnknownFile)
+	}
+	return maxUnknownFile
+}
+
+// tooLarge is the error for a file that nobody but somebody else can have made.
+func tooLarge(name string, size, limit int64) error {
+	return fmt.Errorf("%s has %d bytes, and such a file has %d at most: %w", name, size, limit,
+		vfs.ErrForeign)
+}
+
+// listSegments reads the headers of all segment files, in the order of their ids. What has the name
+// of a segment and can't be one is damage, left as it is, and no part of the log; newest is the
+// largest id, of those too.
 func listSegments(
 	fsys vfs.FS, dir string,
-) (all []*foundSegment, damage []pillarbox.CorruptError, err error) {
+) (all []*foundSegment, newest uint64, damage []pillarbox.CorruptError, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("list %s: %w", dir, err)
+		return nil, 0, nil, fmt.Errorf("list %s: %w", dir, err)
 	}
 	for _, entry := range entries {
 		id, ok := segmentID(entry.Name)
-		if !ok || entry.Dir {
+		if !ok {
 			continue
 		}
 		item := &foundSegment{
 			segment: segment{id: id, name: path.Join(dir, entry.Name)}, size: entry.Size,
 		}
+		newest = max(newest, id)
 		headerDamage, err := item.read(fsys)
+		if vfs.IsForeign(err) {
+			damage = append(damage, pillarbox.CorruptError{
+				File: item.name, Reason: vfs.Damage(item.name, err)})
+			continue
+		}
 		if err != nil {
-			return nil, nil, err
+			return nil, 0, nil, err
 		}
 		damage = append(damage, headerDamage...)
 		all = append(all, item)
 	}
 	slices.SortFunc(all, func(a, b *foundSegment) int { return int(int64(a.id) - int64(b.id)) })
-	return all, damage, nil
+	return all, newest, damage, nil
 }
 
 func (f *foundSegment) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
@@ -156,6 +183,9 @@ func (f *foundSegment) read(fsys vfs.FS) ([]pillarbox.CorruptError, error) {
 		})
 	}
 	f.header, f.readable, f.damaged = header, ok, len(damage) > 0
+	if !ok && f.size > maxUnknownFile {
+		return nil, tooLarge(f.name, f.size, maxUnknownFile)
+	}
 	if ok {
 		f.salt, f.created, f.firstSeq = header.salt, header.created, header.firstSeq
 		f.prevID, f.prevEnd = header.prevID, header.prevEnd

@@ -89,6 +89,26 @@ func create(path string) error {
 	return file.Close()
 }
 
+// closeShm sees to it that the shared memory, which tells where rows are in the WAL, is open to no
+// more users than the database: the driver would make it for all. What can't be done here SQLite
+// meets itself.
+func closeShm(path string) {
+	database, err := os.Stat(path)
+	if err != nil {
+		return
+	}
+	mode := database.Mode().Perm()
+	file, err := os.OpenFile(path+shmSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err == nil {
+		_ = file.Close()
+		return
+	}
+	there, err := os.Lstat(path + shmSuffix) // of an earlier version, or of another program
+	if err == nil && there.Mode().IsRegular() && there.Mode().Perm()&^mode != 0 {
+		_ = os.Chmod(path+shmSuffix, there.Mode().Perm()&mode)
+	}
+}
+
 // syncPath syncs a file or directory.
 func syncPath(path string) error {
 	file, err := os.Open(path)

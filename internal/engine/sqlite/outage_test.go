@@ -262,15 +262,73 @@ func TestClosedStore(t *testing.T) {
 	}
 }
 
-// A row that somebody added by hand and that is no event is reported, and named.
+// TestRowThatIsNoEvent has rows that somebody added or changed by hand: they are named, take no room
+// of a page, and all events come, forwards and backwards, over pages.
 func TestRowThatIsNoEvent(t *testing.T) {
+	const row = "INSERT INTO events (timestamp, request_id, source, method, path, headers) VALUES "
+	for what, sql := range map[string]string{
+		"timestamp":           row + "('yesterday', 'by-hand', 'app', 'POST', '/', '{}')",
+		"timestamp is BLOB":   row + "(x'00ff', 'by-hand', 'app', 'POST', '/', '{}')",
+		"timestamp is that":   row + "('1970-01-01T00:00:00.000000Z', 'by-hand', 'app', 'POST', '/', '{}')",
+		"request_id is empty": row + "('2026-11-23T14:12:00.000000Z', '', 'app', 'POST', '/', '{}')",
+		"source is NULL":      row + "('2026-11-23T14:12:00.000000Z', 'by-hand', NULL, 'POST', '/', '{}')",
+		"method is NULL":      row + "('2026-11-23T14:12:00.000000Z', 'by-hand', 'app', NULL, '/', '{}')",
+		"method is BLOB":      row + "('2026-11-23T14:12:00.000000Z', 'by-hand', 'app', x'ff', '/', '{}')",
+		"invalid character":   row + "('2026-11-23T14:12:00.000000Z', 'by-hand', 'app', 'POST', '/', 'nonsense')",
+		"want an object":      row + "('2026-11-23T14:12:00.000000Z', 'by-hand', 'app', 'POST', '/', '[]')",
+	} {
+		t.Run(what, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "events.db")
+			store := openTest(t, path, sqlite.Options{})
+			events := enginetest.Events(5, 1)
+			write(t, store, events...)
+			run(t, openDatabase(t, path), sql)
+			for _, newest := range []bool{false, true} {
+				named, found, filter := 0, 0, pillarbox.EventFilter{Limit: 2, Newest: newest}
+				for {
+					page, err := store.List(t.Context(), filter)
+					var others *pillarbox.UnreadableError
+					if errors.As(err, &others) {
+						if named += others.Count; !strings.Contains(err.Error(), what) ||
+							!strings.Contains(err.Error(), "request_id \"") || errors.Is(err, pillarbox.ErrInvalid) {
+							t.Errorf("list: %v, want %q", err, what)
+						}
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					if found += len(page); len(page) < 2 {
+						break
+					}
+					filter.After = page[1].Key()
+				}
+				if found != 5 || named != 1 {
+					t.Errorf("newest %v: %d events, %d rows are named", newest, found, named)
+				}
+			}
+			if _, err := store.Find(t.Context(), events[0].RequestID); err != nil {
+				t.Errorf("another event: %v", err)
+			}
+			if _, err := store.Find(t.Context(), "by-hand"); !errors.Is(err, pillarbox.ErrNotFound) &&
+				!errors.Is(err, pillarbox.ErrCorrupt) {
+				t.Errorf("the row itself: %v", err)
+			}
+			wantCount(t, store, 6)
+		})
+	}
+}
+
+// TestTableOfSomebodyElse has no rule that a key must be there.
+func TestTableOfSomebodyElse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
 	store := openTest(t, path, sqlite.Options{})
-	write(t, store, enginetest.Events(1, 1)...)
-	run(t, openDatabase(t, path), "INSERT INTO events (timestamp, request_id) VALUES ('yesterday', 'by-hand')")
-	_, err := store.List(t.Context(), pillarbox.EventFilter{})
-	if !errors.Is(err, pillarbox.ErrCorrupt) || !strings.Contains(err.Error(), "by-hand") {
-		t.Errorf("list: %v, want ErrCorrupt and the id", err)
+	events := enginetest.Events(3, 1)
+	write(t, store, events...)
+	run(t, openDatabase(t, path), `ALTER TABLE events RENAME TO before;
+		CREATE TABLE events AS SELECT * FROM before;
+		INSERT INTO events (request_id, method) VALUES ('by-hand', 5)`)
+	page, err := store.List(t.Context(), pillarbox.EventFilter{})
+	if len(page) != 3 || !errors.Is(err, pillarbox.ErrCorrupt) ||
+		!strings.Contains(err.Error(), "timestamp is NULL") {
+		t.Errorf("%d events, %v", len(page), err)
 	}
-	wantCount(t, store, 2)
 }

@@ -21,6 +21,9 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 		return nil, fmt.Errorf("event without id: %w", pillarbox.ErrNotFound)
 	}
 	found, err := s.list(ctx, "find in", pillarbox.EventFilter{RequestID: requestID, Limit: 1})
+	if len(found) == 1 { // beside it there may be rows that are no events
+		return found[0], nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +34,8 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 }
 
 // List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since
-// and Until. A row that is no event, which somebody must have added by hand, is an error that
-// matches ErrCorrupt.
+// and Until. A row that is no event, which somebody must have added or changed by hand, costs that it
+// is read.
 func (s *Store) List(ctx context.Context,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
@@ -41,25 +44,53 @@ func (s *Store) List(ctx context.Context,
 func (s *Store) list(ctx context.Context, doing string,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	var found []*pillarbox.Event
+	var others pillarbox.UnreadableError
 	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
 		columns, err := columnsOf(conn)
 		if err != nil {
 			return err
 		}
 		sql, arguments := listQuery(columns, filter)
-		return query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
-			event, err := scanEvent(stmt)
-			found = append(found, event)
-			return err
+		err = query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
+			event, damage, err := scanEvent(stmt)
+			switch {
+			case err != nil:
+				return err
+			case damage != "":
+				others.Add(damage)
+				return nil
+			}
+			if found = append(found, event); len(found) == limitOf(filter) {
+				return errEnough
+			}
+			return nil
 		})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	if others.Count > 0 {
+		return found, &others
+	}
 	return found, nil
 }
 
-// listQuery writes the filter as SQL. All conditions on time use the primary key.
+// errEnough ends a query that has found what it was to find.
+var errEnough = errors.New("enough")
+
+func limitOf(filter pillarbox.EventFilter) int {
+	if limit := min(filter.Limit, pillarbox.MaxListLimit); limit > 0 {
+		return limit
+	}
+	return pillarbox.DefaultListLimit
+}
+
+// listQuery writes the filter as SQL, without its limit: rows that are no events don't count. All
+// conditions on time use the primary key.
 func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) {
 	var where []string
 	var arguments []string
@@ -97,11 +128,7 @@ func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) 
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
-	limit := min(filter.Limit, pillarbox.MaxListLimit)
-	if limit <= 0 {
-		limit = pillarbox.DefaultListLimit
-	}
-	return fmt.Sprintf("%s ORDER BY %s LIMIT %d", sql, order, limit), arguments
+	return sql + " ORDER BY " + order, arguments
 }
 
 // query runs sql and calls visit for each row, until it returns an error.
@@ -125,7 +152,11 @@ func query(conn *sqlite3.Conn, sql string, arguments []string,
 	return stmt.Err()
 }
 
-func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
+// scanEvent reads a row. damage says which row is no event, and why.
+func scanEvent(stmt *sqlite3.Stmt) (_ *pillarbox.Event, damage string, err error) {
+	if damage := damageOf(stmt); damage != "" {
+		return nil, nameRow(stmt, damage), stmt.Err()
+	}
 	timestamp, timeErr := pillarbox.ParseTimestamp(stmt.ColumnText(0))
 	query, queryErr := pillarbox.DecodeText(stmt.ColumnText(5), stmt.ColumnText(12))
 	contentType, typeErr := pillarbox.DecodeText(stmt.ColumnText(6), stmt.ColumnText(13))
@@ -136,15 +167,42 @@ func scanEvent(stmt *sqlite3.Stmt) (*pillarbox.Event, error) {
 		Header: header, RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
 	}
 	if err := cmp.Or(timeErr, queryErr, typeErr, headerErr); err != nil {
-		return nil, fmt.Errorf("row with request_id %q: %w: %w", event.RequestID, pillarbox.ErrCorrupt,
-			err)
+		return nil, nameRow(stmt, err.Error()), stmt.Err()
 	}
 	if stmt.ColumnType(10) == sqlite3.BLOB {
 		event.Body = stmt.ColumnBlob(10, nil)
 	} else {
 		event.Body = []byte(stmt.ColumnText(10))
 	}
-	return event, stmt.Err()
+	return event, "", stmt.Err()
+}
+
+// damageOf says which column holds what no event has, or nothing.
+func damageOf(stmt *sqlite3.Stmt) string {
+	for column := range columnCount {
+		if column == bodyColumn {
+			continue // it may be anything
+		}
+		name, kind := stmt.ColumnName(column), stmt.ColumnType(column)
+		// What a sender may leave out may be left out by who adds a row.
+		optional := column >= 5
+		if kind != sqlite3.TEXT && (!optional || kind != sqlite3.NULL) {
+			return fmt.Sprintf("%s is %s and not TEXT", name, kind)
+		}
+	}
+	switch {
+	case stmt.ColumnText(0) == pillarbox.Timestamp(0).String():
+		return "timestamp is that of no event"
+	case stmt.ColumnText(1) == "":
+		return "request_id is empty"
+	}
+	return ""
+}
+
+// nameRow names a row that is no event by its key, as it stands there.
+func nameRow(stmt *sqlite3.Stmt, damage string) string {
+	return fmt.Sprintf("row with timestamp %.100q and request_id %.100q: %s", stmt.ColumnText(0),
+		stmt.ColumnText(1), damage)
 }
 
 func scanHeader(stmt *sqlite3.Stmt) (header pillarbox.Header, err error) {

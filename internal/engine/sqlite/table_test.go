@@ -80,10 +80,28 @@ func TestFilesArePrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
 	store := openTest(t, path, sqlite.Options{})
 	write(t, store, enginetest.Events(1, 1)...)
-	for _, name := range []string{path, path + "-wal"} {
+	wantMode(t, path, 0o600)
+	must(t, store.Close())
+	// The shared memory of an earlier version, or of another program, is closed, too.
+	must(t, os.WriteFile(path+"-shm", nil, 0o600))
+	must(t, os.Chmod(path+"-shm", 0o644))
+	store = openTest(t, path, sqlite.Options{})
+	write(t, store, enginetest.Events(1, 2)...)
+	wantMode(t, path, 0o600)
+	must(t, store.Close())
+	// Whoever may read the database may read all of it.
+	must(t, os.Chmod(path, 0o640))
+	store = openTest(t, path, sqlite.Options{})
+	write(t, store, enginetest.Events(1, 3)...)
+	wantMode(t, path, 0o640)
+}
+
+func wantMode(t *testing.T, path string, want os.FileMode) {
+	t.Helper()
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		info, err := os.Stat(name)
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %v, %v; want 0600", name, info.Mode(), err)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, %v; want %v", name, info.Mode(), err, want)
 		}
 	}
 }

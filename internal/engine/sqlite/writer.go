@@ -118,6 +118,7 @@ func openConn(ctx context.Context, target target, flags sqlite3.OpenFlag) (*sqli
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	closeShm(target.path)
 	// modeof gives the WAL the mode of the database, which may be stricter than the umask.
 	// SQLite takes a plus sign for what it is.
 	query := url.Values{"modeof": {target.path}}

@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"pillarbox"
@@ -13,14 +14,19 @@ type Faulty struct {
 	adminapi.Node
 	Follows atomic.Int64            // open ones
 	Batches chan []*pillarbox.Event // for Follow, instead of what is stored
-	Fault   func() error            // of Events
+	Fault   func() error            // of Events; one that names what can't be read comes beside them
 }
 
 // Events implements adminapi.Reader.
 func (f *Faulty) Events(ctx context.Context, name string,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	if f.Fault != nil {
-		if err := f.Fault(); err != nil {
+		err := f.Fault()
+		if others := (*pillarbox.UnreadableError)(nil); errors.As(err, &others) {
+			events, listErr := f.Node.Events(ctx, name, filter)
+			return events, errors.Join(listErr, err)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

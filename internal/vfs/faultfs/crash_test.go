@@ -435,7 +435,7 @@ func BenchmarkCrashAndReadAll(b *testing.B) {
 		entries, err := state.ReadDir("queue/log")
 		must(b, err)
 		for _, entry := range entries {
-			_, err := vfs.ReadFile(state, "queue/log/"+entry.Name)
+			_, err := vfs.ReadFile(state, "queue/log/"+entry.Name, 1<<30)
 			must(b, err)
 		}
 	}
@@ -459,10 +459,10 @@ func TestKillKeepsWhatWasWrittenUnsafe(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := disk.Kill()
-	if got, err := vfs.ReadFile(killed, "a"); err != nil || string(got) != "open" {
+	if got, err := vfs.ReadFile(killed, "a", 1<<30); err != nil || string(got) != "open" {
 		t.Errorf("after the kill: %q, %v", got, err)
 	}
-	if got, err := vfs.ReadFile(killed.Crash(nil, faultfs.Dropped), "a"); err != nil ||
+	if got, err := vfs.ReadFile(killed.Crash(nil, faultfs.Dropped), "a", 1<<30); err != nil ||
 		string(got) != "safe" {
 		t.Errorf("after kill and power cut: %q, %v", got, err)
 	}

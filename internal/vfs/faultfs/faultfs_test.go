@@ -56,7 +56,7 @@ func store(t testing.TB, fsys vfs.FS, name string, content []byte) vfs.File {
 
 func read(t testing.TB, fsys vfs.FS, name string) string {
 	t.Helper()
-	content, err := vfs.ReadFile(fsys, name)
+	content, err := vfs.ReadFile(fsys, name, 1<<30)
 	must(t, err)
 	return string(content)
 }
@@ -391,7 +391,7 @@ func TestStatesAreIndependent(t *testing.T) {
 				if _, err := copied.WriteAt([]byte(mark), int64(round*400)); err != nil {
 					t.Error(err)
 				}
-				got, err := vfs.ReadFile(state, "b")
+				got, err := vfs.ReadFile(state, "b", 1<<30)
 				if err != nil || string(got) != mark {
 					t.Errorf("got %q, %v", got, err)
 				}
