@@ -77,7 +77,7 @@ var bookRoutes = []apiRoute{
 		handle: (*Handler).audit},
 	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"},
 		answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
-	{method: http.MethodPost, path: ReceiptsPath, params: none,
+	{method: http.MethodPost, path: ReceiptsPath, params: none, body: true,
 		answers: []int{200, 400, 408, 413, 415, 503}, handle: (*Handler).receipts},
 }
 

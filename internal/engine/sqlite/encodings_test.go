@@ -101,7 +101,7 @@ func TestInvalidTextIsRepairedOnce(t *testing.T) {
 		`CAST(x'6e3d4dfc6e' AS TEXT), 'text/plain'`, `'a=Ü', CAST(x'c1ff' AS TEXT)`, `'a=1', 'text/plain'`,
 		`NULL, 'text/plain; name=é'`, `CAST(x'80' AS TEXT), NULL`,
 	} {
-		run(t, conn, fmt.Sprintf("INSERT INTO events (timestamp, request_id, query, content_type) VALUES ('2026-11-23T14:12:00.00000%dZ', '%s%d', %s)", i, id, i, row))
+		run(t, conn, fmt.Sprintf("INSERT INTO events (source, method, path, timestamp, request_id, query, content_type) VALUES ('app', 'POST', '/app', '2026-11-23T14:12:00.00000%dZ', '%s%d', %s)", i, id, i, row))
 	}
 	must(t, conn.Close())
 	var log bytes.Buffer
