@@ -166,3 +166,15 @@ func AttemptOf(err error, at Timestamp) Attempt {
 	}
 	return Attempt{At: at, Class: ClassRefused, Error: err.Error()}
 }
+
+// Invalid makes an error of the kind ErrInvalid whose text is the cause alone, as fmt.Errorf makes
+// it.
+func Invalid(format string, args ...any) error {
+	return &invalidError{fmt.Errorf(format, args...)}
+}
+
+type invalidError struct{ error }
+
+func (e *invalidError) Is(target error) bool { return target == ErrInvalid }
+
+func (e *invalidError) Unwrap() error { return e.error }

@@ -51,8 +51,7 @@ func (h Header) MarshalJSON() ([]byte, error) {
 	fields := make(map[string][]string, len(h))
 	for _, field := range h {
 		if !utf8.ValidString(field.Name) || !utf8.ValidString(field.Value) {
-			return nil, fmt.Errorf("header %q: %q is not valid UTF-8: %w", field.Name, field.Value,
-				ErrInvalid)
+			return nil, Invalid("header %q: %q is not valid UTF-8", field.Name, field.Value)
 		}
 		fields[field.Name] = append(fields[field.Name], field.Value)
 	}
@@ -69,7 +68,7 @@ func (h *Header) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	if token != json.Delim('{') {
-		return fmt.Errorf("headers: want an object of name to list of values: %w", ErrInvalid)
+		return Invalid("headers: want an object of name to list of values")
 	}
 	for decoder.More() {
 		name, err := decoder.Token()
@@ -145,7 +144,7 @@ func (e *Event) UnmarshalJSON(text []byte) error {
 
 func (e *Event) read(form eventJSON) error {
 	if form.RequestID == "" || form.Timestamp == 0 {
-		return fmt.Errorf("event without timestamp or request_id: %w", ErrInvalid)
+		return Invalid("event without timestamp or request_id")
 	}
 	body := []byte(form.Body)
 	switch form.BodyEncoding {
@@ -157,8 +156,8 @@ func (e *Event) read(form eventJSON) error {
 		}
 		body = decoded
 	default:
-		return fmt.Errorf("event %s has the unknown body_encoding %q: %w", form.RequestID,
-			form.BodyEncoding, ErrInvalid)
+		return Invalid("event %s has the unknown body_encoding %q", form.RequestID,
+			form.BodyEncoding)
 	}
 	query, queryErr := DecodeText(form.Query, form.QueryEncoding)
 	header, headerErr := form.Header.Decoded(form.HeaderEncoding)

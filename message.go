@@ -90,7 +90,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	if letter.Event != nil {
 		m.Letter, m.Since = (*DeadLetter)(&letter.plainLetter), letter.Since
 		if m.Letter.Version < DeadLetterVersion {
-			return fmt.Errorf("message: an event in something that is no dead letter: %w", ErrInvalid)
+			return Invalid("message: an event in something that is no dead letter")
 		}
 		text = letter.Event
 	}
@@ -100,8 +100,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	}
 	if form.BodyEncoding == bodyClaim {
 		if form.BodyClaim == nil {
-			return fmt.Errorf("message %s claims a body and does not say which: %w", form.RequestID,
-				ErrInvalid)
+			return Invalid("message %s claims a body and does not say which", form.RequestID)
 		}
 		m.Claim = form.BodyClaim
 		form.Body, form.BodyEncoding = "", ""

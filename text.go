@@ -31,7 +31,7 @@ func DecodeText(encoded, encoding string) (string, error) {
 		}
 		return string(text), nil
 	}
-	return "", fmt.Errorf("encoding %q, want none or %s: %w", encoding, EncodingBase64, ErrInvalid)
+	return "", Invalid("encoding %q, want none or %s", encoding, EncodingBase64)
 }
 
 // Encoded returns the header for places that take valid UTF-8 only: the header itself and no

@@ -1,7 +1,6 @@
 package pillarbox
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -27,7 +26,7 @@ func TimestampOf(t time.Time) Timestamp { return Timestamp(t.UnixMicro()) }
 func ParseTimestamp(text string) (Timestamp, error) {
 	t, err := time.Parse(timestampLayout, text)
 	if err != nil || t.Format(timestampLayout) != text {
-		return 0, fmt.Errorf("timestamp %q: want the form %s: %w", text, timestampLayout, ErrInvalid)
+		return 0, Invalid("timestamp %q: want the form %s", text, timestampLayout)
 	}
 	return TimestampOf(t), nil
 }
@@ -38,8 +37,8 @@ func (t Timestamp) Time() time.Time { return time.UnixMicro(int64(t)).UTC() }
 // AppendText appends the text form to b. Instants outside the years 0000 to 9999 are an error.
 func (t Timestamp) AppendText(b []byte) ([]byte, error) {
 	if t < minTimestamp || t > maxTimestamp {
-		return b, fmt.Errorf("timestamp of %d microseconds is outside the years 0000 to 9999: %w",
-			int64(t), ErrInvalid)
+		return b, Invalid("timestamp of %d microseconds is outside the years 0000 to 9999",
+			int64(t))
 	}
 	second, micros := int64(t)/1e6, int64(t)%1e6
 	if micros < 0 {

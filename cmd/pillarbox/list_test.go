@@ -143,7 +143,7 @@ func TestAListGoesOnFromItsCursor(t *testing.T) {
 func TestAnEmptyListIsOne(t *testing.T) {
 	s := startServer(t, "")
 	for args, want := range map[string]string{
-		"events -o json":             "{\n  \"events\": [],\n  \"next_cursor\": \"\"\n}\n",
+		"events -o json":             "{\n  \"events\": [],\n  \"next_cursor\": \"\",\n  \"unreadable\": []\n}\n",
 		"dead list -o json":          "{\n  \"dead_letters\": [],\n  \"next_cursor\": \"\",\n  \"unreadable\": []\n}\n",
 		"held list --events -o json": "{\n  \"held\": [],\n  \"next_cursor\": \"\"\n}\n",
 		"held list --events -o csv":  "timestamp,request_id,destination,source,attempts,bytes\n",

@@ -36,7 +36,7 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 	}
 	scheme, dir, _ := strings.Cut(cfg.Queue.URL, ":")
 	if scheme != "seglog" {
-		return fmt.Errorf("queue.url is %s: only the embedded log (seglog:) can be looked into offline: %w", cfg.Queue.URL, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("queue.url is %s: only the embedded log (seglog:) can be looked into offline", cfg.Queue.URL)
 	}
 	if dir == "" {
 		dir = catalog.QueueDir

@@ -26,6 +26,12 @@ type ReceiptKey struct {
 	Timestamp pillarbox.Timestamp `json:"timestamp"`
 }
 
+// UnmarshalJSON reads it as strictly as the request that it stands in.
+func (r *ReceiptKey) UnmarshalJSON(text []byte) error {
+	type plain ReceiptKey
+	return decodeStrictly(text, (*plain)(r))
+}
+
 // Check refuses what names no event, as ErrInvalid.
 func (r ReceiptKey) Check() error {
 	switch {

@@ -18,11 +18,11 @@ const MaxFileBytes = 256 << 20
 // writing, so that no letter is kept that could not be read again. The error matches ErrInvalid.
 func Encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (ID, []byte, error) {
 	if !validDestination(letter.Destination) {
-		return ID{}, nil, fmt.Errorf("destination %q can not stand in a file name: %w",
-			letter.Destination, pillarbox.ErrInvalid)
+		return ID{}, nil, pillarbox.Invalid("destination %q can not stand in a file name",
+			letter.Destination)
 	}
 	if letter.Event == nil {
-		return ID{}, nil, fmt.Errorf("dead letter without event: %w", pillarbox.ErrInvalid)
+		return ID{}, nil, pillarbox.Invalid("dead letter without event")
 	}
 	form := *letter
 	form.Resolved = resolution

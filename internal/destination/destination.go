@@ -8,7 +8,6 @@ package destination
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -117,10 +116,10 @@ func Compile(settings []Settings, ruleAt RuleAt) (*Table, error) {
 	t := &Table{}
 	for _, s := range settings {
 		if s.Name == "" {
-			return nil, fmt.Errorf("a destination has no name: %w", pillarbox.ErrInvalid)
+			return nil, pillarbox.Invalid("a destination has no name")
 		}
 		if t.Get(s.Name) != nil {
-			return nil, fmt.Errorf("two destinations are called %s: %w", s.Name, pillarbox.ErrInvalid)
+			return nil, pillarbox.Invalid("two destinations are called %s", s.Name)
 		}
 		d := New(s)
 		if ruleAt != nil {

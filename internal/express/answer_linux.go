@@ -68,6 +68,9 @@ func (t *tally) add(item *item, status int, now int64) {
 func (t *tally) flush() {
 	if t.n > 0 && t.route != nil {
 		t.route.Metrics.DoneMany(http.MethodPost, t.status, time.Duration(t.now-t.begun), t.n)
+		if t.status >= http.StatusBadRequest {
+			t.route.Source.Metrics().Refused(t.status, t.n)
+		}
 	}
 }
 

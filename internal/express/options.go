@@ -2,7 +2,6 @@ package express
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -90,11 +89,11 @@ func setDefault[T int | int64 | time.Duration](value *T, byDefault T) {
 func (o Options) validate() error {
 	switch {
 	case o.Acceptor == nil:
-		return fmt.Errorf("express: Acceptor is missing: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("express: Acceptor is missing")
 	case o.Sources == nil:
-		return fmt.Errorf("express: Sources are missing: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("express: Sources are missing")
 	case o.Problem == nil:
-		return fmt.Errorf("express: Problem is missing: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("express: Problem is missing")
 	}
 	return nil
 }

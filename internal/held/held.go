@@ -219,7 +219,7 @@ func (e *Events) Route(ctx context.Context, filter Filter, to string, dryRun boo
 	return e.act(ctx, filter, dryRun, func(destination string, batch []*pillarbox.Delivery) (int,
 		error) {
 		if destination == to {
-			return 0, fmt.Errorf("events that are held for %s can't be given to it: it does not take their source; add that to its sources: %w", to, pillarbox.ErrInvalid)
+			return 0, pillarbox.Invalid("events that are held for %s can't be given to it: it does not take their source; add that to its sources", to)
 		}
 		return e.queue.Route(ctx, destination, to, batch)
 	})

@@ -175,11 +175,7 @@ func check(request *Request) error {
 	if from == nil {
 		return errNoGrant
 	}
-	if size := int64(len(request.Body)); size > from.MaxBody {
-		return fmt.Errorf("body of %d bytes is over the limit of %d bytes (%s): %w", size, from.MaxBody,
-			from.MaxBodyKey(), pillarbox.ErrTooLarge)
-	}
-	return nil
+	return from.CheckBody(len(request.Body))
 }
 
 // settle turns the answer of an append into results.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/tidwall/gjson"
@@ -83,8 +85,59 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
+	strict := wantsAllOrNothing(r)
+	if strict {
+		b.refuseAllForOne(to.Source)
+	}
 	h.acceptItems(r, head, grant, b)
-	return b.writeResults(w, form)
+	if accepted := b.countAccepted(); strict && (accepted == 0 || accepted == len(b.results)) {
+		w.Header().Set("Preference-Applied", handlingStrict)
+	}
+	return b.writeResults(w, form, to.Source)
+}
+
+// handlingStrict asks that a batch is accepted as a whole or not at all (RFC 7240, section 4.4).
+const handlingStrict = "handling=strict"
+
+// wantsAllOrNothing reads the first preference about handling, which is the one that counts.
+func wantsAllOrNothing(r *http.Request) bool {
+	for value := range preferences(r, "handling") {
+		return strings.EqualFold(value, "strict")
+	}
+	return false
+}
+
+// refuseAllForOne refuses the good items too where there is one that can't be accepted. What the
+// queue refuses afterwards may still part a batch, where it spans several of its own calls.
+func (b *batch) refuseAllForOne(from *source.Source) {
+	bad := 0 // the number of the first
+	for i := range b.items {
+		if it := &b.items[i]; it.err == nil {
+			it.err = from.CheckBody(len(it.body))
+		}
+		if b.items[i].err != nil && bad == 0 {
+			bad = i + 1
+		}
+	}
+	if bad == 0 {
+		return
+	}
+	other := &protocol.Error{Status: http.StatusFailedDependency, Detail: fmt.Sprintf(
+		"not stored: item %d is refused, and the batch asks for all or nothing (Prefer: %s)", bad, handlingStrict)}
+	for i := range b.items {
+		if b.items[i].err == nil {
+			b.items[i].err = other
+		}
+	}
+}
+
+func (b *batch) countAccepted() (n int) {
+	for _, result := range b.results {
+		if result.Err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func batchForm(contentType string) (string, error) {
@@ -107,6 +160,7 @@ func (h *Handler) acceptItems(r *http.Request, head *source.Head, grant source.G
 			b.bodies = append(b.bodies, it.body)
 		}
 	}
+	grant.Source().Metrics().Events(telemetry.IngestInvalid, len(b.items)-len(b.bodies))
 	if len(b.bodies) > 0 {
 		all := newRequest(r, head, grant)
 		all.ContentType = protocol.TypeJSON
@@ -139,22 +193,31 @@ func (b *batch) merge() {
 	}
 }
 
-// writeResults answers 202 if something was accepted. If nothing was, a sender which only looks at
-// the status is not deceived: the batch fails with our fault if it was ours for any item, because
-// the same batch may then succeed later, and else with 422.
-func (b *batch) writeResults(w http.ResponseWriter, form string) (int, error) {
-	status := http.StatusUnprocessableEntity
+// writeResults answers so that a sender which only looks at the status is not deceived: 202 if all
+// was accepted, 207 if something was, and 422 if nothing was. But where nothing was and the fault is
+// ours for any item, the batch fails with it, because the same batch may then succeed later.
+func (b *batch) writeResults(w http.ResponseWriter, form string, from *source.Source) (int, error) {
 	var ours error // the first failure that is not the sender's
 	for _, result := range b.results {
-		switch {
-		case result.Err == nil:
-			status = http.StatusAccepted
-		case ours == nil && protocol.StatusOf(result.Err) >= http.StatusInternalServerError:
+		if result.Err != nil && protocol.StatusOf(result.Err) >= http.StatusInternalServerError {
 			ours = result.Err
+			break
 		}
 	}
-	if ours != nil && status != http.StatusAccepted {
-		return 0, ours
+	status := http.StatusMultiStatus
+	switch b.countAccepted() {
+	case len(b.results):
+		status = http.StatusAccepted
+	case 0:
+		if ours != nil {
+			return 0, ours
+		}
+		status = http.StatusUnprocessableEntity
+	}
+	for _, result := range b.results {
+		if result.Err != nil {
+			from.Metrics().Refused(protocol.StatusOf(result.Err), 1)
+		}
 	}
 	if ours != nil && protocol.Retriable(protocol.StatusOf(ours)) {
 		w.Header().Set("Retry-After", strconv.Itoa(protocol.RetryAfterSeconds(ours))) // for the items that say so
@@ -195,6 +258,10 @@ func appendResults(body []byte, form string, results []ingest.Result) ([]byte, e
 	return append(body, closing...), nil
 }
 
+// byteOrderMark stands in front of files that some editors and exports make. It is no part of the
+// JSON, and a parser may ignore it (RFC 8259, section 8.1).
+var byteOrderMark = []byte("\uFEFF")
+
 // split cuts a batch into at most limit items, which it appends to items.
 func split(items []item, form string, body []byte, limit int) ([]item, error) {
 	if form == protocol.TypeNDJSON {
@@ -218,58 +285,125 @@ func trimSpace(b []byte) []byte {
 	return bytes.Trim(b, protocol.JSONSpace)
 }
 
-// splitLines cuts NDJSON. Blank lines are skipped; a line that is no JSON value is reported in its
-// place.
+// splitLines cuts NDJSON. Blank lines are skipped, and so is a byte order mark at the start of a
+// line, where files were put together; a line that is no JSON value is reported in its place.
 func splitLines(items []item, body []byte, limit int) ([]item, error) {
-	for number := 1; len(body) > 0; number++ {
-		line, rest, _ := bytes.Cut(body, newline)
-		body = rest
-		if line = trimSpace(line); len(line) == 0 {
+	start := 0 // of the line, in the body
+	for number := 1; start < len(body); number++ {
+		line, _, _ := bytes.Cut(body[start:], newline)
+		at := part{in: body, start: start, end: start + len(line)}
+		start = at.end + len(newline)
+		if at.skip(byteOrderMark); len(at.bytes()) == 0 {
 			continue
 		}
 		if len(items) == limit {
 			return items, tooMany(limit)
 		}
-		items = append(items, checkItem(line, "line", number))
+		items = append(items, at.item("line", number))
 	}
 	return items, nil
+}
+
+// part is a stretch of a body, which knows where it is.
+type part struct {
+	in         []byte
+	start, end int
+}
+
+// bytes are its content without the space around it.
+func (p *part) bytes() []byte { return trimSpace(p.in[p.start:p.end]) }
+
+// skip leaves out what it begins with.
+func (p *part) skip(prefix []byte) {
+	if bytes.HasPrefix(p.in[p.start:p.end], prefix) {
+		p.start += len(prefix)
+	}
+}
+
+// trim leaves out the space around it.
+func (p *part) trim() {
+	p.end = p.start + len(bytes.TrimRight(p.in[p.start:p.end], protocol.JSONSpace))
+	p.start = p.end - len(bytes.TrimLeft(p.in[p.start:p.end], protocol.JSONSpace))
+}
+
+// item is the content, if it is a JSON value.
+func (p *part) item(what string, number int) item {
+	body := p.bytes()
+	if isJSON(body) {
+		return item{body: body}
+	}
+	p.trim()
+	return item{err: protocol.Invalid("%s %d is no JSON value: %s", what, number, p.fault())}
+}
+
+// fault is what is wrong with the content, and at which byte of the body, counted from 1.
+func (p *part) fault() string {
+	var value json.RawMessage
+	err := json.Unmarshal(p.in[p.start:p.end], &value)
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return fmt.Sprintf("it begins at byte %d", p.start+1)
+	}
+	return fmt.Sprintf("%v, at byte %d of the body", err, max(p.start+1, p.start+int(syntax.Offset)))
 }
 
 // splitArray cuts a JSON array at its top-level commas without looking into the elements, so that
 // an element which is no JSON value can be reported in its place and the good ones are kept. Where
 // brackets or strings don't end, nothing can be told apart, and the whole batch is refused.
 func splitArray(items []item, body []byte, limit int) ([]item, error) {
-	body = bytes.Trim(body, protocol.JSONSpace)
-	if len(body) < 2 || body[0] != '[' || body[len(body)-1] != ']' {
-		return items, protocol.Invalid("the body is no complete JSON array")
-	}
-	inner := body[1 : len(body)-1]
-	cuts, err := topLevelCommas(inner, limit)
-	if err != nil || len(cuts) == 0 && len(bytes.Trim(inner, protocol.JSONSpace)) == 0 {
+	array := part{in: body, end: len(body)}
+	array.skip(byteOrderMark)
+	array.trim()
+	if err := array.checkEnds(); err != nil {
 		return items, err
 	}
-	start := 0
-	for _, cut := range append(cuts, len(inner)) {
-		items = append(items, checkItem(trimSpace(inner[start:cut]), "item", len(items)+1))
+	array.start, array.end = array.start+1, array.end-1
+	cuts, err := array.topLevelCommas(limit)
+	if err != nil || len(cuts) == 0 && len(array.bytes()) == 0 {
+		return items, err
+	}
+	start := array.start
+	for _, cut := range append(cuts, array.end) {
+		element := part{in: body, start: start, end: cut}
+		items = append(items, element.item("item", len(items)+1))
 		start = cut + 1
 	}
 	return items, nil
 }
 
-func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
+// checkEnds looks for the brackets of an array.
+func (p *part) checkEnds() error {
+	text := p.in[p.start:p.end]
+	switch {
+	case len(text) == 0:
+		return protocol.Invalid("the body is empty; want a JSON array")
+	case text[0] != '[':
+		return protocol.Invalid("the body is no JSON array: it begins with %q at byte %d, want [ (or send %s, one value a line)",
+			text[0], p.start+1, protocol.TypeNDJSON)
+	case len(text) < 2 || text[len(text)-1] != ']':
+		return protocol.Invalid("the body is no complete JSON array: it ends with %q at byte %d, want ]",
+			text[len(text)-1], p.end)
+	}
+	return nil
+}
+
+// topLevelCommas returns where in the body the commas between the elements are.
+func (p *part) topLevelCommas(limit int) (cuts []int, err error) {
 	depth, inString := 0, false
-	for i := 0; i < len(inner); i++ {
+	inner := p.in[:p.end]
+	opened := p.start // the last string that began
+	for i := p.start; i < len(inner); i++ {
 		switch c := inner[i]; {
 		case inString && c == '\\':
 			i++
 		case c == '"':
-			inString = !inString
+			inString, opened = !inString, i
 		case inString:
 		case c == '[' || c == '{':
 			depth++
 		case c == ']' || c == '}':
 			if depth--; depth < 0 {
-				return nil, protocol.Invalid("the JSON array has a closing bracket too many at byte %d", i+2)
+				return nil, protocol.Invalid("the JSON array has a closing bracket too many at byte %d", i+1)
 			}
 		case c == ',' && depth == 0:
 			if cuts = append(cuts, i); len(cuts) == limit {
@@ -277,18 +411,13 @@ func topLevelCommas(inner []byte, limit int) (cuts []int, err error) {
 			}
 		}
 	}
-	if inString || depth != 0 {
-		return nil, protocol.Invalid("the JSON array ends inside a string or a bracket")
+	switch {
+	case inString:
+		return nil, protocol.Invalid("the JSON array ends inside the string that begins at byte %d", opened+1)
+	case depth != 0:
+		return nil, protocol.Invalid("the JSON array ends inside %d brackets that are not closed", depth)
 	}
 	return cuts, nil
-}
-
-func checkItem(body []byte, what string, number int) item {
-	if !isJSON(body) {
-		return item{err: protocol.Invalid("%s %d is no JSON value of at most %d levels", what, number,
-			maxNesting)}
-	}
-	return item{body: body}
 }
 
 // maxNesting is how deep arrays and objects may be in one another, by encoding/json.

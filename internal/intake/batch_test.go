@@ -5,14 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pillarbox"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/node/nodetest"
+	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/prom"
 )
 
 const (
@@ -56,7 +62,7 @@ func TestBatchAnswersInOrderAndKeepsTheGoodItems(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			b := openPublic(t, intake.Options{})
-			got := b.batch(form, body).Wants(t, 202)
+			got := b.batch(form, body).Wants(t, 207)
 			if got.Header.Get("Content-Type") != form {
 				t.Errorf("Content-Type %q", got.Header.Get("Content-Type"))
 			}
@@ -100,10 +106,12 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 		"no lines":          {ndjson, "\n \r\n", 400, "no items"},
 		"nothing":           {ndjson, "", 400, "no items"},
 		"empty array":       {array, " [ ] ", 400, "no items"},
-		"no array":          {array, `{"a":1}`, 400, "no complete JSON array"},
+		"no array":          {array, ` {"a":1}`, 400, "no JSON array: it begins with '{' at byte 2"},
+		"nothing at all":    {array, " ", 400, "is empty"},
+		"a bracket":         {array, "[", 400, "no complete JSON array"},
 		"unfinished array":  {array, `[1,2`, 400, "no complete JSON array"},
-		"unfinished string": {array, `[1,"a]`, 400, "inside a string"},
-		"unfinished object": {array, `[1,{"a":1]`, 400, "inside a string or a bracket"},
+		"unfinished string": {array, ` [1,"a]`, 400, "inside the string that begins at byte 5"},
+		"unfinished object": {array, `[1,{"a":1]`, 400, "inside 1 brackets"},
 		"bracket too many":  {array, `[1],2]`, 400, "closing bracket too many at byte 3"},
 		"two arrays":        {array, `[1][2]`, 400, "closing bracket"},
 		"too many lines":    {ndjson, "1\n2\n3\n4\n", 413, "3 items (http.max_batch_items)"},
@@ -112,8 +120,9 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 		"wrong type":        {"text/plain", "1", 415, ndjson},
 		"no type":           {"", "1", 415, ndjson},
 		"nothing but bad lines": {ndjson, "a\nb\n", 422,
-			"line 2 is no JSON value of at most 10000 levels"},
-		"nothing but bad items": {array, "[a,]", 422, "item 2 is no JSON value"},
+			"line 2 is no JSON value: invalid character 'b' looking for beginning of value, at byte 3 of the body"},
+		"nothing but bad items": {array, "\ufeff [a, ]", 422, "item 2 is no JSON value: unexpected end of JSON input, at byte 8 of the body"},
+		"cut value":             {ndjson, " {\"a\":1,}\n", 422, "looking for beginning of object key string, at byte 9 of the body"},
 		"no space of JSON":      {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
 		"no space in an array":  {array, "[\u00a0]", 422, "item 1 is no JSON value"},
 	} {
@@ -151,11 +160,105 @@ func TestBatchThatFailsThroughOurFaultIsNoFaultOfTheSender(t *testing.T) {
 	b.Queue.SetFault(func([]*pillarbox.Event) error {
 		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrNoSpace}}}
 	})
-	got := b.batch(ndjson, "1\n2\nbad\n").Wants(t, 202)
+	got := b.batch(ndjson, "1\n2\nbad\n").Wants(t, 207)
 	list := results(t, ndjson, got.Body)
 	if len(list) != 3 || list[0].Code != 0 || list[1].Code != 507 || list[2].Code != 400 ||
 		got.Header.Get("Retry-After") == "" {
 		t.Errorf("results %+v, Retry-After %q", list, got.Header.Get("Retry-After"))
+	}
+}
+
+// TestStrictBatchIsAllOrNothing in both forms, also where an item is only too large.
+func TestStrictBatchIsAllOrNothing(t *testing.T) {
+	large := `"` + strings.Repeat("x", testMaxBody) + `"`
+	for _, c := range []struct {
+		form, body string
+		status     int
+		codes      []int
+		applied    string
+	}{
+		{ndjson, "1\n2\n", 202, []int{0, 0}, "handling=strict"},
+		{ndjson, "1\nbad\n3\n", 422, []int{424, 400, 424}, "handling=strict"},
+		{array, "[1," + large + ",bad]", 422, []int{424, 413, 400}, "handling=strict"},
+	} {
+		b := openPublic(t, intake.Options{})
+		got := b.post("/app/batch", c.body, "Content-Type", c.form, "Prefer", `wait=1, Handling="strict"; x=1`).
+			Wants(t, c.status)
+		var codes []int
+		for _, one := range results(t, c.form, got.Body) {
+			if codes = append(codes, one.Code); one.Code == 424 && !strings.Contains(one.Detail, "item 2") {
+				t.Errorf("detail %q", one.Detail)
+			}
+		}
+		if !slices.Equal(codes, c.codes) || got.Header.Get("Preference-Applied") != c.applied {
+			t.Errorf("%q: codes %v, applied %q", c.body, codes, got.Header.Get("Preference-Applied"))
+		}
+		if stored := len(b.Queued()); (stored == 0) != (c.status == 422) {
+			t.Errorf("%q: %d are stored", c.body, stored)
+		}
+	}
+	b := openPublic(t, intake.Options{})
+	b.post("/app/batch", "1\nbad\n", "Content-Type", ndjson, "Prefer", "handling=lenient, handling=strict").
+		Wants(t, 207)
+	b.Queue.SetFault(func([]*pillarbox.Event) error {
+		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrNoSpace}}}
+	})
+	got := b.post("/app/batch", "1\n2\n", "Content-Type", ndjson, "Prefer", "handling=strict").Wants(t, 207)
+	if got.Header.Get("Preference-Applied") != "" {
+		t.Error("a batch that the queue has parted is told to be all or nothing")
+	}
+}
+
+// TestByteOrderMarkCostsNoRecord, in front of the body and where files were put together.
+func TestByteOrderMarkCostsNoRecord(t *testing.T) {
+	for form, body := range map[string]string{
+		ndjson: "\ufeff{\"a\":1}\n\ufeff2\n\ufeff\n", array: "\ufeff[{\"a\":1},2]",
+	} {
+		b := openPublic(t, intake.Options{})
+		b.batch(form, body).Wants(t, 202)
+		var bodies []string
+		for _, event := range b.Queued() {
+			bodies = append(bodies, string(event.Body))
+		}
+		if !slices.Equal(bodies, []string{`{"a":1}`, "2"}) {
+			t.Errorf("%s: stored %q", form, bodies)
+		}
+	}
+}
+
+// TestRefusalsAreCountedBySourceAndReason, requests and items of batches.
+func TestRefusalsAreCountedBySourceAndReason(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	b := openPublic(t, intake.Options{})
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: testMaxBody}},
+		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sources.Replace(table)
+	b.batch(ndjson, "1\nbad\n\""+strings.Repeat("x", testMaxBody)+"\"\n").Wants(t, 207)
+	b.batch(array, "{}").Wants(t, 400)
+	b.post("/app/batch", "1\nbad\n", "Content-Type", ndjson, "Prefer", "handling=strict").Wants(t, 422)
+	b.post("/app", strings.Repeat("x", testMaxBody+1)).Wants(t, 413)
+	b.post("/app", "x", "Content-Encoding", "gzip").Wants(t, 415)
+	b.Queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
+	b.post("/app", "x").Wants(t, 503)
+	want := map[string]float64{"invalid": 3, "too_large": 2, "batch": 1, "unsupported": 1, "unavailable": 1,
+		"method": 0, "slow": 0, "rate": 0, "no_space": 0, "other": 0}
+	got := map[string]float64{}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "pillarbox_ingest_refused_total" {
+				got[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("counted are %v, want %v", got, want)
 	}
 }
 
@@ -201,7 +304,7 @@ func FuzzBatchBody(f *testing.F) {
 			}
 		}
 		bodies, err = intake.Split(ndjson, body, limit)
-		if lines && len(want) <= limit {
+		if lines && len(want) <= limit && !bytes.Contains(body, []byte("\ufeff")) {
 			same(t, bodies, err, want)
 		}
 		valid(t, bodies, err)

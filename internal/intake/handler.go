@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -105,6 +106,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	if status, err = h.serve(w, r, found); err != nil {
 		status = h.fail(w, r, err)
+		if found != nil {
+			found.Source.Metrics().Refused(status, 1)
+		}
 	}
 }
 
@@ -222,19 +226,28 @@ func (h *Handler) wanted(r *http.Request) time.Duration {
 	if h.opts.Waiter == nil {
 		return 0
 	}
-	for _, line := range r.Header.Values("Prefer") {
-		for preference := range strings.SplitSeq(line, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			seconds, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
-			if err == nil && seconds > 0 {
-				return min(time.Duration(seconds)*time.Second, h.opts.MaxWait)
-			}
+	for value := range preferences(r, "wait") {
+		if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
+			return min(time.Duration(seconds)*time.Second, h.opts.MaxWait)
 		}
 	}
 	return 0
+}
+
+// preferences are the values of a preference in the header Prefer (RFC 7240, section 2).
+func preferences(r *http.Request, wanted string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range r.Header.Values("Prefer") {
+			for preference := range strings.SplitSeq(line, ",") {
+				preference, _, _ = strings.Cut(preference, ";") // parameters
+				name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
+				if strings.EqualFold(strings.TrimSpace(name), wanted) &&
+					!yield(strings.Trim(strings.TrimSpace(value), `"`)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that
@@ -368,7 +381,7 @@ func headOf(r *http.Request) *source.Head {
 // newRequest takes over everything but the body.
 func newRequest(r *http.Request, head *source.Head, grant source.Grant) ingest.Request {
 	return ingest.Request{
-		Grant: grant, Method: head.Method, Path: r.URL.Path, Query: head.Query, Header: head.Header,
+		Grant: grant, Method: head.Method, Path: r.URL.EscapedPath(), Query: head.Query, Header: head.Header,
 		ContentType: r.Header.Get("Content-Type"), RemoteAddr: head.RemoteAddr, Traceparent: r.Header.Get(
 			"Traceparent"),
 	}

@@ -143,7 +143,7 @@ func TestStrangersLetterIsKeptAsText(t *testing.T) {
 	u := newUndertaker(t)
 	u.fault = func(letter *pillarbox.DeadLetter) error {
 		if letter.Destination != "table" {
-			return fmt.Errorf("destination: %w", pillarbox.ErrInvalid)
+			return pillarbox.Invalid("destination")
 		}
 		return nil
 	}

@@ -46,8 +46,8 @@ type place struct{ as string } // one of rank
 // destination misses, Audit says. More than MaxReceipts keys are ErrInvalid.
 func (l *Ledger) Receipts(ctx context.Context, keys []pillarbox.Key) (*ReceiptCheck, error) {
 	if len(keys) > MaxReceipts {
-		return nil, fmt.Errorf("%d receipts are asked for at once; there may be %d: %w", len(keys),
-			MaxReceipts, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("%d receipts are asked for at once; there may be %d", len(keys),
+			MaxReceipts)
 	}
 	where := places{}
 	for _, key := range keys {

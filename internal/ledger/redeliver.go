@@ -25,8 +25,7 @@ type Redelivery struct {
 // their stores is cleared by that.
 func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, error) {
 	if !l.queue.Traits().Obliges {
-		return nil, fmt.Errorf("the queue is shared with others, and hands nothing out again: %w",
-			pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("the queue is shared with others, and hands nothing out again")
 	}
 	results, known := []Redelivery{}, false
 	for _, destination := range l.destinations {

@@ -179,7 +179,7 @@ func newNode(opts Options) (*Node, error) {
 	n.stopping, n.stop = context.WithCancel(context.Background())
 	switch {
 	case n.queue == nil, n.letters == nil, n.clock == nil:
-		return n, fmt.Errorf("a node needs a queue, dead letters and a clock: %w", pillarbox.ErrInvalid)
+		return n, pillarbox.Invalid("a node needs a queue, dead letters and a clock")
 	}
 	sources, destinations, err := n.compile(opts.Settings)
 	if err != nil {
@@ -191,7 +191,7 @@ func newNode(opts Options) (*Node, error) {
 	for _, d := range destinations.All() {
 		sink := opts.Sinks[d.Name]
 		if sink == nil {
-			return n, fmt.Errorf("the destination %s has no sink: %w", d.Name, pillarbox.ErrInvalid)
+			return n, pillarbox.Invalid("the destination %s has no sink", d.Name)
 		}
 		n.sinks[d.Name] = deliver.NewGuard(d.Name, sink, n.logger)
 	}

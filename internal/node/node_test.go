@@ -64,7 +64,7 @@ func TestWhatCannotWorkIsClosed(t *testing.T) {
 		check    error
 		want     string
 	}{
-		{settings(), fmt.Errorf("no such queue: %w", pillarbox.ErrInvalid), "no such queue"},
+		{settings(), pillarbox.Invalid("no such queue"), "no such queue"},
 		{twice, nil, "leads to the sources"},
 		{more, nil, "nowhere has no sink"},
 	} {

@@ -75,14 +75,12 @@ func (n *Node) Reload(settings Settings) error {
 	}
 	before := n.table()
 	if len(before.All()) != len(destinations.All()) {
-		return fmt.Errorf("destinations can't be added or removed while it runs: %w",
-			pillarbox.ErrInvalid)
+		return pillarbox.Invalid("destinations can't be added or removed while it runs")
 	}
 	for _, d := range destinations.All() {
 		was := before.Get(d.Name)
 		if was == nil || !sameRule(was.Rule, d.Rule) {
-			return fmt.Errorf("what the destination %s takes can't be changed while it runs: %w", d.Name,
-				pillarbox.ErrInvalid)
+			return pillarbox.Invalid("what the destination %s takes can't be changed while it runs", d.Name)
 		}
 	}
 	n.sources.Replace(sources)

@@ -98,7 +98,7 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 			return "", nil, n.noDestination(name)
 		}
 		if !sink.Traits().Readable {
-			return "", nil, fmt.Errorf("destination %s can't be read back: %w", name, pillarbox.ErrInvalid)
+			return "", nil, pillarbox.Invalid("destination %s can't be read back", name)
 		}
 		return name, sink, nil
 	}
@@ -111,11 +111,11 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 	}
 	switch len(readable) {
 	case 0:
-		return "", nil, fmt.Errorf("no destination can be read back; configured are %s: %w",
-			strings.Join(n.table().Names(), ", "), pillarbox.ErrInvalid)
+		return "", nil, pillarbox.Invalid("no destination can be read back; configured are %s",
+			strings.Join(n.table().Names(), ", "))
 	case 1:
 	default:
-		return "", nil, fmt.Errorf("several destinations can be read back; choose one with --destination (in the API: destination=): %s: %w", strings.Join(readable, ", "), pillarbox.ErrInvalid)
+		return "", nil, pillarbox.Invalid("several destinations can be read back; choose one with --destination (in the API: destination=): %s", strings.Join(readable, ", "))
 	}
 	return readable[0], found, nil
 }
@@ -184,8 +184,8 @@ func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, er
 // heldEvents is what a shared queue does not have.
 func (n *Node) heldEvents() (*held.Events, error) {
 	if n.held == nil {
-		return nil, fmt.Errorf("the queue %s is shared with others, and holds no events back: %w",
-			n.opts.QueueURL, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("the queue %s is shared with others, and holds no events back",
+			n.opts.QueueURL)
 	}
 	return n.held, nil
 }

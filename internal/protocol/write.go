@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
@@ -52,7 +51,5 @@ func LiftTimeouts(w http.ResponseWriter) {
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
-// Invalid makes an error of the kind ErrInvalid.
-func Invalid(format string, args ...any) error {
-	return fmt.Errorf(format+": %w", append(args, pillarbox.ErrInvalid)...)
-}
+// Invalid is pillarbox.Invalid.
+func Invalid(format string, args ...any) error { return pillarbox.Invalid(format, args...) }

@@ -178,7 +178,7 @@ func (r *Replayer) Run(ctx context.Context, request Request,
 
 func (r *Replayer) check(request Request) error {
 	if request.ThroughQueue && r.queue == nil {
-		return fmt.Errorf("through the queue: it counts what it takes in, and an event that is put back would count twice; replay straight to the destination: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("through the queue: it counts what it takes in, and an event that is put back would count twice; replay straight to the destination")
 	}
 	return nil
 }

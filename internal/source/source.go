@@ -75,6 +75,15 @@ func (s *Source) Metrics() *telemetry.Ingest { return s.metrics }
 // MaxBodyKey is the key of the configuration that sets MaxBody.
 func (s *Source) MaxBodyKey() string { return "sources." + s.Name + ".max_body" }
 
+// CheckBody refuses a body that is over MaxBody, as ErrTooLarge.
+func (s *Source) CheckBody(size int) error {
+	if int64(size) <= s.MaxBody {
+		return nil
+	}
+	return fmt.Errorf("body of %d bytes is over the limit of %d bytes (%s): %w", size, s.MaxBody,
+		s.MaxBodyKey(), pillarbox.ErrTooLarge)
+}
+
 // Keep appends the fields of a header that are kept with an event. The one that is handed in is not
 // changed. What is left out for other reasons than that it is of the connection is counted.
 func (s *Source) Keep(kept, header pillarbox.Header) pillarbox.Header {
@@ -116,8 +125,7 @@ func Compile(settings []Settings, options Options) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
-			return nil, fmt.Errorf("sources need names of their own, and one has the name %q: %w", s.Name,
-				pillarbox.ErrInvalid)
+			return nil, pillarbox.Invalid("sources need names of their own, and one has the name %q", s.Name)
 		}
 		compiled := New(s, options)
 		t.sources = append(t.sources, compiled)
@@ -129,8 +137,8 @@ func Compile(settings []Settings, options Options) (*Table, error) {
 			{Path: strings.TrimSuffix(s.Path, "/") + BatchSuffix, Source: compiled, Batch: true},
 		} {
 			if other := t.routes[route.Path]; other != nil {
-				return nil, fmt.Errorf("the path %s leads to the sources %s and %s: %w", route.Path,
-					other.Source.Name, s.Name, pillarbox.ErrInvalid)
+				return nil, pillarbox.Invalid("the path %s leads to the sources %s and %s", route.Path,
+					other.Source.Name, s.Name)
 			}
 			route.Metrics = options.Metrics.Route(route.Path)
 			t.routes[route.Path] = route

@@ -135,9 +135,20 @@ var removalNames = [Removals]string{"header", "parameter", "url", "rule"}
 
 func (r Removal) String() string { return removalNames[r] }
 
+// refusals are the reasons for which a request, or an item of a batch, is refused, by the status.
+var refusals = [...]struct {
+	status int
+	reason string
+}{
+	{400, "invalid"}, {405, "method"}, {408, "slow"}, {413, "too_large"}, {415, "unsupported"}, {424, "batch"},
+	{429, "rate"}, {503, "unavailable"}, {507, "no_space"},
+	{0, "other"}, // last, for every other status
+}
+
 // Ingest counts the events of one source.
 type Ingest struct {
 	events  [len(ingestResults)]Counter
+	refused [len(refusals)]Counter
 	removed [Removals]Counter
 	bytes   Counter
 }
@@ -151,10 +162,26 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	for result, name := range ingestResults {
 		ingest.events[result] = m.counters[ingestEvents](source, name)
 	}
+	for i, refusal := range refusals {
+		ingest.refused[i] = m.counters[ingestRefused](source, refusal.reason)
+	}
 	for what, name := range removalNames {
 		ingest.removed[what] = m.counters[ingestRemoved](source, name)
 	}
 	return ingest
+}
+
+// Refused counts n requests, or items of batches, that were answered with the status of an error.
+func (i *Ingest) Refused(status, n int) {
+	if i == nil {
+		return
+	}
+	for at := range refusals {
+		if refusals[at].status == status || refusals[at].status == 0 {
+			i.refused[at].Add(float64(n))
+			return
+		}
+	}
 }
 
 // Removed counts n values that were not kept.

@@ -25,7 +25,7 @@ const (
 	labelRoute       = "route"       // route templates of the program
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
-	labelReason      = "reason"      // closeReasons
+	labelReason      = "reason"      // closeReasons or refusals
 	labelWhat        = "what"        // Removal
 )
 
@@ -33,6 +33,7 @@ const (
 const (
 	ingestEvents  = "pillarbox_ingest_events_total"
 	ingestBytes   = "pillarbox_ingest_bytes_total"
+	ingestRefused = "pillarbox_ingest_refused_total"
 	ingestRemoved = "pillarbox_ingest_removed_total"
 	ingestAppend  = "pillarbox_ingest_append_seconds"
 	httpRequests  = "pillarbox_http_requests_total"
@@ -88,6 +89,7 @@ func Table() []Metric {
 		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
 			nil},
+		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
 		{ingestRemoved, TypeCounter, "What was not kept of requests: bearer secrets in a `header`, in a `parameter` of the query or in the `url` of a header, and headers that a `rule` of the configuration does not want.", []string{labelSource, labelWhat}, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
 			nil, seconds},

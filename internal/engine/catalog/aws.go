@@ -36,15 +36,14 @@ type awsURL struct {
 func parseAWS(key, rest string, allowed ...string) (awsURL, error) {
 	parsed, err := url.Parse(rest)
 	if err != nil || parsed.Host == "" {
-		return awsURL{}, fmt.Errorf("%s: want //, a name and what follows it behind the scheme: %w", key,
-			pillarbox.ErrInvalid)
+		return awsURL{}, pillarbox.Invalid("%s: want //, a name and what follows it behind the scheme", key)
 	}
 	at := awsURL{key: key, host: parsed.Host, path: strings.Trim(parsed.Path, "/"),
 		parameters: parsed.Query()}
 	for name := range at.parameters {
 		if !slices.Contains(allowed, name) {
-			return awsURL{}, fmt.Errorf("%s: there is no parameter %q; possible are %s: %w", key, name,
-				strings.Join(allowed, ", "), pillarbox.ErrInvalid)
+			return awsURL{}, pillarbox.Invalid("%s: there is no parameter %q; possible are %s", key, name,
+				strings.Join(allowed, ", "))
 		}
 	}
 	return at, nil
@@ -56,8 +55,8 @@ func (u awsURL) number(name string, missing int) (int, error) {
 	}
 	n, err := strconv.Atoi(u.parameters.Get(name))
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s: the parameter %s is %q; want a number above zero: %w", u.key, name,
-			u.parameters.Get(name), pillarbox.ErrInvalid)
+		return 0, pillarbox.Invalid("%s: the parameter %s is %q; want a number above zero", u.key, name,
+			u.parameters.Get(name))
 	}
 	return n, nil
 }
@@ -73,7 +72,7 @@ func (u awsURL) linger() (time.Duration, error) {
 	}
 	linger, err := time.ParseDuration(u.parameters.Get("linger"))
 	if err != nil || linger < 0 || linger > maxLinger {
-		return 0, fmt.Errorf("%s: the parameter linger is %q; want a time of at most %s, such as 5ms, or 0 for none: %w", u.key, u.parameters.Get("linger"), maxLinger, pillarbox.ErrInvalid)
+		return 0, pillarbox.Invalid("%s: the parameter linger is %q; want a time of at most %s, such as 5ms, or 0 for none", u.key, u.parameters.Get("linger"), maxLinger)
 	}
 	if linger == 0 {
 		return -1, nil
@@ -99,7 +98,7 @@ func awsConfig(key, region string) (aws.Config, error) {
 		return aws.Config{}, fmt.Errorf("%s: the configuration of the AWS SDK: %w", key, err)
 	}
 	if found.Region == "" {
-		return aws.Config{}, fmt.Errorf("%s: no AWS region is known; set AWS_REGION, or write ?region= into the URL: %w", key, pillarbox.ErrInvalid)
+		return aws.Config{}, pillarbox.Invalid("%s: no AWS region is known; set AWS_REGION, or write ?region= into the URL", key)
 	}
 	found.HTTPClient = awshttp.Whole(found.HTTPClient)
 	return found, nil
@@ -127,7 +126,7 @@ func parseSQS(key, rest string) (sqsURL, error) {
 		return sqsURL{}, err
 	}
 	if !strings.Contains(at.path, "/") || scheme != "https" && scheme != "http" {
-		return sqsURL{}, fmt.Errorf("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue: %w", key, pillarbox.ErrInvalid)
+		return sqsURL{}, pillarbox.Invalid("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue", key)
 	}
 	linger, err := at.linger()
 	if err != nil {
@@ -178,7 +177,7 @@ func parseDynamoDB(key, rest string) (dynamoURL, error) {
 		return dynamoURL{}, err
 	}
 	if at.path == "" || strings.Contains(at.path, "/") {
-		return dynamoURL{}, fmt.Errorf("%s: want dynamodb://REGION/TABLE: %w", key, pillarbox.ErrInvalid)
+		return dynamoURL{}, pillarbox.Invalid("%s: want dynamodb://REGION/TABLE", key)
 	}
 	shards, err := at.number("shards", dynamodb.DefaultShards)
 	return dynamoURL{region: at.host, table: at.path, index: at.parameters.Get("index"),
@@ -241,8 +240,8 @@ func parseBodies(url string) (awsURL, error) {
 	const key = "bodies.url"
 	rest, found := strings.CutPrefix(url, "s3:")
 	if !found {
-		return awsURL{}, fmt.Errorf("%s: %q names no engine of this build; possible here: s3: %w", key,
-			url, pillarbox.ErrInvalid)
+		return awsURL{}, pillarbox.Invalid("%s: %q names no engine of this build; possible here: s3", key,
+			url)
 	}
 	return parseAWS(key, rest, s3Parameters...)
 }

@@ -138,8 +138,8 @@ func CheckSinks(urls map[string]string) error {
 			place, _, _ = strings.Cut(place, "?")
 		}
 		if owner, taken := owners[place]; taken {
-			return fmt.Errorf("%s: destination %s is at %s as well; give each its own: %w", sinkKey(name),
-				owner, place, pillarbox.ErrInvalid)
+			return pillarbox.Invalid("%s: destination %s is at %s as well; give each its own", sinkKey(name),
+				owner, place)
 		}
 		owners[place] = name
 	}
@@ -168,8 +168,8 @@ func lookup[T any](key, url string, table map[string]T) (rest string, open T, er
 	open, known := table[scheme]
 	if !found || !known {
 		possible := slices.Sorted(maps.Keys(table))
-		return "", open, fmt.Errorf("%s: %q names no engine of this build; possible here: %s: %w", key,
-			url, strings.Join(possible, ":, ")+":", pillarbox.ErrInvalid)
+		return "", open, pillarbox.Invalid("%s: %q names no engine of this build; possible here: %s", key,
+			url, strings.Join(possible, ":, ")+":")
 	}
 	return rest, open, nil
 }
@@ -180,7 +180,7 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 		dir = QueueDir
 	}
 	if !filepath.IsLocal(dir) {
-		return nil, fmt.Errorf("queue.url: the embedded log lies below the data directory, and %q does not: %w", dir, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("queue.url: the embedded log lies below the data directory, and %q does not", dir)
 	}
 	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
 		MaxBytes: options.MaxBytes, KeepBytes: options.KeepBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
@@ -227,8 +227,7 @@ func parseSQLite(key, rest string) (path string, err error) {
 		mistake = "is a name that pillarbox uses itself"
 	}
 	if mistake != "" {
-		return "", fmt.Errorf("%s: want sqlite: or sqlite:PATH, and %q %s: %w", key, rest, mistake,
-			pillarbox.ErrInvalid)
+		return "", pillarbox.Invalid("%s: want sqlite: or sqlite:PATH, and %q %s", key, rest, mistake)
 	}
 	return rest, nil
 }
@@ -251,7 +250,7 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 			files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))
 	}
 	if !filepath.IsAbs(dir) {
-		return nil, fmt.Errorf("dead_letters.url: %q leads out of the data directory; use an absolute path for another place: %w", dir, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("dead_letters.url: %q leads out of the data directory; use an absolute path for another place", dir)
 	}
 	elsewhere, err := vfs.OpenDisk(dir)
 	if err != nil {

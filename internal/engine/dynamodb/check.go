@@ -62,8 +62,8 @@ func (s *Store) checkTable(table *types.TableDescription) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("it has no index %s; add one by %s and %s, or take ?index= out of the destination's url: %w",
-		s.options.Index, nameTimeBucket, nameTimeSort, pillarbox.ErrInvalid)
+	return pillarbox.Invalid("it has no index %s; add one by %s and %s, or take ?index= out of the destination's url",
+		s.options.Index, nameTimeBucket, nameTimeSort)
 }
 
 // checkSchema checks that the key is (hash, sort), both text.
@@ -82,8 +82,7 @@ func checkSchema(schema []types.KeySchemaElement, kinds map[string]types.ScalarA
 			kinds[name] == types.ScalarAttributeTypeS
 	}
 	if !right {
-		return fmt.Errorf("its key is%s, want %s (HASH S) %s (RANGE S): %w", got, hash, sort,
-			pillarbox.ErrInvalid)
+		return pillarbox.Invalid("its key is%s, want %s (HASH S) %s (RANGE S)", got, hash, sort)
 	}
 	return nil
 }

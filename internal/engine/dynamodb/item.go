@@ -130,9 +130,9 @@ func checkKey(key pillarbox.Key) error {
 	}
 	switch {
 	case key.RequestID == "":
-		return fmt.Errorf("request id is empty: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("request id is empty")
 	case !utf8.ValidString(key.RequestID):
-		return fmt.Errorf("request id is not valid UTF-8: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("request id is not valid UTF-8")
 	case len(key.RequestID) > MaxIDBytes:
 		return fmt.Errorf("request id of %d bytes, DynamoDB has room for %d: %w", len(key.RequestID),
 			MaxIDBytes, pillarbox.ErrTooLarge)

@@ -89,12 +89,11 @@ func Open(_ context.Context, client API, table string, options Options) (*Store,
 	options = options.withDefaults()
 	switch {
 	case client == nil:
-		return nil, fmt.Errorf("table %q without a client: %w", table, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("table %q without a client", table)
 	case table == "":
-		return nil, fmt.Errorf("name of the table is empty: %w", pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("name of the table is empty")
 	case options.Shards < 1 || options.Shards > MaxShards:
-		return nil, fmt.Errorf("table %s: Shards %d, want 1 to %d: %w", table, options.Shards, MaxShards,
-			pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("table %s: Shards %d, want 1 to %d", table, options.Shards, MaxShards)
 	}
 	return &Store{
 		client: client, table: table, options: options, closing: make(

@@ -197,7 +197,7 @@ func (l *Letters) Get(ctx context.Context, destination,
 func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
 	resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
-		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("resolve dead letters as %q", resolution.How)
 	}
 	if err := l.begin(ctx); err != nil {
 		return err

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"pillarbox"
@@ -123,8 +122,8 @@ func (q *Queue) settleHeldLocked(p *position, destination string,
 	outcomes []pillarbox.Outcome) (settled int, err error) {
 	for _, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			return 0, fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w",
-				outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			return 0, pillarbox.Invalid("settle held event %d for %s: it can be skipped or dead",
+				outcome.Handle.Seq, destination)
 		}
 	}
 	for _, outcome := range outcomes {
@@ -140,7 +139,7 @@ func (q *Queue) settleHeldLocked(p *position, destination string,
 func (q *Queue) Route(_ context.Context, from, to string,
 	deliveries []*pillarbox.Delivery) (routed int, err error) {
 	if from == to {
-		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
+		return 0, pillarbox.Invalid("route from %s to itself", from)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

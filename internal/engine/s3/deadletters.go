@@ -59,8 +59,7 @@ type Letters struct {
 // Open prepares to keep letters below the prefix. It makes no request: the first call does.
 func Open(client API, bucket, prefix string, options Options) (*Letters, error) {
 	if bucket == "" {
-		return nil, fmt.Errorf("dead letters in S3 need a bucket, as in s3://bucket/prefix: %w",
-			pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("dead letters in S3 need a bucket, as in s3://bucket/prefix")
 	}
 	l := &Letters{
 		objects:    newObjects(client, bucket, prefix, options.KMSKey),
@@ -246,7 +245,7 @@ func (l *Letters) read(ctx context.Context,
 func (l *Letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLetterKey,
 	resolution pillarbox.Resolution) error {
 	if resolution.How != pillarbox.ResolvedReplayed && resolution.How != pillarbox.ResolvedDiscarded {
-		return fmt.Errorf("resolve dead letters as %q: %w", resolution.How, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("resolve dead letters as %q", resolution.How)
 	}
 	if err := l.begin(ctx); err != nil {
 		return err

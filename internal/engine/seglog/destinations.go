@@ -134,10 +134,9 @@ func checkDestination(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 	if name == "" || len(name) > 63 || strings.Trim(name, letters) != "" ||
 		strings.ContainsAny(name[:1], "_-") {
-		return fmt.Errorf(
-			"destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit: %w",
-			name, pillarbox.ErrInvalid,
-		)
+		return pillarbox.Invalid(
+			"destination name %q: want up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit",
+			name)
 	}
 	return nil
 }

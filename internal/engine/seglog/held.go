@@ -2,7 +2,6 @@ package seglog
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"pillarbox"
@@ -139,8 +138,8 @@ func (o *obligations) settleHeld(
 	s := c.newSettlement(len(outcomes))
 	for _, outcome := range outcomes {
 		if outcome.Kind != pillarbox.OutcomeSkipped && outcome.Kind != pillarbox.OutcomeDead {
-			err = fmt.Errorf("settle held event %d for %s: it can be skipped or dead: %w",
-				outcome.Handle.Seq, destination, pillarbox.ErrInvalid)
+			err = pillarbox.Invalid("settle held event %d for %s: it can be skipped or dead",
+				outcome.Handle.Seq, destination)
 			break
 		}
 		settled += s.endHeld(outcome)

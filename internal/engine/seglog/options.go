@@ -1,7 +1,6 @@
 package seglog
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -112,11 +111,11 @@ func setDefault[T int | int64](value *T, byDefault T) {
 func (o Options) validate() error {
 	switch {
 	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%sectorBytes != 0:
-		return fmt.Errorf("segment_bytes is %d: want a multiple of %d from %d on: %w",
-			o.SegmentBytes, sectorBytes, MinSegmentBytes, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("segment_bytes is %d: want a multiple of %d from %d on",
+			o.SegmentBytes, sectorBytes, MinSegmentBytes)
 	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 ||
 		o.CommitTimeout < 0:
-		return fmt.Errorf("limits of the queue can't be negative: %w", pillarbox.ErrInvalid)
+		return pillarbox.Invalid("limits of the queue can't be negative")
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ func (o *obligations) route(
 	from, to string, deliveries []*pillarbox.Delivery,
 ) (routed int, err error) {
 	if from == to {
-		return 0, fmt.Errorf("route from %s to itself: %w", from, pillarbox.ErrInvalid)
+		return 0, pillarbox.Invalid("route from %s to itself", from)
 	}
 	source, err := o.destinations.getToChange(from)
 	if err != nil {

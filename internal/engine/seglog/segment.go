@@ -79,10 +79,8 @@ func readHeaders(
 		}
 		found, reason := decodeSegmentHeader(b)
 		if reason == reasonVersion {
-			return segmentHeader{}, false, nil, fmt.Errorf(
-				"open %s: written in a newer format; use the version of pillarbox that wrote it: %w",
-				name, pillarbox.ErrInvalid,
-			)
+			return segmentHeader{}, false, nil, pillarbox.Invalid(
+				"open %s: written in a newer format; use the version of pillarbox that wrote it", name)
 		}
 		if reason != "" {
 			if w.couldNotRead(copyNumber*headerBytes, (copyNumber+1)*headerBytes) {

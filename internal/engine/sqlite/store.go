@@ -83,10 +83,10 @@ type Store struct {
 // ctx's own. Close the Store.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if path == "" || strings.ContainsRune(path, 0) {
-		return nil, fmt.Errorf("path of the database %q: %w", path, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("path of the database %q", path)
 	}
 	if options.BusyTimeout < 0 {
-		return nil, fmt.Errorf("BusyTimeout %s: %w", options.BusyTimeout, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("BusyTimeout %s", options.BusyTimeout)
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {

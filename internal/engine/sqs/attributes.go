@@ -91,7 +91,7 @@ func (q *Queue) Check(ctx context.Context) error {
 	}
 	if retention := time.Duration(seconds) * time.Second; q.options.MaxAge == 0 ||
 		q.options.MaxAge >= retention {
-		return fmt.Errorf("queue.max_age is %s, and SQS deletes messages from %s after %s; set queue.max_age to less, so that events become dead letters before: %w", q.options.MaxAge, q.url, retention, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("queue.max_age is %s, and SQS deletes messages from %s after %s; set queue.max_age to less, so that events become dead letters before", q.options.MaxAge, q.url, retention)
 	}
 	return nil
 }

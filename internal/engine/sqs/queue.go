@@ -77,7 +77,7 @@ type Queue struct {
 // ErrInvalid.
 func Open(client API, url string, options Options) (*Queue, error) {
 	if strings.HasSuffix(url, ".fifo") {
-		return nil, fmt.Errorf("%s is a FIFO queue, which holds up all events behind one that is refused; use a standard queue: %w", url, pillarbox.ErrInvalid)
+		return nil, pillarbox.Invalid("%s is a FIFO queue, which holds up all events behind one that is refused; use a standard queue", url)
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -120,8 +120,8 @@ func (q *Queue) bindLocked(destination string) error {
 		q.destination = destination
 	}
 	if q.destination != destination {
-		return fmt.Errorf("an SQS queue feeds one destination, which is %s, and not %s as well: %w",
-			q.destination, destination, pillarbox.ErrInvalid)
+		return pillarbox.Invalid("an SQS queue feeds one destination, which is %s, and not %s as well",
+			q.destination, destination)
 	}
 	return nil
 }
