@@ -26,6 +26,7 @@ type Head struct {
 var (
 	errLineEnd     = refusal("a line does not end with CRLF")
 	errRequestLine = refusal("the request line is not of the form METHOD TARGET HTTP/1.1")
+	errTargetByte  = refusal("the target holds a space, a control character, or a byte over 127 in its path; percent-encode it")
 	errTarget      = refusal("the target is neither a path nor an absolute http URL")
 	errField       = refusal("a header line is not of the form name: value, ended by CRLF")
 	errLength      = refusal("Content-Length is not a number of at most 18 digits without leading zeros")
@@ -169,11 +170,14 @@ func isVersion(b []byte) bool {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // target looks at the form of the target (RFC 9112, section 3.2). What is behind the form is for
-// who routes it.
+// who routes it. In the query, bytes over 127 are taken: they should be percent-encoded and often are
+// not, nothing is routed by them, and what a client sent is kept.
 func (h *Head) target() error {
+	inQuery := false
 	for _, c := range h.Target {
-		if c <= ' ' || c >= 0x7f {
-			return errTarget
+		inQuery = inQuery || c == '?'
+		if c <= ' ' || c == 0x7f || c > 0x7f && !inQuery {
+			return errTargetByte
 		}
 	}
 	switch {
