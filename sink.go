@@ -38,6 +38,7 @@ type Sink interface {
 	Identity() StoreIdentity
 
 	EventStore // (Readable)
+	Purger     // (Purges)
 
 	// Close releases the store. It is safe to call twice. A Write after Close returns ErrClosed.
 	Close() error
@@ -109,4 +110,84 @@ type EventFilter struct {
 	After     Key       // the cursor: events behind this key only (before it where Newest is set)
 	Newest    bool      // newest first instead of oldest first
 	Limit     int       // 0 is DefaultListLimit; at most MaxListLimit
+}
+
+// PurgeStepLimit is how many events one step of a purge deletes at most: one transaction, between
+// two of which deliveries go on.
+const PurgeStepLimit = 500
+
+// Purger is the part of a sink by which old events are deleted for good. What was deleted, and that
+// it was, become durable together: a crash in between leaves both or neither. All methods may be
+// called concurrently with the others of a sink; purges of one sink take turns.
+type Purger interface {
+	// BeginPurge begins a purge and counts what it would delete. It deletes nothing. It may cost a
+	// scan. Errors: ErrUnavailable, ctx's own.
+	BeginPurge(ctx context.Context, filter PurgeFilter) (PurgeStart, error)
+	// Purge does one step. After an error nothing of the step is done. Errors: as those of BeginPurge,
+	// and what the store refuses.
+	Purge(ctx context.Context, step PurgeStep) (PurgeResult, error)
+	// Purges returns what is remembered of all purges, oldest first, as it was known with the last
+	// step, count or look-up. It costs no I/O. The slice must not be changed.
+	Purges() []Purge
+}
+
+// PurgeFilter selects what a purge deletes.
+type PurgeFilter struct {
+	Source       string    // exact; empty for all
+	Until        Timestamp // of the event; exclusive
+	StoredBefore Timestamp // what was written at this time or later is left alone; 0 is the beginning of the purge
+}
+
+// PurgeStart is how a purge begins.
+type PurgeStart struct {
+	At      Timestamp // names the purge. What is written from now on is written at this time or later
+	Matched uint64    // events that the filter selects
+}
+
+// PurgeStep is one step of a purge.
+type PurgeStep struct {
+	PurgeFilter
+	At    Timestamp    // of its beginning
+	After Key          // the cursor: the last of the step before
+	Keep  map[Key]bool // what is left alone whatever the filter says
+	Limit int          // events at most; 0, or more than it, is PurgeStepLimit
+}
+
+// PurgeResult is what a step has done.
+type PurgeResult struct {
+	Deleted uint64
+	Last    Key // what the step has come to; the zero key where nothing is left
+}
+
+// Purge is what a store remembers of a purge: the range that it went through, and how much it has
+// deleted there.
+type Purge struct {
+	At     Timestamp `json:"at"`
+	Source string    `json:"source,omitempty"` // empty for all
+	Until  Timestamp `json:"until"`            // behind the last event that was deleted
+	Events uint64    `json:"events"`
+}
+
+// Covers reports whether the purge went through the place of the event. A source that is not known
+// is empty, and any may be meant.
+func (p Purge) Covers(source string, at Timestamp) bool {
+	return at < p.Until && (p.Source == "" || source == "" || p.Source == source)
+}
+
+// CoveredBy returns the first of the purges that went through the place of an event.
+func CoveredBy(purges []Purge, source string, at Timestamp) (_ Purge, covered bool) {
+	for _, purge := range purges {
+		if purge.Covers(source, at) {
+			return purge, true
+		}
+	}
+	return Purge{}, false
+}
+
+// PurgedEvents adds up what purges have deleted.
+func PurgedEvents(purges []Purge) (total uint64) {
+	for _, purge := range purges {
+		total += purge.Events
+	}
+	return total
 }

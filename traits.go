@@ -27,6 +27,7 @@ type QueueTraits struct {
 type SinkTraits struct {
 	Readable   bool // everything of EventStore
 	Identified bool // Identity tells the store from every other one
+	Purges     bool // everything of Purger
 	LatestAt   bool // StoredAt is the time of the latest write of an event; else that of the first
 }
 
@@ -151,6 +152,19 @@ func (SinkDefaults) Count(context.Context) (uint64, error) {
 func (SinkDefaults) Missing(context.Context, []Key) ([]Key, error) {
 	return nil, unsupported("look events up in the destination")
 }
+
+// BeginPurge implements Purger.
+func (SinkDefaults) BeginPurge(context.Context, PurgeFilter) (PurgeStart, error) {
+	return PurgeStart{}, unsupported("purge the destination")
+}
+
+// Purge implements Purger.
+func (SinkDefaults) Purge(context.Context, PurgeStep) (PurgeResult, error) {
+	return PurgeResult{}, unsupported("purge the destination")
+}
+
+// Purges implements Purger: nothing was purged.
+func (SinkDefaults) Purges() []Purge { return nil }
 
 // StoredAt implements EventStore.
 func (SinkDefaults) StoredAt(context.Context, Key) (Timestamp, error) {

@@ -235,7 +235,7 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 		admin := adminapi.New(nodetest.Broken{Err: fmt.Errorf("verb: %w", kind)}, adminapi.Options{})
 		for _, route := range adminapi.Routes() {
 			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" &&
-				route.Path == "/api/v1/replays" {
+				(route.Path == "/api/v1/replays" || route.Path == adminapi.PurgesPath) {
 				continue
 			}
 			path := strings.NewReplacer("{request_id}", "x", "{id}", "1").Replace(route.Path)
@@ -245,6 +245,8 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 				body = `{"all":true,"to":"events"}`
 			case "/api/v1/held/forget", "/api/v1/held/dead-letter":
 				body = `{"all":true}`
+			case adminapi.PurgesPath:
+				body = `{"destination":"events","older_than":"1d"}`
 			case adminapi.ReceiptsPath:
 				body = `{"receipts":[{"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"}]}`
 			}

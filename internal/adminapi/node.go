@@ -6,6 +6,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 )
 
@@ -18,6 +19,7 @@ type Node interface {
 	DeadLetters
 	Replays
 	Ledger
+	Purges
 	Held
 }
 
@@ -71,6 +73,20 @@ type Replays interface {
 	Replay(id string) (replay.Progress, error)
 	// CancelReplay returns after it has stopped.
 	CancelReplay(ctx context.Context, id string) (replay.Progress, error)
+}
+
+// Purges deletes what is old. It is purge.Jobs with names of their own.
+type Purges interface {
+	// StartPurge begins a purge, or does the whole of a dry run. Errors: ErrConflict while another
+	// runs; ErrNotFound for a destination that is not configured; ErrInvalid for one whose store can't
+	// be purged.
+	StartPurge(ctx context.Context, request purge.Request) (purge.Progress, error)
+	// Purges lists those that the server remembers, newest first.
+	Purges() []purge.Progress
+	// Purge returns one, or ErrNotFound.
+	Purge(id string) (purge.Progress, error)
+	// CancelPurge returns after it has stopped.
+	CancelPurge(ctx context.Context, id string) (purge.Progress, error)
 }
 
 // Ledger is the account. It is ledger.Totals.
@@ -149,6 +165,7 @@ type DestinationStatus struct {
 	OldestPending pillarbox.Timestamp `json:"oldest_pending,omitempty"`
 	Held          uint64              `json:"held"`         // pending, and no destination takes it any more
 	DeadLetters   uint64              `json:"dead_letters"` // open ones
+	Purged        uint64              `json:"purged"`       // of what was stored, deleted by "pillarbox purge"
 }
 
 // SourceStatus is one way in.
@@ -182,6 +199,20 @@ type DeadLetterPage struct {
 // ReplayList is all the replays that the server remembers, newest first.
 type ReplayList struct {
 	Replays []replay.Progress `json:"replays"`
+}
+
+// PurgeList is all the purges that the server remembers, newest first.
+type PurgeList struct {
+	Purges []purge.Progress `json:"purges"`
+}
+
+// PurgeRequest says what to purge and how carefully. Destination and OlderThan must be there.
+type PurgeRequest struct {
+	Destination string  `json:"destination"`
+	OlderThan   string  `json:"older_than"` // how long ago an event was accepted, as in 90d, or RFC 3339
+	Source      string  `json:"source,omitempty"`
+	DryRun      bool    `json:"dry_run,omitempty"`
+	Rate        float64 `json:"rate,omitempty"` // events per second; 0 for no limit
 }
 
 // ReplayRequest says what to replay and how carefully. Since and Until are times of death: RFC

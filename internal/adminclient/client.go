@@ -21,6 +21,7 @@ import (
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/openapi"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/socket"
 )
@@ -163,6 +164,37 @@ func (c *Client) Replay(ctx context.Context, id string) (*replay.Progress, error
 func (c *Client) CancelReplay(ctx context.Context, id string) (*replay.Progress, error) {
 	return answered[replay.Progress](c.call(ctx, http.MethodDelete,
 		adminapi.ReplaysPath+"/"+url.PathEscape(id), nil, nil))
+}
+
+// StartPurge begins a purge, or does the whole of a dry run. While another one runs it is
+// ErrConflict.
+func (c *Client) StartPurge(ctx context.Context,
+	request adminapi.PurgeRequest) (*purge.Progress, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a purge: %w", err)
+	}
+	return answered[purge.Progress](c.call(ctx, http.MethodPost, adminapi.PurgesPath, nil, body))
+}
+
+// Purges returns the purges that the server remembers, newest first.
+func (c *Client) Purges(ctx context.Context) ([]purge.Progress, error) {
+	list, err := fetch[adminapi.PurgeList](ctx, c, adminapi.PurgesPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Purges, nil
+}
+
+// Purge returns the progress of one purge.
+func (c *Client) Purge(ctx context.Context, id string) (*purge.Progress, error) {
+	return fetch[purge.Progress](ctx, c, adminapi.PurgesPath+"/"+url.PathEscape(id), nil)
+}
+
+// CancelPurge stops a purge and returns after it has stopped.
+func (c *Client) CancelPurge(ctx context.Context, id string) (*purge.Progress, error) {
+	return answered[purge.Progress](c.call(ctx, http.MethodDelete,
+		adminapi.PurgesPath+"/"+url.PathEscape(id), nil, nil))
 }
 
 // Ledger returns the account.

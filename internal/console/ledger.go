@@ -33,14 +33,14 @@ func WriteAudit(w, talk io.Writer, audit *AuditResult, form Form) error {
 		return WriteJSON(w, audit)
 	}
 	table := Rows{Head: []string{"destination", "accepted", "stored", "dead", "skipped", "pending",
-		"held", "damaged", "found", "balanced"}}
+		"held", "damaged", "found", "purged", "balanced"}}
 	for _, entry := range audit.Destinations {
 		found := "unknown"
 		if entry.Found != nil {
 			found = fmt.Sprint(*entry.Found)
 		}
 		table.Add(entry.Destination, entry.Accepted, entry.Stored, entry.Dead, entry.Skipped,
-			entry.Pending, entry.Held, entry.Damaged, found, entry.Balanced)
+			entry.Pending, entry.Held, entry.Damaged, found, entry.Purged, entry.Balanced)
 	}
 	if err := table.Write(w, form); err != nil {
 		return err
@@ -69,6 +69,9 @@ func writeProblems(w io.Writer, audit *ledger.Audit) {
 		if entry.Held > 0 {
 			fmt.Fprintf(w, "%s: %d of the pending events are held: no destination takes them any more; \"pillarbox held list\" shows them\n", entry.Destination, entry.Held)
 		}
+		if entry.Purged > 0 {
+			fmt.Fprintf(w, "%s: %d of the stored events are purged\n", entry.Destination, entry.Purged)
+		}
 		for _, problem := range entry.Problems {
 			fmt.Fprintf(w, "%s: %s\n", entry.Destination, Printable(problem))
 		}
@@ -94,14 +97,22 @@ func writeCompared(w io.Writer, c *posting.Comparison) error {
 	for _, wrong := range c.WrongLines {
 		fmt.Fprintf(w, "line %d is no receipt: %s\n", wrong.Line, Printable(wrong.Error))
 	}
-	_, err := fmt.Fprintf(w, "%d receipts compared: %d stored, %d dead, %d held, %d pending, %d skipped, %d lost%s\n",
-		c.Checked, c.Stored, c.Dead, c.Held, c.Pending, c.Skipped, c.Lost,
+	_, err := fmt.Fprintf(w, "%d receipts compared: %d stored, %d dead, %d held, %d pending, %d skipped, %s%d lost%s\n",
+		c.Checked, c.Stored, c.Dead, c.Held, c.Pending, c.Skipped, purgedReceipts(c.Purged), c.Lost,
 		unnamed(c.Lost, len(c.Missing)))
 	if err == nil && c.Wrong > 0 {
 		_, err = fmt.Fprintf(w, "%d lines are no receipts%s, and say nothing\n", c.Wrong,
 			unnamed(c.Wrong, len(c.WrongLines)))
 	}
 	return err
+}
+
+// purgedReceipts says how many receipts are of events that were purged, where there are some.
+func purgedReceipts(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d purged, ", n)
 }
 
 // unnamed says how many of what was counted are named, where that is not all.

@@ -59,9 +59,9 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 // destinationRows has the last error in full: its cause stands at the end.
 func destinationRows(status *adminapi.Status) *Rows {
 	table := &Rows{Head: []string{"destination", "state", "pending", "held", "retrying",
-		"dead_letters", "last_stored", "paused_since", "next_probe", "last_error"}}
+		"dead_letters", "purged", "last_stored", "paused_since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
-		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters,
+		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, d.Purged,
 			Time(d.LastStored), Time(d.PausedSince), Time(d.NextProbe), d.LastError)
 	}
 	return table

@@ -65,6 +65,9 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 		steps = append(steps, storyStep{d.Resolved.At, d.Resolved.How, d.Destination, ""})
 	}
 	switch {
+	case d.PurgedAt != nil:
+		steps = append(steps, storyStep{*d.PurgedAt, "purged", d.Destination,
+			fmt.Sprintf("stored, and deleted by \"pillarbox purge\" at %s", d.PurgedAt)})
 	case d.StoredAt != nil:
 		steps = append(steps, storyStep{*d.StoredAt, "stored", d.Destination, ""})
 	case d.State == pillarbox.StatePending, d.State == ledger.StateHeld:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"pillarbox"
 )
@@ -107,7 +108,7 @@ func (l *Ledger) auditLetters(ctx context.Context, audit *AuditEntry) error {
 }
 
 // auditStore counts the rows, and looks up every event that the queue remembers as settled.
-func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore,
+func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillarbox.Sink,
 	destination Destination) error {
 	found, err := store.Count(ctx)
 	if err != nil {
@@ -115,48 +116,56 @@ func (l *Ledger) auditStore(ctx context.Context, audit *AuditEntry, store pillar
 		return ctx.Err()
 	}
 	audit.Found = &found
-	if audit.Uncounted { // others deliver as well: what is there was stored
-		audit.Stored = found
+	audit.knowPurges(store.Purges()) // what was counted is not older
+	if audit.Uncounted {             // others deliver as well: what is there was stored
+		audit.Stored = found + audit.Purged
 		audit.balance()
 	}
+	replaced := false
 	if l.queue.Traits().Obliges {
 		record := l.queue.Store(destination.Name)
+		replaced = record.Changed != ""
 		audit.problem(record.Changed != "",
 			"the store was replaced, which was found at %v: %s; \"pillarbox audit --redeliver\" brings back what the queue still has", record.At, record.Changed)
 	}
-	total := uint64(0)
-	if found < audit.Stored {
-		total = audit.Stored - found
-	}
+	total := audit.Stored - min(audit.Stored, found+audit.Purged)
 	if err := l.nameMissing(ctx, audit, store, destination); err != nil {
 		return err
 	}
+	hint := ""
+	if store.Traits().Purges && !replaced {
+		hint = "; if they were deleted because they were old, let \"pillarbox purge\" do that, so that the ledger knows of it"
+	}
 	named := min(audit.Lost, MaxNamed)
-	audit.problem(audit.Lost > 0, "%d events are neither stored nor dead nor pending; %d of them are named", audit.Lost, named)
-	audit.problem(total > audit.Lost, "%d more events should be stored and are not; they are older than what the queue remembers and can't be named", total-min(total, audit.Lost))
+	audit.problem(audit.Lost > 0, "%d events are neither stored nor dead nor pending; %d of them are named%s", audit.Lost, named, hint)
+	audit.problem(total > audit.Lost, "%d more events should be stored and are not; they are older than what the queue remembers, or were before the bound of a purge, and can't be named%s", total-min(total, audit.Lost), hint)
 	return nil
 }
 
 // nameMissing goes through the events that the queue holds and the destination has settled.
-func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.EventStore,
+func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pillarbox.Sink,
 	destination Destination) error {
 	if !l.queue.Traits().Searchable {
 		return nil
 	}
 	var keys []pillarbox.Key
+	sources := map[pillarbox.Key]string{}
 	flush := func() error {
+		defer clear(sources)
 		missing, err := store.Missing(ctx, keys)
 		if err != nil {
 			return fmt.Errorf("look events up in %s: %w", destination.Name, err)
 		}
 		keys = keys[:0]
-		return l.nameThem(ctx, audit, missing)
+		audit.purges = store.Purges()
+		return l.nameThem(ctx, audit, missing, sources)
 	}
 	err := l.queue.Scan(ctx, destination.Name,
 		func(event *pillarbox.Event, standing pillarbox.Standing) error {
 			if standing != pillarbox.StandingSettled {
 				return nil
 			}
+			sources[event.Key()] = strings.Clone(event.Source)
 			if keys = append(keys, event.Key()); len(keys) < lookups {
 				return nil
 			}
@@ -168,16 +177,27 @@ func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pilla
 	return flush()
 }
 
+// isPurged reports whether a purge went through the place of an event that is settled and not in the
+// store: a store keeps no names of what it has deleted. Whether more is gone than was purged there,
+// the count tells. An event whose letter was removed was not stored.
+func isPurged(key pillarbox.Key, source, letter string, purges []pillarbox.Purge) bool {
+	_, covered := pillarbox.CoveredBy(purges, source, key.Timestamp)
+	return covered && letter != pillarbox.DeadLetterMissing
+}
+
 // nameThem decides about events that are settled and not in the store: they are dead, or they are
 // missing. Events from before the destination existed were never meant for it, and are known by the
 // count of the skipped.
-func (l *Ledger) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key) error {
+func (l *Ledger) nameThem(ctx context.Context, audit *AuditEntry, keys []pillarbox.Key,
+	sources map[pillarbox.Key]string) error {
 	states, err := l.letterStates(ctx, audit.Destination, keys)
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		audit.nameOne(key, states[key])
+		if !isPurged(key, sources[key], states[key], audit.purges) {
+			audit.nameOne(key, states[key])
+		}
 	}
 	return nil
 }

@@ -26,8 +26,16 @@ type Destination struct {
 }
 
 // store is the destination as far as it can be read back.
-func (d Destination) store() (store pillarbox.EventStore, readable bool) {
+func (d Destination) store() (store pillarbox.Sink, readable bool) {
 	return d.Sink, d.Sink != nil && d.Sink.Traits().Readable
+}
+
+// purges are what was purged of the destination, as far as its store is configured.
+func (d Destination) purges() []pillarbox.Purge {
+	if d.Sink == nil {
+		return nil
+	}
+	return d.Sink.Purges()
 }
 
 // Ledger is the account of one queue and its destinations. All methods may be called concurrently.
@@ -66,12 +74,14 @@ type Entry struct {
 	SkippedBy    pillarbox.Skips `json:"skipped_by"`
 	Pending      uint64          `json:"pending"` // in the queue
 	Held         uint64          `json:"held"`    // of these, what no destination takes any more
+	Purged       uint64          `json:"purged"`  // of the stored ones, what "pillarbox purge" has deleted since
 	Damaged      uint64          `json:"damaged"` // lost to corruption of the queue's files
 	Balanced     bool            `json:"balanced"`
 	Unconfigured bool            `json:"unconfigured,omitempty"` // the configuration does not name it any more
 	Uncounted    bool            `json:"uncounted,omitempty"`    // the queue counts nothing: accepted is the sum, pending an approximation
 
 	account        pillarbox.Account
+	purges         []pillarbox.Purge
 	letters        pillarbox.DeadLetterCount
 	lettersMissing uint64 // letters that were written and are not there
 	lettersSurplus uint64 // letters of events that were neither settled as dead nor are pending
@@ -124,6 +134,7 @@ func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, err
 		Skipped: account.Skipped, SkippedBy: account.SkippedBy, Pending: account.Pending, Held: account.Held, Damaged: account.Damaged,
 		Unconfigured: destination.Sink == nil, Uncounted: account.Uncounted, account: account, letters: letters,
 	}
+	entry.knowPurges(destination.purges())
 	kept := letters.Open + letters.Replayed + letters.Discarded
 	entry.lettersMissing = before.Dead - min(before.Dead, kept)
 	if !account.Uncounted { // of such a queue, others settle events as well, and write their letters
@@ -146,6 +157,11 @@ func (e *Entry) addReplayed() {
 	e.Dead -= min(e.Dead, e.lettersMissing) // what is not there is not shown as if it were
 }
 
+// knowPurges takes in what was purged. It is a part of what was stored, and changes nothing else.
+func (e *Entry) knowPurges(purges []pillarbox.Purge) {
+	e.purges, e.Purged = purges, pillarbox.PurgedEvents(purges)
+}
+
 func (e *Entry) balance() {
 	if e.Uncounted {
 		e.Accepted = e.Stored + e.Dead + e.Skipped + e.Pending
@@ -162,11 +178,24 @@ type Delivery struct {
 	State       string                `json:"state"` // pending, held, stored, dead or skipped
 	Attempts    []pillarbox.Attempt   `json:"attempts"`
 	StoredAt    *pillarbox.Timestamp  `json:"stored_at,omitempty"`
-	Reason      string                `json:"reason,omitempty"` // of a dead letter, or the rule by which it was skipped
+	PurgedAt    *pillarbox.Timestamp  `json:"purged_at,omitempty"` // it was stored, and "pillarbox purge" has deleted it
+	Reason      string                `json:"reason,omitempty"`    // of a dead letter, or the rule by which it was skipped
 	DeadAt      *pillarbox.Timestamp  `json:"dead_at,omitempty"`
 	Resolved    *pillarbox.Resolution `json:"resolved,omitempty"` // of a dead letter
 	Replay      string                `json:"replay,omitempty"`
 	DeathReason string                `json:"death_reason,omitempty"` // at DeadAt; Reason may be that of a later replay
+
+	purges []pillarbox.Purge // of a store that says that it has not got the event
+}
+
+// purged tells a settled event of which its store knows nothing from a lost one, where a purge went
+// through its place.
+func (d *Delivery) purged(event *pillarbox.Event) bool {
+	purge, covered := pillarbox.CoveredBy(d.purges, event.Source, event.Timestamp)
+	if covered {
+		d.State, d.Reason, d.PurgedAt = pillarbox.StateStored, "", &purge.At
+	}
+	return covered
 }
 
 // Trace is one event with everything that is known of it.
@@ -233,7 +262,7 @@ func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) e
 		event, traces, err := l.queue.Trace(ctx, requestID)
 		if err == nil {
 			trace.Event = event
-			trace.follow(traces)
+			trace.follow(event, traces)
 			return nil
 		}
 		if !errors.Is(err, pillarbox.ErrNotFound) {
@@ -253,7 +282,7 @@ func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) e
 }
 
 // follow adds what the queue knows.
-func (t *Trace) follow(traces map[string]pillarbox.Trace) {
+func (t *Trace) follow(event *pillarbox.Event, traces map[string]pillarbox.Trace) {
 	for i := range t.Deliveries {
 		d := &t.Deliveries[i]
 		at, known := traces[d.Destination]
@@ -263,6 +292,7 @@ func (t *Trace) follow(traces map[string]pillarbox.Trace) {
 			d.State, d.Reason = StateHeld, "no destination takes it any more; \"pillarbox held\" decides about it"
 		case at.Skip != "":
 			d.State, d.Reason = StateSkipped, at.Skip
+		case at.Standing == pillarbox.StandingSettled && d.purged(event):
 		case at.Standing == pillarbox.StandingSettled && d.Reason == "":
 			d.Reason = "settled, and neither in the destination nor a dead letter"
 		}
@@ -279,7 +309,9 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination,
 	denied := false // the store says that it has not got the event
 	if store, readable := destination.store(); readable {
 		found, err := store.Find(ctx, requestID)
-		denied = errors.Is(err, pillarbox.ErrNotFound)
+		if denied = errors.Is(err, pillarbox.ErrNotFound); denied {
+			delivery.purges = destination.purges()
+		}
 		switch {
 		case err == nil:
 			event, delivery.State = found, pillarbox.StateStored
@@ -333,6 +365,7 @@ func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Ev
 	d.DeathReason = letter.ReasonOfDeath()
 	replayed := letter.Resolved != nil && letter.Resolved.How == pillarbox.ResolvedReplayed
 	switch {
+	case replayed && denied && d.purged(letter.Event):
 	case replayed && denied:
 		d.Reason = "replayed, and not in the destination"
 	case replayed:

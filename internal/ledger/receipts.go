@@ -13,7 +13,7 @@ import (
 const MaxReceipts = 5000
 
 // ReceiptCheck says where the events of receipts are. An event that is in several places counts
-// once, in the first of stored, dead, held, pending and skipped.
+// once, in the first of stored, dead, held, pending, purged and skipped.
 type ReceiptCheck struct {
 	Checked uint64    `json:"checked"`
 	Stored  uint64    `json:"stored"`
@@ -21,6 +21,7 @@ type ReceiptCheck struct {
 	Held    uint64    `json:"held"`
 	Pending uint64    `json:"pending"`
 	Skipped uint64    `json:"skipped"`
+	Purged  uint64    `json:"purged"`  // events that are nowhere, and whose time is before the bound of a purge
 	Lost    uint64    `json:"lost"`    // events that are nowhere
 	Missing []Missing `json:"missing"` // these by name
 }
@@ -33,6 +34,7 @@ func (c *ReceiptCheck) Add(other *ReceiptCheck) {
 	c.Held += other.Held
 	c.Pending += other.Pending
 	c.Skipped += other.Skipped
+	c.Purged += other.Purged
 	c.Lost += other.Lost
 }
 
@@ -68,6 +70,7 @@ func (l *Ledger) Receipts(ctx context.Context, keys []pillarbox.Key) (*ReceiptCh
 	if err := l.findStored(ctx, where); err != nil {
 		return nil, err
 	}
+	l.findPurged(where)
 	return l.countPlaces(keys, where, searched), nil
 }
 
@@ -86,6 +89,9 @@ func (p places) keys() []pillarbox.Key {
 	}
 	return p.unknown(keys)
 }
+
+// statePurged is the place of an event that is in none.
+const statePurged = "purged"
 
 // Why an event is missing.
 const (
@@ -119,6 +125,20 @@ func (l *Ledger) findStored(ctx context.Context, where places) error {
 		}
 	}
 	return nil
+}
+
+// findPurged says of what is found nowhere else that it was purged, where a purge went through its
+// time. A receipt names no source, so that of the purge is not asked for; whether more is gone than
+// was purged, an audit tells.
+func (l *Ledger) findPurged(where places) {
+	for _, destination := range l.all() {
+		purges := destination.purges()
+		for _, key := range where.keys() {
+			if _, covered := pillarbox.CoveredBy(purges, "", key.Timestamp); covered {
+				where.put(key, statePurged)
+			}
+		}
+	}
 }
 
 // findDead looks among the letters. One that is replayed proves that its event was handed on, and
@@ -209,7 +229,7 @@ func (p places) see(key pillarbox.Key, standing pillarbox.Standing, readable boo
 }
 
 // rank is the order in which places count.
-var rank = []string{"", StateSkipped, whySettled, whyRemoved, pillarbox.StatePending, StateHeld,
+var rank = []string{"", StateSkipped, whySettled, statePurged, whyRemoved, pillarbox.StatePending, StateHeld,
 	pillarbox.StateDead, pillarbox.StateStored}
 
 // put notes where an event is, unless it is not asked for, or something better is known.
@@ -224,7 +244,8 @@ func (p places) put(key pillarbox.Key, as string) {
 func (l *Ledger) countPlaces(keys []pillarbox.Key, where places, searched bool) *ReceiptCheck {
 	check := &ReceiptCheck{Checked: uint64(len(keys)), Missing: []Missing{}}
 	count := map[string]*uint64{pillarbox.StateStored: &check.Stored, pillarbox.StateDead: &check.Dead,
-		StateHeld: &check.Held, pillarbox.StatePending: &check.Pending, StateSkipped: &check.Skipped}
+		StateHeld: &check.Held, pillarbox.StatePending: &check.Pending, StateSkipped: &check.Skipped,
+		statePurged: &check.Purged}
 	for _, key := range keys {
 		as := where[key].as
 		if n := count[as]; n != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"pillarbox"
 )
@@ -50,11 +51,12 @@ func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, erro
 }
 
 func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations,
-	store pillarbox.EventStore, destination Destination) (Redelivery, error) {
+	store pillarbox.Sink, destination Destination) (Redelivery, error) {
 	record := queue.Store(destination.Name)
 	lost := &losses{result: Redelivery{Destination: destination.Name, Store: record.Changed},
-		events: map[pillarbox.Key]pillarbox.Handle{}}
+		events: map[pillarbox.Key]pillarbox.Handle{}, sources: map[pillarbox.Key]string{}}
 	err := queue.ScanSettled(ctx, destination.Name, func(d *pillarbox.Delivery) error {
+		lost.sources[d.Event.Key()] = strings.Clone(d.Event.Source)
 		if lost.events[d.Event.Key()] = d.Handle; len(lost.events) < lookups {
 			return nil
 		}
@@ -84,13 +86,15 @@ func (l *Ledger) redeliver(ctx context.Context, queue pillarbox.Obligations,
 type losses struct {
 	result  Redelivery
 	events  map[pillarbox.Key]pillarbox.Handle // to be looked up
+	sources map[pillarbox.Key]string           // of the events
 	handles []pillarbox.Handle                 // that were found to be lost
 	dead    uint64                             // of these, dead letters whose files were removed
 }
 
 // findLost looks up the events that were gathered.
-func (l *Ledger) findLost(ctx context.Context, store pillarbox.EventStore, lost *losses) error {
+func (l *Ledger) findLost(ctx context.Context, store pillarbox.Sink, lost *losses) error {
 	defer clear(lost.events)
+	defer clear(lost.sources)
 	missing, err := store.Missing(ctx, slices.Collect(maps.Keys(lost.events)))
 	if err != nil {
 		return fmt.Errorf("look events up: %w", err)
@@ -102,7 +106,11 @@ func (l *Ledger) findLost(ctx context.Context, store pillarbox.EventStore, lost 
 	slices.SortFunc(missing, func(x, y pillarbox.Key) int {
 		return cmp.Compare(lost.events[x].Seq, lost.events[y].Seq)
 	})
+	purges := store.Purges()
 	for _, key := range missing {
+		if isPurged(key, lost.sources[key], states[key], purges) {
+			continue // what was purged does not come back
+		}
 		switch states[key] {
 		case pillarbox.DeadLetterOpen, pillarbox.ResolvedDiscarded, letterUnreadable:
 			continue

@@ -23,6 +23,9 @@ func (n *Node) close() error {
 		<-group
 	}
 	c := closing{left: n.opts.DrainTimeout}
+	if n.purges != nil {
+		c.close("purges", n.purges.Close)
+	}
 	if n.jobs != nil {
 		c.close("replays", n.jobs.Close)
 	}

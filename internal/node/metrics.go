@@ -35,6 +35,7 @@ func (n *Node) state() telemetry.State {
 			Hanging: n.hanging(entry.Destination),
 			Name:    entry.Destination, PendingEvents: entry.Pending, RetryingEvents: account.Retrying, HeldEvents: account.Held,
 			DeadLetters: -1, MissingLetters: -1, Balanced: entry.Balanced,
+			PurgedEvents: entry.Purged,
 		}
 		if account.OldestPending != 0 {
 			destination.OldestEventAge = max(0, n.clock.Now().Sub(account.OldestPending.Time()))

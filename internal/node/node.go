@@ -31,6 +31,7 @@ import (
 	"pillarbox/internal/held"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/run"
 	"pillarbox/internal/source"
@@ -123,6 +124,7 @@ type Node struct {
 	ledger   *ledger.Ledger
 	replayer *replay.Replayer
 	jobs     *replay.Jobs
+	purges   *purge.Jobs
 	held     *held.Events // nil where the queue obliges nobody
 
 	answers  lastAnswers // of what may hang
@@ -246,6 +248,8 @@ func (n *Node) connect() {
 	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
 		Now: n.clock.Now})
 	n.jobs = replay.NewJobs(n.replayer)
+	n.purges = purge.NewJobs(purge.New(purge.Options{Queue: n.queue, Sink: n.sinkToPurge,
+		Now: n.clock.Now}))
 	n.opts.Metrics.Watch(n.state)
 }
 

@@ -13,6 +13,7 @@ import (
 	"pillarbox/internal/destination"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/telemetry"
 )
@@ -79,6 +80,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(
 			loop.LastStored),
 		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
+		Purged: pillarbox.PurgedEvents(n.sinks[to.Name].Purges()),
 	}, nil
 }
 
@@ -179,6 +181,36 @@ func (n *Node) Replay(id string) (replay.Progress, error) { return n.jobs.Get(id
 // CancelReplay implements adminapi.Replays.
 func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, error) {
 	return n.jobs.Cancel(ctx, id)
+}
+
+// sinkToPurge is the store of a destination, without the guard of writes.
+func (n *Node) sinkToPurge(name string) (pillarbox.Sink, error) {
+	sink, known := n.sinks[name]
+	if !known {
+		return nil, n.noDestination(name)
+	}
+	return sink.Sink, nil
+}
+
+// StartPurge implements adminapi.Purges.
+func (n *Node) StartPurge(ctx context.Context, request purge.Request) (purge.Progress, error) {
+	progress, err := n.purges.Start(ctx, request)
+	if err == nil && !request.DryRun {
+		n.logger.Info("a purge begins", telemetry.KeyDestination, request.Destination,
+			telemetry.KeySource, request.Source, telemetry.KeyBefore, request.Until.String())
+	}
+	return progress, err
+}
+
+// Purges implements adminapi.Purges.
+func (n *Node) Purges() []purge.Progress { return n.purges.List() }
+
+// Purge implements adminapi.Purges.
+func (n *Node) Purge(id string) (purge.Progress, error) { return n.purges.Get(id) }
+
+// CancelPurge implements adminapi.Purges.
+func (n *Node) CancelPurge(ctx context.Context, id string) (purge.Progress, error) {
+	return n.purges.Cancel(ctx, id)
 }
 
 // heldEvents is what a shared queue does not have.

@@ -24,6 +24,7 @@ type DestinationState struct {
 	PendingEvents  uint64
 	RetryingEvents uint64
 	HeldEvents     uint64
+	PurgedEvents   uint64        // of the store
 	OldestEventAge time.Duration // 0 where nothing is pending
 	DeadLetters    int64         // open ones; negative where it isn't known, which leaves the metric out
 	Balanced       bool
@@ -37,7 +38,7 @@ type DestinationState struct {
 func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
 		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queueHanging, diskHanging, deliverHanging, queuePending, queueOldest, queueRetrying, queueHeld,
-		deadLetters, deadMissing, ledgerBalanced, logDropped,
+		deadLetters, deadMissing, storePurged, ledgerBalanced, logDropped,
 	}, name)
 }
 
@@ -66,6 +67,7 @@ func collect(state State, emit Emit) {
 		emit(queueRetrying, float64(destination.RetryingEvents), destination.Name)
 		emit(queueHeld, float64(destination.HeldEvents), destination.Name)
 		emit(queueOldest, max(0, destination.OldestEventAge.Seconds()), destination.Name)
+		emit(storePurged, float64(destination.PurgedEvents), destination.Name)
 		emit(ledgerBalanced, number(destination.Balanced), destination.Name)
 		if destination.DeadLetters >= 0 {
 			emit(deadLetters, float64(destination.DeadLetters), destination.Name)

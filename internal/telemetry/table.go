@@ -69,6 +69,7 @@ const (
 	deadLetters    = "pillarbox_dead_letters"
 	deadMissing    = "pillarbox_dead_letters_missing"
 	logDropped     = "pillarbox_log_dropped_lines_total"
+	storePurged    = "pillarbox_store_purged_events_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
 	clockSteps     = "pillarbox_clock_steps_total"
 	buildInfo      = "pillarbox_build_info"
@@ -128,6 +129,7 @@ func Table() []Metric {
 		{deadLetters, TypeGauge, "Dead letters that are open: neither replayed nor discarded.",
 			destination, nil},
 		{deadMissing, TypeGauge, "Dead letters whose files were removed by hand. `pillarbox audit` names them.", destination, nil},
+		{storePurged, TypeCounter, "Stored events that `pillarbox purge` has deleted since the store was made. Restarts do not reset it.", destination, nil},
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
 		{logDropped, TypeCounter, "Lines of the log that were dropped, because their reader stands still or is gone.", nil, nil},

@@ -70,6 +70,8 @@ func (o Options) withDefaults() Options {
 // Store is an event store in one table. All methods may be called concurrently. The package comment
 // says what is promised.
 type Store struct {
+	pillarbox.SinkDefaults // it has no identity and purges nothing: a table has a time to live of its own
+
 	client  API
 	table   string
 	options Options

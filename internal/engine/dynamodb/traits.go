@@ -9,6 +9,3 @@ var _ pillarbox.Sink = (*Store)(nil)
 func (s *Store) Traits() pillarbox.SinkTraits {
 	return pillarbox.SinkTraits{Readable: true, LatestAt: true}
 }
-
-// Identity implements pillarbox.Sink: a table has none.
-func (s *Store) Identity() pillarbox.StoreIdentity { return pillarbox.StoreIdentity{} }

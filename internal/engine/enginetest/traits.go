@@ -30,6 +30,15 @@ func testSinkTraits(t *testing.T, sink pillarbox.Sink) {
 	if !traits.Identified && sink.Identity() != (pillarbox.StoreIdentity{}) {
 		t.Errorf("it is not identified, and is %+v", sink.Identity())
 	}
+	if !traits.Purges {
+		_, err := sink.BeginPurge(ctx, pillarbox.PurgeFilter{Until: 1})
+		wantUnsupported(t, "begin a purge", err)
+		_, err = sink.Purge(ctx, pillarbox.PurgeStep{})
+		wantUnsupported(t, "purge", err)
+		if purges := sink.Purges(); len(purges) > 0 {
+			t.Errorf("it can't purge, and has the purges %+v", purges)
+		}
+	}
 	if traits.Readable {
 		return
 	}

@@ -33,6 +33,9 @@ type Sink struct {
 
 	mu     sync.Mutex
 	events map[pillarbox.Key]storedEvent
+	purges []pillarbox.Purge
+	latest pillarbox.Timestamp // of what was stored
+	begun  pillarbox.Timestamp // when the last purge began: nothing is stored earlier any more
 	closed bool
 }
 
@@ -91,12 +94,13 @@ func (s *Sink) store(events []*pillarbox.Event, refused *pillarbox.BatchError) e
 	if s.Now != nil {
 		now = s.Now
 	}
-	at := pillarbox.TimestampOf(now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return fmt.Errorf("write to memory: %w", pillarbox.ErrClosed)
 	}
+	at := max(pillarbox.TimestampOf(now()), s.begun)
+	s.latest = max(s.latest, at)
 	for i, event := range events {
 		if _, known := s.events[event.Key()]; !known && !skip[i] {
 			s.events[event.Key()] = storedEvent{cloneEvent(event), at}

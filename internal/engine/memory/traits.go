@@ -19,4 +19,6 @@ func (q *Queue) AppendInline(ctx context.Context, events []*pillarbox.Event) err
 }
 
 // Traits implements pillarbox.Sink.
-func (s *Sink) Traits() pillarbox.SinkTraits { return pillarbox.SinkTraits{Readable: true} }
+func (s *Sink) Traits() pillarbox.SinkTraits {
+	return pillarbox.SinkTraits{Readable: true, Purges: true}
+}

@@ -48,6 +48,9 @@
 // found by such an id. Columns, indexes, triggers and tables may be added; a missing table or
 // column makes the database unavailable.
 //
+// What Purge has deleted is in the table pillarbox_purges, a row for each purge: when, the source
+// (empty for all), the bound that it has come to, and how many events. The first purge makes it.
+//
 // # Limits
 //
 // An event of more than MaxEventBytes is refused for good. A connection uses up to 256 MiB of

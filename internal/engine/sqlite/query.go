@@ -217,7 +217,7 @@ func scanHeader(stmt *sqlite3.Stmt) (header pillarbox.Header, err error) {
 // Count implements pillarbox.EventStore. It scans the table.
 func (s *Store) Count(ctx context.Context) (uint64, error) {
 	var count uint64
-	err := s.read(ctx, "count", func(conn *sqlite3.Conn) error {
+	err := s.readWithPurges(ctx, "count", func(conn *sqlite3.Conn) error {
 		return query(conn, "SELECT count(*) FROM events", nil, func(stmt *sqlite3.Stmt) error {
 			count = uint64(stmt.ColumnInt64(0))
 			return nil
@@ -229,11 +229,9 @@ func (s *Store) Count(ctx context.Context) (uint64, error) {
 // Missing implements pillarbox.EventStore: all keys are looked up in one state of the database.
 func (s *Store) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
 	var missing []pillarbox.Key
-	err := s.read(ctx, "look up keys in", func(conn *sqlite3.Conn) error {
-		return inSnapshot(conn, func() (err error) {
-			missing, err = findMissing(conn, keys)
-			return err
-		})
+	err := s.readWithPurges(ctx, "look up keys in", func(conn *sqlite3.Conn) (err error) {
+		missing, err = findMissing(conn, keys)
+		return err
 	})
 	if err != nil {
 		return nil, err

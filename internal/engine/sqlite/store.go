@@ -68,7 +68,11 @@ type Store struct {
 	// strict is set by an I/O error: the next opening must copy the whole WAL, not just sync it.
 	strict bool
 
+	latest pillarbox.Timestamp // stored_at of the last write
+	begun  pillarbox.Timestamp // when the last purge began: no stored_at is earlier any more
+
 	identity atomic.Pointer[pillarbox.StoreIdentity] // as of the last write or opening
+	purges   purgeMemory
 
 	current atomic.Pointer[files] // of the open database, for readers to compare with
 
@@ -127,7 +131,8 @@ func (s *Store) Write(ctx context.Context, events []*pillarbox.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	storedAt := pillarbox.TimestampOf(s.options.Now())
+	storedAt := max(pillarbox.TimestampOf(s.options.Now()), s.begun)
+	s.latest = max(s.latest, storedAt)
 	var refused []pillarbox.ItemError
 	err = protect(func() (err error) {
 		refused, err = writer.write(ctx, events, storedAt)
@@ -234,6 +239,7 @@ func (s *Store) open(ctx context.Context) (*writer, error) {
 	}
 	s.writer, s.known, s.strict = opened, opened.files, false
 	s.identity.Store(&opened.identity)
+	s.purges.set(opened.purges)
 	s.size = opened.files.database.Size()
 	s.current.Store(opened.files)
 	return opened, nil

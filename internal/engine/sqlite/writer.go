@@ -54,6 +54,7 @@ type writer struct {
 	log   *slog.Logger
 
 	identity pillarbox.StoreIdentity // as of the last transaction
+	purges   []pillarbox.Purge       // the same
 
 	insertChunk, insertOne insertStmt
 	exists, insertID, mark *sqlite3.Stmt
@@ -89,6 +90,9 @@ func openWriter(ctx context.Context, target target, known *files,
 		return nil, err
 	}
 	if w.identity, err = w.identify(); err != nil {
+		return nil, err
+	}
+	if w.purges, err = readPurges(conn); err != nil {
 		return nil, err
 	}
 	if err := w.prepare(); err != nil {

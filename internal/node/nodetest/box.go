@@ -46,9 +46,18 @@ type archive struct {
 	*memory.Sink
 }
 
-func (a archive) Traits() pillarbox.SinkTraits              { return a.SinkDefaults.Traits() }
-func (a archive) Identity() pillarbox.StoreIdentity         { return a.SinkDefaults.Identity() }
-func (a archive) Check(ctx context.Context) error           { return a.SinkDefaults.Check(ctx) }
+func (a archive) Traits() pillarbox.SinkTraits      { return a.SinkDefaults.Traits() }
+func (a archive) Identity() pillarbox.StoreIdentity { return a.SinkDefaults.Identity() }
+func (a archive) Check(ctx context.Context) error   { return a.SinkDefaults.Check(ctx) }
+func (a archive) Purges() []pillarbox.Purge         { return a.SinkDefaults.Purges() }
+func (a archive) BeginPurge(ctx context.Context,
+	filter pillarbox.PurgeFilter) (pillarbox.PurgeStart, error) {
+	return a.SinkDefaults.BeginPurge(ctx, filter)
+}
+func (a archive) Purge(ctx context.Context,
+	step pillarbox.PurgeStep) (pillarbox.PurgeResult, error) {
+	return a.SinkDefaults.Purge(ctx, step)
+}
 func (a archive) Count(ctx context.Context) (uint64, error) { return a.SinkDefaults.Count(ctx) }
 func (a archive) Find(ctx context.Context, id string) (*pillarbox.Event, error) {
 	return a.SinkDefaults.Find(ctx, id)

@@ -7,6 +7,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 )
 
@@ -83,6 +84,22 @@ func (b Broken) Replay(string) (replay.Progress, error) { return replay.Progress
 // CancelReplay implements adminapi.Node.
 func (b Broken) CancelReplay(context.Context, string) (replay.Progress, error) {
 	return replay.Progress{}, b.Err
+}
+
+// StartPurge implements adminapi.Node.
+func (b Broken) StartPurge(context.Context, purge.Request) (purge.Progress, error) {
+	return purge.Progress{}, b.Err
+}
+
+// Purges implements adminapi.Node.
+func (b Broken) Purges() []purge.Progress { return nil }
+
+// Purge implements adminapi.Node.
+func (b Broken) Purge(string) (purge.Progress, error) { return purge.Progress{}, b.Err }
+
+// CancelPurge implements adminapi.Node.
+func (b Broken) CancelPurge(context.Context, string) (purge.Progress, error) {
+	return purge.Progress{}, b.Err
 }
 
 // Ledger implements adminapi.Node.
