@@ -183,11 +183,11 @@ func damageOf(stmt *sqlite3.Stmt) string {
 		if column == bodyColumn {
 			continue // it may be anything
 		}
-		name, kind := stmt.ColumnName(column), stmt.ColumnType(column)
+		kind := stmt.ColumnType(column)
 		// What a sender may leave out may be left out by who adds a row.
 		optional := column >= 5
 		if kind != sqlite3.TEXT && (!optional || kind != sqlite3.NULL) {
-			return fmt.Sprintf("%s is %s and not TEXT", name, kind)
+			return fmt.Sprintf("%s is %s and not TEXT", stmt.ColumnName(column), kind)
 		}
 	}
 	switch {
