@@ -3,9 +3,12 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +32,9 @@ const mutantBound = 10 * time.Minute
 func (m Mutant) Binary(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "pillarbox")
-	m.goCommand(t, "build", "-overlay", m.overlay(t, dir), "-o", path, "pillarbox/cmd/pillarbox")
-	return path
+	binary := filepath.Join(dir, "pillarbox")
+	m.goCommand(t, "build", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/cmd/pillarbox")
+	return binary
 }
 
 // MustFail compiles the tests of a package with the bug and runs those that match. The run must
@@ -40,11 +43,11 @@ func (m Mutant) Binary(t *testing.T) string {
 func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "mutant.test")
-	m.goCommand(t, "test", "-c", "-overlay", m.overlay(t, dir), "-o", path, "pillarbox/"+pkg)
+	binary := filepath.Join(dir, "mutant.test")
+	m.goCommand(t, "test", "-c", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/"+pkg)
 	ctx, cancel := context.WithTimeout(t.Context(), mutantBound)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-test.run", run, "-test.timeout", mutantBound.String())
+	cmd := exec.CommandContext(ctx, binary, "-test.run", run, "-test.timeout", mutantBound.String())
 	cmd.Dir = filepath.Join(moduleRoot(t), pkg)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
@@ -60,6 +63,18 @@ func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) 
 	}
 	t.Errorf("%s in %s fails on the planted bug %q, and not with %q:\n%s", run, pkg, m.Name, verdict,
 		tail(out))
+}
+
+// MustBuild compiles the packages that the bug changes: its edits are edits of the source, and must
+// move with it.
+func (m Mutant) MustBuild(t *testing.T) {
+	t.Helper()
+	args := []string{"build", "-overlay", m.overlay(t, t.TempDir())}
+	packages := map[string]bool{}
+	for _, edit := range m.Edits {
+		packages["pillarbox/"+path.Dir(edit.File)] = true
+	}
+	m.goCommand(t, append(args, slices.Sorted(maps.Keys(packages))...)...)
 }
 
 func tail(out []byte) string { return string(out[max(0, len(out)-4000):]) }

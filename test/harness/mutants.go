@@ -54,6 +54,8 @@ var (
 	}}}
 	// StateBelieved believes a sync of what an earlier start may have failed to sync.
 	StateBelieved = Mutant{"unproven state believed", []Edit{{
+		"internal/engine/seglog/journal.go", "\t\"io/fs\"\n", "\t\"io/fs\"\n\t\"os\"\n",
+	}, {
 		"internal/engine/seglog/journal.go", "\terr := j.roll(found)\n\tif",
 		"\tfile, err := j.fsys.OpenFile(j.files[j.current].name, os.O_RDWR)\n\tif err == nil {\n\t\terr = errors.Join(file.Sync(), file.Close())\n\t\tj.durable = j.written\n\t}\n\tif",
 	}}}

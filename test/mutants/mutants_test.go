@@ -3,7 +3,6 @@
 package mutants_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"pillarbox/test/harness"
@@ -217,16 +216,19 @@ func TestMutants(t *testing.T) {
 // TestEveryBugCanBePlanted tells at once which of them have not moved with the source; also of
 // those that test/crash plants.
 func TestEveryBugCanBePlanted(t *testing.T) {
-	root := filepath.Join("..", "..")
-	for _, h := range hunts {
-		for _, bug := range h.bugs {
-			bug.MustApply(t, root)
-		}
-	}
-	for _, bug := range []harness.Mutant{
+	bugs := []harness.Mutant{
 		harness.NoUniqueKey, harness.NothingSynced, harness.RefusalAcknowledged, harness.SettledBeforeWrite,
 		harness.TrimBeforeStoreIsDurable, harness.AckBeforeSync, harness.NotHealed,
-	} {
-		bug.MustApply(t, root)
+	}
+	for _, h := range hunts {
+		for _, bug := range h.bugs {
+			bugs = append(bugs, bug.Mutant)
+		}
+	}
+	for _, bug := range bugs {
+		t.Run(bug.Name, func(t *testing.T) {
+			t.Parallel()
+			bug.MustBuild(t)
+		})
 	}
 }
