@@ -16,7 +16,8 @@ import (
 func TestInvalidSaysTheCauseAlone(t *testing.T) {
 	cause := errors.New("no number")
 	err := fmt.Errorf("line 3: %w", pillarbox.Invalid("%q: %w", "x", cause))
-	if !errors.Is(err, pillarbox.ErrInvalid) || !errors.Is(err, cause) || errors.Is(err, pillarbox.ErrFull) {
+	if !errors.Is(err, pillarbox.ErrInvalid) || !errors.Is(err, cause) ||
+		errors.Is(err, pillarbox.ErrFull) {
 		t.Errorf("%v is not of its kinds", err)
 	}
 	if got := err.Error(); got != `line 3: "x": no number` {

@@ -56,7 +56,8 @@ func TestEventJSONHasItsNames(t *testing.T) {
 
 func TestBytesSayTheirEncoding(t *testing.T) {
 	event := &pillarbox.Event{Timestamp: 1763907120123456, RequestID: "id", Query: "n=M\xfcn",
-		ContentType: "a/\xff", Header: pillarbox.Header{{Name: "A", Value: "1"}, {Name: "B", Value: "\xfc"}}}
+		ContentType: "a/\xff", Header: pillarbox.Header{{Name: "A", Value: "1"},
+			{Name: "B", Value: "\xfc"}}}
 	text, err := json.Marshal(event)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,8 @@ func TestAuditComparesReceipts(t *testing.T) {
 	}
 	check := func(code int, parts []string, args ...string) {
 		t.Helper()
-		for _, where := range [][]string{{"--server", s.admin}, {"--data", s.data, "--admin", nobody(t)}} {
+		for _, where := range [][]string{{"--server", s.admin},
+			{"--data", s.data, "--admin", nobody(t)}} {
 			if where[0] == "--data" {
 				s.stop()
 			}

@@ -159,5 +159,6 @@ func sameDestinations(status *adminapi.Status, cfg *config.Config) bool {
 
 // quietLogger lets only warnings through: a command's own output comes first.
 func quietLogger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(newScreen(os.Stderr), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(slog.NewTextHandler(newScreen(os.Stderr),
+		&slog.HandlerOptions{Level: slog.LevelWarn}))
 }

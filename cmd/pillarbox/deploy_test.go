@@ -111,12 +111,14 @@ func withoutCredentials(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "credentials"))
 }
 
-// TestDeployLooksForCredentialsFirst: without any it says so, on one line, before anything is built.
+// TestDeployLooksForCredentialsFirst: without any it says so, on one line, before anything is
+// built.
 func TestDeployLooksForCredentialsFirst(t *testing.T) {
 	source := module(t)
 	withoutCredentials(t)
 	got := try(t, "deploy", "--source", source, "--yes")
-	got.failsWith(t, exitUsage, "no credentials for AWS are found", "AWS_PROFILE", "nothing was changed")
+	got.failsWith(t, exitUsage, "no credentials for AWS are found", "AWS_PROFILE",
+		"nothing was changed")
 	if got.out != "" || got.talk != "" {
 		t.Errorf("it said %q and %q besides", got.out, got.talk)
 	}

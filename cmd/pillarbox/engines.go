@@ -156,8 +156,8 @@ func (e *engines) openDirectory() error {
 	return nil
 }
 
-// openToOthers are the rights by which others than the owner may put files into a directory, or take
-// them away.
+// openToOthers are the rights by which others than the owner may put files into a directory, or
+// take them away.
 const openToOthers = 0o022
 
 // warnOfOpenDirectory tells of a directory that was there before with more rights than a new one

@@ -15,16 +15,20 @@ import (
 func TestExampleNamesTheEnginesOfThisBuild(t *testing.T) {
 	urlForm := regexp.MustCompile(`\b[a-z0-9+]+:(//[^\s,;]+|[a-z.-]+)?`)
 	checks := map[string]func(url string) error{
-		"queue":        catalog.CheckQueue,
-		"destinations": func(url string) error { return catalog.CheckSinks(map[string]string{"events": url}) },
+		"queue": catalog.CheckQueue,
+		"destinations": func(url string) error {
+			return catalog.CheckSinks(map[string]string{"events": url})
+		},
 		"dead_letters": catalog.CheckDeadLetters,
 		"bodies":       catalog.CheckBodies,
 	}
-	placeholders := strings.NewReplacer("ACCOUNT", "123456789012", "REGION", "eu-west-2", "NAME", "events",
+	placeholders := strings.NewReplacer("ACCOUNT", "123456789012", "REGION", "eu-west-2", "NAME",
+		"events",
 		"TABLE", "events", "BUCKET", "some-bucket", "PREFIX", "some")
 	section, named := "", map[string][]string{}
 	for line := range strings.Lines(config.Example()) {
-		if name, _, found := strings.Cut(line, ":"); found && name != "" && !strings.ContainsAny(name, " #") {
+		if name, _, found := strings.Cut(line, ":"); found && name != "" &&
+			!strings.ContainsAny(name, " #") {
 			section = name
 		}
 		comment, found := strings.CutPrefix(strings.TrimSpace(line), "# ")
@@ -62,7 +66,8 @@ func TestNothingNamesWhatIsNotThere(t *testing.T) {
 	for _, command := range root.Commands() {
 		texts.WriteString(command.Long + command.Short + command.Example + command.Flags().FlagUsages())
 	}
-	for _, engine := range []string{"nats", "kafka", "kinesis", "postgres", "parquet", "dashboard", "decoding"} {
+	for _, engine := range []string{"nats", "kafka", "kinesis", "postgres", "parquet", "dashboard",
+		"decoding"} {
 		if strings.Contains(strings.ToLower(texts.String()), engine) {
 			t.Errorf("%s is named, and this build has none", engine)
 		}

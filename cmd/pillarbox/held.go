@@ -133,7 +133,8 @@ func newHeldAct(global *globalFlags, act heldAct) *cobra.Command {
 			}
 			result, err := act.call(client, ctx, request)
 			if err != nil {
-				return asUsageError(noSuchDestination(ctx, client, cmp.Or(request.To, request.Destination), err))
+				return asUsageError(noSuchDestination(ctx, client, cmp.Or(request.To, request.Destination),
+					err))
 			}
 			if result.Matched == 0 {
 				tellOfNames(ctx, client, command.ErrOrStderr(), request.Source, request.Destination)

@@ -133,7 +133,8 @@ func TestAListGoesOnFromItsCursor(t *testing.T) {
 	}
 	for _, args := range [][]string{{"events"}, {"dead", "list"}, {"held", "list", "--events"}} {
 		for _, limit := range []int{0, -1, maxList + 1} {
-			try(t, append(args, "--limit", strconv.Itoa(limit))...).failsWith(t, exitUsage, "want 1 to 100000",
+			try(t, append(args, "--limit", strconv.Itoa(limit))...).failsWith(t, exitUsage,
+				"want 1 to 100000",
 				"--cursor")
 		}
 	}

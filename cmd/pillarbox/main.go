@@ -92,7 +92,8 @@ read and replayed.`,
 	flags.StringVarP(&global.configPath, "config", "c", "", "configuration file (YAML)")
 	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
 	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
-	flags.StringVar(&global.admin, "admin", "", "admin address, or a socket as unix:/path (default 127.0.0.1:8081)")
+	flags.StringVar(&global.admin, "admin", "",
+		"admin address, or a socket as unix:/path (default 127.0.0.1:8081)")
 	flags.StringVar(&global.server, "server", "",
 		"admin API of a running server, as http://host:port or unix:/path (default PILLARBOX_SERVER, else the admin address)")
 	flags.StringVar(&global.token, "token", "",

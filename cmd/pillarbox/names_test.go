@@ -12,8 +12,8 @@ import (
 const namesText = `sources: {app: {path: /app}, github: {path: /hooks}}
 destinations: {events: {url: "sqlite:", sources: [app, github]}, archive: {url: "sqlite:archive.db", sources: [app]}}`
 
-// TestAMisspelledNameIsSaid, online and offline, by every command that takes one: an empty list does
-// not tell it from one that nothing came for. The exit code is that of an empty list.
+// TestAMisspelledNameIsSaid, online and offline, by every command that takes one: an empty list
+// does not tell it from one that nothing came for. The exit code is that of an empty list.
 func TestAMisspelledNameIsSaid(t *testing.T) {
 	s := startServer(t, namesText)
 	stored := enginetest.Events(1, 1)
@@ -46,7 +46,8 @@ func TestAMisspelledNameIsSaid(t *testing.T) {
 			t.Errorf("%s: exit %d, %q (%v), want %q", c.args, got.code, got.talk, got.err, c.says)
 		}
 	}
-	for _, args := range []string{"events --destination archiv", "events --follow --destination archiv",
+	for _, args := range []string{"events --destination archiv",
+		"events --follow --destination archiv",
 		"dead show x --destination archiv", "dead discard x --destination archiv",
 		"dead replay --destination archiv", "dead replay x --destination archiv",
 		"held list --destination archiv", "held list --events --destination archiv",
@@ -56,8 +57,10 @@ func TestAMisspelledNameIsSaid(t *testing.T) {
 			"is archive meant?", "configured: archive, events")
 	}
 	s.stop()
-	offline := slices.Concat([]string{"events", "--source", "apps"}, []string{"--data", s.data, "--admin", nobody(t)})
-	if got := try(t, offline...); got.code != exitDone || !strings.Contains(got.talk, "is app meant?") {
+	offline := slices.Concat([]string{"events", "--source", "apps"},
+		[]string{"--data", s.data, "--admin", nobody(t)})
+	if got := try(t, offline...); got.code != exitDone ||
+		!strings.Contains(got.talk, "is app meant?") {
 		t.Errorf("offline: exit %d, %q (%v)", got.code, got.talk, got.err)
 	}
 }

@@ -26,8 +26,8 @@ func checkForm(form console.Form) error {
 }
 
 // screen is standard output or standard error of a command. All that commands print goes through
-// it: on a terminal, what a client sent is shown in escaped form; into a file or a pipe go the bytes
-// themselves.
+// it: on a terminal, what a client sent is shown in escaped form; into a file or a pipe go the
+// bytes themselves.
 type screen struct {
 	io.Writer
 	file *os.File

@@ -8,8 +8,8 @@ import (
 	"pillarbox/internal/console"
 )
 
-// TestAllOutputGoesThroughOnePlace: whoever writes to the standard files on his own shows a terminal
-// what a client sent.
+// TestAllOutputGoesThroughOnePlace: whoever writes to the standard files on his own shows a
+// terminal what a client sent.
 func TestAllOutputGoesThroughOnePlace(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {

@@ -107,8 +107,8 @@ func askToPurge(ctx context.Context, command *cobra.Command, client *adminclient
 	return nil
 }
 
-// startPurge starts a purge, tells how far it is, and returns when it has ended. When the command is
-// interrupted, the purge is cancelled.
+// startPurge starts a purge, tells how far it is, and returns when it has ended. When the command
+// is interrupted, the purge is cancelled.
 func startPurge(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	request adminapi.PurgeRequest) (*purge.Progress, error) {
 	progress, err := client.StartPurge(ctx, request)

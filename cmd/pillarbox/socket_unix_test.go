@@ -111,7 +111,8 @@ func TestSocketThatCantBeMade(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, part := range map[string]string{"file": "is no socket", "none/s": "there is no directory"} {
+	for name, part := range map[string]string{"file": "is no socket",
+		"none/s": "there is no directory"} {
 		if _, err := listen("admin.listen", "unix:"+filepath.Join(dir, name)); err == nil ||
 			!strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", name, err)

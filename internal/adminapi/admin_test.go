@@ -18,7 +18,8 @@ import (
 
 func openAdmin(t *testing.T) *box {
 	t.Helper()
-	return openBox(t, adminapi.Options{Now: func() time.Time { return nodetest.FirstTime.Add(time.Hour) }})
+	return openBox(t, adminapi.Options{
+		Now: func() time.Time { return nodetest.FirstTime.Add(time.Hour) }})
 }
 
 // TestLifeAndReadiness: alive is not ready.
@@ -142,7 +143,8 @@ func TestPagesOfOtherSitesAreKeptOut(t *testing.T) {
 		{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}},
 		{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"document"}},
 		{"Origin": {"http://evil.example"}}, {"Origin": {"null"}}, {"Origin": {""}},
-		{"Origin": {"http://localhost:3000"}}, {"Origin": {"http://localhost:8081", "http://evil.example"}},
+		{"Origin": {"http://localhost:3000"}}, {
+			"Origin": {"http://localhost:8081", "http://evil.example"}},
 	}
 	own := []http.Header{
 		{}, {"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://localhost:8081"}},
@@ -208,7 +210,8 @@ func TestWrongParametersAreNamed(t *testing.T) {
 		{"events?since=yesterday", "15m, 24h or 7d"}, {"events?until=-1h", "until"}, {"events?since=7x",
 			"since"}, {"events?since=1d-1h", "since"},
 		{"events?since=99999d", "since"}, {"events?since=9999999h", "since"}, {"events?since=d",
-			"since"}, {"events?since=2026-11-32", "since"}, {"events?since=2026-11-23&until=2026-11-23", "not before until"},
+			"since"}, {"events?since=2026-11-32", "since"}, {
+			"events?since=2026-11-23&until=2026-11-23", "not before until"},
 		{"events?since=1h&until=2h", "not before until"}, {"events?follow&until=1h",
 			"follow"}, {"events?follow&limit=3", "follow"}, {"events?follow&order=desc", "follow"},
 		{"dead-letters?cursor=abc", "cursor"}, {"dead-letters?cursor=bnVsbA",

@@ -33,7 +33,8 @@ func TestEventsAreSelected(t *testing.T) {
 	b := openAdmin(t) // at one hour after the first event
 	b.Store(6)
 	at := func(i int, more string) string {
-		return url.QueryEscape(nodetest.FirstTime.Add(0).Format("2006-01-02T15:04:0") + fmt.Sprint(i) + more)
+		return url.QueryEscape(nodetest.FirstTime.Add(0).Format("2006-01-02T15:04:0") + fmt.Sprint(
+			i) + more)
 	}
 	for query, want := range map[string][]string{
 		"":                            {"id-000", "id-001", "id-002", "id-003", "id-004", "id-005"},
@@ -64,7 +65,8 @@ func TestEventsAreSelected(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoEventIsNamedBesideTheEvents: on a page, and in a stream as a comment; it ends neither.
+// TestWhatIsNoEventIsNamedBesideTheEvents: on a page, and in a stream as a comment; it ends
+// neither.
 func TestWhatIsNoEventIsNamedBesideTheEvents(t *testing.T) {
 	b := openAdmin(t)
 	want := idsOf(b.Store(6))

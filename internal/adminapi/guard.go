@@ -15,8 +15,8 @@ import (
 )
 
 // guard lets a request in, or returns why not. With a token, it must be there. Without one, the
-// listener is on the loopback interface or a socket, and what has to be kept out are the browsers on
-// this machine that run somebody else's page: a page whose name was made to point here (its Host
+// listener is on the loopback interface or a socket, and what has to be kept out are the browsers
+// on this machine that run somebody else's page: a page whose name was made to point here (its Host
 // gives it away), and one of another site, whatever its method: a GET may cost an audit, or be read
 // through a hole in the browser.
 func (a *Handler) guard(r *http.Request) error {
@@ -31,8 +31,8 @@ func (a *Handler) guard(r *http.Request) error {
 	return checkSite(r)
 }
 
-// overSocket reports whether a request came over a unix socket, which no browser can reach: its host
-// means nothing.
+// overSocket reports whether a request came over a unix socket, which no browser can reach: its
+// host means nothing.
 func overSocket(r *http.Request) bool {
 	address, known := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return known && address.Network() == "unix"

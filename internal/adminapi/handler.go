@@ -129,7 +129,8 @@ type apiRoute struct {
 // none is a query in which nothing is allowed.
 var none = []string{}
 
-var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes, purgeRoutes,
+var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
+	purgeRoutes,
 	heldRoutes)
 
 // ServeHTTP implements http.Handler.

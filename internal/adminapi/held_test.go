@@ -75,7 +75,8 @@ func TestHeldEventsAreListedInPages(t *testing.T) {
 	}
 	b.get("/api/v1/held?destination=nobody").Wants(t, 404, "nobody")
 	b.get("/api/v1/held?cursor=x").Wants(t, 400, "cursor")
-	pending := nodetest.Decode[adminapi.ObligationList](t, b.get("/api/v1/obligations").Wants(t, 200).Body)
+	pending := nodetest.Decode[adminapi.ObligationList](t,
+		b.get("/api/v1/obligations").Wants(t, 200).Body)
 	if len(pending.Pending) != 2 || pending.Pending[1].Source != "old" ||
 		pending.Pending[1].Events != 5 {
 		t.Errorf("pending %+v", pending)

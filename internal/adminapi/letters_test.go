@@ -119,7 +119,8 @@ func TestDeadLetterIsShownAndDiscarded(t *testing.T) {
 	b := openAdmin(t)
 	letter := b.DeadLetter(1)[0]
 	got := b.get("/api/v1/dead-letters/id-000").Wants(t, 200, `"version":1`, `"reason":"reason 0"`)
-	if read := nodetest.Decode[pillarbox.DeadLetter](t, got.Body); read.Event.Key() != letter.Event.Key() ||
+	if read := nodetest.Decode[pillarbox.DeadLetter](t,
+		got.Body); read.Event.Key() != letter.Event.Key() ||
 		read.DeadAt != letter.DeadAt {
 		t.Errorf("letter %+v", read)
 	}
@@ -148,7 +149,8 @@ func TestReplayRuns(t *testing.T) {
 	b := openAdmin(t)
 	b.DeadLetter(4)
 	dry := b.call("POST", replays, `{"dry_run":true,"since":"2026-11-24T00:00:00Z"}`).Wants(t, 200)
-	if progress := nodetest.Decode[replay.Progress](t, dry.Body); progress.Matched != 3 || !progress.DryRun ||
+	if progress := nodetest.Decode[replay.Progress](t, dry.Body); progress.Matched != 3 ||
+		!progress.DryRun ||
 		progress.State != replay.StateDone || len(progress.Sample) != 3 ||
 		dry.Header.Get("Location") != "" {
 		t.Errorf("dry run %+v", progress)

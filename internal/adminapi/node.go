@@ -32,9 +32,9 @@ type Overview interface {
 // Reader reads what is stored in a destination. An empty destination means the only one that can be
 // read back; where there are several, it is ErrInvalid with their names.
 type Reader interface {
-	// Events is List of pillarbox.EventStore: a *pillarbox.UnreadableError comes beside events. Errors:
-	// ErrNotFound for a destination that is not configured, ErrInvalid for one that can't be read
-	// back, ErrUnavailable.
+	// Events is List of pillarbox.EventStore: a *pillarbox.UnreadableError comes beside events.
+	// Errors: ErrNotFound for a destination that is not configured, ErrInvalid for one that can't be
+	// read back, ErrUnavailable.
 	Events(ctx context.Context, destination string, filter pillarbox.EventFilter) ([]*pillarbox.Event,
 		error)
 	// Follow begins to follow what is stored in the destination from now on. The errors are those of

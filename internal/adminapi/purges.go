@@ -60,9 +60,11 @@ func (r *PurgeRequest) request(now time.Time) (purge.Request, error) {
 	case r.Destination == "":
 		return purge.Request{}, protocol.Invalid("destination is empty; name the one to purge")
 	case until == 0:
-		return purge.Request{}, protocol.Invalid("older_than is empty; nothing is purged without an age, as in 90d")
+		return purge.Request{}, protocol.Invalid(
+			"older_than is empty; nothing is purged without an age, as in 90d")
 	case until > pillarbox.TimestampOf(now.Add(maxAhead)):
-		return purge.Request{}, protocol.Invalid("older_than is %s, which is in the future; say how long ago, as in 90d", until)
+		return purge.Request{}, protocol.Invalid(
+			"older_than is %s, which is in the future; say how long ago, as in 90d", until)
 	case r.Rate < 0 || math.IsInf(r.Rate, 0) || math.IsNaN(r.Rate):
 		return purge.Request{}, protocol.Invalid(
 			"rate is %v; it may be 0 (no limit) or more events per second", r.Rate)

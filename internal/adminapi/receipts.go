@@ -38,7 +38,8 @@ func (r ReceiptKey) Check() error {
 	case r.RequestID == "":
 		return protocol.Invalid("there is no request_id")
 	case len(r.RequestID) > MaxReceiptID:
-		return protocol.Invalid("request_id has %d bytes; there may be %d", len(r.RequestID), MaxReceiptID)
+		return protocol.Invalid("request_id has %d bytes; there may be %d", len(r.RequestID),
+			MaxReceiptID)
 	case r.Timestamp == 0:
 		return protocol.Invalid("there is no timestamp")
 	}

@@ -48,8 +48,9 @@ func noBody(w http.ResponseWriter, r *http.Request) error {
 		r.URL.Path)
 }
 
-// decodeStrictly reads one JSON object into a struct. encoding/json takes the last of several values
-// of a name, and any case of it, and leaves a field alone for null; here each of them is refused.
+// decodeStrictly reads one JSON object into a struct. encoding/json takes the last of several
+// values of a name, and any case of it, and leaves a field alone for null; here each of them is
+// refused.
 func decodeStrictly(text []byte, into any) error {
 	if !utf8.Valid(text) {
 		return protocol.Invalid("body: it is not UTF-8 text")

@@ -1,8 +1,8 @@
 // Package background runs jobs that a person has started and that take long: one at a time, to be
 // asked about, and to be cancelled.
 //
-// It remembers them until the process ends. What a job does, and what outlives the process of it, is
-// the business of who starts it: the package knows neither the work nor HTTP.
+// It remembers them until the process ends. What a job does, and what outlives the process of it,
+// is the business of who starts it: the package knows neither the work nor HTTP.
 package background
 
 import (

@@ -82,7 +82,8 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 // Every single key outside the maps can be set from the environment, under the name that the rule
 // gives.
 func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
-	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2", "admin.token": "a-token-of-16-ch",
+	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2",
+		"admin.token":    "a-token-of-16-ch",
 		"log.level":      "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
 	keys := config.Keys()

@@ -91,8 +91,8 @@ func (i Input) text() ([]byte, error) {
 }
 
 // openFile opens the file without waiting for anybody: a server that reloads would stand still with
-// a pipe that nobody writes to. A pipe that the caller has opened, as in --config <(command), has its
-// writer.
+// a pipe that nobody writes to. A pipe that the caller has opened, as in --config <(command), has
+// its writer.
 func openFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

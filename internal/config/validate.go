@@ -224,7 +224,8 @@ func (c *checker) source(key string, source Source) {
 	case source.MaxBody <= 0 || source.MaxBody > MaxBody:
 		c.fail(key+".max_body", "is %v; want 1 to %v", source.MaxBody, MaxBody)
 	case source.MaxBody > c.config.HTTP.MaxInFlightBytes:
-		c.fail(key+".max_body", "is %v; want at most http.max_in_flight_bytes, which is %v", source.MaxBody, c.config.HTTP.MaxInFlightBytes)
+		c.fail(key+".max_body", "is %v; want at most http.max_in_flight_bytes, which is %v",
+			source.MaxBody, c.config.HTTP.MaxInFlightBytes)
 	}
 	if source.Rate.PerSecond < 0 || source.Rate.Burst < 0 {
 		c.fail(key+".rate", "want no negative numbers; 0 is no limit")
@@ -277,7 +278,8 @@ func (c *checker) destination(key string, destination Destination, taken map[str
 	c.positive(key+".write_timeout", int64(destination.WriteTimeout))
 }
 
-// Limits of numbers: all attempts of an event are kept with it, and all events of a batch are in memory.
+// Limits of numbers: all attempts of an event are kept with it, and all events of a batch are in
+// memory.
 const (
 	maxAttempts    = 100
 	maxBatchEvents = 10_000
@@ -302,16 +304,19 @@ func (c *checker) http() {
 	c.positive("http.max_connections", int64(http.MaxConnections))
 	c.positive("http.body_grace", int64(http.BodyGrace))
 	if http.MaxPerAddress < 0 {
-		c.fail("http.max_connections_per_address", "is %d; want 0, for no limit, or more", http.MaxPerAddress)
+		c.fail("http.max_connections_per_address", "is %d; want 0, for no limit, or more",
+			http.MaxPerAddress)
 	}
 	c.positive("http.max_batch_bytes", int64(http.MaxBatchBytes))
 	c.between("http.max_batch_items", http.MaxBatchItems, 1, maxBatchItems)
 	if http.MaxWait >= http.WriteTimeout {
 		// The answer would be cut off before it is written.
-		c.fail("http.max_wait", "is %v; want less than http.write_timeout, which is %v", http.MaxWait, http.WriteTimeout)
+		c.fail("http.max_wait", "is %v; want less than http.write_timeout, which is %v", http.MaxWait,
+			http.WriteTimeout)
 	}
 	if http.MaxBatchBytes > http.MaxInFlightBytes {
-		c.fail("http.max_batch_bytes", "is %v; want at most http.max_in_flight_bytes, which is %v", http.MaxBatchBytes, http.MaxInFlightBytes)
+		c.fail("http.max_batch_bytes", "is %v; want at most http.max_in_flight_bytes, which is %v",
+			http.MaxBatchBytes, http.MaxInFlightBytes)
 	}
 }
 

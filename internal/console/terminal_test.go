@@ -52,7 +52,8 @@ func TestTerminalKeepsTheMeaningOfJSON(t *testing.T) {
 
 // TestCSVIsWhatWasSent: every cell comes back byte for byte, unless a spreadsheet is to be safe.
 func TestCSVIsWhatWasSent(t *testing.T) {
-	cells := []string{"-12.5", "+447700900123", "=1+1", "@x", "\tx", "\nx", "＝1", "plain", "", "a\"b,c",
+	cells := []string{"-12.5", "+447700900123", "=1+1", "@x", "\tx", "\nx", "＝1", "plain", "",
+		"a\"b,c",
 		" x", "\x1b\u202e\xff", "a\rb"}
 	for _, safe := range []bool{false, true} {
 		var out bytes.Buffer

@@ -43,8 +43,9 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s is a secret", name)
 		}
 	}
-	for encoded, want := range map[string]bool{"user%5Btoken%5D": true, "%74oken": true, "%zztoken": false,
-		"to%6ben": true, "token%5Fcount": false, "a+token": true} {
+	for encoded, want := range map[string]bool{"user%5Btoken%5D": true, "%74oken": true,
+		"%zztoken": false,
+		"to%6ben":  true, "token%5Fcount": false, "a+token": true} {
 		if evidence.IsSecretParameter(encoded) != want {
 			t.Errorf("%s: %v", encoded, !want)
 		}
@@ -70,6 +71,7 @@ func TestListsAreDocumented(t *testing.T) {
 }
 
 func ExampleIsSecret() {
-	fmt.Println(evidence.IsSecret("X-Gitlab-Token"), evidence.IsSecret("X-Token-Count"), evidence.IsSecret("X-Hub-Signature-256"))
+	fmt.Println(evidence.IsSecret("X-Gitlab-Token"), evidence.IsSecret("X-Token-Count"),
+		evidence.IsSecret("X-Hub-Signature-256"))
 	// Output: true false false
 }

@@ -170,8 +170,8 @@ func isVersion(b []byte) bool {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // target looks at the form of the target (RFC 9112, section 3.2). What is behind the form is for
-// who routes it. In the query, bytes over 127 are taken: they should be percent-encoded and often are
-// not, nothing is routed by them, and what a client sent is kept.
+// who routes it. In the query, bytes over 127 are taken: they should be percent-encoded and often
+// are not, nothing is routed by them, and what a client sent is kept.
 func (h *Head) target() error {
 	inQuery := false
 	for _, c := range h.Target {

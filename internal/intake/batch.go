@@ -194,8 +194,8 @@ func (b *batch) merge() {
 }
 
 // writeResults answers so that a sender which only looks at the status is not deceived: 202 if all
-// was accepted, 207 if something was, and 422 if nothing was. But where nothing was and the fault is
-// ours for any item, the batch fails with it, because the same batch may then succeed later.
+// was accepted, 207 if something was, and 422 if nothing was. But where nothing was and the fault
+// is ours for any item, the batch fails with it, because the same batch may then succeed later.
 func (b *batch) writeResults(w http.ResponseWriter, form string, from *source.Source) (int, error) {
 	var ours error // the first failure that is not the sender's
 	for _, result := range b.results {
@@ -413,7 +413,8 @@ func (p *part) topLevelCommas(limit int) (cuts []int, err error) {
 	}
 	switch {
 	case inString:
-		return nil, protocol.Invalid("the JSON array ends inside the string that begins at byte %d", opened+1)
+		return nil, protocol.Invalid("the JSON array ends inside the string that begins at byte %d",
+			opened+1)
 	case depth != 0:
 		return nil, protocol.Invalid("the JSON array ends inside %d brackets that are not closed", depth)
 	}

@@ -121,10 +121,12 @@ func TestBatchesThatAreRefusedAsAWhole(t *testing.T) {
 		"no type":           {"", "1", 415, ndjson},
 		"nothing but bad lines": {ndjson, "a\nb\n", 422,
 			"line 2 is no JSON value: invalid character 'b' looking for beginning of value, at byte 3 of the body"},
-		"nothing but bad items": {array, "\ufeff [a, ]", 422, "item 2 is no JSON value: unexpected end of JSON input, at byte 8 of the body"},
-		"cut value":             {ndjson, " {\"a\":1,}\n", 422, "looking for beginning of object key string, at byte 9 of the body"},
-		"no space of JSON":      {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
-		"no space in an array":  {array, "[\u00a0]", 422, "item 1 is no JSON value"},
+		"nothing but bad items": {array, "\ufeff [a, ]", 422,
+			"item 2 is no JSON value: unexpected end of JSON input, at byte 8 of the body"},
+		"cut value": {ndjson, " {\"a\":1,}\n", 422,
+			"looking for beginning of object key string, at byte 9 of the body"},
+		"no space of JSON":     {ndjson, "\u00a0\n", 422, "line 1 is no JSON value"},
+		"no space in an array": {array, "[\u00a0]", 422, "item 1 is no JSON value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := openPublic(t, intake.Options{MaxBatchItems: 3, MaxBatchBytes: 100})
@@ -198,12 +200,14 @@ func TestStrictBatchIsAllOrNothing(t *testing.T) {
 		}
 	}
 	b := openPublic(t, intake.Options{})
-	b.post("/app/batch", "1\nbad\n", "Content-Type", ndjson, "Prefer", "handling=lenient, handling=strict").
+	b.post("/app/batch", "1\nbad\n", "Content-Type", ndjson, "Prefer",
+		"handling=lenient, handling=strict").
 		Wants(t, 207)
 	b.Queue.SetFault(func([]*pillarbox.Event) error {
 		return &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: 1, Err: pillarbox.ErrNoSpace}}}
 	})
-	got := b.post("/app/batch", "1\n2\n", "Content-Type", ndjson, "Prefer", "handling=strict").Wants(t, 207)
+	got := b.post("/app/batch", "1\n2\n", "Content-Type", ndjson, "Prefer",
+		"handling=strict").Wants(t, 207)
 	if got.Header.Get("Preference-Applied") != "" {
 		t.Error("a batch that the queue has parted is told to be all or nothing")
 	}
@@ -243,8 +247,9 @@ func TestRefusalsAreCountedBySourceAndReason(t *testing.T) {
 	b.post("/app", "x", "Content-Encoding", "gzip").Wants(t, 415)
 	b.Queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
 	b.post("/app", "x").Wants(t, 503)
-	want := map[string]float64{"invalid": 3, "too_large": 2, "batch": 1, "unsupported": 1, "unavailable": 1,
-		"method": 0, "slow": 0, "rate": 0, "no_space": 0, "other": 0}
+	want := map[string]float64{"invalid": 3, "too_large": 2, "batch": 1, "unsupported": 1,
+		"unavailable": 1,
+		"method":      0, "slow": 0, "rate": 0, "no_space": 0, "other": 0}
 	got := map[string]float64{}
 	families, err := registry.Gather()
 	if err != nil {

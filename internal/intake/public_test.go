@@ -68,7 +68,8 @@ func TestBodyOverTheLimitIsRefusedWithTheNameOfTheLimit(t *testing.T) {
 	b.post("/app", body).Wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
 		"sources.app.max_body")
 	request := httptest.NewRequest(http.MethodPost, "/app", io.MultiReader(strings.NewReader(body)))
-	nodetest.Do(t, nodetest.Public, b.public, request).Wants(t, http.StatusRequestEntityTooLarge, "1000 bytes",
+	nodetest.Do(t, nodetest.Public, b.public, request).Wants(t, http.StatusRequestEntityTooLarge,
+		"1000 bytes",
 		"sources.app.max_body")
 	if len(b.Queued()) != 0 {
 		t.Error("something was stored")
@@ -97,7 +98,8 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 	}
 	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("GET", "/app", nil)).Wants(t, 200, `{"status":"ok"}`)
 	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("HEAD", "/app", nil)).Wants(t, 200)
-	nodetest.Do(t, nodetest.Public, b.public, httptest.NewRequest("GET", "/openapi.yaml", nil)).Wants(t, 200, "openapi: 3.1")
+	nodetest.Do(t, nodetest.Public, b.public,
+		httptest.NewRequest("GET", "/openapi.yaml", nil)).Wants(t, 200, "openapi: 3.1")
 	if len(b.Queued()) != 0 {
 		t.Error("something was stored")
 	}

@@ -49,7 +49,8 @@ func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
 		opts.Now = time.Now
 	}
 	return &Accept{
-		acceptor: acceptor, source: source.New(opts.Source, source.Options{Logger: opts.Logger}), opts: opts,
+		acceptor: acceptor, source: source.New(opts.Source,
+			source.Options{Logger: opts.Logger}), opts: opts,
 		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
 	}
 }

@@ -147,7 +147,8 @@ func server(t *testing.T, fault func([]*pillarbox.Event) error) *httptest.Server
 	t.Helper()
 	queue := memory.NewQueue(nil)
 	queue.SetFault(fault)
-	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: 100}}, source.Options{})
+	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: 100}},
+		source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,9 +177,9 @@ func (l *Ledger) nameMissing(ctx context.Context, audit *AuditEntry, store pilla
 	return flush()
 }
 
-// isPurged reports whether a purge went through the place of an event that is settled and not in the
-// store: a store keeps no names of what it has deleted. Whether more is gone than was purged there,
-// the count tells. An event whose letter was removed was not stored.
+// isPurged reports whether a purge went through the place of an event that is settled and not in
+// the store: a store keeps no names of what it has deleted. Whether more is gone than was purged
+// there, the count tells. An event whose letter was removed was not stored.
 func isPurged(key pillarbox.Key, source, letter string, purges []pillarbox.Purge) bool {
 	_, covered := pillarbox.CoveredBy(purges, source, key.Timestamp)
 	return covered && letter != pillarbox.DeadLetterMissing

@@ -53,7 +53,8 @@ func (s *lossySink) Find(ctx context.Context, requestID string) (*pillarbox.Even
 	return s.Sink.Find(ctx, requestID)
 }
 
-// TestStoryOfARowThatIsNoEvent is told from the queue; where nobody else knows it, the row is named.
+// TestStoryOfARowThatIsNoEvent is told from the queue; where nobody else knows it, the row is
+// named.
 func TestStoryOfARowThatIsNoEvent(t *testing.T) {
 	d := open(t)
 	d.settle(2, 1)

@@ -229,7 +229,8 @@ func (p places) see(key pillarbox.Key, standing pillarbox.Standing, readable boo
 }
 
 // rank is the order in which places count.
-var rank = []string{"", StateSkipped, whySettled, statePurged, whyRemoved, pillarbox.StatePending, StateHeld,
+var rank = []string{"", StateSkipped, whySettled, statePurged, whyRemoved, pillarbox.StatePending,
+	StateHeld,
 	pillarbox.StateDead, pillarbox.StateStored}
 
 // put notes where an event is, unless it is not asked for, or something better is known.

@@ -18,8 +18,8 @@ func keysOf(events []*pillarbox.Event) (keys []pillarbox.Key) {
 	return keys
 }
 
-// TestReceiptsAreLookedUpEverywhere: in the store, among the dead letters, and in the queue. What is
-// nowhere is named, with why; nothing else is.
+// TestReceiptsAreLookedUpEverywhere: in the store, among the dead letters, and in the queue. What
+// is nowhere is named, with why; nothing else is.
 func TestReceiptsAreLookedUpEverywhere(t *testing.T) {
 	d := open(t)
 	d.settle(4, 3) // events 0 to 3 are stored, 4 to 6 dead, 7 to 9 pending

@@ -117,7 +117,8 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 			strings.Join(n.table().Names(), ", "))
 	case 1:
 	default:
-		return "", nil, pillarbox.Invalid("several destinations can be read back; choose one with --destination (in the API: destination=): %s", strings.Join(readable, ", "))
+		return "", nil, pillarbox.Invalid(
+			"several destinations can be read back; choose one with --destination (in the API: destination=): %s", strings.Join(readable, ", "))
 	}
 	return readable[0], found, nil
 }

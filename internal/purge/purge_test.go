@@ -30,7 +30,8 @@ func TestNothingThatIsPurgedComesBack(t *testing.T) {
 	if err := queue.Append(ctx, events); err != nil {
 		t.Fatal(err)
 	}
-	leased, err := queue.Lease(ctx, destination, pillarbox.LeaseLimits{MaxEvents: 10, MaxBytes: 1 << 30})
+	leased, err := queue.Lease(ctx, destination,
+		pillarbox.LeaseLimits{MaxEvents: 10, MaxBytes: 1 << 30})
 	if err != nil || len(leased) != 10 {
 		t.Fatalf("%d are leased, %v", len(leased), err)
 	}

@@ -135,15 +135,17 @@ func (l *life) checkDrained() {
 	w.looking.Store(true)
 	defer w.looking.Store(false)
 	for _, name := range destinations {
-		err := l.log.Scan(context.Background(), name, func(event *pillarbox.Event, standing pillarbox.Standing) error {
-			w.model.mu.Lock()
-			defer w.model.mu.Unlock()
-			e := w.model.entries[event.RequestID]
-			if e == nil || e.told != l.number || destinationOf(e.source) != name || standing != pillarbox.StandingPending {
-				return nil
-			}
-			return fmt.Errorf("event %s was stored, and is not settled after a drain", event.RequestID)
-		})
+		err := l.log.Scan(context.Background(), name,
+			func(event *pillarbox.Event, standing pillarbox.Standing) error {
+				w.model.mu.Lock()
+				defer w.model.mu.Unlock()
+				e := w.model.entries[event.RequestID]
+				if e == nil || e.told != l.number || destinationOf(e.source) != name ||
+					standing != pillarbox.StandingPending {
+					return nil
+				}
+				return fmt.Errorf("event %s was stored, and is not settled after a drain", event.RequestID)
+			})
 		if err != nil && !l.isGone() {
 			w.fail(fmt.Errorf("check %s: %w", name, err))
 		}

@@ -74,7 +74,8 @@ func TestURLsInHeadersAreKeptWithoutSecrets(t *testing.T) {
 		if got[0].Value != want {
 			t.Errorf("%q is kept as %q, want %q", sent, got[0].Value, want)
 		}
-		if counted := app.Removed(telemetry.RemovedInURL); counted > 1 || (counted == 1) == (sent == want) {
+		if counted := app.Removed(telemetry.RemovedInURL); counted > 1 ||
+			(counted == 1) == (sent == want) {
 			t.Errorf("%q: %d are counted", sent, counted)
 		}
 	}
@@ -86,11 +87,13 @@ func TestRemovalIsToldOnceForEachName(t *testing.T) {
 		Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
 		app.Keep(nil, pillarbox.Header{{Name: "Authorization", Value: "s3cret"},
-			{Name: "Host", Value: "h"}, {Name: "X-Not-Wanted", Value: "1"}, {Name: "Origin", Value: "http://s3cret@h"}})
+			{Name: "Host", Value: "h"}, {Name: "X-Not-Wanted", Value: "1"}, {Name: "Origin",
+				Value: "http://s3cret@h"}})
 		app.KeepQuery("token=s3cret")
 	}
 	for i := range 3 * maxLearned {
-		app.KeepQuery(fmt.Sprintf("token_%d=s3cret&%s%d_token=s3cret", i, strings.Repeat("x", maxLearnedName), i))
+		app.KeepQuery(fmt.Sprintf("token_%d=s3cret&%s%d_token=s3cret", i,
+			strings.Repeat("x", maxLearnedName), i))
 	}
 	text := log.String()
 	if strings.Contains(text, "s3cret") {
@@ -115,7 +118,8 @@ func TestRemovalIsToldOnceForEachName(t *testing.T) {
 func TestNamesAreLearnedWithinBounds(t *testing.T) {
 	k := newKeeper(Settings{Name: "app", Headers: HeaderPolicy{Deny: []string{"X-Denied"}}}, Options{})
 	for i := range 10 * maxLearned {
-		if k.fateOf(fmt.Sprintf("X-%d", i)) != kept || k.fateOf(fmt.Sprintf("X-%d-Token", i)) != asSecret {
+		if k.fateOf(fmt.Sprintf("X-%d", i)) != kept ||
+			k.fateOf(fmt.Sprintf("X-%d-Token", i)) != asSecret {
 			t.Fatalf("wrong about name %d", i)
 		}
 	}
@@ -129,7 +133,8 @@ func TestNamesAreLearnedWithinBounds(t *testing.T) {
 			t.Errorf("a name of %d bytes is learned", len(name))
 		}
 	}
-	for _, name := range append(slices.Clone(commonHeaders), "X-Denied", "x-denied", "X-1", "COOKIE", "cookie") {
+	for _, name := range append(slices.Clone(commonHeaders), "X-Denied", "x-denied", "X-1", "COOKIE",
+		"cookie") {
 		if k.fateOf(name) != k.decide(name) {
 			t.Errorf("%s is remembered wrongly", name)
 		}

@@ -140,7 +140,8 @@ var refusals = [...]struct {
 	status int
 	reason string
 }{
-	{400, "invalid"}, {405, "method"}, {408, "slow"}, {413, "too_large"}, {415, "unsupported"}, {424, "batch"},
+	{400, "invalid"}, {405, "method"}, {408, "slow"}, {413, "too_large"}, {415, "unsupported"}, {424,
+		"batch"},
 	{429, "rate"}, {503, "unavailable"}, {507, "no_space"},
 	{0, "other"}, // last, for every other status
 }

@@ -21,7 +21,8 @@ func IsForeign(err error) bool {
 	return errors.Is(err, ErrForeign) || errors.Is(err, syscall.EISDIR)
 }
 
-// Damage says of an error about a file why it is damaged, without the name that it is reported with.
+// Damage says of an error about a file why it is damaged, without the name that it is reported
+// with.
 func Damage(name string, err error) string { return strings.TrimPrefix(err.Error(), name+" ") }
 
 // foreign is the error for what is not what belongs there.
@@ -102,7 +103,8 @@ func tryRegular(root *os.Root, name string, flag int) (_ *os.File, again bool, e
 	return file, false, nil
 }
 
-// foreignAbove says which directory above a name is none, where that is why it could not be reached.
+// foreignAbove says which directory above a name is none, where that is why it could not be
+// reached.
 func foreignAbove(root *os.Root, name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -57,8 +57,8 @@ func newDisk(t *testing.T) (*vfs.Disk, string) {
 	return disk, dir
 }
 
-// TestWhatIsNoFileIsNotOpened: neither for reading nor for writing, as a file or as a directory, and
-// nothing is written through a link.
+// TestWhatIsNoFileIsNotOpened: neither for reading nor for writing, as a file or as a directory,
+// and nothing is written through a link.
 func TestWhatIsNoFileIsNotOpened(t *testing.T) {
 	for what, plant := range plants {
 		t.Run(what, func(t *testing.T) {
@@ -139,8 +139,8 @@ func TestFileOverTheLimitIsNotRead(t *testing.T) {
 	}
 }
 
-// TestFileThatIsReplacedWhileOpenedIsOpenedAnew: a letter that is written anew meanwhile is one, and
-// a link that comes meanwhile is none.
+// TestFileThatIsReplacedWhileOpenedIsOpenedAnew: a letter that is written anew meanwhile is one,
+// and a link that comes meanwhile is none.
 func TestFileThatIsReplacedWhileOpenedIsOpenedAnew(t *testing.T) {
 	disk, dir := newDisk(t)
 	name := filepath.Join(dir, "name")

@@ -110,8 +110,8 @@ func MkdirAll(fsys FS, name string) error {
 	return fsys.SyncDir(parent)
 }
 
-// ReadFile reads a whole file of at most limit bytes. Of one that is larger nothing is read, and the
-// error matches ErrForeign: a file that somebody has made may have any size, and hold nothing.
+// ReadFile reads a whole file of at most limit bytes. Of one that is larger nothing is read, and
+// the error matches ErrForeign: a file that somebody has made may have any size, and hold nothing.
 func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {

@@ -288,7 +288,8 @@ func TestFollowGoesOnAfterAKill(t *testing.T) {
 	s := harness.Start(t, data)
 	posted := []string{accept(t, s.Public+"/app", "text/plain", []byte("first")).RequestID}
 	s.WaitUntil("the first event is stored", drained)
-	follower := harness.Command(t, "events", "--follow", "--since", "1h", "--server", s.Admin, "-o", "csv")
+	follower := harness.Command(t, "events", "--follow", "--since", "1h", "--server", s.Admin, "-o",
+		"csv")
 	shown := func() string {
 		t.Helper()
 		select {

@@ -45,8 +45,8 @@ func digestOf(event *pillarbox.Event) string {
 	return "no header"
 }
 
-// anyBytes are up to n of those that may stand in a field and in a target: no control characters, no
-// space, which ends a target, and no #, which it never has (RFC 9112, section 3.2).
+// anyBytes are up to n of those that may stand in a field and in a target: no control characters,
+// no space, which ends a target, and no #, which it never has (RFC 9112, section 3.2).
 func anyBytes(random *rand.Rand, n int) string {
 	text := make([]byte, 1+random.IntN(n))
 	for i := range text {
@@ -81,7 +81,8 @@ func sendBytes(t *testing.T, address string) (digests []string) {
 		}
 		text, err := io.ReadAll(response.Body)
 		if err != nil || response.StatusCode != http.StatusAccepted {
-			t.Fatalf("request %d with the query %q, type %q and header %q is answered with %d %s, %v", i, query,
+			t.Fatalf("request %d with the query %q, type %q and header %q is answered with %d %s, %v", i,
+				query,
 				contentType, header, response.StatusCode, text, err)
 		}
 		digests = append(digests, digest(query, contentType, header, body))
@@ -164,7 +165,8 @@ func tableDigests(t *testing.T, db *sql.DB) (digests []string) {
 		var query, contentType, headers string
 		var queryEncoding, typeEncoding, headerEncoding sql.NullString
 		var body []byte
-		if err := rows.Scan(&query, &queryEncoding, &contentType, &typeEncoding, &headers, &headerEncoding,
+		if err := rows.Scan(&query, &queryEncoding, &contentType, &typeEncoding, &headers,
+			&headerEncoding,
 			&body); err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +225,8 @@ func apiLetterDigests(t *testing.T, s *harness.Server) (digests []string) {
 
 func jsonDigests(t *testing.T, s *harness.Server) (digests []string) {
 	t.Helper()
-	out, _, _ := harness.Run(t, "events", "--limit", strconv.Itoa(3*sentRequests), "-o", "json", "--server", s.Admin)
+	out, _, _ := harness.Run(t, "events", "--limit", strconv.Itoa(3*sentRequests), "-o", "json",
+		"--server", s.Admin)
 	var list struct{ Events []*pillarbox.Event }
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatal(err)
@@ -236,7 +239,8 @@ func jsonDigests(t *testing.T, s *harness.Server) (digests []string) {
 
 func csvDigests(t *testing.T, s *harness.Server) (digests []string) {
 	t.Helper()
-	out, _, _ := harness.Run(t, "events", "--limit", strconv.Itoa(3*sentRequests), "-o", "csv", "--server", s.Admin)
+	out, _, _ := harness.Run(t, "events", "--limit", strconv.Itoa(3*sentRequests), "-o", "csv",
+		"--server", s.Admin)
 	records, err := csv.NewReader(strings.NewReader(out)).ReadAll()
 	if err != nil || len(records) == 0 {
 		t.Fatalf("%d records, %v", len(records), err)

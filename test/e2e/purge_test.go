@@ -30,7 +30,8 @@ func TestPurgedEventsAreNotMissed(t *testing.T) {
 	purge := func(args ...string) []string { return append([]string{"purge", "events"}, args...) }
 	run(2, "--older-than", purge(server...)...)
 	run(2, "in the future", purge(append(server, "--older-than", "2999-01-01")...)...)
-	run(1, "no destination", append([]string{"purge", "nobody", "--older-than", "0s", "--yes"}, server...)...)
+	run(1, "no destination", append([]string{"purge", "nobody", "--older-than", "0s", "--yes"},
+		server...)...)
 	run(0, "1200 events of events", purge(append(server, "--older-than", "0s", "--dry-run")...)...)
 	run(0, "0 events of events", purge(append(server, "--older-than", "90d", "--dry-run")...)...)
 	run(1, "nothing was purged", purge(append(server, "--older-than", "0s")...)...)

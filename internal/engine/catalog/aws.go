@@ -36,7 +36,8 @@ type awsURL struct {
 func parseAWS(key, rest string, allowed ...string) (awsURL, error) {
 	parsed, err := url.Parse(rest)
 	if err != nil || parsed.Host == "" {
-		return awsURL{}, pillarbox.Invalid("%s: want //, a name and what follows it behind the scheme", key)
+		return awsURL{}, pillarbox.Invalid("%s: want //, a name and what follows it behind the scheme",
+			key)
 	}
 	at := awsURL{key: key, host: parsed.Host, path: strings.Trim(parsed.Path, "/"),
 		parameters: parsed.Query()}
@@ -98,7 +99,8 @@ func awsConfig(key, region string) (aws.Config, error) {
 		return aws.Config{}, fmt.Errorf("%s: the configuration of the AWS SDK: %w", key, err)
 	}
 	if found.Region == "" {
-		return aws.Config{}, pillarbox.Invalid("%s: no AWS region is known; set AWS_REGION, or write ?region= into the URL", key)
+		return aws.Config{}, pillarbox.Invalid(
+			"%s: no AWS region is known; set AWS_REGION, or write ?region= into the URL", key)
 	}
 	found.HTTPClient = awshttp.Whole(found.HTTPClient)
 	return found, nil
@@ -126,7 +128,8 @@ func parseSQS(key, rest string) (sqsURL, error) {
 		return sqsURL{}, err
 	}
 	if !strings.Contains(at.path, "/") || scheme != "https" && scheme != "http" {
-		return sqsURL{}, pillarbox.Invalid("%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue", key)
+		return sqsURL{}, pillarbox.Invalid(
+			"%s: want sqs://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs: and the whole URL of the queue", key)
 	}
 	linger, err := at.linger()
 	if err != nil {

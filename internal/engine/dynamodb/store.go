@@ -95,7 +95,8 @@ func Open(_ context.Context, client API, table string, options Options) (*Store,
 	case table == "":
 		return nil, pillarbox.Invalid("name of the table is empty")
 	case options.Shards < 1 || options.Shards > MaxShards:
-		return nil, pillarbox.Invalid("table %s: Shards %d, want 1 to %d", table, options.Shards, MaxShards)
+		return nil, pillarbox.Invalid("table %s: Shards %d, want 1 to %d", table, options.Shards,
+			MaxShards)
 	}
 	return &Store{
 		client: client, table: table, options: options, closing: make(

@@ -24,9 +24,9 @@ func (l *Letters) begin(ctx context.Context) error {
 	return nil
 }
 
-// isDamage reports whether an error of the file system is about one file alone, and nothing that the
-// others suffer from: somebody has put something else in its place, or has taken the right to read
-// it, or the disk can't read it.
+// isDamage reports whether an error of the file system is about one file alone, and nothing that
+// the others suffer from: somebody has put something else in its place, or has taken the right to
+// read it, or the disk can't read it.
 func isDamage(err error) bool {
 	return vfs.IsForeign(err) || errors.Is(err, fs.ErrPermission) || vfs.IsUnreadable(err)
 }

@@ -232,8 +232,8 @@ func (c *dayCheck) removeTemps(dir string) error {
 	return nil
 }
 
-// removeUnfinished removes a letter that was never finished. A directory of that name is somebody's,
-// and stays.
+// removeUnfinished removes a letter that was never finished. A directory of that name is
+// somebody's, and stays.
 func removeUnfinished(fsys vfs.FS, name string) error {
 	err := fsys.Remove(name)
 	if err == nil || notExist(err) || errors.Is(err, syscall.ENOTEMPTY) ||

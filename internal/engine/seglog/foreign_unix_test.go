@@ -89,8 +89,8 @@ func TestForeignSegmentIsNamed(t *testing.T) {
 	}
 }
 
-// TestForeignStateIsNamed: one file of a delivery state is enough; without any, the start is refused
-// with a name, and a repair mends it.
+// TestForeignStateIsNamed: one file of a delivery state is enough; without any, the start is
+// refused with a name, and a repair mends it.
 func TestForeignStateIsNamed(t *testing.T) {
 	for what, plant := range foreign {
 		t.Run(what, func(t *testing.T) {

@@ -275,8 +275,8 @@ func (o *offline) walk(ctx context.Context, item *foundSegment, visit func(c *ch
 }
 
 // readWhatCanBe reads a whole file, with zeros in the place of pages that the disk can't read;
-// unread says that there are some. Of a file over limit bytes nothing is read, and the error matches
-// vfs.ErrForeign.
+// unread says that there are some. Of a file over limit bytes nothing is read, and the error
+// matches vfs.ErrForeign.
 func readWhatCanBe(fsys vfs.FS, name string, limit int64) (content []byte, unread bool,
 	err error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)

@@ -25,8 +25,8 @@ type stateFile struct {
 	foreign    error // why it is no file of ours
 }
 
-// maxStateFile bounds what is read of a file of a delivery state, in bytes: the events that wait in it
-// are at most DefaultMaxRetryingBytes, and as many that are held, as base64, besides a snapshot.
+// maxStateFile bounds what is read of a file of a delivery state, in bytes: the events that wait in
+// it are at most DefaultMaxRetryingBytes, and as many that are held, as base64, besides a snapshot.
 const maxStateFile = 512 << 20
 
 // stateJournal keeps the delivery state of one destination.

@@ -110,8 +110,8 @@ type foundSegment struct {
 	unreadEnd *unreadEnd
 }
 
-// maxUnknownFile is the largest file that is taken for a segment although none of its headers can be
-// read, in bytes: 16 times the default. A repair reads it as a whole.
+// maxUnknownFile is the largest file that is taken for a segment although none of its headers can
+// be read, in bytes: 16 times the default. A repair reads it as a whole.
 const maxUnknownFile = 1 << 30
 
 // maxFile bounds what is read of the file at once. One with a valid header has the size that the

@@ -114,14 +114,16 @@ func TestInvalidTextIsRepairedOnce(t *testing.T) {
 		for _, event := range found {
 			got = append(got, event.Query+"|"+event.ContentType)
 		}
-		want := []string{"n=M\xfcn|text/plain", "a=Ü|\xc1\xff", "a=1|text/plain", "|text/plain; name=é", "\x80|"}
+		want := []string{"n=M\xfcn|text/plain", "a=Ü|\xc1\xff", "a=1|text/plain", "|text/plain; name=é",
+			"\x80|"}
 		if !slices.Equal(got, want) {
 			t.Errorf("life %d: got %q, want %q", life, got, want)
 		}
 		must(t, store.Close())
 		table(t, path)
 	}
-	if text := log.String(); strings.Count(text, "no valid UTF-8") != 1 || !strings.Contains(text, "events=3") {
+	if text := log.String(); strings.Count(text, "no valid UTF-8") != 1 ||
+		!strings.Contains(text, "events=3") {
 		t.Errorf("the log says %q, want once that 3 rows are repaired", text)
 	}
 }

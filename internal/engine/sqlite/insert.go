@@ -68,7 +68,8 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 		return row{}, pillarbox.Permanent(fmt.Errorf("headers: %w", err))
 	}
 	r := row{event: event, index: index, timestamp: string(timestamp), headers: headers,
-		headerEncoding: headerEncoding, query: encode(event.Query), contentType: encode(event.ContentType)}
+		headerEncoding: headerEncoding, query: encode(event.Query), contentType: encode(
+			event.ContentType)}
 	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) +
 		len(event.Path) + len(r.query.text) + len(r.contentType.text) + len(event.RemoteAddr) +
 		len(event.Traceparent) + len(event.Body)

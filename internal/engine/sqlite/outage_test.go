@@ -262,8 +262,8 @@ func TestClosedStore(t *testing.T) {
 	}
 }
 
-// TestRowThatIsNoEvent has rows that somebody added or changed by hand: they are named, take no room
-// of a page, and all events come, forwards and backwards, over pages.
+// TestRowThatIsNoEvent has rows that somebody added or changed by hand: they are named, take no
+// room of a page, and all events come, forwards and backwards, over pages.
 func TestRowThatIsNoEvent(t *testing.T) {
 	const row = "INSERT INTO events (timestamp, request_id, source, method, path, headers) VALUES "
 	for what, sql := range map[string]string{

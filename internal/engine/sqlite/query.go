@@ -34,8 +34,8 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 }
 
 // List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since
-// and Until. A row that is no event, which somebody must have added or changed by hand, costs that it
-// is read.
+// and Until. A row that is no event, which somebody must have added or changed by hand, costs that
+// it is read.
 func (s *Store) List(ctx context.Context,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
