@@ -74,6 +74,7 @@ func newLog(c *core) *Log {
 	l.trimmer = &trimmer{
 		core: c, segments: l.segments, damage: l.damage, destinations: l.destinations,
 	}
+	l.trimmer.setKeepBytes(c.opts.KeepBytes)
 	l.maintenance = &maintenance{
 		core: c, segments: l.segments, appender: l.appender, preallocator: l.preallocator, destinations: l.destinations,
 		trimmer: l.trimmer, damage: l.damage, ages: l.ages,
