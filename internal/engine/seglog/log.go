@@ -164,7 +164,7 @@ func (l *Log) Close() error {
 	var err error
 	if !l.opts.ReadOnly {
 		l.ages.maintain(true, l.destinations.oldestUnsettled)
-		err = errors.Join(l.committer.mark(true), l.destinations.sync())
+		err = errors.Join(l.committer.mark(true), l.destinations.noteAhead(), l.destinations.sync())
 	}
 	return errors.Join(err, l.closeFiles())
 }
