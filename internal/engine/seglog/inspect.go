@@ -56,6 +56,9 @@ type offline struct {
 
 func openOffline(fsys vfs.FS, dir string) (*offline, error) {
 	all, _, damage, err := listSegments(fsys, dir)
+	if err == nil {
+		err = refuseNewer(fsys, dir)
+	}
 	if err != nil {
 		return nil, err
 	}
