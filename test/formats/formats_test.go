@@ -51,11 +51,14 @@ const (
 	allEvents = storedEvents + openLetters + discarded + replayed + retryingEvents + heldEvents + pendingEvents
 )
 
-// Waits between two attempts: none is made while a directory is stored, and what is stored of them
-// is longer than any that the test's configuration has, and so is due at its start.
+// Waits between two attempts, each shorter than the one before: what an earlier life has stored of a
+// wait is then longer than any of the configuration, and the attempt is due at the start. While a life
+// lasts there is no second one.
 const (
-	storingBackoff = "1h"
-	openingBackoff = "10ms"
+	storingBackoff  = "1h"
+	openingBackoff  = "30m"
+	drainingBackoff = "10m"
+	lastBackoff     = "5m"
 )
 
 // configuration is a file with these sources, all of which the destination takes. Nothing becomes too
@@ -248,7 +251,9 @@ func open(t *testing.T, data, receipts string) {
 	s.WaitUntil("what waits for another attempt still does", func(e ledger.Entry) bool {
 		return e.Held == heldEvents && e.Pending == heldEvents+retryingEvents
 	})
+	s.Stop()
 	execute(t, data, "DROP TRIGGER fail")
+	s = harness.Start(t, data, "--config", configuration(t, "app", drainingBackoff))
 	before := s.WaitUntil("what is held is known, and all else is stored", func(e ledger.Entry) bool {
 		return e.Held == heldEvents && e.Pending == heldEvents
 	})
@@ -256,7 +261,7 @@ func open(t *testing.T, data, receipts string) {
 		t.Errorf("ledger %+v, want %d accepted, in balance", before, allEvents)
 	}
 	s.Stop()
-	s = harness.Start(t, data, "--config", configuration(t, "app, web", openingBackoff))
+	s = harness.Start(t, data, "--config", configuration(t, "app, web", lastBackoff))
 	after := s.WaitUntil("everything is delivered", func(e ledger.Entry) bool { return e.Pending == 0 })
 	if after.Accepted != allEvents || after.Dead != openLetters+discarded || !after.Balanced {
 		t.Errorf("ledger %+v, want %d accepted, %d dead, in balance", after, allEvents, openLetters+discarded)
