@@ -26,8 +26,10 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/torture"
+	"pillarbox/internal/vfs"
 	"pillarbox/test/harness"
 )
 
@@ -41,7 +43,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 // What every stored directory holds, by source.
 const (
 	storedEvents   = 3 // delivered
-	openLetters    = 2
+	openLetters    = 3 // one of a killed life in the journal alone, where letters have one
 	discarded      = 1
 	replayed       = 1
 	retryingEvents = 2 // refused once, and not for good
@@ -99,11 +101,9 @@ func TestStoreDirectories(t *testing.T) {
 	if *store == "" || *format == "" {
 		t.Skip("it is told which with -store and -format")
 	}
-	for how, end := range map[string]func(*torture.Server) error{
-		"killed": (*torture.Server).Kill, "stopped": (*torture.Server).Stop,
-	} {
+	for _, how := range []string{"killed", "stopped"} {
 		data := t.TempDir()
-		receipts := fill(t, data, end)
+		receipts := fill(t, data, how == "killed")
 		pack(t, data, filepath.Join("testdata", *format+"-"+how))
 		name := filepath.Join("testdata", *format+"-"+how+".receipts")
 		if err := os.WriteFile(name, receipts, 0o600); err != nil {
@@ -129,7 +129,7 @@ func (s *storing) start(sources string) *torture.Server {
 	return server
 }
 
-func (s *storing) post(url, body string, n int) (ids []string) {
+func (s *storing) post(url, body string, n int) (receipts []pillarbox.Receipt) {
 	s.t.Helper()
 	for range n {
 		response, err := http.Post(url, "application/octet-stream", strings.NewReader(body))
@@ -144,14 +144,14 @@ func (s *storing) post(url, body string, n int) (ids []string) {
 		if err := json.Unmarshal(line, &receipt); err != nil {
 			s.t.Fatal(err)
 		}
-		ids = append(ids, receipt.RequestID)
+		receipts = append(receipts, receipt)
 		s.receipts.Write(append(bytes.TrimSpace(line), '\n'))
 	}
-	return ids
+	return receipts
 }
 
-// fill has a server of the version do all that it can, and ends it in the middle of that.
-func fill(t *testing.T, data string, end func(*torture.Server) error) []byte {
+// fill has a server of the version do all that it can, and kills or stops it in the middle of that.
+func fill(t *testing.T, data string, kill bool) []byte {
 	s := &storing{t: t, data: data}
 	until := func(server *torture.Server, what string, is func(ledger.Entry) bool) {
 		t.Helper()
@@ -166,16 +166,25 @@ func fill(t *testing.T, data string, end func(*torture.Server) error) []byte {
 		BEGIN SELECT RAISE(ABORT, 'it is not wanted'); END`,
 		`CREATE TRIGGER fail BEFORE INSERT ON events WHEN CAST(NEW.body AS TEXT) = 'retry'
 		BEGIN SELECT abs(-9223372036854775807 - 1); END`)
-	s.post(server.Public+"/app", "dead", openLetters+discarded+replayed)
-	until(server, "some are dead", func(e ledger.Entry) bool { return e.Dead == openLetters+discarded+replayed })
+	s.post(server.Public+"/app", "dead", openLetters-1+discarded+replayed)
+	until(server, "some are dead", func(e ledger.Entry) bool { return e.Dead == openLetters-1+discarded+replayed })
 	s.resolve(server)
-	for _, id := range s.post(server.Public+"/app", "retry", retryingEvents) {
+	for _, receipt := range s.post(server.Public+"/app", "retry", retryingEvents) {
 		until(server, "it waits for another attempt", func(ledger.Entry) bool {
-			out, _, _ := harness.RunBinary(t, *store, "explain", id, "--server", server.Admin)
+			out, _, _ := harness.RunBinary(t, *store, "explain", receipt.RequestID, "--server", server.Admin)
 			return strings.Contains(out, "overflow")
 		})
 	}
-	lock := execute(t, data, "BEGIN EXCLUSIVE")
+	lock := execute(t, data, `CREATE TRIGGER late BEFORE INSERT ON events WHEN CAST(NEW.body AS TEXT) = 'late'
+		BEGIN SELECT RAISE(ABORT, 'it is too late'); END`, "BEGIN EXCLUSIVE")
+	late := s.post(server.Public+"/app", "late", 1)[0]
+	unblock := func() {}
+	if _, err := os.Stat(filepath.Join(data, "dead-letters", "journal")); err == nil && kill {
+		unblock = blockFile(t, data, late)
+	}
+	unlock(t, lock)
+	until(server, "the late one is dead", func(e ledger.Entry) bool { return e.Dead == openLetters+discarded })
+	lock = execute(t, data, "BEGIN EXCLUSIVE")
 	s.post(server.Public+"/web", "held", heldEvents)
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
@@ -183,17 +192,45 @@ func fill(t *testing.T, data string, end func(*torture.Server) error) []byte {
 	server = s.start("app")
 	until(server, "some are held", func(e ledger.Entry) bool { return e.Held == heldEvents })
 	s.post(server.Public+"/app", "pending", pendingEvents)
-	if err := end(server); err != nil {
+	end := server.Stop
+	if kill {
+		end = server.Kill
+	}
+	if err := end(); err != nil {
 		t.Fatal(err)
 	}
+	unlock(t, lock)
+	unblock()
+	return s.receipts.Bytes()
+}
+
+func unlock(t *testing.T, lock *sql.DB) {
+	t.Helper()
 	if _, err := lock.Exec("ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	// The next one to open the database is the version that is tested.
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return s.receipts.Bytes()
+}
+
+// blockFile keeps the letter of an event from getting its file, so that the journal alone has it.
+func blockFile(t *testing.T, data string, receipt pillarbox.Receipt) (unblock func()) {
+	id := deadletterfile.IDOf("events", pillarbox.Key{Timestamp: receipt.Timestamp, RequestID: receipt.RequestID})
+	name := deadletterfile.Name(id, deadletterfile.PlaceOf(receipt.Timestamp, deadletterfile.Open)) + vfs.TempSuffix
+	block := filepath.Join(data, "dead-letters", filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Join(block, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(block); err != nil {
+			t.Fatal(err)
+		}
+		if files, err := filepath.Glob(filepath.Join(data, "dead-letters", "journal", "*.journal")); err != nil ||
+			len(files) == 0 {
+			t.Fatalf("no journal is left: %v", err)
+		}
+	}
 }
 
 // resolve discards one letter, and has another one stored.
@@ -252,7 +289,7 @@ func open(t *testing.T, data, receipts string) {
 		return e.Held == heldEvents && e.Pending == heldEvents+retryingEvents
 	})
 	s.Stop()
-	execute(t, data, "DROP TRIGGER fail")
+	execute(t, data, "DROP TRIGGER fail", "DROP TRIGGER late")
 	s = harness.Start(t, data, "--config", configuration(t, "app", drainingBackoff))
 	before := s.WaitUntil("what is held is known, and all else is stored", func(e ledger.Entry) bool {
 		return e.Held == heldEvents && e.Pending == heldEvents
