@@ -63,6 +63,11 @@ type Queue interface {
 	// engine's default.
 	SetMaxBytes(maxBytes int64)
 
+	// SetKeepBytes changes how many bytes of what is delivered are kept, for Find, Scan and
+	// redelivery: more from now on, or less soon. 0 takes the engine's default, and less than that
+	// keeps nothing. They never count for SetMaxBytes.
+	SetKeepBytes(keepBytes int64)
+
 	// Check asks whether the engine can serve with what it was given: that its store exists, and may
 	// be used. An engine on this machine has found that out when it was opened. Errors: ErrInvalid,
 	// ErrUnavailable, ctx's own.

@@ -47,6 +47,9 @@ func (QueueDefaults) Check(context.Context) error { return nil }
 // SetMaxBytes implements Queue: there is no limit.
 func (QueueDefaults) SetMaxBytes(int64) {}
 
+// SetKeepBytes implements Queue: nothing is kept of what is delivered.
+func (QueueDefaults) SetKeepBytes(int64) {}
+
 // Requeue implements Queue.
 func (QueueDefaults) Requeue(context.Context, []*DeadLetter) error { return unsupported("requeue") }
 

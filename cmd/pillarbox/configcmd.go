@@ -95,7 +95,7 @@ func unknownVariables(cfg *config.Config) error {
 
 // checkEngines reports the first URL that names no engine.
 func checkEngines(cfg *config.Config) error {
-	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil {
+	if err := checkQueue(cfg); err != nil {
 		return err
 	}
 	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
@@ -103,6 +103,15 @@ func checkEngines(cfg *config.Config) error {
 	}
 	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL),
 		catalog.CheckBodies(cfg.Bodies.URL))
+}
+
+// checkQueue reports whether the queue's engine exists and can do what is asked of it. The default
+// history asks for nothing.
+func checkQueue(cfg *config.Config) error {
+	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil || !cfg.IsSet("queue.keep_bytes") {
+		return err
+	}
+	return catalog.CheckHistory(cfg.Queue.URL, int64(cfg.Queue.KeepBytes))
 }
 
 func newVersionCommand() *cobra.Command {

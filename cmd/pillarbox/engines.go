@@ -53,6 +53,9 @@ func (e *engines) open(ctx context.Context) error {
 	e.openClock()
 	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL,
 		Logger: e.logger}
+	if err := checkQueue(cfg); err != nil {
+		return err
+	}
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
 		return err

@@ -17,7 +17,9 @@ import (
 
 // settingsOf turns a configuration into what a node may be told again by a reload.
 func settingsOf(cfg *config.Config) node.Settings {
-	settings := node.Settings{MaxQueueBytes: int64(cfg.Queue.MaxBytes)}
+	settings := node.Settings{
+		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
+	}
 	for name, s := range cfg.Sources {
 		settings.Sources = append(settings.Sources, source.Settings{
 			Name: name, Path: s.Path, MaxBody: int64(

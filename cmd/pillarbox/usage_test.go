@@ -83,3 +83,28 @@ func TestConfigCheckRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Errorf("a server logs %q", &log)
 	}
 }
+
+// TestHistoryNeedsAQueueThatHasOne: what a queue on AWS can't do is said by the check and by the
+// start, and not passed over. The default asks for nothing, as 0 does.
+func TestHistoryNeedsAQueueThatHasOne(t *testing.T) {
+	const queue = "sqs://sqs.eu-west-2.amazonaws.com/123456789012/pillarbox-events"
+	t.Setenv("PILLARBOX_QUEUE_URL", queue)
+	t.Setenv("PILLARBOX_DATA", t.TempDir())
+	t.Setenv("PILLARBOX_QUEUE_KEEP_BYTES", "1MiB")
+	try(t, "config", "check").failsWith(t, exitUsage,
+		"queue.keep_bytes: a queue of sqs: keeps nothing of what was delivered")
+	if got := try(t, "serve", "--listen", "127.0.0.1:0"); got.code == exitDone {
+		t.Error("a server that keeps nothing has started, and it was told to")
+	}
+	t.Setenv("PILLARBOX_QUEUE_KEEP_BYTES", "0")
+	cfg, err := config.Load(config.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkQueue(cfg); err != nil {
+		t.Error(err)
+	}
+	if err := checkQueue(config.Default()); err != nil {
+		t.Error(err)
+	}
+}

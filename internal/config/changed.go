@@ -17,7 +17,7 @@ type Change struct {
 // reloadable lists the keys that a running server can take anew. A star stands for any name.
 var reloadable = []string{
 	"log.level",
-	"queue.max_bytes", "queue.max_age",
+	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
 	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",

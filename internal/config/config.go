@@ -163,6 +163,12 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText implements encoding.TextMarshaler.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// IsSet reports whether the file, the environment or a flag has set the key, such as "log.level".
+func (c *Config) IsSet(key string) bool {
+	_, set := c.marks[key]
+	return set
+}
+
 // Default returns the configuration that holds where nothing is set.
 func Default() *Config {
 	const mib = 1 << 20

@@ -96,7 +96,10 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") ||
 				strings.Contains(key, "age") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
 		}
-		if key == "queue.max_bytes" || key == "queue.segment_bytes" || key == "http.max_in_flight_bytes" {
+		if key == "queue.max_bytes" {
+			value = "1GiB"
+		}
+		if key == "queue.segment_bytes" || key == "http.max_in_flight_bytes" {
 			value = "65MiB"
 		}
 		if key == "http.write_timeout" {
@@ -220,6 +223,8 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"queue: {commit_timeout: 75s}", `queue.commit_timeout: is 1m15s; want less than http.write_timeout, which is 1m15s, so that clients can be told, or 0 to wait for the disk`},
 		{"queue: {max_age: 0s}", `queue.max_age: want more than zero`},
 		{"queue: {segment_bytes: 1KiB}", `queue.segment_bytes: is 1KiB; want at least 64KiB`},
+		{"queue: {max_bytes: 1GiB, keep_bytes: 2GiB}", `queue.keep_bytes: is 2GiB; want at most queue.max_bytes, which is 1GiB, or 0 to keep nothing that was delivered`},
+		{"queue: {keep_bytes: -1}", `queue.keep_bytes: "-1": want a whole number of bytes with an optional unit, such as 1000, 64KiB, 5MB or 10GiB`},
 		{"queue: {max_bytes: 1MiB}", `queue.max_bytes: is 1MiB; want at least queue.segment_bytes, which is 64MiB`},
 		{"dead_letters: {url: 's3://k:s@b'}", `dead_letters.url: holds credentials`},
 		{"sources: {app: {path: app}}", `p.yaml:1:23: sources.app.path: "app": want a path such as /app`},
@@ -397,11 +402,28 @@ func checkKeys(t *testing.T, section reflect.Type, indent string) {
 	}
 }
 
+// TestHistoryIsNoLargerThanTheQueue: the default follows a queue that is smaller, 0 is a value, and
+// the environment sets it as any key.
+func TestHistoryIsNoLargerThanTheQueue(t *testing.T) {
+	for text, want := range map[string]config.ByteSize{
+		"": 256 << 20, "queue: {max_bytes: 100MiB}": 100 << 20, "queue: {keep_bytes: 0}": 0,
+		"queue: {keep_bytes: 10GiB}": 10 << 30,
+	} {
+		cfg := load(t, text, nil, nil)
+		if cfg.Queue.KeepBytes != want || cfg.IsSet("queue.keep_bytes") != strings.Contains(text, "keep") {
+			t.Errorf("%q keeps %v, want %v", text, cfg.Queue.KeepBytes, want)
+		}
+	}
+	if cfg := load(t, "", env{"PILLARBOX_QUEUE_KEEP_BYTES": "3MiB"}, nil); cfg.Queue.KeepBytes != 3<<20 {
+		t.Errorf("the environment says 3MiB, and %v are kept", cfg.Queue.KeepBytes)
+	}
+}
+
 func TestChanged(t *testing.T) {
 	before := load(t, "", nil, nil)
 	after := load(t, `
 listen: ":9"
-queue: {max_bytes: 1GiB, max_age: 1d, url: "memory:"}
+queue: {max_bytes: 1GiB, max_age: 1d, keep_bytes: 1MiB, url: "memory:"}
 admin: {token: a-new-token-of-16}
 sources: {app: {max_body: 2MiB, path: /a, headers: {deny: [x]}}, more: }
 destinations: {copy: {url: "sqlite:", sources: [app, more]}}
@@ -410,8 +432,8 @@ log: {level: debug, format: json}
 	want := []config.Change{
 		{"admin.token", false}, {"destinations.copy", false}, {"destinations.events", false}, {"listen",
 			false},
-		{"log.format", false}, {"log.level", true}, {"queue.max_age", true}, {"queue.max_bytes",
-			true}, {"queue.url", false},
+		{"log.format", false}, {"log.level", true}, {"queue.keep_bytes", true},
+		{"queue.max_age", true}, {"queue.max_bytes", true}, {"queue.url", false},
 		{"sources.app.headers.deny", true}, {"sources.app.max_body", true}, {"sources.app.path",
 			false}, {"sources.more", false},
 	}

@@ -64,6 +64,9 @@ func Load(input Input) (*Config, error) {
 	l.readFile(text)
 	l.readEnv()
 	l.readFlags(input.Flags)
+	if queue := &l.config.Queue; !l.config.IsSet("queue.keep_bytes") {
+		queue.KeepBytes = min(queue.KeepBytes, queue.MaxBytes)
+	}
 	if len(l.errs) == 0 {
 		l.errs = validate(l.config)
 	}

@@ -155,6 +155,9 @@ func (c *checker) storage() {
 	if queue.MaxBytes < queue.SegmentBytes {
 		c.fail("queue.max_bytes", "is %v; want at least queue.segment_bytes, which is %v", queue.MaxBytes, queue.SegmentBytes)
 	}
+	if queue.KeepBytes > queue.MaxBytes {
+		c.fail("queue.keep_bytes", "is %v; want at most queue.max_bytes, which is %v, or 0 to keep nothing that was delivered", queue.KeepBytes, queue.MaxBytes)
+	}
 }
 
 func (c *checker) positive(key string, value int64) {

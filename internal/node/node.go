@@ -78,6 +78,8 @@ type Settings struct {
 	Sources       []source.Settings
 	Destinations  []destination.Settings // their names and rules are not to change
 	MaxQueueBytes int64                  // 0: the queue's default
+	// KeepQueueBytes is the history of what is delivered. 0: the queue's default; negative: none.
+	KeepQueueBytes int64
 }
 
 // Options of a Node. Engines and Settings are required; what else is zero has a default.

@@ -132,6 +132,30 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	}
 }
 
+// limited notes the limits that a queue is given.
+type limited struct {
+	pillarbox.Queue
+	maxBytes, keepBytes int64
+}
+
+func (l *limited) SetMaxBytes(maxBytes int64)   { l.maxBytes = maxBytes }
+func (l *limited) SetKeepBytes(keepBytes int64) { l.keepBytes = keepBytes }
+
+// TestReloadTellsTheQueueItsLimits, each its own.
+func TestReloadTellsTheQueueItsLimits(t *testing.T) {
+	queue := &limited{Queue: memory.NewQueue(nil)}
+	n, err := node.Open(t.Context(), node.Options{Engines: engines(queue), Settings: settings()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	fresh := settings()
+	fresh.MaxQueueBytes, fresh.KeepQueueBytes = 1<<30, 1<<20
+	if err := n.Reload(fresh); err != nil || queue.maxBytes != 1<<30 || queue.keepBytes != 1<<20 {
+		t.Errorf("reload: %v; the queue was told %d and %d", err, queue.maxBytes, queue.keepBytes)
+	}
+}
+
 // TestStartedAndClosedAtAnyMoment: whatever the order, everything ends, and nothing that was
 // accepted is lost.
 func TestStartedAndClosedAtAnyMoment(t *testing.T) {

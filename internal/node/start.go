@@ -90,6 +90,7 @@ func (n *Node) Reload(settings Settings) error {
 		n.loops[d.Name].SetDestination(d)
 	}
 	n.queue.SetMaxBytes(settings.MaxQueueBytes)
+	n.queue.SetKeepBytes(settings.KeepQueueBytes)
 	return nil
 }
 

@@ -103,6 +103,12 @@ func (s *Server) WaitUntil(what string, is func(ledger.Entry) bool) ledger.Entry
 // Run runs a command of the binary and returns its output, its talk and its exit code.
 func Run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return RunBinary(t, binary, args...)
+}
+
+// RunBinary is Run for another binary than the one that Main has built.
+func RunBinary(t *testing.T, binary string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	cmd := exec.Command(binary, args...)
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk

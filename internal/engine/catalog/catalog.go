@@ -119,6 +119,19 @@ var checks = map[string]func(key, rest string) error{
 // read it, without opening it.
 func CheckQueue(url string) error { return check("queue.url", url, queues) }
 
+// keepsHistory are the schemes of queues that can keep what was delivered.
+var keepsHistory = map[string]bool{"seglog": true}
+
+// CheckHistory reports whether the queue of the URL can keep so many bytes of what was delivered.
+func CheckHistory(url string, keepBytes int64) error {
+	scheme, _, _ := strings.Cut(url, ":")
+	if keepBytes <= 0 || keepsHistory[scheme] {
+		return nil
+	}
+	return pillarbox.Invalid("queue.keep_bytes: a queue of %s: keeps nothing of what was delivered; leave the key out, or set it to 0",
+		scheme)
+}
+
 // CheckSink is CheckQueue for a destination.
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 

@@ -79,6 +79,7 @@ func queueTraits(s queueStory) {
 		s.Errorf("check: %v", err)
 	}
 	s.SetMaxBytes(1 << 30)
+	s.SetKeepBytes(1 << 20)
 	events := Events(2, 64)
 	if err := s.AppendInline(ctx, events); err != nil {
 		s.Fatalf("append inline: %v", err)

@@ -33,7 +33,7 @@ func isDamage(err error) bool {
 
 // kindOf says which of our errors an error of the file system is.
 func kindOf(err error) error {
-	if errors.Is(err, pillarbox.ErrCorrupt) {
+	if errors.Is(err, pillarbox.ErrCorrupt) || errors.Is(err, pillarbox.ErrInvalid) {
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

@@ -77,7 +77,8 @@ type Letters struct {
 
 // Open opens the dead letters in dir, which is a path inside fsys and is made where it is missing.
 // It reads the index, and no letter, except once where there is no index. Letters that were durable
-// and have no file yet are listed, and their files follow. Errors: ErrNoSpace, ErrUnavailable.
+// and have no file yet are listed, and their files follow. Errors: ErrNoSpace, ErrUnavailable;
+// ErrInvalid where journals or index were written in a newer format, and then nothing is changed.
 func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)

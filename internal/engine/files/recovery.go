@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 
 	"pillarbox"
 	"pillarbox/internal/deadletterfile"
@@ -21,6 +22,9 @@ const completeName = "complete"
 
 // recover opens index and journals, and finds out what an earlier life has promised and not filed.
 func (l *Letters) recover() error {
+	if err := l.refuseNewer(); err != nil {
+		return err
+	}
 	for _, dir := range []string{l.dir, l.path(journalDir), l.path(indexDir)} {
 		if err := vfs.MkdirAll(l.fsys, dir); err != nil {
 			return err
@@ -87,7 +91,7 @@ func (l *Letters) openIndex() (err error) {
 	if err := l.index.sync(); err != nil {
 		return err
 	}
-	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte("1\n"))
+	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte(strconv.Itoa(indexVersion)+"\n"))
 }
 
 // removeRows removes the index. It is not complete any more before anything is missing of it.

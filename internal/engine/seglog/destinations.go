@@ -160,6 +160,15 @@ func (d *destinations) sync() error {
 	return errors.Join(errs...)
 }
 
+// noteAhead makes known to the next life what is settled in front of the cursors.
+func (d *destinations) noteAhead() error {
+	var errs []error
+	for _, c := range d.all() {
+		errs = append(errs, c.noteAhead())
+	}
+	return errors.Join(errs...)
+}
+
 // measureBacklog tells the backlog how far every destination is.
 func (d *destinations) measureBacklog() { d.backlog.measure(d.all()) }
 

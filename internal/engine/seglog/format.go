@@ -149,7 +149,29 @@ func decodeFrameHeader(b []byte, salt uint64, offset int64) (frameHeader, bool) 
 		durableUpTo: int64(binary.LittleEndian.Uint64(b[40:])),
 		payloadCRC:  binary.LittleEndian.Uint32(b[48:]),
 	}
+	return h, isKnownFrame(b) && h.offset == offset && (salt == 0 || h.salt == salt)
+}
+
+// isKnownFrame reports whether version, flags and type of a frame header are some that this program
+// writes.
+func isKnownFrame(b []byte) bool {
 	flags := binary.LittleEndian.Uint16(b[6:])
-	known := b[5] == formatVersion && flags == 0 && h.kind >= frameEvents && h.kind <= frameDelta
-	return h, known && h.offset == offset && (salt == 0 || h.salt == salt)
+	return b[5] == formatVersion && flags == 0 && b[4] >= frameEvents && b[4] <= frameDelta
+}
+
+// isNewerFrame reports whether b begins with the sound header of a frame at offset, of that salt,
+// that this program does not know: it is no damage, and nobody but a newer program can have made it.
+// A salt of 0 matches any.
+func isNewerFrame(b []byte, salt uint64, offset int64) bool {
+	return len(b) >= frameHeaderBytes && binary.LittleEndian.Uint32(b) == frameMagic &&
+		binary.LittleEndian.Uint32(b[60:]) == checksum(b[:60]) && !isKnownFrame(b) &&
+		int64(binary.LittleEndian.Uint64(b[16:])) == offset &&
+		(salt == 0 || binary.LittleEndian.Uint64(b[8:]) == salt)
+}
+
+// newerFormat is the refusal of a file that is sound and not understood. Nothing of it is damage, and
+// nothing may be done to it.
+func newerFormat(name string) error {
+	return pillarbox.Invalid(
+		"open %s: written in a newer format; use the version of pillarbox that wrote it", name)
 }

@@ -56,6 +56,9 @@ type offline struct {
 
 func openOffline(fsys vfs.FS, dir string) (*offline, error) {
 	all, _, damage, err := listSegments(fsys, dir)
+	if err == nil {
+		err = refuseNewer(fsys, dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +147,12 @@ func inspectState(fsys vfs.FS, dir, name string) DestinationInfo {
 	}
 	if state != nil {
 		info.Cursor, info.Stored, info.Dead = state.cursor, state.Stored, state.Dead
-		info.Skipped, info.Damaged, info.Retrying = state.Skipped, state.Damaged, len(state.retry)
+		info.Skipped, info.Damaged = state.Skipped, state.Damaged
+		for _, entry := range state.retry {
+			if entry.Outcome == 0 { // the others are settled
+				info.Retrying++
+			}
+		}
 	}
 	return info
 }

@@ -88,6 +88,24 @@ func openJournal(
 	return j, newest, damage, nil
 }
 
+// refuseNewer returns an error that matches ErrInvalid where a delivery state was written in a newer
+// format. What is wrong with a state otherwise is said by whoever uses it.
+func refuseNewer(fsys vfs.FS, dir string) error {
+	names, err := stateNames(fsys, dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		for slot := range 2 {
+			f := &stateFile{name: stateName(dir, name, slot)}
+			if _, _, err := f.read(fsys); errors.Is(err, pillarbox.ErrInvalid) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // renew makes durable what was read, which may be what a killed life has left in the kernel's
 // memory. Segments are removed by this cursor, and events that wait are in here alone, so a later
 // power cut must not bring an older state back.
@@ -119,6 +137,9 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 	s := &state{retry: map[uint64]*retryEntry{}}
 	for {
 		header, frame := stateFrameAt(content, offset, salt)
+		if frame == nil && isNewerFrame(content[min(offset, int64(len(content))):], salt, offset) {
+			return nil, nil, newerFormat(f.name)
+		}
 		if frame == nil || (header.kind == frameSnapshot) != (offset == 0) {
 			break
 		}

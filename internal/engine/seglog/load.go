@@ -37,6 +37,9 @@ func (o *loader) removeUnfinished() error {
 
 func (o *loader) load() error {
 	all, newest, damage, err := listSegments(o.fsys, o.dir)
+	if err == nil {
+		err = refuseNewer(o.fsys, o.dir)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,7 +74,10 @@ func (o *loader) load() error {
 	if o.segments.logID == [16]byte{} {
 		_, _ = rand.Read(o.segments.logID[:]) // never fails, by its documentation
 	}
-	return nil
+	if o.opts.ReadOnly {
+		return nil
+	}
+	return o.removeUnfinished() // at the end: nothing is removed beside what is not understood
 }
 
 // clearAbandoned removes a segment that a newer one skips: it was left before its first

@@ -35,7 +35,8 @@ type Log struct {
 // states, and begins a new segment. The caller makes sure that no other process has the directory.
 //
 // Errors: ErrCorrupt where a delivery state can't be read at all ("pillarbox queue repair" mends
-// it); ErrNoSpace and ErrUnavailable of the disk. Nothing is removed but files that were never
+// it); ErrInvalid where something was written in a newer format, and then nothing is changed;
+// ErrNoSpace and ErrUnavailable of the disk. Nothing is removed but files that were never
 // finished.
 func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	opts = opts.withDefaults()
@@ -74,6 +75,7 @@ func newLog(c *core) *Log {
 	l.trimmer = &trimmer{
 		core: c, segments: l.segments, damage: l.damage, destinations: l.destinations,
 	}
+	l.trimmer.setKeepBytes(c.opts.KeepBytes)
 	l.maintenance = &maintenance{
 		core: c, segments: l.segments, appender: l.appender, preallocator: l.preallocator, destinations: l.destinations,
 		trimmer: l.trimmer, damage: l.damage, ages: l.ages,
@@ -86,9 +88,6 @@ func (l *Log) open() error {
 	if !l.opts.ReadOnly {
 		if err := vfs.MkdirAll(l.fsys, l.dir); err != nil {
 			return fmt.Errorf("make %s: %w", l.dir, unavailable(err))
-		}
-		if err := earlier.removeUnfinished(); err != nil {
-			return err
 		}
 	}
 	if err := earlier.load(); err != nil {
@@ -163,7 +162,7 @@ func (l *Log) Close() error {
 	var err error
 	if !l.opts.ReadOnly {
 		l.ages.maintain(true, l.destinations.oldestUnsettled)
-		err = errors.Join(l.committer.mark(true), l.destinations.sync())
+		err = errors.Join(l.committer.mark(true), l.destinations.noteAhead(), l.destinations.sync())
 	}
 	return errors.Join(err, l.closeFiles())
 }

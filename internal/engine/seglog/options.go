@@ -11,7 +11,7 @@ import (
 const (
 	DefaultSegmentBytes     = 64 << 20
 	DefaultMaxBytes         = 10 << 30
-	DefaultKeepBytes        = 256 << 20
+	DefaultKeepBytes        = 256 << 20 // as queue.keep_bytes of the configuration
 	DefaultMaxRetrying      = 10_000
 	DefaultMaxRetryingBytes = 64 << 20
 	DefaultStateBytes       = 256 << 10

@@ -42,9 +42,6 @@ func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := vfs.MkdirAll(fsys, path.Join(dir, quarantineDir)); err != nil {
-		return nil, fmt.Errorf("make quarantine: %w", unavailable(err))
-	}
 	result := &Repaired{Segments: []RepairedSegment{}, States: []string{}}
 	var before *foundSegment
 	for _, item := range o.segments {
@@ -195,6 +192,9 @@ func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegmen
 	base := path.Base(item.name)
 	aside := path.Join(o.dir, quarantineDir, base+".damaged")
 	export := path.Join(o.dir, quarantineDir, base+".ndjson")
+	if err := vfs.MkdirAll(o.fsys, path.Join(o.dir, quarantineDir)); err != nil {
+		return nil, fmt.Errorf("make quarantine: %w", unavailable(err))
+	}
 	damaged, err := vfs.ReadFile(o.fsys, item.name, item.maxFile())
 	if err != nil {
 		return nil, unavailable(err)
@@ -303,8 +303,12 @@ func quarantineState(fsys vfs.FS, dir, name string) error {
 
 // Forget gives up a destination that is not configured any more, so that the log no longer waits
 // for it. Its state, with the events that wait for another attempt, is kept in quarantine. The
-// caller makes sure that no server has the directory.
+// caller makes sure that no server has the directory. Errors: ErrNotFound; ErrInvalid where a state
+// was written in a newer format.
 func Forget(fsys vfs.FS, dir, destination string) error {
+	if err := refuseNewer(fsys, dir); err != nil {
+		return err
+	}
 	names, err := stateNames(fsys, dir)
 	if err != nil {
 		return err

@@ -58,6 +58,13 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 // SetMaxBytes changes the limit of undelivered bytes.
 func (l *Log) SetMaxBytes(maxBytes int64) { l.backlog.setMaxBytes(maxBytes) }
 
+// SetKeepBytes changes the history of what is delivered. What exceeds it goes with the next round of
+// the maintenance.
+func (l *Log) SetKeepBytes(keepBytes int64) {
+	l.trimmer.setKeepBytes(keepBytes)
+	l.wakeup.ifSleeping()
+}
+
 // Scan implements pillarbox.EventScanner. It reads with files of its own and holds no lock while it
 // does; a segment that is removed meanwhile is passed over.
 func (l *Log) Scan(

@@ -79,8 +79,7 @@ func readHeaders(
 		}
 		found, reason := decodeSegmentHeader(b)
 		if reason == reasonVersion {
-			return segmentHeader{}, false, nil, pillarbox.Invalid(
-				"open %s: written in a newer format; use the version of pillarbox that wrote it", name)
+			return segmentHeader{}, false, nil, newerFormat(name)
 		}
 		if reason != "" {
 			if w.couldNotRead(copyNumber*headerBytes, (copyNumber+1)*headerBytes) {

@@ -319,6 +319,26 @@ func (s *settlement) changes() bool {
 		s.delta.Rules != nil
 }
 
+// noteAhead writes down what is settled in front of the cursor, where an older event is not: a settle
+// keeps that in memory, because a crash may forget it. The window bounds how many there are.
+func (c *consumer) noteAhead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSettlement(0)
+	for _, it := range c.window.items {
+		ended := it.outcome == pillarbox.OutcomeStored || it.outcome == pillarbox.OutcomeSkipped
+		if ended && c.state.retry[it.seq] == nil {
+			s.delta.Retry = append(s.delta.Retry,
+				&retryEntry{Seq: it.seq, Outcome: it.outcome, Skip: it.skip})
+		}
+	}
+	if len(s.delta.Retry) == 0 {
+		return nil
+	}
+	s.finish()
+	return s.write()
+}
+
 // commit applies to memory what was written.
 func (s *settlement) commit() {
 	c := s.consumer

@@ -1,14 +1,16 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
 	"pillarbox/internal/telemetry"
 )
 
-// trimmer removes segments that nobody needs. It owns nothing.
+// trimmer removes segments that nobody needs.
 //
 // Locks: it holds destinations.creating, so that nobody is given an event of a segment that is
 // being removed.
@@ -17,6 +19,13 @@ type trimmer struct {
 	segments     *segmentSet
 	damage       *damageLog
 	destinations *destinations
+
+	keepBytes atomic.Int64 // of delivered segments that are kept as history
+}
+
+// setKeepBytes takes 0 for the default, and less for none.
+func (t *trimmer) setKeepBytes(keepBytes int64) {
+	t.keepBytes.Store(max(0, cmp.Or(keepBytes, DefaultKeepBytes)))
 }
 
 // dropReturned removes segments that were removed before, and that a crash has brought back
@@ -106,7 +115,7 @@ func (t *trimmer) historyToKeep() int64 {
 	if err != nil || usage.Free < t.minFree(usage)+t.opts.SegmentBytes {
 		return 0
 	}
-	return max(0, t.opts.KeepBytes)
+	return t.keepBytes.Load()
 }
 
 func (t *trimmer) durablyPassed(old *segment) bool {

@@ -177,6 +177,9 @@ func (w *walker) frameAt(offset int64) (frameHeader, []byte, error) {
 		return frameHeader{}, nil, err
 	}
 	header, ok := decodeFrameHeader(b, w.salt, offset)
+	if !ok && w.salt != 0 && isNewerFrame(b, w.salt, offset) {
+		return frameHeader{}, nil, newerFormat(w.name)
+	}
 	if !ok || header.kind > frameLost || offset+frameHeaderBytes+int64(header.payload) > w.limit {
 		return frameHeader{}, nil, nil
 	}

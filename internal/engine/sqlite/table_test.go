@@ -51,6 +51,41 @@ func TestTableIsWhatOthersReadFrom(t *testing.T) {
 	}
 }
 
+// TestFurtherColumnsAreLeftAlone: a newer version, or a person, may add columns and tables.
+func TestFurtherColumnsAreLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	events := enginetest.Events(3, 1)
+	store := openTest(t, path, sqlite.Options{})
+	write(t, store, events[0])
+	other := openDatabase(t, path)
+	for _, statement := range []string{
+		"ALTER TABLE events ADD COLUMN later TEXT DEFAULT 'new'", "ALTER TABLE events ADD COLUMN more",
+		"CREATE TABLE pillarbox_later (x)",
+	} {
+		if err := other.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, store, events[1]) // while it is open
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = openTest(t, path, sqlite.Options{})
+	write(t, store, events[2])
+	for _, want := range events {
+		got, err := store.Find(t.Context(), want.RequestID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := enginetest.Diff(got, want); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if n := value(t, other, "SELECT count(*) FROM events WHERE later = 'new' AND more IS NULL"); n != "3" {
+		t.Errorf("%s rows have the further columns as they were added", n)
+	}
+}
+
 // People can read a body that is text; no other body is mistaken for text.
 func TestBodyIsTextWhereItCanBe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.db")
