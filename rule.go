@@ -72,7 +72,9 @@ func (s *Skips) Of(rule string) *uint64 {
 // stays until a person decides. All methods may be called concurrently with those of Queue.
 type Obligations interface {
 	// Oblige sets the rule of the destination for events that are appended from now on, durably.
-	// Events that are there already keep the rule of their time. Errors: as those of Settle.
+	// Events that are there already keep the rule of their time. A destination that is not there yet
+	// is made; the first rule of one that has joined others in this life holds from its first event
+	// on. Errors: as those of Settle.
 	Oblige(ctx context.Context, destination string, rule Rule) error
 
 	// RuleAt returns the rule that held for the destination when the event was appended: nil where

@@ -51,8 +51,7 @@ func (e *engines) open(ctx context.Context) error {
 		}
 	}
 	e.openClock()
-	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL,
-		Logger: e.logger}
+	place := e.place()
 	if err := checkQueue(cfg); err != nil {
 		return err
 	}
@@ -72,23 +71,59 @@ func (e *engines) open(ctx context.Context) error {
 	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
 		return err
 	}
-	e.Sinks = map[string]pillarbox.Sink{}
+	e.Sinks, err = e.openSinks(ctx, cfg, nil)
+	return err
+}
+
+// place is where engines keep what they keep on this machine.
+func (e *engines) place() catalog.Place {
+	return catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: e.config.Bodies.URL,
+		Logger: e.logger}
+}
+
+// openSinks opens those of a configuration, without those of another one. After an error it returns
+// none.
+func (e *engines) openSinks(ctx context.Context, cfg, but *config.Config) (map[string]pillarbox.Sink,
+	error) {
+	sinks := map[string]pillarbox.Sink{}
 	for name, destination := range cfg.Destinations {
-		sink, err := catalog.OpenSink(ctx, place, name, destination.URL)
-		if err != nil {
-			return err
+		if but != nil {
+			if _, open := but.Destinations[name]; open {
+				continue
+			}
 		}
-		e.Sinks[name] = sink
+		sink, err := catalog.OpenSink(ctx, e.place(), name, destination.URL)
+		if err != nil {
+			return nil, errors.Join(err, closeSinks(sinks))
+		}
+		sinks[name] = sink
 	}
-	return nil
+	return sinks, nil
+}
+
+// openMore opens the sinks of destinations that a configuration has in addition to the one in force.
+func (e *engines) openMore(ctx context.Context, fresh *config.Config) (map[string]pillarbox.Sink,
+	error) {
+	if err := catalog.CheckSinks(sinkURLs(fresh)); err != nil {
+		return nil, err
+	}
+	if e.data == nil && needsData(fresh) {
+		return nil, pillarbox.Invalid("a destination needs the data directory, and this server runs without one; restart it")
+	}
+	return e.openSinks(ctx, fresh, e.config)
+}
+
+func closeSinks(sinks map[string]pillarbox.Sink) error {
+	var errs []error
+	for _, sink := range sinks {
+		errs = append(errs, sink.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // close closes what was opened, where no node came of it.
 func (e *engines) close() error {
-	var errs []error
-	for _, sink := range e.Sinks {
-		errs = append(errs, sink.Close())
-	}
+	errs := []error{closeSinks(e.Sinks)}
 	if e.Queue != nil {
 		errs = append(errs, e.Queue.Close())
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox/internal/config"
+	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/node"
 	"pillarbox/internal/run"
 	"pillarbox/internal/socket"
@@ -216,20 +217,22 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-hangups:
-			s.reload()
+			s.reload(ctx)
 		}
 	}
 }
 
-func (s *server) reload() {
+func (s *server) reload(ctx context.Context) {
 	fresh, err := s.global.load()
 	if err != nil {
 		s.logger.Error("the configuration was not reloaded", telemetry.KeyErr, err)
 		return
 	}
-	var restart []string
+	var keys, restart []string
 	for _, change := range config.Changed(s.config, fresh) {
-		if !change.Reload {
+		keys = append(keys, change.Key)
+		fixed := change.Key == "queue.max_age" && catalog.FixesMaxAge(s.config.Queue.URL)
+		if !change.Reload || fixed {
 			restart = append(restart, change.Key)
 		}
 	}
@@ -238,10 +241,26 @@ func (s *server) reload() {
 			restart)
 		return
 	}
-	if err := s.Reload(settingsOf(fresh)); err != nil {
+	if err := s.apply(ctx, fresh); err != nil {
 		s.logger.Error("the configuration was not reloaded", telemetry.KeyErr, err)
 		return
 	}
 	s.level.Set(fresh.Log.SlogLevel())
-	s.logger.Info("the configuration was reloaded")
+	s.logger.Info("the configuration was reloaded", telemetry.KeyKeys, keys)
+}
+
+// apply puts a configuration in force, of which nothing else has changed than a reload may change.
+func (s *server) apply(ctx context.Context, fresh *config.Config) error {
+	if err := checkEngines(fresh); err != nil {
+		return err
+	}
+	sinks, err := s.engines.openMore(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	if err := s.Reload(ctx, settingsOf(fresh), sinks); err != nil {
+		return errors.Join(err, closeSinks(sinks))
+	}
+	s.config, s.engines.config = fresh, fresh
+	return nil
 }

@@ -14,24 +14,27 @@ type Change struct {
 	Reload bool   // a running server can take the new value; otherwise it needs a restart
 }
 
-// reloadable lists the keys that a running server can take anew. A star stands for any name.
+// reloadable lists the keys that a running server can take anew. A star stands for any name. Sources
+// and destinations may be added besides, and a destination may take more sources.
 var reloadable = []string{
 	"log.level",
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
 	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
+	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
+	"destinations.*.probe.initial", "destinations.*.probe.max", "destinations.*.write_timeout",
 }
 
 // Changed returns what differs, in the order of the keys.
 func Changed(before, after *Config) []Change {
 	old, fresh := before.values(), after.values()
-	keys := make(map[string]bool)
+	keys := make(map[string]bool) // and whether a reload takes it
 	for key := range maps.Keys(old) {
 		if _, both := fresh[key]; !both {
-			keys[entryOf(key)] = true
+			keys[entryOf(key)] = false
 		} else if old[key] != fresh[key] {
-			keys[key] = true
+			keys[key] = canReload(key) || after.takesMore(before, key)
 		}
 	}
 	for key := range maps.Keys(fresh) {
@@ -41,9 +44,21 @@ func Changed(before, after *Config) []Change {
 	}
 	var changes []Change
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		changes = append(changes, Change{Key: key, Reload: canReload(key)})
+		changes = append(changes, Change{Key: key, Reload: keys[key]})
 	}
 	return changes
+}
+
+// takesMore reports whether the key is that of the sources of a destination, which takes all that it
+// took before.
+func (c *Config) takesMore(before *Config, key string) bool {
+	parts := strings.Split(key, ".")
+	if len(parts) != 3 || parts[0] != "destinations" || parts[2] != "sources" {
+		return false
+	}
+	now := c.Destinations[parts[1]].Sources
+	return !slices.ContainsFunc(before.Destinations[parts[1]].Sources,
+		func(source string) bool { return !slices.Contains(now, source) })
 }
 
 // values returns a comparable form of every value.

@@ -430,12 +430,12 @@ destinations: {copy: {url: "sqlite:", sources: [app, more]}}
 log: {level: debug, format: json}
 `, nil, nil)
 	want := []config.Change{
-		{"admin.token", false}, {"destinations.copy", false}, {"destinations.events", false}, {"listen",
-			false},
+		{"admin.token", false}, {"destinations.copy", true}, {"destinations.events", false},
+		{"listen", false},
 		{"log.format", false}, {"log.level", true}, {"queue.keep_bytes", true},
 		{"queue.max_age", true}, {"queue.max_bytes", true}, {"queue.url", false},
 		{"sources.app.headers.deny", true}, {"sources.app.max_body", true}, {"sources.app.path",
-			false}, {"sources.more", false},
+			false}, {"sources.more", true},
 	}
 	if got := config.Changed(before, after); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
@@ -443,9 +443,18 @@ log: {level: debug, format: json}
 	tuned := load(t, "destinations: {events: {url: 'sqlite:', sources: [app], max_attempts: 3, backoff: {initial: 2s}, batch: {max_age: 1ms}, probe: {initial: 2s}}}", nil, nil)
 	want = []config.Change{{"destinations.events.backoff.initial", true},
 		{"destinations.events.batch.max_age", true},
-		{"destinations.events.max_attempts", true}, {"destinations.events.probe.initial", false}}
+		{"destinations.events.max_attempts", true}, {"destinations.events.probe.initial", true}}
 	if got := config.Changed(before, tuned); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
+	}
+	more := load(t, "sources: {app: , web: }", nil, nil)
+	want = []config.Change{{"destinations.events.sources", true}, {"sources.web", true}}
+	if got := config.Changed(before, more); !slices.Equal(got, want) {
+		t.Errorf("a source more: %v", got)
+	}
+	want = []config.Change{{"destinations.events.sources", false}, {"sources.web", false}}
+	if got := config.Changed(more, before); !slices.Equal(got, want) {
+		t.Errorf("a source less: %v", got)
 	}
 }
 

@@ -26,15 +26,15 @@ type entry struct {
 
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
-	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. More is answered with 429.",
-	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`.",
+	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. More is answered with 429. (reload)",
+	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
 	"destinations.NAME.backoff.max":      "The longest wait between two attempts. (reload)",
 	"destinations.NAME.batch.max_events": "Events of one write. (reload)",
 	"destinations.NAME.batch.max_bytes":  "Bytes of one write. (reload)",
 	"destinations.NAME.batch.max_age":    "How long the first event of a batch waits for more. (reload)",
-	"destinations.NAME.probe.initial":    "The wait before the first look at a destination that is down; it doubles.",
-	"destinations.NAME.probe.max":        "The longest wait between two looks.",
+	"destinations.NAME.probe.initial":    "The wait before the first look at a destination that is down; it doubles. (reload)",
+	"destinations.NAME.probe.max":        "The longest wait between two looks. (reload)",
 	"sources.NAME.headers.allow":         "Only these request headers are kept; empty for all. Bearer secrets never are. (reload)",
 	"sources.NAME.headers.deny":          "None of these request headers are kept. (reload)",
 	"http.read_header_timeout":           "How long the head of a request may take.",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,13 +55,14 @@ const (
 type Loop struct {
 	opts     Options
 	name     string
-	sink     *Guard
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
+	resumed  chan struct{} // holds a token when there is another sink
 
 	mu     sync.Mutex
 	to     *destination.Destination
+	sink   *Guard
 	status Status
 	warned time.Time // when note has logged a warning
 }
@@ -90,23 +92,36 @@ func NewLoop(opts Options) *Loop {
 	opts.History = cmp.Or(opts.History, NewHistory())
 	draining, drain := context.WithCancel(context.Background())
 	return &Loop{
-		opts: opts, name: opts.Destination.Name, sink: guard, breaker: opts.Destination.Probe, draining: draining, drain: drain,
-		to: opts.Destination, status: Status{Destination: opts.Destination.Name, State: StateDelivering},
+		opts: opts, name: opts.Destination.Name, breaker: opts.Destination.Probe, draining: draining, drain: drain,
+		resumed: make(chan struct{}, 1),
+		to:      opts.Destination, sink: guard,
+		status: Status{Destination: opts.Destination.Name, State: StateDelivering},
 	}
 }
 
-// SetDestination changes the rules while the loop runs, from the next batch on; not the waits
-// between probes.
+// SetDestination changes the rules while the loop runs, from the next batch on.
 func (l *Loop) SetDestination(to *destination.Destination) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.to = to
 }
 
-func (l *Loop) destination() *destination.Destination {
+// Resume gives the loop of a destination that was not configured any more its rules and a sink. It
+// delivers at once, whatever it was waiting for.
+func (l *Loop) Resume(to *destination.Destination, sink *Guard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.to
+	l.to, l.sink = to, sink
+	select {
+	case l.resumed <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Loop) current() (*destination.Destination, *Guard) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to, l.sink
 }
 
 // Status returns what the loop is doing.
@@ -159,19 +174,24 @@ const queueErrorWait = time.Second
 func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Delivery) error {
 	now := l.opts.Now()
 	if wait := l.breaker.Wait(now); wait > 0 {
-		l.sleep(leasing, wait)
+		l.sleepUntilResumed(leasing, wait)
 		return nil
 	}
-	to := l.destination()
+	to, _ := l.current()
+	l.breaker.ProbeInitial, l.breaker.ProbeMax = to.Probe.ProbeInitial, to.Probe.ProbeMax
 	probing := l.breaker.State(now) == retry.Probing
 	deliveries, err := l.gather(leasing, to.Batch)
 	if len(deliveries) == 0 {
 		return err
 	}
-	report := l.step(ctx, deliveries, to, probing)
-	l.meetStore(ctx)
+	to, sink := l.current() // anew: they may have come by rules that were not there when the wait began
+	report := l.step(ctx, deliveries, to, sink, probing)
+	l.meetStore(ctx, sink)
 	l.steer(ctx, report, to.Batch.MaxEvents)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
+		return err
+	}
+	if err := l.reviewHeld(ctx, report.Outcomes, to); err != nil {
 		return err
 	}
 	rejected, err := l.leaseRejected(ctx, report.Outcomes)
@@ -179,6 +199,19 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 		toPut <- rejected
 	}
 	return err
+}
+
+// reviewHeld looks again at what was held by rules that a reload has replaced meanwhile. The review
+// that follows a reload leaves out what is leased.
+func (l *Loop) reviewHeld(ctx context.Context, outcomes []pillarbox.Outcome,
+	by *destination.Destination) error {
+	now, _ := l.current()
+	held := slices.ContainsFunc(outcomes,
+		func(o pillarbox.Outcome) bool { return o.Kind == pillarbox.OutcomeHeld })
+	if !held || now == by {
+		return nil
+	}
+	return l.opts.Queue.Review(ctx, l.name, now.Holds)
 }
 
 // gather leases a batch, and waits a little for it to fill.
@@ -218,9 +251,9 @@ func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
 }
 
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
-	to *destination.Destination, probing bool) Report {
+	to *destination.Destination, sink *Guard, probing bool) Report {
 	start := time.Now()
-	report := Step(ctx, l.sink, deliveries, to,
+	report := Step(ctx, sink, deliveries, to,
 		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
@@ -384,6 +417,18 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	}
+}
+
+// sleepUntilResumed is for waits until a probe of a sink, which say nothing of another one.
+func (l *Loop) sleepUntilResumed(ctx context.Context, wait time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	select {
+	case <-ctx.Done():
+	case <-l.resumed:
+		to, _ := l.current()
+		l.breaker = to.Probe
 	}
 }
 

@@ -26,8 +26,8 @@ func MeetStore(ctx context.Context, queue pillarbox.Queue, destination string, s
 }
 
 // meetStore looks at the store after a write.
-func (l *Loop) meetStore(ctx context.Context) {
-	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.name, l.opts.Sink,
+func (l *Loop) meetStore(ctx context.Context, sink *Guard) {
+	record, changed, err := MeetStore(context.WithoutCancel(ctx), l.opts.Queue, l.name, sink,
 		pillarbox.TimestampOf(l.opts.Date()))
 	if err != nil {
 		l.note(err)

@@ -24,7 +24,9 @@ func ExampleNew() {
 		return
 	}
 	l := ledger.New(queue, memory.NewDeadLetters(),
-		[]ledger.Destination{{Destination: events, Sink: memory.NewSink()}}, nil)
+		func() []ledger.Destination {
+			return []ledger.Destination{{Destination: events, Sink: memory.NewSink()}}
+		}, nil)
 	totals, err := l.Totals(ctx)
 	entry := totals.Destinations[0]
 	fmt.Println(entry.Accepted, entry.Stored, entry.Pending, entry.Balanced, err)

@@ -42,7 +42,7 @@ func (d Destination) purges() []pillarbox.Purge {
 type Ledger struct {
 	queue        pillarbox.Queue
 	letters      pillarbox.DeadLetters
-	destinations []Destination
+	destinations func() []Destination // in force now
 	history      History
 }
 
@@ -52,8 +52,9 @@ type History interface {
 	Attempts(destination, requestID string) []pillarbox.Attempt
 }
 
-// New makes the ledger. history may be nil: traces then tell of no attempts that ended well.
-func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations []Destination,
+// New makes the ledger. destinations returns those in force. history may be nil: traces then tell of
+// no attempts that ended well.
+func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations func() []Destination,
 	history History) *Ledger {
 	return &Ledger{queue: queue, letters: letters, destinations: destinations, history: history}
 }
@@ -102,9 +103,10 @@ func (l *Ledger) Totals(ctx context.Context) (Totals, error) {
 
 // all lists the configured destinations, and behind them those that only the queue knows.
 func (l *Ledger) all() []Destination {
-	all := slices.Clone(l.destinations)
+	configured := l.destinations()
+	all := slices.Clone(configured)
 	for _, name := range slices.Sorted(slices.Values(l.queue.Stats().Destinations)) {
-		if !slices.ContainsFunc(l.destinations, func(d Destination) bool { return d.Name == name }) {
+		if !slices.ContainsFunc(configured, func(d Destination) bool { return d.Name == name }) {
 			all = append(all, Destination{Destination: destination.Unconfigured(name)})
 		}
 	}

@@ -31,6 +31,11 @@ type lossySink struct {
 	spoilt map[string]bool // whose rows are no events any more
 }
 
+// fixed are destinations that no reload changes.
+func fixed(destinations ...ledger.Destination) func() []ledger.Destination {
+	return func() []ledger.Destination { return destinations }
+}
+
 func (s *lossySink) Missing(ctx context.Context, keys []pillarbox.Key) ([]pillarbox.Key, error) {
 	missing, err := s.Sink.Missing(ctx, keys)
 	for _, key := range keys {
@@ -84,9 +89,9 @@ func open(t *testing.T) *fixture {
 		event.Source = "app"
 	}
 	d.ledger = ledger.New(d.queue, d.letters,
-		[]ledger.Destination{{Destination: destination.New(
+		fixed(ledger.Destination{Destination: destination.New(
 			destination.Settings{Name: "events",
-				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
+				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}), nil)
 	if _, err := d.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +187,8 @@ func TestLettersOfOthersBalance(t *testing.T) {
 	d := open(t)
 	d.settle(7, 3)
 	d.ledger = ledger.New(uncountedQueue{d.queue}, d.letters,
-		[]ledger.Destination{{Destination: destination.New(destination.Settings{Name: "events"}),
-			Sink: d.sink}}, nil)
+		fixed(ledger.Destination{Destination: destination.New(destination.Settings{Name: "events"}),
+			Sink: d.sink}), nil)
 	entry := d.audit()
 	if len(entry.Problems) != 0 || !entry.Balanced || entry.Stored != 7 || entry.Dead != 3 ||
 		entry.Accepted != 10 {
@@ -279,9 +284,9 @@ func TestLetterThatCannotBeReadIsOneProblem(t *testing.T) {
 	d.sink.lost[d.events[1].RequestID] = true
 	rotten := d.events[5].RequestID
 	d.ledger = ledger.New(d.queue, &rottenLetters{d.letters, rotten},
-		[]ledger.Destination{{Destination: destination.New(
+		fixed(ledger.Destination{Destination: destination.New(
 			destination.Settings{Name: "events",
-				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}}, nil)
+				Rule: &pillarbox.Rule{Sources: []string{"app"}}}), Sink: d.sink}), nil)
 	entry := d.audit()
 	if len(entry.Problems) != 2 || !strings.Contains(entry.Problems[0], "letter.json") ||
 		len(entry.Missing) != 1 || entry.Missing[0].RequestID != d.events[1].RequestID {

@@ -104,8 +104,8 @@ func (s *movingSink) Missing(ctx context.Context, keys []pillarbox.Key) ([]pilla
 func TestReceiptOfAnEventThatIsStoredMeanwhile(t *testing.T) {
 	d := open(t)
 	sink := &movingSink{lossySink: d.sink, move: func() { d.settle(10, 0) }}
-	l := ledger.New(d.queue, d.letters, []ledger.Destination{{Destination: destination.New(
-		destination.Settings{Name: "events"}), Sink: sink}}, nil)
+	l := ledger.New(d.queue, d.letters, fixed(ledger.Destination{Destination: destination.New(
+		destination.Settings{Name: "events"}), Sink: sink}), nil)
 	check, err := l.Receipts(t.Context(), keysOf(d.events))
 	d.must(err)
 	if check.Stored != 10 || check.Lost != 0 || sink.looks < 2 {

@@ -29,7 +29,7 @@ func (l *Ledger) Redeliver(ctx context.Context, name string) ([]Redelivery, erro
 		return nil, pillarbox.Invalid("the queue is shared with others, and hands nothing out again")
 	}
 	results, known := []Redelivery{}, false
-	for _, destination := range l.destinations {
+	for _, destination := range l.destinations() {
 		if name != "" && destination.Name != name {
 			continue
 		}

@@ -3,6 +3,8 @@ package node
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"pillarbox/internal/run"
@@ -29,9 +31,7 @@ func (n *Node) close() error {
 	if n.jobs != nil {
 		c.close("replays", n.jobs.Close)
 	}
-	if len(n.opts.Sinks) > 0 {
-		c.close("destinations", n.closeSinks)
-	}
+	c.close("destinations", n.closeSinks)
 	if n.queue != nil {
 		c.close("queue", n.queue.Close)
 	}
@@ -54,8 +54,11 @@ func (n *Node) close() error {
 }
 
 func (n *Node) closeSinks() error {
+	n.mu.Lock()
+	sinks := slices.AppendSeq(slices.Clone(n.added), maps.Values(n.opts.Sinks))
+	n.mu.Unlock()
 	var errs []error
-	for _, sink := range n.opts.Sinks {
+	for _, sink := range sinks {
 		if sink != nil {
 			errs = append(errs, sink.Close())
 		}

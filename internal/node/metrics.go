@@ -20,7 +20,7 @@ func (n *Node) state() telemetry.State {
 	totals, err := n.totals(context.Background())
 	if err != nil {
 		n.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)
-		for name, guard := range n.sinks {
+		for name, guard := range n.wired.Load().sinks {
 			state.Destinations = append(state.Destinations,
 				telemetry.DestinationState{Name: name, Hanging: guard.Hanging(), Unknown: true})
 		}
@@ -51,7 +51,7 @@ func (n *Node) state() telemetry.State {
 // hanging is how long a write to the destination has not returned whose time is over. One that is
 // not configured any more has no sink.
 func (n *Node) hanging(name string) time.Duration {
-	if sink := n.sinks[name]; sink != nil {
+	if sink := n.sink(name); sink != nil {
 		return sink.Hanging()
 	}
 	return 0

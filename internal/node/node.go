@@ -76,7 +76,7 @@ type Engines struct {
 // Settings are the part of Options that Reload may change.
 type Settings struct {
 	Sources       []source.Settings
-	Destinations  []destination.Settings // their names and rules are not to change
+	Destinations  []destination.Settings // a reload may add some, and let one take more; see Reload
 	MaxQueueBytes int64                  // 0: the queue's default
 	// KeepQueueBytes is the history of what is delivered. 0: the queue's default; negative: none.
 	KeepQueueBytes int64
@@ -111,16 +111,14 @@ type Node struct {
 	logger  *slog.Logger
 	started time.Time
 
-	queue        pillarbox.Queue
-	letters      pillarbox.DeadLetters
-	sinks        map[string]*deliver.Guard // for whoever writes
-	clock        *clock.Clock
-	sources      *source.Sources
-	destinations atomic.Pointer[destination.Table]
-	memory       *admission.Memory // of bodies, of all fronts together
+	queue   pillarbox.Queue
+	letters pillarbox.DeadLetters
+	clock   *clock.Clock
+	sources *source.Sources
+	wired   atomic.Pointer[wiring]
+	memory  *admission.Memory // of bodies, of all fronts together
 
 	ingest   *ingest.Ingest
-	loops    map[string]*deliver.Loop // of what is not configured any more too
 	watch    *deliver.Watch
 	history  *deliver.History
 	ledger   *ledger.Ledger
@@ -134,10 +132,13 @@ type Node struct {
 	stopping context.Context // ended by Drain, for what Start began
 	stop     context.CancelFunc
 
-	mu    sync.Mutex
-	group chan struct{} // closed when what Start began has ended; nil before. Guarded by mu
+	mu         sync.Mutex
+	group      chan struct{}    // closed when what Start began has ended; nil before. Guarded by mu
+	deliveries *run.Stage       // where loops run; nil where none do. Guarded by mu
+	added      []pillarbox.Sink // by Reload, to be closed. Guarded by mu
 
 	reloading sync.Mutex // held by Reload, so that the tables are those of one call
+	reviewing sync.Mutex // held by a review
 
 	closing sync.Once
 	closed  error // what Close returned
@@ -162,7 +163,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 func newNode(opts Options) (*Node, error) {
 	n := &Node{
 		opts: opts, logger: opts.Logger, started: time.Now(), queue: opts.Queue, letters: opts.DeadLetters, clock: opts.Clock,
-		sinks: map[string]*deliver.Guard{}, loops: map[string]*deliver.Loop{}, history: deliver.NewHistory(),
+		history: deliver.NewHistory(),
 	}
 	if n.logger == nil {
 		n.logger = slog.New(slog.DiscardHandler)
@@ -190,14 +191,14 @@ func newNode(opts Options) (*Node, error) {
 		return n, err
 	}
 	n.sources = source.NewSources(sources)
-	n.destinations.Store(destinations)
 	n.watch = deliver.NewWatch(destinations)
+	wired := &wiring{table: destinations, sinks: map[string]*deliver.Guard{},
+		loops: map[string]*deliver.Loop{}}
+	n.wired.Store(wired)
 	for _, d := range destinations.All() {
-		sink := opts.Sinks[d.Name]
-		if sink == nil {
-			return n, pillarbox.Invalid("the destination %s has no sink", d.Name)
+		if wired.sinks[d.Name], err = n.guard(d.Name, opts.Sinks); err != nil {
+			return n, err
 		}
-		n.sinks[d.Name] = deliver.NewGuard(d.Name, sink, n.logger)
 	}
 	return n, nil
 }
@@ -234,19 +235,18 @@ func (n *Node) connect() {
 			n.ingest.ClockSetBack()
 		}
 	})
-	var entries []ledger.Destination
-	for _, d := range n.table().All() {
-		n.loops[d.Name] = n.newLoop(d, n.sinks[d.Name])
-		entries = append(entries, ledger.Destination{Destination: d, Sink: n.sinks[d.Name].Sink})
+	wired := n.wired.Load()
+	for _, d := range wired.table.All() {
+		wired.loops[d.Name] = n.newLoop(d, wired.sinks[d.Name])
 	}
 	for _, name := range n.unconfigured() {
-		n.loops[name] = n.newLoop(destination.Unconfigured(name), nil)
+		wired.loops[name] = n.newLoop(destination.Unconfigured(name), nil)
 	}
 	if n.queue.Traits().Obliges {
 		n.held = held.New(n.queue, n.letters, func() []string { return n.queue.Stats().Destinations },
 			n.clock.Now)
 	}
-	n.ledger = ledger.New(n.queue, n.letters, entries, n.history)
+	n.ledger = ledger.New(n.queue, n.letters, n.ledgerDestinations, n.history)
 	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
 		Now: n.clock.Now})
 	n.jobs = replay.NewJobs(n.replayer)
@@ -267,9 +267,6 @@ func (n *Node) newLoop(to *destination.Destination, sink *deliver.Guard) *delive
 	return deliver.NewLoop(opts)
 }
 
-// table returns the destinations that are in force.
-func (n *Node) table() *destination.Table { return n.destinations.Load() }
-
 // Acceptor makes requests durable, for a front that has its grants from Sources.
 func (n *Node) Acceptor() *ingest.Ingest { return n.ingest }
 
@@ -284,7 +281,7 @@ func (n *Node) RunReplay(ctx context.Context, request replay.Request) (replay.Pr
 // deliverOnce is how replays reach a destination.
 func (n *Node) deliverOnce(ctx context.Context, name string,
 	events []*pillarbox.Event) ([]error, error) {
-	to, sink := n.table().Get(name), n.sinks[name]
+	to, sink := n.table().Get(name), n.sink(name)
 	if to == nil {
 		err := fmt.Errorf("destination %s is not configured: %w", name, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err

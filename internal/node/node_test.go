@@ -106,8 +106,11 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 		"a path of two sources": func(s *node.Settings) {
 			s.Sources = append(s.Sources, source.Settings{Name: "b", Path: "/new"})
 		},
-		"another rule": func(s *node.Settings) { s.Destinations[0].Rule = nil },
-		"a destination more": func(s *node.Settings) {
+		"a rule that takes less": func(s *node.Settings) {
+			s.Destinations[0].Rule = &pillarbox.Rule{Sources: []string{}}
+		},
+		"no rule anymore": func(s *node.Settings) { s.Destinations[0].Rule = nil },
+		"a destination more, without a sink": func(s *node.Settings) {
 			s.Destinations = append(s.Destinations, destination.Settings{Name: "b"})
 		},
 		"another destination":    func(s *node.Settings) { s.Destinations[0].Name = "b" },
@@ -117,7 +120,7 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 		fresh := settings()
 		fresh.Sources[0].Path = "/new"
 		change(&fresh)
-		if err := n.Reload(fresh); !errors.Is(err, pillarbox.ErrInvalid) {
+		if err := n.Reload(t.Context(), fresh, nil); !errors.Is(err, pillarbox.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", what, err)
 		}
 		if post("/app") != http.StatusAccepted || post("/new") != http.StatusNotFound {
@@ -126,7 +129,7 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	}
 	fresh := settings()
 	fresh.Sources[0].Path = "/new"
-	if err := n.Reload(fresh); err != nil || post("/app") != http.StatusNotFound ||
+	if err := n.Reload(t.Context(), fresh, nil); err != nil || post("/app") != http.StatusNotFound ||
 		post("/new") != http.StatusAccepted {
 		t.Errorf("reload: %v; the old path answers %d, the new one %d", err, post("/app"), post("/new"))
 	}
@@ -151,7 +154,7 @@ func TestReloadTellsTheQueueItsLimits(t *testing.T) {
 	defer n.Close()
 	fresh := settings()
 	fresh.MaxQueueBytes, fresh.KeepQueueBytes = 1<<30, 1<<20
-	if err := n.Reload(fresh); err != nil || queue.maxBytes != 1<<30 || queue.keepBytes != 1<<20 {
+	if err := n.Reload(t.Context(), fresh, nil); err != nil || queue.maxBytes != 1<<30 || queue.keepBytes != 1<<20 {
 		t.Errorf("reload: %v; the queue was told %d and %d", err, queue.maxBytes, queue.keepBytes)
 	}
 }

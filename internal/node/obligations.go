@@ -22,10 +22,11 @@ func (n *Node) meetEngines(ctx context.Context) error {
 		return err
 	}
 	for _, d := range n.table().All() {
-		if err := n.check(ctx, n.sinks[d.Name].Sink); err != nil {
+		sink := n.sink(d.Name)
+		if err := n.check(ctx, sink.Sink); err != nil {
 			return err
 		}
-		if err := n.meetStore(ctx, d.Name); err != nil {
+		if err := n.meetStore(ctx, d.Name, sink); err != nil {
 			return err
 		}
 		// The destination exists for the queue from here on: it gets everything that is accepted later.
@@ -53,11 +54,11 @@ func (n *Node) check(ctx context.Context, engine interface{ Check(context.Contex
 }
 
 // meetStore sees whether a destination's store is the one that it was.
-func (n *Node) meetStore(ctx context.Context, name string) error {
+func (n *Node) meetStore(ctx context.Context, name string, sink *deliver.Guard) error {
 	if n.opts.ReadOnly {
 		return nil
 	}
-	record, changed, err := deliver.MeetStore(ctx, n.queue, name, n.sinks[name],
+	record, changed, err := deliver.MeetStore(ctx, n.queue, name, sink,
 		pillarbox.TimestampOf(n.clock.Now()))
 	if changed {
 		deliver.LogStoreChanged(n.logger, name, record)
@@ -92,19 +93,38 @@ func (n *Node) all() []*destination.Destination {
 }
 
 // review looks at what is pending and no destination takes any more because the configuration has
-// changed, and says so.
+// changed, and says so. After a reload it runs again: one after the other, so that the last one has
+// the last word.
 func (n *Node) review(ctx context.Context) error {
 	if !n.queue.Traits().Obliges {
 		return nil
 	}
+	n.reviewAll(ctx)
+	n.sayHeld(ctx)
+	return nil
+}
+
+func (n *Node) reviewAll(ctx context.Context) {
+	n.reviewing.Lock()
+	defer n.reviewing.Unlock()
 	for _, d := range n.all() {
-		if err := n.queue.Review(ctx, d.Name, d.Holds); err != nil && ctx.Err() == nil {
+		if err := n.queue.Review(ctx, d.Name, n.holds(d.Name)); err != nil && ctx.Err() == nil {
 			n.logger.Warn("what is pending could not be reviewed; it is looked at when it is delivered",
 				telemetry.KeyDestination, d.Name, telemetry.KeyErr, err)
 		}
 	}
-	n.sayHeld(ctx)
-	return nil
+}
+
+// holds judges by the rules that are in force when it is asked: a review may begin before a reload,
+// and meet what was accepted after it.
+func (n *Node) holds(name string) func(*pillarbox.Delivery) bool {
+	return func(delivery *pillarbox.Delivery) bool {
+		d := n.table().Get(name)
+		if d == nil {
+			d = destination.Unconfigured(name)
+		}
+		return d.Holds(delivery)
+	}
 }
 
 // sayHeld logs once what is held, when the count stands still: the deliveries hold events as well.

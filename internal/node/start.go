@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"pillarbox"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/run"
 )
@@ -50,50 +49,21 @@ func (n *Node) Drain(ctx context.Context) error {
 
 // addDeliveries adds the loops, and the look at what they are to hold.
 func (n *Node) addDeliveries(group *run.Group) {
-	var loops []run.Service
-	for name, loop := range n.loops {
-		loops = append(loops, run.Service{Name: "deliver to " + name, Run: loop.Run,
-			Drain: drainOf(loop)})
-	}
-	group.Add(run.Service{Name: "review", Run: n.review})
-	group.Add(loops...)
-}
-
-func drainOf(loop *deliver.Loop) func(context.Context) error {
-	return func(context.Context) error { loop.Drain(); return nil }
-}
-
-// Reload puts other settings in force: sources from the next request on, destinations from the next
-// batch on. The names and rules of destinations are not to change. After an error nothing has
-// changed. Errors: ErrInvalid.
-func (n *Node) Reload(settings Settings) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	sources, destinations, err := n.compile(settings)
-	if err != nil {
-		return err
+	var loops []run.Service
+	for name, loop := range n.wired.Load().loops {
+		loops = append(loops, delivery(name, loop))
 	}
-	before := n.table()
-	if len(before.All()) != len(destinations.All()) {
-		return pillarbox.Invalid("destinations can't be added or removed while it runs")
-	}
-	for _, d := range destinations.All() {
-		was := before.Get(d.Name)
-		if was == nil || !sameRule(was.Rule, d.Rule) {
-			return pillarbox.Invalid("what the destination %s takes can't be changed while it runs", d.Name)
-		}
-	}
-	n.sources.Replace(sources)
-	n.destinations.Store(destinations)
-	n.watch.SetDestinations(destinations)
-	for _, d := range destinations.All() {
-		n.loops[d.Name].SetDestination(d)
-	}
-	n.queue.SetMaxBytes(settings.MaxQueueBytes)
-	n.queue.SetKeepBytes(settings.KeepQueueBytes)
-	return nil
+	group.Add(run.Service{Name: "review", Run: n.review})
+	stage := group.Add(loops...)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deliveries = stage
 }
 
-func sameRule(a, b *pillarbox.Rule) bool {
-	return (a == nil) == (b == nil) && (a == nil || a.Equal(b))
+// delivery is the service that a loop is.
+func delivery(name string, loop *deliver.Loop) run.Service {
+	return run.Service{Name: "deliver to " + name, Run: loop.Run,
+		Drain: func(context.Context) error { loop.Drain(); return nil }}
 }

@@ -67,7 +67,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 	if err != nil {
 		return adminapi.DestinationStatus{}, err
 	}
-	loop := n.loops[to.Name].Status()
+	loop := n.wired.Load().loops[to.Name].Status()
 	if !slices.Contains(n.opts.Roles, RoleDeliver) { // the loop does not run
 		loop.State = adminapi.StateIdle
 		if n.queue.Traits().Shared {
@@ -80,7 +80,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(
 			loop.LastStored),
 		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
-		Purged: pillarbox.PurgedEvents(n.sinks[to.Name].Purges()),
+		Purged: pillarbox.PurgedEvents(n.sink(to.Name).Purges()),
 	}, nil
 }
 
@@ -95,8 +95,8 @@ func stampOf(t time.Time) pillarbox.Timestamp {
 // store finds the destination that can be read back.
 func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 	if name != "" {
-		sink, known := n.sinks[name]
-		if !known {
+		sink := n.sink(name)
+		if sink == nil {
 			return "", nil, n.noDestination(name)
 		}
 		if !sink.Traits().Readable {
@@ -107,7 +107,7 @@ func (n *Node) store(name string) (string, pillarbox.EventStore, error) {
 	var readable []string
 	var found pillarbox.EventStore
 	for _, name := range n.table().Names() {
-		if sink := n.sinks[name]; sink.Traits().Readable {
+		if sink := n.sink(name); sink.Traits().Readable {
 			readable, found = append(readable, name), sink
 		}
 	}
@@ -167,7 +167,7 @@ func (n *Node) Discard(ctx context.Context, destination, requestID string) error
 
 // StartReplay implements adminapi.Replays.
 func (n *Node) StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
-	if name := request.Filter.Destination; name != "" && n.sinks[name] == nil {
+	if name := request.Filter.Destination; name != "" && n.sink(name) == nil {
 		return replay.Progress{}, n.noDestination(name)
 	}
 	return n.jobs.Start(ctx, request)
@@ -186,8 +186,8 @@ func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, er
 
 // sinkToPurge is the store of a destination, without the guard of writes.
 func (n *Node) sinkToPurge(name string) (pillarbox.Sink, error) {
-	sink, known := n.sinks[name]
-	if !known {
+	sink := n.sink(name)
+	if sink == nil {
 		return nil, n.noDestination(name)
 	}
 	return sink.Sink, nil
@@ -249,7 +249,7 @@ func (n *Node) RouteHeld(ctx context.Context, filter held.Filter, to string,
 	if err != nil {
 		return held.Result{}, err
 	}
-	if n.sinks[to] == nil {
+	if n.sink(to) == nil {
 		return held.Result{}, n.noDestination(to)
 	}
 	result, err := events.Route(ctx, filter, to, dryRun)

@@ -71,11 +71,23 @@ type Options struct {
 	DrainTimeout time.Duration // 0 is DefaultDrainTimeout
 }
 
-// Group is a list of stages. It is not to be changed while it runs.
+// Group is a list of stages. No stage is to be added while it runs.
 type Group struct {
 	log          *slog.Logger
 	drainTimeout time.Duration
-	stages       [][]Service
+	stages       []*Stage
+}
+
+// ErrStopping says that a service can't be launched, because its stage stops already.
+var ErrStopping = errors.New("nothing can be started any more, because the process stops")
+
+// Stage is services that start one after the other, and stop side by side.
+type Stage struct {
+	mu       sync.Mutex
+	services []Service              // to start with
+	launch   func(Service) *running // nil unless the stage runs
+	running  []*running
+	ended    bool
 }
 
 // New returns an empty group.
@@ -89,7 +101,61 @@ func New(options Options) *Group {
 // Add appends a stage. Stages and the services in them are started one after the other. Stages are
 // stopped in reverse order, one after the other; the services of one stage are drained side by side
 // and then closed in reverse order.
-func (g *Group) Add(stage ...Service) { g.stages = append(g.stages, stage) }
+func (g *Group) Add(services ...Service) *Stage {
+	stage := &Stage{services: services}
+	g.stages = append(g.stages, stage)
+	return stage
+}
+
+// Launch starts one more service of a stage, or has it started with the others where the stage has
+// not begun yet. It is stopped as if it had been there from the beginning. It may be called
+// concurrently. Errors: those of Start; ErrStopping, after which the service is closed.
+func (s *Stage) Launch(ctx context.Context, service Service) error {
+	if s.adds(service) {
+		return nil
+	}
+	if err := startOne(ctx, service); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.running = append(s.running, s.launch(service))
+		return nil
+	}
+	err := fmt.Errorf("start %s: %w", service.Name, ErrStopping)
+	if service.Close != nil {
+		err = errors.Join(err, service.Close())
+	}
+	return err
+}
+
+// adds adds the service to those that the stage begins with, unless it has begun.
+func (s *Stage) adds(service Service) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.launch != nil || s.ended {
+		return false
+	}
+	s.services = append(s.services, service)
+	return true
+}
+
+// begin lets services be launched, and returns those that the stage begins with.
+func (s *Stage) begin(launch func(Service) *running) []Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.launch = launch
+	return s.services
+}
+
+// end lets no more be launched, and returns what runs.
+func (s *Stage) end() []*running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	return s.running
+}
 
 // Run starts everything, waits until stop is done or a service fails, and stops everything that was
 // started. When force is done, all drains end and all services are cancelled at once; they are
@@ -114,7 +180,7 @@ func (g *Group) Run(stop, force context.Context) error {
 	g.log.Info("stopping")
 	errs := []error{err}
 	for _, stage := range slices.Backward(started) {
-		errs = append(errs, g.stopStage(base, stage)...)
+		errs = append(errs, g.stopStage(base, stage.end())...)
 	}
 	return errors.Join(errs...)
 }
@@ -131,19 +197,17 @@ type running struct {
 }
 
 // start starts services until all run, or one fails, or stop is done.
-func (g *Group) start(stop, base context.Context, ask func()) ([][]*running, error) {
-	var started [][]*running
+func (g *Group) start(stop, base context.Context, ask func()) (started []*Stage, err error) {
 	for _, stage := range g.stages {
-		started = append(started, nil)
-		for _, service := range stage {
+		started = append(started, stage)
+		services := stage.begin(func(service Service) *running { return g.launch(base, service, ask) })
+		for _, service := range services {
 			if stop.Err() != nil {
 				return started, nil
 			}
-			if err := startOne(stop, service); err != nil {
+			if err := stage.Launch(stop, service); err != nil {
 				return started, err
 			}
-			last := len(started) - 1
-			started[last] = append(started[last], g.launch(base, service, ask))
 		}
 	}
 	return started, nil

@@ -426,3 +426,35 @@ func TestLeavesBehindWhatHangs(t *testing.T) {
 		close(release)
 	})
 }
+
+// TestLaunch adds services to a stage before it begins, while it runs and after its end. Those that
+// run are drained with the stage.
+func TestLaunch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStory()
+		stop, cancel := context.WithCancel(t.Context())
+		group := run.New(run.Options{})
+		stage := group.Add(worker(s, "first", time.Second))
+		launch := func(name string) {
+			if err := stage.Launch(t.Context(), worker(s, name, time.Second)); err != nil {
+				t.Error(err)
+			}
+		}
+		launch("early")
+		ended := make(chan error)
+		go func() { ended <- group.Run(stop, t.Context()) }()
+		synctest.Wait()
+		launch("late")
+		s.expect(t, "0s start first", "0s start early", "0s start late")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		closed := false
+		err := stage.Launch(t.Context(), run.Service{Name: "too late",
+			Close: func() error { closed = true; return nil }})
+		if !errors.Is(err, run.ErrStopping) || !strings.Contains(err.Error(), "too late") || !closed {
+			t.Errorf("after the end: %v, closed %v", err, closed)
+		}
+	})
+}

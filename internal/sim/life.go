@@ -102,7 +102,7 @@ func (w *world) newLife(number int) (*life, error) {
 	}
 	// It was opened with other rules, so that nothing goes right unless the reload reaches every
 	// destination.
-	if err := l.node.Reload(w.settings(w.policy)); err != nil {
+	if err := l.node.Reload(context.Background(), w.settings(w.policy), nil); err != nil {
 		return nil, fmt.Errorf("reload: %w", errors.Join(err, l.node.Close()))
 	}
 	return l, nil

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -449,6 +450,94 @@ func TestReloadAppliesWhatIsSafe(t *testing.T) {
 		<-time.After(20 * time.Millisecond)
 	}
 	s.Stop()
+}
+
+// TestReloadAddsASourceAndADestination while the server runs, is killed right after it has accepted
+// for them, and starts again. What is taken away needs a restart, and nothing of that is put in force.
+func TestReloadAddsASourceAndADestination(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pillarbox.yaml")
+	data := t.TempDir()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("sources: {app: }\n")
+	s := harness.Start(t, data, "--config", file)
+	accept(t, s.Public+"/app", "text/plain", []byte("before"))
+	write(`
+sources: {app: , web: {path: /in/web}}
+destinations:
+  events: {url: "sqlite:", sources: [app, web]}
+  copies: {url: "sqlite:copies.db", sources: [web]}
+`)
+	s.Signal(syscall.SIGHUP)
+	untilAnswered(t, s.Public+"/in/web", http.StatusAccepted)
+	const more = 20
+	for range more {
+		accept(t, s.Public+"/in/web", "text/plain", []byte("after"))
+		accept(t, s.Public+"/app", "text/plain", []byte("after"))
+	}
+	s.Kill()
+
+	s = harness.Start(t, data, "--config", file)
+	for _, entry := range settledEverywhere(t, s, 2) {
+		want := map[string]uint64{"events": 1 + 1 + 2*more, "copies": 1 + more}[entry.Destination]
+		if !entry.Balanced || entry.Stored != want || entry.Held > 0 {
+			t.Errorf("%+v; want %d stored, none held", entry, want)
+		}
+	}
+	write("sources: {app: }\n")
+	s.Signal(syscall.SIGHUP)
+	untilSaid(t, s, "these keys need a restart")
+	accept(t, s.Public+"/in/web", "text/plain", []byte("it is still there"))
+	write("sources: {app: {max_body: 3}, web: {path: /in/web}}\ndestinations:\n  events: {url: \"sqlite:\", sources: [app, web]}\n  copies: {url: \"sqlite:copies.db\", sources: [web]}\n")
+	s.Signal(syscall.SIGHUP)
+	untilAnswered(t, s.Public+"/app", http.StatusRequestEntityTooLarge)
+	accept(t, s.Public+"/in/web", "text/plain", []byte("it is still there"))
+	s.Stop()
+}
+
+// settledEverywhere waits until nothing is pending at so many destinations.
+func settledEverywhere(t *testing.T, s *harness.Server, destinations int) []ledger.Entry {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+		var totals ledger.Totals
+		s.Get("/api/v1/ledger", &totals)
+		pending := slices.ContainsFunc(totals.Destinations,
+			func(e ledger.Entry) bool { return e.Pending > 0 })
+		if len(totals.Destinations) == destinations && !pending {
+			return totals.Destinations
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the ledger stays at %+v", totals)
+		}
+	}
+}
+
+// untilSaid waits for a line of the log.
+func untilSaid(t *testing.T, s *harness.Server, line string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(s.Log(), line); {
+		if <-time.After(20 * time.Millisecond); time.Now().After(deadline) {
+			t.Fatalf("the log does not say %q:\n%s", line, s.Log())
+		}
+	}
+}
+
+// untilAnswered posts four bytes until the answer is that one.
+func untilAnswered(t *testing.T, url string, code int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+		response, _ := post(t, url, "text/plain", make([]byte, 4))
+		if response.StatusCode == code {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is answered with %d, and never with %d", url, response.StatusCode, code)
+		}
+	}
 }
 
 // TestQueueCommandsWorkOffline looks into a log that was left by a killed server.

@@ -218,7 +218,7 @@ var (
 	}}
 	// SettledBeforeWrite moves the cursor first and writes then.
 	SettledBeforeWrite = Mutant{"cursor ahead of the write", []Edit{{
-		"internal/deliver/loop.go", "\treport := l.step(ctx, deliveries, to, probing)\n",
+		"internal/deliver/loop.go", "\treport := l.step(ctx, deliveries, to, sink, probing)\n",
 		`	report := Report{Outcomes: make([]pillarbox.Outcome, len(deliveries))}
 	for i := range deliveries {
 		report.Outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored}
@@ -227,7 +227,7 @@ var (
 		return err
 	}
 	time.Sleep(20 * time.Millisecond) // widens the gap
-	if report = l.step(ctx, deliveries, to, probing); report.Down == nil {
+	if report = l.step(ctx, deliveries, to, sink, probing); report.Down == nil {
 		return nil
 	}
 `,
@@ -252,11 +252,29 @@ var (
 	}}}
 	// WrongSink gives each loop the sink of the destination that comes first.
 	WrongSink = Mutant{"a destination wired to the wrong sink", []Edit{{
-		"internal/node/node.go", "n.newLoop(d, n.sinks[d.Name])", "n.newLoop(d, n.sinks[n.table().All()[0].Name])",
+		"internal/node/node.go", "n.newLoop(d, wired.sinks[d.Name])", "n.newLoop(d, wired.sinks[wired.table.All()[0].Name])",
 	}}}
 	// ReloadForgets leaves a destination at its old rules.
 	ReloadForgets = Mutant{"a reload that forgets a destination", []Edit{{
-		"internal/node/start.go", "\t\tn.loops[d.Name].SetDestination(d)\n", "\t\tif d != destinations.All()[0] {\n\t\t\tn.loops[d.Name].SetDestination(d)\n\t\t}\n",
+		"internal/node/reload.go", "\t\t\tloop.SetDestination(d)\n", "\t\t\tif d != r.after.table.All()[0] {\n\t\t\t\tloop.SetDestination(d)\n\t\t\t}\n",
+	}}}
+	// SourceBeforeDestination lets a source that is new accept before its destinations know of it.
+	SourceBeforeDestination = Mutant{"a new source before its destinations", []Edit{{
+		"internal/node/reload.go", "\tif err := r.meet(ctx); err != nil {\n", "\tn.sources.Replace(sources)\n\tif err := r.meet(ctx); err != nil {\n",
+	}}}
+	// JudgedByOldRules looks at a batch with the rules that held when the wait for it began, and never
+	// again.
+	JudgedByOldRules = Mutant{"a batch judged by old rules", []Edit{
+		{"internal/deliver/loop.go", "\tto, sink := l.current() // anew", "\t_, sink := l.current() // anew"},
+		{"internal/deliver/loop.go", "\tif !held || now == by {\n", "\tif !held || now == by || true {\n"},
+	}}
+	// ReviewedByOldRules looks at what is pending with the rules that held when the look began.
+	ReviewedByOldRules = Mutant{"a review by old rules", []Edit{{
+		"internal/node/obligations.go", "\treturn func(delivery *pillarbox.Delivery) bool {\n\t\td := n.table().Get(name)\n", "\td := n.table().Get(name)\n\treturn func(delivery *pillarbox.Delivery) bool {\n",
+	}}}
+	// JoinedWithoutRule leaves the first events of a new destination without a rule.
+	JoinedWithoutRule = Mutant{"the first events without a rule", []Edit{{
+		"internal/engine/seglog/obligations.go", "if len(c.state.rules) == 0 && c.joined > 0 {", "if len(c.state.rules) == 0 && c.joined > 1<<62 {",
 	}}}
 	// DrainSettlesNothing cuts off the batch at hand, and calls it drained.
 	DrainSettlesNothing = Mutant{"a drain that settles nothing", []Edit{

@@ -179,6 +179,18 @@ var hunts = []hunt{
 		bugs: []planted{{harness.HeldSkipped, "became"}},
 	},
 	{
+		name: "reload", pkg: "internal/node", run: "^TestReload(OpensTheWayLast|IsSeenByAWaitingLoop|IsSeenByAReview)$",
+		bugs: []planted{
+			{harness.SourceBeforeDestination, "before its destinations"},
+			{harness.JudgedByOldRules, "held:"},
+			{harness.ReviewedByOldRules, "held by rules that are no more"},
+		},
+	},
+	{
+		name: "joins", pkg: "internal/engine/seglog", run: "^TestKeepsTheContractOnADisk$",
+		bugs: []planted{{harness.JoinedWithoutRule, "rule of event 1 of app: <nil>"}},
+	},
+	{
 		name: "conflict", pkg: "internal/deliver", run: "^TestOneConflictHoldsUpNoOther$",
 		bugs: []planted{{harness.ConflictGivesUpAll, "want 20 stored"}},
 	},

@@ -132,6 +132,13 @@ func CheckHistory(url string, keepBytes int64) error {
 		scheme)
 }
 
+// FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it was
+// opened with, after which events become dead letters.
+func FixesMaxAge(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return scheme == "sqs"
+}
+
 // CheckSink is CheckQueue for a destination.
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 

@@ -19,6 +19,7 @@ func obligations(t *testing.T, open OpenQueue) {
 		tell func(obligationsStory)
 	}{
 		{"hands out the rule of the time of the event", obligationsRules},
+		{"has a rule for every event of a destination that joins others", obligationsJoin},
 		{"keeps what is held, as a part of pending", obligationsHeld},
 		{"holds what a review says, and lets it go again", obligationsReview},
 		{"does not touch what is leased in a review", obligationsReviewLeased},
@@ -113,6 +114,26 @@ func obligationsRules(s obligationsStory) {
 	}
 	if rule := s.Queue.RuleAt("nobody", d[0].Handle); rule != nil {
 		s.Errorf("rule of nobody: %+v", rule)
+	}
+}
+
+// obligationsJoin has an event appended after a destination is made and before it has a rule, as
+// happens when one is added under load: an event without a rule would be for a person to decide about.
+func obligationsJoin(s obligationsStory) {
+	const later = "later"
+	s.oblige(storyDestination, "app")
+	s.from("app", 1, 11)
+	s.account(later)
+	s.from("app", 1, 12)
+	s.oblige(later, "web")
+	s.from("web", 1, 13)
+	meant := []bool{false, false, true}
+	for i, d := range s.lease(all) {
+		rule := s.RuleAt(later, d.Handle)
+		if rule == nil || rule.Takes(d.Event) != meant[i] {
+			s.Errorf("rule of event %d of %s: %+v; want one, that takes it: %v", i, d.Event.Source, rule,
+				meant[i])
+		}
 	}
 }
 

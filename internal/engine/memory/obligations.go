@@ -28,7 +28,11 @@ func (q *Queue) Oblige(_ context.Context, destination string, rule pillarbox.Rul
 	defer q.mu.Unlock()
 	p := q.positionLocked(destination)
 	rule.Sources = slices.Clone(rule.Sources)
-	p.rules = append(p.rules, ruleFrom{first: len(q.events), rule: rule})
+	first := len(q.events)
+	if len(p.rules) == 0 && p.joins {
+		first = p.joined
+	}
+	p.rules = append(p.rules, ruleFrom{first: first, rule: rule})
 	return nil
 }
 

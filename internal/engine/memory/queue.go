@@ -30,6 +30,8 @@ type position struct {
 	states []*deliveryState // one for each event
 	rules  []ruleFrom
 	store  pillarbox.StoreRecord
+	joins  bool // there were others when it was made
+	joined int  // index of the first event after that
 }
 
 // ruleFrom is the rule for the events from an index on.
@@ -97,6 +99,7 @@ func (q *Queue) positionLocked(destination string) *position {
 	if p == nil {
 		p = &position{}
 		if len(q.positions) > 0 {
+			p.joins, p.joined = true, len(q.events)
 			for range q.events {
 				p.states = append(p.states, &deliveryState{outcome: pillarbox.OutcomeSkipped,
 					skip: pillarbox.SkippedBefore})

@@ -27,6 +27,7 @@ type consumer struct {
 	scanner  *scanner
 	ages     *ages
 	name     string
+	joined   uint64 // where it was made in this life, beside others: the first event that it gets; else 0
 
 	position atomic.Pointer[position]   // of state
 	needs    atomic.Uint64              // the oldest event that is pending: its segment is kept

@@ -81,12 +81,16 @@ func (d *destinations) known(name string) (*consumer, error) {
 
 func (d *destinations) create(name string) (*consumer, error) {
 	firstSeq, next := d.segments.bounds()
-	if len(d.all()) > 0 {
+	joins := len(d.all()) > 0
+	if joins {
 		firstSeq = next
 	}
 	made, err := d.open(name, firstSeq)
 	if err != nil {
 		return nil, kinded(err)
+	}
+	if joins {
+		made.joined = firstSeq
 	}
 	if !d.opts.ReadOnly {
 		if err := made.journal.roll(made.state); err != nil {

@@ -19,7 +19,9 @@ type obligations struct {
 	scanner      *scanner
 }
 
-// oblige records the rule of a destination for what is accepted from now on.
+// oblige records the rule of a destination for what is accepted from now on. The first rule of a
+// destination that has just joined others holds from its first event on: what is accepted meanwhile
+// is not left without one.
 func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 	c, err := o.destinations.getToChange(destination)
 	if err != nil {
@@ -39,8 +41,12 @@ func (o *obligations) oblige(destination string, rule pillarbox.Rule) error {
 		!c.state.hasRetryBelow(rules[1].From) {
 		rules = rules[1:] // nothing is left of its time
 	}
+	from := next
+	if len(c.state.rules) == 0 && c.joined > 0 {
+		from = c.joined
+	}
 	s := c.newSettlement(0)
-	s.delta.Rules, s.durable = append(rules, ruleFrom{From: next, Rule: rule}), true
+	s.delta.Rules, s.durable = append(rules, ruleFrom{From: from, Rule: rule}), true
 	s.finish()
 	if err := s.write(); err != nil {
 		return fmt.Errorf("record the rule of destination %s: %w", destination, err)
