@@ -38,6 +38,8 @@ func TestWrongUsageNamesWhatMayBeMeant(t *testing.T) {
 		"evnts":             "is events meant?",
 		"help evnts":        "is events meant?",
 		"dead lst":          "is list meant?",
+		"sevre":             "is serve meant?",
+		"dead lsit":         "is list meant?",
 		"events --lmit 3":   "is --limit meant?",
 		"serve --dat x":     "is --data meant?",
 		"zzz":               `there is no command "pillarbox zzz"; "pillarbox --help"`,
