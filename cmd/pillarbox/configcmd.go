@@ -36,7 +36,11 @@ Exit 2 if something is not right.`,
 				if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
 					return usageError{err}
 				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), "the configuration is right")
+				right := "the configuration is right"
+				if global.configPath == "" { // a file in this directory is not looked for
+					right += "; it has no file, since none is named with --config"
+				}
+				_, err = fmt.Fprintln(command.OutOrStdout(), right)
 				return err
 			},
 		},
@@ -126,6 +130,11 @@ func newVersionCommand() *cobra.Command {
 			if form.Kind == console.JSON {
 				return console.WriteJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
 					"platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			if form.Kind == console.CSV {
+				table := console.Rows{Head: []string{"version", "go", "platform"}}
+				table.Add(version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+				return table.Write(w, form)
 			}
 			_, err := fmt.Fprintln(w, versionLine())
 			return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,6 +58,29 @@ func TestVersionIsAFlagToo(t *testing.T) {
 	for _, flag := range []string{"--version", "-v"} {
 		if got := try(t, flag); got.err != nil || got.out != want.out || got.out == "" {
 			t.Errorf("%s prints %q, %v; version prints %q", flag, got.out, got.err, want.out)
+		}
+	}
+}
+
+// TestVersionHasEveryForm.
+func TestVersionHasEveryForm(t *testing.T) {
+	if got := try(t, "version", "-o", "csv"); !strings.HasPrefix(got.out, "version,go,platform\n"+version()+",go") {
+		t.Errorf("as CSV it is\n%s", got.out)
+	}
+}
+
+// TestConfigCheckSaysThatItReadNoFile where none is named: it looks for none in the directory.
+func TestConfigCheckSaysThatItReadNoFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pillarbox.yaml")
+	if err := os.WriteFile(file, []byte("data: "+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"the configuration is right; it has no file, since none is named with --config\n": {"--data", t.TempDir()},
+		"the configuration is right\n": {"--config", file},
+	} {
+		if got := try(t, append([]string{"config", "check"}, args...)...); got.out != want {
+			t.Errorf("%v: %q, %v, want %q", args, got.out, got.err, want)
 		}
 	}
 }
