@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -97,16 +98,23 @@ func unknownVariables(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// checkEngines reports the first URL that names no engine.
+// checkEngines reports URLs that name no engine, or one that can't do what is asked of it.
 func checkEngines(cfg *config.Config) error {
-	if err := checkQueue(cfg); err != nil {
-		return err
+	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
+		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)))
+}
+
+// placed puts the place where a key was set before an error that begins with the key.
+func placed(cfg *config.Config, err error) error {
+	if err == nil {
+		return nil
 	}
-	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
-		return err
+	key, _, _ := strings.Cut(err.Error(), ":")
+	if where := cfg.Where(key); where != "" {
+		return fmt.Errorf("%s: %w", where, err)
 	}
-	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL),
-		catalog.CheckBodies(cfg.Bodies.URL))
+	return err
 }
 
 // checkQueue reports whether the queue's engine exists and can do what is asked of it. The default

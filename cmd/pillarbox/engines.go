@@ -45,6 +45,9 @@ func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node
 
 func (e *engines) open(ctx context.Context) error {
 	cfg := e.config
+	if err := checkEngines(cfg); err != nil {
+		return usageError{err} // like any other value of a key, and before a directory is made
+	}
 	if needsData(cfg) {
 		if err := e.openDirectory(); err != nil {
 			return err
@@ -53,9 +56,6 @@ func (e *engines) open(ctx context.Context) error {
 	e.openClock()
 	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: cfg.Bodies.URL,
 		Logger: e.logger}
-	if err := checkQueue(cfg); err != nil {
-		return err
-	}
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
 		return err
@@ -67,9 +67,6 @@ func (e *engines) open(ctx context.Context) error {
 		Elapsed: e.Clock.Elapsed, MaxRetryWait: longestBackoff(
 			cfg), CommitTimeout: cfg.Queue.CommitTimeout.Std(),
 	}); err != nil {
-		return err
-	}
-	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
 		return err
 	}
 	e.Sinks = map[string]pillarbox.Sink{}

@@ -85,6 +85,31 @@ func TestConfigCheckSaysThatItReadNoFile(t *testing.T) {
 	}
 }
 
+// TestEngineThatIsNoneIsReportedWithItsPlace, each of them, and before a directory is made.
+func TestEngineThatIsNoneIsReportedWithItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "data")
+	text := "data: " + data + "\nqueue: { url: \"kafka:\" }\ndestinations:\n" +
+		"  events: { url: \"postgres://x\", sources: [app] }\ndead_letters: { url: \"ftp:x\" }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"config check", "serve", "status"} {
+		got := try(t, append(strings.Fields(command), "--config", file)...)
+		for _, want := range []string{file + ":2:15: queue.url: \"kafka:\"",
+			file + ":4:18: destinations.events.url: \"postgres://x\"", file + ":5:22: dead_letters.url"} {
+			if got.err == nil || got.code != exitUsage || !strings.Contains(got.err.Error(), want) {
+				t.Errorf("%s: exit %d, no %q in %v", command, got.code, want, got.err)
+			}
+		}
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("the data directory is there: %v", err)
+	}
+	t.Setenv("PILLARBOX_QUEUE_URL", "kafka:")
+	try(t, "config", "check").failsWith(t, exitUsage, "PILLARBOX_QUEUE_URL: queue.url: ")
+}
+
 // TestWhatTheServerCantReadIsWrongUsage, whoever runs it.
 func TestWhatTheServerCantReadIsWrongUsage(t *testing.T) {
 	s := startServer(t, "")
