@@ -18,6 +18,7 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		"events --since 1h --until 2h", "events --follow --since foo", "dead list --limit 0", "dead list --limit 100001", "dead list --since foo",
 		"dead list --cursor bad", "dead replay --all --rate -1", "dead replay --all --rate NaN", "dead replay --all --limit -1",
 		"dead replay --all --since foo", "dead replay", "serve --roles=", "serve --roles nobody", "bench --dir /nope", "torture --dir /nope",
+		"post http://127.0.0.1:1/app --file /nope", "post --rate NaN -n 2",
 		"help nope", "help dead nope", "completion foo", "completion bash foo", "completion --foo", "nope", "dead nope",
 	} {
 		if got := try(t, append(strings.Fields(line), "--data", dir)...); got.code != exitUsage ||
