@@ -210,7 +210,7 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "explain REQUEST_ID",
 		Short: "Tell the story of one event: accepted, attempts, skipped or held, stored or dead, replayed",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := checkForm(form); err != nil {
 				return err

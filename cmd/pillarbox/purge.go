@@ -39,7 +39,7 @@ DynamoDB has a time to live (TTL) of its own.`,
 		Example: `  pillarbox purge events --older-than 90d --dry-run
   pillarbox purge events --older-than 90d --yes
   pillarbox purge events --older-than 7d --source debug --rate 1000`,
-		Args: exactArgs(1),
+		Args: oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return flags.run(command, global, args[0])
 		},

@@ -204,7 +204,7 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget DESTINATION",
 		Short: "Give up a destination that is not configured any more, so that the queue no longer waits for it",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return withLog(global, func(disk *vfs.Disk, dir string) error {
 				cfg, err := global.load()

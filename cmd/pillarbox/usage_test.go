@@ -38,16 +38,25 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 // TestWrongUsageNamesWhatMayBeMeant, and nothing where nothing is near.
 func TestWrongUsageNamesWhatMayBeMeant(t *testing.T) {
 	for line, want := range map[string]string{
-		"evnts":             "is events meant?",
-		"help evnts":        "is events meant?",
-		"dead lst":          "is list meant?",
-		"sevre":             "is serve meant?",
-		"dead lsit":         "is list meant?",
-		"events --lmit 3":   "is --limit meant?",
-		"serve --dat x":     "is --data meant?",
-		"zzz":               `there is no command "pillarbox zzz"; "pillarbox --help"`,
-		"events --zzzzzz 3": `unknown flag: --zzzzzz; "pillarbox events --help"`,
-		"events -x":         "unknown shorthand flag",
+		"evnts":                   "is events meant?",
+		"help evnts":              "is events meant?",
+		"dead lst":                "is list meant?",
+		"sevre":                   "is serve meant?",
+		"dead lsit":               "is list meant?",
+		"events --lmit 3":         "is --limit meant?",
+		"serve --dat x":           "is --data meant?",
+		"zzz":                     `there is no command "pillarbox zzz"; "pillarbox --help"`,
+		"events --zzzzzz 3":       `unknown flag: --zzzzzz; "pillarbox events --help"`,
+		"events -x":               "unknown shorthand flag",
+		"explain":                 "pillarbox explain takes one argument, and got 0; usage: pillarbox explain REQUEST_ID",
+		"dead show a b":           "takes one argument, and got 2",
+		"events --limit x":        `--limit "x": want a whole number`,
+		"post --rate x":           `--rate "x": want a number`,
+		"bench --rounds 1x":       `--rounds "1x": want a whole number`,
+		"bench --duration 5":      `--duration "5": want a duration such as 10s or 1m30s`,
+		"bench --connections 1,x": `--connections "1,x": want whole numbers, as in 1,8,64`,
+		"torture --seed -1":       `--seed "-1": want a whole number, 0 or more`,
+		"deploy --yes=x":          `--yes "x": want true or false`,
 	} {
 		try(t, strings.Fields(line)...).failsWith(t, exitUsage, want)
 	}
