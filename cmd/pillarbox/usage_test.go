@@ -170,3 +170,15 @@ func TestHistoryNeedsAQueueThatHasOne(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnAddressIsChosenByAFlagOrAKey: an error names both.
+func TestAnAddressIsChosenByAFlagOrAKey(t *testing.T) {
+	for key, want := range map[string]string{
+		"listen":       "--listen or listen in the configuration",
+		"admin.listen": "--admin or admin.listen in the configuration",
+	} {
+		if got := setBy(key); got != want {
+			t.Errorf("%s is set by %q", key, got)
+		}
+	}
+}
