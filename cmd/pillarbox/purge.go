@@ -100,7 +100,7 @@ func askToPurge(ctx context.Context, command *cobra.Command, client *adminclient
 	}
 	old := looked.Matched - min(looked.Matched, looked.Kept)
 	question := fmt.Sprintf("Delete %d events of %s from before %s for good? Type yes: ", old,
-		request.Destination, looked.Until)
+		console.PurgedFrom(looked), looked.Until)
 	if old > 0 && !confirmed(command, question, "yes") {
 		return errors.New("nothing was purged; --yes purges without a question")
 	}

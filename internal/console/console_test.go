@@ -11,6 +11,7 @@ import (
 	"pillarbox/internal/console"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/posting"
+	"pillarbox/internal/purge"
 )
 
 // TestTraceIsInOrderOfTime, across destinations, with what is so now at its end.
@@ -89,6 +90,21 @@ func TestAuditEndsWithWhatIsWrong(t *testing.T) {
 	audit.Compared(&posting.Comparison{ReceiptCheck: ledger.ReceiptCheck{Checked: 2, Lost: 1}})
 	check(audit, "\nNOT balanced: the ledger is, "+
 		"but 1 of the receipts are of events that are nowhere\n")
+}
+
+// TestPurgeOfOneSourceNamesIt, before and after.
+func TestPurgeOfOneSourceNamesIt(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		for source, want := range map[string]string{"": "3 events of archive from before ",
+			"debug": "3 events of archive, of the source debug, from before "} {
+			var out strings.Builder
+			err := console.WritePurge(&out, &purge.Progress{Destination: "archive", Source: source,
+				Matched: 3, Purged: 3, DryRun: dry}, console.Form{Kind: console.Table})
+			if err != nil || !strings.Contains(out.String(), want) {
+				t.Errorf("%v; no %q in %q", err, want, out.String())
+			}
+		}
+	}
 }
 
 // TestTextOfClientsCantMoveTheCursor in a table, wherever that is written to.
