@@ -43,6 +43,9 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 	}
 	e := &engines{config: cfg, logger: quietLogger(), readOnly: true}
 	if err := e.openDirectory(); err != nil {
+		if errors.Is(err, pillarbox.ErrConflict) { // to name the server would be of no use here
+			err = fmt.Errorf("data directory %s is in use by another pillarbox, and this looks into the log only while no server runs; stop it first: %w", cfg.Data, pillarbox.ErrConflict)
+		}
 		return errors.Join(err, e.close())
 	}
 	return errors.Join(work(e.data, dir), e.close())

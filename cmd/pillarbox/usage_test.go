@@ -182,3 +182,18 @@ func TestAnAddressIsChosenByAFlagOrAKey(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueCommandsWantNoServer, and don't advise to ask one.
+func TestQueueCommandsWantNoServer(t *testing.T) {
+	s := startServer(t, "")
+	for _, command := range []string{"inspect", "verify", "repair"} {
+		got := try(t, "queue", command, "--data", s.data)
+		got.failsWith(t, exitFailed, s.data, "while no server runs; stop it first")
+		if strings.Contains(got.err.Error(), "--server") {
+			t.Errorf("%s: it advises to ask the server: %v", command, got.err)
+		}
+	}
+	if got := try(t, "status", "--server", s.admin); !strings.Contains(got.out, " in use of ") {
+		t.Errorf("the status is\n%s", got.out)
+	}
+}
