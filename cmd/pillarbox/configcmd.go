@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,11 @@ Exit 2 if something is not right.`,
 				if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
 					return usageError{err}
 				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), "the configuration is right")
+				right := "the configuration is right"
+				if global.configPath == "" { // a file in this directory is not looked for
+					right += "; it has no file, since none is named with --config"
+				}
+				_, err = fmt.Fprintln(command.OutOrStdout(), right)
 				return err
 			},
 		},
@@ -93,16 +98,23 @@ func unknownVariables(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// checkEngines reports the first URL that names no engine.
+// checkEngines reports URLs that name no engine, or one that can't do what is asked of it.
 func checkEngines(cfg *config.Config) error {
-	if err := checkQueue(cfg); err != nil {
-		return err
+	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
+		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)))
+}
+
+// placed puts the place where a key was set before an error that begins with the key.
+func placed(cfg *config.Config, err error) error {
+	if err == nil {
+		return nil
 	}
-	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
-		return err
+	key, _, _ := strings.Cut(err.Error(), ":")
+	if where := cfg.Where(key); where != "" {
+		return fmt.Errorf("%s: %w", where, err)
 	}
-	return errors.Join(catalog.CheckDeadLetters(cfg.DeadLetters.URL),
-		catalog.CheckBodies(cfg.Bodies.URL))
+	return err
 }
 
 // checkQueue reports whether the queue's engine exists and can do what is asked of it. The default
@@ -126,6 +138,11 @@ func newVersionCommand() *cobra.Command {
 			if form.Kind == console.JSON {
 				return console.WriteJSON(w, map[string]string{"version": version(), "go": runtime.Version(),
 					"platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			if form.Kind == console.CSV {
+				table := console.Rows{Head: []string{"version", "go", "platform"}}
+				table.Add(version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+				return table.Write(w, form)
 			}
 			_, err := fmt.Fprintln(w, versionLine())
 			return err

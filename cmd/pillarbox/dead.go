@@ -93,7 +93,7 @@ func listLetters(ctx context.Context, command *cobra.Command, client *adminclien
 func newDeadShow(global *globalFlags) *cobra.Command {
 	var destination string
 	command := &cobra.Command{
-		Use: "show REQUEST_ID", Short: "Show one dead letter as JSON: the event, every attempt, and how to replay it", Args: exactArgs(1),
+		Use: "show REQUEST_ID", Short: "Show one dead letter as JSON: the event, every attempt, and how to replay it", Args: oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				letter, err := client.DeadLetter(ctx, destination, args[0])
@@ -135,7 +135,7 @@ func oneOfSeveral(ctx context.Context, client *adminclient.Client, destination, 
 func newDeadDiscard(global *globalFlags) *cobra.Command {
 	var destination string
 	command := &cobra.Command{
-		Use: "discard REQUEST_ID", Short: "Give a dead letter up; its file is kept and marked", Args: exactArgs(1),
+		Use: "discard REQUEST_ID", Short: "Give a dead letter up; its file is kept and marked", Args: oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if _, err := client.Discard(ctx, destination, args[0]); err != nil {

@@ -183,6 +183,9 @@ func withZips(choices map[string]any, zips map[string]string) map[string]any {
 func confirmed(command *cobra.Command, question, word string) bool {
 	fmt.Fprint(command.ErrOrStderr(), question)
 	answer, err := bufio.NewReader(command.InOrStdin()).ReadString('\n')
+	if err != nil { // nobody has ended the line of the question
+		fmt.Fprintln(command.ErrOrStderr())
+	}
 	return (err == nil || err == io.EOF) && strings.TrimSpace(answer) == word
 }
 

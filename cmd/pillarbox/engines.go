@@ -45,6 +45,9 @@ func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node
 
 func (e *engines) open(ctx context.Context) error {
 	cfg := e.config
+	if err := checkEngines(cfg); err != nil {
+		return usageError{err} // like any other value of a key, and before a directory is made
+	}
 	if needsData(cfg) {
 		if err := e.openDirectory(); err != nil {
 			return err
@@ -52,9 +55,6 @@ func (e *engines) open(ctx context.Context) error {
 	}
 	e.openClock()
 	place := e.place()
-	if err := checkQueue(cfg); err != nil {
-		return err
-	}
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
 		return err
@@ -66,9 +66,6 @@ func (e *engines) open(ctx context.Context) error {
 		Elapsed: e.Clock.Elapsed, MaxRetryWait: longestBackoff(
 			cfg), CommitTimeout: cfg.Queue.CommitTimeout.Std(),
 	}); err != nil {
-		return err
-	}
-	if err := catalog.CheckSinks(sinkURLs(cfg)); err != nil {
 		return err
 	}
 	e.Sinks, err = e.openSinks(ctx, cfg, nil)
@@ -104,9 +101,6 @@ func (e *engines) openSinks(ctx context.Context, cfg, but *config.Config) (map[s
 // openMore opens the sinks of destinations that a configuration has in addition to the one in force.
 func (e *engines) openMore(ctx context.Context, fresh *config.Config) (map[string]pillarbox.Sink,
 	error) {
-	if err := catalog.CheckSinks(sinkURLs(fresh)); err != nil {
-		return nil, err
-	}
 	if e.data == nil && needsData(fresh) {
 		return nil, pillarbox.Invalid("a destination needs the data directory, and this server runs without one; restart it")
 	}

@@ -28,8 +28,10 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 		Long: `List what a destination has stored, the newest first, or follow what is being stored. --since and
 --until take RFC 3339, a day (from midnight UTC), or how long ago, as in 15m, 24h or 7d. With -o json
 and --follow each event is one line; --follow goes on by itself when the server comes back after a
-restart, misses nothing that was stored meanwhile and shows nothing twice. CSV is what was sent: for a file that a spreadsheet opens, add
---spreadsheet-safe, or a client can put a formula into it that the spreadsheet runs.`,
+restart, misses nothing that was stored meanwhile and shows nothing twice.
+
+CSV is what was sent: for a file that a spreadsheet opens, add --spreadsheet-safe, or a client can put a
+formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
   pillarbox events --follow -o json`,
@@ -210,7 +212,7 @@ func newExplainCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "explain REQUEST_ID",
 		Short: "Tell the story of one event: accepted, attempts, skipped or held, stored or dead, replayed",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := checkForm(form); err != nil {
 				return err

@@ -66,6 +66,7 @@ func tellOfName(talk io.Writer, what, name, also string, known []string) {
 }
 
 // noSuchDestination adds to an error about a destination that is not there which one may be meant.
+// What there is it says too, unless the error itself does.
 func noSuchDestination(ctx context.Context, client *adminclient.Client, destination string,
 	err error) error {
 	if destination == "" || !errors.Is(err, pillarbox.ErrNotFound) {
@@ -75,8 +76,12 @@ func noSuchDestination(ctx context.Context, client *adminclient.Client, destinat
 	if failed != nil || slices.Contains(names.destinations, destination) {
 		return err
 	}
-	return fmt.Errorf("%w%s (configured: %s)", err, meant(destination, names.destinations),
-		strings.Join(names.destinations, ", "))
+	configured := strings.Join(names.destinations, ", ")
+	err = fmt.Errorf("%w%s", err, meant(destination, names.destinations))
+	if strings.Contains(err.Error(), "configured are "+configured) {
+		return err
+	}
+	return fmt.Errorf("%w (configured: %s)", err, configured)
 }
 
 // storedOf reports whether a destination has an event of the source, which may have had another

@@ -53,8 +53,12 @@ func TestAMisspelledNameIsSaid(t *testing.T) {
 		"held list --destination archiv", "held list --events --destination archiv",
 		"held forget --destination archiv", "held route --to archiv --all",
 	} {
-		try(t, append(strings.Fields(args), "--server", s.admin)...).failsWith(t, exitFailed, "archiv",
-			"is archive meant?", "configured: archive, events")
+		got := try(t, append(strings.Fields(args), "--server", s.admin)...)
+		got.failsWith(t, exitFailed, "archiv", "is archive meant?")
+		if strings.Count(got.err.Error(), "configured") != 1 ||
+			!strings.Contains(got.err.Error(), "archive, events") {
+			t.Errorf("%s: what is configured is not said once in %q", args, got.err)
+		}
 	}
 	s.stop()
 	offline := slices.Concat([]string{"events", "--source", "apps"},

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,11 +55,14 @@ func newPostCommand(global *globalFlags) *cobra.Command {
 		Short: "Send one event, a file, or a load with -n, --rate and --concurrency",
 		Long: `Send events to a running server: to the URL, to the stack on AWS that --stack names, or to the first
 source of the configuration. Where no server listens there, and a stack was deployed, that one gets them.
-The body is
---body, --file (- is standard input), or standard input where it is not a terminal. With -n, the
-same body is sent n times, or a small JSON object with a running number where no body is given.
-The receipts can be kept with --receipts, one a line, to compare them with what is stored. A URL that ends
-in /batch takes a batch as the body (--content-type application/x-ndjson, or a JSON array).`,
+
+The body is --body, --file (- is standard input), or standard input where it is not a terminal. With -n of
+more than 1, the same body is sent n times, or a small JSON object with a running number where neither
+--body nor --file is given: standard input is then read with --file - only. A URL that ends in /batch takes
+a batch as the body (--content-type application/x-ndjson, or a JSON array).
+
+The receipts can be kept with --receipts, one a line, for "pillarbox audit --receipts". A file that is there
+already is replaced.`,
 		Example: `  pillarbox post --body '{"hello":"world"}'
   pillarbox post http://localhost:8080/app --file photo.jpg --content-type image/jpeg
   pillarbox post -n 100000 --concurrency 64 --receipts receipts.ndjson
@@ -85,7 +90,7 @@ in /batch takes a batch as the body (--content-type application/x-ndjson, or a J
 	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
 	set.StringVar(&flags.stack, "stack", "",
 		"send to this stack on AWS, deployed with \"pillarbox deploy\"")
-	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts, one JSON object a line")
+	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts, one JSON object a line; one that is there is replaced")
 	outputFlag(command, &flags.form)
 	return command
 }
@@ -96,7 +101,7 @@ func (f *postFlags) check() error {
 		return usageError{fmt.Errorf("-n %d: want 1 to %d", f.n, maxPosts)}
 	case f.concurrency < 1 || f.concurrency > maxConcurrency:
 		return usageError{fmt.Errorf("--concurrency %d: want 1 to %d", f.concurrency, maxConcurrency)}
-	case f.rate < 0:
+	case f.rate < 0 || math.IsNaN(f.rate):
 		return usageError{fmt.Errorf("--rate %v: want 0 or more", f.rate)}
 	case f.body != "" && f.file != "":
 		return usageError{errors.New("--body and --file can't be used together")}
@@ -120,7 +125,7 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	sender := &posting.Sender{URL: url, Header: header,
 		Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout,
@@ -191,7 +196,9 @@ func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
 		body, err = io.ReadAll(stdin)
 		return body, true, err
 	case f.file != "":
-		body, err = os.ReadFile(f.file)
+		if body, err = os.ReadFile(f.file); err != nil {
+			err = usageError{fmt.Errorf("--file: %w", err)}
+		}
 		return body, true, err
 	case f.n > 1:
 		return nil, false, nil

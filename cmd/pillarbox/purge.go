@@ -39,7 +39,7 @@ DynamoDB has a time to live (TTL) of its own.`,
 		Example: `  pillarbox purge events --older-than 90d --dry-run
   pillarbox purge events --older-than 90d --yes
   pillarbox purge events --older-than 7d --source debug --rate 1000`,
-		Args: exactArgs(1),
+		Args: oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return flags.run(command, global, args[0])
 		},
@@ -100,7 +100,7 @@ func askToPurge(ctx context.Context, command *cobra.Command, client *adminclient
 	}
 	old := looked.Matched - min(looked.Matched, looked.Kept)
 	question := fmt.Sprintf("Delete %d events of %s from before %s for good? Type yes: ", old,
-		request.Destination, looked.Until)
+		console.PurgedFrom(looked), looked.Until)
 	if old > 0 && !confirmed(command, question, "yes") {
 		return errors.New("nothing was purged; --yes purges without a question")
 	}

@@ -43,6 +43,9 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 	}
 	e := &engines{config: cfg, logger: quietLogger(), readOnly: true}
 	if err := e.openDirectory(); err != nil {
+		if errors.Is(err, pillarbox.ErrConflict) { // to name the server would be of no use here
+			err = fmt.Errorf("data directory %s is in use by another pillarbox, and this looks into the log only while no server runs; stop it first: %w", cfg.Data, pillarbox.ErrConflict)
+		}
 		return errors.Join(err, e.close())
 	}
 	return errors.Join(work(e.data, dir), e.close())
@@ -204,7 +207,7 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget DESTINATION",
 		Short: "Give up a destination that is not configured any more, so that the queue no longer waits for it",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
 			return withLog(global, func(disk *vfs.Disk, dir string) error {
 				cfg, err := global.load()

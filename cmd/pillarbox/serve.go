@@ -198,12 +198,18 @@ func listen(key, address string) (net.Listener, error) {
 	case isSocket && errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("no socket can be made at %s: this user may not write to its directory; choose another path with %s", path, key)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --%s or %s in the configuration", address, strings.TrimSuffix(key, ".listen"), key)
+		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with %s",
+			address, setBy(key))
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("address %s needs more rights; choose a port from 1024 on with %s",
-			address, key)
+			address, setBy(key))
 	}
 	return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
+}
+
+// setBy says how the address of a listener is chosen.
+func setBy(key string) string {
+	return fmt.Sprintf("--%s or %s in the configuration", strings.TrimSuffix(key, ".listen"), key)
 }
 
 // reloadOnSignal reads the configuration again on SIGHUP and applies what may change while the

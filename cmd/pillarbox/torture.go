@@ -45,7 +45,8 @@ func newTortureCommand() *cobra.Command {
                   loop devices
 
 What can't be run here is said. Every acknowledgement is then compared with the database and the dead letters.
-Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the directory is kept.`,
+Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the directory is kept, or if
+nothing could be run.`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return flags.run(command) },
 	}
@@ -56,7 +57,7 @@ Exit 0 if nothing is lost, doubled or invented; exit 1 if something is, and the 
 		"how often to break it in each run; the crash model checks 5000 states for each")
 	f.Uint64Var(&flags.seed, "seed", 0,
 		"seed of the random choices (default: a new one, which is told)")
-	f.StringSliceVar(&flags.fs, "fs", []string{"ext4", "xfs"},
+	f.StringSliceVar(&flags.fs, "fs", torture.AllFileSystems,
 		"file systems of power-cut, as far as their mkfs is installed")
 	f.BoolVar(&flags.inSpace, "in-namespace", false, "")
 	if err := f.MarkHidden("in-namespace"); err != nil {
@@ -76,13 +77,27 @@ func (f *tortureFlags) check() error {
 	if f.cycles < 1 {
 		return usageError{fmt.Errorf("-n %d: want 1 or more", f.cycles)}
 	}
-	for _, name := range f.only {
-		if !slices.Contains(torture.AllRuns, name) {
-			return usageError{fmt.Errorf("--only: %q is none of %s", name,
-				strings.Join(torture.AllRuns, ", "))}
-		}
+	if err := checkSelection("--only", f.only, torture.AllRuns); err != nil {
+		return err
+	}
+	if err := checkSelection("--fs", f.fs, torture.AllFileSystems); err != nil {
+		return err
 	}
 	return checkDir(f.dir)
+}
+
+// checkSelection refuses what is not possible, and to choose nothing.
+func checkSelection(flag string, chosen, possible []string) error {
+	if len(chosen) == 0 {
+		return usageError{fmt.Errorf("%s is empty: name some of %s", flag, strings.Join(possible, ", "))}
+	}
+	for _, name := range chosen {
+		if !slices.Contains(possible, name) {
+			return usageError{fmt.Errorf("%s: %q is none of %s", flag, name,
+				strings.Join(possible, ", "))}
+		}
+	}
+	return nil
 }
 
 func (f *tortureFlags) run(command *cobra.Command) error {
@@ -135,8 +150,15 @@ func (f *tortureFlags) conclude(out, talk io.Writer, base string, results []tort
 			fmt.Fprintf(talk, "%s: %s\n", result.Run, result.TooLittle)
 		}
 		return errors.Join(silentError{}, os.RemoveAll(base))
+	case allSkipped(results):
+		return errors.Join(silentError{}, os.RemoveAll(base))
 	}
 	return os.RemoveAll(base)
+}
+
+// allSkipped reports that nothing was run, which proves nothing.
+func allSkipped(results []torture.Result) bool {
+	return len(torture.WithVerdict(results, torture.VerdictSkipped)) == len(results)
 }
 
 // progressOf tells a person how far a run is, and a file nothing.
@@ -182,6 +204,8 @@ func printTortured(w io.Writer, results []torture.Result, form console.Form) err
 		text = "NOT every promise was kept"
 	case len(torture.WithVerdict(results, torture.VerdictLittle)) > 0:
 		text = "too little was done to prove anything; break it more often (-n)"
+	case allSkipped(results):
+		text = "nothing could be run here, and nothing is proved"
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

@@ -15,14 +15,13 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exactArgs is cobra.ExactArgs with the exit code of wrong usage.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(command *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(command, args); err != nil {
-			return usageError{fmt.Errorf("%w; usage: %s", err, command.UseLine())}
-		}
-		return nil
+// oneArg wants one argument. What it is comes from the line of usage.
+func oneArg(command *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{fmt.Errorf("%s takes one argument, and got %d; usage: %s",
+			command.CommandPath(), len(args), command.UseLine())}
 	}
+	return nil
 }
 
 // noArgs is cobra.NoArgs with the exit code of wrong usage.
@@ -55,6 +54,10 @@ func noCommand(command *cobra.Command, name string) error {
 
 // wrongFlag is told what is wrong with a flag, and says which one may be meant.
 func wrongFlag(command *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		return usageError{wrongValue(value)}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
 		return usageError{err}
@@ -67,6 +70,17 @@ func wrongFlag(command *cobra.Command, err error) error {
 	})
 	return usageError{fmt.Errorf("%w%s; \"%s --help\" lists them", err,
 		meant("--"+unknown.GetSpecifiedName(), known), command.CommandPath())}
+}
+
+// wrongValue says what kind of value the flag wants, and not which function of Go refused it.
+func wrongValue(err *pflag.InvalidValueError) error {
+	want := map[string]string{"int": "a whole number", "intSlice": "whole numbers, as in 1,8,64",
+		"uint64": "a whole number, 0 or more", "float64": "a number", "bool": "true or false",
+		"duration": "a duration such as 10s or 1m30s"}[err.GetFlag().Value.Type()]
+	if want == "" {
+		return err
+	}
+	return fmt.Errorf("--%s %q: want %s", err.GetFlag().Name, err.GetValue(), want)
 }
 
 // meant asks for the nearest of the known names, if one is near.

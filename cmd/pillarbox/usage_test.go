@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,6 +18,7 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		"events --since 1h --until 2h", "events --follow --since foo", "dead list --limit 0", "dead list --limit 100001", "dead list --since foo",
 		"dead list --cursor bad", "dead replay --all --rate -1", "dead replay --all --rate NaN", "dead replay --all --limit -1",
 		"dead replay --all --since foo", "dead replay", "serve --roles=", "serve --roles nobody", "bench --dir /nope", "torture --dir /nope",
+		"post http://127.0.0.1:1/app --file /nope", "post --rate NaN -n 2",
 		"help nope", "help dead nope", "completion foo", "completion bash foo", "completion --foo", "nope", "dead nope",
 	} {
 		if got := try(t, append(strings.Fields(line), "--data", dir)...); got.code != exitUsage ||
@@ -35,14 +38,25 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 // TestWrongUsageNamesWhatMayBeMeant, and nothing where nothing is near.
 func TestWrongUsageNamesWhatMayBeMeant(t *testing.T) {
 	for line, want := range map[string]string{
-		"evnts":             "is events meant?",
-		"help evnts":        "is events meant?",
-		"dead lst":          "is list meant?",
-		"events --lmit 3":   "is --limit meant?",
-		"serve --dat x":     "is --data meant?",
-		"zzz":               `there is no command "pillarbox zzz"; "pillarbox --help"`,
-		"events --zzzzzz 3": `unknown flag: --zzzzzz; "pillarbox events --help"`,
-		"events -x":         "unknown shorthand flag",
+		"evnts":                   "is events meant?",
+		"help evnts":              "is events meant?",
+		"dead lst":                "is list meant?",
+		"sevre":                   "is serve meant?",
+		"dead lsit":               "is list meant?",
+		"events --lmit 3":         "is --limit meant?",
+		"serve --dat x":           "is --data meant?",
+		"zzz":                     `there is no command "pillarbox zzz"; "pillarbox --help"`,
+		"events --zzzzzz 3":       `unknown flag: --zzzzzz; "pillarbox events --help"`,
+		"events -x":               "unknown shorthand flag",
+		"explain":                 "pillarbox explain takes one argument, and got 0; usage: pillarbox explain REQUEST_ID",
+		"dead show a b":           "takes one argument, and got 2",
+		"events --limit x":        `--limit "x": want a whole number`,
+		"post --rate x":           `--rate "x": want a number`,
+		"bench --rounds 1x":       `--rounds "1x": want a whole number`,
+		"bench --duration 5":      `--duration "5": want a duration such as 10s or 1m30s`,
+		"bench --connections 1,x": `--connections "1,x": want whole numbers, as in 1,8,64`,
+		"torture --seed -1":       `--seed "-1": want a whole number, 0 or more`,
+		"deploy --yes=x":          `--yes "x": want true or false`,
 	} {
 		try(t, strings.Fields(line)...).failsWith(t, exitUsage, want)
 	}
@@ -56,6 +70,54 @@ func TestVersionIsAFlagToo(t *testing.T) {
 			t.Errorf("%s prints %q, %v; version prints %q", flag, got.out, got.err, want.out)
 		}
 	}
+}
+
+// TestVersionHasEveryForm.
+func TestVersionHasEveryForm(t *testing.T) {
+	if got := try(t, "version", "-o", "csv"); !strings.HasPrefix(got.out, "version,go,platform\n"+version()+",go") {
+		t.Errorf("as CSV it is\n%s", got.out)
+	}
+}
+
+// TestConfigCheckSaysThatItReadNoFile where none is named: it looks for none in the directory.
+func TestConfigCheckSaysThatItReadNoFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pillarbox.yaml")
+	if err := os.WriteFile(file, []byte("data: "+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"the configuration is right; it has no file, since none is named with --config\n": {"--data", t.TempDir()},
+		"the configuration is right\n": {"--config", file},
+	} {
+		if got := try(t, append([]string{"config", "check"}, args...)...); got.out != want {
+			t.Errorf("%v: %q, %v, want %q", args, got.out, got.err, want)
+		}
+	}
+}
+
+// TestEngineThatIsNoneIsReportedWithItsPlace, each of them, and before a directory is made.
+func TestEngineThatIsNoneIsReportedWithItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "data")
+	text := "data: " + data + "\nqueue: { url: \"kafka:\" }\ndestinations:\n" +
+		"  events: { url: \"postgres://x\", sources: [app] }\ndead_letters: { url: \"ftp:x\" }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"config check", "serve", "status"} {
+		got := try(t, append(strings.Fields(command), "--config", file)...)
+		for _, want := range []string{file + ":2:15: queue.url: \"kafka:\"",
+			file + ":4:18: destinations.events.url: \"postgres://x\"", file + ":5:22: dead_letters.url"} {
+			if got.err == nil || got.code != exitUsage || !strings.Contains(got.err.Error(), want) {
+				t.Errorf("%s: exit %d, no %q in %v", command, got.code, want, got.err)
+			}
+		}
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("the data directory is there: %v", err)
+	}
+	t.Setenv("PILLARBOX_QUEUE_URL", "kafka:")
+	try(t, "config", "check").failsWith(t, exitUsage, "PILLARBOX_QUEUE_URL: queue.url: ")
 }
 
 // TestWhatTheServerCantReadIsWrongUsage, whoever runs it.
@@ -106,5 +168,32 @@ func TestHistoryNeedsAQueueThatHasOne(t *testing.T) {
 	}
 	if err := checkQueue(config.Default()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnAddressIsChosenByAFlagOrAKey: an error names both.
+func TestAnAddressIsChosenByAFlagOrAKey(t *testing.T) {
+	for key, want := range map[string]string{
+		"listen":       "--listen or listen in the configuration",
+		"admin.listen": "--admin or admin.listen in the configuration",
+	} {
+		if got := setBy(key); got != want {
+			t.Errorf("%s is set by %q", key, got)
+		}
+	}
+}
+
+// TestQueueCommandsWantNoServer, and don't advise to ask one.
+func TestQueueCommandsWantNoServer(t *testing.T) {
+	s := startServer(t, "")
+	for _, command := range []string{"inspect", "verify", "repair"} {
+		got := try(t, "queue", command, "--data", s.data)
+		got.failsWith(t, exitFailed, s.data, "while no server runs; stop it first")
+		if strings.Contains(got.err.Error(), "--server") {
+			t.Errorf("%s: it advises to ask the server: %v", command, got.err)
+		}
+	}
+	if got := try(t, "status", "--server", s.admin); !strings.Contains(got.out, " in use of ") {
+		t.Errorf("the status is\n%s", got.out)
 	}
 }

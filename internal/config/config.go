@@ -169,6 +169,10 @@ func (c *Config) IsSet(key string) bool {
 	return set
 }
 
+// Where returns the place where the key was set, as file:line:column, the name of an environment
+// variable or "command line"; "" where it was not, or is no key.
+func (c *Config) Where(key string) string { return c.marks[key].where }
+
 // Default returns the configuration that holds where nothing is set.
 func Default() *Config {
 	const mib = 1 << 20

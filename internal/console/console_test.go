@@ -10,6 +10,8 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/console"
 	"pillarbox/internal/ledger"
+	"pillarbox/internal/posting"
+	"pillarbox/internal/purge"
 )
 
 // TestTraceIsInOrderOfTime, across destinations, with what is so now at its end.
@@ -38,6 +40,70 @@ func TestTraceIsInOrderOfTime(t *testing.T) {
 		"attempt 2 refused mended", "stored mended", "attempt 1 refused late", "replayed mended", "pending late"}
 	if !slices.Equal(got, want) {
 		t.Errorf("told as\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestTraceOfAPurgedEventSaysThatItIsGone, unless another destination still has it.
+func TestTraceOfAPurgedEventSaysThatItIsGone(t *testing.T) {
+	at := pillarbox.Timestamp(2)
+	story := &adminapi.Trace{State: pillarbox.StateStored}
+	story.Event = &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app"}
+	story.Deliveries = []ledger.Delivery{
+		{Destination: "events", State: pillarbox.StateStored, PurgedAt: &at},
+		{Destination: "archive", State: ledger.StateSkipped},
+	}
+	check := func(want string) {
+		t.Helper()
+		var out strings.Builder
+		if err := console.WriteTrace(&out, story, console.Form{Kind: console.Table}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(out.String(), "\n\n"+want+"\n") {
+			t.Errorf("no %q at the end of\n%s", want, out.String())
+		}
+	}
+	check("the event was stored, and is purged")
+	story.Deliveries[1] = ledger.Delivery{Destination: "archive", State: pillarbox.StateStored,
+		StoredAt: &at}
+	check("the event is stored")
+}
+
+// TestAuditEndsWithWhatIsWrong: the sentences stand behind the names, which may be a thousand, and a
+// lost receipt does not make a balance in the table look like a contradiction.
+func TestAuditEndsWithWhatIsWrong(t *testing.T) {
+	entry := ledger.AuditEntry{Entry: ledger.Entry{Destination: "events"},
+		Missing:  []ledger.Missing{{RequestID: "id", Timestamp: 1, Why: "gone"}},
+		Problems: []string{"1 events are neither stored nor dead nor pending"}}
+	check := func(audit *console.AuditResult, want string) {
+		t.Helper()
+		var out strings.Builder
+		err := console.WriteAudit(&out, &out, audit, console.Form{Kind: console.Table})
+		if err != nil || !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%v; no %q at the end of\n%s", err, want, out.String())
+		}
+	}
+	check(&console.AuditResult{Audit: &ledger.Audit{Destinations: []ledger.AuditEntry{entry}}},
+		": gone\nevents: 1 events are neither stored nor dead nor pending\nNOT balanced\n")
+	entry.Balanced, entry.Missing, entry.Problems = true, nil, nil
+	audit := &console.AuditResult{
+		Audit: &ledger.Audit{Balanced: true, Destinations: []ledger.AuditEntry{entry}}}
+	audit.Compared(&posting.Comparison{ReceiptCheck: ledger.ReceiptCheck{Checked: 2, Lost: 1}})
+	check(audit, "\nNOT balanced: the ledger is, "+
+		"but 1 of the receipts are of events that are nowhere\n")
+}
+
+// TestPurgeOfOneSourceNamesIt, before and after.
+func TestPurgeOfOneSourceNamesIt(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		for source, want := range map[string]string{"": "3 events of archive from before ",
+			"debug": "3 events of archive, of the source debug, from before "} {
+			var out strings.Builder
+			err := console.WritePurge(&out, &purge.Progress{Destination: "archive", Source: source,
+				Matched: 3, Purged: 3, DryRun: dry}, console.Form{Kind: console.Table})
+			if err != nil || !strings.Contains(out.String(), want) {
+				t.Errorf("%v; no %q in %q", err, want, out.String())
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/posting"
@@ -52,15 +53,28 @@ func WriteAudit(w, talk io.Writer, audit *AuditResult, form Form) error {
 	if err := writeCompared(w, audit.Receipts); err != nil {
 		return err
 	}
-	verdict := "balanced: every accepted event is stored, dead, skipped by a rule, or pending"
-	if !audit.Balanced {
-		verdict = "NOT balanced"
-	}
-	_, err := fmt.Fprintln(w, verdict)
+	_, err := fmt.Fprintln(w, verdict(audit))
 	return err
 }
 
-// writeProblems writes what is wrong, and what has to be known, one sentence each.
+// verdict is the last line of an audit. Where the ledger itself is right it says what is not, since
+// the table above it shows a balance.
+func verdict(audit *AuditResult) string {
+	if audit.Balanced {
+		return "balanced: every accepted event is stored, dead, skipped by a rule, or pending"
+	}
+	wrong := func(entry ledger.AuditEntry) bool { return !entry.Balanced }
+	if audit.Receipts != nil && audit.Receipts.Lost > 0 &&
+		!slices.ContainsFunc(audit.Destinations, wrong) {
+		return fmt.Sprintf(
+			"NOT balanced: the ledger is, but %d of the receipts are of events that are nowhere",
+			audit.Receipts.Lost)
+	}
+	return "NOT balanced"
+}
+
+// writeProblems writes what is wrong, and what has to be known, one sentence each. The names of what
+// is missing come first: there may be a thousand, and what to do stands near the end.
 func writeProblems(w io.Writer, audit *ledger.Audit) {
 	for _, entry := range audit.Destinations {
 		if entry.Uncounted {
@@ -72,12 +86,12 @@ func writeProblems(w io.Writer, audit *ledger.Audit) {
 		if entry.Purged > 0 {
 			fmt.Fprintf(w, "%s: %d of the stored events are purged\n", entry.Destination, entry.Purged)
 		}
-		for _, problem := range entry.Problems {
-			fmt.Fprintf(w, "%s: %s\n", entry.Destination, Printable(problem))
-		}
 		for _, missing := range entry.Missing {
 			fmt.Fprintf(w, "%s: missing %s of %s: %s\n", entry.Destination,
 				Printable(missing.RequestID), missing.Timestamp, missing.Why)
+		}
+		for _, problem := range entry.Problems {
+			fmt.Fprintf(w, "%s: %s\n", entry.Destination, Printable(problem))
 		}
 	}
 	for _, damage := range audit.Damage {

@@ -20,11 +20,11 @@ func WritePurge(w io.Writer, progress *purge.Progress, form Form) error {
 		return table.Write(w, form)
 	case progress.DryRun:
 		_, err := fmt.Fprintf(w, "%d events of %s from before %s would be purged; nothing was touched\n",
-			progress.Matched-min(progress.Matched, progress.Kept), progress.Destination, progress.Until)
+			progress.Matched-min(progress.Matched, progress.Kept), PurgedFrom(progress), progress.Until)
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d events of %s from before %s are purged\n", progress.State,
-		progress.Purged, progress.Matched, progress.Destination, progress.Until)
+		progress.Purged, progress.Matched, PurgedFrom(progress), progress.Until)
 	if err == nil && progress.Kept > 0 {
 		_, err = fmt.Fprintf(w, "%d of them are left alone: they are stored and not settled yet; purge again when they are\n", progress.Kept)
 	}
@@ -32,4 +32,12 @@ func WritePurge(w io.Writer, progress *purge.Progress, form Form) error {
 		_, err = fmt.Fprintln(w, Printable(progress.Reason))
 	}
 	return err
+}
+
+// PurgedFrom says where a purge deletes: the destination, and the source if it is of one only.
+func PurgedFrom(progress *purge.Progress) string {
+	if progress.Source == "" {
+		return progress.Destination
+	}
+	return progress.Destination + ", of the source " + Printable(progress.Source) + ","
 }

@@ -26,7 +26,8 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 		limit = Bytes(status.Queue.MaxBytes)
 	}
 	if !status.Queue.Uncounted {
-		fmt.Fprintf(w, "queue: %d events accepted, %s held of %s\n", status.Queue.Accepted,
+		// Not "held": that is what no destination takes any more.
+		fmt.Fprintf(w, "queue: %d events accepted, %s in use of %s\n", status.Queue.Accepted,
 			Bytes(status.Queue.Bytes), limit)
 	}
 	if status.Queue.Problem != "" {

@@ -30,8 +30,20 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
 	if err := table.Write(w, form); err != nil || form.Kind == CSV {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nthe event is %s\n", story.State)
+	_, err := fmt.Fprintf(w, "\nthe event %s\n", stateText(story))
 	return err
+}
+
+// stateText says what has become of an event. What was purged counts as stored, and a person is told
+// that it is nowhere any more.
+func stateText(story *adminapi.Trace) string {
+	there := func(d ledger.Delivery) bool {
+		return d.State == pillarbox.StateStored && d.PurgedAt == nil
+	}
+	if story.State == pillarbox.StateStored && !slices.ContainsFunc(story.Deliveries, there) {
+		return "was stored, and is purged"
+	}
+	return "is " + story.State
 }
 
 // skipText is a rule by which an event was skipped, in words.

@@ -1,9 +1,12 @@
 package torture
 
+// AllFileSystems are those that the power can be cut for.
+var AllFileSystems = []string{"ext4", "xfs"}
+
 // PowerCutOptions are the options of PowerCut.
 type PowerCutOptions struct {
 	Options
-	FS string // "ext4" or "xfs"
+	FS string // one of AllFileSystems
 
 	// Trusted, if set, is the binary that reads what is left; Binary is then expected to have a bug.
 	// Every cut gets a data directory of its own, so that one loss does not hide the next.

@@ -37,6 +37,20 @@ func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	return err
 }
 
+// joined is errors.Join for calls that were made in parallel, with one of those that say the same:
+// all of them fail alike where the table can't be reached.
+func joined(errs []error) error {
+	var different []error
+	said := map[string]bool{}
+	for _, err := range errs {
+		if err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			different = append(different, err)
+		}
+	}
+	return errors.Join(different...)
+}
+
 // code returns DynamoDB's own name of the error.
 func code(err error) string {
 	var known smithy.APIError

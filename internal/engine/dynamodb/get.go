@@ -90,7 +90,7 @@ func (s *Store) get(ctx context.Context, keys []pillarbox.Key, keysOnly bool) ([
 	found, errs := make([][]item, len(chunks)), make([]error, len(chunks))
 	inParallel(len(chunks), parallelReads,
 		func(i int) { found[i], errs[i] = s.getChunk(ctx, chunks[i], keysOnly) })
-	return slices.Concat(found...), errors.Join(errs...)
+	return slices.Concat(found...), joined(errs)
 }
 
 // getChunk asks until there is an answer for every key. DynamoDB hands keys back where the answer

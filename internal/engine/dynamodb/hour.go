@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -101,7 +100,7 @@ func (s *Store) listHour(ctx context.Context, to *page, within bounds,
 		streams[shard] = s.newStream(to.filter, within, bucketOf(hour.Format(hourLayout), shard))
 	}
 	inParallel(len(streams), len(streams), func(shard int) { errs[shard] = streams[shard].fill(ctx) })
-	if err := errors.Join(errs...); err != nil {
+	if err := joined(errs); err != nil {
 		return 0, err
 	}
 	for n := 0; ; n++ {

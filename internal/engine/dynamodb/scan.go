@@ -26,7 +26,7 @@ func (s *Store) scan(ctx context.Context, in dynamodb.ScanInput,
 		errs[segment] = s.scanSegment(ctx, in, segment,
 			func(page *dynamodb.ScanOutput) error { return visit(segment, page) })
 	})
-	return errors.Join(errs...)
+	return joined(errs)
 }
 
 func (s *Store) scanSegment(ctx context.Context, in dynamodb.ScanInput, segment int,
