@@ -107,6 +107,25 @@ func TestLettersOfAWriterAreSeen(t *testing.T) {
 	}
 }
 
+// TestLargestLetterIsReadBack: a body of control characters takes six bytes in JSON for each.
+func TestLargestLetterIsReadBack(t *testing.T) {
+	const maxBody = 16 << 20
+	letter := enginetest.Letters(1, 3)[0]
+	letter.Event.Body = bytes.Repeat([]byte{1}, maxBody)
+	bucket := newBucket(t)
+	if err := pillarbox.PutDeadLetter(t.Context(), s3.NewWriter(gatewayClient(), bucket, "dead-letters"),
+		letter); err != nil {
+		t.Fatal(err)
+	}
+	got, err := openLetters(t, bucket).Get(t.Context(), letter.Destination, letter.Event.RequestID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := enginetest.DiffLetter(got, letter); diff != "" {
+		t.Error(diff[:min(len(diff), 300)])
+	}
+}
+
 // TestLetterThatDiedAgainCountsOnce: the writer of another day knows nothing of the first, and the
 // last one counts.
 func TestLetterThatDiedAgainCountsOnce(t *testing.T) {

@@ -218,8 +218,12 @@ func TestMutants(t *testing.T) {
 	}
 	for _, h := range hunts {
 		t.Run(h.name, func(t *testing.T) {
+			t.Parallel() // as many as there are processors: most of it is linking, which takes one
 			for _, bug := range h.bugs {
-				t.Run(bug.Name, func(t *testing.T) { bug.MustFail(t, h.pkg, h.run, bug.verdict, h.env...) })
+				t.Run(bug.Name, func(t *testing.T) {
+					t.Parallel()
+					bug.MustFail(t, h.pkg, h.run, bug.verdict, h.env...)
+				})
 			}
 		})
 	}

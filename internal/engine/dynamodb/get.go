@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -137,9 +136,9 @@ func (s *Store) getChunk(ctx context.Context, keys []item, keysOnly bool) ([]ite
 	}
 }
 
-// restore fetches the bodies that are kept elsewhere.
+// restore fetches the bodies that are kept elsewhere, and returns an error or nil for each event.
 func (s *Store) restore(ctx context.Context, events []*pillarbox.Event,
-	claims []*pillarbox.Claim) error {
+	claims []*pillarbox.Claim) []error {
 	var away []int
 	for i, claim := range claims {
 		if claim != nil {
@@ -162,7 +161,7 @@ func (s *Store) restore(ctx context.Context, events []*pillarbox.Event,
 		}
 		events[i].Body = body
 	})
-	return errors.Join(errs...)
+	return errs
 }
 
 // Count implements pillarbox.EventStore. It reads the whole table.

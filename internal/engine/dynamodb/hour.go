@@ -97,7 +97,7 @@ func (s *Store) listHour(ctx context.Context, to *page, within bounds,
 	streams := make([]*stream, s.options.Shards)
 	errs := make([]error, len(streams))
 	for shard := range streams {
-		streams[shard] = s.newStream(to.filter, within, bucketOf(hour.Format(hourLayout), shard))
+		streams[shard] = s.newStream(to, within, bucketOf(hour.Format(hourLayout), shard))
 	}
 	inParallel(len(streams), len(streams), func(shard int) { errs[shard] = streams[shard].fill(ctx) })
 	if err := joined(errs); err != nil {
@@ -131,13 +131,14 @@ func nearestOf(streams []*stream, newest bool) *stream {
 
 // stream is one part of one hour, in the order of the list.
 type stream struct {
-	store  *Store
+	to     *page
 	in     dynamodb.QueryInput
 	buffer []candidate
 	ended  bool // nothing comes behind the buffer
 }
 
-func (s *Store) newStream(filter pillarbox.EventFilter, within bounds, bucket string) *stream {
+func (s *Store) newStream(to *page, within bounds, bucket string) *stream {
+	filter := to.filter
 	in := dynamodb.QueryInput{
 		TableName: &s.table, IndexName: &s.options.Index, ScanIndexForward: aws.Bool(!filter.Newest),
 		KeyConditionExpression:   aws.String("#b = :b AND #s BETWEEN :low AND :high"),
@@ -152,22 +153,25 @@ func (s *Store) newStream(filter pillarbox.EventFilter, within bounds, bucket st
 	} else { // the shards share what is wanted, more or less
 		in.Limit = aws.Int32(int32(filter.Limit/s.options.Shards + 16))
 	}
-	return &stream{store: s, in: in, ended: within.low > within.high}
+	return &stream{to: to, in: in, ended: within.low > within.high}
 }
 
 // fill reads pages until there is a next event or the stream has ended.
 func (s *stream) fill(ctx context.Context) error {
 	for len(s.buffer) == 0 && !s.ended {
-		if err := s.store.goOn(ctx); err != nil {
+		if err := s.to.goOn(ctx); err != nil {
 			return err
 		}
-		out, err := s.store.client.Query(ctx, &s.in)
+		out, err := s.to.client.Query(ctx, &s.in)
 		if err != nil {
 			return err
 		}
 		for _, i := range out.Items {
 			key, err := decodeKey(i)
 			if err != nil {
+				if s.to.passOver(err) {
+					continue
+				}
 				return err
 			}
 			c := candidate{key: key}

@@ -3,7 +3,9 @@ package dynamodb
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"pillarbox"
@@ -28,12 +30,13 @@ func (s *Store) List(ctx context.Context,
 	}
 	defer s.life.RUnlock()
 	found, err := s.list(ctx, filter)
-	if err != nil {
+	if others := (*pillarbox.UnreadableError)(nil); err != nil && !errors.As(err, &others) {
 		return nil, s.failed(ctx, "list", err)
 	}
-	return found, nil
+	return found, err
 }
 
+// list returns what is no event in an *UnreadableError, beside the events.
 func (s *Store) list(ctx context.Context,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	filter.Limit = min(filter.Limit, pillarbox.MaxListLimit)
@@ -54,22 +57,31 @@ func (s *Store) list(ctx context.Context,
 	default:
 		err = s.listHours(ctx, to, within)
 	}
+	if err == nil && to.others.Count > 0 {
+		err = &to.others
+	}
 	return to.events, err
 }
 
 func (s *Store) emptyHours() int { return cmp.Or(s.options.emptyHours, MaxEmptyHours) }
 
+// listScanned scans once more where items that are no events have taken the room of others.
 func (s *Store) listScanned(ctx context.Context, to *page, most int) error {
-	keys, err := s.scanKeys(ctx, to.filter, most)
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if done, err := to.add(ctx, candidate{key: key}); done || err != nil {
+	for ; ; to.scans++ {
+		keys, err := s.scanKeys(ctx, to, most)
+		if err != nil {
 			return err
 		}
+		for _, key := range keys {
+			if done, err := to.add(ctx, candidate{key: key}); done || err != nil {
+				return err
+			}
+		}
+		if err := to.flush(ctx); err != nil || to.full() || len(keys) < most {
+			return err
+		}
+		to.filter.After = keys[len(keys)-1]
 	}
-	return to.flush(ctx)
 }
 
 // listHours walks through the hours of the index until the page is full or the bounds are reached.
@@ -114,6 +126,21 @@ type page struct {
 	filter  pillarbox.EventFilter
 	waiting []candidate
 	events  []*pillarbox.Event
+	scans   int // of the table, done before
+
+	mu     sync.Mutex
+	others pillarbox.UnreadableError // guarded by mu
+}
+
+// passOver names an item that is no event, and reports whether that is all that is wrong.
+func (p *page) passOver(err error) bool {
+	if !errors.Is(err, pillarbox.ErrCorrupt) && !errors.Is(err, pillarbox.ErrNotFound) { // of a body
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.others.Add(err.Error())
+	return true
 }
 
 func (p *page) full() bool { return len(p.events) >= p.filter.Limit }
@@ -136,8 +163,33 @@ func (p *page) add(ctx context.Context, next candidate) (done bool, err error) {
 	return p.full(), err
 }
 
-// flush reads the items of those that wait. One that is not there any more is left out.
+// flush reads the items of those that wait. One that is not there any more is left out, and one that
+// is no event is passed over.
 func (p *page) flush(ctx context.Context) error {
+	items, err := p.readWaiting(ctx)
+	if err != nil {
+		return err
+	}
+	var events []*pillarbox.Event
+	var claims []*pillarbox.Claim
+	for _, c := range p.waiting {
+		if items[c.key] == nil {
+			continue
+		}
+		event, claim, err := decode(items[c.key])
+		if err != nil && !p.passOver(err) {
+			return err
+		}
+		if err == nil && (p.filter.Source == "" || event.Source == p.filter.Source) {
+			events, claims = append(events, event), append(claims, claim)
+		}
+	}
+	p.waiting = p.waiting[:0]
+	return p.take(ctx, events, claims)
+}
+
+// readWaiting returns the items of those that wait, as far as they are there.
+func (p *page) readWaiting(ctx context.Context) (map[pillarbox.Key]item, error) {
 	var keys []pillarbox.Key
 	items := make(map[pillarbox.Key]item, len(p.waiting))
 	for _, c := range p.waiting {
@@ -149,33 +201,34 @@ func (p *page) flush(ctx context.Context) error {
 	}
 	read, err := p.get(ctx, keys, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, i := range read {
 		key, err := decodeKey(i)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		items[key] = i
 	}
-	var events []*pillarbox.Event
-	var claims []*pillarbox.Claim
-	for _, c := range p.waiting {
-		if items[c.key] == nil {
-			continue
+	return items, nil
+}
+
+// take fills the page with events whose bodies can be had.
+func (p *page) take(ctx context.Context, events []*pillarbox.Event,
+	claims []*pillarbox.Claim) error {
+	for len(events) > 0 && !p.full() {
+		n := min(len(events), p.filter.Limit-len(p.events))
+		for i, err := range p.restore(ctx, events[:n], claims[:n]) {
+			switch {
+			case err == nil:
+				p.events = append(p.events, events[i])
+			case !p.passOver(err):
+				return err
+			}
 		}
-		event, claim, err := decode(items[c.key])
-		if err != nil {
-			return err
-		}
-		if p.filter.Source == "" || event.Source == p.filter.Source {
-			events, claims = append(events, event), append(claims, claim)
-		}
+		events, claims = events[n:], claims[n:]
 	}
-	p.waiting = p.waiting[:0]
-	events = events[:min(len(events), p.filter.Limit-len(p.events))]
-	p.events = append(p.events, events...)
-	return p.restore(ctx, events, claims[:len(events)])
+	return nil
 }
 
 // matchesKey reports whether the filter takes an event with this key.
@@ -222,19 +275,19 @@ func (s *Store) find(ctx context.Context, requestID string) (*pillarbox.Event, e
 		near := filter
 		near.Since, near.Until = since, until
 		found, err := s.list(ctx, near)
-		if err != nil {
-			return nil, err
-		}
 		if len(found) > 0 {
 			return found[0], nil
 		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	found, err := s.list(ctx, filter)
+	if len(found) > 0 {
+		return found[0], nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("event %s: %w", requestID, pillarbox.ErrNotFound)
-	}
-	return found[0], nil
+	return nil, fmt.Errorf("event %s: %w", requestID, pillarbox.ErrNotFound)
 }

@@ -1,6 +1,7 @@
 package dynamodb_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -510,5 +511,54 @@ func TestWriteToOtherKeys(t *testing.T) {
 			pillarbox.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestOneBadItemCostsItself: an item that somebody has changed by hand, one with a key of another form
+// and one whose body is gone are named beside the events that a list returns.
+func TestOneBadItemCostsItself(t *testing.T) {
+	for name, projection := range map[string]types.ProjectionType{
+		"keys": types.ProjectionTypeKeysOnly, "all": types.ProjectionTypeAll, "no index": ""} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, projection)
+			store := b.open(t)
+			events := enginetest.Events(12, 31)
+			events[5] = sized(t, store, dynamodb.MaxItemBytes+1, 32)
+			events[5].Timestamp = events[4].Timestamp + 1
+			if err := store.Write(t.Context(), events); err != nil {
+				t.Fatal(err)
+			}
+			delete(b.bodies.kept, b.bodies.keys()[0])
+			number := &types.AttributeValueMemberN{Value: "1"}
+			changed, foreign := store.Encode(events[3], nil, 1), store.Encode(events[7], nil, 1)
+			changed["Source"] = number
+			foreign["Timestamp"] = &types.AttributeValueMemberS{Value: "2026-today"}
+			for _, item := range []dynamodb.Item{changed, foreign} {
+				if _, err := b.client.PutItem(t.Context(), &awsdynamodb.PutItemInput{
+					TableName: aws.String(tableName), Item: item}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			good := slices.Concat(events[:3], events[4:5], events[6:])
+			found, err := store.List(t.Context(), pillarbox.EventFilter{Limit: len(good)})
+			slices.SortFunc(good, func(x, y *pillarbox.Event) int {
+				return cmp.Or(cmp.Compare(x.Timestamp, y.Timestamp), cmp.Compare(x.RequestID, y.RequestID))
+			})
+			wantSame(t, found, good)
+			var others *pillarbox.UnreadableError
+			if !errors.As(err, &others) || others.Count != 3 {
+				t.Fatalf("beside them: %v; want three named", err)
+			}
+			for _, part := range []string{"Source of event " + events[3].RequestID, "2026-today",
+				"body of event " + events[5].RequestID} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v does not name %q", err, part)
+				}
+			}
+			if found, err := store.Find(t.Context(), events[8].RequestID); err != nil ||
+				enginetest.Diff(found, events[8]) != "" {
+				t.Errorf("find another one: %v, %v", found, err)
+			}
+		})
 	}
 }

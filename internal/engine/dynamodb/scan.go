@@ -80,16 +80,16 @@ func (b *best) sorted() []pillarbox.Key {
 
 // scanKeys returns up to most of the keys that match the filter, first ones first. Of the index it
 // can't see the source: then the caller has to look.
-func (s *Store) scanKeys(ctx context.Context, filter pillarbox.EventFilter,
-	most int) ([]pillarbox.Key, error) {
+func (s *Store) scanKeys(ctx context.Context, to *page, most int) ([]pillarbox.Key, error) {
+	filter := to.filter
 	found := &best{most: most, newest: filter.Newest}
 	err := s.scan(ctx, s.scanInput(filter), func(_ int, page *dynamodb.ScanOutput) error {
 		for _, i := range page.Items {
 			key, err := decodeKey(i)
-			if err != nil {
+			if err != nil && to.scans == 0 && !to.passOver(err) {
 				return err
 			}
-			if matchesKey(filter, key) {
+			if err == nil && matchesKey(filter, key) {
 				found.add(key)
 			}
 		}

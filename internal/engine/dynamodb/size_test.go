@@ -143,7 +143,8 @@ func TestBodyThatIsGone(t *testing.T) {
 		t.Errorf("got %v, %v", found, err)
 	}
 	delete(b.bodies.kept, at)
-	if found, err := store.Find(t.Context(), event.RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
+	if found, err := store.Find(t.Context(), event.RequestID); !errors.Is(err, pillarbox.ErrCorrupt) ||
+		!strings.Contains(err.Error(), "body of event "+event.RequestID) {
 		t.Errorf("got %v, %v", found, err)
 	}
 	b.options.Bodies = nil

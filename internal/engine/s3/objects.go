@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	"pillarbox/internal/deadletterfile"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -28,9 +30,9 @@ type API interface {
 		options ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
-// MaxObjectBytes is the largest object that is read: more than the largest body as base64 in a dead
-// letter.
-const MaxObjectBytes = 64 << 20
+// MaxObjectBytes is the largest object that is read, as everywhere else where dead letters are: the
+// largest letter is one whose body is control characters.
+const MaxObjectBytes = deadletterfile.MaxFileBytes
 
 // objects is a part of a bucket.
 type objects struct {
