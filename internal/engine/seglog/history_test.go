@@ -115,3 +115,27 @@ func TestHistoryNeverMakesTheQueueFull(t *testing.T) {
 		t.Errorf("room for %d events with a history, and for %d without", with, without)
 	}
 }
+
+// TestHistoryIsNotInUse: who looks at a log at rest is told what is not delivered, as while it runs.
+func TestHistoryIsNotInUse(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	options := small()
+	log := openLog(t, disk, options)
+	if _, err := log.Account("events"); err != nil {
+		t.Fatal(err)
+	}
+	deliverSome(t, log, 200)
+	running := log.Stats().Bytes
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	options.ReadOnly = true
+	atRest, err := seglog.Open(disk, "queue", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer atRest.Close()
+	if got := atRest.Stats().Bytes; got > running+4<<10 {
+		t.Errorf("%d bytes are in use while it runs, and %d at rest", running, got)
+	}
+}

@@ -101,10 +101,10 @@ func (l *Log) open() error {
 	}
 	l.ages.load()
 	l.trimmer.dropReturned()
+	l.destinations.measureBacklog()
 	if l.opts.ReadOnly {
 		return nil
 	}
-	l.destinations.measureBacklog()
 	err := l.committer.rotate(0)
 	if errors.Is(err, pillarbox.ErrNoSpace) {
 		// Deliveries can make room; until then the log refuses to accept, and says why.
