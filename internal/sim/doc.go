@@ -6,9 +6,10 @@
 // after long pauses. The destination is a store that is down for up to 72 hours, flaps, throttles,
 // is slow, commits and does not say so, commits late, refuses some events for ever and some for
 // good. The disk fails calls. The process is closed, killed and cut off its power at any moment,
-// and the clock is set an hour back and forth, ten years ahead and to
-// 1970. There are two destinations, each with a source of its own, and every life is opened with
-// other rules than it is to have, and reloads the right ones. What must hold all the time:
+// and the clock is set an hour back and forth, ten years ahead and to 1970. There are two
+// destinations, each with a source of its own, and every life is opened with other rules than it is
+// to have, three in ten of them without one source and its destination, and reloads the right ones.
+// What must hold all the time:
 //
 //   - an acknowledged event is pending, stored or a dead letter, and not two of them;
 //   - nothing is stored that was not sent, with other content, or under another key;

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,27 +93,30 @@ func (w *world) newLife(number int) (*life, error) {
 				l.setBack.Store(true)
 			}
 		}})
-	options := w.logOptions
-	options.Now, options.Elapsed = w.clock.Now, ticking.Elapsed
-	if l.log, err = seglog.Open(w.disk, queueDir, options); err != nil {
+	log := w.logOptions
+	log.Now, log.Elapsed = w.clock.Now, ticking.Elapsed
+	if l.log, err = seglog.Open(w.disk, queueDir, log); err != nil {
 		return nil, fmt.Errorf("open the log: %w", errors.Join(err, l.store.Close()))
 	}
-	if l.node, err = node.Open(context.Background(), w.nodeOptions(l, ticking)); err != nil {
+	options, added := w.nodeOptions(l, ticking)
+	if l.node, err = node.Open(context.Background(), options); err != nil {
 		return nil, fmt.Errorf("open the node: %w", err)
 	}
-	// It was opened with other rules, so that nothing goes right unless the reload reaches every
-	// destination.
-	if err := l.node.Reload(context.Background(), w.settings(w.policy), nil); err != nil {
+	// It was opened with other rules, and now and then without a source and its destination, so that
+	// nothing goes right unless the reload reaches everything.
+	if err := l.node.Reload(context.Background(), w.settings(w.policy), added); err != nil {
 		return nil, fmt.Errorf("reload: %w", errors.Join(err, l.node.Close()))
 	}
 	return l, nil
 }
 
-// nodeOptions are those of the server, with engines that fail now and then.
-func (w *world) nodeOptions(l *life, ticking *clock.Clock) node.Options {
+// nodeOptions are those of the server, with engines that fail now and then. added are the sinks of
+// destinations that come by a reload.
+func (w *world) nodeOptions(l *life, ticking *clock.Clock) (options node.Options,
+	added map[string]pillarbox.Sink) {
 	wrong := w.policy
 	wrong.MaxAttempts += 3
-	return node.Options{
+	options = node.Options{
 		Engines: node.Engines{
 			Queue:       &queue{Queue: l.log, life: l, rng: w.queueRNG},
 			DeadLetters: &letters{DeadLetters: l.store, life: l, rng: w.lettersRNG, replayRNG: w.replayRNG},
@@ -124,7 +128,21 @@ func (w *world) nodeOptions(l *life, ticking *clock.Clock) node.Options {
 		},
 		Settings: w.settings(wrong), DrainTimeout: drainTimeout, Now: w.clock.Now, Chance: w.loopRNG.chance,
 	}
+	if !w.rng.happens(joins) {
+		return options, nil
+	}
+	w.tally.add("a destination joins by a reload")
+	added = map[string]pillarbox.Sink{copies: options.Sinks[copies]}
+	delete(options.Sinks, copies)
+	options.Sources = slices.DeleteFunc(options.Sources,
+		func(s source.Settings) bool { return s.Name == audit })
+	options.Destinations = slices.DeleteFunc(options.Destinations,
+		func(d destination.Settings) bool { return d.Name == copies })
+	return options, added
 }
+
+// joins is how many lives begin without the destination copies.
+const joins = 0.3
 
 func (w *world) settings(policy retry.Policy) node.Settings {
 	settings := node.Settings{Sources: []source.Settings{{Name: app}, {Name: audit}}}
