@@ -82,6 +82,17 @@ locals {
   recovery_points = "arn:${local.partition}:backup:${local.region}:${local.account}:recovery-point:*"
 }
 
+# From the time when there was one role.
+moved {
+  from = aws_iam_role.backup[0]
+  to   = aws_iam_role.backup["backup"]
+}
+
+moved {
+  from = aws_iam_role_policy.backup[0]
+  to   = aws_iam_role_policy.backup["backup"]
+}
+
 resource "aws_iam_role" "backup" {
   for_each = local.backup_roles
 

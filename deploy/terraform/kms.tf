@@ -62,7 +62,7 @@ locals {
     [for role in local.roles : "/aws/lambda/${var.name}-${role}"],
     var.canary ? ["/aws/lambda/${var.name}-canary"] : [],
     local.api_logs ? ["/aws/apigateway/${var.name}", "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.front.id}/${var.stage_name}"] : [],
-    var.waf ? ["aws-waf-logs-${var.name}"] : [],
+    var.waf && !var.cloudfront ? ["aws-waf-logs-${var.name}"] : [], # that of CloudFront is in us-east-1
   )
 }
 
