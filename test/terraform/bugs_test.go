@@ -39,6 +39,7 @@ const (
 	accounts  = "nothing is set for the whole account"
 )
 
+// bugs is one table, and so this file is longer than others.
 var bugs = []bug{
 	// Queues, and who calls whom.
 	{

@@ -44,15 +44,18 @@ func TestCanaryAsksAgain(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			var posts atomic.Int32
-			door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				status := c.statuses[min(int(posts.Add(1)), len(c.statuses))-1]
-				w.Header().Set("Retry-After", c.later)
-				w.WriteHeader(status)
-				_ = json.NewEncoder(w).Encode(map[string]string{"request_id": "r-1", "timestamp": "2026-11-29T00:00:00.000000Z"})
-				if r.Header.Get("X-Api-Key") != "mine" {
-					t.Errorf("the key is %q", r.Header.Get("X-Api-Key"))
-				}
-			}))
+			door := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					status := c.statuses[min(int(posts.Add(1)), len(c.statuses))-1]
+					w.Header().Set("Retry-After", c.later)
+					w.WriteHeader(status)
+					_ = json.NewEncoder(w).
+						Encode(map[string]string{"request_id": "r-1", "timestamp": "2026-11-29T00:00:00.000000Z"})
+					if r.Header.Get("X-Api-Key") != "mine" {
+						t.Errorf("the key is %q", r.Header.Get("X-Api-Key"))
+					}
+				}),
+			)
 			defer door.Close()
 			library := t.TempDir()
 			if err := os.WriteFile(filepath.Join(library, "boto3.py"), []byte(boto), 0o644); err != nil {
@@ -62,9 +65,21 @@ func TestCanaryAsksAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			command := exec.Command(python, "-B", "-c", "import canary, json; print(json.dumps(canary.handler({}, None)))")
-			command.Env = append(os.Environ(), "PYTHONPATH="+library+":"+script, "URL="+door.URL+"/app",
-				"TABLE=events", "WAIT_SECONDS="+c.wait, "API_KEY=mine", "no_proxy=*")
+			command := exec.Command(
+				python,
+				"-B",
+				"-c",
+				"import canary, json; print(json.dumps(canary.handler({}, None)))",
+			)
+			command.Env = append(
+				os.Environ(),
+				"PYTHONPATH="+library+":"+script,
+				"URL="+door.URL+"/app",
+				"TABLE=events",
+				"WAIT_SECONDS="+c.wait,
+				"API_KEY=mine",
+				"no_proxy=*",
+			)
 			out, err := command.CombinedOutput()
 			if (err != nil) != c.fails || !strings.Contains(string(out), c.want) {
 				t.Errorf("%v\n%s\nwant %s", err, out, c.want)

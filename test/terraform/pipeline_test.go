@@ -55,10 +55,12 @@ func TestPipelineHasTheLeastRights(t *testing.T) {
 		}
 		role := ""
 		for _, step := range got.Steps {
-			if step.Uses != "" && !regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
+			if step.Uses != "" &&
+				!regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
 				t.Errorf("%s uses %s, which can be moved", name, step.Uses)
 			}
-			if strings.Contains(step.Uses, "checkout@") && step.With["persist-credentials"] != "false" {
+			if strings.Contains(step.Uses, "checkout@") &&
+				step.With["persist-credentials"] != "false" {
 				t.Errorf("%s leaves the token in the checkout", name)
 			}
 			role += step.With["role-to-assume"]
@@ -91,15 +93,21 @@ func TestPipelineMayDoWhatItDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := find(t, source(t), `(?s)data "aws_iam_policy_document" "pipeline_functions" \{(.*?)\n\}`)
-	commands := regexp.MustCompile(`aws (lambda [a-z-]+(?: published[a-z-]+)?)`).FindAllStringSubmatch(string(text), -1)
+	allowed := find(
+		t,
+		source(t),
+		`(?s)data "aws_iam_policy_document" "pipeline_functions" \{(.*?)\n\}`,
+	)
+	commands := regexp.MustCompile(`aws (lambda [a-z-]+(?: published[a-z-]+)?)`).
+		FindAllStringSubmatch(string(text), -1)
 	actions := map[string]string{"lambda update-function-code": "lambda:UpdateFunctionCode",
 		"lambda wait published-version-active": "lambda:GetFunctionConfiguration", "lambda update-alias": "lambda:UpdateAlias"}
 	if len(commands) != len(actions) {
 		t.Errorf("commands are %v", commands)
 	}
 	for _, command := range commands {
-		if action := actions[command[1]]; action == "" || !strings.Contains(allowed, strconv.Quote(action)) {
+		if action := actions[command[1]]; action == "" ||
+			!strings.Contains(allowed, strconv.Quote(action)) {
 			t.Errorf("%s needs %q, which the role has not", command[1], action)
 		}
 	}
@@ -109,7 +117,9 @@ func TestPipelineMayDoWhatItDoes(t *testing.T) {
 // pattern that is too wide.
 func TestSubjectsOfTokens(t *testing.T) {
 	text := source(t)
-	form := regexp.MustCompile(find(t, text, `(?s)variable "pipeline_subjects".*?can\(regex\("([^"]+)", subject`))
+	form := regexp.MustCompile(
+		find(t, text, `(?s)variable "pipeline_subjects".*?can\(regex\("([^"]+)", subject`),
+	)
 	for subject, want := range map[string]bool{
 		"repo:you/repo:ref:refs/heads/main":                       true,
 		"repo:you/repo:environment:production":                    true,

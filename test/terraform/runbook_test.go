@@ -10,9 +10,11 @@ import (
 
 // needs are the permissions that each command of the runbooks asks for.
 var needs = map[string][]string{
-	"lambda list-event-source-mappings":           {"lambda:ListEventSourceMappings"},
-	"lambda update-event-source-mapping":          {"lambda:UpdateEventSourceMapping"},
-	"dynamodb restore-table-to-point-in-time":     append([]string{"dynamodb:RestoreTableToPointInTime", "kms:CreateGrant", "kms:DescribeKey"}, fills...),
+	"lambda list-event-source-mappings":  {"lambda:ListEventSourceMappings"},
+	"lambda update-event-source-mapping": {"lambda:UpdateEventSourceMapping"},
+	"dynamodb restore-table-to-point-in-time": append(
+		[]string{"dynamodb:RestoreTableToPointInTime", "kms:CreateGrant", "kms:DescribeKey"},
+		fills...),
 	"dynamodb wait":                               {"dynamodb:DescribeTable"},
 	"dynamodb delete-table":                       {"dynamodb:DeleteTable"},
 	"backup list-recovery-points-by-backup-vault": {"backup:ListRecoveryPointsByBackupVault"},
@@ -27,8 +29,17 @@ var needs = map[string][]string{
 }
 
 // fills are what DynamoDB asks for on a table that is restored, of who restores it.
-var fills = []string{"dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem",
-	"dynamodb:Query", "dynamodb:Scan", "dynamodb:UpdateItem", "kms:Decrypt", "kms:GenerateDataKey"}
+var fills = []string{
+	"dynamodb:BatchWriteItem",
+	"dynamodb:DeleteItem",
+	"dynamodb:GetItem",
+	"dynamodb:PutItem",
+	"dynamodb:Query",
+	"dynamodb:Scan",
+	"dynamodb:UpdateItem",
+	"kms:Decrypt",
+	"kms:GenerateDataKey",
+}
 
 // besides are permissions to restore that no command names, and why they are there.
 var besides = map[string]string{
@@ -47,10 +58,15 @@ func TestRunbookAndPoliciesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	module := source(t)
-	operate := actionsOf(find(t, module, `(?s)data "aws_iam_policy_document" "operate" \{(.*?)\n\}\n`))
-	restore := actionsOf(find(t, module, `(?s)data "aws_iam_policy_document" "restore_by_people" \{(.*?)\n\}\n`))
+	operate := actionsOf(
+		find(t, module, `(?s)data "aws_iam_policy_document" "operate" \{(.*?)\n\}\n`),
+	)
+	restore := actionsOf(
+		find(t, module, `(?s)data "aws_iam_policy_document" "restore_by_people" \{(.*?)\n\}\n`),
+	)
 	wanted := map[string]bool{}
-	commands := regexp.MustCompile(`\baws ([a-z0-9]+ [a-z-]+)`).FindAllStringSubmatch(string(text), -1)
+	commands := regexp.MustCompile(`\baws ([a-z0-9]+ [a-z-]+)`).
+		FindAllStringSubmatch(string(text), -1)
 	for _, command := range commands {
 		actions, known := needs[command[1]]
 		if !known {
@@ -59,7 +75,11 @@ func TestRunbookAndPoliciesAgree(t *testing.T) {
 		for _, action := range actions {
 			wanted[action] = true
 			if !slices.Contains(operate, action) && !slices.Contains(restore, action) {
-				t.Errorf("aws %s needs %s, which neither operate nor restore has", command[1], action)
+				t.Errorf(
+					"aws %s needs %s, which neither operate nor restore has",
+					command[1],
+					action,
+				)
 			}
 		}
 	}
@@ -76,7 +96,9 @@ func TestRunbookAndPoliciesAgree(t *testing.T) {
 func actionsOf(text string) []string {
 	var list []string
 	for _, found := range regexp.MustCompile(`"((?:dynamodb|s3|kms|backup|iam|lambda|logs|sqs):[A-Za-z]+)"`).FindAllStringSubmatch(text, -1) {
-		if !strings.HasPrefix(found[1], "kms:ViaService") && found[1] != "kms:GrantIsForAWSResource" && found[1] != "iam:PassedToService" {
+		if !strings.HasPrefix(found[1], "kms:ViaService") &&
+			found[1] != "kms:GrantIsForAWSResource" &&
+			found[1] != "iam:PassedToService" {
 			list = append(list, found[1])
 		}
 	}

@@ -68,7 +68,10 @@ func (s *tool) run(directory string, args ...string) ([]byte, error) {
 func terraform(t *testing.T) *tool {
 	t.Helper()
 	if os.Getenv(mirrorVariable) == "" {
-		t.Skipf("%s is not set: set it to a mirror that has a stand-in for the AWS provider", mirrorVariable)
+		t.Skipf(
+			"%s is not set: set it to a mirror that has a stand-in for the AWS provider",
+			mirrorVariable,
+		)
 	}
 	shared, err := initialised()
 	if err != nil {
@@ -118,7 +121,12 @@ type attributes map[string]any
 type state map[string]attributes
 
 // apply makes everything in the state of the stand-in. change, if any, is made to the copy before.
-func (s *tool) apply(t *testing.T, from string, variables map[string]any, change func(directory string) error) (state, error) {
+func (s *tool) apply(
+	t *testing.T,
+	from string,
+	variables map[string]any,
+	change func(directory string) error,
+) (state, error) {
 	t.Helper()
 	directory := t.TempDir()
 	if err := copyModule(from, directory); err != nil {
