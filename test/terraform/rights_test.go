@@ -19,37 +19,53 @@ func statementsOf(s state, document string) []statement {
 // Resources of policies that end in a pattern, and why each has to. Everything else is named in
 // full: a name that begins with the name of this stack may be one of another stack.
 var patterns = []string{
-	`^arn:aws:s3:::pillarbox-dead-letters-[0-9]+-[a-z0-9-]+/`,                     // objects of the bucket
-	`^arn:aws:s3:::state/pillarbox/\*$`,                                           // a slash ends the name
-	`^arn:aws:dynamodb:[a-z0-9-]+:[0-9]+:table/pillarbox-events\.?2?/`,            // backups and indexes of the table
-	`^arn:aws:dynamodb:[a-z0-9-]+:[0-9]+:table/pillarbox-events\.\*$`,             // a dot ends the name
-	`^arn:aws:lambda:[a-z0-9-]+:[0-9]+:function:pillarbox-[a-z]+:\*$`,             // versions and aliases
-	`^arn:aws:logs:[a-z0-9-]+:[0-9]+:log-group:[^*]+:\*$`,                         // streams of a group
-	`^arn:aws:apigateway:eu-west-2::/(restapis|usageplans|domainnames)/[^*]+/\*$`, // what is below it
-	`^arn:aws:execute-api:eu-west-2:[0-9]+:pillarbox/\*$`,                         // methods of the API
-	`^arn:aws:route53:::change/\*$`,                                               // reads only
-	`^arn:aws:wafv2:[a-z0-9-]+:[0-9]+:(regional|global)/managedruleset/\*$`,       // rules of AWS
-	`^arn:aws:ec2:eu-west-2:[0-9]+:security-group-rule/\*$`,                       // by tag and action
-	`^arn:aws:application-autoscaling:eu-west-2:[0-9]+:scalable-target/\*$`,       // by tag
-	`^arn:aws:backup:eu-west-2:[0-9]+:recovery-point:\*$`,                         // ids that nobody knows before
+	// objects of the bucket
+	`^arn:aws:s3:::pillarbox-dead-letters-[0-9]+-[a-z0-9-]+/`,
+	// a slash ends the name
+	`^arn:aws:s3:::state/pillarbox/\*$`,
+	// backups and indexes of the table
+	`^arn:aws:dynamodb:[a-z0-9-]+:[0-9]+:table/pillarbox-events\.?2?/`,
+	// a dot ends the name
+	`^arn:aws:dynamodb:[a-z0-9-]+:[0-9]+:table/pillarbox-events\.\*$`,
+	// versions and aliases
+	`^arn:aws:lambda:[a-z0-9-]+:[0-9]+:function:pillarbox-[a-z]+:\*$`,
+	// streams of a group
+	`^arn:aws:logs:[a-z0-9-]+:[0-9]+:log-group:[^*]+:\*$`,
+	// what is below it
+	`^arn:aws:apigateway:eu-west-2::/(restapis|usageplans|domainnames)/[^*]+/\*$`,
+	// methods of the API
+	`^arn:aws:execute-api:eu-west-2:[0-9]+:pillarbox/\*$`,
+	// reads only
+	`^arn:aws:route53:::change/\*$`,
+	// rules of AWS
+	`^arn:aws:wafv2:[a-z0-9-]+:[0-9]+:(regional|global)/managedruleset/\*$`,
+	// by tag and action
+	`^arn:aws:ec2:eu-west-2:[0-9]+:security-group-rule/\*$`,
+	// by tag
+	`^arn:aws:application-autoscaling:eu-west-2:[0-9]+:scalable-target/\*$`,
+	// ids that nobody knows before
+	`^arn:aws:backup:eu-west-2:[0-9]+:recovery-point:\*$`,
 }
 
 // Actions that AWS lets nobody limit to a resource.
 var unlimited = []string{
-	"application-autoscaling:Describe", "backup:DescribeRestoreJob", "cognito-idp:DescribeUserPoolDomain", "ec2:Describe*",
-	"kms:ListAliases", "lambda:ListEventSourceMappings", "logs:DescribeLogGroups",
-	"sns:GetSubscriptionAttributes", "xray:PutT", "ec2:AssignPrivateIpAddresses",
-	"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
-	"ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+	"application-autoscaling:Describe", "backup:DescribeRestoreJob",
+	"cognito-idp:DescribeUserPoolDomain", "ec2:Describe*", "kms:ListAliases",
+	"lambda:ListEventSourceMappings", "logs:DescribeLogGroups", "sns:GetSubscriptionAttributes",
+	"xray:PutT", "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface",
+	"ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+	"ec2:UnassignPrivateIpAddresses",
 }
 
 // never are actions with which a pipeline would make itself more than it is, or take what is not
 // its own.
 var never = []string{
-	"iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:CreateRole", "iam:DeleteRolePermissionsBoundary",
-	"iam:UpdateAssumeRolePolicy", "iam:PutRolePermissionsBoundary", "kms:PutKeyPolicy", "s3:PutBucketPolicy",
-	"s3:GetObject", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "sqs:ReceiveMessage", "lambda:AddPermission",
-	"logs:PutResourcePolicy", "apigateway:SetWebACL", "iam:*", "kms:*", "*",
+	"iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:CreateRole",
+	"iam:DeleteRolePermissionsBoundary", "iam:UpdateAssumeRolePolicy",
+	"iam:PutRolePermissionsBoundary", "kms:PutKeyPolicy", "s3:PutBucketPolicy", "s3:GetObject",
+	"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "sqs:ReceiveMessage",
+	"lambda:AddPermission", "logs:PutResourcePolicy", "apigateway:SetWebACL", "iam:*", "kms:*",
+	"*",
 }
 
 // policiesNameInFull looks at what identities may do. Policies of resources are on themselves.
@@ -74,7 +90,9 @@ func reachIsNamed(name string, read statement, say func(string, ...any)) {
 		case !strings.ContainsAny(resource, "*?"):
 		case resource == "*":
 			for _, action := range read.actions {
-				if !slices.ContainsFunc(unlimited, func(prefix string) bool { return strings.HasPrefix(action, prefix) }) {
+				if !slices.ContainsFunc(unlimited, func(prefix string) bool {
+					return strings.HasPrefix(action, prefix)
+				}) {
 					say("%s: %s is allowed on everything", name, action)
 				}
 			}
@@ -147,7 +165,8 @@ func rolesAreTrusted(s state, say func(string, ...any)) {
 	trusted := map[string]string{
 		"function": "Service:lambda.amazonaws.com", "canary": "Service:lambda.amazonaws.com",
 		"canary_schedule": "Service:scheduler.amazonaws.com", "backup": "Service:backup.amazonaws.com",
-		"direct": "Service:apigateway.amazonaws.com", "people": "AWS:arn:aws:iam::123456789012:user/alice",
+		"direct":   "Service:apigateway.amazonaws.com",
+		"people":   "AWS:arn:aws:iam::123456789012:user/alice",
 		"pipeline": "Federated:" + provider,
 	}
 	byJSON := map[string]string{}
@@ -172,12 +191,14 @@ func rolesAreTrusted(s state, say func(string, ...any)) {
 			!slices.Contains(read.conditions, "Bool aws:MultiFactorAuthPresent true") {
 			say("%s asks for no second factor: %v", address, read.conditions)
 		}
-		if boundary := s.text(address, "permissions_boundary"); (boundary == "") != (name == "people" || name == "pipeline") {
+		above := name == "people" || name == "pipeline"
+		if boundary := s.text(address, "permissions_boundary"); (boundary == "") != above {
 			say("%s stands below %q", address, boundary)
 		}
 	}
 	for _, address := range s.of("aws_lambda_function") {
-		if got, want := s.text(address, "role"), "arn:aws:iam::123456789012:role/"+s.text(address, "function_name"); got != want {
+		want := "arn:aws:iam::123456789012:role/" + s.text(address, "function_name")
+		if got := s.text(address, "role"); got != want {
 			say("%s has the role %s, want %s", address, got, want)
 		}
 	}

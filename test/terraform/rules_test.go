@@ -41,12 +41,16 @@ const (
 )
 
 func functionsHaveTheirQueues(s state, say func(string, ...any)) {
-	for role, want := range map[string][2]string{"accept": {eventsURL, ""}, "deliver": {eventsURL, deadURL}, "deadletter": {"", ""}} {
+	for role, want := range map[string][2]string{
+		"accept": {eventsURL, ""}, "deliver": {eventsURL, deadURL}, "deadletter": {"", ""},
+	} {
 		address := fmt.Sprintf("aws_lambda_function.role[%q]", role)
 		if s[address] == nil {
 			continue
 		}
-		for i, variable := range []string{"PILLARBOX_SQS_QUEUE_URL", "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL"} {
+		for i, variable := range []string{
+			"PILLARBOX_SQS_QUEUE_URL", "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL",
+		} {
 			if got := s.text(address, "environment", "variables", variable); got != want[i] {
 				say("%s of %s is %q, want %q", variable, role, got, want[i])
 			}
@@ -56,7 +60,8 @@ func functionsHaveTheirQueues(s state, say func(string, ...any)) {
 		}
 	}
 	table := s.text("aws_dynamodb_table.events", "name")
-	if got := s.text(`aws_lambda_function.role["deliver"]`, "environment", "variables", "PILLARBOX_DYNAMODB_TABLE"); got != table {
+	if got := s.text(`aws_lambda_function.role["deliver"]`, "environment", "variables",
+		"PILLARBOX_DYNAMODB_TABLE"); got != table {
 		say("deliver writes to %s, and the table is %s", got, table)
 	}
 }
@@ -80,7 +85,8 @@ func doorCalls(s state, say func(string, ...any)) {
 		if s[integration] == nil {
 			continue
 		}
-		if uri := s.text(integration, "uri"); !strings.HasSuffix(uri, "/"+alias("accept")+"/invocations") {
+		called := "/" + alias("accept") + "/invocations"
+		if uri := s.text(integration, "uri"); !strings.HasSuffix(uri, called) {
 			say("%s /app calls %s", method, uri)
 		}
 		permission := fmt.Sprintf("aws_lambda_permission.accept[%q]", method)
@@ -142,7 +148,8 @@ func clockCalls(s state, say func(string, ...any)) {
 	canary := func(variable string) string {
 		return s.text("aws_lambda_function.canary[0]", "environment", "variables", variable)
 	}
-	if canary("TABLE") != s.text("aws_dynamodb_table.events", "name") || !strings.HasSuffix(canary("URL"), "/app") {
+	table := s.text("aws_dynamodb_table.events", "name")
+	if canary("TABLE") != table || !strings.HasSuffix(canary("URL"), "/app") {
 		say("the canary posts to %s and reads %s", canary("URL"), canary("TABLE"))
 	}
 }
@@ -158,7 +165,8 @@ func faultsKeepTheirStatus(s state, say func(string, ...any)) {
 			say("the status of %s is changed to %s", kind, status)
 		}
 		var body struct{ Title string }
-		if err := json.Unmarshal([]byte(s.text(address, "response_templates", "application/json")), &body); err != nil {
+		text := s.text(address, "response_templates", "application/json")
+		if err := json.Unmarshal([]byte(text), &body); err != nil {
 			say("%s: %v", kind, err)
 		}
 		unknown := slices.Contains(
@@ -181,7 +189,8 @@ func clientsNeverStopTheCanary(s state, say func(string, ...any)) {
 		return
 	}
 	// The stand-in makes up no value of a key, so that only the variable is seen.
-	set, _ := walk(map[string]any(s["aws_lambda_function.canary[0]"]), []string{"environment", "variables"}).(map[string]any)
+	canary := map[string]any(s["aws_lambda_function.canary[0]"])
+	set, _ := walk(canary, []string{"environment", "variables"}).(map[string]any)
 	_, told := set["API_KEY"]
 	if !s.has("aws_api_gateway_api_key.client") {
 		if told {
@@ -243,10 +252,13 @@ func clocksAreRight(s state, say func(string, ...any)) {
 
 // accountWide are the types of resources of which an account has one, also by region.
 var accountWide = []string{
-	"aws_api_gateway_account", "aws_iam_openid_connect_provider", "aws_s3_account_public_access_block", "aws_xray_encryption_config",
-	"aws_backup_region_settings", "aws_backup_global_settings", "aws_iam_account_alias", "aws_iam_account_password_policy",
-	"aws_ebs_encryption_by_default", "aws_iam_service_linked_role", "aws_cloudwatch_log_resource_policy", "aws_lambda_code_signing_config",
-	"aws_sns_sms_preferences", "aws_cloudwatch_log_account_policy", "aws_xray_sampling_rule",
+	"aws_api_gateway_account", "aws_iam_openid_connect_provider",
+	"aws_s3_account_public_access_block", "aws_xray_encryption_config",
+	"aws_backup_region_settings", "aws_backup_global_settings", "aws_iam_account_alias",
+	"aws_iam_account_password_policy", "aws_ebs_encryption_by_default",
+	"aws_iam_service_linked_role", "aws_cloudwatch_log_resource_policy",
+	"aws_lambda_code_signing_config", "aws_sns_sms_preferences",
+	"aws_cloudwatch_log_account_policy", "aws_xray_sampling_rule",
 }
 
 func nothingIsAccountWide(s state, say func(string, ...any)) {
@@ -296,7 +308,8 @@ func everythingIsEncrypted(s state, say func(string, ...any)) {
 		"aws_sqs_queue": {"kms_master_key_id"}, "aws_lambda_function": {"kms_key_arn"},
 		"aws_cloudwatch_log_group": {"kms_key_id"}, "aws_backup_vault": {"kms_key_arn"},
 		"aws_dynamodb_table": {"server_side_encryption", "kms_key_arn"},
-		"aws_s3_bucket_server_side_encryption_configuration": {"rule", "apply_server_side_encryption_by_default", "kms_master_key_id"},
+		"aws_s3_bucket_server_side_encryption_configuration": {
+			"rule", "apply_server_side_encryption_by_default", "kms_master_key_id"},
 	} {
 		for _, address := range s.of(kind) {
 			if s.text(address, path...) != key && s.text(address, "region") != "us-east-1" {

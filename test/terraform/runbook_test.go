@@ -95,7 +95,8 @@ func TestRunbookAndPoliciesAgree(t *testing.T) {
 
 func actionsOf(text string) []string {
 	var list []string
-	for _, found := range regexp.MustCompile(`"((?:dynamodb|s3|kms|backup|iam|lambda|logs|sqs):[A-Za-z]+)"`).FindAllStringSubmatch(text, -1) {
+	action := regexp.MustCompile(`"((?:dynamodb|s3|kms|backup|iam|lambda|logs|sqs):[A-Za-z]+)"`)
+	for _, found := range action.FindAllStringSubmatch(text, -1) {
 		if !strings.HasPrefix(found[1], "kms:ViaService") &&
 			found[1] != "kms:GrantIsForAWSResource" &&
 			found[1] != "iam:PassedToService" {

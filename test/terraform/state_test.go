@@ -145,12 +145,15 @@ func (s *tool) apply(
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{".terraform.lock.hcl": lock, "chosen.tfvars.json": chosen} {
+	for name, text := range map[string][]byte{
+		".terraform.lock.hcl": lock, "chosen.tfvars.json": chosen,
+	} {
 		if err := os.WriteFile(filepath.Join(directory, name), text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.run(directory, "apply", "-auto-approve", "-input=false", "-no-color", "-var-file=chosen.tfvars.json"); err != nil {
+	if _, err := s.run(directory, "apply", "-auto-approve", "-input=false", "-no-color",
+		"-var-file=chosen.tfvars.json"); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(filepath.Join(directory, "terraform.tfstate"))

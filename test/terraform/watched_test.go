@@ -76,17 +76,20 @@ func metricsAreDocumented(s state, say func(string, ...any)) {
 	for _, address := range s.of("aws_lambda_function") {
 		functions[s.text(address, "function_name")] = true
 	}
+	is := func(address, path string) func(string) bool {
+		return func(name string) bool { return name == s.text(address, path) }
+	}
 	exists := map[string]func(string) bool{
-		"QueueName":    func(name string) bool { return name == "pillarbox-events" || name == "pillarbox-dead-letters" },
-		"TableName":    func(name string) bool { return name == s.text("aws_dynamodb_table.events", "name") },
-		"FunctionName": func(name string) bool { return functions[name] },
-		"ApiName":      func(name string) bool { return name == s.text("aws_api_gateway_rest_api.front", "name") },
-		"Stage":        func(name string) bool { return name == s.text("aws_api_gateway_stage.live", "stage_name") },
-		"GroupName":    func(name string) bool { return name == s.text("aws_xray_group.all", "group_name") },
-		"WebACL":       func(name string) bool { return name == s.text("aws_wafv2_web_acl.front[0]", "name") },
-		"BackupVaultName": func(name string) bool {
-			return name == s.text("aws_backup_vault.main[0]", "name")
+		"QueueName": func(name string) bool {
+			return name == "pillarbox-events" || name == "pillarbox-dead-letters"
 		},
+		"FunctionName":    func(name string) bool { return functions[name] },
+		"TableName":       is("aws_dynamodb_table.events", "name"),
+		"ApiName":         is("aws_api_gateway_rest_api.front", "name"),
+		"Stage":           is("aws_api_gateway_stage.live", "stage_name"),
+		"GroupName":       is("aws_xray_group.all", "group_name"),
+		"WebACL":          is("aws_wafv2_web_acl.front[0]", "name"),
+		"BackupVaultName": is("aws_backup_vault.main[0]", "name"),
 	}
 	see := func(where string, m metric) {
 		keys := make([]string, 0, len(m.dimensions))
@@ -114,7 +117,8 @@ func metricsAreDocumented(s state, say func(string, ...any)) {
 	var board struct {
 		Widgets []struct{ Properties struct{ Metrics [][]any } }
 	}
-	if err := json.Unmarshal([]byte(s.text("aws_cloudwatch_dashboard.main", "dashboard_body")), &board); err != nil {
+	body := s.text("aws_cloudwatch_dashboard.main", "dashboard_body")
+	if err := json.Unmarshal([]byte(body), &board); err != nil {
 		say("dashboard: %v", err)
 	}
 	for _, widget := range board.Widgets {
@@ -141,8 +145,9 @@ var (
 	metricWord = map[string]string{
 		"-errors": "Errors", "-throttles": "Throttles", "-duration": "Duration", "api-4xx": "4XXError",
 		"api-5xx": "5XXError", "api-latency": "Latency", "queue-age": "ApproximateAgeOfOldestMessage",
-		"queue-late": "ApproximateAgeOfOldestMessage", "queue-in-flight": "ApproximateNumberOfMessagesNotVisible",
-		"write-units": "ConsumedWriteCapacityUnits", "read-units": "ConsumedReadCapacityUnits",
+		"queue-late":      "ApproximateAgeOfOldestMessage",
+		"queue-in-flight": "ApproximateNumberOfMessagesNotVisible",
+		"write-units":     "ConsumedWriteCapacityUnits", "read-units": "ConsumedReadCapacityUnits",
 		"write-throttle": "WriteThrottleEvents", "read-throttle": "ReadThrottleEvents",
 		"canary-missing": "Invocations", "trace-faults": "FaultRate", "trace-latency": "ResponseTime",
 		"table-throttled": "ThrottledRequests",
@@ -164,7 +169,8 @@ func alarmsRing(s state, say func(string, ...any)) {
 		if got := s.text(address, "comparison_operator"); got != want {
 			say("%s rings at %s, want %s", name, got, want)
 		}
-		if missing := s.text(address, "treat_missing_data"); (want == "LessThanThreshold") != (missing == "breaching") {
+		missing := s.text(address, "treat_missing_data")
+		if (want == "LessThanThreshold") != (missing == "breaching") {
 			say("%s: silence is %s", name, missing)
 		}
 		priority := s.text(address, "tags", "Priority")
@@ -314,10 +320,11 @@ func failedBackupsAreTold(s state, say func(string, ...any)) {
 	if !s.has("aws_backup_vault.main") {
 		return
 	}
-	if got := s.text("aws_backup_vault_notifications.main[0]", "backup_vault_events"); got != "BACKUP_JOB_COMPLETED" {
+	events := s.text("aws_backup_vault_notifications.main[0]", "backup_vault_events")
+	if events != "BACKUP_JOB_COMPLETED" {
 		say(
 			"the vault tells of %s; failed jobs come as BACKUP_JOB_COMPLETED with another State",
-			got,
+			events,
 		)
 	}
 	topic, subscribed := s.text("aws_backup_vault_notifications.main[0]", "sns_topic_arn"), false
