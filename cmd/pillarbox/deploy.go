@@ -59,7 +59,11 @@ finds).
 
 Choices are kept in deploy/terraform/stacks/NAME.tfvars.json and hold for every later run; --var adds to
 them. Choices that can't be planned are not kept. The state is a local file, in a workspace named after
-the stack, until a backend.tf says otherwise.`,
+the stack, until a backend.tf says otherwise.
+
+A stack sets nothing that is one for the whole account, so two stand side by side, and destroy takes
+nothing from the other. Logs of the API (--var api_logs=json) need such a role: deploy/terraform/account
+sets it, once for an account and region.`,
 		Example: `  pillarbox deploy --region eu-west-2 --var 'alarm_emails_high=["you@example.com"]'
   pillarbox deploy --name staging --var waf=true --yes`,
 		Args: noArgs,

@@ -32,6 +32,8 @@ locals {
     table-write-units       = 1000   # a second
     table-read-units        = 1000   # a second
     firewall-blocked        = 1000   # requests in 5 min
+    trace-faults-percent    = 1      # of the traces in 5 min
+    trace-latency-s         = 2      # average of the traces in 5 min
   }
   thresholds = merge(local.default_thresholds, var.alarm_thresholds)
 
@@ -39,6 +41,7 @@ locals {
   queue_dimensions = { QueueName = aws_sqs_queue.events.name }
   dead_dimensions  = { QueueName = aws_sqs_queue.dead_letters.name }
   table_dimensions = { TableName = aws_dynamodb_table.events.name }
+  trace_dimensions = { GroupName = var.name }
   table_operations = ["BatchWriteItem", "PutItem", "GetItem", "BatchGetItem", "Query", "Scan"]
 
   age_blind = "This age leaves out events that were received more than three times: see queue-depth, queue-growth and queue-stuck"
@@ -77,7 +80,16 @@ locals {
     } : name => alarm if var.time_index },
     { for name, alarm in {
       firewall-blocked = { priority = "low", namespace = "AWS/WAFV2", metric = "BlockedRequests", stat = "Sum", dimensions = { WebACL = var.name, Region = local.region, Rule = "ALL" }, threshold = local.thresholds.firewall-blocked, text = "the firewall turns many requests away" }
-    } : name => alarm if var.waf },
+    } : name => alarm if var.waf && !var.cloudfront },
+    # Traces are a sample, so these see what is frequent. A trace goes from the door to the table, which no other metric does.
+    {
+      trace-faults  = { priority = "low", namespace = "AWS/X-Ray", metric = "FaultRate", stat = "Average", dimensions = local.trace_dimensions, threshold = local.thresholds.trace-faults-percent, periods = 3, of = 3, text = "traces hold faults; X-Ray shows in which part" }
+      trace-latency = { priority = "low", namespace = "AWS/X-Ray", metric = "ResponseTime", stat = "Average", dimensions = local.trace_dimensions, threshold = local.thresholds.trace-latency-s, periods = 3, of = 3, text = "traces are slow; X-Ray shows in which part" }
+    },
+    # AWS Backup tells of jobs that end badly, and of none that never begin.
+    { for name, alarm in {
+      backup-missing = { priority = "high", namespace = "AWS/Backup", metric = "NumberOfBackupJobsCompleted", stat = "Sum", dimensions = { BackupVaultName = var.name }, threshold = 1, period = local.day, periods = 2, of = 2, comparison = "LessThanThreshold", missing = "breaching", text = "for two days no backup of the table was made" }
+    } : name => alarm if var.backup },
     { for name, alarm in {
       canary-errors  = { priority = "high", namespace = "AWS/Lambda", metric = "Errors", stat = "Sum", dimensions = { FunctionName = "${var.name}-canary" }, threshold = 0, period = 60 * var.canary_minutes, periods = 2, of = 2, text = "a posted event can't be read back from the table" }
       canary-missing = { priority = "high", namespace = "AWS/Lambda", metric = "Invocations", stat = "Sum", dimensions = { FunctionName = "${var.name}-canary" }, threshold = 1, period = 60 * var.canary_minutes, periods = 3, of = 3, comparison = "LessThanThreshold", missing = "breaching", text = "the canary does not run" }
@@ -146,6 +158,11 @@ resource "aws_cloudwatch_metric_alarm" "requests" {
   alarm_actions = [aws_sns_topic.alarms["low"].arn]
   ok_actions    = [aws_sns_topic.alarms["low"].arn]
   tags          = { Priority = "low" }
+}
+
+locals {
+  # Every alarm of the stack's own region.
+  every_alarm = concat(values(aws_cloudwatch_metric_alarm.metric), values(aws_cloudwatch_metric_alarm.math), values(aws_cloudwatch_metric_alarm.requests))
 }
 
 # Alarms over several metrics. SUM(METRICS()) adds up those that have data: DynamoDB sends nothing for an operation without

@@ -11,12 +11,16 @@ locals {
     # One for each answer that API Gateway gives by itself. Our fault is 5xx, and what may be tried again says when.
     # A function that dies, runs out of time or answers nonsense may have put the event into the queue before: where the
     # integration was asked, nobody knows, and a promise of "not accepted" would be a lie. DEFAULT_5XX is among these.
+    #
+    # Each keeps the status that AWS gives it, and "status" only repeats it in the body. API Gateway counts an answer whose
+    # status was changed as 4XXError, whatever it was changed to: the alarm on 5XXError would stay silent. So "changed" is
+    # for the client's faults alone.
     ACCESS_DENIED                  = { status = 403, title = "access denied" }
     AUTHORIZER_FAILURE             = { status = 500, title = "the authorizer could not be asked" }
     BAD_REQUEST_BODY               = { status = 400, title = "the request can't be understood" }
     DEFAULT_5XX                    = { status = null, title = "not known whether accepted; try again", retry = "1" }
     INVALID_API_KEY                = { status = 403, title = "the API key is missing or unknown" }
-    MISSING_AUTHENTICATION_TOKEN   = { status = 404, title = "no such path or method" }
+    MISSING_AUTHENTICATION_TOKEN   = { status = 404, title = "no such path or method", changed = "404" }
     QUOTA_EXCEEDED                 = { status = 429, title = "the quota of this API key is used up", retry = "3600" }
     REQUEST_TOO_LARGE              = { status = 413, title = "the request is too large" }
     THROTTLED                      = { status = 429, title = "too many requests", retry = "1" }
@@ -24,7 +28,7 @@ locals {
     UNSUPPORTED_MEDIA_TYPE         = { status = 415, title = "this content type is not taken" }
     WAF_FILTERED                   = { status = 403, title = "the firewall refused the request" }
     INTEGRATION_TIMEOUT            = { status = 504, title = "not known whether accepted; try again", retry = "1" }
-    INTEGRATION_FAILURE            = { status = 502, title = "not known whether accepted; try again", retry = "1" }
+    INTEGRATION_FAILURE            = { status = null, title = "not known whether accepted; try again", retry = "1" }
     API_CONFIGURATION_ERROR        = { status = 500, title = "not known whether accepted; the service is not set up right", retry = "60" }
     AUTHORIZER_CONFIGURATION_ERROR = { status = 500, title = "the authorizer is not set up right", retry = "60" }
   }
@@ -60,7 +64,7 @@ resource "aws_api_gateway_method" "source" {
   rest_api_id          = aws_api_gateway_rest_api.front.id
   resource_id          = aws_api_gateway_resource.source.id
   http_method          = each.key
-  api_key_required     = each.key == "POST" && length(var.api_keys) > 0
+  api_key_required     = each.key == "POST" && (length(var.api_keys) > 0 || var.cloudfront)
   authorization        = each.key == "POST" ? local.authorization : "NONE"
   authorizer_id        = each.key == "POST" ? local.authorizer_id : null
   authorization_scopes = each.key == "POST" ? local.authorization_scopes : null
@@ -94,7 +98,7 @@ resource "aws_api_gateway_gateway_response" "problem" {
 
   rest_api_id   = aws_api_gateway_rest_api.front.id
   response_type = each.key
-  status_code   = each.value.status == null ? null : tostring(each.value.status)
+  status_code   = try(each.value.changed, null)
 
   response_parameters = merge(
     { "gatewayresponse.header.Content-Type" = "'application/problem+json'" },
@@ -134,39 +138,57 @@ resource "aws_api_gateway_deployment" "front" {
   }
 }
 
+# Logs of the API are written with a role that is one for the whole account and region. This stack never sets that role:
+# a second stack, or a destroy, would take it from every other API. account/ is a stack of its own that sets it.
+locals {
+  api_logs = var.api_logs != "off"
+
+  # No query and no header: they may hold credentials.
+  access_log_fields = {
+    request_id         = "$context.extendedRequestId"
+    gateway_request_id = "$context.requestId"
+    trace_id           = "$context.xrayTraceId"
+    time               = "$context.requestTime"
+    time_epoch_ms      = "$context.requestTimeEpoch"
+    remote_addr        = "$context.identity.sourceIp"
+    user_agent         = "$context.identity.userAgent"
+    method             = "$context.httpMethod"
+    path               = "$context.path"
+    protocol           = "$context.protocol"
+    status             = "$context.status"
+    response_bytes     = "$context.responseLength"
+    response_ms        = "$context.responseLatency"
+    integration_ms     = "$context.integration.latency"
+    integration_status = "$context.integration.status"
+    integration_error  = "$context.integration.error"
+    error              = "$context.error.message"
+    api_key_id         = "$context.identity.apiKeyId"
+    authorizer_error   = "$context.authorizer.error"
+    waf_status         = "$context.waf.status"
+  }
+
+  access_log_formats = {
+    off  = ""
+    json = jsonencode(local.access_log_fields)
+    # The Common Log Format, with the request id at its end: API Gateway asks for one in every format.
+    clf = "$context.identity.sourceIp - - [$context.requestTime] \"$context.httpMethod $context.path $context.protocol\" $context.status $context.responseLength $context.extendedRequestId"
+  }
+}
+
 resource "aws_api_gateway_stage" "live" {
-  depends_on = [aws_api_gateway_account.logs, aws_cloudwatch_log_group.api_errors]
+  depends_on = [aws_cloudwatch_log_group.api_errors]
 
   rest_api_id          = aws_api_gateway_rest_api.front.id
   deployment_id        = aws_api_gateway_deployment.front.id
   stage_name           = var.stage_name
   xray_tracing_enabled = true
 
-  # No query and no header: they may hold credentials.
-  access_log_settings {
-    destination_arn = aws_cloudwatch_log_group.api.arn
-    format = jsonencode({
-      request_id         = "$context.extendedRequestId"
-      gateway_request_id = "$context.requestId"
-      trace_id           = "$context.xrayTraceId"
-      time               = "$context.requestTime"
-      time_epoch_ms      = "$context.requestTimeEpoch"
-      remote_addr        = "$context.identity.sourceIp"
-      user_agent         = "$context.identity.userAgent"
-      method             = "$context.httpMethod"
-      path               = "$context.path"
-      protocol           = "$context.protocol"
-      status             = "$context.status"
-      response_bytes     = "$context.responseLength"
-      response_ms        = "$context.responseLatency"
-      integration_ms     = "$context.integration.latency"
-      integration_status = "$context.integration.status"
-      integration_error  = "$context.integration.error"
-      error              = "$context.error.message"
-      api_key_id         = "$context.identity.apiKeyId"
-      authorizer_error   = "$context.authorizer.error"
-      waf_status         = "$context.waf.status"
-    })
+  dynamic "access_log_settings" {
+    for_each = aws_cloudwatch_log_group.api
+    content {
+      destination_arn = access_log_settings.value.arn
+      format          = local.access_log_formats[var.api_logs]
+    }
   }
 }
 
@@ -179,12 +201,14 @@ resource "aws_api_gateway_method_settings" "all" {
     throttling_rate_limit  = var.throttle_per_second
     throttling_burst_limit = var.throttle_burst
     metrics_enabled        = true
-    logging_level          = "ERROR"
+    logging_level          = local.api_logs ? "ERROR" : "OFF"
     data_trace_enabled     = false # it would log payloads
   }
 }
 
 resource "aws_cloudwatch_log_group" "api" {
+  count = local.api_logs ? 1 : 0
+
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.main.arn
@@ -192,39 +216,11 @@ resource "aws_cloudwatch_log_group" "api" {
 
 # API Gateway writes its errors to a group of this name. Made here, it has a retention and the key.
 resource "aws_cloudwatch_log_group" "api_errors" {
+  count = local.api_logs ? 1 : 0
+
   name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.front.id}/${var.stage_name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.main.arn
-}
-
-# The role with which API Gateway writes logs is one for the whole account and region. Where another stack sets it, set
-# manage_api_gateway_account = false.
-resource "aws_api_gateway_account" "logs" {
-  count = var.manage_api_gateway_account ? 1 : 0
-
-  cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
-
-  depends_on = [aws_iam_role_policy_attachment.api_logs]
-}
-
-# It serves every API of the account, so it stands outside the ceiling and has AWS's own policy for the purpose.
-resource "aws_iam_role" "api_logs" {
-  count = var.manage_api_gateway_account ? 1 : 0
-
-  name               = "${var.name}-api-logs"
-  path               = local.account_role_path
-  assume_role_policy = data.aws_iam_policy_document.api_gateway_trust.json
-}
-
-resource "aws_iam_role_policy_attachment" "api_logs" {
-  count = var.manage_api_gateway_account ? 1 : 0
-
-  role       = aws_iam_role.api_logs[0].name
-  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-}
-
-locals {
-  account_role_path = "/${var.name}-account/"
 }
 
 data "aws_iam_policy_document" "api_gateway_trust" {

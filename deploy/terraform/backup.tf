@@ -55,35 +55,59 @@ resource "aws_backup_selection" "table" {
 
   name         = "table"
   plan_id      = aws_backup_plan.table[0].id
-  iam_role_arn = aws_iam_role.backup[0].arn
+  iam_role_arn = aws_iam_role.backup["backup"].arn
   resources    = [aws_dynamodb_table.events.arn]
 }
 
+# Of the events of a vault AWS sends BACKUP_JOB_FAILED and BACKUP_JOB_EXPIRED no more. BACKUP_JOB_COMPLETED comes for every
+# job that ended, however it did; the subscriptions in topics.tf leave out those that went well. That none ended is told by
+# the alarm backup-missing.
 resource "aws_backup_vault_notifications" "main" {
   count = var.backup ? 1 : 0
 
   depends_on = [aws_sns_topic_policy.alarms]
 
   backup_vault_name   = aws_backup_vault.main[0].name
-  sns_topic_arn       = aws_sns_topic.alarms["high"].arn
-  backup_vault_events = ["BACKUP_JOB_FAILED", "BACKUP_JOB_EXPIRED"]
+  sns_topic_arn       = aws_sns_topic.alarms["backups"].arn
+  backup_vault_events = ["BACKUP_JOB_COMPLETED"]
+}
+
+# Two roles that AWS Backup takes on: one makes backups, and one makes a table of a backup. Neither can do the other's work.
+locals {
+  backup_roles = var.backup ? {
+    backup  = data.aws_iam_policy_document.backup[0].json
+    restore = data.aws_iam_policy_document.restore[0].json
+  } : {}
+
+  recovery_points = "arn:${local.partition}:backup:${local.region}:${local.account}:recovery-point:*"
+}
+
+# From the time when there was one role.
+moved {
+  from = aws_iam_role.backup[0]
+  to   = aws_iam_role.backup["backup"]
+}
+
+moved {
+  from = aws_iam_role_policy.backup[0]
+  to   = aws_iam_role_policy.backup["backup"]
 }
 
 resource "aws_iam_role" "backup" {
-  count = var.backup ? 1 : 0
+  for_each = local.backup_roles
 
-  name                 = "${var.name}-backup"
+  name                 = "${var.name}-${each.key}"
   path                 = local.role_path
   assume_role_policy   = data.aws_iam_policy_document.backup_trust.json
   permissions_boundary = aws_iam_policy.boundary.arn
 }
 
 resource "aws_iam_role_policy" "backup" {
-  count = var.backup ? 1 : 0
+  for_each = local.backup_roles
 
   name   = "work"
-  role   = aws_iam_role.backup[0].name
-  policy = data.aws_iam_policy_document.backup[0].json
+  role   = aws_iam_role.backup[each.key].name
+  policy = each.value
 }
 
 data "aws_iam_policy_document" "backup_trust" {
@@ -123,6 +147,14 @@ data "aws_iam_policy_document" "backup" {
     resources = [aws_backup_vault.main[0].arn]
   }
 
+  # A backup inherits the tags of the table, and without this a job on a table with tags fails. What the id of a recovery
+  # point will be, nobody knows before.
+  statement {
+    sid       = "TagTheBackup"
+    actions   = ["backup:TagResource"]
+    resources = [local.recovery_points]
+  }
+
   statement {
     sid       = "UseTheKey"
     actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
@@ -136,6 +168,48 @@ data "aws_iam_policy_document" "backup" {
 
   statement {
     sid       = "GrantTheKeyToTheVault"
+    actions   = ["kms:CreateGrant"]
+    resources = [aws_kms_key.main.arn]
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
+    }
+  }
+}
+
+# A backup becomes a new table, whose name begins with that of the table and a dot. The table itself is out of reach.
+data "aws_iam_policy_document" "restore" {
+  count = var.backup ? 1 : 0
+
+  statement {
+    sid       = "OutOfABackup"
+    actions   = ["dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup"]
+    resources = ["${local.arn_prefix.dynamodb}table/${var.name}-events/backup/*", local.restored_tables]
+  }
+
+  statement {
+    sid = "FillTheNewTable"
+    actions = [
+      "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
+      "dynamodb:Scan", "dynamodb:UpdateItem",
+    ]
+    resources = [local.restored_tables]
+  }
+
+  statement {
+    sid       = "UseTheKey"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.main.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = [for service in ["backup", "dynamodb"] : "${service}.${local.region}.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "GrantTheKeyToTheNewTable"
     actions   = ["kms:CreateGrant"]
     resources = [aws_kms_key.main.arn]
     condition {

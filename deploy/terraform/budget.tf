@@ -1,8 +1,12 @@
-# What the stack may cost in a month. The filter works once the tag Application is active as a cost allocation tag, which
+# What the stack may cost in a month. The filter works once the tag (tag_key, Application) is active as a cost allocation tag, which
 # only the account that pays can switch on (Billing, Cost allocation tags). Until then the budget sees no cost.
 
+locals {
+  budget = var.budget_monthly_usd > 0
+}
+
 resource "aws_budgets_budget" "monthly" {
-  count = var.budget_monthly_usd > 0 ? 1 : 0
+  count = local.budget ? 1 : 0
 
   depends_on = [aws_sns_topic_policy.alarms]
 
@@ -14,7 +18,7 @@ resource "aws_budgets_budget" "monthly" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = [join("$", ["user:Application", var.name])]
+    values = [join("$", ["user:${var.tag_key}", var.name])]
   }
 
   notification {

@@ -41,7 +41,7 @@ resource "aws_lambda_function" "canary" {
         TABLE        = aws_dynamodb_table.events.name
         WAIT_SECONDS = tostring(var.canary_wait_seconds)
       },
-      length(var.api_keys) > 0 ? { API_KEY = aws_api_gateway_api_key.client[sort(var.api_keys)[0]].value } : {},
+      { for name, key in { API_KEY = one(aws_api_gateway_api_key.canary[*].value) } : name => key if local.canary_key },
     )
   }
 
@@ -60,6 +60,39 @@ resource "aws_lambda_function" "canary" {
       error_message = "canary/canary.zip does not hold canary/canary.py: run canary/build."
     }
   }
+}
+
+# A key and a plan of its own, without quota and rate: what clients use up is not the canary's, and it has nothing of theirs.
+# The rate of the whole door is everybody's; there it asks again when it is told to.
+locals {
+  canary_key = var.canary && length(var.api_keys) > 0
+}
+
+resource "aws_api_gateway_api_key" "canary" {
+  count = local.canary_key ? 1 : 0
+
+  name        = "${var.name}-canary"
+  description = "Posts to ${var.name} as its canary"
+}
+
+resource "aws_api_gateway_usage_plan" "canary" {
+  count = local.canary_key ? 1 : 0
+
+  name        = "${var.name}-canary"
+  description = "The canary, which has no limit"
+
+  api_stages {
+    api_id = aws_api_gateway_rest_api.front.id
+    stage  = aws_api_gateway_stage.live.stage_name
+  }
+}
+
+resource "aws_api_gateway_usage_plan_key" "canary" {
+  count = local.canary_key ? 1 : 0
+
+  usage_plan_id = aws_api_gateway_usage_plan.canary[0].id
+  key_id        = aws_api_gateway_api_key.canary[0].id
+  key_type      = "API_KEY"
 }
 
 # One failure is one error: a second try would hide it.

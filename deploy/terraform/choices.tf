@@ -27,6 +27,14 @@ resource "terraform_data" "choices" {
       error_message = "accept_provisioned_concurrency must not be above accept_reserved_concurrency."
     }
     precondition {
+      condition     = !contains(keys(var.tags), var.tag_key)
+      error_message = "tags must not hold the key of tag_key: its value is the name of the stack."
+    }
+    precondition {
+      condition     = local.table_name == "${var.name}-events" || startswith(local.table_name, "${var.name}-events.")
+      error_message = "table_name must be NAME-events, or begin with it and a dot: the roles of the stack reach no other table."
+    }
+    precondition {
       condition     = var.table_read_min <= var.table_read_max && var.table_write_min <= var.table_write_max
       error_message = "table_read_min and table_write_min must not be above their maximum."
     }
@@ -49,6 +57,18 @@ resource "terraform_data" "choices" {
     precondition {
       condition     = !var.domain_only || var.domain_name != ""
       error_message = "domain_only needs domain_name."
+    }
+    precondition {
+      condition     = !(var.cloudfront && var.domain_only)
+      error_message = "domain_only would close the address by which CloudFront comes: with cloudfront leave it out, the API takes only what CloudFront sends."
+    }
+    precondition {
+      condition     = !(var.cloudfront && length(var.ip_allow_list) > 0)
+      error_message = "ip_allow_list is compared with the address that comes to the API, and with cloudfront that is one of CloudFront: leave one of them out."
+    }
+    precondition {
+      condition     = !var.cloudfront || var.certificate_arn == "" || strcontains(var.certificate_arn, ":us-east-1:")
+      error_message = "certificate_arn must be of us-east-1 with cloudfront: CloudFront takes no other."
     }
     precondition {
       condition     = var.authorizer != "function" || var.authorizer_function_arn != ""
@@ -77,6 +97,10 @@ resource "terraform_data" "choices" {
     precondition {
       condition     = (length(var.pipeline_subjects) == 0) || length(setsubtract(["functions", "infrastructure"], keys(var.pipeline_subjects))) == 0
       error_message = "pipeline_subjects needs both functions and infrastructure."
+    }
+    precondition {
+      condition     = length(var.pipeline_subjects) == 0 || var.pipeline_provider_arn != ""
+      error_message = "pipeline_subjects needs pipeline_provider_arn: an account has one provider for each issuer, so no stack makes it. account/ does."
     }
   }
 }

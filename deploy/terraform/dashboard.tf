@@ -60,12 +60,8 @@ resource "aws_cloudwatch_dashboard" "main" {
       [{
         type = "alarm", x = 0, y = 0, width = 24, height = 4
         properties = {
-          title = "Alarms"
-          alarms = concat(
-            [for alarm in aws_cloudwatch_metric_alarm.metric : alarm.arn],
-            [for alarm in aws_cloudwatch_metric_alarm.math : alarm.arn],
-            [for alarm in aws_cloudwatch_metric_alarm.requests : alarm.arn],
-          )
+          title  = "Alarms"
+          alarms = [for alarm in local.every_alarm : alarm.arn]
         }
       }],
       [for index, graph in local.graphs : {

@@ -8,11 +8,13 @@ locals {
 
   # The API's own name has the stage in its path, yours has not.
   own_url = "https://${aws_api_gateway_rest_api.front.id}.execute-api.${local.region}.amazonaws.com/${var.stage_name}"
-  url     = local.domain ? "https://${var.domain_name}" : local.own_url
+  url     = local.domain ? "https://${var.domain_name}" : var.cloudfront ? "https://${one(aws_cloudfront_distribution.front[*].domain_name)}" : local.own_url
 }
 
+# CloudFront takes certificates of us-east-1 only.
 resource "aws_acm_certificate" "front" {
-  count = local.make_certificate ? 1 : 0
+  count  = local.make_certificate ? 1 : 0
+  region = var.cloudfront ? "us-east-1" : null
 
   domain_name       = var.domain_name
   validation_method = "DNS"
@@ -35,14 +37,15 @@ resource "aws_route53_record" "certificate" {
 }
 
 resource "aws_acm_certificate_validation" "front" {
-  count = local.make_certificate ? 1 : 0
+  count  = local.make_certificate ? 1 : 0
+  region = var.cloudfront ? "us-east-1" : null
 
   certificate_arn         = aws_acm_certificate.front[0].arn
   validation_record_fqdns = [aws_route53_record.certificate[0].fqdn]
 }
 
 resource "aws_api_gateway_domain_name" "front" {
-  count = local.domain ? 1 : 0
+  count = local.domain && !var.cloudfront ? 1 : 0
 
   domain_name              = var.domain_name
   regional_certificate_arn = local.certificate_arn
@@ -54,7 +57,7 @@ resource "aws_api_gateway_domain_name" "front" {
 }
 
 resource "aws_api_gateway_base_path_mapping" "front" {
-  count = local.domain ? 1 : 0
+  count = local.domain && !var.cloudfront ? 1 : 0
 
   domain_name = aws_api_gateway_domain_name.front[0].domain_name
   api_id      = aws_api_gateway_rest_api.front.id
@@ -69,8 +72,8 @@ resource "aws_route53_record" "front" {
   type    = each.key
 
   alias {
-    name                   = aws_api_gateway_domain_name.front[0].regional_domain_name
-    zone_id                = aws_api_gateway_domain_name.front[0].regional_zone_id
+    name                   = var.cloudfront ? one(aws_cloudfront_distribution.front[*].domain_name) : one(aws_api_gateway_domain_name.front[*].regional_domain_name)
+    zone_id                = var.cloudfront ? local.cloudfront_zone : one(aws_api_gateway_domain_name.front[*].regional_zone_id)
     evaluate_target_health = false
   }
 }

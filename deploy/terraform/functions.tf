@@ -123,3 +123,14 @@ resource "aws_cloudwatch_log_group" "function" {
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.main.arn
 }
+
+# Traces of this stack alone, in the console and as metrics, on which two alarms are. What begins at the door names the API.
+resource "aws_xray_group" "all" {
+  group_name        = var.name
+  filter_expression = "service(\"${var.name}/${var.stage_name}\") OR ${join(" OR ", [for role in local.roles : "service(\"${var.name}-${role}\")"])}"
+
+  insights_configuration {
+    insights_enabled      = false # they are paid for
+    notifications_enabled = false
+  }
+}

@@ -50,12 +50,20 @@ locals {
   # Principals use the key through these services only, and only as far as their own policies allow.
   key_services = ["backup", "dynamodb", "lambda", "s3", "sns", "sqs"]
 
-  # Services that publish to the topics by themselves. Budgets and backups only where they are switched on.
-  publishers = concat(["cloudwatch"], var.budget_monthly_usd > 0 ? ["budgets"] : [], var.backup ? ["backup"] : [])
+  # Services that publish by themselves, to which topics. Each needs the key, and topics.tf lets it publish.
+  publishers = {
+    high    = concat(["cloudwatch"], local.budget ? ["budgets"] : [])
+    low     = concat(["cloudwatch"], local.budget ? ["budgets"] : [])
+    backups = ["backup"]
+  }
 
-  log_group_patterns = [
-    "/aws/lambda/${var.name}-*", "/aws/apigateway/${var.name}", "API-Gateway-Execution-Logs_*", "aws-waf-logs-${var.name}",
-  ]
+  # Every log group of the stack. No pattern: one that begins with the name of this stack is that of another stack as well.
+  log_groups = concat(
+    [for role in local.roles : "/aws/lambda/${var.name}-${role}"],
+    var.canary ? ["/aws/lambda/${var.name}-canary"] : [],
+    local.api_logs ? ["/aws/apigateway/${var.name}", "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.front.id}/${var.stage_name}"] : [],
+    var.waf && !var.cloudfront ? ["aws-waf-logs-${var.name}"] : [], # that of CloudFront is in us-east-1
+  )
 }
 
 data "aws_iam_policy_document" "key" {
@@ -113,18 +121,18 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = [for pattern in local.log_group_patterns : "${local.arn_prefix.logs}log-group:${pattern}"]
+      values   = [for group in local.log_groups : "${local.arn_prefix.logs}log-group:${group}"]
     }
   }
 
-  # An alarm that publishes to an encrypted topic needs the key itself.
+  # Whoever publishes to an encrypted topic needs the key itself.
   statement {
     sid       = "PublishersToTheTopics"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = ["*"]
     principals {
       type        = "Service"
-      identifiers = [for service in local.publishers : "${service}.amazonaws.com"]
+      identifiers = [for service in distinct(flatten([for topic in local.topics : local.publishers[topic]])) : "${service}.amazonaws.com"]
     }
     condition {
       test     = "StringEquals"

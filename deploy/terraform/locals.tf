@@ -3,14 +3,18 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
 
-  # The resource group finds everything by the tag Application.
-  tags = merge(var.tags, { Application = var.name, ManagedBy = "terraform" })
+  # The resource group, the budget and the pipeline find everything by the first of these tags.
+  tags = merge(
+    var.tags,
+    { (var.tag_key) = var.name, ManagedBy = "terraform" },
+    var.environment == "" ? {} : { Environment = var.environment },
+  )
 
   day = 24 * 60 * 60
 
   # ARNs of things whose names are chosen here. Policies use them where a reference would make a circle.
   arn_prefix = {
-    for service in ["apigateway", "cloudwatch", "dynamodb", "lambda", "logs", "scheduler", "sns", "sqs"] :
+    for service in ["dynamodb", "ec2", "lambda", "logs", "scheduler"] :
     service => "arn:${local.partition}:${service}:${local.region}:${local.account}:"
   }
 

@@ -3,12 +3,12 @@
 
 resource "aws_resourcegroups_group" "all" {
   name        = var.name
-  description = "Everything of ${var.name}, by its tag Application"
+  description = "Everything of ${var.name}, by its tag ${var.tag_key}"
 
   resource_query {
     query = jsonencode({
       ResourceTypeFilters = ["AWS::AllSupported"]
-      TagFilters          = [{ Key = "Application", Values = [var.name] }]
+      TagFilters          = [{ Key = var.tag_key, Values = [var.name] }]
     })
   }
 }

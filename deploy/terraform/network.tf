@@ -1,8 +1,12 @@
 # vpc = true: the functions stand in a network of their own without a way to the internet, and meet each service at an
 # endpoint. Nothing else is in it.
+#
+# An interface endpoint is paid for by the hour and zone, so there is one for what the functions themselves call and reach by
+# no gateway: SQS, and X-Ray for the traces. None for KMS and logs: SQS, DynamoDB, S3 and Lambda use the key on their side,
+# and Lambda carries logs away itself.
 
 locals {
-  interfaces = var.vpc ? toset(["kms", "logs", "sqs", "xray"]) : toset([])
+  interfaces = var.vpc ? toset(["sqs", "xray"]) : toset([])
   gateways   = var.vpc ? toset(["dynamodb", "s3"]) : toset([])
   zones      = var.vpc ? { for index, letter in var.vpc_zones : letter => index } : {}
 }

@@ -48,13 +48,23 @@ output "operate_policy_arn" {
   value       = aws_iam_policy.operate.arn
 }
 
+output "restore_policy_arn" {
+  description = "Attach it to whoever restores the table, letters or the key of this stack"
+  value       = aws_iam_policy.restore.arn
+}
+
+output "people_role_arn" {
+  description = "The role for people, with a second factor; null where there is none"
+  value       = one(aws_iam_role.people[*].arn)
+}
+
 output "functions" {
   description = "The functions, by role"
   value       = { for role, function in aws_lambda_function.role : role => function.function_name }
 }
 
 output "alarm_topics" {
-  description = "The topics of alarms, by priority"
+  description = "The topics of alarms, by priority, and that of backups"
   value       = { for priority, topic in aws_sns_topic.alarms : priority => topic.arn }
 }
 

@@ -148,8 +148,9 @@ data "aws_iam_policy_document" "function" {
   }
 }
 
-# The ceiling: no role of the stack can do more than this, whatever its policy says. A pipeline may only make roles
-# below it, and may not change it, so that it can't make itself an administrator.
+# The ceiling: no role of the stack can do more than this, whatever its policy says. A pipeline may write policies of
+# roles below it only, and may not change it, so that it can't make itself an administrator. It names everything in full:
+# what begins with the name of this stack may be another stack's.
 resource "aws_iam_policy" "boundary" {
   name        = "${var.name}-boundary"
   path        = local.role_path
@@ -161,7 +162,7 @@ data "aws_iam_policy_document" "boundary" {
   statement {
     sid       = "Queues"
     actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-    resources = ["${local.arn_prefix.sqs}${var.name}-*"]
+    resources = [aws_sqs_queue.events.arn, aws_sqs_queue.dead_letters.arn]
   }
 
   statement {
@@ -170,14 +171,14 @@ data "aws_iam_policy_document" "boundary" {
       "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable",
       "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:StartAwsBackupJob",
     ]
-    resources = ["${local.arn_prefix.dynamodb}table/${var.name}-*"]
+    resources = concat([aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"], local.time_index_arns)
   }
 
   # ListBucket is on the bucket, the others are on objects; without it a missing object looks forbidden.
   statement {
     sid       = "DeadLetters"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
-    resources = ["arn:${local.partition}:s3:::${var.name}-*", "arn:${local.partition}:s3:::${var.name}-*/*"]
+    resources = [aws_s3_bucket.dead_letters.arn, "${aws_s3_bucket.dead_letters.arn}/*"]
   }
 
   statement {
@@ -187,21 +188,48 @@ data "aws_iam_policy_document" "boundary" {
   }
 
   statement {
-    sid       = "Functions"
-    actions   = ["lambda:InvokeFunction"]
-    resources = ["${local.arn_prefix.lambda}function:${var.name}-*"]
-  }
-
-  statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${local.arn_prefix.logs}log-group:/aws/lambda/${var.name}-*"]
+    resources = [for group in local.log_groups : "${local.arn_prefix.logs}log-group:${group}:*" if startswith(group, "/aws/lambda/")]
   }
 
-  statement {
-    sid       = "Backups"
-    actions   = ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"]
-    resources = ["arn:${local.partition}:backup:${local.region}:${local.account}:backup-vault:${var.name}"]
+  dynamic "statement" {
+    for_each = var.canary ? [1] : []
+    content {
+      sid       = "Canary"
+      actions   = ["lambda:InvokeFunction"]
+      resources = ["${local.arn_prefix.lambda}function:${var.name}-canary"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = aws_backup_vault.main
+    content {
+      sid       = "IntoTheVault"
+      actions   = ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"]
+      resources = [statement.value.arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.backup ? [1] : []
+    content {
+      sid       = "TagBackups"
+      actions   = ["backup:TagResource"]
+      resources = [local.recovery_points]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.backup ? [1] : []
+    content {
+      sid = "MakeATableOfABackup"
+      actions = [
+        "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
+        "dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup", "dynamodb:Scan", "dynamodb:UpdateItem",
+      ]
+      resources = ["${local.arn_prefix.dynamodb}table/${var.name}-events/backup/*", local.restored_tables]
+    }
   }
 
   statement {
@@ -211,61 +239,6 @@ data "aws_iam_policy_document" "boundary" {
   }
 }
 
-# For people and programs that run the command line or `pillarbox serve` on this stack: attach it to their role.
-resource "aws_iam_policy" "operate" {
-  name        = "${var.name}-operate"
-  path        = local.role_path
-  description = "Use the queue, the table and the dead letters of ${var.name}"
-  policy      = data.aws_iam_policy_document.operate.json
-}
-
-data "aws_iam_policy_document" "operate" {
-  statement {
-    sid       = "Queues"
-    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-    resources = [aws_sqs_queue.events.arn, aws_sqs_queue.dead_letters.arn]
-  }
-
-  statement {
-    sid       = "MoveDeadLettersBack"
-    actions   = ["sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"]
-    resources = [aws_sqs_queue.dead_letters.arn]
-  }
-
-  statement {
-    sid       = "Table"
-    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan"]
-    resources = concat([aws_dynamodb_table.events.arn], var.time_index ? ["${aws_dynamodb_table.events.arn}/index/${local.time_index_name}"] : [])
-  }
-
-  # Also what tells a missing object from a forbidden one.
-  statement {
-    sid       = "ListDeadLetters"
-    actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
-    resources = [aws_s3_bucket.dead_letters.arn]
-  }
-
-  statement {
-    sid       = "LargeBodies"
-    actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = [local.bodies_arn]
-  }
-
-  # A letter that is replayed or discarded gets another name, so the old one is deleted; versions keep it.
-  statement {
-    sid       = "DeadLetters"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"]
-  }
-
-  statement {
-    sid       = "UseTheKey"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [aws_kms_key.main.arn]
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = [for service in ["sqs", "dynamodb", "s3"] : "${service}.${local.region}.amazonaws.com"]
-    }
-  }
+locals {
+  time_index_arns = var.time_index ? ["${aws_dynamodb_table.events.arn}/index/${local.time_index_name}"] : []
 }

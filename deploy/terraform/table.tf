@@ -5,6 +5,10 @@
 # so that order is total and a page can go on after any event. A bucket takes 1,000 writes a second for each shard.
 
 locals {
+  # A table that is restored has another name, and takes the place of the first by table_name. No name of a stack has a dot,
+  # so "pillarbox-events.*" is nobody else's.
+  table_name      = coalesce(var.table_name, "${var.name}-events")
+  restored_tables = "${local.arn_prefix.dynamodb}table/${var.name}-events.*"
   time_index_name = "TimeIndex"
   provisioned     = var.table_capacity == "provisioned"
 
@@ -15,7 +19,7 @@ locals {
 }
 
 resource "aws_dynamodb_table" "events" {
-  name      = "${var.name}-events"
+  name      = local.table_name
   hash_key  = "Timestamp"
   range_key = "RequestId"
 

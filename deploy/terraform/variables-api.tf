@@ -48,11 +48,16 @@ variable "throttle_burst" {
   }
 }
 
-variable "manage_api_gateway_account" {
-  description = "Set the role with which API Gateway writes logs. There is one for each account and region: false where another stack has set it"
-  type        = bool
-  default     = true
+variable "api_logs" {
+  description = "Logs of the API, one line for each request and one for each error: off, json or clf (Common Log Format). They need a role that is one for the account and region, which account/ sets and no stack does"
+  type        = string
+  default     = "off"
   nullable    = false
+
+  validation {
+    condition     = contains(["off", "json", "clf"], var.api_logs)
+    error_message = "api_logs must be off, json or clf."
+  }
 }
 
 variable "api_keys" {
@@ -62,8 +67,8 @@ variable "api_keys" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for key in var.api_keys : can(regex("^[a-z0-9-]{1,40}$", key))])
-    error_message = "api_keys must hold names of 1 to 40 lower-case letters, digits and hyphens."
+    condition     = alltrue([for key in var.api_keys : can(regex("^[a-z0-9-]{1,40}$", key)) && !contains(["canary", "origin"], key)])
+    error_message = "api_keys must hold names of 1 to 40 lower-case letters, digits and hyphens, and not canary or origin, which the stack makes."
   }
 }
 
@@ -234,6 +239,13 @@ variable "direct_content_types" {
 
 variable "waf" {
   description = "A firewall before the API"
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "cloudfront" {
+  description = "CloudFront before the API, with the firewall if there is one; the API itself then takes only what CloudFront sends"
   type        = bool
   default     = false
   nullable    = false

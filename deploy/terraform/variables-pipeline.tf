@@ -6,9 +6,11 @@ variable "pipeline_subjects" {
   default     = {}
   nullable    = false
 
+  # Owner and repository in full, and something behind them that is no wildcard: repo:acme* would let in repo:acme-evil/x,
+  # and repo:acme/app:* every branch and every pull request.
   validation {
-    condition     = alltrue([for role, subjects in var.pipeline_subjects : contains(["functions", "infrastructure"], role) && length(subjects) > 0 && alltrue([for subject in subjects : can(regex("^[^*]{8,}", subject))])])
-    error_message = "pipeline_subjects must have functions and infrastructure, each with subjects whose first 8 characters hold no wildcard."
+    condition     = alltrue([for role, subjects in var.pipeline_subjects : contains(["functions", "infrastructure"], role) && length(subjects) > 0 && alltrue([for subject in subjects : can(regex("^[^:*?]+:[^:/*?]+(/[^:/*?]+)+:[^*?]", subject))])])
+    error_message = "pipeline_subjects must have functions and infrastructure, each with subjects that name owner and repository in full, and a branch, tag or environment of it: repo:you/repo:ref:refs/heads/main. A wildcard may stand only behind the beginning of the last."
   }
 }
 
@@ -37,7 +39,7 @@ variable "pipeline_audience" {
 }
 
 variable "pipeline_provider_arn" {
-  description = "The provider in IAM for that issuer, where the account has one; empty makes it"
+  description = "The provider in IAM for that issuer, which pipeline_subjects needs. An account has one for all stacks: account/ makes it"
   type        = string
   default     = ""
   nullable    = false

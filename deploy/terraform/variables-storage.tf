@@ -36,6 +36,17 @@ variable "max_receive_count" {
   }
 }
 
+variable "table_name" {
+  description = "Name of the table; null for NAME-events. Another name makes another table, so set it only after you have imported one that was restored: NAME-events.SUFFIX"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.table_name == null || can(regex("^[a-zA-Z0-9_.-]{3,255}$", var.table_name))
+    error_message = "table_name must have 3 to 255 letters, digits, dots, hyphens and underscores."
+  }
+}
+
 variable "time_index" {
   description = "An index of the table by time. Without it, reading by time is a scan; with it, each write costs twice"
   type        = bool

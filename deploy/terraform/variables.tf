@@ -24,14 +24,38 @@ variable "region" {
 }
 
 variable "tags" {
-  description = "Tags of everything, besides Application and ManagedBy"
+  description = "Tags of everything, besides that of tag_key, ManagedBy and Environment"
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
-    condition     = length(setintersection(keys(var.tags), ["Application", "ManagedBy"])) == 0 && length(var.tags) <= 40
-    error_message = "tags must not hold Application or ManagedBy, which the stack sets, and at most 40 others."
+    condition     = length(setintersection(keys(var.tags), ["ManagedBy", "Environment"])) == 0 && length(var.tags) <= 40
+    error_message = "tags must not hold ManagedBy or Environment, which the stack sets, and at most 40 others."
+  }
+}
+
+variable "tag_key" {
+  description = "Key of the tag that holds the name of the stack; resource group and budget go by it"
+  type        = string
+  default     = "Application"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.:/+@-]{1,128}$", var.tag_key)) && !startswith(lower(var.tag_key), "aws:") && !contains(["ManagedBy", "Environment"], var.tag_key)
+    error_message = "tag_key must have 1 to 128 letters, digits and characters of _.:/+@-, not begin with aws:, and not be ManagedBy or Environment."
+  }
+}
+
+variable "environment" {
+  description = "Value of the tag Environment, such as production; empty for no such tag"
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 _.:/=+@-]{0,256}$", var.environment))
+    error_message = "environment must have at most 256 letters, digits, spaces and characters of _.:/=+@-."
   }
 }
 

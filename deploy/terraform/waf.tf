@@ -19,9 +19,12 @@ locals {
 resource "aws_wafv2_web_acl" "front" {
   count = var.waf ? 1 : 0
 
+  # What stands at CloudFront is kept in us-east-1.
+  region = var.cloudfront ? "us-east-1" : null
+
   name        = var.name
   description = "Before ${var.name}"
-  scope       = "REGIONAL"
+  scope       = var.cloudfront ? "CLOUDFRONT" : "REGIONAL"
 
   default_action {
     allow {}
@@ -101,23 +104,26 @@ resource "aws_wafv2_web_acl" "front" {
 }
 
 resource "aws_wafv2_web_acl_association" "front" {
-  count = var.waf ? 1 : 0
+  count = var.waf && !var.cloudfront ? 1 : 0
 
   resource_arn = aws_api_gateway_stage.live.arn
   web_acl_arn  = aws_wafv2_web_acl.front[0].arn
 }
 
 # The name of a log group of the firewall has to begin like this.
+# At CloudFront it is in us-east-1, where the key is not: CloudWatch encrypts it with a key of its own then.
 resource "aws_cloudwatch_log_group" "waf" {
-  count = var.waf ? 1 : 0
+  count  = var.waf ? 1 : 0
+  region = var.cloudfront ? "us-east-1" : null
 
   name              = "aws-waf-logs-${var.name}"
   retention_in_days = var.log_retention_days
-  kms_key_id        = aws_kms_key.main.arn
+  kms_key_id        = var.cloudfront ? null : aws_kms_key.main.arn
 }
 
 resource "aws_wafv2_web_acl_logging_configuration" "front" {
-  count = var.waf ? 1 : 0
+  count  = var.waf ? 1 : 0
+  region = var.cloudfront ? "us-east-1" : null
 
   resource_arn            = aws_wafv2_web_acl.front[0].arn
   log_destination_configs = [aws_cloudwatch_log_group.waf[0].arn]

@@ -215,3 +215,74 @@ run "pipeline" {
 
   expect_failures = [terraform_data.choices]
 }
+
+run "provider_of_the_pipeline" {
+  command = plan
+
+  variables {
+    pipeline_subjects = {
+      functions      = ["repo:you/repo:ref:refs/heads/main"]
+      infrastructure = ["repo:you/repo:environment:production"]
+    }
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "table_of_another" {
+  command = plan
+
+  variables {
+    table_name = "pillarbox-prod-events"
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "tag_twice" {
+  command = plan
+
+  variables {
+    tags = { Application = "other" }
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "cloudfront_domain_only" {
+  command = plan
+
+  variables {
+    cloudfront  = true
+    domain_name = "events.example.com"
+    zone_id     = "Z0123456789ABCDEF"
+    domain_only = true
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "cloudfront_addresses" {
+  command = plan
+
+  variables {
+    cloudfront    = true
+    ip_allow_list = ["203.0.113.0/24"]
+    canary        = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "cloudfront_certificate" {
+  command = plan
+
+  variables {
+    cloudfront      = true
+    domain_name     = "events.example.com"
+    zone_id         = "Z0123456789ABCDEF"
+    certificate_arn = "arn:aws:acm:eu-west-2:123456789012:certificate/x"
+  }
+
+  expect_failures = [terraform_data.choices]
+}

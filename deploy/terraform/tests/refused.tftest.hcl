@@ -6,7 +6,12 @@ run "each_is_refused" {
   variables {
     name                            = "Pillarbox"
     region                          = "London"
-    tags                            = { Application = "other" }
+    tags                            = { ManagedBy = "other" }
+    tag_key                         = "aws:x"
+    environment                     = "a,b"
+    people                          = ["arn:aws:iam::123456789012:root"]
+    table_name                      = "a b"
+    api_logs                        = "yes"
     kms_deletion_window_days        = 6
     log_level                       = "loud"
     log_retention_days              = 91
@@ -85,6 +90,11 @@ run "each_is_refused" {
     var.name,
     var.region,
     var.tags,
+    var.tag_key,
+    var.environment,
+    var.people,
+    var.table_name,
+    var.api_logs,
     var.kms_deletion_window_days,
     var.log_level,
     var.log_retention_days,
