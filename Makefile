@@ -6,7 +6,7 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: terraform terraform-mutants all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
+.PHONY: terraform terraform-mutants checkov all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
@@ -60,6 +60,10 @@ terraform: ## apply the module for AWS against a stand-in, and look at all that 
 terraform-mutants: ## plant every bug into the module, and see that each is noticed: MIRROR=DIR, and RUN='alarm|canary' for some
 	@[ -n "$(MIRROR)" ] || { echo "MIRROR is missing: name the mirror of providers that has the stand-in for the AWS provider"; exit 1; }
 	PILLARBOX_TERRAFORM_MIRROR=$(MIRROR) PILLARBOX_TERRAFORM_BUGS=all $(GO) test -count=1 -timeout 60m -parallel 2 -run 'TestEveryBugIsNoticed/($(or $(RUN),.*))' -v ./test/terraform
+
+checkov: ## hold the module for AWS against checkov's rules; each exception has its reason beside what it excepts
+	@command -v checkov >/dev/null || { echo "checkov is missing: pip install checkov"; exit 1; }
+	checkov -d deploy/terraform --framework terraform --compact --quiet
 
 sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
 	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim
