@@ -34,7 +34,7 @@ func (f *stackFlags) add(command *cobra.Command) {
 	set := command.Flags()
 	set.StringVar(&f.name, "name", defaultStack,
 		"name of the stack; two stacks of one account need two")
-	set.StringVar(&f.region, "region", "", "AWS region (default that of the environment)")
+	set.StringVar(&f.region, "region", "", "AWS region (default that of the environment at the first deploy; it is kept from then on)")
 	set.StringVar(&f.source, "source", ".", "checkout of pillarbox")
 	set.BoolVar(&f.yes, "yes", false, "don't ask")
 }
@@ -199,6 +199,9 @@ func announceStack(ctx context.Context, command *cobra.Command, s *stack.Stack) 
 	if err != nil {
 		return err
 	}
+	if err := keepRegion(s, outputs.Region); err != nil {
+		return err
+	}
 	records, err := stack.UserRecords()
 	if err != nil {
 		return err
@@ -216,6 +219,17 @@ The stack %s is deployed. Next:
 Dashboard: %s
 Who runs these commands needs the policy %s.
 `, outputs.Name, outputs.Name, outputs.Name, outputs.Dashboard, outputs.Policy)
+	return err
+}
+
+// keepRegion keeps where a stack is among its choices, where no flag has said so: a later run from
+// surroundings with another region would else make a second one there.
+func keepRegion(s *stack.Stack, region string) error {
+	kept, err := s.Choices()
+	if err != nil || region == "" || kept["region"] != nil {
+		return err
+	}
+	_, err = s.Choose(map[string]any{"region": region})
 	return err
 }
 

@@ -75,6 +75,26 @@ func TestChoicesThatCantBePlannedAreNotKept(t *testing.T) {
 	}
 }
 
+// TestTheRegionIsKept where the surroundings have chosen it, and what a flag has chosen stays.
+func TestTheRegionIsKept(t *testing.T) {
+	s, err := stack.Open("staging", module(t), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, region := range []string{"", "ap-south-1", "eu-west-1"} {
+		if err := keepRegion(s, region); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := s.Choices(); err != nil || kept["region"] != "ap-south-1" || kept["name"] != "staging" {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+	flags := &stackFlags{region: "eu-west-1"}
+	if err := flags.checkRegion(s); err == nil || !strings.Contains(err.Error(), "is in ap-south-1") {
+		t.Errorf("another region: %v", err)
+	}
+}
+
 // TestDestroyTakesTheRegionOfTheStack and no other.
 func TestDestroyTakesTheRegionOfTheStack(t *testing.T) {
 	source := module(t)
