@@ -94,6 +94,11 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err := stack.NeedGo(); err != nil {
 		return usageError{err}
 	}
+	if s.Known() {
+		if err := flags.checkRegion(s); err != nil {
+			return err
+		}
+	}
 	if err := needCredentials(ctx); err != nil {
 		return err
 	}

@@ -93,6 +93,8 @@ func TestTheRegionIsKept(t *testing.T) {
 	if err := flags.checkRegion(s); err == nil || !strings.Contains(err.Error(), "is in ap-south-1") {
 		t.Errorf("another region: %v", err)
 	}
+	try(t, "deploy", "--source", s.Source, "--name", "staging", "--yes", "--region", "eu-west-1").failsWith(
+		t, exitUsage, "is in ap-south-1")
 }
 
 // TestDestroyTakesTheRegionOfTheStack and no other.
