@@ -61,8 +61,8 @@ more than 1, the same body is sent n times, or a small JSON object with a runnin
 --body nor --file is given: standard input is then read with --file - only. A URL that ends in /batch takes
 a batch as the body (--content-type application/x-ndjson, or a JSON array).
 
-The receipts can be kept with --receipts, one a line, for "pillarbox audit --receipts". They are added to
-what a file has already.`,
+The receipts can be kept with --receipts, one a line, for "pillarbox audit --receipts". A file that is there
+already is replaced.`,
 		Example: `  pillarbox post --body '{"hello":"world"}'
   pillarbox post http://localhost:8080/app --file photo.jpg --content-type image/jpeg
   pillarbox post -n 100000 --concurrency 64 --receipts receipts.ndjson
@@ -90,7 +90,7 @@ what a file has already.`,
 	set.IntVar(&flags.concurrency, "concurrency", 16, "connections of a load")
 	set.StringVar(&flags.stack, "stack", "",
 		"send to this stack on AWS, deployed with \"pillarbox deploy\"")
-	set.StringVar(&flags.receipts, "receipts", "", "file that the receipts are added to, one JSON object a line")
+	set.StringVar(&flags.receipts, "receipts", "", "file for the receipts, one JSON object a line; one that is there is replaced")
 	outputFlag(command, &flags.form)
 	return command
 }
