@@ -20,6 +20,9 @@ test: tools ## everything with the race detector, the stories of a user without 
 	@if command -v node >/dev/null || [ -n "$$CI" ]; then \
 		test/emulators/run $(GO) test -count=1 -timeout 15m ./internal/engine/sqs ./internal/engine/dynamodb; \
 	else echo "SKIPPED: SQS and DynamoDB against emulators: node is missing, install Node.js 20 or newer"; fi
+	@if command -v python3 >/dev/null || [ -n "$$CI" ]; then \
+		GO="$(GO)" test/emulators/second; \
+	else echo "SKIPPED: SQS against moto: python3 is missing, install Python 3.10 or newer"; fi
 
 tools: ## name what is missing
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
