@@ -22,7 +22,7 @@ test: tools ## everything with the race detector, the stories of a user without 
 	else echo "SKIPPED: SQS and DynamoDB against emulators: node is missing, install Node.js 20 or newer"; fi
 	@if command -v python3 >/dev/null || [ -n "$$CI" ]; then \
 		GO="$(GO)" test/emulators/second; \
-	else echo "SKIPPED: SQS against moto: python3 is missing, install Python 3.10 or newer"; fi
+	else echo "SKIPPED: SQS and DynamoDB against moto: python3 is missing, install Python 3.10 or newer"; fi
 
 tools: ## name what is missing
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
