@@ -6,7 +6,7 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: terraform terraform-mutants checkov all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
+.PHONY: terraform terraform-mutants checkov second-opinions all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
@@ -64,6 +64,9 @@ terraform-mutants: ## plant every bug into the module, and see that each is noti
 checkov: ## hold the module for AWS against checkov's rules; each exception has its reason beside what it excepts
 	@command -v checkov >/dev/null || { echo "checkov is missing: pip install checkov"; exit 1; }
 	checkov -d deploy/terraform --framework terraform --compact --quiet
+
+second-opinions: ## hold SQS and writing to DynamoDB against moto, beside the stand-ins and the emulators of make test: needs python3-venv
+	GO="$(GO)" test/emulators/second
 
 sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
 	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim

@@ -92,6 +92,15 @@ func TestAliveAndRefused(t *testing.T) {
 	}
 }
 
+// TestMessageHasTheGroupOfItsSource: a standard queue is fair between groups.
+func TestMessageHasTheGroupOfItsSource(t *testing.T) {
+	s := newStack(t)
+	s.post(s.front(&fakelambda.Gateway{Kind: fakelambda.REST})+"/app", "text/plain", []byte("x"))
+	if got := s.queues.Peek("events"); len(got) != 1 || got[0].Group != "app" {
+		t.Errorf("the queue has %+v", got)
+	}
+}
+
 // TestLargeBodiesGoRoundTheQueue and the table, and come back whole.
 func TestLargeBodiesGoRoundTheQueue(t *testing.T) {
 	s := newStack(t)

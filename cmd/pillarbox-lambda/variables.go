@@ -14,6 +14,7 @@ import (
 	"pillarbox/internal/lambda"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/source"
+	"pillarbox/internal/sqsrules"
 )
 
 // variable is one of the environment. The table is what a function can be told; nothing else is
@@ -129,6 +130,10 @@ func readSettings(lookup func(string) (string, bool)) (settings, error) {
 	}
 	if s.sourcePath == "" {
 		s.sourcePath = "/" + s.source
+	}
+	if s.role == roleAccept && s.bodiesBucket == "" && s.maxBody > sqsrules.MaxMessageBytes {
+		problems = append(problems, fmt.Errorf("PILLARBOX_MAX_BODY is %d, and a message of SQS has %d bytes at most: set it to that or less, or set PILLARBOX_BODIES_BUCKET to a bucket for larger bodies",
+			s.maxBody, sqsrules.MaxMessageBytes))
 	}
 	var err error
 	if s.aws, err = readAWS(lookup); err != nil {

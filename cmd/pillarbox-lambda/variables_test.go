@@ -121,6 +121,8 @@ func TestWrongVariablesAreNamed(t *testing.T) {
 			"PILLARBOX_SOURCE_PATH": "app", "PILLARBOX_MAX_BODY": "1MiB"}, []string{
 			`PILLARBOX_SQS_QUEUE_URL is "events", which is no URL`, `PILLARBOX_SOURCE is "A b"`, `PILLARBOX_SOURCE_PATH is "app"`,
 			`PILLARBOX_MAX_BODY is "1MiB", which is no number above zero: set it to the largest body, as a number of bytes`}},
+		{"accept", map[string]string{"PILLARBOX_MAX_BODY": "16777216"}, []string{
+			"PILLARBOX_MAX_BODY is 16777216, and a message of SQS has 1048576 bytes at most", "PILLARBOX_BODIES_BUCKET"}},
 		{"accept", map[string]string{"PILLARBOX_SOURCE_PATH": "/a/*"}, []string{
 			`PILLARBOX_SOURCE_PATH is "/a/*"`}},
 		{"deliver", map[string]string{"PILLARBOX_DYNAMODB_TABLE": "", "PILLARBOX_MAX_RECEIVES": "3",
@@ -163,6 +165,12 @@ func TestVariablesAreRead(t *testing.T) {
 	}
 	if *s.aws.endpoint("SQS") != "http://two" || *s.aws.endpoint("S3") != "http://one" {
 		t.Errorf("endpoints of %+v", s.aws)
+	}
+	for _, set := range []map[string]string{{"PILLARBOX_MAX_BODY": "1048576"},
+		{"PILLARBOX_MAX_BODY": "16777216", "PILLARBOX_BODIES_BUCKET": "bodies"}} {
+		if _, err := readSettings(environment("accept", set)); err != nil {
+			t.Errorf("%v: %v", set, err)
+		}
 	}
 	s, err = readSettings(environment("accept", nil))
 	if err != nil || s.aws.endpoint("SQS") != nil || s.sourcePath != "/app" {

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"pillarbox"
 	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
@@ -98,11 +101,49 @@ func unknownVariables(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// checkEngines reports URLs that name no engine, or one that can't do what is asked of it.
+// checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is the
+// same for the check, the start and the reload.
 func checkEngines(cfg *config.Config) error {
 	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
+		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
+			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
-		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)))
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg))
+}
+
+// checkMaxBodies reports sources that accept larger bodies than what is behind them takes. Where the
+// queue is too small, such bodies could never be accepted; where a destination is, each would be a
+// dead letter. Dead letters of any size have room. The default asks for nothing.
+func checkMaxBodies(cfg *config.Config) error {
+	if cfg.Bodies.URL != "" {
+		return nil
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
+		key, accepted := "sources."+name+".max_body", cfg.Sources[name].MaxBody
+		taken, by := smallest(cfg, name)
+		if cfg.IsSet(key) && taken > 0 && accepted > taken {
+			errs = append(errs, placed(cfg, pillarbox.Invalid("%s: is %v, and %s takes %v at most; set it to that or less, or set bodies.url to a place for larger bodies",
+				key, accepted, by, taken)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// smallest returns the least that the queue and the destinations of a source take of a body without a
+// place for large ones, and which of them that is; 0 where none has a limit.
+func smallest(cfg *config.Config, source string) (least config.ByteSize, by string) {
+	if n := catalog.MaxBody(cfg.Queue.URL); n > 0 {
+		least, by = config.ByteSize(n), "the queue (queue.url)"
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
+		destination := cfg.Destinations[name]
+		n := config.ByteSize(catalog.MaxBody(destination.URL))
+		if n > 0 && (least == 0 || n < least) && slices.Contains(destination.Sources, source) {
+			least, by = n, "destination "+name
+		}
+	}
+	return least, by
 }
 
 // placed puts the place where a key was set before an error that begins with the key.

@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +44,51 @@ func noTerminal(t *testing.T, err error) {
 		t.Fatal("no terminals can be made here:", err)
 	}
 	t.Skip("no terminals can be made here:", err)
+}
+
+// TestPostWithNoBodySendsAnEmptyEvent, and waits for nothing: on a terminal, with no standard input,
+// and where the body is said to be empty, whatever standard input has.
+func TestPostWithNoBodySendsAnEmptyEvent(t *testing.T) {
+	var bodies []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		bodies = append(bodies, fmt.Sprintf("%s %q %v", r.Header.Get("Content-Type"), body, err))
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, `{"request_id":"id","timestamp":"2026-11-23T14:12:00.123456Z","status":"accepted"}`)
+	}))
+	defer server.Close()
+	terminal, _ := openTerminal(t)
+	defer func() { _ = terminal.Close() }()
+	for name, test := range map[string]struct {
+		stdin io.Reader
+		args  []string
+		want  []string
+	}{
+		"a terminal":                 {terminal, nil, []string{""}},
+		"nothing":                    {strings.NewReader(""), nil, []string{""}},
+		"an empty body":              {strings.NewReader("not this"), []string{"--body", ""}, []string{""}},
+		"an empty body, on terminal": {terminal, []string{"--body="}, []string{""}},
+		"some empty bodies": {strings.NewReader("not this"), []string{"--body", "", "-n", "2", "--concurrency", "1"},
+			[]string{"", ""}},
+		"standard input": {strings.NewReader("this"), nil, []string{"this"}},
+	} {
+		bodies = nil
+		root := newRootCommand()
+		root.SetArgs(append([]string{"post", server.URL}, test.args...))
+		root.SetIn(test.stdin)
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		err := root.ExecuteContext(t.Context())
+		var want []string
+		for _, body := range test.want {
+			want = append(want, fmt.Sprintf("application/octet-stream %q <nil>", body))
+		}
+		if err != nil || !slices.Equal(bodies, want) {
+			t.Errorf("%s: %v, sent %q, want %q", name, err, bodies, want)
+		}
+	}
+	try(t, "post", server.URL, "--body", "", "--file", "x").failsWith(t, exitUsage,
+		"--body and --file can't be used together")
 }
 
 // onTerminal runs a command on a terminal, and returns all that it shows.

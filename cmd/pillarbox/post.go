@@ -37,6 +37,7 @@ const (
 // postFlags are the flags of the command.
 type postFlags struct {
 	body        string
+	bodyGiven   bool // --body stands there, if only with nothing in it
 	file        string
 	contentType string
 	headers     []string
@@ -56,7 +57,8 @@ func newPostCommand(global *globalFlags) *cobra.Command {
 		Long: `Send events to a running server: to the URL, to the stack on AWS that --stack names, or to the first
 source of the configuration. Where no server listens there, and a stack was deployed, that one gets them.
 
-The body is --body, --file (- is standard input), or standard input where it is not a terminal. With -n of
+The body is --body, --file (- is standard input), or standard input where it is not a terminal; on a
+terminal the event is sent empty, as with --body "". With -n of
 more than 1, the same body is sent n times, or a small JSON object with a running number where neither
 --body nor --file is given: standard input is then read with --file - only. A URL that ends in /batch takes
 a batch as the body (--content-type application/x-ndjson, or a JSON array).
@@ -75,6 +77,7 @@ already is replaced.`,
 		},
 		RunE: func(command *cobra.Command,
 			args []string) error {
+			flags.bodyGiven = command.Flags().Changed("body")
 			return post(command, global, flags, args)
 		},
 	}
@@ -103,7 +106,7 @@ func (f *postFlags) check() error {
 		return usageError{fmt.Errorf("--concurrency %d: want 1 to %d", f.concurrency, maxConcurrency)}
 	case f.rate < 0 || math.IsNaN(f.rate):
 		return usageError{fmt.Errorf("--rate %v: want 0 or more", f.rate)}
-	case f.body != "" && f.file != "":
+	case f.bodyGiven && f.file != "":
 		return usageError{errors.New("--body and --file can't be used together")}
 	}
 	return checkForm(f.form)
@@ -187,10 +190,11 @@ func listens(address string) bool {
 	return connection.Close() == nil
 }
 
-// read returns the body, and whether one was given.
+// read returns the body, and whether one was given. That of a single event is, if only as nothing:
+// where nobody says what it is, and standard input is a terminal, it is empty.
 func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
 	switch {
-	case f.body != "":
+	case f.bodyGiven:
 		return []byte(f.body), true, nil
 	case f.file == "-":
 		body, err = io.ReadAll(stdin)
@@ -204,8 +208,7 @@ func (f *postFlags) read(stdin io.Reader) (body []byte, given bool, err error) {
 		return nil, false, nil
 	}
 	if file, ok := stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return nil, false, usageError{errors.New(
-			"nothing to send: use --body, --file, or standard input")}
+		return nil, true, nil
 	}
 	body, err = io.ReadAll(stdin)
 	return body, true, err

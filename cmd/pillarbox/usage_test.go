@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"pillarbox"
 	"pillarbox/internal/config"
 )
 
@@ -195,5 +197,67 @@ func TestQueueCommandsWantNoServer(t *testing.T) {
 	}
 	if got := try(t, "status", "--server", s.admin); !strings.Contains(got.out, " in use of ") {
 		t.Errorf("the status is\n%s", got.out)
+	}
+}
+
+// TestEnginesThatCantDoWhatIsAsked are refused by the check, the start and the reload in the same
+// words, with the place of the key: a queue that feeds one destination, and bodies that do not fit.
+func TestEnginesThatCantDoWhatIsAsked(t *testing.T) {
+	const (
+		queue  = "queue: { url: 'sqs://sqs.eu-west-2.amazonaws.com/1/events' }\n"
+		table  = "destinations: { events: { url: 'dynamodb://eu-west-2/events', sources: [app] } }\n"
+		bodies = "bodies: { url: 's3://bucket/bodies' }\n"
+		two    = "destinations:\n  a: { url: 'sqlite:', sources: [app] }\n  b: { url: 'sqlite:', sources: [app] }\n"
+	)
+	app := func(size string) string { return "sources: { app: { path: /app, max_body: " + size + " } }\n" }
+	for name, test := range map[string]struct {
+		text string
+		want string // empty: it is right
+	}{
+		"two destinations of the log": {two, ""},
+		"two destinations of SQS": {queue + two,
+			":4:13: destinations.b.url: a queue of sqs: feeds one destination, which is a, and not b as well; leave one, or set queue.url to seglog:"},
+		"SQS takes 1 MiB": {queue + app("1MiB"), ""},
+		"SQS takes no more": {queue + app("1048577"),
+			":2:41: sources.app.max_body: is 1048577, and the queue (queue.url) takes 1MiB at most; set it to that or less, or set bodies.url"},
+		"SQS with a place for bodies": {queue + app("16MiB") + bodies, ""},
+		"DynamoDB takes 400 KiB":      {table + app("400KiB"), ""},
+		"DynamoDB takes no more": {table + app("401KiB"),
+			":2:41: sources.app.max_body: is 401KiB, and destination events takes 400KiB at most"},
+		"DynamoDB and the default":         {table, ""},
+		"both":                             {queue + table + app("16MiB"), "destination events takes 400KiB at most"},
+		"DynamoDB with a place for bodies": {table + app("16MiB") + bodies, ""},
+		"a destination of another source": {"sources:\n  small: { path: /small, max_body: 64KiB }\n  large: { path: /large, max_body: 16MiB }\n" +
+			"destinations:\n  t: { url: 'dynamodb://eu-west-2/events', sources: [small] }\n  l: { url: 'sqlite:', sources: [large] }\n", ""},
+		"the embedded engines": {app("16MiB"), ""},
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "c.yaml")
+		if err := os.WriteFile(file, []byte(test.text+"data: "+dir+"/data\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := try(t, "config", "check", "--config", file)
+		if test.want == "" {
+			if got.err != nil {
+				t.Errorf("%s: %v", name, got.err)
+			}
+			continue
+		}
+		cfg, err := config.Load(config.Input{Path: file})
+		if err != nil || got.err == nil { // a server would run
+			t.Errorf("%s: %v, and the check passes it: %v", name, err, got.err == nil)
+			continue
+		}
+		refused := map[string]error{"config check": got.err,
+			"serve":  try(t, "serve", "--config", file).err,
+			"reload": (&server{}).apply(t.Context(), cfg)}
+		for by, err := range refused {
+			if !errors.Is(err, pillarbox.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: %s says %v, want %q", name, by, err, test.want)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "data")); !os.IsNotExist(err) {
+			t.Errorf("%s: the data directory is there: %v", name, err)
+		}
 	}
 }

@@ -34,6 +34,10 @@ const (
 // function that never ran.
 const ReceivesInReserve = 2
 
+// MaxMessageBytes bounds the message of any queue, in bytes (quotas-messages.html of the developer
+// guide). A queue may be set to less.
+const MaxMessageBytes = 1 << 20
+
 // MaxEarlier bounds the attempts of which only the number is known. It is the largest
 // maxReceiveCount of a queue, so that an event that is over its number is still known to be.
 const MaxEarlier = 1000

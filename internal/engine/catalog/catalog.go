@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/engine/dynamodb"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/engine/sqlite"
+	"pillarbox/internal/engine/sqs"
 	"pillarbox/internal/vfs"
 )
 
@@ -130,6 +132,32 @@ func CheckHistory(url string, keepBytes int64) error {
 	}
 	return pillarbox.Invalid("queue.keep_bytes: a queue of %s: keeps nothing of what was delivered; leave the key out, or set it to 0",
 		scheme)
+}
+
+// feedsOne are the schemes of queues that feed one destination.
+var feedsOne = map[string]bool{"sqs": true}
+
+// CheckDestinations reports whether the queue of the URL can feed all destinations of these names.
+func CheckDestinations(url string, names []string) error {
+	scheme, _, _ := strings.Cut(url, ":")
+	if len(names) < 2 || !feedsOne[scheme] {
+		return nil
+	}
+	names = slices.Sorted(slices.Values(names))
+	return pillarbox.Invalid("%s: a queue of %s: feeds one destination, which is %s, and not %s as well; leave one, or set queue.url to seglog:",
+		sinkKey(names[1]), scheme, names[0], names[1])
+}
+
+// maxBodies are what engines take at most of an event, in bytes, where there is no place for large
+// bodies. The others take what any source takes.
+var maxBodies = map[string]int64{"sqs": sqs.MaxMessageBytes, "dynamodb": dynamodb.MaxItemBytes}
+
+// MaxBody returns how many bytes a body can have that the engine of the URL takes without a place for
+// large bodies; 0 is no limit. An event whose body is about so large may be refused all the same,
+// for what comes with it.
+func MaxBody(url string) int64 {
+	scheme, _, _ := strings.Cut(url, ":")
+	return maxBodies[scheme]
 }
 
 // FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it was

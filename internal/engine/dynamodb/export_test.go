@@ -43,7 +43,6 @@ var (
 
 // The bounds of DynamoDB, and of this package.
 const (
-	MaxItemBytes  = maxItemBytes
 	MaxBatchBytes = maxBatchBytes
 	MaxTries      = maxTries
 	ScanSegments  = scanSegments

@@ -6,10 +6,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Limits of DynamoDB (API_BatchWriteItem.html, API_BatchGetItem.html; Limits.html of the developer
-// guide).
+// MaxItemBytes bounds the names and values of an item, in bytes (Limits.html of the developer guide).
+// An event whose body is in the item too is refused beyond it.
+const MaxItemBytes = 400 << 10
+
+// Limits of DynamoDB (API_BatchWriteItem.html, API_BatchGetItem.html).
 const (
-	maxItemBytes   = 400 << 10 // of names and values of an item
 	maxBatchWrites = 25
 	maxBatchKeys   = 100
 	// maxBatchBytes is below the 16 MB of a request over the wire, whichever megabytes these are.

@@ -69,7 +69,7 @@ func (s *Store) prepare(ctx context.Context, rows []*row) {
 			r.err = pillarbox.Permanent(err)
 			continue
 		}
-		if r.item = s.encode(r.event, nil, storedAt); sizeOf(r.item) > maxItemBytes {
+		if r.item = s.encode(r.event, nil, storedAt); sizeOf(r.item) > MaxItemBytes {
 			large = append(large, r)
 		}
 	}
@@ -91,11 +91,11 @@ func (s *Store) prepare(ctx context.Context, rows []*row) {
 
 // checkRest refuses an event that is too large without its body.
 func checkRest(size int) error {
-	if size <= maxItemBytes {
+	if size <= MaxItemBytes {
 		return nil
 	}
 	return pillarbox.Permanent(fmt.Errorf(
-		"event without its body has %d bytes as an item, DynamoDB takes %d: %w", size, maxItemBytes, pillarbox.ErrTooLarge))
+		"event without its body has %d bytes as an item, DynamoDB takes %d: %w", size, MaxItemBytes, pillarbox.ErrTooLarge))
 }
 
 // putBody makes the body durable elsewhere. It does not when the event would be refused all the
@@ -109,7 +109,7 @@ func (s *Store) putBody(ctx context.Context, event *pillarbox.Event) (pillarbox.
 	if s.options.Bodies == nil {
 		return pillarbox.Claim{}, pillarbox.Permanent(
 			fmt.Errorf("body of %d bytes, DynamoDB takes items of %d and there is no other place for it (bodies.url): %w",
-				len(event.Body), maxItemBytes, pillarbox.ErrTooLarge))
+				len(event.Body), MaxItemBytes, pillarbox.ErrTooLarge))
 	}
 	claim, err := s.options.Bodies.Put(ctx, event.Key(), event.Body)
 	if err != nil {

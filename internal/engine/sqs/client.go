@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"pillarbox"
+	"pillarbox/internal/sqsrules"
 )
 
 // API is what is used of the client of SQS. The SDK's own retries apply to whole calls, those of
@@ -28,6 +29,9 @@ type API interface {
 	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
 		options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
+
+// MaxMessageBytes bounds the message of any queue, in bytes. A queue may be set to less.
+const MaxMessageBytes = sqsrules.MaxMessageBytes
 
 // Limits of SQS (quotas-messages.html of its developer guide).
 const (

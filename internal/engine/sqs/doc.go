@@ -25,6 +25,10 @@
 // it becomes a dead letter with its text, or with the claim of its body. Nothing is dropped.
 // Package sqsrules has the rules for messages that hold for functions too.
 //
+// Each message has the source of its event as its message group, so that in a standard queue, which
+// is fair between groups, a source that fills it does not make the others wait. A source that SQS
+// does not take as a name has none.
+//
 // # What SQS counts, and what it doesn't
 //
 // The attempts of an event are the times that SQS has handed it out, because that number survives a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"pillarbox"
@@ -53,6 +54,21 @@ func marshal(message *pillarbox.Message) (string, error) {
 	text = bytes.ReplaceAll(text, []byte("\uFFFE"), []byte(`\ufffe`))
 	text = bytes.ReplaceAll(text, []byte("\uFFFF"), []byte(`\uffff`))
 	return string(text), nil
+}
+
+// groupName is what SQS takes as the name of a message group: letters, digits and punctuation of
+// ASCII, 128 at most (quotas-messages.html of its developer guide).
+var groupName = regexp.MustCompile(`^[!-~]{1,128}$`)
+
+// groupOf returns the message group of an event, which is its source: in a standard queue, a source
+// that fills the queue does not make the others wait (sqs-fair-queues.html of the developer guide).
+// It is empty for none, where the source is no name of a group: then the message is sent all the
+// same.
+func groupOf(event *pillarbox.Event) string {
+	if !groupName.MatchString(event.Source) {
+		return ""
+	}
+	return event.Source
 }
 
 // traceHeader turns a W3C trace context into the form that X-Ray has, so that the trace goes on

@@ -119,6 +119,7 @@ type entry struct {
 	index   int // in what was handed over
 	text    string
 	trace   string
+	group   string     // the message group; empty for none
 	delay   int32      // seconds before it is handed out
 	answer  chan error // takes what became of it, and has room for that
 	failure error      // of the last try
@@ -139,7 +140,7 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	entries := make([]entry, len(messages))
 	inParallel(len(messages), func(i int) {
 		m := messages[i]
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent),
+		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), group: groupOf(m.Event),
 			delay: int32(delay / time.Second), answer: make(chan error, 1)}
 		entries[i].text, errs[i] = encode(ctx, m, attributes.maxBytes, q.options.Bodies)
 	})
@@ -226,6 +227,9 @@ func requestOf(batch []entry) []types.SendMessageBatchRequestEntry {
 	for i, e := range batch {
 		entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
 			MessageBody: &batch[i].text, DelaySeconds: e.delay}
+		if e.group != "" {
+			entries[i].MessageGroupId = &batch[i].group
+		}
 		if e.trace != "" {
 			entries[i].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {

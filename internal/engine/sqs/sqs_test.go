@@ -569,6 +569,59 @@ func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 	}
 }
 
+// TestEachMessageHasTheGroupOfItsSource, whichever way it came into the queue, so that one source that
+// fills it does not hold up the others. A source that is no name of a group has none, and gets there.
+func TestEachMessageHasTheGroupOfItsSource(t *testing.T) {
+	b := open(t, settings{standIn: true})
+	dead := create(t, b.client, "dead", nil)
+	queue, err := sqs.Open(b.client, b.url, sqs.Options{DeadLetterURL: dead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = queue.Close() }()
+	sources := []string{"app", "orders", "a_b-c", strings.Repeat("s", 128), strings.Repeat("s", 129),
+		"Ärger", "with blank", "tab\t", "", "app", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"}
+	groups := []string{"app", "orders", "a_b-c", strings.Repeat("s", 128), "",
+		"", "", "", "", "app", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"}
+	events := enginetest.Events(len(sources), 40)
+	var letters []*pillarbox.DeadLetter
+	var messages []*pillarbox.Message
+	for i, event := range events {
+		event.Source = sources[i]
+		letters = append(letters, &pillarbox.DeadLetter{Version: pillarbox.DeadLetterVersion,
+			Destination: destination, Reason: "no", DeadAt: 1, Event: event})
+		messages = append(messages, &pillarbox.Message{Event: event})
+	}
+	for way, put := range map[string]struct {
+		into string
+		do   func() error
+	}{
+		"appended":        {"events", func() error { return queue.Append(t.Context(), events) }},
+		"sent again":      {"events", func() error { return queue.Send(t.Context(), messages) }},
+		"put back":        {"events", func() error { return queue.Requeue(t.Context(), letters) }},
+		"as dead letters": {"dead", func() error { return queue.SendDeadLetters(t.Context(), letters) }},
+	} {
+		before := len(b.server.Peek(put.into))
+		if err := put.do(); err != nil {
+			t.Errorf("%s: %v", way, err)
+		}
+		want := map[string]string{}
+		for i, event := range events {
+			want[event.RequestID] = groups[i]
+		}
+		for _, message := range b.server.Peek(put.into)[before:] {
+			id := requestID(t, message.Body)
+			if group, known := want[id]; !known || group != message.Group {
+				t.Errorf("%s: the group of %s is %q, want %q", way, id, message.Group, group)
+			}
+			delete(want, id)
+		}
+		if len(want) != 0 {
+			t.Errorf("%s: %d messages are missing", way, len(want))
+		}
+	}
+}
+
 func TestWhatIsNotSupportedIsSaid(t *testing.T) {
 	if _, err := sqs.Open(nil, "https://sqs.us-east-1.amazonaws.com/1/events.fifo",
 		sqs.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {

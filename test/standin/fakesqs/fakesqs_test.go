@@ -49,6 +49,7 @@ func TestChecks(t *testing.T) {
 		{"batches that are refused", checkBadBatches},
 		{"entries that are refused", checkBadEntries},
 		{"visibility in batches", checkVisibilityBatch},
+		{"groups of a fair queue", checkGroups},
 		{"limits of size", checkSizes},
 		{"characters", checkCharacters},
 		{"receives that are refused", checkBadReceive},
@@ -360,6 +361,45 @@ func checkBadEntries(b *bench) {
 		*out.Failed[0].Code != "InvalidMessageContents" ||
 		*out.Failed[1].Code != "InvalidParameterValue" {
 		b.Errorf("got %+v", out)
+	}
+}
+
+// checkGroups: a standard queue takes a group, and gives it back to who asks; it takes no id against
+// duplicates.
+func checkGroups(b *bench) {
+	entry := func(id string, group *string) types.SendMessageBatchRequestEntry {
+		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &id, MessageGroupId: group}
+	}
+	most := strings.Repeat("~", 128)
+	out, err := b.client.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: b.queue,
+		Entries: []types.SendMessageBatchRequestEntry{
+			entry("none", nil), entry("app", aws.String("app")), entry("most", &most),
+			entry("long", aws.String(most+"~")), entry("empty", aws.String("")),
+			entry("blank", aws.String("a b")), entry("foreign", aws.String("ä")),
+		}})
+	b.must(err)
+	for i, id := range []string{"long", "empty", "blank", "foreign"} {
+		if len(out.Successful) != 3 || len(out.Failed) != 4 || *out.Failed[i].Id != id ||
+			*out.Failed[i].Code != "InvalidParameterValue" || !out.Failed[i].SenderFault {
+			b.Fatalf("got %+v", out)
+		}
+	}
+	_, err = b.client.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: b.queue,
+		MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x")})
+	b.wantCode(err, "InvalidParameterValue")
+	got, err := b.client.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: b.queue,
+		MaxNumberOfMessages:         10,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"MessageGroupId"}})
+	b.must(err)
+	want := map[string]string{"none": "", "app": "app", "most": most}
+	for _, m := range got.Messages {
+		if group := m.Attributes["MessageGroupId"]; group != want[*m.Body] {
+			b.Errorf("the group of %s is %q", *m.Body, group)
+		}
+		delete(want, *m.Body)
+	}
+	if len(want) != 0 {
+		b.Errorf("missing: %v", want)
 	}
 }
 

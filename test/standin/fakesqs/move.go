@@ -97,7 +97,7 @@ func (s *Server) moveLocked(from, to *queue) moveTask {
 		s.sequence++
 		target.add(&message{
 			id: newID(s.random.Uint64(), s.sequence), sequence: s.sequence, body: m.body, attributes: m.attributes,
-			trace: m.trace, sent: now,
+			trace: m.trace, group: m.group, sent: now,
 		})
 		from.drop(m)
 		task.moved++

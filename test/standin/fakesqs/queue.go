@@ -44,6 +44,7 @@ type message struct {
 	body       string
 	attributes map[string]attribute
 	trace      string // the system attribute AWSTraceHeader
+	group      string // the system attribute MessageGroupId; empty for none
 
 	sent         time.Time // stays when the message moves to a dead-letter queue, and so does what it may live
 	firstReceive time.Time

@@ -226,6 +226,9 @@ func (m *message) answer(in *receiveInput) received {
 	if m.trace != "" {
 		system["AWSTraceHeader"] = m.trace
 	}
+	if m.group != "" {
+		system["MessageGroupId"] = m.group
+	}
 	if m.source != "" {
 		system["DeadLetterQueueSourceArn"] = m.source
 	}

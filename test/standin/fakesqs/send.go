@@ -18,6 +18,8 @@ const (
 	maxBatchEntries = 10
 	// maxMessageAttributes bounds the attributes of a message.
 	maxMessageAttributes = 10
+	// maxGroupChars bounds the name of a message group.
+	maxGroupChars = 128
 )
 
 // outgoing is what a message and an entry of a batch have in common.
@@ -26,8 +28,8 @@ type outgoing struct {
 	DelaySeconds            *int
 	MessageAttributes       map[string]attribute
 	MessageSystemAttributes map[string]attribute
-	MessageGroupID          string `json:"MessageGroupId"`
-	MessageDeduplicationID  string `json:"MessageDeduplicationId"`
+	MessageGroupID          *string `json:"MessageGroupId"`
+	MessageDeduplicationID  *string `json:"MessageDeduplicationId"`
 }
 
 // attribute is an attribute of a message.
@@ -60,8 +62,10 @@ func (o *outgoing) bytes() int {
 func (o *outgoing) check(q *queue) error {
 	limit := q.number(attributeMaxSize)
 	switch {
-	case o.MessageGroupID != "" || o.MessageDeduplicationID != "":
+	case o.MessageDeduplicationID != nil: // a group is a tenant of a fair queue
 		return errParameter.With("The request include parameter that is not valid for this queue type")
+	case o.MessageGroupID != nil && !groupName.MatchString(*o.MessageGroupID):
+		return invalid(*o.MessageGroupID, "MessageGroupId", fmt.Sprintf("MessageGroupId can only include alphanumeric and punctuation characters. 1 to %d in length.", maxGroupChars))
 	case o.DelaySeconds != nil && (*o.DelaySeconds < 0 || *o.DelaySeconds > 900):
 		return invalid(*o.DelaySeconds, "DelaySeconds", "DelaySeconds must be >= 0 and <= 900.")
 	case !allowed(o.MessageBody):
@@ -75,7 +79,9 @@ func (o *outgoing) check(q *queue) error {
 var (
 	attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	attributeType = regexp.MustCompile(`^(String|Number|Binary)(\..+)?$`)
-	traceHeader   = regexp.MustCompile(`(^|;)\s*Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;|$)`)
+	// groupName takes what ASCII shows, but for the blank.
+	groupName   = regexp.MustCompile(fmt.Sprintf(`^[!-~]{1,%d}$`, maxGroupChars))
+	traceHeader = regexp.MustCompile(`(^|;)\s*Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;|$)`)
 )
 
 func (o *outgoing) checkAttributes() error {
@@ -175,6 +181,9 @@ func (s *Server) putLocked(q *queue, out *outgoing) sent {
 	m := &message{
 		id: newID(s.random.Uint64(), s.sequence), sequence: s.sequence, body: out.MessageBody,
 		attributes: out.MessageAttributes, sent: now,
+	}
+	if out.MessageGroupID != nil {
+		m.group = *out.MessageGroupID
 	}
 	if trace := out.MessageSystemAttributes["AWSTraceHeader"]; trace.StringValue != nil {
 		m.trace = *trace.StringValue

@@ -142,8 +142,9 @@ func (s *Server) entryFaultLocked(operation, id string) *failedEntry {
 type Peeked struct {
 	ID       string
 	Body     string
-	Receives int  // in all queues where it was
-	Visible  bool // and not delayed or in flight
+	Group    string // empty for none
+	Receives int    // in all queues where it was
+	Visible  bool   // and not delayed or in flight
 }
 
 // Peek returns the messages of the queue in the order of sending, without receiving them.
@@ -159,7 +160,7 @@ func (s *Server) Peek(name string) []Peeked {
 	var peeked []Peeked
 	for _, m := range q.messages {
 		if !m.gone {
-			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Receives: m.receives,
+			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Group: m.group, Receives: m.receives,
 				Visible: m.visible(now)})
 		}
 	}
