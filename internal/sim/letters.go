@@ -19,7 +19,12 @@ type letters struct {
 
 var errLetters = fmt.Errorf("the dead letters do not answer: %w", pillarbox.ErrUnavailable)
 
-const lettersOdds = 0.03
+// How often a call fails. Few calls bring more than one letter, and that one of them fails is to be
+// seen in every run all the same.
+const (
+	lettersOdds   = 0.03
+	oneLetterOdds = 0.3
+)
 
 // of is the chance of whoever calls.
 func (l *letters) of(ctx context.Context) *rng {
@@ -29,9 +34,9 @@ func (l *letters) of(ctx context.Context) *rng {
 	return l.rng
 }
 
-func (l *letters) mishap(ctx context.Context, what string) bool {
+func (l *letters) mishap(ctx context.Context, odds float64, what string) bool {
 	w := l.life.world
-	if w.calm() || !l.of(ctx).happens(lettersOdds) {
+	if w.calm() || !l.of(ctx).happens(odds) {
 		return false
 	}
 	w.troubled()
@@ -49,11 +54,11 @@ func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 			l.life.world.holdAgainst(letter, l.life.number)
 		}
 	}
-	if l.mishap(ctx, "put fails") {
+	if l.mishap(ctx, lettersOdds, "put fails") {
 		return errLetters
 	}
 	kept, refused := letters, (*pillarbox.BatchError)(nil)
-	if len(letters) > 1 && l.mishap(ctx, "put fails for one") {
+	if len(letters) > 1 && l.mishap(ctx, oneLetterOdds, "put fails for one") {
 		at := l.of(ctx).below(len(letters))
 		refused = &pillarbox.BatchError{Items: []pillarbox.ItemError{{Index: at, Err: errLetters}}}
 		kept = slices.Delete(slices.Clone(letters), at, at+1)
@@ -64,7 +69,7 @@ func (l *letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	for _, letter := range kept {
 		l.toldKept(ctx, letter)
 	}
-	if l.mishap(ctx, "put without an answer") {
+	if l.mishap(ctx, lettersOdds, "put without an answer") {
 		return errLetters
 	}
 	if refused != nil {
@@ -101,7 +106,7 @@ func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLette
 			}
 		})
 	}
-	if l.mishap(ctx, "resolve fails") {
+	if l.mishap(ctx, lettersOdds, "resolve fails") {
 		return errLetters
 	}
 	if err := l.DeadLetters.ResolveMany(ctx, letters, resolution); err != nil {
@@ -117,7 +122,7 @@ func (l *letters) ResolveMany(ctx context.Context, letters []pillarbox.DeadLette
 		}
 		l.life.world.tally.add("letters " + resolution.How)
 	}
-	if l.mishap(ctx, "resolve without an answer") {
+	if l.mishap(ctx, lettersOdds, "resolve without an answer") {
 		return errLetters
 	}
 	return nil

@@ -39,20 +39,19 @@ func (m Mutant) Binary(t *testing.T) string {
 
 // MustFail compiles the tests of a package with the bug and runs those that match. The run must
 // fail, and say the verdict, or one of several with a | between them: a build that does not compile
-// or a panic elsewhere does not count as found.
-func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) {
+// or a panic elsewhere does not count as found. A harness that draws what it does from a seed gets
+// several tries, each with another one.
+func (m Mutant) MustFail(t *testing.T, tries int, pkg, run, verdict string, env ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "mutant.test")
 	m.goCommand(t, "test", "-c", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/"+pkg)
-	ctx, cancel := context.WithTimeout(t.Context(), mutantBound)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", run, "-test.timeout", mutantBound.String())
-	cmd.Dir = filepath.Join(moduleRoot(t), pkg)
-	cmd.Env = append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Errorf("the planted bug %q survives %s in %s:\n%s", m.Name, run, pkg, tail(out))
+	out, failed := runMutant(t, binary, pkg, run, env)
+	for try := 1; !failed && try < tries; try++ {
+		out, failed = runMutant(t, binary, pkg, run, env)
+	}
+	if !failed {
+		t.Errorf("the planted bug %q survives %s in %s, %d times:\n%s", m.Name, run, pkg, tries, tail(out))
 		return
 	}
 	for one := range strings.SplitSeq(verdict, "|") {
@@ -63,6 +62,18 @@ func (m Mutant) MustFail(t *testing.T, pkg, run, verdict string, env ...string) 
 	}
 	t.Errorf("%s in %s fails on the planted bug %q, and not with %q:\n%s", run, pkg, m.Name, verdict,
 		tail(out))
+}
+
+// runMutant runs the compiled tests once, and reports whether they have failed.
+func runMutant(t *testing.T, binary, pkg, run string, env []string) (out []byte, failed bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), mutantBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-test.run", run, "-test.timeout", mutantBound.String())
+	cmd.Dir = filepath.Join(moduleRoot(t), pkg)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return out, err != nil
 }
 
 // MustBuild compiles the packages that the bug changes: its edits are edits of the source, and must
