@@ -101,8 +101,8 @@ func unknownVariables(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is the
-// same for the check, the start and the reload.
+// checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is
+// the same for the check, the start and the reload.
 func checkEngines(cfg *config.Config) error {
 	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
@@ -111,9 +111,9 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg))
 }
 
-// checkMaxBodies reports sources that accept larger bodies than what is behind them takes. Where the
-// queue is too small, such bodies could never be accepted; where a destination is, each would be a
-// dead letter. Dead letters of any size have room. The default asks for nothing.
+// checkMaxBodies reports sources that accept larger bodies than what is behind them takes. Where
+// the queue is too small, such bodies could never be accepted; where a destination is, each would
+// be a dead letter. Dead letters of any size have room. The default asks for nothing.
 func checkMaxBodies(cfg *config.Config) error {
 	if cfg.Bodies.URL != "" {
 		return nil
@@ -130,8 +130,8 @@ func checkMaxBodies(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// smallest returns the least that the queue and the destinations of a source take of a body without a
-// place for large ones, and which of them that is; 0 where none has a limit.
+// smallest returns the least that the queue and the destinations of a source take of a body without
+// a place for large ones, and which of them that is; 0 where none has a limit.
 func smallest(cfg *config.Config, source string) (least config.ByteSize, by string) {
 	if n := catalog.MaxBody(cfg.Queue.URL); n > 0 {
 		least, by = config.ByteSize(n), "the queue (queue.url)"

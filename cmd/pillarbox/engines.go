@@ -98,7 +98,8 @@ func (e *engines) openSinks(ctx context.Context, cfg, but *config.Config) (map[s
 	return sinks, nil
 }
 
-// openMore opens the sinks of destinations that a configuration has in addition to the one in force.
+// openMore opens the sinks of destinations that a configuration has in addition to the one in
+// force.
 func (e *engines) openMore(ctx context.Context, fresh *config.Config) (map[string]pillarbox.Sink,
 	error) {
 	if e.data == nil && needsData(fresh) {

@@ -46,8 +46,8 @@ func noTerminal(t *testing.T, err error) {
 	t.Skip("no terminals can be made here:", err)
 }
 
-// TestPostWithNoBodySendsAnEmptyEvent, and waits for nothing: on a terminal, with no standard input,
-// and where the body is said to be empty, whatever standard input has.
+// TestPostWithNoBodySendsAnEmptyEvent, and waits for nothing: on a terminal, with no standard
+// input, and where the body is said to be empty, whatever standard input has.
 func TestPostWithNoBodySendsAnEmptyEvent(t *testing.T) {
 	var bodies []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,8 +14,8 @@ type Change struct {
 	Reload bool   // a running server can take the new value; otherwise it needs a restart
 }
 
-// reloadable lists the keys that a running server can take anew. A star stands for any name. Sources
-// and destinations may be added besides, and a destination may take more sources.
+// reloadable lists the keys that a running server can take anew. A star stands for any name.
+// Sources and destinations may be added besides, and a destination may take more sources.
 var reloadable = []string{
 	"log.level",
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
@@ -49,8 +49,8 @@ func Changed(before, after *Config) []Change {
 	return changes
 }
 
-// takesMore reports whether the key is that of the sources of a destination, which takes all that it
-// took before.
+// takesMore reports whether the key is that of the sources of a destination, which takes all that
+// it took before.
 func (c *Config) takesMore(before *Config, key string) bool {
 	parts := strings.Split(key, ".")
 	if len(parts) != 3 || parts[0] != "destinations" || parts[2] != "sources" {

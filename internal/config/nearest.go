@@ -12,8 +12,8 @@ func Nearest(name string, known []string) string {
 	return nearest
 }
 
-// distance is how many letters have to be put in, left out, changed, or swapped with the next one to
-// make b of a. A swap is one mistake: it is the one that fingers make most.
+// distance is how many letters have to be put in, left out, changed, or swapped with the next one
+// to make b of a. A swap is one mistake: it is the one that fingers make most.
 func distance(a, b string) int {
 	var before []int // the row above the last one
 	last := make([]int, len(b)+1)

@@ -68,8 +68,8 @@ func TestTraceOfAPurgedEventSaysThatItIsGone(t *testing.T) {
 	check("the event is stored")
 }
 
-// TestAuditEndsWithWhatIsWrong: the sentences stand behind the names, which may be a thousand, and a
-// lost receipt does not make a balance in the table look like a contradiction.
+// TestAuditEndsWithWhatIsWrong: the sentences stand behind the names, which may be a thousand, and
+// a lost receipt does not make a balance in the table look like a contradiction.
 func TestAuditEndsWithWhatIsWrong(t *testing.T) {
 	entry := ledger.AuditEntry{Entry: ledger.Entry{Destination: "events"},
 		Missing:  []ledger.Missing{{RequestID: "id", Timestamp: 1, Why: "gone"}},

@@ -73,8 +73,8 @@ func verdict(audit *AuditResult) string {
 	return "NOT balanced"
 }
 
-// writeProblems writes what is wrong, and what has to be known, one sentence each. The names of what
-// is missing come first: there may be a thousand, and what to do stands near the end.
+// writeProblems writes what is wrong, and what has to be known, one sentence each. The names of
+// what is missing come first: there may be a thousand, and what to do stands near the end.
 func writeProblems(w io.Writer, audit *ledger.Audit) {
 	for _, entry := range audit.Destinations {
 		if entry.Uncounted {

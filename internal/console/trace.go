@@ -34,8 +34,8 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
 	return err
 }
 
-// stateText says what has become of an event. What was purged counts as stored, and a person is told
-// that it is nowhere any more.
+// stateText says what has become of an event. What was purged counts as stored, and a person is
+// told that it is nowhere any more.
 func stateText(story *adminapi.Trace) string {
 	there := func(d ledger.Delivery) bool {
 		return d.State == pillarbox.StateStored && d.PurgedAt == nil

@@ -52,8 +52,8 @@ type History interface {
 	Attempts(destination, requestID string) []pillarbox.Attempt
 }
 
-// New makes the ledger. destinations returns those in force. history may be nil: traces then tell of
-// no attempts that ended well.
+// New makes the ledger. destinations returns those in force. history may be nil: traces then tell
+// of no attempts that ended well.
 func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations func() []Destination,
 	history History) *Ledger {
 	return &Ledger{queue: queue, letters: letters, destinations: destinations, history: history}

@@ -15,9 +15,9 @@ import (
 )
 
 // Reload puts other settings in force: sources from the next request on, destinations from the next
-// batch on. Destinations may be added, and one may take more sources than before; sinks has those of
-// the added ones, and the node closes them from then on. A destination gets what is accepted after
-// the reload. After an error nothing has changed, and the sinks are the caller's.
+// batch on. Destinations may be added, and one may take more sources than before; sinks has those
+// of the added ones, and the node closes them from then on. A destination gets what is accepted
+// after the reload. After an error nothing has changed, and the sinks are the caller's.
 //
 // Nothing else about destinations may change: what is accepted while a source goes over from one
 // destination to another could be for neither.
@@ -116,8 +116,8 @@ func (r *reload) tell(ctx context.Context, d *destination.Destination) error {
 	return r.queue.Oblige(ctx, d.Name, *d.Rule)
 }
 
-// undo tells the queue that destinations are to get what they got before, and nothing where they are
-// new: the queue knows them now, and somebody has to pass over what is accepted.
+// undo tells the queue that destinations are to get what they got before, and nothing where they
+// are new: the queue knows them now, and somebody has to pass over what is accepted.
 func (r *reload) undo(ctx context.Context) error {
 	var errs []error
 	for _, name := range r.told {
@@ -139,7 +139,8 @@ func (r *reload) undo(ctx context.Context) error {
 	return nil
 }
 
-// follow begins a loop for a destination that the queue has come to know and that is not configured.
+// follow begins a loop for a destination that the queue has come to know and that is not
+// configured.
 func (r *reload) follow(ctx context.Context, d *destination.Destination) {
 	wired := *r.wired.Load()
 	if wired.loops[d.Name] != nil {

@@ -208,8 +208,8 @@ func TestReloadOpensTheWayLast(t *testing.T) {
 	}
 }
 
-// TestReloadIsSeenByAWaitingLoop: what a loop gets that has waited since before the reload is judged
-// by the rules of now.
+// TestReloadIsSeenByAWaitingLoop: what a loop gets that has waited since before the reload is
+// judged by the rules of now.
 func TestReloadIsSeenByAWaitingLoop(t *testing.T) {
 	waiting := make(chan bool, 100)
 	queue := &watched{Queue: memory.NewQueue(nil), leases: func(destination string) {
@@ -238,8 +238,8 @@ func TestReloadIsSeenByAWaitingLoop(t *testing.T) {
 	}
 }
 
-// TestReloadIsSeenByAReview that has begun before it: it does not hold what a new source has accepted
-// meanwhile.
+// TestReloadIsSeenByAReview that has begun before it: it does not hold what a new source has
+// accepted meanwhile.
 func TestReloadIsSeenByAReview(t *testing.T) {
 	begun, posted, reviewed, looked := make(chan bool), make(chan bool), make(chan bool), make(chan bool)
 	reviews := 0 // they come one after the other

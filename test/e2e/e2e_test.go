@@ -453,7 +453,8 @@ func TestReloadAppliesWhatIsSafe(t *testing.T) {
 }
 
 // TestReloadAddsASourceAndADestination while the server runs, is killed right after it has accepted
-// for them, and starts again. What is taken away needs a restart, and nothing of that is put in force.
+// for them, and starts again. What is taken away needs a restart, and nothing of that is put in
+// force.
 func TestReloadAddsASourceAndADestination(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pillarbox.yaml")
 	data := t.TempDir()

@@ -53,9 +53,9 @@ const (
 	allEvents = storedEvents + openLetters + discarded + replayed + retryingEvents + heldEvents + pendingEvents
 )
 
-// Waits between two attempts, each shorter than the one before: what an earlier life has stored of a
-// wait is then longer than any of the configuration, and the attempt is due at the start. While a life
-// lasts there is no second one.
+// Waits between two attempts, each shorter than the one before: what an earlier life has stored of
+// a wait is then longer than any of the configuration, and the attempt is due at the start. While a
+// life lasts there is no second one.
 const (
 	storingBackoff  = "1h"
 	openingBackoff  = "30m"
@@ -63,8 +63,8 @@ const (
 	lastBackoff     = "5m"
 )
 
-// configuration is a file with these sources, all of which the destination takes. Nothing becomes too
-// old.
+// configuration is a file with these sources, all of which the destination takes. Nothing becomes
+// too old.
 func configuration(t *testing.T, sources, backoff string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "pillarbox.yaml")

@@ -113,8 +113,8 @@ func TestPipelineMayDoWhatItDoes(t *testing.T) {
 	}
 }
 
-// TestSubjectsOfTokens: whoever can name a repository or open a pull request must not be let in by a
-// pattern that is too wide.
+// TestSubjectsOfTokens: whoever can name a repository or open a pull request must not be let in by
+// a pattern that is too wide.
 func TestSubjectsOfTokens(t *testing.T) {
 	text := source(t)
 	form := regexp.MustCompile(

@@ -154,8 +154,8 @@ func clockCalls(s state, say func(string, ...any)) {
 	}
 }
 
-// faultsKeepTheirStatus: API Gateway counts an answer with a changed status as 4XXError, so that the
-// alarm on 5XXError would not see it.
+// faultsKeepTheirStatus: API Gateway counts an answer with a changed status as 4XXError, so that
+// the alarm on 5XXError would not see it.
 func faultsKeepTheirStatus(s state, say func(string, ...any)) {
 	clients := []string{"MISSING_AUTHENTICATION_TOKEN"}
 	for _, address := range s.of("aws_api_gateway_gateway_response") {

@@ -152,16 +152,16 @@ func CheckDestinations(url string, names []string) error {
 // bodies. The others take what any source takes.
 var maxBodies = map[string]int64{"sqs": sqs.MaxMessageBytes, "dynamodb": dynamodb.MaxItemBytes}
 
-// MaxBody returns how many bytes a body can have that the engine of the URL takes without a place for
-// large bodies; 0 is no limit. An event whose body is about so large may be refused all the same,
-// for what comes with it.
+// MaxBody returns how many bytes a body can have that the engine of the URL takes without a place
+// for large bodies; 0 is no limit. An event whose body is about so large may be refused all the
+// same, for what comes with it.
 func MaxBody(url string) int64 {
 	scheme, _, _ := strings.Cut(url, ":")
 	return maxBodies[scheme]
 }
 
-// FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it was
-// opened with, after which events become dead letters.
+// FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it
+// was opened with, after which events become dead letters.
 func FixesMaxAge(url string) bool {
 	scheme, _, _ := strings.Cut(url, ":")
 	return scheme == "sqs"

@@ -163,8 +163,8 @@ func (p *page) add(ctx context.Context, next candidate) (done bool, err error) {
 	return p.full(), err
 }
 
-// flush reads the items of those that wait. One that is not there any more is left out, and one that
-// is no event is passed over.
+// flush reads the items of those that wait. One that is not there any more is left out, and one
+// that is no event is passed over.
 func (p *page) flush(ctx context.Context) error {
 	items, err := p.readWaiting(ctx)
 	if err != nil {

@@ -514,8 +514,8 @@ func TestWriteToOtherKeys(t *testing.T) {
 	}
 }
 
-// TestOneBadItemCostsItself: an item that somebody has changed by hand, one with a key of another form
-// and one whose body is gone are named beside the events that a list returns.
+// TestOneBadItemCostsItself: an item that somebody has changed by hand, one with a key of another
+// form and one whose body is gone are named beside the events that a list returns.
 func TestOneBadItemCostsItself(t *testing.T) {
 	for name, projection := range map[string]types.ProjectionType{
 		"keys": types.ProjectionTypeKeysOnly, "all": types.ProjectionTypeAll, "no index": ""} {

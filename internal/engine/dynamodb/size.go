@@ -6,8 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// MaxItemBytes bounds the names and values of an item, in bytes (Limits.html of the developer guide).
-// An event whose body is in the item too is refused beyond it.
+// MaxItemBytes bounds the names and values of an item, in bytes (Limits.html of the developer
+// guide). An event whose body is in the item too is refused beyond it.
 const MaxItemBytes = 400 << 10
 
 // Limits of DynamoDB (API_BatchWriteItem.html, API_BatchGetItem.html).

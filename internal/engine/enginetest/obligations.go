@@ -118,7 +118,8 @@ func obligationsRules(s obligationsStory) {
 }
 
 // obligationsJoin has an event appended after a destination is made and before it has a rule, as
-// happens when one is added under load: an event without a rule would be for a person to decide about.
+// happens when one is added under load: an event without a rule would be for a person to decide
+// about.
 func obligationsJoin(s obligationsStory) {
 	const later = "later"
 	s.oblige(storyDestination, "app")

@@ -42,8 +42,8 @@ func (l *Letters) refuseNewer() error {
 	return nil
 }
 
-// isNewerJournal reports whether the file has a sound head of a version that is not known. The first
-// 36 bytes of a journal end with their checksum in every version.
+// isNewerJournal reports whether the file has a sound head of a version that is not known. The
+// first 36 bytes of a journal end with their checksum in every version.
 func isNewerJournal(fsys vfs.FS, name string) bool {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {

@@ -35,8 +35,8 @@ func contentBelow(t *testing.T, disk vfs.FS, dir string) map[string]string {
 	return found
 }
 
-// TestNewerJournalAndIndexAreRefusedAndNotTouched: what a newer version has written beside the letters
-// is no damage, and no leftover.
+// TestNewerJournalAndIndexAreRefusedAndNotTouched: what a newer version has written beside the
+// letters is no damage, and no leftover.
 func TestNewerJournalAndIndexAreRefusedAndNotTouched(t *testing.T) {
 	head := append([]byte("pbjrnl02"), make([]byte, 24)...)
 	binary.LittleEndian.PutUint64(head[8:], 7)
@@ -67,7 +67,8 @@ func TestNewerJournalAndIndexAreRefusedAndNotTouched(t *testing.T) {
 	}
 }
 
-// TestHeadOfAJournalThatIsTornIsNoVersion: a power cut may leave any bytes of a head that was not synced.
+// TestHeadOfAJournalThatIsTornIsNoVersion: a power cut may leave any bytes of a head that was not
+// synced.
 func TestHeadOfAJournalThatIsTornIsNoVersion(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	must(t, vfs.MkdirAll(disk, "dead/journal"))

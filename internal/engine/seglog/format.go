@@ -160,8 +160,8 @@ func isKnownFrame(b []byte) bool {
 }
 
 // isNewerFrame reports whether b begins with the sound header of a frame at offset, of that salt,
-// that this program does not know: it is no damage, and nobody but a newer program can have made it.
-// A salt of 0 matches any.
+// that this program does not know: it is no damage, and nobody but a newer program can have made
+// it. A salt of 0 matches any.
 func isNewerFrame(b []byte, salt uint64, offset int64) bool {
 	return len(b) >= frameHeaderBytes && binary.LittleEndian.Uint32(b) == frameMagic &&
 		binary.LittleEndian.Uint32(b[60:]) == checksum(b[:60]) && !isKnownFrame(b) &&
@@ -169,8 +169,8 @@ func isNewerFrame(b []byte, salt uint64, offset int64) bool {
 		(salt == 0 || binary.LittleEndian.Uint64(b[8:]) == salt)
 }
 
-// newerFormat is the refusal of a file that is sound and not understood. Nothing of it is damage, and
-// nothing may be done to it.
+// newerFormat is the refusal of a file that is sound and not understood. Nothing of it is damage,
+// and nothing may be done to it.
 func newerFormat(name string) error {
 	return pillarbox.Invalid(
 		"open %s: written in a newer format; use the version of pillarbox that wrote it", name)

@@ -86,8 +86,8 @@ func TestHistoryIsAChoice(t *testing.T) {
 	}
 }
 
-// TestHistoryNeverMakesTheQueueFull: a history as large as the limit leaves as much room for what is
-// not delivered as none.
+// TestHistoryNeverMakesTheQueueFull: a history as large as the limit leaves as much room for what
+// is not delivered as none.
 func TestHistoryNeverMakesTheQueueFull(t *testing.T) {
 	room := func(keepBytes int64) int {
 		options := small()
@@ -116,7 +116,8 @@ func TestHistoryNeverMakesTheQueueFull(t *testing.T) {
 	}
 }
 
-// TestHistoryIsNotInUse: who looks at a log at rest is told what is not delivered, as while it runs.
+// TestHistoryIsNotInUse: who looks at a log at rest is told what is not delivered, as while it
+// runs.
 func TestHistoryIsNotInUse(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := small()

@@ -88,8 +88,8 @@ func openJournal(
 	return j, newest, damage, nil
 }
 
-// refuseNewer returns an error that matches ErrInvalid where a delivery state was written in a newer
-// format. What is wrong with a state otherwise is said by whoever uses it.
+// refuseNewer returns an error that matches ErrInvalid where a delivery state was written in a
+// newer format. What is wrong with a state otherwise is said by whoever uses it.
 func refuseNewer(fsys vfs.FS, dir string) error {
 	names, err := stateNames(fsys, dir)
 	if err != nil {

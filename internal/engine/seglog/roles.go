@@ -58,8 +58,8 @@ func (l *Log) Account(destination string) (pillarbox.Account, error) {
 // SetMaxBytes changes the limit of undelivered bytes.
 func (l *Log) SetMaxBytes(maxBytes int64) { l.backlog.setMaxBytes(maxBytes) }
 
-// SetKeepBytes changes the history of what is delivered. What exceeds it goes with the next round of
-// the maintenance.
+// SetKeepBytes changes the history of what is delivered. What exceeds it goes with the next round
+// of the maintenance.
 func (l *Log) SetKeepBytes(keepBytes int64) {
 	l.trimmer.setKeepBytes(keepBytes)
 	l.wakeup.ifSleeping()

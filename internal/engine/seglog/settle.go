@@ -319,8 +319,8 @@ func (s *settlement) changes() bool {
 		s.delta.Rules != nil
 }
 
-// noteAhead writes down what is settled in front of the cursor, where an older event is not: a settle
-// keeps that in memory, because a crash may forget it. The window bounds how many there are.
+// noteAhead writes down what is settled in front of the cursor, where an older event is not: a
+// settle keeps that in memory, because a crash may forget it. The window bounds how many there are.
 func (c *consumer) noteAhead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

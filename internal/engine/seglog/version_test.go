@@ -122,8 +122,8 @@ var newerVersions = map[string]struct {
 	"a delta of the delivery state": {newerFrame("events.1.state", sectorBytes), false},
 }
 
-// TestNewerFormatIsRefusedAndNotTouched: what a newer version has written is no damage. Whoever meets
-// it says so and what to do, and leaves every byte as it is.
+// TestNewerFormatIsRefusedAndNotTouched: what a newer version has written is no damage. Whoever
+// meets it says so and what to do, and leaves every byte as it is.
 func TestNewerFormatIsRefusedAndNotTouched(t *testing.T) {
 	ctx := context.Background()
 	calls := map[string]func(vfs.FS) error{
@@ -168,8 +168,8 @@ func TestNewerFormatIsRefusedAndNotTouched(t *testing.T) {
 	}
 }
 
-// TestNewerFrameIsNotPassedOver: a server that meets one in the middle of its queue delivers nothing
-// behind it, and counts nothing as lost.
+// TestNewerFrameIsNotPassedOver: a server that meets one in the middle of its queue delivers
+// nothing behind it, and counts nothing as lost.
 func TestNewerFrameIsNotPassedOver(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	options := Options{SegmentBytes: MinSegmentBytes, MinFreeBytes: 1}

@@ -569,8 +569,9 @@ func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 	}
 }
 
-// TestEachMessageHasTheGroupOfItsSource, whichever way it came into the queue, so that one source that
-// fills it does not hold up the others. A source that is no name of a group has none, and gets there.
+// TestEachMessageHasTheGroupOfItsSource, whichever way it came into the queue, so that one source
+// that fills it does not hold up the others. A source that is no name of a group has none, and gets
+// there.
 func TestEachMessageHasTheGroupOfItsSource(t *testing.T) {
 	b := open(t, settings{standIn: true})
 	dead := create(t, b.client, "dead", nil)

@@ -364,8 +364,8 @@ func checkBadEntries(b *bench) {
 	}
 }
 
-// checkGroups: a standard queue takes a group, and gives it back to who asks; it takes no id against
-// duplicates.
+// checkGroups: a standard queue takes a group, and gives it back to who asks; it takes no id
+// against duplicates.
 func checkGroups(b *bench) {
 	entry := func(id string, group *string) types.SendMessageBatchRequestEntry {
 		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &id, MessageGroupId: group}
