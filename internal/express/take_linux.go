@@ -150,16 +150,17 @@ func (l *loop) header() pillarbox.Header {
 }
 
 func (l *loop) headOf(c *conn, header pillarbox.Header) source.Head {
-	return source.Head{Method: "POST", Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
+	return source.Head{Method: "POST", Path: text(l.head.path), Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
 }
 
 // grant asks the source about a request that is complete.
-func (l *loop) grant(c *conn, route *source.Route, header pillarbox.Header) (source.Grant, error) {
-	if c.need > 0 {
-		return c.admitted.Charge(1)
-	}
+func (l *loop) grant(c *conn, route *source.Route, header pillarbox.Header,
+	body []byte) (source.Grant, error) {
 	l.sourceHead = l.headOf(c, header)
-	return route.Source.AdmitOne(&l.sourceHead)
+	if c.need > 0 {
+		return c.admitted.One(&l.sourceHead, body)
+	}
+	return route.Source.AdmitOne(&l.sourceHead, body)
 }
 
 // add makes a request of the head that was parsed. Its texts point into the buffer.
@@ -168,7 +169,7 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) {
 	c.taken++
 	c.advance(eventRequest)
 	header := l.header()
-	grant, err := l.grant(c, route, header)
+	grant, err := l.grant(c, route, header, body)
 	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err})
 	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false

@@ -73,6 +73,10 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
+	checked, err := admission.Check(head, body)
+	if err != nil {
+		return 0, err
+	}
 	b := batches.Get().(*batch)
 	defer b.release()
 	if b.items, err = split(b.items, form, body, h.opts.MaxBatchItems); err != nil {
@@ -81,7 +85,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if len(b.items) == 0 {
 		return 0, protocol.Invalid("the batch has no items")
 	}
-	grant, err := admission.Charge(len(b.items))
+	grant, err := checked.Charge(len(b.items))
 	if err != nil {
 		return 0, err
 	}

@@ -167,12 +167,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 
 func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
 	head := headOf(r)
-	grant, err := to.Source.AdmitOne(head)
+	admission, err := to.Source.Admit(head)
 	if err != nil {
 		return 0, err
 	}
 	wait := h.wanted(r)
-	result, expected, err := h.accept(w, r, head, grant, wait > 0)
+	result, expected, err := h.accept(w, r, to.Source, head, admission, wait > 0)
 	if expected != nil {
 		defer expected.Close()
 	}
@@ -195,11 +195,14 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
 // for its delivery. The expectation is there if it was asked for, the event got its id, and some
 // destination takes it.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, head *source.Head,
-	grant source.Grant,
-	expect bool) (result ingest.Result, expected Expectation, err error) {
-	body, release, err := h.readBody(w, r, grant.Source().MaxBody, grant.Source().MaxBodyKey())
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Source,
+	head *source.Head, admission source.Admission, expect bool) (result ingest.Result, expected Expectation, err error) {
+	body, release, err := h.readBody(w, r, to.MaxBody, to.MaxBodyKey())
 	defer release()
+	if err != nil {
+		return ingest.Result{}, nil, err
+	}
+	grant, err := admission.One(head, body)
 	if err != nil {
 		return ingest.Result{}, nil, err
 	}
@@ -373,7 +376,7 @@ func checkFraming(r *http.Request) error {
 // headOf is what a source is asked about.
 func headOf(r *http.Request) *source.Head {
 	return &source.Head{
-		Method: r.Method, Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
+		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
 		ContentEncoding: r.Header.Values("Content-Encoding"),
 	}
 }
@@ -381,7 +384,7 @@ func headOf(r *http.Request) *source.Head {
 // newRequest takes over everything but the body.
 func newRequest(r *http.Request, head *source.Head, grant source.Grant) ingest.Request {
 	return ingest.Request{
-		Grant: grant, Method: head.Method, Path: r.URL.EscapedPath(), Query: head.Query, Header: head.Header,
+		Grant: grant, Method: head.Method, Path: head.Path, Query: head.Query, Header: head.Header,
 		ContentType: r.Header.Get("Content-Type"), RemoteAddr: head.RemoteAddr, Traceparent: r.Header.Get(
 			"Traceparent"),
 	}

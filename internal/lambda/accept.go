@@ -109,12 +109,12 @@ func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (a
 
 func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
 	request := event.request(a.source.Path)
-	var err error
-	request.Grant, err = a.source.AdmitOne(&source.Head{
-		Method: request.Method, Query: request.Query, RemoteAddr: request.RemoteAddr,
-		Header:          request.Header,
+	head := &source.Head{
+		Method: request.Method, Path: request.Path, Query: request.Query,
+		RemoteAddr: request.RemoteAddr, Header: request.Header,
 		ContentEncoding: lines(request.Header, "Content-Encoding"),
-	})
+	}
+	admission, err := a.source.Admit(head)
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,6 +122,9 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 		return answer{}, protocol.TooLarge(a.source.MaxBody, a.source.MaxBodyKey())
 	}
 	if request.Body, err = event.body(); err != nil {
+		return answer{}, err
+	}
+	if request.Grant, err = admission.One(head, request.Body); err != nil {
 		return answer{}, err
 	}
 	// a 503 that says when to come back, rather than a process that is killed

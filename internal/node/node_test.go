@@ -168,7 +168,7 @@ func TestStartedAndClosedAtAnyMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		grant, err := n.Sources().Table().Get("app").AdmitOne(&source.Head{})
+		grant, err := n.Sources().Table().Get("app").AdmitOne(&source.Head{}, nil)
 		if err != nil || grant.Source() == nil {
 			t.Fatal(err)
 		}

@@ -11,17 +11,22 @@ import (
 	"pillarbox/internal/protocol"
 )
 
-// Head is what is known of a request before its body is read. It is read during Admit only.
+// Head is what is known of a request before its body is read. It is read during a call only.
 type Head struct {
 	Method          string
+	Path            string // as it came, escaped
 	Query           string
 	RemoteAddr      string // IP address without port
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
 }
 
-// Admission is a request that may come in. The zero value is none.
+// Admission is a request that may come in. The zero value is none. It points into nothing of the
+// request.
 type Admission struct{ source *Source }
+
+// Checked is a request whose content is what it says. The zero value is none.
+type Checked struct{ source *Source }
 
 // Grant is a request that may be accepted. The zero value is none, and is refused.
 type Grant struct{ source *Source }
@@ -39,11 +44,16 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	return Admission{source: s}, nil
 }
 
+// Check decides about a request once its whole body is there, byte for byte as it came: whether it
+// is what its head says. The head is that of Admit. Errors are those that the client is to be
+// answered with.
+func (a Admission) Check(_ *Head, _ []byte) (Checked, error) { return Checked(a), nil }
+
 // Charge takes so many events from what the source may accept now, or refuses with 429 and says
 // when there will be enough. A batch that is larger than the bucket takes all of it: otherwise it
 // could never be sent.
-func (a Admission) Charge(events int) (Grant, error) {
-	s := a.source
+func (c Checked) Charge(events int) (Grant, error) {
+	s := c.source
 	if s == nil || s.limiter == nil {
 		return Grant{source: s}, nil
 	}
@@ -59,13 +69,22 @@ func (a Admission) Charge(events int) (Grant, error) {
 	return Grant{}, &pillarbox.RetryAfterError{After: wait, Err: refused}
 }
 
-// AdmitOne is Admit and Charge for a front that has one event at hand.
-func (s *Source) AdmitOne(head *Head) (Grant, error) {
+// AdmitOne is Admit, Check and Charge for a front that has all of one event at hand.
+func (s *Source) AdmitOne(head *Head, body []byte) (Grant, error) {
 	admission, err := s.Admit(head)
 	if err != nil {
 		return Grant{}, err
 	}
-	return admission.Charge(1)
+	return admission.One(head, body)
+}
+
+// One is Check and Charge for the body of one event.
+func (a Admission) One(head *Head, body []byte) (Grant, error) {
+	checked, err := a.Check(head, body)
+	if err != nil {
+		return Grant{}, err
+	}
+	return checked.Charge(1)
 }
 
 // newLimiter makes the token bucket of a source, or nil for no limit.

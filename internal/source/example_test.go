@@ -21,12 +21,15 @@ func ExampleCompile() {
 	fmt.Println(route.Source.Name, route.Batch)
 	admission, err := route.Source.Admit(&source.Head{Method: "POST"})
 	fmt.Println(err)
-	grant, err := admission.Charge(3)
+	checked, err := admission.Check(&source.Head{Method: "POST"}, []byte("[1, 2, 3]"))
+	fmt.Println(err)
+	grant, err := checked.Charge(3)
 	fmt.Println(grant.Source().Name, err)
-	_, err = admission.Charge(1)
+	_, err = checked.Charge(1)
 	fmt.Println(pillarbox.RetryAfter(err) > 0, errors.Unwrap(err))
 	// Output:
 	// app true
+	// <nil>
 	// <nil>
 	// app <nil>
 	// true the source takes 1 events per second (sources.app.rate); nothing was stored

@@ -3,14 +3,15 @@
 //
 // A Source never changes; a configuration makes a Table of all of them, which is built and
 // validated as a whole, and replaces the one before atomically (see Sources). Every front looks a
-// request up in it and takes the same two steps:
+// request up in it and takes the same three steps:
 //
-//	admission, err := route.Source.Admit(&head)  // before the body is read: who comes, and with what
-//	grant, err := admission.Charge(events)       // once it is known how much it is
+//	admission, err := route.Source.Admit(&head)   // before the body is read: who comes, and with what
+//	checked, err := admission.Check(&head, body)  // when all of the body is there, as it came
+//	grant, err := checked.Charge(events)          // once it is known how much it is
 //
-// No front can forget one of them: accepting takes a Grant, only Charge makes one, and only Admit
-// makes what can be charged. What is to be checked of every request, whatever way it comes, belongs
-// into Admit. The package knows no front, no queue and no engine.
+// No front can forget one of them: accepting takes a Grant, only Charge makes one, only Check makes
+// what can be charged, and only Admit what can be checked. What is to be asked of every request,
+// whatever way it comes, belongs here. The package knows no front, no queue and no engine.
 package source
 
 import (
