@@ -32,6 +32,10 @@ type Event struct {
 	RemoteAddr  string // IP address without port
 	Traceparent string // W3C trace context, empty if the sender sent none or a malformed one
 	Body        []byte
+
+	// Idempotency is by what the request is known when it comes again. It is for the queue, and in no
+	// text of the event: nothing behind the queue needs it.
+	Idempotency Idempotency
 }
 
 // Key returns the key of the event.

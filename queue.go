@@ -86,6 +86,15 @@ type Queue interface {
 	EventScanner // (Searchable)
 	Obligations  // (Obliges)
 
+	// Keys returns the idempotency keys that are kept in the queue's own records, so that no crash
+	// parts a key from its event: Append makes both durable at once (Event.Idempotency). It is nil
+	// where the queue keeps none. (Keys)
+	Keys() Keys
+
+	// SetKeyLimits changes for how long keys are remembered, and how many, from now on. What was
+	// forgotten stays so. 0 takes the default. (Keys)
+	SetKeyLimits(window time.Duration, maxKeys int64)
+
 	// Close waits for running appends, makes everything known durable and releases the storage. It is
 	// safe to call twice. Waiting leases end with ErrClosed.
 	Close() error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // QueueTraits say what a queue can do. They are part of the contract: they never change while it is
@@ -20,6 +21,7 @@ type QueueTraits struct {
 	Searchable      bool // Find, Scan
 	Obliges         bool // everything of Obligations
 	Requeues        bool // Requeue
+	Keys            bool // Keys
 }
 
 // SinkTraits say what a sink can do, in the same way. The zero value is a sink that only takes
@@ -52,6 +54,12 @@ func (QueueDefaults) SetKeepBytes(int64) {}
 
 // Requeue implements Queue.
 func (QueueDefaults) Requeue(context.Context, []*DeadLetter) error { return unsupported("requeue") }
+
+// Keys implements Queue: none are kept.
+func (QueueDefaults) Keys() Keys { return nil }
+
+// SetKeyLimits implements Queue: there are none.
+func (QueueDefaults) SetKeyLimits(time.Duration, int64) {}
 
 // Find implements Queue.
 func (QueueDefaults) Find(context.Context, string) (*Event, error) {

@@ -33,6 +33,9 @@ func (w *reference) takeStock(s *service, number uint64) (recovery, error) {
 	if err := w.checkPromises(s, number); err != nil {
 		return r, err
 	}
+	if err := w.checkKeys(s); err != nil {
+		return r, err
+	}
 	for to, destination := range w.destinations {
 		if err := r.checkAccount(s, to, destination); err != nil {
 			return r, err
@@ -153,6 +156,27 @@ func (w *reference) checkPromises(s *service, number uint64) error {
 		}
 	}
 	return nil
+}
+
+// checkKeys asks for the idempotency key of each event: that of an acknowledged one is known, with
+// the first stamp, and any other is known with its own stamp or not at all.
+func (w *reference) checkKeys(s *service) error {
+	claims := make([]pillarbox.KeyClaim, 0, len(w.order))
+	for _, p := range w.order {
+		claims = append(claims, pillarbox.KeyClaim{Idempotency: p.event.Idempotency, RequestID: "new",
+			Outcome: pillarbox.KeyFree})
+	}
+	s.log.Keys().Claim(context.Background(), claims)
+	for i, p := range w.order {
+		c := claims[i]
+		known := c.State == pillarbox.KeyDone && c.RequestID == p.event.RequestID &&
+			c.Timestamp == p.event.Timestamp
+		if !p.event.Idempotency.IsZero() && !known && (p.acked || c.State != pillarbox.KeyNew) {
+			return fmt.Errorf("the key of event %s, acknowledged: %v, is answered with %+v",
+				p.event.RequestID, p.acked, c)
+		}
+	}
+	return s.log.Keys().Settle(context.Background(), claims)
 }
 
 // checkAccount sees that the ledger of a destination balances.

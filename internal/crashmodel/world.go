@@ -2,6 +2,7 @@ package crashmodel
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -24,6 +25,7 @@ const (
 	stepsPerLife = 10 // in the middle
 	maxGroup     = 6  // events of one append
 	maxLease     = 12 // events of one delivery
+	keyTable     = 8  // idempotency keys that are in memory before they are written
 )
 
 // epoch is when every world begins.
@@ -47,7 +49,7 @@ func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) 
 	}
 	s.log, err = seglog.Open(fsys, queueDir, seglog.Options{
 		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, ManualMaintenance: true, Now: now,
-		MaxRetrying: maxRetrying,
+		MaxRetrying: maxRetrying, KeyTable: keyTable,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -223,12 +225,17 @@ func (w *world) event() *pillarbox.Event {
 	if w.rng.IntN(3) == 0 {
 		source = "old"
 	}
-	return &pillarbox.Event{
+	event := &pillarbox.Event{
 		Timestamp: epoch + pillarbox.Timestamp(number), RequestID: fmt.Sprintf(
 			"%08x-0000-7000-8000-%012x", w.seed&0xffffffff, number),
 		Source: source, Method: "POST", Path: "/app", ContentType: "text/plain", Body: body,
 		Header: pillarbox.Header{{Name: "Content-Type", Value: "text/plain"}},
 	}
+	if number%3 != 0 {
+		binary.BigEndian.PutUint64(event.Idempotency.Key[:], uint64(number)*0x9e3779b97f4a7c15)
+		event.Idempotency.Fingerprint = uint64(number)
+	}
+	return event
 }
 
 // deliver leases some events, stores most of them, and has others refused, given back, rejected and

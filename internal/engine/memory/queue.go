@@ -15,7 +15,8 @@ import (
 type Queue struct {
 	pillarbox.QueueDefaults // it takes no letters back, and has no limit
 
-	now func() time.Time
+	now  func() time.Time
+	keys Keys
 
 	mu        sync.Mutex
 	closed    bool
@@ -56,7 +57,7 @@ func NewQueue(now func() time.Time) *Queue {
 	if now == nil {
 		now = time.Now
 	}
-	return &Queue{now: now, positions: map[string]*position{}, changed: make(chan struct{})}
+	return &Queue{now: now, keys: Keys{Now: now}, positions: map[string]*position{}, changed: make(chan struct{})}
 }
 
 // SetFault sets a function that is called before each Append and may refuse it. nil takes it away.
@@ -65,6 +66,12 @@ func (q *Queue) SetFault(fault func(events []*pillarbox.Event) error) {
 	defer q.mu.Unlock()
 	q.fault = fault
 }
+
+// Keys implements pillarbox.Queue.
+func (q *Queue) Keys() pillarbox.Keys { return &q.keys }
+
+// SetKeyLimits implements pillarbox.Queue.
+func (q *Queue) SetKeyLimits(window time.Duration, maxKeys int64) { q.keys.SetLimits(window, maxKeys) }
 
 // Append implements pillarbox.Queue. "Durable" here means that it is in memory.
 func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
@@ -83,6 +90,7 @@ func (q *Queue) Append(ctx context.Context, events []*pillarbox.Event) error {
 	}
 	for _, event := range events {
 		q.events = append(q.events, cloneEvent(event))
+		q.keys.store(event)
 	}
 	q.changeLocked()
 	return nil

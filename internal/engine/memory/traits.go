@@ -9,7 +9,7 @@ import (
 // Traits implements pillarbox.Queue.
 func (q *Queue) Traits() pillarbox.QueueTraits {
 	return pillarbox.QueueTraits{
-		FanOut: true, Ordered: true, Counted: true, Local: true, Immediate: true, Searchable: true, Obliges: true,
+		FanOut: true, Ordered: true, Counted: true, Local: true, Immediate: true, Searchable: true, Obliges: true, Keys: true,
 	}
 }
 

@@ -24,6 +24,7 @@ type appender struct {
 	backlog   *backlog
 	segments  *segmentSet
 	committer *committer
+	keys      *keys
 	watch     *watchdog.Watch // over whoever leads; nil without CommitTimeout
 
 	room       *sync.Cond    // pending has room again, or the leader is gone
@@ -37,9 +38,11 @@ type appender struct {
 	buffer     []byte // of the group before, for the next one
 }
 
-func newAppender(c *core, segments *segmentSet, backlog *backlog, committer *committer) *appender {
+func newAppender(c *core, segments *segmentSet, backlog *backlog, committer *committer,
+	keys *keys) *appender {
 	a := &appender{
-		core: c, segments: segments, backlog: backlog, committer: committer, pending: newGroup(nil),
+		core: c, segments: segments, backlog: backlog, committer: committer, keys: keys,
+		pending: newGroup(nil),
 	}
 	a.room = sync.NewCond(&c.mu)
 	a.watch = watchdog.New(c.opts.CommitTimeout, a.commitIsLate)
@@ -174,8 +177,9 @@ func (a *appender) commitPending() (more bool, err error) {
 	a.room.Broadcast()
 	a.mu.Unlock()
 
-	err = a.committer.commit(g)
-
+	if err = a.committer.commit(g); err == nil {
+		a.keys.committed(g.keys) // before anybody hears of it
+	}
 	a.mu.Lock()
 	a.endLocked()
 	a.noteLocked(err)

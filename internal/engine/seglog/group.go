@@ -2,8 +2,10 @@ package seglog
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/keyindex"
 )
 
 // group gathers the events that one commit makes durable together.
@@ -11,9 +13,10 @@ type group struct {
 	frame   []byte // room for the frame header, then records
 	lengths []byte // the table behind the records
 	count   uint32
-	done    chan struct{} // closed after err is set
-	err     error         // set by the one that settle has chosen
-	settled bool          // guarded by core.mu
+	keys    []keyindex.Key // of the events that have one
+	done    chan struct{}  // closed after err is set
+	err     error          // set by the one that settle has chosen
+	settled bool           // guarded by core.mu
 }
 
 func newGroup(buffer []byte) *group {
@@ -35,6 +38,10 @@ func (g *group) add(event *pillarbox.Event) {
 	binary.LittleEndian.PutUint32(g.frame[start:], length)
 	g.lengths = binary.LittleEndian.AppendUint32(g.lengths, length)
 	g.count++
+	if !event.Idempotency.IsZero() {
+		g.keys = append(g.keys, keyindex.Key{Idempotency: event.Idempotency,
+			Timestamp: event.Timestamp, RequestID: strings.Clone(event.RequestID)})
+	}
 }
 
 // groupOf makes a group of records that were read.

@@ -26,6 +26,7 @@ type Log struct {
 	destinations *destinations
 	obligations  *obligations
 	trimmer      *trimmer
+	keys         *keys
 	maintenance  *maintenance
 
 	running sync.WaitGroup // maintenance and preallocator
@@ -49,6 +50,7 @@ func Open(fsys vfs.FS, dir string, opts Options) (*Log, error) {
 	}
 	if !opts.ReadOnly && !opts.ManualMaintenance {
 		l.running.Go(l.maintenance.run)
+		l.running.Go(func() { l.keys.index.Run(l.done) })
 		l.running.Go(l.preallocator.run)
 	}
 	return l, nil
@@ -62,9 +64,10 @@ func newLog(c *core) *Log {
 	l.damage = &damageLog{core: c, segments: l.segments, reported: map[string]bool{}}
 	l.preallocator = &preallocator{core: c, segments: l.segments, wanted: make(chan struct{}, 1)}
 	l.committer = &committer{core: c, segments: l.segments, preallocator: l.preallocator}
-	l.appender = newAppender(c, l.segments, l.backlog, l.committer)
 	l.scanner = &scanner{core: c, segments: l.segments, damage: l.damage}
 	l.ages = &ages{core: c, segments: l.segments}
+	l.keys = &keys{core: c, segments: l.segments, scanner: l.scanner, ages: l.ages}
+	l.appender = newAppender(c, l.segments, l.backlog, l.committer, l.keys)
 	l.destinations = &destinations{
 		core: c, segments: l.segments, damage: l.damage, backlog: l.backlog, scanner: l.scanner, ages: l.ages,
 		consumers: map[string]*consumer{},
@@ -74,11 +77,12 @@ func newLog(c *core) *Log {
 	}
 	l.trimmer = &trimmer{
 		core: c, segments: l.segments, damage: l.damage, destinations: l.destinations,
+		keys: l.keys,
 	}
 	l.trimmer.setKeepBytes(c.opts.KeepBytes)
 	l.maintenance = &maintenance{
 		core: c, segments: l.segments, appender: l.appender, preallocator: l.preallocator, destinations: l.destinations,
-		trimmer: l.trimmer, damage: l.damage, ages: l.ages,
+		trimmer: l.trimmer, damage: l.damage, ages: l.ages, keys: l.keys,
 	}
 	return l
 }
@@ -109,14 +113,14 @@ func (l *Log) open() error {
 	if errors.Is(err, pillarbox.ErrNoSpace) {
 		// Deliveries can make room; until then the log refuses to accept, and says why.
 		l.mu.Lock()
-		defer l.mu.Unlock()
 		l.appender.noteLocked(err)
-		return nil
+		l.mu.Unlock()
+		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("begin a segment in %s: %w", l.dir, err)
 	}
-	return nil
+	return l.keys.load()
 }
 
 // Stats implements pillarbox.Queue.
@@ -162,7 +166,8 @@ func (l *Log) Close() error {
 	var err error
 	if !l.opts.ReadOnly {
 		l.ages.maintain(true, l.destinations.oldestUnsettled)
-		err = errors.Join(l.committer.mark(true), l.destinations.noteAhead(), l.destinations.sync())
+		err = errors.Join(l.committer.mark(true), l.destinations.noteAhead(), l.destinations.sync(),
+			l.keys.close())
 	}
 	return errors.Join(err, l.closeFiles())
 }
@@ -189,4 +194,5 @@ func (l *Log) closeFiles() error {
 func (l *Log) Maintain() {
 	l.preallocator.prepare(nil)
 	l.maintenance.runOnce()
+	_ = l.keys.index.Maintain() // it keeps what it could not write, and says so
 }

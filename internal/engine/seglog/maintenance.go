@@ -24,6 +24,7 @@ type maintenance struct {
 	trimmer      *trimmer
 	damage       *damageLog
 	ages         *ages
+	keys         *keys
 
 	accepted   uint64    // events that were accepted at the last round
 	reread     time.Time // when what the disk could not read was last read again, and how long to wait
@@ -84,6 +85,7 @@ func (m *maintenance) runOnce() bool {
 	m.rereadAll()
 	m.trimmer.run()
 	m.segments.reportRemoved()
+	m.keys.bound()
 	m.ages.maintain(false, m.destinations.oldestUnsettled)
 	if accepted := m.segments.accepted(); accepted != m.accepted {
 		m.accepted = accepted

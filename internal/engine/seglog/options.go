@@ -61,6 +61,10 @@ type Options struct {
 	// nothing by itself, and the same calls lead to the same operations.
 	ManualMaintenance bool
 
+	KeyWindow time.Duration // for which idempotency keys are remembered at most; default pillarbox.DefaultKeyWindow
+	MaxKeys   int64         // how many are; default pillarbox.DefaultMaxKeys
+	KeyTable  int           // how many are in memory before they are written; default: as keyindex has it
+
 	Now func() time.Time // default time.Now
 	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes
 	// back. By it the log measures how long events wait. nil: it does not measure.
@@ -114,7 +118,7 @@ func (o Options) validate() error {
 		return pillarbox.Invalid("segment_bytes is %d: want a multiple of %d from %d on",
 			o.SegmentBytes, sectorBytes, MinSegmentBytes)
 	case o.MaxBytes < 0 || o.MaxRetrying < 0 || o.MaxRetryingBytes < 0 || o.MinFreeBytes < 0 ||
-		o.CommitTimeout < 0:
+		o.CommitTimeout < 0 || o.KeyWindow < 0 || o.MaxKeys < 0:
 		return pillarbox.Invalid("limits of the queue can't be negative")
 	}
 	return nil

@@ -11,8 +11,8 @@ import (
 
 // The fields of a record: a tag, the length as an unsigned varint, the bytes. Fields that are empty
 // are left out. Tags from 128 on may be skipped by a reader that does not know them; below, an
-// unknown tag means that the record can't be understood. 13 (idempotency key) and 14 (body
-// fingerprint) are reserved.
+// unknown tag means that the record can't be understood. 13 and 14 were reserved once, and are not
+// used.
 const (
 	tagTimestamp     = 1 // 8 bytes, microseconds, little endian
 	tagRequestID     = 2 // text
@@ -28,6 +28,7 @@ const (
 	tagBody          = 12
 	tagLost          = 127 // the whole record stands for an event that a repair could not save; it has no value
 	tagFirstSkipable = 128
+	tagIdempotency   = 128 // 16 bytes of the key's digest, 8 of the fingerprint's, little endian
 )
 
 // lostRecord keeps the place of an event in a frame that was repaired, so that the others keep
@@ -61,8 +62,15 @@ func appendRecord(b []byte, event *pillarbox.Event) []byte {
 		b = binary.AppendUvarint(append(b, tagBody), uint64(len(event.Body)))
 		b = append(b, event.Body...)
 	}
+	if !event.Idempotency.IsZero() {
+		b = append(b, tagIdempotency, idempotencyBytes)
+		b = append(b, event.Idempotency.Key[:]...)
+		b = binary.LittleEndian.AppendUint64(b, event.Idempotency.Fingerprint)
+	}
 	return b
 }
+
+const idempotencyBytes = 16 + 8
 
 func appendField(b []byte, tag byte, value string) []byte {
 	if value == "" {
@@ -83,7 +91,7 @@ func uvarintSize(n int) int {
 // recordSizeBound is at least the size of the event's record, header and length entry included.
 func recordSizeBound(event *pillarbox.Event) int64 {
 	const perField = 1 + binary.MaxVarintLen32
-	size := recordHeaderBytes + lengthBytes + 10*perField + 8 +
+	size := recordHeaderBytes + lengthBytes + 11*perField + 8 + idempotencyBytes +
 		len(event.RequestID) + len(event.Source) + len(event.Method) + len(event.Path) +
 		len(event.Query) + len(event.ContentType) + len(event.RemoteAddr) +
 		len(event.Traceparent) + len(event.Body)
@@ -157,6 +165,12 @@ func setField(event *pillarbox.Event, tag byte, value string) error {
 		event.Header = append(event.Header, pillarbox.HeaderField{Name: name, Value: rest})
 	case tagBody:
 		event.Body = unsafe.Slice(unsafe.StringData(value), len(value))
+	case tagIdempotency:
+		if len(value) != idempotencyBytes {
+			return fmt.Errorf("idempotency key of %d bytes: %w", len(value), pillarbox.ErrCorrupt)
+		}
+		event.Idempotency.Key = [16]byte([]byte(value[:16]))
+		event.Idempotency.Fingerprint = binary.LittleEndian.Uint64([]byte(value[16:]))
 	default:
 		if tag < tagFirstSkipable {
 			return fmt.Errorf("field %d is not known: %w", tag, pillarbox.ErrCorrupt)

@@ -49,7 +49,14 @@ func (s *scanner) walkSet(
 
 // walkRecords calls visit for every record that is held, oldest first.
 func (s *scanner) walkRecords(ctx context.Context, visit func(seq uint64, rec record) error) error {
+	return s.walkRecordsFrom(ctx, 0, visit)
+}
+
+// walkRecordsFrom begins at a sequence number.
+func (s *scanner) walkRecordsFrom(ctx context.Context, first uint64,
+	visit func(seq uint64, rec record) error) error {
 	firstHeld, _ := s.segments.bounds()
+	firstHeld = max(first, firstHeld)
 	unproven := s.segments.unprovenChunks() // should it be copied meanwhile, it is read there
 	r := s.reader(firstHeld, true)
 	for {
@@ -66,7 +73,7 @@ func (s *scanner) walkRecords(ctx context.Context, visit func(seq uint64, rec re
 		if err != nil {
 			return errors.Join(err, r.close())
 		}
-		if err := visitFrom(0, []*chunk{c}, visit); err != nil {
+		if err := visitFrom(first, []*chunk{c}, visit); err != nil {
 			return errors.Join(err, r.close())
 		}
 	}

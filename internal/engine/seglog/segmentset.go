@@ -43,6 +43,16 @@ func (set *segmentSet) accepted() uint64 {
 	return set.nextSeq - 1
 }
 
+// firstOfNewest is the sequence number with which the newest segments begin, so many of them.
+func (set *segmentSet) firstOfNewest(n int) uint64 {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if len(set.list) == 0 {
+		return set.nextSeq
+	}
+	return set.list[max(0, len(set.list)-n)].firstSeq
+}
+
 // add puts a segment behind the others, at a start.
 func (set *segmentSet) add(s *segment) {
 	set.list = append(set.list, s)

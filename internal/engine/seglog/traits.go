@@ -12,7 +12,7 @@ var _ pillarbox.Queue = (*Log)(nil)
 func (l *Log) Traits() pillarbox.QueueTraits {
 	return pillarbox.QueueTraits{
 		FanOut: true, Ordered: true, DurableAttempts: true, Counted: true, Local: true,
-		Immediate: true, Searchable: true, Obliges: true,
+		Immediate: true, Searchable: true, Obliges: true, Keys: true,
 	}
 }
 

@@ -19,6 +19,7 @@ type trimmer struct {
 	segments     *segmentSet
 	damage       *damageLog
 	destinations *destinations
+	keys         *keys
 
 	keepBytes atomic.Int64 // of delivered segments that are kept as history
 }
@@ -70,7 +71,7 @@ func (t *trimmer) run() {
 				telemetry.KeySegment, old.name, telemetry.KeyErr, err)
 			return
 		}
-		if !t.durablyPassed(old) {
+		if !t.durablyPassed(old) || !t.keys.cover(old) {
 			return
 		}
 		t.segments.dropOldest(old)
