@@ -56,7 +56,7 @@ var rules = []rule{
 		"github.com/goccy/go-yaml/*", "pillarbox/internal/evidence", "pillarbox/internal/socket"},
 		"configuration is plain values"},
 	{"pillarbox/internal/evidence", []string{"std"}, "what is evidence is decided by name alone"},
-	{"pillarbox/internal/source", []string{"std", "golang.org/x/time/rate", "pillarbox",
+	{"pillarbox/internal/source", []string{"std", "github.com/tidwall/gjson", "golang.org/x/time/rate", "pillarbox",
 		"pillarbox/internal/protocol", "pillarbox/internal/evidence", "pillarbox/internal/telemetry"},
 		"a way in is decided about above every front, and knows neither a listener nor an engine"},
 	{"pillarbox/internal/destination",

@@ -28,6 +28,10 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict says that the thing is held, in flight or changed by somebody else.
 	ErrConflict = errors.New("conflict")
+	// ErrKeyInFlight says that another request with the same idempotency key is not answered yet.
+	ErrKeyInFlight = errors.New("idempotency key in flight")
+	// ErrKeyReused says that an idempotency key came with another content than before.
+	ErrKeyReused = errors.New("idempotency key reused")
 	// ErrClosed says that the part was closed before or during the call.
 	ErrClosed = errors.New("closed")
 	// ErrCorrupt says that stored bytes are not what was written.

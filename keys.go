@@ -85,3 +85,7 @@ const (
 	DefaultKeyWindow = 24 * time.Hour
 	DefaultMaxKeys   = 10_000_000
 )
+
+// HeaderReplayed is true in an answer whose receipt is that of an earlier request with the same
+// idempotency key.
+const HeaderReplayed = "Idempotent-Replayed"

@@ -15,6 +15,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/source"
 )
 
 func newConfigCommand(global *globalFlags) *cobra.Command {
@@ -108,7 +109,14 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
-		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg))
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg),
+		placed(cfg, checkSources(cfg)))
+}
+
+// checkSources reports a source whose rules can't be compiled.
+func checkSources(cfg *config.Config) error {
+	_, err := source.Compile(settingsOf(cfg).Sources, source.Options{})
+	return err
 }
 
 // checkMaxBodies reports sources that accept larger bodies than what is behind them takes. Where
@@ -161,10 +169,27 @@ func placed(cfg *config.Config, err error) error {
 // checkQueue reports whether the queue's engine exists and can do what is asked of it. The default
 // history asks for nothing.
 func checkQueue(cfg *config.Config) error {
-	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil || !cfg.IsSet("queue.keep_bytes") {
+	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil {
 		return err
 	}
+	for _, key := range keysAboutKeys(cfg) {
+		if err := catalog.CheckKeys(cfg.Queue.URL, key); cfg.IsSet(key) && err != nil {
+			return err
+		}
+	}
+	if !cfg.IsSet("queue.keep_bytes") {
+		return nil
+	}
 	return catalog.CheckHistory(cfg.Queue.URL, int64(cfg.Queue.KeepBytes))
+}
+
+// keysAboutKeys are the keys of the configuration about idempotency keys.
+func keysAboutKeys(cfg *config.Config) []string {
+	keys := []string{"idempotency.window", "idempotency.max_keys"}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
+		keys = append(keys, "sources."+name+".idempotency.key", "sources."+name+".idempotency.content")
+	}
+	return keys
 }
 
 func newVersionCommand() *cobra.Command {

@@ -19,12 +19,14 @@ import (
 func settingsOf(cfg *config.Config) node.Settings {
 	settings := node.Settings{
 		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
+		KeyWindow: cfg.Idempotency.Window.Std(), MaxKeys: int64(cfg.Idempotency.MaxKeys),
 	}
 	for name, s := range cfg.Sources {
 		settings.Sources = append(settings.Sources, source.Settings{
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
+			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 		})
 	}
 	for name, d := range cfg.Destinations {

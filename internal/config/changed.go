@@ -19,6 +19,8 @@ type Change struct {
 var reloadable = []string{
 	"log.level",
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
+	"idempotency.window", "idempotency.max_keys",
+	"sources.*.idempotency.key", "sources.*.idempotency.content",
 	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",

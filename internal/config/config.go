@@ -17,6 +17,7 @@ type Config struct {
 	Admin        Admin                  `yaml:"admin"`
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
+	Idempotency  Idempotency            `yaml:"idempotency"`
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
 	DeadLetters  DeadLetters            `yaml:"dead_letters"`
@@ -54,13 +55,37 @@ type Queue struct {
 	CommitTimeout Duration `yaml:"commit_timeout"` // after which a disk that does not answer counts as hanging; 0 waits for it
 }
 
+// Idempotency says for how long idempotency keys are remembered: until the window has passed, or
+// until so many newer ones have come.
+type Idempotency struct {
+	Window  Duration `yaml:"window"`
+	MaxKeys int      `yaml:"max_keys"`
+}
+
+// MaxIdempotencyKeys bounds idempotency.max_keys: a key costs 2.5 bytes of memory and 56 of disk.
+const MaxIdempotencyKeys = 1_000_000_000
+
 // Source is a named way in.
 type Source struct {
 	Path    string   `yaml:"path"`
 	MaxBody ByteSize `yaml:"max_body"`
 	Headers Headers  `yaml:"headers"`
 	Rate    Rate     `yaml:"rate"`
+
+	Idempotency SourceIdempotency `yaml:"idempotency"`
 }
+
+// SourceIdempotency says by what a request of a source is known when it comes again.
+type SourceIdempotency struct {
+	Key     string `yaml:"key"`     // where the key stands; empty for the header Idempotency-Key
+	Content string `yaml:"content"` // compare, or ignore
+}
+
+// The values of SourceIdempotency.Content.
+const (
+	ContentCompare = "compare"
+	ContentIgnore  = "ignore"
+)
 
 // Headers says which request headers are kept. Bearer secrets never are.
 type Headers struct {
@@ -182,6 +207,7 @@ func Default() *Config {
 		Data:   "./pillarbox-data",
 		Queue: Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day),
 			KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
+		Idempotency:  Idempotency{Window: Duration(day), MaxKeys: 10_000_000},
 		Sources:      map[string]Source{"app": defaultSource("app")},
 		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
 		DeadLetters:  DeadLetters{URL: "files:dead-letters"},
@@ -202,7 +228,8 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 
 // defaultSource is what a source has that the file names but says nothing about.
 func defaultSource(name string) Source {
-	return Source{Path: "/" + name, MaxBody: 1 << 20}
+	return Source{Path: "/" + name, MaxBody: 1 << 20,
+		Idempotency: SourceIdempotency{Key: "header:Idempotency-Key", Content: ContentCompare}}
 }
 
 // defaultDestination is what a destination has that the file names but says nothing about. It has

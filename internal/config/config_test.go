@@ -94,7 +94,7 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		value := values[key]
 		if value == "" {
 			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") ||
-				strings.Contains(key, "age") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
+				strings.Contains(key, "age") || strings.Contains(key, "window") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
 		}
 		if key == "queue.max_bytes" {
 			value = "1GiB"
@@ -164,7 +164,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, admin, data, queue, sources, destinations, dead_letters, bodies, http, shutdown, log`},
+		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log`},
 		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
@@ -187,8 +187,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: ${MIS SING}\n", `p.yaml:1:7: data: ${MIS SING}: want ${NAME} or ${NAME:-default}; write $$ for a dollar`},
 		{"data: ${MISSING\n", `p.yaml:1:7: data: ${ without }; write $$ for a dollar`},
 		{"sources: {Orders: {path: /o}}\n", `p.yaml:1:11: sources: the name "Orders" is not allowed: want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit`},
-		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, admin, data, queue, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
-			"p.yaml:2:1: unknown key \"b\"; known are listen, admin, data, queue, sources, destinations, dead_letters, bodies, http, shutdown, log"},
+		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
+			"p.yaml:2:1: unknown key \"b\"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log"},
 	}
 	for _, test := range tests {
 		if got := refusal(test.text, nil, nil); got != test.want {

@@ -148,6 +148,10 @@ func (c *checker) storage() {
 		c.url("bodies.url", c.config.Bodies.URL, "s3://bucket/bodies")
 	}
 	c.positive("queue.max_age", int64(queue.MaxAge))
+	if window := c.config.Idempotency.Window.Std(); window < seconds(1).Std() {
+		c.fail("idempotency.window", "is %v; want at least 1s", window)
+	}
+	c.between("idempotency.max_keys", c.config.Idempotency.MaxKeys, 1, MaxIdempotencyKeys)
 	if queue.CommitTimeout < 0 || queue.CommitTimeout >= c.config.HTTP.WriteTimeout {
 		c.fail("queue.commit_timeout", "is %v; want less than http.write_timeout, which is %v, so that clients can be told, or 0 to wait for the disk", queue.CommitTimeout, c.config.HTTP.WriteTimeout)
 	}
@@ -235,6 +239,10 @@ func (c *checker) source(key string, source Source) {
 	}
 	if source.Rate.Burst > 0 && source.Rate.PerSecond == 0 {
 		c.fail(key+".rate", "burst needs per_second")
+	}
+	if content := source.Idempotency.Content; content != ContentCompare && content != ContentIgnore {
+		c.fail(key+".idempotency.content", "%s: want %s or %s", c.said(key+".idempotency.content", content),
+			ContentCompare, ContentIgnore)
 	}
 	c.headers(key+".headers.allow", source.Headers.Allow)
 	c.headers(key+".headers.deny", source.Headers.Deny)

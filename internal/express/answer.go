@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pillarbox"
+
+	"pillarbox/internal/ingest"
 )
 
 // answers writes answers. It formats the parts that change once a second once a second.
@@ -30,6 +32,7 @@ func (a *answers) at(now time.Time) {
 
 const (
 	closeLine    = "Connection: close\r\n"
+	replayedLine = pillarbox.HeaderReplayed + ": true\r\n"
 	receiptID    = `{"request_id":"`
 	receiptStamp = `","timestamp":"`
 	receiptState = `","status":"`
@@ -42,8 +45,12 @@ const (
 
 // appendReceipt appends the answer to an accepted request. It relies on ids and states being plain:
 // ours are, and never from a client.
-func (a *answers) appendReceipt(b []byte, receipt *pillarbox.Receipt, last bool) []byte {
+func (a *answers) appendReceipt(b []byte, result *ingest.Result, last bool) []byte {
+	receipt := &result.Receipt
 	b = append(b, a.accepted...)
+	if result.Replayed {
+		b = append(b, replayedLine...)
+	}
 	if last {
 		b = append(b, closeLine...)
 	}

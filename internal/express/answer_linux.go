@@ -27,7 +27,7 @@ func (l *loop) answer() {
 			if err == nil {
 				err = l.results[result].Err
 				if err == nil {
-					l.out = l.answers.appendReceipt(l.out, &l.results[result].Receipt, last)
+					l.out = l.answers.appendReceipt(l.out, &l.results[result], last)
 				}
 				result++
 			}

@@ -83,7 +83,7 @@ func (h *head) plainTarget() bool {
 // others apart. It reports whether the field asks for what the loop does not do.
 func (h *head) note(f framing.Field) (unusual bool) {
 	switch len(f.Name) {
-	case len("Expect"), len("Upgrade"), len("Idempotency-Key"), len("Content-Encoding"): // Prefer and Pragma too
+	case len("Expect"), len("Upgrade"), len("Content-Encoding"): // Prefer and Pragma too
 		for _, name := range unusualNames {
 			unusual = unusual || framing.EqualFold(f.Name, name)
 		}
@@ -107,7 +107,7 @@ func (h *head) note(f framing.Field) (unusual bool) {
 
 // unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
 // Connection that says so. Pragma is here because net/http makes a Cache-Control of it.
-var unusualNames = []string{"expect", "prefer", "pragma", "upgrade", "idempotency-key",
+var unusualNames = []string{"expect", "prefer", "pragma", "upgrade",
 	"content-encoding"}
 
 // plainHost reports whether a Host is made of what names and addresses are made of. The rest

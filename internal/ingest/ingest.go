@@ -41,11 +41,12 @@ type Request struct {
 }
 
 // Result is what became of one request: a receipt, or an error that matches ErrInvalid,
-// ErrTooLarge, ErrFull, ErrNoSpace, ErrUnavailable (with ErrUnknown where the event may be stored)
-// or ErrClosed.
+// ErrTooLarge, ErrFull, ErrNoSpace, ErrUnavailable (with ErrUnknown where the event may be stored),
+// ErrKeyInFlight, ErrKeyReused or ErrClosed.
 type Result struct {
-	Receipt pillarbox.Receipt
-	Err     error
+	Receipt  pillarbox.Receipt
+	Replayed bool // the receipt is that of an earlier request with the same idempotency key
+	Err      error
 }
 
 // Acceptor makes requests durable, for a front. It is Ingest, or what a test puts in its place.
@@ -58,11 +59,13 @@ type Acceptor interface {
 type Options struct {
 	Now     func() time.Time // default time.Now
 	Metrics *telemetry.Metrics
+	Keys    pillarbox.Keys // of idempotency; default: those of the queue. Where that has none, keys mean nothing
 }
 
 // Ingest accepts requests into one queue. All methods may be called concurrently.
 type Ingest struct {
 	queue   pillarbox.Queue
+	keys    pillarbox.Keys // nil: keys mean nothing
 	stamper stamper
 	metrics *telemetry.Metrics
 }
@@ -72,7 +75,11 @@ func New(queue pillarbox.Queue, options Options) *Ingest {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Ingest{queue: queue, stamper: stamper{now: options.Now}, metrics: options.Metrics}
+	if options.Keys == nil {
+		options.Keys = queue.Keys()
+	}
+	return &Ingest{queue: queue, keys: options.Keys, stamper: stamper{now: options.Now},
+		metrics: options.Metrics}
 }
 
 // ClockSetBack lets stamps begin at the clock's time again, which was set back for good: else all
@@ -121,14 +128,33 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 		}
 	}
 	s.finish()
-	for i, index := range s.indexes {
-		if stamped := requests[index].Stamped; stamped != nil {
-			stamped(&s.events[i])
-		}
+	if a.keys != nil {
+		a.identify(s, func(i int, content *source.Content) pillarbox.Idempotency {
+			request := &requests[s.indexes[i]]
+			content.Header, content.Query = request.Header, request.Query
+			return request.Grant.Idempotency(content)
+		})
 	}
-	a.append(ctx, s, results, to)
+	a.append(ctx, s, results, func(ctx context.Context, events []*pillarbox.Event) error {
+		for i, index := range s.indexes {
+			if stamped := requests[index].Stamped; stamped != nil {
+				stamped(s.pointers[i])
+			}
+		}
+		return to(ctx, events)
+	})
 	count(requests, results)
 	return results
+}
+
+// identify gives the events their idempotency keys.
+func (a *Ingest) identify(s *scratch,
+	of func(i int, content *source.Content) pillarbox.Idempotency) {
+	for i, event := range s.pointers {
+		content := source.Content{Method: event.Method, Path: event.Path, Body: event.Body}
+		event.Idempotency = of(i, &content)
+		s.keyed = s.keyed || !event.Idempotency.IsZero()
+	}
 }
 
 // AcceptBatch is AcceptInto for requests that differ in nothing but their bodies. It calls nobody's
@@ -139,6 +165,7 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	at := a.stamper.stamps(len(bodies))
+	query := all.Query
 	if from := all.Grant.Source(); from != nil {
 		all.Query = from.KeepQuery(all.Query) // once for all, so that a secret is counted once
 	}
@@ -150,20 +177,30 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 		}
 	}
 	s.finish()
+	if a.keys != nil {
+		a.identify(s, func(i int, content *source.Content) pillarbox.Idempotency {
+			content.Header, content.Query = all.Header, query
+			return all.Grant.ItemIdempotency(s.indexes[i], content)
+		})
+	}
 	a.append(ctx, s, results, a.queue.Append)
 	countOf(all.Grant.Source(), results, func(i int) int { return len(bodies[i]) })
 	return results
 }
 
-// append makes the events durable, and fills in their results.
+// append makes the events durable whose keys are new, and fills in all results.
 func (a *Ingest) append(ctx context.Context, s *scratch, results []Result, to appender) {
-	if len(s.events) == 0 {
+	if s.keyed {
+		a.claim(ctx, s, results)
+		defer a.settleKeys(ctx, s, results)
+	}
+	if len(s.pointers) == 0 {
 		return
 	}
 	start := time.Now()
 	err := to(ctx, s.pointers)
 	a.metrics.ObserveAppend(time.Since(start))
-	settle(results, s.events, s.indexes, err)
+	settle(results, s.pointers, s.indexes, err)
 }
 
 // errNoGrant is the answer to a front that has forgotten to ask the source.
@@ -179,7 +216,7 @@ func check(request *Request) error {
 }
 
 // settle turns the answer of an append into results.
-func settle(results []Result, events []pillarbox.Event, indexes []int, err error) {
+func settle(results []Result, events []*pillarbox.Event, indexes []int, err error) {
 	if err != nil {
 		err = settleFailed(results, indexes, err)
 	}
@@ -225,8 +262,8 @@ func countOf(from *source.Source, results []Result, size func(i int) int) {
 		return
 	}
 	for i := 0; i < len(results); {
-		result, events, bytes := resultOf(results[i].Err), 0, 0
-		for ; i < len(results) && resultOf(results[i].Err) == result; i++ {
+		result, events, bytes := resultOf(&results[i]), 0, 0
+		for ; i < len(results) && resultOf(&results[i]) == result; i++ {
 			events, bytes = events+1, bytes+size(i)
 		}
 		from.Metrics().Events(result, events)
@@ -236,12 +273,19 @@ func countOf(from *source.Source, results []Result, size func(i int) int) {
 	}
 }
 
-func resultOf(err error) telemetry.IngestResult {
+func resultOf(result *Result) telemetry.IngestResult {
+	err := result.Err
 	switch {
+	case err == nil && result.Replayed:
+		return telemetry.IngestReplayed
 	case err == nil:
 		return telemetry.IngestAccepted
 	case errors.Is(err, pillarbox.ErrUnknown):
 		return telemetry.IngestUnknown
+	case errors.Is(err, pillarbox.ErrKeyInFlight):
+		return telemetry.IngestInFlight
+	case errors.Is(err, pillarbox.ErrKeyReused):
+		return telemetry.IngestKeyReused
 	case errors.Is(err, pillarbox.ErrTooLarge):
 		return telemetry.IngestTooLarge
 	case errors.Is(err, pillarbox.ErrNoSpace):

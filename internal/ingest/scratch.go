@@ -14,6 +14,9 @@ type scratch struct {
 	pointers []*pillarbox.Event
 	indexes  []int // of events among the requests
 	fields   pillarbox.Header
+	claims   []pillarbox.KeyClaim // one for each of pointers, where one of them has a key
+	twins    []twin
+	keyed    bool
 	ids      []byte // one after the other, each of idBytes
 
 	// Of the last event that was added with a header.
@@ -75,6 +78,8 @@ func (s *scratch) release() {
 	clear(s.events)
 	clear(s.pointers)
 	clear(s.fields)
+	clear(s.claims)
+	s.claims, s.twins, s.keyed = s.claims[:0], s.twins[:0], false
 	s.from, s.header, s.keeps = nil, nil, nil
 	s.events, s.pointers, s.indexes, s.fields, s.ids = s.events[:0], s.pointers[:0], s.indexes[:0], s.fields[:0], s.ids[:0]
 	scratches.Put(s)

@@ -13,6 +13,8 @@ import (
 // sinkhole is a queue that keeps nothing.
 type sinkhole struct{ pillarbox.Queue }
 
+func (sinkhole) Keys() pillarbox.Keys { return nil }
+
 func (sinkhole) Append(context.Context, []*pillarbox.Event) error { return nil }
 
 // app is a request that was let in.

@@ -94,6 +94,9 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 		b.refuseAllForOne(to.Source)
 	}
 	h.acceptItems(r, head, grant, b)
+	if b.allReplayed() {
+		w.Header().Set(pillarbox.HeaderReplayed, "true")
+	}
 	if accepted := b.countAccepted(); strict && (accepted == 0 || accepted == len(b.results)) {
 		w.Header().Set("Preference-Applied", handlingStrict)
 	}
@@ -142,6 +145,11 @@ func (b *batch) countAccepted() (n int) {
 		}
 	}
 	return n
+}
+
+// allReplayed reports whether nothing new was stored, because all of it was before.
+func (b *batch) allReplayed() bool {
+	return !slices.ContainsFunc(b.results, func(r ingest.Result) bool { return !r.Replayed })
 }
 
 func batchForm(contentType string) (string, error) {

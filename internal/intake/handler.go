@@ -187,6 +187,9 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 		}
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
 	}
+	if result.Replayed {
+		w.Header().Set(pillarbox.HeaderReplayed, "true")
+	}
 	w.Header()["X-Request-Id"] = []string{result.Receipt.RequestID}
 	writeReceipt(w, status, result.Receipt)
 	return status, nil

@@ -146,6 +146,9 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	m.bytes += len(request.Body)
 	to := newAnswer(http.StatusAccepted, "application/json", append(body, '\n'))
 	to.header.Set("X-Request-Id", result.Receipt.RequestID)
+	if result.Replayed {
+		to.header.Set(pillarbox.HeaderReplayed, "true")
+	}
 	return to, nil
 }
 

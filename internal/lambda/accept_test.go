@@ -352,6 +352,8 @@ func TestWhatIsNoRequestIsAnError(t *testing.T) {
 // stuck is a queue that answers when it is told to give up.
 type stuck struct{ pillarbox.Queue }
 
+func (stuck) Keys() pillarbox.Keys { return nil }
+
 func (stuck) Append(ctx context.Context, _ []*pillarbox.Event) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -421,6 +423,8 @@ func FuzzAccept(f *testing.F) {
 
 // sinkhole is a queue that keeps nothing.
 type sinkhole struct{ pillarbox.Queue }
+
+func (sinkhole) Keys() pillarbox.Keys { return nil }
 
 func (sinkhole) Append(context.Context, []*pillarbox.Event) error { return nil }
 

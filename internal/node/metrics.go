@@ -17,6 +17,13 @@ func (n *Node) state() telemetry.State {
 	if n.opts.Lines != nil {
 		state.DroppedLines = n.opts.Lines.Dropped()
 	}
+	if n.keys != nil {
+		stats := n.keys.KeyStats()
+		state.Keys = &telemetry.KeyState{
+			Held: stats.Held, Max: stats.MaxKeys, WindowSeconds: stats.Window, OldestSeconds: stats.Oldest,
+			InFlight: stats.InFlight, Unknown: stats.Unknown, Damaged: stats.Damaged,
+		}
+	}
 	totals, err := n.totals(context.Background())
 	if err != nil {
 		n.logger.Warn("read the ledger for the metrics", telemetry.KeyErr, err)

@@ -80,6 +80,9 @@ type Settings struct {
 	MaxQueueBytes int64                  // 0: the queue's default
 	// KeepQueueBytes is the history of what is delivered. 0: the queue's default; negative: none.
 	KeepQueueBytes int64
+
+	KeyWindow time.Duration // for which idempotency keys are remembered at most; 0: the default
+	MaxKeys   int64         // how many are; 0: the default
 }
 
 // Options of a Node. Engines and Settings are required; what else is zero has a default.
@@ -112,6 +115,7 @@ type Node struct {
 	started time.Time
 
 	queue   pillarbox.Queue
+	keys    pillarbox.Keys // of idempotency; nil where none are kept
 	letters pillarbox.DeadLetters
 	clock   *clock.Clock
 	sources *source.Sources
@@ -229,7 +233,10 @@ func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, er
 
 // connect makes the verbs of what is open.
 func (n *Node) connect() {
-	n.ingest = ingest.New(n.queue, ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now})
+	n.keys = n.queue.Keys()
+	n.queue.SetKeyLimits(n.opts.KeyWindow, n.opts.MaxKeys)
+	n.ingest = ingest.New(n.queue, ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now,
+		Keys: n.keys})
 	n.clock.Watch(func(step clock.Step) {
 		if step.By < 0 {
 			n.ingest.ClockSetBack()

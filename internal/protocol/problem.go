@@ -54,6 +54,8 @@ var kinds = []struct {
 	{pillarbox.ErrClosed, http.StatusServiceUnavailable},
 	{pillarbox.ErrNotFound, http.StatusNotFound},
 	{pillarbox.ErrConflict, http.StatusConflict},
+	{pillarbox.ErrKeyInFlight, http.StatusConflict},
+	{pillarbox.ErrKeyReused, http.StatusUnprocessableEntity},
 	{pillarbox.ErrInvalid, http.StatusBadRequest},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 	{context.Canceled, http.StatusServiceUnavailable},
@@ -96,7 +98,7 @@ func (e *Error) Error() string { return e.Detail }
 
 // publicErrors are the statuses that a request may be refused with in public. An error of another
 // status is our own fault. The document at /openapi.yaml is checked against it.
-var publicErrors = []int{400, 404, 405, 408, 413, 415, 422, 429, 431, 500, 503, 505, 507}
+var publicErrors = []int{400, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503, 505, 507}
 
 // PublicErrors returns the statuses that a request may be refused with in public.
 func PublicErrors() []int { return slices.Clone(publicErrors) }
@@ -105,7 +107,8 @@ func PublicErrors() []int { return slices.Clone(publicErrors) }
 // there.
 func Refusal(err error) (int, error) {
 	status := StatusOf(err)
-	if !slices.Contains(publicErrors, status) {
+	ours := status == http.StatusConflict && errors.Is(err, pillarbox.ErrConflict) // of no request in public
+	if ours || !slices.Contains(publicErrors, status) {
 		return http.StatusInternalServerError, Hide(err)
 	}
 	return status, err
@@ -172,7 +175,7 @@ func (p Problem) Encode() []byte {
 }
 
 // Answer makes the answer for the problem that was made of err. 429, 503 and 507 always carry
-// Retry-After.
+// Retry-After, and so does 409.
 func (p Problem) Answer(err error) (header http.Header, body []byte) {
 	header = http.Header{"Content-Type": {TypeProblem}}
 	var refused *Error
@@ -182,7 +185,7 @@ func (p Problem) Answer(err error) (header http.Header, body []byte) {
 	if errors.As(err, &refused) && refused.Challenge != "" {
 		header.Set("WWW-Authenticate", refused.Challenge)
 	}
-	if Retriable(p.Status) {
+	if Retriable(p.Status) || errors.Is(err, pillarbox.ErrKeyInFlight) {
 		header.Set("Retry-After", strconv.Itoa(RetryAfterSeconds(err)))
 	}
 	return header, append(p.Encode(), '\n')

@@ -26,10 +26,15 @@ type Head struct {
 type Admission struct{ source *Source }
 
 // Checked is a request whose content is what it says. The zero value is none.
-type Checked struct{ source *Source }
+type Checked struct{ grant Grant }
 
 // Grant is a request that may be accepted. The zero value is none, and is refused.
-type Grant struct{ source *Source }
+type Grant struct {
+	source *Source
+	caller string   // who it is from; empty where nobody was asked
+	key    [16]byte // digest of its idempotency key, if that is in the header
+	keyed  bool
+}
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
@@ -47,21 +52,31 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
 // is what its head says. The head is that of Admit. Errors are those that the client is to be
 // answered with.
-func (a Admission) Check(_ *Head, _ []byte) (Checked, error) { return Checked(a), nil }
+func (a Admission) Check(head *Head, _ []byte) (Checked, error) {
+	if a.source == nil {
+		return Checked{}, nil
+	}
+	grant := Grant{source: a.source}
+	var err error
+	if grant.key, grant.keyed, err = a.source.headerKey(head.Header, grant.caller); err != nil {
+		return Checked{}, err
+	}
+	return Checked{grant}, nil
+}
 
 // Charge takes so many events from what the source may accept now, or refuses with 429 and says
 // when there will be enough. A batch that is larger than the bucket takes all of it: otherwise it
 // could never be sent.
 func (c Checked) Charge(events int) (Grant, error) {
-	s := c.source
+	s := c.grant.source
 	if s == nil || s.limiter == nil {
-		return Grant{source: s}, nil
+		return c.grant, nil
 	}
 	now := time.Now()
 	reservation := s.limiter.ReserveN(now, min(events, s.limiter.Burst()))
 	wait := reservation.DelayFrom(now)
 	if wait <= 0 {
-		return Grant{source: s}, nil
+		return c.grant, nil
 	}
 	reservation.CancelAt(now)
 	refused := &protocol.Error{Status: http.StatusTooManyRequests,

@@ -42,6 +42,8 @@ type Settings struct {
 	Headers       HeaderPolicy // which headers are kept
 	RatePerSecond int          // events; 0 for no limit
 	RateBurst     int          // events at once; 0 is RatePerSecond
+	Key           string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
+	KeyAlone      bool         // a key that comes with another content is the same all the same
 }
 
 // Source is a compiled source. All methods may be called concurrently.
@@ -49,6 +51,7 @@ type Source struct {
 	Settings
 
 	keeper  *keeper
+	key     keyRule
 	limiter *rate.Limiter // nil for no limit
 	metrics *telemetry.Ingest
 }
@@ -59,15 +62,28 @@ type Options struct {
 	Logger  *slog.Logger // gets a line for each name whose secret is not kept
 }
 
-// New compiles a source that stands alone.
+// New compiles a source that stands alone. Settings that can't be compiled are a bug of the caller,
+// who has checked them; Compile returns the error.
 func New(settings Settings, options Options) *Source {
+	s, err := compile(settings, options)
+	if err != nil {
+		panic("pillarbox: bug: " + err.Error())
+	}
+	return s
+}
+
+func compile(settings Settings, options Options) (*Source, error) {
+	key, err := compileKey(settings.Key)
+	if err != nil {
+		return nil, fmt.Errorf("sources.%s.idempotency.key: %w", settings.Name, err)
+	}
 	if settings.MaxBody <= 0 {
 		settings.MaxBody = DefaultMaxBody
 	}
 	return &Source{
-		Settings: settings, keeper: newKeeper(settings, options), limiter: newLimiter(settings),
-		metrics: options.Metrics.Ingest(settings.Name),
-	}
+		Settings: settings, keeper: newKeeper(settings, options), key: key,
+		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
+	}, nil
 }
 
 // Metrics counts what was accepted and refused.
@@ -121,14 +137,17 @@ type Table struct {
 }
 
 // Compile makes a table. Errors: ErrInvalid, for two sources of one name, and
-// for a path that leads to two of them.
+// for a path that leads to two of them, and for settings that can't be.
 func Compile(settings []Settings, options Options) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
 			return nil, pillarbox.Invalid("sources need names of their own, and one has the name %q", s.Name)
 		}
-		compiled := New(s, options)
+		compiled, err := compile(s, options)
+		if err != nil {
+			return nil, err
+		}
 		t.sources = append(t.sources, compiled)
 		if s.Path == "" {
 			continue

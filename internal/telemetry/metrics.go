@@ -83,6 +83,13 @@ func (m *Metrics) ObserveAppend(took time.Duration) {
 	}
 }
 
+// KeysUnsettled counts that a store of idempotency keys did not take what became of them.
+func (m *Metrics) KeysUnsettled() {
+	if m != nil {
+		m.counters[keysUnsettled]().Inc()
+	}
+}
+
 // closeReasons is the closed set of the label.
 var closeReasons = [...]string{"room", "address"}
 
@@ -110,11 +117,14 @@ const (
 	IngestFull
 	IngestNoSpace
 	IngestUnavailable
-	IngestUnknown // it may be stored
+	IngestUnknown   // it may be stored
+	IngestReplayed  // an earlier request with its idempotency key was
+	IngestInFlight  // an earlier request with its idempotency key is not answered yet
+	IngestKeyReused // its idempotency key came before with another content
 )
 
 var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space",
-	"unavailable", "unknown"}
+	"unavailable", "unknown", "replayed", "in_flight", "key_reused"}
 
 // Removal is what was not kept of a request.
 type Removal int
@@ -140,7 +150,7 @@ var refusals = [...]struct {
 	status int
 	reason string
 }{
-	{400, "invalid"}, {405, "method"}, {408, "slow"}, {413, "too_large"}, {415, "unsupported"}, {424,
+	{400, "invalid"}, {405, "method"}, {408, "slow"}, {409, "in_flight"}, {422, "key_reused"}, {413, "too_large"}, {415, "unsupported"}, {424,
 		"batch"},
 	{429, "rate"}, {503, "unavailable"}, {507, "no_space"},
 	{0, "other"}, // last, for every other status

@@ -41,6 +41,7 @@ func golden(t *testing.T, file, text string) {
 func exercise(m *telemetry.Metrics) {
 	m.SetBuild("v1.2.3")
 	m.ObserveAppend(3 * time.Millisecond)
+	m.KeysUnsettled()
 	ingest := m.Ingest("app")
 	ingest.Events(telemetry.IngestAccepted, 3)
 	ingest.Events(telemetry.IngestUnavailable, 1)
@@ -60,7 +61,7 @@ func exercise(m *telemetry.Metrics) {
 	deliver.Breaker(true)
 	m.Watch(func() telemetry.State {
 		return telemetry.State{
-			QueueBytes: 10, QueueMaxBytes: 20, AcceptedEvents: 30, Accepting: true,
+			Keys: &telemetry.KeyState{Held: 5, Max: 100, WindowSeconds: 86400, OldestSeconds: 60, InFlight: 1, Unknown: 2, Damaged: 3}, QueueBytes: 10, QueueMaxBytes: 20, AcceptedEvents: 30, Accepting: true,
 			Destinations: []telemetry.DestinationState{
 				{Name: "events", PendingEvents: 4, RetryingEvents: 1, OldestEventAge: 90 * time.Second,
 					DeadLetters: 2, Balanced: true},

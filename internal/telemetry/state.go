@@ -16,6 +16,15 @@ type State struct {
 	QueueHanging   time.Duration // how long its storage has not answered; 0 while it does
 	DiskHanging    time.Duration // the same of any call to the disk of the data directory
 	Destinations   []DestinationState
+	Keys           *KeyState // nil where no idempotency keys are kept
+}
+
+// KeyState is the part of State about idempotency keys.
+type KeyState struct {
+	Held, Max                    int64
+	WindowSeconds, OldestSeconds int64
+	InFlight, Unknown            int
+	Damaged                      int64
 }
 
 // DestinationState is the part of State that exists for each destination.
@@ -39,6 +48,7 @@ func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
 		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queueHanging, diskHanging, deliverHanging, queuePending, queueOldest, queueRetrying, queueHeld,
 		deadLetters, deadMissing, storePurged, ledgerBalanced, logDropped,
+		keysHeld, keysMax, keysWindow, keysOldest, keysInFlight, keysUnknown, keysDamaged,
 	}, name)
 }
 
@@ -50,6 +60,19 @@ func (m *Metrics) Watch(state func() State) {
 	}
 }
 
+func (k *KeyState) emit(emit Emit) {
+	if k == nil {
+		return
+	}
+	emit(keysHeld, float64(k.Held))
+	emit(keysMax, float64(k.Max))
+	emit(keysWindow, float64(k.WindowSeconds))
+	emit(keysOldest, float64(k.OldestSeconds))
+	emit(keysInFlight, float64(k.InFlight))
+	emit(keysUnknown, float64(k.Unknown))
+	emit(keysDamaged, float64(k.Damaged))
+}
+
 func collect(state State, emit Emit) {
 	emit(queueBytes, float64(state.QueueBytes))
 	emit(queueMaxBytes, float64(state.QueueMaxBytes))
@@ -58,6 +81,7 @@ func collect(state State, emit Emit) {
 	emit(logDropped, float64(state.DroppedLines))
 	emit(queueHanging, state.QueueHanging.Seconds())
 	emit(diskHanging, state.DiskHanging.Seconds())
+	state.Keys.emit(emit)
 	for _, destination := range state.Destinations {
 		emit(deliverHanging, destination.Hanging.Seconds(), destination.Name)
 		if destination.Unknown {

@@ -68,6 +68,14 @@ const (
 	queueHeld      = "pillarbox_queue_held_events"
 	deadLetters    = "pillarbox_dead_letters"
 	deadMissing    = "pillarbox_dead_letters_missing"
+	keysHeld       = "pillarbox_idempotency_keys"
+	keysMax        = "pillarbox_idempotency_max_keys"
+	keysWindow     = "pillarbox_idempotency_window_seconds"
+	keysOldest     = "pillarbox_idempotency_oldest_key_age_seconds"
+	keysInFlight   = "pillarbox_idempotency_keys_in_flight"
+	keysUnknown    = "pillarbox_idempotency_unknown_keys"
+	keysDamaged    = "pillarbox_idempotency_damaged_total"
+	keysUnsettled  = "pillarbox_idempotency_unsettled_total"
 	logDropped     = "pillarbox_log_dropped_lines_total"
 	storePurged    = "pillarbox_store_purged_events_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
@@ -87,10 +95,10 @@ func Table() []Metric {
 
 	source, destination := []string{labelSource}, []string{labelDestination}
 	return []Metric{
-		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
+		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `replayed` (their idempotency key was known), `in_flight` and `key_reused` (409 and 422 for that key), `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
 			nil},
-		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
+		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `in_flight` (409) and `key_reused` (422: its idempotency key), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
 		{ingestRemoved, TypeCounter, "What was not kept of requests: bearer secrets in a `header`, in a `parameter` of the query or in the `url` of a header, and headers that a `rule` of the configuration does not want.", []string{labelSource, labelWhat}, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
 			nil, seconds},
@@ -121,6 +129,14 @@ func Table() []Metric {
 			nil},
 		{queueHanging, TypeGauge, "How long the storage of the queue has not answered a commit, once that is longer than `queue.commit_timeout`; 0 while it answers. Nothing is accepted meanwhile.", nil, nil},
 		{diskHanging, TypeGauge, "How long the disk of the data directory has not answered any one call, once that is longer than `queue.commit_timeout`; 0 while it answers.", nil, nil},
+		{keysHeld, TypeGauge, "Idempotency keys that are remembered.", nil, nil},
+		{keysMax, TypeGauge, "How many idempotency keys are remembered at most (`idempotency.max_keys`): with more, the oldest go before their window ends.", nil, nil},
+		{keysWindow, TypeGauge, "For how long an idempotency key is remembered at most (`idempotency.window`).", nil, nil},
+		{keysOldest, TypeGauge, "Age of the oldest idempotency key that is remembered. Less than the window on a busy server says that `idempotency.max_keys` ends it earlier.", nil, nil},
+		{keysInFlight, TypeGauge, "Idempotency keys whose request is not answered yet.", nil, nil},
+		{keysUnknown, TypeGauge, "Idempotency keys whose event may be stored: a request that repeats one gets the same id.", nil, nil},
+		{keysDamaged, TypeCounter, "Lookups of idempotency keys that damaged files left without an answer, and files that were set aside. Restarts reset it.", nil, nil},
+		{keysUnsettled, TypeCounter, "Times that a store of idempotency keys did not take what became of them; they are in flight for longer then.", nil, nil},
 		{queuePending, TypeGauge, "Accepted events that are not settled for the destination.",
 			destination, nil},
 		{queueOldest, TypeGauge, "Age of the oldest event that is not settled for the destination; 0 where there is none.", destination, nil},

@@ -134,6 +134,20 @@ func CheckHistory(url string, keepBytes int64) error {
 		scheme)
 }
 
+// keepsKeys are the schemes of queues that keep idempotency keys.
+var keepsKeys = map[string]bool{"seglog": true}
+
+// CheckKeys reports whether the queue of the URL keeps the idempotency keys that a key of the
+// configuration asks for.
+func CheckKeys(url, key string) error {
+	scheme, _, _ := strings.Cut(url, ":")
+	if keepsKeys[scheme] {
+		return nil
+	}
+	return pillarbox.Invalid("%s: a queue of %s: keeps no idempotency keys, so that this has no effect; leave the key out",
+		key, scheme)
+}
+
 // feedsOne are the schemes of queues that feed one destination.
 var feedsOne = map[string]bool{"sqs": true}
 

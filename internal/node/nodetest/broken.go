@@ -3,6 +3,7 @@ package nodetest
 import (
 	"context"
 	"iter"
+
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/held"
