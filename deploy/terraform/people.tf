@@ -24,14 +24,14 @@ data "aws_iam_policy_document" "operate" {
 
   statement {
     sid       = "Table"
-    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan"]
+    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
     resources = concat([aws_dynamodb_table.events.arn], local.time_index_arns)
   }
 
   # Also what tells a missing object from a forbidden one.
   statement {
     sid       = "ListDeadLetters"
-    actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
+    actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.dead_letters.arn]
   }
 

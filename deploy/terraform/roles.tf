@@ -33,6 +33,7 @@ resource "aws_iam_role_policy" "function" {
 }
 
 locals {
+  # A test compares this with the calls that the binary of each function is linked with, both ways.
   work = {
     accept = [
       { sid = "PutIntoTheQueue", actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
@@ -46,10 +47,10 @@ locals {
       { sid = "SendAgain", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.events.arn] },
       { sid = "ReadAndKeepLargeBodies", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.bodies_arn] },
       local.see_what_is_gone,
-      { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.events.arn] },
+      { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem"], resources = [aws_dynamodb_table.events.arn] },
     ]
     deadletter = [
-      { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
+      { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
       { sid = "WriteDeadLetters", actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"] },
       { sid = "ReadLargeBodies", actions = ["s3:GetObject"], resources = [local.bodies_arn] },
       local.see_what_is_gone,
@@ -161,17 +162,14 @@ resource "aws_iam_policy" "boundary" {
 data "aws_iam_policy_document" "boundary" {
   statement {
     sid       = "Queues"
-    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
     resources = [aws_sqs_queue.events.arn, aws_sqs_queue.dead_letters.arn]
   }
 
   statement {
-    sid = "Table"
-    actions = [
-      "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable",
-      "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:StartAwsBackupJob",
-    ]
-    resources = concat([aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"], local.time_index_arns)
+    sid       = "Table"
+    actions   = concat(["dynamodb:BatchWriteItem"], var.canary ? ["dynamodb:GetItem"] : [])
+    resources = [aws_dynamodb_table.events.arn]
   }
 
   # ListBucket is on the bucket, the others are on objects; without it a missing object looks forbidden.
@@ -183,7 +181,7 @@ data "aws_iam_policy_document" "boundary" {
 
   statement {
     sid       = "Key"
-    actions   = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    actions   = concat(["kms:Decrypt", "kms:GenerateDataKey"], var.backup ? ["kms:CreateGrant", "kms:DescribeKey"] : [])
     resources = [aws_kms_key.main.arn]
   }
 
@@ -199,6 +197,15 @@ data "aws_iam_policy_document" "boundary" {
       sid       = "Canary"
       actions   = ["lambda:InvokeFunction"]
       resources = ["${local.arn_prefix.lambda}function:${var.name}-canary"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.backup ? [1] : []
+    content {
+      sid       = "BackUpTheTable"
+      actions   = ["dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"]
+      resources = [aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"]
     }
   }
 
@@ -234,7 +241,7 @@ data "aws_iam_policy_document" "boundary" {
 
   statement {
     sid       = "WhatHasNoResources"
-    actions   = concat(local.xray_actions, local.interface_actions)
+    actions   = concat(local.xray_actions, var.vpc ? local.interface_actions : [])
     resources = ["*"]
   }
 }

@@ -71,6 +71,10 @@ type Queue struct {
 	history     receiveHistory
 	failure     error         // of the last receive; nil after one that succeeded
 	changed     chan struct{} // closed and replaced at every change
+
+	// hides messages; set by the first Lease, so that a program which only sends has no code that
+	// hides, and needs no permission to
+	giveBack func(ctx context.Context, handles []string, waits []time.Duration) error
 }
 
 // Open prepares to use the queue with the URL. It makes no request: the first call does. Errors:
@@ -192,11 +196,15 @@ func (q *Queue) Close() error {
 		handles = append(handles, m.receipt)
 	}
 	clear(q.inFlight)
+	giveBack := q.giveBack
 	q.changeLocked()
 	q.mu.Unlock()
+	if len(handles) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
+	if err := giveBack(ctx, handles, make([]time.Duration, len(handles))); err != nil {
 		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue,
 			q.url, telemetry.KeyErr, err)
 	}
