@@ -29,6 +29,7 @@ type Options struct {
 	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
 	CallTimeout   time.Duration    // of one call to SQS; 0 is DefaultCallTimeout
 	Linger        time.Duration    // for which a message waits for others at most; 0 is DefaultLinger, below 0 is no gathering
+	Trace         func() string    // the header of the trace in which messages are sent; nil: that of each event's client goes on
 	Now           func() time.Time // by which retries are due; nil is time.Now
 	Logger        *slog.Logger     // nil: discard
 }
