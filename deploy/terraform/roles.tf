@@ -64,7 +64,8 @@ locals {
 
   bodies_arn = "${aws_s3_bucket.dead_letters.arn}/${local.bodies_prefix}*"
 
-  # Through which services each role meets the key.
+  # The services through which the key is met, as conditions name them, and those through which each role meets it.
+  via = { for service in ["backup", "dynamodb", "s3", "sqs"] : service => "${service}.${local.region}.amazonaws.com" }
   key_ways = {
     accept     = ["sqs", "s3"]
     deliver    = ["sqs", "dynamodb", "s3"]
@@ -96,7 +97,7 @@ data "aws_iam_policy_document" "function" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in local.key_ways[each.key] : "${service}.${local.region}.amazonaws.com"]
+      values   = [for service in local.key_ways[each.key] : local.via[service]]
     }
   }
 
@@ -204,7 +205,7 @@ data "aws_iam_policy_document" "boundary" {
     for_each = var.backup ? [1] : []
     content {
       sid       = "BackUpTheTable"
-      actions   = ["dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"]
+      actions   = concat(local.back_up_actions, local.backups_actions)
       resources = [aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"]
     }
   }
@@ -230,11 +231,8 @@ data "aws_iam_policy_document" "boundary" {
   dynamic "statement" {
     for_each = var.backup ? [1] : []
     content {
-      sid = "MakeATableOfABackup"
-      actions = [
-        "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
-        "dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup", "dynamodb:Scan", "dynamodb:UpdateItem",
-      ]
+      sid       = "MakeATableOfABackup"
+      actions   = concat(local.restore_actions, local.fill_actions)
       resources = ["${local.arn_prefix.dynamodb}table/${var.name}-events/backup/*", local.restored_tables]
     }
   }
