@@ -65,8 +65,8 @@ checkov: ## hold the module for AWS against checkov's rules; each exception has 
 	@command -v checkov >/dev/null || { echo "checkov is missing: pip install checkov"; exit 1; }
 	checkov -d deploy/terraform --framework terraform --compact --quiet
 
-second-opinions: ## hold SQS and writing to DynamoDB against moto, beside the stand-ins and the emulators of make test: needs python3-venv
-	GO="$(GO)" test/emulators/second
+second-opinions: ## hold what talks to AWS against moto and ElasticMQ, and the policies against parliament: MIRROR=DIR, PARTS='moto-sqs elasticmq'
+	GO="$(GO)" $(if $(MIRROR),PILLARBOX_TERRAFORM_MIRROR=$(MIRROR)) test/emulators/second $(PARTS)
 
 sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
 	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim

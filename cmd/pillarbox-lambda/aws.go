@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"pillarbox/internal/awshttp"
+	"pillarbox/internal/xray"
 )
 
 // The bounds of one call to AWS. The deadline of the invocation bounds all of them together.
@@ -30,6 +31,7 @@ type awsSettings struct {
 	session         string
 	endpoints       map[string]string // by service; empty for AWS's own
 	defaultEndpoint string
+	daemon          string // of X-Ray; empty for none
 }
 
 // services are the ones whose endpoint can be another, by the end of the variable's name.
@@ -41,6 +43,7 @@ func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 		return text
 	}
 	s := awsSettings{
+		daemon: get("AWS_XRAY_DAEMON_ADDRESS"),
 		region: cmp.Or(get("AWS_REGION"),
 			get("AWS_DEFAULT_REGION")), keyID: get("AWS_ACCESS_KEY_ID"), key: get("AWS_SECRET_ACCESS_KEY"),
 		session: get("AWS_SESSION_TOKEN"), endpoints: map[string]string{}, defaultEndpoint: get(
@@ -61,9 +64,10 @@ func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 }
 
 // config is made without the SDK's module for it, which knows many more ways to come by credentials
-// than Lambda has, and takes longer to start. Lambda ends a process before its credentials do.
-func (s awsSettings) config() aws.Config {
-	return aws.Config{
+// than Lambda has, and takes longer to start. Lambda ends a process before its credentials do. Each
+// call becomes a part of the trace, if there is a tracer.
+func (s awsSettings) config(tracer *xray.Tracer) aws.Config {
+	config := aws.Config{
 		Region: s.region,
 		Credentials: aws.NewCredentialsCache(
 			credentials.NewStaticCredentialsProvider(s.keyID, s.key, s.session)),
@@ -76,6 +80,8 @@ func (s awsSettings) config() aws.Config {
 			})
 		},
 	}
+	tracer.Instrument(&config)
+	return config
 }
 
 // endpoint returns the endpoint of a service where it is not AWS's own, else nil.

@@ -16,7 +16,7 @@ import (
 
 // newDeadLetter makes the function that keeps dead letters.
 func newDeadLetter(s settings, out output) (awslambda.Handler, error) {
-	client := openS3(s)
+	client := openS3(s, out)
 	var from restorer
 	if s.bodiesBucket != "" {
 		from.bodies = s3engine.NewBodies(client, s.bodiesBucket, s.bodiesPrefix)

@@ -32,11 +32,11 @@ func newDeliver(s settings, out output) (awslambda.Handler, error) {
 
 // openTable makes the destination. It makes no call.
 func openTable(s settings, out output) (*dynamodbengine.Store, error) {
-	client := dynamodb.NewFromConfig(s.aws.config(),
+	client := dynamodb.NewFromConfig(s.aws.config(out.tracer),
 		func(o *dynamodb.Options) { o.BaseEndpoint = s.aws.endpoint("DYNAMODB") })
 	options := dynamodbengine.Options{Index: s.timeIndex, Shards: s.timeShards, Logger: out.logger}
 	if s.bodiesBucket != "" {
-		options.Bodies = s3engine.NewBodies(openS3(s), s.bodiesBucket, s.bodiesPrefix)
+		options.Bodies = s3engine.NewBodies(openS3(s, out), s.bodiesBucket, s.bodiesPrefix)
 	}
 	table, err := dynamodbengine.Open(context.Background(), client, s.table, options)
 	if err != nil {

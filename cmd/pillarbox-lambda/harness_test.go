@@ -134,7 +134,8 @@ const (
 	functionTimeout = 4 * time.Second
 )
 
-func newStack(t *testing.T) *stack {
+// newStack starts nothing yet. variables are further ones of every function.
+func newStack(t *testing.T, variables ...string) *stack {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -165,6 +166,7 @@ func newStack(t *testing.T) *stack {
 		"PILLARBOX_DYNAMODB_TIME_INDEX=TimeIndex", "PILLARBOX_DEAD_LETTER_BUCKET=dead", "PILLARBOX_BODIES_BUCKET=large",
 		fmt.Sprintf("PILLARBOX_MAX_RECEIVES=%d", maxReceives), "PILLARBOX_MAX_BODY=4000000",
 	}
+	env = append(env, variables...)
 	run := func(role string) *fakelambda.Function {
 		f := fakelambda.New(fakelambda.Options{Path: path, Name: "pillarbox-" + role,
 			Env: append(slices.Clone(env), "PILLARBOX_ROLE="+role), Timeout: functionTimeout, Stdout: s.log, Stderr: s.log})

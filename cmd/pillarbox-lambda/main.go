@@ -17,6 +17,7 @@ import (
 	awslambda "github.com/aws/aws-lambda-go/lambda"
 
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/xray"
 )
 
 // The roles.
@@ -37,6 +38,7 @@ var roles = map[string]func(settings, output) (awslambda.Handler, error){
 type output struct {
 	metrics io.Writer
 	logger  *slog.Logger
+	tracer  *xray.Tracer // nil: nothing is traced
 }
 
 func main() {
@@ -63,5 +65,20 @@ func start(lookup func(string) (string, bool), metrics, log io.Writer) (awslambd
 	if open == nil {
 		return nil, fmt.Errorf("this binary was built without the role %s: build it with the tag pillarbox_%s, or with none", s.role, s.role)
 	}
-	return open(s, output{metrics: metrics, logger: logger})
+	tracer, err := xray.Open(s.aws.daemon, xray.Options{Header: invocationTrace, Logger: logger})
+	if err != nil {
+		logger.Warn("traces lack what the function calls", telemetry.KeyErr, err) // and nothing else does
+	}
+	handler, err := open(s, output{metrics: metrics, logger: logger, tracer: tracer})
+	if err != nil {
+		return nil, err
+	}
+	return tracer.Handler(s.role, handler), nil
 }
+
+// invocationTrace is the trace of the invocation that is under way: Lambda's runtime sets it before
+// each one, and there is one at a time.
+func invocationTrace() string { return os.Getenv("_X_AMZN_TRACE_ID") }
+
+// ownTrace is what messages say of the trace in which they are sent.
+func ownTrace() string { return xray.Header(invocationTrace()) }

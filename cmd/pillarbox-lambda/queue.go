@@ -13,11 +13,11 @@ import (
 
 // openQueue makes the queue. It makes no call.
 func openQueue(s settings, out output) (*sqsengine.Queue, error) {
-	client := sqs.NewFromConfig(s.aws.config(),
+	client := sqs.NewFromConfig(s.aws.config(out.tracer),
 		func(o *sqs.Options) { o.BaseEndpoint = s.aws.endpoint("SQS") })
-	options := sqsengine.Options{DeadLetterURL: s.deadLetterURL, Logger: out.logger}
+	options := sqsengine.Options{DeadLetterURL: s.deadLetterURL, Logger: out.logger, Trace: ownTrace}
 	if s.bodiesBucket != "" {
-		options.Bodies = s3engine.NewBodies(openS3(s), s.bodiesBucket, s.bodiesPrefix)
+		options.Bodies = s3engine.NewBodies(openS3(s, out), s.bodiesBucket, s.bodiesPrefix)
 	}
 	queue, err := sqsengine.Open(client, s.queueURL, options)
 	if err != nil {

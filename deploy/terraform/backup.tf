@@ -79,6 +79,17 @@ locals {
     restore = data.aws_iam_policy_document.restore[0].json
   } : {}
 
+  # What backups and restores do, which the ceiling and the policy for people know too. DynamoDB asks for reading and writing
+  # on a new table: it fills it in the name of who restores.
+  back_up_actions = ["dynamodb:CreateBackup", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"]
+  backups_actions = ["dynamodb:DeleteBackup", "dynamodb:DescribeBackup"]
+  restore_actions = ["dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup"]
+  fill_actions = [
+    "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
+    "dynamodb:Scan", "dynamodb:UpdateItem",
+  ]
+  backup_key_actions = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+
   recovery_points = "arn:${local.partition}:backup:${local.region}:${local.account}:recovery-point:*"
 }
 
@@ -131,13 +142,13 @@ data "aws_iam_policy_document" "backup" {
 
   statement {
     sid       = "ReadTheTable"
-    actions   = ["dynamodb:CreateBackup", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"]
+    actions   = local.back_up_actions
     resources = [aws_dynamodb_table.events.arn]
   }
 
   statement {
     sid       = "ItsBackups"
-    actions   = ["dynamodb:DescribeBackup", "dynamodb:DeleteBackup"]
+    actions   = local.backups_actions
     resources = ["${aws_dynamodb_table.events.arn}/backup/*"]
   }
 
@@ -157,12 +168,12 @@ data "aws_iam_policy_document" "backup" {
 
   statement {
     sid       = "UseTheKey"
-    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    actions   = local.backup_key_actions
     resources = [aws_kms_key.main.arn]
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in ["backup", "dynamodb"] : "${service}.${local.region}.amazonaws.com"]
+      values   = [local.via.backup, local.via.dynamodb]
     }
   }
 
@@ -184,27 +195,24 @@ data "aws_iam_policy_document" "restore" {
 
   statement {
     sid       = "OutOfABackup"
-    actions   = ["dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup"]
+    actions   = local.restore_actions
     resources = ["${local.arn_prefix.dynamodb}table/${var.name}-events/backup/*", local.restored_tables]
   }
 
   statement {
-    sid = "FillTheNewTable"
-    actions = [
-      "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
-      "dynamodb:Scan", "dynamodb:UpdateItem",
-    ]
+    sid       = "FillTheNewTable"
+    actions   = local.fill_actions
     resources = [local.restored_tables]
   }
 
   statement {
     sid       = "UseTheKey"
-    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    actions   = local.backup_key_actions
     resources = [aws_kms_key.main.arn]
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in ["backup", "dynamodb"] : "${service}.${local.region}.amazonaws.com"]
+      values   = [local.via.backup, local.via.dynamodb]
     }
   }
 

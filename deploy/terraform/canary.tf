@@ -149,7 +149,7 @@ data "aws_iam_policy_document" "canary" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = ["dynamodb.${local.region}.amazonaws.com"]
+      values   = [local.via.dynamodb]
     }
   }
 

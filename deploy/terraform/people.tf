@@ -24,14 +24,14 @@ data "aws_iam_policy_document" "operate" {
 
   statement {
     sid       = "Table"
-    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan"]
+    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
     resources = concat([aws_dynamodb_table.events.arn], local.time_index_arns)
   }
 
   # Also what tells a missing object from a forbidden one.
   statement {
     sid       = "ListDeadLetters"
-    actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
+    actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.dead_letters.arn]
   }
 
@@ -55,7 +55,7 @@ data "aws_iam_policy_document" "operate" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in ["sqs", "dynamodb", "s3"] : "${service}.${local.region}.amazonaws.com"]
+      values   = [local.via.sqs, local.via.dynamodb, local.via.s3]
     }
   }
 
@@ -99,25 +99,21 @@ data "aws_iam_policy_document" "restore_by_people" {
     resources = [aws_dynamodb_table.events.arn]
   }
 
-  # DynamoDB asks for reading and writing on the new table: it fills it in the name of who restores.
+  # Also to look at it, and to make an end of it.
   statement {
-    sid = "TheNewTable"
-    actions = [
-      "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DeleteTable", "dynamodb:DescribeContinuousBackups",
-      "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:RestoreTableToPointInTime", "dynamodb:Scan",
-      "dynamodb:UpdateItem",
-    ]
+    sid       = "TheNewTable"
+    actions   = concat(local.fill_actions, ["dynamodb:BatchGetItem", "dynamodb:DeleteTable", "dynamodb:DescribeContinuousBackups", "dynamodb:RestoreTableToPointInTime"])
     resources = [local.restored_tables]
   }
 
   statement {
     sid       = "UseTheKey"
-    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    actions   = local.backup_key_actions
     resources = [aws_kms_key.main.arn]
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in ["dynamodb", "s3"] : "${service}.${local.region}.amazonaws.com"]
+      values   = [local.via.dynamodb, local.via.s3]
     }
   }
 

@@ -387,6 +387,18 @@ data "aws_iam_policy_document" "infrastructure_network" {
     }
   }
 
+  # To change a rule is to be asked about it as well as about its group.
+  statement {
+    sid       = "ItsRules"
+    actions   = ["ec2:ModifySecurityGroupRules"]
+    resources = ["${local.arn_prefix.ec2}security-group-rule/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/${var.tag_key}"
+      values   = [var.name]
+    }
+  }
+
   statement {
     sid       = "TagNewRules"
     actions   = ["ec2:CreateTags"]

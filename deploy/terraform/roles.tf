@@ -33,6 +33,7 @@ resource "aws_iam_role_policy" "function" {
 }
 
 locals {
+  # A test compares this with the calls that the binary of each function is linked with, both ways.
   work = {
     accept = [
       { sid = "PutIntoTheQueue", actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
@@ -46,10 +47,10 @@ locals {
       { sid = "SendAgain", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.events.arn] },
       { sid = "ReadAndKeepLargeBodies", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.bodies_arn] },
       local.see_what_is_gone,
-      { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.events.arn] },
+      { sid = "WriteTheTable", actions = ["dynamodb:BatchWriteItem"], resources = [aws_dynamodb_table.events.arn] },
     ]
     deadletter = [
-      { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
+      { sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.dead_letters.arn] },
       { sid = "WriteDeadLetters", actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.dead_letters.arn}/${local.dead_letter_prefix}*"] },
       { sid = "ReadLargeBodies", actions = ["s3:GetObject"], resources = [local.bodies_arn] },
       local.see_what_is_gone,
@@ -63,7 +64,8 @@ locals {
 
   bodies_arn = "${aws_s3_bucket.dead_letters.arn}/${local.bodies_prefix}*"
 
-  # Through which services each role meets the key.
+  # The services through which the key is met, as conditions name them, and those through which each role meets it.
+  via = { for service in ["backup", "dynamodb", "s3", "sqs"] : service => "${service}.${local.region}.amazonaws.com" }
   key_ways = {
     accept     = ["sqs", "s3"]
     deliver    = ["sqs", "dynamodb", "s3"]
@@ -95,7 +97,7 @@ data "aws_iam_policy_document" "function" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in local.key_ways[each.key] : "${service}.${local.region}.amazonaws.com"]
+      values   = [for service in local.key_ways[each.key] : local.via[service]]
     }
   }
 
@@ -161,17 +163,14 @@ resource "aws_iam_policy" "boundary" {
 data "aws_iam_policy_document" "boundary" {
   statement {
     sid       = "Queues"
-    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
     resources = [aws_sqs_queue.events.arn, aws_sqs_queue.dead_letters.arn]
   }
 
   statement {
-    sid = "Table"
-    actions = [
-      "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:CreateBackup", "dynamodb:DeleteBackup", "dynamodb:DescribeBackup", "dynamodb:DescribeTable",
-      "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:StartAwsBackupJob",
-    ]
-    resources = concat([aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"], local.time_index_arns)
+    sid       = "Table"
+    actions   = concat(["dynamodb:BatchWriteItem"], var.canary ? ["dynamodb:GetItem"] : [])
+    resources = [aws_dynamodb_table.events.arn]
   }
 
   # ListBucket is on the bucket, the others are on objects; without it a missing object looks forbidden.
@@ -183,7 +182,7 @@ data "aws_iam_policy_document" "boundary" {
 
   statement {
     sid       = "Key"
-    actions   = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    actions   = concat(["kms:Decrypt", "kms:GenerateDataKey"], var.backup ? ["kms:CreateGrant", "kms:DescribeKey"] : [])
     resources = [aws_kms_key.main.arn]
   }
 
@@ -199,6 +198,15 @@ data "aws_iam_policy_document" "boundary" {
       sid       = "Canary"
       actions   = ["lambda:InvokeFunction"]
       resources = ["${local.arn_prefix.lambda}function:${var.name}-canary"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.backup ? [1] : []
+    content {
+      sid       = "BackUpTheTable"
+      actions   = concat(local.back_up_actions, local.backups_actions)
+      resources = [aws_dynamodb_table.events.arn, "${aws_dynamodb_table.events.arn}/backup/*"]
     }
   }
 
@@ -223,18 +231,15 @@ data "aws_iam_policy_document" "boundary" {
   dynamic "statement" {
     for_each = var.backup ? [1] : []
     content {
-      sid = "MakeATableOfABackup"
-      actions = [
-        "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
-        "dynamodb:RestoreTableFromAwsBackup", "dynamodb:RestoreTableFromBackup", "dynamodb:Scan", "dynamodb:UpdateItem",
-      ]
+      sid       = "MakeATableOfABackup"
+      actions   = concat(local.restore_actions, local.fill_actions)
       resources = ["${local.arn_prefix.dynamodb}table/${var.name}-events/backup/*", local.restored_tables]
     }
   }
 
   statement {
     sid       = "WhatHasNoResources"
-    actions   = concat(local.xray_actions, local.interface_actions)
+    actions   = concat(local.xray_actions, var.vpc ? local.interface_actions : [])
     resources = ["*"]
   }
 }

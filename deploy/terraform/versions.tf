@@ -1,7 +1,7 @@
-# Terraform from 1.6 on, or OpenTofu from 1.6 on. Nothing newer is used: rules that span several variables stand in
-# choices.tf, because the validation of a variable could only speak of itself before Terraform 1.9.
+# Terraform from 1.10 on, or OpenTofu from 1.10 on: removed.tf needs 1.7 of the one and 1.10 of the other. Rules that span
+# several variables stand in choices.tf, together.
 terraform {
-  required_version = ">= 1.6.0"
+  required_version = ">= 1.10.0"
 
   required_providers {
     aws = {

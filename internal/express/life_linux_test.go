@@ -227,7 +227,6 @@ func TestHandoverKeepsEveryByte(t *testing.T) {
 		"upgrade": start + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
 		"chunked": start + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc",
 		"prefer":  start + "Prefer: wait=1\r\nContent-Length: 3\r\n\r\nab",
-		"key":     start + "Idempotency-Key: x\r\nContent-Length: 3\r\n\r\nab",
 		"gzip":    start + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nab",
 		"batch": "POST /app/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" +
 			strings.Repeat("[1]\n", 20_000),

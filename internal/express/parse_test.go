@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 		start + "PREFER: wait=5\r\n\r\n":                                          headUnusual,
 		start + "Upgrade: h2c\r\nConnection: upgrade\r\n\r\n":                     headUnusual,
 		start + "Content-Encoding: gzip\r\n\r\n":                                  headUnusual,
-		start + "Idempotency-Key: 1\r\n\r\n":                                      headUnusual,
+		start + "Idempotency-Key: 1\r\n\r\n":                                      headPlain,
 		start + "Pragma: no-cache\r\n\r\n":                                        headUnusual,
 		"POST /app HTTP/1.1\r\nHost: a(b\r\n\r\n":                                 headUnusual,
 		"POST /app HTTP/1.1\r\nHost: a/b\r\n\r\n":                                 headRefused,

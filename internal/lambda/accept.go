@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/xray"
 )
 
 // AcceptOptions say which way in an Accept is. Zero means the default.
@@ -138,6 +139,8 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	if result.Err != nil {
 		return answer{}, ours(result.Err)
 	}
+	xray.Annotate(ctx, "request_id", result.Receipt.RequestID)
+	xray.Annotate(ctx, "client_traceparent", event.clientTrace())
 	body, err := protocol.AppendReceipt(nil, result.Receipt)
 	if err != nil {
 		return answer{}, fmt.Errorf("encode a receipt: %w", err)

@@ -179,7 +179,7 @@ func (e *gatewayEvent) requestID() string {
 // request makes the request for ingest, without its body.
 func (e *gatewayEvent) request(path string) ingest.Request {
 	header := e.header()
-	traceparent := ingest.ValidTraceparent(first(header, "Traceparent"))
+	traceparent := ingest.ValidTraceparent(first(header, "Traceparent")) // as in clientTrace
 	if traceparent == "" {
 		traceparent = traceparentOf(first(header, "X-Amzn-Trace-Id"))
 	}
@@ -188,6 +188,12 @@ func (e *gatewayEvent) request(path string) ingest.Request {
 		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(),
 		Traceparent: traceparent, RequestID: e.requestID(),
 	}
+}
+
+// clientTrace returns the trace context that the client sent, or nothing. It is kept with the event
+// and named in the trace, which is AWS's own and goes on by itself.
+func (e *gatewayEvent) clientTrace() string {
+	return ingest.ValidTraceparent(first(e.header(), "Traceparent"))
 }
 
 // first returns the first line of a header.

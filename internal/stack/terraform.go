@@ -55,7 +55,7 @@ func Open(name, source string, talk io.Writer) (*Stack, error) {
 			return s, nil
 		}
 	}
-	return nil, errors.New("neither terraform nor tofu is there; install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org/docs/intro/install), 1.6 or newer")
+	return nil, errors.New("neither terraform nor tofu is there; install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org/docs/intro/install), 1.10 or newer")
 }
 
 // ChoicesFile is where the values of the module's variables are kept for this stack.

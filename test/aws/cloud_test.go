@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"pillarbox"
 	"pillarbox/internal/engine/dynamodb"
@@ -32,18 +34,20 @@ import (
 )
 
 const (
-	table     = "events"
 	timeIndex = "TimeIndex"
 	receives  = 20 // maxReceiveCount
 )
 
-// cloud is the whole AWS path: the real functions, a real S3 server, and stand-ins for the rest.
+// cloud is the whole AWS path: the real functions, a real S3 server, and stand-ins for the rest; or
+// moto for all of it.
 type cloud struct {
 	t      *testing.T
-	clock  *atomic.Int64 // nanoseconds that SQS's clock is ahead
-	sqs    *fakesqs.Server
-	dynamo *fakedynamo.Server
+	clock  *atomic.Int64      // nanoseconds that SQS's clock is ahead
+	sqs    *fakesqs.Server    // nil with moto
+	dynamo *fakedynamo.Server // nil with moto
+	names  string             // what stands before the names of queues and of the table
 	bucket string
+	table  string
 	url    string // of the front
 
 	queueURL, deadURL    string
@@ -110,10 +114,16 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	c := &cloud{t: t, clock: &atomic.Int64{}, log: &lockedBuffer{}, bucket: newBucket(t)}
-	c.sqs = fakesqs.New(fakesqs.Options{
-		Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
-	c.dynamo = fakedynamo.New(nil)
-	sqsURL, dynamoURL := c.sqs.Start(t), c.dynamo.Start(t)
+	sqsURL, dynamoURL := moto, moto
+	if moto == "" {
+		c.sqs = fakesqs.New(fakesqs.Options{
+			Now: func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) }})
+		c.dynamo = fakedynamo.New(nil)
+		sqsURL, dynamoURL = c.sqs.Start(t), c.dynamo.Start(t)
+	} else {
+		c.names = c.bucket + "-" // moto is one account for all tests
+	}
+	c.table = c.names + "events"
 	cfg := aws.Config{Region: region, HTTPClient: awsjson.Client(t),
 		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")}
 	c.sqsClient = awssqs.NewFromConfig(cfg, func(o *awssqs.Options) { o.BaseEndpoint = &sqsURL })
@@ -124,7 +134,7 @@ func newCloud(t *testing.T) *cloud {
 		map[string]string{"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600"})
 	c.queueURL = c.createQueue("events", map[string]string{
 		"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576",
-		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:000000000000:dead-letters","maxReceiveCount":%d}`, region, receives),
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, c.arn(c.deadURL), receives),
 	})
 	c.endpoints = []string{
 		"AWS_ENDPOINT_URL_SQS=" + sqsURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoURL, "AWS_ENDPOINT_URL_S3=" + server.url,
@@ -135,7 +145,7 @@ func newCloud(t *testing.T) *cloud {
 	c.accept = c.function(binary, "accept", "PILLARBOX_SOURCE_PATH=/app",
 		"PILLARBOX_SQS_QUEUE_URL="+c.queueURL)
 	c.deliverer = c.function(binary, "deliver",
-		"PILLARBOX_SQS_QUEUE_URL="+c.queueURL, "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL="+c.deadURL, "PILLARBOX_DYNAMODB_TABLE="+table,
+		"PILLARBOX_SQS_QUEUE_URL="+c.queueURL, "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL="+c.deadURL, "PILLARBOX_DYNAMODB_TABLE="+c.table,
 		"PILLARBOX_DYNAMODB_TIME_INDEX="+timeIndex, "PILLARBOX_MAX_RECEIVES="+fmt.Sprint(receives))
 	c.deadletterer = c.function(binary, "deadletter", "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL="+c.deadURL,
 		"PILLARBOX_DEAD_LETTER_BUCKET="+c.bucket, "PILLARBOX_DEAD_LETTER_PREFIX=dead-letters/")
@@ -166,11 +176,45 @@ func (c *cloud) function(binary, role string, variables ...string) *fakelambda.F
 func (c *cloud) createQueue(name string, attributes map[string]string) string {
 	c.t.Helper()
 	out, err := c.sqsClient.CreateQueue(c.t.Context(),
-		&awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+		&awssqs.CreateQueueInput{QueueName: aws.String(c.names + name), Attributes: attributes})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return aws.ToString(out.QueueUrl)
+}
+
+// arn asks for the ARN of a queue, which names the account.
+func (c *cloud) arn(url string) string {
+	c.t.Helper()
+	out, err := c.sqsClient.GetQueueAttributes(c.t.Context(), &awssqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return out.Attributes["QueueArn"]
+}
+
+// waiting is how many messages a queue has, whoever has them in hand.
+func (c *cloud) waiting(name string) int {
+	c.t.Helper()
+	if c.sqs != nil {
+		return len(c.sqs.Peek(name))
+	}
+	url := map[string]string{"events": c.queueURL, "dead-letters": c.deadURL}[name]
+	out, err := c.sqsClient.GetQueueAttributes(c.t.Context(), &awssqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{"All"}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n := 0
+	for _, state := range []string{"", "NotVisible", "Delayed"} {
+		of, err := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"+state])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		n += of
+	}
+	return n
 }
 
 // createTable makes the table as the Terraform module does.
@@ -186,7 +230,7 @@ func (c *cloud) createTable() {
 			{AttributeName: &sort, KeyType: types.KeyTypeRange}}
 	}
 	_, err := c.dynamoClient.CreateTable(c.t.Context(), &awsdynamodb.CreateTableInput{
-		TableName: aws.String(table), BillingMode: types.BillingModePayPerRequest, AttributeDefinitions: defined, KeySchema: key("Timestamp", "RequestId"),
+		TableName: &c.table, BillingMode: types.BillingModePayPerRequest, AttributeDefinitions: defined, KeySchema: key("Timestamp", "RequestId"),
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
 			IndexName: aws.String(timeIndex), KeySchema: key("TimeBucket",
 				"TimeSort"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
@@ -213,7 +257,7 @@ func (c *cloud) poll(mapping *fakelambda.Mapping) fakelambda.Result {
 func (c *cloud) drain(mapping *fakelambda.Mapping, name string) {
 	c.t.Helper()
 	for range 10_000 {
-		if len(c.sqs.Peek(name)) == 0 {
+		if c.waiting(name) == 0 {
 			return
 		}
 		if c.poll(mapping).Received == 0 {
@@ -223,7 +267,13 @@ func (c *cloud) drain(mapping *fakelambda.Mapping, name string) {
 	c.t.Fatalf("queue %s is not empty:\n%s", name, c.log)
 }
 
-func (c *cloud) pass(wait time.Duration) { c.clock.Add(int64(wait)) }
+func (c *cloud) pass(wait time.Duration) {
+	c.t.Helper()
+	if c.sqs == nil {
+		c.t.Fatalf("messages are hidden, and moto's clock can't be moved\n%s", c.log)
+	}
+	c.clock.Add(int64(wait))
+}
 
 func (c *cloud) bodies() *s3.Bodies { return s3.NewBodies(gatewayClient(), c.bucket, "bodies") }
 
@@ -240,7 +290,7 @@ func (c *cloud) openQueue() *sqs.Queue {
 
 func (c *cloud) openStore() pillarbox.Sink {
 	c.t.Helper()
-	store, err := dynamodb.Open(c.t.Context(), c.dynamoClient, table,
+	store, err := dynamodb.Open(c.t.Context(), c.dynamoClient, c.table,
 		dynamodb.Options{Index: timeIndex, Bodies: c.bodies()})
 	if err != nil {
 		c.t.Fatal(err)
@@ -283,7 +333,7 @@ dead_letters: { url: "s3://%s/dead-letters?path_style=true" }
 bodies: { url: "s3://%s/bodies?path_style=true" }
 admin: { listen: "127.0.0.1:0" }
 listen: "127.0.0.1:0"
-`, c.queueURL, region, region, table, timeIndex, c.bucket, c.bucket)
+`, c.queueURL, region, region, c.table, timeIndex, c.bucket, c.bucket)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -41,12 +41,29 @@ type gateway struct {
 	client *awss3.Client
 }
 
+// moto is the URL of a server that others wrote, for S3, SQS and DynamoDB in the place of the
+// gateway and the stand-ins. test/emulators/second starts one. What needs a clock that is moved or a
+// fault is skipped then.
+var moto = os.Getenv("PILLARBOX_TEST_MOTO_URL")
+
+// needsStandIns skips a test that moves a clock or makes faults.
+func needsStandIns(t *testing.T) {
+	t.Helper()
+	if moto != "" {
+		t.Skip("moto has no clock that can be moved, and no faults")
+	}
+}
+
 // server is started by TestMain; there can be one in a process.
 var server gateway
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if moto != "" {
+		server.useMoto()
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "pillarbox-s3-")
 	if err != nil {
 		panic(err)
@@ -100,15 +117,21 @@ func (g *gateway) start(dir string) (stop func(), err error) {
 		})
 	}()
 	g.url, g.caFile = "https://"+addr, certFile
-	g.client = awss3.New(awss3.Options{
-		Region: region, BaseEndpoint: &g.url, UsePathStyle: true, HTTPClient: &http.Client{
-			Transport: transport},
+	g.client = newClient(g.url, transport)
+	stop = func() { cancel(); <-ended }
+	return stop, g.wait(ended)
+}
+
+func (g *gateway) useMoto() { g.url, g.client = moto, newClient(moto, &http.Transport{}) }
+
+func newClient(url string, transport *http.Transport) *awss3.Client {
+	return awss3.New(awss3.Options{
+		Region: region, BaseEndpoint: &url, UsePathStyle: true,
+		HTTPClient:                 &http.Client{Transport: transport},
 		Credentials:                credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 	})
-	stop = func() { cancel(); <-ended }
-	return stop, g.wait(ended)
 }
 
 // wait returns when the gateway answers.
@@ -170,7 +193,7 @@ var buckets atomic.Int64
 // newBucket makes an empty bucket.
 func newBucket(t *testing.T) string {
 	t.Helper()
-	name := fmt.Sprintf("pillarbox-%d", buckets.Add(1))
+	name := fmt.Sprintf("pillarbox-%d-%d", os.Getpid(), buckets.Add(1))
 	if _, err := server.client.CreateBucket(t.Context(),
 		&awss3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatal(err)

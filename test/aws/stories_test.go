@@ -92,6 +92,7 @@ func TestPostIsStored(t *testing.T) {
 // TestPoisonIsOneFile: an event that its function breaks on is one object in S3 after 20 receives,
 // and is replayed from there once the function is mended.
 func TestPoisonIsOneFile(t *testing.T) {
+	needsStandIns(t)
 	c := newCloud(t)
 	receipt := c.post([]byte("a drop of poison"), "text/plain")
 	mended := c.deliver.Function
@@ -139,7 +140,7 @@ func TestPoisonIsOneFile(t *testing.T) {
 		config); exit != 0 || !strings.Contains(out, "done: 1 of 1 replayed") {
 		t.Error("it was not put back")
 	}
-	if len(c.stored()) != 0 || len(c.sqs.Peek("events")) != 1 {
+	if len(c.stored()) != 0 || c.waiting("events") != 1 {
 		t.Error("it did not go through the queue")
 	}
 	c.pass(sqs.RequeueDelay)
@@ -185,6 +186,7 @@ func TestRefusedForGood(t *testing.T) {
 // TestOutageMakesNoDeadLetter: for days the table throttles, hangs up and answers with errors, and
 // everything is stored when it is back.
 func TestOutageMakesNoDeadLetter(t *testing.T) {
+	needsStandIns(t)
 	c := newCloud(t)
 	events := enginetest.Events(50, 2)
 	now := pillarbox.TimestampOf(time.Now())
@@ -223,7 +225,7 @@ func TestServerDeliversBesideTheFunction(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := c.serve(ctx, "deliver,admin")
-	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 &&
+	for deadline := time.Now().Add(30 * time.Second); c.waiting("events") > 0 &&
 		time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond) // another process works
 	}
@@ -256,7 +258,7 @@ func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 		body := bytes.Repeat([]byte{byte(i), 0xff, 'x'}, 1+i*i*100) // up to 1 MiB: some are claimed
 		wanted[c.post(body, "application/octet-stream").RequestID] = body
 	}
-	for deadline := time.Now().Add(30 * time.Second); len(c.sqs.Peek("events")) > 0 &&
+	for deadline := time.Now().Add(30 * time.Second); c.waiting("events") > 0 &&
 		time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond) // another process works
 	}
@@ -279,6 +281,7 @@ func TestServerAcceptsIntoTheSameQueue(t *testing.T) {
 // function and DynamoDB with everything going wrong that may: lost answers, throttling, unprocessed
 // items, duplicates, crashes.
 func TestBothWaysEndInTheSameRecords(t *testing.T) {
+	needsStandIns(t)
 	const n, seed = 10_000, 20261125
 	t.Logf("seed %d", seed)
 	events := enginetest.Events(n, seed)

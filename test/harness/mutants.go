@@ -333,6 +333,14 @@ var (
 	LostBodyTakenForEmpty = Mutant{"a lost body taken for an empty one", []Edit{{
 		"internal/sqsrules/rules.go", "r.Message.Claim, r.Message.Event.Body = nil, text\n", "r.Message.Claim, _ = nil, text\n",
 	}}}
+	// ClientPartsTrace lets a message go on with the trace that a client has sent.
+	ClientPartsTrace = Mutant{"a client's trace taken for our own", []Edit{{
+		"internal/engine/sqs/encode.go", "if q.options.Trace != nil {", "if q.options.Trace != nil && event == nil {",
+	}}}
+	// CallBesideWork hangs calls below Lambda's segment.
+	CallBesideWork = Mutant{"calls beside the work that makes them", []Edit{{
+		"internal/xray/calls.go", "i.TraceID, i.ID)", "i.TraceID, i.ParentID)",
+	}}}
 	// LateArenaReused reads new requests into what a turn that is stuck still has.
 	LateArenaReused = Mutant{"memory of a late turn used again", []Edit{{
 		"internal/express/late_linux.go", "l.arena, l.requests, l.fields = arena{}, nil, nil\n", "l.requests, l.fields = nil, nil\n",

@@ -130,6 +130,14 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "sqs traces", pkg: "internal/engine/sqs", run: "^TestSendersOwnTraceGoesOn$",
+		bugs: []planted{{harness.ClientPartsTrace, "the trace is"}},
+	},
+	{
+		name: "sqs calls", pkg: "internal/xray", run: "^TestCallsAreBelowTheInvocation$",
+		bugs: []planted{{harness.CallBesideWork, "call 0 is"}},
+	},
+	{
 		name: "late turn", pkg: "internal/express", run: "^TestLateAcceptor$",
 		bugs: []planted{
 			{harness.LateArenaReused, "stored|the stuck turn goes on"},

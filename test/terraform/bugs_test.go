@@ -37,6 +37,9 @@ const (
 	trusts    = "a role is taken on by whom it should be"
 	encrypts  = "everything is encrypted with the key"
 	accounts  = "nothing is set for the whole account"
+	fitting   = "a function may what it calls, and no more"
+	operating = "a server may what it calls, and no more"
+	ceiling   = "the ceiling is no higher than what is below it"
 )
 
 // bugs is one table, and so this file is longer than others.
@@ -630,6 +633,76 @@ var bugs = []bug{
 		noticed: trusts,
 		old:     `identifiers = ["backup.amazonaws.com"]`,
 		new:     `identifiers = ["lambda.amazonaws.com"]`,
+	},
+
+	// Roles beside what is called.
+	{
+		name: "deliver may write single items", file: "roles.tf", noticed: fitting, sample: true,
+		old: `actions = ["dynamodb:BatchWriteItem"]`,
+		new: `actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"]`,
+	},
+	{
+		name: "deliver may not hide messages", file: "roles.tf", noticed: fitting, sample: true,
+		old: `"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] }`,
+		new: `"sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] }`,
+	},
+	{
+		name: "accept may not ask what the queue takes", file: "roles.tf", noticed: fitting,
+		old: `actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"]`,
+		new: `actions = ["sqs:SendMessage"]`,
+	},
+	{
+		name: "accept may read bodies", file: "roles.tf", noticed: fitting,
+		old: `{ sid = "KeepLargeBodies", actions = ["s3:PutObject"]`,
+		new: `{ sid = "KeepLargeBodies", actions = ["s3:GetObject", "s3:PutObject"]`,
+	},
+	{
+		name: "Lambda may not take dead letters", file: "roles.tf", noticed: fitting,
+		old: `{ sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", `,
+		new: `{ sid = "TakeFromTheDeadLetterQueue", actions = ["sqs:ReceiveMessage", `,
+	},
+	{
+		name: "deadletter can't read what it lists", file: "roles.tf", noticed: fitting,
+		old: `{ sid = "ReadLargeBodies", actions = ["s3:GetObject"]`,
+		new: `{ sid = "ReadLargeBodies", actions = ["s3:GetObjectVersion"]`,
+	},
+	{
+		name: "a role does not meet the key through its table", file: "roles.tf", noticed: fitting,
+		old: `deliver    = ["sqs", "dynamodb", "s3"]`,
+		new: `deliver    = ["sqs", "s3"]`,
+	},
+	{
+		name: "accept meets the key through a table", file: "roles.tf", noticed: fitting,
+		old: `accept     = ["sqs", "s3"]`,
+		new: `accept     = ["sqs", "s3", "dynamodb"]`,
+	},
+	{
+		name: "the canary may read the table in lists", file: "canary.tf", noticed: fitting,
+		old: `actions   = ["dynamodb:GetItem"]`,
+		new: `actions   = ["dynamodb:GetItem", "dynamodb:Query"]`,
+	},
+	{
+		name: "a server can't scan a table without an index", file: "people.tf",
+		noticed: operating,
+		old:     `"dynamodb:Query", "dynamodb:Scan"]`,
+		new:     `"dynamodb:Query"]`,
+	},
+	{
+		name: "a server may purge the queue", file: "people.tf", noticed: operating,
+		old: `"sqs:GetQueueAttributes", "sqs:GetQueueUrl"]`,
+		new: `"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:PurgeQueue"]`,
+	},
+	{
+		name: "the ceiling lets letters be deleted", file: "roles.tf", noticed: ceiling,
+		old: `actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]`,
+		new: `actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:DeleteObject"]`,
+	},
+	{
+		name: "the ceiling is below what deliver does", file: "roles.tf", noticed: ceiling,
+		old: `"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+    resources = [aws_sqs_queue.events.arn, aws`,
+		new: `"sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    resources = [aws_sqs_queue.events.arn, aws`,
 	},
 	{
 		name: "the log role of the account is set", file: "api.tf", noticed: accounts,

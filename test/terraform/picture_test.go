@@ -382,6 +382,9 @@ func document(entries []statement) string {
 				conditions[part[0]] = map[string]any{}
 			}
 			conditions[part[0]][part[1]] = strings.Split(part[2], ",")
+			if !strings.Contains(part[2], ",") {
+				conditions[part[0]][part[1]] = part[2] // as the provider writes one value
+			}
 		}
 		if len(conditions) > 0 {
 			one["Condition"] = conditions

@@ -31,6 +31,9 @@ var rules = []rule{
 	{"backups that fail are told", failedBackupsAreTold},
 	{"a role is taken on by whom it should be", rolesAreTrusted},
 	{"everything is encrypted with the key", everythingIsEncrypted},
+	{"a function may what it calls, and no more", functionsMayWhatTheyCall},
+	{"a server may what it calls, and no more", serverMayWhatItCalls},
+	{"the ceiling is no higher than what is below it", ceilingIsNoHigher},
 }
 
 const (

@@ -71,6 +71,16 @@ func groupOf(event *pillarbox.Event) string {
 	return event.Source
 }
 
+// traceOf returns the header of the trace that a message belongs to. A sender that has a trace of
+// its own goes on with that, so that no client parts it; one that has none goes on with the
+// client's.
+func (q *Queue) traceOf(event *pillarbox.Event) string {
+	if q.options.Trace != nil {
+		return q.options.Trace()
+	}
+	return traceHeader(event.Traceparent)
+}
+
 // traceHeader turns a W3C trace context into the form that X-Ray has, so that the trace goes on
 // behind the queue. It is empty where there is none.
 func traceHeader(traceparent string) string {

@@ -47,7 +47,7 @@ func (q *Queue) tryLease(destination string,
 	}
 	q.wanted = max(1, limits.MaxEvents)
 	if !q.fetching && len(q.ready) < q.wanted {
-		q.fetching = true
+		q.fetching, q.giveBack = true, q.Hide
 		q.tasks.Add(1)
 		go q.fetch()
 	}

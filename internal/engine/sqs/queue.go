@@ -29,6 +29,7 @@ type Options struct {
 	MaxAge        time.Duration    // after which events become dead letters, for Check; 0 for never
 	CallTimeout   time.Duration    // of one call to SQS; 0 is DefaultCallTimeout
 	Linger        time.Duration    // for which a message waits for others at most; 0 is DefaultLinger, below 0 is no gathering
+	Trace         func() string    // the header of the trace in which messages are sent; nil: that of each event's client goes on
 	Now           func() time.Time // by which retries are due; nil is time.Now
 	Logger        *slog.Logger     // nil: discard
 }
@@ -71,6 +72,10 @@ type Queue struct {
 	history     receiveHistory
 	failure     error         // of the last receive; nil after one that succeeded
 	changed     chan struct{} // closed and replaced at every change
+
+	// hides messages; set by the first Lease, so that a program which only sends has no code that
+	// hides, and needs no permission to
+	giveBack func(ctx context.Context, handles []string, waits []time.Duration) error
 }
 
 // Open prepares to use the queue with the URL. It makes no request: the first call does. Errors:
@@ -192,11 +197,15 @@ func (q *Queue) Close() error {
 		handles = append(handles, m.receipt)
 	}
 	clear(q.inFlight)
+	giveBack := q.giveBack
 	q.changeLocked()
 	q.mu.Unlock()
+	if len(handles) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if err := q.Hide(ctx, handles, make([]time.Duration, len(handles))); err != nil {
+	if err := giveBack(ctx, handles, make([]time.Duration, len(handles))); err != nil {
 		q.options.Logger.Warn("events that were in hand come again later", telemetry.KeyQueue,
 			q.url, telemetry.KeyErr, err)
 	}

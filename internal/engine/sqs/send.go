@@ -140,7 +140,7 @@ func (q *Queue) send(ctx context.Context, url string, messages []*pillarbox.Mess
 	entries := make([]entry, len(messages))
 	inParallel(len(messages), func(i int) {
 		m := messages[i]
-		entries[i] = entry{index: i, trace: traceHeader(m.Event.Traceparent), group: groupOf(m.Event),
+		entries[i] = entry{index: i, trace: q.traceOf(m.Event), group: groupOf(m.Event),
 			delay: int32(delay / time.Second), answer: make(chan error, 1)}
 		entries[i].text, errs[i] = encode(ctx, m, attributes.maxBytes, q.options.Bodies)
 	})

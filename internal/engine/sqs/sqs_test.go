@@ -569,6 +569,37 @@ func TestTraceGoesOnBehindTheQueue(t *testing.T) {
 	}
 }
 
+// TestSendersOwnTraceGoesOn, and not that of the event's client: in events, in those that are put
+// back and in dead letters. A sender that is in no trace says nothing of one.
+func TestSendersOwnTraceGoesOn(t *testing.T) {
+	own := "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"
+	b := open(t, settings{standIn: true})
+	q, err := sqs.Open(b.client, b.url, sqs.Options{DeadLetterURL: b.url,
+		Trace: func() string { return own }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = q.Close() }()
+	event := &pillarbox.Event{Timestamp: 1, RequestID: "id",
+		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	letter := enginetest.Letters(1, 12)[0]
+	for range 2 {
+		err := errors.Join(q.Append(t.Context(), []*pillarbox.Event{event}),
+			q.Send(t.Context(), []*pillarbox.Message{{Event: event}}),
+			q.SendDeadLetters(t.Context(), []*pillarbox.DeadLetter{letter}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := b.server.Peek("events")
+		for _, message := range sent[len(sent)-3:] {
+			if message.Trace != own {
+				t.Errorf("the trace is %q, want %q", message.Trace, own)
+			}
+		}
+		own = ""
+	}
+}
+
 // TestEachMessageHasTheGroupOfItsSource, whichever way it came into the queue, so that one source
 // that fills it does not hold up the others. A source that is no name of a group has none, and gets
 // there.

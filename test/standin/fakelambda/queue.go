@@ -68,7 +68,8 @@ func (q *HTTPQueue) call(ctx context.Context, operation string, in map[string]an
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", "AmazonSQS."+operation)
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=mapping") // that of nobody in particular
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+
+		"mapping/20260101/"+region+"/sqs/aws4_request") // that of nobody in particular
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

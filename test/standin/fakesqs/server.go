@@ -143,6 +143,7 @@ type Peeked struct {
 	ID       string
 	Body     string
 	Group    string // empty for none
+	Trace    string // the system attribute AWSTraceHeader; empty for none
 	Receives int    // in all queues where it was
 	Visible  bool   // and not delayed or in flight
 }
@@ -160,8 +161,8 @@ func (s *Server) Peek(name string) []Peeked {
 	var peeked []Peeked
 	for _, m := range q.messages {
 		if !m.gone {
-			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Group: m.group, Receives: m.receives,
-				Visible: m.visible(now)})
+			peeked = append(peeked, Peeked{ID: m.id, Body: m.body, Group: m.group, Trace: m.trace,
+				Receives: m.receives, Visible: m.visible(now)})
 		}
 	}
 	return peeked
