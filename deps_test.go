@@ -56,6 +56,8 @@ var rules = []rule{
 		"github.com/goccy/go-yaml/*", "pillarbox/internal/evidence", "pillarbox/internal/socket"},
 		"configuration is plain values"},
 	{"pillarbox/internal/evidence", []string{"std"}, "what is evidence is decided by name alone"},
+	{"pillarbox/internal/signature", []string{"std", "pillarbox"},
+		"who has signed a request is decided from its bytes alone"},
 	{"pillarbox/internal/source", []string{"std", "golang.org/x/time/rate", "pillarbox",
 		"pillarbox/internal/protocol", "pillarbox/internal/evidence", "pillarbox/internal/telemetry"},
 		"a way in is decided about above every front, and knows neither a listener nor an engine"},
