@@ -234,8 +234,9 @@ func TestABodyIsCoveredWhateverItsType(t *testing.T) {
 		byName[v.name] = v
 	}
 	for name, attack := range map[string]func(r *signature.Request){
-		"a form as text":         func(r *signature.Request) { r.ContentType = "text/plain" },
-		"no type":                func(r *signature.Request) { r.ContentType = "" },
+		"a form as text":         func(r *signature.Request) { set(r, "Content-Type", constant("text/plain")) },
+		"no type":                func(r *signature.Request) { set(r, "Content-Type", constant("")) },
+		"two types":              func(r *signature.Request) { r.Header = append(r.Header, header("Content-Type", "text/plain")...) },
 		"a parameter more":       func(r *signature.Request) { r.Query += "&x=1" },
 		"another path":           func(r *signature.Request) { r.Path += "/batch" },
 		"a field more":           func(r *signature.Request) { r.Body = append(r.Body, "&Z=1"...) },

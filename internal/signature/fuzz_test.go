@@ -19,11 +19,11 @@ func FuzzVerify(f *testing.F) {
 		for _, field := range v.request.Header {
 			header.WriteString(field.Name + ": " + field.Value + "\n")
 		}
-		f.Add(header.String(), v.request.Query, v.request.ContentType, v.request.Body)
+		f.Add(header.String(), v.request.Query, v.request.Body)
 	}
-	f.Add("Stripe-Signature: t=1,v1=;v1\nX-Hub-Signature-256: sha256=", "bodySHA256=", "a/b;", []byte(`{"value":[{}]}`))
-	f.Fuzz(func(t *testing.T, lines, query, contentType string, body []byte) {
-		r := signature.Request{Method: "POST", Path: "/myapp.php", Query: query, ContentType: contentType, Body: body}
+	f.Add("Stripe-Signature: t=1,v1=;v1\nX-Hub-Signature-256: sha256=\nContent-Type: a/b;", "bodySHA256=", []byte(`{"value":[{}]}`))
+	f.Fuzz(func(t *testing.T, lines, query string, body []byte) {
+		r := signature.Request{Method: "POST", Path: "/myapp.php", Query: query, Body: body}
 		for line := range strings.SplitSeq(lines, "\n") {
 			name, value, _ := strings.Cut(line, ": ")
 			r.Header = append(r.Header, header(name, value)...)

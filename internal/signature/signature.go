@@ -39,12 +39,11 @@ const (
 
 // Request is what is verified. It is read during Verify only.
 type Request struct {
-	Method      string
-	Path        string           // as it came
-	Query       string           // as it came, without the question mark
-	Header      pillarbox.Header // all of it, names in canonical form
-	ContentType string
-	Body        []byte // raw bytes
+	Method string
+	Path   string           // as it came
+	Query  string           // as it came, without the question mark
+	Header pillarbox.Header // all of it, names in canonical form
+	Body   []byte           // raw bytes
 }
 
 // Settings describe a rule. Zero means the default.

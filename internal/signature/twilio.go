@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"mime"
 	"net/url"
 	"slices"
@@ -141,7 +142,11 @@ type field struct{ name, value string }
 // signedFields returns the fields of the form, sorted. A body that is no form must be the one of
 // the digest in the query, which the URL covers; else nothing would prove it.
 func signedFields(r *Request) ([]field, error) {
-	if media, _, err := mime.ParseMediaType(r.ContentType); err == nil && media == typeForm {
+	contentType, err := one(r.Header, "Content-Type")
+	if errors.Is(err, Malformed) {
+		return nil, err
+	}
+	if media, _, err := mime.ParseMediaType(contentType); err == nil && media == typeForm {
 		return formFields(string(r.Body))
 	}
 	want, found := "", 0

@@ -68,8 +68,8 @@ func vectors() []vector {
 		return signature.Settings{Scheme: "twilio", Secrets: []string{"12345"}, URL: url, Path: "/myapp.php"}
 	}
 	call := func(query, contentType, body string, pairs ...string) signature.Request {
-		return signature.Request{Method: "POST", Path: "/myapp.php", Query: query, Header: header(pairs...),
-			ContentType: contentType, Body: []byte(body)}
+		return signature.Request{Method: "POST", Path: "/myapp.php", Query: query,
+			Header: header(append(pairs, "Content-Type", contentType)...), Body: []byte(body)}
 	}
 	const form = "application/x-www-form-urlencoded; charset=UTF-8"
 	return []vector{
