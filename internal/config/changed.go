@@ -19,6 +19,8 @@ type Change struct {
 var reloadable = []string{
 	"log.level",
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
+	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
+	"sources.*.verify_token", "sources.*.response.*",
 	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
@@ -69,7 +71,11 @@ func (c *Config) values() map[string]string {
 		case reflect.String:
 			values[key] = v.String() // of a secret, what is behind it
 		case reflect.Slice:
-			values[key] = fmt.Sprintf("%q", v.Interface())
+			texts := make([]string, v.Len())
+			for i := range texts {
+				texts[i] = v.Index(i).String() // of a secret, what is behind it
+			}
+			values[key] = fmt.Sprintf("%q", texts)
 		default:
 			values[key] = fmt.Sprint(v.Interface())
 		}

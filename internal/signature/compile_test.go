@@ -50,7 +50,7 @@ func TestWhatCanNotBeRightIsRefusedWithItsKey(t *testing.T) {
 		{signature.Settings{Scheme: "twilio", Secrets: secrets(long), URL: "https://h/?a=1"}, "url", "without a query"},
 		{signature.Settings{Scheme: "twilio", Secrets: secrets(long), URL: "https://u:" + canary + "@h/"}, "url", "password"},
 		{signature.Settings{Scheme: "slack", Secrets: secrets(long),
-			Description: signature.Description{Header: "X"}}, "scheme", "only generic"},
+			Description: signature.Description{Field: "X"}}, "field", "only the scheme generic"},
 		{key("standard-webhooks", canary), "secrets[0]", "whsec_"},
 		{key("standard-webhooks", "whsec_"+canary), "secrets[0]", "base64"},
 		{key("standard-webhooks", "whsec_AAAA"), "secrets[0]", "24 to 64 bytes"},

@@ -39,7 +39,21 @@ type Description struct {
 // Text is the encoding of a secret that is its bytes.
 const Text = "text"
 
-func (d *Description) empty() bool { return *d == Description{} }
+// first is the key of the first value that is set, or "".
+func (d *Description) first() string {
+	for _, f := range []struct{ key, value string }{
+		{"header", d.Header}, {"field", d.Field}, {"algorithm", d.Algorithm}, {"encoding", d.Encoding},
+		{"prefix", d.Prefix}, {"signed", d.Signed}, {"secret_encoding", d.SecretEncoding},
+		{"timestamp_header", d.TimestampHeader}, {"timestamp_field", d.TimestampField},
+		{"timestamp_format", d.TimestampFormat}, {"id_header", d.IDHeader},
+	} {
+		if f.value != "" {
+			return f.key
+		}
+	}
+	return ""
+}
+
 func (d *Description) timed() bool { return d.TimestampHeader != "" || d.TimestampField != "" }
 
 func (d *Description) signs(p part) bool { return strings.Contains(d.Signed, placeholders[p]) }
@@ -85,8 +99,8 @@ func parse(template string) ([]piece, error) {
 		end := strings.IndexByte(rest, '}') + 1
 		at := slices.Index(placeholders[1:], rest[:end]) + 1
 		if at == 0 {
-			return nil, wrong("signed", fmt.Sprintf("%q begins with no placeholder: want %s", rest,
-				strings.Join(placeholders[1:], " ")))
+			return nil, wrong("signed", fmt.Sprintf("there is no placeholder at character %d: want %s",
+				len(template)-len(rest)+1, strings.Join(placeholders[1:], " ")))
 		}
 		pieces = append(pieces, piece{part: part(at)})
 		rest = rest[end:]

@@ -139,8 +139,8 @@ func checkSettings(settings *Settings, known scheme) error {
 		return wrong("tolerance", "it has no effect: the scheme signs no time")
 	case settings.URL != "" && !known.url && !settings.Description.signs(partURL):
 		return wrong("url", "it has no effect: the scheme does not sign it")
-	case settings.Scheme != SchemeGeneric && !settings.Description.empty():
-		return wrong("scheme", "only generic is described by hand (header, algorithm, …)")
+	case settings.Scheme != SchemeGeneric && settings.Description.first() != "":
+		return wrong(settings.Description.first(), "it has no effect: only the scheme generic is described by hand")
 	case slices.ContainsFunc(settings.Secrets, func(secret string) bool { return secret == "" }):
 		return wrong("secrets", "one of them is empty")
 	}

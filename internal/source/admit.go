@@ -19,25 +19,41 @@ type Head struct {
 	RemoteAddr      string // IP address without port
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
+	Batch           bool     // many events are in one body
 }
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
 // request.
 type Admission struct{ source *Source }
 
-// Checked is a request whose content is what it says. The zero value is none.
-type Checked struct{ source *Source }
+// Checked is a request whose content is what it says. The zero value is none. It points into the
+// head.
+type Checked struct {
+	source   *Source
+	signedID string
+}
 
-// Grant is a request that may be accepted. The zero value is none, and is refused.
-type Grant struct{ source *Source }
+// Grant is a request that may be accepted. The zero value is none, and is refused. It points into
+// the head.
+type Grant struct {
+	source   *Source
+	signedID string
+}
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
 
+// SignedID is the id of the event that its signature proves, where the scheme signs one; else "".
+// The same one within the tolerance is the same event: sent again, or replayed.
+func (g Grant) SignedID() string { return g.signedID }
+
 // Admit decides about a request before its body is read: who may come in, and with what. It costs
 // no allocation where it lets the request in. Errors are those that the client is to be answered
-// with.
+// with; among them protocol.Reply, for what is no event.
 func (s *Source) Admit(head *Head) (Admission, error) {
+	if err := s.route(head); err != nil {
+		return Admission{}, err
+	}
 	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
 		return Admission{}, err
 	}
@@ -45,9 +61,27 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
-// is what its head says. The head is that of Admit. Errors are those that the client is to be
-// answered with.
-func (a Admission) Check(_ *Head, _ []byte) (Checked, error) { return Checked(a), nil }
+// is what its head says, and who has signed it. The head is that of Admit. Errors are those that
+// the client is to be answered with; among them protocol.Reply, for what is no event.
+func (a Admission) Check(head *Head, body []byte) (Checked, error) {
+	s, checked := a.source, Checked{source: a.source}
+	if s == nil {
+		return checked, nil
+	}
+	if s.Signature != nil {
+		verified, err := s.verify(head, body)
+		if err != nil {
+			return Checked{}, err
+		}
+		checked.signedID = verified.ID
+	}
+	if s.greeter != nil && !head.Batch {
+		if err := s.greet(s.greeter.WithBody(body)); err != nil {
+			return Checked{}, err
+		}
+	}
+	return checked, nil
+}
 
 // Charge takes so many events from what the source may accept now, or refuses with 429 and says
 // when there will be enough. A batch that is larger than the bucket takes all of it: otherwise it
@@ -55,13 +89,13 @@ func (a Admission) Check(_ *Head, _ []byte) (Checked, error) { return Checked(a)
 func (c Checked) Charge(events int) (Grant, error) {
 	s := c.source
 	if s == nil || s.limiter == nil {
-		return Grant{source: s}, nil
+		return Grant(c), nil
 	}
 	now := time.Now()
 	reservation := s.limiter.ReserveN(now, min(events, s.limiter.Burst()))
 	wait := reservation.DelayFrom(now)
 	if wait <= 0 {
-		return Grant{source: s}, nil
+		return Grant(c), nil
 	}
 	reservation.CancelAt(now)
 	refused := &protocol.Error{Status: http.StatusTooManyRequests,
