@@ -51,7 +51,7 @@ func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
 	}
 	return &Accept{
 		acceptor: acceptor, source: source.New(opts.Source,
-			source.Options{Logger: opts.Logger}), opts: opts,
+			source.Options{Logger: opts.Logger, Now: opts.Now}), opts: opts,
 		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
 	}
 }
