@@ -128,6 +128,9 @@ func TestEverySchemeIsTriedByAVector(t *testing.T) {
 		if got := compile(t, v.settings).Scheme(); got != v.settings.Scheme {
 			t.Errorf("the scheme is %q, want %q", got, v.settings.Scheme)
 		}
+		if timed := compile(t, v.settings).Timed(); timed != (v.at != 0) && v.settings.Scheme != "gitlab" {
+			t.Errorf("%s: it reads a time: %v", v.name, timed)
+		}
 	}
 	for _, scheme := range signature.Schemes() {
 		if !tried[scheme] {

@@ -69,6 +69,7 @@ type Verified struct {
 // Verifier is a compiled rule. All methods may be called concurrently.
 type Verifier struct {
 	scheme  string
+	timed   bool
 	check   checker
 	headers []string
 	bearers []string
@@ -96,6 +97,9 @@ func (v *Verifier) Verify(r *Request, at time.Time) (Verified, error) {
 
 // Scheme is the name of the scheme.
 func (v *Verifier) Scheme() string { return v.scheme }
+
+// Timed reports whether the rule holds a signed time against ours; else Verify reads no time.
+func (v *Verifier) Timed() bool { return v.timed }
 
 // Headers are the names of the headers that the rule reads, in canonical form: whoever is to verify
 // a request again later needs them. The slice is the verifier's.
@@ -133,7 +137,8 @@ func Compile(settings Settings) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{scheme: settings.Scheme, check: check, headers: headers, bearers: bearers}, nil
+	return &Verifier{scheme: settings.Scheme, timed: known.timed || settings.Description.timed(),
+		check: check, headers: headers, bearers: bearers}, nil
 }
 
 func checkSettings(settings *Settings, known scheme) error {

@@ -28,7 +28,10 @@ const tellEvery = 60
 
 // verify holds a request against the rule of the source.
 func (s *Source) verify(head *Head, body []byte) (signature.Verified, error) {
-	now := s.now()
+	var now time.Time
+	if s.Signature.Timed() {
+		now = s.now()
+	}
 	request := signature.Request{Method: head.Method, Path: head.Path, Query: head.Query,
 		Header: head.Header, Body: body}
 	verified, err := s.Signature.Verify(&request, now)
@@ -38,7 +41,7 @@ func (s *Source) verify(head *Head, body []byte) (signature.Verified, error) {
 	var reason signature.Reason
 	_ = errors.As(err, &reason)
 	s.metrics.Unverified(reason.String(), 1)
-	s.tellUnverified(now, reason)
+	s.tellUnverified(s.now(), reason)
 	return signature.Verified{}, errUnverified
 }
 
