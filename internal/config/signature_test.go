@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -178,5 +179,26 @@ func TestDoorsThatCanWork(t *testing.T) {
 	got := load(t, door(`signature: {scheme: slack, secrets: [a-secret], tolerance: 30s}`), nil, nil)
 	if tolerance := got.Sources["hook"].Signature.Tolerance.Std(); tolerance != 30*time.Second {
 		t.Errorf("the tolerance is %v", tolerance)
+	}
+}
+
+// TestTheExampleOfTheDocumentCanWork loads the sources in docs/SECURITY.md.
+func TestTheExampleOfTheDocumentCanWork(t *testing.T) {
+	content, err := os.ReadFile("../../docs/SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(content), "```yaml\n")
+	text, _, ended := strings.Cut(text, "```")
+	if !found || !ended {
+		t.Fatal("there is no example")
+	}
+	const secret = "a-secret-of-some-length"
+	got := load(t, text, env{"SHOP_SECRET": secret, "TWILIO_TOKEN": secret, "META_TOKEN": secret,
+		"META_SECRET": secret, "PADDLE": secret}, nil)
+	for name := range got.Sources {
+		if got.Verifier(name) == nil {
+			t.Errorf("%s asks for no signature", name)
+		}
 	}
 }
