@@ -1,6 +1,9 @@
 package signature_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -259,6 +262,23 @@ func TestABodyIsCoveredWhateverItsType(t *testing.T) {
 		if _, err := compile(t, v.settings).Verify(&r, v.time()); err == nil {
 			t.Errorf("twilio with %s is verified", name)
 		}
+	}
+}
+
+// TestABodyIsAddedToASignedURL where the sender has sent none.
+func TestABodyIsAddedToASignedURL(t *testing.T) {
+	mac := hmac.New(sha1.New, []byte("12345"))
+	mac.Write([]byte("https://mycompany.com/myapp.php?foo=1"))
+	r := signature.Request{Method: "POST", Path: "/myapp.php", Query: "foo=1", Header: header("X-Twilio-Signature",
+		base64.StdEncoding.EncodeToString(mac.Sum(nil)), "Content-Type", "text/plain")}
+	verifier := compile(t, signature.Settings{Scheme: "twilio", Secrets: []string{"12345"},
+		URL: "https://mycompany.com/myapp.php", Path: "/myapp.php"})
+	if _, err := verifier.Verify(&r, vectors()[0].time()); err != nil {
+		t.Errorf("a signed URL: %v", err)
+	}
+	r.Body = []byte("x")
+	if _, err := verifier.Verify(&r, vectors()[0].time()); !errors.Is(err, signature.Malformed) {
+		t.Errorf("a signed URL with a body is verified: %v", err)
 	}
 }
 
