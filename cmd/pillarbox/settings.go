@@ -11,6 +11,7 @@ import (
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/node"
+	"pillarbox/internal/preset"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/source"
 )
@@ -27,6 +28,9 @@ func settingsOf(cfg *config.Config) node.Settings {
 				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
+			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
+			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
+				Body: s.Response.Body, ContentType: s.Response.ContentType},
 		})
 	}
 	for name, d := range cfg.Destinations {

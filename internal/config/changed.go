@@ -21,6 +21,8 @@ var reloadable = []string{
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
 	"idempotency.window", "idempotency.max_keys",
 	"sources.*.idempotency.key", "sources.*.idempotency.content",
+	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
+	"sources.*.verify_token", "sources.*.response.*",
 	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
@@ -71,7 +73,11 @@ func (c *Config) values() map[string]string {
 		case reflect.String:
 			values[key] = v.String() // of a secret, what is behind it
 		case reflect.Slice:
-			values[key] = fmt.Sprintf("%q", v.Interface())
+			texts := make([]string, v.Len())
+			for i := range texts {
+				texts[i] = v.Index(i).String() // of a secret, what is behind it
+			}
+			values[key] = fmt.Sprintf("%q", texts)
 		default:
 			values[key] = fmt.Sprint(v.Interface())
 		}

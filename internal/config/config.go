@@ -2,7 +2,11 @@ package config
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
+
+	"pillarbox/internal/preset"
+	"pillarbox/internal/signature"
 )
 
 // MaxBody is the hard limit of max_body of any source.
@@ -25,6 +29,8 @@ type Config struct {
 	HTTP         HTTP                   `yaml:"http"`
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
+
+	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
 	marks    map[string]mark // where each value that is not the default was set, by key
 	unknowns []string        // environment variables that look like ours and set nothing
@@ -67,12 +73,17 @@ const MaxIdempotencyKeys = 1_000_000_000
 
 // Source is a named way in.
 type Source struct {
-	Path    string   `yaml:"path"`
-	MaxBody ByteSize `yaml:"max_body"`
-	Headers Headers  `yaml:"headers"`
-	Rate    Rate     `yaml:"rate"`
-
+	Path        string            `yaml:"path"`
+	Preset      string            `yaml:"preset"`  // what a sender wants; empty for none
+	Methods     []string          `yaml:"methods"` // of what is stored
+	MaxBody     ByteSize          `yaml:"max_body"`
+	Signature   Signature         `yaml:"signature"`
+	Handshake   string            `yaml:"handshake"` // how a sender asks whether the address is right
+	VerifyToken Secret            `yaml:"verify_token"`
+	Response    Response          `yaml:"response"`
 	Idempotency SourceIdempotency `yaml:"idempotency"`
+	Headers     Headers           `yaml:"headers"`
+	Rate        Rate              `yaml:"rate"`
 }
 
 // SourceIdempotency says by what a request of a source is known when it comes again.
@@ -190,8 +201,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // IsSet reports whether the file, the environment or a flag has set the key, such as "log.level".
 func (c *Config) IsSet(key string) bool {
-	_, set := c.marks[key]
-	return set
+	at, set := c.marks[key]
+	return set && at.origin != OriginPreset
 }
 
 // Where returns the place where the key was set, as file:line:column, the name of an environment
@@ -228,7 +239,11 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 
 // defaultSource is what a source has that the file names but says nothing about.
 func defaultSource(name string) Source {
-	return Source{Path: "/" + name, MaxBody: 1 << 20,
+	return Source{Path: "/" + name, Methods: []string{http.MethodPost}, MaxBody: 1 << 20,
+		Signature: Signature{Scheme: noScheme, Tolerance: Duration(signature.DefaultTolerance),
+			OnFailure: refuse},
+		Handshake:   string(preset.NoHandshake),
+		Response:    Response{Status: http.StatusAccepted, Body: preset.Receipt},
 		Idempotency: SourceIdempotency{Key: "header:Idempotency-Key", Content: ContentCompare}}
 }
 

@@ -30,12 +30,14 @@ type Input struct {
 	Flags map[string]string
 }
 
-// The origins of a value. A flag goes before the environment, the environment before the file.
+// The origins of a value. A flag goes before the environment, the environment before the file, and
+// the file before a preset.
 const (
 	OriginDefault = "default"
 	OriginFile    = "file"
 	OriginEnv     = "env"
 	OriginFlag    = "flag"
+	OriginPreset  = "preset" // of a source
 )
 
 // mark says where a value was set.
@@ -64,6 +66,7 @@ func Load(input Input) (*Config, error) {
 	l.readFile(text)
 	l.readEnv()
 	l.readFlags(input.Flags)
+	l.config.resolve()
 	if queue := &l.config.Queue; !l.config.IsSet("queue.keep_bytes") {
 		queue.KeepBytes = min(queue.KeepBytes, queue.MaxBytes)
 	}

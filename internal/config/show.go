@@ -16,6 +16,8 @@ func (c *Config) Origin(key string) string {
 		return OriginDefault
 	case OriginFlag:
 		return OriginFlag
+	case OriginPreset:
+		return OriginPreset + " " + from.raw
 	default:
 		return from.origin + " " + from.where
 	}
@@ -56,7 +58,7 @@ func valueText(v reflect.Value) string {
 	}
 	var items []string
 	for i := range v.Len() {
-		items = append(items, quote(v.Index(i).String()))
+		items = append(items, quote(fmt.Sprint(v.Index(i).Interface())))
 	}
 	return "[" + strings.Join(items, ", ") + "]"
 }

@@ -34,6 +34,7 @@ func validate(config *Config) []error {
 	c.paths()
 	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
 		c.source("sources."+name, config.Sources[name])
+		c.door(name, "sources."+name, config.Sources[name])
 	}
 	taken := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {

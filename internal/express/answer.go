@@ -8,6 +8,8 @@ import (
 	"pillarbox"
 
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/protocol"
+	"pillarbox/internal/source"
 )
 
 // answers writes answers. It formats the parts that change once a second once a second.
@@ -43,22 +45,56 @@ const (
 		len(receiptEnd)
 )
 
-// appendReceipt appends the answer to an accepted request. It relies on ids and states being plain:
-// ours are, and never from a client.
-func (a *answers) appendReceipt(b []byte, result *ingest.Result, last bool) []byte {
+// appendAccepted appends the answer to an accepted request. It relies on ids and states being
+// plain: ours are, and never from a client.
+func (a *answers) appendAccepted(b []byte, answer *source.Answer, result *ingest.Result,
+	last bool) []byte {
 	receipt := &result.Receipt
-	b = append(b, a.accepted...)
+	length := len(answer.Body)
+	if answer.Plain {
+		b = append(b, a.accepted...)
+	} else {
+		b = a.appendStart(b, answer)
+	}
 	if result.Replayed {
 		b = append(b, replayedLine...)
+	}
+	if answer.Receipt {
+		length = receiptBytes + len(receipt.RequestID) + len(receipt.Status)
 	}
 	if last {
 		b = append(b, closeLine...)
 	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(receiptBytes+len(receipt.RequestID)+len(receipt.Status)), 10)
-	b = append(b, "\r\nX-Request-Id: "...)
+	if protocol.HasBody(answer.Status) {
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, int64(length), 10), "\r\n"...)
+	}
+	b = append(b, "X-Request-Id: "...)
 	b = append(b, receipt.RequestID...)
 	b = append(b, "\r\n\r\n"...)
+	if !answer.Receipt {
+		return append(b, answer.Body...)
+	}
+	return appendReceipt(b, receipt)
+}
+
+// appendStart appends the start of an answer that is not the usual one.
+func (a *answers) appendStart(b []byte, answer *source.Answer) []byte {
+	b = appendStatus(b, answer.Status)
+	if answer.ContentType != "" {
+		b = append(append(append(b, "Content-Type: "...), answer.ContentType...), "\r\n"...)
+	}
+	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
+	return append(b, a.date...)
+}
+
+func appendStatus(b []byte, status int) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = append(strconv.AppendInt(b, int64(status), 10), ' ')
+	return append(append(b, http.StatusText(status)...), "\r\n"...)
+}
+
+func appendReceipt(b []byte, receipt *pillarbox.Receipt) []byte {
 	b = append(b, receiptID...)
 	b = append(b, receipt.RequestID...)
 	b = append(b, receiptStamp...)
@@ -74,11 +110,7 @@ func (a *answers) appendReceipt(b []byte, result *ingest.Result, last bool) []by
 // appendProblem appends the answer to a request that was refused.
 func (a *answers) appendProblem(b []byte, status int, header http.Header, body []byte,
 	last bool) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, ' ')
-	b = append(b, http.StatusText(status)...)
-	b = append(b, "\r\n"...)
+	b = appendStatus(b, status)
 	for name, values := range header {
 		for _, value := range values {
 			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
@@ -91,8 +123,10 @@ func (a *answers) appendProblem(b []byte, status int, header http.Header, body [
 	if last {
 		b = append(b, closeLine...)
 	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\n\r\n"...)
+	if protocol.HasBody(status) {
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n"...)
+	}
+	b = append(b, "\r\n"...)
 	return append(b, body...)
 }

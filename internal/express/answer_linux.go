@@ -23,11 +23,13 @@ func (l *loop) answer() {
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {
 			item := &l.items[i]
 			last := c.state.ends() && (i+1 == len(l.items) || l.items[i+1].conn != c)
-			status, err := http.StatusAccepted, item.err
+			status, err := 0, item.err
 			if err == nil {
 				err = l.results[result].Err
 				if err == nil {
-					l.out = l.answers.appendReceipt(l.out, &l.results[result], last)
+					answer := item.route.Source.Accepted()
+					status = answer.Status
+					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result], last)
 				}
 				result++
 			}

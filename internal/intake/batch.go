@@ -59,12 +59,13 @@ func (b *batch) release() {
 // acceptBatch accepts all good items with one append and answers for each item in order.
 func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	to *source.Route) (int, error) {
-	form, err := batchForm(r.Header.Get("Content-Type"))
+	head := headOf(r)
+	head.Batch = true
+	admission, err := to.Source.Admit(head)
 	if err != nil {
 		return 0, err
 	}
-	head := headOf(r)
-	admission, err := to.Source.Admit(head)
+	form, err := batchForm(r.Header.Get("Content-Type"))
 	if err != nil {
 		return 0, err
 	}

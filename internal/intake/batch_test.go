@@ -249,7 +249,7 @@ func TestRefusalsAreCountedBySourceAndReason(t *testing.T) {
 	b.post("/app", "x").Wants(t, 503)
 	want := map[string]float64{"invalid": 3, "too_large": 2, "batch": 1, "unsupported": 1,
 		"unavailable": 1, "in_flight": 0, "key_reused": 0,
-		"method":      0, "slow": 0, "rate": 0, "no_space": 0, "other": 0}
+		"method": 0, "unauthorized": 0, "forbidden": 0, "slow": 0, "rate": 0, "no_space": 0, "other": 0}
 	got := map[string]float64{}
 	families, err := registry.Gather()
 	if err != nil {

@@ -38,7 +38,8 @@ func TestDocumentAndPublicHandlerAgree(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := []string{"GET /app", "GET /openapi.yaml", "POST /app", "POST /app/batch"}
+	want := []string{"GET /app", "GET /openapi.yaml", "OPTIONS /app", "OPTIONS /app/batch",
+		"POST /app", "POST /app/batch"}
 	if !slices.Equal(names, want) {
 		t.Errorf("the document has %v, the handler %v", names, want)
 	}

@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	if status, err = h.serve(w, r, found); err != nil {
 		status = h.fail(w, r, err)
-		if found != nil {
+		if found != nil && status >= http.StatusBadRequest {
 			found.Source.Metrics().Refused(status, 1)
 		}
 	}
@@ -122,8 +122,13 @@ func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {
 	return h.plain[otherRoute]
 }
 
-// fail answers with the error.
+// fail answers with the error, or with the reply that is none.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	var reply *protocol.Reply
+	if errors.As(err, &reply) {
+		protocol.WriteReply(w, reply)
+		return reply.Status
+	}
 	status, err := h.refusal(r.Method, err)
 	protocol.WriteProblem(w, err)
 	return status
@@ -142,27 +147,18 @@ func (h *Handler) refusal(method string, err error) (int, error) {
 // source.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	to *source.Route) (status int, err error) {
-	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-	allow := "GET, HEAD, POST"
 	switch {
 	case to == nil && r.URL.Path != openapi.Path:
 		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the admin API lists them (/api/v1/status)"} // not here: a path can be a secret
-	case to == nil && reading:
+	case to == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		protocol.WriteBody(w, http.StatusOK, openapi.Type, openapi.Document)
 		return http.StatusOK, nil
 	case to == nil:
-		allow = "GET, HEAD"
-	case to.Batch && r.Method == http.MethodPost:
-		return h.acceptBatch(w, r, to)
+		return 0, protocol.NotAllowed(r.Method, "GET, HEAD")
 	case to.Batch:
-		allow = "POST"
-	case r.Method == http.MethodPost:
-		return h.acceptOne(w, r, to)
-	case reading:
-		protocol.WriteJSON(w, http.StatusOK, protocol.OK)
-		return http.StatusOK, nil
+		return h.acceptBatch(w, r, to)
 	}
-	return 0, protocol.NotAllowed(r.Method, allow)
+	return h.acceptOne(w, r, to)
 }
 
 func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
@@ -179,11 +175,11 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 	if err != nil {
 		return 0, err
 	}
-	status := http.StatusAccepted
+	stored := false
 	if expected != nil {
 		protocol.LiftTimeouts(w) // the receipt is not to be lost because the wait was long
-		if waitFor(r.Context(), expected, wait) {
-			status, result.Receipt.Status = http.StatusCreated, pillarbox.StateStored
+		if stored = waitFor(r.Context(), expected, wait); stored {
+			result.Receipt.Status = pillarbox.StateStored
 		}
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
 	}
@@ -191,8 +187,7 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 		w.Header().Set(pillarbox.HeaderReplayed, "true")
 	}
 	w.Header()["X-Request-Id"] = []string{result.Receipt.RequestID}
-	writeReceipt(w, status, result.Receipt)
-	return status, nil
+	return writeAccepted(w, to.Source.Accepted(), stored, result.Receipt), nil
 }
 
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
@@ -415,6 +410,21 @@ func addressOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return address
+}
+
+// writeAccepted answers as the source does, and returns the status.
+func writeAccepted(w http.ResponseWriter, answer *source.Answer, stored bool,
+	receipt pillarbox.Receipt) int {
+	status := answer.StatusOf(stored)
+	switch {
+	case answer.Receipt:
+		writeReceipt(w, status, receipt)
+	case answer.ContentType == "":
+		protocol.WriteEmpty(w, status)
+	default:
+		protocol.WriteBody(w, status, answer.ContentType, answer.Body)
+	}
+	return status
 }
 
 // writeReceipt writes a receipt without reflection: it is the answer to nearly every request.

@@ -76,7 +76,7 @@ func TestBodyOverTheLimitIsRefusedWithTheNameOfTheLimit(t *testing.T) {
 	}
 }
 
-// TestWrongMethodsAndPaths sees that every error is a problem.
+// TestWrongMethodsAndPaths sees that every error is a problem, and that OPTIONS is answered.
 func TestWrongMethodsAndPaths(t *testing.T) {
 	b := openPublic(t, intake.Options{})
 	for _, c := range []struct {
@@ -84,9 +84,11 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"PUT", "/app", 405, "GET, HEAD, POST"}, {"DELETE", "/app", 405, "GET, HEAD, POST"}, {"OPTIONS",
-			"/app", 405, "GET, HEAD, POST"},
-		{"GET", "/app/batch", 405, "POST"}, {"POST", "/openapi.yaml", 405, "GET, HEAD"},
+		{"PUT", "/app", 405, "GET, HEAD, OPTIONS, POST"},
+		{"DELETE", "/app", 405, "GET, HEAD, OPTIONS, POST"},
+		{"OPTIONS", "/app", 204, "GET, HEAD, OPTIONS, POST"},
+		{"GET", "/app/batch", 405, "OPTIONS, POST"}, {"HEAD", "/app/batch", 405, "OPTIONS, POST"},
+		{"OPTIONS", "/app/batch", 204, "OPTIONS, POST"}, {"POST", "/openapi.yaml", 405, "GET, HEAD"},
 		{"POST", "/", 404, ""}, {"POST", "/app/", 404, ""}, {"POST", "/App", 404, ""}, {"POST",
 			"/a/../app", 404, ""}, {"GET", "/batch", 404, ""},
 	} {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -51,7 +52,7 @@ func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
 	}
 	return &Accept{
 		acceptor: acceptor, source: source.New(opts.Source,
-			source.Options{Logger: opts.Logger}), opts: opts,
+			source.Options{Logger: opts.Logger, Now: opts.Now}), opts: opts,
 		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
 	}
 }
@@ -93,19 +94,12 @@ func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (
 }
 
 func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
-	const allow = "GET, HEAD, POST"
-	method := event.method()
-	switch {
-	case !event.at(a.source.Path):
+	if !event.at(a.source.Path) {
 		// not which there is: it can be a secret
 		return answer{}, &protocol.Error{Status: http.StatusNotFound,
 			Detail: "there is no source at this path"}
-	case method == http.MethodPost:
-		return a.accept(ctx, event, m)
-	case method == http.MethodGet, method == http.MethodHead:
-		return newAnswer(http.StatusOK, "application/json", []byte(`{"status":"ok"}`+"\n")), nil
 	}
-	return answer{}, protocol.NotAllowed(method, allow)
+	return a.accept(ctx, event, m)
 }
 
 func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
@@ -141,14 +135,27 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	}
 	xray.Annotate(ctx, "request_id", result.Receipt.RequestID)
 	xray.Annotate(ctx, "client_traceparent", event.clientTrace())
-	body, err := protocol.AppendReceipt(nil, result.Receipt)
+	to, err := accepted(a.source.Accepted(), &result)
 	if err != nil {
-		return answer{}, fmt.Errorf("encode a receipt: %w", err)
+		return answer{}, err
 	}
 	m.counts[metricAccepted]++
 	m.bytes += len(request.Body)
-	to := newAnswer(http.StatusAccepted, "application/json", append(body, '\n'))
-	to.header.Set("X-Request-Id", result.Receipt.RequestID)
+	return to, nil
+}
+
+func accepted(by *source.Answer, result *ingest.Result) (answer, error) {
+	receipt := result.Receipt
+	body := by.Body
+	if by.Receipt {
+		text, err := protocol.AppendReceipt(nil, receipt)
+		if err != nil {
+			return answer{}, fmt.Errorf("encode a receipt: %w", err)
+		}
+		body = append(text, '\n')
+	}
+	to := newAnswer(by.Status, by.ContentType, body)
+	to.header.Set("X-Request-Id", receipt.RequestID)
 	if result.Replayed {
 		to.header.Set(pillarbox.HeaderReplayed, "true")
 	}
@@ -167,6 +174,11 @@ func ours(err error) error {
 }
 
 func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, err error) answer {
+	var reply *protocol.Reply
+	if errors.As(err, &reply) {
+		header, body := reply.Answer()
+		return answer{status: reply.Status, header: header, body: body}
+	}
 	status, err := protocol.Refusal(err)
 	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus,
 		status, telemetry.KeyErr, err); {
@@ -181,8 +193,11 @@ func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, e
 }
 
 func newAnswer(status int, contentType string, body []byte) answer {
-	return answer{status: status, header: http.Header{"Content-Type": {contentType},
-		"X-Content-Type-Options": {"nosniff"}}, body: body}
+	to := answer{status: status, header: http.Header{"X-Content-Type-Options": {"nosniff"}}, body: body}
+	if contentType != "" {
+		to.header.Set("Content-Type", contentType)
+	}
+	return to
 }
 
 func (to answer) with(header http.Header) answer {

@@ -210,7 +210,7 @@ func newNode(opts Options) (*Node, error) {
 // compile makes the tables of the settings.
 func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
 	sources, err := source.Compile(settings.Sources,
-		source.Options{Metrics: n.opts.Metrics, Logger: n.logger})
+		source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -98,7 +98,8 @@ func (e *Error) Error() string { return e.Detail }
 
 // publicErrors are the statuses that a request may be refused with in public. An error of another
 // status is our own fault. The document at /openapi.yaml is checked against it.
-var publicErrors = []int{400, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503, 505, 507}
+var publicErrors = []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503, 505,
+	507}
 
 // PublicErrors returns the statuses that a request may be refused with in public.
 func PublicErrors() []int { return slices.Clone(publicErrors) }

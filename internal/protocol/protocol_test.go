@@ -47,7 +47,8 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 		{fmt.Errorf("write /private/x: %w", pillarbox.ErrNoSpace), 507, "5"},
 		{protocol.TooLarge(1, "limit"), 413, ""},
 		{protocol.NotAllowed("PUT", "GET"), 405, ""},
-		{&protocol.Error{Status: 401, Challenge: "Bearer"}, 500, ""},
+		{&protocol.Error{Status: 401, Challenge: "Signature"}, 401, ""},
+		{&protocol.Error{Status: 402}, 500, ""},
 	} {
 		status, shown := protocol.Refusal(c.err)
 		problem := protocol.ProblemOf(shown)

@@ -30,6 +30,25 @@ func WriteBody(w http.ResponseWriter, status int, contentType string, body []byt
 	_, _ = w.Write(body) // the client is gone if this fails; what was done stays done
 }
 
+// WriteEmpty answers without a body.
+func WriteEmpty(w http.ResponseWriter, status int) {
+	if HasBody(status) {
+		w.Header().Set("Content-Length", "0")
+	}
+	w.WriteHeader(status)
+}
+
+// WriteReply answers with what is no error.
+func WriteReply(w http.ResponseWriter, reply *Reply) {
+	header, body := reply.Answer()
+	maps.Copy(w.Header(), header)
+	if len(body) == 0 {
+		WriteEmpty(w, reply.Status)
+		return
+	}
+	WriteBody(w, reply.Status, reply.ContentType, body)
+}
+
 // WriteProblem answers with an error.
 func WriteProblem(w http.ResponseWriter, err error) {
 	AnswerProblem(w, ProblemOf(err), err)

@@ -19,6 +19,7 @@ type Head struct {
 	RemoteAddr      string // IP address without port
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
+	Batch           bool     // many events are in one body
 }
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
@@ -32,17 +33,31 @@ type Checked struct{ grant Grant }
 type Grant struct {
 	source *Source
 	caller string   // who it is from; empty where nobody was asked
-	key    [16]byte // digest of its idempotency key, if that is in the header
+	key    [16]byte // digest of its idempotency key, if that was signed or is in the header
 	keyed  bool
 }
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
 
+// identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
+// sends a signed request again can't give it another one.
+func (g *Grant) identify(head *Head, signedID string) (err error) {
+	if signedID != "" {
+		g.key, g.keyed = digestOf(g.source.Name, "signed", signedID), true
+		return nil
+	}
+	g.key, g.keyed, err = g.source.headerKey(head.Header, g.caller)
+	return err
+}
+
 // Admit decides about a request before its body is read: who may come in, and with what. It costs
 // no allocation where it lets the request in. Errors are those that the client is to be answered
-// with.
+// with; among them protocol.Reply, for what is no event.
 func (s *Source) Admit(head *Head) (Admission, error) {
+	if err := s.route(head); err != nil {
+		return Admission{}, err
+	}
 	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
 		return Admission{}, err
 	}
@@ -50,18 +65,29 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
-// is what its head says. The head is that of Admit. Errors are those that the client is to be
-// answered with.
-func (a Admission) Check(head *Head, _ []byte) (Checked, error) {
-	if a.source == nil {
+// is what its head says, and who has signed it. The head is that of Admit. Errors are those that
+// the client is to be answered with; among them protocol.Reply, for what is no event.
+func (a Admission) Check(head *Head, body []byte) (Checked, error) {
+	s := a.source
+	if s == nil {
 		return Checked{}, nil
 	}
-	grant := Grant{source: a.source}
-	var err error
-	if grant.key, grant.keyed, err = a.source.headerKey(head.Header, grant.caller); err != nil {
-		return Checked{}, err
+	grant := Grant{source: s}
+	signedID := ""
+	if s.Signature != nil {
+		verified, err := s.verify(head, body)
+		if err != nil {
+			return Checked{}, err
+		}
+		signedID = verified.ID
 	}
-	return Checked{grant}, nil
+	if s.greeter != nil && !head.Batch {
+		if err := s.greet(s.greeter.WithBody(body)); err != nil {
+			return Checked{}, err
+		}
+	}
+	err := grant.identify(head, signedID)
+	return Checked{grant}, err
 }
 
 // Charge takes so many events from what the source may accept now, or refuses with 429 and says

@@ -42,9 +42,10 @@ const (
 // keeper decides what is kept of requests, and counts and tells what is not. It looks at each name
 // once: senders use the same few names.
 type keeper struct {
-	allow  map[string]bool // nil for all
-	deny   map[string]bool
-	common map[string]fate // of names that many senders use; clients can't push them out
+	allow   map[string]bool // nil for all
+	deny    map[string]bool
+	bearers []string        // names of headers that the signature rule takes for secrets
+	common  map[string]fate // of names that many senders use; clients can't push them out
 
 	headers, parameters learned
 
@@ -78,8 +79,10 @@ var commonHeaders = []string{
 func newKeeper(settings Settings, options Options) *keeper {
 	k := &keeper{deny: map[string]bool{}, common: map[string]fate{}, source: settings.Name,
 		metrics: options.Metrics.Ingest(settings.Name), log: options.Logger}
-	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
+	if settings.Signature != nil {
+		for _, name := range settings.Signature.Bearers() {
+			k.bearers = append(k.bearers, strings.ToLower(name))
+		}
 	}
 	for _, name := range settings.Headers.Deny {
 		k.deny[strings.ToLower(name)] = true
@@ -129,7 +132,7 @@ func (k *keeper) decide(name string) fate {
 	switch {
 	case evidence.IsOfConnection(name):
 		return ofTheHop
-	case evidence.IsSecret(name):
+	case evidence.IsSecret(name), slices.Contains(k.bearers, lower):
 		return asSecret
 	case k.deny[lower], k.allow != nil && !k.allow[lower]:
 		return byRule

@@ -21,10 +21,13 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/preset"
+	"pillarbox/internal/signature"
 	"pillarbox/internal/telemetry"
 )
 
@@ -44,6 +47,12 @@ type Settings struct {
 	RateBurst     int          // events at once; 0 is RatePerSecond
 	Key           string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
 	KeyAlone      bool         // a key that comes with another content is the same all the same
+
+	Methods     []string            // of requests that are stored; POST alone where empty
+	Signature   *signature.Verifier // of every request that is stored; nil asks for none
+	Handshake   preset.Handshake    // how senders ask whether this is the right address
+	VerifyToken string              // that the handshake of Meta asks for
+	Answer      preset.Answer       // to an accepted event; 202 and the receipt where zero
 }
 
 // Source is a compiled source. All methods may be called concurrently.
@@ -54,12 +63,19 @@ type Source struct {
 	key     keyRule
 	limiter *rate.Limiter // nil for no limit
 	metrics *telemetry.Ingest
+	logger  *slog.Logger
+	methods methods
+	greeter *preset.Greeter // nil for no handshake
+	answer  *Answer
+	now     func() time.Time
+	refused unverified
 }
 
 // Options are what sources count and tell with. The zero value does neither.
 type Options struct {
 	Metrics *telemetry.Metrics
-	Logger  *slog.Logger // gets a line for each name whose secret is not kept
+	Logger  *slog.Logger     // gets a line for each secret that is not kept, by name, and for signatures
+	Now     func() time.Time // that signed times are held against; time.Now by default
 }
 
 // New compiles a source that stands alone. Settings that can't be compiled are a bug of the caller,
@@ -80,11 +96,23 @@ func compile(settings Settings, options Options) (*Source, error) {
 	if settings.MaxBody <= 0 {
 		settings.MaxBody = DefaultMaxBody
 	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
 	return &Source{
 		Settings: settings, keeper: newKeeper(settings, options), key: key,
 		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
+		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
+		now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
+			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.RatePerSecond}),
 	}, nil
 }
+
+// Accepted is the answer to a single event that was accepted.
+func (s *Source) Accepted() *Answer { return s.answer }
 
 // Metrics counts what was accepted and refused.
 func (s *Source) Metrics() *telemetry.Ingest { return s.metrics }

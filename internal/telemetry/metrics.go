@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -150,7 +151,8 @@ var refusals = [...]struct {
 	status int
 	reason string
 }{
-	{400, "invalid"}, {405, "method"}, {408, "slow"}, {409, "in_flight"}, {422, "key_reused"}, {413, "too_large"}, {415, "unsupported"}, {424,
+	{400, "invalid"}, {401, "unauthorized"}, {403, "forbidden"}, {405, "method"}, {408, "slow"},
+	{409, "in_flight"}, {422, "key_reused"}, {413, "too_large"}, {415, "unsupported"}, {424,
 		"batch"},
 	{429, "rate"}, {503, "unavailable"}, {507, "no_space"},
 	{0, "other"}, // last, for every other status
@@ -162,7 +164,16 @@ type Ingest struct {
 	refused [len(refusals)]Counter
 	removed [Removals]Counter
 	bytes   Counter
+
+	unverified [len(unverifiedReasons)]Counter
+	handshakes Counter
 }
+
+// unverifiedReasons are those of package signature, which a test holds them to.
+var unverifiedReasons = [...]string{"missing", "malformed", "mismatch", "too_old", "too_new"}
+
+// UnverifiedReasons lists what Unverified takes.
+func UnverifiedReasons() []string { return unverifiedReasons[:] }
 
 // Ingest returns the counters of a source, by its name in the configuration.
 func (m *Metrics) Ingest(source string) *Ingest {
@@ -176,6 +187,10 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	for i, refusal := range refusals {
 		ingest.refused[i] = m.counters[ingestRefused](source, refusal.reason)
 	}
+	for i, reason := range unverifiedReasons {
+		ingest.unverified[i] = m.counters[ingestUnverified](source, reason)
+	}
+	ingest.handshakes = m.counters[ingestHandshakes](source)
 	for what, name := range removalNames {
 		ingest.removed[what] = m.counters[ingestRemoved](source, name)
 	}
@@ -192,6 +207,23 @@ func (i *Ingest) Refused(status, n int) {
 			i.refused[at].Add(float64(n))
 			return
 		}
+	}
+}
+
+// Unverified counts n requests whose signature proves nothing, by the reason.
+func (i *Ingest) Unverified(reason string, n int) {
+	if i == nil {
+		return
+	}
+	if at := slices.Index(unverifiedReasons[:], reason); at >= 0 {
+		i.unverified[at].Add(float64(n))
+	}
+}
+
+// Handshake counts a handshake that was answered.
+func (i *Ingest) Handshake() {
+	if i != nil {
+		i.handshakes.Add(1)
 	}
 }
 

@@ -130,6 +130,40 @@ var (
 	YoungestMakesRoom = Mutant{"the youngest idle makes room", []Edit{{
 		"internal/admission/connections.go", "\tfirst := i.seats.Front()\n\tif first == nil || now", "\tfirst := i.seats.Back()\n\tif first == nil || now",
 	}}}
+	// BatchNotVerified asks for a signature of single events only.
+	BatchNotVerified = Mutant{"batches without a signature", []Edit{{
+		"internal/source/admit.go", "\tif s.Signature != nil {\n", "\tif s.Signature != nil && !head.Batch {\n",
+	}}}
+	// AskedBeforeVerified answers a handshake that nobody has signed.
+	AskedBeforeVerified = Mutant{"handshakes before the signature", []Edit{{
+		"internal/source/admit.go", "\tif s.Signature != nil {\n\t\tverified, err := s.verify(head, body)\n", "\tif asked := s.greeter.WithBody(body); asked != nil {\n\t\treturn Checked{}, asked\n\t}\n\tif s.Signature != nil {\n\t\tverified, err := s.verify(head, body)\n",
+	}}}
+	// HandshakeStored stores what a handshake has asked.
+	HandshakeStored = Mutant{"handshakes are stored", []Edit{{
+		"internal/source/admit.go", "\tif s.greeter != nil && !head.Batch {\n", "\tif false {\n",
+	}}}
+	// SignatureTold tells the client what is wrong with its signature.
+	SignatureTold = Mutant{"the reason of a refused signature is told", []Edit{{
+		"internal/source/verify.go", "\treturn signature.Verified{}, errUnverified\n", "\treturn signature.Verified{}, &protocol.Error{Status: http.StatusUnauthorized, Challenge: \"Signature\", Detail: err.Error()}\n",
+	}}}
+	// TokenKept keeps the secret of a source with the event that it came with.
+	TokenKept = Mutant{"the secret of a source is kept", []Edit{{
+		"internal/evidence/evidence.go", "\t\tfound = found || endings[last]\n", "",
+	}, {
+		"internal/source/keep.go", ", slices.Contains(k.bearers, lower):\n", ":\n",
+	}}}
+	// FutureBelieved holds a signed time against ours on one side only.
+	FutureBelieved = Mutant{"a time in the future is believed", []Edit{{
+		"internal/signature/text.go", "\tcase age < -tolerance:\n", "\tcase age < -1000*tolerance:\n",
+	}}}
+	// FirstLineTaken takes the first of two headers.
+	FirstLineTaken = Mutant{"the first of two signatures counts", []Edit{{
+		"internal/signature/text.go", "\t\tif found {\n\t\t\treturn \"\", Malformed\n\t\t}\n", "\t\tif found {\n\t\t\tbreak\n\t\t}\n",
+	}}}
+	// BodyNotCovered takes a body that is no form and has no digest in the URL.
+	BodyNotCovered = Mutant{"a body that the URL does not cover", []Edit{{
+		"internal/signature/twilio.go", "\tif found == 0 && len(r.Body) == 0 {\n", "\tif found == 0 {\n",
+	}}}
 	// LetterNotSynced promises a group of dead letters before it is durable.
 	LetterNotSynced = Mutant{"dead letters without a sync", []Edit{{
 		lettersSource + "journal.go", "\tif err == nil {\n\t\terr = j.file.Sync()\n\t}\n", "",

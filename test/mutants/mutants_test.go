@@ -213,6 +213,24 @@ var hunts = []hunt{
 		bugs: []planted{{harness.LargeBodiesTakeAll, "large bodies hold"}},
 	},
 	{
+		name: "doors", pkg: "internal/intake", run: "^Test(Doors|ASignatureCoversAWholeBatch)$",
+		bugs: []planted{
+			{harness.BatchNotVerified, "want 401"},
+			{harness.AskedBeforeVerified, "an unsigned challenge"},
+			{harness.HandshakeStored, "a challenge"},
+			{harness.SignatureTold, "the answer is"},
+			{harness.TokenKept, "X-Gitlab-Token is kept: true"},
+		},
+	},
+	{
+		name: "signatures", pkg: "internal/signature", run: "^Test.*$",
+		bugs: []planted{
+			{harness.FutureBelieved, "want signature: too_new"},
+			{harness.FirstLineTaken, "want signature: malformed"},
+			{harness.BodyNotCovered, "is verified"},
+		},
+	},
+	{
 		name: "limits", pkg: "internal/intake", run: "^Test(WhatHasArrivedIsCharged|TheLongestIdleMakesRoom)$",
 		bugs: []planted{
 			{harness.ChargedAsAnnounced, "are charged"},

@@ -74,7 +74,7 @@ func Operations(t *testing.T) []Operation {
 	for path, item := range at(document(), "paths").(object) {
 		servers := fmt.Sprint(at(item, "servers"))
 		public := strings.Contains(servers, string(Public))
-		for _, method := range []string{"get", "post", "delete", "put", "patch"} {
+		for _, method := range []string{"get", "post", "delete", "put", "patch", "options"} {
 			op, _ := at(item, method).(object)
 			if op == nil {
 				continue
@@ -169,6 +169,9 @@ func conform(t *testing.T, side Side, request *http.Request, got Answer) {
 	if response == nil {
 		t.Errorf("%s %s: status %d is not in the document", request.Method, request.URL.Path, got.Status)
 		return
+	}
+	if at(response, "content") == nil && got.Body == "" && got.Header.Get("Content-Type") == "" {
+		return // an answer without a body, as in the document
 	}
 	form, _, err := mime.ParseMediaType(got.Header.Get("Content-Type"))
 	media, _ := at(response, "content", form).(object)
