@@ -19,6 +19,7 @@ import (
 const (
 	clientTimeout = 10 * time.Second
 	maxPad        = 700 // bytes of a body, besides its number
+	repeatEvery   = 8   // one post in so many repeats one that was answered
 	refusedEvery  = 50  // one message in so many asks the store to refuse it, where the run wants that
 	refusalWord   = "poison"
 )
@@ -26,13 +27,16 @@ const (
 // message is one thing that a client wants to have accepted. Its body occurs once.
 type message struct {
 	body     string
+	key      string              // of idempotency; empty for none
+	streamed bool                // it is posted without a length, which net/http answers
 	receipts []pillarbox.Receipt // of the posts that were answered with 202
 	unknown  int                 // posts without an answer, or with one that promises nothing
 }
 
 // Clients post messages and remember what they were told. A message without an answer is posted
 // again, to whatever server comes next: it may then be there more than once, under other request
-// ids.
+// ids. Every second message has an idempotency key: it is there once whatever happens, is posted
+// again now and then although it was answered, and always gets its first receipt.
 type Clients struct {
 	refused bool // some messages ask to be refused
 
@@ -40,6 +44,8 @@ type Clients struct {
 	rng      *rand.Rand
 	messages map[string]*message // by body
 	again    []*message          // to be posted again
+	answered []*message          // with a key, to be posted again all the same
+	broken   []string            // repeats that were answered with something else than the first receipt
 	counts   Counts
 	statuses map[int]int // of the answers that are counted as refused
 	mute     int         // refusals without Retry-After
@@ -52,6 +58,7 @@ type Counts struct {
 	Unanswered int `json:"unanswered"`
 	Refused    int `json:"refused"` // answered with something else than 202
 	Retried    int `json:"retried"`
+	Repeated   int `json:"repeated"` // posts with an idempotency key that had been answered before, and were again
 }
 
 // NewClients makes clients that have sent nothing yet.
@@ -99,7 +106,7 @@ func (c *Clients) load(ctx context.Context, s *Server, connections int) {
 // post sends one message and reports whether it was acknowledged.
 func (c *Clients) post(client *http.Client, url string) bool {
 	m := c.next()
-	response, err := client.Post(url, "application/json", strings.NewReader(m.body))
+	response, err := client.Do(m.request(url))
 	var text []byte
 	if err == nil {
 		text, err = io.ReadAll(response.Body)
@@ -126,10 +133,45 @@ func (c *Clients) post(client *http.Client, url string) bool {
 		c.again = append(c.again, m)
 	default:
 		c.counts.Acked++
-		m.receipts = append(m.receipts, receipt)
+		c.noteReceipt(m, receipt, response.Header.Get(pillarbox.HeaderReplayed) != "")
 		return true
 	}
 	return false
+}
+
+// request is a post of the message.
+func (m *message) request(url string) *http.Request {
+	var body io.Reader = strings.NewReader(m.body)
+	if m.streamed {
+		body = io.MultiReader(body)
+	}
+	request, err := http.NewRequest(http.MethodPost, url, body)
+	if err != nil {
+		panic("pillarbox: bug: " + err.Error())
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if m.key != "" {
+		request.Header.Set("Idempotency-Key", m.key)
+	}
+	return request
+}
+
+// noteReceipt holds the receipt of a repeat against the first one.
+func (c *Clients) noteReceipt(m *message, receipt pillarbox.Receipt, replayed bool) {
+	if m.key == "" {
+		m.receipts = append(m.receipts, receipt)
+		return
+	}
+	switch {
+	case len(m.receipts) == 0:
+		m.receipts = append(m.receipts, receipt)
+		c.answered = append(c.answered, m)
+	case receipt != m.receipts[0] || !replayed:
+		c.broken = append(c.broken, fmt.Sprintf("key %s was answered with %+v, replayed: %v, and before with %+v",
+			m.key, receipt, replayed, m.receipts[0]))
+	default:
+		c.counts.Repeated++
+	}
 }
 
 // next is a message that has had no answer, or a new one.
@@ -145,11 +187,17 @@ func (c *Clients) next() *message {
 		c.again = c.again[:n-1]
 		return m
 	}
+	if n := len(c.answered); n > 0 && c.rng.IntN(repeatEvery) == 0 {
+		return c.answered[c.rng.IntN(n)]
+	}
 	number, kind := len(c.messages)+1, "plain"
 	if c.refused && number%refusedEvery == 0 {
 		kind = refusalWord
 	}
 	m := &message{body: fmt.Sprintf(`{"message":%d,"kind":"%s","pad":"%s"}`, number, kind, strings.Repeat("x", c.rng.IntN(maxPad)))}
+	if number%2 == 0 {
+		m.key, m.streamed = fmt.Sprintf("m-%d", number), number%8 == 0
+	}
 	c.messages[m.body] = m
 	return m
 }

@@ -152,6 +152,7 @@ func (c *cutting) runDistrusted(ctx context.Context) error {
 			return err
 		}
 		c.report.add(found, clients.Counts())
+		c.report.Problems = append(c.report.Problems, clients.broken...)
 	}
 	c.report.note(refusedStartNote, refused)
 	return nil

@@ -40,6 +40,7 @@ func (r *Report) add(found *Difference, counts Counts) {
 		found.Twice...), append(r.Unsent, found.Unsent...)
 	r.Posts, r.Acked = r.Posts+counts.Posts, r.Acked+counts.Acked
 	r.Unanswered, r.Refused, r.Retried = r.Unanswered+counts.Unanswered, r.Refused+counts.Refused, r.Retried+counts.Retried
+	r.Repeated += counts.Repeated
 }
 
 // Err is the verdict: nil where every promise was kept and the run has done enough to say so.
@@ -69,8 +70,8 @@ func (r *Report) note(format string, args ...any) {
 }
 
 func (r *Report) String() string {
-	return fmt.Sprintf("%s: seed %d, %d cycles, %d posts, %d acknowledged, %d without an answer, %d refused, %d posted again; %d stored, %d dead letters, %d lost, %d twice, %d never sent",
-		r.Run, r.Seed, r.Cycles, r.Posts, r.Acked, r.Unanswered, r.Refused, r.Retried, r.Stored, r.Dead, len(r.Lost), len(r.Twice), len(r.Unsent))
+	return fmt.Sprintf("%s: seed %d, %d cycles, %d posts, %d acknowledged, %d without an answer, %d refused, %d posted again, %d repeats got their first receipt; %d stored, %d dead letters, %d lost, %d twice, %d never sent",
+		r.Run, r.Seed, r.Cycles, r.Posts, r.Acked, r.Unanswered, r.Refused, r.Retried, r.Repeated, r.Stored, r.Dead, len(r.Lost), len(r.Twice), len(r.Unsent))
 }
 
 // luckless is how many cycles may end before anything was acknowledged.
@@ -79,8 +80,8 @@ const luckless = 3
 // expect fails a run that has done too little to prove anything.
 func (r *Report) expect(cycles, ackedPerCycle int) {
 	acked := max(1, cycles-luckless) * ackedPerCycle
-	if r.Cycles < cycles || r.Acked < acked {
-		r.TooLittle = fmt.Sprintf("too little was done to prove anything: %d cycles and %d acknowledgements, want %d and %d", r.Cycles, r.Acked, cycles, acked)
+	if r.Cycles < cycles || r.Acked < acked || r.Repeated == 0 {
+		r.TooLittle = fmt.Sprintf("too little was done to prove anything: %d cycles and %d acknowledgements, want %d and %d, and %d repeats, want some", r.Cycles, r.Acked, cycles, acked, r.Repeated)
 	}
 }
 
@@ -94,5 +95,6 @@ func (r *Report) finish(clients *Clients, binary, data string) error {
 		return err
 	}
 	r.Difference, r.Counts = *difference, clients.Counts()
+	r.Problems = append(r.Problems, clients.broken...)
 	return nil
 }

@@ -91,6 +91,7 @@ func TestKillFindsPlantedBugs(t *testing.T) {
 	}{
 		{harness.SettledBeforeWrite, "are lost"},
 		{harness.NoUniqueKey, "there twice"},
+		{harness.KeysNotReadAtTheStart, "there twice"},
 	} {
 		t.Run(bug.Name, func(t *testing.T) {
 			binary := bug.Binary(t)

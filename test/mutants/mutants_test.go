@@ -44,7 +44,30 @@ var hunts = []hunt{
 			{harness.LetterNotSynced, "letter of event"},
 			{harness.JournalNotNamed, "letter of event"},
 			{harness.LetterFileNotSynced, "letter of event|list the dead letters|recovering again"},
+			{harness.KeyNotInTheRecord, "the key of event"},
+			{harness.KeysNotReadAtTheStart, "the key of event"},
+			{harness.KeysTrimmed, "the key of event"},
+			{harness.KeyFileNotSynced, "the key of event"},
+			{harness.KeyFileNotNamed, "the key of event"},
 		},
+	},
+	{
+		name: "keys", pkg: "internal/keyindex", run: "^Test(IndexIsTheLog|StatesOfAKey)$",
+		bugs: []planted{
+			{harness.MergeForgets, "event "},
+			{harness.MismatchLate, "want state"},
+		},
+	},
+	{
+		name: "keys of requests", pkg: "internal/source", run: "^TestWhatIsTheSameRequest$",
+		bugs: []planted{
+			{harness.PathNotCompared, "another path"},
+			{harness.KeysOfAllSources, "another source"},
+		},
+	},
+	{
+		name: "keys of accepting", pkg: "internal/ingest", run: "^TestKeysOfAppendsThatFail$",
+		bugs: []planted{{harness.UnknownIsFree, "want the first id"}},
 	},
 	{
 		name: "ioerr", pkg: "test/ioerr", run: "^TestEveryCallToTheDiskMayFail$",
