@@ -50,10 +50,11 @@ var Data = []string{
 	"device token", "push token", "registration token",
 }
 
-// ofConnection belong to one hop and say nothing about the event (RFC 9110, section 7.6.1).
+// ofConnection belong to one hop and say nothing about the event (RFC 9110, section 7.6.1), or are of
+// the form in which a body came, which it has no more when it is kept: its length and coding.
 var ofConnection = []string{
 	"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-	"content-length", "expect", "host",
+	"content-encoding", "content-length", "expect", "host",
 }
 
 // IsOfConnection reports whether a header is of the connection and not of the message.

@@ -227,7 +227,7 @@ func TestHandoverKeepsEveryByte(t *testing.T) {
 		"upgrade": start + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
 		"chunked": start + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc",
 		"prefer":  start + "Prefer: wait=1\r\nContent-Length: 3\r\n\r\nab",
-		"gzip":    start + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nab",
+		"encoded": start + "Content-Encoding: br\r\nContent-Length: 3\r\n\r\nab",
 		"batch": "POST /app/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" +
 			strings.Repeat("[1]\n", 20_000),
 		"large":      start + "Content-Length: 1001\r\n\r\n" + strings.Repeat("x", 500),

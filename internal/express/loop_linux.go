@@ -54,12 +54,13 @@ type loop struct {
 	candidates []candidate // the ones that have rested for the longest time come last; see evict
 	evictAt    int64       // when to look for them again
 
-	arena   arena
-	buffers buffers
-	names   names
-	head    head
-	answers answers
-	out     []byte
+	arena    arena
+	encoding [1]string // the Content-Encoding of sourceHead
+	buffers  buffers
+	names    names
+	head     head
+	answers  answers
+	out      []byte
 
 	// The turn.
 	queued     []*conn // have something to do that no event will tell

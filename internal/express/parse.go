@@ -29,6 +29,7 @@ type head struct {
 	path, query []byte
 	contentType []byte
 	traceparent []byte
+	encoding    []byte // of the body; nil for none
 	last        bool
 	refusal     error // why it was refused
 	looked      int64 // bytes that were looked at, of all heads; counted for the tests
@@ -38,7 +39,7 @@ type head struct {
 // net/http too. Whatever is not a plain POST, but keeps to them, is unusual. What is no POST stores
 // nothing, and is unusual from its first byte on.
 func (h *head) parse(b []byte) headKind {
-	h.path, h.query, h.contentType, h.traceparent, h.last, h.refusal = nil, nil, nil, nil, false, nil
+	h.path, h.query, h.contentType, h.traceparent, h.encoding, h.last, h.refusal = nil, nil, nil, nil, nil, false, nil
 	if !bytes.HasPrefix(b, post[:min(len(b), len(post))]) {
 		return headUnusual
 	}
@@ -83,7 +84,12 @@ func (h *head) plainTarget() bool {
 // others apart. It reports whether the field asks for what the loop does not do.
 func (h *head) note(f framing.Field) (unusual bool) {
 	switch len(f.Name) {
-	case len("Expect"), len("Upgrade"), len("Content-Encoding"): // Prefer and Pragma too
+	case len("Content-Encoding"):
+		if framing.EqualFold(f.Name, "content-encoding") {
+			unusual = h.encoding != nil || !framing.EqualFold(f.Value, "gzip") && !framing.EqualFold(f.Value, "zstd")
+			h.encoding = f.Value
+		}
+	case len("Expect"), len("Upgrade"): // Prefer and Pragma too
 		for _, name := range unusualNames {
 			unusual = unusual || framing.EqualFold(f.Name, name)
 		}
@@ -107,8 +113,7 @@ func (h *head) note(f framing.Field) (unusual bool) {
 
 // unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
 // Connection that says so. Pragma is here because net/http makes a Cache-Control of it.
-var unusualNames = []string{"expect", "prefer", "pragma", "upgrade",
-	"content-encoding"}
+var unusualNames = []string{"expect", "prefer", "pragma", "upgrade"}
 
 // plainHost reports whether a Host is made of what names and addresses are made of. The rest
 // net/http judges.

@@ -11,6 +11,10 @@ import (
 // make the others wait, and its own costs hide what a goroutine costs.
 const maxBody = 256 << 10
 
+// maxEncoded is the largest body with a Content-Encoding that the loop reads itself: decoding takes
+// time in which the others wait.
+const maxEncoded = 16 << 10
+
 // take takes the complete requests at the start of b, and returns how many bytes they have.
 func (l *loop) take(c *conn, b []byte) (used int) {
 	for used < len(b) && c.state.reads() {
@@ -103,7 +107,8 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 		l.refuseHead(c, framing.ErrHeadTooLarge)
 		return 0
 	}
-	if route == nil || h.Length > min(route.Source.MaxBody, maxBody) {
+	if route == nil || h.Length > min(route.Source.MaxBody, maxBody) ||
+		h.encoding != nil && h.Length > maxEncoded {
 		c.advance(eventUnusual)
 		return 0
 	}
@@ -150,12 +155,17 @@ func (l *loop) header() pillarbox.Header {
 }
 
 func (l *loop) headOf(c *conn, header pillarbox.Header) source.Head {
-	return source.Head{Method: "POST", Path: text(l.head.path), Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
+	head := source.Head{Method: "POST", Path: text(l.head.path), Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
+	if l.head.encoding != nil {
+		l.encoding[0] = text(l.head.encoding)
+		head.ContentEncoding = l.encoding[:]
+	}
+	return head
 }
 
 // grant asks the source about a request that is complete.
 func (l *loop) grant(c *conn, route *source.Route, header pillarbox.Header,
-	body []byte) (source.Grant, error) {
+	body []byte) (source.Grant, []byte, error) {
 	l.sourceHead = l.headOf(c, header)
 	if c.need > 0 {
 		return c.admitted.One(&l.sourceHead, body)
@@ -169,7 +179,7 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) {
 	c.taken++
 	c.advance(eventRequest)
 	header := l.header()
-	grant, err := l.grant(c, route, header, body)
+	grant, body, err := l.grant(c, route, header, body)
 	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err})
 	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false

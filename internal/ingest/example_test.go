@@ -13,7 +13,7 @@ import (
 func ExampleNew() {
 	queue := memory.NewQueue(nil)
 	app := source.New(source.Settings{Name: "app"}, source.Options{})
-	grant, err := app.AdmitOne(&source.Head{Method: "POST"}, []byte("hello"))
+	grant, _, err := app.AdmitOne(&source.Head{Method: "POST"}, []byte("hello"))
 	if err != nil {
 		fmt.Println(err)
 		return

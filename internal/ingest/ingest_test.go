@@ -22,7 +22,7 @@ import (
 var app = grant(source.Settings{Name: "app"})
 
 func grant(settings source.Settings) source.Grant {
-	g, err := source.New(settings, source.Options{}).AdmitOne(&source.Head{Method: "POST"}, nil)
+	g, _, err := source.New(settings, source.Options{}).AdmitOne(&source.Head{Method: "POST"}, nil)
 	if err != nil {
 		panic(err)
 	}

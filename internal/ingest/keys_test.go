@@ -30,7 +30,7 @@ func TestKeysOfAppendsThatFail(t *testing.T) {
 		acceptor := ingest.New(queue, ingest.Options{})
 		accept := func() ingest.Result {
 			head := &source.Head{Method: "POST", Header: pillarbox.Header{{Name: "Idempotency-Key", Value: "k"}}}
-			grant, err := app.AdmitOne(head, nil)
+			grant, _, err := app.AdmitOne(head, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ func (sinkhole) Append(context.Context, []*pillarbox.Event) error { return nil }
 
 // app is a request that was let in.
 var app = func() source.Grant {
-	grant, err := source.New(source.Settings{Name: "app"}, source.Options{}).AdmitOne(&source.Head{Method: "POST"}, nil)
+	grant, _, err := source.New(source.Settings{Name: "app"}, source.Options{}).AdmitOne(&source.Head{Method: "POST"}, nil)
 	if err != nil {
 		panic(err)
 	}

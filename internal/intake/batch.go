@@ -69,18 +69,19 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
-	body, release, err := h.readBody(w, r, h.opts.MaxBatchBytes, "http.max_batch_bytes")
+	body, room, release, err := h.readBody(w, r, h.opts.MaxBatchBytes, "http.max_batch_bytes")
 	defer release()
 	if err != nil {
 		return 0, err
 	}
+	head.MaxBatchBytes, head.Room = h.opts.MaxBatchBytes, room
 	checked, err := admission.Check(head, body)
 	if err != nil {
 		return 0, err
 	}
 	b := batches.Get().(*batch)
 	defer b.release()
-	if b.items, err = split(b.items, form, body, h.opts.MaxBatchItems); err != nil {
+	if b.items, err = split(b.items, form, checked.Body(), h.opts.MaxBatchItems); err != nil {
 		return 0, err
 	}
 	if len(b.items) == 0 {

@@ -244,7 +244,7 @@ func TestRefusalsAreCountedBySourceAndReason(t *testing.T) {
 	b.batch(array, "{}").Wants(t, 400)
 	b.post("/app/batch", "1\nbad\n", "Content-Type", ndjson, "Prefer", "handling=strict").Wants(t, 422)
 	b.post("/app", strings.Repeat("x", testMaxBody+1)).Wants(t, 413)
-	b.post("/app", "x", "Content-Encoding", "gzip").Wants(t, 415)
+	b.post("/app", "x", "Content-Encoding", "br").Wants(t, 415)
 	b.Queue.SetFault(func([]*pillarbox.Event) error { return pillarbox.ErrFull })
 	b.post("/app", "x").Wants(t, 503)
 	want := map[string]float64{"invalid": 3, "too_large": 2, "batch": 1, "unsupported": 1,

@@ -195,12 +195,13 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 // destination takes it.
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Source,
 	head *source.Head, admission source.Admission, expect bool) (result ingest.Result, expected Expectation, err error) {
-	body, release, err := h.readBody(w, r, to.MaxBody, to.MaxBodyKey())
+	body, room, release, err := h.readBody(w, r, to.MaxBody, to.MaxBodyKey())
 	defer release()
 	if err != nil {
 		return ingest.Result{}, nil, err
 	}
-	grant, err := admission.One(head, body)
+	head.Room = room
+	grant, body, err := admission.One(head, body)
 	if err != nil {
 		return ingest.Result{}, nil, err
 	}
@@ -252,17 +253,18 @@ func preferences(r *http.Request, wanted string) iter.Seq[string] {
 }
 
 // readBody reads the whole body. It is good only if it ended cleanly: a broken chunk, a length that
-// is not met, or a client that left is an error, whatever had arrived. release gives its memory
+// is not met, or a client that left is an error, whatever had arrived. room asks for more memory of the
+// request, for what is decoded of the body. release gives its memory
 // back to the limit and must be called in any case.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64,
-	limitName string) (body []byte, release func(), err error) {
+	limitName string) (body []byte, room func(int64) error, release func(), err error) {
 	none := func() {}
 	if err := checkFraming(r); err != nil {
-		return nil, none, err
+		return nil, nil, none, err
 	}
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // the rest of the body is not read
-		return nil, none, protocol.TooLarge(limit, limitName)
+		return nil, nil, none, protocol.TooLarge(limit, limitName)
 	}
 	held := &heldBytes{memory: h.opts.Memory}
 	from, most := r.Body, r.ContentLength
@@ -272,12 +274,23 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, limit int64,
 	body, err = readAll(from, r.ContentLength, most, held)
 	switch {
 	case errors.Is(err, pillarbox.ErrFull):
-		err = fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w", h.opts.Memory.Limit(), err)
-		return nil, held.release, &pillarbox.RetryAfterError{After: time.Second, Err: err}
+		return nil, nil, held.release, h.errInFlight()
 	case err != nil:
-		return nil, held.release, protocol.BodyError(err, limit, limitName)
+		return nil, nil, held.release, protocol.BodyError(err, limit, limitName)
 	}
-	return body, held.release, nil
+	more := func(bytes int64) error {
+		if held.grow(bytes) != nil {
+			return h.errInFlight()
+		}
+		return nil
+	}
+	return body, more, held.release, nil
+}
+
+func (h *Handler) errInFlight() error {
+	err := fmt.Errorf("bodies of %d bytes are in flight, which is the limit (http.max_in_flight_bytes): %w",
+		h.opts.Memory.Limit(), pillarbox.ErrFull)
+	return &pillarbox.RetryAfterError{After: time.Second, Err: err}
 }
 
 // heldBytes is what one request holds of the memory for bodies.

@@ -118,20 +118,6 @@ func TestSourceMayHaveThePathOfTheDocument(t *testing.T) {
 	}
 }
 
-// TestEncodedBodiesAreRefused includes an encoding that hides behind a harmless one.
-func TestEncodedBodiesAreRefused(t *testing.T) {
-	b := openPublic(t, intake.Options{})
-	b.post("/app", "x", "Content-Encoding", "gzip").Wants(t, http.StatusUnsupportedMediaType, "gzip")
-	b.post("/app", "x", "Content-Encoding", "identity", "Content-Encoding", "br").Wants(t,
-		http.StatusUnsupportedMediaType, "br")
-	b.post("/app", "x", "Content-Encoding", "identity, zstd").Wants(t,
-		http.StatusUnsupportedMediaType, "zstd")
-	b.post("/app", "x", "Content-Encoding", "Identity").Wants(t, http.StatusAccepted)
-	if len(b.Queued()) != 1 {
-		t.Error("a wrong number of events was stored")
-	}
-}
-
 // TestErrorsOfTheQueueBecomeStatuses sees that our own fault is never a 4xx, and that a wait is
 // passed on.
 func TestErrorsOfTheQueueBecomeStatuses(t *testing.T) {

@@ -119,7 +119,7 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	if request.Body, err = event.body(); err != nil {
 		return answer{}, err
 	}
-	if request.Grant, err = admission.One(head, request.Body); err != nil {
+	if request.Grant, request.Body, err = admission.One(head, request.Body); err != nil {
 		return answer{}, err
 	}
 	// a 503 that says when to come back, rather than a process that is killed

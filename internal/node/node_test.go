@@ -168,7 +168,7 @@ func TestStartedAndClosedAtAnyMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		grant, err := n.Sources().Table().Get("app").AdmitOne(&source.Head{Method: "POST"}, nil)
+		grant, _, err := n.Sources().Table().Get("app").AdmitOne(&source.Head{Method: "POST"}, nil)
 		if err != nil || grant.Source() == nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 
 	"pillarbox"
 )
@@ -15,21 +14,6 @@ import (
 func TooLarge(limit int64, name string) error {
 	return &Error{Status: http.StatusRequestEntityTooLarge,
 		Detail: fmt.Sprintf("the body is over the limit of %d bytes (%s)", limit, name)}
-}
-
-// CheckEncoding looks at the lines of Content-Encoding, and refuses a body that would have to be
-// decoded first.
-func CheckEncoding(lines []string) error {
-	for _, line := range lines {
-		for encoding := range strings.SplitSeq(line, ",") {
-			encoding = strings.TrimSpace(encoding)
-			if encoding != "" && !strings.EqualFold(encoding, "identity") {
-				return &Error{Status: http.StatusUnsupportedMediaType,
-					Detail: fmt.Sprintf("Content-Encoding %q is not supported; send the body as it is", encoding)}
-			}
-		}
-	}
-	return nil
 }
 
 // NotAllowed refuses a method. allow lists those that are possible.

@@ -92,6 +92,7 @@ type Error struct {
 	Detail    string
 	Allow     string // for 405
 	Challenge string // for 401
+	Accept    string // for 415: the codings that a body may have (RFC 9110, section 15.5.16)
 }
 
 func (e *Error) Error() string { return e.Detail }
@@ -185,6 +186,9 @@ func (p Problem) Answer(err error) (header http.Header, body []byte) {
 	}
 	if errors.As(err, &refused) && refused.Challenge != "" {
 		header.Set("WWW-Authenticate", refused.Challenge)
+	}
+	if errors.As(err, &refused) && refused.Accept != "" {
+		header.Set("Accept-Encoding", refused.Accept)
 	}
 	if Retriable(p.Status) || errors.Is(err, pillarbox.ErrKeyInFlight) {
 		header.Set("Retry-After", strconv.Itoa(RetryAfterSeconds(err)))

@@ -84,18 +84,6 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 	}
 }
 
-func TestOnlyPlainBodiesAreTaken(t *testing.T) {
-	for lines, good := range map[string]bool{
-		"": true, "identity": true, "Identity, identity": true, " , ": true, "gzip": false, "identity|GZIP": false, "identity,br": false, "x": false,
-	} {
-		err := protocol.CheckEncoding(strings.Split(lines, "|"))
-		if (err == nil) != good || (err != nil &&
-			protocol.StatusOf(err) != http.StatusUnsupportedMediaType) {
-			t.Errorf("Content-Encoding %q: %v", lines, err)
-		}
-	}
-}
-
 func TestReceiptIsItsJSON(t *testing.T) {
 	receipt := pillarbox.Receipt{RequestID: "JKJaXmPLvHcESHA=", Timestamp: 1,
 		Status: pillarbox.StateAccepted}

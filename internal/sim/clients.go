@@ -109,7 +109,7 @@ func (l *life) draw() (*entry, ingest.Request) {
 
 // grant is what a front has to ask for.
 func (l *life) grant(from string) source.Grant {
-	grant, err := l.node.Sources().Table().Get(from).AdmitOne(&source.Head{Method: "POST"}, nil)
+	grant, _, err := l.node.Sources().Table().Get(from).AdmitOne(&source.Head{Method: "POST"}, nil)
 	if err != nil {
 		l.world.fail(fmt.Errorf("the source %s admits nothing: %w", from, err))
 	}

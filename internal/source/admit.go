@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/decode"
 	"pillarbox/internal/protocol"
 )
 
@@ -19,15 +20,27 @@ type Head struct {
 	RemoteAddr      string // IP address without port
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
-	Batch           bool     // many events are in one body
+
+	MaxBatchBytes int64                   // of a batch, when it is decoded; for a single event it is MaxBody of the source
+	Room          func(bytes int64) error // asks for the memory of a decoded body; nil: there is enough
+	Batch         bool                    // many events are in one body
 }
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
 // request.
-type Admission struct{ source *Source }
+type Admission struct {
+	source *Source
+	coding decode.Encoding // of the body
+}
 
 // Checked is a request whose content is what it says. The zero value is none.
-type Checked struct{ grant Grant }
+type Checked struct {
+	grant Grant
+	body  []byte
+}
+
+// Body is the body without its Content-Encoding: the one that came, or memory of its own.
+func (c Checked) Body() []byte { return c.body }
 
 // Grant is a request that may be accepted. The zero value is none, and is refused.
 type Grant struct {
@@ -58,10 +71,11 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := s.route(head); err != nil {
 		return Admission{}, err
 	}
-	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
+	coding, err := decode.Parse(head.ContentEncoding)
+	if err != nil {
 		return Admission{}, err
 	}
-	return Admission{source: s}, nil
+	return Admission{source: s, coding: coding}, nil
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
@@ -81,13 +95,33 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 		}
 		signedID = verified.ID
 	}
+	body, err := a.decode(head, body)
+	if err != nil {
+		return Checked{}, err
+	}
 	if s.greeter != nil && !head.Batch {
 		if err := s.greet(s.greeter.WithBody(body)); err != nil {
 			return Checked{}, err
 		}
 	}
-	err := grant.identify(head, signedID)
-	return Checked{grant}, err
+	err = grant.identify(head, signedID)
+	return Checked{grant: grant, body: body}, err
+}
+
+// decode takes the Content-Encoding from a body, after its signature: that is over what came.
+func (a Admission) decode(head *Head, body []byte) ([]byte, error) {
+	if a.coding == decode.Identity {
+		return body, nil
+	}
+	limits := decode.Limits{Bytes: a.source.MaxBody, Name: a.source.MaxBodyKey(), Room: head.Room}
+	if head.Batch {
+		limits.Bytes, limits.Name = head.MaxBatchBytes, "http.max_batch_bytes"
+	}
+	decoded, err := decode.Body(a.coding, body, limits)
+	if err == nil {
+		a.source.metrics.Decoded(string(a.coding))
+	}
+	return decoded, err
 }
 
 // Charge takes so many events from what the source may accept now, or refuses with 429 and says
@@ -111,21 +145,22 @@ func (c Checked) Charge(events int) (Grant, error) {
 }
 
 // AdmitOne is Admit, Check and Charge for a front that has all of one event at hand.
-func (s *Source) AdmitOne(head *Head, body []byte) (Grant, error) {
+func (s *Source) AdmitOne(head *Head, body []byte) (Grant, []byte, error) {
 	admission, err := s.Admit(head)
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
 	return admission.One(head, body)
 }
 
-// One is Check and Charge for the body of one event.
-func (a Admission) One(head *Head, body []byte) (Grant, error) {
+// One is Check and Charge for the body of one event, which is returned as it is to be stored.
+func (a Admission) One(head *Head, body []byte) (Grant, []byte, error) {
 	checked, err := a.Check(head, body)
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
-	return checked.Charge(1)
+	grant, err := checked.Charge(1)
+	return grant, checked.body, err
 }
 
 // newLimiter makes the token bucket of a source, or nil for no limit.

@@ -16,7 +16,7 @@ func TestWhatIsTheSameRequest(t *testing.T) {
 		for i := 0; i < len(header); i += 2 {
 			head.Header = append(head.Header, pillarbox.HeaderField{Name: header[i], Value: header[i+1]})
 		}
-		grant, err := source.New(settings, source.Options{}).AdmitOne(head, content.Body)
+		grant, _, err := source.New(settings, source.Options{}).AdmitOne(head, content.Body)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func TestFailedSignaturesAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 	for _, head := range []*source.Head{{Method: "POST"}, malformed, signed("1", now, "another"),
 		signed("1", now.Add(-time.Hour), "body"), signed("1", now.Add(time.Hour), "body"),
 		signed("1", now.Add(time.Hour), "body")} {
-		grant, err := app.AdmitOne(head, []byte("body"))
+		grant, _, err := app.AdmitOne(head, []byte("body"))
 		var refused *protocol.Error
 		if !errors.As(err, &refused) || refused.Status != 401 || refused.Detail != "the request is not verified; nothing was stored" ||
 			grant.Source() != nil {
@@ -87,7 +87,7 @@ func TestFailedSignaturesAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 		t.Errorf("the log has %s", log.String())
 	}
 	clock = clock.Add(time.Minute)
-	_, _ = app.AdmitOne(&source.Head{Method: "POST"}, nil)
+	_, _, _ = app.AdmitOne(&source.Head{Method: "POST"}, nil)
 	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "requests=6") || strings.Contains(text, "whsec") {
 		t.Errorf("a minute later, the log has %s", text)
 	}
@@ -126,7 +126,7 @@ func TestASignedIDIsTheIdempotencyKey(t *testing.T) {
 	known := func(id, key, body string) pillarbox.Idempotency {
 		head := signed(id, now, body)
 		head.Header = append(head.Header, pillarbox.HeaderField{Name: "Idempotency-Key", Value: key})
-		grant, err := app.AdmitOne(head, []byte(body))
+		grant, _, err := app.AdmitOne(head, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestASignatureCostsNoAllocation(t *testing.T) {
 	head := &source.Head{Method: "POST", Header: pillarbox.Header{{Name: "X-Hub-Signature-256",
 		Value: "sha256=" + hex.EncodeToString(mac.Sum(nil))}}}
 	admit := func() {
-		if _, err := app.AdmitOne(head, body); err != nil {
+		if _, _, err := app.AdmitOne(head, body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,7 +170,7 @@ func BenchmarkAdmit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := app.AdmitOne(head, body); err != nil {
+				if _, _, err := app.AdmitOne(head, body); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -167,6 +167,7 @@ type Ingest struct {
 
 	unverified [len(unverifiedReasons)]Counter
 	handshakes Counter
+	decoded    map[string]Counter // by coding
 }
 
 // unverifiedReasons are those of package signature, which a test holds them to.
@@ -189,6 +190,10 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	}
 	for i, reason := range unverifiedReasons {
 		ingest.unverified[i] = m.counters[ingestUnverified](source, reason)
+	}
+	ingest.decoded = map[string]Counter{}
+	for _, coding := range codings {
+		ingest.decoded[coding] = m.counters[ingestDecoded](source, coding)
 	}
 	ingest.handshakes = m.counters[ingestHandshakes](source)
 	for what, name := range removalNames {
@@ -217,6 +222,16 @@ func (i *Ingest) Unverified(reason string, n int) {
 	}
 	if at := slices.Index(unverifiedReasons[:], reason); at >= 0 {
 		i.unverified[at].Add(float64(n))
+	}
+}
+
+// codings are those of package decode.
+var codings = [...]string{"gzip", "deflate", "zstd"}
+
+// Decoded counts a body that came with a coding.
+func (i *Ingest) Decoded(coding string) {
+	if i != nil {
+		i.decoded[coding].Add(1)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
 	labelReason      = "reason"      // closeReasons, refusals or unverifiedReasons
+	labelEncoding    = "encoding"    // of bodies
 	labelWhat        = "what"        // Removal
 )
 
@@ -36,6 +37,7 @@ const (
 	ingestRefused    = "pillarbox_ingest_refused_total"
 	ingestRemoved    = "pillarbox_ingest_removed_total"
 	ingestUnverified = "pillarbox_ingest_unverified_total"
+	ingestDecoded    = "pillarbox_ingest_decoded_total"
 	ingestHandshakes = "pillarbox_ingest_handshakes_total"
 	ingestAppend     = "pillarbox_ingest_append_seconds"
 	httpRequests     = "pillarbox_http_requests_total"
@@ -103,6 +105,7 @@ func Table() []Metric {
 		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `unauthorized` (401), `forbidden` (403), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `in_flight` (409) and `key_reused` (422: its idempotency key), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
 		{ingestRemoved, TypeCounter, "What was not kept of requests: bearer secrets in a `header`, in a `parameter` of the query or in the `url` of a header, and headers that a `rule` of the configuration does not want.", []string{labelSource, labelWhat}, nil},
 		{ingestUnverified, TypeCounter, "Requests that were refused with 401 because no secret of the source has signed them, by what was wrong: the signature is `missing`, `malformed` or a `mismatch`, or it is good and `too_old` or `too_new`. Clients are not told which.", []string{labelSource, labelReason}, nil},
+		{ingestDecoded, TypeCounter, "Bodies that came with a Content-Encoding and are kept without it, by `encoding`: gzip, deflate or zstd.", []string{labelSource, labelEncoding}, nil},
 		{ingestHandshakes, TypeCounter, "Handshakes that were answered: senders that ask whether this is the right address. Nothing of them is stored.", source, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
 			nil, seconds},
