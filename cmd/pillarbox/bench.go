@@ -183,7 +183,7 @@ func (f *benchFlags) groups() []benchmark.Group {
 		return benchmark.Group{Scenarios: scenarios, Rounds: f.rounds, Duration: f.duration}
 	}
 	return []benchmark.Group{group(loops...), group(benchmark.FixedRate(f.body)),
-		group(benchmark.Batches(f.body))}
+		group(benchmark.Batches(f.body)), group(benchmark.Doors()...)}
 }
 
 // commit is what the binary was built from, as far as the build has noted it.

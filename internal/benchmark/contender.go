@@ -25,6 +25,7 @@ type Contender struct {
 	// Missing is why it can't take part, with what to do about it. Empty for one that can.
 	Missing string `json:"missing,omitempty"`
 	Batches bool   `json:"-"` // takes NDJSON at the path with /batch after it
+	Doors   bool   `json:"-"` // takes what Door has
 	Peer    bool   `json:"peer"`
 
 	// Start runs it in a directory that is its own. It returns when the contender accepts connections.
@@ -48,6 +49,7 @@ type Scenario struct {
 	Body        int     `json:"body"`            // bytes of an event
 	Rate        float64 `json:"rate,omitempty"`  // requests per second; 0 for as fast as it goes
 	Items       int     `json:"items,omitempty"` // events of a request that is a batch; 0 for a single event
+	Door        Door    `json:"door,omitempty"`  // what else a request has
 }
 
 // String names the scenario for people.
@@ -63,6 +65,9 @@ func (s Scenario) String() string {
 	if s.Rate > 0 {
 		text += fmt.Sprintf(", %s/s", Grouped(s.Rate))
 	}
+	if s.Door != "" {
+		text += ", " + string(s.Door)
+	}
 	return text
 }
 
@@ -77,7 +82,9 @@ func byteText(n int) string {
 func (s Scenario) events() uint64 { return uint64(max(s.Items, 1)) }
 
 // takes reports whether a contender can be asked this.
-func (s Scenario) takes(c Contender) bool { return s.Items == 0 || c.Batches }
+func (s Scenario) takes(c Contender) bool {
+	return (s.Items == 0 || c.Batches) && (s.Door == "" || c.Doors)
+}
 
 // minBody is the body without its padding.
 const minBody = len(bodyStart) + len(bodyEnd)

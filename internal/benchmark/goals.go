@@ -52,7 +52,7 @@ func judge(r *Report) []Goal {
 		plain = Accepting // without an event loop everything is on net/http
 	}
 	const durableRate = "durable events/s at 256 connections, to "
-	return []Goal{
+	goals := []Goal{
 		r.compare(contest{durableRate + "bare net/http", 1.5, Accepting, Bare, at256}, eventRate),
 		r.compare(contest{"durable events/s at 64 connections, to bare net/http", 1.2, Accepting, Bare,
 			at64}, eventRate),
@@ -75,6 +75,7 @@ func judge(r *Report) []Goal {
 		r.memory("peak memory with a backlog of 10 GiB, MiB",
 			func(l Life) bool { return l.Backlog >= goalBacklog }),
 	}
+	return append(goals, r.doors()...)
 }
 
 func eventRate(row *Row) float64 { return row.PerSecond }

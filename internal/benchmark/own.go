@@ -55,8 +55,8 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 		contenders = append(contenders, yardstick(binary, FrontCommand, Front))
 	}
 	contenders = append(contenders,
-		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true,
-			Start: serve(binary, "", "--roles", "accept,admin")},
+		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true, Doors: true,
+			Start: serve(binary, doorSettings, "--roles", "accept,admin")},
 		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true,
 			Start: serve(binary, "")},
 	)

@@ -23,6 +23,7 @@ func measured(contender string, s benchmark.Scenario, cpu float64,
 var (
 	at64  = benchmark.ClosedLoop(64, 200)
 	at256 = benchmark.ClosedLoop(256, 200)
+	doors = benchmark.Doors()
 )
 
 // sample is a report in which everything was measured and every goal is met.
@@ -50,6 +51,8 @@ func sample() *benchmark.Report {
 		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50,
 			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
+		measured(own, doors[1], 7, 140), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
+		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75),
 	)
 	return report
 }
@@ -96,6 +99,10 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 			[]string{"backlog of 10"}, nil},
 		"a short life": {func(r *benchmark.Report) { r.Lives[0].Accepted-- }, nil,
 			[]string{"10 million"}},
+		"slow with a key": {set(own, doors[1], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
+			[]string{"a new Idempotency-Key"}, nil},
+		"slow with gzip": {set(own, doors[5], func(m *benchmark.Measurement) { m.PerSecond = 60 }),
+			[]string{"with gzip"}, nil},
 		"no event loop": {func(r *benchmark.Report) {
 			r.Contenders = slices.DeleteFunc(r.Contenders,
 				func(c benchmark.Contender) bool {

@@ -70,6 +70,7 @@ type client struct {
 	conn    net.Conn
 	result  *Result
 	buffer  []byte
+	own     []byte // the request under way
 	reader  reader
 	freedAt time.Duration
 }
@@ -125,7 +126,8 @@ func (c *client) exchange(due time.Duration) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	if _, err := c.conn.Write(c.plan.Request); err != nil {
+	c.own = c.plan.serial(c.own)
+	if _, err := c.conn.Write(c.own); err != nil {
 		return err
 	}
 	for {

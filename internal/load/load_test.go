@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,8 +28,10 @@ func eachDriver(t *testing.T, handler http.HandlerFunc, o load.Options, body int
 			server := httptest.NewServer(handler)
 			defer server.Close()
 			o.Address = server.Listener.Addr().String()
-			o.Request = encode(t, load.Request{Path: "/app", Host: "test",
-				Body: []byte(strings.Repeat("x", body))})
+			if o.Request == nil {
+				o.Request = encode(t, load.Request{Path: "/app", Host: "test",
+					Body: []byte(strings.Repeat("x", body))})
+			}
 			result, err := run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -209,4 +212,29 @@ func TestARunEndsWithItsContext(t *testing.T) {
 			cancel()
 		}
 	}
+}
+
+// TestSerialsAreOfOneRequestEach, with both drivers.
+func TestSerialsAreOfOneRequestEach(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]int{}
+	handler := func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.Header.Get("X-Serial")]++
+	}
+	o := load.Options{Connections: 4, Duration: 100 * time.Millisecond, Request: encode(t, load.Request{Path: "/app",
+		Host: "test", Header: http.Header{"X-Serial": {load.Serial}}})}
+	eachDriver(t, handler, o, 1, func(t *testing.T, _ *load.Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		for serial, times := range seen {
+			if times != 1 || len(serial) != len(load.Serial) || serial == load.Serial {
+				t.Errorf("%q was sent %d times", serial, times)
+			}
+		}
+		if len(seen) == 0 {
+			t.Error("nothing came")
+		}
+	})
 }

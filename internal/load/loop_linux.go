@@ -45,7 +45,8 @@ type loop struct {
 type conn struct {
 	id      int32
 	fd      int
-	unsent  []byte // of the request under way
+	own     []byte // the request under way
+	unsent  []byte // of it
 	busy    bool   // a request is under way
 	due     time.Duration
 	freedAt time.Duration
@@ -237,7 +238,8 @@ func (l *loop) handle(ctx context.Context, event *unix.EpollEvent) {
 
 // send begins a request that was due at a time.
 func (l *loop) send(ctx context.Context, c *conn, due time.Duration) {
-	c.busy, c.due, c.unsent = true, due, l.Request
+	c.own = l.serial(c.own)
+	c.busy, c.due, c.unsent = true, due, c.own
 	l.underWay++
 	l.write(ctx, c)
 }

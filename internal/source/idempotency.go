@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -179,48 +178,39 @@ func cloudEventKey(header pillarbox.Header, body []byte) string {
 	return from + "\x00" + id
 }
 
-// hashers are used again: an event costs two sums.
-var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
+// buffers are used again: an event costs two sums, each over one piece of memory, which is several
+// times as fast as over many.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-type hasher struct {
-	hash.Hash
-	buffer []byte
-	sum    [sha256.Size]byte
-}
+// maxBuffer bounds what is kept for the next sum, in bytes.
+const maxBuffer = 64 << 10
 
-// parts adds texts, so that no two lists of them have the same sum.
-func (h *hasher) parts(texts ...string) {
-	h.buffer = h.buffer[:0]
+// sumOf is the SHA-256 of a list of texts and a body; no two lists have the same.
+func sumOf(body []byte, texts ...string) [sha256.Size]byte {
+	pooled := buffers.Get().(*[]byte)
+	b := (*pooled)[:0]
 	for _, text := range texts {
-		h.buffer = binary.AppendUvarint(h.buffer, uint64(len(text)))
-		h.buffer = append(h.buffer, text...)
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
 	}
-	h.Write(h.buffer)
-}
-
-// end returns the sum, and gives the hasher back.
-func (h *hasher) end() [sha256.Size]byte {
-	h.Sum(h.sum[:0])
-	sum := h.sum
-	h.Reset()
-	hashers.Put(h)
+	b = append(b, body...)
+	sum := sha256.Sum256(b)
+	if cap(b) <= maxBuffer {
+		*pooled = b
+		buffers.Put(pooled)
+	}
 	return sum
 }
 
 // digestOf is the digest of a key in its scope: it belongs to source and caller.
 func digestOf(scope, caller, key string) [16]byte {
-	h := hashers.Get().(*hasher)
-	h.parts("key", scope, caller, key)
-	sum := h.end()
+	sum := sumOf(nil, "key", scope, caller, key)
 	return [16]byte(sum[:16])
 }
 
 // fingerprint is that of the content of a request.
 func fingerprint(method, path, query string, body []byte) uint64 {
-	h := hashers.Get().(*hasher)
-	h.parts("content", method, path, query)
-	h.Write(body)
-	sum := h.end()
+	sum := sumOf(body, "content", method, path, query)
 	return binary.LittleEndian.Uint64(sum[:])
 }
 

@@ -42,11 +42,11 @@ var (
 	}}}
 	// PathNotCompared leaves the path out of the fingerprint.
 	PathNotCompared = Mutant{"fingerprint without path", []Edit{{
-		keyRuleSource, `h.parts("content", method, path, query)`, `h.parts("content", method, path[:0], query)`,
+		keyRuleSource, `sumOf(body, "content", method, path, query)`, `sumOf(body, "content", method, path[:0], query)`,
 	}}}
 	// KeysOfAllSources lets a source meet the keys of others.
 	KeysOfAllSources = Mutant{"keys of all sources", []Edit{{
-		keyRuleSource, `h.parts("key", scope, caller, key)`, `h.parts("key", scope[:0], caller, key)`,
+		keyRuleSource, `sumOf(nil, "key", scope, caller, key)`, `sumOf(nil, "key", scope[:0], caller, key)`,
 	}}}
 	// UnknownIsFree forgets the stamp of an append that may surface.
 	UnknownIsFree = Mutant{"an unknown outcome frees the key", []Edit{{
