@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"pillarbox"
@@ -11,12 +10,21 @@ import (
 
 // errInFlight and errReused are the answers to keys that can't be claimed.
 var (
-	errInFlight = &pillarbox.RetryAfterError{After: time.Second, Err: fmt.Errorf(
-		"a request with the same idempotency key is in flight; send it again later to get its receipt: %w",
-		pillarbox.ErrKeyInFlight)}
-	errReused = fmt.Errorf("the idempotency key came before with another method, path, query or body; nothing was stored: %w",
-		pillarbox.ErrKeyReused)
+	errInFlight = &pillarbox.RetryAfterError{After: time.Second, Err: &keyError{pillarbox.ErrKeyInFlight,
+		"a request with the same idempotency key is not answered yet; send it again later to get its receipt"}}
+	errReused = &keyError{pillarbox.ErrKeyReused,
+		"the idempotency key came before with another method, path, query or body; nothing was stored"}
 )
+
+// keyError is of a kind, and says the cause alone.
+type keyError struct {
+	kind error
+	text string
+}
+
+func (e *keyError) Error() string { return e.text }
+
+func (e *keyError) Unwrap() error { return e.kind }
 
 // claim asks for the keys of all events, and takes those out of the append that are not to be
 // stored: they were before, or are being, or must not be.
