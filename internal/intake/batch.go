@@ -61,7 +61,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	to *source.Route) (int, error) {
 	head := headOf(r)
 	head.Batch = true
-	admission, err := to.Source.Admit(head)
+	admission, err := admit(w, to.Source, head)
 	if err != nil {
 		return 0, err
 	}

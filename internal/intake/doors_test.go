@@ -161,3 +161,25 @@ func signedBatches(t *testing.T, f front) {
 		t.Errorf("%d events are stored", len(events))
 	}
 }
+
+// TestAnUnsignedBodyIsNotWaitedFor: its head says enough.
+func TestAnUnsignedBodyIsNotWaitedFor(t *testing.T) { onFronts(t, unsignedBodies) }
+
+func unsignedBodies(t *testing.T, f front) {
+	b := openPublic(t, intake.Options{})
+	server := f.serve(t, b, 0, 0)
+	for _, name := range []string{"github", "slack", "gitlab", "twilio", "standard-webhooks"} {
+		table, err := source.Compile([]source.Settings{nodetest.DoorSource(t, name)}, source.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.sources.Replace(table)
+		for _, path := range []string{"/app", "/app/batch"} {
+			response, _ := exchange(t, server, "POST "+path+" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+				"Content-Length: 900\r\n\r\n", false)
+			if response.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s %s: answered with %d", name, path, response.StatusCode)
+			}
+		}
+	}
+}

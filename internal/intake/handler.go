@@ -163,7 +163,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 
 func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
 	head := headOf(r)
-	admission, err := to.Source.Admit(head)
+	admission, err := admit(w, to.Source, head)
 	if err != nil {
 		return 0, err
 	}
@@ -188,6 +188,15 @@ func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.R
 	}
 	w.Header()["X-Request-Id"] = []string{result.Receipt.RequestID}
 	return writeAccepted(w, to.Source.Accepted(), stored, result.Receipt), nil
+}
+
+// admit asks the source. Nothing is read of the body of somebody who is not known.
+func admit(w http.ResponseWriter, to *source.Source, head *source.Head) (source.Admission, error) {
+	admission, err := to.Admit(head)
+	if err != nil && protocol.StatusOf(err) == http.StatusUnauthorized {
+		w.Header().Set("Connection", "close") // net/http would read it first, to keep the connection
+	}
+	return admission, err
 }
 
 // accept reads the body and makes it durable. The memory of the body is given back before any wait

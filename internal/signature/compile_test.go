@@ -171,3 +171,16 @@ func TestReasonsHaveNames(t *testing.T) {
 		t.Errorf("no reason has the name %q", name)
 	}
 }
+
+// TestAHeadWithoutASignatureIsNoticed before the body is read; where it is in the body, nothing is.
+func TestAHeadWithoutASignatureIsNoticed(t *testing.T) {
+	for _, v := range vectors() {
+		verifier := compile(t, v.settings)
+		if verifier.Absent(v.request.Header) {
+			t.Errorf("%s: the signature is not seen", v.name)
+		}
+		if absent := verifier.Absent(header("Content-Type", "x")); absent == (v.settings.Scheme == "microsoft-graph") {
+			t.Errorf("%s: no signature is noticed: %v", v.name, absent)
+		}
+	}
+}

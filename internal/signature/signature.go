@@ -70,6 +70,7 @@ type Verified struct {
 type Verifier struct {
 	scheme  string
 	timed   bool
+	signs   []string // the headers, one of which has a signature; none where it is in the body
 	check   checker
 	headers []string
 	bearers []string
@@ -100,6 +101,17 @@ func (v *Verifier) Scheme() string { return v.scheme }
 
 // Timed reports whether the rule holds a signed time against ours; else Verify reads no time.
 func (v *Verifier) Timed() bool { return v.timed }
+
+// Absent reports whether a request can't be verified by its head alone: no header is there that a
+// signature of the rule stands in.
+func (v *Verifier) Absent(header pillarbox.Header) bool {
+	for _, name := range v.signs {
+		if has(header, name) {
+			return false
+		}
+	}
+	return len(v.signs) > 0
+}
 
 // Headers are the names of the headers that the rule reads, in canonical form: whoever is to verify
 // a request again later needs them. The slice is the verifier's.
@@ -137,8 +149,19 @@ func Compile(settings Settings) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{scheme: settings.Scheme, timed: known.timed || settings.Description.timed(),
-		check: check, headers: headers, bearers: bearers}, nil
+	v := &Verifier{scheme: settings.Scheme, timed: known.timed || settings.Description.timed(),
+		check: check, headers: headers, bearers: bearers}
+	switch check := check.(type) {
+	case *described:
+		v.signs = []string{check.Header}
+	case *standard:
+		v.signs = []string{standardNames[0].signature, standardNames[1].signature}
+	case *gitlab:
+		v.signs = []string{standardNames[0].signature, standardNames[1].signature, gitlabToken}
+	case *twilio:
+		v.signs = []string{twilioHeader}
+	}
+	return v, nil
 }
 
 func checkSettings(settings *Settings, known scheme) error {

@@ -10,6 +10,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/decode"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/signature"
 )
 
 // Head is what is known of a request before its body is read. It is read during a call only.
@@ -70,6 +71,9 @@ func (g *Grant) identify(head *Head, signedID string) (err error) {
 func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := s.route(head); err != nil {
 		return Admission{}, err
+	}
+	if s.Signature != nil && s.Signature.Absent(head.Header) {
+		return Admission{}, s.unverified(signature.Missing) // without reading its body
 	}
 	coding, err := decode.Parse(head.ContentEncoding)
 	if err != nil {

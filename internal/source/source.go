@@ -68,7 +68,7 @@ type Source struct {
 	greeter *preset.Greeter // nil for no handshake
 	answer  *Answer
 	now     func() time.Time
-	refused unverified
+	refused refusals
 }
 
 // Options are what sources count and tell with. The zero value does neither.

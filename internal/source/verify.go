@@ -16,8 +16,8 @@ import (
 var errUnverified = &protocol.Error{Status: http.StatusUnauthorized, Challenge: "Signature",
 	Detail: "the request is not verified; nothing was stored"}
 
-// unverified counts refusals, and tells them once a minute.
-type unverified struct {
+// refusals are counted, and told once a minute.
+type refusals struct {
 	told  atomic.Int64 // Unix time of the last line
 	since atomic.Uint64
 }
@@ -38,11 +38,16 @@ func (s *Source) verify(head *Head, body []byte) (signature.Verified, error) {
 	if err == nil {
 		return verified, nil
 	}
+	return signature.Verified{}, s.unverified(err)
+}
+
+// unverified counts why, and returns the answer that does not tell it.
+func (s *Source) unverified(why error) error {
 	var reason signature.Reason
-	_ = errors.As(err, &reason)
+	_ = errors.As(why, &reason)
 	s.metrics.Unverified(reason.String(), 1)
 	s.tellUnverified(s.now(), reason)
-	return signature.Verified{}, errUnverified
+	return errUnverified
 }
 
 func (s *Source) tellUnverified(now time.Time, reason signature.Reason) {

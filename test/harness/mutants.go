@@ -144,7 +144,7 @@ var (
 	}}}
 	// SignatureTold tells the client what is wrong with its signature.
 	SignatureTold = Mutant{"the reason of a refused signature is told", []Edit{{
-		"internal/source/verify.go", "\treturn signature.Verified{}, errUnverified\n", "\treturn signature.Verified{}, &protocol.Error{Status: http.StatusUnauthorized, Challenge: \"Signature\", Detail: err.Error()}\n",
+		"internal/source/verify.go", "\treturn errUnverified\n", "\treturn &protocol.Error{Status: http.StatusUnauthorized, Challenge: \"Signature\", Detail: why.Error()}\n",
 	}}}
 	// TokenKept keeps the secret of a source with the event that it came with.
 	TokenKept = Mutant{"the secret of a source is kept", []Edit{{

@@ -239,7 +239,7 @@ var hunts = []hunt{
 		name: "doors", pkg: "internal/intake", run: "^Test(Doors|ASignatureCoversAWholeBatch)$",
 		bugs: []planted{
 			{harness.BatchNotVerified, "want 401"},
-			{harness.AskedBeforeVerified, "an unsigned challenge"},
+			{harness.AskedBeforeVerified, "an unsigned PING"},
 			{harness.HandshakeStored, "a challenge"},
 			{harness.SignatureTold, "the answer is"},
 			{harness.TokenKept, "X-Gitlab-Token is kept: true"},
