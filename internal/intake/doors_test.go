@@ -183,3 +183,29 @@ func unsignedBodies(t *testing.T, f front) {
 		}
 	}
 }
+
+// TestASignatureIsOverTheBodyAsItCame: it is verified before anything is decoded.
+func TestASignatureIsOverTheBodyAsItCame(t *testing.T) { onFronts(t, signedEncoded) }
+
+func signedEncoded(t *testing.T, f front) {
+	b := openPublic(t, intake.Options{})
+	server := f.serve(t, b, 0, 0)
+	table, err := source.Compile([]source.Settings{nodetest.DoorSource(t, "slack")},
+		source.Options{Now: func() time.Time { return nodetest.DoorTime }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sources.Replace(table)
+	const body = `{"event_id":"1"}`
+	sent := encoded(t, "gzip", body)
+	for signed, status := range map[string]int{sent: 200, body: 401} {
+		door := nodetest.Door{Name: "gzip", Body: sent,
+			Header: append(nodetest.SlackHeader(signed), "Content-Encoding", "gzip")}
+		if got := send(t, server, &door, 1); got.Status != status {
+			t.Errorf("signed %q: answered with %d, want %d", signed, got.Status, status)
+		}
+	}
+	if events := b.Queued(); len(events) != 1 || string(events[0].Body) != body {
+		t.Errorf("%d events are stored", len(events))
+	}
+}
