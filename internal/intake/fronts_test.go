@@ -46,14 +46,15 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Server{Handler: b.public, ReadTimeout: readTimeout, WriteTimeout: writeTimeout}
+	web := &http.Server{Handler: b.public, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		ReadHeaderTimeout: express.DefaultReadHeaderTimeout} // a head that a busy machine sends late is no timeout of a body
 	s := &served{addr: listener.Addr().String()}
 	drain := web.Shutdown
 	if f.express {
 		opts := f.limits
 		opts.Acceptor, opts.Sources, opts.Memory, opts.Problem = b.accept.Inline(), b.sources, b.memory, b.public.Problem
-		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout, cmp.Or(readTimeout,
-			express.DefaultReadHeaderTimeout), writeTimeout
+		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout,
+			express.DefaultReadHeaderTimeout, writeTimeout
 		loop, err := express.New(listener.(*net.TCPListener), opts)
 		if err != nil {
 			t.Fatal(err)
