@@ -24,7 +24,10 @@ type Head struct {
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
 // request.
-type Admission struct{ source *Source }
+type Admission struct {
+	source *Source
+	caller string // as of Grant
+}
 
 // Checked is a request whose content is what it says. The zero value is none.
 type Checked struct{ grant Grant }
@@ -58,10 +61,17 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := s.route(head); err != nil {
 		return Admission{}, err
 	}
+	admission := Admission{source: s}
+	if s.auth != nil {
+		var err error
+		if admission.caller, err = s.identify(head); err != nil {
+			return Admission{}, err
+		}
+	}
 	if err := protocol.CheckEncoding(head.ContentEncoding); err != nil {
 		return Admission{}, err
 	}
-	return Admission{source: s}, nil
+	return admission, nil
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
@@ -72,7 +82,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	if s == nil {
 		return Checked{}, nil
 	}
-	grant := Grant{source: s}
+	grant := Grant{source: s, caller: a.caller}
 	signedID := ""
 	if s.Signature != nil {
 		verified, err := s.verify(head, body)

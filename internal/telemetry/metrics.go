@@ -167,7 +167,16 @@ type Ingest struct {
 
 	unverified [len(unverifiedReasons)]Counter
 	handshakes Counter
+
+	unauthorized [len(unauthorizedReasons)]Counter
 }
+
+// unauthorizedReasons are those of package source and of package apikey, which a test holds them to.
+var unauthorizedReasons = [...]string{"missing", "several", "malformed", "unknown", "revoked",
+	"expired", "other_source"}
+
+// UnauthorizedReasons lists what Unauthorized takes.
+func UnauthorizedReasons() []string { return unauthorizedReasons[:] }
 
 // unverifiedReasons are those of package signature, which a test holds them to.
 var unverifiedReasons = [...]string{"missing", "malformed", "mismatch", "too_old", "too_new"}
@@ -189,6 +198,9 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	}
 	for i, reason := range unverifiedReasons {
 		ingest.unverified[i] = m.counters[ingestUnverified](source, reason)
+	}
+	for i, reason := range unauthorizedReasons {
+		ingest.unauthorized[i] = m.counters[ingestUnauthorized](source, reason)
 	}
 	ingest.handshakes = m.counters[ingestHandshakes](source)
 	for what, name := range removalNames {
@@ -217,6 +229,16 @@ func (i *Ingest) Unverified(reason string, n int) {
 	}
 	if at := slices.Index(unverifiedReasons[:], reason); at >= 0 {
 		i.unverified[at].Add(float64(n))
+	}
+}
+
+// Unauthorized counts n requests that come with no credential that opens the source, by the reason.
+func (i *Ingest) Unauthorized(reason string, n int) {
+	if i == nil {
+		return
+	}
+	if at := slices.Index(unauthorizedReasons[:], reason); at >= 0 {
+		i.unauthorized[at].Add(float64(n))
 	}
 }
 
