@@ -13,6 +13,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newDeadCommand(global),
 		newHeldCommand(global),
 		newAuditCommand(global),
+		newKeysCommand(global),
 		newPurgeCommand(global),
 		newStatusCommand(global),
 		newQueueCommand(global),

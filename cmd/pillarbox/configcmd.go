@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
@@ -115,7 +116,7 @@ func checkEngines(cfg *config.Config) error {
 
 // checkSources reports a source whose rules can't be compiled.
 func checkSources(cfg *config.Config) error {
-	_, err := source.Compile(settingsOf(cfg).Sources, source.Options{})
+	_, err := source.Compile(settingsOf(cfg, new(apikey.Ring)).Sources, source.Options{})
 	return err
 }
 

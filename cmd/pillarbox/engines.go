@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
@@ -34,7 +35,7 @@ func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node
 	if err := e.open(ctx); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config), e.readOnly
+	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config, e.ring()), e.readOnly
 	options.Data, options.QueueURL, options.Version = directoryOf(
 		e.config), e.config.Queue.URL, version()
 	options.MaxInFlightBytes = int64(e.config.HTTP.MaxInFlightBytes)
@@ -54,6 +55,9 @@ func (e *engines) open(ctx context.Context) error {
 		}
 	}
 	e.openClock()
+	if err := e.openKeys(); err != nil {
+		return err
+	}
 	place := e.place()
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
@@ -70,6 +74,31 @@ func (e *engines) open(ctx context.Context) error {
 	}
 	e.Sinks, err = e.openSinks(ctx, cfg, nil)
 	return err
+}
+
+// openKeys reads the API keys. A command that only looks goes on without them.
+func (e *engines) openKeys() error {
+	if e.data == nil {
+		return nil
+	}
+	keys, err := apikey.OpenStore(e.data, apikey.Options{Now: e.Clock.Now, Logger: e.logger})
+	if err != nil && e.readOnly {
+		e.logger.Warn("the API keys can't be read", telemetry.KeyErr, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.APIKeys = keys
+	return nil
+}
+
+// ring is the keys that open sources; without any where there are none.
+func (e *engines) ring() *apikey.Ring {
+	if e.APIKeys == nil {
+		return new(apikey.Ring)
+	}
+	return e.APIKeys.Ring()
 }
 
 // place is where engines keep what they keep on this machine.
@@ -103,7 +132,7 @@ func (e *engines) openSinks(ctx context.Context, cfg, but *config.Config) (map[s
 func (e *engines) openMore(ctx context.Context, fresh *config.Config) (map[string]pillarbox.Sink,
 	error) {
 	if e.data == nil && needsData(fresh) {
-		return nil, pillarbox.Invalid("a destination needs the data directory, and this server runs without one; restart it")
+		return nil, pillarbox.Invalid("a destination or a source needs the data directory, and this server runs without one; restart it")
 	}
 	return e.openSinks(ctx, fresh, e.config)
 }

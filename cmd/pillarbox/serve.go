@@ -264,7 +264,7 @@ func (s *server) apply(ctx context.Context, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Reload(ctx, settingsOf(fresh), sinks); err != nil {
+	if err := s.Reload(ctx, settingsOf(fresh, s.engines.ring()), sinks); err != nil {
 		return errors.Join(err, closeSinks(sinks))
 	}
 	s.config, s.engines.config = fresh, fresh

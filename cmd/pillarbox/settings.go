@@ -3,9 +3,11 @@ package main
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/batch"
 	"pillarbox/internal/config"
 	"pillarbox/internal/destination"
@@ -16,14 +18,17 @@ import (
 	"pillarbox/internal/source"
 )
 
-// settingsOf turns a configuration into what a node may be told again by a reload.
-func settingsOf(cfg *config.Config) node.Settings {
+// settingsOf turns a configuration into what a node may be told again by a reload. keys are never
+// nil: a source that asks for a key and has none to compare it with would be open.
+func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 	settings := node.Settings{
 		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
 		KeyWindow: cfg.Idempotency.Window.Std(), MaxKeys: int64(cfg.Idempotency.MaxKeys),
 	}
 	for name, s := range cfg.Sources {
+		opening, users := authOf(&s, keys)
 		settings.Sources = append(settings.Sources, source.Settings{
+			Keys: opening, Users: users,
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
@@ -46,6 +51,30 @@ func settingsOf(cfg *config.Config) node.Settings {
 		})
 	}
 	return settings
+}
+
+// authOf is who may come in by a source: anybody where it is neither keys nor users.
+func authOf(s *config.Source, keys *apikey.Ring) (opening *apikey.Ring, users []source.User) {
+	for _, way := range s.Auth {
+		if way.APIKey {
+			opening = keys
+		}
+		for _, user := range way.Basic.Users {
+			name, password, _ := strings.Cut(string(user), ":")
+			users = append(users, source.User{Name: name, Password: password})
+		}
+	}
+	return opening, users
+}
+
+// asksForKeys reports whether a source asks for an API key.
+func asksForKeys(cfg *config.Config) bool {
+	for _, s := range cfg.Sources {
+		if slices.ContainsFunc(s.Auth, func(way config.Auth) bool { return way.APIKey }) {
+			return true
+		}
+	}
+	return false
 }
 
 // limitsOf are those of the listeners.
@@ -93,7 +122,7 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return asksForKeys(cfg) || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
 // directoryOf is the data directory as an absolute path, so that a command can tell whether it is

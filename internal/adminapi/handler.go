@@ -131,7 +131,7 @@ var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
 	purgeRoutes,
-	heldRoutes)
+	heldRoutes, keyRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

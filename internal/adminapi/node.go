@@ -21,6 +21,7 @@ type Node interface {
 	Ledger
 	Purges
 	Held
+	Keys
 }
 
 // Overview tells how things are.

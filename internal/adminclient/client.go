@@ -197,6 +197,31 @@ func (c *Client) CancelPurge(ctx context.Context, id string) (*purge.Progress, e
 		adminapi.PurgesPath+"/"+url.PathEscape(id), nil, nil))
 }
 
+// CreateKey makes an API key. Nobody is told again what the key is.
+func (c *Client) CreateKey(ctx context.Context,
+	request adminapi.KeyRequest) (*adminapi.NewKey, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a key: %w", err)
+	}
+	return answered[adminapi.NewKey](c.call(ctx, http.MethodPost, adminapi.KeysPath, nil, body))
+}
+
+// Keys returns all API keys, in the order in which they were made.
+func (c *Client) Keys(ctx context.Context) ([]adminapi.Key, error) {
+	list, err := fetch[adminapi.KeyList](ctx, c, adminapi.KeysPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Keys, nil
+}
+
+// RevokeKey ends an API key for good.
+func (c *Client) RevokeKey(ctx context.Context, id string) (*adminapi.Key, error) {
+	return answered[adminapi.Key](c.call(ctx, http.MethodDelete,
+		adminapi.KeysPath+"/"+url.PathEscape(id), nil, nil))
+}
+
 // Ledger returns the account.
 func (c *Client) Ledger(ctx context.Context) (*ledger.Totals, error) {
 	return fetch[ledger.Totals](ctx, c, "/api/v1/ledger", nil)

@@ -23,7 +23,7 @@ var reloadable = []string{
 	"sources.*.idempotency.key", "sources.*.idempotency.content",
 	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
 	"sources.*.verify_token", "sources.*.response.*",
-	"sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
+	"sources.*.auth", "sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
@@ -73,16 +73,33 @@ func (c *Config) values() map[string]string {
 		case reflect.String:
 			values[key] = v.String() // of a secret, what is behind it
 		case reflect.Slice:
-			texts := make([]string, v.Len())
-			for i := range texts {
-				texts[i] = v.Index(i).String() // of a secret, what is behind it
-			}
-			values[key] = fmt.Sprintf("%q", texts)
+			values[key] = comparableText(v)
 		default:
 			values[key] = fmt.Sprint(v.Interface())
 		}
 	})
 	return values
+}
+
+// comparableText is a form of an item of a list: of a secret, what is behind it.
+func comparableText(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Struct:
+		var texts []string
+		for i := range v.NumField() {
+			texts = append(texts, comparableText(v.Field(i)))
+		}
+		return fmt.Sprintf("%q", texts)
+	case reflect.Slice:
+		var texts []string
+		for i := range v.Len() {
+			texts = append(texts, comparableText(v.Index(i)))
+		}
+		return fmt.Sprintf("%q", texts)
+	case reflect.String:
+		return v.String()
+	}
+	return fmt.Sprint(v.Interface())
 }
 
 // entryOf returns the name of the source or destination that the key belongs to.

@@ -77,6 +77,7 @@ type Source struct {
 	Preset      string            `yaml:"preset"`  // what a sender wants; empty for none
 	Methods     []string          `yaml:"methods"` // of what is stored
 	MaxBody     ByteSize          `yaml:"max_body"`
+	Auth        []Auth            `yaml:"auth"` // who may come in, by any of them; empty for everybody
 	Signature   Signature         `yaml:"signature"`
 	Handshake   string            `yaml:"handshake"` // how a sender asks whether the address is right
 	VerifyToken Secret            `yaml:"verify_token"`

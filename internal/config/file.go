@@ -188,7 +188,7 @@ func (l *loader) pairs(node ast.Node, key string,
 	}
 }
 
-// list reads a sequence of texts.
+// list reads a sequence of texts, or of sections.
 func (l *loader) list(node ast.Node, v reflect.Value, key string) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -198,7 +198,13 @@ func (l *loader) list(node ast.Node, v reflect.Value, key string) {
 	l.config.marks[key] = l.mark(node.GetToken(), "")
 	items := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))
 	for i, item := range sequence.Values {
-		l.scalar(item, items.Index(i), fmt.Sprintf("%s[%d]", key, i))
+		full := fmt.Sprintf("%s[%d]", key, i)
+		if items.Type().Elem().Kind() == reflect.Struct {
+			l.config.marks[full] = l.mark(item.GetToken(), "")
+			l.section(item, items.Index(i), full)
+			continue
+		}
+		l.scalar(item, items.Index(i), full)
 	}
 	v.Set(items)
 }

@@ -58,9 +58,23 @@ func valueText(v reflect.Value) string {
 	}
 	var items []string
 	for i := range v.Len() {
-		items = append(items, quote(fmt.Sprint(v.Index(i).Interface())))
+		items = append(items, itemText(v.Index(i)))
 	}
 	return "[" + strings.Join(items, ", ") + "]"
+}
+
+// itemText is an item of a list. Of a section it has what is set.
+func itemText(v reflect.Value) string {
+	if v.Kind() != reflect.Struct {
+		return valueText(v)
+	}
+	var pairs []string
+	for _, field := range fieldsOf(v.Type()) {
+		if value := v.Field(field.index); !value.IsZero() {
+			pairs = append(pairs, field.name+": "+itemText(value))
+		}
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
 }
 
 // plainForm matches what YAML reads as it stands.

@@ -182,23 +182,28 @@ func TestDoorsThatCanWork(t *testing.T) {
 	}
 }
 
-// TestTheExampleOfTheDocumentCanWork loads the sources in docs/SECURITY.md.
-func TestTheExampleOfTheDocumentCanWork(t *testing.T) {
+// TestTheExamplesOfTheDocumentCanWork loads the sources in docs/SECURITY.md: each asks for something.
+func TestTheExamplesOfTheDocumentCanWork(t *testing.T) {
 	content, err := os.ReadFile("../../docs/SECURITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(content), "```yaml\n")
-	text, _, ended := strings.Cut(text, "```")
-	if !found || !ended {
-		t.Fatal("there is no example")
+	examples := strings.Split(string(content), "```yaml\n")[1:]
+	if len(examples) != 2 {
+		t.Fatalf("there are %d examples", len(examples))
 	}
 	const secret = "a-secret-of-some-length"
-	got := load(t, text, env{"SHOP_SECRET": secret, "TWILIO_TOKEN": secret, "META_TOKEN": secret,
-		"META_SECRET": secret, "PADDLE": secret}, nil)
-	for name := range got.Sources {
-		if got.Verifier(name) == nil {
-			t.Errorf("%s asks for no signature", name)
+	for _, example := range examples {
+		text, _, ended := strings.Cut(example, "```")
+		if !ended {
+			t.Fatal("an example does not end")
+		}
+		got := load(t, text, env{"SHOP_SECRET": secret, "TWILIO_TOKEN": secret, "META_TOKEN": secret,
+			"META_SECRET": secret, "PADDLE": secret, "TILL_PASSWORD": secret}, nil)
+		for name, source := range got.Sources {
+			if got.Verifier(name) == nil && len(source.Auth) == 0 {
+				t.Errorf("%s asks for nothing", name)
+			}
 		}
 	}
 }

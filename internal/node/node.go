@@ -25,6 +25,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
@@ -62,8 +63,8 @@ type Lock interface {
 	Close() error
 }
 
-// Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk and
-// Lock where nothing is kept on this machine.
+// Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk,
+// Lock and APIKeys where nothing is kept on this machine.
 type Engines struct {
 	Queue       pillarbox.Queue
 	DeadLetters pillarbox.DeadLetters
@@ -71,6 +72,7 @@ type Engines struct {
 	Clock       *clock.Clock
 	Disk        Disk
 	Lock        Lock
+	APIKeys     *apikey.Store // nil where nothing is kept on this machine
 }
 
 // Settings are the part of Options that Reload may change.

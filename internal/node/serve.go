@@ -81,6 +81,10 @@ func (s *server) addServices(group *run.Group) error {
 	if s.does(RoleDeliver) {
 		s.addDeliveries(group)
 	}
+	if s.opts.APIKeys != nil {
+		// before the listener, so that it ends after it
+		group.Add(run.Service{Name: "keys", Run: s.opts.APIKeys.Run})
+	}
 	if s.Public != nil {
 		service, err := s.public()
 		if err != nil {

@@ -32,6 +32,7 @@ type Head struct {
 type Admission struct {
 	source *Source
 	coding decode.Encoding // of the body
+	caller string          // as of Grant
 }
 
 // Checked is a request whose content is what it says. The zero value is none.
@@ -72,14 +73,20 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := s.route(head); err != nil {
 		return Admission{}, err
 	}
+	admission := Admission{source: s}
+	var err error
+	if s.auth != nil {
+		if admission.caller, err = s.identify(head); err != nil {
+			return Admission{}, err
+		}
+	}
 	if s.Signature != nil && s.Signature.Absent(head.Header) {
 		return Admission{}, s.unverified(signature.Missing) // without reading its body
 	}
-	coding, err := decode.Parse(head.ContentEncoding)
-	if err != nil {
+	if admission.coding, err = decode.Parse(head.ContentEncoding); err != nil {
 		return Admission{}, err
 	}
-	return Admission{source: s, coding: coding}, nil
+	return admission, nil
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
@@ -90,7 +97,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	if s == nil {
 		return Checked{}, nil
 	}
-	grant := Grant{source: s}
+	grant := Grant{source: s, caller: a.caller}
 	signedID := ""
 	if s.Signature != nil {
 		verified, err := s.verify(head, body)

@@ -18,6 +18,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/preset"
 	"pillarbox/internal/signature"
 	"pillarbox/internal/telemetry"
@@ -48,6 +50,9 @@ type Settings struct {
 	Key           string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
 	KeyAlone      bool         // a key that comes with another content is the same all the same
 
+	Keys  *apikey.Ring // API keys that open it; nil where none does
+	Users []User       // who opens it with a password. Without Keys and Users it is open to everybody
+
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
@@ -67,8 +72,11 @@ type Source struct {
 	methods methods
 	greeter *preset.Greeter // nil for no handshake
 	answer  *Answer
+	auth    *auth // nil for a source that is open to everybody
 	now     func() time.Time
-	refused refusals
+
+	refused   refusals // for what nobody has signed
+	strangers refusals // for whom nobody knows
 }
 
 // Options are what sources count and tell with. The zero value does neither.
@@ -106,7 +114,7 @@ func compile(settings Settings, options Options) (*Source, error) {
 		Settings: settings, keeper: newKeeper(settings, options), key: key,
 		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
-		now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
+		auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
 			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.RatePerSecond}),
 	}, nil
 }
@@ -211,6 +219,11 @@ func (t *Table) Get(name string) *Source {
 
 // Route returns the route of a path, or nil.
 func (t *Table) Route(path string) *Route { return t.routes[path] }
+
+// Routes lists all paths that lead somewhere, sorted.
+func (t *Table) Routes() []*Route {
+	return slices.SortedFunc(maps.Values(t.routes), func(a, b *Route) int { return cmp.Compare(a.Path, b.Path) })
+}
 
 // Single returns the route of a path where single events are accepted, or nil.
 func (t *Table) Single(path string) *Route {

@@ -16,13 +16,13 @@ import (
 var errUnverified = &protocol.Error{Status: http.StatusUnauthorized, Challenge: "Signature",
 	Detail: "the request is not verified; nothing was stored"}
 
-// refusals are counted, and told once a minute.
+// refusals counts requests that are refused, to tell of them once a minute.
 type refusals struct {
 	told  atomic.Int64 // Unix time of the last line
 	since atomic.Uint64
 }
 
-// tellEvery is the shortest time between two lines about signatures of one source, in seconds:
+// tellEvery is the shortest time between two lines about what one source refuses, in seconds:
 // anybody can make it refuse.
 const tellEvery = 60
 
@@ -46,20 +46,23 @@ func (s *Source) unverified(why error) error {
 	var reason signature.Reason
 	_ = errors.As(why, &reason)
 	s.metrics.Unverified(reason.String(), 1)
-	s.tellUnverified(s.now(), reason)
+	if n := s.refused.add(s.now()); n > 0 {
+		s.logger.Warn("requests are refused: they are not signed as the source asks; told once a minute",
+			telemetry.KeySource, s.Name, telemetry.KeyReason, reason.String(), telemetry.KeyRequests, n)
+	}
 	return errUnverified
 }
 
-func (s *Source) tellUnverified(now time.Time, reason signature.Reason) {
-	s.refused.since.Add(1)
-	last := s.refused.told.Load()
+// add counts one. It returns how many there were since the last line, where a line is due, and else
+// 0.
+func (r *refusals) add(now time.Time) uint64 {
+	r.since.Add(1)
+	last := r.told.Load()
 	seconds := now.Unix()
-	if seconds-last < tellEvery || !s.refused.told.CompareAndSwap(last, seconds) {
-		return
+	if seconds-last < tellEvery || !r.told.CompareAndSwap(last, seconds) {
+		return 0
 	}
-	s.logger.Warn("requests are refused: they are not signed as the source asks; told once a minute",
-		telemetry.KeySource, s.Name, telemetry.KeyReason, reason.String(),
-		telemetry.KeyRequests, s.refused.since.Swap(0))
+	return r.since.Swap(0)
 }
 
 // greet counts a handshake that was answered.

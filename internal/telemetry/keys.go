@@ -2,6 +2,7 @@ package telemetry
 
 // The keys of log attributes. One word per idea, the same word everywhere.
 const (
+	KeyAPIKey      = "api_key"     // id of an API key
 	KeyAddr        = "addr"        // address that is listened on
 	KeyAfter       = "after"       // how long something has taken so far
 	KeyAttempt     = "attempt"     // number of the try, from 1

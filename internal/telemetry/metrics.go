@@ -168,7 +168,16 @@ type Ingest struct {
 	unverified [len(unverifiedReasons)]Counter
 	handshakes Counter
 	decoded    map[string]Counter // by coding
+
+	unauthorized [len(unauthorizedReasons)]Counter
 }
+
+// unauthorizedReasons are those of package source and of package apikey, which a test holds them to.
+var unauthorizedReasons = [...]string{"missing", "several", "malformed", "unknown", "revoked",
+	"expired", "other_source"}
+
+// UnauthorizedReasons lists what Unauthorized takes.
+func UnauthorizedReasons() []string { return unauthorizedReasons[:] }
 
 // unverifiedReasons are those of package signature, which a test holds them to.
 var unverifiedReasons = [...]string{"missing", "malformed", "mismatch", "too_old", "too_new"}
@@ -194,6 +203,9 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	ingest.decoded = map[string]Counter{}
 	for _, coding := range codings {
 		ingest.decoded[coding] = m.counters[ingestDecoded](source, coding)
+	}
+	for i, reason := range unauthorizedReasons {
+		ingest.unauthorized[i] = m.counters[ingestUnauthorized](source, reason)
 	}
 	ingest.handshakes = m.counters[ingestHandshakes](source)
 	for what, name := range removalNames {
@@ -232,6 +244,16 @@ var codings = [...]string{"gzip", "deflate", "zstd"}
 func (i *Ingest) Decoded(coding string) {
 	if i != nil {
 		i.decoded[coding].Add(1)
+	}
+}
+
+// Unauthorized counts n requests that come with no credential that opens the source, by the reason.
+func (i *Ingest) Unauthorized(reason string, n int) {
+	if i == nil {
+		return
+	}
+	if at := slices.Index(unauthorizedReasons[:], reason); at >= 0 {
+		i.unauthorized[at].Add(float64(n))
 	}
 }
 

@@ -32,24 +32,25 @@ const (
 
 // The keys of the table, by which the rest of the package finds a metric.
 const (
-	ingestEvents     = "pillarbox_ingest_events_total"
-	ingestBytes      = "pillarbox_ingest_bytes_total"
-	ingestRefused    = "pillarbox_ingest_refused_total"
-	ingestRemoved    = "pillarbox_ingest_removed_total"
-	ingestUnverified = "pillarbox_ingest_unverified_total"
-	ingestDecoded    = "pillarbox_ingest_decoded_total"
-	ingestHandshakes = "pillarbox_ingest_handshakes_total"
-	ingestAppend     = "pillarbox_ingest_append_seconds"
-	httpRequests     = "pillarbox_http_requests_total"
-	httpSeconds      = "pillarbox_http_request_seconds"
-	httpInFlight     = "pillarbox_http_requests_in_flight"
-	httpClosed       = "pillarbox_http_connections_closed_total"
-	seglogCommits    = "pillarbox_seglog_commits_total"
-	seglogGroup      = "pillarbox_seglog_commit_events"
-	seglogFsync      = "pillarbox_seglog_fsync_seconds"
-	seglogWritten    = "pillarbox_seglog_written_bytes_total"
-	seglogErrors     = "pillarbox_seglog_io_errors_total"
-	seglogDamaged    = "pillarbox_seglog_damaged_events_total"
+	ingestEvents       = "pillarbox_ingest_events_total"
+	ingestBytes        = "pillarbox_ingest_bytes_total"
+	ingestRefused      = "pillarbox_ingest_refused_total"
+	ingestRemoved      = "pillarbox_ingest_removed_total"
+	ingestUnverified   = "pillarbox_ingest_unverified_total"
+	ingestUnauthorized = "pillarbox_ingest_unauthorized_total"
+	ingestHandshakes   = "pillarbox_ingest_handshakes_total"
+	ingestAppend       = "pillarbox_ingest_append_seconds"
+	httpRequests       = "pillarbox_http_requests_total"
+	httpSeconds        = "pillarbox_http_request_seconds"
+	httpInFlight       = "pillarbox_http_requests_in_flight"
+	httpClosed         = "pillarbox_http_connections_closed_total"
+	seglogCommits      = "pillarbox_seglog_commits_total"
+	seglogGroup        = "pillarbox_seglog_commit_events"
+	seglogFsync        = "pillarbox_seglog_fsync_seconds"
+	seglogWritten      = "pillarbox_seglog_written_bytes_total"
+	seglogErrors       = "pillarbox_seglog_io_errors_total"
+	seglogDamaged      = "pillarbox_seglog_damaged_events_total"
+	ingestDecoded      = "pillarbox_ingest_decoded_total"
 
 	deliverEvents  = "pillarbox_deliver_events_total"
 	deliverBatches = "pillarbox_deliver_batches_total"
@@ -104,6 +105,7 @@ func Table() []Metric {
 			nil},
 		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `unauthorized` (401), `forbidden` (403), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `in_flight` (409) and `key_reused` (422: its idempotency key), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
 		{ingestRemoved, TypeCounter, "What was not kept of requests: bearer secrets in a `header`, in a `parameter` of the query or in the `url` of a header, and headers that a `rule` of the configuration does not want.", []string{labelSource, labelWhat}, nil},
+		{ingestUnauthorized, TypeCounter, "Requests that were refused with 401 because they come with no credential that opens the source, by what was wrong: there is none (`missing`), there are `several` that differ, it is `malformed` (also a key with a wrong checksum), `unknown` (also a wrong password), `revoked`, `expired`, or a key of an `other_source`. Clients are not told which.", []string{labelSource, labelReason}, nil},
 		{ingestUnverified, TypeCounter, "Requests that were refused with 401 because no secret of the source has signed them, by what was wrong: the signature is `missing`, `malformed` or a `mismatch`, or it is good and `too_old` or `too_new`. Clients are not told which.", []string{labelSource, labelReason}, nil},
 		{ingestDecoded, TypeCounter, "Bodies that came with a Content-Encoding and are kept without it, by `encoding`: gzip, deflate or zstd.", []string{labelSource, labelEncoding}, nil},
 		{ingestHandshakes, TypeCounter, "Handshakes that were answered: senders that ask whether this is the right address. Nothing of them is stored.", source, nil},

@@ -130,6 +130,34 @@ var (
 	YoungestMakesRoom = Mutant{"the youngest idle makes room", []Edit{{
 		"internal/admission/connections.go", "\tfirst := i.seats.Front()\n\tif first == nil || now", "\tfirst := i.seats.Back()\n\tif first == nil || now",
 	}}}
+	// RevokedKeyTaken lets a key in that was revoked.
+	RevokedKeyTaken = Mutant{"a revoked key opens", []Edit{{
+		"internal/apikey/apikey.go", "\tcase e.RevokedAt != 0:\n", "\tcase e.RevokedAt < 0:\n",
+	}}}
+	// ExpiryIgnored lets a key in for ever.
+	ExpiryIgnored = Mutant{"a key that has expired opens", []Edit{{
+		"internal/apikey/apikey.go", "now.UnixMicro() >= int64(e.ExpiresAt)", "now.UnixMicro() < 0",
+	}}}
+	// KeyScopeIgnored lets a key into every source.
+	KeyScopeIgnored = Mutant{"a key opens every source", []Edit{{
+		"internal/apikey/apikey.go", "e.Source != source:", "source == \"\":",
+	}}}
+	// BatchesOpen asks who comes with single events only.
+	BatchesOpen = Mutant{"batches are open to everybody", []Edit{{
+		"internal/source/admit.go", "\tif s.auth != nil {\n", "\tif s.auth != nil && !head.Batch {\n",
+	}}}
+	// OtherMethodsOpen asks who comes with POST only.
+	OtherMethodsOpen = Mutant{"other methods are open to everybody", []Edit{{
+		"internal/source/admit.go", "\tif s.auth != nil {\n", "\tif s.auth != nil && head.Method == \"POST\" {\n",
+	}}}
+	// LastCredentialTaken looks at the last of several credentials.
+	LastCredentialTaken = Mutant{"the last of several credentials counts", []Edit{{
+		"internal/source/auth.go", "\tcase lines > 1 || keyLines > 1:\n", "\tcase lines > 9 || keyLines > 9:\n",
+	}}}
+	// CallerForgotten has all senders share their idempotency keys.
+	CallerForgotten = Mutant{"idempotency keys of all senders are one", []Edit{{
+		"internal/source/admit.go", "Grant{source: s, caller: a.caller}", "Grant{source: s}",
+	}}}
 	// BatchNotVerified asks for a signature of single events only.
 	BatchNotVerified = Mutant{"batches without a signature", []Edit{{
 		"internal/source/admit.go", "\tif s.Signature != nil {\n", "\tif s.Signature != nil && !head.Batch {\n",

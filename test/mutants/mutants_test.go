@@ -246,6 +246,19 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "auth", pkg: "internal/intake",
+		run: "^Test(Doors|BatchesAreAskedWhoComes|NoRouteIsWithoutARule|CallersHaveIdempotencyKeysOfTheirOwn)$",
+		bugs: []planted{
+			{harness.RevokedKeyTaken, "a key that was revoked"},
+			{harness.ExpiryIgnored, "a key that has expired"},
+			{harness.KeyScopeIgnored, "a key of another source"},
+			{harness.BatchesOpen, "a batch is answered with 202"},
+			{harness.OtherMethodsOpen, "to somebody without a credential"},
+			{harness.LastCredentialTaken, "auth, two lines"},
+			{harness.CallerForgotten, "events are stored, want 2"},
+		},
+	},
+	{
 		name: "signatures", pkg: "internal/signature", run: "^Test.*$",
 		bugs: []planted{
 			{harness.FutureBelieved, "want signature: too_new"},

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/node"
 	"pillarbox/internal/source"
+	"pillarbox/internal/vfs/faultfs"
 )
 
 // The destination of a Box that can be read back, and another one that can't, which takes no source
@@ -38,6 +40,7 @@ type Box struct {
 	Queue   *memory.Queue
 	Sink    *memory.Sink
 	Letters *memory.DeadLetters
+	Keys    *apikey.Store
 }
 
 // archive is a sink that can't be read back.
@@ -80,10 +83,14 @@ func Open(t *testing.T) *Box {
 		Letters: memory.NewDeadLetters()}
 	b.Sink.Fault = refuse
 	var err error
+	if b.Keys, err = apikey.OpenStore(faultfs.New(faultfs.Options{}), apikey.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	b.Node, err = node.Open(t.Context(), node.Options{
 		Engines: node.Engines{
 			Queue: b.Queue, DeadLetters: b.Letters, Clock: clock.Open(nil, "", clock.Options{}),
-			Sinks: map[string]pillarbox.Sink{Destination: b.Sink, Archive: archive{Sink: memory.NewSink()}},
+			APIKeys: b.Keys,
+			Sinks:   map[string]pillarbox.Sink{Destination: b.Sink, Archive: archive{Sink: memory.NewSink()}},
 		},
 		Settings: node.Settings{
 			Sources: []source.Settings{{Name: "app", Path: "/app", MaxBody: MaxBody}},

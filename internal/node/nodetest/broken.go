@@ -6,6 +6,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/apikey"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
@@ -121,3 +122,14 @@ func (b Broken) Redeliver(context.Context, string) ([]ledger.Redelivery, error) 
 
 // Trace implements adminapi.Node.
 func (b Broken) Trace(context.Context, string) (*ledger.Trace, error) { return nil, b.Err }
+
+// CreateKey implements adminapi.Node.
+func (b Broken) CreateKey(context.Context, apikey.New) (apikey.Key, string, error) {
+	return apikey.Key{}, "", b.Err
+}
+
+// APIKeys implements adminapi.Node.
+func (b Broken) APIKeys() ([]apikey.Key, error) { return nil, b.Err }
+
+// RevokeKey implements adminapi.Node.
+func (b Broken) RevokeKey(context.Context, string) (apikey.Key, error) { return apikey.Key{}, b.Err }

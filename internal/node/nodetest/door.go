@@ -134,12 +134,14 @@ const (
 	formType    = "application/x-www-form-urlencoded"
 )
 
-// Doors are requests to every preset: genuine ones, forged ones, and handshakes.
+// Doors are requests to every preset: genuine ones, forged ones, and handshakes; and those of
+// AuthDoors.
 func Doors(t testing.TB) []Door {
 	t.Helper()
 	doors := genuineDoors(t)
 	doors = append(doors, forgedDoors(t)...)
 	doors = append(doors, handshakeDoors(t)...)
+	doors = append(doors, AuthDoors(t)...)
 	return append(doors, plainDoors()...)
 }
 
@@ -293,11 +295,14 @@ func (d *Door) Check(t testing.TB, got Answer) {
 	}
 }
 
-// checkProblem sees that a refusal is the same whatever was wrong with a signature.
+// checkProblem sees that a refusal is the same whatever was wrong with a signature or a credential.
 func (d *Door) checkProblem(t testing.TB, got Answer) {
 	t.Helper()
-	const unverified = `{"type":"about:blank","title":"Unauthorized","status":401,` +
-		`"detail":"the request is not verified; nothing was stored"}` + "\n"
+	detail := "the request is not verified; nothing was stored"
+	if d.Source.Signature == nil {
+		detail = "the request comes with no credential that opens this source; nothing was stored"
+	}
+	unverified := `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"` + detail + `"}` + "\n"
 	if d.Status == 401 && (got.Body != unverified || got.Header.Get("WWW-Authenticate") == "") {
 		t.Errorf("%s: the answer is %v %q, want %q", d.Name, got.Header, got.Body, unverified)
 	}

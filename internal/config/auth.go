@@ -1,0 +1,107 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Auth is one way by which requests of a source may come in: one of its keys.
+type Auth struct {
+	APIKey bool  `yaml:"api_key"` // made by "pillarbox keys create"
+	Basic  Basic `yaml:"basic"`
+}
+
+// Basic is names and passwords (RFC 7617).
+type Basic struct {
+	Users []Secret `yaml:"users"` // as NAME:PASSWORD; several of one name, so that they can be exchanged
+}
+
+const (
+	// MaxUsers is how many names and passwords a source may have: each request is held against all of
+	// them.
+	MaxUsers = 16
+
+	// MaxUser is the longest name and password together, with the colon, in bytes.
+	MaxUser = 384
+)
+
+// auth checks who may come in by a source.
+func (c *checker) auth(name, key string, source Source) {
+	if len(source.Auth) == 0 {
+		return
+	}
+	keys, users := 0, 0
+	for i, way := range source.Auth {
+		item := fmt.Sprintf("%s[%d]", key, i)
+		switch basic := len(way.Basic.Users) > 0; {
+		case way.APIKey && basic:
+			c.fail(item, "is two ways at once; give each its own item, as in [{api_key: true}, {basic: {users: [...]}}]")
+		case way.APIKey:
+			keys++
+		case basic:
+			users += len(way.Basic.Users)
+		default:
+			c.fail(item, "lets nobody in; want api_key: true, or basic: {users: [\"NAME:${PASSWORD}\"]}")
+		}
+		c.users(item+".basic.users", source.Auth, i)
+	}
+	if keys > 1 {
+		c.fail(key, "api_key is there twice")
+	}
+	if users > MaxUsers {
+		c.fail(key, "there are %d users; want at most %d, or API keys", users, MaxUsers)
+	}
+	c.authBesideSignature(name, key)
+}
+
+// users checks those of one item.
+func (c *checker) users(key string, ways []Auth, at int) {
+	var before []Secret
+	for _, way := range ways[:at] {
+		before = append(before, way.Basic.Users...)
+	}
+	for i, user := range ways[at].Basic.Users {
+		item := fmt.Sprintf("%s[%d]", key, i)
+		if err := checkUser(string(user)); err != nil {
+			c.fail(item, "%w", err)
+		} else if slices.Contains(before, user) {
+			c.fail(item, "the same name and password are there twice")
+		}
+		before = append(before, user)
+	}
+}
+
+// checkUser reports why a name and password can't be used. The error holds neither.
+func checkUser(user string) error {
+	name, password, found := strings.Cut(user, ":")
+	switch {
+	case user == redacted:
+		return errRedacted
+	case !found || name == "":
+		return errors.New("want a name, a colon and a password, as in \"shop:${SHOP_PASSWORD}\"")
+	case len(password) < MinToken:
+		return fmt.Errorf("the password is too short, with %d of at least %d bytes: whoever guesses it comes in, and may try as often as they like; \"openssl rand -hex 32\" makes one", len(password), MinToken)
+	case len(user) > MaxUser:
+		return fmt.Errorf("has %d bytes; want at most %d", len(user), MaxUser)
+	case strings.ContainsFunc(user, unicode.IsControl):
+		return errors.New("has control characters, which no client may send")
+	}
+	return nil
+}
+
+// authBesideSignature refuses a signature in a header that a credential must be in: no request has
+// both.
+func (c *checker) authBesideSignature(name, key string) {
+	verifier := c.config.verifiers[name]
+	if verifier == nil {
+		return
+	}
+	for _, header := range verifier.Bearers() {
+		if strings.EqualFold(header, "Authorization") || strings.EqualFold(header, "X-Api-Key") {
+			c.fail(key, "credentials are sent in %s, and so is the token of the signature; leave one of them out", header)
+		}
+	}
+}
