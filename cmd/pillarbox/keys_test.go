@@ -128,3 +128,36 @@ func TestADamagedFileOfKeysIsNoOpenDoor(t *testing.T) {
 		t.Errorf("status: %v", r.err)
 	}
 }
+
+// TestWhoMayComeInFromTheConfiguration: names with passwords, and networks.
+func TestWhoMayComeInFromTheConfiguration(t *testing.T) {
+	s := startServer(t, `sources:
+  users: { auth: [{ basic: { users: ["till:0123456789:abcdef"] } }] }
+  away: { allow: [192.0.2.0/24] }
+  here: { allow: [127.0.0.0/8], deny: [192.0.2.1] }
+  denied: { deny: [127.0.0.1] }
+`)
+	for _, c := range []struct {
+		path, password string
+		status         int
+	}{
+		{"/users", "0123456789:abcdef", 202}, {"/users", "0123456789:abcdeg", 401}, {"/away", "", 403}, {"/away/batch", "", 403},
+		{"/here", "", 202}, {"/denied", "", 403},
+	} {
+		request, err := http.NewRequest(http.MethodPost, "http://"+s.serving.Public.Addr().String()+c.path, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth("till", c.password)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != c.status {
+			t.Errorf("%s is answered with %d, want %d", c.path, response.StatusCode, c.status)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

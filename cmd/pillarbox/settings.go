@@ -29,6 +29,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 		opening, users := authOf(&s, keys)
 		settings.Sources = append(settings.Sources, source.Settings{
 			Keys: opening, Users: users,
+			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},

@@ -23,7 +23,7 @@ var reloadable = []string{
 	"sources.*.idempotency.key", "sources.*.idempotency.content",
 	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
 	"sources.*.verify_token", "sources.*.response.*",
-	"sources.*.auth", "sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
+	"sources.*.auth", "sources.*.allow", "sources.*.deny", "sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.rate.per_second", "sources.*.rate.burst",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",

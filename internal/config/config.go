@@ -77,7 +77,9 @@ type Source struct {
 	Preset      string            `yaml:"preset"`  // what a sender wants; empty for none
 	Methods     []string          `yaml:"methods"` // of what is stored
 	MaxBody     ByteSize          `yaml:"max_body"`
-	Auth        []Auth            `yaml:"auth"` // who may come in, by any of them; empty for everybody
+	Auth        []Auth            `yaml:"auth"`  // who may come in, by any of them; empty for everybody
+	Allow       []string          `yaml:"allow"` // networks that requests may come from; empty for all
+	Deny        []string          `yaml:"deny"`  // and those that they may not come from
 	Signature   Signature         `yaml:"signature"`
 	Handshake   string            `yaml:"handshake"` // how a sender asks whether the address is right
 	VerifyToken Secret            `yaml:"verify_token"`

@@ -35,6 +35,7 @@ func validate(config *Config) []error {
 	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
 		c.source("sources."+name, config.Sources[name])
 		c.door(name, "sources."+name, config.Sources[name])
+		c.addresses("sources."+name, config.Sources[name])
 		c.auth(name, "sources."+name+".auth", config.Sources[name])
 	}
 	taken := make(map[string]bool)

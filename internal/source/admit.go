@@ -70,6 +70,11 @@ func (g *Grant) identify(head *Head, signedID string) (err error) {
 // no allocation where it lets the request in. Errors are those that the client is to be answered
 // with; among them protocol.Reply, for what is no event.
 func (s *Source) Admit(head *Head) (Admission, error) {
+	if s.address != nil {
+		if err := s.address.check(head.RemoteAddr); err != nil {
+			return Admission{}, err
+		}
+	}
 	if err := s.route(head); err != nil {
 		return Admission{}, err
 	}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -50,6 +51,9 @@ type Settings struct {
 	Key           string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
 	KeyAlone      bool         // a key that comes with another content is the same all the same
 
+	Allow []netip.Prefix // networks that requests may come from; empty for all
+	Deny  []netip.Prefix // and those that they may not come from
+
 	Keys  *apikey.Ring // API keys that open it; nil where none does
 	Users []User       // who opens it with a password. Without Keys and Users it is open to everybody
 
@@ -72,7 +76,8 @@ type Source struct {
 	methods methods
 	greeter *preset.Greeter // nil for no handshake
 	answer  *Answer
-	auth    *auth // nil for a source that is open to everybody
+	address *addresses // nil for a source that is open to every address
+	auth    *auth      // nil for a source that is open to everybody
 	now     func() time.Time
 
 	refused   refusals // for what nobody has signed
@@ -114,7 +119,7 @@ func compile(settings Settings, options Options) (*Source, error) {
 		Settings: settings, keeper: newKeeper(settings, options), key: key,
 		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
-		auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
+		address: newAddresses(&settings), auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
 			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.RatePerSecond}),
 	}, nil
 }

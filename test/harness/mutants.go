@@ -150,6 +150,10 @@ var (
 	OtherMethodsOpen = Mutant{"other methods are open to everybody", []Edit{{
 		"internal/source/admit.go", "\tif s.auth != nil {\n", "\tif s.auth != nil && head.Method == \"POST\" {\n",
 	}}}
+	// AllowedThoughDenied forgets what is denied.
+	AllowedThoughDenied = Mutant{"an address that is denied may send", []Edit{{
+		"internal/source/address.go", "slices.ContainsFunc(a.deny, within) ||", "len(a.allow) == 0 && slices.ContainsFunc(a.deny, within) ||",
+	}}}
 	// LastCredentialTaken looks at the last of several credentials.
 	LastCredentialTaken = Mutant{"the last of several credentials counts", []Edit{{
 		"internal/source/auth.go", "\tcase lines > 1 || keyLines > 1:\n", "\tcase lines > 9 || keyLines > 9:\n",

@@ -254,6 +254,7 @@ var hunts = []hunt{
 			{harness.KeyScopeIgnored, "a key of another source"},
 			{harness.BatchesOpen, "a batch is answered with 202"},
 			{harness.OtherMethodsOpen, "to somebody without a credential"},
+			{harness.AllowedThoughDenied, "address, allowed and denied"},
 			{harness.LastCredentialTaken, "auth, two lines"},
 			{harness.CallerForgotten, "events are stored, want 2"},
 		},

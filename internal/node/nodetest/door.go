@@ -142,6 +142,7 @@ func Doors(t testing.TB) []Door {
 	doors = append(doors, forgedDoors(t)...)
 	doors = append(doors, handshakeDoors(t)...)
 	doors = append(doors, AuthDoors(t)...)
+	doors = append(doors, addressDoors(t)...)
 	return append(doors, plainDoors()...)
 }
 
