@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pillarbox"
+	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/signature"
 	"pillarbox/internal/source"
@@ -156,15 +157,17 @@ func TestASignatureCostsNoAllocation(t *testing.T) {
 	}
 }
 
-// BenchmarkAdmit is what a source asks of a request of 200 bytes, with and without a signature.
+// BenchmarkAdmit is what a source asks of a request of 200 bytes, with and without a signature or a key.
 func BenchmarkAdmit(b *testing.B) {
 	body := bytes.Repeat([]byte("x"), 200)
 	mac := hmac.New(sha256.New, []byte("the-secret"))
 	mac.Write(body)
+	keys := nodetest.NewDoorKeys(b)
 	head := &source.Head{Method: "POST", Header: pillarbox.Header{{Name: "X-Hub-Signature-256",
-		Value: "sha256=" + hex.EncodeToString(mac.Sum(nil))}}}
+		Value: "sha256=" + hex.EncodeToString(mac.Sum(nil))}, {Name: "X-Api-Key", Value: keys.Good}}}
 	for name, app := range map[string]*source.Source{
 		"plain":  source.New(source.Settings{Name: "app"}, source.Options{}),
+		"key":    source.New(source.Settings{Name: "app", Keys: keys.Ring}, source.Options{}),
 		"github": verifying(b, source.Options{}, signature.Settings{Scheme: "github", Secrets: []string{"the-secret"}}),
 	} {
 		b.Run(name, func(b *testing.B) {
