@@ -29,7 +29,7 @@ func TestWhereRequestsComeFrom(t *testing.T) {
 			*source.Source
 			open bool
 		}{{allowing, c.within}, {denying, !c.within && !c.nowhere}} {
-			grant, err := s.AdmitOne(head, nil)
+			grant, _, err := s.AdmitOne(head, nil)
 			if (err == nil) != s.open || (grant.Source() != nil) != s.open || !s.open && protocol.StatusOf(err) != 403 {
 				t.Errorf("%q is answered with %v, want open %v", c.address, err, s.open)
 			}
