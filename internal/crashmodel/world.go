@@ -177,16 +177,24 @@ func (w *world) step() error {
 	case chance < 4:
 		return w.append(1 + w.rng.IntN(maxGroup))
 	case chance < 8:
-		return w.deliver(w.rng.IntN(len(w.reference.destinations)), 1+w.rng.IntN(maxLease))
-	case chance < 9:
-		w.service.log.Maintain()
-		if w.letters {
-			return w.service.letters.Maintain()
+		err := w.deliver(w.rng.IntN(len(w.reference.destinations)), 1+w.rng.IntN(maxLease))
+		if err == nil && w.rng.IntN(3) == 0 { // what was settled is trimmed before anything else is synced
+			err = w.maintain()
 		}
-		return nil
+		return err
+	case chance < 9:
+		return w.maintain()
 	default:
 		return w.resolve(w.rng.IntN(len(w.reference.destinations)))
 	}
+}
+
+func (w *world) maintain() error {
+	w.service.log.Maintain()
+	if w.letters {
+		return w.service.letters.Maintain()
+	}
+	return nil
 }
 
 // append sends one group. It is acknowledged only if Append says so.
