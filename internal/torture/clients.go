@@ -19,6 +19,7 @@ import (
 const (
 	clientTimeout = 10 * time.Second
 	maxPad        = 700 // bytes of a body, besides its number
+	maxBroken     = 10  // repeats that got another receipt are told of
 	repeatEvery   = 8   // one post in so many repeats one that was answered
 	refusedEvery  = 50  // one message in so many asks the store to refuse it, where the run wants that
 	refusalWord   = "poison"
@@ -132,7 +133,6 @@ func (c *Clients) post(client *http.Client, url string) bool {
 		m.unknown++
 		c.again = append(c.again, m)
 	default:
-		c.counts.Acked++
 		c.noteReceipt(m, receipt, response.Header.Get(pillarbox.HeaderReplayed) != "")
 		return true
 	}
@@ -159,13 +159,16 @@ func (m *message) request(url string) *http.Request {
 // noteReceipt holds the receipt of a repeat against the first one.
 func (c *Clients) noteReceipt(m *message, receipt pillarbox.Receipt, replayed bool) {
 	if m.key == "" {
+		c.counts.Acked++
 		m.receipts = append(m.receipts, receipt)
 		return
 	}
 	switch {
 	case len(m.receipts) == 0:
+		c.counts.Acked++ // a repeat is answered without the log, and shows nothing about it
 		m.receipts = append(m.receipts, receipt)
 		c.answered = append(c.answered, m)
+	case (receipt != m.receipts[0] || !replayed) && len(c.broken) == maxBroken:
 	case receipt != m.receipts[0] || !replayed:
 		c.broken = append(c.broken, fmt.Sprintf("key %s was answered with %+v, replayed: %v, and before with %+v",
 			m.key, receipt, replayed, m.receipts[0]))
