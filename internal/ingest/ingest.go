@@ -193,6 +193,9 @@ func (a *Ingest) append(ctx context.Context, s *scratch, results []Result, to ap
 	if s.keyed {
 		a.claim(ctx, s, results)
 		defer a.settleKeys(ctx, s, results)
+		for _, index := range s.indexes {
+			results[index].Err = errNotAppended // until the append has returned: it may panic
+		}
 	}
 	if len(s.pointers) == 0 {
 		return
@@ -222,7 +225,7 @@ func settle(results []Result, events []*pillarbox.Event, indexes []int, err erro
 	}
 	for i := range events {
 		result := &results[indexes[i]]
-		if err != nil {
+		if err != nil || result.Err == errNotAppended {
 			result.Err = err
 		}
 		if result.Err == nil {

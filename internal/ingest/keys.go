@@ -16,6 +16,9 @@ var (
 		"the idempotency key came before with another method, path, query or body; nothing was stored"}
 )
 
+// errNotAppended stands for an append that has not returned.
+var errNotAppended = errors.New("the append has not returned")
+
 // keyError is of a kind, and says the cause alone.
 type keyError struct {
 	kind error

@@ -50,3 +50,32 @@ func TestKeysOfAppendsThatFail(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAppendThatPanicsStoresNoKey: a bug below must not make a promise of a key.
+func TestAnAppendThatPanicsStoresNoKey(t *testing.T) {
+	app := source.New(source.Settings{Name: "app"}, source.Options{})
+	queue := memory.NewQueue(nil)
+	panics := true
+	queue.SetFault(func([]*pillarbox.Event) error {
+		if panics {
+			panic("a bug")
+		}
+		return nil
+	})
+	keys := &memory.Keys{}
+	acceptor := ingest.New(queue, ingest.Options{Keys: keys})
+	accept := func() (got ingest.Result) {
+		defer func() { _ = recover() }()
+		head := &source.Head{Method: "POST", Header: pillarbox.Header{{Name: "Idempotency-Key", Value: "k"}}}
+		grant, _, err := app.AdmitOne(head, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return acceptor.Accept(context.Background(), []ingest.Request{{Grant: grant, Method: "POST", Header: head.Header}})[0]
+	}
+	accept()
+	panics = false
+	if got := accept(); got.Err != nil || got.Replayed || queue.Stats().Accepted != 1 {
+		t.Errorf("%+v, with %d events", got, queue.Stats().Accepted)
+	}
+}
