@@ -14,6 +14,7 @@ import (
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/node"
 	"pillarbox/internal/preset"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/source"
 )
@@ -23,6 +24,7 @@ import (
 func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 	settings := node.Settings{
 		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
+		Rate:      ratelimit.Rate{PerSecond: cfg.HTTP.Rate.PerSecond, Burst: cfg.HTTP.Rate.Burst},
 		KeyWindow: cfg.Idempotency.Window.Std(), MaxKeys: int64(cfg.Idempotency.MaxKeys),
 	}
 	for name, s := range cfg.Sources {
@@ -31,7 +33,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 			Keys: opening, Users: users,
 			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
-				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
+				s.MaxBody), Limits: rateLimitsOf(cfg, &s),
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
@@ -52,6 +54,15 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 		})
 	}
 	return settings
+}
+
+// rateLimitsOf is how many events of a source may come in.
+func rateLimitsOf(cfg *config.Config, s *config.Source) (limits []source.Limit) {
+	for _, r := range s.Rate {
+		limits = append(limits, source.Limit{By: source.By(r.By), MaxClients: cfg.HTTP.MaxRateClients,
+			Rate: ratelimit.Rate{PerSecond: r.PerSecond, Burst: r.Burst}})
+	}
+	return limits
 }
 
 // authOf is who may come in by a source: anybody where it is neither keys nor users.

@@ -36,11 +36,13 @@ type Contender struct {
 type Running struct {
 	Address string // host:port
 	Path    string
-	PID     int // its processor time and memory count together with those of its children
+	Admin   string // base URL of its admin API; empty where it has none
+	PID     int    // its processor time and memory count together with those of its children
 
 	Accepted func() (uint64, error) // events accepted so far, by its own account; nil where it keeps none
 	Pending  func() (uint64, error) // events accepted and not delivered yet; nil where nothing is delivered
 	Stop     func() error           // leaves no process behind
+	Keys     [2]string              // API keys of two senders; empty where it takes no doors
 }
 
 // Scenario is what is asked of a contender.

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"pillarbox/internal/load"
@@ -16,18 +17,39 @@ type Door string
 
 // The doors that are measured.
 const (
-	Without  Door = "nothing else" // measured beside the others, and not with what ran minutes before
-	NewKey   Door = "a new Idempotency-Key"
-	SameKey  Door = "a repeated Idempotency-Key"
-	Gzipped  Door = "gzip"
-	Signed   Door = "a GitHub signature"
-	doorPath      = "/signed"
-	doorKey       = "a-secret-of-the-benchmark"
+	Without Door = "nothing else" // measured beside the others, and not with what ran minutes before
+	NewKey  Door = "a new Idempotency-Key"
+	SameKey Door = "a repeated Idempotency-Key"
+	Gzipped Door = "gzip"
+	Signed  Door = "a GitHub signature"
+	Keyed   Door = "an API key and a new Idempotency-Key"
+	Limited Door = "a rate of each address"
+	Alone   Door = "an API key with a rate of its own"
+	Crowded Door = "the same beside another key at full speed"
 )
 
-// doorSettings is the source that asks for signatures.
-const doorSettings = "sources: { app: {}, signed: { path: " + doorPath + ", signature: { scheme: github, secrets: [" +
-	doorKey + "] } } }\ndestinations: { events: { url: \"sqlite:\", sources: [app, signed] } }\n"
+// The ways in of the doors.
+const (
+	signedPath  = "/signed"
+	keyedPath   = "/keyed"
+	limitedPath = "/limited"
+	fairPath    = "/fair"
+	doorSecret  = "a-secret-of-the-benchmark"
+)
+
+// doorSettings are the sources that ask for something. The rates are more than anybody sends, but
+// for that of the key which sends at full speed.
+const doorSettings = `sources:
+  app: {}
+  signed: { path: ` + signedPath + `, signature: { scheme: github, secrets: [` + doorSecret + `] } }
+  keyed: { path: ` + keyedPath + `, auth: [{ api_key: true }] }
+  limited: { path: ` + limitedPath + `, rate: { per_second: 100000000, by: address } }
+  fair: { path: ` + fairPath + `, auth: [{ api_key: true }], rate: { per_second: 10000, by: key } }
+destinations: { events: { url: "sqlite:", sources: [app, signed, keyed, limited, fair] } }
+`
+
+// crowd is how many connections the other key has.
+const crowd = 64
 
 // Doors are the scenarios of the goals on the front door, each beside the same without it.
 func Doors() []Scenario {
@@ -37,16 +59,29 @@ func Doors() []Scenario {
 	}
 	plain := with(ClosedLoop(256, goalBody), Without)
 	large := with(ClosedLoop(256, doorBody), Without)
+	fair := FixedRate(goalBody)
 	return []Scenario{plain, with(plain, NewKey), with(plain, SameKey), with(plain, Signed), large,
-		with(large, Gzipped)}
+		with(large, Gzipped), with(plain, Keyed), with(plain, Limited), with(fair, Alone), with(fair, Crowded)}
 }
 
 // doorBody is the body that is measured with gzip, in bytes.
 const doorBody = 1024
 
-// open changes a request as the door of a scenario asks.
-func (d Door) open(r *load.Request) error {
+// open changes a request as the door of a scenario asks. key is an API key of the sender.
+func (d Door) open(r *load.Request, key string) error {
 	switch d {
+	case Keyed, Alone, Crowded:
+		if key == "" {
+			return errors.New("no API key was made for this run")
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		r.Path = fairPath
+		if d == Keyed {
+			r.Path = keyedPath
+			r.Header.Set("Idempotency-Key", load.Serial)
+		}
+	case Limited:
+		r.Path = limitedPath
 	case NewKey:
 		r.Header.Set("Idempotency-Key", load.Serial)
 	case SameKey:
@@ -63,9 +98,9 @@ func (d Door) open(r *load.Request) error {
 		r.Body = out.Bytes()
 		r.Header.Set("Content-Encoding", "gzip")
 	case Signed:
-		mac := hmac.New(sha256.New, []byte(doorKey))
+		mac := hmac.New(sha256.New, []byte(doorSecret))
 		mac.Write(r.Body)
-		r.Path = doorPath
+		r.Path = signedPath
 		r.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 	}
 	return nil
@@ -81,7 +116,24 @@ func (r *Report) doors() []Goal {
 	return []Goal{
 		r.door(0.85, scenarios[1], plain), r.door(0.8, scenarios[2], plain),
 		r.door(0.85, scenarios[3], plain), r.door(0.7, scenarios[5], large),
+		r.door(0.85, scenarios[6], plain), r.door(0.85, scenarios[7], plain),
+		r.fairness(scenarios[9], scenarios[8]),
 	}
+}
+
+// fairness is what a sender at full speed costs another one.
+func (r *Report) fairness(beside, alone Scenario) Goal {
+	g := Goal{Name: "p99 of a key beside another key at full speed, to the same alone", Target: 3, AtMost: true}
+	crowded, quiet := find(r.Rows, Accepting, beside), find(r.Rows, Accepting, alone)
+	switch {
+	case crowded == nil || quiet == nil || quiet.P99 <= 0:
+		g.Basis = "not measured"
+	case crowded.Problem != "" || quiet.Problem != "":
+		g.Basis = crowded.Problem + quiet.Problem
+	default:
+		return g.reach(crowded.P99/quiet.P99, fmt.Sprintf("%.2f ms / %.2f ms", crowded.P99, quiet.P99))
+	}
+	return g
 }
 
 func (r *Report) door(target float64, with, without Scenario) Goal {

@@ -2,6 +2,8 @@ package benchmark
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -56,7 +58,7 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 	}
 	contenders = append(contenders,
 		Contender{Name: Accepting, Class: Durable, Means: durable, Batches: true, Doors: true,
-			Start: serve(binary, doorSettings, "--roles", "accept,admin")},
+			Start: withKeys(binary, doorSettings, "--roles", "accept,admin")},
 		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true,
 			Start: serve(binary, "")},
 	)
@@ -89,6 +91,36 @@ func WriteSettings(dir, more string) (string, error) {
 	return name, os.WriteFile(name, []byte(settings+more), 0o600)
 }
 
+// withKeys is serve with API keys of two senders.
+func withKeys(binary, more string, args ...string) func(context.Context, string) (*Running, error) {
+	start := serve(binary, more, args...)
+	return func(ctx context.Context, dir string) (*Running, error) {
+		running, err := start(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		for i := range running.Keys {
+			if running.Keys[i], err = createKey(ctx, binary, running.Admin); err != nil {
+				return nil, errors.Join(err, running.Stop())
+			}
+		}
+		return running, nil
+	}
+}
+
+// createKey has the server make an API key.
+func createKey(ctx context.Context, binary, admin string) (string, error) {
+	out, err := exec.CommandContext(ctx, binary, "keys", "create", "--server", admin, "-o", "json").Output()
+	if err != nil {
+		return "", fmt.Errorf("make an API key: %w", err)
+	}
+	var made struct{ Key string }
+	if err := json.Unmarshal(out, &made); err != nil {
+		return "", fmt.Errorf("make an API key: %w", err)
+	}
+	return made.Key, nil
+}
+
 // serve starts the real server in a directory.
 func serve(binary, more string, args ...string) func(context.Context, string) (*Running, error) {
 	return func(ctx context.Context, dir string) (*Running, error) {
@@ -102,7 +134,7 @@ func serve(binary, more string, args ...string) func(context.Context, string) (*
 			return nil, err
 		}
 		running := &Running{
-			Address: strings.TrimPrefix(server.Public, "http://"), Path: "/app", PID: server.Pid(),
+			Address: strings.TrimPrefix(server.Public, "http://"), Path: "/app", PID: server.Pid(), Admin: server.Admin,
 			// The data is thrown away, so nothing needs to be finished.
 			Stop: func() error { server.End(); return nil },
 			Accepted: func() (uint64, error) {

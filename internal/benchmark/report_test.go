@@ -52,7 +52,8 @@ func sample() *benchmark.Report {
 			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
 		measured(own, doors[0], 6, 150), measured(own, doors[1], 7, 140), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
-		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75),
+		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75), measured(own, doors[6], 7, 130), measured(own, doors[7], 7, 149),
+		measured(own, doors[8], 7, 5000), measured(own, doors[9], 7, 5000),
 	)
 	return report
 }
@@ -81,7 +82,7 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 		"a greedy server": {set(own, at256, func(m *benchmark.Measurement) { m.CPU = 7 }),
 			[]string{"processor"}, nil},
 		"late": {set(own, benchmark.FixedRate(200),
-			func(m *benchmark.Measurement) { m.P99 = 1.61 }), []string{"p99"}, nil},
+			func(m *benchmark.Measurement) { m.P99 = 1.61 }), []string{"p99 in"}, nil},
 		"a failed request": {set(own, at64, func(m *benchmark.Measurement) { m.Problem = "one failed" }),
 			nil, []string{"at 64"}},
 		"a backlog that grows": {set(benchmark.Delivering, at256,
@@ -100,9 +101,13 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 		"a short life": {func(r *benchmark.Report) { r.Lives[0].Accepted-- }, nil,
 			[]string{"10 million"}},
 		"slow with a key": {set(own, doors[1], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
-			[]string{"a new Idempotency-Key"}, nil},
+			[]string{"with a new Idempotency-Key"}, nil},
 		"slow with gzip": {set(own, doors[5], func(m *benchmark.Measurement) { m.PerSecond = 60 }),
 			[]string{"with gzip"}, nil},
+		"slow with an API key": {set(own, doors[6], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
+			[]string{"an API key and"}, nil},
+		"starved": {set(own, doors[9], func(m *benchmark.Measurement) { m.P99 = 3.1 }),
+			[]string{"beside another key"}, nil},
 		"no event loop": {func(r *benchmark.Report) {
 			r.Contenders = slices.DeleteFunc(r.Contenders,
 				func(c benchmark.Contender) bool {

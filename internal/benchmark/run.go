@@ -157,13 +157,19 @@ func problemText(problem string) string {
 // Send runs the load of a scenario.
 func Send(ctx context.Context, running *Running, s Scenario,
 	duration time.Duration) (*load.Result, error) {
+	return send(ctx, running, s, duration, running.Keys[0])
+}
+
+// send runs it for a sender who has an API key.
+func send(ctx context.Context, running *Running, s Scenario, duration time.Duration,
+	key string) (*load.Result, error) {
 	request := load.Request{Path: running.Path, Host: running.Address, Body: s.body(),
 		Header: http.Header{"Content-Type": {"application/json"}}}
 	if s.Items > 0 {
 		request.Path += "/batch"
 		request.Header.Set("Content-Type", "application/x-ndjson")
 	}
-	if err := s.Door.open(&request); err != nil {
+	if err := s.Door.open(&request, key); err != nil {
 		return nil, err
 	}
 	encoded, err := request.Encode()
@@ -196,7 +202,10 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 		return err
 	}
 	half := lookLater(running, duration/2)
+	others := m.Scenario.crowd(ctx, running, duration)
 	result, err := Send(ctx, running, m.Scenario, duration)
+	besides, crowding := others()
+	err = errors.Join(err, crowding)
 	pending, failure := count(running.Pending)
 	atHalf := half()
 	if err := errors.Join(err, failure); err != nil {
@@ -209,7 +218,30 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 	m.fill(result, before, after)
 	m.Pending = float64(pending)
 	m.Growth = (float64(pending) - float64(atHalf)) / (duration.Seconds() / 2)
-	return m.check(running, result, accepted)
+	return m.check(running, result, accepted+besides)
+}
+
+// crowd begins to send for the other key, at full speed, where the scenario is about that. What it
+// returns waits for the end, and tells how many of its events were accepted; most are over its rate.
+func (s Scenario) crowd(ctx context.Context, running *Running, duration time.Duration) func() (uint64, error) {
+	if s.Door != Crowded {
+		return func() (uint64, error) { return 0, nil }
+	}
+	s.Connections, s.Rate = crowd, 0
+	var result *load.Result
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		result, err = send(ctx, running, s, duration, running.Keys[1])
+	}()
+	return func() (uint64, error) {
+		<-ended
+		if err != nil {
+			return 0, err
+		}
+		return result.Statuses[2], nil
+	}
 }
 
 // lookLater looks at the backlog once, later, and returns what tells what was seen: nothing, where

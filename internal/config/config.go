@@ -86,7 +86,7 @@ type Source struct {
 	Response    Response          `yaml:"response"`
 	Idempotency SourceIdempotency `yaml:"idempotency"`
 	Headers     Headers           `yaml:"headers"`
-	Rate        Rate              `yaml:"rate"`
+	Rate        []Rate            `yaml:"rate"` // one, or a list of them
 }
 
 // SourceIdempotency says by what a request of a source is known when it comes again.
@@ -107,11 +107,32 @@ type Headers struct {
 	Deny  []string `yaml:"deny"`  // none of these
 }
 
-// Rate limits a source.
+// Rate is how many events of a source may come in.
 type Rate struct {
+	PerSecond int    `yaml:"per_second"` // events
+	Burst     int    `yaml:"burst"`      // events at once; 0 is PerSecond
+	By        string `yaml:"by"`         // whose are counted together; empty for those of the source
+}
+
+// The values of Rate.By.
+const (
+	BySource  = "source"
+	ByKey     = "key"
+	ByAddress = "address"
+)
+
+// ServerRate is how many events of all sources together may come in.
+type ServerRate struct {
 	PerSecond int `yaml:"per_second"` // events; 0 for no limit
 	Burst     int `yaml:"burst"`      // events at once; 0 is PerSecond
 }
+
+// MaxRate is the highest rate and the largest burst that can be set: a hundred times what one
+// machine takes, and a number that nobody reaches by a typing error in a unit.
+const MaxRate = 100_000_000
+
+// MaxRateClients bounds http.max_rate_clients: a client costs 16 bytes of memory.
+const MaxRateClients = 10_000_000
 
 // Destination is a configured sink.
 type Destination struct {
@@ -162,6 +183,9 @@ type HTTP struct {
 	MinBodyRate       ByteSize `yaml:"min_body_rate"`       // that a body brings each second, on the average of body_grace; 0 asks for none
 	BodyGrace         Duration `yaml:"body_grace"`
 	MaxPerAddress     int      `yaml:"max_connections_per_address"` // 0 for no limit
+
+	Rate           ServerRate `yaml:"rate"`             // of events that may come in
+	MaxRateClients int        `yaml:"max_rate_clients"` // keys and addresses that one rate of a source remembers
 }
 
 // Shutdown bounds how long the process takes to stop.
@@ -231,7 +255,7 @@ func Default() *Config {
 			MaxHeaderBytes: 32 << 10, MaxConnections: 20_000,
 			MaxBatchBytes: 16 * mib, MaxBatchItems: 10_000, MaxWait: seconds(
 				30), MaxInFlightBytes: 256 * mib,
-			MinBodyRate: 240, BodyGrace: seconds(5),
+			MinBodyRate: 240, BodyGrace: seconds(5), MaxRateClients: 65_536,
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
 		Log:      Log{Level: "info", Format: "auto"},

@@ -86,6 +86,8 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		"admin.token":    "a-token-of-16-ch",
 		"log.level":      "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
+	needs := map[string]string{"http.rate.burst": "http.rate.per_second"}
+	text := map[string]string{"http.max_rate_clients": "sources: {app: {rate: {per_second: 1, by: address}}}"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {
 		t.Fatalf("got only the keys %v", keys)
@@ -105,7 +107,17 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		if key == "http.write_timeout" {
 			value = "99s"
 		}
-		got := load(t, "", env{config.EnvName(key): value}, nil)
+		variables, also := env{config.EnvName(key): value}, needs[key]
+		if also != "" {
+			variables[config.EnvName(also)] = value
+		}
+		got := load(t, text[key], variables, nil)
+		if also != "" || text[key] != "" {
+			if got.Origin(key) != "env "+config.EnvName(key) {
+				t.Errorf("%s: the origin is %s", key, got.Origin(key))
+			}
+			continue
+		}
 		if changes := config.Changed(config.Default(), got); len(changes) != 1 || changes[0].Key != key {
 			t.Errorf("%s=%s changed %v", config.EnvName(key), value, changes)
 		}
@@ -251,6 +263,17 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"sources: {app: {headers: {allow: [host]}}}", `sources.app.headers.allow[0]: "host" is of the connection and is never kept`},
 		{"sources: {app: {rate: {per_second: -1}}}", `sources.app.rate: want no negative numbers`},
 		{"sources: {app: {rate: {burst: 5}}}", `sources.app.rate: burst needs per_second`},
+		{"sources: {app: {rate: [{per_second: 5}, {burst: 5, by: address}]}}", `sources.app.rate[1]: burst needs per_second`},
+		{"sources: {app: {rate: {per_second: 1000000000}}}", `sources.app.rate: want at most 100000000`},
+		{"sources: {app: {rate: {per_second: 5, by: user}}}", `sources.app.rate.by: "user": want source, key or address`},
+		{"sources: {app: {rate: [{per_second: 5}, {per_second: 6, by: source}]}}", `sources.app.rate[1]: there are two rates by source`},
+		{"sources: {app: {rate: {per_second: 5, by: key}}}", `sources.app.rate.by: the source asks for no key`},
+		{"sources: {app: {rate: {by: address}}}", `sources.app.rate: limits nothing`},
+		{"sources: {app: {rate: 5}}", `sources.app.rate: want a list in brackets`},
+		{"http: {rate: {burst: 5}}", `http.rate: burst needs per_second`},
+		{"http: {rate: {per_second: -5}}", `http.rate: want no negative numbers`},
+		{"http: {max_rate_clients: 5}", `http.max_rate_clients: no source has a rate by key or address`},
+		{"http: {max_rate_clients: 0}\nsources: {app: {rate: {per_second: 5, by: address}}}", `http.max_rate_clients: is 0`},
 		{"destinations: {d: {sources: [app]}}", `p.yaml:1:16: destinations.d.url: is missing; write a URL such as "sqlite:"`},
 		{"destinations: {d: {url: 'sqlite:'}}", `p.yaml:1:16: destinations.d.sources: is empty; name the sources that it takes, such as [app]`},
 		{"destinations: {d: {url: 'sqlite:', sources: [app, nope]}}", `p.yaml:1:51: destinations.d.sources[1]: there is no source "nope"; there are app`},
@@ -288,6 +311,8 @@ func TestAllowedAfterAll(t *testing.T) {
 		"destinations: {d: {url: 'parquet:/var/lib/my dir', sources: [app]}}",
 		"sources: {root: {path: /}}", "sources: {a: {path: /x}, b: {path: /x/y}}",
 		"http: {max_wait: 0s}", "sources: {app: {rate: {per_second: 100, burst: 50}}}",
+		"sources: {app: {rate: {per_second: 0, burst: 0}}}", "sources: {app: {rate: []}}",
+		"http: {max_rate_clients: 5, rate: {per_second: 9}}\nsources: {app: {rate: [{per_second: 100}, {per_second: 5, burst: 50, by: address}]}}",
 		"sources: {app: {max_body: 16MiB, headers: {allow: [X-A, content-type], deny: [x-b]}}}",
 	} {
 		load(t, text, nil, nil)

@@ -188,8 +188,15 @@ func (l *loader) pairs(node ast.Node, key string,
 	}
 }
 
-// list reads a sequence of texts, or of sections.
+// list reads a sequence of texts, or of sections. One rate may stand there without its list.
 func (l *loader) list(node ast.Node, v reflect.Value, key string) {
+	if _, one := node.(*ast.MappingNode); one && v.Type() == reflect.TypeFor[[]Rate]() {
+		l.config.marks[key] = l.mark(node.GetToken(), "")
+		rates := make([]Rate, 1)
+		l.section(node, reflect.ValueOf(&rates[0]).Elem(), key)
+		v.Set(reflect.ValueOf(rates))
+		return
+	}
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
 		l.wrongShape(node, key, "a list in brackets")

@@ -26,8 +26,8 @@ type entry struct {
 
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
-	"sources.NAME.rate.per_second":       "The most events per second; 0 for no limit. More is answered with 429. (reload)",
-	"sources.NAME.rate.burst":            "The most events at once; 0 is `per_second`. (reload)",
+	"http.rate.per_second":               "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
+	"http.rate.burst":                    "The most of them at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
 	"destinations.NAME.backoff.max":      "The longest wait between two attempts. (reload)",
 	"destinations.NAME.batch.max_events": "Events of one write. (reload)",
@@ -130,7 +130,7 @@ func exampleEntries(t *testing.T) []entry {
 
 // The number of keys of one source and of one destination.
 const (
-	sourceKeys      = 34
+	sourceKeys      = 33
 	destinationKeys = 11
 )
 

@@ -237,12 +237,7 @@ func (c *checker) source(key string, source Source) {
 		c.fail(key+".max_body", "is %v; want at most http.max_in_flight_bytes, which is %v",
 			source.MaxBody, c.config.HTTP.MaxInFlightBytes)
 	}
-	if source.Rate.PerSecond < 0 || source.Rate.Burst < 0 {
-		c.fail(key+".rate", "want no negative numbers; 0 is no limit")
-	}
-	if source.Rate.Burst > 0 && source.Rate.PerSecond == 0 {
-		c.fail(key+".rate", "burst needs per_second")
-	}
+	c.rates(key+".rate", source)
 	if content := source.Idempotency.Content; content != ContentCompare && content != ContentIgnore {
 		c.fail(key+".idempotency.content", "%s: want %s or %s", c.said(key+".idempotency.content", content),
 			ContentCompare, ContentIgnore)
@@ -321,6 +316,7 @@ func (c *checker) http() {
 		c.fail("http.max_connections_per_address", "is %d; want 0, for no limit, or more",
 			http.MaxPerAddress)
 	}
+	c.serverRate()
 	c.positive("http.max_batch_bytes", int64(http.MaxBatchBytes))
 	c.between("http.max_batch_items", http.MaxBatchItems, 1, maxBatchItems)
 	if http.MaxWait >= http.WriteTimeout {

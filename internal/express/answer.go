@@ -48,7 +48,7 @@ const (
 // appendAccepted appends the answer to an accepted request. It relies on ids and states being
 // plain: ours are, and never from a client.
 func (a *answers) appendAccepted(b []byte, answer *source.Answer, result *ingest.Result,
-	last bool) []byte {
+	quota source.Quota, last bool) []byte {
 	receipt := &result.Receipt
 	length := len(answer.Body)
 	if answer.Plain {
@@ -59,6 +59,7 @@ func (a *answers) appendAccepted(b []byte, answer *source.Answer, result *ingest
 	if result.Replayed {
 		b = append(b, replayedLine...)
 	}
+	b = quota.AppendLines(b)
 	if answer.Receipt {
 		length = receiptBytes + len(receipt.RequestID) + len(receipt.Status)
 	}

@@ -29,7 +29,8 @@ func (l *loop) answer() {
 				if err == nil {
 					answer := item.route.Source.Accepted()
 					status = answer.Status
-					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result], last)
+					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result],
+						l.requests[result].Grant.Quota(), last)
 				}
 				result++
 			}

@@ -20,6 +20,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/source"
 )
 
@@ -177,7 +178,7 @@ func TestAllThatIsReadyIsOneAppend(t *testing.T) {
 func TestRateLimitAnswersInOrder(t *testing.T) {
 	b := prepare(t)
 	b.sources.Replace(compile(t, nil, source.Settings{Name: "app", Path: "/app",
-		MaxBody: testMaxBody, RatePerSecond: 1, RateBurst: 1}))
+		MaxBody: testMaxBody, Limits: []source.Limit{{Rate: ratelimit.Rate{PerSecond: 1, Burst: 1}}}}))
 	b.start(express.Options{})
 	c := b.dial().send(post("a") + post("b") + post("c"))
 	c.wants(http.StatusAccepted)

@@ -91,6 +91,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
+	grant.Quota().SetHeader(w.Header())
 	strict := wantsAllOrNothing(r)
 	if strict {
 		b.refuseAllForOne(to.Source)

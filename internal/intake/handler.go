@@ -214,6 +214,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Sour
 	if err != nil {
 		return ingest.Result{}, nil, err
 	}
+	grant.Quota().SetHeader(w.Header())
 	request := newRequest(r, head, grant)
 	request.Body = body
 	if expect {

@@ -15,6 +15,7 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/node/nodetest"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/source"
 )
 
@@ -241,8 +242,8 @@ func TestBodyLargerThanAllMemoryGetsThroughAlone(t *testing.T) {
 // again, single and batch alike, and nothing of it is stored.
 func TestSourceKeepsItsRate(t *testing.T) {
 	b := openBox(t, intake.Options{})
-	settings := source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, RatePerSecond: 1,
-		RateBurst: 3}
+	settings := source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody, Limits: []source.Limit{
+		{Rate: ratelimit.Rate{PerSecond: 1, Burst: 3}}}}
 	b.setSources(settings)
 	post := func(path, contentType, body string) *httptest.ResponseRecorder {
 		t.Helper()
@@ -269,7 +270,7 @@ func TestSourceKeepsItsRate(t *testing.T) {
 	if accepted := b.Queue.Stats().Accepted; accepted != 3 {
 		t.Errorf("%d events are in the queue, want 3", accepted)
 	}
-	settings.RatePerSecond, settings.RateBurst = 1000, 2
+	settings.Limits[0].Rate = ratelimit.Rate{PerSecond: 1000, Burst: 2}
 	b.setSources(settings)
 	if answer := post("/app/batch", "application/x-ndjson",
 		"1\n2\n3\n4\n5\n"); answer.Code != http.StatusAccepted {

@@ -33,6 +33,7 @@ import (
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/run"
 	"pillarbox/internal/source"
@@ -83,8 +84,9 @@ type Settings struct {
 	// KeepQueueBytes is the history of what is delivered. 0: the queue's default; negative: none.
 	KeepQueueBytes int64
 
-	KeyWindow time.Duration // for which idempotency keys are remembered at most; 0: the default
-	MaxKeys   int64         // how many are; 0: the default
+	Rate      ratelimit.Rate // of all sources together
+	KeyWindow time.Duration  // for which idempotency keys are remembered at most; 0: the default
+	MaxKeys   int64          // how many are; 0: the default
 }
 
 // Options of a Node. Engines and Settings are required; what else is zero has a default.
@@ -212,7 +214,7 @@ func newNode(opts Options) (*Node, error) {
 // compile makes the tables of the settings.
 func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
 	sources, err := source.Compile(settings.Sources,
-		source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now})
+		source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now, Rate: settings.Rate})
 	if err != nil {
 		return nil, nil, err
 	}

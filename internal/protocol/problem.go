@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -90,9 +91,10 @@ func KindOf(status int) error {
 type Error struct {
 	Status    int
 	Detail    string
-	Allow     string // for 405
-	Challenge string // for 401
-	Accept    string // for 415: the codings that a body may have (RFC 9110, section 15.5.16)
+	Allow     string      // for 405
+	Challenge string      // for 401
+	Accept    string      // for 415: the codings that a body may have (RFC 9110, section 15.5.16)
+	Header    http.Header // more lines of the answer; not changed
 }
 
 func (e *Error) Error() string { return e.Detail }
@@ -189,6 +191,9 @@ func (p Problem) Answer(err error) (header http.Header, body []byte) {
 	}
 	if errors.As(err, &refused) && refused.Accept != "" {
 		header.Set("Accept-Encoding", refused.Accept)
+	}
+	if refused != nil {
+		maps.Copy(header, refused.Header)
 	}
 	if Retriable(p.Status) || errors.Is(err, pillarbox.ErrKeyInFlight) {
 		header.Set("Retry-After", strconv.Itoa(RetryAfterSeconds(err)))

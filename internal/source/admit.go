@@ -1,15 +1,8 @@
 package source
 
 import (
-	"fmt"
-	"net/http"
-	"time"
-
-	"golang.org/x/time/rate"
-
 	"pillarbox"
 	"pillarbox/internal/decode"
-	"pillarbox/internal/protocol"
 	"pillarbox/internal/signature"
 )
 
@@ -33,12 +26,14 @@ type Admission struct {
 	source *Source
 	coding decode.Encoding // of the body
 	caller string          // as of Grant
+	from   sender          // where the source has limits
 }
 
 // Checked is a request whose content is what it says. The zero value is none.
 type Checked struct {
 	grant Grant
 	body  []byte
+	from  sender
 }
 
 // Body is the body without its Content-Encoding: the one that came, or memory of its own.
@@ -50,7 +45,11 @@ type Grant struct {
 	caller string   // who it is from; empty where nobody was asked
 	key    [16]byte // digest of its idempotency key, if that was signed or is in the header
 	keyed  bool
+	quota  Quota
 }
+
+// Quota is what is left of the limits of the source.
+func (g Grant) Quota() Quota { return g.quota }
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
@@ -79,19 +78,41 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 		return Admission{}, err
 	}
 	admission := Admission{source: s}
-	var err error
-	if s.auth != nil {
-		if admission.caller, err = s.identify(head); err != nil {
-			return Admission{}, err
-		}
+	if err := s.known(&admission, head); err != nil {
+		return Admission{}, err
 	}
 	if s.Signature != nil && s.Signature.Absent(head.Header) {
+		s.stranger(&admission.from)
 		return Admission{}, s.unverified(signature.Missing) // without reading its body
 	}
+	var err error
 	if admission.coding, err = decode.Parse(head.ContentEncoding); err != nil {
 		return Admission{}, err
 	}
 	return admission, nil
+}
+
+// known finds out who a request is from, and refuses who is over a limit, or is nobody. What nobody
+// may send costs its address what an event costs.
+func (s *Source) known(admission *Admission, head *Head) (err error) {
+	if s.limits != nil {
+		admission.from = s.limits.from(head.RemoteAddr)
+		if err := s.look(&admission.from, notOfCaller); err != nil {
+			return err
+		}
+	}
+	if s.auth == nil {
+		return nil
+	}
+	if admission.caller, err = s.identify(head); err != nil {
+		s.stranger(&admission.from)
+		return err
+	}
+	if s.limits == nil {
+		return nil
+	}
+	s.limits.setCaller(&admission.from, admission.caller)
+	return s.look(&admission.from, isOfCaller)
 }
 
 // Check decides about a request once its whole body is there, byte for byte as it came: whether it
@@ -107,6 +128,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	if s.Signature != nil {
 		verified, err := s.verify(head, body)
 		if err != nil {
+			s.stranger(&a.from)
 			return Checked{}, err
 		}
 		signedID = verified.ID
@@ -121,7 +143,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 		}
 	}
 	err = grant.identify(head, signedID)
-	return Checked{grant: grant, body: body}, err
+	return Checked{grant: grant, body: body, from: a.from}, err
 }
 
 // decode takes the Content-Encoding from a body, after its signature: that is over what came.
@@ -140,24 +162,20 @@ func (a Admission) decode(head *Head, body []byte) ([]byte, error) {
 	return decoded, err
 }
 
-// Charge takes so many events from what the source may accept now, or refuses with 429 and says
-// when there will be enough. A batch that is larger than the bucket takes all of it: otherwise it
-// could never be sent.
+// Charge takes so many events from what may come in now, or refuses and says when there will be
+// enough: with 429, or with 503 where it is the server that takes no more. A batch that is larger
+// than the bucket of a limit takes all of it: otherwise it could never be sent.
 func (c Checked) Charge(events int) (Grant, error) {
 	s := c.grant.source
-	if s == nil || s.limiter == nil {
+	if s == nil || s.limits == nil {
 		return c.grant, nil
 	}
-	now := time.Now()
-	reservation := s.limiter.ReserveN(now, min(events, s.limiter.Burst()))
-	wait := reservation.DelayFrom(now)
-	if wait <= 0 {
-		return c.grant, nil
+	now := s.elapsed()
+	if err := s.take(&c.from, now, events); err != nil {
+		return Grant{}, err
 	}
-	reservation.CancelAt(now)
-	refused := &protocol.Error{Status: http.StatusTooManyRequests,
-		Detail: fmt.Sprintf("the source takes %d events per second (sources.%s.rate); nothing was stored", s.RatePerSecond, s.Name)}
-	return Grant{}, &pillarbox.RetryAfterError{After: wait, Err: refused}
+	c.grant.quota = s.tightest(&c.from, now)
+	return c.grant, nil
 }
 
 // AdmitOne is Admit, Check and Charge for a front that has all of one event at hand.
@@ -177,16 +195,4 @@ func (a Admission) One(head *Head, body []byte) (Grant, []byte, error) {
 	}
 	grant, err := checked.Charge(1)
 	return grant, checked.body, err
-}
-
-// newLimiter makes the token bucket of a source, or nil for no limit.
-func newLimiter(settings Settings) *rate.Limiter {
-	if settings.RatePerSecond <= 0 {
-		return nil
-	}
-	burst := settings.RateBurst
-	if burst <= 0 {
-		burst = settings.RatePerSecond
-	}
-	return rate.NewLimiter(rate.Limit(settings.RatePerSecond), burst)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"pillarbox"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/source"
 )
 
@@ -12,7 +13,7 @@ import (
 // that it has found.
 func ExampleCompile() {
 	table, err := source.Compile([]source.Settings{
-		{Name: "app", Path: "/app", RatePerSecond: 1, RateBurst: 3}}, source.Options{})
+		{Name: "app", Path: "/app", Limits: []source.Limit{{Rate: ratelimit.Rate{PerSecond: 1, Burst: 3}}}}}, source.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

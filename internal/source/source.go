@@ -25,11 +25,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"pillarbox"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/preset"
+	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/signature"
 	"pillarbox/internal/telemetry"
 )
@@ -42,14 +41,13 @@ const BatchSuffix = "/batch"
 
 // Settings are what a configuration says of a source. Zero means the default.
 type Settings struct {
-	Name          string
-	Path          string       // of single events; that of batches ends with BatchSuffix. Empty for a source that no path leads to
-	MaxBody       int64        // bytes
-	Headers       HeaderPolicy // which headers are kept
-	RatePerSecond int          // events; 0 for no limit
-	RateBurst     int          // events at once; 0 is RatePerSecond
-	Key           string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
-	KeyAlone      bool         // a key that comes with another content is the same all the same
+	Name     string
+	Path     string       // of single events; that of batches ends with BatchSuffix. Empty for a source that no path leads to
+	MaxBody  int64        // bytes
+	Headers  HeaderPolicy // which headers are kept
+	Limits   []Limit      // how many events may come in
+	Key      string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
+	KeyAlone bool         // a key that comes with another content is the same all the same
 
 	Allow []netip.Prefix // networks that requests may come from; empty for all
 	Deny  []netip.Prefix // and those that they may not come from
@@ -70,7 +68,7 @@ type Source struct {
 
 	keeper  *keeper
 	key     keyRule
-	limiter *rate.Limiter // nil for no limit
+	limits  *limits // nil for none
 	metrics *telemetry.Ingest
 	logger  *slog.Logger
 	methods methods
@@ -79,6 +77,7 @@ type Source struct {
 	address *addresses // nil for a source that is open to every address
 	auth    *auth      // nil for a source that is open to everybody
 	now     func() time.Time
+	elapsed func() time.Duration
 
 	refused   refusals // for what nobody has signed
 	strangers refusals // for whom nobody knows
@@ -89,19 +88,22 @@ type Options struct {
 	Metrics *telemetry.Metrics
 	Logger  *slog.Logger     // gets a line for each secret that is not kept, by name, and for signatures
 	Now     func() time.Time // that signed times are held against; time.Now by default
+	Rate    ratelimit.Rate   // of all sources together
+
+	Elapsed func() time.Duration // that limits are held against, of a clock that no one sets; the system's by default
 }
 
 // New compiles a source that stands alone. Settings that can't be compiled are a bug of the caller,
 // who has checked them; Compile returns the error.
 func New(settings Settings, options Options) *Source {
-	s, err := compile(settings, options)
+	s, err := compile(settings, newServerLimit(options.Rate), options)
 	if err != nil {
 		panic("pillarbox: bug: " + err.Error())
 	}
 	return s
 }
 
-func compile(settings Settings, options Options) (*Source, error) {
+func compile(settings Settings, server *limit, options Options) (*Source, error) {
 	key, err := compileKey(settings.Key)
 	if err != nil {
 		return nil, fmt.Errorf("sources.%s.idempotency.key: %w", settings.Name, err)
@@ -115,13 +117,29 @@ func compile(settings Settings, options Options) (*Source, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.Elapsed == nil {
+		options.Elapsed = func() time.Duration { return time.Since(began) }
+	}
 	return &Source{
 		Settings: settings, keeper: newKeeper(settings, options), key: key,
-		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
+		limits: newLimits(&settings, server), elapsed: options.Elapsed, metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
 		address: newAddresses(&settings), auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
-			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.RatePerSecond}),
+			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.perSecond()}),
 	}, nil
+}
+
+// began is the moment from which the system's clock counts here.
+var began = time.Now()
+
+// perSecond is the rate of the source as a whole; 0 for no limit.
+func (s *Settings) perSecond() int {
+	for _, l := range s.Limits {
+		if l.By == BySource || l.By == "" {
+			return l.PerSecond
+		}
+	}
+	return 0
 }
 
 // Accepted is the answer to a single event that was accepted.
@@ -181,11 +199,12 @@ type Table struct {
 // for a path that leads to two of them, and for settings that can't be.
 func Compile(settings []Settings, options Options) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
+	server := newServerLimit(options.Rate)
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
 			return nil, pillarbox.Invalid("sources need names of their own, and one has the name %q", s.Name)
 		}
-		compiled, err := compile(s, options)
+		compiled, err := compile(s, server, options)
 		if err != nil {
 			return nil, err
 		}

@@ -170,7 +170,14 @@ type Ingest struct {
 	decoded    map[string]Counter // by coding
 
 	unauthorized [len(unauthorizedReasons)]Counter
+	limited      [len(limits)]Counter
 }
+
+// limits are those of package source, which a test holds them to.
+var limits = [...]string{"server", "source", "key", "address"}
+
+// Limits lists what Limited takes.
+func Limits() []string { return limits[:] }
 
 // unauthorizedReasons are those of package source and of package apikey, which a test holds them to.
 var unauthorizedReasons = [...]string{"missing", "several", "malformed", "unknown", "revoked",
@@ -206,6 +213,9 @@ func (m *Metrics) Ingest(source string) *Ingest {
 	}
 	for i, reason := range unauthorizedReasons {
 		ingest.unauthorized[i] = m.counters[ingestUnauthorized](source, reason)
+	}
+	for i, limit := range limits {
+		ingest.limited[i] = m.counters[ingestLimited](source, limit)
 	}
 	ingest.handshakes = m.counters[ingestHandshakes](source)
 	for what, name := range removalNames {
@@ -254,6 +264,16 @@ func (i *Ingest) Unauthorized(reason string, n int) {
 	}
 	if at := slices.Index(unauthorizedReasons[:], reason); at >= 0 {
 		i.unauthorized[at].Add(float64(n))
+	}
+}
+
+// Limited counts n requests that are over a limit of the rate, by whose limit it is.
+func (i *Ingest) Limited(limit string, n int) {
+	if i == nil {
+		return
+	}
+	if at := slices.Index(limits[:], limit); at >= 0 {
+		i.limited[at].Add(float64(n))
 	}
 }
 

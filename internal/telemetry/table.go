@@ -26,6 +26,7 @@ const (
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
 	labelReason      = "reason"      // closeReasons, refusals or unverifiedReasons
+	labelLimit       = "limit"       // limits
 	labelEncoding    = "encoding"    // of bodies
 	labelWhat        = "what"        // Removal
 )
@@ -38,6 +39,7 @@ const (
 	ingestRemoved      = "pillarbox_ingest_removed_total"
 	ingestUnverified   = "pillarbox_ingest_unverified_total"
 	ingestUnauthorized = "pillarbox_ingest_unauthorized_total"
+	ingestLimited      = "pillarbox_ingest_limited_total"
 	ingestHandshakes   = "pillarbox_ingest_handshakes_total"
 	ingestAppend       = "pillarbox_ingest_append_seconds"
 	httpRequests       = "pillarbox_http_requests_total"
@@ -108,6 +110,7 @@ func Table() []Metric {
 		{ingestUnauthorized, TypeCounter, "Requests that were refused with 401 because they come with no credential that opens the source, by what was wrong: there is none (`missing`), there are `several` that differ, it is `malformed` (also a key with a wrong checksum), `unknown` (also a wrong password), `revoked`, `expired`, or a key of an `other_source`. Clients are not told which.", []string{labelSource, labelReason}, nil},
 		{ingestUnverified, TypeCounter, "Requests that were refused with 401 because no secret of the source has signed them, by what was wrong: the signature is `missing`, `malformed` or a `mismatch`, or it is good and `too_old` or `too_new`. Clients are not told which.", []string{labelSource, labelReason}, nil},
 		{ingestDecoded, TypeCounter, "Bodies that came with a Content-Encoding and are kept without it, by `encoding`: gzip, deflate or zstd.", []string{labelSource, labelEncoding}, nil},
+		{ingestLimited, TypeCounter, "Requests that were refused because they are over a limit of the rate, by whose it is: of the `server` (http.rate; 503), or of the `source`, of a `key` or of an `address` (rate of the source; 429).", []string{labelSource, labelLimit}, nil},
 		{ingestHandshakes, TypeCounter, "Handshakes that were answered: senders that ask whether this is the right address. Nothing of them is stored.", source, nil},
 		{ingestAppend, TypeHistogram, "Time that making events durable took, as one request sees it.",
 			nil, seconds},

@@ -144,11 +144,11 @@ var (
 	}}}
 	// BatchesOpen asks who comes with single events only.
 	BatchesOpen = Mutant{"batches are open to everybody", []Edit{{
-		"internal/source/admit.go", "\tif s.auth != nil {\n", "\tif s.auth != nil && !head.Batch {\n",
+		"internal/source/admit.go", "\tif s.auth == nil {\n", "\tif s.auth == nil || head.Batch {\n",
 	}}}
 	// OtherMethodsOpen asks who comes with POST only.
 	OtherMethodsOpen = Mutant{"other methods are open to everybody", []Edit{{
-		"internal/source/admit.go", "\tif s.auth != nil {\n", "\tif s.auth != nil && head.Method == \"POST\" {\n",
+		"internal/source/admit.go", "\tif s.auth == nil {\n", "\tif s.auth == nil || head.Method != \"POST\" {\n",
 	}}}
 	// AllowedThoughDenied forgets what is denied.
 	AllowedThoughDenied = Mutant{"an address that is denied may send", []Edit{{

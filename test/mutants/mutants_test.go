@@ -240,6 +240,18 @@ var hunts = []hunt{
 		bugs: []planted{{harness.LargeBodiesTakeAll, "large bodies hold"}},
 	},
 	{
+		name: "rates", pkg: "internal/source", run: "^Test(LimitsAreEachOnesOwn|GuessingCostsAnAddress|RefusedIsNotTaken)$",
+		bugs: []planted{
+			{harness.NetworksAreAddresses, "refused by"},
+			{harness.RefusedIsTaken, "refused by"},
+			{harness.GuessingIsFree, "the fourth try"},
+		},
+	},
+	{
+		name: "rates of many", pkg: "internal/ratelimit", run: "^Test.*$",
+		bugs: []planted{{harness.NewNamesAreNew, "names got|its own bucket does not hold"}},
+	},
+	{
 		name: "doors", pkg: "internal/intake", run: "^Test(Doors|ASignatureCoversAWholeBatch)$",
 		bugs: []planted{
 			{harness.BatchNotVerified, "want 401"},
