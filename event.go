@@ -32,6 +32,7 @@ type Event struct {
 	RemoteAddr  string // IP address without port
 	Traceparent string // W3C trace context, empty if the sender sent none or a malformed one
 	Body        []byte
+	Facts       *Facts // what is known beside the request; nil for nothing, as for most events
 
 	// Idempotency is by what the request is known when it comes again. It is for the queue, and in no
 	// text of the event: nothing behind the queue needs it.
@@ -106,9 +107,21 @@ type eventJSON struct {
 	ContentTypeEncoding string    `json:"content_type_encoding,omitempty"`
 	RemoteAddr          string    `json:"remote_addr"`
 	Traceparent         string    `json:"traceparent"`
-	Body                string    `json:"body"`
-	BodyEncoding        string    `json:"body_encoding"`
-	BodyClaim           *Claim    `json:"body_claim,omitempty"`
+	factsJSON
+	Body         string `json:"body"`
+	BodyEncoding string `json:"body_encoding"`
+	BodyClaim    *Claim `json:"body_claim,omitempty"`
+}
+
+// factsJSON are the facts of an event in its JSON form: those that are known.
+type factsJSON struct {
+	Caller     string     `json:"caller,omitempty"`
+	CEID       string     `json:"ce_id,omitempty"`
+	CESource   string     `json:"ce_source,omitempty"`
+	CEType     string     `json:"ce_type,omitempty"`
+	CETime     string     `json:"ce_time,omitempty"`
+	CESubject  string     `json:"ce_subject,omitempty"`
+	Attributes Attributes `json:"attributes,omitempty"`
 }
 
 const (
@@ -126,6 +139,9 @@ func formOf(e *Event) eventJSON {
 		RequestID: e.RequestID, Timestamp: e.Timestamp, Source: e.Source, Method: e.Method, Path: e.Path,
 		RemoteAddr: e.RemoteAddr, Traceparent: e.Traceparent, Body: string(e.Body),
 		BodyEncoding: bodyUTF8,
+	}
+	if e.Facts != nil {
+		form.factsJSON = factsJSON(*e.Facts)
 	}
 	form.Query, form.QueryEncoding = EncodeText(e.Query)
 	form.Header, form.HeaderEncoding = e.Header.Encoded()
@@ -173,6 +189,9 @@ func (e *Event) read(form eventJSON) error {
 		Timestamp: form.Timestamp, RequestID: form.RequestID, Source: form.Source, Method: form.Method,
 		Path: form.Path, Query: query, Header: header, ContentType: contentType,
 		RemoteAddr: form.RemoteAddr, Traceparent: form.Traceparent, Body: body,
+	}
+	if facts := Facts(form.factsJSON); !facts.IsZero() {
+		e.Facts = &facts
 	}
 	return nil
 }

@@ -109,6 +109,7 @@ type EventFilter struct {
 	Until     Timestamp // exclusive; 0 for no bound
 	After     Key       // the cursor: events behind this key only (before it where Newest is set)
 	Newest    bool      // newest first instead of oldest first
+	Facts     *Facts    // what is to be known of an event; nil for all. Nobody changes it
 	Limit     int       // 0 is DefaultListLimit; at most MaxListLimit
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,7 @@ CSV is what was sent: for a file that a spreadsheet opens, add --spreadsheet-saf
 formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
+  pillarbox events --ce-type com.example.paid --attribute tenant=acme
   pillarbox events --follow -o json`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -53,6 +55,13 @@ formula into it that the spreadsheet runs.`,
 		"where to look (default the only one that can be read)")
 	set.StringVar(&query.Source, "source", "", "only events of this source")
 	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
+	set.StringVar(&query.Facts.Caller, "caller", "", "only events from this caller")
+	set.StringVar(&query.Facts.CEID, "ce-id", "", "only CloudEvents with this id")
+	set.StringVar(&query.Facts.CESource, "ce-source", "", "only CloudEvents of this source")
+	set.StringVar(&query.Facts.CEType, "ce-type", "", "only CloudEvents of this type")
+	set.StringVar(&query.Facts.CESubject, "ce-subject", "", "only CloudEvents about this subject")
+	set.Var(attributeFlag{&query.Facts.Attributes}, "attribute",
+		"only events with this attribute, as tenant=acme; may be given several times")
 	set.StringVar(&query.Since, "since", "", "only events accepted since")
 	set.StringVar(&query.Until, "until", "", "only events accepted before")
 	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
@@ -81,6 +90,25 @@ formula into it that the spreadsheet runs.`,
 	}
 	outputFlag(command, &form)
 	return command
+}
+
+// attributeFlag collects NAME=VALUE.
+type attributeFlag struct{ to *pillarbox.Attributes }
+
+func (f attributeFlag) String() string { return "" }
+
+func (f attributeFlag) Type() string { return "NAME=VALUE" }
+
+func (f attributeFlag) Set(text string) error {
+	name, value, found := strings.Cut(text, "=")
+	if !found {
+		return fmt.Errorf("want NAME=VALUE")
+	}
+	if err := pillarbox.CheckAttributeName(name); err != nil {
+		return err
+	}
+	f.to.Set(name, value)
+	return nil
 }
 
 // maxList is how many items one command lists at most. A table keeps the cells of all of them, some

@@ -17,8 +17,8 @@ var eventRoutes = []apiRoute{
 	{
 		method: http.MethodGet, path: "/api/v1/events", answers: []int{200, 400, 404,
 			503}, handle: (*Handler).events,
-		params: []string{"destination", "source", "since", "until", "id", "limit", "cursor", "order",
-			"follow"},
+		params: append([]string{"destination", "source", "since", "until", "id", "limit", "cursor", "order",
+			"follow", attributePrefix + "NAME"}, factParams...),
 	},
 	{
 		method: http.MethodGet, path: "/api/v1/events/{request_id}", answers: []int{200, 400, 404,
@@ -58,6 +58,7 @@ func (a *Handler) events(w http.ResponseWriter, r *apiRequest) error {
 	destination, filter := q.text("destination"), pillarbox.EventFilter{Source: q.text("source"),
 		RequestID: q.text("id"), Limit: q.limit()}
 	filter.Since, filter.Until = q.span()
+	filter.Facts = q.facts()
 	cursor, follow := q.text("cursor"), q.flag("follow")
 	switch order := q.text("order"); order {
 	case "", "asc":

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
@@ -63,6 +64,43 @@ func TestEventsAreSelected(t *testing.T) {
 			t.Errorf("%s: %v, want %v", query, got, want)
 		}
 	}
+}
+
+// TestEventsAreSelectedByWhatIsKnown of them beside the request, whether they are listed or followed.
+func TestEventsAreSelectedByWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openAdmin(t)
+		stored := nodetest.Events(4)
+		stored[1].Facts = &pillarbox.Facts{Caller: "shop", CEType: "a", CEID: "1", CESource: "/s", CETime: "now", CESubject: "x"}
+		stored[2].Facts = &pillarbox.Facts{Caller: "shop", Attributes: pillarbox.Attributes{{Name: "plan", Value: "free"},
+			{Name: "tenant", Value: "a b"}}}
+		stored[3].Facts = &pillarbox.Facts{CEType: "a", Attributes: pillarbox.Attributes{{Name: "tenant", Value: "acme"}}}
+		if err := b.Sink.Write(t.Context(), stored); err != nil {
+			t.Fatal(err)
+		}
+		b.Start()
+		for query, want := range map[string][]string{
+			"caller=shop": {"id-001", "id-002"}, "caller=sho": {}, "ce_type=a": {"id-001", "id-003"}, "ce_type=a&caller=shop": {"id-001"},
+			"ce_id=1&ce_source=/s&ce_time=now&ce_subject=x": {"id-001"}, "attribute.tenant=a+b": {"id-002"},
+			"attribute.tenant=acme&ce_type=a": {"id-003"}, "attribute.tenant=acme&attribute.plan=free": {}, "attribute.other=x": {},
+			"caller=": {"id-000", "id-001", "id-002", "id-003"},
+		} {
+			if got := idsOf(b.events("?" + query).Events); !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", query, got, want)
+			}
+			if got := b.follow("&since=2026-11-23T00:00:00Z&" + query).ids(len(want)); !slices.Equal(got, want) {
+				t.Errorf("%s: %v is followed, want %v", query, got, want)
+			}
+		}
+		for _, query := range []string{"attribute.=x", "attribute.A=x", "attribute=x", "tenant=acme", "caller=a&caller=b", "caller=%ff"} {
+			b.get("/api/v1/events?"+query).Wants(t, 400)
+		}
+		nobody := b.follow("&caller=nobody")
+		b.post("/app", "of somebody")
+		if got := nobody.next(); got != ": still here" {
+			t.Errorf("message %q for another caller", got)
+		}
+	})
 }
 
 // TestWhatIsNoEventIsNamedBesideTheEvents: on a page, and in a stream as a comment; it ends

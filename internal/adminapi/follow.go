@@ -164,6 +164,7 @@ func (s *stream) wants(event *pillarbox.Event) bool {
 	case s.filter.Source != "" && event.Source != s.filter.Source,
 		s.filter.RequestID != "" && event.RequestID != s.filter.RequestID,
 		event.Timestamp < s.filter.Since,
+		!s.filter.Facts.Of(event),
 		s.recent[key], s.previous[key]:
 		return false
 	}

@@ -243,6 +243,8 @@ type EventQuery struct {
 	Cursor      string // of the page before; for following, of the last event seen
 	Newest      bool   // newest first
 	Limit       int    // 0 is pillarbox.DefaultListLimit
+
+	Facts pillarbox.Facts // what is to be known of an event
 }
 
 // DeadLetterQuery selects dead letters. Since and Until are times of death, RFC 3339 or ago.

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"pillarbox/internal/protocol"
 	"slices"
@@ -30,7 +31,7 @@ func parseQuery(raw string, allowed []string, now time.Time) (query, error) {
 		switch {
 		case len(allowed) == 0:
 			return query{}, protocol.Invalid("parameter %q is not known here; there are none", name)
-		case !slices.Contains(allowed, name):
+		case !slices.Contains(allowed, name) && !isAttribute(allowed, name):
 			return query{}, protocol.Invalid("parameter %q is not known here; the parameters are %s", name,
 				strings.Join(allowed, ", "))
 		case len(given) > 1:
@@ -38,6 +39,37 @@ func parseQuery(raw string, allowed []string, now time.Time) (query, error) {
 		}
 	}
 	return query{values: values, now: now, first: new(error)}, nil
+}
+
+// attributePrefix stands in front of the name of an attribute.
+const attributePrefix = "attribute."
+
+// factParams are the parameters for the texts of pillarbox.Facts.
+var factParams = func() []string { names := pillarbox.FactNames(); return names[:] }()
+
+// isAttribute reports whether a parameter asks for an attribute, where that may be asked for.
+func isAttribute(allowed []string, name string) bool {
+	return strings.HasPrefix(name, attributePrefix) && slices.Contains(allowed, attributePrefix+"NAME")
+}
+
+// facts are what is to be known of an event; nil where nothing is asked for.
+func (q query) facts() *pillarbox.Facts {
+	facts := &pillarbox.Facts{}
+	for i, text := range facts.Texts() {
+		*text = q.text(factParams[i])
+	}
+	for name := range q.values {
+		if attribute, found := strings.CutPrefix(name, attributePrefix); found {
+			if err := pillarbox.CheckAttributeName(attribute); err != nil {
+				q.refuse(fmt.Errorf("parameter %q: %w", name, err))
+			}
+			facts.Attributes.Set(attribute, q.text(name))
+		}
+	}
+	if facts.IsZero() {
+		return nil
+	}
+	return facts
 }
 
 func (q query) err() error { return *q.first }
@@ -165,6 +197,11 @@ func parseAgo(value string) (time.Duration, error) {
 // Check reports what every server would refuse in the query, as ErrInvalid.
 func (q EventQuery) Check() error {
 	_, err := ParseEventCursor(q.Cursor)
+	for _, a := range q.Facts.Attributes {
+		if nameErr := pillarbox.CheckAttributeName(a.Name); nameErr != nil {
+			err = nameErr
+		}
+	}
 	return checkList(q.Since, q.Until, q.Limit, err)
 }
 

@@ -345,9 +345,18 @@ func eventValues(q adminapi.EventQuery) url.Values {
 	if q.Newest {
 		order = "desc"
 	}
-	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
+	values := pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
 		q.Since, "until", q.Until,
 		"cursor", q.Cursor, "order", order, "limit", number(q.Limit))
+	for i, text := range q.Facts.Texts() {
+		if *text != "" {
+			values.Set(pillarbox.FactNames()[i], *text)
+		}
+	}
+	for _, a := range q.Facts.Attributes {
+		values.Set("attribute."+a.Name, a.Value)
+	}
+	return values
 }
 
 func letterValues(q adminapi.DeadLetterQuery) url.Values {

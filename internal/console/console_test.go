@@ -68,6 +68,21 @@ func TestTraceOfAPurgedEventSaysThatItIsGone(t *testing.T) {
 	check("the event is stored")
 }
 
+// TestTraceTellsWhatIsKnown of an event beside its request.
+func TestTraceTellsWhatIsKnown(t *testing.T) {
+	story := &adminapi.Trace{State: pillarbox.StateStored}
+	story.Event = &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", RemoteAddr: "203.0.113.7", Facts: &pillarbox.Facts{
+		Caller: "shop", CEType: "a.b", Attributes: pillarbox.Attributes{{Name: "tenant", Value: "ac\x1bme"}}}}
+	var out strings.Builder
+	if err := console.WriteTrace(&out, story, console.Form{Kind: console.Table}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "from 203.0.113.7; caller shop, ce_type a.b, tenant ac"; !strings.Contains(out.String(), want) ||
+		strings.Contains(out.String(), "\x1b") {
+		t.Errorf("no %q in\n%q", want, out.String())
+	}
+}
+
 // TestAuditEndsWithWhatIsWrong: the sentences stand behind the names, which may be a thousand, and
 // a lost receipt does not make a balance in the table look like a contradiction.
 func TestAuditEndsWithWhatIsWrong(t *testing.T) {

@@ -35,7 +35,8 @@ func EventHead(form Form) []string {
 	if form.Kind == CSV {
 		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
 			"remote_addr", "traceparent", "body", "body_encoding", "headers", "query_encoding",
-			"content_type_encoding", "header_encoding"}
+			"content_type_encoding", "header_encoding", "caller", "ce_id", "ce_source", "ce_type", "ce_time",
+			"ce_subject", "attributes"}
 	}
 	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
 }
@@ -50,7 +51,8 @@ func EventRow(event *pillarbox.Event, form Form) []any {
 	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,
 		texts.Query, texts.ContentType, event.RemoteAddr, event.Traceparent, texts.Body,
 		texts.BodyEncoding, string(texts.Headers), texts.QueryEncoding, texts.ContentTypeEncoding,
-		texts.HeaderEncoding}
+		texts.HeaderEncoding, texts.Caller, texts.CEID, texts.CESource, texts.CEType, texts.CETime,
+		texts.CESubject, string(texts.Attributes)}
 }
 
 // eventTexts are the fields of an event that may be bytes, as its JSON form has them.
@@ -63,6 +65,13 @@ type eventTexts struct {
 	ContentTypeEncoding string          `json:"content_type_encoding"`
 	Body                string          `json:"body"`
 	BodyEncoding        string          `json:"body_encoding"`
+	Caller              string          `json:"caller"`
+	CEID                string          `json:"ce_id"`
+	CESource            string          `json:"ce_source"`
+	CEType              string          `json:"ce_type"`
+	CETime              string          `json:"ce_time"`
+	CESubject           string          `json:"ce_subject"`
+	Attributes          json.RawMessage `json:"attributes"`
 }
 
 // textsOf reads them from that form, so that there is one way of writing them.

@@ -8,6 +8,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/ledger"
 	"slices"
+	"strings"
 )
 
 // WriteTrace writes all that is known of one event, in the order of time.
@@ -18,7 +19,7 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
 	event := story.Event
 	steps := []storyStep{{event.Timestamp, "accepted", event.Source,
 		fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body),
-			event.ContentType, event.RemoteAddr)}}
+			event.ContentType, event.RemoteAddr) + factsText(event.Facts)}}
 	for _, delivery := range story.Deliveries {
 		steps = append(steps, stepsOf(delivery)...)
 	}
@@ -32,6 +33,23 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
 	}
 	_, err := fmt.Fprintf(w, "\nthe event %s\n", stateText(story))
 	return err
+}
+
+// factsText says what is known of an event, behind the words about its request.
+func factsText(facts *pillarbox.Facts) string {
+	if facts == nil {
+		return ""
+	}
+	var words []string
+	for i, text := range facts.Texts() {
+		if *text != "" {
+			words = append(words, pillarbox.FactNames()[i]+" "+*text)
+		}
+	}
+	for _, a := range facts.Attributes {
+		words = append(words, a.Name+" "+a.Value)
+	}
+	return "; " + strings.Join(words, ", ")
 }
 
 // stateText says what has become of an event. What was purged counts as stored, and a person is

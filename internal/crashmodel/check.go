@@ -92,7 +92,8 @@ func same(a, b *pillarbox.Event) bool {
 		a.Method == b.Method &&
 		a.Path == b.Path && a.Query == b.Query && a.ContentType == b.ContentType &&
 		a.RemoteAddr == b.RemoteAddr &&
-		a.Traceparent == b.Traceparent && slices.Equal(a.Header, b.Header) && bytes.Equal(a.Body, b.Body)
+		a.Traceparent == b.Traceparent && slices.Equal(a.Header, b.Header) && bytes.Equal(a.Body, b.Body) &&
+		a.Facts.Equal(b.Facts)
 }
 
 func (w *reference) readLetters(s *service, r *recovery) error {

@@ -243,6 +243,10 @@ func (w *world) event() *pillarbox.Event {
 		binary.BigEndian.PutUint64(event.Idempotency.Key[:], uint64(number)*0x9e3779b97f4a7c15)
 		event.Idempotency.Fingerprint = uint64(number)
 	}
+	if number%4 == 1 {
+		event.Facts = &pillarbox.Facts{Caller: "shop", CEID: fmt.Sprint(number),
+			Attributes: pillarbox.Attributes{{Name: "tenant", Value: fmt.Sprint(number)}}}
+	}
 	return event
 }
 

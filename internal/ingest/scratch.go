@@ -14,6 +14,7 @@ type scratch struct {
 	pointers []*pillarbox.Event
 	indexes  []int // of events among the requests
 	fields   pillarbox.Header
+	facts    []pillarbox.Facts    // of the events of which something is known
 	claims   []pillarbox.KeyClaim // one for each of pointers, where one of them has a key
 	twins    []twin
 	keyed    bool
@@ -42,6 +43,16 @@ func (s *scratch) add(index int, at stamp, request *Request) {
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
 	})
+	if facts, known := request.Grant.Facts(); known {
+		s.know(facts)
+	}
+}
+
+// know gives the last event its facts. Where the memory for them grows, those of the events before
+// stay where they are.
+func (s *scratch) know(facts pillarbox.Facts) {
+	s.facts = append(s.facts, facts)
+	s.events[len(s.events)-1].Facts = &s.facts[len(s.facts)-1]
 }
 
 // kept is what is kept of a header. The items of a batch come with one and the same.
@@ -78,6 +89,8 @@ func (s *scratch) release() {
 	clear(s.events)
 	clear(s.pointers)
 	clear(s.fields)
+	clear(s.facts)
+	s.facts = s.facts[:0]
 	clear(s.claims)
 	s.claims, s.twins, s.keyed = s.claims[:0], s.twins[:0], false
 	s.from, s.header, s.keeps = nil, nil, nil

@@ -59,6 +59,9 @@ func checkDoor(t *testing.T, door *nodetest.Door, events []*pillarbox.Event) {
 		if string(event.Body) != door.Body {
 			t.Errorf("%s: the body is stored as %q", door.Name, event.Body)
 		}
+		if !event.Facts.Equal(door.Facts) {
+			t.Errorf("%s: what is known of it is %+v, want %+v", door.Name, event.Facts, door.Facts)
+		}
 		for i := 0; i < len(door.Header); i += 2 {
 			name, value := http.CanonicalHeaderKey(door.Header[i]), door.Header[i+1]
 			kept := slices.Contains(event.Header, pillarbox.HeaderField{Name: name, Value: value})

@@ -54,6 +54,14 @@ func (g Grant) Quota() Quota { return g.quota }
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
 
+// Facts are what is known beside the request, if anything is. They share memory with the request.
+func (g Grant) Facts() (facts pillarbox.Facts, known bool) {
+	if g.caller == "" {
+		return facts, false
+	}
+	return pillarbox.Facts{Caller: g.caller}, true
+}
+
 // identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
 // sends a signed request again can't give it another one.
 func (g *Grant) identify(head *Head, signedID string) (err error) {

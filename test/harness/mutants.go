@@ -278,7 +278,7 @@ var (
 	}}
 	// NoUniqueKey stores an event again that is there.
 	NoUniqueKey = Mutant{"no unique key in the store", []Edit{
-		{"internal/engine/sqlite/writer.go", "\theader_encoding TEXT,\n\tPRIMARY KEY (timestamp, request_id)\n) WITHOUT ROWID;", "\theader_encoding TEXT\n);"},
+		{"internal/engine/sqlite/writer.go", "\tattributes TEXT,\n\tPRIMARY KEY (timestamp, request_id)\n) WITHOUT ROWID;", "\tattributes TEXT\n);"},
 		{"internal/engine/sqlite/insert.go", " +\n\t\t\" ON CONFLICT (timestamp, request_id) DO NOTHING\"", ""},
 		{"internal/deliver/loop.go", "\tl.steer(ctx, report, to.Batch.MaxEvents)\n", "\tl.steer(ctx, report, to.Batch.MaxEvents)\n\ttime.Sleep(20 * time.Millisecond) // widens the gap\n"},
 	}}

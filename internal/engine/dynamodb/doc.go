@@ -5,7 +5,8 @@
 //
 // The key is Timestamp (hash) and RequestId (range), both text. The other attributes are Source,
 // Method, Path, Query, Headers (a map of name to a list of values), ContentType, RemoteAddr,
-// Traceparent, Body, StoredAt, TimeBucket and TimeSort. Empty ones are left out. Texts and the body
+// Traceparent, Body, StoredAt, TimeBucket, TimeSort, and what is known beside the request: Caller,
+// CeId, CeSource, CeType, CeTime, CeSubject and Attributes (a map of name to text). Empty ones are left out. Texts and the body
 // are of the type S where they are valid UTF-8, and B otherwise, values of headers included, so
 // that every byte comes back; names of headers that are not are kept with U+FFFD in them, as their
 // JSON form is. The order of headers with different names is not kept.

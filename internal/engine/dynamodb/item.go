@@ -31,11 +31,15 @@ const (
 	nameStoredAt    = "StoredAt"
 	nameTimeBucket  = "TimeBucket"
 	nameTimeSort    = "TimeSort"
+	nameAttributes  = "Attributes"
 
 	claimKey    = "Key"
 	claimBytes  = "Bytes"
 	claimSHA256 = "Sha256"
 )
+
+// factNames are the attributes of an item for the texts of pillarbox.Facts, in their order.
+var factNames = [pillarbox.FactCount]string{"Caller", "CeId", "CeSource", "CeType", "CeTime", "CeSubject"}
 
 // MaxIDBytes bounds a request id: DynamoDB takes 1,024 bytes of a range key, and that of the index
 // is the timestamp, a mark and the id.
@@ -70,6 +74,9 @@ func (s *Store) encode(event *pillarbox.Event, claim *pillarbox.Claim,
 	if len(event.Header) > 0 {
 		i[nameHeaders] = encodeHeader(event.Header)
 	}
+	if event.Facts != nil {
+		encodeFacts(i, event.Facts)
+	}
 	switch {
 	case claim != nil:
 		i[nameBodyClaim] = &types.AttributeValueMemberM{Value: item{
@@ -80,6 +87,21 @@ func (s *Store) encode(event *pillarbox.Event, claim *pillarbox.Claim,
 		i[nameBody] = text(string(event.Body))
 	}
 	return i
+}
+
+func encodeFacts(i item, facts *pillarbox.Facts) {
+	for at, value := range facts.Texts() {
+		if *value != "" {
+			i[factNames[at]] = text(*value)
+		}
+	}
+	if len(facts.Attributes) > 0 {
+		fields := make(item, len(facts.Attributes))
+		for _, a := range facts.Attributes {
+			fields[a.Name] = text(a.Value)
+		}
+		i[nameAttributes] = &types.AttributeValueMemberM{Value: fields}
+	}
 }
 
 func keyItem(key pillarbox.Key) item {
@@ -156,6 +178,7 @@ func decode(i item) (*pillarbox.Event, *pillarbox.Claim, error) {
 	if body := r.text(nameBody); body != "" {
 		event.Body = []byte(body)
 	}
+	event.Facts = r.facts()
 	claim := r.claim()
 	if r.bad != "" {
 		return nil, nil, fmt.Errorf("attribute %s of event %s has an unknown form: %w", r.bad,
@@ -237,6 +260,32 @@ func (r *reader) header() pillarbox.Header {
 		}
 	}
 	return header
+}
+
+// facts returns what is known of the event, or nil.
+func (r *reader) facts() *pillarbox.Facts {
+	facts := &pillarbox.Facts{}
+	for at, to := range facts.Texts() {
+		*to = r.text(factNames[at])
+	}
+	if value, ok := r.i[nameAttributes]; ok {
+		fields, ok := value.(*types.AttributeValueMemberM)
+		if !ok {
+			r.fail(nameAttributes)
+			return nil
+		}
+		inner := reader{i: fields.Value}
+		for name := range fields.Value {
+			facts.Attributes.Set(name, inner.text(name))
+		}
+		if inner.bad != "" {
+			r.fail(nameAttributes)
+		}
+	}
+	if facts.IsZero() {
+		return nil
+	}
+	return facts
 }
 
 func (r *reader) claim() *pillarbox.Claim {

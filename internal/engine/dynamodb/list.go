@@ -50,6 +50,8 @@ func (s *Store) list(ctx context.Context,
 	within := s.boundsOf(filter)
 	var err error
 	switch {
+	case s.options.Index == "" && filter.Facts != nil:
+		err = s.listScanned(ctx, to, pillarbox.MaxListLimit)
 	case s.options.Index == "":
 		err = s.listScanned(ctx, to, filter.Limit)
 	case filter.RequestID != "" && within.hours() > s.emptyHours():
@@ -153,7 +155,7 @@ func (p *page) add(ctx context.Context, next candidate) (done bool, err error) {
 	}
 	p.waiting = append(p.waiting, next)
 	wanted := p.filter.Limit - len(p.events)
-	if p.filter.Source != "" { // many of them may be of another source
+	if p.filter.Source != "" || p.filter.Facts != nil { // many of them may be other ones
 		wanted = max(wanted, chunkEvents/4)
 	}
 	if len(p.waiting) < min(wanted, chunkEvents) {
@@ -180,7 +182,8 @@ func (p *page) flush(ctx context.Context) error {
 		if err != nil && !p.passOver(err) {
 			return err
 		}
-		if err == nil && (p.filter.Source == "" || event.Source == p.filter.Source) {
+		if err == nil && (p.filter.Source == "" || event.Source == p.filter.Source) &&
+			p.filter.Facts.Of(event) {
 			events, claims = append(events, event), append(claims, claim)
 		}
 	}

@@ -56,7 +56,30 @@ func randomEvent(random *rand.Rand, at pillarbox.Timestamp) *pillarbox.Event {
 		event.Traceparent = fmt.Sprintf("00-%016x%016x-%016x-01", random.Uint64(), random.Uint64(),
 			random.Uint64())
 	}
+	event.Facts = randomFacts(at)
 	return event
+}
+
+// randomFacts are known of two events of three: of one who it is from, of one everything. They come
+// of the time of the event alone, so that the other fields stay as they were.
+func randomFacts(at pillarbox.Timestamp) *pillarbox.Facts {
+	random := rand.New(rand.NewPCG(uint64(at), 0x6661637473))
+	switch random.IntN(3) {
+	case 0:
+		return nil
+	case 1:
+		return &pillarbox.Facts{Caller: pick(random, "shop", "Jürgen <j@example.org>", "spiffe://example.org/a")}
+	}
+	facts := &pillarbox.Facts{
+		Caller: pick(random, "", "shop"), CEID: fmt.Sprintf("%x", random.Uint64()),
+		CESource: pick(random, "/sensors", "urn:example:a?b=c"), CEType: pick(random, "com.example.a", "com.example.b"),
+		CETime: pick(random, "", "2026-11-23T14:12:00.5+01:00"), CESubject: pick(random, "", `a "subject" <&> grün`),
+	}
+	if random.IntN(2) == 0 {
+		facts.Attributes.Set("tenant", pick(random, "acme", "", "a.b\"c'\\d", "größe\u0000"))
+		facts.Attributes.Set("plan", pick(random, "free", "paid"))
+	}
+	return facts
 }
 
 // randomID makes a UUIDv7 that carries the milliseconds of at.
@@ -111,6 +134,7 @@ func Clone(event *pillarbox.Event) *pillarbox.Event {
 	clone := *event
 	clone.Header = append(pillarbox.Header(nil), event.Header...)
 	clone.Body = append([]byte(nil), event.Body...)
+	clone.Facts = event.Facts.Clone()
 	return &clone
 }
 
@@ -146,6 +170,9 @@ func Diff(got, want *pillarbox.Event) string {
 		if field.got != field.want {
 			return fmt.Sprintf("%s: got %#v, want %#v", field.name, field.got, field.want)
 		}
+	}
+	if !got.Facts.Equal(want.Facts) {
+		return fmt.Sprintf("facts: got %+v, want %+v", got.Facts, want.Facts)
 	}
 	if !bytes.Equal(got.Body, want.Body) {
 		return fmt.Sprintf("body: got %d bytes %.80q, want %d bytes %.80q", len(got.Body), got.Body,

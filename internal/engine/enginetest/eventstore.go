@@ -253,6 +253,9 @@ func randomFilter(random *rand.Rand, events []*pillarbox.Event) pillarbox.EventF
 	if random.IntN(3) == 0 {
 		filter.Until = some().Timestamp + pillarbox.Timestamp(random.IntN(3)-1)
 	}
+	if random.IntN(3) == 0 {
+		filter.Facts = randomFactFilter(random, some().Facts)
+	}
 	if random.IntN(2) == 0 {
 		filter.After = some().Key()
 		if random.IntN(4) == 0 { // the event at the cursor need not exist
@@ -260,6 +263,23 @@ func randomFilter(random *rand.Rand, events []*pillarbox.Event) pillarbox.EventF
 		}
 	}
 	return filter
+}
+
+// randomFactFilter asks for a part of what is known of an event, or for what is known of none.
+func randomFactFilter(random *rand.Rand, of *pillarbox.Facts) *pillarbox.Facts {
+	if of == nil {
+		return &pillarbox.Facts{Caller: "nobody"}
+	}
+	wanted := of.Clone()
+	for _, text := range wanted.Texts() {
+		if random.IntN(2) == 0 {
+			*text = ""
+		}
+	}
+	if len(wanted.Attributes) > 0 {
+		wanted.Attributes = wanted.Attributes[:random.IntN(len(wanted.Attributes)+1)]
+	}
+	return wanted
 }
 
 // filterEvents is what List means: events are ordered by key.
@@ -281,6 +301,7 @@ func filterEvents(events []*pillarbox.Event, filter pillarbox.EventFilter) []*pi
 			filter.RequestID != "" && event.RequestID != filter.RequestID,
 			filter.Since != 0 && event.Timestamp < filter.Since,
 			filter.Until != 0 && event.Timestamp >= filter.Until,
+			!filter.Facts.Of(event),
 			filter.After != pillarbox.Key{} && compareKeys(event.Key(), filter.After) != behind:
 		default:
 			found = append(found, event)

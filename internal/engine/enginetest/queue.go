@@ -193,6 +193,9 @@ func queueKeepsNoText(s queueStory) {
 	for i, field := range event.Header {
 		event.Header[i] = pillarbox.HeaderField{Name: lend(field.Name), Value: lend(field.Value)}
 	}
+	event.Facts = &pillarbox.Facts{Caller: lend("shop"), CEID: lend("1"), CEType: lend("a"),
+		Attributes: pillarbox.Attributes{{Name: lend("tenant"), Value: lend("acme")}}}
+	want.Facts = event.Facts.Clone()
 	s.append(event)
 	for _, buffer := range buffers {
 		for i := range buffer {

@@ -124,6 +124,7 @@ func cloneEvent(event *pillarbox.Event) *pillarbox.Event {
 			Value: strings.Clone(field.Value)}
 	}
 	clone.Body = slices.Clone(event.Body)
+	clone.Facts = event.Facts.Clone()
 	return &clone
 }
 
@@ -189,7 +190,8 @@ func matches(filter pillarbox.EventFilter, event *pillarbox.Event) bool {
 	case filter.Source != "" && event.Source != filter.Source,
 		filter.RequestID != "" && event.RequestID != filter.RequestID,
 		filter.Since != 0 && event.Timestamp < filter.Since,
-		filter.Until != 0 && event.Timestamp >= filter.Until:
+		filter.Until != 0 && event.Timestamp >= filter.Until,
+		!filter.Facts.Of(event):
 		return false
 	}
 	if filter.After == (pillarbox.Key{}) {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -172,6 +173,33 @@ func TestUnknownIsRefused(t *testing.T) {
 	}
 	if _, err := decodeRecord(string(append(record, 13, 3, 'n', 'e', 'w'))); err == nil {
 		t.Error("record with an unknown field that may not be skipped is taken")
+	}
+}
+
+// TestFactsAreInTheRecord, in fields that an older reader skips; where nothing is known, the record
+// is what it was before there were any.
+func TestFactsAreInTheRecord(t *testing.T) {
+	plain := goldenEvents()[1]
+	known := enginetest.Clone(plain)
+	known.Facts = &pillarbox.Facts{Caller: "shop", CEID: "1", CESource: "/s", CEType: "t", CETime: "2026-11-23T14:12:00Z",
+		CESubject: "x", Attributes: pillarbox.Attributes{{Name: "a", Value: ""}, {Name: "tenant", Value: "acme"}}}
+	before, record := appendRecord(nil, plain), appendRecord(nil, known)
+	want := "\x81\x04shop\x82\x011\x83\x02/s\x84\x01t\x85\x142026-11-23T14:12:00Z\x86\x01x\x87\x02\x01a\x87\x0b\x06tenantacme"
+	if got, found := strings.CutPrefix(string(record), string(before)); !found || got != want {
+		t.Errorf("the record ends with %q, want %q", got, want)
+	}
+	if int64(len(record)) > recordSizeBound(known) {
+		t.Error("the record is larger than its bound")
+	}
+	event, err := decodeRecord(string(record))
+	if err != nil || enginetest.Diff(event, known) != "" {
+		t.Errorf("%s, %v", enginetest.Diff(event, known), err)
+	}
+	if event, err = decodeRecord(string(before)); err != nil || event.Facts != nil {
+		t.Errorf("a record without facts has %+v, %v", event.Facts, err)
+	}
+	if _, err := decodeRecord(string(before) + "\x87\x02\x05a"); !errors.Is(err, pillarbox.ErrCorrupt) {
+		t.Errorf("an attribute whose name is cut short: %v", err)
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	tagLost          = 127 // the whole record stands for an event that a repair could not save; it has no value
 	tagFirstSkipable = 128
 	tagIdempotency   = 128 // 16 bytes of the key's digest, 8 of the fingerprint's, little endian
+	tagFacts         = 129 // to 134: one for each of pillarbox.FactNames, in their order
+	tagAttribute     = 135 // as tagHeader: varint length of the name, name, value; repeated, sorted by name
 )
 
 // lostRecord keeps the place of an event in a frame that was repaired, so that the others keep
@@ -53,10 +55,7 @@ func appendRecord(b []byte, event *pillarbox.Event) []byte {
 	b = appendField(b, tagRemoteAddr, event.RemoteAddr)
 	b = appendField(b, tagTraceparent, event.Traceparent)
 	for _, field := range event.Header {
-		size := uvarintSize(len(field.Name)) + len(field.Name) + len(field.Value)
-		b = binary.AppendUvarint(append(b, tagHeader), uint64(size))
-		b = binary.AppendUvarint(b, uint64(len(field.Name)))
-		b = append(append(b, field.Name...), field.Value...)
+		b = appendPair(b, tagHeader, field.Name, field.Value)
 	}
 	if len(event.Body) > 0 {
 		b = binary.AppendUvarint(append(b, tagBody), uint64(len(event.Body)))
@@ -67,7 +66,37 @@ func appendRecord(b []byte, event *pillarbox.Event) []byte {
 		b = append(b, event.Idempotency.Key[:]...)
 		b = binary.LittleEndian.AppendUint64(b, event.Idempotency.Fingerprint)
 	}
+	if event.Facts != nil {
+		b = appendFacts(b, event.Facts)
+	}
 	return b
+}
+
+func appendFacts(b []byte, facts *pillarbox.Facts) []byte {
+	for i, text := range facts.Texts() {
+		b = appendField(b, tagFacts+byte(i), *text)
+	}
+	for _, a := range facts.Attributes {
+		b = appendPair(b, tagAttribute, a.Name, a.Value)
+	}
+	return b
+}
+
+// appendPair appends a field that is a name and a value.
+func appendPair(b []byte, tag byte, name, value string) []byte {
+	size := uvarintSize(len(name)) + len(name) + len(value)
+	b = binary.AppendUvarint(append(b, tag), uint64(size))
+	b = binary.AppendUvarint(b, uint64(len(name)))
+	return append(append(b, name...), value...)
+}
+
+// readPair undoes appendPair.
+func readPair(what, text string) (name, value string, err error) {
+	length, n := uvarint(text)
+	if n <= 0 || length > uint64(len(text)-n) {
+		return "", "", fmt.Errorf("%s name is cut short: %w", what, pillarbox.ErrCorrupt)
+	}
+	return text[n : n+int(length)], text[n+int(length):], nil
 }
 
 const idempotencyBytes = 16 + 8
@@ -97,6 +126,9 @@ func recordSizeBound(event *pillarbox.Event) int64 {
 		len(event.Traceparent) + len(event.Body)
 	for _, field := range event.Header {
 		size += 2*perField + len(field.Name) + len(field.Value)
+	}
+	if event.Facts != nil {
+		size += (pillarbox.FactCount+2*len(event.Facts.Attributes))*perField + event.Facts.Bytes()
 	}
 	return int64(size)
 }
@@ -157,11 +189,10 @@ func setField(event *pillarbox.Event, tag byte, value string) error {
 	case tagTraceparent:
 		event.Traceparent = value
 	case tagHeader:
-		length, n := uvarint(value)
-		if n <= 0 || length > uint64(len(value)-n) {
-			return fmt.Errorf("header name is cut short: %w", pillarbox.ErrCorrupt)
+		name, rest, err := readPair("header", value)
+		if err != nil {
+			return err
 		}
-		name, rest := value[n:n+int(length)], value[n+int(length):]
 		event.Header = append(event.Header, pillarbox.HeaderField{Name: name, Value: rest})
 	case tagBody:
 		event.Body = unsafe.Slice(unsafe.StringData(value), len(value))
@@ -175,8 +206,28 @@ func setField(event *pillarbox.Event, tag byte, value string) error {
 		if tag < tagFirstSkipable {
 			return fmt.Errorf("field %d is not known: %w", tag, pillarbox.ErrCorrupt)
 		}
+		return setFact(event, tag, value)
 	}
 	return nil
+}
+
+// setFact reads a field that may be skipped. One that is not known is of a newer writer.
+func setFact(event *pillarbox.Event, tag byte, value string) error {
+	if tag < tagFacts || tag > tagAttribute {
+		return nil
+	}
+	if event.Facts == nil {
+		event.Facts = &pillarbox.Facts{}
+	}
+	if tag != tagAttribute {
+		*event.Facts.Texts()[tag-tagFacts] = value
+		return nil
+	}
+	name, value, err := readPair("attribute", value)
+	if err == nil {
+		event.Facts.Attributes.Set(name, value)
+	}
+	return err
 }
 
 // uvarint is binary.Uvarint for a string.

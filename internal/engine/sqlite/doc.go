@@ -34,13 +34,16 @@
 // The columns are timestamp (TEXT, RFC 3339 UTC with six decimals), request_id, source, method,
 // path, query, content_type, headers (JSON object of name to list of values), remote_addr,
 // traceparent, body, stored_at (when the row was first written), query_encoding,
-// content_type_encoding and header_encoding. The body is TEXT where it is valid UTF-8 without a
+// content_type_encoding, header_encoding, and what is known beside the request: caller, ce_id,
+// ce_source, ce_type, ce_time, ce_subject and attributes (JSON object of name to text), each NULL
+// where it is not. The body is TEXT where it is valid UTF-8 without a
 // zero byte, so that json_extract(body, '$.a') works, and a BLOB otherwise; reading gives back the
 // same bytes either way. Headers are kept as their JSON form keeps them. Every other text is valid
 // UTF-8: a query or content type that is not, and all values of headers of which one is not, are in
 // base64, and their encoding says so; it is NULL everywhere else. A table that was made without
 // these columns gets them when it is opened for writing, and its invalid texts are encoded then,
-// once; a warning tells how many.
+// once; a warning tells how many. One that was made without the columns from caller on gets them
+// without a row being read.
 //
 // There is no index on request_id: a UUIDv7 tells its millisecond, and a lookup reads the rows
 // around it by primary key. Only events whose id is no UUIDv7 of their own time have a row in the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,21 +14,22 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// addEncodings gives a table that was made before texts had an encoding its columns, and repairs
-// the rows whose query or content type is no valid UTF-8: other programs can't read such a text,
-// and some of them then read no row at all. It is one transaction, so that a table that has the
-// columns has no such row, and reads the table once in its life.
+// addColumns gives a table that was made before there were encodings or facts their columns. It
+// reads no row for the facts: the columns of the rows that are there read as NULL.
 //
+// For the encodings it repairs the rows whose query or content type is no valid UTF-8: other
+// programs can't read such a text, and some of them then read no row at all. It is one transaction,
+// so that a table that has the columns has no such row, and reads the table once in its life.
 // Headers were always written as valid JSON, and there is nothing to repair.
-func (w *writer) addEncodings(ctx context.Context, path string) error {
-	missing, err := missingEncodings(w.conn)
+func (w *writer) addColumns(ctx context.Context, path string) error {
+	missing, err := missingColumns(w.conn)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
 	if err := w.conn.Exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	repaired, err := w.addColumns(missing)
+	repaired, err := w.alter(missing)
 	if err == nil {
 		err = w.conn.Exec("COMMIT")
 	}
@@ -42,15 +44,18 @@ func (w *writer) addEncodings(ctx context.Context, path string) error {
 	return nil
 }
 
-// missingEncodings are the columns for encodings that the table does not have.
-func missingEncodings(conn *sqlite3.Conn) (missing []string, err error) {
+// addedColumns are those that a table may not have yet.
+const addedColumns = encodingColumns + ", " + factColumns
+
+// missingColumns are those of addedColumns that the table does not have.
+func missingColumns(conn *sqlite3.Conn) (missing []string, err error) {
 	there := map[string]bool{}
 	err = query(conn, "SELECT name FROM pragma_table_info('events')", nil,
 		func(stmt *sqlite3.Stmt) error {
 			there[stmt.ColumnText(0)] = true
 			return nil
 		})
-	for column := range strings.SplitSeq(encodingColumns, ", ") {
+	for column := range strings.SplitSeq(addedColumns, ", ") {
 		if !there[column] {
 			missing = append(missing, column)
 		}
@@ -58,24 +63,31 @@ func missingEncodings(conn *sqlite3.Conn) (missing []string, err error) {
 	return missing, err
 }
 
-// columnsOf are the columns of a table that may only be read, and may have no encodings.
-func columnsOf(conn *sqlite3.Conn) (string, error) {
-	missing, err := missingEncodings(conn)
+// columnsOf are the columns of a table that may only be read, and may not have all of them.
+func columnsOf(conn *sqlite3.Conn) (have string, missing []string, err error) {
+	missing, err = missingColumns(conn)
 	if err != nil || len(missing) == 0 {
-		return columns, err
+		return columns, nil, err
 	}
-	have := columns
-	for _, column := range missing {
-		have = strings.Replace(have, column, "NULL", 1)
+	names := strings.Split(columns, ", ")
+	for i, column := range names {
+		if slices.Contains(missing, column) {
+			names[i] = "NULL"
+		}
 	}
-	return have, nil
+	return strings.Join(names, ", "), missing, nil
 }
 
-func (w *writer) addColumns(columns []string) (repaired int, err error) {
+func (w *writer) alter(columns []string) (repaired int, err error) {
+	encodings := false
 	for _, column := range columns {
 		if err := w.conn.Exec("ALTER TABLE events ADD COLUMN " + column + " TEXT"); err != nil {
 			return 0, err
 		}
+		encodings = encodings || strings.Contains(encodingColumns, column)
+	}
+	if !encodings {
+		return 0, nil
 	}
 	return w.encodeTexts()
 }

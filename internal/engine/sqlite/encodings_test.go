@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -89,6 +90,60 @@ func TestReplayedRowsAreTheDirectOnes(t *testing.T) {
 const schemaBefore = `CREATE TABLE events (timestamp TEXT NOT NULL, request_id TEXT NOT NULL, source TEXT, method TEXT,
 	path TEXT, query TEXT, content_type TEXT, headers TEXT, remote_addr TEXT, traceparent TEXT, body, stored_at TEXT,
 	PRIMARY KEY (timestamp, request_id)) WITHOUT ROWID;`
+
+// TestFactsAreAddedToATable that was made before there were any: its rows stay as they are, and a
+// table that may only be read has none.
+func TestFactsAreAddedToATable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	conn, err := sqlite3.Open(path)
+	must(t, err)
+	run(t, conn, strings.Replace(schemaBefore, "stored_at TEXT", "stored_at TEXT, query_encoding TEXT, content_type_encoding TEXT, header_encoding TEXT", 1))
+	run(t, conn, `INSERT INTO events (timestamp, request_id, source, method, path, query, query_encoding, stored_at) VALUES
+		('2026-11-23T14:12:00.000001Z', 'old', 'app', 'POST', '/app', 'bj1N/G4=', 'base64', '2026-11-23T14:12:01.000000Z')`)
+	must(t, conn.Close())
+	before := table(t, path)
+	store := openTest(t, path, sqlite.Options{})
+	known := enginetest.Events(1, 5)[0]
+	known.Facts = &pillarbox.Facts{Caller: "shop", Attributes: pillarbox.Attributes{{Name: "tenant", Value: "acme"}}}
+	write(t, store, known)
+	found, err := store.List(t.Context(), pillarbox.EventFilter{})
+	must(t, err)
+	if len(found) != 2 || found[0].Query != "n=M\xfcn" || found[0].Facts != nil || enginetest.Diff(found[1], known) != "" {
+		t.Errorf("found %+v", found)
+	}
+	for _, facts := range []*pillarbox.Facts{{Caller: "shop"}, {Attributes: known.Facts.Attributes}} {
+		found, err := store.List(t.Context(), pillarbox.EventFilter{Facts: facts})
+		if err != nil || len(found) != 1 || found[0].RequestID != known.RequestID {
+			t.Errorf("%+v: found %+v, %v", facts, found, err)
+		}
+	}
+	if after := table(t, path); !strings.HasPrefix(after[0], before[0]) || !strings.Contains(after[0], "caller: NULL") {
+		t.Errorf("the row is now\n%s, was\n%s", after[0], before[0])
+	}
+}
+
+// TestRowsOfOthersWithStrangeAttributes are passed over, and keep nobody from asking for attributes.
+func TestRowsOfOthersWithStrangeAttributes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	store := openTest(t, path, sqlite.Options{})
+	known := enginetest.Events(1, 5)[0]
+	known.Facts = &pillarbox.Facts{Attributes: pillarbox.Attributes{{Name: "tenant", Value: "acme"}}}
+	write(t, store, known)
+	conn, err := sqlite3.Open(path)
+	must(t, err)
+	run(t, conn, `INSERT INTO events (timestamp, request_id, source, method, path, attributes) VALUES
+		('2026-11-23T14:12:00.000001Z', 'strange', 'app', 'POST', '/app', 'no JSON'), ('2026-11-23T14:12:00.000002Z', 'list', 'app', 'POST', '/app', '[1]')`)
+	must(t, conn.Close())
+	found, err := store.List(t.Context(), pillarbox.EventFilter{Facts: known.Facts})
+	if err != nil || len(found) != 1 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	found, err = store.List(t.Context(), pillarbox.EventFilter{})
+	var others *pillarbox.UnreadableError
+	if len(found) != 1 || !errors.As(err, &others) || others.Count != 2 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
 
 // A table that holds invalid text is repaired once, in words, and reads the same bytes as before.
 func TestInvalidTextIsRepairedOnce(t *testing.T) {

@@ -14,14 +14,25 @@ import (
 )
 
 // columns are the columns of the table in their order, as the statements name them.
-const columns = columnsBefore + ", " + encodingColumns
+const columns = plainColumns + ", " + factColumns
+
+// plainColumns are those of an event of which nothing is known beside the request.
+const plainColumns = columnsBefore + ", " + encodingColumns
 
 // columnsBefore are those of a table that was made before texts had an encoding.
 const columnsBefore = "timestamp, request_id, source, method, path, query, content_type, headers, remote_addr, traceparent, body, stored_at"
 
 const encodingColumns = "query_encoding, content_type_encoding, header_encoding"
 
-const columnCount = 15
+// factColumns are NULL where nothing is known: the texts of pillarbox.FactNames in their order, and
+// a JSON object.
+const factColumns = "caller, ce_id, ce_source, ce_type, ce_time, ce_subject, attributes"
+
+// How many columns there are, in all and without facts.
+const (
+	columnCount = plainCount + pillarbox.FactCount + 1
+	plainCount  = 15
+)
 
 const existsSQL = "SELECT 1 FROM events WHERE timestamp = ? AND request_id = ?"
 
@@ -33,8 +44,12 @@ const chunkRows = 10
 const maxChunkBytes = 4 << 20
 
 // insertSQL leaves a row alone that is already there.
-func insertSQL(rows int) string {
-	row := "(" + strings.Repeat("?, ", columnCount-1) + "?)"
+func insertSQL(rows, count int) string {
+	row := "(" + strings.Repeat("?, ", count-1) + "?)"
+	columns := columns
+	if count == plainCount {
+		columns = plainColumns
+	}
 	return "INSERT INTO events (" + columns + ") VALUES " + strings.Repeat(row+", ", rows-1) + row +
 		" ON CONFLICT (timestamp, request_id) DO NOTHING"
 }
@@ -46,6 +61,7 @@ type row struct {
 	timestamp, headers string
 	query, contentType encodedText
 	headerEncoding     string
+	attributes         string // JSON; empty for none
 	bytes              int
 	findable           bool // by the time in its id
 }
@@ -73,12 +89,29 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 	r.bytes = len(r.headers) + len(event.RequestID) + len(event.Source) + len(event.Method) +
 		len(event.Path) + len(r.query.text) + len(r.contentType.text) + len(event.RemoteAddr) +
 		len(event.Traceparent) + len(event.Body)
+	if event.Facts != nil {
+		if err := r.addFacts(event.Facts); err != nil {
+			return row{}, pillarbox.Permanent(err)
+		}
+	}
 	if r.bytes > MaxEventBytes {
 		return row{}, pillarbox.Permanent(
 			fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
 	}
 	r.findable = tellsTime(event.Key())
 	return r, nil
+}
+
+func (r *row) addFacts(facts *pillarbox.Facts) error {
+	if len(facts.Attributes) > 0 {
+		text, err := facts.Attributes.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("attributes: %w", err)
+		}
+		r.attributes = string(text)
+	}
+	r.bytes += facts.Bytes() + len(r.attributes)
+	return nil
 }
 
 // write inserts the events in one transaction and returns which of them were refused while the
@@ -130,7 +163,7 @@ func (w *writer) rollback() error {
 
 // forget releases the memory of the last values.
 func (w *writer) forget() {
-	for _, insert := range []*insertStmt{&w.insertChunk, &w.insertOne} {
+	for _, insert := range w.inserts() {
 		_ = insert.stmt.ClearBindings()
 		clear(insert.bound)
 	}
@@ -183,12 +216,18 @@ func totalBytes(rows []row) int {
 
 // tryChunk reports whether all of the rows are inserted. If not, any number of them is.
 func (b *insertion) tryChunk(rows []row) (bool, error) {
+	insert := &b.insertChunk
+	for i := range rows {
+		if rows[i].event.Facts != nil {
+			insert = &b.insertFactChunk
+		}
+	}
 	for i, row := range rows {
-		if err := b.insertChunk.bind(i*columnCount, row, b.storedAt); err != nil {
+		if err := insert.bind(i, row, b.storedAt); err != nil {
 			return false, err
 		}
 	}
-	if err := b.insertChunk.stmt.Exec(); err != nil {
+	if err := insert.stmt.Exec(); err != nil {
 		if b.blamesRow(err) {
 			return false, nil
 		}
@@ -206,10 +245,14 @@ func (b *insertion) tryChunk(rows []row) (bool, error) {
 }
 
 func (b *insertion) insertRow(row row) error {
-	if err := b.insertOne.bind(0, row, b.storedAt); err != nil {
+	insert := &b.insertOne
+	if row.event.Facts != nil {
+		insert = &b.insertFactOne
+	}
+	if err := insert.bind(0, row, b.storedAt); err != nil {
 		return err
 	}
-	if err := b.insertOne.stmt.Exec(); err != nil {
+	if err := insert.stmt.Exec(); err != nil {
 		if !b.blamesRow(err) {
 			return fmt.Errorf("insert: %w", err)
 		}
@@ -246,7 +289,7 @@ func (b *insertion) blamesRow(err error) bool {
 	if !errors.Is(err, sqlite3.ERROR) {
 		return false
 	}
-	stmt, _, err := b.conn.Prepare(insertSQL(1))
+	stmt, _, err := b.conn.Prepare(insertSQL(1, columnCount))
 	if err != nil {
 		return false
 	}
@@ -280,7 +323,8 @@ func (b *insertion) noteID(row row) error {
 
 // insertStmt inserts one or more rows.
 type insertStmt struct {
-	stmt *sqlite3.Stmt
+	stmt    *sqlite3.Stmt
+	columns int // of each row: plainCount, or columnCount
 	// bound is what each parameter is bound to. SQLite keeps values from one execution to the next,
 	// and most columns are the same in many events: looking costs less than binding. Empty between
 	// batches.
@@ -295,9 +339,9 @@ type boundText struct {
 // bodyColumn is where the body stands among the columns; stored_at and the encodings follow.
 const bodyColumn = 10
 
-// bind binds the values of one row to the parameters from first on.
-func (s *insertStmt) bind(first int, row row, storedAt string) error {
-	event := row.event
+// bind binds the values of the row at that place of the statement.
+func (s *insertStmt) bind(place int, row row, storedAt string) error {
+	event, first := row.event, place*s.columns
 	for i, text := range [...]string{
 		row.timestamp, event.RequestID, event.Source, event.Method, event.Path, row.query.text,
 		row.contentType.text, row.headers, event.RemoteAddr, event.Traceparent,
@@ -315,17 +359,33 @@ func (s *insertStmt) bind(first int, row row, storedAt string) error {
 	for i, encoding := range [...]string{
 		row.query.encoding, row.contentType.encoding, row.headerEncoding,
 	} {
-		if err := s.bindEncoding(first+bodyColumn+2+i, encoding); err != nil {
+		if err := s.bindOptional(first+bodyColumn+2+i, encoding); err != nil {
 			return err
 		}
+	}
+	if s.columns == columnCount {
+		return s.bindFacts(first+plainCount, event.Facts, row.attributes)
 	}
 	return nil
 }
 
-// bindEncoding leaves NULL where there is none, as between batches.
-func (s *insertStmt) bindEncoding(param int, encoding string) error {
-	if encoding != "" {
-		return s.bindText(param, encoding)
+// bindFacts binds what is known, which may be nothing in a statement of several rows.
+func (s *insertStmt) bindFacts(first int, facts *pillarbox.Facts, attributes string) error {
+	if facts == nil {
+		facts = &pillarbox.Facts{}
+	}
+	for i, text := range facts.Texts() {
+		if err := s.bindOptional(first+i, *text); err != nil {
+			return err
+		}
+	}
+	return s.bindOptional(first+pillarbox.FactCount, attributes)
+}
+
+// bindOptional leaves NULL where there is none, as between batches.
+func (s *insertStmt) bindOptional(param int, text string) error {
+	if text != "" {
+		return s.bindText(param, text)
 	}
 	if !s.bound[param].known {
 		return nil

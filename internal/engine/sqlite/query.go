@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -46,9 +47,9 @@ func (s *Store) list(ctx context.Context, doing string,
 	var found []*pillarbox.Event
 	var others pillarbox.UnreadableError
 	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
-		columns, err := columnsOf(conn)
-		if err != nil {
-			return err
+		columns, missing, err := columnsOf(conn)
+		if err != nil || filter.Facts != nil && len(missing) > 0 && knowsNone(missing) {
+			return err // of none of its events is anything known
 		}
 		sql, arguments := listQuery(columns, filter)
 		err = query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
@@ -124,11 +125,31 @@ func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) 
 	if filter.Source != "" {
 		add("source = ?", filter.Source)
 	}
+	if filter.Facts != nil {
+		addFacts(add, filter.Facts)
+	}
 	sql := "SELECT " + columns + " FROM events"
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
 	return sql + " ORDER BY " + order, arguments
+}
+
+// knowsNone reports whether a table has no columns for facts.
+func knowsNone(missing []string) bool { return slices.Contains(missing, "attributes") }
+
+func addFacts(add func(condition string, values ...string), facts *pillarbox.Facts) {
+	names := pillarbox.FactNames()
+	for i, text := range facts.Texts() {
+		if *text != "" {
+			add(names[i]+" = ?", *text)
+		}
+	}
+	for _, a := range facts.Attributes {
+		// a row that somebody added by hand may have anything there
+		add("CASE WHEN json_valid(attributes) THEN json_extract(attributes, ?) = ? END",
+			`$."`+a.Name+`"`, a.Value)
+	}
 }
 
 // query runs sql and calls visit for each row, until it returns an error.
@@ -161,12 +182,14 @@ func scanEvent(stmt *sqlite3.Stmt) (_ *pillarbox.Event, damage string, err error
 	query, queryErr := pillarbox.DecodeText(stmt.ColumnText(5), stmt.ColumnText(12))
 	contentType, typeErr := pillarbox.DecodeText(stmt.ColumnText(6), stmt.ColumnText(13))
 	header, headerErr := scanHeader(stmt)
+	facts, factsErr := scanFacts(stmt)
 	event := &pillarbox.Event{
 		Timestamp: timestamp, RequestID: stmt.ColumnText(1), Source: stmt.ColumnText(2),
 		Method: stmt.ColumnText(3), Path: stmt.ColumnText(4), Query: query, ContentType: contentType,
 		Header: header, RemoteAddr: stmt.ColumnText(8), Traceparent: stmt.ColumnText(9),
+		Facts: facts,
 	}
-	if err := cmp.Or(timeErr, queryErr, typeErr, headerErr); err != nil {
+	if err := cmp.Or(timeErr, queryErr, typeErr, headerErr, factsErr); err != nil {
 		return nil, nameRow(stmt, err.Error()), stmt.Err()
 	}
 	if stmt.ColumnType(10) == sqlite3.BLOB {
@@ -212,6 +235,25 @@ func scanHeader(stmt *sqlite3.Stmt) (header pillarbox.Header, err error) {
 		}
 	}
 	return header.Decoded(stmt.ColumnText(14))
+}
+
+// scanFacts returns what is known of the event, or nil.
+func scanFacts(stmt *sqlite3.Stmt) (*pillarbox.Facts, error) {
+	var facts pillarbox.Facts
+	for i, to := range facts.Texts() {
+		if stmt.ColumnType(plainCount+i) != sqlite3.NULL {
+			*to = stmt.ColumnText(plainCount + i)
+		}
+	}
+	if text := stmt.ColumnRawText(plainCount + pillarbox.FactCount); len(text) > 0 {
+		if err := json.Unmarshal(text, &facts.Attributes); err != nil {
+			return nil, err
+		}
+	}
+	if facts.IsZero() {
+		return nil, nil
+	}
+	return &facts, nil
 }
 
 // Count implements pillarbox.EventStore. It scans the table.

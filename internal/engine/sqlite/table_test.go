@@ -24,6 +24,8 @@ func TestTableIsWhatOthersReadFrom(t *testing.T) {
 		Timestamp: 1795443120_123456, RequestID: "019ab123-4567-7abc-8def-0123456789ab", Source: "app", Method: "POST",
 		Path: "/app", Query: "a=1", ContentType: "application/json", RemoteAddr: "203.0.113.7", Traceparent: "00-a-b-01",
 		Header: pillarbox.Header{{Name: "Content-Type", Value: "application/json"}}, Body: []byte(`{"hello":"wörld"}`),
+		Facts: &pillarbox.Facts{Caller: "shop", CEType: "a.b", Attributes: pillarbox.Attributes{
+			{Name: "tenant", Value: "größe"}}},
 	}
 	write(t, store, event)
 
@@ -31,7 +33,8 @@ func TestTableIsWhatOthersReadFrom(t *testing.T) {
 	columns := value(t, other, "SELECT group_concat(name || ' ' || type || ' ' || pk) FROM pragma_table_info('events')")
 	want := "timestamp TEXT 1,request_id TEXT 2,source TEXT 0,method TEXT 0,path TEXT 0,query TEXT 0,content_type TEXT 0," +
 		"headers TEXT 0,remote_addr TEXT 0,traceparent TEXT 0,body  0,stored_at TEXT 0," +
-		"query_encoding TEXT 0,content_type_encoding TEXT 0,header_encoding TEXT 0"
+		"query_encoding TEXT 0,content_type_encoding TEXT 0,header_encoding TEXT 0," +
+		"caller TEXT 0,ce_id TEXT 0,ce_source TEXT 0,ce_type TEXT 0,ce_time TEXT 0,ce_subject TEXT 0,attributes TEXT 0"
 	if columns != want {
 		t.Errorf("columns are\n%s, want\n%s", columns, want)
 	}
@@ -39,6 +42,9 @@ func TestTableIsWhatOthersReadFrom(t *testing.T) {
 		t.Error("the table has rowids")
 	}
 	for sql, want := range map[string]string{
+		"SELECT caller || ce_type FROM events":                              "shopa.b",
+		"SELECT ce_id IS NULL FROM events":                                  "1",
+		"SELECT attributes ->> 'tenant' FROM events":                        "größe",
 		"SELECT timestamp FROM events":                                      "2026-11-23T14:12:00.123456Z",
 		"SELECT stored_at FROM events":                                      "2026-11-23T15:00:00.000007Z",
 		"SELECT headers FROM events":                                        `{"Content-Type":["application/json"]}`,

@@ -36,6 +36,13 @@ CREATE TABLE IF NOT EXISTS events (
 	query_encoding TEXT,
 	content_type_encoding TEXT,
 	header_encoding TEXT,
+	caller TEXT,
+	ce_id TEXT,
+	ce_source TEXT,
+	ce_type TEXT,
+	ce_time TEXT,
+	ce_subject TEXT,
+	attributes TEXT,
 	PRIMARY KEY (timestamp, request_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event_ids (
@@ -56,8 +63,13 @@ type writer struct {
 	identity pillarbox.StoreIdentity // as of the last transaction
 	purges   []pillarbox.Purge       // the same
 
-	insertChunk, insertOne insertStmt
-	exists, insertID, mark *sqlite3.Stmt
+	insertChunk, insertOne         insertStmt // of events without facts
+	insertFactChunk, insertFactOne insertStmt
+	exists, insertID, mark         *sqlite3.Stmt
+}
+
+func (w *writer) inserts() []*insertStmt {
+	return []*insertStmt{&w.insertChunk, &w.insertOne, &w.insertFactChunk, &w.insertFactOne}
 }
 
 // openWriter opens or creates the database. known is the database whose tables this process has
@@ -215,7 +227,7 @@ func (w *writer) makeTables(ctx context.Context, path string, known *files) erro
 	if err := w.conn.Exec(schema); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	return w.addEncodings(ctx, path)
+	return w.addColumns(ctx, path)
 }
 
 func (w *writer) prepare() error {
@@ -223,8 +235,10 @@ func (w *writer) prepare() error {
 		stmt **sqlite3.Stmt
 		sql  string
 	}{
-		{&w.insertChunk.stmt, insertSQL(chunkRows)},
-		{&w.insertOne.stmt, insertSQL(1)},
+		{&w.insertChunk.stmt, insertSQL(chunkRows, plainCount)},
+		{&w.insertOne.stmt, insertSQL(1, plainCount)},
+		{&w.insertFactChunk.stmt, insertSQL(chunkRows, columnCount)},
+		{&w.insertFactOne.stmt, insertSQL(1, columnCount)},
 		{&w.exists, existsSQL},
 		{&w.mark, "UPDATE pillarbox_store SET mark = mark + ? RETURNING id, mark"},
 		{&w.insertID, "INSERT INTO event_ids (request_id, timestamp) VALUES (?, ?) ON CONFLICT DO NOTHING"},
@@ -235,8 +249,13 @@ func (w *writer) prepare() error {
 		}
 		*statement.stmt = stmt
 	}
-	w.insertChunk.bound = make([]boundText, chunkRows*columnCount)
-	w.insertOne.bound = make([]boundText, columnCount)
+	for i, insert := range w.inserts() {
+		insert.columns = plainCount
+		if i >= 2 {
+			insert.columns = columnCount
+		}
+		insert.bound = make([]boundText, insert.stmt.BindCount())
+	}
 	return nil
 }
 

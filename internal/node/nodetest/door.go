@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/preset"
 	"pillarbox/internal/signature"
 	"pillarbox/internal/source"
@@ -39,6 +40,8 @@ type Door struct {
 	Stored  bool     // as an event with this body
 	Once    bool     // sent again, it is not stored again: its id is signed
 	Removed []string // headers that are not kept with it; the others are
+
+	Facts *pillarbox.Facts // that are known of the event; nil for none
 }
 
 // The secrets of Doors.

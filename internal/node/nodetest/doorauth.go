@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ type DoorKeys struct {
 	Ring *apikey.Ring
 
 	Good, Named, Expired, Revoked, OtherSource, Strange string
+	GoodID                                              string // of Good, which has no name
 }
 
 // NewDoorKeys makes keys of which two are good for the source app at DoorTime.
@@ -38,7 +40,7 @@ func NewDoorKeys(t testing.TB) *DoorKeys {
 	}
 	store := open()
 	k := &DoorKeys{Ring: store.Ring()}
-	_, k.Good = make(store, apikey.New{})
+	k.GoodID, k.Good = make(store, apikey.New{})
 	_, k.Named = make(store, apikey.New{Name: "shop", Source: "app", ExpiresAt: pillarbox.TimestampOf(DoorTime) + 1})
 	_, k.Expired = make(store, apikey.New{ExpiresAt: pillarbox.TimestampOf(DoorTime)})
 	_, k.OtherSource = make(store, apikey.New{Source: "other"})
@@ -62,6 +64,14 @@ func mistyped(key string) string {
 
 func basic(name, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
+}
+
+// callerOf is who comes with the good credential of a header.
+func callerOf(k *DoorKeys, header []string) string {
+	if strings.Contains(strings.Join(header, " "), k.Good) {
+		return k.GoodID
+	}
+	return "shop"
 }
 
 // AuthDoors are requests to sources that ask who comes, with every credential that there is.
@@ -126,6 +136,7 @@ func AuthDoors(t testing.TB) (doors []Door) {
 		if c.good {
 			door.Status, door.Type, door.Answer, door.Stored = 202, jsonType, "receipt", true
 			door.Removed = []string{authorization, key}
+			door.Facts = &pillarbox.Facts{Caller: callerOf(k, c.header)}
 		}
 		doors = append(doors, door)
 	}
