@@ -47,16 +47,20 @@ func (w *walker) salvage(at, limit int64) (p part, end int64, err error) {
 		return part{}, 0, err
 	}
 	header, ok := decodeFrameHeader(region, w.salt, at)
-	if ok && header.kind == frameEvents &&
-		frameHeaderBytes+int64(header.payload) <= int64(len(region)) &&
-		plausible(header) {
+	ok = ok && header.kind == frameEvents && plausible(header)
+	if ok && frameHeaderBytes+int64(header.payload) <= int64(len(region)) {
 		p.first = header.firstSeq
 		p.records, p.damage = w.salvageByTable(header,
 			region[frameHeaderBytes:frameHeaderBytes+int(header.payload)])
 		return p, at + header.size(), nil
 	}
+	most := len(region)
+	if ok { // the frame ends behind the region: its header says how many there are, and where their table is
+		region = region[:min(int64(len(region)), frameHeaderBytes+int64(header.payload)-int64(header.count)*lengthBytes)]
+		most = int(header.count)
+	}
 	used := frameHeaderBytes
-	for {
+	for len(p.records) < most {
 		text, ok := w.recordAt(region[min(used, len(region)):], 0)
 		if !ok {
 			break

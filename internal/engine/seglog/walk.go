@@ -105,10 +105,6 @@ func (w *walker) next() (*chunk, error) {
 // readFault begins what is said of damage that may pass, because the disk did not read it.
 const readFault = "the disk can't read it; "
 
-// reasonRecords is said of a frame that no sound writer makes.
-const reasonRecords = "the records do not fit their frame, whose checksum is right; " +
-	"whoever wrote it had a bug"
-
 // sound makes the chunk of a frame whose checksums match.
 func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	w.salt, w.lastEnd = header.salt, w.offset+header.size()
@@ -124,11 +120,7 @@ func (w *walker) sound(header frameHeader, payload []byte) (*chunk, error) {
 	w.prove(header)
 	switch header.kind {
 	case frameEvents:
-		var ok bool
-		if c.records, ok = splitRecords(payload, int(header.count)); !ok {
-			c.lost = uint64(header.count)
-			c.damage = append(c.damage, w.corrupt(w.offset, reasonRecords))
-		}
+		c.records = splitRecords(payload, int(header.count))
 	case frameLost:
 		c.lost = uint64(header.count)
 	case frameMark:
@@ -188,7 +180,7 @@ func (w *walker) frameAt(offset int64) (frameHeader, []byte, error) {
 		return frameHeader{}, nil, err
 	}
 	if len(payload) != int(header.payload) || checksum(payload) != header.payloadCRC ||
-		!plausible(header) {
+		!plausible(header) || header.kind == frameEvents && !fits(payload, int(header.count)) {
 		return frameHeader{}, nil, nil
 	}
 	if payload == nil {
@@ -197,23 +189,36 @@ func (w *walker) frameAt(offset int64) (frameHeader, []byte, error) {
 	return header, payload, nil
 }
 
+// plausible reports whether a header can be of a frame that a writer has made: what has no events
+// has no payload.
 func plausible(header frameHeader) bool {
-	if header.kind == frameEvents {
+	if header.kind == frameEvents && header.count > 0 {
 		return uint64(header.count)*(recordHeaderBytes+lengthBytes) <= uint64(header.payload)
 	}
 	return header.payload == 0
 }
 
+// lengthAt is an entry of the table at the end of a payload.
+func lengthAt(payload []byte, count, i int) int64 {
+	return int64(binary.LittleEndian.Uint32(payload[len(payload)-(count-i)*lengthBytes:]))
+}
+
+// fits reports whether the records of a payload are as long as its table says. Those of a frame in
+// which they are not, though its checksum is right, are read one by one, by their own checksums.
+func fits(payload []byte, count int) bool {
+	rest := int64(len(payload) - count*lengthBytes)
+	for i := 0; i < count && rest >= 0; i++ {
+		rest -= recordHeaderBytes + lengthAt(payload, count, i)
+	}
+	return rest == 0
+}
+
 // splitRecords cuts the payload of a sound frame. Its checksum covers lengths and records.
-func splitRecords(payload []byte, count int) (records []record, ok bool) {
-	lengths := payload[len(payload)-count*lengthBytes:]
+func splitRecords(payload []byte, count int) []record {
 	text := string(payload[:len(payload)-count*lengthBytes])
-	records = make([]record, count)
+	records := make([]record, count)
 	for i := range records {
-		length := int(binary.LittleEndian.Uint32(lengths[i*lengthBytes:]))
-		if recordHeaderBytes+length > len(text) {
-			return nil, false
-		}
+		length := int(lengthAt(payload, count, i))
 		records[i] = record{
 			text:  text[recordHeaderBytes : recordHeaderBytes+length],
 			bytes: int64(recordHeaderBytes + length + lengthBytes),
@@ -221,7 +226,7 @@ func splitRecords(payload []byte, count int) (records []record, ok bool) {
 		records[i].missing = records[i].text == lostRecord
 		text = text[recordHeaderBytes+length:]
 	}
-	return records, true
+	return records
 }
 
 // damaged saves what can be saved between the offset and the next sound frame, or the limit. It
