@@ -121,6 +121,7 @@ type factsJSON struct {
 	CEType     string     `json:"ce_type,omitempty"`
 	CETime     string     `json:"ce_time,omitempty"`
 	CESubject  string     `json:"ce_subject,omitempty"`
+	Removed    string     `json:"removed,omitempty"`
 	Attributes Attributes `json:"attributes,omitempty"`
 }
 

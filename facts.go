@@ -15,27 +15,31 @@ type Facts struct {
 	// The attributes of a CloudEvent (CloudEvents 1.0.2), decoded.
 	CEID, CESource, CEType, CETime, CESubject string
 
+	// Removed is what is not kept of the request, by name, as in "header Authorization": secrets, and
+	// what a rule leaves out or replaces.
+	Removed string
+
 	Attributes Attributes // what else the source was told to find out
 }
 
 // FactCount is how many single texts there are in Facts.
-const FactCount = 6
+const FactCount = 7
 
 // factNames are the names of the single texts, in JSON and as columns, in the order of Texts.
-var factNames = [FactCount]string{"caller", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject"}
+var factNames = [FactCount]string{"caller", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "removed"}
 
 // FactNames are the names of the single texts, in JSON and as columns, in the order of Texts.
 func FactNames() [FactCount]string { return factNames }
 
 // Texts are the single texts, in the order of FactNames.
 func (f *Facts) Texts() [FactCount]*string {
-	return [FactCount]*string{&f.Caller, &f.CEID, &f.CESource, &f.CEType, &f.CETime, &f.CESubject}
+	return [FactCount]*string{&f.Caller, &f.CEID, &f.CESource, &f.CEType, &f.CETime, &f.CESubject, &f.Removed}
 }
 
 // IsZero reports whether nothing is known.
 func (f *Facts) IsZero() bool {
 	return f == nil || len(f.Attributes) == 0 && f.Caller == "" && f.CEID == "" && f.CESource == "" &&
-		f.CEType == "" && f.CETime == "" && f.CESubject == ""
+		f.CEType == "" && f.CETime == "" && f.CESubject == "" && f.Removed == ""
 }
 
 // Equal reports whether the same is known. No facts and facts that are empty are the same.

@@ -11,7 +11,7 @@ import (
 
 func knownEvent() *pillarbox.Event {
 	return &pillarbox.Event{Timestamp: 1763907120123456, RequestID: "id", Facts: &pillarbox.Facts{
-		Caller: "shop <a@b>", CEID: "1", CESource: "/s", CEType: "t", CETime: "2025-11-23T14:12:00Z", CESubject: "ü",
+		Caller: "shop <a@b>", CEID: "1", CESource: "/s", CEType: "t", CETime: "2025-11-23T14:12:00Z", CESubject: "ü", Removed: "header Cookie",
 		Attributes: pillarbox.Attributes{{Name: "plan", Value: ""}, {Name: "tenant", Value: "a\"b\x00"}},
 	}}
 }
@@ -21,7 +21,7 @@ func knownEvent() *pillarbox.Event {
 func TestFactsHaveTheirNamesInJSON(t *testing.T) {
 	event := knownEvent()
 	want := `,"traceparent":"","caller":"shop <a@b>","ce_id":"1","ce_source":"/s","ce_type":"t","ce_time":"2025-11-23T14:12:00Z",` +
-		`"ce_subject":"ü","attributes":{"plan":"","tenant":"a\"b\u0000"},"body":"","body_encoding":"utf8"}`
+		`"ce_subject":"ü","removed":"header Cookie","attributes":{"plan":"","tenant":"a\"b\u0000"},"body":"","body_encoding":"utf8"}`
 	text, err := event.MarshalJSON()
 	if err != nil || !strings.HasSuffix(string(text), want) {
 		t.Errorf("got  %s, %v\nwant %s", text, err, want)

@@ -34,6 +34,9 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), Limits: rateLimitsOf(cfg, &s),
+			Redact: source.Places(s.Redact),
+			Hash: source.Hash{Key: []byte(s.Hash.Key), Places: source.Places{Headers: s.Hash.Headers,
+				Query: s.Hash.Query, JSON: s.Hash.JSON}},
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),

@@ -44,8 +44,9 @@ func parseQuery(raw string, allowed []string, now time.Time) (query, error) {
 // attributePrefix stands in front of the name of an attribute.
 const attributePrefix = "attribute."
 
-// factParams are the parameters for the texts of pillarbox.Facts.
-var factParams = func() []string { names := pillarbox.FactNames(); return names[:] }()
+// factParams are the parameters for the texts of pillarbox.Facts, of which the last, what was removed,
+// is a list for people.
+var factParams = func() []string { names := pillarbox.FactNames(); return names[:len(names)-1] }()
 
 // isAttribute reports whether a parameter asks for an attribute, where that may be asked for.
 func isAttribute(allowed []string, name string) bool {
@@ -55,8 +56,9 @@ func isAttribute(allowed []string, name string) bool {
 // facts are what is to be known of an event; nil where nothing is asked for.
 func (q query) facts() *pillarbox.Facts {
 	facts := &pillarbox.Facts{}
-	for i, text := range facts.Texts() {
-		*text = q.text(factParams[i])
+	texts := facts.Texts()
+	for i, name := range factParams {
+		*texts[i] = q.text(name)
 	}
 	for name := range q.values {
 		if attribute, found := strings.CutPrefix(name, attributePrefix); found {

@@ -24,7 +24,7 @@ var reloadable = []string{
 	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
 	"sources.*.verify_token", "sources.*.response.*",
 	"sources.*.auth", "sources.*.allow", "sources.*.deny", "sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
-	"sources.*.rate", "http.rate.per_second", "http.rate.burst", "http.max_rate_clients",
+	"sources.*.redact.*", "sources.*.hash.*", "sources.*.rate", "http.rate.per_second", "http.rate.burst", "http.max_rate_clients",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
 	"destinations.*.probe.initial", "destinations.*.probe.max", "destinations.*.write_timeout",

@@ -86,7 +86,9 @@ type Source struct {
 	Response    Response          `yaml:"response"`
 	Idempotency SourceIdempotency `yaml:"idempotency"`
 	Headers     Headers           `yaml:"headers"`
-	Rate        []Rate            `yaml:"rate"` // one, or a list of them
+	Redact      Redact            `yaml:"redact"` // what is kept as REDACTED
+	Hash        Hash              `yaml:"hash"`   // what is kept as a digest
+	Rate        []Rate            `yaml:"rate"`   // one, or a list of them
 }
 
 // SourceIdempotency says by what a request of a source is known when it comes again.
@@ -105,6 +107,21 @@ const (
 type Headers struct {
 	Allow []string `yaml:"allow"` // only these; empty for all
 	Deny  []string `yaml:"deny"`  // none of these
+}
+
+// Redact names values that are not kept.
+type Redact struct {
+	Headers []string `yaml:"headers"` // names
+	Query   []string `yaml:"query"`   // names of parameters
+	JSON    []string `yaml:"json"`    // pointers into bodies; * stands for any member or item
+}
+
+// Hash names values of which a digest is kept.
+type Hash struct {
+	Key     Secret   `yaml:"key"`
+	Headers []string `yaml:"headers"`
+	Query   []string `yaml:"query"`
+	JSON    []string `yaml:"json"`
 }
 
 // Rate is how many events of a source may come in.

@@ -26,6 +26,13 @@ type entry struct {
 
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
+	"sources.NAME.redact.headers":        "Headers whose values are kept as `REDACTED`. (reload)",
+	"sources.NAME.redact.query":          "Parameters of the query whose values are. (reload)",
+	"sources.NAME.redact.json":           "Places in JSON bodies whose values are, as pointers such as `/card/number` or `/items/*/email`. A body that is no JSON is refused with 400. (reload)",
+	"sources.NAME.hash.key":              "The key of HMAC-SHA-256 for the digests below, of at least 16 characters. (reload)",
+	"sources.NAME.hash.headers":          "Headers of whose values a digest is kept. (reload)",
+	"sources.NAME.hash.query":            "Parameters of the query of whose values it is. (reload)",
+	"sources.NAME.hash.json":             "Places in JSON bodies of whose values it is. (reload)",
 	"http.rate.per_second":               "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
 	"http.rate.burst":                    "The most of them at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
@@ -130,7 +137,7 @@ func exampleEntries(t *testing.T) []entry {
 
 // The number of keys of one source and of one destination.
 const (
-	sourceKeys      = 33
+	sourceKeys      = 40
 	destinationKeys = 11
 )
 

@@ -35,6 +35,9 @@ func show(out *strings.Builder, config *Config, v reflect.Value, key, indent str
 	one := func(name, full string, child reflect.Value) {
 		switch child.Kind() {
 		case reflect.Struct, reflect.Map:
+			if child.Type() == reflect.TypeFor[Redact]() {
+				fmt.Fprintf(out, "%s# besides, never kept: what is named like authorization, cookie, password, secret, token or API key; docs/SECURITY.md has all names\n", indent)
+			}
 			fmt.Fprintf(out, "%s%s:\n", indent, name)
 			show(out, config, child, full, indent+"  ")
 		default:

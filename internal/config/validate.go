@@ -238,6 +238,7 @@ func (c *checker) source(key string, source Source) {
 			source.MaxBody, c.config.HTTP.MaxInFlightBytes)
 	}
 	c.rates(key+".rate", source)
+	c.masks(key, source)
 	if content := source.Idempotency.Content; content != ContentCompare && content != ContentIgnore {
 		c.fail(key+".idempotency.content", "%s: want %s or %s", c.said(key+".idempotency.content", content),
 			ContentCompare, ContentIgnore)

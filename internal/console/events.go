@@ -36,7 +36,7 @@ func EventHead(form Form) []string {
 		return []string{"timestamp", "request_id", "source", "method", "path", "query", "content_type",
 			"remote_addr", "traceparent", "body", "body_encoding", "headers", "query_encoding",
 			"content_type_encoding", "header_encoding", "caller", "ce_id", "ce_source", "ce_type", "ce_time",
-			"ce_subject", "attributes"}
+			"ce_subject", "removed", "attributes"}
 	}
 	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
 }
@@ -52,7 +52,7 @@ func EventRow(event *pillarbox.Event, form Form) []any {
 		texts.Query, texts.ContentType, event.RemoteAddr, event.Traceparent, texts.Body,
 		texts.BodyEncoding, string(texts.Headers), texts.QueryEncoding, texts.ContentTypeEncoding,
 		texts.HeaderEncoding, texts.Caller, texts.CEID, texts.CESource, texts.CEType, texts.CETime,
-		texts.CESubject, string(texts.Attributes)}
+		texts.CESubject, texts.Removed, string(texts.Attributes)}
 }
 
 // eventTexts are the fields of an event that may be bytes, as its JSON form has them.
@@ -71,6 +71,7 @@ type eventTexts struct {
 	CEType              string          `json:"ce_type"`
 	CETime              string          `json:"ce_time"`
 	CESubject           string          `json:"ce_subject"`
+	Removed             string          `json:"removed"`
 	Attributes          json.RawMessage `json:"attributes"`
 }
 

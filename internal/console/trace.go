@@ -43,7 +43,7 @@ func factsText(facts *pillarbox.Facts) string {
 	var words []string
 	for i, text := range facts.Texts() {
 		if *text != "" {
-			words = append(words, pillarbox.FactNames()[i]+" "+*text)
+			words = append(words, strings.Replace(pillarbox.FactNames()[i], "removed", "not kept:", 1)+" "+*text)
 		}
 	}
 	for _, a := range facts.Attributes {

@@ -122,16 +122,23 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 	defer s.release()
 	at := a.stamper.stamps(len(requests))
 	for i := range requests {
-		if results[i].Err = check(&requests[i]); results[i].Err == nil {
-			s.add(i, at, &requests[i])
-			at = at.next()
+		request := &requests[i]
+		if results[i].Err = check(request); results[i].Err != nil {
+			continue
 		}
+		from, kept := request.Grant.Source(), s.keepNew()
+		if kept.body, results[i].Err = from.KeepBody(request.Body, &kept.removed); results[i].Err != nil {
+			continue
+		}
+		kept.query = from.KeepQuery(request.Query, &kept.removed)
+		s.add(i, at, request, kept)
+		at = at.next()
 	}
 	s.finish()
 	if a.keys != nil {
 		a.identify(s, func(i int, content *source.Content) pillarbox.Idempotency {
 			request := &requests[s.indexes[i]]
-			content.Header, content.Query = request.Header, request.Query
+			content.Header, content.Query, content.Body = request.Header, request.Query, request.Body
 			return request.Grant.Idempotency(content)
 		})
 	}
@@ -151,7 +158,7 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 func (a *Ingest) identify(s *scratch,
 	of func(i int, content *source.Content) pillarbox.Idempotency) {
 	for i, event := range s.pointers {
-		content := source.Content{Method: event.Method, Path: event.Path, Body: event.Body}
+		content := source.Content{Method: event.Method, Path: event.Path}
 		event.Idempotency = of(i, &content)
 		s.keyed = s.keyed || !event.Idempotency.IsZero()
 	}
@@ -165,21 +172,27 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	at := a.stamper.stamps(len(bodies))
-	query := all.Query
-	if from := all.Grant.Source(); from != nil {
-		all.Query = from.KeepQuery(all.Query) // once for all, so that a secret is counted once
+	from, ofAll := all.Grant.Source(), kept{}
+	if from != nil {
+		ofAll.query = from.KeepQuery(all.Query, &ofAll.removed) // once for all, so that a secret is counted once
 	}
 	for i, body := range bodies {
 		all.Body = body
-		if results[i].Err = check(&all); results[i].Err == nil {
-			s.add(i, at, &all)
-			at = at.next()
+		if results[i].Err = check(&all); results[i].Err != nil {
+			continue
 		}
+		kept := s.keepNew()
+		*kept = ofAll
+		if kept.body, results[i].Err = from.KeepBody(body, &kept.removed); results[i].Err != nil {
+			continue
+		}
+		s.add(i, at, &all, kept)
+		at = at.next()
 	}
 	s.finish()
 	if a.keys != nil {
 		a.identify(s, func(i int, content *source.Content) pillarbox.Idempotency {
-			content.Header, content.Query = all.Header, query
+			content.Header, content.Query, content.Body = all.Header, all.Query, bodies[s.indexes[i]]
 			return all.Grant.ItemIdempotency(s.indexes[i], content)
 		})
 	}

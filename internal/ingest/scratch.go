@@ -20,10 +20,13 @@ type scratch struct {
 	keyed    bool
 	ids      []byte // one after the other, each of idBytes
 
+	kept kept // of the event that is being added
+
 	// Of the last event that was added with a header.
-	from   *source.Source
-	header pillarbox.Header
-	keeps  pillarbox.Header // what is kept of it
+	from    *source.Source
+	header  pillarbox.Header
+	keeps   pillarbox.Header // what is kept of it
+	removed source.Removed   // and what is not
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -33,19 +36,27 @@ const maxScratchEvents = 4096
 
 // add makes the event of the request at an index. Its id may be missing: finish makes them all with
 // one allocation.
-func (s *scratch) add(index int, at stamp, request *Request) {
+func (s *scratch) add(index int, at stamp, request *Request, kept *kept) {
 	from := request.Grant.Source()
 	s.indexes = append(s.indexes, index)
 	s.ids = appendRequestID(s.ids, at)
 	s.events = append(s.events, pillarbox.Event{
 		RequestID: request.RequestID, Timestamp: at.timestamp(), Source: from.Name, Method: request.Method, Path: request.Path,
-		Query: from.KeepQuery(request.Query), Header: s.kept(from, request.Header),
+		Query: kept.query, Header: s.keep(from, request.Header, &kept.removed),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
-		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
+		Traceparent: ValidTraceparent(request.Traceparent), Body: kept.body,
 	})
-	if facts, known := request.Grant.Facts(); known {
+	facts, known := request.Grant.Facts()
+	if facts.Removed = kept.removed.String(); known || facts.Removed != "" {
 		s.know(facts)
 	}
+}
+
+// kept is what is kept of a request beside its header.
+type kept struct {
+	query   string
+	body    []byte
+	removed source.Removed
 }
 
 // know gives the last event its facts. Where the memory for them grows, those of the events before
@@ -55,16 +66,26 @@ func (s *scratch) know(facts pillarbox.Facts) {
 	s.events[len(s.events)-1].Facts = &s.facts[len(s.facts)-1]
 }
 
-// kept is what is kept of a header. The items of a batch come with one and the same.
-func (s *scratch) kept(from *source.Source, header pillarbox.Header) pillarbox.Header {
+// keepNew begins with another event. What it returns is good until the next call.
+func (s *scratch) keepNew() *kept {
+	s.kept = kept{}
+	return &s.kept
+}
+
+// keep is what is kept of a header. The items of a batch come with one and the same.
+func (s *scratch) keep(from *source.Source, header pillarbox.Header,
+	removed *source.Removed) pillarbox.Header {
 	if len(header) == 0 {
 		return nil
 	}
 	if from == s.from && len(header) == len(s.header) && &header[0] == &s.header[0] {
+		removed.Add(&s.removed)
 		return s.keeps
 	}
 	first := len(s.fields)
-	s.fields = from.Keep(s.fields, header)
+	s.removed = source.Removed{}
+	s.fields = from.Keep(s.fields, header, &s.removed)
+	removed.Add(&s.removed)
 	s.from, s.header, s.keeps = from, header, s.fields[first:len(s.fields):len(s.fields)]
 	return s.keeps
 }
@@ -93,7 +114,8 @@ func (s *scratch) release() {
 	s.facts = s.facts[:0]
 	clear(s.claims)
 	s.claims, s.twins, s.keyed = s.claims[:0], s.twins[:0], false
-	s.from, s.header, s.keeps = nil, nil, nil
+	s.kept = kept{}
+	s.from, s.header, s.keeps, s.removed = nil, nil, nil, source.Removed{}
 	s.events, s.pointers, s.indexes, s.fields, s.ids = s.events[:0], s.pointers[:0], s.indexes[:0], s.fields[:0], s.ids[:0]
 	scratches.Put(s)
 }

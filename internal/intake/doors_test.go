@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,19 +108,7 @@ func checkStored(t *testing.T, door *nodetest.Door, events []*pillarbox.Event) {
 			continue
 		}
 		stored++
-		if string(event.Body) != door.Body {
-			t.Errorf("%s: the body is stored as %q", door.Name, event.Body)
-		}
-		if !event.Facts.Equal(door.Facts) {
-			t.Errorf("%s: what is known of it is %+v, want %+v", door.Name, event.Facts, door.Facts)
-		}
-		for i := 0; i < len(door.Header); i += 2 {
-			name, value := http.CanonicalHeaderKey(door.Header[i]), door.Header[i+1]
-			kept := slices.Contains(event.Header, pillarbox.HeaderField{Name: name, Value: value})
-			if kept == slices.Contains(door.Removed, name) {
-				t.Errorf("%s: %s is kept: %v", door.Name, name, kept)
-			}
-		}
+		door.CheckEvent(t, event)
 	}
 	want := map[bool]int{true: 3}[door.Stored]
 	if door.Once {

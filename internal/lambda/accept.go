@@ -166,8 +166,9 @@ func accepted(by *source.Answer, result *ingest.Result) (answer, error) {
 // of another time: nothing that a client sends can be the cause of a queue that is missing or was
 // set up wrong.
 func ours(err error) error {
+	var said *protocol.Error // of the source, and of no queue
 	status := protocol.StatusOf(err)
-	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge {
+	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge || errors.As(err, &said) {
 		return err
 	}
 	return protocol.Hide(err)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -56,18 +55,6 @@ func checkDoor(t *testing.T, door *nodetest.Door, events []*pillarbox.Event) {
 		t.Errorf("%s: %d events are stored, want %d", door.Name, len(events), want)
 	}
 	for _, event := range events {
-		if string(event.Body) != door.Body {
-			t.Errorf("%s: the body is stored as %q", door.Name, event.Body)
-		}
-		if !event.Facts.Equal(door.Facts) {
-			t.Errorf("%s: what is known of it is %+v, want %+v", door.Name, event.Facts, door.Facts)
-		}
-		for i := 0; i < len(door.Header); i += 2 {
-			name, value := http.CanonicalHeaderKey(door.Header[i]), door.Header[i+1]
-			kept := slices.Contains(event.Header, pillarbox.HeaderField{Name: name, Value: value})
-			if kept == slices.Contains(door.Removed, name) {
-				t.Errorf("%s: %s is kept: %v", door.Name, name, kept)
-			}
-		}
+		door.CheckEvent(t, event)
 	}
 }

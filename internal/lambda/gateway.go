@@ -27,6 +27,7 @@ type gatewayEvent struct {
 	HTTPMethod string              `json:"httpMethod"`
 	Path       string              `json:"path"`
 	Header     map[string]string   `json:"headers"`
+	Cookies    []string            `json:"cookies"` // of an HTTP API and a function URL, which have them apart
 	Headers    map[string][]string `json:"multiValueHeaders"`
 	Parameter  map[string]string   `json:"queryStringParameters"`
 	Parameters map[string][]string `json:"multiValueQueryStringParameters"`
@@ -128,6 +129,9 @@ func (e *gatewayEvent) header() pillarbox.Header {
 		for _, value := range lines[name] {
 			header = append(header, pillarbox.HeaderField{Name: canonical, Value: value})
 		}
+	}
+	for _, cookie := range e.Cookies {
+		header = append(header, pillarbox.HeaderField{Name: "Cookie", Value: cookie})
 	}
 	slices.SortStableFunc(header,
 		func(a, b pillarbox.HeaderField) int { return strings.Compare(a.Name, b.Name) })

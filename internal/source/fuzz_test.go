@@ -21,13 +21,13 @@ func FuzzSecrets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value, query string) {
 		compiled := New(Settings{Name: "app"}, Options{})
 		sent := pillarbox.Header{{Name: name, Value: value}, {Name: "X-Last", Value: "1"}}
-		checkHeader(t, sent, compiled.Keep(nil, sent))
-		kept := compiled.KeepQuery(query)
+		checkHeader(t, sent, compiled.Keep(nil, sent, nil))
+		kept := compiled.KeepQuery(query, nil)
 		checkQuery(t, query, kept)
-		if again := compiled.KeepQuery(kept); again != kept {
+		if again := compiled.KeepQuery(kept, nil); again != kept {
 			t.Errorf("query %q is kept as %q, and that as %q", query, kept, again)
 		}
-		if clean, removed := compiled.keeper.cleanURL(value); removed == (clean == value) {
+		if clean, removed := compiled.keeper.cleanURL(value, nil); removed == (clean == value) {
 			t.Errorf("URL %q is kept as %q, removed: %v", value, clean, removed)
 		}
 	})

@@ -37,6 +37,8 @@ const (
 	byRule         // the policy does not want it
 	asSecret       // a header that is left out, or a parameter whose value is replaced
 	secretURL      // a header whose value is kept without the secrets in the URL
+	redacted       // a value in whose place a rule puts Redacted
+	hashed         // a value in whose place a rule puts a digest
 )
 
 // keeper decides what is kept of requests, and counts and tells what is not. It looks at each name
@@ -45,6 +47,7 @@ type keeper struct {
 	allow   map[string]bool // nil for all
 	deny    map[string]bool
 	bearers []string        // names of headers that the signature rule takes for secrets
+	masks   *masks          // nil for none
 	common  map[string]fate // of names that many senders use; clients can't push them out
 
 	headers, parameters learned
@@ -79,6 +82,7 @@ var commonHeaders = []string{
 func newKeeper(settings Settings, options Options) *keeper {
 	k := &keeper{deny: map[string]bool{}, common: map[string]fate{}, source: settings.Name,
 		metrics: options.Metrics.Ingest(settings.Name), log: options.Logger}
+	k.masks = newMasks(&settings)
 	if settings.Signature != nil {
 		for _, name := range settings.Signature.Bearers() {
 			k.bearers = append(k.bearers, strings.ToLower(name))
@@ -100,24 +104,35 @@ func newKeeper(settings Settings, options Options) *keeper {
 }
 
 // appendHeader appends what is kept of a header. The slice that is handed in is not changed.
-func (k *keeper) appendHeader(to, header pillarbox.Header) pillarbox.Header {
+func (k *keeper) appendHeader(to, header pillarbox.Header, removed *Removed) pillarbox.Header {
 	for _, field := range header {
-		switch k.fateOf(field.Name) {
+		switch what := k.fateOf(field.Name); what {
 		case kept:
 			to = append(to, field)
 		case byRule:
-			k.remove(telemetry.RemovedByRule, field.Name)
+			k.remove(telemetry.RemovedByRule, inHeader, field.Name, removed)
 		case asSecret:
-			k.remove(telemetry.RemovedHeader, field.Name)
+			k.remove(telemetry.RemovedHeader, inHeader, field.Name, removed)
 		case secretURL:
-			value, removed := k.cleanURL(field.Value)
+			value, cleaned := k.cleanURL(field.Value, removed)
 			to = append(to, pillarbox.HeaderField{Name: field.Name, Value: value})
-			if removed {
-				k.remove(telemetry.RemovedInURL, field.Name)
+			if cleaned {
+				k.remove(telemetry.RemovedInURL, inURL, field.Name, removed)
 			}
+		case redacted, hashed:
+			if field.Value != "" && !k.replaced(what, field.Value) {
+				field.Value = k.masks.replace(what, field.Value)
+				k.remove(what.removal(), inHeader, field.Name, removed)
+			}
+			to = append(to, field)
 		}
 	}
 	return to
+}
+
+// replaced reports whether a value is what stands in the place of one already.
+func (k *keeper) replaced(what fate, value string) bool {
+	return value == Redacted || what == hashed && isDigest(value)
 }
 
 func (k *keeper) fateOf(name string) fate {
@@ -129,9 +144,12 @@ func (k *keeper) fateOf(name string) fate {
 
 func (k *keeper) decide(name string) fate {
 	lower := strings.ToLower(name)
+	ruled, isRuled := k.masks.ofHeader(name)
 	switch {
 	case evidence.IsOfConnection(name):
 		return ofTheHop
+	case isRuled:
+		return ruled
 	case evidence.IsSecret(name), slices.Contains(k.bearers, lower):
 		return asSecret
 	case k.deny[lower], k.allow != nil && !k.allow[lower]:
@@ -142,11 +160,17 @@ func (k *keeper) decide(name string) fate {
 	return kept
 }
 
-// remove counts, and tells each name once.
-func (k *keeper) remove(what telemetry.Removal, name string) {
-	k.removed[what].Add(1)
-	k.metrics.Removed(what, 1)
-	if what == telemetry.RemovedByRule || k.told.has(name) {
+// count counts what is not kept.
+func (k *keeper) count(what telemetry.Removal, n int) {
+	k.removed[what].Add(uint64(n))
+	k.metrics.Removed(what, n)
+}
+
+// remove counts and notes, and tells each name once whose bearer secrets are not kept.
+func (k *keeper) remove(what telemetry.Removal, where, name string, removed *Removed) {
+	k.count(what, 1)
+	removed.note(what, where, name)
+	if !what.OfSecrets() || k.told.has(name) {
 		return
 	}
 	k.told.learn(name, asSecret)

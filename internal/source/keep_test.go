@@ -24,7 +24,7 @@ func TestSignaturesAreDataAndSecretsAreNot(t *testing.T) {
 		"Cf-Access-Jwt-Assertion", "Dpop", "Cookie", "X-Gitlab-Token"} {
 		header = append(header, pillarbox.HeaderField{Name: name, Value: "s3cret"})
 	}
-	if got := app.Keep(nil, header); !slices.Equal(got, want) {
+	if got := app.Keep(nil, header, nil); !slices.Equal(got, want) {
 		t.Errorf("kept %v, want %v", got, want)
 	}
 	if got := app.Removed(telemetry.RemovedHeader); got != 8 {
@@ -47,7 +47,7 @@ func TestSecretsInQueriesAreReplaced(t *testing.T) {
 		{"token=a=b&token=c", "token=REDACTED&token=REDACTED", 2},
 	} {
 		app := New(Settings{Name: "app"}, Options{})
-		if got := app.KeepQuery(c.sent); got != c.want {
+		if got := app.KeepQuery(c.sent, nil); got != c.want {
 			t.Errorf("%q is kept as %q, want %q", c.sent, got, c.want)
 		}
 		if got := app.Removed(telemetry.RemovedParameter); got != c.removed {
@@ -70,7 +70,7 @@ func TestURLsInHeadersAreKeptWithoutSecrets(t *testing.T) {
 		"https://example.org?a=1?token=2&token=3?": "https://example.org?a=1?token=2&token=REDACTED",
 	} {
 		app := New(Settings{Name: "app"}, Options{})
-		got := app.Keep(nil, pillarbox.Header{{Name: "Referer", Value: sent}})
+		got := app.Keep(nil, pillarbox.Header{{Name: "Referer", Value: sent}}, nil)
 		if got[0].Value != want {
 			t.Errorf("%q is kept as %q, want %q", sent, got[0].Value, want)
 		}
@@ -88,12 +88,12 @@ func TestRemovalIsToldOnceForEachName(t *testing.T) {
 	for range 3 {
 		app.Keep(nil, pillarbox.Header{{Name: "Authorization", Value: "s3cret"},
 			{Name: "Host", Value: "h"}, {Name: "X-Not-Wanted", Value: "1"}, {Name: "Origin",
-				Value: "http://s3cret@h"}})
-		app.KeepQuery("token=s3cret")
+				Value: "http://s3cret@h"}}, nil)
+		app.KeepQuery("token=s3cret", nil)
 	}
 	for i := range 3 * maxLearned {
 		app.KeepQuery(fmt.Sprintf("token_%d=s3cret&%s%d_token=s3cret", i,
-			strings.Repeat("x", maxLearnedName), i))
+			strings.Repeat("x", maxLearnedName), i), nil)
 	}
 	text := log.String()
 	if strings.Contains(text, "s3cret") {

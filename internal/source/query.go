@@ -12,23 +12,37 @@ import (
 const separators = "&;"
 
 // keepQuery is what is kept of a query: all of it as it came, byte for byte, with Redacted in place
-// of the values of parameters that carry secrets.
-func (k *keeper) keepQuery(query string) string {
-	return k.cleanQuery(query, func(name string) { k.remove(telemetry.RemovedParameter, name) })
+// of the values of parameters that carry secrets, and with what rules put in place of others.
+func (k *keeper) keepQuery(query string, removed *Removed) string {
+	return k.cleanQuery(query, func(what fate, name string) {
+		if what == asSecret {
+			k.remove(telemetry.RemovedParameter, inQuery, name, removed)
+			return
+		}
+		k.remove(what.removal(), inQuery, parameterName(name), removed)
+	})
 }
 
-// cleanQuery calls removed for each value that it replaces.
-func (k *keeper) cleanQuery(query string, removed func(name string)) string {
+// cleanQuery calls replaced for each value that it replaces.
+func (k *keeper) cleanQuery(query string, replaced func(what fate, name string)) string {
 	var out strings.Builder
 	done := 0 // of the query, that is in out
 	for at := 0; at < len(query); {
 		end := at + length(query[at:], separators)
 		name, value, _ := strings.Cut(query[at:end], "=")
-		if value != "" && value != Redacted && k.parameters.of(name, parameterFate) == asSecret {
+		what := kept
+		if value != "" {
+			what = k.parameters.of(name, k.parameterFate)
+		}
+		if what != kept && !k.replaced(what, value) {
 			out.WriteString(query[done : end-len(value)])
-			out.WriteString(Redacted)
+			if what == asSecret {
+				out.WriteString(Redacted)
+			} else {
+				out.WriteString(k.masks.replace(what, parameterName(value)))
+			}
 			done = end
-			removed(name)
+			replaced(what, name)
 		}
 		at = end + 1
 	}
@@ -47,7 +61,10 @@ func length(text, characters string) int {
 	return len(text)
 }
 
-func parameterFate(name string) fate {
+func (k *keeper) parameterFate(name string) fate {
+	if what, ruled := k.masks.ofParameter(parameterName(name)); ruled {
+		return what
+	}
 	if evidence.IsSecretParameter(name) {
 		return asSecret
 	}
@@ -56,8 +73,16 @@ func parameterFate(name string) fate {
 
 // cleanURL replaces in a URL what is before the @ of its authority, and the values of parameters of
 // query and fragment that carry secrets.
-func (k *keeper) cleanURL(url string) (clean string, removed bool) {
-	note := func(string) { removed = true }
+func (k *keeper) cleanURL(url string, noted *Removed) (clean string, removed bool) {
+	replaced := false
+	note := func(what fate, name string) {
+		if what == asSecret {
+			removed = true
+			return
+		}
+		k.remove(what.removal(), inURL, parameterName(name), noted)
+		replaced = true
+	}
 	at := length(url, "?#")
 	front := url[:at]
 	if scheme, rest, found := strings.Cut(front, "//"); found {
@@ -75,8 +100,8 @@ func (k *keeper) cleanURL(url string) (clean string, removed bool) {
 	if hasFragment {
 		clean += "#" + k.cleanQuery(fragment, note)
 	}
-	if !removed {
+	if !removed && !replaced {
 		return url, false
 	}
-	return clean, true
+	return clean, removed
 }

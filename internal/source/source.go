@@ -45,6 +45,8 @@ type Settings struct {
 	Path     string       // of single events; that of batches ends with BatchSuffix. Empty for a source that no path leads to
 	MaxBody  int64        // bytes
 	Headers  HeaderPolicy // which headers are kept
+	Redact   Places       // of values in whose place Redacted is kept
+	Hash     Hash         // of values in whose place a digest is kept
 	Limits   []Limit      // how many events may come in
 	Key      string       // where the idempotency key stands, as header:NAME, body:/JSON/POINTER, cloudevents or none; empty is DefaultKey
 	KeyAlone bool         // a key that comes with another content is the same all the same
@@ -162,13 +164,15 @@ func (s *Source) CheckBody(size int) error {
 
 // Keep appends the fields of a header that are kept with an event. The one that is handed in is not
 // changed. What is left out for other reasons than that it is of the connection is counted.
-func (s *Source) Keep(kept, header pillarbox.Header) pillarbox.Header {
-	return s.keeper.appendHeader(kept, header)
+func (s *Source) Keep(kept, header pillarbox.Header, removed *Removed) pillarbox.Header {
+	return s.keeper.appendHeader(kept, header, removed)
 }
 
-// KeepQuery returns what is kept of a query: all of it, with Redacted in place of bearer secrets,
-// which are counted.
-func (s *Source) KeepQuery(query string) string { return s.keeper.keepQuery(query) }
+// KeepQuery returns what is kept of a query: all of it, with Redacted in place of bearer secrets and
+// what rules put in place of other values, which is counted.
+func (s *Source) KeepQuery(query string, removed *Removed) string {
+	return s.keeper.keepQuery(query, removed)
+}
 
 // Removed is how much was not kept of requests since the source was compiled.
 func (s *Source) Removed(what telemetry.Removal) uint64 { return s.keeper.removed[what].Load() }

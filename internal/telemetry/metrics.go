@@ -130,19 +130,24 @@ var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_
 // Removal is what was not kept of a request.
 type Removal int
 
-// The removals. All but the last are of bearer secrets.
+// The removals.
 const (
 	RemovedHeader    Removal = iota // a header
 	RemovedParameter                // the value of a parameter of the query
 	RemovedInURL                    // a part of a URL in a header
 	RemovedByRule                   // a header that the configuration does not want
+	Redacted                        // a value that the configuration wants replaced
+	Hashed                          // a value of which the configuration wants a digest
 	removals
 )
 
 // Removals is the number of them.
 const Removals = int(removals)
 
-var removalNames = [Removals]string{"header", "parameter", "url", "rule"}
+var removalNames = [Removals]string{"header", "parameter", "url", "rule", "redacted", "hashed"}
+
+// OfSecrets reports whether it is of bearer secrets, which no configuration has named.
+func (r Removal) OfSecrets() bool { return r < RemovedByRule }
 
 func (r Removal) String() string { return removalNames[r] }
 

@@ -252,6 +252,18 @@ var hunts = []hunt{
 		bugs: []planted{{harness.NewNamesAreNew, "names got|its own bucket does not hold"}},
 	},
 	{
+		name: "redaction", pkg: "internal/source", run: "^TestValuesIn.*$|^TestBodiesThat.*$",
+		bugs: []planted{
+			{harness.FirstMemberRedacted, "is kept as"},
+			{harness.UnreadKept, "is kept as"},
+			{harness.DigestBelieved, "kept ["},
+		},
+	},
+	{
+		name: "redaction of batches", pkg: "internal/ingest", run: "^TestWhatIsNotKeptIsSaidOfEachItem$",
+		bugs: []planted{{harness.NotesForgotten, "said of item 1"}},
+	},
+	{
 		name: "doors", pkg: "internal/intake", run: "^Test(Doors|ASignatureCoversAWholeBatch)$",
 		bugs: []planted{
 			{harness.BatchNotVerified, "want 401"},

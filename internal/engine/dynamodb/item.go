@@ -39,7 +39,7 @@ const (
 )
 
 // factNames are the attributes of an item for the texts of pillarbox.Facts, in their order.
-var factNames = [pillarbox.FactCount]string{"Caller", "CeId", "CeSource", "CeType", "CeTime", "CeSubject"}
+var factNames = [pillarbox.FactCount]string{"Caller", "CeId", "CeSource", "CeType", "CeTime", "CeSubject", "Removed"}
 
 // MaxIDBytes bounds a request id: DynamoDB takes 1,024 bytes of a range key, and that of the index
 // is the timestamp, a mark and the id.

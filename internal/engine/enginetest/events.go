@@ -73,7 +73,7 @@ func randomFacts(at pillarbox.Timestamp) *pillarbox.Facts {
 	facts := &pillarbox.Facts{
 		Caller: pick(random, "", "shop"), CEID: fmt.Sprintf("%x", random.Uint64()),
 		CESource: pick(random, "/sensors", "urn:example:a?b=c"), CEType: pick(random, "com.example.a", "com.example.b"),
-		CETime: pick(random, "", "2026-11-23T14:12:00.5+01:00"), CESubject: pick(random, "", `a "subject" <&> grün`),
+		CETime: pick(random, "", "2026-11-23T14:12:00.5+01:00"), Removed: pick(random, "", "header Authorization, redacted json /a"), CESubject: pick(random, "", `a "subject" <&> grün`),
 	}
 	if random.IntN(2) == 0 {
 		facts.Attributes.Set("tenant", pick(random, "acme", "", "a.b\"c'\\d", "größe\u0000"))

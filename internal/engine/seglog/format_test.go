@@ -182,7 +182,7 @@ func TestFactsAreInTheRecord(t *testing.T) {
 	plain := goldenEvents()[1]
 	known := enginetest.Clone(plain)
 	known.Facts = &pillarbox.Facts{Caller: "shop", CEID: "1", CESource: "/s", CEType: "t", CETime: "2026-11-23T14:12:00Z",
-		CESubject: "x", Attributes: pillarbox.Attributes{{Name: "a", Value: ""}, {Name: "tenant", Value: "acme"}}}
+		CESubject: "x", Removed: "header Cookie", Attributes: pillarbox.Attributes{{Name: "a", Value: ""}, {Name: "tenant", Value: "acme"}}}
 	before, record := appendRecord(nil, plain), appendRecord(nil, known)
 	want := "\x81\x04shop\x82\x011\x83\x02/s\x84\x01t\x85\x142026-11-23T14:12:00Z\x86\x01x\x87\x02\x01a\x87\x0b\x06tenantacme"
 	if got, found := strings.CutPrefix(string(record), string(before)); !found || got != want {

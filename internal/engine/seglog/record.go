@@ -29,8 +29,8 @@ const (
 	tagLost          = 127 // the whole record stands for an event that a repair could not save; it has no value
 	tagFirstSkipable = 128
 	tagIdempotency   = 128 // 16 bytes of the key's digest, 8 of the fingerprint's, little endian
-	tagFacts         = 129 // to 134: one for each of pillarbox.FactNames, in their order
-	tagAttribute     = 135 // as tagHeader: varint length of the name, name, value; repeated, sorted by name
+	tagFacts         = 129 // to 135: one for each of pillarbox.FactNames, in their order
+	tagAttribute     = 136 // as tagHeader: varint length of the name, name, value; repeated, sorted by name
 )
 
 // lostRecord keeps the place of an event in a frame that was repaired, so that the others keep

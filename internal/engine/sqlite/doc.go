@@ -35,7 +35,7 @@
 // path, query, content_type, headers (JSON object of name to list of values), remote_addr,
 // traceparent, body, stored_at (when the row was first written), query_encoding,
 // content_type_encoding, header_encoding, and what is known beside the request: caller, ce_id,
-// ce_source, ce_type, ce_time, ce_subject and attributes (JSON object of name to text), each NULL
+// ce_source, ce_type, ce_time, ce_subject, removed and attributes (JSON object of name to text), each NULL
 // where it is not. The body is TEXT where it is valid UTF-8 without a
 // zero byte, so that json_extract(body, '$.a') works, and a BLOB otherwise; reading gives back the
 // same bytes either way. Headers are kept as their JSON form keeps them. Every other text is valid

@@ -26,7 +26,7 @@ const encodingColumns = "query_encoding, content_type_encoding, header_encoding"
 
 // factColumns are NULL where nothing is known: the texts of pillarbox.FactNames in their order, and
 // a JSON object.
-const factColumns = "caller, ce_id, ce_source, ce_type, ce_time, ce_subject, attributes"
+const factColumns = "caller, ce_id, ce_source, ce_type, ce_time, ce_subject, removed, attributes"
 
 // How many columns there are, in all and without facts.
 const (

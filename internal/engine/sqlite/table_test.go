@@ -34,7 +34,7 @@ func TestTableIsWhatOthersReadFrom(t *testing.T) {
 	want := "timestamp TEXT 1,request_id TEXT 2,source TEXT 0,method TEXT 0,path TEXT 0,query TEXT 0,content_type TEXT 0," +
 		"headers TEXT 0,remote_addr TEXT 0,traceparent TEXT 0,body  0,stored_at TEXT 0," +
 		"query_encoding TEXT 0,content_type_encoding TEXT 0,header_encoding TEXT 0," +
-		"caller TEXT 0,ce_id TEXT 0,ce_source TEXT 0,ce_type TEXT 0,ce_time TEXT 0,ce_subject TEXT 0,attributes TEXT 0"
+		"caller TEXT 0,ce_id TEXT 0,ce_source TEXT 0,ce_type TEXT 0,ce_time TEXT 0,ce_subject TEXT 0,removed TEXT 0,attributes TEXT 0"
 	if columns != want {
 		t.Errorf("columns are\n%s, want\n%s", columns, want)
 	}

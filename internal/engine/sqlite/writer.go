@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS events (
 	ce_type TEXT,
 	ce_time TEXT,
 	ce_subject TEXT,
+	removed TEXT,
 	attributes TEXT,
 	PRIMARY KEY (timestamp, request_id)
 ) WITHOUT ROWID;

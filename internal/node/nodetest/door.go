@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -9,6 +10,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,9 +42,51 @@ type Door struct {
 	Allow   string
 	Stored  bool     // as an event with this body
 	Once    bool     // sent again, it is not stored again: its id is signed
-	Removed []string // headers that are not kept with it; the others are
+	Removed []string // headers that are not kept with it as they came; the others are
+	Kept    string   // the body that is stored; Body where empty
+	Query   string   // that is stored; any where empty
+	Said    []string // of what is not kept
 
 	Facts *pillarbox.Facts // that are known of the event; nil for none
+}
+
+// CheckEvent holds what is stored against what was sent.
+func (d *Door) CheckEvent(t testing.TB, event *pillarbox.Event) {
+	t.Helper()
+	if want := cmp.Or(d.Kept, d.Body); string(event.Body) != want {
+		t.Errorf("%s: the body is stored as %q, want %q", d.Name, event.Body, want)
+	}
+	if d.Query != "" && event.Query != d.Query {
+		t.Errorf("%s: the query is stored as %q, want %q", d.Name, event.Query, d.Query)
+	}
+	known, removed := event.Facts.Clone(), ""
+	if known != nil {
+		removed, known.Removed = known.Removed, ""
+	}
+	if !known.Equal(d.Facts) {
+		t.Errorf("%s: what is known of it is %+v, want %+v", d.Name, known, d.Facts)
+	}
+	said := strings.Split(removed, ", ")
+	for _, one := range d.Said {
+		if !slices.Contains(said, one) {
+			t.Errorf("%s: %q is not said to be removed: %s", d.Name, one, removed)
+		}
+	}
+	d.checkHeader(t, event, removed)
+}
+
+func (d *Door) checkHeader(t testing.TB, event *pillarbox.Event, said string) {
+	t.Helper()
+	for i := 0; i < len(d.Header); i += 2 {
+		name, value := http.CanonicalHeaderKey(d.Header[i]), d.Header[i+1]
+		kept := slices.Contains(event.Header, pillarbox.HeaderField{Name: name, Value: value})
+		if kept == slices.Contains(d.Removed, name) {
+			t.Errorf("%s: %s is kept: %v", d.Name, name, kept)
+		}
+		if told := strings.Contains(said, "header "+name); told == kept {
+			t.Errorf("%s: %s is kept: %v, and this is said of what is not: %s", d.Name, name, kept, said)
+		}
+	}
 }
 
 // The secrets of Doors.
@@ -146,6 +191,7 @@ func Doors(t testing.TB) []Door {
 	doors = append(doors, handshakeDoors(t)...)
 	doors = append(doors, AuthDoors(t)...)
 	doors = append(doors, addressDoors(t)...)
+	doors = append(doors, redactDoors()...)
 	return append(doors, plainDoors()...)
 }
 

@@ -1,0 +1,256 @@
+package source
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"pillarbox"
+	"pillarbox/internal/protocol"
+	"pillarbox/internal/telemetry"
+)
+
+// Places are where values stand that are not kept as they came.
+type Places struct {
+	Headers []string // names, in any case
+	Query   []string // names of parameters, decoded
+	JSON    []string // pointers into the body (RFC 6901); * stands for every item of an array and every member of an object
+}
+
+func (p *Places) isZero() bool { return len(p.Headers)+len(p.Query)+len(p.JSON) == 0 }
+
+// Hash replaces values by a digest, by which equal ones can still be told.
+type Hash struct {
+	Places
+	Key []byte // of the HMAC: without one, whoever has a list of possible values finds the right one
+}
+
+// HashPrefix stands in front of a digest.
+const HashPrefix = "hmac-sha256:"
+
+// MaxHashKey is the longest key, in bytes; a longer one is no better than its SHA-256 (RFC 2104,
+// section 3).
+const MaxHashKey = 64
+
+// masks replace values by rule.
+type masks struct {
+	headers, query map[string]fate // by name, headers in small letters
+	json           []mask
+	key            []byte
+}
+
+// mask is a place in the body.
+type mask struct {
+	pointer string
+	path    []string // the tokens of the pointer
+	fate    fate     // redacted or hashed
+}
+
+// newMasks returns nil where nothing is replaced by rule.
+func newMasks(settings *Settings) *masks {
+	if settings.Redact.isZero() && settings.Hash.isZero() {
+		return nil
+	}
+	m := &masks{headers: map[string]fate{}, query: map[string]fate{}, key: settings.Hash.Key}
+	m.add(&settings.Redact, redacted)
+	m.add(&settings.Hash.Places, hashed)
+	return m
+}
+
+func (m *masks) add(places *Places, what fate) {
+	for _, name := range places.Headers {
+		m.headers[strings.ToLower(name)] = what
+	}
+	for _, name := range places.Query {
+		m.query[name] = what
+	}
+	for _, pointer := range places.JSON {
+		made := mask{pointer: pointer, fate: what}
+		for token := range strings.SplitSeq(pointer[1:], "/") {
+			made.path = append(made.path, pointerEscapes.Replace(token))
+		}
+		m.json = append(m.json, made)
+	}
+}
+
+// ofHeader is what a rule says of a header.
+func (m *masks) ofHeader(name string) (what fate, ruled bool) {
+	if m == nil {
+		return kept, false
+	}
+	what, ruled = m.headers[strings.ToLower(name)]
+	return what, ruled
+}
+
+// ofParameter is what a rule says of a parameter of the query, whose name is decoded.
+func (m *masks) ofParameter(name string) (what fate, ruled bool) {
+	if m == nil {
+		return kept, false
+	}
+	what, ruled = m.query[name]
+	return what, ruled
+}
+
+// replace returns what stands in the place of a value.
+func (m *masks) replace(what fate, value string) string {
+	if what != hashed {
+		return Redacted
+	}
+	mac := hmac.New(sha256.New, m.key)
+	mac.Write([]byte(value))
+	return HashPrefix + hex.EncodeToString(mac.Sum(nil))
+}
+
+// isDigest reports whether a value is what replace makes.
+func isDigest(value string) bool {
+	digest, found := strings.CutPrefix(value, HashPrefix)
+	_, err := hex.DecodeString(digest)
+	return found && err == nil && len(digest) == 2*sha256.Size
+}
+
+// removal is as what a replacement is counted.
+func (f fate) removal() telemetry.Removal {
+	if f == hashed {
+		return telemetry.Hashed
+	}
+	return telemetry.Redacted
+}
+
+// parameterName is the name of a parameter as it was meant (WHATWG URL, section 5.1).
+func parameterName(encoded string) string {
+	if !strings.ContainsAny(encoded, "%+") {
+		return encoded
+	}
+	if decoded, err := url.QueryUnescape(encoded); err == nil {
+		return decoded
+	}
+	return encoded
+}
+
+// errNoJSON refuses a body of which no rule can tell what it holds.
+var errNoJSON = &protocol.Error{Status: 400,
+	Detail: "the source replaces values in JSON, and the body is no JSON text in UTF-8; nothing was stored"}
+
+// KeepBody returns what is kept of a body: all of it as it came, byte for byte, with other strings in
+// the place of the values that a rule names. The body that is handed in is not changed. Errors: one
+// for the client, where there is such a rule and the body is no JSON: it would be kept with all that
+// the rule is there for. An empty body holds nothing.
+func (s *Source) KeepBody(body []byte, removed *Removed) ([]byte, error) {
+	m := s.keeper.masks
+	if m == nil || len(m.json) == 0 || len(body) == 0 {
+		return body, nil
+	}
+	if len(body) > maxMaskedBody {
+		return nil, fmt.Errorf("the source replaces values in JSON, and does so in bodies of up to %d bytes: %w", maxMaskedBody, pillarbox.ErrTooLarge)
+	}
+	text := bytes.TrimPrefix(body, byteOrderMark)
+	if !IsJSON(text) {
+		return nil, errNoJSON
+	}
+	w := masking{keeper: s.keeper, removed: removed, lead: len(body) - len(text)}
+	root := gjson.ParseBytes(text)
+	for i := range m.json {
+		w.find(&m.json[i], m.json[i].path, root)
+	}
+	return w.apply(body), nil
+}
+
+var byteOrderMark = []byte("\uFEFF")
+
+// maxMaskedBody is the largest body that values are replaced in: the hard limit of max_body.
+const maxMaskedBody = 16 << 20
+
+// maxNesting is how deep arrays and objects may be in one another, by encoding/json.
+const maxNesting = 10_000
+
+// IsJSON is json.Valid, nearly three times as fast for texts of the usual sizes. gjson calls itself
+// for each level of nesting and knows no limit, so it gets what is too short to be deeper than the
+// limit.
+func IsJSON(text []byte) bool {
+	if len(text) > maxNesting {
+		return json.Valid(text)
+	}
+	return gjson.ValidBytes(text)
+}
+
+// masking finds values of one body and replaces them.
+type masking struct {
+	keeper  *keeper
+	removed *Removed
+	lead    int // bytes before the JSON text
+	spans   []span
+}
+
+// span is a value in the body, and what takes its place.
+type span struct {
+	start, end int
+	text       string // JSON
+}
+
+// find notes the values that the rest of a pointer leads to from here: all of them, where a name is
+// there several times.
+func (w *masking) find(m *mask, path []string, at gjson.Result) {
+	if len(path) == 0 {
+		w.note(m, at)
+		return
+	}
+	if !at.IsObject() && !at.IsArray() {
+		return
+	}
+	number := 0
+	at.ForEach(func(name, value gjson.Result) bool {
+		token := strconv.Itoa(number)
+		if at.IsObject() {
+			token = name.String()
+		}
+		number++
+		if path[0] == "*" || path[0] == token {
+			w.find(m, path[1:], value)
+		}
+		return true
+	})
+}
+
+// note notes one value. What is replaced already stays: the text is the same when it comes again, as
+// from a replay.
+func (w *masking) note(m *mask, value gjson.Result) {
+	plain := value.String()
+	if value.Type == gjson.Null || w.keeper.replaced(m.fate, plain) {
+		return
+	}
+	w.spans = append(w.spans, span{start: w.lead + value.Index, end: w.lead + value.Index + len(value.Raw),
+		text: strconv.Quote(w.keeper.masks.replace(m.fate, plain))})
+	w.keeper.count(m.fate.removal(), 1)
+	w.removed.note(m.fate.removal(), inJSON, m.pointer)
+}
+
+// apply returns the body with the replacements. Of two that overlap, the outer one counts.
+func (w *masking) apply(body []byte) []byte {
+	if len(w.spans) == 0 {
+		return body
+	}
+	slices.SortFunc(w.spans, func(a, b span) int {
+		if a.start != b.start {
+			return a.start - b.start
+		}
+		return b.end - a.end
+	})
+	out, done := make([]byte, 0, len(body)+len(w.spans)*(len(HashPrefix)+2*sha256.Size)), 0
+	for _, s := range w.spans {
+		if s.start < done {
+			continue
+		}
+		out = append(append(out, body[done:s.start]...), s.text...)
+		done = s.end
+	}
+	return append(out, body[done:]...)
+}
