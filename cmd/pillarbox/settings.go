@@ -35,6 +35,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
+			CloudEvents: source.CloudEvents(s.CloudEvents),
 			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
 				Body: s.Response.Body, ContentType: s.Response.ContentType},
 		})

@@ -124,6 +124,7 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 	for i := range requests {
 		if results[i].Err = check(&requests[i]); results[i].Err == nil {
 			s.add(i, at, &requests[i])
+			s.know(requests[i].Grant.Facts())
 			at = at.next()
 		}
 	}
@@ -151,7 +152,8 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 func (a *Ingest) identify(s *scratch,
 	of func(i int, content *source.Content) pillarbox.Idempotency) {
 	for i, event := range s.pointers {
-		content := source.Content{Method: event.Method, Path: event.Path, Body: event.Body}
+		content := source.Content{Method: event.Method, Path: event.Path, Body: event.Body,
+			Facts: event.Facts}
 		event.Idempotency = of(i, &content)
 		s.keyed = s.keyed || !event.Idempotency.IsZero()
 	}
@@ -173,6 +175,7 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 		all.Body = body
 		if results[i].Err = check(&all); results[i].Err == nil {
 			s.add(i, at, &all)
+			s.know(all.Grant.ItemFacts(body))
 			at = at.next()
 		}
 	}

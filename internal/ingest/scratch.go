@@ -43,14 +43,14 @@ func (s *scratch) add(index int, at stamp, request *Request) {
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: request.Body,
 	})
-	if facts, known := request.Grant.Facts(); known {
-		s.know(facts)
-	}
 }
 
-// know gives the last event its facts. Where the memory for them grows, those of the events before
+// know gives the last event its facts, if there are any. Where the memory for them grows, those of the events before
 // stay where they are.
-func (s *scratch) know(facts pillarbox.Facts) {
+func (s *scratch) know(facts pillarbox.Facts, known bool) {
+	if !known {
+		return
+	}
 	s.facts = append(s.facts, facts)
 	s.events[len(s.events)-1].Facts = &s.facts[len(s.facts)-1]
 }

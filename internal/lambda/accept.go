@@ -113,6 +113,9 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	if err != nil {
 		return answer{}, err
 	}
+	if a.source.IsEventBatch(request.ContentType) {
+		return answer{}, source.RefuseBatch()
+	}
 	if event.bodyBytes() > a.source.MaxBody {
 		return answer{}, protocol.TooLarge(a.source.MaxBody, a.source.MaxBodyKey())
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/cloudevent"
 	"pillarbox/internal/decode"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/signature"
@@ -50,17 +51,27 @@ type Grant struct {
 	caller string   // who it is from; empty where nobody was asked
 	key    [16]byte // digest of its idempotency key, if that was signed or is in the header
 	keyed  bool
+	facts  *pillarbox.Facts // of a CloudEvent; nil for none
+	events bool             // the items of the batch are CloudEvents, or should be
 }
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
 
 // Facts are what is known beside the request, if anything is. They share memory with the request.
-func (g Grant) Facts() (facts pillarbox.Facts, known bool) {
-	if g.caller == "" {
-		return facts, false
+func (g Grant) Facts() (facts pillarbox.Facts, known bool) { return g.with(g.facts) }
+
+// ItemFacts are those of an item of a batch.
+func (g Grant) ItemFacts(body []byte) (facts pillarbox.Facts, known bool) {
+	return g.with(g.itemEvent(body))
+}
+
+func (g Grant) with(event *pillarbox.Facts) (facts pillarbox.Facts, known bool) {
+	if event != nil {
+		facts = *event
 	}
-	return pillarbox.Facts{Caller: g.caller}, true
+	facts.Caller = g.caller
+	return facts, event != nil || g.caller != ""
 }
 
 // identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
@@ -127,6 +138,12 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 		if err := s.greet(s.greeter.WithBody(body)); err != nil {
 			return Checked{}, err
 		}
+	}
+	if head.Batch {
+		contentType, _ := cloudevent.Look(head.Header)
+		grant.events = s.IsEventBatch(contentType)
+	} else if grant.facts, err = s.cloudEvent(head.Header, body); err != nil {
+		return Checked{}, err
 	}
 	err = grant.identify(head, signedID)
 	return Checked{grant: grant, body: body}, err

@@ -61,6 +61,7 @@ type Settings struct {
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
 	VerifyToken string              // that the handshake of Meta asks for
+	CloudEvents CloudEvents         // what is made of them
 	Answer      preset.Answer       // to an accepted event; 202 and the receipt where zero
 }
 
