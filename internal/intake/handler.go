@@ -397,7 +397,7 @@ func checkFraming(r *http.Request) error {
 func headOf(r *http.Request) *source.Head {
 	return &source.Head{
 		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
-		ContentEncoding: r.Header.Values("Content-Encoding"),
+		ContentEncoding: r.Header.Values("Content-Encoding"), MayWait: true,
 	}
 }
 

@@ -26,6 +26,7 @@ type Head struct {
 	MaxBatchBytes int64                   // of a batch, when it is decoded; for a single event it is MaxBody of the source
 	Room          func(bytes int64) error // asks for the memory of a decoded body; nil: there is enough
 	Batch         bool                    // many events are in one body
+	MayWait       bool                    // for some seconds, where it takes that to say who comes; else it is ErrMustWait
 }
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
@@ -33,7 +34,7 @@ type Head struct {
 type Admission struct {
 	source *Source
 	coding decode.Encoding // of the body
-	caller string          // as of Grant
+	who    identity        // as of Grant
 }
 
 // Checked is a request whose content is what it says. The zero value is none.
@@ -48,7 +49,7 @@ func (c Checked) Body() []byte { return c.body }
 // Grant is a request that may be accepted. The zero value is none, and is refused.
 type Grant struct {
 	source *Source
-	caller string   // who it is from; empty where nobody was asked
+	who    identity // whom it is from; nobody where it is not asked
 	key    [16]byte // digest of its idempotency key, if that was signed or is in the header
 	keyed  bool
 	facts  *pillarbox.Facts // of a CloudEvent; nil for none
@@ -70,8 +71,8 @@ func (g Grant) with(event *pillarbox.Facts) (facts pillarbox.Facts, known bool) 
 	if event != nil {
 		facts = *event
 	}
-	facts.Caller = g.caller
-	return facts, event != nil || g.caller != ""
+	facts.Caller, facts.Attributes = g.who.caller, g.who.attributes
+	return facts, event != nil || g.who.caller != ""
 }
 
 // identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
@@ -81,7 +82,7 @@ func (g *Grant) identify(head *Head, signedID string) (err error) {
 		g.key, g.keyed = digestOf(g.source.Name, "signed", signedID), true
 		return nil
 	}
-	g.key, g.keyed, err = g.source.headerKey(head.Header, g.caller)
+	g.key, g.keyed, err = g.source.headerKey(head.Header, g.who.caller)
 	return err
 }
 
@@ -100,7 +101,7 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	admission := Admission{source: s}
 	var err error
 	if s.auth != nil {
-		if admission.caller, err = s.identify(head); err != nil {
+		if admission.who, err = s.identify(head); err != nil {
 			return Admission{}, err
 		}
 	}
@@ -121,7 +122,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	if s == nil {
 		return Checked{}, nil
 	}
-	grant := Grant{source: s, caller: a.caller}
+	grant := Grant{source: s, who: a.who}
 	signedID := ""
 	if s.Signature != nil {
 		verified, err := s.verify(head, body)

@@ -230,7 +230,7 @@ func (g Grant) Idempotency(content *Content) pillarbox.Idempotency {
 		return g.idempotency(g.key, content)
 	}
 	if key := g.source.key.bodyKey(content); key != "" {
-		return g.idempotency(digestOf(g.source.Name, g.caller, key), content)
+		return g.idempotency(digestOf(g.source.Name, g.who.caller, key), content)
 	}
 	return pillarbox.Idempotency{}
 }
@@ -242,7 +242,7 @@ func (g Grant) ItemIdempotency(index int, content *Content) pillarbox.Idempotenc
 		content.Header = nil // it is of the batch
 		return g.Idempotency(content)
 	}
-	key := digestOf(g.source.Name, g.caller, "item "+strconv.Itoa(index)+" of "+string(g.key[:]))
+	key := digestOf(g.source.Name, g.who.caller, "item "+strconv.Itoa(index)+" of "+string(g.key[:]))
 	return g.idempotency(key, content)
 }
 

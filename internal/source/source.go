@@ -55,7 +55,9 @@ type Settings struct {
 	Deny  []netip.Prefix // and those that they may not come from
 
 	Keys  *apikey.Ring // API keys that open it; nil where none does
-	Users []User       // who opens it with a password. Without Keys and Users it is open to everybody
+	Users []User       // who opens it with a password
+
+	Tokens []Tokens // whose bearer tokens open it. Without Keys, Users and Tokens it is open to everybody
 
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none

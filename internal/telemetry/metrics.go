@@ -172,9 +172,9 @@ type Ingest struct {
 	unauthorized [len(unauthorizedReasons)]Counter
 }
 
-// unauthorizedReasons are those of package source and of package apikey, which a test holds them to.
+// unauthorizedReasons are those of packages source, apikey and jwt, which a test holds them to.
 var unauthorizedReasons = [...]string{"missing", "several", "malformed", "unknown", "revoked",
-	"expired", "other_source"}
+	"expired", "other_source", "algorithm", "other_issuer", "other_audience", "not_yet"}
 
 // UnauthorizedReasons lists what Unauthorized takes.
 func UnauthorizedReasons() []string { return unauthorizedReasons[:] }
