@@ -13,6 +13,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/held"
+	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/vfs"
 )
@@ -36,7 +37,7 @@ func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config,
 	if err != nil {
 		return fmt.Errorf("look at what waits in %s: %w", cfg.Data, err)
 	}
-	held, err := node.WouldHold(settingsOf(cfg, new(apikey.Ring)), pending)
+	held, err := node.WouldHold(settingsOf(cfg, new(apikey.Ring), jwt.New(jwt.Options{})), pending)
 	errs := []error{err}
 	for _, p := range held {
 		errs = append(errs, fmt.Errorf("%d pending events of the source %q were meant for the destination %q, and no destination would take them any more: they would be held; keep both in the configuration until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, p.Destination))

@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/jwt"
 	"pillarbox/internal/source"
 )
 
@@ -116,7 +117,7 @@ func checkEngines(cfg *config.Config) error {
 
 // checkSources reports a source whose rules can't be compiled.
 func checkSources(cfg *config.Config) error {
-	_, err := source.Compile(settingsOf(cfg, new(apikey.Ring)).Sources, source.Options{})
+	_, err := source.Compile(settingsOf(cfg, new(apikey.Ring), jwt.New(jwt.Options{})).Sources, source.Options{})
 	return err
 }
 

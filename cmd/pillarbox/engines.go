@@ -14,6 +14,7 @@ import (
 	"pillarbox/internal/clock"
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
@@ -27,7 +28,8 @@ type engines struct {
 	logger   *slog.Logger
 	metrics  *telemetry.Metrics
 	readOnly bool
-	data     *vfs.Disk // nil where nothing is kept on this machine
+	issuers  *jwt.Issuers // of tokens; see issuersOf
+	data     *vfs.Disk    // nil where nothing is kept on this machine
 }
 
 // openNode opens the engines and makes a node of them.
@@ -35,7 +37,7 @@ func openNode(ctx context.Context, e *engines, options node.Options) (*node.Node
 	if err := e.open(ctx); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config, e.ring()), e.readOnly
+	options.Engines, options.Settings, options.ReadOnly = e.Engines, settingsOf(e.config, e.ring(), e.issuersOf()), e.readOnly
 	options.Data, options.QueueURL, options.Version = directoryOf(
 		e.config), e.config.Queue.URL, version()
 	options.MaxInFlightBytes = int64(e.config.HTTP.MaxInFlightBytes)
@@ -91,6 +93,14 @@ func (e *engines) openKeys() error {
 	}
 	e.APIKeys = keys
 	return nil
+}
+
+// issuersOf are the issuers of tokens, made once. Their keys are fetched where somebody runs them.
+func (e *engines) issuersOf() *jwt.Issuers {
+	if e.issuers == nil {
+		e.issuers = jwt.New(jwt.Options{Logger: e.logger})
+	}
+	return e.issuers
 }
 
 // ring is the keys that open sources; without any where there are none.

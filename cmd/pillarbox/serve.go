@@ -174,7 +174,8 @@ func closeListener(listener net.Listener) error {
 
 // run serves until stop ends.
 func (s *server) run(stop, force context.Context) error {
-	s.serving.Services = []run.Service{{Name: "reload", Run: s.reloadOnSignal}}
+	s.serving.Services = []run.Service{{Name: "issuers", Run: s.engines.issuersOf().Run},
+		{Name: "reload", Run: s.reloadOnSignal}}
 	return s.Serve(stop, force, s.serving)
 }
 
@@ -264,9 +265,12 @@ func (s *server) apply(ctx context.Context, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Reload(ctx, settingsOf(fresh, s.engines.ring()), sinks); err != nil {
+	issuers := s.engines.issuersOf()
+	settings := settingsOf(fresh, s.engines.ring(), issuers)
+	if err := s.Reload(ctx, settings, sinks); err != nil {
 		return errors.Join(err, closeSinks(sinks))
 	}
+	issuers.Retain(usedOf(&settings)...)
 	s.config, s.engines.config = fresh, fresh
 	return nil
 }

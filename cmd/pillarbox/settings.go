@@ -12,6 +12,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/preset"
 	"pillarbox/internal/ratelimit"
@@ -21,7 +22,7 @@ import (
 
 // settingsOf turns a configuration into what a node may be told again by a reload. keys are never
 // nil: a source that asks for a key and has none to compare it with would be open.
-func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
+func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) node.Settings {
 	settings := node.Settings{
 		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
 		Rate:      ratelimit.Rate{PerSecond: cfg.HTTP.Rate.PerSecond, Burst: cfg.HTTP.Rate.Burst},
@@ -30,7 +31,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 	for name, s := range cfg.Sources {
 		opening, users := authOf(&s, keys)
 		settings.Sources = append(settings.Sources, source.Settings{
-			Keys: opening, Users: users,
+			Keys: opening, Users: users, Tokens: tokensOf(&s, issuers),
 			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), Limits: rateLimitsOf(cfg, &s),
@@ -40,6 +41,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
+			CloudEvents: source.CloudEvents(s.CloudEvents),
 			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
 				Body: s.Response.Body, ContentType: s.Response.ContentType},
 		})
@@ -80,6 +82,29 @@ func authOf(s *config.Source, keys *apikey.Ring) (opening *apikey.Ring, users []
 		}
 	}
 	return opening, users
+}
+
+// tokensOf are the tokens that let in whoever sends them.
+func tokensOf(s *config.Source, issuers *jwt.Issuers) (tokens []source.Tokens) {
+	for _, way := range s.Auth {
+		if way.JWT.Issuer != "" {
+			tokens = append(tokens, issuers.Verifier(jwt.Settings{Issuer: way.JWT.Issuer, Audience: way.JWT.Audience,
+				KeysURL: way.JWT.JWKSURL, Algorithms: way.JWT.Algorithms, Caller: way.JWT.Caller, Claims: way.JWT.Claims}))
+		}
+	}
+	return tokens
+}
+
+// usedOf are the verifiers of tokens in settings.
+func usedOf(settings *node.Settings) (used []*jwt.Verifier) {
+	for _, s := range settings.Sources {
+		for _, tokens := range s.Tokens {
+			if verifier, ours := tokens.(*jwt.Verifier); ours {
+				used = append(used, verifier)
+			}
+		}
+	}
+	return used
 }
 
 // asksForKeys reports whether a source asks for an API key.

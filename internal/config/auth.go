@@ -3,16 +3,33 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode"
+
+	"pillarbox"
+	"pillarbox/internal/jwt"
 )
 
 // Auth is one way by which requests of a source may come in: one of its keys.
 type Auth struct {
 	APIKey bool  `yaml:"api_key"` // made by "pillarbox keys create"
 	Basic  Basic `yaml:"basic"`
+	JWT    JWT   `yaml:"jwt"`
 }
+
+// JWT says which tokens of an identity provider let in whoever sends them.
+type JWT struct {
+	Issuer     string            `yaml:"issuer"`
+	Audience   string            `yaml:"audience"`
+	JWKSURL    string            `yaml:"jwks_url"`   // of the issuer's keys; empty to ask the issuer
+	Algorithms []string          `yaml:"algorithms"` // empty for RS256 and ES256
+	Caller     string            `yaml:"caller"`     // the claim that names the caller; empty for sub
+	Claims     map[string]string `yaml:"claims"`     // names of attributes, and the claims whose values they have
+}
+
+func (j *JWT) isZero() bool { return reflect.ValueOf(*j).IsZero() }
 
 // Basic is names and passwords (RFC 7617).
 type Basic struct {
@@ -37,14 +54,16 @@ func (c *checker) auth(name, key string, source Source) {
 	for i, way := range source.Auth {
 		item := fmt.Sprintf("%s[%d]", key, i)
 		switch basic := len(way.Basic.Users) > 0; {
-		case way.APIKey && basic:
+		case way.APIKey && basic, !way.JWT.isZero() && (way.APIKey || basic):
 			c.fail(item, "is two ways at once; give each its own item, as in [{api_key: true}, {basic: {users: [...]}}]")
+		case !way.JWT.isZero():
+			c.jwt(item+".jwt", source.Auth, i)
 		case way.APIKey:
 			keys++
 		case basic:
 			users += len(way.Basic.Users)
 		default:
-			c.fail(item, "lets nobody in; want api_key: true, or basic: {users: [\"NAME:${PASSWORD}\"]}")
+			c.fail(item, "lets nobody in; want api_key: true, basic: {users: [\"NAME:${PASSWORD}\"]}, or jwt: {issuer: https://..., audience: ...}")
 		}
 		c.users(item+".basic.users", source.Auth, i)
 	}
@@ -55,6 +74,44 @@ func (c *checker) auth(name, key string, source Source) {
 		c.fail(key, "there are %d users; want at most %d, or API keys", users, MaxUsers)
 	}
 	c.authBesideSignature(name, key)
+}
+
+// jwt checks which tokens one item believes.
+func (c *checker) jwt(key string, ways []Auth, at int) {
+	j := ways[at].JWT
+	if err := jwt.CheckURL(j.Issuer); err != nil {
+		c.fail(key+".issuer", "%s: %w", c.said(key+".issuer", j.Issuer), err)
+	}
+	if j.JWKSURL != "" {
+		if err := jwt.CheckURL(j.JWKSURL); err != nil {
+			c.fail(key+".jwks_url", "%s: %w", c.said(key+".jwks_url", j.JWKSURL), err)
+		}
+	}
+	if j.Audience == "" {
+		c.fail(key+".audience", "is not set; a token that the issuer has made for anybody else would come in")
+	}
+	for i, algorithm := range j.Algorithms {
+		item := fmt.Sprintf("%s.algorithms[%d]", key, i)
+		if !slices.Contains(jwt.Algorithms(), algorithm) {
+			c.fail(item, "%s: want one of %s; others prove nothing of who has made a token", c.said(item, algorithm),
+				strings.Join(jwt.Algorithms(), ", "))
+		} else if slices.Contains(j.Algorithms[:i], algorithm) {
+			c.fail(item, "%s is there twice", algorithm)
+		}
+	}
+	for name, claim := range j.Claims {
+		if err := pillarbox.CheckAttributeName(name); err != nil {
+			c.fail(key+".claims", "%w", err)
+		} else if claim == "" {
+			c.fail(key+".claims."+name, "is empty; want the name of a claim, or a JSON pointer such as /realm/roles")
+		}
+	}
+	for _, before := range ways[:at] {
+		if before.JWT.Issuer == j.Issuer && before.JWT.Audience == j.Audience {
+			c.fail(key, "tokens of this issuer for this audience are let in by an item before; put both into one")
+			return
+		}
+	}
 }
 
 // users checks those of one item.

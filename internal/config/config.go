@@ -83,6 +83,7 @@ type Source struct {
 	Signature   Signature         `yaml:"signature"`
 	Handshake   string            `yaml:"handshake"` // how a sender asks whether the address is right
 	VerifyToken Secret            `yaml:"verify_token"`
+	CloudEvents string            `yaml:"cloudevents"` // optional, required or none
 	Response    Response          `yaml:"response"`
 	Idempotency SourceIdempotency `yaml:"idempotency"`
 	Headers     Headers           `yaml:"headers"`
@@ -101,6 +102,13 @@ type SourceIdempotency struct {
 const (
 	ContentCompare = "compare"
 	ContentIgnore  = "ignore"
+)
+
+// The values of Source.CloudEvents.
+const (
+	EventsOptional = "optional"
+	EventsRequired = "required"
+	EventsNone     = "none"
 )
 
 // Headers says which request headers are kept. Bearer secrets never are.
@@ -287,6 +295,7 @@ func defaultSource(name string) Source {
 		Signature: Signature{Scheme: noScheme, Tolerance: Duration(signature.DefaultTolerance),
 			OnFailure: refuse},
 		Handshake:   string(preset.NoHandshake),
+		CloudEvents: EventsOptional,
 		Response:    Response{Status: http.StatusAccepted, Body: preset.Receipt},
 		Idempotency: SourceIdempotency{Key: "header:Idempotency-Key", Content: ContentCompare}}
 }

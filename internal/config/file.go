@@ -100,6 +100,10 @@ func (l *loader) node(node ast.Node, v reflect.Value, key string) {
 	case reflect.Struct:
 		l.section(node, v, key)
 	case reflect.Map:
+		if v.Type().Elem().Kind() == reflect.String {
+			l.texts(node, v, key)
+			return
+		}
 		l.entries(node, v, key)
 	case reflect.Slice:
 		l.list(node, v, key)
@@ -161,6 +165,19 @@ func (l *loader) entries(node ast.Node, v reflect.Value, key string) {
 	})
 	if entries.Len() > 0 {
 		v.Set(entries)
+	}
+}
+
+// texts reads a map of names to single values. Any name will do here.
+func (l *loader) texts(node ast.Node, v reflect.Value, key string) {
+	texts := reflect.MakeMap(v.Type())
+	l.pairs(node, key, func(_ ast.Node, name string, value ast.Node) {
+		text := reflect.New(v.Type().Elem()).Elem()
+		l.scalar(value, text, join(key, name))
+		texts.SetMapIndex(reflect.ValueOf(name), text)
+	})
+	if texts.Len() > 0 {
+		v.Set(texts)
 	}
 }
 

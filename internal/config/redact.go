@@ -78,6 +78,8 @@ func (c *checker) maskedHeaders(source, list string, names []string, s Source) {
 		switch {
 		case evidence.IsOfConnection(name):
 			return fmt.Errorf("is of the connection and is never kept; remove it")
+		case strings.EqualFold(name, "Content-Type"), strings.EqualFold(name, "Traceparent"):
+			return fmt.Errorf("is a field of its own besides, which is kept as it came; remove it")
 		case slices.ContainsFunc(s.Headers.Deny, equal), len(s.Headers.Allow) > 0 && !slices.ContainsFunc(s.Headers.Allow, equal):
 			return fmt.Errorf("is left out by headers, so that this has no effect")
 		}

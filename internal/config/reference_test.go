@@ -137,7 +137,7 @@ func exampleEntries(t *testing.T) []entry {
 
 // The number of keys of one source and of one destination.
 const (
-	sourceKeys      = 40
+	sourceKeys      = 41
 	destinationKeys = 11
 )
 

@@ -68,6 +68,13 @@ func valueText(v reflect.Value) string {
 
 // itemText is an item of a list. Of a section it has what is set.
 func itemText(v reflect.Value) string {
+	if v.Kind() == reflect.Map {
+		var pairs []string
+		for _, name := range sortedNames(v) {
+			pairs = append(pairs, quote(name)+": "+valueText(v.MapIndex(reflect.ValueOf(name))))
+		}
+		return "{" + strings.Join(pairs, ", ") + "}"
+	}
 	if v.Kind() != reflect.Struct {
 		return valueText(v)
 	}

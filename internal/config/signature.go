@@ -89,6 +89,9 @@ func (c *Config) fill(key string, source *Source, p *preset.Preset) {
 	}
 	set(".methods", func() { source.Methods = slices.Clone(p.Methods) })
 	set(".handshake", func() { source.Handshake = string(p.Handshake) })
+	if p.Events {
+		set(".cloudevents", func() { source.CloudEvents = EventsRequired })
+	}
 	set(".idempotency.key", func() { source.Idempotency.Key = p.Key })
 	if source.Idempotency.Key != preset.KeyNone {
 		// a sender that sends an event again may tell other details of it
@@ -118,6 +121,7 @@ func (c *checker) door(name, key string, source Source) {
 	c.signature(name, key+".signature", source)
 	c.methods(key+".methods", source.Methods)
 	c.oneOf(key+".handshake", source.Handshake, preset.Handshakes()...)
+	c.oneOf(key+".cloudevents", source.CloudEvents, EventsOptional, EventsRequired, EventsNone)
 	switch meta := source.Handshake == string(preset.Meta); {
 	case meta && source.VerifyToken == "":
 		c.fail(key+".verify_token", "is not set, and Meta asks for it when the address is registered; set it to the token that is entered there, or handshake: none")

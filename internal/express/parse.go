@@ -106,10 +106,15 @@ func (h *head) note(f framing.Field) (unusual bool) {
 	case len("Content-Type"):
 		if framing.EqualFold(f.Name, "content-type") && h.contentType == nil {
 			h.contentType = f.Value
+			unusual = len(f.Value) > len(eventBatch) && framing.EqualFold(f.Value[:len(eventBatch)], eventBatch)
 		}
 	}
 	return unusual
 }
+
+// eventBatch begins the type of a batch of CloudEvents, which is one at the path of single events
+// too.
+const eventBatch = "application/cloudevents-batch"
 
 // unusualNames are headers that ask for what the loop does not do. HTTP2-Settings comes with a
 // Connection that says so. Pragma is here because net/http makes a Cache-Control of it.

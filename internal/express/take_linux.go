@@ -1,6 +1,8 @@
 package express
 
 import (
+	"errors"
+
 	"pillarbox"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
@@ -123,7 +125,9 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 		}
 		return 0
 	}
-	l.add(c, route, b[h.Size:size])
+	if !l.add(c, route, b[h.Size:size]) {
+		return 0
+	}
 	if h.last {
 		c.advance(eventLast)
 	}
@@ -138,6 +142,10 @@ func (l *loop) admit(c *conn, route *source.Route) bool {
 	var err error
 	if c.admitted, err = route.Source.Admit(&l.sourceHead); err == nil {
 		return true
+	}
+	if errors.Is(err, source.ErrMustWait) {
+		c.advance(eventUnusual)
+		return false
 	}
 	c.route = route
 	l.refuse(c, err)
@@ -173,18 +181,24 @@ func (l *loop) grant(c *conn, route *source.Route, header pillarbox.Header,
 	return route.Source.AdmitOne(&l.sourceHead, body)
 }
 
-// add makes a request of the head that was parsed. Its texts point into the buffer.
-func (l *loop) add(c *conn, route *source.Route, body []byte) {
-	h := &l.head
-	c.taken++
-	c.advance(eventRequest)
+// add makes a request of the head that was parsed. Its texts point into the buffer. It returns false
+// where another front has to answer it.
+func (l *loop) add(c *conn, route *source.Route, body []byte) bool {
+	h, fields := &l.head, len(l.fields)
 	header := l.header()
 	grant, body, err := l.grant(c, route, header, body)
+	if err != nil && errors.Is(err, source.ErrMustWait) {
+		l.fields = l.fields[:fields]
+		c.advance(eventUnusual)
+		return false
+	}
+	c.taken++
+	c.advance(eventRequest)
 	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err})
 	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false
 	if err != nil {
-		return
+		return true
 	}
 	l.bytes += len(body)
 	l.requests = append(l.requests, ingest.Request{
@@ -192,6 +206,7 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) {
 		Header: header, ContentType: text(h.contentType),
 		RemoteAddr: c.addr, Traceparent: text(h.traceparent), Body: body,
 	})
+	return true
 }
 
 // refuseHead refuses the request whose head was read, as far as it was.

@@ -132,6 +132,7 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 		}
 		kept.query = from.KeepQuery(request.Query, &kept.removed)
 		s.add(i, at, request, kept)
+		s.know(request.Grant.Facts())
 		at = at.next()
 	}
 	s.finish()
@@ -141,6 +142,9 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 			content.Header, content.Query, content.Body = request.Header, request.Query, request.Body
 			return request.Grant.Idempotency(content)
 		})
+	}
+	for i, index := range s.indexes {
+		requests[index].Grant.Source().MaskFacts(s.pointers[i].Facts)
 	}
 	a.append(ctx, s, results, func(ctx context.Context, events []*pillarbox.Event) error {
 		for i, index := range s.indexes {
@@ -158,7 +162,7 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 func (a *Ingest) identify(s *scratch,
 	of func(i int, content *source.Content) pillarbox.Idempotency) {
 	for i, event := range s.pointers {
-		content := source.Content{Method: event.Method, Path: event.Path}
+		content := source.Content{Method: event.Method, Path: event.Path, Facts: event.Facts}
 		event.Idempotency = of(i, &content)
 		s.keyed = s.keyed || !event.Idempotency.IsZero()
 	}
@@ -187,6 +191,7 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 			continue
 		}
 		s.add(i, at, &all, kept)
+		s.know(all.Grant.ItemFacts(body))
 		at = at.next()
 	}
 	s.finish()
@@ -195,6 +200,9 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 			content.Header, content.Query, content.Body = all.Header, all.Query, bodies[s.indexes[i]]
 			return all.Grant.ItemIdempotency(s.indexes[i], content)
 		})
+	}
+	for _, event := range s.pointers {
+		from.MaskFacts(event.Facts)
 	}
 	a.append(ctx, s, results, a.queue.Append)
 	countOf(all.Grant.Source(), results, func(i int) int { return len(bodies[i]) })

@@ -46,10 +46,6 @@ func (s *scratch) add(index int, at stamp, request *Request, kept *kept) {
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: kept.body,
 	})
-	facts, known := request.Grant.Facts()
-	if facts.Removed = kept.removed.String(); known || facts.Removed != "" {
-		s.know(facts)
-	}
 }
 
 // kept is what is kept of a request beside its header.
@@ -59,9 +55,12 @@ type kept struct {
 	removed source.Removed
 }
 
-// know gives the last event its facts. Where the memory for them grows, those of the events before
+// know gives the last event its facts, if there are any, with what is not kept of it. Where the memory for them grows, those of the events before
 // stay where they are.
-func (s *scratch) know(facts pillarbox.Facts) {
+func (s *scratch) know(facts pillarbox.Facts, known bool) {
+	if facts.Removed = s.kept.removed.String(); !known && facts.Removed == "" {
+		return
+	}
 	s.facts = append(s.facts, facts)
 	s.events[len(s.events)-1].Facts = &s.facts[len(s.facts)-1]
 }

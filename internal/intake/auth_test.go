@@ -53,7 +53,10 @@ func everyRoute(t *testing.T, f front) {
 	server := f.serve(t, b, 0, 0)
 	keys := nodetest.NewDoorKeys(t)
 	stored := []string{"DELETE", "GET", "PATCH", "POST", "PUT"}
+	issuer := nodetest.NewDoorIssuer()
+	tokens := issuer.Tokens(issuer.Issuers(t))
 	table := use(t, b, source.Settings{Name: "app", Path: "/app", Methods: stored, Keys: keys.Ring},
+		source.Settings{Name: "tokens", Path: "/t", Methods: stored, Tokens: []source.Tokens{tokens}},
 		source.Settings{Name: "root", Path: "/", Methods: stored, Keys: keys.Ring},
 		source.Settings{Name: "users", Path: "/u", Methods: stored, Users: []source.User{{Name: "a", Password: "b"}}})
 	asked := 0
@@ -70,7 +73,10 @@ func everyRoute(t *testing.T, f front) {
 			}
 			asked++
 			door.Header = append(door.Header, "X-Api-Key", keys.Good)
-			if route.Source.Keys == nil {
+			switch {
+			case len(route.Source.Tokens) > 0:
+				door.Header = append(door.Header, "Authorization", "Bearer "+issuer.Token("ec", nil, issuer.Claims(nil)))
+			case route.Source.Keys == nil:
 				door.Header = append(door.Header, "Authorization", "Basic YTpi")
 			}
 			if got := send(t, server, &door, 1); got.Status != http.StatusAccepted {
@@ -78,7 +84,7 @@ func everyRoute(t *testing.T, f front) {
 			}
 		}
 	}
-	if asked != 18 || len(b.Queued()) != asked {
+	if asked != 24 || len(b.Queued()) != asked {
 		t.Errorf("%d routes were asked, and %d events are stored", asked, len(b.Queued()))
 	}
 }

@@ -63,7 +63,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
-	form, err := batchForm(r.Header.Get("Content-Type"))
+	form, err := batchForm(to.Source, r.Header.Get("Content-Type"))
 	if err != nil {
 		return 0, err
 	}
@@ -82,9 +82,15 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if b.items, err = split(b.items, form, checked.Body(), h.opts.MaxBatchItems); err != nil {
 		return 0, err
 	}
+	events := to.Source.IsEventBatch(r.Header.Get("Content-Type"))
 	if len(b.items) == 0 {
+		if events { // which may be empty (HTTP binding, section 3.3.2)
+			protocol.WriteBody(w, http.StatusAccepted, form, []byte("[]\n"))
+			return http.StatusAccepted, nil
+		}
 		return 0, protocol.Invalid("the batch has no items")
 	}
+	b.checkItems(to.Source)
 	grant, err := checked.Charge(len(b.items))
 	if err != nil {
 		return 0, err
@@ -102,6 +108,15 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 		w.Header().Set("Preference-Applied", handlingStrict)
 	}
 	return b.writeResults(w, form, to.Source)
+}
+
+// checkItems asks the source about each good item.
+func (b *batch) checkItems(from *source.Source) {
+	for i := range b.items {
+		if it := &b.items[i]; it.err == nil {
+			it.err = from.CheckItem(it.body)
+		}
+	}
 }
 
 // handlingStrict asks that a batch is accepted as a whole or not at all (RFC 7240, section 4.4).
@@ -153,9 +168,11 @@ func (b *batch) allReplayed() bool {
 	return !slices.ContainsFunc(b.results, func(r ingest.Result) bool { return !r.Replayed })
 }
 
-func batchForm(contentType string) (string, error) {
+func batchForm(from *source.Source, contentType string) (string, error) {
 	form, _, err := mime.ParseMediaType(contentType)
 	switch {
+	case from.IsEventBatch(contentType):
+		return protocol.TypeJSON, nil
 	case err == nil && (form == protocol.TypeJSON || form == protocol.TypeNDJSON):
 		return form, nil
 	case err == nil && (form == "application/jsonl" || form == "application/ndjson" ||
@@ -163,7 +180,7 @@ func batchForm(contentType string) (string, error) {
 		return protocol.TypeNDJSON, nil
 	}
 	return "", &protocol.Error{Status: http.StatusUnsupportedMediaType,
-		Detail: "a batch is " + protocol.TypeNDJSON + " (one JSON value a line) or " + protocol.TypeJSON + " (an array); set Content-Type"}
+		Detail: "a batch is " + protocol.TypeNDJSON + " (one JSON value a line) or " + protocol.TypeJSON + " (an array), of CloudEvents " + source.TypeEventBatch + "; set Content-Type"}
 }
 
 // acceptItems fills in the results.
@@ -177,6 +194,9 @@ func (h *Handler) acceptItems(r *http.Request, head *source.Head, grant source.G
 	if len(b.bodies) > 0 {
 		all := newRequest(r, head, grant)
 		all.ContentType = protocol.TypeJSON
+		if grant.Source().IsEventBatch(r.Header.Get("Content-Type")) {
+			all.ContentType = source.TypeEvent
+		}
 		b.accepted = h.opts.Acceptor.AcceptBatch(context.WithoutCancel(r.Context()), all, b.bodies,
 			b.accepted)
 	}

@@ -155,7 +155,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 		return http.StatusOK, nil
 	case to == nil:
 		return 0, protocol.NotAllowed(r.Method, "GET, HEAD")
-	case to.Batch:
+	case to.Batch, r.Method == http.MethodPost && to.Source.IsEventBatch(r.Header.Get("Content-Type")):
 		return h.acceptBatch(w, r, to)
 	}
 	return h.acceptOne(w, r, to)
@@ -398,7 +398,7 @@ func checkFraming(r *http.Request) error {
 func headOf(r *http.Request) *source.Head {
 	return &source.Head{
 		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
-		ContentEncoding: r.Header.Values("Content-Encoding"),
+		ContentEncoding: r.Header.Values("Content-Encoding"), MayWait: true,
 	}
 }
 

@@ -107,11 +107,14 @@ func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (
 	head := &source.Head{
 		Method: request.Method, Path: request.Path, Query: request.Query,
 		RemoteAddr: request.RemoteAddr, Header: request.Header,
-		ContentEncoding: lines(request.Header, "Content-Encoding"),
+		ContentEncoding: lines(request.Header, "Content-Encoding"), MayWait: true,
 	}
 	admission, err := a.source.Admit(head)
 	if err != nil {
 		return answer{}, err
+	}
+	if a.source.IsEventBatch(request.ContentType) {
+		return answer{}, source.RefuseBatch()
 	}
 	if event.bodyBytes() > a.source.MaxBody {
 		return answer{}, protocol.TooLarge(a.source.MaxBody, a.source.MaxBodyKey())

@@ -39,6 +39,7 @@ type Preset struct {
 	Methods   []string // of what is stored
 	Answer    Answer
 	Handshake Handshake
+	Events    bool // what is no CloudEvent is refused
 }
 
 // The answers. Senders that show a body to people, or take it for instructions, get an empty one.
@@ -59,18 +60,18 @@ var presets = func() map[string]*Preset {
 	post := []string{http.MethodPost}
 	all := map[string]*Preset{}
 	for _, p := range []*Preset{
-		{"stripe", signature.Stripe, "body:/id", post, okay, none},
-		{"github", signature.GitHub, "header:X-GitHub-Delivery", post, accepted, none},
-		{"slack", signature.Slack, "body:/event_id", post, empty, Slack},
-		{"shopify", signature.Shopify, "header:X-Shopify-Webhook-Id", post, empty, none},
-		{"twilio", signature.Twilio, "header:I-Twilio-Idempotency-Token", post, instructions, none},
-		{"gitlab", signature.GitLab, "header:Idempotency-Key", post, okay, none},
-		{"discord", signature.Discord, "body:/id", post, nothing, Discord},
-		{"square", signature.Square, "body:/event_id", post, empty, none},
-		{"meta", signature.Meta, KeyNone, post, empty, Meta},
-		{"microsoft-graph", signature.MicrosoftGraph, KeyNone, post, accepted, MicrosoftGraph},
-		{"standard-webhooks", signature.StandardWebhooks, "header:webhook-id", post, accepted, none},
-		{"cloudevents", "", KeyCloudEvents, post, accepted, CloudEvents},
+		{"stripe", signature.Stripe, "body:/id", post, okay, none, false},
+		{"github", signature.GitHub, "header:X-GitHub-Delivery", post, accepted, none, false},
+		{"slack", signature.Slack, "body:/event_id", post, empty, Slack, false},
+		{"shopify", signature.Shopify, "header:X-Shopify-Webhook-Id", post, empty, none, false},
+		{"twilio", signature.Twilio, "header:I-Twilio-Idempotency-Token", post, instructions, none, false},
+		{"gitlab", signature.GitLab, "header:Idempotency-Key", post, okay, none, false},
+		{"discord", signature.Discord, "body:/id", post, nothing, Discord, false},
+		{"square", signature.Square, "body:/event_id", post, empty, none, false},
+		{"meta", signature.Meta, KeyNone, post, empty, Meta, false},
+		{"microsoft-graph", signature.MicrosoftGraph, KeyNone, post, accepted, MicrosoftGraph, false},
+		{"standard-webhooks", signature.StandardWebhooks, "header:webhook-id", post, accepted, none, false},
+		{"cloudevents", "", KeyCloudEvents, post, accepted, CloudEvents, true},
 	} {
 		all[p.Name] = p
 	}

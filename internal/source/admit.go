@@ -2,6 +2,7 @@ package source
 
 import (
 	"pillarbox"
+	"pillarbox/internal/cloudevent"
 	"pillarbox/internal/decode"
 	"pillarbox/internal/signature"
 )
@@ -18,6 +19,7 @@ type Head struct {
 	MaxBatchBytes int64                   // of a batch, when it is decoded; for a single event it is MaxBody of the source
 	Room          func(bytes int64) error // asks for the memory of a decoded body; nil: there is enough
 	Batch         bool                    // many events are in one body
+	MayWait       bool                    // for some seconds, where it takes that to say who comes; else it is ErrMustWait
 }
 
 // Admission is a request that may come in. The zero value is none. It points into nothing of the
@@ -25,7 +27,7 @@ type Head struct {
 type Admission struct {
 	source *Source
 	coding decode.Encoding // of the body
-	caller string          // as of Grant
+	who    identity        // as of Grant
 	from   sender          // where the source has limits
 }
 
@@ -42,9 +44,11 @@ func (c Checked) Body() []byte { return c.body }
 // Grant is a request that may be accepted. The zero value is none, and is refused.
 type Grant struct {
 	source *Source
-	caller string   // who it is from; empty where nobody was asked
+	who    identity // whom it is from; nobody where it is not asked
 	key    [16]byte // digest of its idempotency key, if that was signed or is in the header
 	keyed  bool
+	facts  *pillarbox.Facts // of a CloudEvent; nil for none
+	events bool             // the items of the batch are CloudEvents, or should be
 	quota  Quota
 }
 
@@ -55,11 +59,19 @@ func (g Grant) Quota() Quota { return g.quota }
 func (g Grant) Source() *Source { return g.source }
 
 // Facts are what is known beside the request, if anything is. They share memory with the request.
-func (g Grant) Facts() (facts pillarbox.Facts, known bool) {
-	if g.caller == "" {
-		return facts, false
+func (g Grant) Facts() (facts pillarbox.Facts, known bool) { return g.with(g.facts) }
+
+// ItemFacts are those of an item of a batch.
+func (g Grant) ItemFacts(body []byte) (facts pillarbox.Facts, known bool) {
+	return g.with(g.itemEvent(body))
+}
+
+func (g Grant) with(event *pillarbox.Facts) (facts pillarbox.Facts, known bool) {
+	if event != nil {
+		facts = *event
 	}
-	return pillarbox.Facts{Caller: g.caller}, true
+	facts.Caller, facts.Attributes = g.who.caller, g.who.attributes
+	return facts, event != nil || g.who.caller != ""
 }
 
 // identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
@@ -69,7 +81,7 @@ func (g *Grant) identify(head *Head, signedID string) (err error) {
 		g.key, g.keyed = digestOf(g.source.Name, "signed", signedID), true
 		return nil
 	}
-	g.key, g.keyed, err = g.source.headerKey(head.Header, g.caller)
+	g.key, g.keyed, err = g.source.headerKey(head.Header, g.who.caller)
 	return err
 }
 
@@ -112,14 +124,14 @@ func (s *Source) known(admission *Admission, head *Head) (err error) {
 	if s.auth == nil {
 		return nil
 	}
-	if admission.caller, err = s.identify(head); err != nil {
+	if admission.who, err = s.identify(head); err != nil {
 		s.stranger(&admission.from)
 		return err
 	}
 	if s.limits == nil {
 		return nil
 	}
-	s.limits.setCaller(&admission.from, admission.caller)
+	s.limits.setCaller(&admission.from, admission.who.caller)
 	return s.look(&admission.from, isOfCaller)
 }
 
@@ -131,7 +143,7 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	if s == nil {
 		return Checked{}, nil
 	}
-	grant := Grant{source: s, caller: a.caller}
+	grant := Grant{source: s, who: a.who}
 	signedID := ""
 	if s.Signature != nil {
 		verified, err := s.verify(head, body)
@@ -149,6 +161,12 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 		if err := s.greet(s.greeter.WithBody(body)); err != nil {
 			return Checked{}, err
 		}
+	}
+	if head.Batch {
+		contentType, _ := cloudevent.Look(head.Header)
+		grant.events = s.IsEventBatch(contentType)
+	} else if grant.facts, err = s.cloudEvent(head.Header, body); err != nil {
+		return Checked{}, err
 	}
 	err = grant.identify(head, signedID)
 	return Checked{grant: grant, body: body, from: a.from}, err

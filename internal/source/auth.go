@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
@@ -28,9 +30,42 @@ const (
 	severalCredentials = apikey.Reason("several") // that are not one and the same
 )
 
+// Tokens says who a bearer token is of.
+type Tokens interface {
+	// Identify returns who a token is of, and what is known of them; or why it opens nothing, where
+	// "undecided" says to ask again after Await, or as somebody who may wait. It waits for nobody, and
+	// keeps nothing of token.
+	Identify(token string, now time.Time, mayWait bool) (caller string,
+		attributes pillarbox.Attributes, refused string)
+
+	// Await waits until it is known what Identify did not know, for some seconds at most. It reports
+	// whether it is.
+	Await() bool
+}
+
+// undecided is what Identify of Tokens may return, and otherIssuer is for a token of somebody else.
+const (
+	undecided   = apikey.Reason("undecided")
+	otherIssuer = apikey.Reason("other_issuer")
+)
+
+// ErrMustWait is for a front that must not wait: another one has to ask about this request.
+var ErrMustWait = errors.New("it takes waiting to say who the request is from")
+
+// errNoKeys is the answer to a token whose keys can't be had.
+var errNoKeys = &pillarbox.RetryAfterError{After: time.Second, Err: &protocol.Error{Status: http.StatusServiceUnavailable,
+	Detail: "it can't be said now who this request is from; nothing was stored"}}
+
+// identity is who a request is from.
+type identity struct {
+	caller     string
+	attributes pillarbox.Attributes
+}
+
 // auth says who a request is from. It never changes.
 type auth struct {
 	keys    *apikey.Ring // nil where no key opens the source
+	tokens  []Tokens
 	users   []user
 	refusal *protocol.Error // one for everything that may be wrong: why is for our side alone
 }
@@ -43,12 +78,12 @@ type user struct {
 
 // newAuth returns nil for a source that is open to everybody.
 func newAuth(settings *Settings) *auth {
-	if settings.Keys == nil && len(settings.Users) == 0 {
+	if settings.Keys == nil && len(settings.Users) == 0 && len(settings.Tokens) == 0 {
 		return nil
 	}
-	a := &auth{keys: settings.Keys}
+	a := &auth{keys: settings.Keys, tokens: settings.Tokens}
 	var challenges []string
-	if a.keys != nil {
+	if a.keys != nil || len(a.tokens) > 0 {
 		challenges = append(challenges, `Bearer realm="pillarbox"`)
 	}
 	for _, u := range settings.Users {
@@ -65,23 +100,29 @@ func newAuth(settings *Settings) *auth {
 
 // identify says who a request is from, or refuses it. What it returns points into nothing of the
 // request.
-func (s *Source) identify(head *Head) (caller string, err error) {
+func (s *Source) identify(head *Head) (who identity, err error) {
 	now := s.now()
-	caller, refused := s.auth.caller(head, s.Name, now)
-	if refused == "" {
-		return caller, nil
+	who, refused := s.auth.caller(head, s.Name, now)
+	switch refused {
+	case "":
+		return who, nil
+	case undecided:
+		if head.MayWait {
+			return identity{}, errNoKeys
+		}
+		return identity{}, ErrMustWait
 	}
 	s.metrics.Unauthorized(string(refused), 1)
 	if n := s.strangers.add(now); n > 0 {
 		s.logger.Warn("requests are refused: they come with no credential that opens the source; told once a minute",
 			telemetry.KeySource, s.Name, telemetry.KeyReason, string(refused), telemetry.KeyRequests, n)
 	}
-	return "", s.auth.refusal
+	return identity{}, s.auth.refusal
 }
 
 // caller looks for credentials. There may be one: of several, whoever is in front of us may have
 // looked at another one.
-func (a *auth) caller(head *Head, source string, now time.Time) (string, apikey.Reason) {
+func (a *auth) caller(head *Head, source string, now time.Time) (who identity, refused apikey.Reason) {
 	var authorization, key string
 	var lines, keyLines int
 	for i := range head.Header {
@@ -98,26 +139,51 @@ func (a *auth) caller(head *Head, source string, now time.Time) (string, apikey.
 	}
 	switch {
 	case lines+keyLines == 0:
-		return "", noCredential
+		return who, noCredential
 	case lines > 1 || keyLines > 1:
-		return "", severalCredentials
+		return who, severalCredentials
 	case lines == 0:
-		return a.keys.Open(key, source, now)
+		who.caller, refused = a.keys.Open(key, source, now)
+		return who, refused
 	}
 	scheme, credential, _ := strings.Cut(authorization, " ")
 	credential = strings.TrimLeft(credential, " ")
 	switch {
-	case a.keys != nil && strings.EqualFold(scheme, "Bearer"):
+	case a.keys != nil && strings.EqualFold(scheme, "Bearer") &&
+		(len(a.tokens) == 0 || keyLines > 0 || strings.HasPrefix(credential, apikey.Prefix)):
 		if keyLines > 0 && key != credential {
-			return "", severalCredentials
+			return who, severalCredentials
 		}
-		return a.keys.Open(credential, source, now)
+		who.caller, refused = a.keys.Open(credential, source, now)
+		return who, refused
 	case keyLines > 0:
-		return "", severalCredentials
+		return who, severalCredentials
+	case len(a.tokens) > 0 && strings.EqualFold(scheme, "Bearer"):
+		return a.token(credential, now, head.MayWait)
 	case len(a.users) > 0 && strings.EqualFold(scheme, "Basic"):
-		return a.user(credential)
+		who.caller, refused = a.user(credential)
+		return who, refused
 	}
-	return "", apikey.Malformed
+	return who, apikey.Malformed
+}
+
+// token asks each issuer; a token that is of one is not of another.
+func (a *auth) token(token string, now time.Time, mayWait bool) (who identity, refused apikey.Reason) {
+	for _, tokens := range a.tokens {
+		caller, attributes, why := tokens.Identify(token, now, mayWait)
+		if apikey.Reason(why) == undecided && mayWait && tokens.Await() {
+			if caller, attributes, why = tokens.Identify(token, now, true); apikey.Reason(why) == undecided {
+				why = string(apikey.Unknown) // the issuer was asked, and does not know its key
+			}
+		}
+		if why == "" {
+			return identity{caller, attributes}, ""
+		}
+		if refused == "" || refused == otherIssuer {
+			refused = apikey.Reason(why)
+		}
+	}
+	return who, refused
 }
 
 // user finds who has a name and a password. It takes as long for a wrong one, whatever is wrong.

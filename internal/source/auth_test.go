@@ -30,14 +30,24 @@ func TestStrangersAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 	registry, clock := prometheus.NewRegistry(), nodetest.DoorTime
 	keys := nodetest.NewDoorKeys(t)
 	var log bytes.Buffer
-	app := source.New(source.Settings{Name: "app", Path: "/app", Keys: keys.Ring},
+	issuer := nodetest.NewDoorIssuer()
+	tokens := issuer.Tokens(issuer.Issuers(t))
+	if !tokens.Await() {
+		t.Fatal("the keys of the issuer don't come")
+	}
+	token := func(others map[string]any) *source.Head {
+		return with("Authorization", "Bearer "+issuer.Token("rsa", nil, issuer.Claims(others)))
+	}
+	unix := nodetest.DoorTime.Unix()
+	app := source.New(source.Settings{Name: "app", Path: "/app", Keys: keys.Ring, Tokens: []source.Tokens{tokens}},
 		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry)),
 			Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return clock }})
 	several := with("X-Api-Key", keys.Good)
 	several.Header = append(several.Header, several.Header[0])
 	for _, head := range []*source.Head{{Method: "POST"}, several, with("X-Api-Key", "pb_"), with("Authorization", "Basic YTpi"),
 		with("X-Api-Key", keys.Strange), with("X-Api-Key", keys.Revoked), with("X-Api-Key", keys.Expired),
-		with("X-Api-Key", keys.OtherSource)} {
+		with("X-Api-Key", keys.OtherSource), token(map[string]any{"aud": "x"}), token(map[string]any{"iss": "x"}),
+		token(map[string]any{"nbf": unix + 1000}), with("Authorization", "Bearer "+issuer.Token("rsa", map[string]any{"alg": "HS256"}, issuer.Claims(nil)))} {
 		grant, _, err := app.AdmitOne(head, nil)
 		var refused *protocol.Error
 		if !errors.As(err, &refused) || refused.Status != 401 || refused.Challenge != `Bearer realm="pillarbox"` ||
@@ -45,7 +55,8 @@ func TestStrangersAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 			t.Errorf("%v is refused with %v", head.Header, err)
 		}
 	}
-	want := map[string]float64{"missing": 1, "several": 1, "malformed": 2, "unknown": 1, "revoked": 1, "expired": 1, "other_source": 1}
+	want := map[string]float64{"missing": 1, "several": 1, "malformed": 2, "unknown": 1, "revoked": 1, "expired": 1, "other_source": 1,
+		"other_audience": 1, "other_issuer": 1, "not_yet": 1, "algorithm": 1}
 	if got := counted(t, registry, "pillarbox_ingest_unauthorized_total"); !maps.Equal(got, want) {
 		t.Errorf("counted are %v, want %v", got, want)
 	}
@@ -54,7 +65,7 @@ func TestStrangersAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 	}
 	clock = clock.Add(time.Minute)
 	_, _, _ = app.AdmitOne(with("X-Api-Key", keys.Revoked), nil)
-	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "requests=8") || strings.Contains(text, "pb_") {
+	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "requests=12") || strings.Contains(text, "pb_") {
 		t.Errorf("a minute later, the log has %s", text)
 	}
 }

@@ -136,12 +136,14 @@ func unescape(text string) string {
 }
 
 // bodyKey returns the key in a body, or nothing.
-func (r *keyRule) bodyKey(header pillarbox.Header, body []byte) string {
+func (r *keyRule) bodyKey(content *Content) string {
 	switch {
+	case r.cloudEvent && content.Facts != nil && content.Facts.CEID != "":
+		return content.Facts.CESource + "\x00" + content.Facts.CEID
 	case r.cloudEvent:
-		return cloudEventKey(header, body)
+		return cloudEventKey(content.Header, content.Body)
 	case r.pointer != "":
-		return scalar(gjson.GetBytes(body, r.pointer))
+		return scalar(gjson.GetBytes(content.Body, r.pointer))
 	}
 	return ""
 }
@@ -157,8 +159,8 @@ func scalar(value gjson.Result) string {
 	return ""
 }
 
-// cloudEventKey is what names a CloudEvent: its source and id (CloudEvents 1.0.2, section "id"), of
-// the header in binary mode, else of the body.
+// cloudEventKey is what names something that has the source and id of a CloudEvent (CloudEvents
+// 1.0.2, section "id") and is none: of the header, else of the body.
 func cloudEventKey(header pillarbox.Header, body []byte) string {
 	var id, from string
 	for i := range header {
@@ -219,6 +221,7 @@ type Content struct {
 	Method, Path, Query string
 	Header              pillarbox.Header
 	Body                []byte
+	Facts               *pillarbox.Facts // of the event; nil for none
 }
 
 // Idempotency is by what a request is known when it comes again; zero where it has no key.
@@ -226,8 +229,8 @@ func (g Grant) Idempotency(content *Content) pillarbox.Idempotency {
 	if g.keyed {
 		return g.idempotency(g.key, content)
 	}
-	if key := g.source.key.bodyKey(content.Header, content.Body); key != "" {
-		return g.idempotency(digestOf(g.source.Name, g.caller, key), content)
+	if key := g.source.key.bodyKey(content); key != "" {
+		return g.idempotency(digestOf(g.source.Name, g.who.caller, key), content)
 	}
 	return pillarbox.Idempotency{}
 }
@@ -236,9 +239,10 @@ func (g Grant) Idempotency(content *Content) pillarbox.Idempotency {
 // item has one of its own by its place.
 func (g Grant) ItemIdempotency(index int, content *Content) pillarbox.Idempotency {
 	if !g.keyed {
+		content.Header = nil // it is of the batch
 		return g.Idempotency(content)
 	}
-	key := digestOf(g.source.Name, g.caller, "item "+strconv.Itoa(index)+" of "+string(g.key[:]))
+	key := digestOf(g.source.Name, g.who.caller, "item "+strconv.Itoa(index)+" of "+string(g.key[:]))
 	return g.idempotency(key, content)
 }
 

@@ -45,7 +45,17 @@ const MaxHashKey = 64
 type masks struct {
 	headers, query map[string]fate // by name, headers in small letters
 	json           []mask
+	facts          [ceFacts]fate // of the attributes of a CloudEvent
 	key            []byte
+}
+
+// ceFacts is how many attributes of a CloudEvent are facts: the names below, in the order of ceTexts.
+const ceFacts = 5
+
+var ceNames = [ceFacts]string{"id", "source", "type", "time", "subject"}
+
+func ceTexts(f *pillarbox.Facts) [ceFacts]*string {
+	return [ceFacts]*string{&f.CEID, &f.CESource, &f.CEType, &f.CETime, &f.CESubject}
 }
 
 // mask is a place in the body.
@@ -79,6 +89,25 @@ func (m *masks) add(places *Places, what fate) {
 			made.path = append(made.path, pointerEscapes.Replace(token))
 		}
 		m.json = append(m.json, made)
+	}
+	for i, name := range ceNames {
+		if m.headers["ce-"+name] == what || slices.Contains(places.JSON, "/"+name) || slices.Contains(places.JSON, "/*") {
+			m.facts[i] = what
+		}
+	}
+}
+
+// MaskFacts replaces what is known of an event by the header or the place in the body that a rule
+// names. It comes after the idempotency key, which is over what came.
+func (s *Source) MaskFacts(facts *pillarbox.Facts) {
+	m := s.keeper.masks
+	if m == nil || facts == nil {
+		return
+	}
+	for i, text := range ceTexts(facts) {
+		if what := m.facts[i]; what != kept && *text != "" && !s.keeper.replaced(what, *text) {
+			*text = m.replace(what, *text)
+		}
 	}
 }
 

@@ -168,3 +168,20 @@ func FuzzRedaction(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatIsKnownOfAnEventIsReplacedToo: a rule about a header or a place in the body holds for the
+// field that was made of it.
+func TestWhatIsKnownOfAnEventIsReplacedToo(t *testing.T) {
+	s := New(Settings{Name: "app", Redact: Places{Headers: []string{"CE-Subject"}, JSON: []string{"/source"}},
+		Hash: Hash{Key: hashKey, Places: Places{JSON: []string{"/id"}}}}, Options{})
+	facts := &pillarbox.Facts{Caller: "shop", CEID: "1", CESource: "/s", CEType: "t", CESubject: "ada"}
+	s.MaskFacts(facts)
+	want := pillarbox.Facts{Caller: "shop", CEID: s.keeper.masks.replace(hashed, "1"), CESource: Redacted, CEType: "t", CESubject: Redacted}
+	if !facts.Equal(&want) {
+		t.Errorf("known is %+v, want %+v", facts, want)
+	}
+	s.MaskFacts(nil)
+	if s.MaskFacts(facts); !facts.Equal(&want) {
+		t.Errorf("known is %+v when it comes again", facts)
+	}
+}

@@ -55,12 +55,15 @@ type Settings struct {
 	Deny  []netip.Prefix // and those that they may not come from
 
 	Keys  *apikey.Ring // API keys that open it; nil where none does
-	Users []User       // who opens it with a password. Without Keys and Users it is open to everybody
+	Users []User       // who opens it with a password
+
+	Tokens []Tokens // whose bearer tokens open it. Without Keys, Users and Tokens it is open to everybody
 
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
 	VerifyToken string              // that the handshake of Meta asks for
+	CloudEvents CloudEvents         // what is made of them
 	Answer      preset.Answer       // to an accepted event; 202 and the receipt where zero
 }
 

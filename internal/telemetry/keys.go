@@ -20,6 +20,7 @@ const (
 	KeyEvents      = "events"      // number of events
 	KeyFile        = "file"        // path of a file
 	KeyFrom        = "from"        // start of a range of keys
+	KeyIssuer      = "issuer"      // of tokens
 	KeyItems       = "items"       // number of items of a table
 	KeyKept        = "kept"        // what was kept in place of another
 	KeyKeys        = "keys"        // keys of the configuration

@@ -184,9 +184,9 @@ var limits = [...]string{"server", "source", "key", "address"}
 // Limits lists what Limited takes.
 func Limits() []string { return limits[:] }
 
-// unauthorizedReasons are those of package source and of package apikey, which a test holds them to.
+// unauthorizedReasons are those of packages source, apikey and jwt, which a test holds them to.
 var unauthorizedReasons = [...]string{"missing", "several", "malformed", "unknown", "revoked",
-	"expired", "other_source"}
+	"expired", "other_source", "algorithm", "other_issuer", "other_audience", "not_yet"}
 
 // UnauthorizedReasons lists what Unauthorized takes.
 func UnauthorizedReasons() []string { return unauthorizedReasons[:] }

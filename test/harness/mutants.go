@@ -158,9 +158,43 @@ var (
 	LastCredentialTaken = Mutant{"the last of several credentials counts", []Edit{{
 		"internal/source/auth.go", "\tcase lines > 1 || keyLines > 1:\n", "\tcase lines > 9 || keyLines > 9:\n",
 	}}}
+	// AnyAlgorithm believes every algorithm that a key can verify.
+	AnyAlgorithm = Mutant{"tokens of every algorithm", []Edit{
+		{"internal/jwt/jwt.go", "\tif !slices.Contains(v.settings.Algorithms, alg) {\n", "\tif alg == \"none\" {\n"},
+		{"internal/jwt/jwt.go", "SupportedSigningAlgs: v.settings.Algorithms", "SupportedSigningAlgs: Algorithms()"},
+	}}
+	// AnyAudience believes a token that was made for somebody else.
+	AnyAudience = Mutant{"tokens for every audience", []Edit{
+		{"internal/jwt/jwt.go", "\tcase !isOurs:\n", "\tcase false && !isOurs:\n"},
+		{"internal/jwt/jwt.go", "oidc.Config{ClientID: v.settings.Audience,", "oidc.Config{SkipClientIDCheck: true,"},
+	}}
+	// RememberedForEver believes a token that was verified once, whatever time it is.
+	RememberedForEver = Mutant{"a verified token has no end", []Edit{{
+		"internal/jwt/jwt.go", "found && !known.expiry.Before(now) && !now.Before(known.notBefore)", "found",
+	}}}
+	// RememberedBeyondItsKey believes a token whose key the issuer has taken back.
+	RememberedBeyondItsKey = Mutant{"a verified token outlives its key", []Edit{{
+		"internal/jwt/jwt.go", "\tif v.generation != keys.generation {\n", "\tif v.generation > keys.generation {\n",
+	}}}
+	// BrokenEventsTaken takes for a CloudEvent what has no type.
+	BrokenEventsTaken = Mutant{"a CloudEvent without its type", []Edit{{
+		"internal/cloudevent/cloudevent.go", "\tfor which := range at {\n\t\tif !a.set[which] {", "\tfor which := range kind {\n\t\tif !a.set[which] {",
+	}}}
+	// EventNotDecoded keeps attributes as they stand in headers.
+	EventNotDecoded = Mutant{"attributes of CloudEvents are not decoded", []Edit{{
+		"internal/cloudevent/cloudevent.go", "\t\tvalue = unescape(value)\n", "\t\tvalue = string([]byte(value))\n",
+	}}}
+	// ItemsNotAsked takes every item of a batch for a CloudEvent.
+	ItemsNotAsked = Mutant{"items of a batch are not asked for", []Edit{{
+		"internal/intake/batch.go", "\tb.checkItems(to.Source)\n", "",
+	}}}
+	// FactsNotStored leaves what is known out of the record.
+	FactsNotStored = Mutant{"facts are not in the record", []Edit{{
+		"internal/engine/seglog/record.go", "\tif event.Facts != nil {\n\t\tb = appendFacts(b, event.Facts)\n\t}\n", "",
+	}}}
 	// CallerForgotten has all senders share their idempotency keys.
 	CallerForgotten = Mutant{"idempotency keys of all senders are one", []Edit{{
-		"internal/source/admit.go", "Grant{source: s, caller: a.caller}", "Grant{source: s}",
+		"internal/source/admit.go", "Grant{source: s, who: a.who}", "Grant{source: s}",
 	}}}
 	// BatchNotVerified asks for a signature of single events only.
 	BatchNotVerified = Mutant{"batches without a signature", []Edit{{

@@ -285,7 +285,28 @@ var hunts = []hunt{
 			{harness.AllowedThoughDenied, "address, allowed and denied"},
 			{harness.LastCredentialTaken, "auth, two lines"},
 			{harness.CallerForgotten, "events are stored, want 2"},
+			{harness.AnyAlgorithm, "an algorithm that is not allowed"},
+			{harness.AnyAudience, "token, another audience"},
 		},
+	},
+	{
+		name: "tokens", pkg: "internal/jwt", run: "^Test(TokensAreWhatTheySay|ARememberedTokenEndsInTime)$",
+		bugs: []planted{
+			{harness.RememberedForEver, "want \"expired\""},
+			{harness.RememberedBeyondItsKey, "want \"undecided\""},
+		},
+	},
+	{
+		name: "events", pkg: "internal/intake", run: "^Test(Doors|BatchesOfCloudEvents)$",
+		bugs: []planted{
+			{harness.BrokenEventsTaken, "binary, no type"},
+			{harness.EventNotDecoded, "binary, percent-encoded"},
+			{harness.ItemsNotAsked, "one is none where it must be"},
+		},
+	},
+	{
+		name: "facts", pkg: "internal/engine/seglog", run: "^TestFactsAreInTheRecord$",
+		bugs: []planted{{harness.FactsNotStored, "the record ends with"}},
 	},
 	{
 		name: "signatures", pkg: "internal/signature", run: "^Test.*$",

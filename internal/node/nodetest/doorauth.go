@@ -140,6 +140,7 @@ func AuthDoors(t testing.TB) (doors []Door) {
 		}
 		doors = append(doors, door)
 	}
+	doors = append(doors, tokenDoors(t)...)
 	return append(doors,
 		Door{Name: "auth, alive", Source: both, Method: "GET", Status: 200, Type: jsonType, Answer: `{"status":"ok"}` + "\n"},
 		Door{Name: "auth, OPTIONS", Source: both, Method: "OPTIONS", Status: 204, Allow: "GET, HEAD, OPTIONS, POST"})
