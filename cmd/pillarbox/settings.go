@@ -28,7 +28,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring) node.Settings {
 	for name, s := range cfg.Sources {
 		opening, users := authOf(&s, keys)
 		settings.Sources = append(settings.Sources, source.Settings{
-			Keys: opening, Users: users,
+			Keys: opening, Users: users, Certificates: certificatesOf(&s),
 			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), RatePerSecond: s.Rate.PerSecond, RateBurst: s.Rate.Burst,
@@ -66,6 +66,19 @@ func authOf(s *config.Source, keys *apikey.Ring) (opening *apikey.Ring, users []
 		}
 	}
 	return opening, users
+}
+
+// certificatesOf says which certificates of clients open a source; nil for none.
+func certificatesOf(s *config.Source) *source.CertificateRule {
+	rule := &source.CertificateRule{}
+	for _, way := range s.Auth {
+		rule.Names = append(rule.Names, way.ClientCert.Names...)
+		rule.URIs = append(rule.URIs, way.ClientCert.URIs...)
+	}
+	if len(rule.Names)+len(rule.URIs) == 0 {
+		return nil
+	}
+	return rule
 }
 
 // asksForKeys reports whether a source asks for an API key.

@@ -21,6 +21,7 @@ const (
 	SameKey  Door = "a repeated Idempotency-Key"
 	Gzipped  Door = "gzip"
 	Signed   Door = "a GitHub signature"
+	OverTLS  Door = "TLS 1.3"
 	doorPath      = "/signed"
 	doorKey       = "a-secret-of-the-benchmark"
 )
@@ -38,7 +39,14 @@ func Doors() []Scenario {
 	plain := with(ClosedLoop(256, goalBody), Without)
 	large := with(ClosedLoop(256, doorBody), Without)
 	return []Scenario{plain, with(plain, NewKey), with(plain, SameKey), with(plain, Signed), large,
-		with(large, Gzipped)}
+		with(large, Gzipped), overTLS()}
+}
+
+// overTLS is the scenario of the goal on TLS.
+func overTLS() Scenario {
+	s := ClosedLoop(256, goalBody)
+	s.Door = OverTLS
+	return s
 }
 
 // doorBody is the body that is measured with gzip, in bytes.
@@ -81,6 +89,8 @@ func (r *Report) doors() []Goal {
 	return []Goal{
 		r.door(0.85, scenarios[1], plain), r.door(0.8, scenarios[2], plain),
 		r.door(0.85, scenarios[3], plain), r.door(0.7, scenarios[5], large),
+		r.compare(contest{"durable events/s over TLS 1.3, to bare net/http with TLS", 0.8, AcceptingTLS,
+			BareTLS, scenarios[6]}, eventRate),
 	}
 }
 

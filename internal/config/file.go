@@ -118,7 +118,7 @@ func (l *loader) section(node ast.Node, v reflect.Value, key string) {
 	fields := fieldsOf(v.Type())
 	if short := slices.IndexFunc(fields, func(f field) bool { return f.short }); short >= 0 {
 		if _, mapping := node.(*ast.MappingNode); !mapping {
-			l.scalar(node, v.Field(fields[short].index), key)
+			l.node(node, v.Field(fields[short].index), key)
 			return
 		}
 	}
@@ -188,9 +188,18 @@ func (l *loader) pairs(node ast.Node, key string,
 	}
 }
 
+// oneOrMore is the key of the list whose only value may stand alone.
+const oneOrMore = "listen"
+
 // list reads a sequence of texts, or of sections.
 func (l *loader) list(node ast.Node, v reflect.Value, key string) {
 	sequence, ok := node.(*ast.SequenceNode)
+	if _, single := scalarText(node); single && key == oneOrMore {
+		item := reflect.New(v.Type().Elem()).Elem()
+		l.scalar(node, item, key)
+		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), item))
+		return
+	}
 	if !ok {
 		l.wrongShape(node, key, "a list in brackets")
 		return

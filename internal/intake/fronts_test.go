@@ -55,7 +55,7 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 		opts.Acceptor, opts.Sources, opts.Memory, opts.Problem = b.accept.Inline(), b.sources, b.memory, b.public.Problem
 		opts.ReadTimeout, opts.ReadHeaderTimeout, opts.WriteTimeout = readTimeout,
 			express.DefaultReadHeaderTimeout, writeTimeout
-		loop, err := express.New(listener.(*net.TCPListener), opts)
+		loop, err := express.New([]express.Listener{{Listener: listener}}, opts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,8 @@ type Head struct {
 	Method          string
 	Path            string // as it came, escaped
 	Query           string
-	RemoteAddr      string // IP address without port
+	RemoteAddr      string       // IP address without port
+	Certificate     *Certificate // that the client has proven; nil for none
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
 

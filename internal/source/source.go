@@ -55,7 +55,9 @@ type Settings struct {
 	Deny  []netip.Prefix // and those that they may not come from
 
 	Keys  *apikey.Ring // API keys that open it; nil where none does
-	Users []User       // who opens it with a password. Without Keys and Users it is open to everybody
+	Users []User       // who opens it with a password
+	// Certificates of clients that open it. Without Keys, Users and Certificates it is open to everybody
+	Certificates *CertificateRule
 
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none
