@@ -26,6 +26,9 @@ func (g *guard) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 // errHosts is what a request is refused with that names two hosts.
 var errHosts = refusal("the pseudo-header :authority and the header Host are not the same")
 
+// errLengths is what a request is refused with that says twice how long it is.
+var errLengths = refusal("Content-Length is there twice")
+
 func (g *guard) checkHTTP2(r *http.Request) error {
 	size := len(r.Method) + len(r.RequestURI) + len(r.Host)
 	for name, values := range r.Header {
@@ -35,6 +38,9 @@ func (g *guard) checkHTTP2(r *http.Request) error {
 	}
 	if size > g.opts.MaxHeaderBytes {
 		return ErrHeadTooLarge
+	}
+	if len(r.Header["Content-Length"]) > 1 {
+		return errLengths // net/http takes the first one
 	}
 	for _, host := range r.Header["Host"] {
 		if !strings.EqualFold(host, r.Host) {
