@@ -149,7 +149,10 @@ func parseBlock(b []byte, family byte) (client netip.Addr, err error) {
 	case tcp6:
 		client, _ = netip.AddrFromSlice(b[16:32])
 	}
-	return client.Unmap(), checkExtensions(b, 16+size)
+	if err := checkExtensions(b, 16+size); err != nil {
+		return netip.Addr{}, err
+	}
+	return client.Unmap(), nil
 }
 
 // crcType is the extension that has a sum over the whole header.
