@@ -5,34 +5,53 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"time"
 
+	"pillarbox/internal/acme"
 	"pillarbox/internal/certificate"
 	"pillarbox/internal/config"
 	"pillarbox/internal/run"
 )
 
 // certificates are those of both listeners.
-type certificates struct{ public, admin *store }
+type certificates struct {
+	public, admin *store
+	acme          *acme.Manager // nil where none are made
+}
 
 // store is one that may be nil, for a listener without TLS.
 type store struct{ *certificate.Store }
 
 // openCertificates reads the files of all certificates.
 func openCertificates(cfg *config.Config, logger *slog.Logger) (*certificates, error) {
-	public, err := openStore("tls", cfg.TLS.Certificates, cfg.TLS.ClientCA, logger)
-	admin, adminErr := openStore("admin.tls", cfg.Admin.TLS.Certificates, "", logger)
+	c := &certificates{}
+	public := certificate.Options{Name: "tls", ClientCA: cfg.TLS.ClientCA, Logger: logger}
+	if made := cfg.TLS.ACME; len(made.Domains) > 0 {
+		c.acme = acme.New(acme.Options{Domains: made.Domains, Email: made.Email, Directory: made.Directory,
+			Dir: filepath.Join(cfg.Data, acmeDir), Logger: logger})
+		alone := len(cfg.TLS.Certificates) == 0
+		public.Protocols = []string{acme.Protocol}
+		public.More = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.acme.GetCertificate(hello, alone)
+		}
+	}
+	var err, adminErr error
+	c.public, err = openStore(public, cfg.TLS.Certificates)
+	c.admin, adminErr = openStore(certificate.Options{Name: "admin.tls", Logger: logger}, cfg.Admin.TLS.Certificates)
 	if err := errors.Join(err, adminErr); err != nil {
 		return nil, usageError{placed(cfg, err)}
 	}
-	return &certificates{public, admin}, nil
+	return c, nil
 }
 
-func openStore(key string, pairs []config.KeyPair, clientCA string, logger *slog.Logger) (*store, error) {
-	if len(pairs) == 0 {
+// acmeDir is where accounts and certificates of ACME are, below the data directory.
+const acmeDir = "acme"
+
+func openStore(opts certificate.Options, pairs []config.KeyPair) (*store, error) {
+	if len(pairs) == 0 && opts.More == nil {
 		return nil, nil
 	}
-	opts := certificate.Options{Name: key, ClientCA: clientCA, Logger: logger}
 	for _, pair := range pairs {
 		opts.Pairs = append(opts.Pairs, certificate.Pair{Cert: pair.Cert, Key: pair.Key})
 	}
@@ -64,6 +83,9 @@ func (c *certificates) states() (states []certificate.State) {
 	for _, s := range c.all() {
 		states = append(states, s.States()...)
 	}
+	if c.acme != nil {
+		states = append(states, c.acme.States()...)
+	}
 	return states
 }
 
@@ -80,6 +102,9 @@ func (c *certificates) services() (services []run.Service) {
 		services = append(services, run.Service{Name: "certificates",
 			Run: func(ctx context.Context) error { return s.Run(ctx) }})
 	}
+	if c.acme != nil { // the public listener answers by now
+		services = append(services, run.Service{Name: "acme", Run: c.acme.Run})
+	}
 	return services
 }
 
@@ -91,7 +116,7 @@ func checkCertificates(cfg *config.Config) error {
 	}
 	var errs []error
 	for _, state := range opened.states() {
-		if !state.NotAfter.After(time.Now()) {
+		if !state.NotAfter.IsZero() && !state.NotAfter.After(time.Now()) {
 			errs = append(errs, errors.New(state.File+" "+state.Problem))
 		}
 	}

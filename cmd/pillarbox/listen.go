@@ -32,6 +32,14 @@ func (s *server) listenPublic() error {
 			})
 		}
 	}
+	if s.certificates.acme != nil {
+		for _, front := range s.serving.Public {
+			if front.TLS {
+				s.certificates.acme.Serve(front.Addr())
+				break
+			}
+		}
+	}
 	return nil
 }
 

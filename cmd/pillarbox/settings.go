@@ -136,7 +136,7 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return asksForKeys(cfg) || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return asksForKeys(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
 // directoryOf is the data directory as an absolute path, so that a command can tell whether it is

@@ -37,12 +37,17 @@ const (
 // key, in PEM.
 type Pair struct{ Cert, Key string }
 
-// Options of a Store. Pairs are required.
+// Options of a Store. Pairs or More are required.
 type Options struct {
 	Name     string // of the listener, for people
 	Pairs    []Pair
 	ClientCA string // file of the authorities of client certificates; empty: none is asked for
 	Require  bool   // a client without a certificate is not let in
+
+	// More are certificates that are in no file: they go first, where they are not nil. Protocols are
+	// what ALPN offers for them, besides HTTP.
+	More      func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Protocols []string
 
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default: discard
@@ -221,7 +226,8 @@ func (s *Store) warn(p *pair) {
 
 // publish puts what is there in force.
 func (s *Store) publish() {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.opts.More,
+		NextProtos: append([]string{"h2", "http/1.1"}, s.opts.Protocols...)}
 	for _, p := range s.pairs {
 		config.Certificates = append(config.Certificates, p.certificate)
 	}

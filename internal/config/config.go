@@ -55,6 +55,14 @@ type Listen struct {
 type TLS struct {
 	Certificates []KeyPair `yaml:"certificates"`
 	ClientCA     string    `yaml:"client_ca"` // file of authorities; empty: no certificate of a client is asked for
+	ACME         ACME      `yaml:"acme"`
+}
+
+// ACME is certificates that an authority makes, and renews.
+type ACME struct {
+	Domains   []string `yaml:"domains"`
+	Email     string   `yaml:"email"`     // that the authority writes to; empty for none
+	Directory string   `yaml:"directory"` // URL of the authority; empty for Let's Encrypt
 }
 
 // AdminTLS is that of the admin listener.
@@ -72,7 +80,7 @@ type KeyPair struct {
 }
 
 // On reports whether there is TLS.
-func (t TLS) On() bool { return len(t.Certificates) > 0 }
+func (t TLS) On() bool { return len(t.Certificates)+len(t.ACME.Domains) > 0 }
 
 // Admin is the listener for people and their tools.
 type Admin struct {

@@ -94,10 +94,13 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	needs := map[string]env{
 		"listen.socket_mode":    {"PILLARBOX_LISTEN": "unix:/s"},
 		"listen.proxy_protocol": {"PILLARBOX_TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1"},
+		"tls.acme.email":        {"PILLARBOX_TLS_ACME_DOMAINS": "a.example.org"},
+		"tls.acme.directory":    {"PILLARBOX_TLS_ACME_DOMAINS": "a.example.org"},
 		"forwarded_header":      {"PILLARBOX_TRUSTED_PROXIES": "192.0.2.1"},
 	}
 	for key, value := range map[string]string{"listen.socket_mode": "0660", "listen.proxy_protocol": ":8080",
-		"listen.ready_path": "/ready", "trusted_proxies": "10.0.0.0/8, 192.0.2.1", "forwarded_header": "Forwarded"} {
+		"listen.ready_path": "/ready", "tls.acme.domains": "a.example.org,b.example.org", "tls.acme.email": "a@example.org",
+		"tls.acme.directory": "https://ca.example.org/directory", "trusted_proxies": "10.0.0.0/8, 192.0.2.1", "forwarded_header": "Forwarded"} {
 		values[key] = value
 	}
 	for _, key := range keys {
@@ -250,7 +253,16 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"forwarded_header: X-Real-Ip\ntrusted_proxies: [10.0.0.0/8]", `forwarded_header: "X-Real-Ip": want one of X-Forwarded-For, Forwarded`},
 		{"tls: {certificates: [{cert: a}]}", `tls.certificates[0]: want both cert and key`},
 		{"tls: {certificates: [{cert: a, key: b}, {cert: a, key: b}]}", `tls.certificates[1]: has no effect: the same files`},
-		{"tls: {certificates: [{cert: a, key: b}]}\nlisten: 'unix:/s'", `tls.certificates: have no effect: TLS is for addresses of TCP`},
+		{"tls: {certificates: [{cert: a, key: b}]}\nlisten: 'unix:/s'", `tls: has no effect: it is for addresses of TCP`},
+		{"tls: {acme: {domains: [a.example.org]}}\nlisten: 'unix:/s'", `tls: has no effect: it is for addresses of TCP`},
+		{"tls: {acme: {domains: ['*.example.org']}}", `tls.acme.domains[0]: "*.example.org": a wildcard can't be proven`},
+		{"tls: {acme: {domains: [Example.org]}}", `tls.acme.domains[0]: "Example.org": want a domain in lower case`},
+		{"tls: {acme: {domains: [192.0.2.1]}}", `tls.acme.domains[0]: "192.0.2.1": want a domain`},
+		{"tls: {acme: {domains: [localhost]}}", `tls.acme.domains[0]: "localhost": want a domain`},
+		{"tls: {acme: {domains: [a.b, a.b]}}", `tls.acme.domains[1]: "a.b" is there twice`},
+		{"tls: {acme: {email: a@b}}", `tls.acme.email: has no effect without tls.acme.domains`},
+		{"tls: {acme: {domains: [a.b], email: a}}", `tls.acme.email: "a" is no address`},
+		{"tls: {acme: {domains: [a.b], directory: 'http://a'}}", `tls.acme.directory: want a URL such as https://`},
 		{"tls: {client_ca: a}", `tls.client_ca: has no effect without tls.certificates`},
 		{"tls: {client_ca: a, certificates: [{cert: a, key: b}]}", `tls.client_ca: has no effect: no source has auth`},
 		{"sources: {app: {auth: [{client_cert: {names: [a]}}]}}", `sources.app.auth: client_cert lets nobody in without tls.client_ca`},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,8 +47,9 @@ func (c *checker) public() {
 	}
 	c.certificates("tls", c.config.TLS.Certificates)
 	if c.config.TLS.On() && !overTCP {
-		c.fail("tls.certificates", "have no effect: TLS is for addresses of TCP, and listen has none")
+		c.fail("tls", "has no effect: it is for addresses of TCP, and listen has none")
 	}
+	c.acme()
 	if listen.SocketMode != Default().Listen.SocketMode && !overUnix {
 		c.fail("listen.socket_mode", "has no effect: listen has no unix socket")
 	}
@@ -103,6 +106,42 @@ func (c *checker) certificates(key string, pairs []KeyPair) {
 	}
 }
 
+// MaxDomains bounds tls.acme.domains: each has a certificate of its own.
+const MaxDomains = 100
+
+var domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// acme checks the names that certificates are made for.
+func (c *checker) acme() {
+	acme := c.config.TLS.ACME
+	if len(acme.Domains) > MaxDomains {
+		c.fail("tls.acme.domains", "has %d names; want at most %d", len(acme.Domains), MaxDomains)
+	}
+	for i, domain := range acme.Domains {
+		key := c.itemOf("tls.acme.domains", i)
+		switch {
+		case strings.HasPrefix(domain, "*."):
+			c.fail(key, "%s: a wildcard can't be proven by TLS; name each domain, or use tls.certificates", c.said(key, domain))
+		case !domainForm.MatchString(domain) || len(domain) > 253 || net.ParseIP(domain) != nil:
+			c.fail(key, "%s: want a domain in lower case, such as hooks.example.org", c.said(key, domain))
+		case slices.Contains(acme.Domains[:i], domain):
+			c.fail(key, "%s is there twice", c.said(key, domain))
+		}
+	}
+	if acme.Email != "" && !strings.Contains(acme.Email, "@") {
+		c.fail("tls.acme.email", "%s is no address", c.said("tls.acme.email", acme.Email))
+	}
+	if directory, err := url.Parse(acme.Directory); acme.Directory != "" &&
+		(err != nil || directory.Scheme != "https" || directory.Host == "" || directory.User != nil) {
+		c.fail("tls.acme.directory", "want a URL such as https://acme-v02.api.letsencrypt.org/directory")
+	}
+	for _, key := range []struct{ name, value string }{{"email", acme.Email}, {"directory", acme.Directory}} {
+		if key.value != "" && len(acme.Domains) == 0 {
+			c.fail("tls.acme."+key.name, "has no effect without tls.acme.domains")
+		}
+	}
+}
+
 // clientCA checks that client certificates are asked for where a source wants them, and only there.
 func (c *checker) clientCA() {
 	wanted := ""
@@ -116,7 +155,7 @@ func (c *checker) clientCA() {
 	case ca == "" && wanted != "":
 		c.fail("sources."+wanted+".auth", "client_cert lets nobody in without tls.client_ca, the file of the authorities that sign the certificates of clients")
 	case ca != "" && !c.config.TLS.On():
-		c.fail("tls.client_ca", "has no effect without tls.certificates")
+		c.fail("tls.client_ca", "has no effect without tls.certificates or tls.acme")
 	case ca != "" && wanted == "":
 		c.fail("tls.client_ca", "has no effect: no source has auth: [{client_cert: {names: [...]}}]")
 	}
