@@ -126,7 +126,7 @@ var rules = []rule{
 	{"pillarbox/internal/opening", []string{"std", "pillarbox/internal/admission",
 		"pillarbox/internal/proxy"},
 		"what stands before HTTP knows no HTTP"},
-	{"pillarbox/internal/acme", []string{"std", "pillarbox/internal/certificate",
+	{"pillarbox/internal/acme", []string{"std", "pillarbox/internal/certificate", "pillarbox/internal/telemetry",
 		"github.com/caddyserver/certmagic", "go.uber.org/zap", "go.uber.org/zap/zapcore"},
 		"who makes certificates knows its authority, and no listener"},
 	{"pillarbox/internal/certificate", []string{"std", "pillarbox/internal/telemetry"},

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 
 	"pillarbox/internal/certificate"
+	"pillarbox/internal/telemetry"
 )
 
 // DefaultDirectory is that of Let's Encrypt.
@@ -110,6 +111,8 @@ func (m *Manager) note(_ context.Context, event string, data map[string]any) err
 		delete(m.failed, domain)
 	case "cert_failed":
 		m.failed[domain] = fmt.Sprint(data["error"])
+		m.opts.Logger.Error("a certificate can't be made, and it is tried again; what was in force stays so",
+			telemetry.KeyName, domain, telemetry.KeyErr, data["error"])
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// core writes what the library logs to our log. What it takes for worth telling is for us a detail:
-// the state says whether a certificate is there.
+// core writes what the library logs to our log. It tries again after every error, and tells one in
+// several lines: that a certificate can't be made is told by the Manager.
 type core struct {
 	logger *slog.Logger
 	fields []zapcore.Field
@@ -17,8 +17,6 @@ type core struct {
 func levelOf(level zapcore.Level) slog.Level {
 	switch {
 	case level >= zapcore.ErrorLevel:
-		return slog.LevelError
-	case level >= zapcore.WarnLevel:
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
