@@ -16,7 +16,7 @@ import (
 func TestAuditComparesReceipts(t *testing.T) {
 	s := startServer(t, "")
 	file := filepath.Join(t.TempDir(), "receipts.ndjson")
-	public := "http://" + s.serving.Public.Addr().String() + "/app"
+	public := "http://" + s.serving.Public[0].Addr().String() + "/app"
 	if got := try(t, "post", public, "-n", "50", "--receipts", file); got.err != nil {
 		t.Fatal(got.err, got.talk)
 	}

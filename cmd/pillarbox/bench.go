@@ -32,6 +32,8 @@ const (
 var benchContenders = map[string]func(ctx context.Context, address string) error{
 	benchmark.BareCommand:  benchmark.ServeBare,
 	benchmark.FrontCommand: serveFront,
+
+	benchmark.BareTLSCommand: benchmark.ServeBareTLS,
 }
 
 // benchFlags are the flags of the command.

@@ -25,7 +25,7 @@ func serveFront(ctx context.Context, address string) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	server, err := express.New(listener.(*net.TCPListener), express.Options{
+	server, err := express.New([]express.Listener{{Listener: listener}}, express.Options{
 		Acceptor: forgetful{}, Sources: source.NewSources(sources),
 		Problem: func(err error) (int, http.Header, []byte) {
 			return http.StatusInternalServerError, http.Header{}, fmt.Append(nil, err)

@@ -87,6 +87,9 @@ func TestEveryYardstickServes(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- serve(ctx, address) }()
 		running := &benchmark.Running{Address: address, Path: "/app"}
+		if name == benchmark.BareTLSCommand {
+			running.TLS = benchmark.ClientTLS()
+		}
 		deadline := time.Now().Add(10 * time.Second)
 		for {
 			result, err := benchmark.Send(ctx, running, benchmark.ClosedLoop(1, 200), 20*time.Millisecond)

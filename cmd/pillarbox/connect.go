@@ -72,13 +72,25 @@ func (g *globalFlags) reach(ctx context.Context,
 	cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
 	base := g.serverFlag()
 	chosen := base != ""
+	to := target{}
 	if !chosen {
 		base = "http://" + node.DisplayAddress(cfg.Admin.Listen)
+		if cfg.Admin.TLS.On() {
+			base, to.own = "https://"+node.DisplayAddress(cfg.Admin.Listen), cfg.Admin.TLS.Certificates
+		}
 		if _, known := socket.Path(cfg.Admin.Listen); known {
 			base = cfg.Admin.Listen
 		}
 	}
-	remote, err = adminclient.New(base, adminclient.Options{Token: string(cfg.Admin.Token)})
+	opts := adminclient.Options{Token: string(cfg.Admin.Token)}
+	if _, known := socket.Path(base); !known {
+		transport, err := g.transport(to, 0)
+		if err != nil {
+			return nil, false, err
+		}
+		opts.HTTP = &http.Client{Transport: transport}
+	}
+	remote, err = adminclient.New(base, opts)
 	if err != nil {
 		return nil, false, usageError{err}
 	}

@@ -135,7 +135,7 @@ func TestSmallHeaderLimitHoldsOnTheLoop(t *testing.T) {
 	for _, express := range []string{"true", "false"} {
 		s := startServer(t, "listen: {express: "+express+"}\nhttp: {max_header_bytes: 1KiB}")
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-			"http://"+s.serving.Public.Addr().String()+"/app", strings.NewReader("x"))
+			"http://"+s.serving.Public[0].Addr().String()+"/app", strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func TestEventsAreAskedForByWhatIsKnown(t *testing.T) {
 			}
 			if flags == "--ce-type a.b" {
 				at := slices.Index(rows[0], "caller")
-				known := []string{"shop", "1", "/s", "a.b", "now", "x", `{"plan":"a=b","tenant":"größe"}`}
+				known := []string{"shop", "1", "/s", "a.b", "now", "x", "", `{"plan":"a=b","tenant":"größe"}`}
 				if !slices.Equal(rows[1][at:], known) {
 					t.Errorf("CSV has %q, want %q", rows[1][at:], known)
 				}

@@ -51,7 +51,7 @@ func TestOpenDataDirectoryIsWarnedOf(t *testing.T) {
 func TestCommandsPassWhatSomebodyPutThere(t *testing.T) {
 	s := startServer(t, "")
 	post := func() string {
-		answer, err := http.Post("http://"+s.serving.Public.Addr().String()+"/app", "text/plain",
+		answer, err := http.Post("http://"+s.serving.Public[0].Addr().String()+"/app", "text/plain",
 			strings.NewReader("hello"))
 		if err != nil || answer.Body.Close() != nil || answer.StatusCode != http.StatusAccepted {
 			t.Fatal(answer, err)

@@ -18,7 +18,7 @@ const askingForKeys = "sources: { app: { auth: [{ api_key: true }] }, open: {} }
 // postWith posts to a source, with an API key or, where it is empty, without, and returns the status.
 func postWith(t *testing.T, s *running, path, key string) int {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, "http://"+s.serving.Public.Addr().String()+path, strings.NewReader("x"))
+	request, err := http.NewRequest(http.MethodPost, "http://"+s.serving.Public[0].Addr().String()+path, strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestWhoMayComeInFromTheConfiguration(t *testing.T) {
 		{"/users", "0123456789:abcdef", 202}, {"/users", "0123456789:abcdeg", 401}, {"/away", "", 403}, {"/away/batch", "", 403},
 		{"/here", "", 202}, {"/denied", "", 403},
 	} {
-		request, err := http.NewRequest(http.MethodPost, "http://"+s.serving.Public.Addr().String()+c.path, strings.NewReader("x"))
+		request, err := http.NewRequest(http.MethodPost, "http://"+s.serving.Public[0].Addr().String()+c.path, strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}

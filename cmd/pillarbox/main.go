@@ -71,6 +71,7 @@ type globalFlags struct {
 	admin      string
 	server     string
 	token      string
+	caFile     string
 
 	changed func(name string) bool
 }
@@ -91,13 +92,15 @@ read and replayed.`,
 	flags := root.PersistentFlags()
 	flags.StringVarP(&global.configPath, "config", "c", "", "configuration file (YAML)")
 	flags.StringVar(&global.data, "data", "", "data directory (default ./pillarbox-data)")
-	flags.StringVar(&global.listen, "listen", "", "public address (default :8080)")
+	flags.StringVar(&global.listen, "listen", "", "public addresses, as host:port or unix:/path, with commas between them (default :8080)")
 	flags.StringVar(&global.admin, "admin", "",
 		"admin address, or a socket as unix:/path (default 127.0.0.1:8081)")
 	flags.StringVar(&global.server, "server", "",
-		"admin API of a running server, as http://host:port or unix:/path (default PILLARBOX_SERVER, else the admin address)")
+		"admin API of a running server, as http://host:port, https://host:port or unix:/path (default PILLARBOX_SERVER, else the admin address)")
 	flags.StringVar(&global.token, "token", "",
 		"token of the admin API, asked for by serve and sent by the others (better: PILLARBOX_ADMIN_TOKEN)")
+	flags.StringVar(&global.caFile, "ca-file", "",
+		"authorities that a server with https is trusted by (default those of the system, and the certificates of the configuration)")
 	global.changed = func(name string) bool { return flags.Changed(name) }
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("{{.Version}}\n")

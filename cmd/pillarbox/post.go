@@ -21,9 +21,11 @@ import (
 	"golang.org/x/term"
 
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/node"
 	"pillarbox/internal/posting"
+	"pillarbox/internal/socket"
 	"pillarbox/internal/stack"
 )
 
@@ -54,7 +56,7 @@ func newPostCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "post [URL]",
 		Short: "Send one event, a file, or a load with -n, --rate and --concurrency",
-		Long: `Send events to a running server: to the URL, to the stack on AWS that --stack names, or to the first
+		Long: `Send events to a running server: to the URL (of one behind a socket, unix:/path/of/socket:/app), to the stack on AWS that --stack names, or to the first
 source of the configuration. Where no server listens there, and a stack was deployed, that one gets them.
 
 The body is --body, --file (- is standard input), or standard input where it is not a terminal; on a
@@ -116,7 +118,11 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	if err := flags.check(); err != nil {
 		return err
 	}
-	url, err := postURL(command, global, flags, args)
+	to, err := postTarget(command, global, flags, args)
+	if err != nil {
+		return err
+	}
+	transport, err := global.transport(to, flags.concurrency)
 	if err != nil {
 		return err
 	}
@@ -130,46 +136,68 @@ func post(command *cobra.Command, global *globalFlags, flags *postFlags, args []
 	}
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	sender := &posting.Sender{URL: url, Header: header,
-		Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout,
-			Transport: &http.Transport{MaxIdleConnsPerHost: flags.concurrency}}}}
+	sender := &posting.Sender{URL: to.url, Header: header,
+		Poster: &adminclient.Poster{HTTP: &http.Client{Timeout: postTimeout, Transport: transport}}}
 	if flags.n == 1 {
 		return postOne(ctx, command.OutOrStdout(), flags, sender, body)
 	}
 	return postLoad(ctx, command, flags, sender, body, given)
 }
 
-// postURL is the argument, the stack's, or that of the first source of the configuration.
-func postURL(command *cobra.Command, global *globalFlags, flags *postFlags,
-	args []string) (string, error) {
+// postTarget is the argument, the stack's, or that of the first source of the configuration.
+func postTarget(command *cobra.Command, global *globalFlags, flags *postFlags,
+	args []string) (target, error) {
 	switch {
 	case len(args) == 1 && flags.stack != "":
-		return "", usageError{errors.New("a URL and --stack can't be used together")}
+		return target{}, usageError{errors.New("a URL and --stack can't be used together")}
 	case len(args) == 1:
-		if !strings.HasPrefix(args[0], "http://") && !strings.HasPrefix(args[0], "https://") {
-			return "", usageError{fmt.Errorf("%q is no URL; it begins with http:// or https://", args[0])}
+		to, err := parseTarget(args[0], "/app")
+		if err != nil {
+			return target{}, usageError{err}
 		}
-		return args[0], nil
+		return to, nil
 	case flags.stack != "":
 		outputs, err := deployed(flags.stack)
 		if err != nil {
-			return "", usageError{err}
+			return target{}, usageError{err}
 		}
-		return outputs.URL, nil
+		return target{url: outputs.URL}, nil
 	}
 	cfg, err := global.load()
 	if err != nil {
-		return "", err
+		return target{}, err
 	}
-	address := node.DisplayAddress(cfg.Listen.Address)
+	to, address, err := configuredTarget(cfg)
+	if err != nil {
+		return target{}, usageError{err}
+	}
 	if outputs, err := deployed(""); err == nil && global.configPath == "" &&
-		!global.changed("listen") && !listens(address) {
+		!global.changed("listen") && to.socket == "" && !listens(address) {
 		fmt.Fprintf(command.ErrOrStderr(), "no server listens at %s; sending to the stack %s at %s\n",
 			address, outputs.Name, outputs.URL)
-		return outputs.URL, nil
+		return target{url: outputs.URL}, nil
 	}
-	first := slices.Min(slices.Collect(maps.Keys(cfg.Sources)))
-	return "http://" + address + cfg.Sources[first].Path, nil
+	return to, nil
+}
+
+// configuredTarget is the first source of a server with the configuration on this machine.
+func configuredTarget(cfg *config.Config) (to target, address string, err error) {
+	path := cfg.Sources[slices.Min(slices.Collect(maps.Keys(cfg.Sources)))].Path
+	if address, err = firstAddress(cfg); err != nil {
+		return target{}, "", err
+	}
+	if slices.Contains(cfg.Listen.ProxyProtocol, address) {
+		return target{}, "", fmt.Errorf("only proxies can connect to %s (listen.proxy_protocol); name the URL of one", address)
+	}
+	if _, known := socket.Path(address); known {
+		to, err = parseTarget(address, path)
+		return to, address, err
+	}
+	address = node.DisplayAddress(address)
+	if cfg.TLS.On() {
+		return target{url: "https://" + address + path, own: cfg.TLS.Certificates}, address, nil
+	}
+	return target{url: "http://" + address + path}, address, nil
 }
 
 // deployed finds a stack that was deployed by this user; an empty name is the only one.

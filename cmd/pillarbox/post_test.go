@@ -42,7 +42,7 @@ func TestPostSaysWhatIsKnown(t *testing.T) {
 // TestPostToTheBatchPathTellsOfEachItem, and keeps the receipts.
 func TestPostToTheBatchPathTellsOfEachItem(t *testing.T) {
 	s := startServer(t, "")
-	url, file := "http://"+s.serving.Public.Addr().String()+"/app/batch", filepath.Join(t.TempDir(),
+	url, file := "http://"+s.serving.Public[0].Addr().String()+"/app/batch", filepath.Join(t.TempDir(),
 		"receipts")
 	for form, body := range map[string]string{"application/x-ndjson": "1\nbad\n2",
 		"application/json": "[1,bad,2]"} {
@@ -89,12 +89,12 @@ func TestReceiptOfOneEventIsKept(t *testing.T) {
 	s := startServer(t, "")
 	file := filepath.Join(t.TempDir(), "receipts")
 	for _, n := range []string{"1", "3"} {
-		got := try(t, "post", "http://"+s.serving.Public.Addr().String()+"/app", "--body", "x", "-n", n,
+		got := try(t, "post", "http://"+s.serving.Public[0].Addr().String()+"/app", "--body", "x", "-n", n,
 			"--receipts", file)
 		if ids := linesOf(t, file); got.err != nil || len(ids) != int(n[0]-'0') {
 			t.Errorf("-n %s: %v, %d receipts", n, got.err, len(ids))
 		}
 	}
-	try(t, "post", "http://"+s.serving.Public.Addr().String()+"/app", "--body", "x", "--receipts",
+	try(t, "post", "http://"+s.serving.Public[0].Addr().String()+"/app", "--body", "x", "--receipts",
 		"/nope/file").failsWith(t, exitFailed, "receipts")
 }

@@ -132,6 +132,8 @@ type server struct {
 	level   *slog.LevelVar
 	logger  *slog.Logger
 	serving node.Serving
+
+	certificates *certificates
 }
 
 // openServer opens everything that serve runs. lines may be nil.
@@ -143,26 +145,41 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 	metrics := telemetry.NewMetrics(prom.Keep(registry))
 	metrics.SetBuild(version())
 	opened := &engines{config: cfg, logger: logger, metrics: metrics}
-	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines})
+	certificates, err := openCertificates(cfg, logger)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Node: n, engines: opened, config: cfg, logger: logger, serving: node.Serving{
+	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines,
+		Certificates: certificates.states})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, serving: node.Serving{
 		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminToken: string(
 			cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
-		MetricsHandler:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		MetricsHandler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		TLS:            certificates.public.config(), AdminTLS: certificates.admin.config(), Trusted: trustedOf(cfg),
+		DrainDelay: cfg.Shutdown.DrainDelay.Std(), ReadyPath: cfg.Listen.ReadyPath,
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
 	}}
 	if slices.Contains(roles, node.RoleAdmin) {
-		s.serving.Admin, err = listen("admin.listen", cfg.Admin.Listen)
+		s.serving.Admin, err = listen("admin.listen", cfg.Admin.Listen, socketMode)
 	}
 	if err == nil && slices.Contains(roles, node.RoleAccept) {
-		s.serving.Public, err = listen("listen", cfg.Listen.Address)
+		err = s.listenPublic()
 	}
 	if err != nil {
-		return nil, errors.Join(err, closeListener(s.serving.Admin), n.Close())
+		return nil, errors.Join(err, closeListener(s.serving.Admin), s.closePublic(), n.Close())
 	}
 	return s, nil
+}
+
+func (s *server) closePublic() error {
+	var errs []error
+	for _, front := range s.serving.Public {
+		errs = append(errs, front.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func closeListener(listener net.Listener) error {
@@ -174,18 +191,21 @@ func closeListener(listener net.Listener) error {
 
 // run serves until stop ends.
 func (s *server) run(stop, force context.Context) error {
-	s.serving.Services = []run.Service{{Name: "issuers", Run: s.engines.issuersOf().Run},
-		{Name: "reload", Run: s.reloadOnSignal}}
+	s.serving.Services = append([]run.Service{{Name: "issuers", Run: s.engines.issuersOf().Run},
+		{Name: "reload", Run: s.reloadOnSignal}}, s.certificates.services()...)
 	return s.Serve(stop, force, s.serving)
 }
 
-// listen binds the address that a key of the configuration holds.
-func listen(key, address string) (net.Listener, error) {
+// socketMode is that of the socket of the admin API: its owner may connect.
+const socketMode = 0o600
+
+// listen binds the address that a key of the configuration holds. mode is that of a socket.
+func listen(key, address string, mode fs.FileMode) (net.Listener, error) {
 	path, isSocket := socket.Path(address)
 	var listener net.Listener
 	var err error
 	if isSocket {
-		listener, err = socket.Listen(path)
+		listener, err = socket.ListenMode(path, mode)
 	} else {
 		listener, err = net.Listen("tcp", address)
 	}
@@ -230,6 +250,7 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 }
 
 func (s *server) reload(ctx context.Context) {
+	s.certificates.look()
 	fresh, err := s.global.load()
 	if err != nil {
 		s.logger.Error("the configuration was not reloaded", telemetry.KeyErr, err)

@@ -31,7 +31,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 	for name, s := range cfg.Sources {
 		opening, users := authOf(&s, keys)
 		settings.Sources = append(settings.Sources, source.Settings{
-			Keys: opening, Users: users, Tokens: tokensOf(&s, issuers),
+			Keys: opening, Users: users, Tokens: tokensOf(&s, issuers), Certificates: certificatesOf(&s),
 			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
 			Name: name, Path: s.Path, MaxBody: int64(
 				s.MaxBody), Limits: rateLimitsOf(cfg, &s),
@@ -107,6 +107,19 @@ func usedOf(settings *node.Settings) (used []*jwt.Verifier) {
 	return used
 }
 
+// certificatesOf says which certificates of clients open a source; nil for none.
+func certificatesOf(s *config.Source) *source.CertificateRule {
+	rule := &source.CertificateRule{}
+	for _, way := range s.Auth {
+		rule.Names = append(rule.Names, way.ClientCert.Names...)
+		rule.URIs = append(rule.URIs, way.ClientCert.URIs...)
+	}
+	if len(rule.Names)+len(rule.URIs) == 0 {
+		return nil
+	}
+	return rule
+}
+
 // asksForKeys reports whether a source asks for an API key.
 func asksForKeys(cfg *config.Config) bool {
 	for _, s := range cfg.Sources {
@@ -162,7 +175,7 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return asksForKeys(cfg) || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return asksForKeys(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
 // directoryOf is the data directory as an absolute path, so that a command can tell whether it is

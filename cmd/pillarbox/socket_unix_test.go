@@ -77,7 +77,7 @@ func TestAdminOverASocket(t *testing.T) {
 	client.CloseIdleConnections()
 	try(t, "serve", "--admin", address, "--data", t.TempDir(), "--listen", "127.0.0.1:0").failsWith(t,
 		exitFailed) // printed, and so without words here
-	if _, err := listen("admin.listen", address); err == nil ||
+	if _, err := listen("admin.listen", address, socketMode); err == nil ||
 		!strings.Contains(err.Error(), "is taken by another program") {
 		t.Errorf("a second server: %v", err)
 	}
@@ -113,7 +113,7 @@ func TestSocketThatCantBeMade(t *testing.T) {
 	}
 	for name, part := range map[string]string{"file": "is no socket",
 		"none/s": "there is no directory"} {
-		if _, err := listen("admin.listen", "unix:"+filepath.Join(dir, name)); err == nil ||
+		if _, err := listen("admin.listen", "unix:"+filepath.Join(dir, name), socketMode); err == nil ||
 			!strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -131,6 +131,17 @@ type Status struct {
 	Destinations  []DestinationStatus `json:"destinations"`
 	Sources       []SourceStatus      `json:"sources"`
 	Unconfigured  []Unconfigured      `json:"unconfigured"`
+	Certificates  []CertificateStatus `json:"certificates,omitempty"` // of the listeners; none where they have no TLS
+}
+
+// CertificateStatus is how a certificate of a listener is, or the file of the authorities of client
+// certificates where that has a problem.
+type CertificateStatus struct {
+	Listener string              `json:"listener"` // key of the configuration: tls or admin.tls
+	File     string              `json:"file"`
+	Names    []string            `json:"names,omitempty"`     // that it is for
+	NotAfter pillarbox.Timestamp `json:"not_after,omitempty"` // when it ends
+	Problem  string              `json:"problem"`             // what a person should know; empty while all is well
 }
 
 // QueueStatus is how the queue is.

@@ -10,29 +10,43 @@ import (
 // Options of a listener.
 type Options struct {
 	MaxConnections int
-	MaxPerAddress  int                 // 0 for no limit
-	Closed         func(reason Reason) // is told of connections that were closed to keep to the limits; nil: nobody
-	Full           func()              // is told that a pending connection waits, at most once a minute; nil: nobody
+	MaxPerAddress  int                       // 0 for no limit
+	Counts         func(address string) bool // whether the connections of an address are; nil: all are
+	Closed         func(reason Reason)       // is told of connections that were closed to keep to the limits; nil: nobody
+	Full           func()                    // is told that a pending connection waits, at most once a minute; nil: nobody
 }
 
 // Listen bounds the connections of a listener. Where there is no room, it closes the connection
 // that has rested for the longest time; where none rests, the pending connection waits.
 func Listen(listener net.Listener, opts Options) net.Listener {
-	return &limited{
-		Listener: listener, opts: opts, addresses: NewAddresses(opts.MaxPerAddress),
-		places: make(chan struct{}, opts.MaxConnections), closed: make(chan struct{}),
-	}
+	return NewLimits(opts).Listen(listener)
 }
 
-type limited struct {
-	net.Listener
+// Limits hold for the connections of several listeners together.
+type Limits struct {
 	opts      Options
 	addresses *Addresses
 	idle      Idle
 	full      Seldom
 	places    chan struct{} // one for each connection
-	closed    chan struct{}
-	once      sync.Once
+}
+
+// NewLimits makes them.
+func NewLimits(opts Options) *Limits {
+	return &Limits{opts: opts, addresses: NewAddresses(opts.MaxPerAddress),
+		places: make(chan struct{}, opts.MaxConnections)}
+}
+
+// Listen bounds the connections of a listener, as the function Listen does.
+func (l *Limits) Listen(listener net.Listener) net.Listener {
+	return &limited{Listener: listener, Limits: l, closed: make(chan struct{})}
+}
+
+type limited struct {
+	net.Listener
+	*Limits
+	closed chan struct{}
+	once   sync.Once
 }
 
 // Accept implements net.Listener.
@@ -43,22 +57,31 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		address := AddressOf(conn.RemoteAddr())
-		if !l.addresses.Enter(address) {
+		if l.opts.Counts != nil && !l.opts.Counts(address) {
+			address = ""
+		}
+		if address != "" && !l.addresses.Enter(address) {
 			l.tell(OverItsBudget) // first, so that whoever sees the close finds it counted
 			_ = conn.Close()
 			continue
 		}
 		if !l.room() {
-			l.addresses.Leave(address)
+			l.leave(address)
 			return nil, errors.Join(net.ErrClosed, conn.Close())
 		}
-		admitted := &limitedConn{Conn: conn, leave: func() { l.addresses.Leave(address); <-l.places }}
+		admitted := &limitedConn{Conn: conn, leave: func() { l.leave(address); <-l.places }}
 		admitted.Seat = l.idle.Seat(admitted)
 		return admitted, nil
 	}
 }
 
-func (l *limited) tell(reason Reason) {
+func (l *Limits) leave(address string) {
+	if address != "" {
+		l.addresses.Leave(address)
+	}
+}
+
+func (l *Limits) tell(reason Reason) {
 	if l.opts.Closed != nil {
 		l.opts.Closed(reason)
 	}
@@ -121,8 +144,14 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// Unix is the address of every client of a unix socket.
+const Unix = "unix"
+
 // AddressOf is an address without its port.
 func AddressOf(address net.Addr) string {
+	if address == nil || address.Network() == "unix" {
+		return Unix
+	}
 	host, _, err := net.SplitHostPort(address.String())
 	if err != nil {
 		return address.String()

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Contender struct {
 	Missing string `json:"missing,omitempty"`
 	Batches bool   `json:"-"` // takes NDJSON at the path with /batch after it
 	Doors   bool   `json:"-"` // takes what Door has
+	TLS     bool   `json:"-"` // takes OverTLS, and nothing else
 	Peer    bool   `json:"peer"`
 
 	// Start runs it in a directory that is its own. It returns when the contender accepts connections.
@@ -36,8 +38,9 @@ type Contender struct {
 type Running struct {
 	Address string // host:port
 	Path    string
-	Admin   string // base URL of its admin API; empty where it has none
-	PID     int    // its processor time and memory count together with those of its children
+	Admin   string      // base URL of its admin API; empty where it has none
+	TLS     *tls.Config // of its clients; nil for none
+	PID     int         // its processor time and memory count together with those of its children
 
 	Accepted func() (uint64, error) // events accepted so far, by its own account; nil where it keeps none
 	Pending  func() (uint64, error) // events accepted and not delivered yet; nil where nothing is delivered
@@ -85,6 +88,9 @@ func (s Scenario) events() uint64 { return uint64(max(s.Items, 1)) }
 
 // takes reports whether a contender can be asked this.
 func (s Scenario) takes(c Contender) bool {
+	if c.TLS || s.Door == OverTLS {
+		return c.TLS && s.Door == OverTLS
+	}
 	return (s.Items == 0 || c.Batches) && (s.Door == "" || c.Doors)
 }
 

@@ -26,6 +26,7 @@ const (
 	Limited Door = "a rate of each address"
 	Alone   Door = "an API key with a rate of its own"
 	Crowded Door = "the same beside another key at full speed"
+	OverTLS Door = "TLS 1.3"
 )
 
 // The ways in of the doors.
@@ -61,7 +62,14 @@ func Doors() []Scenario {
 	large := with(ClosedLoop(256, doorBody), Without)
 	fair := FixedRate(goalBody)
 	return []Scenario{plain, with(plain, NewKey), with(plain, SameKey), with(plain, Signed), large,
-		with(large, Gzipped), with(plain, Keyed), with(plain, Limited), with(fair, Alone), with(fair, Crowded)}
+		with(large, Gzipped), with(plain, Keyed), with(plain, Limited), with(fair, Alone), with(fair, Crowded), overTLS()}
+}
+
+// overTLS is the scenario of the goal on TLS.
+func overTLS() Scenario {
+	s := ClosedLoop(256, goalBody)
+	s.Door = OverTLS
+	return s
 }
 
 // doorBody is the body that is measured with gzip, in bytes.
@@ -118,6 +126,8 @@ func (r *Report) doors() []Goal {
 		r.door(0.85, scenarios[3], plain), r.door(0.7, scenarios[5], large),
 		r.door(0.85, scenarios[6], plain), r.door(0.85, scenarios[7], plain),
 		r.fairness(scenarios[9], scenarios[8]),
+		r.compare(contest{"durable events/s over TLS 1.3, to bare net/http with TLS", 0.8, AcceptingTLS,
+			BareTLS, scenarios[10]}, eventRate),
 	}
 }
 

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,12 +27,18 @@ const (
 	Accepting  = "pillarbox"
 	Delivering = "pillarbox, delivering to SQLite"
 	Plain      = "pillarbox on net/http"
+
+	BareTLS      = "bare net/http with TLS"
+	AcceptingTLS = "pillarbox with TLS"
+	PlainTLS     = "pillarbox with TLS on net/http"
 )
 
 // The names of the yardsticks on the command line: "bench contender NAME ADDRESS".
 const (
 	BareCommand  = "bare"
 	FrontCommand = "front"
+
+	BareTLSCommand = "bare-tls"
 )
 
 // withExpress stands in the example of the configuration of a binary that has an event loop, and
@@ -66,7 +73,38 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 		contenders = append(contenders, Contender{Name: Plain, Class: Durable, Means: durable,
 			Start: serve(binary, withoutExpress, "--roles", "accept,admin")})
 	}
+	if slices.Contains(strings.Fields(string(listed)), BareTLSCommand) {
+		contenders = append(contenders, overTLSOnly(binary)...)
+	}
 	return contenders, nil
+}
+
+// overTLSOnly are the contenders that have TLS.
+func overTLSOnly(binary string) []Contender {
+	bare := yardstick(binary, BareTLSCommand, BareTLS)
+	start := bare.Start
+	bare.TLS, bare.Start = true, func(ctx context.Context, dir string) (*Running, error) {
+		running, err := start(ctx, dir)
+		if err == nil {
+			running.TLS = ClientTLS()
+		}
+		return running, err
+	}
+	ours := func(name, more string) Contender {
+		return Contender{Name: name, Class: Durable, Means: "fdatasync of the log", TLS: true,
+			Start: func(ctx context.Context, dir string) (*Running, error) {
+				settings, err := writeCertificate(dir)
+				if err != nil {
+					return nil, err
+				}
+				running, err := serve(binary, settings+more, "--roles", "accept,admin")(ctx, dir)
+				if err == nil {
+					running.TLS = ClientTLS()
+				}
+				return running, err
+			}}
+	}
+	return []Contender{bare, ours(AcceptingTLS, ""), ours(PlainTLS, withoutExpress)}
 }
 
 // yardstick is a server in the binary that reads the body, answers as pillarbox does, and keeps
@@ -134,7 +172,8 @@ func serve(binary, more string, args ...string) func(context.Context, string) (*
 			return nil, err
 		}
 		running := &Running{
-			Address: strings.TrimPrefix(server.Public, "http://"), Path: "/app", PID: server.Pid(), Admin: server.Admin,
+			Address: strings.TrimPrefix(strings.TrimPrefix(server.Public, "http://"), "https://"), Path: "/app", PID: server.Pid(),
+			Admin: server.Admin,
 			// The data is thrown away, so nothing needs to be finished.
 			Stop: func() error { server.End(); return nil },
 			Accepted: func() (uint64, error) {
@@ -157,7 +196,19 @@ const answer = `{"request_id":"01a20982-735b-7980-86a3-0c4338e0f4c0","timestamp"
 
 // ServeBare is the yardstick: a handler on net/http that reads the body, answers as pillarbox does,
 // and keeps nothing. It returns when ctx ends.
-func ServeBare(ctx context.Context, address string) error {
+func ServeBare(ctx context.Context, address string) error { return serveBare(ctx, address, nil) }
+
+// ServeBareTLS is the same with TLS.
+func ServeBareTLS(ctx context.Context, address string) error {
+	pair, _, _, err := newCertificate()
+	if err != nil {
+		return err
+	}
+	return serveBare(ctx, address, &tls.Config{MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair}})
+}
+
+func serveBare(ctx context.Context, address string, secure *tls.Config) error {
 	body, length := []byte(answer), strconv.Itoa(len(answer))
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -172,6 +223,9 @@ func ServeBare(ctx context.Context, address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
+	}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(handler), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Serve returns its error

@@ -36,6 +36,7 @@ func sample() *benchmark.Report {
 				Class: benchmark.Nothing},
 			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering,
 				Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
+			{Name: benchmark.BareTLS, Class: benchmark.Nothing}, {Name: benchmark.AcceptingTLS, Class: benchmark.Durable},
 			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable,
 				Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
 		},
@@ -54,6 +55,7 @@ func sample() *benchmark.Report {
 		measured(own, doors[0], 6, 150), measured(own, doors[1], 7, 140), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
 		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75), measured(own, doors[6], 7, 130), measured(own, doors[7], 7, 149),
 		measured(own, doors[8], 7, 5000), measured(own, doors[9], 7, 5000),
+		measured(benchmark.BareTLS, doors[10], 10, 50), measured(benchmark.AcceptingTLS, doors[10], 9, 80),
 	)
 	return report
 }
@@ -102,6 +104,8 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 			[]string{"10 million"}},
 		"slow with a key": {set(own, doors[1], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
 			[]string{"with a new Idempotency-Key"}, nil},
+		"slow with TLS": {set(benchmark.AcceptingTLS, doors[10], func(m *benchmark.Measurement) { m.PerSecond = 30 }),
+			[]string{"over TLS 1.3"}, nil},
 		"slow with gzip": {set(own, doors[5], func(m *benchmark.Measurement) { m.PerSecond = 60 }),
 			[]string{"with gzip"}, nil},
 		"slow with an API key": {set(own, doors[6], func(m *benchmark.Measurement) { m.PerSecond = 100 }),

@@ -125,7 +125,7 @@ func (r *runner) turn(ctx context.Context, group Group, c Contender, round int) 
 		return err
 	}
 	defer func() { err = errors.Join(err, running.Stop()) }()
-	warm := Scenario{Connections: warmUpClients, Body: group.Scenarios[0].Body}
+	warm := Scenario{Connections: warmUpClients, Body: group.Scenarios[0].Body} // whatever the contender takes
 	if _, err := Send(ctx, running, warm, min(group.Duration/4, warmUpLongest)); err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func send(ctx context.Context, running *Running, s Scenario, duration time.Durat
 		return nil, err
 	}
 	return load.Run(ctx, load.Options{Address: running.Address, Request: encoded,
-		Connections: s.Connections, Rate: s.Rate, Duration: duration})
+		Connections: s.Connections, Rate: s.Rate, Duration: duration, TLS: running.TLS})
 }
 
 // measure runs one scenario between two looks at the accounts of the system and of the contender.

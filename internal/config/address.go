@@ -46,10 +46,13 @@ func (c *checker) addresses(key string, source Source) {
 	}
 }
 
-// prefixes checks one list. What is within another item of it, or denied, has no effect.
+// prefixes checks one list, but for the item unix of trusted_proxies. What is within another item of it, or denied, has no effect.
 func (c *checker) prefixes(key string, list []string, denied []netip.Prefix) (prefixes []netip.Prefix) {
 	for i, text := range list {
-		item := fmt.Sprintf("%s[%d]", key, i)
+		item := c.itemOf(key, i)
+		if key == "trusted_proxies" && text == Unix {
+			continue
+		}
 		prefix, err := parsePrefix(text)
 		if err != nil {
 			c.fail(item, "%s %w", c.said(item, text), err)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +18,8 @@ type Auth struct {
 	APIKey bool  `yaml:"api_key"` // made by "pillarbox keys create"
 	Basic  Basic `yaml:"basic"`
 	JWT    JWT   `yaml:"jwt"`
+
+	ClientCert ClientCert `yaml:"client_cert"`
 }
 
 // JWT says which tokens of an identity provider let in whoever sends them.
@@ -30,6 +33,15 @@ type JWT struct {
 }
 
 func (j *JWT) isZero() bool { return reflect.ValueOf(*j).IsZero() }
+
+// ClientCert is who may come in by a certificate that tls.client_ca has signed. Of both lists one item
+// has to match; "*" matches every certificate.
+type ClientCert struct {
+	Names []string `yaml:"names"` // of the subject's alternative names; of its common name where it has none
+	URIs  []string `yaml:"uris"`  // such as spiffe://example.org/billing; with /* at the end, all below
+}
+
+func (c ClientCert) isSet() bool { return len(c.Names)+len(c.URIs) > 0 }
 
 // Basic is names and passwords (RFC 7617).
 type Basic struct {
@@ -53,6 +65,10 @@ func (c *checker) auth(name, key string, source Source) {
 	keys, users := 0, 0
 	for i, way := range source.Auth {
 		item := fmt.Sprintf("%s[%d]", key, i)
+		if way.ClientCert.isSet() {
+			c.clientCert(item, way)
+			continue
+		}
 		switch basic := len(way.Basic.Users) > 0; {
 		case way.APIKey && basic, !way.JWT.isZero() && (way.APIKey || basic):
 			c.fail(item, "is two ways at once; give each its own item, as in [{api_key: true}, {basic: {users: [...]}}]")
@@ -110,6 +126,24 @@ func (c *checker) jwt(key string, ways []Auth, at int) {
 		if before.JWT.Issuer == j.Issuer && before.JWT.Audience == j.Audience {
 			c.fail(key, "tokens of this issuer for this audience are let in by an item before; put both into one")
 			return
+		}
+	}
+}
+
+// clientCert checks an item that lets certificates in.
+func (c *checker) clientCert(item string, way Auth) {
+	if way.APIKey || len(way.Basic.Users) > 0 || !way.JWT.isZero() {
+		c.fail(item, "is two ways at once; give each its own item, as in [{api_key: true}, {client_cert: {names: [...]}}]")
+	}
+	for i, name := range way.ClientCert.Names {
+		if name == "" || name != "*" && strings.Contains(name, "*") {
+			c.fail(fmt.Sprintf("%s.client_cert.names[%d]", item, i), "%q: want a whole name, or * for every certificate", name)
+		}
+	}
+	for i, uri := range way.ClientCert.URIs {
+		parsed, err := url.Parse(uri)
+		if err != nil || parsed.Scheme == "" || strings.Contains(strings.TrimSuffix(uri, "/*"), "*") {
+			c.fail(fmt.Sprintf("%s.client_cert.uris[%d]", item, i), "%q: want a whole URI such as spiffe://example.org/billing, or one with /* at its end", uri)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pillarbox/internal/preset"
+	"pillarbox/internal/proxy"
 	"pillarbox/internal/signature"
 )
 
@@ -17,7 +18,12 @@ const MaxFileBytes = 256 << 10
 
 // Config is the whole configuration. It is not changed after Load has returned it.
 type Config struct {
-	Listen       Listen                 `yaml:"listen"`
+	Listen Listen `yaml:"listen"`
+	TLS    TLS    `yaml:"tls"`
+
+	TrustedProxies  []string `yaml:"trusted_proxies"`  // networks, and "unix" for whoever comes over a unix socket
+	ForwardedHeader string   `yaml:"forwarded_header"` // that they write; empty for none
+
 	Admin        Admin                  `yaml:"admin"`
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
@@ -36,17 +42,52 @@ type Config struct {
 	unknowns []string        // environment variables that look like ours and set nothing
 }
 
-// Listen is the public listener. A file may give the address alone: listen: ":8080".
+// Listen is the public listener. A file may give the addresses alone: listen: ":8080".
 type Listen struct {
-	Address string `yaml:"address,short"` // host:port
-	Express bool   `yaml:"express"`       // answer what is simple on an event loop
+	Address       []string `yaml:"address,short"`  // host:port, unix:/path or systemd:NAME
+	Express       bool     `yaml:"express"`        // answer what is simple on an event loop
+	ProxyProtocol []string `yaml:"proxy_protocol"` // of Address, those whose connections begin with its header
+	SocketMode    FileMode `yaml:"socket_mode"`    // of unix sockets
+	ReadyPath     string   `yaml:"ready_path"`     // that says whether the server accepts; empty for none
 }
+
+// TLS is that of the public listener; without certificates there is none.
+type TLS struct {
+	Certificates []KeyPair `yaml:"certificates"`
+	ClientCA     string    `yaml:"client_ca"` // file of authorities; empty: no certificate of a client is asked for
+	ACME         ACME      `yaml:"acme"`
+}
+
+// ACME is certificates that an authority makes, and renews.
+type ACME struct {
+	Domains   []string `yaml:"domains"`
+	Email     string   `yaml:"email"`     // that the authority writes to; empty for none
+	Directory string   `yaml:"directory"` // URL of the authority; empty for Let's Encrypt
+}
+
+// AdminTLS is that of the admin listener.
+type AdminTLS struct {
+	Certificates []KeyPair `yaml:"certificates"`
+}
+
+// On reports whether there is TLS.
+func (t AdminTLS) On() bool { return len(t.Certificates) > 0 }
+
+// KeyPair is the files of a certificate and of its key, in PEM.
+type KeyPair struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// On reports whether there is TLS.
+func (t TLS) On() bool { return len(t.Certificates)+len(t.ACME.Domains) > 0 }
 
 // Admin is the listener for people and their tools.
 type Admin struct {
-	Listen       string `yaml:"listen"`        // host:port, or unix:/path
-	Token        Secret `yaml:"token"`         // empty where none is asked for
-	MaxFollowers int    `yaml:"max_followers"` // streams of events at a time
+	Listen       string   `yaml:"listen"`        // host:port, or unix:/path
+	Token        Secret   `yaml:"token"`         // empty where none is asked for
+	MaxFollowers int      `yaml:"max_followers"` // streams of events at a time
+	TLS          AdminTLS `yaml:"tls"`
 }
 
 // Queue is the durable buffer.
@@ -215,6 +256,7 @@ type HTTP struct {
 
 // Shutdown bounds how long the process takes to stop.
 type Shutdown struct {
+	DrainDelay   Duration `yaml:"drain_delay"`   // between not being ready and not accepting
 	DrainTimeout Duration `yaml:"drain_timeout"` // of each part
 }
 
@@ -265,9 +307,12 @@ func (c *Config) Where(key string) string { return c.marks[key].where }
 func Default() *Config {
 	const mib = 1 << 20
 	return &Config{
-		Listen: Listen{Address: ":8080", Express: true},
+		Listen: Listen{Address: []string{":8080"}, Express: true, SocketMode: 0o600},
 		Admin:  Admin{Listen: "127.0.0.1:8081", MaxFollowers: 100},
 		Data:   "./pillarbox-data",
+
+		ForwardedHeader: proxy.XForwardedFor,
+
 		Queue: Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day),
 			KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
 		Idempotency:  Idempotency{Window: Duration(day), MaxKeys: 10_000_000},

@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -52,7 +53,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	}
 	defaults := config.Default()
 	app, events := defaults.Sources["app"], defaults.Destinations["events"]
-	if defaults.Listen != (config.Listen{Address: ":8080", Express: true}) || app.Path != "/app" ||
+	if !reflect.DeepEqual(defaults.Listen, config.Listen{Address: []string{":8080"}, Express: true, SocketMode: 0o600}) || app.Path != "/app" ||
 		app.MaxBody != 1<<20 || events.URL != "sqlite:" ||
 		events.MaxAttempts != 20 || defaults.Queue.MaxAge.Std() != 14*24*time.Hour ||
 		defaults.Log.SlogLevel() != slog.LevelInfo {
@@ -66,7 +67,7 @@ func TestFlagBeforeEnvBeforeFile(t *testing.T) {
 		"PILLARBOX_DATA":          "",
 		"PILLARBOX_PORT_8080_TCP": "tcp://10.0.0.1:8080", "PILLARBOX_SERVICE_HOST": "10.0.0.1"}
 	got := load(t, text, variables, map[string]string{"listen": ":3"})
-	if got.Listen.Address != ":3" || got.Queue.MaxBytes != 2<<30 || got.Data != "file" ||
+	if !slices.Equal(got.Listen.Address, []string{":3"}) || got.Queue.MaxBytes != 2<<30 || got.Data != "file" ||
 		got.Log.SlogLevel() != slog.LevelWarn {
 		t.Errorf("got %+v", got)
 	}
@@ -86,17 +87,32 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		"admin.token":    "a-token-of-16-ch",
 		"log.level":      "debug",
 		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "dead_letters.url": "files:x", "data": "elsewhere"}
-	needs := map[string]string{"http.rate.burst": "http.rate.per_second"}
 	text := map[string]string{"http.max_rate_clients": "sources: {app: {rate: {per_second: 1, by: address}}}"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {
 		t.Fatalf("got only the keys %v", keys)
 	}
+	needs := map[string]env{
+		"http.rate.burst":       {"PILLARBOX_HTTP_RATE_PER_SECOND": "1"},
+		"listen.socket_mode":    {"PILLARBOX_LISTEN": "unix:/s"},
+		"listen.proxy_protocol": {"PILLARBOX_TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1"},
+		"tls.acme.email":        {"PILLARBOX_TLS_ACME_DOMAINS": "a.example.org"},
+		"tls.acme.directory":    {"PILLARBOX_TLS_ACME_DOMAINS": "a.example.org"},
+		"forwarded_header":      {"PILLARBOX_TRUSTED_PROXIES": "192.0.2.1"},
+	}
+	for key, value := range map[string]string{"listen.socket_mode": "0660", "listen.proxy_protocol": ":8080",
+		"listen.ready_path": "/ready", "tls.acme.domains": "a.example.org,b.example.org", "tls.acme.email": "a@example.org",
+		"tls.acme.directory": "https://ca.example.org/directory", "trusted_proxies": "10.0.0.0/8, 192.0.2.1", "forwarded_header": "Forwarded"} {
+		values[key] = value
+	}
 	for _, key := range keys {
+		if key == "tls.client_ca" { // needs lists of sections, which the environment has not
+			continue
+		}
 		value := values[key]
 		if value == "" {
 			value = map[bool]string{true: "29s", false: "31999"}[strings.Contains(key, "timeout") ||
-				strings.Contains(key, "age") || strings.Contains(key, "window") || strings.Contains(key, "wait") || strings.Contains(key, "grace")]
+				strings.Contains(key, "age") || strings.Contains(key, "window") || strings.Contains(key, "wait") || strings.Contains(key, "grace") || strings.Contains(key, "delay")]
 		}
 		if key == "queue.max_bytes" {
 			value = "1GiB"
@@ -107,18 +123,17 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		if key == "http.write_timeout" {
 			value = "99s"
 		}
-		variables, also := env{config.EnvName(key): value}, needs[key]
-		if also != "" {
-			variables[config.EnvName(also)] = value
-		}
+		variables := env{config.EnvName(key): value}
+		maps.Copy(variables, needs[key])
 		got := load(t, text[key], variables, nil)
-		if also != "" || text[key] != "" {
+		if text[key] != "" {
 			if got.Origin(key) != "env "+config.EnvName(key) {
 				t.Errorf("%s: the origin is %s", key, got.Origin(key))
 			}
 			continue
 		}
-		if changes := config.Changed(config.Default(), got); len(changes) != 1 || changes[0].Key != key {
+		changes := config.Changed(config.Default(), got)
+		if len(changes) != 1+len(needs[key]) || !slices.ContainsFunc(changes, func(c config.Change) bool { return c.Key == key }) {
 			t.Errorf("%s=%s changed %v", config.EnvName(key), value, changes)
 		}
 	}
@@ -129,14 +144,18 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 
 // The address may stand in the place of the whole section.
 func TestListenIsAnAddressOrASection(t *testing.T) {
+	at := func(addresses ...string) []string { return addresses }
 	for text, want := range map[string]config.Listen{
-		"listen: :1\n":                              {Address: ":1", Express: true},
-		"listen: {address: ':1'}\n":                 {Address: ":1", Express: true},
-		"listen: {express: false}\n":                {Address: ":8080"},
-		"listen:\n  express: true\n  address: :2\n": {Address: ":2", Express: true},
-		"listen:\n":                                 {Address: ":8080", Express: true},
+		"listen: :1\n":                              {Address: at(":1"), Express: true},
+		"listen: {address: ':1'}\n":                 {Address: at(":1"), Express: true},
+		"listen: [':1', 'unix:/s', 'systemd:n']\n":  {Address: at(":1", "unix:/s", "systemd:n"), Express: true},
+		"listen: {address: [':1', '[::1]:2']}\n":    {Address: at(":1", "[::1]:2"), Express: true},
+		"listen: {express: false}\n":                {Address: at(":8080")},
+		"listen:\n  express: true\n  address: :2\n": {Address: at(":2"), Express: true},
+		"listen:\n": {Address: at(":8080"), Express: true},
 	} {
-		if got := load(t, text, nil, nil).Listen; got != want {
+		want.SocketMode = 0o600
+		if got := load(t, text, nil, nil).Listen; !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, want %+v", text, got, want)
 		}
 	}
@@ -168,7 +187,7 @@ func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 func TestReferencesAreReplaced(t *testing.T) {
 	text := "data: ${DIR}/x$${DIR}$\nlisten: \"${PORT:-:9}\"\nlog: {level: '${NOTHING:-debug}'}\ndestinations: {d: {url: 'sqlite:', sources: ['${SRC}']}}\n"
 	got := load(t, text, env{"DIR": "a: {b\n#\"c", "SRC": "app", "PORT": ""}, nil)
-	if got.Data != "a: {b\n#\"c/x${DIR}$" || got.Listen.Address != ":9" || got.Log.Level != "debug" ||
+	if got.Data != "a: {b\n#\"c/x${DIR}$" || !slices.Equal(got.Listen.Address, []string{":9"}) || got.Log.Level != "debug" ||
 		got.Destinations["d"].Sources[0] != "app" {
 		t.Errorf("got %+v", got)
 	}
@@ -176,7 +195,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log`},
+		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log`},
 		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
@@ -184,8 +203,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"queue: {url: ${X}}\n", `p.yaml:1:15: ',' or '}' must be specified; a value with a colon at its end, or with ${...} inside braces, needs quotes`},
 		{"- a\n", `p.yaml:1:1: want keys with values`},
 		{"listen: {express: maybe}\n", `p.yaml:1:19: listen.express: "maybe": want true or false`},
-		{"listen: {adress: x}\n", `p.yaml:1:10: listen: unknown key "adress"; known are address, express`},
-		{"listen: [a]\n", `p.yaml:1:9: listen: want a single value`},
+		{"listen: {adress: x}\n", `p.yaml:1:10: listen: unknown key "adress"; known are address, express, proxy_protocol, socket_mode, ready_path`},
+		{"listen: [a]\n", `p.yaml:1:10: listen[0]: "a": want host:port or :port, unix:/path, or systemd:NAME`},
 		{"queue: 5\n", `p.yaml:1:8: queue: want keys with values`},
 		{"destinations: {events: {sources: app}}\n", `p.yaml:1:34: destinations.events.sources: want a list in brackets`},
 		{"data: &x a\nlisten: *x\n", "p.yaml:1:7: data: anchors, aliases and tags are not supported\np.yaml:2:9: listen: anchors, aliases and tags are not supported"},
@@ -199,8 +218,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: ${MIS SING}\n", `p.yaml:1:7: data: ${MIS SING}: want ${NAME} or ${NAME:-default}; write $$ for a dollar`},
 		{"data: ${MISSING\n", `p.yaml:1:7: data: ${ without }; write $$ for a dollar`},
 		{"sources: {Orders: {path: /o}}\n", `p.yaml:1:11: sources: the name "Orders" is not allowed: want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit`},
-		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
-			"p.yaml:2:1: unknown key \"b\"; known are listen, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log"},
+		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
+			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, sources, destinations, dead_letters, bodies, http, shutdown, log"},
 	}
 	for _, test := range tests {
 		if got := refusal(test.text, nil, nil); got != test.want {
@@ -224,7 +243,42 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{"admin: {token: \"sixteen\\nletters-or-more\"}", `admin.token: has a space at an end, or characters that can't stand in a header`},
 		{"admin: {listen: 'unix:'}", `admin.listen: "unix:": want the path of a socket`},
 		{"admin: {listen: 'unix:/" + strings.Repeat("x", 200) + "'}", `the path has 201 bytes, and that of a socket may have 103`},
-		{"listen: 'unix:/run/a.sock'", `listen: "unix:/run/a.sock": want host:port or :port`},
+		{"listen: 'unix:'", `listen: "unix:": want the path of a socket`},
+		{"listen: 'systemd:'", `listen: "systemd:": want the FileDescriptorName of a socket unit`},
+		{"listen: []", `listen: has 0 addresses; want 1 to 64`},
+		{"listen: [':1', ':1']", `p.yaml:1:16: listen[1]: ":1" is there twice`},
+		{"listen: {proxy_protocol: [':1']}\ntrusted_proxies: [10.0.0.0/8]", `listen.proxy_protocol[0]: ":1" is none of the addresses of listen`},
+		{"listen: {proxy_protocol: [':8080']}", `listen.proxy_protocol: lets nobody in without trusted_proxies`},
+		{"listen: {socket_mode: 0660}", `listen.socket_mode: has no effect: listen has no unix socket`},
+		{"listen: {socket_mode: 9}", `listen.socket_mode: "9": want the permissions of a file in octal`},
+		{"listen: {ready_path: ready}", `listen.ready_path: "ready": want a path such as /ready`},
+		{"listen: {ready_path: /app/batch}", `listen.ready_path: the source "app" has the same path`},
+		{"trusted_proxies: [10.0.0.1/8]", `trusted_proxies[0]: "10.0.0.1/8" has bits behind its first 8`},
+		{"trusted_proxies: [unix]", `trusted_proxies[0]: "unix" has no effect: listen has no unix socket`},
+		{"trusted_proxies: [10.0.0.0/8, 10.1.0.0/16]", `trusted_proxies[1]: "10.1.0.0/16" has no effect`},
+		{"trusted_proxies: [10.0.0.0/8]\nforwarded_header: ''", `trusted_proxies: has no effect: with neither`},
+		{"forwarded_header: Forwarded", `forwarded_header: has no effect: trusted_proxies names nobody`},
+		{"forwarded_header: X-Real-Ip\ntrusted_proxies: [10.0.0.0/8]", `forwarded_header: "X-Real-Ip": want one of X-Forwarded-For, Forwarded`},
+		{"tls: {certificates: [{cert: a}]}", `tls.certificates[0]: want both cert and key`},
+		{"tls: {certificates: [{cert: a, key: b}, {cert: a, key: b}]}", `tls.certificates[1]: has no effect: the same files`},
+		{"tls: {certificates: [{cert: a, key: b}]}\nlisten: 'unix:/s'", `tls: has no effect: it is for addresses of TCP`},
+		{"tls: {acme: {domains: [a.example.org]}}\nlisten: 'unix:/s'", `tls: has no effect: it is for addresses of TCP`},
+		{"tls: {acme: {domains: ['*.example.org']}}", `tls.acme.domains[0]: "*.example.org": a wildcard can't be proven`},
+		{"tls: {acme: {domains: [Example.org]}}", `tls.acme.domains[0]: "Example.org": want a domain in lower case`},
+		{"tls: {acme: {domains: [192.0.2.1]}}", `tls.acme.domains[0]: "192.0.2.1": want a domain`},
+		{"tls: {acme: {domains: [localhost]}}", `tls.acme.domains[0]: "localhost": want a domain`},
+		{"tls: {acme: {domains: [a.b, a.b]}}", `tls.acme.domains[1]: "a.b" is there twice`},
+		{"tls: {acme: {email: a@b}}", `tls.acme.email: has no effect without tls.acme.domains`},
+		{"tls: {acme: {domains: [a.b], email: a}}", `tls.acme.email: "a" is no address`},
+		{"tls: {acme: {domains: [a.b], directory: 'http://a'}}", `tls.acme.directory: want a URL such as https://`},
+		{"tls: {client_ca: a}", `tls.client_ca: has no effect without tls.certificates`},
+		{"tls: {client_ca: a, certificates: [{cert: a, key: b}]}", `tls.client_ca: has no effect: no source has auth`},
+		{"sources: {app: {auth: [{client_cert: {names: [a]}}]}}", `sources.app.auth: client_cert lets nobody in without tls.client_ca`},
+		{"sources: {app: {auth: [{api_key: true, client_cert: {names: [a]}}]}}", `sources.app.auth[0]: is two ways at once`},
+		{"sources: {app: {auth: [{client_cert: {names: ['*.a']}}]}}", `client_cert.names[0]: "*.a": want a whole name`},
+		{"sources: {app: {auth: [{client_cert: {uris: [a]}}]}}", `client_cert.uris[0]: "a": want a whole URI`},
+		{"sources: {app: {auth: [{client_cert: {}}]}}", `sources.app.auth[0]: lets nobody in`},
+		{"admin: {listen: 'unix:/a', tls: {certificates: [{cert: a, key: b}]}}", `admin.tls.certificates: have no effect: nobody but this user`},
 		{"admin: {listen: '0.0.0.0:8081'}", `admin.listen: other machines can reach "0.0.0.0:8081"; set admin.token`},
 		{"admin: {listen: 'example.com:8081'}", `admin.listen: other machines can reach`},
 		{"data: ''", `p.yaml:1:7: data: is empty; name a directory`},
@@ -335,7 +389,7 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	if got := refusal("", nil, map[string]string{"listen": "x"}); got != `command line: listen: "x": want host:port or :port` {
+	if got := refusal("", nil, map[string]string{"listen": "x"}); got != `command line: listen: "x": want host:port or :port, unix:/path, or systemd:NAME` {
 		t.Errorf("got %s", got)
 	}
 }
@@ -378,7 +432,7 @@ func TestShow(t *testing.T) {
 		env{"PILLARBOX_LOG_LEVEL": "warn"}, map[string]string{"listen": ":1"})
 	text := config.Show(got)
 	for _, want := range []string{
-		"listen:\n  address: \":1\" # flag\n", "data: \"a$$b\" # file p.yaml:1:7\n", "  token: \"[redacted]\" # file p.yaml:2:16\n",
+		"listen:\n  address: [\":1\"] # flag\n", "data: \"a$$b\" # file p.yaml:1:7\n", "  token: \"[redacted]\" # file p.yaml:2:16\n",
 		"  level: warn # env PILLARBOX_LOG_LEVEL\n", "  max_age: 14d # default\n",
 		"sources:\n  app:\n    path: /app # default\n", "      deny: [X-A, X-B] # file p.yaml:3:33\n",
 	} {

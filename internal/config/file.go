@@ -122,7 +122,7 @@ func (l *loader) section(node ast.Node, v reflect.Value, key string) {
 	fields := fieldsOf(v.Type())
 	if short := slices.IndexFunc(fields, func(f field) bool { return f.short }); short >= 0 {
 		if _, mapping := node.(*ast.MappingNode); !mapping {
-			l.scalar(node, v.Field(fields[short].index), key)
+			l.node(node, v.Field(fields[short].index), key)
 			return
 		}
 	}
@@ -205,6 +205,9 @@ func (l *loader) pairs(node ast.Node, key string,
 	}
 }
 
+// oneOrMore is the key of the list whose only value may stand alone.
+const oneOrMore = "listen"
+
 // list reads a sequence of texts, or of sections. One rate may stand there without its list.
 func (l *loader) list(node ast.Node, v reflect.Value, key string) {
 	if _, one := node.(*ast.MappingNode); one && v.Type() == reflect.TypeFor[[]Rate]() {
@@ -215,6 +218,12 @@ func (l *loader) list(node ast.Node, v reflect.Value, key string) {
 		return
 	}
 	sequence, ok := node.(*ast.SequenceNode)
+	if _, single := scalarText(node); single && key == oneOrMore {
+		item := reflect.New(v.Type().Elem()).Elem()
+		l.scalar(node, item, key)
+		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), item))
+		return
+	}
 	if !ok {
 		l.wrongShape(node, key, "a list in brackets")
 		return

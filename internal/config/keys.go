@@ -22,12 +22,18 @@ func EnvName(key string) string {
 // Keys returns every key that a flag or an environment variable can set, in the order of the file.
 func Keys() []string {
 	var keys []string
-	walk(reflect.ValueOf(*Default()), "", func(key string, _ reflect.Value) {
-		if !strings.HasPrefix(key, "sources.") && !strings.HasPrefix(key, "destinations.") {
+	walk(reflect.ValueOf(*Default()), "", func(key string, value reflect.Value) {
+		if !strings.HasPrefix(key, "sources.") && !strings.HasPrefix(key, "destinations.") &&
+			!isSections(value.Type()) {
 			keys = append(keys, key)
 		}
 	})
 	return keys
+}
+
+// isSections reports whether a type is a list of sections: it has no text form.
+func isSections(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 // field is one key of a section. The value of a short one may stand in the place of the whole
@@ -116,6 +122,12 @@ func setText(v reflect.Value, text string) error {
 			return errors.New("want a whole number")
 		}
 		v.SetInt(number)
+	case reflect.Slice: // outside of a file, where a list has commas
+		items := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+		if len(items) == 0 {
+			return errors.New("want one value, or several with commas between them")
+		}
+		v.Set(reflect.ValueOf(items))
 	default:
 		panic(fmt.Sprintf("pillarbox: bug: no text form for %v", v.Type()))
 	}

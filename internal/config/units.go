@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -121,3 +122,24 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil
 
 // Std returns the span as the standard library has it.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// FileMode is the mode of a file. Its text form is octal, as in 0660.
+type FileMode uint32
+
+var errMode = errors.New("want the permissions of a file in octal, such as 0600 or 0660")
+
+// UnmarshalText reads the text form.
+func (m *FileMode) UnmarshalText(text []byte) error {
+	mode, err := strconv.ParseUint(string(text), 8, 9)
+	if err != nil {
+		return errMode
+	}
+	*m = FileMode(mode)
+	return nil
+}
+
+// String returns the text form.
+func (m FileMode) String() string { return fmt.Sprintf("0%03o", uint32(m)) }
+
+// MarshalText returns the text form.
+func (m FileMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }

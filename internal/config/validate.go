@@ -77,18 +77,22 @@ func (c *checker) said(key, value string) string {
 
 func (c *checker) listeners() {
 	config := c.config
-	c.address("listen", config.Listen.Address)
+	c.public()
+	c.certificates("admin.tls", config.Admin.TLS.Certificates)
 	c.token("admin.token", string(config.Admin.Token))
 	if path, known := socket.Path(config.Admin.Listen); known {
 		if err := socket.Check(path); err != nil {
 			c.fail("admin.listen", "%s: %w", c.said("admin.listen", config.Admin.Listen), err)
+		}
+		if config.Admin.TLS.On() {
+			c.fail("admin.tls.certificates", "have no effect: nobody but this user can reach the socket of admin.listen; leave one of the two out")
 		}
 		return
 	}
 	if !c.address("admin.listen", config.Admin.Listen) {
 		return
 	}
-	if config.Listen.Address == config.Admin.Listen && !strings.HasSuffix(config.Admin.Listen, ":0") {
+	if slices.Contains(config.Listen.Address, config.Admin.Listen) && !strings.HasSuffix(config.Admin.Listen, ":0") {
 		c.fail("admin.listen", "is the same address as listen; choose another port")
 	}
 	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && !loopback(host) {

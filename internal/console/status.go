@@ -39,6 +39,16 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	for _, source := range status.Sources {
 		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
 	}
+	for _, c := range status.Certificates {
+		line := fmt.Sprintf("certificate %s (%s)", Printable(c.File), c.Listener)
+		if c.NotAfter != 0 {
+			line += " until " + Time(c.NotAfter)
+		}
+		if c.Problem != "" {
+			line += ": " + Printable(c.Problem)
+		}
+		fmt.Fprintln(w, line)
+	}
 	for _, gone := range status.Unconfigured {
 		if gone.Pending == 0 {
 			continue

@@ -1,11 +1,13 @@
 package express
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"pillarbox/internal/admission"
+	"pillarbox/internal/opening"
 	"pillarbox/internal/telemetry"
 )
 
@@ -14,8 +16,14 @@ const (
 	acceptPause = 100 * time.Millisecond // when there are no descriptors left
 )
 
+// accepting is a listener that the loop accepts from.
+type accepting struct {
+	fd     int
+	opener *opening.Opener // nil where connections begin with HTTP
+}
+
 // acceptConns accepts the connections that wait, and gives each loop its share.
-func (l *loop) acceptConns() {
+func (l *loop) acceptConns(on *accepting) {
 	for range maxAccepts {
 		if !l.server.admit() {
 			if !l.someonePending() {
@@ -32,21 +40,29 @@ func (l *loop) acceptConns() {
 			l.pauseAccepting(acceptPause) // or until one has gone
 			return
 		}
-		fd, from, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, err := unix.Accept4(on.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
 			l.server.left()
 			l.acceptFailed(err)
 			return
 		}
 		pending := pendingConn{fd: fd, addr: addressOf(from)}
-		if !l.server.addresses.Enter(pending.addr) {
-			l.opts.Closed(admission.OverItsBudget) // first, so that whoever sees the close finds it counted
-			_ = unix.Close(fd)
-			l.server.left()
-			continue
+		if on.opener == nil || on.opener.Named() {
+			var ok bool
+			if pending.counted, ok = l.server.enter(pending.addr); !ok {
+				l.opts.Closed(admission.OverItsBudget) // first, so that whoever sees the close finds it counted
+				_ = unix.Close(fd)
+				l.server.left()
+				continue
+			}
 		}
 		loops := l.server.loops
 		l.nextLoop = (l.nextLoop + 1) % len(loops)
+		if on.opener != nil {
+			to := loops[l.nextLoop]
+			l.server.opening.Go(func() { l.server.openConn(pending, on.opener, to) })
+			continue
+		}
 		if other := loops[l.nextLoop]; other == l || !other.enqueue(pending) {
 			l.adopt(pending)
 		}
@@ -71,24 +87,24 @@ func (l *loop) acceptFailed(err error) {
 func (l *loop) pauseAccepting(pause time.Duration) {
 	l.acceptAt = l.mono + int64(pause)
 	l.nextSweep = min(l.nextSweep, l.acceptAt)
-	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.listener, nil)
+	for _, on := range l.accepts {
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, on.fd, nil)
+	}
 }
 
 func (l *loop) resumeAccepting() {
 	l.acceptAt = 0
-	if l.listener < 0 {
-		return
-	}
-	if err := l.observe(l.listener, unix.EPOLLIN); err != nil {
-		l.opts.Logger.Error("the listener can't be watched", telemetry.KeyErr, err)
-		l.acceptAt = l.mono + int64(time.Second)
+	for _, on := range l.accepts {
+		if err := l.observe(on.fd, unix.EPOLLIN); err != nil && !errors.Is(err, unix.EEXIST) {
+			l.opts.Logger.Error("the listener can't be watched", telemetry.KeyErr, err)
+			l.acceptAt = l.mono + int64(time.Second)
+		}
 	}
 }
 
-func (l *loop) closeListener() {
-	if l.listener >= 0 {
-		_ = unix.Close(l.listener)
-		l.listener = -1
+func (l *loop) closeListeners() {
+	for _, on := range l.accepts {
+		_ = unix.Close(on.fd)
 	}
-	l.acceptAt = 0
+	l.accepts, l.acceptAt = nil, 0
 }

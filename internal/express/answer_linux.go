@@ -79,6 +79,21 @@ func (t *tally) flush() {
 
 // write writes what the client's side takes now. The rest is kept until it takes more.
 func (l *loop) write(c *conn, b []byte) {
+	if c.secure != nil {
+		var err error
+		if l.sealed, err = c.secure.Seal(l.sealed[:0], b); err != nil {
+			if c.state != stateBroken {
+				c.advance(eventFailed)
+			}
+			return
+		}
+		b = l.sealed
+	}
+	l.send(c, b)
+}
+
+// send is write for what is not to be encrypted any more.
+func (l *loop) send(c *conn, b []byte) {
 	if rest := l.push(c, b); len(rest) > 0 {
 		c.out = append(c.out, rest...)
 		c.deadline = l.mono + int64(l.opts.WriteTimeout)

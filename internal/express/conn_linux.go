@@ -1,17 +1,28 @@
 package express
 
 import (
+	"io"
+
+	"golang.org/x/sys/unix"
+
 	"pillarbox/internal/framing"
+	"pillarbox/internal/opening"
 	"pillarbox/internal/source"
 )
 
-// conn is one connection. While it is idle it has no buffer.
+// conn is one connection. While it is idle it has no buffer, but for what crypto/tls keeps of it.
 type conn struct {
 	fd       int
 	addr     string
-	state    state // see the table in doc.go; only advance changes it
+	counted  string // the address that it is counted under; empty for none
+	trusted  bool   // it is that of a proxy, whose headers say who a request is from
+	state    state  // see the table in doc.go; only advance changes it
 	input    input
 	deadline int64 // when its wait is over; see sweep
+
+	secure      *opening.Secure // nil without TLS
+	certificate *source.Certificate
+	dry         bool // the socket is empty; with TLS more may be decrypted
 
 	inTurn bool // is in loop.inTurn
 	queued bool // is in loop.queued
@@ -47,4 +58,55 @@ func (c *conn) left() event {
 		return eventHeadLeft
 	}
 	return eventNothingLeft
+}
+
+// wake notes that something may have come.
+func (c *conn) wake() {
+	c.input.wake()
+	c.dry = false
+}
+
+// read reads what is there, and with TLS decrypts it.
+func (c *conn) read(b []byte) (int, unix.Errno) {
+	if c.secure == nil {
+		return receive(c.fd, b)
+	}
+	n, err := c.secure.Read(b)
+	switch {
+	case n > 0, err == io.EOF:
+		return n, 0
+	case err == opening.Again:
+		return 0, unix.EAGAIN
+	case err == nil:
+		return 0, unix.EAGAIN // not so, since b has room
+	}
+	return 0, unix.ECONNRESET // what came is not TLS, or the socket has failed
+}
+
+// Receive implements opening.Receiver.
+func (c *conn) Receive(b []byte) (int, error) {
+	if c.dry {
+		return 0, opening.Again
+	}
+	n, errno := receive(c.fd, b)
+	switch {
+	case errno == unix.EAGAIN:
+		c.dry = true
+		return 0, opening.Again
+	case errno != 0:
+		return 0, errno
+	case n == 0:
+		return 0, io.EOF
+	}
+	c.dry = n < len(b) && c.input != inputEnding // a short read has emptied the socket (epoll(7))
+	return n, nil
+}
+
+// goodbye sends the end of TLS, as far as the socket takes it now. Nothing is sent in the middle of
+// an answer.
+func (l *loop) goodbye(c *conn) {
+	if c.secure != nil && len(c.out) == 0 && c.state != stateBroken {
+		l.sealed = c.secure.Goodbye(l.sealed[:0])
+		_, _ = send(c.fd, l.sealed) // the client may be gone
+	}
 }

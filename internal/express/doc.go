@@ -5,8 +5,8 @@
 // is durable, that answers come in the order of the requests, and that a request whose end can be
 // read in two ways is never taken. It answers only the plain case. Whatever else comes is handed
 // over to net/http, with every byte that was read, and the connection stays there: other methods,
-// versions, paths and encodings, TLS, batches, large bodies and heads lose nothing but speed. It
-// knows no engine.
+// versions, paths and encodings, batches, large bodies and heads lose nothing but speed. It knows no
+// engine.
 //
 // A panic ends the process: it would be a bug in the loop itself, and no answer of the turn could
 // be trusted.

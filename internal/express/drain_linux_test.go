@@ -146,7 +146,7 @@ func TestWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := prepare(t)
-	s, err := express.New(listener.(*net.TCPListener),
+	s, err := express.New([]express.Listener{{Listener: listener}},
 		express.Options{Acceptor: b.accept, Problem: problem, Sources: b.sources, Loops: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestWithoutRun(t *testing.T) {
 	if err := s.Run(context.Background()); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("run ended with %v", err)
 	}
-	if _, err := express.New(listener.(*net.TCPListener),
+	if _, err := express.New([]express.Listener{{Listener: listener}},
 		express.Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without options: %v", err)
 	}

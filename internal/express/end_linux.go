@@ -18,6 +18,7 @@ const lingerTime = 500 * time.Millisecond
 
 // linger ends our side, and goes on reading.
 func (l *loop) linger(c *conn) {
+	l.goodbye(c)
 	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 		l.closeConn(c)
 		return
@@ -58,22 +59,28 @@ func (l *loop) handOver(c *conn) {
 	if err != nil {
 		c.advance(eventClosed)
 		l.opts.Logger.Warn("a connection could not be handed over", telemetry.KeyErr, err)
-		l.server.released(c.addr)
+		l.server.released(c.counted)
 		return
 	}
 	c.advance(eventHandOver)
-	conn := &handedConn{Conn: moved, rest: rest, release: func() { l.server.released(c.addr) }}
+	conn := &handedConn{Conn: moved, rest: rest, addr: c.addr,
+		release: func() { l.server.released(c.counted) }}
+	if c.secure != nil {
+		c.secure.Attach(moved)
+		conn.Conn, conn.secure = c.secure, c.secure
+	}
 	conn.Seat = l.server.idle.Seat(conn)
 	l.server.handed.put(conn)
 }
 
 // closeConn closes the connection at once.
 func (l *loop) closeConn(c *conn) {
+	l.goodbye(c)
 	l.forget(c)
 	c.advance(eventClosed)
 	_ = unix.Close(c.fd)
 	c.fd = -1
-	l.server.released(c.addr)
+	l.server.released(c.counted)
 }
 
 // forget takes the connection out of the loop.
@@ -89,5 +96,5 @@ func (l *loop) notWatched(c *conn, err error) {
 	l.opts.Logger.Warn("a connection can't be watched", telemetry.KeyErr, err)
 	c.advance(eventClosed)
 	_ = unix.Close(c.fd)
-	l.server.released(c.addr)
+	l.server.released(c.counted)
 }

@@ -24,7 +24,10 @@ const (
 
 // someonePending reports whether a connection waits to be accepted.
 func (l *loop) someonePending() bool {
-	ready := []unix.PollFd{{Fd: int32(l.listener), Events: unix.POLLIN}}
+	var ready []unix.PollFd
+	for _, on := range l.accepts {
+		ready = append(ready, unix.PollFd{Fd: int32(on.fd), Events: unix.POLLIN})
+	}
 	n, err := unix.Poll(ready, 0)
 	return err == nil && n > 0
 }

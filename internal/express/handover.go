@@ -2,10 +2,12 @@ package express
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 
 	"pillarbox/internal/admission"
+	"pillarbox/internal/opening"
 )
 
 // handed is the listener that net/http accepts from: connections that are not simple, each with
@@ -92,8 +94,28 @@ type handedConn struct {
 	net.Conn
 	*admission.Seat
 	rest    []byte
-	release func() // counts it as gone; called once
+	addr    string          // of the client, as a proxy has named it; empty for that of the connection
+	secure  *opening.Secure // nil without TLS
+	release func()          // counts it as gone; called once
 	once    sync.Once
+}
+
+// RemoteAddr implements net.Conn.
+func (c *handedConn) RemoteAddr() net.Addr {
+	if ip := net.ParseIP(c.addr); ip != nil {
+		if own, ok := c.Conn.RemoteAddr().(*net.TCPAddr); !ok || !own.IP.Equal(ip) {
+			return &net.TCPAddr{IP: ip}
+		}
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// TLS is the state of TLS; nil without it.
+func (c *handedConn) TLS() *tls.ConnectionState {
+	if c.secure == nil {
+		return nil
+	}
+	return c.secure.TLS()
 }
 
 func (c *handedConn) Read(b []byte) (int, error) {

@@ -118,7 +118,7 @@ func (b *box) start(opts express.Options) {
 	}
 	b.addr = listener.Addr().String()
 	opts.Acceptor, opts.Problem, opts.Sources = b.accept, problem, b.sources
-	if b.server, err = express.New(listener.(*net.TCPListener), opts); err != nil {
+	if b.server, err = express.New([]express.Listener{{Listener: listener}}, opts); err != nil {
 		b.t.Fatal(err)
 	}
 	b.web = &http.Server{ConnState: b.connState, ReadHeaderTimeout: opts.ReadHeaderTimeout,

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"pillarbox/internal/opening"
 )
 
 // inbox is how others reach a loop.
@@ -15,8 +17,10 @@ type inbox struct {
 
 // pendingConn is an accepted connection that no loop has yet.
 type pendingConn struct {
-	fd   int
-	addr string
+	fd      int
+	addr    string
+	counted string          // the address that it is counted under; empty for none
+	secure  *opening.Secure // nil without TLS
 }
 
 // enqueue gives a connection to the loop, unless it has ended.

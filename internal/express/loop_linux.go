@@ -33,14 +33,14 @@ const (
 // nor is there a call to change what is watched. In return the loop must remember what it left
 // unread.
 type loop struct {
-	server   *Server
-	opts     *Options
-	epoll    int
-	wakeup   int // an eventfd, written by notify
-	listener int // -1 where another loop accepts, or nobody any more
-	conns    []*conn
-	live     int // of conns
-	events   []unix.EpollEvent
+	server  *Server
+	opts    *Options
+	epoll   int
+	wakeup  int          // an eventfd, written by notify
+	accepts []*accepting // none where another loop accepts, or nobody any more
+	conns   []*conn
+	live    int // of conns
+	events  []unix.EpollEvent
 
 	start     time.Time
 	now       time.Time
@@ -61,6 +61,7 @@ type loop struct {
 	head     head
 	answers  answers
 	out      []byte
+	sealed   []byte // what of it is sent over TLS
 
 	// The turn.
 	queued     []*conn // have something to do that no event will tell
@@ -89,7 +90,7 @@ type item struct {
 
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
-		server: s, opts: &s.opts, epoll: -1, wakeup: -1, listener: -1,
+		server: s, opts: &s.opts, epoll: -1, wakeup: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 		start:  time.Now(), names: newNames(),
 		leastBody: framing.LeastBytes(s.opts.MinBodyRate, s.opts.BodyGrace),
@@ -112,8 +113,8 @@ func newLoop(s *Server) (*loop, error) {
 // it is touched any more.
 func (l *loop) run() {
 	var err error
-	if l.listener >= 0 {
-		err = l.observe(l.listener, unix.EPOLLIN)
+	for _, on := range l.accepts {
+		err = errors.Join(err, l.observe(on.fd, unix.EPOLLIN))
 	}
 	l.goOn(err)
 }
@@ -222,11 +223,15 @@ func (l *loop) dispatch(event *unix.EpollEvent) {
 	switch fd := int(event.Fd); fd {
 	case l.wakeup:
 		l.wokenUp()
-	case l.listener:
-		l.acceptConns()
 	default:
-		if c := l.conns[fd]; c != nil {
-			l.socketReady(c, event.Events)
+		if fd < len(l.conns) && l.conns[fd] != nil {
+			l.socketReady(l.conns[fd], event.Events)
+			return
+		}
+		for _, on := range l.accepts {
+			if on.fd == fd {
+				l.acceptConns(on)
+			}
 		}
 	}
 }
@@ -292,11 +297,11 @@ func (l *loop) adoptPending() {
 // one without anything is closed.
 func (l *loop) drain() {
 	l.draining = true
-	l.closeListener()
+	l.closeListeners()
 	l.adoptPending()
 	for _, c := range l.conns {
 		if c != nil {
-			c.input.wake()
+			c.wake()
 			l.queue(c)
 		}
 	}
@@ -311,14 +316,14 @@ func (l *loop) close() error {
 	l.mu.Unlock()
 	for _, conn := range pending {
 		_ = unix.Close(conn.fd)
-		l.server.released(conn.addr)
+		l.server.released(conn.counted)
 	}
 	for _, c := range l.conns {
 		if c != nil {
 			l.closeConn(c)
 		}
 	}
-	l.closeListener()
+	l.closeListeners()
 	for _, fd := range []int{l.wakeup, l.epoll} {
 		if fd >= 0 {
 			_ = unix.Close(fd)

@@ -3,6 +3,7 @@ package express
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/opening"
+	"pillarbox/internal/proxy"
 	"pillarbox/internal/source"
 )
 
@@ -31,6 +34,8 @@ type Options struct {
 	Acceptor ingest.Acceptor
 	// Sources are the ways in. What is at no path of single events is for net/http.
 	Sources *source.Sources
+	// Trusted are proxies that say who a request is from. Their connections count for nobody.
+	Trusted *proxy.Trusted
 	// Memory is for requests that are not complete; default: as much as DefaultMaxInFlightBytes,
 	// for this server alone.
 	Memory *admission.Memory
@@ -57,6 +62,12 @@ type Options struct {
 	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must
 	// not block.
 	Closed func(reason admission.Reason)
+}
+
+// Listener is one that a Server answers on: of TCP, or a unix socket.
+type Listener struct {
+	net.Listener
+	Opener *opening.Opener // of what stands before HTTP; nil: nothing does
 }
 
 func (o Options) withDefaults() Options {
@@ -86,8 +97,10 @@ func setDefault[T int | int64 | time.Duration](value *T, byDefault T) {
 	}
 }
 
-func (o Options) validate() error {
+func (o Options) validate(listeners int) error {
 	switch {
+	case listeners == 0:
+		return pillarbox.Invalid("express: there is no listener")
 	case o.Acceptor == nil:
 		return pillarbox.Invalid("express: Acceptor is missing")
 	case o.Sources == nil:

@@ -4,12 +4,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/internal/framing"
+	"pillarbox/internal/source"
 )
 
 // adopt begins to watch a connection. Its first request is often there already, so it is read in
 // this turn.
 func (l *loop) adopt(pending pendingConn) {
-	c := &conn{fd: pending.fd, addr: pending.addr, state: stateFresh, input: inputReady}
+	c := &conn{fd: pending.fd, addr: pending.addr, counted: pending.counted, secure: pending.secure,
+		state: stateFresh, input: inputReady, trusted: l.opts.Trusted.Trusts(pending.addr)}
+	if c.secure != nil {
+		c.secure.Detach(c)
+		c.certificate = source.CertificateOf(c.secure.TLS())
+	}
 	c.deadline = l.mono + int64(l.opts.ReadHeaderTimeout)
 	if err := l.observe(c.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
 		l.notWatched(c, err)
@@ -25,6 +31,7 @@ func (l *loop) adopt(pending pendingConn) {
 
 // socketReady is told that something has changed on the socket of c.
 func (l *loop) socketReady(c *conn, events uint32) {
+	c.dry = false
 	switch {
 	case events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		c.input = inputEnding
@@ -75,17 +82,22 @@ func (l *loop) read(c *conn) bool {
 	if room == nil || l.full() {
 		return false
 	}
-	n, errno := receive(c.fd, room)
+	n, errno := c.read(room)
+	if c.secure != nil && c.secure.Waiting() {
+		l.send(c, c.secure.Take())
+	}
 	switch {
 	case errno == unix.EAGAIN:
 		c.input = inputDrained
 	case errno != 0:
 		c.input = inputDrained
-		c.advance(eventFailed)
+		if c.state != stateBroken {
+			c.advance(eventFailed)
+		}
 	case n == 0:
 		c.input = inputEnded
 	default:
-		if n < len(room) && c.input != inputEnding {
+		if c.secure == nil && n < len(room) && c.input != inputEnding {
 			c.input = inputDrained // a short read has emptied the socket (epoll(7))
 		}
 		l.arrived(c, room[:n], whole)

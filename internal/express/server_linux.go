@@ -11,12 +11,15 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/admission"
+	"pillarbox/internal/opening"
+	"pillarbox/internal/proxy"
 )
 
 // Server answers on one listener.
 type Server struct {
 	opts   Options
 	loops  []*loop
+	named  []net.Listener // that have a name to be removed; see takeListener
 	handed *handed
 	memory *admission.Memory // of requests that are not complete
 
@@ -24,6 +27,9 @@ type Server struct {
 	idle      admission.Idle   // of those that were handed over
 	limit     admission.Seldom // that connections are pending
 	failing   admission.Seldom // that accepting fails
+
+	opening sync.WaitGroup // connections that have no loop yet
+	openers []*opening.Opener
 
 	open     atomic.Int64 // connections, with those that were handed over
 	full     atomic.Bool  // a loop waits for a connection to go
@@ -39,31 +45,48 @@ type Server struct {
 // Possible returns nil where express works, and else why not.
 func Possible() error { return nil }
 
-// New makes a server, which takes the listener over: it is closed, whatever New returns. Run
-// answers on it.
-func New(listener *net.TCPListener, opts Options) (*Server, error) {
+// New makes a server, which takes the listeners over: they are closed, whatever New returns. Run
+// answers on them.
+func New(listeners []Listener, opts Options) (*Server, error) {
 	opts = opts.withDefaults()
-	if err := opts.validate(); err != nil {
-		return nil, errors.Join(err, listener.Close())
+	if err := opts.validate(len(listeners)); err != nil {
+		return nil, errors.Join(err, closeAll(listeners))
 	}
 	s := &Server{
-		opts: opts, handed: newHanded(listener.Addr()), memory: opts.Memory,
+		opts: opts, handed: newHanded(listeners[0].Addr()), memory: opts.Memory,
 		addresses: admission.NewAddresses(opts.MaxPerAddress), done: make(chan struct{}),
 	}
 	for range opts.Loops {
 		l, err := newLoop(s)
 		if err != nil {
-			return nil, errors.Join(err, listener.Close(), s.Close())
+			return nil, errors.Join(err, closeAll(listeners), s.Close())
 		}
 		s.loops = append(s.loops, l)
 	}
-	fd, err := takeListener(listener)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("take over the listener: %w", err), listener.Close(),
-			s.Close())
+	for i, listener := range listeners {
+		fd, err := s.takeListener(listener.Listener)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("take over the listener: %w", err),
+				closeAll(listeners[i:]), s.Close())
+		}
+		on := &accepting{fd: fd, opener: listener.Opener}
+		if on.opener != nil && !on.opener.Needed() {
+			on.opener = nil
+		}
+		if on.opener != nil {
+			s.openers = append(s.openers, on.opener)
+		}
+		s.loops[0].accepts = append(s.loops[0].accepts, on)
 	}
-	s.loops[0].listener = fd
 	return s, nil
+}
+
+func closeAll(listeners []Listener) error {
+	var errs []error
+	for _, listener := range listeners {
+		errs = append(errs, listener.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // HandedOver returns the listener of the connections that are not simple, each with what was read
@@ -103,6 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 // with the error of ctx.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
+	s.closeOpeners()
 	s.mu.Lock()
 	started := s.started
 	s.mu.Unlock()
@@ -136,11 +160,24 @@ func (s *Server) Close() error {
 		}
 		close(s.done)
 	}
-	return errors.Join(append(errs, s.handed.Close())...)
+	for _, listener := range s.named {
+		errs = append(errs, listener.Close())
+	}
+	errs = append(errs, s.handed.Close())
+	s.opening.Wait()
+	return errors.Join(errs...)
+}
+
+// closeOpeners ends what has not come to HTTP yet: nothing of a request is there.
+func (s *Server) closeOpeners() {
+	for _, opener := range s.openers {
+		opener.Close()
+	}
 }
 
 func (s *Server) stop() {
 	first := !s.stopping.Swap(true)
+	s.closeOpeners()
 	s.wake()
 	if !first {
 		return
@@ -170,9 +207,21 @@ func (s *Server) admit() bool {
 	return false
 }
 
-// released counts a connection of an address as gone.
-func (s *Server) released(addr string) {
-	s.addresses.Leave(addr)
+// enter counts a connection under an address, unless that may not have one more. It returns an
+// empty one where nobody is counted: a proxy brings the connections of others, and so does what
+// stands before a unix socket.
+func (s *Server) enter(addr string) (counted string, ok bool) {
+	if addr == proxy.Unix || s.opts.Trusted.Trusts(addr) {
+		return "", true
+	}
+	return addr, s.addresses.Enter(addr)
+}
+
+// released counts a connection as gone, and under the address that it was counted under.
+func (s *Server) released(counted string) {
+	if counted != "" {
+		s.addresses.Leave(counted)
+	}
 	s.left()
 }
 

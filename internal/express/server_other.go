@@ -15,8 +15,12 @@ type Server struct{}
 func Possible() error { return ErrNotPossible }
 
 // New returns ErrNotPossible, and closes the listener as it does elsewhere.
-func New(listener *net.TCPListener, _ Options) (*Server, error) {
-	return nil, errors.Join(ErrNotPossible, listener.Close())
+func New(listeners []Listener, _ Options) (*Server, error) {
+	errs := []error{ErrNotPossible}
+	for _, listener := range listeners {
+		errs = append(errs, listener.Close())
+	}
+	return nil, errors.Join(errs...)
 }
 
 // HandedOver is not reached.

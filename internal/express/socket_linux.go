@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"pillarbox/internal/proxy"
 )
 
 // receive reads what is there. It never waits, so it does without the bookkeeping that Go makes
@@ -42,22 +44,20 @@ func poll(epoll int, events []unix.EpollEvent) (int, unix.Errno) {
 }
 
 // takeListener returns a descriptor of the listener for the loop alone. The listener itself is
-// closed, because Go's own poller would wake up for each connection as well. What is set here is
-// set on the connections too.
-func takeListener(listener *net.TCPListener) (int, error) {
-	raw, err := listener.SyscallConn()
+// closed, because Go's own poller would wake up for each connection as well; of one with a name in
+// the file system, only what listens is, and the name stays until the server is closed. What is set
+// here is set on the connections too.
+func (s *Server) takeListener(listener net.Listener) (int, error) {
+	fd, err := descriptorOf(listener)
 	if err != nil {
 		return -1, err
 	}
-	fd := -1
-	var dupErr error
-	if err := raw.Control(func(own uintptr) {
-		fd, dupErr = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
-	}); err != nil {
-		return -1, err
-	}
-	if dupErr != nil {
-		return -1, os.NewSyscallError("dup", dupErr)
+	if _, ok := listener.Addr().(*net.UnixAddr); ok {
+		s.named = append(s.named, listener)
+		if quiet, ok := listener.(interface{ StopListening() error }); ok {
+			return fd, quiet.StopListening()
+		}
+		return fd, nil
 	}
 	for _, option := range [][3]int{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
@@ -88,7 +88,7 @@ func addressOf(from unix.Sockaddr) string {
 		}
 		return address.String()
 	}
-	return ""
+	return proxy.Unix
 }
 
 func zoneName(id int) string {

@@ -163,7 +163,10 @@ func (l *loop) header() pillarbox.Header {
 }
 
 func (l *loop) headOf(c *conn, header pillarbox.Header) source.Head {
-	head := source.Head{Method: "POST", Path: text(l.head.path), Query: text(l.head.query), RemoteAddr: c.addr, Header: header}
+	head := source.Head{Method: "POST", Path: text(l.head.path), Query: text(l.head.query), RemoteAddr: c.addr, Header: header, Certificate: c.certificate}
+	if c.trusted {
+		head.RemoteAddr = l.opts.Trusted.Client(c.addr, header)
+	}
 	if l.head.encoding != nil {
 		l.encoding[0] = text(l.head.encoding)
 		head.ContentEncoding = l.encoding[:]
@@ -204,7 +207,7 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) bool {
 	l.requests = append(l.requests, ingest.Request{
 		Grant: grant, Method: "POST", Path: text(h.path), Query: text(h.query),
 		Header: header, ContentType: text(h.contentType),
-		RemoteAddr: c.addr, Traceparent: text(h.traceparent), Body: body,
+		RemoteAddr: l.sourceHead.RemoteAddr, Traceparent: text(h.traceparent), Body: body,
 	})
 	return true
 }

@@ -1,6 +1,7 @@
 package framing
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -37,7 +38,8 @@ type Conn struct {
 	ready  int    // bytes of in that are settled
 	end    error  // what Read returns when nothing is ready any more
 	idler  Idler  // nil where nobody wants to know
-	idle   bool   // as idler was told
+	tls    *tls.ConnectionState
+	idle   bool // as idler was told
 
 	inHandler atomic.Bool           // a request is being answered
 	refused   atomic.Pointer[error] // why the last request was refused
@@ -56,6 +58,9 @@ type Conn struct {
 func newConn(inner net.Conn, opts *Options) *Conn {
 	c := &Conn{Conn: inner, opts: opts, filter: Filter{MaxHead: opts.MaxHeaderBytes}}
 	c.idler, _ = inner.(Idler)
+	if secure, ok := inner.(interface{ TLS() *tls.ConnectionState }); ok {
+		c.tls = secure.TLS()
+	}
 	return c
 }
 

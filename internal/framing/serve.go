@@ -2,6 +2,7 @@ package framing
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"maps"
 	"net"
@@ -33,7 +34,8 @@ const lingerTime = 500 * time.Millisecond
 // netHTTPSlack keeps net/http from meeting its limit of a head before ours.
 const netHTTPSlack = 64 << 10
 
-// Serve is server.Serve with a Filter under each connection. It takes the server over: handler,
+// Serve is server.Serve with a Filter under each connection, and the same limits for HTTP/2, which a
+// connection has that the listener returns as a *tls.Conn. It takes the server over: handler,
 // context of connections and limit of heads are changed, and nobody else may serve it.
 func Serve(server *http.Server, listener net.Listener, opts Options) error {
 	if opts.MaxHeaderBytes <= 0 {
@@ -49,7 +51,14 @@ func Serve(server *http.Server, listener net.Listener, opts Options) error {
 		opts.BodyGrace = DefaultBodyGrace
 	}
 	server.MaxHeaderBytes = opts.MaxHeaderBytes + netHTTPSlack
-	server.Handler, server.DisableGeneralOptionsHandler = &guard{next: server.Handler}, true
+	server.Handler, server.DisableGeneralOptionsHandler = &guard{server.Handler, &opts}, true
+	states := server.ConnState
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if states != nil {
+			states(conn, state)
+		}
+		tellIdle(conn, state)
+	}
 	before := server.ConnContext
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		if before != nil {
@@ -74,18 +83,40 @@ func (l *filtered) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := conn.(*tls.Conn); ok {
+		return conn, nil // has HTTP/2, which says by itself where a request ends
+	}
 	return newConn(conn, &l.opts), nil
 }
 
+// tellIdle tells a connection with HTTP/2 that it rests: of the others, Conn does.
+func tellIdle(conn net.Conn, state http.ConnState) {
+	secure, ok := conn.(*tls.Conn)
+	if !ok || state == http.StateClosed {
+		return
+	}
+	if idler, ok := secure.NetConn().(Idler); ok {
+		idler.SetIdle(state == http.StateIdle)
+	}
+}
+
 // guard answers what a Conn has refused, and lets everything else through.
-type guard struct{ next http.Handler }
+type guard struct {
+	next http.Handler
+	opts *Options
+}
 
 // ServeHTTP implements http.Handler.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, ok := r.Context().Value(connKey{}).(*Conn)
-	if !ok {
+	switch {
+	case !ok && r.ProtoMajor == 2:
+		g.serveHTTP2(w, r)
+		return
+	case !ok:
 		panic("pillarbox: bug: a request came past the filter")
 	}
+	r.TLS = conn.tls
 	conn.inHandler.Store(true)
 	defer conn.inHandler.Store(false)
 	if why := conn.refused.Load(); why != nil && r.Method == refusedMethod {

@@ -57,7 +57,7 @@ func (b *batch) release() {
 // acceptBatch accepts all good items with one append and answers for each item in order.
 func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	to *source.Route) (int, error) {
-	head := headOf(r)
+	head := h.headOf(r)
 	head.Batch = true
 	admission, err := admit(w, to.Source, head)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,7 +18,14 @@ import (
 
 // TestDoors sends every request of the table on real connections: in one piece, in two, and with a
 // plain one behind it, which shows that the answer ended where it should.
-func TestDoors(t *testing.T) { onFronts(t, doors) }
+func TestDoors(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		for _, kind := range []string{"", overTLS} { // others have another address
+			f.kind = kind
+			doors(t, f)
+		}
+	})
+}
 
 func doors(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
@@ -44,10 +50,7 @@ func doors(t *testing.T, f front) {
 // send sends a door in so many pieces; 0 is in one, with a plain request right behind it.
 func send(t *testing.T, server *served, door *nodetest.Door, pieces int) nodetest.Answer {
 	t.Helper()
-	conn, err := net.Dial("tcp", server.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := server.dial(t)
 	defer conn.Close()
 	text, reader := textOf(door), bufio.NewReader(conn)
 	switch pieces {

@@ -20,6 +20,7 @@ import (
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/openapi"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/proxy"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 )
@@ -53,6 +54,9 @@ type Options struct {
 	MaxBatchBytes int64             // body of a batch
 	MaxBatchItems int               // items of a batch
 	MaxWait       time.Duration     // longest Prefer: wait
+	Trusted       *proxy.Trusted    // whose headers say who a request is from; nil: nobody's
+	ReadyPath     string            // that says whether the server accepts; empty for none
+	Ready         func() error      // why it does not; nil where it does
 	Waiter        Waiter            // nil: Prefer: wait is ignored
 	Logger        *slog.Logger      // nil: discard
 	Metrics       *telemetry.Metrics
@@ -75,9 +79,13 @@ func New(opts Options) *Handler {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{opts: opts, plain: map[string]*telemetry.Route{
+	h := &Handler{opts: opts, plain: map[string]*telemetry.Route{
 		openapi.Path: opts.Metrics.Route(openapi.Path), otherRoute: opts.Metrics.Route(otherRoute),
 	}}
+	if opts.ReadyPath != "" {
+		h.plain[opts.ReadyPath] = opts.Metrics.Route(opts.ReadyPath)
+	}
+	return h
 }
 
 // otherRoute stands in the metrics for every path that is no route.
@@ -116,8 +124,8 @@ func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {
 	switch {
 	case found != nil:
 		return found.Metrics
-	case path == openapi.Path:
-		return h.plain[openapi.Path]
+	case h.plain[path] != nil && path != otherRoute:
+		return h.plain[path]
 	}
 	return h.plain[otherRoute]
 }
@@ -148,6 +156,8 @@ func (h *Handler) refusal(method string, err error) (int, error) {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	to *source.Route) (status int, err error) {
 	switch {
+	case to == nil && h.opts.ReadyPath != "" && r.URL.Path == h.opts.ReadyPath:
+		return h.serveReady(w, r)
 	case to == nil && r.URL.Path != openapi.Path:
 		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the admin API lists them (/api/v1/status)"} // not here: a path can be a secret
 	case to == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
@@ -161,8 +171,21 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	return h.acceptOne(w, r, to)
 }
 
+// serveReady says whether the server accepts. Why not is for the admin API alone.
+func (h *Handler) serveReady(w http.ResponseWriter, r *http.Request) (int, error) {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return 0, protocol.NotAllowed(r.Method, "GET, HEAD")
+	case h.opts.Ready() != nil:
+		return 0, &protocol.Error{Status: http.StatusServiceUnavailable,
+			Detail: "the server can't accept now; the admin API says why (/readyz)"}
+	}
+	protocol.WriteJSON(w, http.StatusOK, protocol.OK)
+	return http.StatusOK, nil
+}
+
 func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
-	head := headOf(r)
+	head := h.headOf(r)
 	admission, err := admit(w, to.Source, head)
 	if err != nil {
 		return 0, err
@@ -395,9 +418,11 @@ func checkFraming(r *http.Request) error {
 }
 
 // headOf is what a source is asked about.
-func headOf(r *http.Request) *source.Head {
+func (h *Handler) headOf(r *http.Request) *source.Head {
+	header := headerOf(r)
 	return &source.Head{
-		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, RemoteAddr: addressOf(r), Header: headerOf(r),
+		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: header,
+		RemoteAddr: h.opts.Trusted.Client(addressOf(r), header), Certificate: source.CertificateOf(r.TLS),
 		ContentEncoding: r.Header.Values("Content-Encoding"), MayWait: true,
 	}
 }
@@ -426,11 +451,11 @@ func headerOf(r *http.Request) pillarbox.Header {
 	return header
 }
 
-// addressOf is the IP address of the client.
+// addressOf is the IP address of the connection.
 func addressOf(r *http.Request) string {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		return proxy.Unix // of such a connection, net/http says nothing of use
 	}
 	return address
 }

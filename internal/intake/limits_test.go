@@ -41,7 +41,7 @@ func TestWhatHasArrivedIsCharged(t *testing.T) {
 
 // TestUploadThatStandsStillIsCutOff with 408, on both fronts, and nothing of it is stored.
 func TestUploadThatStandsStillIsCutOff(t *testing.T) {
-	onFronts(t, func(t *testing.T, f front) {
+	onListeners(t, func(t *testing.T, f front) {
 		f.limits.MinBodyRate, f.limits.BodyGrace = 100, 50*time.Millisecond
 		for _, request := range []string{
 			"POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("x", 600),
@@ -52,10 +52,7 @@ func TestUploadThatStandsStillIsCutOff(t *testing.T) {
 		} {
 			b := openPublic(t, intake.Options{})
 			server := f.serve(t, b, time.Hour, 0)
-			conn, err := net.Dial("tcp", server.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := server.dial(t)
 			defer conn.Close()
 			if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,16 +17,13 @@ import (
 func exchange(t *testing.T, server *served, request string,
 	halfClose bool) (*http.Response, string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", server.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := server.dial(t)
 	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
 	if halfClose {
-		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -49,7 +45,7 @@ func exchange(t *testing.T, server *served, request string,
 
 // TestBrokenBodiesAreNotStored sends bodies that do not end as they should, on real connections:
 // only what ended cleanly is answered with 2xx.
-func TestBrokenBodiesAreNotStored(t *testing.T) { onFronts(t, brokenBodiesAreNotStored) }
+func TestBrokenBodiesAreNotStored(t *testing.T) { onListeners(t, brokenBodiesAreNotStored) }
 
 func brokenBodiesAreNotStored(t *testing.T, f front) {
 	const head = " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
@@ -91,7 +87,7 @@ func brokenBodiesAreNotStored(t *testing.T, f front) {
 // TestWhatNetHTTPAnswersItselfIsAsDocumented: the document, the package and OPERATIONS.md except a
 // few errors from being application/problem+json. All that we answer are.
 func TestWhatNetHTTPAnswersItselfIsAsDocumented(t *testing.T) {
-	onFronts(t, whatNetHTTPAnswersItselfIsAsDocumented)
+	onListeners(t, whatNetHTTPAnswersItselfIsAsDocumented)
 }
 
 func whatNetHTTPAnswersItselfIsAsDocumented(t *testing.T, f front) {
@@ -124,7 +120,7 @@ func whatNetHTTPAnswersItselfIsAsDocumented(t *testing.T, f front) {
 }
 
 // TestBodyEndsAtItsLength: what is longer belongs to the next request.
-func TestBodyEndsAtItsLength(t *testing.T) { onFronts(t, bodyEndsAtItsLength) }
+func TestBodyEndsAtItsLength(t *testing.T) { onListeners(t, bodyEndsAtItsLength) }
 
 func bodyEndsAtItsLength(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
@@ -142,7 +138,7 @@ func bodyEndsAtItsLength(t *testing.T, f front) {
 
 // TestOldHTTPNeedsALength: net/http hides Transfer-Encoding of HTTP/1.0, so that the chunks would
 // be taken for the next request.
-func TestOldHTTPNeedsALength(t *testing.T) { onFronts(t, oldHTTPNeedsALength) }
+func TestOldHTTPNeedsALength(t *testing.T) { onListeners(t, oldHTTPNeedsALength) }
 
 func oldHTTPNeedsALength(t *testing.T, f front) {
 	const smuggled = "5\r\nhello\r\n0\r\n\r\nPOST /app HTTP/1.0\r\nContent-Length: 1\r\n\r\nx"
@@ -170,7 +166,7 @@ func oldHTTPNeedsALength(t *testing.T, f front) {
 }
 
 // TestTooLongIsRefusedBeforeTheBody: who asks first (Expect) need not send what is refused.
-func TestTooLongIsRefusedBeforeTheBody(t *testing.T) { onFronts(t, tooLongIsRefusedBeforeTheBody) }
+func TestTooLongIsRefusedBeforeTheBody(t *testing.T) { onListeners(t, tooLongIsRefusedBeforeTheBody) }
 
 func tooLongIsRefusedBeforeTheBody(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
@@ -183,7 +179,7 @@ func tooLongIsRefusedBeforeTheBody(t *testing.T, f front) {
 }
 
 // TestSlowBodyIsATimeout: the sender is told with 408, and nothing is stored.
-func TestSlowBodyIsATimeout(t *testing.T) { onFronts(t, slowBodyIsATimeout) }
+func TestSlowBodyIsATimeout(t *testing.T) { onListeners(t, slowBodyIsATimeout) }
 
 func slowBodyIsATimeout(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})

@@ -3,10 +3,11 @@ package intake_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+
 	"net/http"
 	"os"
 	"slices"
@@ -237,19 +238,22 @@ func TestRawRequests(t *testing.T) {
 		handed bool
 	}{{"net/http", front{}, false}, {"express", front{express: true}, false}, {"handed over",
 		front{express: true}, true}} {
-		t.Run(r.name, func(t *testing.T) {
-			if err := express.Possible(); r.front.express && err != nil {
-				t.Skip(err)
-			}
-			n := 0
-			for _, c := range rawRequests() {
-				n += runRaw(t, r.front, r.handed, c)
-			}
-			if n < minRawCases {
-				t.Errorf("only %d cases", n)
-			}
-			t.Logf("%d cases", n)
-		})
+		for _, kind := range []string{"", overTLS, overUnix, overProxy} {
+			t.Run(r.name+" over "+cmp.Or(kind, "TCP"), func(t *testing.T) {
+				if err := express.Possible(); r.front.express && err != nil {
+					t.Skip(err)
+				}
+				n, f := 0, r.front
+				f.kind = kind
+				for _, c := range rawRequests() {
+					n += runRaw(t, f, r.handed, c)
+				}
+				if n < minRawCases {
+					t.Errorf("only %d cases", n)
+				}
+				t.Logf("%d cases", n)
+			})
+		}
 	}
 }
 
@@ -270,7 +274,7 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 				behind, wantStatuses, wantStored = rawTail, append(wantStatuses, 202), append(wantStored,
 					"tail")
 			}
-			x := connectRaw(t, server.addr)
+			x := connectRaw(t, server)
 			if handed {
 				x.send(cutAt(rawGet, 100))
 				x.answer("GET")
@@ -308,21 +312,18 @@ func runRaw(t *testing.T, f front, handed bool, c raw) (n int) {
 // rawConn is the client's side.
 type rawConn struct {
 	t        *testing.T
-	conn     *net.TCPConn
+	conn     duplex
 	answers  *bufio.Reader
 	statuses []int
 }
 
-func connectRaw(t *testing.T, addr string) *rawConn {
+func connectRaw(t *testing.T, server *served) *rawConn {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := server.dial(t)
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &rawConn{t: t, conn: conn.(*net.TCPConn), answers: bufio.NewReader(conn)}
+	return &rawConn{t: t, conn: conn, answers: bufio.NewReader(conn)}
 }
 
 // send writes the pieces. Where the other side has closed meanwhile, the rest is nobody's.

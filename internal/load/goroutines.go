@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -40,7 +41,7 @@ func dialClients(ctx context.Context, o Options) ([]*client, error) {
 	var clients []*client
 	for range o.Connections {
 		c := &client{result: newResult(o.Duration), buffer: make([]byte, 16<<10)}
-		if err := c.dial(ctx, o.Address); err != nil {
+		if err := c.dial(ctx, o); err != nil {
 			for _, other := range clients {
 				_ = other.conn.Close() // the error of the dial tells more
 			}
@@ -75,10 +76,14 @@ type client struct {
 	freedAt time.Duration
 }
 
-func (c *client) dial(ctx context.Context, address string) (err error) {
+func (c *client) dial(ctx context.Context, o Options) (err error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
-	c.conn, err = dialer.DialContext(ctx, "tcp", address)
-	return err
+	if c.conn, err = dialer.DialContext(ctx, "tcp", o.Address); err != nil || o.TLS == nil {
+		return err
+	}
+	secure := tls.Client(c.conn, o.TLS)
+	c.conn = secure
+	return secure.HandshakeContext(ctx)
 }
 
 func (c *client) run(ctx context.Context) {
@@ -175,7 +180,7 @@ func (c *client) broken(ctx context.Context, err error) bool {
 	}
 	_ = c.conn.Close() // it is broken
 	c.reader = reader{head: c.reader.head[:0]}
-	if err := c.dial(ctx, c.plan.Address); err != nil {
+	if err := c.dial(ctx, c.plan.Options); err != nil {
 		c.result.fail(err, c.plan.MaxErrors)
 		return false
 	}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"runtime"
@@ -29,6 +30,7 @@ type Options struct {
 	Rate        float64 // requests per second of an open loop; 0 is a closed loop
 	Duration    time.Duration
 	Threads     int           // threads of the event loops; default half of the processors, since the server needs the others
+	TLS         *tls.Config   // nil: none
 	Grace       time.Duration // how long answers are waited for when the duration is over; default 5 s
 	MaxErrors   int           // connections that fail before the run gives up; default 1000
 }

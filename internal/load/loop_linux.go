@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pillarbox/internal/opening"
 )
 
 const (
@@ -45,9 +47,11 @@ type loop struct {
 type conn struct {
 	id      int32
 	fd      int
-	own     []byte // the request under way
-	unsent  []byte // of it
-	busy    bool   // a request is under way
+	secure  *opening.Secure // nil without TLS
+	own     []byte          // the request under way
+	sealed  []byte          // the same over TLS
+	unsent  []byte          // of it
+	busy    bool            // a request is under way
 	due     time.Duration
 	freedAt time.Duration
 	reader  reader
@@ -114,6 +118,15 @@ func (l *loop) connect(ctx context.Context, c *conn) error {
 		return os.NewSyscallError("fcntl", copied)
 	}
 	c.reader, c.unsent, c.busy = reader{head: c.reader.head[:0]}, nil, false
+	if c.secure = nil; l.TLS != nil {
+		if err := dialed.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+			return err
+		}
+		if c.secure, err = opening.Client(dialed, l.TLS); err != nil {
+			return err
+		}
+		c.secure.Detach(c)
+	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
 		Fd: c.id}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, c.fd, &event))
@@ -240,6 +253,15 @@ func (l *loop) handle(ctx context.Context, event *unix.EpollEvent) {
 func (l *loop) send(ctx context.Context, c *conn, due time.Duration) {
 	c.own = l.serial(c.own)
 	c.busy, c.due, c.unsent = true, due, c.own
+	if c.secure != nil {
+		var err error
+		if c.sealed, err = c.secure.Seal(c.sealed[:0], c.own); err != nil {
+			c.busy = false
+			l.broken(ctx, c, err)
+			return
+		}
+		c.unsent = c.sealed
+	}
 	l.underWay++
 	l.write(ctx, c)
 }
@@ -263,7 +285,7 @@ func (l *loop) write(ctx context.Context, c *conn) {
 // read takes all that is there: the poll tells of new bytes only once.
 func (l *loop) read(ctx context.Context, c *conn) {
 	for c.fd >= 0 {
-		n, err := unix.Read(c.fd, l.buffer)
+		n, err := c.read(l.buffer)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -288,10 +310,39 @@ func (l *loop) read(ctx context.Context, c *conn) {
 			l.answered(ctx, c)
 			return
 		}
-		if n < len(l.buffer) {
+		if n < len(l.buffer) && c.secure == nil {
 			return
 		}
 	}
+}
+
+// read reads what is there, and with TLS decrypts it.
+func (c *conn) read(b []byte) (int, error) {
+	if c.secure == nil {
+		return unix.Read(c.fd, b)
+	}
+	n, err := c.secure.Read(b)
+	switch {
+	case n > 0:
+		return n, nil
+	case errors.Is(err, opening.Again):
+		return 0, unix.EAGAIN
+	case errors.Is(err, io.EOF):
+		return 0, nil
+	}
+	return 0, err
+}
+
+// Receive implements opening.Receiver.
+func (c *conn) Receive(b []byte) (int, error) {
+	n, err := unix.Read(c.fd, b)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return 0, opening.Again
+	case err == nil && n == 0:
+		return 0, io.EOF
+	}
+	return max(n, 0), err
 }
 
 func (l *loop) answered(ctx context.Context, c *conn) {

@@ -11,6 +11,7 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
+	"pillarbox/internal/opening"
 	"pillarbox/internal/run"
 	"pillarbox/internal/telemetry"
 )
@@ -18,28 +19,27 @@ import (
 // admin makes the service of the admin listener. Followers leave half of its connections to others.
 func (s *server) admin() run.Service {
 	listener := admission.Listen(s.Admin, admission.Options{MaxConnections: s.may.admin})
+	if s.AdminTLS != nil {
+		listener = opening.Listen(listener, opening.New(opening.Options{TLS: s.AdminTLS,
+			Timeout: s.Limits.ReadHeaderTimeout, Failed: s.openingFailed}))
+	}
 	handler := s.AdminHandler(s.AdminToken, min(s.MaxFollowers, s.may.admin/2), s.MetricsHandler)
 	return s.web("admin", listener, handler)
 }
 
-// public makes the service of the public listener: an event loop for what is simple, where that is
+// public makes the service of the public listeners: an event loop for what is simple, where that is
 // possible and wanted, and net/http for everything else. Everything on the loop waits for one
 // append: that of a disk takes a fraction of a millisecond, but that of a queue across a network
 // may take seconds.
 func (s *server) public() (run.Service, error) {
-	handler := s.PublicHandler(s.Limits)
-	tcp, ok := s.Public.(*net.TCPListener)
-	if !ok || !s.EventLoop || express.Possible() != nil || !s.queue.Traits().Local {
-		return s.web("public", admission.Listen(s.Public, admission.Options{
-			MaxConnections: s.may.public, MaxPerAddress: s.Limits.MaxPerAddress, Closed: s.connectionClosed,
-			Full: func() {
-				s.logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)", telemetry.KeyConnections, s.may.public)
-			},
-		}), handler), nil
+	handler := s.publicHandler(s.Limits, s.Serving)
+	if !s.EventLoop || express.Possible() != nil || !s.queue.Traits().Local {
+		return s.web("public", s.onNetHTTP(), handler), nil
 	}
 	limits := s.Limits
-	front, err := express.New(tcp, express.Options{
-		Acceptor: s.ingest.Inline(), Sources: s.sources, Memory: s.memory, AcceptTimeout: limits.AppendTimeout, Problem: handler.Problem,
+	front, err := express.New(s.onLoop(), express.Options{
+		Acceptor: s.ingest.Inline(), Sources: s.sources, Memory: s.memory, Trusted: s.Trusted,
+		AcceptTimeout: limits.AppendTimeout, Problem: handler.Problem,
 		MaxHeaderBytes: limits.MaxHeaderBytes, MaxConnections: s.may.public, MaxPerAddress: limits.MaxPerAddress, Closed: s.connectionClosed,
 		ReadHeaderTimeout: limits.ReadHeaderTimeout, ReadTimeout: limits.ReadTimeout, WriteTimeout: limits.WriteTimeout, IdleTimeout: limits.IdleTimeout,
 		MinBodyRate: limits.MinBodyRate, BodyGrace: limits.BodyGrace, Logger: s.logger,
@@ -48,6 +48,52 @@ func (s *server) public() (run.Service, error) {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)
 	}
 	return inFrontOf(front, s.web("public", front.HandedOver(), handler)), nil
+}
+
+// onLoop are the listeners as the event loop wants them.
+func (s *server) onLoop() (listeners []express.Listener) {
+	for _, front := range s.Public {
+		listeners = append(listeners, express.Listener{Listener: front.Listener, Opener: s.opener(front)})
+	}
+	return listeners
+}
+
+// onNetHTTP is one listener of all, as net/http wants it. The limits hold for all of them together.
+func (s *server) onNetHTTP() net.Listener {
+	limits := admission.NewLimits(admission.Options{
+		MaxConnections: s.may.public, MaxPerAddress: s.Limits.MaxPerAddress, Closed: s.connectionClosed,
+		Counts: func(address string) bool { return address != admission.Unix && !s.Trusted.Trusts(address) },
+		Full: func() {
+			s.logger.Warn("newcomers wait: there are as many connections as there may be (http.max_connections)", telemetry.KeyConnections, s.may.public)
+		},
+	})
+	var listeners []net.Listener
+	for _, front := range s.Public {
+		listener := limits.Listen(front.Listener)
+		if opener := s.opener(front); opener != nil {
+			listener = opening.Listen(listener, opener)
+		}
+		listeners = append(listeners, listener)
+	}
+	return opening.Join(listeners)
+}
+
+// opener reads what stands before HTTP on a listener; nil where nothing does.
+func (s *server) opener(front Front) *opening.Opener {
+	if !front.TLS && !front.Proxy {
+		return nil
+	}
+	options := opening.Options{Proxy: front.Proxy, Trusted: s.Trusted, Timeout: s.Limits.ReadHeaderTimeout,
+		Failed: s.openingFailed}
+	if front.TLS {
+		options.TLS = s.TLS
+	}
+	return opening.New(options)
+}
+
+// openingFailed counts a connection that did not come as far as HTTP.
+func (s *server) openingFailed(reason opening.Reason) {
+	s.opts.Metrics.ConnectionClosed(string(reason))
 }
 
 // connectionClosed counts a connection that was closed to keep to a limit.

@@ -17,6 +17,12 @@ func (n *Node) state() telemetry.State {
 	if n.opts.Lines != nil {
 		state.DroppedLines = n.opts.Lines.Dropped()
 	}
+	if n.opts.Certificates != nil {
+		for _, c := range n.opts.Certificates() {
+			state.Certificates = append(state.Certificates, telemetry.CertificateState{Listener: c.Name,
+				File: c.File, NotAfter: c.NotAfter, Problem: c.Problem != ""})
+		}
+	}
 	if n.keys != nil {
 		stats := n.keys.KeyStats()
 		state.Keys = &telemetry.KeyState{

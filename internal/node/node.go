@@ -26,6 +26,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/apikey"
+	"pillarbox/internal/certificate"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
@@ -94,14 +95,15 @@ type Options struct {
 	Engines
 	Settings
 
-	MaxInFlightBytes int64            // of bodies in memory, of all fronts together; default DefaultMaxInFlightBytes
-	DrainTimeout     time.Duration    // of each stage of a stop; default run.DefaultDrainTimeout
-	ReadOnly         bool             // for looking: nothing is written to the queue
-	Roles            []string         // shown in Status; none where only commands look
-	Version          string           // shown in Status
-	Data             string           // the data directory as it is shown; empty where nothing is on this machine
-	QueueURL         string           // as it is shown
-	Lines            *telemetry.Lines // where Logger writes to, to count what is dropped; nil for none
+	MaxInFlightBytes int64                      // of bodies in memory, of all fronts together; default DefaultMaxInFlightBytes
+	DrainTimeout     time.Duration              // of each stage of a stop; default run.DefaultDrainTimeout
+	ReadOnly         bool                       // for looking: nothing is written to the queue
+	Roles            []string                   // shown in Status; none where only commands look
+	Version          string                     // shown in Status
+	Data             string                     // the data directory as it is shown; empty where nothing is on this machine
+	QueueURL         string                     // as it is shown
+	Certificates     func() []certificate.State // of the listeners; nil for none
+	Lines            *telemetry.Lines           // where Logger writes to, to count what is dropped; nil for none
 
 	Now     func() time.Time // measures durations well though the clock is set; default time.Now
 	Chance  func() float64   // in [0, 1), for jitter; default rand.Float64

@@ -230,7 +230,7 @@ func TestOneBudgetForBothFronts(t *testing.T) {
 	}
 	go func() {
 		ended <- n.Serve(stop, context.Background(),
-			node.Serving{Public: listener, EventLoop: true, Limits: limits})
+			node.Serving{Public: []node.Front{{Listener: listener}}, EventLoop: true, Limits: limits})
 	}()
 	defer func() {
 		cancel()

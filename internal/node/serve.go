@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/intake"
+	"pillarbox/internal/proxy"
 	"pillarbox/internal/run"
 	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
@@ -35,16 +37,29 @@ type Limits struct {
 	AppendTimeout  time.Duration // after which an append that the event loop waits for hangs; 0: never
 }
 
+// Front is one public listener.
+type Front struct {
+	net.Listener
+	TLS   bool // connections begin with a handshake
+	Proxy bool // and, before that, with a header of the PROXY protocol
+}
+
 // Serving is what Serve needs beside the Node. A listener that is nil does not serve.
 type Serving struct {
-	Public    net.Listener
+	Public    []Front
 	Admin     net.Listener
-	EventLoop bool // for plain posts, where the queue is local and the system can
+	TLS       *tls.Config    // of the public listeners that have it
+	AdminTLS  *tls.Config    // nil: the admin listener has none
+	Trusted   *proxy.Trusted // that stand in front of the public listeners; nil for nobody
+	EventLoop bool           // for plain posts, where the queue is local and the system can
 	Limits    Limits
 
 	AdminToken     string
 	MaxFollowers   int
 	MetricsHandler http.Handler // for /metrics
+
+	DrainDelay time.Duration // between not being ready and not accepting
+	ReadyPath  string        // on the public listeners, that says whether the node accepts; empty for none
 
 	MaxConnectionsChosen bool          // somebody has asked for so many: it is a warning if there may be fewer
 	Services             []run.Service // of the caller, between the listeners and readiness
@@ -85,7 +100,7 @@ func (s *server) addServices(group *run.Group) error {
 		// before the listener, so that it ends after it
 		group.Add(run.Service{Name: "keys", Run: s.opts.APIKeys.Run})
 	}
-	if s.Public != nil {
+	if len(s.Public) > 0 {
 		service, err := s.public()
 		if err != nil {
 			return err
@@ -93,13 +108,18 @@ func (s *server) addServices(group *run.Group) error {
 		group.Add(service)
 	}
 	group.Add(append(slices.Clone(s.Services), run.Service{Name: "lock", Run: s.watchLock})...)
-	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse})
+	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse,
+		DrainTimeout: s.DrainDelay + s.opts.DrainTimeout})
 	return nil
 }
 
 func (s *server) closeListeners() error {
 	var errs []error
-	for _, listener := range []net.Listener{s.Public, s.Admin} {
+	listeners := []net.Listener{s.Admin}
+	for _, front := range s.Public {
+		listeners = append(listeners, front.Listener)
+	}
+	for _, listener := range listeners {
 		if listener != nil {
 			if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
@@ -122,8 +142,12 @@ func (n *Node) AdminHandler(token string, maxFollowers int,
 
 // PublicHandler makes the handler of the public listener, on net/http.
 func (n *Node) PublicHandler(limits Limits) *intake.Handler {
+	return n.publicHandler(limits, Serving{})
+}
+
+func (n *Node) publicHandler(limits Limits, serving Serving) *intake.Handler {
 	options := intake.Options{
-		Acceptor: n.ingest, Sources: n.sources, Memory: n.memory, MaxBatchBytes: limits.MaxBatchBytes, MaxBatchItems: limits.MaxBatchItems,
+		Acceptor: n.ingest, Sources: n.sources, Memory: n.memory, Trusted: serving.Trusted, ReadyPath: serving.ReadyPath, Ready: n.Ready, MaxBatchBytes: limits.MaxBatchBytes, MaxBatchItems: limits.MaxBatchItems,
 		MaxWait: limits.MaxWait, Logger: n.logger, Metrics: n.opts.Metrics,
 	}
 	if n.does(RoleDeliver) && limits.MaxWait > 0 {
@@ -145,35 +169,62 @@ func (w waiter) Expect(event *pillarbox.Event) intake.Expectation {
 	return nil
 }
 
-// refuse begins the stop: the server is not ready, and requests that wait for their event to be
-// stored are answered.
-func (s *server) refuse(context.Context) error {
+// refuse begins the stop: the server is not ready. It accepts all the same until whoever sends it
+// requests has had the time to see that. Then requests that wait for their event to be stored are
+// answered.
+func (s *server) refuse(ctx context.Context) error {
 	s.ready.Store(false)
+	if s.DrainDelay > 0 {
+		s.logger.Info("not ready any more, and still accepting", telemetry.KeyAfter, s.DrainDelay)
+		delay := time.NewTimer(s.DrainDelay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-ctx.Done(): // the stop is forced
+		}
+	}
 	s.watch.Hurry()
 	return nil
 }
 
 func (s *server) announce(context.Context) error {
 	s.ready.Store(true)
-	if s.Public != nil {
+	if len(s.Public) > 0 {
 		s.warnOfDescriptors()
+	}
+	for _, front := range s.Public {
 		for _, source := range s.sources.Table().All() {
 			s.logger.Info("ready to accept", telemetry.KeySource, source.Name, telemetry.KeyAddr,
-				"http://"+DisplayAddress(s.Public.Addr().String())+source.Path)
+				publicAddress(front)+source.Path)
 		}
 	}
 	if s.Admin != nil {
-		s.logger.Info("admin API", telemetry.KeyAddr, adminAddress(s.Admin.Addr()))
+		s.logger.Info("admin API", telemetry.KeyAddr, adminAddress(s.Admin.Addr(), s.AdminTLS != nil))
 	}
 	return nil
 }
 
 // adminAddress is what --server takes, and a browser, except for a socket.
-func adminAddress(at net.Addr) string {
+func adminAddress(at net.Addr, secure bool) string {
 	if at.Network() == "unix" {
 		return socket.Scheme + at.String()
 	}
-	return "http://" + DisplayAddress(at.String()) + "/"
+	return scheme(secure) + DisplayAddress(at.String()) + "/"
+}
+
+// publicAddress is what the path of a source is put behind; of a socket, for people alone.
+func publicAddress(front Front) string {
+	if front.Addr().Network() == "unix" {
+		return socket.Scheme + front.Addr().String() + " "
+	}
+	return scheme(front.TLS) + DisplayAddress(front.Addr().String())
+}
+
+func scheme(secure bool) string {
+	if secure {
+		return "https://"
+	}
+	return "http://"
 }
 
 // DisplayAddress makes an address that can be put into a browser of one that is listened at.

@@ -46,6 +46,7 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 	for _, s := range n.sources.Table().All() {
 		status.Sources = append(status.Sources, adminapi.SourceStatus{Source: s.Name, Path: s.Path})
 	}
+	status.Certificates = n.certificates()
 	for _, name := range n.unconfigured() {
 		account, err := n.account(name)
 		if err != nil {
@@ -55,6 +56,18 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 			adminapi.Unconfigured{Destination: name, Pending: account.Pending, Held: account.Held})
 	}
 	return status, nil
+}
+
+// certificates are how those of the listeners are.
+func (n *Node) certificates() (all []adminapi.CertificateStatus) {
+	if n.opts.Certificates == nil {
+		return nil
+	}
+	for _, state := range n.opts.Certificates() {
+		all = append(all, adminapi.CertificateStatus{Listener: state.Name, File: state.File,
+			Names: state.Names, NotAfter: stampOf(state.NotAfter), Problem: state.Problem})
+	}
+	return all
 }
 
 func (n *Node) destinationStatus(ctx context.Context,

@@ -67,7 +67,11 @@ func Check(path string) error {
 // Listen makes a socket at the path, for its owner alone, and listens at it. Close removes it. The
 // error matches syscall.EADDRINUSE where a living server has it, and fs.ErrExist where something
 // else has the name.
-func Listen(path string) (net.Listener, error) {
+func Listen(path string) (net.Listener, error) { return ListenMode(path, mode) }
+
+// ListenMode is Listen with the permissions of the socket: who may write to it may connect. The error matches syscall.EADDRINUSE where a living server has it, and fs.ErrExist where something
+// else has the name.
+func ListenMode(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := Check(path); err != nil {
 		return nil, err
 	}
@@ -147,6 +151,10 @@ type owned struct {
 // Addr implements net.Listener.
 func (l *owned) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
+// StopListening closes what listens, and leaves the socket at its path until Close: for whoever goes
+// on with another descriptor of it.
+func (l *owned) StopListening() error { return l.UnixListener.Close() }
+
 // Close implements net.Listener. It removes the socket, unless another has its place by now. It is
 // safe to call twice.
 func (l *owned) Close() error {
@@ -154,7 +162,9 @@ func (l *owned) Close() error {
 		if there, err := os.Lstat(l.path); err == nil && l.own != nil && os.SameFile(there, l.own) {
 			l.err = os.Remove(l.path)
 		}
-		l.err = errors.Join(l.err, l.UnixListener.Close())
+		if err := l.UnixListener.Close(); !errors.Is(err, net.ErrClosed) {
+			l.err = errors.Join(l.err, err)
+		}
 	})
 	return l.err
 }

@@ -1,9 +1,12 @@
 package source
 
 import (
+	"net/http"
+
 	"pillarbox"
 	"pillarbox/internal/cloudevent"
 	"pillarbox/internal/decode"
+	"pillarbox/internal/protocol"
 	"pillarbox/internal/signature"
 )
 
@@ -12,7 +15,8 @@ type Head struct {
 	Method          string
 	Path            string // as it came, escaped
 	Query           string
-	RemoteAddr      string // IP address without port
+	RemoteAddr      string       // IP address without port
+	Certificate     *Certificate // that the client has proven; nil for none
 	Header          pillarbox.Header
 	ContentEncoding []string // the lines of that header
 
@@ -125,7 +129,9 @@ func (s *Source) known(admission *Admission, head *Head) (err error) {
 		return nil
 	}
 	if admission.who, err = s.identify(head); err != nil {
-		s.stranger(&admission.from)
+		if s.limits != nil && protocol.StatusOf(err) == http.StatusUnauthorized {
+			s.stranger(&admission.from)
+		}
 		return err
 	}
 	if s.limits == nil {

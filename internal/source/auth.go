@@ -64,9 +64,11 @@ type identity struct {
 
 // auth says who a request is from. It never changes.
 type auth struct {
-	keys    *apikey.Ring // nil where no key opens the source
-	tokens  []Tokens
-	users   []user
+	keys         *apikey.Ring // nil where no key opens the source
+	tokens       []Tokens
+	users        []user
+	certificates *CertificateRule // nil where none opens the source
+
 	refusal *protocol.Error // one for everything that may be wrong: why is for our side alone
 }
 
@@ -78,10 +80,10 @@ type user struct {
 
 // newAuth returns nil for a source that is open to everybody.
 func newAuth(settings *Settings) *auth {
-	if settings.Keys == nil && len(settings.Users) == 0 && len(settings.Tokens) == 0 {
+	if settings.Keys == nil && len(settings.Users) == 0 && len(settings.Tokens) == 0 && settings.Certificates == nil {
 		return nil
 	}
-	a := &auth{keys: settings.Keys, tokens: settings.Tokens}
+	a := &auth{keys: settings.Keys, tokens: settings.Tokens, certificates: settings.Certificates}
 	var challenges []string
 	if a.keys != nil || len(a.tokens) > 0 {
 		challenges = append(challenges, `Bearer realm="pillarbox"`)
@@ -91,6 +93,9 @@ func newAuth(settings *Settings) *auth {
 	}
 	if len(a.users) > 0 {
 		challenges = append(challenges, `Basic realm="pillarbox", charset="UTF-8"`)
+	}
+	if len(challenges) == 0 {
+		challenges = append(challenges, `ClientCertificate realm="pillarbox"`)
 	}
 	a.refusal = &protocol.Error{Status: http.StatusUnauthorized,
 		Challenge: strings.Join(challenges, ", "),
@@ -123,6 +128,9 @@ func (s *Source) identify(head *Head) (who identity, err error) {
 // caller looks for credentials. There may be one: of several, whoever is in front of us may have
 // looked at another one.
 func (a *auth) caller(head *Head, source string, now time.Time) (who identity, refused apikey.Reason) {
+	if caller, ok := a.certificates.Match(head.Certificate); ok {
+		return identity{caller: caller}, ""
+	}
 	var authorization, key string
 	var lines, keyLines int
 	for i := range head.Header {
@@ -138,6 +146,8 @@ func (a *auth) caller(head *Head, source string, now time.Time) (who identity, r
 		}
 	}
 	switch {
+	case lines+keyLines == 0 && a.certificates != nil && head.Certificate != nil:
+		return who, apikey.Unknown
 	case lines+keyLines == 0:
 		return who, noCredential
 	case lines > 1 || keyLines > 1:

@@ -57,7 +57,11 @@ type Settings struct {
 	Keys  *apikey.Ring // API keys that open it; nil where none does
 	Users []User       // who opens it with a password
 
-	Tokens []Tokens // whose bearer tokens open it. Without Keys, Users and Tokens it is open to everybody
+	Tokens []Tokens // whose bearer tokens open it
+
+	// Certificates of clients that open it. Without Keys, Users, Tokens and Certificates it is open to
+	// everybody.
+	Certificates *CertificateRule
 
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none

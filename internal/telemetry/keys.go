@@ -17,6 +17,7 @@ const (
 	KeyDuration    = "duration"    // how long it took
 	KeyErr         = "err"         // the error
 	KeyEventID     = "event_id"    // request_id of the event
+	KeyExpires     = "expires"     // when it ends
 	KeyEvents      = "events"      // number of events
 	KeyFile        = "file"        // path of a file
 	KeyFrom        = "from"        // start of a range of keys
@@ -25,6 +26,7 @@ const (
 	KeyKept        = "kept"        // what was kept in place of another
 	KeyKeys        = "keys"        // keys of the configuration
 	KeyLines       = "lines"       // number of lines of the log
+	KeyListener    = "listener"    // key of the configuration
 	KeyMethod      = "method"      // of the request
 	KeyName        = "name"        // of a header or parameter, as a client sent it
 	KeyOffset      = "offset"      // bytes from the start of the file

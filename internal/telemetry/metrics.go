@@ -92,7 +92,7 @@ func (m *Metrics) KeysUnsettled() {
 }
 
 // closeReasons is the closed set of the label.
-var closeReasons = [...]string{"room", "address"}
+var closeReasons = [...]string{"room", "address", "handshake", "proxy", "crowded"}
 
 // ConnectionClosed counts a connection that was closed to keep to a limit. A reason that is none is
 // a bug.

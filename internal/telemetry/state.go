@@ -16,7 +16,15 @@ type State struct {
 	QueueHanging   time.Duration // how long its storage has not answered; 0 while it does
 	DiskHanging    time.Duration // the same of any call to the disk of the data directory
 	Destinations   []DestinationState
+	Certificates   []CertificateState
 	Keys           *KeyState // nil where no idempotency keys are kept
+}
+
+// CertificateState is the part of State about one certificate of a listener.
+type CertificateState struct {
+	Listener, File string
+	NotAfter       time.Time // zero where it isn't known
+	Problem        bool
 }
 
 // KeyState is the part of State about idempotency keys.
@@ -48,6 +56,7 @@ func pulledAtScrape(name string) bool {
 	return slices.Contains([]string{
 		queueBytes, queueMaxBytes, queueAccepted, queueAccepting, queueHanging, diskHanging, deliverHanging, queuePending, queueOldest, queueRetrying, queueHeld,
 		deadLetters, deadMissing, storePurged, ledgerBalanced, logDropped,
+		certificateExpiry, certificateProblem,
 		keysHeld, keysMax, keysWindow, keysOldest, keysInFlight, keysUnknown, keysDamaged,
 	}, name)
 }
@@ -82,6 +91,12 @@ func collect(state State, emit Emit) {
 	emit(queueHanging, state.QueueHanging.Seconds())
 	emit(diskHanging, state.DiskHanging.Seconds())
 	state.Keys.emit(emit)
+	for _, certificate := range state.Certificates {
+		emit(certificateProblem, number(certificate.Problem), certificate.Listener, certificate.File)
+		if !certificate.NotAfter.IsZero() {
+			emit(certificateExpiry, float64(certificate.NotAfter.Unix()), certificate.Listener, certificate.File)
+		}
+	}
 	for _, destination := range state.Destinations {
 		emit(deliverHanging, destination.Hanging.Seconds(), destination.Name)
 		if destination.Unknown {

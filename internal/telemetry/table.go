@@ -25,6 +25,8 @@ const (
 	labelRoute       = "route"       // route templates of the program
 	labelMethod      = "method"      // the registered methods, or "other"
 	labelCode        = "code"        // status codes
+	labelListener    = "listener"    // tls or admin.tls
+	labelFile        = "file"        // from the configuration
 	labelReason      = "reason"      // closeReasons, refusals or unverifiedReasons
 	labelLimit       = "limit"       // limits
 	labelEncoding    = "encoding"    // of bodies
@@ -46,6 +48,8 @@ const (
 	httpSeconds        = "pillarbox_http_request_seconds"
 	httpInFlight       = "pillarbox_http_requests_in_flight"
 	httpClosed         = "pillarbox_http_connections_closed_total"
+	certificateExpiry  = "pillarbox_certificate_expiry_timestamp_seconds"
+	certificateProblem = "pillarbox_certificate_problem"
 	seglogCommits      = "pillarbox_seglog_commits_total"
 	seglogGroup        = "pillarbox_seglog_commit_events"
 	seglogFsync        = "pillarbox_seglog_fsync_seconds"
@@ -118,7 +122,9 @@ func Table() []Metric {
 		{httpSeconds, TypeHistogram, "Time from the head of a request to the end of its answer.",
 			[]string{labelRoute}, seconds},
 		{httpInFlight, TypeGauge, "Requests that are being worked on.", nil, nil},
-		{httpClosed, TypeCounter, "Connections that were closed to keep to the limits: `room` (it rested for the longest time, and a newcomer waited) or `address` (its address had as many as it may).", []string{labelReason}, nil},
+		{httpClosed, TypeCounter, "Connections that were closed to keep to the limits: `room` (it rested for the longest time, and a newcomer waited) or `address` (its address had as many as it may); and before HTTP began: `handshake` (that of TLS has failed or took too long), `proxy` (it is of no trusted proxy, or its PROXY header is bad) or `crowded` (too many had begun, and its client was waited for).", []string{labelReason}, nil},
+		{certificateExpiry, TypeGauge, "When a certificate ends, as Unix time.", []string{labelListener, labelFile}, nil},
+		{certificateProblem, TypeGauge, "1 where a certificate ends within 14 days or has ended, or where its files can't be taken; 0 else. `pillarbox status` says which.", []string{labelListener, labelFile}, nil},
 		{seglogCommits, TypeCounter, "Group commits of the embedded log; each is one write and one flush.", nil, nil},
 		{seglogGroup, TypeHistogram, "Events in one group commit.", nil, events},
 		{seglogFsync, TypeHistogram, "Time that one flush to stable storage took.", nil, seconds},
