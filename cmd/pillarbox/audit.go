@@ -18,6 +18,10 @@ import (
 type auditFlags struct {
 	redeliver bool
 	receipts  string
+	trail     bool
+	after     uint64
+	limit     int
+	erase     uint64
 	form      console.Form
 }
 
@@ -34,11 +38,18 @@ is named with the line of its receipt, and so are lines that are no receipts. Th
 one JSON object a line with request_id and timestamp. An event that is in one of several destinations is not lost; what each
 destination misses, the audit itself says.
 
+With --trail, show what people and their tools have done to the server: keys, replays, discards, purges, decisions about held
+events, reloads, logins. Each act has an entry before it is done and one for what became of it. The entries are chained by their
+hashes: exit 1 and the places where the chain does not prove itself, if there are any. To prove that nothing was cut off the end,
+keep the last hash elsewhere. --erase makes one entry unreadable for good; the chain stays whole, and has an entry about it.
+
 With --redeliver, a running server hands out again what is missing and the queue still has (queue.keep_bytes of what was
 delivered). Stores keep one of each, so nothing is stored twice.`,
 		Example: `  pillarbox audit
   pillarbox audit --receipts receipts.ndjson
-  pillarbox audit --redeliver`,
+  pillarbox audit --redeliver
+  pillarbox audit --trail
+  pillarbox audit --trail --erase 12`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			switch err := checkForm(flags.form); {
@@ -46,6 +57,14 @@ delivered). Stores keep one of each, so nothing is stored twice.`,
 				return err
 			case flags.redeliver && flags.receipts != "":
 				return usageError{errors.New("--receipts and --redeliver can't be used together")}
+			case flags.trail && (flags.redeliver || flags.receipts != ""):
+				return usageError{errors.New("--trail shows something else than --receipts and --redeliver; use it alone")}
+			case !flags.trail && (flags.after != 0 || flags.erase != 0 || command.Flags().Changed("limit")):
+				return usageError{errors.New("--after, --limit and --erase are for --trail")}
+			case flags.erase != 0:
+				return eraseTrail(command, global, flags.erase)
+			case flags.trail:
+				return showTrail(command, global, flags)
 			case flags.redeliver:
 				return redeliverMissing(command, global, flags.form)
 			}
@@ -56,6 +75,10 @@ delivered). Stores keep one of each, so nothing is stored twice.`,
 		"hand out again what is missing and the queue still has")
 	command.Flags().StringVar(&flags.receipts, "receipts", "",
 		"compare the receipts in this file, one JSON object a line; - is standard input")
+	command.Flags().BoolVar(&flags.trail, "trail", false, "show what people and their tools have done")
+	command.Flags().Uint64Var(&flags.after, "after", 0, "only the entries of the trail behind this number")
+	command.Flags().IntVar(&flags.limit, "limit", 1000, "at most so many entries of the trail")
+	command.Flags().Uint64Var(&flags.erase, "erase", 0, "make this entry of the trail unreadable for good")
 	outputFlag(command, &flags.form)
 	return command
 }

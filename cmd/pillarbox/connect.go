@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -46,11 +47,20 @@ func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, 
 		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s, which --admin sets)", err, remote.Base())
 	}
 	local, err := adminclient.New("http://localhost",
-		adminclient.Options{HTTP: adminclient.InProcess(n.AdminHandler("", 0, http.NotFoundHandler()))})
+		adminclient.Options{HTTP: adminclient.InProcess(n.AdminHandler(adminapi.Options{
+			Actor: thisUser(), Metrics: http.NotFoundHandler()}))})
 	if err != nil {
 		return nil, nothing, errors.Join(err, n.Close())
 	}
 	return local, n.Close, nil
+}
+
+// thisUser is who a command works for, in the trail.
+func thisUser() string {
+	if who, err := user.Current(); err == nil {
+		return "user " + who.Username
+	}
+	return fmt.Sprintf("user %d", os.Getuid())
 }
 
 // connectServer is connect for what only a running server can do.

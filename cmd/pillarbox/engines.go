@@ -17,6 +17,7 @@ import (
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/trail"
 	"pillarbox/internal/vfs"
 )
 
@@ -60,6 +61,7 @@ func (e *engines) open(ctx context.Context) error {
 	if err := e.openKeys(); err != nil {
 		return err
 	}
+	e.openTrail()
 	place := e.place()
 	var err error
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
@@ -93,6 +95,20 @@ func (e *engines) openKeys() error {
 	}
 	e.APIKeys = keys
 	return nil
+}
+
+// openTrail goes on with the trail of administration. Where it can't be read, events are accepted and
+// delivered all the same, and nothing is done that it has to have.
+func (e *engines) openTrail() {
+	if e.data == nil {
+		return
+	}
+	opened, err := trail.Open(e.data, trail.Options{Now: e.Clock.Now, Logger: e.logger})
+	if err != nil {
+		e.logger.Error("the trail of administration can't be read, so that nothing is done that it has to have", telemetry.KeyErr, err)
+		opened = trail.Broken(err)
+	}
+	e.Trail = opened
 }
 
 // issuersOf are the issuers of tokens, made once. Their keys are fetched where somebody runs them.

@@ -168,6 +168,9 @@ stores nothing twice. Nothing is deleted.`,
 				return err
 			}
 			return withLog(global, func(disk *vfs.Disk, dir string) error {
+				if err := writeDown(disk, "queue.repair", dir); err != nil {
+					return err
+				}
 				result, err := seglog.Repair(command.Context(), disk, dir)
 				if err != nil {
 					return err
@@ -217,6 +220,9 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 				if _, configured := cfg.Destinations[args[0]]; configured {
 					return fmt.Errorf("destination %s is configured; remove it from the configuration first: %w",
 						args[0], pillarbox.ErrConflict)
+				}
+				if err := writeDown(disk, "queue.forget", args[0]); err != nil {
+					return err
 				}
 				if err := seglog.Forget(disk, dir, args[0]); err != nil {
 					return err

@@ -28,6 +28,7 @@ import (
 	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
+	"pillarbox/internal/trail"
 )
 
 func newServeCommand(global *globalFlags) *cobra.Command {
@@ -155,7 +156,7 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 		return nil, err
 	}
 	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, serving: node.Serving{
-		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminToken: string(
+		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminTokens: adminTokensOf(cfg), AdminToken: string(
 			cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
 		MetricsHandler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 		TLS:            certificates.public.config(), AdminTLS: certificates.admin.config(), Trusted: trustedOf(cfg),
@@ -250,6 +251,7 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 }
 
 func (s *server) reload(ctx context.Context) {
+	s.noteReload()
 	s.certificates.look()
 	fresh, err := s.global.load()
 	if err != nil {
@@ -275,6 +277,17 @@ func (s *server) reload(ctx context.Context) {
 	}
 	s.level.Set(fresh.Log.SlogLevel())
 	s.logger.Info("the configuration was reloaded", telemetry.KeyKeys, keys)
+}
+
+// noteReload writes down that somebody wants the configuration to be taken anew. It is taken
+// whether or not that can be written: it may be what mends the server.
+func (s *server) noteReload() {
+	if s.engines.Trail == nil {
+		return
+	}
+	if _, err := s.engines.Trail.Append(trail.Act{Actor: "a signal (SIGHUP)", Action: "config.reload"}); err != nil {
+		s.logger.Error("a reload is not in the trail", telemetry.KeyErr, err)
+	}
 }
 
 // apply puts a configuration in force, of which nothing else has changed than a reload may change.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/batch"
 	"pillarbox/internal/config"
@@ -118,6 +119,15 @@ func certificatesOf(s *config.Source) *source.CertificateRule {
 		return nil
 	}
 	return rule
+}
+
+// adminTokensOf are the tokens of the admin API beside the one for everything.
+func adminTokensOf(cfg *config.Config) (tokens []adminapi.Token) {
+	for _, t := range cfg.Admin.Tokens {
+		scope, _ := adminapi.ParseScope(t.Scope) // Load has checked it
+		tokens = append(tokens, adminapi.Token{Name: t.Name, Secret: string(t.Token), Scope: scope})
+	}
+	return tokens
 }
 
 // asksForKeys reports whether a source asks for an API key.

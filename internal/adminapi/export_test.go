@@ -7,6 +7,9 @@ type Route struct {
 	Params       []string
 	Answers      []int
 	Open         bool
+	Login        bool
+	Scope        Scope
+	Act          string
 }
 
 // Routes is the table of the admin listener.
@@ -14,7 +17,7 @@ func Routes() []Route {
 	var routes []Route
 	for _, r := range apiRoutes {
 		routes = append(routes, Route{Method: r.method, Path: r.path, Params: r.params,
-			Answers: r.answers, Open: r.open})
+			Answers: r.answers, Open: r.open, Login: r.login, Scope: r.scope, Act: r.act})
 	}
 	return routes
 }

@@ -1,8 +1,6 @@
 package adminapi
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,16 +17,18 @@ import (
 // on this machine that run somebody else's page: a page whose name was made to point here (its Host
 // gives it away), and one of another site, whatever its method: a GET may cost an audit, or be read
 // through a hole in the browser.
-func (a *Handler) guard(r *http.Request) error {
-	if a.opts.Token != "" {
-		if err := a.checkToken(r.Header.Values("Authorization")); err != nil {
-			return err
+func (a *Handler) guard(r *http.Request) (who access, err error) {
+	if len(a.tokens) > 0 {
+		if who, err = a.checkToken(r); err != nil {
+			return access{}, err
 		}
 	} else if !overSocket(r) && !a.knownHost(r.Host) {
-		return &protocol.Error{Status: http.StatusForbidden,
+		return access{}, &protocol.Error{Status: http.StatusForbidden,
 			Detail: fmt.Sprintf("the host %q is not this listener; use localhost, a loopback address, or set admin.token", r.Host)}
+	} else {
+		who = access{actor: a.opts.Actor, scope: ScopeAdmin}
 	}
-	return checkSite(r)
+	return who, checkSite(r)
 }
 
 // overSocket reports whether a request came over a unix socket, which no browser can reach: its
@@ -71,28 +71,55 @@ func refuseSite(why string) error {
 		Detail: fmt.Sprintf("a page of another site asks for this (%.100s), and may not; open the address in a window of its own, or use the pillarbox command", why)}
 }
 
-// checkToken compares digests, so that neither the time nor the length tells anything about the
-// token.
-func (a *Handler) checkToken(authorization []string) error {
+const bearerRealm = `Bearer realm="pillarbox"`
+
+// checkToken finds out who sends a request: by its token, or by the cookie of a session. What a
+// session changes has to say that a page of ours asks for it.
+func (a *Handler) checkToken(r *http.Request) (access, error) {
 	missing := &protocol.Error{
-		Status: http.StatusUnauthorized, Challenge: `Bearer realm="pillarbox"`,
+		Status: http.StatusUnauthorized, Challenge: bearerRealm,
 		Detail: "this needs the admin token: Authorization: Bearer TOKEN",
 	}
+	authorization := r.Header.Values("Authorization")
+	if len(authorization) == 0 {
+		cookie, err := r.Cookie(CookieName)
+		if err != nil {
+			return access{}, missing
+		}
+		who, ok := a.sessions.find(cookie.Value, a.opts.Now())
+		if !ok {
+			missing.Detail = "the session is over; log in again (POST " + SessionPath + "), or send the admin token: Authorization: Bearer TOKEN"
+			return access{}, missing
+		}
+		return who, ofOurPage(r)
+	}
 	if len(authorization) != 1 {
-		return missing
+		return access{}, missing
 	}
 	scheme, token, found := strings.Cut(authorization[0], " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {
-		return missing
+		return access{}, missing
 	}
-	digest := sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
-	if subtle.ConstantTimeCompare(digest[:], a.token[:]) != 1 {
-		return &protocol.Error{
-			Status: http.StatusUnauthorized, Challenge: `Bearer realm="pillarbox", error="invalid_token"`,
+	who, ok := a.token(strings.TrimLeft(token, " "))
+	if !ok {
+		a.failedLogin(r)
+		return access{}, &protocol.Error{
+			Status: http.StatusUnauthorized, Challenge: bearerRealm + `, error="invalid_token"`,
 			Detail: "this is not the admin token",
 		}
 	}
-	return nil
+	return who, nil
+}
+
+// ofOurPage refuses what changes something with a cookie and does not say which page asks for it:
+// every browser does. Where it says so, checkSite looks at it.
+func ofOurPage(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead ||
+		len(r.Header.Values("Sec-Fetch-Site")) > 0 || len(r.Header.Values("Origin")) > 0 {
+		return nil
+	}
+	return &protocol.Error{Status: http.StatusForbidden,
+		Detail: "the request comes with a cookie and does not say from which page (Sec-Fetch-Site, Origin); send the admin token instead"}
 }
 
 // knownHost reports whether Host is a name or an address that nobody else can make a browser

@@ -1,7 +1,7 @@
 package adminapi
 
 import (
-	"crypto/sha256"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,17 +16,24 @@ import (
 	"pillarbox"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/trail"
 )
 
 // DefaultHeartbeat is how often a stream of events that has nothing to say shows that it is alive.
 const DefaultHeartbeat = 15 * time.Second
+
+// DefaultActor is who everybody is where no token is asked for.
+const DefaultActor = "somebody on this machine"
 
 // DefaultMaxFollowers is how many streams of events there may be at a time.
 const DefaultMaxFollowers = 100
 
 // Options of the admin listener. The zero value is open to this machine only.
 type Options struct {
-	Token        string        // what "Authorization: Bearer" must carry; empty asks for none and checks Host instead
+	Token        string        // what "Authorization: Bearer" must carry, for everything. Without it and Tokens none is asked for, and Host is checked instead
+	Tokens       []Token       // others, for some of it
+	Actor        string        // who everybody is where no token is asked for; DefaultActor where empty
+	Trail        *trail.Trail  // gets an entry before and behind each act; nil for none
 	Hosts        []string      // names or addresses, without port, that Host may also have where there is no token
 	Metrics      http.Handler  // for /metrics; nil is 404
 	Ready        func() error  // why the server is not ready; nil is always ready. Must be quick
@@ -40,13 +47,15 @@ type Options struct {
 type Handler struct {
 	node   Node
 	opts   Options
-	token  [sha256.Size]byte // digest; meaningless without opts.Token
+	tokens []known
 	mux    *http.ServeMux
 	stop   chan struct{} // closed by Close
 	closed sync.Once
 
 	followers atomic.Int64
 	texts     texts // of what the followers are told
+	sessions  sessions
+	failures  failures
 }
 
 // New makes the handler. Close it when the server begins to stop, or its streams hold the server
@@ -67,8 +76,11 @@ func New(node Node, opts Options) *Handler {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.Actor == "" {
+		opts.Actor = DefaultActor
+	}
 	a := &Handler{
-		node: node, opts: opts, token: sha256.Sum256([]byte(opts.Token)), stop: make(chan struct{}),
+		node: node, opts: opts, tokens: knownTokens(&opts), stop: make(chan struct{}),
 		mux: http.NewServeMux(),
 	}
 	byPath := map[string][]apiRoute{}
@@ -110,6 +122,8 @@ func (a *Handler) Close() {
 type apiRequest struct {
 	*http.Request
 	query query
+	who   access
+	made  string // by the act: what the trail has to name besides
 }
 
 // apiRoute is one method of one path. The table of them is what the document at /openapi.yaml is
@@ -121,8 +135,11 @@ type apiRoute struct {
 	// answers are the statuses that it may have besides 500 and those of the guard. An error of
 	// another status is our own fault: 500.
 	answers []int
-	body    bool // is read, by readRequest; elsewhere there must be none
-	open    bool // for everyone, with or without a token
+	body    bool   // is read, by readRequest; elsewhere there must be none
+	open    bool   // for everyone, with or without a token
+	login   bool   // it is open because it finds out who asks, and keeps out pages of other sites itself
+	scope   Scope  // that it takes
+	act     string // its name in the trail; empty for what only reads
 	handle  func(a *Handler, w http.ResponseWriter, r *apiRequest) error
 }
 
@@ -131,7 +148,7 @@ var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
 	purgeRoutes,
-	heldRoutes, keyRoutes)
+	heldRoutes, keyRoutes, trailRoutes, sessionRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -140,17 +157,23 @@ func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		protocol.WriteProblem(w, noRoute(r)) // the mux would redirect
 		return
 	}
-	open := slices.ContainsFunc(apiRoutes,
-		func(route apiRoute) bool { return route.open && route.path == r.URL.Path })
+	open := slices.ContainsFunc(apiRoutes, func(route apiRoute) bool {
+		return route.open && route.path == r.URL.Path && (!route.login || r.Method == route.method)
+	})
 	if !open {
 		// Before the routes, so that nobody learns from here which there are.
-		if err := a.guard(r); err != nil {
+		who, err := a.guard(r)
+		if err != nil {
 			protocol.WriteProblem(w, err)
 			return
 		}
+		r = r.WithContext(context.WithValue(r.Context(), accessKey{}, who))
 	}
 	a.mux.ServeHTTP(w, r)
 }
+
+// accessKey is the key of who was let in, in the context of a request.
+type accessKey struct{}
 
 // secure sets what keeps browsers from doing more with an answer than to show it.
 func secure(header http.Header) {
@@ -191,6 +214,13 @@ func allowed(routes []apiRoute) string {
 
 func (a *Handler) serve(w http.ResponseWriter, r *http.Request, route *apiRoute) error {
 	request := &apiRequest{Request: r}
+	if !route.open {
+		request.who, _ = r.Context().Value(accessKey{}).(access)
+		if request.who.scope < route.scope {
+			return &protocol.Error{Status: http.StatusForbidden, Detail: fmt.Sprintf(
+				"this takes a token of the scope %s, and this one has the scope %s", route.scope, request.who.scope)}
+		}
+	}
 	if route.params != nil {
 		var err error
 		if request.query, err = parseQuery(r.URL.RawQuery, route.params, a.opts.Now()); err != nil {
@@ -202,6 +232,9 @@ func (a *Handler) serve(w http.ResponseWriter, r *http.Request, route *apiRoute)
 			return err
 		}
 	}
+	if route.act != "" {
+		return a.act(w, request, route)
+	}
 	return route.handle(a, w, request)
 }
 
@@ -210,7 +243,7 @@ func (a *Handler) serve(w http.ResponseWriter, r *http.Request, route *apiRoute)
 func (a *Handler) fail(w http.ResponseWriter, r *http.Request, route *apiRoute, err error) {
 	problem := protocol.ProblemOf(err)
 	problem.Detail = err.Error()
-	if !slices.Contains(route.answers, problem.Status) {
+	if !slices.Contains(route.answers, problem.Status) && problem.Status != http.StatusForbidden {
 		problem.Status, problem.Title = http.StatusInternalServerError, http.StatusText(
 			http.StatusInternalServerError)
 	}

@@ -12,11 +12,11 @@ import (
 
 // keyRoutes make, list and revoke API keys.
 var keyRoutes = []apiRoute{
-	{method: http.MethodPost, path: KeysPath, params: none,
-		answers: []int{201, 400, 404, 408, 409, 413, 415}, body: true, handle: (*Handler).createKey},
+	{method: http.MethodPost, path: KeysPath, scope: ScopeAdmin, act: "keys.create", params: none,
+		answers: []int{201, 400, 404, 408, 409, 413, 415, 503}, body: true, handle: (*Handler).createKey},
 	{method: http.MethodGet, path: KeysPath, params: none, answers: []int{200, 400},
 		handle: (*Handler).listKeys},
-	{method: http.MethodDelete, path: KeysPath + "/{id}", params: none, answers: []int{200, 400, 404},
+	{method: http.MethodDelete, path: KeysPath + "/{id}", scope: ScopeAdmin, act: "keys.revoke", params: none, answers: []int{200, 400, 404, 503},
 		handle: (*Handler).revokeKey},
 }
 
@@ -92,6 +92,7 @@ func (a *Handler) createKey(w http.ResponseWriter, r *apiRequest) error {
 	if err != nil {
 		return err
 	}
+	r.made = "key " + key.ID
 	protocol.WriteJSON(w, http.StatusCreated, NewKey{ID: key.ID, Key: text, Name: key.Name,
 		Source: key.Source, CreatedAt: key.CreatedAt, ExpiresAt: optional(key.ExpiresAt)})
 	return nil

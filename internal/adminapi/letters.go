@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"pillarbox/internal/protocol"
 	"time"
 	"unicode/utf8"
+
+	"pillarbox/internal/protocol"
 
 	"pillarbox"
 )
@@ -27,7 +28,7 @@ var letterRoutes = []apiRoute{
 		params: []string{"destination"},
 	},
 	{
-		method: http.MethodPost, path: "/api/v1/dead-letters/{request_id}/discard", answers: []int{200,
+		method: http.MethodPost, path: "/api/v1/dead-letters/{request_id}/discard", scope: ScopeAdmin, act: "dead_letter.discard", answers: []int{200,
 			400, 404, 409, 503, 507}, handle: (*Handler).discard,
 		params: []string{"destination"},
 	},

@@ -30,7 +30,7 @@ func (a *Handler) healthz(w http.ResponseWriter, _ *apiRequest) error {
 func (a *Handler) readyz(w http.ResponseWriter, r *apiRequest) error {
 	if err := a.opts.Ready(); err != nil {
 		detail := "the server can't accept now; /api/v1/status says why"
-		if a.guard(r.Request) == nil {
+		if _, stranger := a.guard(r.Request); stranger == nil {
 			detail = err.Error()
 		}
 		return &protocol.Error{Status: http.StatusServiceUnavailable, Detail: detail}
@@ -75,7 +75,7 @@ var bookRoutes = []apiRoute{
 		handle: (*Handler).ledger},
 	{method: http.MethodGet, path: "/api/v1/audit", params: none, answers: []int{200, 400, 503},
 		handle: (*Handler).audit},
-	{method: http.MethodPost, path: RedeliverPath, params: []string{"destination"},
+	{method: http.MethodPost, path: RedeliverPath, scope: ScopeReplay, act: "redeliver", params: []string{"destination"},
 		answers: []int{200, 400, 404, 503, 507}, handle: (*Handler).redeliver},
 	{method: http.MethodPost, path: ReceiptsPath, params: none, body: true,
 		answers: []int{200, 400, 408, 413, 415, 503}, handle: (*Handler).receipts},

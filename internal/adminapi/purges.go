@@ -12,14 +12,14 @@ import (
 
 // purgeRoutes delete what is old.
 var purgeRoutes = []apiRoute{
-	{method: http.MethodPost, path: PurgesPath, params: none,
+	{method: http.MethodPost, path: PurgesPath, scope: ScopeAdmin, act: "purge.start", params: none,
 		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503},
 		body:    true, handle: (*Handler).startPurge},
 	{method: http.MethodGet, path: PurgesPath, params: none, answers: []int{200, 400},
 		handle: (*Handler).listPurges},
 	{method: http.MethodGet, path: PurgesPath + "/{id}", params: none, answers: []int{200, 400, 404},
 		handle: (*Handler).getPurge},
-	{method: http.MethodDelete, path: PurgesPath + "/{id}", params: none,
+	{method: http.MethodDelete, path: PurgesPath + "/{id}", scope: ScopeAdmin, act: "purge.cancel", params: none,
 		answers: []int{200, 400, 404, 503}, handle: (*Handler).cancelPurge},
 }
 

@@ -4,12 +4,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
-	"pillarbox/internal/protocol"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pillarbox/internal/protocol"
 
 	"pillarbox"
 )

@@ -12,14 +12,14 @@ import (
 
 // replayRoutes put dead letters back.
 var replayRoutes = []apiRoute{
-	{method: http.MethodPost, path: ReplaysPath, params: none,
+	{method: http.MethodPost, path: ReplaysPath, scope: ScopeReplay, act: "replay.start", params: none,
 		answers: []int{200, 202, 400, 404, 408, 409, 413, 415, 503},
 		body:    true, handle: (*Handler).startReplay},
 	{method: http.MethodGet, path: ReplaysPath, params: none, answers: []int{200, 400},
 		handle: (*Handler).listReplays},
 	{method: http.MethodGet, path: ReplaysPath + "/{id}", params: none, answers: []int{200, 400, 404},
 		handle: (*Handler).getReplay},
-	{method: http.MethodDelete, path: ReplaysPath + "/{id}", params: none,
+	{method: http.MethodDelete, path: ReplaysPath + "/{id}", scope: ScopeReplay, act: "replay.cancel", params: none,
 		answers: []int{200, 400, 404, 503}, handle: (*Handler).cancelReplay},
 }
 

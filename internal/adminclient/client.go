@@ -24,6 +24,7 @@ import (
 	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/socket"
+	"pillarbox/internal/trail"
 )
 
 // MaxAnswerBytes bounds what a client reads of one answer.
@@ -220,6 +221,22 @@ func (c *Client) Keys(ctx context.Context) ([]adminapi.Key, error) {
 func (c *Client) RevokeKey(ctx context.Context, id string) (*adminapi.Key, error) {
 	return answered[adminapi.Key](c.call(ctx, http.MethodDelete,
 		adminapi.KeysPath+"/"+url.PathEscape(id), nil, nil))
+}
+
+// Trail verifies the trail of administration, and returns the entries behind a number. limit is 0
+// for the default.
+func (c *Client) Trail(ctx context.Context, after uint64, limit int) (*trail.Page, error) {
+	values := url.Values{"after": {strconv.FormatUint(after, 10)}}
+	if limit > 0 {
+		values.Set("limit", strconv.Itoa(limit))
+	}
+	return fetch[trail.Page](ctx, c, adminapi.TrailPath, values)
+}
+
+// EraseTrail makes an entry of the trail unreadable for good.
+func (c *Client) EraseTrail(ctx context.Context, seq uint64) error {
+	_, err := c.call(ctx, http.MethodDelete, adminapi.TrailPath+"/"+strconv.FormatUint(seq, 10), nil, nil)
+	return err
 }
 
 // Ledger returns the account.

@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"pillarbox/internal/adminapi"
 	"strings"
+
+	"pillarbox/internal/adminapi"
 
 	"pillarbox"
 )

@@ -84,11 +84,22 @@ func (t TLS) On() bool { return len(t.Certificates)+len(t.ACME.Domains) > 0 }
 
 // Admin is the listener for people and their tools.
 type Admin struct {
-	Listen       string   `yaml:"listen"`        // host:port, or unix:/path
-	Token        Secret   `yaml:"token"`         // empty where none is asked for
-	MaxFollowers int      `yaml:"max_followers"` // streams of events at a time
-	TLS          AdminTLS `yaml:"tls"`
+	Listen       string       `yaml:"listen"`        // host:port, or unix:/path
+	Token        Secret       `yaml:"token"`         // empty where none is asked for
+	MaxFollowers int          `yaml:"max_followers"` // streams of events at a time
+	Tokens       []AdminToken `yaml:"tokens"`        // for some of what Token is for
+	TLS          AdminTLS     `yaml:"tls"`
 }
+
+// AdminToken lets in whoever sends it.
+type AdminToken struct {
+	Name  string `yaml:"name"` // for the trail
+	Token Secret `yaml:"token"`
+	Scope string `yaml:"scope"` // read, replay or admin
+}
+
+// MaxAdminTokens is how many there may be: each request is held against all of them.
+const MaxAdminTokens = 64
 
 // Queue is the durable buffer.
 type Queue struct {

@@ -49,6 +49,7 @@ var inGroup = map[string]string{
 	"http.write_timeout":                 "How long a request may take from the end of its head to the end of its answer.",
 	"http.idle_timeout":                  "How long a connection may wait for its next request.",
 	"http.max_header_bytes":              "The head of a request; more is answered with 431.",
+	"admin.tokens":                       "Others, for some of what `admin.token` is for: `[{ name: grafana, token: \"${GRAFANA_TOKEN}\", scope: read }]`. `scope` is `read`, `replay` (that, and dead letters again) or `admin` (everything). The trail (`audit --trail`) has their names.",
 	"admin.max_followers":                "Streams of events (`events?follow`) at a time; more are answered with 503.",
 	"http.max_connections_per_address":   "Connections of one address to the public listener; more are closed. 0 is no limit: behind a load balancer all have one address.",
 	"http.min_body_rate":                 "Bytes a second that a body brings at least, on the average of each `http.body_grace`; a slower one is answered with 408. 0 asks for none.",
@@ -142,7 +143,7 @@ const (
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.
-const sectionKeys = 2
+const sectionKeys = 3
 
 // checkComplete sees that every key is there and says something, and that nothing here is about
 // keys of old.

@@ -80,6 +80,7 @@ func (c *checker) listeners() {
 	c.public()
 	c.certificates("admin.tls", config.Admin.TLS.Certificates)
 	c.token("admin.token", string(config.Admin.Token))
+	c.adminTokens(config.Admin)
 	if path, known := socket.Path(config.Admin.Listen); known {
 		if err := socket.Check(path); err != nil {
 			c.fail("admin.listen", "%s: %w", c.said("admin.listen", config.Admin.Listen), err)
@@ -95,7 +96,7 @@ func (c *checker) listeners() {
 	if slices.Contains(config.Listen.Address, config.Admin.Listen) && !strings.HasSuffix(config.Admin.Listen, ":0") {
 		c.fail("admin.listen", "is the same address as listen; choose another port")
 	}
-	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && !loopback(host) {
+	if host, _, _ := net.SplitHostPort(config.Admin.Listen); config.Admin.Token == "" && len(config.Admin.Tokens) == 0 && !loopback(host) {
 		c.fail("admin.listen", "other machines can reach %s; set admin.token (%s) or listen on 127.0.0.1, or at a socket (unix:/path)",
 			c.said("admin.listen", config.Admin.Listen), EnvName("admin.token"))
 	}
@@ -125,6 +126,31 @@ func checkToken(token string) error {
 func (c *checker) token(key, token string) {
 	if err := checkToken(token); err != nil {
 		c.fail(key, "%w", err)
+	}
+}
+
+// adminTokens checks those for some of what the API does.
+func (c *checker) adminTokens(admin Admin) {
+	const key = "admin.tokens"
+	if len(admin.Tokens) > MaxAdminTokens {
+		c.fail(key, "there are %d; want at most %d", len(admin.Tokens), MaxAdminTokens)
+	}
+	names, secrets := map[string]bool{"admin": true}, map[Secret]bool{admin.Token: true}
+	for i, t := range admin.Tokens {
+		item := fmt.Sprintf("%s[%d]", key, i)
+		switch {
+		case !nameForm.MatchString(t.Name):
+			c.fail(item+".name", "%s is not allowed: %s", c.said(item+".name", t.Name), nameRule)
+		case names[t.Name]:
+			c.fail(item+".name", "%s is the name of another token", t.Name)
+		}
+		if t.Token == "" {
+			c.fail(item+".token", "is not set; \"openssl rand -hex 32\" makes one, and ${NAME} takes it from the environment")
+		} else if c.token(item+".token", string(t.Token)); secrets[t.Token] {
+			c.fail(item+".token", "is another one's token too")
+		}
+		c.oneOf(item+".scope", t.Scope, "read", "replay", "admin")
+		names[t.Name], secrets[t.Token] = true, true
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
@@ -23,7 +24,8 @@ func (s *server) admin() run.Service {
 		listener = opening.Listen(listener, opening.New(opening.Options{TLS: s.AdminTLS,
 			Timeout: s.Limits.ReadHeaderTimeout, Failed: s.openingFailed}))
 	}
-	handler := s.AdminHandler(s.AdminToken, min(s.MaxFollowers, s.may.admin/2), s.MetricsHandler)
+	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
+		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler})
 	return s.web("admin", listener, handler)
 }
 

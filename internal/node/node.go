@@ -39,6 +39,7 @@ import (
 	"pillarbox/internal/run"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/trail"
 )
 
 // The roles of a node.
@@ -66,7 +67,7 @@ type Lock interface {
 }
 
 // Engines are what a Node works with, open. The Node closes them, what is nil is left out: Disk,
-// Lock and APIKeys where nothing is kept on this machine.
+// Lock, APIKeys and Trail where nothing is kept on this machine.
 type Engines struct {
 	Queue       pillarbox.Queue
 	DeadLetters pillarbox.DeadLetters
@@ -75,6 +76,7 @@ type Engines struct {
 	Disk        Disk
 	Lock        Lock
 	APIKeys     *apikey.Store // nil where nothing is kept on this machine
+	Trail       *trail.Trail  // of administration; nil where nothing is kept on this machine
 }
 
 // Settings are the part of Options that Reload may change.

@@ -55,6 +55,7 @@ type Serving struct {
 	Limits    Limits
 
 	AdminToken     string
+	AdminTokens    []adminapi.Token
 	MaxFollowers   int
 	MetricsHandler http.Handler // for /metrics
 
@@ -131,13 +132,10 @@ func (s *server) closeListeners() error {
 
 func (n *Node) does(role string) bool { return slices.Contains(n.opts.Roles, role) }
 
-// AdminHandler makes the handler of the admin API. token is empty where it asks for none;
-// maxFollowers is 0 for the default.
-func (n *Node) AdminHandler(token string, maxFollowers int,
-	metrics http.Handler) *adminapi.Handler {
-	return adminapi.New(n, adminapi.Options{
-		Token: token, MaxFollowers: maxFollowers, Metrics: metrics, Ready: n.Ready, Logger: n.logger,
-	})
+// AdminHandler makes the handler of the admin API. What the node knows of the options, it sets.
+func (n *Node) AdminHandler(options adminapi.Options) *adminapi.Handler {
+	options.Ready, options.Logger, options.Trail = n.Ready, n.logger, n.opts.Trail
+	return adminapi.New(n, options)
 }
 
 // PublicHandler makes the handler of the public listener, on net/http.

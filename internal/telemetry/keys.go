@@ -4,6 +4,7 @@ package telemetry
 const (
 	KeyAPIKey      = "api_key"     // id of an API key
 	KeyAddr        = "addr"        // address that is listened on
+	KeyClient      = "client"      // address of a client
 	KeyAfter       = "after"       // how long something has taken so far
 	KeyAttempt     = "attempt"     // number of the try, from 1
 	KeyBatch       = "batch"       // events in the batch
