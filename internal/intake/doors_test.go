@@ -112,6 +112,9 @@ func checkStored(t *testing.T, door *nodetest.Door, events []*pillarbox.Event) {
 		if string(event.Body) != door.Body {
 			t.Errorf("%s: the body is stored as %q", door.Name, event.Body)
 		}
+		if door.Kept != "" && event.Path != door.Kept {
+			t.Errorf("%s: the path is kept as %q, want %q", door.Name, event.Path, door.Kept)
+		}
 		if !event.Facts.Equal(door.Facts) {
 			t.Errorf("%s: what is known of it is %+v, want %+v", door.Name, event.Facts, door.Facts)
 		}

@@ -99,7 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close") // see checkFraming
 	}
 	start, status := time.Now(), http.StatusInternalServerError
-	found := h.opts.Sources.Table().Route(r.URL.Path)
+	found := h.route(r)
 	metrics := h.measures(found, r.URL.Path)
 	metrics.Begin()
 	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
@@ -110,6 +110,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			found.Source.Metrics().Refused(status, 1)
 		}
 	}
+}
+
+// route finds where a request leads. The document is in front of sources that take all paths.
+func (h *Handler) route(r *http.Request) *source.Route {
+	found := h.opts.Sources.Table().Route(r.URL.Path, r.URL.EscapedPath())
+	if found != nil && r.URL.Path == openapi.Path && found.Path != openapi.Path {
+		return nil
+	}
+	return found
 }
 
 func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {

@@ -42,6 +42,9 @@ type Door struct {
 	Once    bool     // sent again, it is not stored again: its id is signed
 	Removed []string // headers that are not kept with it; the others are
 
+	Kept    string // the path that is kept; not looked at where empty
+	Pattern bool   // functions know no such path
+
 	Lines bool             // what is wrong with it is lost where lines of one name are joined
 	Facts *pillarbox.Facts // that are known of the event; nil for none
 }
@@ -152,6 +155,7 @@ func Doors(t testing.TB) []Door {
 	doors = append(doors, AuthDoors(t)...)
 	doors = append(doors, addressDoors(t)...)
 	doors = append(doors, eventDoors(t)...)
+	doors = append(doors, pathDoors()...)
 	return append(doors, plainDoors()...)
 }
 
