@@ -87,7 +87,14 @@ type Source struct {
 	Response    Response          `yaml:"response"`
 	Idempotency SourceIdempotency `yaml:"idempotency"`
 	Headers     Headers           `yaml:"headers"`
+	CORS        CORS              `yaml:"cors"`
 	Rate        Rate              `yaml:"rate"`
+}
+
+// CORS says which pages of other sites may send to a source, and read its answers.
+type CORS struct {
+	Origins     []string `yaml:"origins"`     // as "https://example.org", or "*"
+	Credentials bool     `yaml:"credentials"` // of the browser; never with "*"
 }
 
 // SourceIdempotency says by what a request of a source is known when it comes again.

@@ -130,7 +130,7 @@ func exampleEntries(t *testing.T) []entry {
 
 // The number of keys of one source and of one destination.
 const (
-	sourceKeys      = 35
+	sourceKeys      = 37
 	destinationKeys = 11
 )
 

@@ -103,6 +103,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	metrics := h.measures(found, r.URL.Path)
 	metrics.Begin()
 	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
+	if found != nil {
+		found.Source.AllowOrigin(w.Header(), originOf(r))
+	}
 	var err error
 	if status, err = h.serve(w, r, found); err != nil {
 		status = h.fail(w, r, err)
@@ -110,6 +113,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			found.Source.Metrics().Refused(status, 1)
 		}
 	}
+}
+
+// originOf is the part of a header that says of which site's page a request is.
+func originOf(r *http.Request) (header pillarbox.Header) {
+	for _, value := range r.Header["Origin"] {
+		header = append(header, pillarbox.HeaderField{Name: "Origin", Value: value})
+	}
+	return header
 }
 
 // route finds where a request leads. The document is in front of sources that take all paths.

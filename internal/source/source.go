@@ -65,6 +65,7 @@ type Settings struct {
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
 	VerifyToken string              // that the handshake of Meta asks for
 	CloudEvents CloudEvents         // what is made of them
+	CORS        CORS                // which pages of other sites may send
 	Answer      preset.Answer       // to an accepted event; 202 and the receipt where zero
 }
 
@@ -82,6 +83,7 @@ type Source struct {
 	answer  *Answer
 	address *addresses       // nil for a source that is open to every address
 	auth    *auth            // nil for a source that is open to everybody
+	cors    *cors            // nil where no page of another site may send
 	pattern *urlpath.Pattern // nil for a path that is taken as it is written
 	now     func() time.Time
 
@@ -125,7 +127,7 @@ func compile(settings Settings, options Options) (*Source, error) {
 		options.Now = time.Now
 	}
 	return &Source{
-		Settings: settings, pattern: pattern, keeper: newKeeper(settings, options), key: key,
+		Settings: settings, pattern: pattern, cors: newCORS(settings.CORS), keeper: newKeeper(settings, options), key: key,
 		limiter: newLimiter(settings), metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
 		address: newAddresses(&settings), auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{

@@ -42,8 +42,9 @@ type Door struct {
 	Once    bool     // sent again, it is not stored again: its id is signed
 	Removed []string // headers that are not kept with it; the others are
 
-	Kept    string // the path that is kept; not looked at where empty
-	Pattern bool   // functions know no such path
+	Page    map[string]string // what the answer's header says for pages of other sites; nil for nothing
+	Kept    string            // the path that is kept; not looked at where empty
+	Pattern bool              // functions know no such path
 
 	Lines bool             // what is wrong with it is lost where lines of one name are joined
 	Facts *pillarbox.Facts // that are known of the event; nil for none
@@ -156,6 +157,7 @@ func Doors(t testing.TB) []Door {
 	doors = append(doors, addressDoors(t)...)
 	doors = append(doors, eventDoors(t)...)
 	doors = append(doors, pathDoors()...)
+	doors = append(doors, pageDoors(t)...)
 	return append(doors, plainDoors()...)
 }
 
@@ -292,6 +294,12 @@ func (d *Door) Check(t testing.TB, got Answer) {
 	}
 	if got.Header.Get("X-Content-Type-Options") != "nosniff" || d.Stored != (got.Header.Get("X-Request-Id") != "") {
 		t.Errorf("%s: answered with %v", d.Name, got.Header)
+	}
+	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
+		"Access-Control-Allow-Headers", "Access-Control-Max-Age", "Access-Control-Expose-Headers", "Vary"} {
+		if values := got.Header.Values(name); strings.Join(values, "; ") != d.Page[name] {
+			t.Errorf("%s: %s is %q, want %q", d.Name, name, values, d.Page[name])
+		}
 	}
 	switch d.Answer {
 	case "receipt":
