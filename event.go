@@ -37,6 +37,10 @@ type Event struct {
 	// Idempotency is by what the request is known when it comes again. It is for the queue, and in no
 	// text of the event: nothing behind the queue needs it.
 	Idempotency Idempotency
+
+	// Others are the members of its JSON form that this version does not know, with their names, as
+	// they came: a newer one has written them. They are written again, and kept in no store or log.
+	Others Members
 }
 
 // Key returns the key of the event.
@@ -133,7 +137,15 @@ const (
 // MarshalJSON writes the event with its body as text where the bytes are valid UTF-8, else in
 // base64. Query, headers and content type say their encoding where they are not valid UTF-8; then
 // all values of headers are in base64.
-func (e *Event) MarshalJSON() ([]byte, error) { return marshalPlain(formOf(e)) }
+func (e *Event) MarshalJSON() ([]byte, error) { return e.marshal(formOf(e)) }
+
+func (e *Event) marshal(form eventJSON) ([]byte, error) {
+	text, err := marshalPlain(form)
+	if err != nil {
+		return nil, err
+	}
+	return e.Others.appendTo(text), nil
+}
 
 func formOf(e *Event) eventJSON {
 	form := eventJSON{
@@ -154,13 +166,17 @@ func formOf(e *Event) eventJSON {
 }
 
 // UnmarshalJSON reads an event. The shortest legal one is {"timestamp":"…","request_id":"…"}.
-// Unknown names are ignored, so that a newer writer can be read.
+// Names that are not known become Others, so that a newer writer can be read.
 func (e *Event) UnmarshalJSON(text []byte) error {
 	var form eventJSON
 	if err := json.Unmarshal(text, &form); err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
-	return e.read(form)
+	if err := e.read(form); err != nil {
+		return err
+	}
+	e.Others = othersIn(text)
+	return nil
 }
 
 func (e *Event) read(form eventJSON) error {

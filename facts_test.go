@@ -103,3 +103,45 @@ func TestNamesOfAttributes(t *testing.T) {
 		t.Error("a number is read as a text")
 	}
 }
+
+// TestNamesOfANewerVersionAreWrittenAgain: of an event, a message and a dead letter, as they came.
+func TestNamesOfANewerVersionAreWrittenAgain(t *testing.T) {
+	const known = `"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"`
+	for name, c := range map[string]struct{ text, others string }{
+		"none":           {`{` + known + `}`, ``},
+		"one":            {`{"new":{"a":[1,"<"]},` + known + `}`, `,"new":{"a":[1,"<"]}}`},
+		"two, sorted":    {`{"z":1.50,` + known + `,"a":null}`, `,"a":null,"z":1.50}`},
+		"in other case":  {`{"Body":"b","CALLER":"c",` + known + `}`, ``},
+		"not twice":      {`{"new":1,` + known + `,"new":2}`, `,"new":1}`},
+		"a strange name": {`{"a\"b":1,` + known + `}`, `,"a\"b":1}`},
+	} {
+		var event pillarbox.Event
+		var message pillarbox.Message
+		if err := event.UnmarshalJSON([]byte(c.text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := message.UnmarshalJSON([]byte(c.text)); err != nil {
+			t.Fatal(err)
+		}
+		letter := &pillarbox.DeadLetter{Version: 1, Event: &event}
+		asLetter := pillarbox.Message{Event: &event, Letter: letter}
+		for form, value := range map[string]interface{ MarshalJSON() ([]byte, error) }{"event": &event, "message": &message, "letter": &asLetter} {
+			text, err := value.MarshalJSON()
+			has := strings.Contains(string(text), `"body_encoding":"utf8"`+c.others)
+			if c.others == "" {
+				has = strings.Contains(string(text), `"body_encoding":"utf8"}`)
+			}
+			if err != nil || !has || !json.Valid(text) {
+				t.Errorf("%s as %s: %s, %v", name, form, text, err)
+			}
+		}
+		text, err := json.Marshal(letter)
+		var again pillarbox.DeadLetter
+		if err == nil {
+			err = json.Unmarshal(text, &again)
+		}
+		if err != nil || len(again.Event.Others) != len(event.Others) {
+			t.Errorf("%s: %s came back as %+v, %v", name, text, again.Event, err)
+		}
+	}
+}

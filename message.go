@@ -63,7 +63,7 @@ func (m *Message) MarshalJSON() ([]byte, error) {
 	if m.Claim != nil {
 		form.Body, form.BodyEncoding, form.BodyClaim = "", bodyClaim, m.Claim
 	}
-	event, err := marshalPlain(form)
+	event, err := m.Event.marshal(form)
 	if err != nil || m.Letter == nil {
 		return event, err
 	}
@@ -109,6 +109,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	if err := m.Event.read(form); err != nil {
 		return err
 	}
+	m.Event.Others = othersIn(text)
 	if m.Letter != nil {
 		m.Letter.Event = m.Event
 	}

@@ -42,6 +42,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
 			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
+			CORS:        source.CORS(s.CORS),
 			CloudEvents: source.CloudEvents(s.CloudEvents),
 			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
 				Body: s.Response.Body, ContentType: s.Response.ContentType},

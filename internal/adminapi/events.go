@@ -198,5 +198,9 @@ func (s *Trace) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	s.Event, s.State, s.Deliveries = new(pillarbox.Event), tail.State, tail.Deliveries
-	return s.Event.UnmarshalJSON(text)
+	if err := s.Event.UnmarshalJSON(text); err != nil {
+		return err
+	}
+	s.Event.Others = s.Event.Others.Without("state", "deliveries")
+	return nil
 }

@@ -22,7 +22,7 @@ var reloadable = []string{
 	"idempotency.window", "idempotency.max_keys",
 	"sources.*.idempotency.key", "sources.*.idempotency.content",
 	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
-	"sources.*.verify_token", "sources.*.cloudevents", "sources.*.response.*",
+	"sources.*.verify_token", "sources.*.cloudevents", "sources.*.cors.*", "sources.*.response.*",
 	"sources.*.auth", "sources.*.allow", "sources.*.deny", "sources.*.max_body", "sources.*.headers.allow", "sources.*.headers.deny",
 	"sources.*.redact.*", "sources.*.hash.*", "sources.*.rate", "http.rate.per_second", "http.rate.burst", "http.max_rate_clients",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",

@@ -141,7 +141,14 @@ type Source struct {
 	Headers     Headers           `yaml:"headers"`
 	Redact      Redact            `yaml:"redact"` // what is kept as REDACTED
 	Hash        Hash              `yaml:"hash"`   // what is kept as a digest
-	Rate        []Rate            `yaml:"rate"`   // one, or a list of them
+	CORS        CORS              `yaml:"cors"`
+	Rate        []Rate            `yaml:"rate"` // one, or a list of them
+}
+
+// CORS says which pages of other sites may send to a source, and read its answers.
+type CORS struct {
+	Origins     []string `yaml:"origins"`     // as "https://example.org", or "*"
+	Credentials bool     `yaml:"credentials"` // of the browser; never with "*"
 }
 
 // SourceIdempotency says by what a request of a source is known when it comes again.

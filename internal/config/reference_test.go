@@ -138,7 +138,7 @@ func exampleEntries(t *testing.T) []entry {
 
 // The number of keys of one source and of one destination.
 const (
-	sourceKeys      = 41
+	sourceKeys      = 43
 	destinationKeys = 11
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -131,6 +132,42 @@ func (c *checker) door(name, key string, source Source) {
 		c.fail(key+".verify_token", "%w", errRedacted)
 	}
 	c.response(key+".response", source.Response)
+	c.cors(key+".cors", source.CORS)
+}
+
+func (c *checker) cors(key string, cors CORS) {
+	isAny := slices.Contains(cors.Origins, anyOrigin)
+	switch {
+	case isAny && len(cors.Origins) > 1:
+		c.fail(key+".origins", "%q is for all of them; leave the others out", anyOrigin)
+	case isAny && cors.Credentials:
+		c.fail(key+".credentials", "no browser sends credentials where every origin is allowed; name the origins")
+	case cors.Credentials && len(cors.Origins) == 0:
+		c.fail(key+".credentials", "has no effect without %s.origins", key)
+	}
+	for i, origin := range cors.Origins {
+		item := fmt.Sprintf("%s.origins[%d]", key, i)
+		if err := checkOrigin(origin); err != nil && origin != anyOrigin {
+			c.fail(item, "%s: %w", c.said(item, origin), err)
+		} else if slices.Contains(cors.Origins[:i], origin) {
+			c.fail(item, "the origin is there twice")
+		}
+	}
+}
+
+const anyOrigin = "*"
+
+// checkOrigin refuses what no browser sends as the origin of a page.
+func checkOrigin(origin string) error {
+	at, err := url.Parse(origin)
+	if err != nil || at.Host == "" || at.Scheme == "" || at.Scheme+"://"+at.Host != origin ||
+		strings.ToLower(origin) != origin || strings.Contains(origin, anyOrigin) {
+		return errors.New("want an origin as browsers send it, in lower case and without a path, such as https://example.org or http://localhost:3000")
+	}
+	if at.Scheme == "http" && at.Port() == "80" || at.Scheme == "https" && at.Port() == "443" {
+		return errors.New("browsers leave out the usual port of a scheme")
+	}
+	return nil
 }
 
 var errRedacted = errors.New("is what \"pillarbox config show\" puts in the place of a secret; put the secret there")

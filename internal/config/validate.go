@@ -14,6 +14,7 @@ import (
 
 	"pillarbox/internal/evidence"
 	"pillarbox/internal/socket"
+	"pillarbox/internal/urlpath"
 )
 
 var (
@@ -222,14 +223,14 @@ func (c *checker) paths() {
 	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
 		key := "sources." + name + ".path"
 		at := c.config.Sources[name].Path
-		if pattern := patternIn(at); pattern != "" {
-			c.fail(key, "%s: %s matches nothing here: a source takes exactly its path, and that of its batches; give every path a source of its own", c.said(key, at), pattern)
+		if !c.pattern(key, at, c.config.Sources[name].Auth) {
 			continue
 		}
 		if !cleanPath(at) {
 			c.fail(key, "%s: want a path such as /app, without a slash at its end and without any of ?#%%", c.said(key, at))
 			continue
 		}
+		at = urlpath.Shape(at)
 		for _, used := range []string{at, strings.TrimSuffix(at, "/") + batchSuffix} {
 			if owner, taken := owners[used]; taken {
 				c.fail(key, "the source %q uses the same path, or the one of its batches (%s below its path)", owner, batchSuffix)
@@ -240,11 +241,33 @@ func (c *checker) paths() {
 	}
 }
 
+// pattern checks a path of which parts stand for others.
+func (c *checker) pattern(key, at string, ways []Auth) bool {
+	compiled, err := urlpath.Compile(at)
+	switch other := patternIn(at); {
+	case err != nil:
+		c.fail(key, "%s: %w", c.said(key, at), err)
+		return false
+	case other != "":
+		c.fail(key, "%s: %s matches nothing here; want {NAME} for one segment, or * as the last one for all that is below", c.said(key, at), other)
+		return false
+	}
+	for _, name := range compiled.Names() {
+		for i, way := range ways {
+			if _, twice := way.JWT.Claims[name]; twice {
+				c.fail(fmt.Sprintf("sources.%s.auth[%d].jwt.claims.%s", strings.Split(key, ".")[1], i, name),
+					"the path gives an attribute of this name too; rename one of them")
+			}
+		}
+	}
+	return true
+}
+
 // patternIn is the part of a path that looks as if it stood for other paths: in a path that is
 // taken as it is written, no request would ever meet it.
 func patternIn(at string) string {
 	for part := range strings.SplitSeq(at, "/") {
-		if strings.ContainsAny(part, "*{}[]<>|^`") || strings.HasPrefix(part, ":") || part == "+" ||
+		if strings.ContainsAny(part, "[]<>|^`") || strings.HasPrefix(part, ":") || part == "+" ||
 			part == "..." {
 			return strconv.Quote(part)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -58,6 +59,18 @@ func (r *Rows) Add(cells ...any) {
 		row[i] = fmt.Sprint(cell)
 	}
 	r.Body = append(r.Body, row)
+}
+
+// dropEmpty drops the column of that name if all its cells are empty.
+func (r *Rows) dropEmpty(name string) {
+	at := slices.Index(r.Head, name)
+	if at < 0 || slices.ContainsFunc(r.Body, func(row []string) bool { return row[at] != "" }) {
+		return
+	}
+	r.Head = slices.Delete(slices.Clone(r.Head), at, at+1)
+	for i, row := range r.Body {
+		r.Body[i] = slices.Delete(row, at, at+1)
+	}
 }
 
 // Write writes the rows as a table for people, or as CSV.

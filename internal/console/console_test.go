@@ -83,6 +83,33 @@ func TestTraceTellsWhatIsKnown(t *testing.T) {
 	}
 }
 
+// TestATableOfEventsTellsWhatIsKnown, with columns for what is known of one of them at least.
+func TestATableOfEventsTellsWhatIsKnown(t *testing.T) {
+	plain := &pillarbox.Event{Timestamp: 1, RequestID: "id", Source: "app", Method: "POST", ContentType: "a/b", Body: []byte("x")}
+	known := &pillarbox.Event{Timestamp: 2, RequestID: "id", Source: "app", Method: "POST", ContentType: "a/b", Body: []byte("x"),
+		Facts: &pillarbox.Facts{Caller: "shop", Attributes: pillarbox.Attributes{{Name: "plan", Value: "free"}, {Name: "tenant", Value: "acme"}}}}
+	table := func(events ...*pillarbox.Event) string {
+		var out strings.Builder
+		list := console.NewEvents(&out, console.Form{Kind: console.Table})
+		for _, event := range events {
+			if err := list.AddEvent(event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := list.End(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(out.String()), " ")
+	}
+	if got, want := table(plain), "TIMESTAMP REQUEST_ID SOURCE METHOD CONTENT_TYPE BYTES BODY 1970-01-01T00:00:00.000001Z id app POST a/b 1 x"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := table(plain, known), "SOURCE CALLER ATTRIBUTES METHOD"; !strings.Contains(got, want) ||
+		!strings.Contains(got, "id app shop plan=free tenant=acme POST a/b") {
+		t.Errorf("no %s in %s", want, got)
+	}
+}
+
 // TestAuditEndsWithWhatIsWrong: the sentences stand behind the names, which may be a thousand, and
 // a lost receipt does not make a balance in the table look like a contradiction.
 func TestAuditEndsWithWhatIsWrong(t *testing.T) {

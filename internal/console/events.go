@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"pillarbox"
@@ -22,7 +23,9 @@ func BodyPreview(event *pillarbox.Event) string {
 
 // NewEvents is a list of events.
 func NewEvents(w io.Writer, form Form) *List {
-	return NewList(w, form, "events", EventHead(form))
+	list := NewList(w, form, "events", EventHead(form))
+	list.rare = rare
+	return list
 }
 
 // AddEvent adds one to it.
@@ -38,14 +41,27 @@ func EventHead(form Form) []string {
 			"content_type_encoding", "header_encoding", "caller", "ce_id", "ce_source", "ce_type", "ce_time",
 			"ce_subject", "removed", "attributes"}
 	}
-	return []string{"timestamp", "request_id", "source", "method", "content_type", "bytes", "body"}
+	return []string{"timestamp", "request_id", "source", "caller", "ce_type", "attributes", "method",
+		"content_type", "bytes", "body"}
 }
+
+// rare are the columns of a table of events that it has only where one of them has something there.
+var rare = []string{"caller", "ce_type", "attributes"}
 
 // EventRow is a row of it.
 func EventRow(event *pillarbox.Event, form Form) []any {
 	if form.Kind != CSV {
-		return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.ContentType,
-			len(event.Body), BodyPreview(event)}
+		facts := event.Facts
+		if facts == nil {
+			facts = &pillarbox.Facts{}
+		}
+		var attributes []string
+		for _, a := range facts.Attributes {
+			attributes = append(attributes, a.Name+"="+a.Value)
+		}
+		return []any{event.Timestamp, event.RequestID, event.Source, facts.Caller, facts.CEType,
+			Shorten(strings.Join(attributes, " "), bodyPreview), event.Method, event.ContentType, len(event.Body),
+			BodyPreview(event)}
 	}
 	texts := textsOf(event)
 	return []any{event.Timestamp, event.RequestID, event.Source, event.Method, event.Path,

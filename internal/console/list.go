@@ -15,6 +15,7 @@ type List struct {
 	form  Form
 	name  string // of the list in JSON
 	table Rows
+	rare  []string // names of columns that a table does not have where all their cells are empty
 	items int
 }
 
@@ -81,6 +82,9 @@ func (l *List) End(fields ...Field) error {
 			return writeRecords(l.w, [][]string{l.table.Head})
 		}
 		return nil
+	}
+	for _, name := range l.rare {
+		l.table.dropEmpty(name)
 	}
 	return l.table.Write(l.w, l.form)
 }

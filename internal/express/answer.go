@@ -46,9 +46,9 @@ const (
 )
 
 // appendAccepted appends the answer to an accepted request. It relies on ids and states being
-// plain: ours are, and never from a client.
+// plain: ours are, and never from a client. lines are more of the header.
 func (a *answers) appendAccepted(b []byte, answer *source.Answer, result *ingest.Result,
-	quota source.Quota, last bool) []byte {
+	quota source.Quota, lines string, last bool) []byte {
 	receipt := &result.Receipt
 	length := len(answer.Body)
 	if answer.Plain {
@@ -56,6 +56,7 @@ func (a *answers) appendAccepted(b []byte, answer *source.Answer, result *ingest
 	} else {
 		b = a.appendStart(b, answer)
 	}
+	b = append(b, lines...)
 	if result.Replayed {
 		b = append(b, replayedLine...)
 	}
@@ -108,9 +109,9 @@ func appendReceipt(b []byte, receipt *pillarbox.Receipt) []byte {
 	return append(b, receiptEnd...)
 }
 
-// appendProblem appends the answer to a request that was refused.
+// appendProblem appends the answer to a request that was refused. lines are more of the header.
 func (a *answers) appendProblem(b []byte, status int, header http.Header, body []byte,
-	last bool) []byte {
+	lines string, last bool) []byte {
 	b = appendStatus(b, status)
 	for name, values := range header {
 		for _, value := range values {
@@ -120,7 +121,7 @@ func (a *answers) appendProblem(b []byte, status int, header http.Header, body [
 	if header.Get("X-Content-Type-Options") == "" {
 		b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
 	}
-	b = append(b, a.date...)
+	b = append(append(b, a.date...), lines...)
 	if last {
 		b = append(b, closeLine...)
 	}

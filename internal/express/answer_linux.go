@@ -30,12 +30,12 @@ func (l *loop) answer() {
 					answer := item.route.Source.Accepted()
 					status = answer.Status
 					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result],
-						l.requests[result].Grant.Quota(), last)
+						l.requests[result].Grant.Quota(), item.lines, last)
 				}
 				result++
 			}
 			if err != nil {
-				status = l.appendProblem(err, last)
+				status = l.appendProblem(err, item.lines, last)
 			}
 			count.add(item, status, l.mono)
 		}
@@ -44,9 +44,9 @@ func (l *loop) answer() {
 	count.flush()
 }
 
-func (l *loop) appendProblem(err error, last bool) (status int) {
+func (l *loop) appendProblem(err error, lines string, last bool) (status int) {
 	status, header, body := l.opts.Problem(err)
-	l.out = l.answers.appendProblem(l.out, status, header, body, last)
+	l.out = l.answers.appendProblem(l.out, status, header, body, lines, last)
 	return status
 }
 

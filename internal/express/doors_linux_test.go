@@ -16,7 +16,8 @@ func TestDoorsAreAnsweredByTheLoop(t *testing.T) {
 	b := open(t, express.Options{})
 	asked := 0
 	for _, door := range nodetest.Doors(t) {
-		if door.Method != "" || len(door.Body) > testMaxBody || len(strings.Join(door.Header, "")) > 8<<10 {
+		if door.Method != "" || len(door.Body) > testMaxBody || len(strings.Join(door.Header, "")) > 8<<10 ||
+			door.Status == 404 || strings.Contains(door.Target, "%") {
 			continue
 		}
 		table, err := source.Compile([]source.Settings{door.Source},

@@ -84,6 +84,7 @@ type loop struct {
 type item struct {
 	conn  *conn
 	route *source.Route // nil where it isn't known
+	lines string        // of the answer's header, for the page that the request may be of
 	begun int64         // when the request began
 	err   error         // what it is refused with; nil where the Acceptor decides
 }

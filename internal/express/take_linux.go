@@ -138,7 +138,7 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 func (l *loop) admit(c *conn, route *source.Route) bool {
 	fields := len(l.fields)
 	l.sourceHead = l.headOf(c, l.header())
-	l.fields = l.fields[:fields] // the head is parsed again when the body is there
+	defer func() { l.fields = l.fields[:fields] }() // the head is parsed again when the body is there
 	var err error
 	if c.admitted, err = route.Source.Admit(&l.sourceHead); err == nil {
 		return true
@@ -149,6 +149,7 @@ func (l *loop) admit(c *conn, route *source.Route) bool {
 	}
 	c.route = route
 	l.refuse(c, err)
+	l.items[len(l.items)-1].lines = route.Source.OriginLines(l.sourceHead.Header)
 	return false
 }
 
@@ -197,7 +198,8 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) bool {
 	}
 	c.taken++
 	c.advance(eventRequest)
-	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err})
+	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err,
+		lines: route.Source.OriginLines(header)})
 	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false
 	if err != nil {

@@ -77,6 +77,9 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return 0, err
 	}
+	if err := checkCharset(r.Header.Get("Content-Type"), checked.Body()); err != nil {
+		return 0, err
+	}
 	b := batches.Get().(*batch)
 	defer b.release()
 	if b.items, err = split(b.items, form, checked.Body(), h.opts.MaxBatchItems); err != nil {

@@ -107,10 +107,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close") // see checkFraming
 	}
 	start, status := time.Now(), http.StatusInternalServerError
-	found := h.opts.Sources.Table().Route(r.URL.Path)
+	found := h.route(r)
 	metrics := h.measures(found, r.URL.Path)
 	metrics.Begin()
 	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
+	if found != nil {
+		found.Source.AllowOrigin(w.Header(), originOf(r))
+	}
 	var err error
 	if status, err = h.serve(w, r, found); err != nil {
 		status = h.fail(w, r, err)
@@ -118,6 +121,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			found.Source.Metrics().Refused(status, 1)
 		}
 	}
+}
+
+// originOf is the part of a header that says of which site's page a request is.
+func originOf(r *http.Request) (header pillarbox.Header) {
+	for _, value := range r.Header["Origin"] {
+		header = append(header, pillarbox.HeaderField{Name: "Origin", Value: value})
+	}
+	return header
+}
+
+// route finds where a request leads. The document is in front of sources that take all paths.
+func (h *Handler) route(r *http.Request) *source.Route {
+	found := h.opts.Sources.Table().Route(r.URL.Path, r.URL.EscapedPath())
+	if found != nil && r.URL.Path == openapi.Path && found.Path != openapi.Path {
+		return nil
+	}
+	return found
 }
 
 func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {

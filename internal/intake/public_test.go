@@ -90,7 +90,7 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 		{"OPTIONS", "/app", 204, "GET, HEAD, OPTIONS, POST"},
 		{"GET", "/app/batch", 405, "OPTIONS, POST"}, {"HEAD", "/app/batch", 405, "OPTIONS, POST"},
 		{"OPTIONS", "/app/batch", 204, "OPTIONS, POST"}, {"POST", "/openapi.yaml", 405, "GET, HEAD"},
-		{"POST", "/", 404, ""}, {"POST", "/app/", 404, ""}, {"POST", "/App", 404, ""}, {"POST",
+		{"POST", "/", 404, ""}, {"POST", "/app//", 404, ""}, {"POST", "/App", 404, ""}, {"POST",
 			"/a/../app", 404, ""}, {"GET", "/batch", 404, ""},
 	} {
 		request := httptest.NewRequest(c.method, c.path, strings.NewReader("x"))

@@ -88,7 +88,19 @@ func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (
 	}()
 	to, err := a.serve(ctx, event, m)
 	if err != nil {
-		return a.refuse(ctx, event, m, err)
+		to = a.refuse(ctx, event, m, err)
+	}
+	return a.allowOrigin(event, to)
+}
+
+// allowOrigin adds what lets a page read the answer; what the answer says of itself goes first.
+func (a *Accept) allowOrigin(event *gatewayEvent, to answer) answer {
+	allowed := http.Header{}
+	a.source.AllowOrigin(allowed, event.header())
+	for name, values := range allowed {
+		if to.header.Get(name) == "" {
+			to.header[name] = values
+		}
 	}
 	return to
 }

@@ -281,7 +281,7 @@ func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 		status              int
 	}{
 		{"/app", "live", "/app", 202}, {"/app", "live", "/live/app", 202},
-		{"/app", "live", "/v1/x/app", 202}, {"/app", "live", "/app/", 404},
+		{"/app", "live", "/v1/x/app", 202}, {"/app", "live", "/app/", 202}, {"/app", "live", "/app//", 404},
 		{"/app", "live", "/snapp", 404}, {"/app", "live", "/app/batch", 404},
 		{"/app", "live", "", 404}, {"/app", "live", "/App", 404}, {"/a/b", "live", "/b", 404},
 		{"/a/b", "live", "/live/a/b", 202}, {"/", "live", "/", 202}, {"/", "live", "", 202},

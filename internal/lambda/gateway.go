@@ -90,6 +90,9 @@ func (e *gatewayEvent) at(path string) bool {
 	if e.Context.HTTP != nil {
 		asked = e.RawPath
 	}
+	if len(asked) > 1 {
+		asked = strings.TrimSuffix(asked, "/") // a slash at the end is not looked at
+	}
 	if path == "/" { // every path ends in something like it
 		asked = "/" + strings.Trim(asked, "/")
 		return asked == "/" || asked == "/"+e.Context.Stage

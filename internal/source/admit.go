@@ -75,7 +75,7 @@ func (g Grant) with(event *pillarbox.Facts) (facts pillarbox.Facts, known bool) 
 		facts = *event
 	}
 	facts.Caller, facts.Attributes = g.who.caller, g.who.attributes
-	return facts, event != nil || g.who.caller != ""
+	return facts, event != nil || g.who.caller != "" || len(g.who.attributes) > 0
 }
 
 // identify finds the idempotency key that is signed or in the header. A signed id goes first: whoever
@@ -105,6 +105,7 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	if err := s.known(&admission, head); err != nil {
 		return Admission{}, err
 	}
+	admission.who.attributes = s.pattern.Attributes(admission.who.attributes, head.Path)
 	if s.Signature != nil && s.Signature.Absent(head.Header) {
 		s.stranger(&admission.from)
 		return Admission{}, s.unverified(signature.Missing) // without reading its body

@@ -75,7 +75,7 @@ func (s *Source) route(head *Head) error {
 	}
 	if head.Batch {
 		if head.Method == http.MethodOptions {
-			return possible(s.methods.allowBatches)
+			return s.possible(head, s.methods.allowBatches)
 		}
 		return protocol.NotAllowed(head.Method, s.methods.allowBatches)
 	}
@@ -88,7 +88,7 @@ func (s *Source) route(head *Head) error {
 	case head.Method == http.MethodGet, head.Method == http.MethodHead:
 		return alive
 	case head.Method == http.MethodOptions:
-		return possible(s.methods.allow)
+		return s.possible(head, s.methods.allow)
 	}
 	return protocol.NotAllowed(head.Method, s.methods.allow)
 }
@@ -96,8 +96,3 @@ func (s *Source) route(head *Head) error {
 // alive answers GET. Nobody changes it.
 var alive = &protocol.Reply{Status: http.StatusOK, ContentType: protocol.TypeJSON,
 	Body: []byte(`{"status":"ok"}` + "\n")}
-
-// possible answers OPTIONS (RFC 9110, section 9.3.7).
-func possible(allow string) error {
-	return &protocol.Reply{Status: http.StatusNoContent, Header: http.Header{"Allow": {allow}}}
-}

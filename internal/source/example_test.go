@@ -18,7 +18,7 @@ func ExampleCompile() {
 		fmt.Println(err)
 		return
 	}
-	route := table.Route("/app/batch")
+	route := table.Route("/app/batch", "/app/batch")
 	fmt.Println(route.Source.Name, route.Batch)
 	admission, err := route.Source.Admit(&source.Head{Method: "POST"})
 	fmt.Println(err)

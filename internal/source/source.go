@@ -31,13 +31,14 @@ import (
 	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/signature"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/urlpath"
 )
 
 // DefaultMaxBody is the largest body of a source that sets no limit of its own, in bytes.
 const DefaultMaxBody = 1 << 20
 
 // BatchSuffix is appended to the path of a source for batches.
-const BatchSuffix = "/batch"
+const BatchSuffix = urlpath.BatchSuffix
 
 // Settings are what a configuration says of a source. Zero means the default.
 type Settings struct {
@@ -68,6 +69,7 @@ type Settings struct {
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
 	VerifyToken string              // that the handshake of Meta asks for
 	CloudEvents CloudEvents         // what is made of them
+	CORS        CORS                // which pages of other sites may send
 	Answer      preset.Answer       // to an accepted event; 202 and the receipt where zero
 }
 
@@ -83,8 +85,10 @@ type Source struct {
 	methods methods
 	greeter *preset.Greeter // nil for no handshake
 	answer  *Answer
-	address *addresses // nil for a source that is open to every address
-	auth    *auth      // nil for a source that is open to everybody
+	address *addresses       // nil for a source that is open to every address
+	auth    *auth            // nil for a source that is open to everybody
+	cors    *cors            // nil where no page of another site may send
+	pattern *urlpath.Pattern // nil for a path that is taken as it is written
 	now     func() time.Time
 	elapsed func() time.Duration
 
@@ -117,6 +121,10 @@ func compile(settings Settings, server *limit, options Options) (*Source, error)
 	if err != nil {
 		return nil, fmt.Errorf("sources.%s.idempotency.key: %w", settings.Name, err)
 	}
+	pattern, err := urlpath.Compile(settings.Path)
+	if err != nil {
+		return nil, fmt.Errorf("sources.%s.path: %w", settings.Name, err)
+	}
 	if settings.MaxBody <= 0 {
 		settings.MaxBody = DefaultMaxBody
 	}
@@ -130,7 +138,7 @@ func compile(settings Settings, server *limit, options Options) (*Source, error)
 		options.Elapsed = func() time.Duration { return time.Since(began) }
 	}
 	return &Source{
-		Settings: settings, keeper: newKeeper(settings, options), key: key,
+		Settings: settings, pattern: pattern, cors: newCORS(settings.CORS), keeper: newKeeper(settings, options), key: key,
 		limits: newLimits(&settings, server), elapsed: options.Elapsed, metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
 		address: newAddresses(&settings), auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
@@ -204,6 +212,14 @@ type Route struct {
 type Table struct {
 	sources []*Source // sorted by name
 	routes  map[string]*Route
+
+	patterns []patternRoutes // in the order in which they are tried
+}
+
+// patternRoutes are the two routes of a source whose path is a pattern.
+type patternRoutes struct {
+	*urlpath.Pattern
+	single, batch *Route
 }
 
 // Compile makes a table. Errors: ErrInvalid, for two sources of one name, and
@@ -234,7 +250,13 @@ func Compile(settings []Settings, options Options) (*Table, error) {
 			route.Metrics = options.Metrics.Route(route.Path)
 			t.routes[route.Path] = route
 		}
+		if compiled.pattern != nil {
+			if err := t.addPattern(compiled); err != nil {
+				return nil, err
+			}
+		}
 	}
+	slices.SortStableFunc(t.patterns, func(a, b patternRoutes) int { return a.Compare(b.Pattern) })
 	slices.SortFunc(t.sources, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })
 	return t, nil
 }
@@ -252,17 +274,48 @@ func (t *Table) Get(name string) *Source {
 	return nil
 }
 
-// Route returns the route of a path, or nil.
-func (t *Table) Route(path string) *Route { return t.routes[path] }
+// addPattern is for a source whose routes are there under its path as it is written, which no
+// request has.
+func (t *Table) addPattern(s *Source) error {
+	for _, other := range t.patterns {
+		if urlpath.Shape(other.single.Path) == urlpath.Shape(s.Path) {
+			return pillarbox.Invalid("the paths %s and %s lead to the sources %s and %s, and take the same requests",
+				other.single.Path, s.Path, other.single.Source.Name, s.Name)
+		}
+	}
+	t.patterns = append(t.patterns, patternRoutes{s.pattern, t.routes[s.Path], t.routes[s.Path+BatchSuffix]})
+	return nil
+}
+
+// Route returns the route of a path, or nil. escaped is the path as it came. A path that is written
+// out goes before those of which parts stand for others; a slash at the end is not looked at.
+func (t *Table) Route(path, escaped string) *Route {
+	if route := t.routes[path]; route != nil && route.Source.pattern == nil {
+		return route
+	}
+	if len(path) > 1 && path[len(path)-1] == '/' {
+		if route := t.routes[path[:len(path)-1]]; route != nil && route.Source.pattern == nil {
+			return route
+		}
+	}
+	for i := range t.patterns {
+		if batch, ok := t.patterns[i].Takes(escaped); ok && batch {
+			return t.patterns[i].batch
+		} else if ok {
+			return t.patterns[i].single
+		}
+	}
+	return nil
+}
 
 // Routes lists all paths that lead somewhere, sorted.
 func (t *Table) Routes() []*Route {
 	return slices.SortedFunc(maps.Values(t.routes), func(a, b *Route) int { return cmp.Compare(a.Path, b.Path) })
 }
 
-// Single returns the route of a path where single events are accepted, or nil.
+// Single returns the route of a path without escapes where single events are accepted, or nil.
 func (t *Table) Single(path string) *Route {
-	if route := t.routes[path]; route != nil && !route.Batch {
+	if route := t.Route(path, path); route != nil && !route.Batch {
 		return route
 	}
 	return nil

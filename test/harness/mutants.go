@@ -188,6 +188,22 @@ var (
 	ItemsNotAsked = Mutant{"items of a batch are not asked for", []Edit{{
 		"internal/intake/batch.go", "\tb.checkItems(to.Source)\n", "",
 	}}}
+	// LooseFirst tries paths that take much before those that are exact.
+	LooseFirst = Mutant{"the loosest path goes first", []Edit{{
+		"internal/source/source.go", "return a.Compare(b.Pattern)", "return b.Compare(a.Pattern)",
+	}}}
+	// TenantNotDecoded keeps a segment of a path as it came.
+	TenantNotDecoded = Mutant{"attributes of paths are not decoded", []Edit{{
+		"internal/urlpath/pattern.go", "all.Set(name, strings.Clone(unescape(part)))", "all.Set(name, strings.Clone(part))",
+	}}}
+	// EveryOrigin lets the page of every site read answers.
+	EveryOrigin = Mutant{"every origin is allowed", []Edit{{
+		"internal/source/cors.go", "!allowed || found != \"\" {", "false && !allowed || found != \"\" {",
+	}}}
+	// AskedBeforeAdmitted asks for a body before it is known whether it may come in.
+	AskedBeforeAdmitted = Mutant{"a body is asked for too early", []Edit{{
+		"internal/intake/handler.go", "\tadmission, err := admit(w, to.Source, head)\n", "\t_, _ = r.Body.Read(nil)\n\tadmission, err := admit(w, to.Source, head)\n",
+	}}}
 	// FactsNotStored leaves what is known out of the record.
 	FactsNotStored = Mutant{"facts are not in the record", []Edit{{
 		"internal/engine/seglog/record.go", "\tif event.Facts != nil {\n\t\tb = appendFacts(b, event.Facts)\n\t}\n", "",

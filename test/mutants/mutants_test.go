@@ -305,6 +305,18 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "paths", pkg: "internal/source", run: "^TestTheMostExactPathIsTaken$",
+		bugs: []planted{{harness.LooseFirst, "leads to"}},
+	},
+	{
+		name: "pages", pkg: "internal/intake", run: "^Test(Doors|ABodyIsAskedForOnceItMayComeIn)$",
+		bugs: []planted{
+			{harness.TenantNotDecoded, "/t/a%20b/hooks/"},
+			{harness.EveryOrigin, "page, another one"},
+			{harness.AskedBeforeAdmitted, "is answered with 100"},
+		},
+	},
+	{
 		name: "facts", pkg: "internal/engine/seglog", run: "^TestFactsAreInTheRecord$",
 		bugs: []planted{{harness.FactsNotStored, "the record ends with"}},
 	},

@@ -56,6 +56,8 @@ type Queue struct {
 	life   sync.RWMutex
 	closed bool // guarded by life
 
+	newer sync.Once // to tell that events have names of a newer version
+
 	attributesMu sync.Mutex  // guards known
 	known        *attributes // nil until the queue has told
 

@@ -118,6 +118,7 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 				from.Attributes, "", q.options.Now()),
 			receipt: aws.ToString(from.ReceiptHandle), hidden: hidden,
 		}
+		q.tellOfOthers(messages[i].Message.Event)
 		if err := q.read(messages[i]); err != nil {
 			q.options.Logger.Warn("an event waits until its body can be had", telemetry.KeyQueue,
 				q.url, telemetry.KeyErr, err)
@@ -126,6 +127,18 @@ func (q *Queue) receive(n, wait int, attributes attributes) ([]*message, error) 
 		}
 	})
 	return slices.DeleteFunc(messages, func(m *message) bool { return m == nil }), nil
+}
+
+// tellOfOthers says once that events have names which this version does not know: what is sent again
+// and what becomes a dead letter keeps them, and no store does.
+func (q *Queue) tellOfOthers(event *pillarbox.Event) {
+	if len(event.Others) == 0 {
+		return
+	}
+	q.newer.Do(func() {
+		q.options.Logger.Warn("events have names that this version does not know: a newer one has sent them, and what they say is not stored; told once",
+			telemetry.KeyQueue, q.url, telemetry.KeyEventID, event.RequestID, telemetry.KeyName, event.Others.Names())
+	})
 }
 
 // putOff lets a message wait whose body can't be had. Nobody has refused it: it spends no attempt,

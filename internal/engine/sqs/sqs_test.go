@@ -160,6 +160,19 @@ func TestBodiesOfAnyBytes(t *testing.T) {
 	}
 }
 
+// TestNamesOfANewerVersionAreKept with the event, as far as its message goes.
+func TestNamesOfANewerVersionAreKept(t *testing.T) {
+	b := open(t, settings{standIn: true})
+	event := enginetest.Events(1, 1)[0]
+	event.Others = pillarbox.Members{{Name: "newer", Text: []byte(`{"a":1}`)}}
+	b.append(event)
+	got := b.lease(1)
+	if len(got) != 1 || len(got[0].Event.Others) != 1 || string(got[0].Event.Others[0].Text) != `{"a":1}` ||
+		got[0].Event.Others[0].Name != "newer" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // shelf keeps bodies in memory.
 type shelf struct {
 	mu     sync.Mutex

@@ -36,17 +36,21 @@ type Door struct {
 	Header []string
 	Body   string
 
-	Status  int
-	Type    string // of the answer; empty for none
-	Answer  string // the body; "receipt" for a receipt, "problem" for one that tells no reason
-	Allow   string
-	Problem string   // a part of one with status 400
-	Stored  bool     // as an event with this body
-	Once    bool     // sent again, it is not stored again: its id is signed
-	Removed []string // headers that are not kept with it as they came; the others are
-	Kept    string   // the body that is stored; Body where empty
-	Query   string   // that is stored; any where empty
-	Said    []string // of what is not kept
+	Status   int
+	Type     string // of the answer; empty for none
+	Answer   string // the body; "receipt" for a receipt, "problem" for one that tells no reason
+	Allow    string
+	Problem  string   // a part of one with status 400
+	Stored   bool     // as an event with this body
+	Once     bool     // sent again, it is not stored again: its id is signed
+	Removed  []string // headers that are not kept with it as they came; the others are
+	KeptBody string   // the body that is stored; Body where empty
+	Query    string   // that is stored; any where empty
+	Said     []string // of what is not kept
+
+	Page    map[string]string // what the answer's header says for pages of other sites; nil for nothing
+	Kept    string            // the path that is kept; not looked at where empty
+	Pattern bool              // functions know no such path
 
 	Lines bool             // what is wrong with it is lost where lines of one name are joined
 	Facts *pillarbox.Facts // that are known of the event; nil for none
@@ -55,11 +59,14 @@ type Door struct {
 // CheckEvent holds what is stored against what was sent.
 func (d *Door) CheckEvent(t testing.TB, event *pillarbox.Event) {
 	t.Helper()
-	if want := cmp.Or(d.Kept, d.Body); string(event.Body) != want {
+	if want := cmp.Or(d.KeptBody, d.Body); string(event.Body) != want {
 		t.Errorf("%s: the body is stored as %q, want %q", d.Name, event.Body, want)
 	}
 	if d.Query != "" && event.Query != d.Query {
 		t.Errorf("%s: the query is stored as %q, want %q", d.Name, event.Query, d.Query)
+	}
+	if d.Kept != "" && event.Path != d.Kept {
+		t.Errorf("%s: the path is kept as %q, want %q", d.Name, event.Path, d.Kept)
 	}
 	known, removed := event.Facts.Clone(), ""
 	if known != nil {
@@ -198,6 +205,8 @@ func Doors(t testing.TB) []Door {
 	doors = append(doors, addressDoors(t)...)
 	doors = append(doors, redactDoors()...)
 	doors = append(doors, eventDoors(t)...)
+	doors = append(doors, pathDoors()...)
+	doors = append(doors, pageDoors(t)...)
 	return append(doors, plainDoors()...)
 }
 
@@ -334,6 +343,12 @@ func (d *Door) Check(t testing.TB, got Answer) {
 	}
 	if got.Header.Get("X-Content-Type-Options") != "nosniff" || d.Stored != (got.Header.Get("X-Request-Id") != "") {
 		t.Errorf("%s: answered with %v", d.Name, got.Header)
+	}
+	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
+		"Access-Control-Allow-Headers", "Access-Control-Max-Age", "Access-Control-Expose-Headers", "Vary"} {
+		if values := got.Header.Values(name); strings.Join(values, "; ") != d.Page[name] {
+			t.Errorf("%s: %s is %q, want %q", d.Name, name, values, d.Page[name])
+		}
 	}
 	switch d.Answer {
 	case "receipt":

@@ -12,7 +12,7 @@ func redactDoors() []Door {
 		{Name: "redaction", Source: app, Target: "/app?card=4111&token=s3cret&x=1", Body: `{"card":"4111","x":1}`,
 			Header: []string{"X-Card", "4111", "Cookie", "s3cret", "X-Noise", "1", "X-Other", "2", "X-Email", "ada@example.org"},
 			Status: 202, Type: jsonType, Answer: "receipt", Stored: true, Removed: []string{"X-Card", "Cookie", "X-Noise", "X-Email"},
-			Kept: `{"card":"REDACTED","x":1}`, Query: "card=REDACTED&token=REDACTED&x=1",
+			KeptBody: `{"card":"REDACTED","x":1}`, Query: "card=REDACTED&token=REDACTED&x=1",
 			Said: []string{"redacted header X-Card", "header Cookie", "header X-Noise by rule", "hashed header X-Email",
 				"redacted query card", "query token", "redacted json /card"}},
 		{Name: "redaction, nothing to do", Source: app, Body: `{"x":{"card":1}}`, Status: 202, Type: jsonType, Answer: "receipt", Stored: true},
