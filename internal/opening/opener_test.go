@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/opening"
+	"pillarbox/internal/proxy"
 )
 
 // counts are the reasons that an Opener has told.
@@ -131,6 +133,28 @@ func TestHandshakesThatAreNotFinishedMakeRoom(t *testing.T) {
 	}
 	if n := p.counts.get(opening.Crowded); n < 2*places {
 		t.Errorf("%d made room", n)
+	}
+}
+
+// TestAPROXYHeaderIsOfATrustedProxy: nobody else gets as far as the handshake.
+func TestAPROXYHeaderIsOfATrustedProxy(t *testing.T) {
+	for _, c := range []struct {
+		trusted, header string
+		good            bool
+	}{
+		{"127.0.0.1/32", "PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n", true}, {"192.0.2.0/24", "PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n", false},
+		{"127.0.0.1/32", "", false},
+	} {
+		p := openPlace(t, opening.Options{Proxy: true, Trusted: proxy.NewTrusted([]netip.Prefix{netip.MustParsePrefix(c.trusted)}, false, "")})
+		conn := p.begin(c.header)
+		secure := tls.Client(conn, p.pool)
+		if err := secure.Handshake(); (err == nil) != c.good {
+			t.Errorf("%q, where %s is trusted: it is answered: %v, %v", c.header, c.trusted, err == nil, err)
+		}
+		p.close()
+		if n := p.counts.get(opening.NoProxy); (n == 0) != c.good {
+			t.Errorf("%q, where %s is trusted: %d are counted", c.header, c.trusted, n)
+		}
 	}
 }
 
