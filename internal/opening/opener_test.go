@@ -193,6 +193,41 @@ func TestCloseEndsWhatHasBegun(t *testing.T) {
 	}
 }
 
+// TestAnAddressDoesNotTakeTheTurnsOfOthers: where one address has all places, with handshakes that
+// compute, a client of another address gets one, and its turn.
+func TestAnAddressDoesNotTakeTheTurnsOfOthers(t *testing.T) {
+	p := openPlace(t, opening.Options{Max: 8, Timeout: time.Hour})
+	ended, flood := make(chan struct{}), sync.WaitGroup{}
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	if conn, err := from.Dial("tcp", p.addr); err != nil {
+		t.Skip("there is no second address of this machine: ", err)
+	} else {
+		conn.Close()
+	}
+	for range 16 {
+		flood.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				if conn, err := from.Dial("tcp", p.addr); err == nil {
+					_ = tls.Client(conn, p.pool).Handshake() // it may be refused
+					_ = conn.Close()
+				}
+			}
+		})
+	}
+	for i := range 30 {
+		if err := p.good(); err != nil {
+			t.Errorf("good client %d: %v", i, err)
+		}
+	}
+	close(ended)
+	flood.Wait()
+}
+
 // TestAFloodOfHandshakesHoldsABoundedMemory, and all good clients get through it. The clients of the
 // flood hold theirs open for as long as they can.
 func TestAFloodOfHandshakesHoldsABoundedMemory(t *testing.T) {
