@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -197,7 +198,7 @@ func TestHTTP2IsAsStrict(t *testing.T) {
 			{"another coding", []string{"content-encoding", "br"}, "abc", 415},
 		} {
 			before := len(b.Queued())
-			status := rawHTTP2(t, server, c.header, c.body)
+			status := rawHTTP2(t, server, c.header, c.body, true)
 			stored := b.Queued()[before:]
 			if (len(stored) == 1) != (c.status == 202) || len(stored) == 1 && string(stored[0].Body) != c.body {
 				t.Errorf("%s: stored %v", c.name, stored)
@@ -210,9 +211,25 @@ func TestHTTP2IsAsStrict(t *testing.T) {
 	})
 }
 
-// rawHTTP2 sends a POST with these headers on a connection of its own, and returns the status; 0
-// where the stream or the connection ends without one.
-func rawHTTP2(t *testing.T, server *served, header []string, body string) int {
+// TestAnUploadOverHTTP2ThatStandsStillIsCutOff with 408, as one over HTTP/1 is.
+func TestAnUploadOverHTTP2ThatStandsStillIsCutOff(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		f.kind, f.limits.MinBodyRate, f.limits.BodyGrace = overTLS, 100, 50*time.Millisecond
+		b := openPublic(t, intake.Options{})
+		server := f.serve(t, b, time.Hour, 0)
+		if status := rawHTTP2(t, server, []string{"content-length", "900"}, strings.Repeat("x", 600), false); status != http.StatusRequestTimeout {
+			t.Errorf("answered with %d", status)
+		}
+		server.stop()
+		if len(b.Queued()) != 0 {
+			t.Error("something was stored")
+		}
+	})
+}
+
+// rawHTTP2 sends a POST with these headers on a connection of its own, with a body that ends or not,
+// and returns the status; 0 where the stream or the connection ends without one.
+func rawHTTP2(t *testing.T, server *served, header []string, body string, ends bool) int {
 	t.Helper()
 	a, _ := serverTLS(t)
 	conn, err := tls.Dial("tcp", server.addr, &tls.Config{RootCAs: a.Pool, ServerName: "localhost", NextProtos: []string{opening.HTTP2}})
@@ -238,7 +255,7 @@ func rawHTTP2(t *testing.T, server *served, header []string, body string) int {
 		t.Fatal(err)
 	}
 	writeBlock(t, framer, block.String())
-	_ = framer.WriteData(1, true, []byte(body)) // it may be refused before
+	_ = framer.WriteData(1, ends, []byte(body)) // it may be refused before
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
