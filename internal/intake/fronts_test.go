@@ -28,6 +28,7 @@ type front struct {
 	name    string
 	express bool
 	kind    string          // of its listener, of listenerKinds; empty for TCP
+	places  int             // for connections that begin; 0 is the default
 	limits  express.Options // those that a test sets
 }
 
@@ -96,7 +97,7 @@ var trustedProxy = proxy.NewTrusted([]netip.Prefix{netip.MustParsePrefix("127.0.
 // opener is of the kind of the front; nil where nothing stands before HTTP.
 func (f front) opener(t *testing.T) *opening.Opener {
 	t.Helper()
-	opts := opening.Options{Trusted: trustedProxy, Proxy: strings.HasPrefix(f.kind, overProxy)}
+	opts := opening.Options{Max: f.places, Timeout: time.Hour, Trusted: trustedProxy, Proxy: strings.HasPrefix(f.kind, overProxy)}
 	if strings.HasSuffix(f.kind, overTLS) {
 		_, opts.TLS = serverTLS(t)
 	}

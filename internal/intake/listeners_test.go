@@ -1,12 +1,14 @@
 package intake_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,48 @@ func TestACertificateOpensASource(t *testing.T) {
 				}
 				transport.CloseIdleConnections()
 			}
+		}
+	})
+}
+
+// TestHandshakesThatNeverFinishStarveNobody: good clients are served beside them, new ones and those
+// that are there, and what is held is bounded by the places.
+func TestHandshakesThatNeverFinishStarveNobody(t *testing.T) {
+	const places, flood = 280, 600 // a turn of the loop accepts up to 256, in any order
+	onFronts(t, func(t *testing.T, f front) {
+		f.kind, f.places = overTLS, places
+		b := openPublic(t, intake.Options{})
+		server := f.serve(t, b, 0, 0)
+		const post = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+		there := server.dial(t)
+		defer there.Close()
+		answers, before, good := bufio.NewReader(there), runtime.NumGoroutine(), 0
+		for i := range flood {
+			conn, err := net.Dial("tcp", server.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "\x16\x03\x01\x02\x00\x01"); err != nil {
+				t.Fatal(err)
+			}
+			if i%50 != 0 {
+				continue
+			}
+			if response, _ := exchange(t, server, post, false); response.StatusCode != http.StatusAccepted {
+				t.Errorf("a new client is answered with %d", response.StatusCode)
+			}
+			if _, err := io.WriteString(there, post); err != nil {
+				t.Fatal(err)
+			}
+			wantStatus(t, answers, http.StatusAccepted)
+			good += 2
+		}
+		if n := runtime.NumGoroutine() - before; n > 2*places {
+			t.Errorf("%d goroutines more for %d places", n, places)
+		}
+		if n := len(b.Queued()); n != good {
+			t.Errorf("%d events are stored, want %d", n, good)
 		}
 	})
 }
