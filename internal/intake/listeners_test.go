@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"pillarbox/internal/admission"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/opening"
 	"pillarbox/internal/proxy"
@@ -104,6 +105,40 @@ func TestWhoComesWithAPROXYHeaderMustBeTrusted(t *testing.T) {
 		}
 		if n := len(b.Queued()); n != 2 {
 			t.Errorf("%d events are stored", n)
+		}
+	})
+}
+
+// TestClientsOfAProxyAreCountedByTheirAddress, and not under that of the proxy.
+func TestClientsOfAProxyAreCountedByTheirAddress(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		for _, f.kind = range []string{overProxy, overProxyTLS} {
+			closed := make(chan admission.Reason, 10)
+			f.limits.MaxPerAddress, f.limits.Trusted, f.limits.Closed = 1, trustedProxy, func(reason admission.Reason) { closed <- reason }
+			b := openPublic(t, intake.Options{})
+			server := f.serve(t, b, 0, 0)
+			const post = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+			ask := func(conn duplex) bool {
+				_, _ = io.WriteString(conn, post) // it may be closed
+				_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				return err == nil
+			}
+			first := server.dial(t)
+			if !ask(first) {
+				t.Fatal("the first one is not answered")
+			}
+			second := server.dial(t)
+			if ask(second) || <-closed != admission.OverItsBudget {
+				t.Error("a second one of the same address is answered")
+			}
+			second.Close()
+			first.Close()
+			for again := false; !again; { // the server finds out in its own time
+				conn := server.dial(t)
+				again = ask(conn)
+				conn.Close()
+			}
+			server.stop()
 		}
 	})
 }

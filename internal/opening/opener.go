@@ -32,6 +32,10 @@ type Options struct {
 	Timeout time.Duration  // until all of it is done
 	Max     int            // under way at a time
 
+	// Enter counts a connection under the address that a PROXY header names, for Listen; nil: nobody
+	// does. leave is called when the connection is closed. Without ok, it is closed at once.
+	Enter func(address string) (leave func(), ok bool)
+
 	// Failed is told why a connection was closed before HTTP; nil: nobody. It must not block.
 	Failed func(reason Reason)
 }
