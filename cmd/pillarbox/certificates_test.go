@@ -73,3 +73,47 @@ func TestTargetsOfPosts(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsTalkTLS: to a server of the same configuration without any authority, to another one
+// with --ca-file, and to one that nobody vouches for not at all. The status shows the certificates.
+func TestCommandsTalkTLS(t *testing.T) {
+	a, dir := nodetest.NewAuthority(t), t.TempDir()
+	cert, key := a.Server(time.Now().Add(5*24*time.Hour), "localhost", "127.0.0.1")
+	certFile, keyFile := nodetest.WriteFiles(t, dir, cert, key)
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, a.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pair := fmt.Sprintf("{certificates: [{cert: %s, key: %s}]}", certFile, keyFile)
+	text := fmt.Sprintf("tls: %s\nadmin: {tls: %s}\n", pair, pair)
+	s := startServer(t, text)
+	config := filepath.Join(dir, "pillarbox.yaml")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	public, admin := "https://"+s.serving.Public[0].Addr().String()+"/app", "https://"+s.admin
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"post, by the authority": {[]string{"post", public, "--body", "x", "--ca-file", ca}, exitDone, "accepted"},
+		"post, by the configuration": {[]string{"post", "--body", "x", "--config", config, "--listen",
+			s.serving.Public[0].Addr().String()}, exitDone, "accepted"},
+		"post, by nobody":   {[]string{"post", public, "--body", "x"}, exitFailed, "an authority of your own is named with --ca-file"},
+		"post, by no file":  {[]string{"post", public, "--body", "x", "--ca-file", "none.pem"}, exitUsage, "--ca-file"},
+		"status, by nobody": {[]string{"status", "--server", admin}, exitFailed, "an authority of your own is named with --ca-file"},
+		"status":            {[]string{"status", "--server", admin, "--ca-file", ca}, exitDone, "certificate " + certFile + " (admin.tls) until"},
+		"status, by the configuration": {[]string{"status", "--config", config, "--admin", s.admin, "--data", s.data},
+			exitDone, "ends in 4 days"},
+	} {
+		got := try(t, c.args...)
+		said := got.out + got.talk
+		if got.err != nil {
+			said += got.err.Error()
+		}
+		if got.code != c.code || !strings.Contains(said, c.want) {
+			t.Errorf("%s: exit %d: %s", name, got.code, said)
+		}
+	}
+}
