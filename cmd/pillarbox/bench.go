@@ -54,7 +54,8 @@ func newBenchCommand() *cobra.Command {
 		Long: `Start servers of this binary as processes of their own in a fresh directory, send them requests over
 loopback, and compare, in turns: a bare HTTP handler that reads the body and keeps nothing; pillarbox
 that accepts; pillarbox that accepts and delivers to SQLite. Then the same at 5,000 requests a second
-for latencies, and with batches of 1,000 events. What is printed are the medians of the rounds, ratios
+for latencies, with batches of 1,000 events, with what a front door asks of a request, and over TLS beside
+a bare handler with TLS. What is printed are the medians of the rounds, ratios
 to the bare handler of the same run, the servers' own processor time, and the project's goals.
 
 The directory should be on the disk that will hold the data: one fdatasync on it is measured as well.

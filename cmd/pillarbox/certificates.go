@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -39,10 +40,23 @@ func openCertificates(cfg *config.Config, logger *slog.Logger) (*certificates, e
 	var err, adminErr error
 	c.public, err = openStore(public, cfg.TLS.Certificates)
 	c.admin, adminErr = openStore(certificate.Options{Name: "admin.tls", Logger: logger}, cfg.Admin.TLS.Certificates)
-	if err := errors.Join(err, adminErr); err != nil {
-		return nil, usageError{placed(cfg, err)}
+	if err := errors.Join(placedAll(cfg, err), placedAll(cfg, adminErr)); err != nil {
+		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// placedAll is placed for each of the errors that one joins.
+func placedAll(cfg *config.Config, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return placed(cfg, err)
+	}
+	var errs []error
+	for _, one := range joined.Unwrap() {
+		errs = append(errs, placed(cfg, one))
+	}
+	return errors.Join(errs...)
 }
 
 // acmeDir is where accounts and certificates of ACME are, below the data directory.
@@ -117,7 +131,7 @@ func checkCertificates(cfg *config.Config) error {
 	var errs []error
 	for _, state := range opened.states() {
 		if !state.NotAfter.IsZero() && !state.NotAfter.After(time.Now()) {
-			errs = append(errs, errors.New(state.File+" "+state.Problem))
+			errs = append(errs, placed(cfg, fmt.Errorf("%s.certificates: %s %s", state.Name, state.File, state.Problem)))
 		}
 	}
 	return errors.Join(errs...)

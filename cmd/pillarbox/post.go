@@ -194,6 +194,11 @@ func configuredTarget(cfg *config.Config) (to target, address string, err error)
 		return to, address, err
 	}
 	address = node.DisplayAddress(address)
+	if domains := cfg.TLS.ACME.Domains; len(domains) > 0 {
+		if _, port, err := net.SplitHostPort(address); err == nil { // no certificate is for this machine
+			address = net.JoinHostPort(domains[0], port)
+		}
+	}
 	if cfg.TLS.On() {
 		return target{url: "https://" + address + path, own: cfg.TLS.Certificates}, address, nil
 	}

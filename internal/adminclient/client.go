@@ -3,6 +3,7 @@ package adminclient
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -459,12 +460,24 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 		if request.Context().Err() != nil {
 			return nil, err
 		}
+		if err := untrusted(c.name, err); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("no server answers at %s (%w); start one with \"pillarbox serve\", or choose another with --server: %w", c.name, innermost(err), pillarbox.ErrUnavailable)
 	}
 	if response.StatusCode/100 != 2 {
 		return nil, readProblem(response)
 	}
 	return response, nil
+}
+
+// untrusted is an error of a server whose certificate is not trusted; nil for any other one.
+func untrusted(server string, err error) error {
+	var certificate *tls.CertificateVerificationError
+	if !errors.As(err, &certificate) {
+		return nil
+	}
+	return fmt.Errorf("the certificate of %s is not trusted (%w); an authority of your own is named with --ca-file: %w", server, certificate.Err, pillarbox.ErrUnavailable)
 }
 
 // innermost leaves out the method and the address, which the message has already.

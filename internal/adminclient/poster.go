@@ -123,6 +123,9 @@ func (p *Poster) send(ctx context.Context, url, contentType string, body []byte,
 		if ctx.Err() != nil {
 			return 0, nil, err
 		}
+		if err := untrusted(url, err); err != nil {
+			return 0, nil, err
+		}
 		return 0, nil, fmt.Errorf("no server answers at %s (%w): %w", url, innermost(err),
 			pillarbox.ErrUnavailable)
 	}

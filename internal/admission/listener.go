@@ -56,12 +56,8 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		address := AddressOf(conn.RemoteAddr())
-		if l.opts.Counts != nil && !l.opts.Counts(address) {
-			address = ""
-		}
-		if address != "" && !l.addresses.Enter(address) {
-			l.tell(OverItsBudget) // first, so that whoever sees the close finds it counted
+		address, ok := l.enter(AddressOf(conn.RemoteAddr()))
+		if !ok {
 			_ = conn.Close()
 			continue
 		}
@@ -73,6 +69,25 @@ func (l *limited) Accept() (net.Conn, error) {
 		admitted.Seat = l.idle.Seat(admitted)
 		return admitted, nil
 	}
+}
+
+// Enter counts a connection under another address than it has come from, until leave is called. ok
+// is false where that may not have one more.
+func (l *Limits) Enter(address string) (leave func(), ok bool) {
+	address, ok = l.enter(address)
+	return func() { l.leave(address) }, ok
+}
+
+// enter returns an empty address where nobody is counted.
+func (l *Limits) enter(address string) (counted string, ok bool) {
+	if l.opts.Counts != nil && !l.opts.Counts(address) {
+		return "", true
+	}
+	if !l.addresses.Enter(address) {
+		l.tell(OverItsBudget) // first, so that whoever sees the close finds it counted
+		return "", false
+	}
+	return address, true
 }
 
 func (l *Limits) leave(address string) {

@@ -39,7 +39,7 @@ type Pair struct{ Cert, Key string }
 
 // Options of a Store. Pairs or More are required.
 type Options struct {
-	Name     string // of the listener, for people
+	Name     string // of the listener: a key of the configuration
 	Pairs    []Pair
 	ClientCA string // file of the authorities of client certificates; empty: none is asked for
 	Require  bool   // a client without a certificate is not let in
@@ -83,7 +83,8 @@ type pair struct {
 	warned      time.Time
 }
 
-// Open reads all files. An error names the file, and says what is wrong with it.
+// Open reads all files. The error joins all that is wrong, each with the key of the configuration
+// and the file.
 func Open(opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -93,13 +94,15 @@ func Open(opts Options) (*Store, error) {
 	}
 	s := &Store{opts: opts}
 	var errs []error
-	for _, files := range opts.Pairs {
+	for i, files := range opts.Pairs {
 		p := &pair{Pair: files}
 		cert, key, err := p.read()
 		if err == nil {
 			err = p.take(cert, key)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s.certificates[%d]: %w", opts.Name, i, err))
+		}
 		s.pairs = append(s.pairs, p)
 	}
 	if opts.ClientCA != "" {
@@ -108,7 +111,9 @@ func Open(opts Options) (*Store, error) {
 			s.caSeen = sha256.Sum256(text)
 			s.pool, err = authorities(opts.ClientCA, text)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s.client_ca: %w", opts.Name, err))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -41,6 +41,12 @@
 // memory of its turn; late_linux.go says how. Until then nothing is handed from one goroutine to
 // another, so a disk that answers costs nothing.
 //
+// What stands before HTTP (a header of the PROXY protocol, a handshake of TLS) waits for its client,
+// so it has a goroutine, which owns the connection until the loop gets it through its inbox, or
+// net/http where the client wants HTTP/2. From then on TLS is read and written without waiting:
+// conn.read decrypts what the socket has, and write encrypts into a buffer of the loop. No state
+// knows of it.
+//
 // There are three locks:
 //
 //   - inbox.mu guards what others have for a loop: the connections that are pending, and whether it

@@ -27,7 +27,9 @@ import (
 type front struct {
 	name    string
 	express bool
-	kind    string          // of its listener, of listenerKinds; empty for TCP
+	kind    string // of its listener, of listenerKinds; empty for TCP
+	enter   func(address string) (leave func(), ok bool)
+	places  int             // for connections that begin; 0 is the default
 	limits  express.Options // those that a test sets
 }
 
@@ -96,7 +98,7 @@ var trustedProxy = proxy.NewTrusted([]netip.Prefix{netip.MustParsePrefix("127.0.
 // opener is of the kind of the front; nil where nothing stands before HTTP.
 func (f front) opener(t *testing.T) *opening.Opener {
 	t.Helper()
-	opts := opening.Options{Trusted: trustedProxy, Proxy: strings.HasPrefix(f.kind, overProxy)}
+	opts := opening.Options{Enter: f.enter, Max: f.places, Timeout: time.Hour, Trusted: trustedProxy, Proxy: strings.HasPrefix(f.kind, overProxy)}
 	if strings.HasSuffix(f.kind, overTLS) {
 		_, opts.TLS = serverTLS(t)
 	}
@@ -167,6 +169,11 @@ type served struct {
 // serve makes the box listen. Timeouts of zero are the defaults.
 func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Duration) *served {
 	t.Helper()
+	limits := admission.NewLimits(admission.Options{
+		MaxConnections: cmp.Or(f.limits.MaxConnections, 1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
+		Counts: func(address string) bool { return !f.limits.Trusted.Trusts(address) },
+	})
+	f.enter = limits.Enter
 	listener, opener := f.listen(t), f.opener(t)
 	web := &http.Server{Handler: b.public, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		ReadHeaderTimeout: express.DefaultReadHeaderTimeout} // a head that a busy machine sends late is no timeout of a body
@@ -193,10 +200,7 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 		}
 	}
 	if !f.express && (f.limits.MaxConnections > 0 || f.limits.MaxPerAddress > 0) {
-		listener = admission.Listen(listener, admission.Options{
-			MaxConnections: cmp.Or(f.limits.MaxConnections,
-				1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
-		})
+		listener = limits.Listen(listener)
 	}
 	if !f.express && opener.Needed() {
 		listener = opening.Listen(listener, opener)

@@ -1,18 +1,22 @@
 package intake_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"pillarbox/internal/admission"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/opening"
 	"pillarbox/internal/proxy"
@@ -105,6 +109,40 @@ func TestWhoComesWithAPROXYHeaderMustBeTrusted(t *testing.T) {
 	})
 }
 
+// TestClientsOfAProxyAreCountedByTheirAddress, and not under that of the proxy.
+func TestClientsOfAProxyAreCountedByTheirAddress(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		for _, f.kind = range []string{overProxy, overProxyTLS} {
+			closed := make(chan admission.Reason, 10)
+			f.limits.MaxPerAddress, f.limits.Trusted, f.limits.Closed = 1, trustedProxy, func(reason admission.Reason) { closed <- reason }
+			b := openPublic(t, intake.Options{})
+			server := f.serve(t, b, 0, 0)
+			const post = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+			ask := func(conn duplex) bool {
+				_, _ = io.WriteString(conn, post) // it may be closed
+				_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				return err == nil
+			}
+			first := server.dial(t)
+			if !ask(first) {
+				t.Fatal("the first one is not answered")
+			}
+			second := server.dial(t)
+			if ask(second) || <-closed != admission.OverItsBudget {
+				t.Error("a second one of the same address is answered")
+			}
+			second.Close()
+			first.Close()
+			for again := false; !again; { // the server finds out in its own time
+				conn := server.dial(t)
+				again = ask(conn)
+				conn.Close()
+			}
+			server.stop()
+		}
+	})
+}
+
 // TestACertificateOpensASource by a name or a URI of it, over HTTP/1 and HTTP/2, and is the caller.
 func TestACertificateOpensASource(t *testing.T) {
 	onFronts(t, func(t *testing.T, f front) {
@@ -159,6 +197,48 @@ func TestACertificateOpensASource(t *testing.T) {
 	})
 }
 
+// TestHandshakesThatNeverFinishStarveNobody: good clients are served beside them, new ones and those
+// that are there, and what is held is bounded by the places.
+func TestHandshakesThatNeverFinishStarveNobody(t *testing.T) {
+	const places, flood = 280, 600 // a turn of the loop accepts up to 256, in any order
+	onFronts(t, func(t *testing.T, f front) {
+		f.kind, f.places = overTLS, places
+		b := openPublic(t, intake.Options{})
+		server := f.serve(t, b, 0, 0)
+		const post = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+		there := server.dial(t)
+		defer there.Close()
+		answers, before, good := bufio.NewReader(there), runtime.NumGoroutine(), 0
+		for i := range flood {
+			conn, err := net.Dial("tcp", server.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "\x16\x03\x01\x02\x00\x01"); err != nil {
+				t.Fatal(err)
+			}
+			if i%50 != 0 {
+				continue
+			}
+			if response, _ := exchange(t, server, post, false); response.StatusCode != http.StatusAccepted {
+				t.Errorf("a new client is answered with %d", response.StatusCode)
+			}
+			if _, err := io.WriteString(there, post); err != nil {
+				t.Fatal(err)
+			}
+			wantStatus(t, answers, http.StatusAccepted)
+			good += 2
+		}
+		if n := runtime.NumGoroutine() - before; n > 2*places {
+			t.Errorf("%d goroutines more for %d places", n, places)
+		}
+		if n := len(b.Queued()); n != good {
+			t.Errorf("%d events are stored, want %d", n, good)
+		}
+	})
+}
+
 // TestHTTP2IsAsStrict: what smuggles requests in HTTP/1 is refused in HTTP/2, or says nothing there,
 // and limits are the same.
 func TestHTTP2IsAsStrict(t *testing.T) {
@@ -197,7 +277,7 @@ func TestHTTP2IsAsStrict(t *testing.T) {
 			{"another coding", []string{"content-encoding", "br"}, "abc", 415},
 		} {
 			before := len(b.Queued())
-			status := rawHTTP2(t, server, c.header, c.body)
+			status := rawHTTP2(t, server, c.header, c.body, true)
 			stored := b.Queued()[before:]
 			if (len(stored) == 1) != (c.status == 202) || len(stored) == 1 && string(stored[0].Body) != c.body {
 				t.Errorf("%s: stored %v", c.name, stored)
@@ -210,9 +290,25 @@ func TestHTTP2IsAsStrict(t *testing.T) {
 	})
 }
 
-// rawHTTP2 sends a POST with these headers on a connection of its own, and returns the status; 0
-// where the stream or the connection ends without one.
-func rawHTTP2(t *testing.T, server *served, header []string, body string) int {
+// TestAnUploadOverHTTP2ThatStandsStillIsCutOff with 408, as one over HTTP/1 is.
+func TestAnUploadOverHTTP2ThatStandsStillIsCutOff(t *testing.T) {
+	onFronts(t, func(t *testing.T, f front) {
+		f.kind, f.limits.MinBodyRate, f.limits.BodyGrace = overTLS, 100, 50*time.Millisecond
+		b := openPublic(t, intake.Options{})
+		server := f.serve(t, b, time.Hour, 0)
+		if status := rawHTTP2(t, server, []string{"content-length", "900"}, strings.Repeat("x", 600), false); status != http.StatusRequestTimeout {
+			t.Errorf("answered with %d", status)
+		}
+		server.stop()
+		if len(b.Queued()) != 0 {
+			t.Error("something was stored")
+		}
+	})
+}
+
+// rawHTTP2 sends a POST with these headers on a connection of its own, with a body that ends or not,
+// and returns the status; 0 where the stream or the connection ends without one.
+func rawHTTP2(t *testing.T, server *served, header []string, body string, ends bool) int {
 	t.Helper()
 	a, _ := serverTLS(t)
 	conn, err := tls.Dial("tcp", server.addr, &tls.Config{RootCAs: a.Pool, ServerName: "localhost", NextProtos: []string{opening.HTTP2}})
@@ -238,7 +334,7 @@ func rawHTTP2(t *testing.T, server *served, header []string, body string) int {
 		t.Fatal(err)
 	}
 	writeBlock(t, framer, block.String())
-	_ = framer.WriteData(1, true, []byte(body)) // it may be refused before
+	_ = framer.WriteData(1, ends, []byte(body)) // it may be refused before
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {

@@ -55,7 +55,7 @@ func (s *server) public() (run.Service, error) {
 // onLoop are the listeners as the event loop wants them.
 func (s *server) onLoop() (listeners []express.Listener) {
 	for _, front := range s.Public {
-		listeners = append(listeners, express.Listener{Listener: front.Listener, Opener: s.opener(front)})
+		listeners = append(listeners, express.Listener{Listener: front.Listener, Opener: s.opener(front, nil)})
 	}
 	return listeners
 }
@@ -72,7 +72,7 @@ func (s *server) onNetHTTP() net.Listener {
 	var listeners []net.Listener
 	for _, front := range s.Public {
 		listener := limits.Listen(front.Listener)
-		if opener := s.opener(front); opener != nil {
+		if opener := s.opener(front, limits.Enter); opener != nil {
 			listener = opening.Listen(listener, opener)
 		}
 		listeners = append(listeners, listener)
@@ -80,13 +80,14 @@ func (s *server) onNetHTTP() net.Listener {
 	return opening.Join(listeners)
 }
 
-// opener reads what stands before HTTP on a listener; nil where nothing does.
-func (s *server) opener(front Front) *opening.Opener {
+// opener reads what stands before HTTP on a listener; nil where nothing does. enter counts the
+// clients of proxies, where the event loop does not.
+func (s *server) opener(front Front, enter func(string) (func(), bool)) *opening.Opener {
 	if !front.TLS && !front.Proxy {
 		return nil
 	}
 	options := opening.Options{Proxy: front.Proxy, Trusted: s.Trusted, Timeout: s.Limits.ReadHeaderTimeout,
-		Failed: s.openingFailed}
+		Enter: enter, Failed: s.openingFailed}
 	if front.TLS {
 		options.TLS = s.TLS
 	}

@@ -3,6 +3,8 @@ package opening
 import (
 	"net"
 	"sync"
+
+	"pillarbox/internal/admission"
 )
 
 // Listen opens the connections of a listener for net/http. Of those with TLS whose client wants
@@ -37,14 +39,26 @@ func (l *opened) accept() {
 				return
 			}
 		}
-		l.running.Go(func() { l.open(raw) })
+		// Here and not beside it, so that nobody who comes later takes the place of who came before.
+		if work, err := l.opener.begin(raw); err == nil {
+			l.running.Go(func() { l.open(raw, work) })
+		}
 	}
 }
 
-func (l *opened) open(raw net.Conn) {
-	conn, secure, err := l.opener.Open(raw)
+func (l *opened) open(raw net.Conn, work *work) {
+	counted := &countedConn{Conn: raw}
+	conn, secure, err := l.opener.finish(counted, work)
 	if err != nil {
 		return // it is counted, and there is nobody to tell
+	}
+	if enter := l.opener.opts.Enter; enter != nil && !l.opener.Named() {
+		leave, ok := enter(admission.AddressOf(conn.RemoteAddr()))
+		if !ok {
+			_ = raw.Close()
+			return
+		}
+		counted.leave = leave
 	}
 	if secure != nil {
 		conn = ForHTTP(secure)
@@ -54,6 +68,37 @@ func (l *opened) open(raw net.Conn) {
 	case <-l.closed:
 		_ = conn.Close()
 	}
+}
+
+// countedConn is a connection that is counted under the address of its client.
+type countedConn struct {
+	net.Conn
+	leave func() // nil where it is not counted
+	once  sync.Once
+}
+
+// SetIdle passes on whether the connection rests between two requests.
+func (c *countedConn) SetIdle(idle bool) {
+	if seat, ok := c.Conn.(interface{ SetIdle(idle bool) }); ok {
+		seat.SetIdle(idle)
+	}
+}
+
+// CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
+// connection.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	if c.leave != nil {
+		defer c.once.Do(c.leave)
+	}
+	return c.Conn.Close()
 }
 
 // ForHTTP is the form of a connection that net/http is to get: a *tls.Conn for HTTP/2 alone.

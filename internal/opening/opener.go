@@ -32,6 +32,10 @@ type Options struct {
 	Timeout time.Duration  // until all of it is done
 	Max     int            // under way at a time
 
+	// Enter counts a connection under the address that a PROXY header names, for Listen; nil: nobody
+	// does. leave is called when the connection is closed. Without ok, it is closed at once.
+	Enter func(address string) (leave func(), ok bool)
+
 	// Failed is told why a connection was closed before HTTP; nil: nobody. It must not block.
 	Failed func(reason Reason)
 }
@@ -77,11 +81,26 @@ func (o *Opener) Named() bool { return !o.opts.Proxy }
 // Open reads what stands before HTTP, on a goroutine of the caller. secure is nil where there is no
 // TLS; then conn is the connection to go on with. After an error the connection is closed.
 func (o *Opener) Open(raw net.Conn) (conn net.Conn, secure *Secure, err error) {
+	work, err := o.begin(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.finish(raw, work)
+}
+
+// begin gives a connection its place, in the order of the calls. After an error the connection is
+// closed.
+func (o *Opener) begin(raw net.Conn) (*work, error) {
 	work, err := o.works.begin(raw, admission.AddressOf(raw.RemoteAddr()))
 	if err != nil {
-		o.opts.Failed(Crowded)
-		return nil, nil, errors.Join(err, raw.Close())
+		o.opts.Failed(Crowded) // first, so that whoever sees the close finds it counted
+		return nil, errors.Join(err, raw.Close())
 	}
+	return work, nil
+}
+
+// finish is the rest of Open.
+func (o *Opener) finish(raw net.Conn, work *work) (conn net.Conn, secure *Secure, err error) {
 	conn, secure, reason, err := o.open(raw, work)
 	crowded := o.works.end(work)
 	if err == nil && !crowded {
@@ -114,7 +133,6 @@ func (o *Opener) open(raw net.Conn, work *work) (net.Conn, *Secure, Reason, erro
 	under := &transport{Conn: raw, remote: client, local: raw.LocalAddr(), work: work}
 	secure := &Secure{tls.Server(under, o.opts.TLS), under}
 	err := secure.HandshakeContext(context.Background())
-	work.pause()
 	under.work = nil
 	return secure, secure, Handshake, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/opening"
+	"pillarbox/internal/proxy"
 )
 
 // counts are the reasons that an Opener has told.
@@ -117,8 +119,7 @@ const helloStart = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 func TestHandshakesThatAreNotFinishedMakeRoom(t *testing.T) {
 	const places = 8
 	p := openPlace(t, opening.Options{Max: places, Timeout: time.Hour})
-	first := p.begin(helloStart)
-	for range 3 * places {
+	for range 3*places + 1 {
 		p.begin(helloStart)
 	}
 	for range 3 {
@@ -126,11 +127,30 @@ func TestHandshakesThatAreNotFinishedMakeRoom(t *testing.T) {
 			t.Errorf("a good client: %v", err)
 		}
 	}
-	if _, err := io.ReadAll(first); err != nil && !errors.Is(err, io.EOF) {
-		t.Logf("the first one ended with %v", err) // a reset is an end too
-	}
 	if n := p.counts.get(opening.Crowded); n < 2*places {
 		t.Errorf("%d made room", n)
+	}
+}
+
+// TestAPROXYHeaderIsOfATrustedProxy: nobody else gets as far as the handshake.
+func TestAPROXYHeaderIsOfATrustedProxy(t *testing.T) {
+	for _, c := range []struct {
+		trusted, header string
+		good            bool
+	}{
+		{"127.0.0.1/32", "PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n", true}, {"192.0.2.0/24", "PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n", false},
+		{"127.0.0.1/32", "", false},
+	} {
+		p := openPlace(t, opening.Options{Proxy: true, Trusted: proxy.NewTrusted([]netip.Prefix{netip.MustParsePrefix(c.trusted)}, false, "")})
+		conn := p.begin(c.header)
+		secure := tls.Client(conn, p.pool)
+		if err := secure.Handshake(); (err == nil) != c.good {
+			t.Errorf("%q, where %s is trusted: it is answered: %v, %v", c.header, c.trusted, err == nil, err)
+		}
+		p.close()
+		if n := p.counts.get(opening.NoProxy); (n == 0) != c.good {
+			t.Errorf("%q, where %s is trusted: %d are counted", c.header, c.trusted, n)
+		}
 	}
 }
 
@@ -167,6 +187,41 @@ func TestCloseEndsWhatHasBegun(t *testing.T) {
 			t.Fatalf("%d goroutines, and %d before", runtime.NumGoroutine(), before)
 		}
 	}
+}
+
+// TestAnAddressDoesNotTakeTheTurnsOfOthers: where one address has all places, with handshakes that
+// compute, a client of another address gets one, and its turn.
+func TestAnAddressDoesNotTakeTheTurnsOfOthers(t *testing.T) {
+	p := openPlace(t, opening.Options{Max: 8, Timeout: time.Hour})
+	ended, flood := make(chan struct{}), sync.WaitGroup{}
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	if conn, err := from.Dial("tcp", p.addr); err != nil {
+		t.Skip("there is no second address of this machine: ", err)
+	} else {
+		conn.Close()
+	}
+	for range 16 {
+		flood.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				if conn, err := from.Dial("tcp", p.addr); err == nil {
+					_ = tls.Client(conn, p.pool).Handshake() // it may be refused
+					_ = conn.Close()
+				}
+			}
+		})
+	}
+	for i := range 30 {
+		if err := p.good(); err != nil {
+			t.Errorf("good client %d: %v", i, err)
+		}
+	}
+	close(ended)
+	flood.Wait()
 }
 
 // TestAFloodOfHandshakesHoldsABoundedMemory, and all good clients get through it. The clients of the

@@ -13,103 +13,171 @@ const addressShare = 16
 
 var errCrowded = errors.New("there are as many connections that begin as there may be")
 
-// works are the connections that are being opened.
+// works are the connections that are being opened. Few of them compute at a time, so that others
+// have the processors too: addresses take turns, and of each address the one goes first that wants
+// to compute for the longest time.
 type works struct {
-	max    int
-	tokens chan struct{} // one for each that may compute at a time: the others must not wait for it
+	max int
 
 	mu        sync.Mutex            // guards the fields below, and those of each work
 	open      map[*work]struct{}    // all of them
+	idle      int                   // how many more may compute
 	waiting   list.List             // of *work whose client is waited for, the longest first
-	addresses map[string]*list.List // the same of each address
+	turns     list.List             // of *address that have works that want to compute
+	addresses map[string]*addressOf // those that have works
 	closed    bool
+}
+
+// addressOf is the works of one address.
+type addressOf struct {
+	name    string
+	works   int
+	waiting list.List     // whose client is waited for, the longest first
+	ready   list.List     // that want to compute, the longest first
+	turn    *list.Element // in works.turns; nil while none is ready
 }
 
 // work is one of them. It begins as one whose client is waited for.
 type work struct {
 	works   *works
 	conn    io.Closer
-	address string
+	address *addressOf
 	gone    chan struct{} // closed where it lost its place
+	turn    chan struct{} // is sent to when it may compute
 
-	computes bool          // holds a token; touched only by its own goroutine
-	place    *list.Element // among all that wait; nil while it computes or wants to. Guarded by mu
-	own      *list.Element // among those of its address
+	// Guarded by works.mu:
+	computes bool
+	place    *list.Element // in works.waiting
+	own      *list.Element // in address.waiting, or in address.ready
+	ready    bool          // own is in address.ready
 	lost     bool
 }
 
 func (w *works) init(limit, computing int) {
-	w.max, w.tokens = limit, make(chan struct{}, computing)
-	w.open, w.addresses = map[*work]struct{}{}, map[string]*list.List{}
+	w.max, w.idle = limit, computing
+	w.open, w.addresses = map[*work]struct{}{}, map[string]*addressOf{}
 }
 
-// begin gives a connection a place. Where there is none, the one goes whose client has been waited
-// for the longest: of this address, if it has its share, and else of all.
+// begin gives a connection a place. Where there is none, another one makes room; see evictLocked.
 func (w *works) begin(conn io.Closer, address string) (*work, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || len(w.open) >= w.max && !w.evictLocked(address) {
 		return nil, errCrowded
 	}
-	one := &work{works: w, conn: conn, address: address, gone: make(chan struct{})}
+	of := w.addresses[address]
+	if of == nil {
+		of = &addressOf{name: address}
+		w.addresses[address] = of
+	}
+	of.works++
+	one := &work{works: w, conn: conn, address: of, gone: make(chan struct{}), turn: make(chan struct{}, 1)}
 	w.open[one] = struct{}{}
 	one.waitLocked()
 	return one, nil
 }
 
+// evictLocked makes room for an address: the one goes whose client has been waited for the longest.
+// It is of this address, if that has its share already, and else of any. Where nobody's client is
+// waited for, the address that has the most gives up the last that wants to compute.
 func (w *works) evictLocked(address string) bool {
-	longest := w.waiting.Front()
-	if own := w.addresses[address]; own != nil && own.Len() >= max(1, w.max/addressShare) {
-		longest = own.Front()
+	own := w.addresses[address]
+	if own != nil && own.works >= max(1, w.max/addressShare) {
+		return evictFront(&own.waiting)
 	}
+	if evictFront(&w.waiting) {
+		return true
+	}
+	most := own
+	for turn := w.turns.Front(); turn != nil; turn = turn.Next() {
+		if of := turn.Value.(*addressOf); most == nil || of.works > most.works {
+			most = of
+		}
+	}
+	if most == nil || most == own || most.ready.Len() == 0 {
+		return false
+	}
+	most.ready.Back().Value.(*work).loseLocked()
+	return true
+}
+
+func evictFront(works *list.List) bool {
+	longest := works.Front()
 	if longest == nil {
-		return false // all of them compute
+		return false
 	}
 	longest.Value.(*work).loseLocked()
 	return true
 }
 
 func (o *work) loseLocked() {
-	o.leaveLocked()
 	o.lost = true
-	delete(o.works.open, o)
+	o.removeLocked()
 	close(o.gone)
 	_ = o.conn.Close() // who reads from it is told
 }
 
-func (o *work) waitLocked() {
-	own := o.works.addresses[o.address]
-	if own == nil {
-		own = list.New()
-		o.works.addresses[o.address] = own
-	}
-	o.place, o.own = o.works.waiting.PushBack(o), own.PushBack(o)
-}
-
-func (o *work) leaveLocked() {
-	if o.place == nil {
+// removeLocked gives its place back.
+func (o *work) removeLocked() {
+	if _, there := o.works.open[o]; !there {
 		return
 	}
-	own := o.works.addresses[o.address]
-	own.Remove(o.own)
-	if own.Len() == 0 {
-		delete(o.works.addresses, o.address)
+	o.leaveLocked()
+	delete(o.works.open, o)
+	if o.address.works--; o.address.works == 0 {
+		delete(o.works.addresses, o.address.name)
 	}
-	o.works.waiting.Remove(o.place)
-	o.place, o.own = nil, nil
+}
+
+func (o *work) waitLocked() {
+	o.place, o.own, o.ready = o.works.waiting.PushBack(o), o.address.waiting.PushBack(o), false
+}
+
+// leaveLocked takes it out of the list that it is in.
+func (o *work) leaveLocked() {
+	switch {
+	case o.own == nil:
+		return
+	case o.ready:
+		o.address.ready.Remove(o.own)
+		if o.address.ready.Len() == 0 {
+			o.works.turns.Remove(o.address.turn)
+			o.address.turn = nil
+		}
+	default:
+		o.works.waiting.Remove(o.place)
+		o.address.waiting.Remove(o.own)
+	}
+	o.place, o.own, o.ready = nil, nil, false
 }
 
 // pause is called before the client is waited for.
 func (o *work) pause() {
-	if o.computes {
-		<-o.works.tokens
-		o.computes = false
-	}
 	o.works.mu.Lock()
 	defer o.works.mu.Unlock()
-	if o.place == nil && !o.lost {
+	o.restLocked()
+	if o.own == nil && !o.lost {
 		o.waitLocked()
 	}
+}
+
+// restLocked ends its turn to compute, and gives it to the next one.
+func (o *work) restLocked() {
+	if !o.computes {
+		return
+	}
+	o.computes = false
+	turn := o.works.turns.Front()
+	if turn == nil {
+		o.works.idle++
+		return
+	}
+	of := turn.Value.(*addressOf)
+	o.works.turns.MoveToBack(turn)
+	next := of.ready.Front().Value.(*work)
+	next.leaveLocked()
+	next.computes = true
+	next.turn <- struct{}{} // has room: it is sent to once
 }
 
 // resume is called when the client has sent something. It waits for its turn to compute, and
@@ -117,30 +185,36 @@ func (o *work) pause() {
 func (o *work) resume() bool {
 	o.works.mu.Lock()
 	o.leaveLocked()
-	lost := o.lost
+	switch {
+	case o.lost:
+	case o.works.idle > 0:
+		o.works.idle--
+		o.computes = true
+	default:
+		o.own, o.ready = o.address.ready.PushBack(o), true
+		if o.address.turn == nil {
+			o.address.turn = o.works.turns.PushBack(o.address)
+		}
+	}
+	lost, computes := o.lost, o.computes
 	o.works.mu.Unlock()
-	if lost {
-		return false
+	if lost || computes {
+		return computes
 	}
 	select {
-	case o.works.tokens <- struct{}{}:
-		o.computes = true
+	case <-o.turn:
 		return true
 	case <-o.gone:
-		return false
+		return false // a turn that came at the same moment is given back at the end
 	}
 }
 
 // end gives the place back, and reports whether it was lost before.
 func (w *works) end(one *work) (lost bool) {
-	if one.computes {
-		<-w.tokens
-		one.computes = false
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	one.leaveLocked()
-	delete(w.open, one)
+	one.restLocked()
+	one.removeLocked()
 	return one.lost
 }
 

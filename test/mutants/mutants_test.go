@@ -321,6 +321,31 @@ var hunts = []hunt{
 		bugs: []planted{{harness.FactsNotStored, "the record ends with"}},
 	},
 	{
+		name: "proxies", pkg: "internal/proxy", run: "^TestAHeaderIsWalkedFromTheRight$",
+		bugs: []planted{
+			{harness.AnybodyTrusted, "want 192.0.2.9"},
+			{harness.WalkedFromTheLeft, "want 192.0.2.1"},
+		},
+	},
+	{
+		name: "handshakes", pkg: "internal/opening", run: "^Test.*$",
+		bugs: []planted{
+			{harness.NobodyMakesRoom, "a good client"},
+			{harness.AnyoneWithPROXY, "is answered"},
+		},
+	},
+	{
+		name: "certificates", pkg: "internal/certificate", run: "^TestFilesThatChangeAreTaken$",
+		bugs: []planted{{harness.HalfAPair, "tls: |shown is"}},
+	},
+	{
+		name: "listeners", pkg: "internal/intake", run: "^Test(ACertificateOpensASource|HTTP2IsAsStrict)$",
+		bugs: []planted{
+			{harness.AnyCertificate, "another name, /app: 202"},
+			{harness.HostsOfHTTP2, "another host"},
+		},
+	},
+	{
 		name: "signatures", pkg: "internal/signature", run: "^Test.*$",
 		bugs: []planted{
 			{harness.FutureBelieved, "want signature: too_new"},
