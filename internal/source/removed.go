@@ -81,8 +81,13 @@ const (
 )
 
 func said(what telemetry.Removal, where, name string) string {
-	if what == telemetry.RemovedHeader && name == "Authorization" {
-		return "header Authorization" // of nearly every request that has a key
+	if what == telemetry.RemovedHeader { // of nearly every request that has a key
+		switch name {
+		case "Authorization":
+			return "header Authorization"
+		case "X-Api-Key":
+			return "header X-Api-Key"
+		}
 	}
 	if !plainName(name) {
 		name = strconv.QuoteToASCII(name)
