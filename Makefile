@@ -6,7 +6,7 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: terraform terraform-mutants checkov second-opinions all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
+.PHONY: schemathesis terraform terraform-mutants checkov second-opinions all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
@@ -70,6 +70,9 @@ terraform-mutants: ## plant every bug into the module, and see that each is noti
 checkov: ## hold the module for AWS against checkov's rules; each exception has its reason beside what it excepts
 	@command -v checkov >/dev/null || { echo "checkov is missing: pip install checkov"; exit 1; }
 	checkov -d deploy/terraform --framework terraform --compact --quiet
+
+schemathesis: ## hold a server to its OpenAPI document, on both listeners: N=100 SEED=1
+	test/schemathesis/run
 
 second-opinions: ## hold what talks to AWS against moto and ElasticMQ, and the policies against parliament: MIRROR=DIR, PARTS='moto-sqs elasticmq'
 	GO="$(GO)" $(if $(MIRROR),PILLARBOX_TERRAFORM_MIRROR=$(MIRROR)) test/emulators/second $(PARTS)
