@@ -75,7 +75,19 @@ func (a *appender) append(text []byte) error {
 	if _, err := a.file.WriteAt(text, a.end); err != nil {
 		return fmt.Errorf("write the trail: %w", err)
 	}
+	if err := a.sync(); err != nil {
+		return err
+	}
 	a.end += int64(len(text))
+	return nil
+}
+
+// mend takes away what an append has left that failed. What stands before was synced then; what
+// comes in its place is written to the same pages, and synced again.
+func (a *appender) mend() error {
+	if err := a.file.Truncate(a.end); err != nil {
+		return fmt.Errorf("cut the trail: %w", err)
+	}
 	return a.sync()
 }
 
@@ -139,7 +151,7 @@ func (t *Trail) Erase(seq uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.fsys == nil {
-		return fmt.Errorf("the trail of administration can't be read: %w", t.broken)
+		return fmt.Errorf("the trail of administration can't be read: %w", t.closed)
 	}
 	at, found := slices.BinarySearch(t.files, seq)
 	if !found {
@@ -170,7 +182,7 @@ func (t *Trail) Erase(seq uint64) error {
 	_ = t.keys.file.Close() // of the file that has no name any more
 	t.keys, err = openAppender(t.fsys, keysName(first))
 	if err != nil {
-		t.broken = err
+		t.closed = err
 	}
 	return err
 }

@@ -29,9 +29,12 @@ func (t *Trail) Read(after uint64, limit int) (*Page, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.fsys == nil {
-		return nil, fmt.Errorf("the trail of administration can't be read: %w", t.broken)
+		return nil, fmt.Errorf("the trail of administration can't be read: %w", t.closed)
 	}
 	r := &reader{page: &Page{Entries: []Entry{}, Problems: []Problem{}}, after: after, limit: limit, hash: noHash}
+	if t.failed {
+		r.most = t.last.Entries // the next append takes away what stands behind
+	}
 	for _, first := range t.files {
 		if err := r.file(t.fsys, first); err != nil {
 			return nil, err
@@ -49,6 +52,7 @@ type reader struct {
 	page  *Page
 	after uint64
 	limit int
+	most  uint64 // entries that are read; 0 for all
 
 	seq  uint64 // of the last entry
 	hash string
@@ -69,7 +73,7 @@ func (r *reader) file(fsys vfs.FS, first uint64) error {
 	if err != nil {
 		return err
 	}
-	for rest := text[:endOfLines(text)]; len(rest) > 0; {
+	for rest := text[:endOfLines(text)]; len(rest) > 0 && (r.most == 0 || r.seq < r.most); {
 		var one []byte
 		one, rest = firstLine(rest)
 		r.line(one, keys)

@@ -87,7 +87,8 @@ type Trail struct {
 	most   int64
 
 	mu     sync.Mutex
-	broken error // an append failed, and nobody knows how far it came
+	closed error // nothing can be appended any more, or never could
+	failed bool  // an append failed, and nobody knows how far it came
 	last   Head
 	files  []uint64 // number of the first entry of each file
 	log    *appender
@@ -126,7 +127,7 @@ func Open(fsys vfs.FS, opts Options) (*Trail, error) {
 
 // Broken is a trail that nothing can be appended to, because of that: nothing is done that can't be
 // written down.
-func Broken(why error) *Trail { return &Trail{broken: why, last: Head{Hash: noHash}} }
+func Broken(why error) *Trail { return &Trail{closed: why, last: Head{Hash: noHash}} }
 
 // resume opens the newest file, and finds its last entry.
 func (t *Trail) resume(first uint64) (err error) {
@@ -229,7 +230,7 @@ func (t *Trail) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closeFiles()
-	t.broken = pillarbox.ErrClosed
+	t.closed = pillarbox.ErrClosed
 	return nil
 }
 
@@ -240,23 +241,35 @@ func (t *Trail) Head() Head {
 	return t.last
 }
 
-// Append makes an act durable and returns its number. After an error it is not known whether the act
-// is there, and nothing can be appended until the trail is opened again. Errors: those of the disk,
-// as ErrUnavailable.
+// Append makes an act durable and returns its number. After an error nothing of it is there for those
+// who come later: the next append takes it away first, and fails where that can't be done. Errors:
+// those of the disk, as ErrUnavailable.
 func (t *Trail) Append(act Act) (seq uint64, err error) {
 	for _, text := range []*string{&act.Actor, &act.Address, &act.Action, &act.Object, &act.Request, &act.Result} {
 		*text = shortened(*text)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.broken != nil {
-		return 0, fmt.Errorf("the trail of administration can't be written, so nothing is done: %w: %w", t.broken, pillarbox.ErrUnavailable)
+	err = t.closed
+	if err == nil && t.failed {
+		err = t.mend()
 	}
-	if err := t.append(act); err != nil {
-		t.broken = err
+	if err == nil {
+		err = t.append(act)
+		t.failed = err != nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("the trail of administration can't be written, so nothing is done: %w: %w", err, pillarbox.ErrUnavailable)
 	}
 	return t.last.Entries, nil
+}
+
+// mend takes away what a failed append has left.
+func (t *Trail) mend() error {
+	if t.log == nil {
+		return nil // its files were not there yet
+	}
+	return errors.Join(t.log.mend(), t.keys.mend())
 }
 
 func (t *Trail) append(act Act) error {

@@ -235,8 +235,8 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// TestNothingIsBegunThatCanNotBeWritten: after an error of the disk nothing is appended until the
-// trail is opened again, which finds what was begun before.
+// TestNothingIsBegunThatCanNotBeWritten: what a call to the disk that fails was about is not begun,
+// the next act is, and a power cut leaves all that was begun.
 func TestNothingIsBegunThatCanNotBeWritten(t *testing.T) {
 	for fail := 0; ; fail++ {
 		disk := faultfs.New(faultfs.Options{})
@@ -250,20 +250,30 @@ func TestNothingIsBegunThatCanNotBeWritten(t *testing.T) {
 			}
 			return nil
 		})
-		begun := uint64(3)
-		for range 4 {
-			seq, err := tr.Append(trail.Act{Action: "x"})
-			if err == nil {
-				begun = seq
-			} else if !errors.Is(err, pillarbox.ErrUnavailable) {
+		var begun []string
+		refused := 0
+		for i := range 4 {
+			act := trail.Act{Action: "x", Object: fmt.Sprint("of ", i), Request: strings.Repeat("y", 100*(4-i))}
+			switch _, err := tr.Append(act); {
+			case err == nil:
+				begun = append(begun, act.Object)
+			case errors.Is(err, pillarbox.ErrUnavailable):
+				refused++
+			default:
 				t.Fatalf("failure %d: %v", fail, err)
 			}
 		}
 		disk.Inject(nil)
+		if failed != (refused == 1) || len(begun)+refused != 4 {
+			t.Fatalf("failure %d: %d acts were refused, %d begun", fail, refused, len(begun))
+		}
+		read(t, tr)
 		_ = tr.Close()
 		page := read(t, open(t, disk.Crash(nil, faultfs.Dropped), 700))
-		if page.Head.Entries < begun || failed && begun == 7 {
-			t.Fatalf("failure %d: %d entries are left, and %d acts were begun", fail, page.Head.Entries, begun)
+		for i, object := range begun {
+			if e := page.Entries[3+i]; e.Act.Object != object {
+				t.Fatalf("failure %d: entry %d is %+v, want %s", fail, e.Seq, e.Act, object)
+			}
 		}
 		if !failed {
 			return
