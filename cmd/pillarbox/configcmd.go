@@ -174,8 +174,14 @@ func checkQueue(cfg *config.Config) error {
 	if err := catalog.CheckQueue(cfg.Queue.URL); err != nil {
 		return err
 	}
+	if err := catalog.CheckKeyStore(cfg.Queue.URL, cfg.Idempotency.URL); err != nil {
+		return err
+	}
+	if cfg.Idempotency.URL != "" && cfg.IsSet("idempotency.max_keys") {
+		return pillarbox.Invalid("idempotency.max_keys: has no effect: a table remembers all keys of the window; leave the key out")
+	}
 	for _, key := range keysAboutKeys(cfg) {
-		if err := catalog.CheckKeys(cfg.Queue.URL, key); cfg.IsSet(key) && err != nil {
+		if err := catalog.CheckKeys(cfg.Queue.URL, cfg.Idempotency.URL, key); cfg.IsSet(key) && err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,11 @@ func (e *engines) open(ctx context.Context) error {
 	e.openTrail()
 	place := e.place()
 	var err error
+	if cfg.Idempotency.URL != "" {
+		if e.Keys, err = catalog.OpenKeyStore(cfg.Idempotency.URL, cfg.Idempotency.Window.Std()); err != nil {
+			return err
+		}
+	}
 	if e.DeadLetters, err = catalog.OpenDeadLetters(place, cfg.DeadLetters.URL); err != nil {
 		return err
 	}

@@ -118,6 +118,7 @@ type Queue struct {
 type Idempotency struct {
 	Window  Duration `yaml:"window"`
 	MaxKeys int      `yaml:"max_keys"`
+	URL     string   `yaml:"url"` // where keys are kept beside a queue that keeps none; empty for nowhere
 }
 
 // MaxIdempotencyKeys bounds idempotency.max_keys: a key costs 2.5 bytes of memory and 56 of disk.

@@ -185,6 +185,9 @@ func (c *checker) storage() {
 	if window := c.config.Idempotency.Window.Std(); window < seconds(1).Std() {
 		c.fail("idempotency.window", "is %v; want at least 1s", window)
 	}
+	if c.config.Idempotency.URL != "" {
+		c.url("idempotency.url", c.config.Idempotency.URL, "dynamodb://REGION/TABLE")
+	}
 	c.between("idempotency.max_keys", c.config.Idempotency.MaxKeys, 1, MaxIdempotencyKeys)
 	if queue.CommitTimeout < 0 || queue.CommitTimeout >= c.config.HTTP.WriteTimeout {
 		c.fail("queue.commit_timeout", "is %v; want less than http.write_timeout, which is %v, so that clients can be told, or 0 to wait for the disk", queue.CommitTimeout, c.config.HTTP.WriteTimeout)

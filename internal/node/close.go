@@ -35,6 +35,12 @@ func (n *Node) close() error {
 	if n.queue != nil {
 		c.close("queue", n.queue.Close)
 	}
+	if n.opts.Keys != nil {
+		c.close("idempotency keys", n.opts.Keys.Close)
+	}
+	if n.opts.Trail != nil {
+		c.close("trail", n.opts.Trail.Close)
+	}
 	if n.letters != nil {
 		c.close("dead letters", n.letters.Close)
 	}

@@ -76,7 +76,16 @@ type Engines struct {
 	Disk        Disk
 	Lock        Lock
 	APIKeys     *apikey.Store // nil where nothing is kept on this machine
+	Keys        KeyStore      // of idempotency keys, where the queue keeps none; nil for none
 	Trail       *trail.Trail  // of administration; nil where nothing is kept on this machine
+}
+
+// KeyStore is a store of idempotency keys beside a queue that keeps none.
+type KeyStore interface {
+	pillarbox.Keys
+	SetWindow(window time.Duration)
+	Check(ctx context.Context) error
+	Close() error
 }
 
 // Settings are the part of Options that Reload may change.
@@ -239,10 +248,20 @@ func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, er
 	return sources, destinations, err
 }
 
+// setKeyLimits tells whoever keeps idempotency keys for how long.
+func (n *Node) setKeyLimits(settings *Settings) {
+	n.queue.SetKeyLimits(settings.KeyWindow, settings.MaxKeys)
+	if n.opts.Keys != nil {
+		n.opts.Keys.SetWindow(settings.KeyWindow)
+	}
+}
+
 // connect makes the verbs of what is open.
 func (n *Node) connect() {
-	n.keys = n.queue.Keys()
-	n.queue.SetKeyLimits(n.opts.KeyWindow, n.opts.MaxKeys)
+	if n.keys = n.queue.Keys(); n.keys == nil && n.opts.Keys != nil {
+		n.keys = n.opts.Keys
+	}
+	n.setKeyLimits(&n.opts.Settings)
 	n.ingest = ingest.New(n.queue, ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now,
 		Keys: n.keys})
 	n.clock.Watch(func(step clock.Step) {

@@ -21,6 +21,11 @@ func (n *Node) meetEngines(ctx context.Context) error {
 	if err := n.check(ctx, n.queue); err != nil {
 		return err
 	}
+	if n.opts.Keys != nil {
+		if err := n.check(ctx, n.opts.Keys); err != nil {
+			return err
+		}
+	}
 	for _, d := range n.table().All() {
 		sink := n.sink(d.Name)
 		if err := n.check(ctx, sink.Sink); err != nil {

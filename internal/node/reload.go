@@ -176,7 +176,7 @@ func (r *reload) put(ctx context.Context, sources *source.Table, settings Settin
 	r.sources.Replace(sources)
 	r.queue.SetMaxBytes(settings.MaxQueueBytes)
 	r.queue.SetKeepBytes(settings.KeepQueueBytes)
-	r.queue.SetKeyLimits(settings.KeyWindow, settings.MaxKeys)
+	r.setKeyLimits(&settings)
 	if len(r.added)+len(r.grown) > 0 {
 		r.logger.Info("destinations take more from now on", telemetry.KeyDestination,
 			slices.Sorted(slices.Values(slices.Concat(r.added, r.grown))))

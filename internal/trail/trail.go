@@ -1,7 +1,7 @@
 // Package trail keeps what people and their tools have done to a server: who, when, from where, what,
 // and what became of it.
 //
-// It promises that an act which Begin has returned nil for is on stable storage, that no entry can
+// It promises that an act which Append has returned nil for is on stable storage, that no entry can
 // be changed, taken out or put in without Verify saying so, and that one entry can be erased for
 // good while all others still prove themselves: each is sealed with a key of its own
 // (AES-256-GCM), the chain is over what is sealed, and to erase is to forget the key. It does not

@@ -207,6 +207,27 @@ func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbo
 		}))
 }
 
+// parseKeys reads "//REGION/TABLE".
+func parseKeys(rest string) (dynamoURL, error) {
+	at, err := parseAWS(keysKey, rest)
+	if err == nil && (at.path == "" || strings.Contains(at.path, "/")) {
+		err = pillarbox.Invalid("%s: want dynamodb://REGION/TABLE", keysKey)
+	}
+	return dynamoURL{region: at.host, table: at.path}, err
+}
+
+func openKeys(rest string, window time.Duration) (KeyStore, error) {
+	at, err := parseKeys(rest)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := awsConfig(keysKey, at.region)
+	if err != nil {
+		return nil, err
+	}
+	return opened[KeyStore](dynamodb.OpenKeys(awsdynamodb.NewFromConfig(cfg), at.table, dynamodb.KeysOptions{Window: window}))
+}
+
 // parseLetters reads "//BUCKET/PREFIX?kms_key=ARN", and what a store needs that is not Amazon's.
 func parseLetters(key, rest string) (awsURL, error) {
 	return parseAWS(key, rest, append(s3Parameters, "kms_key")...)

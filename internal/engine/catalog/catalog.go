@@ -137,15 +137,56 @@ func CheckHistory(url string, keepBytes int64) error {
 // keepsKeys are the schemes of queues that keep idempotency keys.
 var keepsKeys = map[string]bool{"seglog": true}
 
-// CheckKeys reports whether the queue of the URL keeps the idempotency keys that a key of the
-// configuration asks for.
-func CheckKeys(url, key string) error {
-	scheme, _, _ := strings.Cut(url, ":")
-	if keepsKeys[scheme] {
+// CheckKeys reports whether idempotency keys, which a key of the configuration is about, are kept: by
+// the queue of the URL, or elsewhere.
+func CheckKeys(queueURL, keysURL, key string) error {
+	scheme, _, _ := strings.Cut(queueURL, ":")
+	if keepsKeys[scheme] || keysURL != "" {
 		return nil
 	}
-	return pillarbox.Invalid("%s: a queue of %s: keeps no idempotency keys, so that this has no effect; leave the key out",
+	return pillarbox.Invalid("%s: a queue of %s: keeps no idempotency keys, so that this has no effect; leave the key out, or set idempotency.url",
 		key, scheme)
+}
+
+// keyStores opens each kind of store of idempotency keys.
+var keyStores = map[string]func(rest string, window time.Duration) (KeyStore, error){
+	"dynamodb": openKeys,
+}
+
+// KeyStore is a store of idempotency keys beside a queue that keeps none.
+type KeyStore interface {
+	pillarbox.Keys
+	SetWindow(window time.Duration)
+	Check(ctx context.Context) error
+	Close() error
+}
+
+// keysKey is the key of the URL.
+const keysKey = "idempotency.url"
+
+// CheckKeyStore reports whether keys can be kept at the URL beside that queue; an empty one is none.
+func CheckKeyStore(queueURL, url string) error {
+	scheme, _, _ := strings.Cut(queueURL, ":")
+	switch {
+	case url == "":
+		return nil
+	case keepsKeys[scheme]:
+		return pillarbox.Invalid("%s: a queue of %s: keeps idempotency keys itself, together with their events; leave the key out", keysKey, scheme)
+	}
+	rest, _, err := lookup(keysKey, url, keyStores)
+	if err == nil {
+		_, err = parseKeys(rest)
+	}
+	return err
+}
+
+// OpenKeyStore opens the store of the URL.
+func OpenKeyStore(url string, window time.Duration) (KeyStore, error) {
+	rest, open, err := lookup(keysKey, url, keyStores)
+	if err != nil {
+		return nil, err
+	}
+	return open(rest, window)
 }
 
 // feedsOne are the schemes of queues that feed one destination.

@@ -184,7 +184,7 @@ func TestFactsAreInTheRecord(t *testing.T) {
 	known.Facts = &pillarbox.Facts{Caller: "shop", CEID: "1", CESource: "/s", CEType: "t", CETime: "2026-11-23T14:12:00Z",
 		CESubject: "x", Removed: "header Cookie", Attributes: pillarbox.Attributes{{Name: "a", Value: ""}, {Name: "tenant", Value: "acme"}}}
 	before, record := appendRecord(nil, plain), appendRecord(nil, known)
-	want := "\x81\x04shop\x82\x011\x83\x02/s\x84\x01t\x85\x142026-11-23T14:12:00Z\x86\x01x\x87\x02\x01a\x87\x0b\x06tenantacme"
+	want := "\x81\x04shop\x82\x011\x83\x02/s\x84\x01t\x85\x142026-11-23T14:12:00Z\x86\x01x\x87\x0dheader Cookie\x88\x02\x01a\x88\x0b\x06tenantacme"
 	if got, found := strings.CutPrefix(string(record), string(before)); !found || got != want {
 		t.Errorf("the record ends with %q, want %q", got, want)
 	}
@@ -198,7 +198,7 @@ func TestFactsAreInTheRecord(t *testing.T) {
 	if event, err = decodeRecord(string(before)); err != nil || event.Facts != nil {
 		t.Errorf("a record without facts has %+v, %v", event.Facts, err)
 	}
-	if _, err := decodeRecord(string(before) + "\x87\x02\x05a"); !errors.Is(err, pillarbox.ErrCorrupt) {
+	if _, err := decodeRecord(string(before) + "\x88\x02\x05a"); !errors.Is(err, pillarbox.ErrCorrupt) {
 		t.Errorf("an attribute whose name is cut short: %v", err)
 	}
 }
