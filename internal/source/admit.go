@@ -57,7 +57,7 @@ type Grant struct {
 }
 
 // Quota is what is left of the limits of the source.
-func (g Grant) Quota() Quota { return g.quota }
+func (g *Grant) Quota() Quota { return g.quota }
 
 // Source returns the source that the request came in by, or nil.
 func (g Grant) Source() *Source { return g.source }
