@@ -109,7 +109,7 @@ func Table() []Metric {
 
 	source, destination := []string{labelSource}, []string{labelDestination}
 	return []Metric{
-		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `replayed` (their idempotency key was known), `in_flight` and `key_reused` (409 and 422 for that key), `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
+		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `replayed` (their idempotency key was known), `in_flight` and `key_reused` (409 and 422 for that key), `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable`, `unknown` (the disk has not answered in time: it may be stored) or `quarantined` (no event until it is released).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
 			nil},
 		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `unauthorized` (401), `forbidden` (403), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `in_flight` (409) and `key_reused` (422: its idempotency key), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
