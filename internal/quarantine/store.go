@@ -227,6 +227,9 @@ func (s *Store) Put(ctx context.Context, event *pillarbox.Event, reason string, 
 	}
 	done := make(chan error, 1)
 	text, err := s.encode(event, reason, raw)
+	if err == nil && len(text) > MaxFileBytes {
+		err = errFull
+	}
 	if err == nil {
 		err = s.reserve(int64(len(text)))
 	}

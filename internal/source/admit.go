@@ -205,7 +205,7 @@ func (a Admission) decode(head *Head, body []byte) ([]byte, error) {
 // than the bucket of a limit takes all of it: otherwise it could never be sent.
 func (c Checked) Charge(events int) (Grant, error) {
 	s := c.grant.source
-	if s == nil || s.limits == nil {
+	if s == nil || s.limits == nil || c.grant.failed != nil { // a suspect has cost its address, see suspect
 		return c.grant, nil
 	}
 	now := s.elapsed()

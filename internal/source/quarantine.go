@@ -82,6 +82,7 @@ func (a Admission) suspect(head *Head, body []byte, why error) (Checked, error) 
 		s.stranger(&a.from)
 		return Checked{}, s.unverified(why)
 	}
+	s.stranger(&a.from) // and nobody else: a forger must not use up what those may send who are known
 	grant.failed = &failure{reasonOf(why), body}
 	return Checked{grant: grant, body: decoded, from: a.from}, nil
 }
