@@ -119,6 +119,8 @@ func TestQuarantine(t *testing.T) {
 			t.Errorf("express %v: %v %s%s", express, r.err, r.out, r.talk)
 		}
 		s = startIn(t, s.data, githubConfig(express, "other-secret-22"))
+		server = "--server=http://" + s.admin
+		ok(try(t, "audit", server), "balanced")
 		status, again := postSigned(t, s, "/hook", "other-secret-22", "d-1", `{"n":1}`)
 		if again.RequestID != rotated.RequestID {
 			t.Errorf("express %v: sent again it is answered with %d, %+v, and the first was %+v", express, status, again, rotated)

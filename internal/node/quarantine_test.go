@@ -16,6 +16,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/engine/memory"
+	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/node"
 	"pillarbox/internal/preset"
 	"pillarbox/internal/quarantine"
@@ -229,5 +230,44 @@ func TestAReleaseIsOneMove(t *testing.T) {
 	check, err := b.Receipts(t.Context(), []pillarbox.Key{{Timestamp: late.Timestamp, RequestID: late.RequestID}, {Timestamp: 1, RequestID: "nowhere"}})
 	if err != nil || check.Quarantined != 1 || check.Lost != 1 || len(check.Missing) != 1 {
 		t.Errorf("the receipts are %+v, %v", check, err)
+	}
+}
+
+// TestWhatIsReleasedWaitsAnew: an event that was long in quarantine is not too old for its destination.
+func TestWhatIsReleasedWaitsAnew(t *testing.T) {
+	disk, elapsed := faultfs.New(faultfs.Options{}), 1000*time.Hour
+	queue, err := seglog.Open(disk, "queue", seglog.Options{Elapsed: func() time.Duration { return elapsed }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := quarantine.Open(disk, quarantine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := node.Options{Engines: engines(queue), Settings: settings(), Roles: node.Roles()}
+	opts.Engines.Quarantine = store
+	n, err := node.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	old := pillarbox.TimestampOf(time.Now().Add(-1000 * time.Hour))
+	event := &pillarbox.Event{RequestID: "01a20982-735b-7980-86a3-0c4338e0f4c0", Timestamp: old, Source: "app", Method: "POST", Path: "/app"}
+	if err := store.Put(t.Context(), event, "mismatch", &quarantine.Raw{Method: "POST", Path: "/app", Body: []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Release(t.Context(), event.RequestID, true); err != nil {
+		t.Fatal(err)
+	}
+	deliveries, err := queue.Lease(t.Context(), "events", pillarbox.LeaseLimits{MaxEvents: 10})
+	if err != nil || len(deliveries) != 1 || deliveries[0].Event.Timestamp != old {
+		t.Fatalf("leased are %+v, %v", deliveries, err)
+	}
+	if d := deliveries[0]; !d.Measured || d.Waited > time.Hour {
+		t.Errorf("it has waited for %v (measured: %v)", d.Waited, d.Measured)
 	}
 }
