@@ -230,6 +230,10 @@ const (
 	StatePending  = "pending"  // not yet settled for a destination
 	StateStored   = "stored"   // durable in the destination
 	StateDead     = "dead"     // refused for good, kept as a dead letter
+
+	// StateQuarantined is of a request whose signature fails: durable, and kept apart until a person
+	// decides about it.
+	StateQuarantined = "quarantined"
 )
 
 // Receipt is what the client gets back. It is made only after the event is durable.

@@ -11,6 +11,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newEventsCommand(global),
 		newExplainCommand(global),
 		newDeadCommand(global),
+		newQuarantineCommand(global),
 		newHeldCommand(global),
 		newAuditCommand(global),
 		newKeysCommand(global),

@@ -29,6 +29,17 @@ const lookTime = 2 * time.Second
 // same API. done must be called in any case.
 func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, done func() error,
 	err error) {
+	return g.connectTo(ctx, &engines{readOnly: true})
+}
+
+// connectToWrite is connect for what puts events into the queue.
+func (g *globalFlags) connectToWrite(ctx context.Context) (client *adminclient.Client, done func() error,
+	err error) {
+	return g.connectTo(ctx, &engines{mustExist: true})
+}
+
+func (g *globalFlags) connectTo(ctx context.Context, e *engines) (client *adminclient.Client, done func() error,
+	err error) {
 	nothing := func() error { return nil }
 	cfg, err := g.load()
 	if err != nil {
@@ -41,8 +52,8 @@ func (g *globalFlags) connect(ctx context.Context) (client *adminclient.Client, 
 	if runs {
 		return remote, nothing, nil
 	}
-	n, err := openNode(ctx, &engines{config: cfg, logger: quietLogger(), readOnly: true},
-		node.Options{})
+	e.config, e.logger = cfg, quietLogger()
+	n, err := openNode(ctx, e, node.Options{})
 	if err != nil {
 		return nil, nothing, fmt.Errorf("%w (and no server with this data directory answers at %s, which --admin sets)", err, remote.Base())
 	}

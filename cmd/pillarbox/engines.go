@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
+	"pillarbox/internal/quarantine"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/trail"
 	"pillarbox/internal/vfs"
@@ -25,12 +26,13 @@ import (
 // runs: the queue is then not written to.
 type engines struct {
 	node.Engines
-	config   *config.Config
-	logger   *slog.Logger
-	metrics  *telemetry.Metrics
-	readOnly bool
-	issuers  *jwt.Issuers // of tokens; see issuersOf
-	data     *vfs.Disk    // nil where nothing is kept on this machine
+	config    *config.Config
+	logger    *slog.Logger
+	metrics   *telemetry.Metrics
+	readOnly  bool
+	mustExist bool         // the data directory is not made; readOnly makes none either
+	issuers   *jwt.Issuers // of tokens; see issuersOf
+	data      *vfs.Disk    // nil where nothing is kept on this machine
 }
 
 // openNode opens the engines and makes a node of them.
@@ -59,6 +61,9 @@ func (e *engines) open(ctx context.Context) error {
 	}
 	e.openClock()
 	if err := e.openKeys(); err != nil {
+		return err
+	}
+	if err := e.openQuarantine(); err != nil {
 		return err
 	}
 	e.openTrail()
@@ -99,6 +104,25 @@ func (e *engines) openKeys() error {
 		return err
 	}
 	e.APIKeys = keys
+	return nil
+}
+
+// openQuarantine lists the requests whose signature fails. A command that only looks goes on without
+// them.
+func (e *engines) openQuarantine() error {
+	if e.data == nil {
+		return nil
+	}
+	opened, err := quarantine.Open(e.data, quarantine.Options{Elapsed: e.Clock.Elapsed, Logger: e.logger,
+		Timeout: e.config.Queue.CommitTimeout.Std()})
+	if err != nil && e.readOnly {
+		e.logger.Warn("the quarantine can't be read", telemetry.KeyErr, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.Quarantine = opened
 	return nil
 }
 
@@ -179,6 +203,9 @@ func closeSinks(sinks map[string]pillarbox.Sink) error {
 // close closes what was opened, where no node came of it.
 func (e *engines) close() error {
 	errs := []error{closeSinks(e.Sinks)}
+	if e.Quarantine != nil {
+		errs = append(errs, e.Quarantine.Close())
+	}
 	if e.Queue != nil {
 		errs = append(errs, e.Queue.Close())
 	}
@@ -216,7 +243,7 @@ func (e *engines) openClock() {
 // openDirectory opens and locks the data directory.
 func (e *engines) openDirectory() error {
 	dir := e.config.Data
-	if e.readOnly {
+	if e.readOnly || e.mustExist {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no data directory %s, and no server answers; choose one with --data or --server: %w", dir, pillarbox.ErrNotFound)
 		}

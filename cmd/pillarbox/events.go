@@ -130,7 +130,13 @@ func withClient(command *cobra.Command, global *globalFlags,
 	work func(ctx context.Context, client *adminclient.Client) error) error {
 	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt)
 	defer stop()
-	client, done, err := global.connect(ctx)
+	return workWith(ctx, global.connect, work)
+}
+
+// workWith does the work with what a way to connect finds.
+func workWith(ctx context.Context, connect func(context.Context) (*adminclient.Client, func() error, error),
+	work func(ctx context.Context, client *adminclient.Client) error) error {
+	client, done, err := connect(ctx)
 	if err != nil {
 		return errors.Join(err, done())
 	}

@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/preset"
+	"pillarbox/internal/quarantine"
 	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/source"
@@ -26,7 +27,9 @@ import (
 func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) node.Settings {
 	settings := node.Settings{
 		MaxQueueBytes: int64(cfg.Queue.MaxBytes), KeepQueueBytes: keepBytes(cfg.Queue.KeepBytes),
-		Rate:      ratelimit.Rate{PerSecond: cfg.HTTP.Rate.PerSecond, Burst: cfg.HTTP.Rate.Burst},
+		Rate: ratelimit.Rate{PerSecond: cfg.HTTP.Rate.PerSecond, Burst: cfg.HTTP.Rate.Burst},
+		Quarantine: quarantine.Limits{MaxBytes: int64(cfg.Quarantine.MaxBytes), MaxEntries: cfg.Quarantine.MaxEntries,
+			MaxAge: cfg.Quarantine.MaxAge.Std()},
 		KeyWindow: cfg.Idempotency.Window.Std(), MaxKeys: int64(cfg.Idempotency.MaxKeys),
 	}
 	for name, s := range cfg.Sources {
@@ -41,7 +44,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 				Query: s.Hash.Query, JSON: s.Hash.JSON}},
 			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
 			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
-			Methods: s.Methods, Signature: cfg.Verifier(name), Handshake: preset.Handshake(s.Handshake),
+			Methods: s.Methods, Signature: cfg.Verifier(name), Quarantine: s.Signature.OnFailure == config.OnFailureQuarantine, Handshake: preset.Handshake(s.Handshake),
 			CORS:        source.CORS(s.CORS),
 			CloudEvents: source.CloudEvents(s.CloudEvents),
 			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
@@ -186,7 +189,17 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return asksForKeys(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return asksForKeys(cfg) || quarantines(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+}
+
+// quarantines reports whether a source keeps requests apart whose signature fails.
+func quarantines(cfg *config.Config) bool {
+	for _, s := range cfg.Sources {
+		if s.Signature.OnFailure == config.OnFailureQuarantine {
+			return true
+		}
+	}
+	return false
 }
 
 // directoryOf is the data directory as an absolute path, so that a command can tell whether it is

@@ -22,6 +22,7 @@ type Node interface {
 	Purges
 	Held
 	Keys
+	Quarantine
 }
 
 // Overview tells how things are.
@@ -132,6 +133,7 @@ type Status struct {
 	Sources       []SourceStatus      `json:"sources"`
 	Unconfigured  []Unconfigured      `json:"unconfigured"`
 	Certificates  []CertificateStatus `json:"certificates,omitempty"` // of the listeners; none where they have no TLS
+	Quarantine    *QuarantineStatus   `json:"quarantine,omitempty"`   // none where nothing is kept on this machine
 }
 
 // CertificateStatus is how a certificate of a listener is, or the file of the authorities of client

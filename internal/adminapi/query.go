@@ -95,7 +95,7 @@ func (q query) text(name string) string {
 
 // flag is true where it is there without a value.
 func (q query) flag(name string) bool {
-	switch value := q.values.Get(name); {
+	switch value := q.text(name); {
 	case !q.has(name), value == "false":
 		return false
 	case value == "", value == "true":

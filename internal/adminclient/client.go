@@ -240,6 +240,41 @@ func (c *Client) EraseTrail(ctx context.Context, seq uint64) error {
 	return err
 }
 
+// Quarantine returns a page of requests whose signature fails.
+func (c *Client) Quarantine(ctx context.Context, query adminapi.QuarantineQuery) (*adminapi.QuarantinePage, error) {
+	values := url.Values{}
+	if query.Source != "" {
+		values.Set("source", query.Source)
+	}
+	if query.Cursor != "" {
+		values.Set("cursor", query.Cursor)
+	}
+	if query.Limit > 0 {
+		values.Set("limit", strconv.Itoa(query.Limit))
+	}
+	return fetch[adminapi.QuarantinePage](ctx, c, adminapi.QuarantinePath, values)
+}
+
+// Quarantined returns one of them.
+func (c *Client) Quarantined(ctx context.Context, id string) (*adminapi.QuarantineEntry, error) {
+	return fetch[adminapi.QuarantineEntry](ctx, c, adminapi.QuarantinePath+"/"+url.PathEscape(id), nil)
+}
+
+// Release accepts a request that is in quarantine: by force, or if its signature proves it now.
+func (c *Client) Release(ctx context.Context, id string, force bool) (*pillarbox.Receipt, error) {
+	values := url.Values{}
+	if force {
+		values.Set("force", "true")
+	}
+	return answered[pillarbox.Receipt](c.call(ctx, http.MethodPost, adminapi.QuarantinePath+"/"+url.PathEscape(id)+"/release", values, nil))
+}
+
+// DiscardQuarantined deletes a request that is in quarantine, for good.
+func (c *Client) DiscardQuarantined(ctx context.Context, id string) error {
+	_, err := c.call(ctx, http.MethodPost, adminapi.QuarantinePath+"/"+url.PathEscape(id)+"/discard", nil, nil)
+	return err
+}
+
 // Ledger returns the account.
 func (c *Client) Ledger(ctx context.Context) (*ledger.Totals, error) {
 	return fetch[ledger.Totals](ctx, c, "/api/v1/ledger", nil)

@@ -19,7 +19,7 @@ type Change struct {
 var reloadable = []string{
 	"log.level",
 	"queue.max_bytes", "queue.max_age", "queue.keep_bytes",
-	"idempotency.window", "idempotency.max_keys",
+	"idempotency.window", "idempotency.max_keys", "quarantine.max_bytes", "quarantine.max_entries", "quarantine.max_age",
 	"sources.*.idempotency.key", "sources.*.idempotency.content",
 	"sources.*.preset", "sources.*.methods", "sources.*.signature.*", "sources.*.handshake",
 	"sources.*.verify_token", "sources.*.cloudevents", "sources.*.cors.*", "sources.*.response.*",

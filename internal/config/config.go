@@ -28,6 +28,7 @@ type Config struct {
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
 	Idempotency  Idempotency            `yaml:"idempotency"`
+	Quarantine   Quarantine             `yaml:"quarantine"`
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
 	DeadLetters  DeadLetters            `yaml:"dead_letters"`
@@ -120,6 +121,17 @@ type Idempotency struct {
 	MaxKeys int      `yaml:"max_keys"`
 	URL     string   `yaml:"url"` // where keys are kept beside a queue that keeps none; empty for nowhere
 }
+
+// Quarantine bounds what is kept of requests whose signature fails.
+type Quarantine struct {
+	MaxBytes   ByteSize `yaml:"max_bytes"` // of files
+	MaxEntries int      `yaml:"max_entries"`
+	MaxAge     Duration `yaml:"max_age"` // after which a request is deleted
+}
+
+// MaxQuarantineEntries bounds quarantine.max_entries: each is a file of one directory, and some 100
+// bytes of memory.
+const MaxQuarantineEntries = 1_000_000
 
 // MaxIdempotencyKeys bounds idempotency.max_keys: a key costs 2.5 bytes of memory and 56 of disk.
 const MaxIdempotencyKeys = 1_000_000_000
@@ -335,6 +347,7 @@ func Default() *Config {
 		Queue: Queue{URL: "seglog:", MaxBytes: 10 << 30, MaxAge: Duration(14 * day),
 			KeepBytes: 256 * mib, SegmentBytes: 64 * mib, CommitTimeout: seconds(5)},
 		Idempotency:  Idempotency{Window: Duration(day), MaxKeys: 10_000_000},
+		Quarantine:   Quarantine{MaxBytes: 256 * mib, MaxEntries: 10_000, MaxAge: Duration(14 * day)},
 		Sources:      map[string]Source{"app": defaultSource("app")},
 		Destinations: map[string]Destination{"events": defaultEvents([]string{"app"})},
 		DeadLetters:  DeadLetters{URL: "files:dead-letters"},

@@ -21,7 +21,7 @@ type Signature struct {
 	Scheme    string   `yaml:"scheme"` // "none", or one of package signature
 	Secrets   []Secret `yaml:"secrets"`
 	Tolerance Duration `yaml:"tolerance"`  // of a signed time
-	OnFailure string   `yaml:"on_failure"` // "refuse"
+	OnFailure string   `yaml:"on_failure"` // "refuse" or "quarantine"
 	URL       string   `yaml:"url"`        // public one of the path, where it is signed
 
 	Header          string `yaml:"header"`
@@ -48,6 +48,9 @@ type Response struct {
 const (
 	noScheme = "none"
 	refuse   = "refuse"
+
+	// OnFailureQuarantine keeps what is not signed as it should be, until a person decides about it.
+	OnFailureQuarantine = "quarantine"
 )
 
 // MaxResponseBody is the largest response.body, in bytes: it is sent with every answer.
@@ -175,12 +178,7 @@ var errRedacted = errors.New("is what \"pillarbox config show\" puts in the plac
 func (c *checker) signature(name, key string, source Source) {
 	s := source.Signature
 	c.oneOf(key+".scheme", s.Scheme, append([]string{noScheme}, signature.Schemes()...)...)
-	switch {
-	case s.OnFailure == "quarantine":
-		c.fail(key+".on_failure", "quarantine is not there yet; want refuse")
-	case s.OnFailure != refuse:
-		c.fail(key+".on_failure", "%s: want refuse", c.said(key+".on_failure", s.OnFailure))
-	}
+	c.oneOf(key+".on_failure", s.OnFailure, refuse, OnFailureQuarantine)
 	if s.Scheme == noScheme {
 		c.noSignature(key, s)
 		return

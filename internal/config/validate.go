@@ -189,6 +189,9 @@ func (c *checker) storage() {
 		c.url("idempotency.url", c.config.Idempotency.URL, "dynamodb://REGION/TABLE")
 	}
 	c.between("idempotency.max_keys", c.config.Idempotency.MaxKeys, 1, MaxIdempotencyKeys)
+	c.atLeast("quarantine.max_bytes", c.config.Quarantine.MaxBytes, 64<<10)
+	c.between("quarantine.max_entries", c.config.Quarantine.MaxEntries, 1, MaxQuarantineEntries)
+	c.positive("quarantine.max_age", int64(c.config.Quarantine.MaxAge))
 	if queue.CommitTimeout < 0 || queue.CommitTimeout >= c.config.HTTP.WriteTimeout {
 		c.fail("queue.commit_timeout", "is %v; want less than http.write_timeout, which is %v, so that clients can be told, or 0 to wait for the disk", queue.CommitTimeout, c.config.HTTP.WriteTimeout)
 	}

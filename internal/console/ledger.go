@@ -53,6 +53,9 @@ func WriteAudit(w, talk io.Writer, audit *AuditResult, form Form) error {
 	if err := writeCompared(w, audit.Receipts); err != nil {
 		return err
 	}
+	if audit.Quarantined > 0 {
+		fmt.Fprintf(w, "quarantined: %d requests, which are accepted once they are released\n", audit.Quarantined)
+	}
 	_, err := fmt.Fprintln(w, verdict(audit))
 	return err
 }

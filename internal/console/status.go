@@ -39,6 +39,9 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	for _, source := range status.Sources {
 		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
 	}
+	if q := status.Quarantine; q != nil && q.Requests > 0 {
+		fmt.Fprintf(w, "quarantine: %d requests whose signature fails, %s\n", q.Requests, Bytes(q.Bytes))
+	}
 	for _, c := range status.Certificates {
 		line := fmt.Sprintf("certificate %s (%s)", Printable(c.File), c.Listener)
 		if c.NotAfter != 0 {

@@ -16,8 +16,11 @@ func WriteTrace(w io.Writer, story *adminapi.Trace, form Form) error {
 	if form.Kind == JSON {
 		return WriteJSON(w, story)
 	}
-	event := story.Event
-	steps := []storyStep{{event.Timestamp, "accepted", event.Source,
+	event, first := story.Event, "accepted"
+	if story.State == pillarbox.StateQuarantined {
+		first = story.State
+	}
+	steps := []storyStep{{event.Timestamp, first, event.Source,
 		fmt.Sprintf("%s %s, %d bytes of %s from %s", event.Method, event.Path, len(event.Body),
 			event.ContentType, event.RemoteAddr) + factsText(event.Facts)}}
 	for _, delivery := range story.Deliveries {
@@ -60,6 +63,9 @@ func stateText(story *adminapi.Trace) string {
 	}
 	if story.State == pillarbox.StateStored && !slices.ContainsFunc(story.Deliveries, there) {
 		return "was stored, and is purged"
+	}
+	if story.State == pillarbox.StateQuarantined {
+		return "is in quarantine, because its signature fails; \"pillarbox quarantine\" releases or discards it"
 	}
 	return "is " + story.State
 }

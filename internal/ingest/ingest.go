@@ -34,6 +34,10 @@ type Request struct {
 	// as it is.
 	RequestID string
 
+	// Timestamp is that of the first receipt, for what comes out of quarantine under its RequestID; zero
+	// for now. Such an event always has an idempotency key.
+	Timestamp pillarbox.Timestamp
+
 	// Stamped is called with the event before it is made durable, so that the caller can begin to
 	// watch for it without missing anything. The event is valid during the call only. Optional; must
 	// not block.
@@ -60,6 +64,8 @@ type Options struct {
 	Now     func() time.Time // default time.Now
 	Metrics *telemetry.Metrics
 	Keys    pillarbox.Keys // of idempotency; default: those of the queue. Where that has none, keys mean nothing
+
+	Quarantine Quarantine // of what a source wants kept apart; nil: that is refused
 }
 
 // Ingest accepts requests into one queue. All methods may be called concurrently.
@@ -68,6 +74,7 @@ type Ingest struct {
 	keys    pillarbox.Keys // nil: keys mean nothing
 	stamper stamper
 	metrics *telemetry.Metrics
+	apart   Quarantine // nil: nothing is kept apart
 }
 
 // New makes an Ingest. The caller closes the queue, after the last Accept has returned.
@@ -79,7 +86,7 @@ func New(queue pillarbox.Queue, options Options) *Ingest {
 		options.Keys = queue.Keys()
 	}
 	return &Ingest{queue: queue, keys: options.Keys, stamper: stamper{now: options.Now},
-		metrics: options.Metrics}
+		metrics: options.Metrics, apart: options.Quarantine}
 }
 
 // ClockSetBack lets stamps begin at the clock's time again, which was set back for good: else all
@@ -123,6 +130,11 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 	at := a.stamper.stamps(len(requests))
 	for i := range requests {
 		request := &requests[i]
+		if request.Grant.IsSuspect() {
+			results[i] = a.keepApart(ctx, request, at)
+			at = at.next()
+			continue
+		}
 		if results[i].Err = check(request); results[i].Err != nil {
 			continue
 		}
@@ -140,7 +152,11 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 		a.identify(s, func(i int, content *source.Content) pillarbox.Idempotency {
 			request := &requests[s.indexes[i]]
 			content.Header, content.Query, content.Body = request.Header, request.Query, request.Body
-			return request.Grant.Idempotency(content)
+			known := request.Grant.Idempotency(content)
+			if known.IsZero() && request.Timestamp != 0 {
+				known = source.ReleaseKey(request.RequestID)
+			}
+			return known
 		})
 	}
 	for i, index := range s.indexes {
@@ -233,7 +249,7 @@ var errNoGrant = fmt.Errorf("the request was not admitted by a source: %w", pill
 // check says why a request can't be accepted, or nil.
 func check(request *Request) error {
 	from := request.Grant.Source()
-	if from == nil {
+	if from == nil || request.Grant.IsSuspect() {
 		return errNoGrant
 	}
 	return from.CheckBody(len(request.Body))
@@ -302,6 +318,8 @@ func resultOf(result *Result) telemetry.IngestResult {
 	switch {
 	case err == nil && result.Replayed:
 		return telemetry.IngestReplayed
+	case err == nil && result.Receipt.Status == pillarbox.StateQuarantined:
+		return telemetry.IngestQuarantined
 	case err == nil:
 		return telemetry.IngestAccepted
 	case errors.Is(err, pillarbox.ErrUnknown):

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"sync"
 
 	"pillarbox"
@@ -41,7 +42,7 @@ func (s *scratch) add(index int, at stamp, request *Request, kept *kept) {
 	s.indexes = append(s.indexes, index)
 	s.ids = appendRequestID(s.ids, at)
 	s.events = append(s.events, pillarbox.Event{
-		RequestID: request.RequestID, Timestamp: at.timestamp(), Source: from.Name, Method: request.Method, Path: request.Path,
+		RequestID: request.RequestID, Timestamp: cmp.Or(request.Timestamp, at.timestamp()), Source: from.Name, Method: request.Method, Path: request.Path,
 		Query: kept.query, Header: s.keep(from, request.Header, &kept.removed),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
 		Traceparent: ValidTraceparent(request.Traceparent), Body: kept.body,

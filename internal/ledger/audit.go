@@ -22,6 +22,8 @@ type Audit struct {
 	Balanced     bool         `json:"balanced"`
 	Destinations []AuditEntry `json:"destinations"`
 	Damage       []string     `json:"damage"` // of the queue's files, with file and offset
+
+	Quarantined uint64 `json:"quarantined"` // requests that are no events until they are released
 }
 
 // AuditEntry is the audit of one destination.

@@ -15,15 +15,17 @@ const MaxReceipts = 5000
 // ReceiptCheck says where the events of receipts are. An event that is in several places counts
 // once, in the first of stored, dead, held, pending, purged and skipped.
 type ReceiptCheck struct {
-	Checked uint64    `json:"checked"`
-	Stored  uint64    `json:"stored"`
-	Dead    uint64    `json:"dead"`
-	Held    uint64    `json:"held"`
-	Pending uint64    `json:"pending"`
-	Skipped uint64    `json:"skipped"`
-	Purged  uint64    `json:"purged"`  // events that are nowhere, and whose time is before the bound of a purge
-	Lost    uint64    `json:"lost"`    // events that are nowhere
-	Missing []Missing `json:"missing"` // these by name
+	Checked uint64 `json:"checked"`
+	Stored  uint64 `json:"stored"`
+	Dead    uint64 `json:"dead"`
+	Held    uint64 `json:"held"`
+	Pending uint64 `json:"pending"`
+	Skipped uint64 `json:"skipped"`
+	Purged  uint64 `json:"purged"` // events that are nowhere, and whose time is before the bound of a purge
+	Lost    uint64 `json:"lost"`   // events that are nowhere
+	// Quarantined are requests that wait there for a person, and are no events.
+	Quarantined uint64    `json:"quarantined,omitempty"`
+	Missing     []Missing `json:"missing"` // these by name
 }
 
 // Add adds up what two checks have counted. The names are left alone.
@@ -36,6 +38,7 @@ func (c *ReceiptCheck) Add(other *ReceiptCheck) {
 	c.Skipped += other.Skipped
 	c.Purged += other.Purged
 	c.Lost += other.Lost
+	c.Quarantined += other.Quarantined
 }
 
 // places are the events that were asked for and are not found yet, with what is known of each.

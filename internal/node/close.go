@@ -31,6 +31,9 @@ func (n *Node) close() error {
 	if n.jobs != nil {
 		c.close("replays", n.jobs.Close)
 	}
+	if n.opts.Engines.Quarantine != nil {
+		c.close("quarantine", n.opts.Engines.Quarantine.Close)
+	}
 	c.close("destinations", n.closeSinks)
 	if n.queue != nil {
 		c.close("queue", n.queue.Close)

@@ -23,6 +23,11 @@ func (n *Node) state() telemetry.State {
 				File: c.File, NotAfter: c.NotAfter, Problem: c.Problem != ""})
 		}
 	}
+	if store := n.opts.Engines.Quarantine; store != nil {
+		stats := store.Stats()
+		state.Quarantine = &telemetry.QuarantineState{Requests: stats.Entries, Bytes: stats.Bytes, Kept: stats.Kept, Released: stats.Released,
+			Forced: stats.Forced, Discarded: stats.Discarded, Expired: stats.Expired, Full: stats.Full}
+	}
 	if n.keys != nil {
 		stats := n.keys.KeyStats()
 		state.Keys = &telemetry.KeyState{

@@ -34,6 +34,7 @@ import (
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
+	"pillarbox/internal/quarantine"
 	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/replay"
 	"pillarbox/internal/run"
@@ -78,6 +79,8 @@ type Engines struct {
 	APIKeys     *apikey.Store // nil where nothing is kept on this machine
 	Keys        KeyStore      // of idempotency keys, where the queue keeps none; nil for none
 	Trail       *trail.Trail  // of administration; nil where nothing is kept on this machine
+
+	Quarantine *quarantine.Store // of requests whose signature fails; nil where nothing is kept on this machine
 }
 
 // KeyStore is a store of idempotency keys beside a queue that keeps none.
@@ -99,6 +102,8 @@ type Settings struct {
 	Rate      ratelimit.Rate // of all sources together
 	KeyWindow time.Duration  // for which idempotency keys are remembered at most; 0: the default
 	MaxKeys   int64          // how many are; 0: the default
+
+	Quarantine quarantine.Limits // zero: the defaults
 }
 
 // Options of a Node. Engines and Settings are required; what else is zero has a default.
@@ -226,8 +231,11 @@ func newNode(opts Options) (*Node, error) {
 
 // compile makes the tables of the settings.
 func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
-	sources, err := source.Compile(settings.Sources,
-		source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now, Rate: settings.Rate})
+	options := source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now, Rate: settings.Rate}
+	if n.opts.Engines.Quarantine != nil {
+		options.Quarantine = n.roomInQuarantine
+	}
+	sources, err := source.Compile(settings.Sources, options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -262,8 +270,12 @@ func (n *Node) connect() {
 		n.keys = n.opts.Keys
 	}
 	n.setKeyLimits(&n.opts.Settings)
-	n.ingest = ingest.New(n.queue, ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now,
-		Keys: n.keys})
+	options := ingest.Options{Metrics: n.opts.Metrics, Now: n.clock.Now, Keys: n.keys}
+	if n.opts.Engines.Quarantine != nil {
+		n.opts.Engines.Quarantine.SetLimits(n.opts.Settings.Quarantine)
+		options.Quarantine = apart{n.opts.Engines.Quarantine}
+	}
+	n.ingest = ingest.New(n.queue, options)
 	n.clock.Watch(func(step clock.Step) {
 		if step.By < 0 {
 			n.ingest.ClockSetBack()

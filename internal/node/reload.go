@@ -174,6 +174,9 @@ func (r *reload) put(ctx context.Context, sources *source.Table, settings Settin
 		r.launch(ctx, service)
 	}
 	r.sources.Replace(sources)
+	if r.opts.Engines.Quarantine != nil {
+		r.opts.Engines.Quarantine.SetLimits(settings.Quarantine)
+	}
 	r.queue.SetMaxBytes(settings.MaxQueueBytes)
 	r.queue.SetKeepBytes(settings.KeepQueueBytes)
 	r.setKeyLimits(&settings)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -47,6 +48,7 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 		status.Sources = append(status.Sources, adminapi.SourceStatus{Source: s.Name, Path: s.Path})
 	}
 	status.Certificates = n.certificates()
+	status.Quarantine = n.quarantineStatus()
 	for _, name := range n.unconfigured() {
 		account, err := n.account(name)
 		if err != nil {
@@ -313,11 +315,21 @@ func (n *Node) Obligations(ctx context.Context) ([]held.Pending, error) {
 func (n *Node) Ledger(ctx context.Context) (ledger.Totals, error) { return n.totals(ctx) }
 
 // Audit implements adminapi.Ledger.
-func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) { return n.ledger.Audit(ctx) }
+func (n *Node) Audit(ctx context.Context) (*ledger.Audit, error) {
+	audit, err := n.ledger.Audit(ctx)
+	if err == nil {
+		audit.Quarantined = n.countQuarantined()
+	}
+	return audit, err
+}
 
 // Receipts implements adminapi.Ledger.
 func (n *Node) Receipts(ctx context.Context, keys []pillarbox.Key) (*ledger.ReceiptCheck, error) {
-	return n.ledger.Receipts(ctx, keys)
+	check, err := n.ledger.Receipts(ctx, keys)
+	if err == nil {
+		n.findQuarantined(check)
+	}
+	return check, err
 }
 
 // Redeliver implements adminapi.Ledger.
@@ -332,5 +344,11 @@ func (n *Node) Redeliver(ctx context.Context, destination string) ([]ledger.Rede
 
 // Trace implements adminapi.Ledger.
 func (n *Node) Trace(ctx context.Context, requestID string) (*ledger.Trace, error) {
-	return n.ledger.Trace(ctx, requestID)
+	trace, err := n.ledger.Trace(ctx, requestID)
+	if errors.Is(err, pillarbox.ErrNotFound) {
+		if entry, found := n.quarantined(requestID); found {
+			return &ledger.Trace{Event: entry.Event, State: pillarbox.StateQuarantined, Deliveries: []ledger.Delivery{}}, nil
+		}
+	}
+	return trace, err
 }

@@ -53,6 +53,7 @@ type Grant struct {
 	keyed  bool
 	facts  *pillarbox.Facts // of a CloudEvent; nil for none
 	events bool             // the items of the batch are CloudEvents, or should be
+	failed *failure         // its signature fails: it may be kept in quarantine, and nowhere else
 	quota  Quota
 }
 
@@ -107,8 +108,13 @@ func (s *Source) Admit(head *Head) (Admission, error) {
 	}
 	admission.who.attributes = s.pattern.Attributes(admission.who.attributes, head.Path)
 	if s.Signature != nil && s.Signature.Absent(head.Header) {
-		s.stranger(&admission.from)
-		return Admission{}, s.unverified(signature.Missing) // without reading its body
+		switch apart, err := s.keepsApart(head); {
+		case err != nil:
+			return Admission{}, err
+		case !apart:
+			s.stranger(&admission.from)
+			return Admission{}, s.unverified(signature.Missing) // without reading its body
+		}
 	}
 	var err error
 	if admission.coding, err = decode.Parse(head.ContentEncoding); err != nil {
@@ -153,10 +159,9 @@ func (a Admission) Check(head *Head, body []byte) (Checked, error) {
 	grant := Grant{source: s, who: a.who}
 	signedID := ""
 	if s.Signature != nil {
-		verified, err := s.verify(head, body)
-		if err != nil {
-			s.stranger(&a.from)
-			return Checked{}, err
+		verified, why := s.verify(head, body)
+		if why != nil {
+			return a.suspect(head, body, why)
 		}
 		signedID = verified.ID
 	}
@@ -200,7 +205,7 @@ func (a Admission) decode(head *Head, body []byte) ([]byte, error) {
 // than the bucket of a limit takes all of it: otherwise it could never be sent.
 func (c Checked) Charge(events int) (Grant, error) {
 	s := c.grant.source
-	if s == nil || s.limits == nil {
+	if s == nil || s.limits == nil || c.grant.failed != nil { // a suspect has cost its address, see suspect
 		return c.grant, nil
 	}
 	now := s.elapsed()

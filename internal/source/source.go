@@ -66,6 +66,7 @@ type Settings struct {
 
 	Methods     []string            // of requests that are stored; POST alone where empty
 	Signature   *signature.Verifier // of every request that is stored; nil asks for none
+	Quarantine  bool                // keeps single requests apart whose signature fails, where Options.Quarantine has room; else they are refused
 	Handshake   preset.Handshake    // how senders ask whether this is the right address
 	VerifyToken string              // that the handshake of Meta asks for
 	CloudEvents CloudEvents         // what is made of them
@@ -92,7 +93,11 @@ type Source struct {
 	now     func() time.Time
 	elapsed func() time.Duration
 
+	hasRoom func() bool // of the quarantine; nil where requests are refused
+
 	refused   refusals // for what nobody has signed
+	apart     refusals // for what is in quarantine
+	crowded   refusals // for what would be, had it room
 	strangers refusals // for whom nobody knows
 }
 
@@ -102,6 +107,8 @@ type Options struct {
 	Logger  *slog.Logger     // gets a line for each secret that is not kept, by name, and for signatures
 	Now     func() time.Time // that signed times are held against; time.Now by default
 	Rate    ratelimit.Rate   // of all sources together
+
+	Quarantine func() bool // whether there is room for another request in quarantine; nil where there is none
 
 	Elapsed func() time.Duration // that limits are held against, of a clock that no one sets; the system's by default
 }
@@ -137,13 +144,17 @@ func compile(settings Settings, server *limit, options Options) (*Source, error)
 	if options.Elapsed == nil {
 		options.Elapsed = func() time.Duration { return time.Since(began) }
 	}
-	return &Source{
+	s := &Source{
 		Settings: settings, pattern: pattern, cors: newCORS(settings.CORS), keeper: newKeeper(settings, options), key: key,
 		limits: newLimits(&settings, server), elapsed: options.Elapsed, metrics: options.Metrics.Ingest(settings.Name),
 		logger: options.Logger, methods: newMethods(&settings), answer: newAnswer(settings.Answer),
 		address: newAddresses(&settings), auth: newAuth(&settings), now: options.Now, greeter: preset.NewGreeter(settings.Handshake, preset.Options{
 			VerifyToken: settings.VerifyToken, PerMinute: 60 * settings.perSecond()}),
-	}, nil
+	}
+	if settings.Quarantine {
+		s.hasRoom = options.Quarantine
+	}
+	return s, nil
 }
 
 // began is the moment from which the system's clock counts here.

@@ -26,7 +26,7 @@ type refusals struct {
 // anybody can make it refuse.
 const tellEvery = 60
 
-// verify holds a request against the rule of the source.
+// verify holds a request against the rule of the source. Errors are a signature.Reason.
 func (s *Source) verify(head *Head, body []byte) (signature.Verified, error) {
 	var now time.Time
 	if s.Signature.Timed() {
@@ -34,23 +34,27 @@ func (s *Source) verify(head *Head, body []byte) (signature.Verified, error) {
 	}
 	request := signature.Request{Method: head.Method, Path: head.Path, Query: head.Query,
 		Header: head.Header, Body: body}
-	verified, err := s.Signature.Verify(&request, now)
-	if err == nil {
-		return verified, nil
-	}
-	return signature.Verified{}, s.unverified(err)
+	return s.Signature.Verify(&request, now)
 }
 
 // unverified counts why, and returns the answer that does not tell it.
 func (s *Source) unverified(why error) error {
+	s.tell(&s.refused, "requests are refused: they are not signed as the source asks; told once a minute", reasonOf(why))
+	return errUnverified
+}
+
+// tell counts why a signature fails, and has a line once a minute.
+func (s *Source) tell(counted *refusals, text, reason string) {
+	s.metrics.Unverified(reason, 1)
+	if n := counted.add(s.now()); n > 0 {
+		s.logger.Warn(text, telemetry.KeySource, s.Name, telemetry.KeyReason, reason, telemetry.KeyRequests, n)
+	}
+}
+
+func reasonOf(why error) string {
 	var reason signature.Reason
 	_ = errors.As(why, &reason)
-	s.metrics.Unverified(reason.String(), 1)
-	if n := s.refused.add(s.now()); n > 0 {
-		s.logger.Warn("requests are refused: they are not signed as the source asks; told once a minute",
-			telemetry.KeySource, s.Name, telemetry.KeyReason, reason.String(), telemetry.KeyRequests, n)
-	}
-	return errUnverified
+	return reason.String()
 }
 
 // add counts one. It returns how many there were since the last line, where a line is due, and else

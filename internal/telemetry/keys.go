@@ -21,6 +21,7 @@ const (
 	KeyExpires     = "expires"     // when it ends
 	KeyEvents      = "events"      // number of events
 	KeyFile        = "file"        // path of a file
+	KeyForced      = "forced"      // whether a person vouches for it
 	KeyFrom        = "from"        // start of a range of keys
 	KeyIssuer      = "issuer"      // of tokens
 	KeyItems       = "items"       // number of items of a table
@@ -33,6 +34,7 @@ const (
 	KeyOffset      = "offset"      // bytes from the start of the file
 	KeyQueue       = "queue"       // directory or URL of the queue
 	KeyReason      = "reason"      // why, in a few words
+	KeyRequestID   = "request_id"  // of the event
 	KeyRequests    = "requests"    // number of requests
 	KeyRetryIn     = "retry_in"    // wait before the next try
 	KeyRoute       = "route"       // template, not the path

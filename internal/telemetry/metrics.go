@@ -122,10 +122,12 @@ const (
 	IngestReplayed  // an earlier request with its idempotency key was
 	IngestInFlight  // an earlier request with its idempotency key is not answered yet
 	IngestKeyReused // its idempotency key came before with another content
+
+	IngestQuarantined // its signature fails, and it is kept apart
 )
 
 var ingestResults = [...]string{"accepted", "invalid", "too_large", "full", "no_space",
-	"unavailable", "unknown", "replayed", "in_flight", "key_reused"}
+	"unavailable", "unknown", "replayed", "in_flight", "key_reused", "quarantined"}
 
 // Removal is what was not kept of a request.
 type Removal int

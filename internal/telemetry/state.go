@@ -17,7 +17,31 @@ type State struct {
 	DiskHanging    time.Duration // the same of any call to the disk of the data directory
 	Destinations   []DestinationState
 	Certificates   []CertificateState
-	Keys           *KeyState // nil where no idempotency keys are kept
+	Keys           *KeyState        // nil where no idempotency keys are kept
+	Quarantine     *QuarantineState // nil where nothing is kept on this machine
+}
+
+// QuarantineState is the part of State about requests whose signature fails, with counts since the
+// process began.
+type QuarantineState struct {
+	Requests int
+	Bytes    int64
+
+	Kept, Released, Forced, Discarded, Expired, Full uint64
+}
+
+func (q *QuarantineState) emit(emit Emit) {
+	if q == nil {
+		return
+	}
+	emit(quarantinedRequests, float64(q.Requests))
+	emit(quarantinedBytes, float64(q.Bytes))
+	emit(quarantinedTotal, float64(q.Kept), "kept")
+	emit(quarantinedTotal, float64(q.Released), "released")
+	emit(quarantinedTotal, float64(q.Forced), "forced")
+	emit(quarantinedTotal, float64(q.Discarded), "discarded")
+	emit(quarantinedTotal, float64(q.Expired), "expired")
+	emit(quarantinedTotal, float64(q.Full), "full")
 }
 
 // CertificateState is the part of State about one certificate of a listener.
@@ -58,6 +82,7 @@ func pulledAtScrape(name string) bool {
 		deadLetters, deadMissing, storePurged, ledgerBalanced, logDropped,
 		certificateExpiry, certificateProblem,
 		keysHeld, keysMax, keysWindow, keysOldest, keysInFlight, keysUnknown, keysDamaged,
+		quarantinedRequests, quarantinedBytes, quarantinedTotal,
 	}, name)
 }
 
@@ -91,6 +116,7 @@ func collect(state State, emit Emit) {
 	emit(queueHanging, state.QueueHanging.Seconds())
 	emit(diskHanging, state.DiskHanging.Seconds())
 	state.Keys.emit(emit)
+	state.Quarantine.emit(emit)
 	for _, certificate := range state.Certificates {
 		emit(certificateProblem, number(certificate.Problem), certificate.Listener, certificate.File)
 		if !certificate.NotAfter.IsZero() {

@@ -35,28 +35,31 @@ const (
 
 // The keys of the table, by which the rest of the package finds a metric.
 const (
-	ingestEvents       = "pillarbox_ingest_events_total"
-	ingestBytes        = "pillarbox_ingest_bytes_total"
-	ingestRefused      = "pillarbox_ingest_refused_total"
-	ingestRemoved      = "pillarbox_ingest_removed_total"
-	ingestUnverified   = "pillarbox_ingest_unverified_total"
-	ingestUnauthorized = "pillarbox_ingest_unauthorized_total"
-	ingestLimited      = "pillarbox_ingest_limited_total"
-	ingestHandshakes   = "pillarbox_ingest_handshakes_total"
-	ingestAppend       = "pillarbox_ingest_append_seconds"
-	httpRequests       = "pillarbox_http_requests_total"
-	httpSeconds        = "pillarbox_http_request_seconds"
-	httpInFlight       = "pillarbox_http_requests_in_flight"
-	httpClosed         = "pillarbox_http_connections_closed_total"
-	certificateExpiry  = "pillarbox_certificate_expiry_timestamp_seconds"
-	certificateProblem = "pillarbox_certificate_problem"
-	seglogCommits      = "pillarbox_seglog_commits_total"
-	seglogGroup        = "pillarbox_seglog_commit_events"
-	seglogFsync        = "pillarbox_seglog_fsync_seconds"
-	seglogWritten      = "pillarbox_seglog_written_bytes_total"
-	seglogErrors       = "pillarbox_seglog_io_errors_total"
-	seglogDamaged      = "pillarbox_seglog_damaged_events_total"
-	ingestDecoded      = "pillarbox_ingest_decoded_total"
+	quarantinedRequests = "pillarbox_quarantined_requests"
+	quarantinedBytes    = "pillarbox_quarantined_bytes"
+	quarantinedTotal    = "pillarbox_quarantined_outcomes_total"
+	ingestEvents        = "pillarbox_ingest_events_total"
+	ingestBytes         = "pillarbox_ingest_bytes_total"
+	ingestRefused       = "pillarbox_ingest_refused_total"
+	ingestRemoved       = "pillarbox_ingest_removed_total"
+	ingestUnverified    = "pillarbox_ingest_unverified_total"
+	ingestUnauthorized  = "pillarbox_ingest_unauthorized_total"
+	ingestLimited       = "pillarbox_ingest_limited_total"
+	ingestHandshakes    = "pillarbox_ingest_handshakes_total"
+	ingestAppend        = "pillarbox_ingest_append_seconds"
+	httpRequests        = "pillarbox_http_requests_total"
+	httpSeconds         = "pillarbox_http_request_seconds"
+	httpInFlight        = "pillarbox_http_requests_in_flight"
+	httpClosed          = "pillarbox_http_connections_closed_total"
+	certificateExpiry   = "pillarbox_certificate_expiry_timestamp_seconds"
+	certificateProblem  = "pillarbox_certificate_problem"
+	seglogCommits       = "pillarbox_seglog_commits_total"
+	seglogGroup         = "pillarbox_seglog_commit_events"
+	seglogFsync         = "pillarbox_seglog_fsync_seconds"
+	seglogWritten       = "pillarbox_seglog_written_bytes_total"
+	seglogErrors        = "pillarbox_seglog_io_errors_total"
+	seglogDamaged       = "pillarbox_seglog_damaged_events_total"
+	ingestDecoded       = "pillarbox_ingest_decoded_total"
 
 	deliverEvents  = "pillarbox_deliver_events_total"
 	deliverBatches = "pillarbox_deliver_batches_total"
@@ -106,7 +109,7 @@ func Table() []Metric {
 
 	source, destination := []string{labelSource}, []string{labelDestination}
 	return []Metric{
-		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `replayed` (their idempotency key was known), `in_flight` and `key_reused` (409 and 422 for that key), `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable` or `unknown` (the disk has not answered in time: it may be stored).", []string{labelSource, labelResult}, nil},
+		{ingestEvents, TypeCounter, "Events by what was answered: `accepted`, `replayed` (their idempotency key was known), `in_flight` and `key_reused` (409 and 422 for that key), `invalid`, `too_large`, `full` (a configured limit), `no_space` (the disk), `unavailable`, `unknown` (the disk has not answered in time: it may be stored) or `quarantined` (no event until it is released).", []string{labelSource, labelResult}, nil},
 		{ingestBytes, TypeCounter, "Bytes in the bodies of accepted events, after decoding.", source,
 			nil},
 		{ingestRefused, TypeCounter, "Requests that were refused, and items of batches, by reason: `invalid` (400), `unauthorized` (401), `forbidden` (403), `method` (405), `slow` (408), `too_large` (413), `unsupported` (415), `in_flight` (409) and `key_reused` (422: its idempotency key), `batch` (424: another item of a strict batch is refused), `rate` (429), `unavailable` (503: full, or a fault that passes), `no_space` (507) or `other`. A batch that is refused as a whole counts once.", []string{labelSource, labelReason}, nil},
@@ -147,6 +150,9 @@ func Table() []Metric {
 			nil},
 		{queueHanging, TypeGauge, "How long the storage of the queue has not answered a commit, once that is longer than `queue.commit_timeout`; 0 while it answers. Nothing is accepted meanwhile.", nil, nil},
 		{diskHanging, TypeGauge, "How long the disk of the data directory has not answered any one call, once that is longer than `queue.commit_timeout`; 0 while it answers.", nil, nil},
+		{quarantinedRequests, TypeGauge, "Requests in quarantine, because their signature fails (`signature.on_failure: quarantine`). Any at all need a person's decision.", nil, nil},
+		{quarantinedBytes, TypeGauge, "Size of their files.", nil, nil},
+		{quarantinedTotal, TypeCounter, "What became of requests whose signature fails: `kept` in quarantine, and from there `released` (their signature proves them now), `forced` (a person has vouched for them), `discarded` or `expired` (`quarantine.max_age`); `full` were refused with 401 for want of room. Restarts reset it.", []string{labelOutcome}, nil},
 		{keysHeld, TypeGauge, "Idempotency keys that are remembered.", nil, nil},
 		{keysMax, TypeGauge, "How many idempotency keys are remembered at most (`idempotency.max_keys`): with more, the oldest go before their window ends.", nil, nil},
 		{keysWindow, TypeGauge, "For how long an idempotency key is remembered at most (`idempotency.window`).", nil, nil},

@@ -218,7 +218,7 @@ var (
 	}}}
 	// AskedBeforeVerified answers a handshake that nobody has signed.
 	AskedBeforeVerified = Mutant{"handshakes before the signature", []Edit{{
-		"internal/source/admit.go", "\tif s.Signature != nil {\n\t\tverified, err := s.verify(head, body)\n", "\tif asked := s.greeter.WithBody(body); asked != nil {\n\t\treturn Checked{}, asked\n\t}\n\tif s.Signature != nil {\n\t\tverified, err := s.verify(head, body)\n",
+		"internal/source/admit.go", "\tif s.Signature != nil {\n\t\tverified, why := s.verify(head, body)\n", "\tif asked := s.greeter.WithBody(body); asked != nil {\n\t\treturn Checked{}, asked\n\t}\n\tif s.Signature != nil {\n\t\tverified, why := s.verify(head, body)\n",
 	}}}
 	// HandshakeStored stores what a handshake has asked.
 	HandshakeStored = Mutant{"handshakes are stored", []Edit{{

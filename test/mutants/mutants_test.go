@@ -260,6 +260,22 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "quarantine", pkg: "internal/quarantine", run: "^Test(PowerCuts|SealsAreOfOneRequest)$",
+		bugs: []planted{
+			{harness.QuarantineForgets, "acknowledged request|, after"},
+			{harness.RemovalNotSynced, "is there"},
+			{harness.SealOfAny, "with another source"},
+		},
+	},
+	{
+		name: "quarantine releases", pkg: "internal/node", run: "^Test(OnlySuspectsAreInQuarantine|AReleaseIsOneMove)$",
+		bugs: []planted{
+			{harness.ReleasedUnverified, "with the first secret"},
+			{harness.ReleasedTwice, "accepted are"},
+			{harness.BatchesKeptApart, "a batch"},
+		},
+	},
+	{
 		name: "redaction of batches", pkg: "internal/ingest", run: "^TestWhatIsNotKeptIsSaidOfEachItem$",
 		bugs: []planted{{harness.NotesForgotten, "said of item 1"}},
 	},

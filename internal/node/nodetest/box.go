@@ -16,6 +16,7 @@ import (
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/node"
+	"pillarbox/internal/quarantine"
 	"pillarbox/internal/source"
 	"pillarbox/internal/vfs/faultfs"
 )
@@ -41,6 +42,8 @@ type Box struct {
 	Sink    *memory.Sink
 	Letters *memory.DeadLetters
 	Keys    *apikey.Store
+
+	Quarantine *quarantine.Store
 }
 
 // archive is a sink that can't be read back.
@@ -86,11 +89,14 @@ func Open(t *testing.T) *Box {
 	if b.Keys, err = apikey.OpenStore(faultfs.New(faultfs.Options{}), apikey.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	if b.Quarantine, err = quarantine.Open(faultfs.New(faultfs.Options{}), quarantine.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	b.Node, err = node.Open(t.Context(), node.Options{
 		Engines: node.Engines{
 			Queue: b.Queue, DeadLetters: b.Letters, Clock: clock.Open(nil, "", clock.Options{}),
-			APIKeys: b.Keys,
-			Sinks:   map[string]pillarbox.Sink{Destination: b.Sink, Archive: archive{Sink: memory.NewSink()}},
+			APIKeys: b.Keys, Quarantine: b.Quarantine,
+			Sinks: map[string]pillarbox.Sink{Destination: b.Sink, Archive: archive{Sink: memory.NewSink()}},
 		},
 		Settings: node.Settings{
 			Sources: []source.Settings{{Name: "app", Path: "/app", MaxBody: MaxBody}},

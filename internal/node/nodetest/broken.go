@@ -10,6 +10,7 @@ import (
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
+	"pillarbox/internal/quarantine"
 	"pillarbox/internal/replay"
 )
 
@@ -133,3 +134,19 @@ func (b Broken) APIKeys() ([]apikey.Key, error) { return nil, b.Err }
 
 // RevokeKey implements adminapi.Node.
 func (b Broken) RevokeKey(context.Context, string) (apikey.Key, error) { return apikey.Key{}, b.Err }
+
+// Quarantine implements adminapi.Node.
+func (b Broken) Quarantine(context.Context, quarantine.Filter) (*quarantine.Page, error) {
+	return nil, b.Err
+}
+
+// Quarantined implements adminapi.Node.
+func (b Broken) Quarantined(string) (*quarantine.Entry, error) { return nil, b.Err }
+
+// Release implements adminapi.Node.
+func (b Broken) Release(context.Context, string, bool) (pillarbox.Receipt, error) {
+	return pillarbox.Receipt{}, b.Err
+}
+
+// DiscardQuarantined implements adminapi.Node.
+func (b Broken) DiscardQuarantined(string) error { return b.Err }
