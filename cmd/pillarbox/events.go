@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
@@ -51,21 +52,7 @@ formula into it that the spreadsheet runs.`,
 		},
 	}
 	set := command.Flags()
-	set.StringVar(&query.Destination, "destination", "",
-		"where to look (default the only one that can be read)")
-	set.StringVar(&query.Source, "source", "", "only events of this source")
-	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
-	set.StringVar(&query.Facts.Caller, "caller", "", "only events from this caller")
-	set.StringVar(&query.Facts.CEID, "ce-id", "", "only CloudEvents with this id")
-	set.StringVar(&query.Facts.CESource, "ce-source", "", "only CloudEvents of this source")
-	set.StringVar(&query.Facts.CEType, "ce-type", "", "only CloudEvents of this type")
-	set.StringVar(&query.Facts.CESubject, "ce-subject", "", "only CloudEvents about this subject")
-	set.Var(attributeFlag{&query.Facts.Attributes}, "attribute",
-		"only events with this attribute, as tenant=acme; may be given several times")
-	set.StringVar(&query.Since, "since", "", "only events accepted since")
-	set.StringVar(&query.Until, "until", "", "only events accepted before")
-	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
-	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
+	eventFlags(set, &query)
 	set.BoolVarP(&follow, "follow", "f", false, "go on with what is stored from now on")
 	var oldest bool
 	set.BoolVar(&oldest, "oldest", false, "oldest first")
@@ -90,6 +77,25 @@ formula into it that the spreadsheet runs.`,
 	}
 	outputFlag(command, &form)
 	return command
+}
+
+// eventFlags are those that say which events.
+func eventFlags(set *pflag.FlagSet, query *adminapi.EventQuery) {
+	set.StringVar(&query.Destination, "destination", "",
+		"where to look (default the only one that can be read)")
+	set.StringVar(&query.Source, "source", "", "only events of this source")
+	set.StringVar(&query.RequestID, "id", "", "only the event with this request id")
+	set.StringVar(&query.Facts.Caller, "caller", "", "only events from this caller")
+	set.StringVar(&query.Facts.CEID, "ce-id", "", "only CloudEvents with this id")
+	set.StringVar(&query.Facts.CESource, "ce-source", "", "only CloudEvents of this source")
+	set.StringVar(&query.Facts.CEType, "ce-type", "", "only CloudEvents of this type")
+	set.StringVar(&query.Facts.CESubject, "ce-subject", "", "only CloudEvents about this subject")
+	set.Var(attributeFlag{&query.Facts.Attributes}, "attribute",
+		"only events with this attribute, as tenant=acme; may be given several times")
+	set.StringVar(&query.Since, "since", "", "only events accepted since")
+	set.StringVar(&query.Until, "until", "", "only events accepted before")
+	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
+	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 }
 
 // attributeFlag collects NAME=VALUE.

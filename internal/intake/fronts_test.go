@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -45,14 +46,23 @@ const (
 
 var listenerKinds = []string{"", overTLS, overUnix, overProxy, overProxyTLS}
 
+// needLoop skips a test where there is no event loop; on Linux there is one.
+func needLoop(t *testing.T) {
+	t.Helper()
+	if err := express.Possible(); err != nil {
+		if runtime.GOOS == "linux" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
 // onFronts runs a test on net/http alone, and with the event loop in front of it.
 func onFronts(t *testing.T, test func(t *testing.T, f front)) {
 	t.Helper()
 	t.Run("net/http", func(t *testing.T) { test(t, front{name: "net/http"}) })
 	t.Run("express", func(t *testing.T) {
-		if err := express.Possible(); err != nil {
-			t.Skip(err)
-		}
+		needLoop(t)
 		test(t, front{name: "express", express: true})
 	})
 }

@@ -196,6 +196,9 @@ func TestAnAddressDoesNotTakeTheTurnsOfOthers(t *testing.T) {
 	ended, flood := make(chan struct{}), sync.WaitGroup{}
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	if conn, err := from.Dial("tcp", p.addr); err != nil {
+		if runtime.GOOS == "linux" { // has all of 127.0.0.0/8
+			t.Fatal(err)
+		}
 		t.Skip("there is no second address of this machine: ", err)
 	} else {
 		conn.Close()

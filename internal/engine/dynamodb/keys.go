@@ -166,7 +166,7 @@ func (k *Keys) claim(ctx context.Context, c *pillarbox.KeyClaim) {
 	mine := record{claim: *c, state: inFlightState, holder: newHolder(),
 		claimed: now.Add(ClaimFor).Unix(), expires: now.Add(ClaimFor + time.Duration(k.window.Load())).Unix()}
 	// a key whose window is over is as good as gone, whenever DynamoDB takes it away
-	won, err := k.put(ctx, &mine, "attribute_not_exists(#key) OR #expires < :now", map[string]types.AttributeValue{":now": number(now.Unix())})
+	won, known, err := k.win(ctx, &mine, "attribute_not_exists(#key) OR #expires < :now", map[string]types.AttributeValue{":now": number(now.Unix())})
 	switch {
 	case err != nil:
 		k.refuse(ctx, c, err)
@@ -174,17 +174,22 @@ func (k *Keys) claim(ctx context.Context, c *pillarbox.KeyClaim) {
 	case won:
 		c.State = pillarbox.KeyNew
 		k.hold(c.Key, mine.holder)
-		return
-	}
-	known, err := k.get(ctx, c.Key)
-	switch {
-	case err != nil:
-		k.refuse(ctx, c, err)
 	case known == nil: // it went meanwhile
 		c.State = pillarbox.KeyInFlight
 	default:
 		k.meet(ctx, c, known, mine)
 	}
+}
+
+// win writes a claim if the condition holds, or says what is there. A claim of this very holder is
+// one that was written before, by a call whose answer was lost.
+func (k *Keys) win(ctx context.Context, mine *record, condition string,
+	values map[string]types.AttributeValue) (won bool, known *record, err error) {
+	if won, err = k.put(ctx, mine, condition, values); won || err != nil {
+		return won, nil, err
+	}
+	known, err = k.get(ctx, mine.claim.Key)
+	return known != nil && known.holder == mine.holder, known, err
 }
 
 func (k *Keys) refuse(ctx context.Context, c *pillarbox.KeyClaim, err error) {
@@ -207,7 +212,7 @@ func (k *Keys) meet(ctx context.Context, c *pillarbox.KeyClaim, known *record, m
 	}
 	// The outcome of the append before is not known: it is done again with its stamp.
 	mine.claim.Timestamp, mine.claim.RequestID = known.claim.Timestamp, known.claim.RequestID
-	won, err := k.put(ctx, &mine, sameClaim, map[string]types.AttributeValue{":before": text(known.holder), ":state": text(known.state)})
+	won, _, err := k.win(ctx, &mine, sameClaim, map[string]types.AttributeValue{":before": text(known.holder), ":state": text(known.state)})
 	switch {
 	case err != nil:
 		k.refuse(ctx, c, err)
@@ -350,8 +355,11 @@ func readRecord(item map[string]types.AttributeValue) (*record, error) {
 	claimed, failed := strconv.ParseInt(numberOf(item[claimedAttribute]), 10, 64)
 	bad := r.claim.Timestamp.UnmarshalText([]byte(plainText(item[nameTimestamp])))
 	known := r.state == inFlightState || r.state == unknownState || r.state == doneState
-	if err := errors.Join(err, failed, bad); err != nil || !known || r.holder == "" || r.claim.RequestID == "" {
+	if err := errors.Join(err, failed, bad); err != nil {
 		return nil, fmt.Errorf("an item of the table of keys can't be read: %w: %w", err, pillarbox.ErrCorrupt)
+	}
+	if !known || r.holder == "" || r.claim.RequestID == "" {
+		return nil, fmt.Errorf("an item of the table of keys has no state, holder or request id: %w", pillarbox.ErrCorrupt)
 	}
 	r.claim.Fingerprint, r.claimed = fingerprint, claimed
 	return r, nil

@@ -161,3 +161,27 @@ func TestTableOfKeysIsAway(t *testing.T) {
 		t.Errorf("no client: %v", err)
 	}
 }
+
+// lossy is a client whose first answer to each write is lost, and which sends it again.
+type lossy struct{ *awsdynamodb.Client }
+
+func (l lossy) PutItem(ctx context.Context, in *awsdynamodb.PutItemInput,
+	options ...func(*awsdynamodb.Options)) (*awsdynamodb.PutItemOutput, error) {
+	if _, err := l.Client.PutItem(ctx, in, options...); err != nil {
+		return nil, err
+	}
+	return l.Client.PutItem(ctx, in, options...)
+}
+
+// TestClaimWhoseAnswerIsLost is a claim all the same: a write that is sent again finds its own item.
+func TestClaimWhoseAnswerIsLost(t *testing.T) {
+	b := newKeyBench(t)
+	keys, err := dynamodb.OpenKeys(lossy{b.client}, keysTable, dynamodb.KeysOptions{
+		Now: func() time.Time { return time.Unix(0, b.at.Load()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(t, keys, ask(t, keys, 1, pillarbox.KeyNew, 1), pillarbox.KeyUnknown)
+	settle(t, keys, ask(t, keys, 2, pillarbox.KeyAgain, 1), pillarbox.KeyStored)
+	ask(t, keys, 3, pillarbox.KeyDone, 1)
+}
