@@ -15,6 +15,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newHeldCommand(global),
 		newAuditCommand(global),
 		newKeysCommand(global),
+		newEncryptionCommand(global),
 		newPurgeCommand(global),
 		newStatusCommand(global),
 		newQueueCommand(global),

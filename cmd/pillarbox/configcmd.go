@@ -107,7 +107,7 @@ func unknownVariables(cfg *config.Config) error {
 // checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is
 // the same for the check, the start and the reload.
 func checkEngines(cfg *config.Config) error {
-	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
+	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, checkEncryption(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),

@@ -60,6 +60,9 @@ func (e *engines) open(ctx context.Context) error {
 		}
 	}
 	e.openClock()
+	if err := e.openAtRest(ctx); err != nil {
+		return err
+	}
 	if err := e.openKeys(); err != nil {
 		return err
 	}
@@ -113,7 +116,7 @@ func (e *engines) openQuarantine() error {
 	if e.data == nil {
 		return nil
 	}
-	opened, err := quarantine.Open(e.data, quarantine.Options{Elapsed: e.Clock.Elapsed, Logger: e.logger,
+	opened, err := quarantine.Open(e.data, quarantine.Options{Elapsed: e.Clock.Elapsed, Logger: e.logger, AtRest: e.AtRest,
 		Timeout: e.config.Queue.CommitTimeout.Std()})
 	if err != nil && e.readOnly {
 		e.logger.Warn("the quarantine can't be read", telemetry.KeyErr, err)
@@ -132,7 +135,7 @@ func (e *engines) openTrail() {
 	if e.data == nil {
 		return
 	}
-	opened, err := trail.Open(e.data, trail.Options{Now: e.Clock.Now, Logger: e.logger})
+	opened, err := trail.Open(e.data, trail.Options{Now: e.Clock.Now, Logger: e.logger, AtRest: e.AtRest})
 	if err != nil {
 		e.logger.Error("the trail of administration can't be read, so that nothing is done that it has to have", telemetry.KeyErr, err)
 		opened = trail.Broken(err)
@@ -158,7 +161,7 @@ func (e *engines) ring() *apikey.Ring {
 
 // place is where engines keep what they keep on this machine.
 func (e *engines) place() catalog.Place {
-	return catalog.Place{Data: e.data, ReadOnly: e.readOnly, BodiesURL: e.config.Bodies.URL,
+	return catalog.Place{Data: e.data, ReadOnly: e.readOnly, AtRest: e.AtRest, BodiesURL: e.config.Bodies.URL,
 		Logger: e.logger}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/engine/seglog"
@@ -28,8 +29,9 @@ func newQueueCommand(global *globalFlags) *cobra.Command {
 	return command
 }
 
-// withLog runs a command on the log's directory, with the data directory locked.
-func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) error {
+// withLog runs a command on the log's directory, with the data directory locked. keys are nil where
+// what is sealed can't be opened; one that mends may seal with them.
+func withLog(command *cobra.Command, global *globalFlags, mends bool, work func(disk *vfs.Disk, dir string, keys *atrest.Keys) error) error {
 	cfg, err := global.load()
 	if err != nil {
 		return err
@@ -48,7 +50,12 @@ func withLog(global *globalFlags, work func(disk *vfs.Disk, dir string) error) e
 		}
 		return errors.Join(err, e.close())
 	}
-	return errors.Join(work(e.data, dir), e.close())
+	keys, err := openAtRest(command.Context(), cfg, e.data, atrest.Options{ReadOnly: !mends})
+	if err != nil {
+		// What is sealed can be checked and mended by its checksums.
+		fmt.Fprintf(command.ErrOrStderr(), "what is sealed can't be opened, and is looked at from outside only: %v\n", err)
+	}
+	return errors.Join(work(e.data, dir, keys), e.close())
 }
 
 func newQueueInspect(global *globalFlags) *cobra.Command {
@@ -60,8 +67,8 @@ func newQueueInspect(global *globalFlags) *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			return withLog(global, func(disk *vfs.Disk, dir string) error {
-				inspection, err := seglog.Inspect(disk, dir)
+			return withLog(command, global, false, func(disk *vfs.Disk, dir string, keys *atrest.Keys) error {
+				inspection, err := seglog.Inspect(disk, keys, dir)
 				if err != nil {
 					return err
 				}
@@ -113,8 +120,8 @@ func newQueueVerify(global *globalFlags) *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			return withLog(global, func(disk *vfs.Disk, dir string) error {
-				result, err := seglog.Verify(command.Context(), disk, dir, nil)
+			return withLog(command, global, false, func(disk *vfs.Disk, dir string, keys *atrest.Keys) error {
+				result, err := seglog.Verify(command.Context(), disk, keys, dir, nil)
 				if err != nil {
 					return err
 				}
@@ -143,6 +150,9 @@ func printVerification(w io.Writer, form console.Form, result *seglog.Verificati
 	default:
 		fmt.Fprintf(w, "%d segments, %d events, %s read; %d events lost\n", result.Segments,
 			result.Events, console.Bytes(result.Bytes), result.Lost)
+		if result.Sealed > 0 {
+			fmt.Fprintf(w, "%d of the events are sealed; their checksums are right, and nothing else was looked at\n", result.Sealed)
+		}
 		for _, d := range result.Damage {
 			fmt.Fprintln(w, "damaged:", console.Printable(d.Error()))
 		}
@@ -167,11 +177,11 @@ stores nothing twice. Nothing is deleted.`,
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			return withLog(global, func(disk *vfs.Disk, dir string) error {
-				if err := writeDown(disk, "queue.repair", dir); err != nil {
+			return withLog(command, global, true, func(disk *vfs.Disk, dir string, keys *atrest.Keys) error {
+				if err := writeDown(disk, keys, "queue.repair", dir); err != nil {
 					return err
 				}
-				result, err := seglog.Repair(command.Context(), disk, dir)
+				result, err := seglog.Repair(command.Context(), disk, keys, dir)
 				if err != nil {
 					return err
 				}
@@ -212,7 +222,7 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 		Short: "Give up a destination that is not configured any more, so that the queue no longer waits for it",
 		Args:  oneArg,
 		RunE: func(command *cobra.Command, args []string) error {
-			return withLog(global, func(disk *vfs.Disk, dir string) error {
+			return withLog(command, global, true, func(disk *vfs.Disk, dir string, keys *atrest.Keys) error {
 				cfg, err := global.load()
 				if err != nil {
 					return err
@@ -221,7 +231,7 @@ func newQueueForget(global *globalFlags) *cobra.Command {
 					return fmt.Errorf("destination %s is configured; remove it from the configuration first: %w",
 						args[0], pillarbox.ErrConflict)
 				}
-				if err := writeDown(disk, "queue.forget", args[0]); err != nil {
+				if err := writeDown(disk, keys, "queue.forget", args[0]); err != nil {
 					return err
 				}
 				if err := seglog.Forget(disk, dir, args[0]); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminclient"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/console"
 	"pillarbox/internal/trail"
 	"pillarbox/internal/vfs"
@@ -52,8 +53,8 @@ func wholeTrail(ctx context.Context, client *adminclient.Client, after uint64, l
 }
 
 // writeDown makes an entry about what a command is about to do to a data directory at rest.
-func writeDown(disk vfs.FS, action, object string) (err error) {
-	opened, err := trail.Open(disk, trail.Options{Logger: quietLogger()})
+func writeDown(disk vfs.FS, keys *atrest.Keys, action, object string) (err error) {
+	opened, err := trail.Open(disk, trail.Options{Logger: quietLogger(), AtRest: keys})
 	if err != nil {
 		return err
 	}

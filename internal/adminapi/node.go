@@ -133,7 +133,15 @@ type Status struct {
 	Sources       []SourceStatus      `json:"sources"`
 	Unconfigured  []Unconfigured      `json:"unconfigured"`
 	Certificates  []CertificateStatus `json:"certificates,omitempty"` // of the listeners; none where they have no TLS
+	Encryption    *EncryptionStatus   `json:"encryption,omitempty"`   // none where nothing is sealed
 	Quarantine    *QuarantineStatus   `json:"quarantine,omitempty"`   // none where nothing is kept on this machine
+}
+
+// EncryptionStatus is how data keys are.
+type EncryptionStatus struct {
+	DataKeys int                 `json:"data_keys"` // at hand
+	Created  pillarbox.Timestamp `json:"created"`   // of the one that seals what is new
+	Problem  string              `json:"problem"`   // why no other one can be made, while one is due; empty while all is well
 }
 
 // CertificateStatus is how a certificate of a listener is, or the file of the authorities of client

@@ -29,6 +29,7 @@ type Config struct {
 	Queue        Queue                  `yaml:"queue"`
 	Idempotency  Idempotency            `yaml:"idempotency"`
 	Quarantine   Quarantine             `yaml:"quarantine"`
+	Encryption   Encryption             `yaml:"encryption"`
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
 	DeadLetters  DeadLetters            `yaml:"dead_letters"`
@@ -120,6 +121,12 @@ type Idempotency struct {
 	Window  Duration `yaml:"window"`
 	MaxKeys int      `yaml:"max_keys"`
 	URL     string   `yaml:"url"` // where keys are kept beside a queue that keeps none; empty for nowhere
+}
+
+// Encryption says whether what is written in the data directory is sealed, and by which keys.
+type Encryption struct {
+	Key     string   `yaml:"key"`      // that wraps data keys, as a URL; empty: nothing is sealed
+	OldKeys []string `yaml:"old_keys"` // with which data keys may be wrapped that are there
 }
 
 // Quarantine bounds what is kept of requests whose signature fails.

@@ -189,6 +189,7 @@ func (c *checker) storage() {
 		c.url("idempotency.url", c.config.Idempotency.URL, "dynamodb://REGION/TABLE")
 	}
 	c.between("idempotency.max_keys", c.config.Idempotency.MaxKeys, 1, MaxIdempotencyKeys)
+	c.encryption()
 	c.atLeast("quarantine.max_bytes", c.config.Quarantine.MaxBytes, 64<<10)
 	c.between("quarantine.max_entries", c.config.Quarantine.MaxEntries, 1, MaxQuarantineEntries)
 	c.positive("quarantine.max_age", int64(c.config.Quarantine.MaxAge))
@@ -399,5 +400,20 @@ func (c *checker) rest() {
 func (c *checker) oneOf(key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		c.fail(key, "%s: want one of %s", c.said(key, value), strings.Join(allowed, ", "))
+	}
+}
+
+// encryption looks at the keys that wrap data keys. Whether they can be had is found out at a start.
+func (c *checker) encryption() {
+	const example = "file:/etc/pillarbox/encryption.key"
+	e := c.config.Encryption
+	if e.Key != "" {
+		c.url("encryption.key", e.Key, example)
+	}
+	for i, old := range e.OldKeys {
+		c.url("encryption.old_keys", old, example)
+		if old == e.Key || slices.Contains(e.OldKeys[:i], old) {
+			c.fail("encryption.old_keys", "names %q twice, or as encryption.key too; name it once", old)
+		}
 	}
 }

@@ -39,6 +39,12 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	for _, source := range status.Sources {
 		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
 	}
+	if e := status.Encryption; e != nil {
+		fmt.Fprintf(w, "encryption: on, %d data keys, the newest of %s\n", e.DataKeys, e.Created)
+		if e.Problem != "" {
+			fmt.Fprintf(w, "encryption: no other data key can be made: %s\n", Printable(e.Problem))
+		}
+	}
 	if q := status.Quarantine; q != nil && q.Requests > 0 {
 		fmt.Fprintf(w, "quarantine: %d requests whose signature fails, %s\n", q.Requests, Bytes(q.Bytes))
 	}

@@ -170,7 +170,7 @@ func (c *cutter) reopen(state *faultfs.FS, s *service, first recovery) error {
 
 // recover opens a state and takes stock. Where it fails, nothing is left open that matters.
 func (c *cutter) recover(state *faultfs.FS) (*service, recovery, error) {
-	s, err := open(state, c.world.letters, 0, c.world.now)
+	s, err := open(state, c.world.letters, 0, c.world.seals(c.world.life+int(c.recovered%2)), c.world.now)
 	if err != nil {
 		return nil, recovery{}, err
 	}

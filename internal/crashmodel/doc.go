@@ -1,6 +1,8 @@
 // Package crashmodel holds the embedded log and the dead letters against every state that a power
 // cut may leave.
 //
+// In some worlds all that is written is sealed (package atrest), in some by turns.
+//
 // A world is one history of appends, deliveries, refusals, dead letters, replays, trims and
 // restarts on a disk in memory (package faultfs), drawn from a seed. After every operation that
 // changes the disk, the power is cut in many ways: what was not synced is dropped, kept, or torn at

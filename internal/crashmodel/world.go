@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/vfs"
@@ -33,23 +34,61 @@ var epoch = pillarbox.Timestamp(1_750_000_000_000_000)
 
 // service is what a process has open.
 type service struct {
+	keys    *atrest.Keys // nil in a world in which nothing was ever sealed
 	log     *seglog.Log
 	letters *files.Letters // nil in a world whose letters are elsewhere, and safe
 }
 
+// sealing is whether a life seals what it writes.
+type sealing int
+
+const (
+	never sealing = iota // and so did no life before it
+	off                  // what earlier lives have sealed can be read
+	on
+)
+
+// rotation is for how long a data key seals, on the clock of a world.
+const rotation = 15 * time.Second
+
+// master wraps all data keys.
+var master = func() atrest.KeyEncryption {
+	key, err := atrest.NewSecretKey("crash model", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	if err != nil {
+		panic(err)
+	}
+	return key
+}()
+
+func (s sealing) open(fsys vfs.FS, now func() time.Time) (*atrest.Keys, error) {
+	opts := atrest.Options{Now: now, Rotation: rotation}
+	switch s {
+	case never:
+		return nil, nil
+	case off:
+		opts.OldKeys = []atrest.KeyEncryption{master}
+	case on:
+		opts.Key = master
+	}
+	return atrest.Open(context.Background(), fsys, opts)
+}
+
 // open recovers what is on the disk. now is the service's clock. At most maxRetrying events wait
 // for another attempt.
-func open(fsys vfs.FS, withLetters bool, maxRetrying int, now func() time.Time) (*service, error) {
+func open(fsys vfs.FS, withLetters bool, maxRetrying int, seal sealing, now func() time.Time) (*service, error) {
 	s := &service{}
 	var err error
+	if s.keys, err = seal.open(fsys, now); err != nil {
+		return nil, fmt.Errorf("open the data keys: %w", err)
+	}
 	if withLetters {
-		if s.letters, err = files.Open(fsys, lettersDir, files.Options{Unmaintained: true}); err != nil {
+		if s.letters, err = files.Open(fsys, lettersDir, files.Options{Unmaintained: true, AtRest: s.keys}); err != nil {
 			return nil, fmt.Errorf("open the dead letters: %w", err)
 		}
 	}
 	s.log, err = seglog.Open(fsys, queueDir, seglog.Options{
 		SegmentBytes: seglog.MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 2 << 10, ManualMaintenance: true, Now: now,
-		MaxRetrying: maxRetrying, KeyTable: keyTable,
+		MaxRetrying: maxRetrying, KeyTable: keyTable, AtRest: s.keys,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -95,7 +134,9 @@ var noWait = func() context.Context {
 // world is one history. Everything in it follows from its seed, except for the salts in the files.
 type world struct {
 	seed      uint64
-	letters   bool             // it has its dead letters on the same disk
+	letters   bool // it has its dead letters on the same disk
+	seals     func(life int) sealing
+	life      int
 	few       bool             // so few events may wait for another attempt that most are given back
 	rules     []pillarbox.Rule // of the destinations, today
 	rng       *rand.Rand
@@ -106,14 +147,22 @@ type world struct {
 }
 
 // newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on
-// the disk.
+// the disk. In every seventh all is sealed, and in another seventh encryption comes and goes.
 func newWorld(seed uint64) *world {
 	destinations := []string{"events", "archive"}
 	if seed%3 != 0 {
 		destinations = destinations[:1]
 	}
+	seals := func(int) sealing { return never }
+	switch seed % 7 {
+	case 0:
+		seals = func(int) sealing { return on }
+	case 1:
+		seals = func(life int) sealing { return off + sealing(life%2) }
+	}
 	return &world{
-		seed: seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything,
+		seals: seals,
+		seed:  seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything,
 			{Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(
 			faultfs.Options{}), clock: epoch,
 		reference: newWitness(destinations),
@@ -135,9 +184,9 @@ func (w *world) maxRetrying() int {
 
 // run lives the whole history. Its errors are violations too: nothing fails on a disk that works.
 func (w *world) run() error {
-	for range lives {
+	for ; w.life < lives; w.life++ {
 		var err error
-		if w.service, err = open(w.disk, w.letters, w.maxRetrying(), w.now); err != nil {
+		if w.service, err = open(w.disk, w.letters, w.maxRetrying(), w.seals(w.life), w.now); err != nil {
 			return err
 		}
 		if err := w.service.begin(w.reference.destinations, w.rules); err != nil {
@@ -190,6 +239,9 @@ func (w *world) step() error {
 }
 
 func (w *world) maintain() error {
+	if w.service.keys.Seals() {
+		w.service.keys.RotateIfDue(context.Background())
+	}
 	w.service.log.Maintain()
 	if w.letters {
 		return w.service.letters.Maintain()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	// Open.
 	Elapsed func() time.Duration
 	Logger  *slog.Logger // default: discard
+	AtRest  *atrest.Keys // seals the files, and opens sealed ones; nil: neither
 
 	LogID [16]byte // of the log. Files of another one are set aside
 	Next  uint64   // the sequence number of its next event; 0: not known. What is ahead of it is set aside
@@ -53,6 +55,8 @@ type Index struct {
 	fsys vfs.FS
 	dir  string
 	log  *slog.Logger
+
+	atRest *atrest.Keys
 
 	logID [16]byte
 	kick  chan struct{} // holds one wake-up of Run
@@ -98,7 +102,7 @@ type flight struct {
 // event of the log from Covered on. Errors: ErrInvalid for a newer format, and of the disk.
 func Open(fsys vfs.FS, dir string, opts Options) (*Index, error) {
 	x := &Index{
-		fsys: fsys, dir: dir, log: opts.Logger, logID: opts.LogID, kick: make(chan struct{}, 1), elapsed: opts.Elapsed,
+		fsys: fsys, dir: dir, log: opts.Logger, atRest: opts.AtRest, logID: opts.LogID, kick: make(chan struct{}, 1), elapsed: opts.Elapsed,
 		flight: map[[16]byte]*flight{}, nextID: 1, active: newTable(1), next: 1,
 	}
 	if x.log == nil {
@@ -153,11 +157,12 @@ func (x *Index) load(opts Options) error {
 			continue
 		}
 		x.nextID = max(x.nextID, id+1)
-		r, err := openRun(x.fsys, name, id)
+		var absent *atrest.NoKeyError
+		r, err := openRun(x.fsys, name, id, x.atRest)
 		switch {
 		case errors.Is(err, pillarbox.ErrInvalid):
 			return err
-		case vfs.IsUnreadable(err): // it may be there another time
+		case vfs.IsUnreadable(err) || errors.As(err, &absent): // it may be there another time
 			x.damaged++
 			x.log.Error("a file of idempotency keys can't be read; keys that only it has are new when they come again",
 				telemetry.KeyFile, name, telemetry.KeyErr, err)

@@ -318,7 +318,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if err := readFull(file, page, 0); err != nil {
 		t.Fatal(err)
 	}
-	page[8]++
+	page[8] = sealedForm + 1
 	seal(page)
 	if _, err := file.WriteAt(page, 0); err != nil {
 		t.Fatal(err)

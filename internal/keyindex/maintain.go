@@ -123,7 +123,7 @@ func firstOrdinal(entries []entry, count uint64) uint64 {
 }
 
 func (x *Index) writeRun(about header, entries []entry) (*run, error) {
-	w, err := newWriter(x.fsys, x.dir, x.nextID, about, len(entries))
+	w, err := newWriter(x.fsys, x.dir, x.nextID, about, len(entries), x.atRest)
 	if err != nil {
 		return nil, fmt.Errorf("make a file for idempotency keys: %w", err)
 	}
@@ -228,7 +228,7 @@ func (x *Index) mergeRuns(runs []*run) (*run, error) {
 			return nil, err
 		}
 	}
-	w, err := newWriter(x.fsys, x.dir, x.nextID, about, most)
+	w, err := newWriter(x.fsys, x.dir, x.nextID, about, most, x.atRest)
 	if err != nil {
 		return nil, fmt.Errorf("make a file for idempotency keys: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -19,10 +20,12 @@ import (
 const (
 	magic      = "PBXKEYS\n"
 	version    = 1
+	sealedForm = 2 // the version of a run whose pages and foot are boxes
 	pageBytes  = 4096
 	pageHeader = 8 // checksum of the rest, count, zero
 	entryBytes = 16 + 8 + 8 + 16 + 4 + 4
 	perPage    = (pageBytes - pageHeader) / entryBytes
+	perBox     = (pageBytes - pageHeader - atrest.Overhead) / entryBytes // of a page that is sealed
 
 	suffix     = ".keys"
 	suffixTemp = ".keys.tmp"
@@ -45,12 +48,34 @@ type header struct {
 	pages    uint32
 	filter   uint32 // bytes
 	footCRC  uint32
+	sealed   bool
+}
+
+// perPage is how many entries a page has at most.
+func (h *header) perPage() int {
+	if h.sealed {
+		return perBox
+	}
+	return perPage
+}
+
+// footBytes is the size of the foot in the file.
+func (h *header) footBytes() int64 {
+	size := 8*int64(h.pages) + int64(h.filter)
+	if h.sealed {
+		size += atrest.Overhead
+	}
+	return size
 }
 
 func (h *header) encode() []byte {
 	b := make([]byte, 0, pageBytes)
 	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint64(b, version)
+	form := uint64(version)
+	if h.sealed {
+		form = sealedForm
+	}
+	b = binary.LittleEndian.AppendUint64(b, form)
 	for _, n := range []uint64{h.from, h.to, h.first, h.end, h.keys} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
@@ -71,10 +96,11 @@ func (h *header) decode(b []byte) error {
 	case string(b[:8]) != magic || binary.LittleEndian.Uint32(b[pageBytes-4:]) !=
 		crc32.Checksum(b[:pageBytes-4], castagnoli):
 		return errors.New("the header is damaged")
-	case binary.LittleEndian.Uint64(b[8:]) != version:
+	case binary.LittleEndian.Uint64(b[8:])-version > sealedForm-version:
 		return pillarbox.Invalid("written in format %d by a newer version; this one reads format %d",
-			binary.LittleEndian.Uint64(b[8:]), version)
+			binary.LittleEndian.Uint64(b[8:]), sealedForm)
 	}
+	h.sealed = binary.LittleEndian.Uint64(b[8:]) == sealedForm
 	b = b[16:]
 	for _, n := range []*uint64{&h.from, &h.to, &h.first, &h.end, &h.keys} {
 		*n, b = binary.LittleEndian.Uint64(b), b[8:]
@@ -83,7 +109,7 @@ func (h *header) decode(b []byte) error {
 		*n, b = binary.LittleEndian.Uint32(b), b[4:]
 	}
 	h.log = [16]byte(b)
-	if h.keys > maxRunKeys || uint64(h.pages) != (h.keys+perPage-1)/perPage ||
+	if h.keys > maxRunKeys || uint64(h.pages) != (h.keys+uint64(h.perPage())-1)/uint64(h.perPage()) ||
 		h.filter == 0 || h.filter%blockBytes != 0 || h.from > h.to || h.first > h.end {
 		return errors.New("the header does not fit itself")
 	}
@@ -96,18 +122,19 @@ type run struct {
 	id     uint64
 	name   string
 	file   vfs.File
+	atRest *atrest.Keys
 	firsts []byte // eight bytes for each page
 	filter filter
 
 	unreadable atomic.Bool // the disk could not read it when it was to be merged
 }
 
-func openRun(fsys vfs.FS, name string, id uint64) (*run, error) {
+func openRun(fsys vfs.FS, name string, id uint64, keys *atrest.Keys) (*run, error) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{id: id, name: name, file: file}
+	r := &run{id: id, name: name, file: file, atRest: keys}
 	if err := r.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), file.Close())
 	}
@@ -130,7 +157,7 @@ func (r *run) load() error {
 		return err
 	}
 	start := pageBytes * (1 + int64(r.pages))
-	if want := start + 8*int64(r.pages) + int64(r.header.filter); size != want {
+	if want := start + r.footBytes(); size != want {
 		return fmt.Errorf("it has %d bytes, and %d by its header", size, want)
 	}
 	foot := make([]byte, size-start)
@@ -139,6 +166,14 @@ func (r *run) load() error {
 	}
 	if crc32.Checksum(foot, castagnoli) != r.footCRC {
 		return errors.New("the foot is damaged")
+	}
+	if r.sealed {
+		if foot, err = r.atRest.OpenInPlace(foot, atrest.KeyFoot); err != nil {
+			return err
+		}
+		if len(foot) != 8*int(r.pages)+int(r.header.filter) {
+			return errors.New("the foot does not fit the header")
+		}
 	}
 	r.firsts, r.filter = foot[:8*r.pages], foot[8*r.pages:]
 	return nil
@@ -189,11 +224,18 @@ func (r *run) page(index int, buffer []byte) ([]byte, error) {
 
 func (r *run) checkPage(index int, page []byte) ([]byte, error) {
 	count := int(binary.LittleEndian.Uint16(page[4:]))
-	if binary.LittleEndian.Uint32(page) != crc32.Checksum(page[4:], castagnoli) || count > perPage {
+	if binary.LittleEndian.Uint32(page) != crc32.Checksum(page[4:], castagnoli) || count > r.perPage() {
 		return nil, &pillarbox.CorruptError{File: r.name, Offset: pageBytes * (1 + int64(index)),
 			Reason: "a page of idempotency keys is damaged"}
 	}
-	return page[pageHeader:][:count*entryBytes], nil
+	page = page[pageHeader:]
+	if r.sealed {
+		var err error
+		if page, err = r.atRest.OpenInPlace(page[:count*entryBytes+atrest.Overhead], atrest.KeyPage); err != nil {
+			return nil, fmt.Errorf("read %s, page %d: %w", r.name, index, err)
+		}
+	}
+	return page[:count*entryBytes], nil
 }
 
 func (r *run) decodeEntry(b []byte) entry {

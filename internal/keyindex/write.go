@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -21,15 +22,17 @@ type writer struct {
 	pending []byte // pages that are not written
 	at      int64  // where they belong
 	page    []byte // the page that is being filled
+	plain   []byte // its entries, before they are sealed
 }
 
 // writeAhead is how many bytes of pages are written at once.
 const writeAhead = 64 * pageBytes
 
 // newWriter begins a run of at most so many keys.
-func newWriter(fsys vfs.FS, dir string, id uint64, about header, most int) (*writer, error) {
+func newWriter(fsys vfs.FS, dir string, id uint64, about header, most int, keys *atrest.Keys) (*writer, error) {
 	w := &writer{fsys: fsys, at: pageBytes, temp: runName(dir, id) + ".tmp"}
-	w.run = &run{header: about, id: id, name: runName(dir, id), filter: newFilter(most)}
+	w.run = &run{header: about, id: id, name: runName(dir, id), filter: newFilter(most), atRest: keys}
+	w.run.sealed = keys.Seals()
 	w.run.keys, w.run.pages, w.run.header.filter = 0, 0, uint32(len(w.run.filter))
 	w.run.oldest, w.run.newest = 1<<32-1, 0
 	if err := vfs.MkdirAll(fsys, dir); err != nil {
@@ -57,7 +60,7 @@ func (w *writer) add(e *entry) error {
 	w.page = append(w.page, e.id[:]...)
 	w.page = binary.LittleEndian.AppendUint32(w.page, e.at)
 	w.page = binary.LittleEndian.AppendUint32(w.page, uint32(e.ordinal-r.first))
-	if len(w.page) == pageHeader+perPage*entryBytes {
+	if len(w.page) == pageHeader+w.run.perPage()*entryBytes {
 		return w.endPage()
 	}
 	return nil
@@ -68,6 +71,13 @@ func (w *writer) endPage() error {
 		return nil
 	}
 	count := (len(w.page) - pageHeader) / entryBytes
+	if w.run.sealed {
+		var err error
+		w.plain = append(w.plain[:0], w.page[pageHeader:]...)
+		if w.page, err = w.run.atRest.Seal(w.page[:pageHeader], w.plain, atrest.KeyPage); err != nil {
+			return err
+		}
+	}
 	w.page = append(w.page, make([]byte, pageBytes-len(w.page))...)
 	binary.LittleEndian.PutUint16(w.page[4:], uint16(count))
 	binary.LittleEndian.PutUint32(w.page, crc32.Checksum(w.page[4:], castagnoli))
@@ -94,6 +104,9 @@ func (w *writer) finish() (*run, error) {
 		r.oldest = 0
 	}
 	foot := append(append([]byte{}, r.firsts...), r.filter...)
+	if r.sealed && err == nil {
+		foot, err = r.atRest.Seal(nil, foot, atrest.KeyFoot)
+	}
 	r.footCRC = crc32.Checksum(foot, castagnoli)
 	w.pending = append(w.pending, foot...)
 	if err = errors.Join(err, w.write()); err == nil {

@@ -28,6 +28,11 @@ func (n *Node) state() telemetry.State {
 		state.Quarantine = &telemetry.QuarantineState{Requests: stats.Entries, Bytes: stats.Bytes, Kept: stats.Kept, Released: stats.Released,
 			Forced: stats.Forced, Discarded: stats.Discarded, Expired: stats.Expired, Full: stats.Full}
 	}
+	if n.opts.AtRest.Seals() {
+		stats := n.opts.AtRest.Stats()
+		state.AtRest = &telemetry.AtRestState{DataKeys: stats.DataKeys, Failed: stats.Failed,
+			Age: n.opts.Now().Sub(stats.Created.Time())}
+	}
 	if n.keys != nil {
 		stats := n.keys.KeyStats()
 		state.Keys = &telemetry.KeyState{

@@ -26,6 +26,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
 	"pillarbox/internal/apikey"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/certificate"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
@@ -79,6 +80,8 @@ type Engines struct {
 	APIKeys     *apikey.Store // nil where nothing is kept on this machine
 	Keys        KeyStore      // of idempotency keys, where the queue keeps none; nil for none
 	Trail       *trail.Trail  // of administration; nil where nothing is kept on this machine
+
+	AtRest *atrest.Keys // seals what is written on this machine; nil: nothing does
 
 	Quarantine *quarantine.Store // of requests whose signature fails; nil where nothing is kept on this machine
 }

@@ -101,6 +101,9 @@ func (s *server) addServices(group *run.Group) error {
 		// before the listener, so that it ends after it
 		group.Add(run.Service{Name: "keys", Run: s.opts.APIKeys.Run})
 	}
+	if s.opts.AtRest.Seals() {
+		group.Add(run.Service{Name: "data keys", Run: s.opts.AtRest.Run})
+	}
 	if s.opts.Engines.Quarantine != nil {
 		group.Add(run.Service{Name: "quarantine", Run: s.opts.Engines.Quarantine.Run})
 	}

@@ -48,6 +48,11 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 		status.Sources = append(status.Sources, adminapi.SourceStatus{Source: s.Name, Path: s.Path})
 	}
 	status.Certificates = n.certificates()
+	if n.opts.AtRest.Seals() {
+		stats := n.opts.AtRest.Stats()
+		status.Encryption = &adminapi.EncryptionStatus{DataKeys: stats.DataKeys, Created: stats.Created,
+			Problem: stats.Problem}
+	}
 	status.Quarantine = n.quarantineStatus()
 	for _, name := range n.unconfigured() {
 		account, err := n.account(name)

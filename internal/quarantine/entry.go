@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -111,7 +112,7 @@ func (s *Store) encode(event *pillarbox.Event, reason string, raw *Raw) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("encode a request for the quarantine: %w", err)
 	}
-	return append(text, '\n'), nil
+	return s.atRest.SealDocument(append(text, '\n'), atrest.Quarantine)
 }
 
 // place is what a sealed text is bound to: it opens beside no other event.
@@ -132,6 +133,12 @@ func (s *Store) read(id string) (*Entry, error) {
 		return nil, damaged(id, err)
 	case err != nil:
 		return nil, unavailable(err)
+	}
+	var absent *atrest.NoKeyError
+	if text, err = s.atRest.OpenDocument(text, atrest.Quarantine); errors.As(err, &absent) {
+		return nil, fmt.Errorf("the request %s in quarantine: %w", id, err)
+	} else if err != nil {
+		return nil, damaged(id, err)
 	}
 	var f file
 	switch err := json.Unmarshal(text, &f); {

@@ -5,7 +5,7 @@
 // with it (Limits), and that what proves who has signed a request (its headers and its raw body, with
 // whatever secrets are in them) stands in no file in the clear: it is sealed with AES-256-GCM, by a
 // key that is in a file of its own. That keeps secrets out of greps, copies of single files and lists;
-// whoever can read the whole directory has the key too. It does not promise that what was expired,
+// whoever can read the whole directory has the key too, unless whole files are sealed (package atrest). It does not promise that what was expired,
 // discarded or released is gone from blocks of the disk that were freed.
 //
 // The package verifies nothing, and knows neither a source nor a queue.
@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -77,6 +78,7 @@ type Options struct {
 	Elapsed func() time.Duration // that ages are measured on, of a clock that no one sets, over all lives; default: of this process
 	Timeout time.Duration        // after which a disk that has not answered leaves an outcome unknown; 0 waits for it
 	Logger  *slog.Logger         // default: discard
+	AtRest  *atrest.Keys         // seals whole files, and opens sealed ones; nil: neither
 }
 
 // Stats is the state of a Store, with counts since the process began.
@@ -104,6 +106,7 @@ type Store struct {
 	elapsed func() time.Duration
 	timeout time.Duration
 	logger  *slog.Logger
+	atRest  *atrest.Keys
 	slots   chan struct{} // of writers
 	closing sync.Once
 
@@ -131,7 +134,7 @@ var began = time.Now()
 // Open lists what is there, and reads nothing of it. What a life has left half-written, which nobody was
 // answered for, is removed. Where there is no directory, none is made. Errors: those of the disk.
 func Open(fsys vfs.FS, opts Options) (*Store, error) {
-	s := &Store{fsys: fsys, elapsed: opts.Elapsed, timeout: opts.Timeout, logger: opts.Logger,
+	s := &Store{fsys: fsys, elapsed: opts.Elapsed, timeout: opts.Timeout, logger: opts.Logger, atRest: opts.AtRest,
 		limits: opts.Limits.withDefaults(), slots: make(chan struct{}, abreast), deciding: map[string]bool{}}
 	if s.elapsed == nil {
 		s.elapsed = func() time.Duration { return time.Since(began) }

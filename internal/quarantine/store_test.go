@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
+	"pillarbox/internal/atrest/atresttest"
 	"pillarbox/internal/quarantine"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
@@ -345,5 +347,24 @@ func TestAHangingDiskIsTold(t *testing.T) {
 	close(answer)
 	if err := s.Close(); err != nil || !s.Has(event.RequestID) {
 		t.Errorf("what the disk has taken in the end is not there: %v", err)
+	}
+}
+
+// TestWholeFilesAreSealed: with encryption at rest the files tell not even what may be shown.
+func TestWholeFilesAreSealed(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	opts := quarantine.Options{AtRest: atresttest.Open(t, disk)}
+	id := put(t, open(t, disk, opts), 1)
+	text, err := vfs.ReadFile(disk, path.Join(quarantine.Directory, id+".json"), 1<<20)
+	if err != nil || !atrest.IsDocument(text) || bytes.Contains(text, []byte("mismatch")) {
+		t.Errorf("%.200s, %v", text, err)
+	}
+	entry, err := open(t, disk, opts).Get(id)
+	if err != nil || entry.Reason != "mismatch" || string(entry.Event.Body) != "shown" {
+		t.Errorf("%+v, %v", entry, err)
+	}
+	var absent *atrest.NoKeyError
+	if _, err := open(t, disk, quarantine.Options{}).Get(id); !errors.As(err, &absent) || errors.Is(err, pillarbox.ErrCorrupt) {
+		t.Errorf("without the data key: %v", err)
 	}
 }

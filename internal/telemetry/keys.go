@@ -20,6 +20,8 @@ const (
 	KeyEventID     = "event_id"    // request_id of the event
 	KeyExpires     = "expires"     // when it ends
 	KeyEvents      = "events"      // number of events
+	KeyDataKeys    = "data_keys"   // how many
+	KeyWrappedBy   = "wrapped_by"  // name of the key that wraps data keys
 	KeyFile        = "file"        // path of a file
 	KeyForced      = "forced"      // whether a person vouches for it
 	KeyFrom        = "from"        // start of a range of keys

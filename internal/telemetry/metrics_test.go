@@ -62,6 +62,7 @@ func exercise(m *telemetry.Metrics) {
 	m.Watch(func() telemetry.State {
 		return telemetry.State{
 			Certificates: []telemetry.CertificateState{{Listener: "tls", File: "cert.pem", NotAfter: time.Unix(1_800_000_000, 0), Problem: true}},
+			AtRest:       &telemetry.AtRestState{DataKeys: 2, Age: time.Hour, Failed: 1},
 			Quarantine:   &telemetry.QuarantineState{Requests: 1, Bytes: 2, Kept: 3, Released: 4, Forced: 5, Discarded: 6, Expired: 7, Full: 8},
 			Keys:         &telemetry.KeyState{Held: 5, Max: 100, WindowSeconds: 86400, OldestSeconds: 60, InFlight: 1, Unknown: 2, Damaged: 3}, QueueBytes: 10, QueueMaxBytes: 20, AcceptedEvents: 30, Accepting: true,
 			Destinations: []telemetry.DestinationState{

@@ -18,7 +18,23 @@ type State struct {
 	Destinations   []DestinationState
 	Certificates   []CertificateState
 	Keys           *KeyState        // nil where no idempotency keys are kept
+	AtRest         *AtRestState     // nil where nothing is sealed
 	Quarantine     *QuarantineState // nil where nothing is kept on this machine
+}
+
+// AtRestState is the part of State about data keys.
+type AtRestState struct {
+	DataKeys int
+	Age      time.Duration // of the one that seals
+	Failed   uint64        // since the process began
+}
+
+func (a *AtRestState) emit(emit Emit) {
+	if a != nil {
+		emit(dataKeys, float64(a.DataKeys))
+		emit(dataKeyAge, a.Age.Seconds())
+		emit(dataKeyFailures, float64(a.Failed))
+	}
 }
 
 // QuarantineState is the part of State about requests whose signature fails, with counts since the
@@ -82,6 +98,7 @@ func pulledAtScrape(name string) bool {
 		deadLetters, deadMissing, storePurged, ledgerBalanced, logDropped,
 		certificateExpiry, certificateProblem,
 		keysHeld, keysMax, keysWindow, keysOldest, keysInFlight, keysUnknown, keysDamaged,
+		dataKeys, dataKeyAge, dataKeyFailures,
 		quarantinedRequests, quarantinedBytes, quarantinedTotal,
 	}, name)
 }
@@ -116,6 +133,7 @@ func collect(state State, emit Emit) {
 	emit(queueHanging, state.QueueHanging.Seconds())
 	emit(diskHanging, state.DiskHanging.Seconds())
 	state.Keys.emit(emit)
+	state.AtRest.emit(emit)
 	state.Quarantine.emit(emit)
 	for _, certificate := range state.Certificates {
 		emit(certificateProblem, number(certificate.Problem), certificate.Listener, certificate.File)

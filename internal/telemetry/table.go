@@ -35,6 +35,9 @@ const (
 
 // The keys of the table, by which the rest of the package finds a metric.
 const (
+	dataKeys            = "pillarbox_encryption_data_keys"
+	dataKeyAge          = "pillarbox_encryption_data_key_age_seconds"
+	dataKeyFailures     = "pillarbox_encryption_data_key_failures_total"
 	quarantinedRequests = "pillarbox_quarantined_requests"
 	quarantinedBytes    = "pillarbox_quarantined_bytes"
 	quarantinedTotal    = "pillarbox_quarantined_outcomes_total"
@@ -150,6 +153,9 @@ func Table() []Metric {
 			nil},
 		{queueHanging, TypeGauge, "How long the storage of the queue has not answered a commit, once that is longer than `queue.commit_timeout`; 0 while it answers. Nothing is accepted meanwhile.", nil, nil},
 		{diskHanging, TypeGauge, "How long the disk of the data directory has not answered any one call, once that is longer than `queue.commit_timeout`; 0 while it answers.", nil, nil},
+		{dataKeys, TypeGauge, "Data keys at hand, of which one seals what is new (`encryption.key`).", nil, nil},
+		{dataKeyAge, TypeGauge, "How old the data key is that seals what is new. Past a day, no other one could be made.", nil, nil},
+		{dataKeyFailures, TypeCounter, "How often a data key that was due could not be made, because the key that wraps it, or the disk, did not answer. The one at hand is used on. Restarts reset it.", nil, nil},
 		{quarantinedRequests, TypeGauge, "Requests in quarantine, because their signature fails (`signature.on_failure: quarantine`). Any at all need a person's decision.", nil, nil},
 		{quarantinedBytes, TypeGauge, "Size of their files.", nil, nil},
 		{quarantinedTotal, TypeCounter, "What became of requests whose signature fails: `kept` in quarantine, and from there `released` (their signature proves them now), `forced` (a person has vouched for them), `discarded` or `expired` (`quarantine.max_age`); `full` were refused with 401 for want of room. Restarts reset it.", []string{labelOutcome}, nil},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -123,7 +124,7 @@ const erased = "erased"
 
 func keyLine(seq uint64, key string) []byte { return fmt.Appendf(nil, "%d %s\n", seq, key) }
 
-// keysOf reads the keys of one file: nil for one that was erased. A line that can't be read is none.
+// keysOf reads the keys of one file, sealed or not: nil for one that was erased. A line that can't be read is none.
 func keysOf(fsys vfs.FS, first uint64) (map[uint64][]byte, error) {
 	text, err := vfs.ReadFile(fsys, keysName(first), maxRead)
 	if err != nil {
@@ -138,7 +139,7 @@ func keysOf(fsys vfs.FS, first uint64) (map[uint64][]byte, error) {
 		case err != nil:
 		case encoded == erased:
 			keys[seq] = nil
-		case bad == nil && len(key) == keyBytes:
+		case bad == nil && (len(key) == keyBytes || len(key) == keyBytes+atrest.Overhead):
 			keys[seq] = key // a life that ended between key and entry has left another one before it
 		}
 	}

@@ -1,9 +1,11 @@
 package trail
 
 import (
+	"errors"
 	"fmt"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -31,7 +33,7 @@ func (t *Trail) Read(after uint64, limit int) (*Page, error) {
 	if t.fsys == nil {
 		return nil, fmt.Errorf("the trail of administration can't be read: %w", t.closed)
 	}
-	r := &reader{page: &Page{Entries: []Entry{}, Problems: []Problem{}}, after: after, limit: limit, hash: noHash}
+	r := &reader{page: &Page{Entries: []Entry{}, Problems: []Problem{}}, after: after, limit: limit, keys: t.atRest, hash: noHash}
 	if t.failed {
 		r.most = t.last.Entries // the next append takes away what stands behind
 	}
@@ -52,6 +54,7 @@ type reader struct {
 	page  *Page
 	after uint64
 	limit int
+	keys  *atrest.Keys
 	most  uint64 // entries that are read; 0 for all
 
 	seq  uint64 // of the last entry
@@ -105,8 +108,11 @@ func (r *reader) line(text []byte, keys map[uint64][]byte) {
 	case !known:
 		r.problem(l.Seq, "its key is missing, and it was not erased")
 	default:
-		act, err := l.open(key)
-		if err != nil {
+		act, err := r.open(&l, key)
+		var absent *atrest.NoKeyError
+		if errors.As(err, &absent) {
+			entry.Sealed = true
+		} else if err != nil {
 			r.problem(l.Seq, "it can't be opened with its key: it or its key was changed")
 		} else {
 			entry.Act = act
@@ -115,6 +121,17 @@ func (r *reader) line(text []byte, keys map[uint64][]byte) {
 	if l.Seq > r.after && len(r.page.Entries) < r.limit {
 		r.page.Entries = append(r.page.Entries, entry)
 	}
+}
+
+// open opens an entry with its key, which may be sealed.
+func (r *reader) open(l *line, key []byte) (*Act, error) {
+	if len(key) != keyBytes {
+		var err error
+		if key, err = r.keys.Open(nil, key, atrest.TrailKey); err != nil {
+			return nil, err
+		}
+	}
+	return l.open(key)
 }
 
 // Whole returns ErrCorrupt where the trail does not prove itself.

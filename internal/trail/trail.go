@@ -6,8 +6,8 @@
 // good while all others still prove themselves: each is sealed with a key of its own
 // (AES-256-GCM), the chain is over what is sealed, and to erase is to forget the key. It does not
 // promise that the end can't be cut off: whoever wants to prove that keeps the hash of the last
-// entry elsewhere. Nor does sealing keep anything secret from whoever can read the directory, which
-// has the keys; and an erased key is gone from the file, not from blocks of the disk that were freed.
+// entry elsewhere. Nor does sealing by itself keep anything secret from whoever can read the directory,
+// which has the keys, unless the service seals those too (package atrest); and an erased key is gone from the file, not from blocks of the disk that were freed.
 package trail
 
 import (
@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -61,7 +62,8 @@ type Entry struct {
 	At     pillarbox.Timestamp `json:"at"`
 	Act    *Act                `json:"act"` // nil where it was erased, or its key is lost
 	Erased bool                `json:"erased,omitempty"`
-	Hash   string              `json:"hash"` // SHA-256 of the line, in hexadecimal digits
+	Sealed bool                `json:"sealed,omitempty"` // its key is, with a data key that is not at hand
+	Hash   string              `json:"hash"`             // SHA-256 of the line, in hexadecimal digits
 }
 
 // line is an entry as it stands in the file.
@@ -76,6 +78,7 @@ type line struct {
 type Options struct {
 	Now          func() time.Time // default time.Now
 	Logger       *slog.Logger     // default: discard
+	AtRest       *atrest.Keys     // seals the keys of entries, and opens sealed ones; nil: neither
 	MaxFileBytes int64            // default MaxFileBytes
 }
 
@@ -85,6 +88,7 @@ type Trail struct {
 	now    func() time.Time
 	logger *slog.Logger
 	most   int64
+	atRest *atrest.Keys
 
 	mu     sync.Mutex
 	closed error // nothing can be appended any more, or never could
@@ -108,7 +112,7 @@ var noHash = hex.EncodeToString(make([]byte, sha256.Size))
 // end that was not written to its end is of an act that was never begun, and is cut off. Errors:
 // ErrCorrupt, and those of the disk.
 func Open(fsys vfs.FS, opts Options) (*Trail, error) {
-	t := &Trail{fsys: fsys, now: opts.Now, logger: opts.Logger, most: opts.MaxFileBytes, last: Head{Hash: noHash}}
+	t := &Trail{fsys: fsys, now: opts.Now, logger: opts.Logger, most: opts.MaxFileBytes, atRest: opts.AtRest, last: Head{Hash: noHash}}
 	if t.now == nil {
 		t.now = time.Now
 	}
@@ -289,6 +293,11 @@ func (t *Trail) append(act Act) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
+	}
+	if t.atRest.Seals() {
+		if key, err = t.atRest.Seal(nil, key, atrest.TrailKey); err != nil {
+			return err
+		}
 	}
 	// The key goes first: an entry without its key could not be told from one that was erased.
 	if err := t.keys.append(keyLine(l.Seq, base64.StdEncoding.EncodeToString(key))); err != nil {

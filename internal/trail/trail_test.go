@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest/atresttest"
 	"pillarbox/internal/trail"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
@@ -278,5 +279,35 @@ func TestNothingIsBegunThatCanNotBeWritten(t *testing.T) {
 		if !failed {
 			return
 		}
+	}
+}
+
+// TestKeysOfEntriesAreSealed: a copy of the directory tells nobody what was done, and proves itself
+// all the same.
+func TestKeysOfEntriesAreSealed(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	keys := atresttest.Open(t, disk)
+	for range 2 { // lives
+		tr, err := trail.Open(disk, trail.Options{AtRest: keys, MaxFileBytes: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(t, tr, 6)
+		page := read(t, tr)
+		if last := page.Entries[len(page.Entries)-1]; last.Act == nil || last.Act.Action != "keys.create" {
+			t.Errorf("%+v", last)
+		}
+		if err := errors.Join(tr.Erase(2), tr.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := read(t, open(t, disk, 1000))
+	for _, entry := range page.Entries {
+		if entry.Act != nil || entry.Sealed == entry.Erased || entry.Erased != (entry.Seq == 2) {
+			t.Errorf("without the data key: %+v", entry)
+		}
+	}
+	if len(page.Entries) != 12 {
+		t.Errorf("%d entries", len(page.Entries))
 	}
 }

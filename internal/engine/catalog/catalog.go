@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/engine/dynamodb"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/seglog"
@@ -35,6 +36,7 @@ const (
 type Place struct {
 	Data      *vfs.Disk    // the data directory; nil where NeedsData says that no engine needs one
 	ReadOnly  bool         // open queues without writing
+	AtRest    *atrest.Keys // seals what engines keep on this machine, but for SQLite; nil: nothing does
 	BodiesURL string       // where engines keep bodies that are too large for them; empty for nowhere
 	Logger    *slog.Logger // nil: discard
 }
@@ -287,7 +289,7 @@ func openSeglog(place Place, rest string, options QueueOptions) (pillarbox.Queue
 	}
 	return opened[pillarbox.Queue](seglog.Open(place.Data, filepath.ToSlash(dir), seglog.Options{
 		MaxBytes: options.MaxBytes, KeepBytes: options.KeepBytes, MinFreeBytes: options.MinFreeBytes, SegmentBytes: options.SegmentBytes,
-		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, CommitTimeout: options.CommitTimeout, Logger: place.Logger, ReadOnly: place.ReadOnly,
+		Meter: options.Meter, Elapsed: options.Elapsed, MaxRetryWait: options.MaxRetryWait, CommitTimeout: options.CommitTimeout, Logger: place.Logger, ReadOnly: place.ReadOnly, AtRest: place.AtRest,
 	}))
 }
 
@@ -350,7 +352,7 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 	}
 	if filepath.IsLocal(dir) {
 		return opened[pillarbox.DeadLetters](
-			files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger}))
+			files.Open(place.Data, filepath.ToSlash(dir), files.Options{Logger: place.Logger, AtRest: place.AtRest}))
 	}
 	if !filepath.IsAbs(dir) {
 		return nil, pillarbox.Invalid("dead_letters.url: %q leads out of the data directory; use an absolute path for another place", dir)
@@ -359,7 +361,7 @@ func openFiles(place Place, rest string) (pillarbox.DeadLetters, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dead_letters.url: %w", err)
 	}
-	letters, err := files.Open(elsewhere, ".", files.Options{Logger: place.Logger})
+	letters, err := files.Open(elsewhere, ".", files.Options{Logger: place.Logger, AtRest: place.AtRest})
 	if err != nil {
 		return nil, fmt.Errorf("dead_letters.url: %w", err)
 	}

@@ -3,7 +3,7 @@ package files
 func (x *index) dayLocked(day int32) *rows {
 	file := x.days[day]
 	if file == nil {
-		file = &rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day})}
+		file = &rows{fsys: x.fsys, keys: x.keys, name: rowsName(x.dir, place{Day: day})}
 		x.days[day] = file
 	}
 	if file.file == nil {

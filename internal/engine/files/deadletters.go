@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/vfs"
 )
@@ -20,7 +21,8 @@ import (
 type Options struct {
 	// Logger gets a line for what was put in order and for what can't be; nil discards it.
 	Logger     *slog.Logger
-	MaxBacklog int64 // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
+	AtRest     *atrest.Keys // seals letters and what is known of them, and opens sealed ones; nil: neither
+	MaxBacklog int64        // of bytes of letters that wait for their files; 0 is DefaultMaxBacklog
 	// Unmaintained leaves the maintenance to the caller, who calls Maintain: the letters then do
 	// nothing by themselves, and the same calls lead to the same operations.
 	Unmaintained bool
@@ -39,6 +41,9 @@ type Letters struct {
 	dir   string
 	log   *slog.Logger
 	index *index
+
+	atRest *atrest.Keys
+	sealed bool // what is in the directory may be
 
 	maxBacklog int64
 	untended   bool
@@ -84,7 +89,7 @@ func Open(fsys vfs.FS, dir string, options Options) (*Letters, error) {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Letters{
-		fsys: fsys, dir: dir, log: options.Logger,
+		fsys: fsys, dir: dir, log: options.Logger, atRest: options.AtRest,
 		maxBacklog: cmp.Or(options.MaxBacklog, DefaultMaxBacklog), untended: options.Unmaintained,
 		days: map[int32]bool{}, suspects: map[id][]place{},
 		moved: make(chan struct{}), checked: map[int32]time.Time{}, wake: make(chan struct{}, 1),
@@ -115,7 +120,7 @@ func (l *Letters) PutMany(ctx context.Context, letters []*pillarbox.DeadLetter) 
 	}
 	defer l.life.RUnlock()
 	var group group
-	for i, done := range encodeAll(letters) {
+	for i, done := range l.encodeAll(letters) {
 		if done.err != nil {
 			group.refuse(i, done.err)
 			continue
@@ -149,14 +154,14 @@ type encoded struct {
 }
 
 // encodeAll encodes the letters on all processors: it is most of the work of a group.
-func encodeAll(letters []*pillarbox.DeadLetter) []encoded {
+func (l *Letters) encodeAll(letters []*pillarbox.DeadLetter) []encoded {
 	all := make([]encoded, len(letters))
 	workers := min(len(letters), runtime.GOMAXPROCS(0))
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
 			for i := worker; i < len(letters); i += workers {
-				all[i].named, all[i].content, all[i].err = deadletterfile.Encode(letters[i], nil)
+				all[i].named, all[i].content, all[i].err = l.encode(letters[i], nil)
 			}
 		})
 	}
@@ -235,7 +240,7 @@ func (l *Letters) resolve(g *group, letter id, resolution pillarbox.Resolution) 
 	if found.Resolved != nil {
 		resolution = *found.Resolved // a call that failed had come so far
 	}
-	_, content, err := deadletterfile.Encode(found, &resolution)
+	_, content, err := l.encode(found, &resolution)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -18,6 +19,7 @@ import (
 // death, and can be made again from the letters. All methods may be called concurrently.
 type index struct {
 	fsys vfs.FS
+	keys *atrest.Keys
 	dir  string
 
 	mu     sync.Mutex // guards what follows
@@ -43,8 +45,8 @@ func (l *located) place() place { return place{Day: l.day, State: l.state} }
 const maxOpenDays = 16
 
 // openIndex reads the rows of all days.
-func openIndex(fsys vfs.FS, dir string) (*index, error) {
-	x := &index{fsys: fsys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"),
+func openIndex(fsys vfs.FS, dir string, keys *atrest.Keys) (*index, error) {
+	x := &index{fsys: fsys, keys: keys, dir: dir, table: table{fsys: fsys, name: path.Join(dir, "table"),
 		seed: maphash.MakeSeed()}}
 	if err := x.loadLocked(); err != nil {
 		return nil, errors.Join(err, x.close())
@@ -284,7 +286,7 @@ func (x *index) scan(day int32, visit func(offset int64, found *row) error) (err
 	}
 	end := known.end
 	x.mu.Unlock()
-	own := rows{fsys: x.fsys, name: known.name} // the other one may be closed meanwhile
+	own := rows{fsys: x.fsys, keys: x.keys, name: known.name} // the other one may be closed meanwhile
 	if end == 0 {
 		return nil
 	}
@@ -358,6 +360,6 @@ func (x *index) readLocked(at address) (located, error) {
 func (x *index) reader(day int32) *rowReader {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	own := rows{fsys: x.fsys, name: rowsName(x.dir, place{Day: day}), end: x.dayLocked(day).end}
+	own := rows{fsys: x.fsys, keys: x.keys, name: rowsName(x.dir, place{Day: day}), end: x.dayLocked(day).end}
 	return &rowReader{rows: own}
 }

@@ -14,8 +14,9 @@ const (
 	journalSuffix = ".journal"
 
 	journalMagic  = "pbjrnl01"
-	journalHeader = 36 // magic, number, number and end of the one before, checksum
-	frameHead     = 8  // length and checksum
+	sealedMagic   = "pbjrnl02" // of a journal whose letters may be sealed
+	journalHeader = 36         // magic, number, number and end of the one before, checksum
+	frameHead     = 8          // length and checksum
 
 	// journalBytes is when the next file is begun: a file can be removed only when all of its
 	// letters are filed.
@@ -28,8 +29,9 @@ const (
 // time. A new file is begun in each life, when one is full, and after an error: what a failed sync
 // has left of a file is not known.
 type journal struct {
-	fsys vfs.FS
-	dir  string
+	fsys  vfs.FS
+	dir   string
+	magic string
 
 	file   vfs.File // nil where the next group begins a file
 	number uint64   // of the newest file, begun or tried
@@ -84,7 +86,7 @@ func (j *journal) begin() error {
 	if err != nil {
 		return err
 	}
-	if _, err = file.WriteAt(journalHead(j.number, j.last, j.end), 0); err == nil {
+	if _, err = file.WriteAt(journalHead(j.magic, j.number, j.last, j.end), 0); err == nil {
 		// The head is durable before anything else is written: a file without one is believed in
 		// nothing.
 		if err = file.Sync(); err == nil {
@@ -100,8 +102,8 @@ func (j *journal) begin() error {
 
 // journalHead is what a journal begins with: its number, and which one is before it, and how far
 // that one counts.
-func journalHead(number, before uint64, end int64) []byte {
-	head := append([]byte(journalMagic), make([]byte, journalHeader-len(journalMagic))...)
+func journalHead(magic string, number, before uint64, end int64) []byte {
+	head := append([]byte(magic), make([]byte, journalHeader-len(magic))...)
 	binary.LittleEndian.PutUint64(head[8:], number)
 	binary.LittleEndian.PutUint64(head[16:], before)
 	binary.LittleEndian.PutUint64(head[24:], uint64(end))

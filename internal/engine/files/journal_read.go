@@ -78,7 +78,7 @@ func readHead(fsys vfs.FS, name string, number uint64) (before [2]uint64, ok boo
 		}
 		return before, false, nil
 	}
-	ok = string(head[:8]) == journalMagic && binary.LittleEndian.Uint64(head[8:]) == number &&
+	ok = isMagic(head[:8]) && binary.LittleEndian.Uint64(head[8:]) == number &&
 		binary.LittleEndian.Uint32(head[32:]) == checksum(head[:32], 0)
 	return [2]uint64{binary.LittleEndian.Uint64(head[16:]), binary.LittleEndian.Uint64(head[24:])},
 		ok, nil

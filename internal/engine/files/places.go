@@ -2,12 +2,14 @@ package files
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/vfs"
 )
@@ -39,7 +41,7 @@ func (l *Letters) listDays() ([]place, error) {
 func (l *Letters) rowAt(letter id, at place) (row, error) {
 	found := located{row: row{kind: rowLive, state: at.State, letter: letter}, day: at.Day}
 	content, err := vfs.ReadFile(l.fsys, l.path(deadletterfile.Name(letter, at)),
-		deadletterfile.MaxFileBytes)
+		maxFileBytes)
 	if isDamage(err) {
 		blind := found.row
 		blind.blind = true
@@ -48,7 +50,7 @@ func (l *Letters) rowAt(letter id, at place) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	read, err := decode(content, &found, "")
+	read, err := l.decode(content, &found, "")
 	if err != nil {
 		blind := found.row
 		blind.blind, blind.size = true, int64(len(content))
@@ -57,7 +59,28 @@ func (l *Letters) rowAt(letter id, at place) (row, error) {
 	return rowOf(read, letter, at.State, int64(len(content))), nil
 }
 
-func decode(content []byte, at *located, name string) (*pillarbox.DeadLetter, error) {
+// maxFileBytes is the largest file that is read as a letter.
+var maxFileBytes = atrest.DocumentBytes(deadletterfile.MaxFileBytes)
+
+// encode writes the letter as the content of its file, sealed where the service seals.
+func (l *Letters) encode(letter *pillarbox.DeadLetter, resolution *pillarbox.Resolution) (id, []byte, error) {
+	named, content, err := deadletterfile.Encode(letter, resolution)
+	if err == nil {
+		content, err = l.atRest.SealDocument(content, atrest.Letter)
+	}
+	return named, content, err
+}
+
+// decode reads the content of a file. Errors: ErrCorrupt; *atrest.NoKeyError where it is sealed.
+func (l *Letters) decode(content []byte, at *located, name string) (*pillarbox.DeadLetter, error) {
+	var absent *atrest.NoKeyError
+	content, err := l.atRest.OpenDocument(content, atrest.Letter)
+	if errors.As(err, &absent) || errors.Is(err, pillarbox.ErrInvalid) {
+		return nil, fmt.Errorf("read dead letter %s: %w", name, err)
+	}
+	if err != nil {
+		return nil, deadletterfile.Corrupt(name, err)
+	}
 	found, err := deadletterfile.Decode(content, at.letter, at.state)
 	if err != nil {
 		return nil, deadletterfile.Corrupt(name, err)

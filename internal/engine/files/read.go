@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"pillarbox"
-	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -41,13 +40,13 @@ func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
 		written, err := readEntry(l.fsys, l.path(journalDir), at.at, at.length)
 		switch {
 		case err == nil:
-			return decode(written.content, at, journalName(l.path(journalDir), at.at.file))
+			return l.decode(written.content, at, journalName(l.path(journalDir), at.at.file))
 		case !notExist(err) || l.pending(&at.row):
 			return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
 		}
 		// It has got its file since.
 	}
-	content, err := vfs.ReadFile(l.fsys, name, deadletterfile.MaxFileBytes)
+	content, err := vfs.ReadFile(l.fsys, name, maxFileBytes)
 	switch {
 	case notExist(err):
 		return nil, fmt.Errorf("dead letter %s: %w: %w", name, pillarbox.ErrNotFound, err)
@@ -56,7 +55,7 @@ func (l *Letters) read(at *located) (*pillarbox.DeadLetter, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read dead letter: %w", kindOf(err))
 	}
-	return decode(content, at, name)
+	return l.decode(content, at, name)
 }
 
 // pending reports whether the letter has no file yet.

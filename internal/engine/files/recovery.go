@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
@@ -51,7 +52,7 @@ func (l *Letters) recover() error {
 		return err
 	}
 	number = max(number, marked.file, l.index.journal)
-	l.journal = journal{fsys: l.fsys, dir: l.path(journalDir), number: number}
+	l.journal = journal{fsys: l.fsys, dir: l.path(journalDir), magic: l.magic(), number: number}
 	if err := l.believe(journals, marked); err != nil {
 		return err
 	}
@@ -67,12 +68,19 @@ func (l *Letters) recover() error {
 
 // openIndex opens the index, and makes it from the files where there is none that is complete.
 func (l *Letters) openIndex() (err error) {
-	_, missing := vfs.ReadFile(l.fsys, l.path(indexDir, completeName), maxSmallFile)
+	version, missing := vfs.ReadFile(l.fsys, l.path(indexDir, completeName), maxSmallFile)
 	if missing != nil && !notExist(missing) && !vfs.IsForeign(missing) {
 		return missing
 	}
+	l.sealed = l.atRest.Seals() || missing == nil && versionOf(version) == sealedIndexVersion
+	if missing == nil && l.sealed && versionOf(version) != sealedIndexVersion {
+		// An older program is to refuse it before anything in it is sealed.
+		if err := l.writeComplete(); err != nil {
+			return err
+		}
+	}
 	if missing == nil {
-		if l.index, err = openIndex(l.fsys, l.path(indexDir)); !vfs.IsForeign(err) {
+		if l.index, err = openIndex(l.fsys, l.path(indexDir), l.atRest); !vfs.IsForeign(err) {
 			return err
 		}
 		l.log.Error("the index of the dead letters is made anew, because a file of it is not one",
@@ -81,7 +89,7 @@ func (l *Letters) openIndex() (err error) {
 	if err := l.removeRows(); err != nil {
 		return err
 	}
-	if l.index, err = openIndex(l.fsys, l.path(indexDir)); err != nil {
+	if l.index, err = openIndex(l.fsys, l.path(indexDir), l.atRest); err != nil {
 		return err
 	}
 	rebuild := rebuild{Letters: l, found: map[id][]place{}}
@@ -91,7 +99,24 @@ func (l *Letters) openIndex() (err error) {
 	if err := l.index.sync(); err != nil {
 		return err
 	}
-	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte(strconv.Itoa(indexVersion)+"\n"))
+	return l.writeComplete()
+}
+
+// writeComplete says that the index is of all letters, and of which version it is.
+func (l *Letters) writeComplete() error {
+	version := indexVersion
+	if l.sealed {
+		version = sealedIndexVersion
+	}
+	return vfs.WriteFile(l.fsys, l.path(indexDir, completeName), []byte(strconv.Itoa(version)+"\n"))
+}
+
+// magic is what a journal begins with.
+func (l *Letters) magic() string {
+	if l.sealed {
+		return sealedMagic
+	}
+	return journalMagic
 }
 
 // removeRows removes the index. It is not complete any more before anything is missing of it.
@@ -354,7 +379,7 @@ func (c *copying) open() (err error) {
 		return err
 	}
 	c.end = journalHeader
-	_, err = c.file.WriteAt(journalHead(c.journal.number, 0, 0), 0)
+	_, err = c.file.WriteAt(journalHead(c.magic(), c.journal.number, 0, 0), 0)
 	return err
 }
 
@@ -413,15 +438,21 @@ func (c *copying) add(at position, length int64, e entry) error {
 	if err != nil || !unfiled && known && !before.at.before(at) {
 		return err
 	}
-	letter, err := deadletterfile.Decode(e.content, e.letter, e.to.State)
-	if err != nil {
+	found := row{kind: rowLive, state: e.to.State, letter: e.letter, size: int64(len(e.content))}
+	letter, err := c.decode(e.content, &located{row: found}, journalName(c.path(journalDir), at.file))
+	var absent *atrest.NoKeyError
+	switch {
+	case errors.As(err, &absent):
+		found.blind = true // its file follows all the same, as sealed as it is
+	case err != nil:
 		return fmt.Errorf("journal %d of dead letters at offset %d: %w", at.file, at.offset, err)
+	default:
+		found = rowOf(letter, e.letter, e.to.State, found.size)
 	}
-	row := rowOf(letter, e.letter, e.to.State, int64(len(e.content)))
-	row.at, row.length = at, length
+	found.at, found.length = at, length
 	c.bytes += len(e.content)
 	e.content = slices.Clone(e.content)
-	c.group.add(e, row)
+	c.group.add(e, found)
 	c.unfiled = append(c.unfiled, unfiled)
 	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"path"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
 // rows is the file of the rows of one day.
 type rows struct {
 	fsys    vfs.FS
+	keys    *atrest.Keys
 	name    string
 	file    vfs.File // nil until it is needed
 	end     int64    // of what is right; what is behind it is a leftover
@@ -33,7 +35,7 @@ func (r *rows) rewrite(dir string, keep func(offset int64) bool) (err error) {
 	if err != nil {
 		return err
 	}
-	next := rows{fsys: r.fsys, name: temp, file: file}
+	next := rows{fsys: r.fsys, keys: r.keys, name: temp, file: file}
 	var some []row
 	flush := func() error {
 		_, err := next.append(some)
@@ -80,7 +82,9 @@ func (r *rows) append(added []row) (offsets []int64, err error) {
 	for i := range added {
 		offset := r.end + int64(len(buffer))
 		offsets = append(offsets, offset)
-		buffer = added[i].encode(buffer, offset)
+		if buffer, err = added[i].encode(buffer, offset, r.keys); err != nil {
+			return nil, fmt.Errorf("seal a row of the index: %w", err)
+		}
 	}
 	if _, err := r.file.WriteAt(buffer, r.end); err != nil {
 		r.torn = true
@@ -102,7 +106,7 @@ func (r *rows) read(offset int64) (row, error) {
 		if err != nil {
 			return row{}, fmt.Errorf("read the index: %w", err)
 		}
-		if found, ok := decodeRow(payload); ok {
+		if found, ok := decodeRow(payload, r.keys); ok {
 			return found, nil
 		}
 		if size == r.end-offset {
@@ -123,7 +127,7 @@ func (r *rows) scan(end int64, visit func(offset int64, found *row) error) (int6
 		if err != nil {
 			return frames.offset, fmt.Errorf("read the index: %w", err)
 		}
-		found, ok := decodeRow(payload)
+		found, ok := decodeRow(payload, r.keys)
 		if !ok {
 			return frames.offset, nil
 		}
@@ -152,7 +156,7 @@ func (r *rowReader) read(offset int64) (row, error) {
 	if err != nil {
 		return row{}, fmt.Errorf("read the index: %w", err)
 	}
-	found, ok := decodeRow(payload)
+	found, ok := decodeRow(payload, r.keys)
 	if !ok {
 		return row{}, &pillarbox.CorruptError{File: r.name, Offset: offset, Reason: "the row is damaged"}
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	indexVersion = 1 // of the rows, as the file complete says it
+	indexVersion       = 1 // of the rows, as the file complete says it
+	sealedIndexVersion = 2 // of rows whose texts may be sealed
 
 	journalFamily = "pbjrnl" // of the magic, before its two digits of a version
 )
@@ -42,6 +43,18 @@ func (l *Letters) refuseNewer() error {
 	return nil
 }
 
+// versionOf reads the file complete; 0 where it says nothing.
+func versionOf(complete []byte) int {
+	version, err := strconv.Atoi(strings.TrimSpace(string(complete)))
+	if err != nil {
+		return 0
+	}
+	return version
+}
+
+// isMagic reports whether a journal begins so that this program can read it.
+func isMagic(head []byte) bool { return string(head) == journalMagic || string(head) == sealedMagic }
+
 // isNewerJournal reports whether the file has a sound head of a version that is not known. The
 // first 36 bytes of a journal end with their checksum in every version.
 func isNewerJournal(fsys vfs.FS, name string) bool {
@@ -54,7 +67,7 @@ func isNewerJournal(fsys vfs.FS, name string) bool {
 	if n, _ := file.ReadAt(head, 0); n < len(head) {
 		return false
 	}
-	return strings.HasPrefix(string(head), journalFamily) && string(head[:8]) != journalMagic &&
+	return strings.HasPrefix(string(head), journalFamily) && !isMagic(head[:8]) &&
 		binary.LittleEndian.Uint32(head[32:]) == checksum(head[:32], 0)
 }
 
@@ -64,8 +77,7 @@ func (l *Letters) refuseNewerIndex() error {
 	if err != nil {
 		return nil // there is none, or it is made anew, or openIndex meets the error
 	}
-	version, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil || version <= indexVersion {
+	if versionOf(content) <= sealedIndexVersion {
 		return nil
 	}
 	return pillarbox.Invalid(

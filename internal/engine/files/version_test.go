@@ -38,13 +38,13 @@ func contentBelow(t *testing.T, disk vfs.FS, dir string) map[string]string {
 // TestNewerJournalAndIndexAreRefusedAndNotTouched: what a newer version has written beside the
 // letters is no damage, and no leftover.
 func TestNewerJournalAndIndexAreRefusedAndNotTouched(t *testing.T) {
-	head := append([]byte("pbjrnl02"), make([]byte, 24)...)
+	head := append([]byte("pbjrnl03"), make([]byte, 24)...)
 	binary.LittleEndian.PutUint64(head[8:], 7)
 	sum := crc32.Checksum(append(make([]byte, 8), head...), crc32.MakeTable(crc32.Castagnoli))
 	head = append(binary.LittleEndian.AppendUint32(head, sum), "what nobody here understands"...)
 	for name, newer := range map[string]struct{ file, content, want string }{
 		"journal": {"dead/journal/0000000007.journal", string(head), "and stop it in order"},
-		"index":   {"dead/index/complete", "2\n", "or remove the directory while no server runs"},
+		"index":   {"dead/index/complete", "3\n", "or remove the directory while no server runs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.New(faultfs.Options{})
@@ -72,7 +72,7 @@ func TestNewerJournalAndIndexAreRefusedAndNotTouched(t *testing.T) {
 func TestHeadOfAJournalThatIsTornIsNoVersion(t *testing.T) {
 	disk := faultfs.New(faultfs.Options{})
 	must(t, vfs.MkdirAll(disk, "dead/journal"))
-	must(t, vfs.WriteFile(disk, "dead/journal/0000000007.journal", append([]byte("pbjrnl02"), make([]byte, 40)...)))
+	must(t, vfs.WriteFile(disk, "dead/journal/0000000007.journal", append([]byte("pbjrnl03"), make([]byte, 40)...)))
 	store, err := files.Open(disk, "dead", files.Options{Unmaintained: true})
 	must(t, err)
 	must(t, store.Close())

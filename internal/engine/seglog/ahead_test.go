@@ -29,7 +29,7 @@ func TestCloseKnowsWhatIsSettledBehindAReleasedEvent(t *testing.T) {
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
-		found, err := seglog.Inspect(disk, "queue")
+		found, err := seglog.Inspect(disk, nil, "queue")
 		if err != nil || found.Destinations[0].Retrying != 0 {
 			t.Errorf("inspection %+v, %v: nothing waits for another attempt", found, err)
 		}

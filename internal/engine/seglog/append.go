@@ -55,7 +55,7 @@ func (a *appender) appendFitting(
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	fitting, tooLarge := splitTooLarge(events)
+	fitting, tooLarge := a.splitTooLarge(events)
 	if len(fitting) > 0 {
 		if err := a.append(fitting, inline); err != nil {
 			return err
@@ -67,11 +67,11 @@ func (a *appender) appendFitting(
 	return nil
 }
 
-func splitTooLarge(
+func (c *core) splitTooLarge(
 	events []*pillarbox.Event,
 ) (fitting []*pillarbox.Event, tooLarge *pillarbox.BatchError) {
 	for i, event := range events {
-		if recordSizeBound(event) <= MaxRecordBytes {
+		if c.sizeBound(event) <= MaxRecordBytes {
 			continue
 		}
 		if tooLarge == nil {
@@ -84,7 +84,7 @@ func splitTooLarge(
 		return events, nil
 	}
 	for _, event := range events {
-		if recordSizeBound(event) <= MaxRecordBytes {
+		if c.sizeBound(event) <= MaxRecordBytes {
 			fitting = append(fitting, event)
 		}
 	}
@@ -131,7 +131,7 @@ func (a *appender) lead() {
 func (a *appender) join(events []*pillarbox.Event) (g *group, leads bool, err error) {
 	need := int64(0)
 	for _, event := range events {
-		need += recordSizeBound(event)
+		need += a.sizeBound(event)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,8 +141,8 @@ func (a *appender) join(events []*pillarbox.Event) (g *group, leads bool, err er
 	if err := a.acceptsLocked(need); err != nil {
 		return nil, false, err
 	}
-	for _, event := range events {
-		a.pending.add(event)
+	if err := a.addLocked(events); err != nil {
+		return nil, false, err
 	}
 	a.backlog.noteSizeLocked(need, len(events))
 	if a.committing {
@@ -150,6 +150,19 @@ func (a *appender) join(events []*pillarbox.Event) (g *group, leads bool, err er
 	}
 	a.committing = true
 	return a.pending, true, nil
+}
+
+// addLocked adds all of the events to the pending group, or none.
+func (a *appender) addLocked(events []*pillarbox.Event) error {
+	g := a.pending
+	frame, lengths, keys := len(g.frame), len(g.lengths), len(g.keys)
+	for _, event := range events {
+		if err := g.add(event, a.opts.AtRest); err != nil {
+			g.undo(frame, lengths, keys)
+			return fmt.Errorf("seal an event for %s: %w: %w", a.dir, err, pillarbox.ErrUnavailable)
+		}
+	}
+	return nil
 }
 
 func (a *appender) acceptsLocked(need int64) error {

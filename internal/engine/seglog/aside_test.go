@@ -184,7 +184,7 @@ func TestHeldEventsDoNotKeepSegments(t *testing.T) {
 					})
 			}
 			l.Maintain()
-			first, err := seglog.Inspect(disk, "queue")
+			first, err := seglog.Inspect(disk, nil, "queue")
 			must(err)
 			kept := first.Segments[0].First == 1
 			if stored != 1500 || kept != c.segments {

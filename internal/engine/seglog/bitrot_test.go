@@ -3,6 +3,7 @@ package seglog_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
+	"pillarbox/internal/atrest/atresttest"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/seglog"
 	"pillarbox/internal/vfs"
@@ -37,7 +40,7 @@ type rotten struct {
 }
 
 // newRotten fills one segment of the size and half of the next.
-func newRotten(t *testing.T, rng *rand.Rand, size int64, killed bool) *rotten {
+func newRotten(t *testing.T, rng *rand.Rand, size int64, killed, boxed bool) *rotten {
 	t.Helper()
 	r := &rotten{
 		disk: faultfs.New(faultfs.Options{}), events: map[string]*pillarbox.Event{}, killed: killed,
@@ -45,6 +48,9 @@ func newRotten(t *testing.T, rng *rand.Rand, size int64, killed bool) *rotten {
 			SegmentBytes: size, KeepBytes: -1, MinFreeBytes: 1, StateBytes: 4 << 10,
 			ManualMaintenance: true,
 		},
+	}
+	if boxed {
+		r.options.AtRest = atresttest.Open(t, r.disk)
 	}
 	log := openLog(t, r.disk, r.options)
 	if _, err := log.Account("events"); err != nil {
@@ -96,10 +102,14 @@ func TestEveryFlippedBit(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		killed  bool
+		boxed   bool
 		segment int
-	}{{"sealed", false, 0}, {"live, closed", false, 1}, {"live, killed", true, 1}} {
+	}{
+		{"sealed", false, false, 0}, {"live, closed", false, false, 1}, {"live, killed", true, false, 1},
+		{"sealed, encrypted", false, true, 0}, {"live, killed, encrypted", true, true, 1},
+	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRotten(t, rng, size, test.killed)
+			r := newRotten(t, rng, size, test.killed, test.boxed)
 			var found rot
 			r.flipAll(t, segments(t, r.disk)[test.segment], size, step, &found)
 			t.Logf(
@@ -242,7 +252,7 @@ func (r *rotten) judge(
 	if err != nil {
 		return err
 	}
-	at := int64(bytes.Index(pristine, id))
+	at := r.placeOf(id, pristine)
 	if near := int64(1024); at < 0 || offset < at-near ||
 		offset > at+near+int64(len(lost[0].Body)) {
 		return fmt.Errorf("event %s at %d is lost, and was not hit", lost[0].RequestID, at)
@@ -262,6 +272,35 @@ func (r *rotten) judge(
 		}
 	}
 	return fmt.Errorf("one event is lost, and reported is %v", damage)
+}
+
+// placeOf returns where the record of an event is, -1 where it is not found: in a box, if it has one.
+func (r *rotten) placeOf(id, content []byte) int64 {
+	keys := r.options.AtRest
+	if keys == nil {
+		return int64(bytes.Index(content, id))
+	}
+	dataKey, err := hex.DecodeString(keys.List()[0].ID.String())
+	if err != nil {
+		return -1
+	}
+	for at := 0; ; at++ {
+		next := bytes.Index(content[at:], dataKey)
+		if next < 0 {
+			return -1
+		}
+		at += next
+		for tag := at - 2; tag >= at-4; tag-- {
+			size, n := binary.Uvarint(content[tag+1 : at])
+			if n != at-tag-1 || int(size) > len(content)-at {
+				continue
+			}
+			plain, err := keys.Open(nil, content[at:at+int(size)], atrest.Record)
+			if err == nil && bytes.Contains(plain, id) {
+				return int64(at)
+			}
+		}
+	}
 }
 
 // settledFileIsKept settles everything and sees that the damaged file is set aside and not removed.
@@ -294,7 +333,7 @@ func settledFileIsKept(
 // TestEveryRottenHeader flips the same bit in both copies of a segment's header: the log has to do
 // without it.
 func TestEveryRottenHeader(t *testing.T) {
-	r := newRotten(t, rand.New(rand.NewPCG(1, 0)), 8<<10, false)
+	r := newRotten(t, rand.New(rand.NewPCG(1, 0)), 8<<10, false, false)
 	for number, name := range segments(t, r.disk) {
 		for bit := range 512 * 8 {
 			disk := r.disk.Crash(nil, faultfs.Dropped)
@@ -441,7 +480,7 @@ func TestStateRottenInBothFiles(t *testing.T) {
 
 // TestRottenDamageReport: a report that can't be read does not stop the start, and is kept.
 func TestRottenDamageReport(t *testing.T) {
-	r := newRotten(t, rand.New(rand.NewPCG(2, 0)), 8<<10, false)
+	r := newRotten(t, rand.New(rand.NewPCG(2, 0)), 8<<10, false, false)
 	if err := r.disk.Flip(segments(t, r.disk)[0], 1024+64+20, 3); err != nil {
 		t.Fatal(err)
 	}

@@ -296,6 +296,7 @@ func whatAStartBelieves(t *testing.T, earlier func(killed *faultfs.FS)) {
 		for _, delivery := range deliveries {
 			l.stored[delivery.Event.RequestID] = true
 		}
+		synctest.Wait() // nothing else is on its way to the disk
 		left := killBeforeSync(t, disk, "")
 		if err := l.append(2); err != nil {
 			t.Fatal(err)

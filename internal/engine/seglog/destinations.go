@@ -105,7 +105,7 @@ func (d *destinations) create(name string) (*consumer, error) {
 
 // open reads the state of a destination, or makes one that has settled everything before firstSeq.
 func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
-	journal, loaded, damage, err := openJournal(d.fsys, d.dir, name, d.opts.StateBytes)
+	journal, loaded, damage, err := openJournal(d.fsys, d.opts.AtRest, d.dir, name, d.opts.StateBytes)
 	if err != nil {
 		return nil, err
 	}

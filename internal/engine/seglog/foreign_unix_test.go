@@ -60,7 +60,7 @@ func TestForeignSegmentIsNamed(t *testing.T) {
 				if err := plant(name); err != nil {
 					t.Fatal(err)
 				}
-				verified, err := seglog.Verify(t.Context(), disk, "queue", nil)
+				verified, err := seglog.Verify(t.Context(), disk, nil, "queue", nil)
 				if err != nil || verified.Events != 20 || len(verified.Damage) != 1 ||
 					!strings.Contains(verified.Damage[0].Error(), what) {
 					t.Errorf("verified %+v, %v", verified, err)
@@ -110,7 +110,7 @@ func TestForeignStateIsNamed(t *testing.T) {
 				!strings.Contains(err.Error(), "queue repair") {
 				t.Errorf("opened: %v", err)
 			}
-			if _, err := seglog.Repair(t.Context(), disk, "queue"); err != nil {
+			if _, err := seglog.Repair(t.Context(), disk, nil, "queue"); err != nil {
 				t.Fatal(err)
 			}
 			l := openLog(t, disk, options)

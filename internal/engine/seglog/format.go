@@ -20,6 +20,7 @@ const (
 
 const (
 	formatVersion = 1
+	boxedVersion  = 2                  // of segments whose records may be sealed, and of frames whose payload is
 	frameMagic    = uint32(0x58425046) // "FPBX" on disk; zero is never a valid frame
 )
 
@@ -57,12 +58,20 @@ type segmentHeader struct {
 	prevID   uint64 // the segment before, 0 for none
 	prevEnd  int64  // where the valid frames of the segment before end
 	logID    [16]byte
+	boxed    bool // records may be in boxes
+}
+
+func versionOf(boxed bool) uint8 {
+	if boxed {
+		return boxedVersion
+	}
+	return formatVersion
 }
 
 func (h segmentHeader) encode() []byte {
 	b := make([]byte, headerBytes)
 	copy(b, segmentMagic[:])
-	binary.LittleEndian.PutUint16(b[8:], formatVersion)
+	binary.LittleEndian.PutUint16(b[8:], uint16(versionOf(h.boxed)))
 	binary.LittleEndian.PutUint32(b[12:], dataStart)
 	binary.LittleEndian.PutUint64(b[16:], h.id)
 	binary.LittleEndian.PutUint64(b[24:], h.salt)
@@ -87,7 +96,7 @@ func decodeSegmentHeader(b []byte) (segmentHeader, string) {
 		return segmentHeader{}, "segment header has no magic number"
 	case binary.LittleEndian.Uint32(b[headerBytes-4:headerBytes]) != checksum(b[:headerBytes-4]):
 		return segmentHeader{}, "segment header has a wrong checksum"
-	case binary.LittleEndian.Uint16(b[8:]) != formatVersion:
+	case binary.LittleEndian.Uint16(b[8:])-formatVersion > boxedVersion-formatVersion:
 		return segmentHeader{}, reasonVersion
 	}
 	return segmentHeader{
@@ -98,6 +107,7 @@ func decodeSegmentHeader(b []byte) (segmentHeader, string) {
 		prevID:   binary.LittleEndian.Uint64(b[48:]),
 		prevEnd:  int64(binary.LittleEndian.Uint64(b[56:])),
 		logID:    [16]byte(b[64:80]),
+		boxed:    binary.LittleEndian.Uint16(b[8:]) == boxedVersion,
 	}, ""
 }
 
@@ -112,6 +122,7 @@ type frameHeader struct {
 	payload     uint32 // bytes
 	durableUpTo int64  // everything below this offset was synced before this frame was written
 	payloadCRC  uint32
+	boxed       bool // the payload is a box
 }
 
 // size is the number of bytes that the frame takes in its file.
@@ -121,7 +132,7 @@ func (h frameHeader) encode(b []byte) {
 	clear(b[:frameHeaderBytes])
 	binary.LittleEndian.PutUint32(b[0:], frameMagic)
 	b[4] = h.kind
-	b[5] = formatVersion
+	b[5] = versionOf(h.boxed)
 	binary.LittleEndian.PutUint64(b[8:], h.salt)
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.offset))
 	binary.LittleEndian.PutUint64(b[24:], h.firstSeq)
@@ -148,6 +159,7 @@ func decodeFrameHeader(b []byte, salt uint64, offset int64) (frameHeader, bool) 
 		payload:     binary.LittleEndian.Uint32(b[36:]),
 		durableUpTo: int64(binary.LittleEndian.Uint64(b[40:])),
 		payloadCRC:  binary.LittleEndian.Uint32(b[48:]),
+		boxed:       b[5] == boxedVersion,
 	}
 	return h, isKnownFrame(b) && h.offset == offset && (salt == 0 || h.salt == salt)
 }
@@ -156,7 +168,8 @@ func decodeFrameHeader(b []byte, salt uint64, offset int64) (frameHeader, bool) 
 // writes.
 func isKnownFrame(b []byte) bool {
 	flags := binary.LittleEndian.Uint16(b[6:])
-	return b[5] == formatVersion && flags == 0 && b[4] >= frameEvents && b[4] <= frameDelta
+	known := b[5] == formatVersion || b[5] == boxedVersion && b[4] >= frameSnapshot
+	return known && flags == 0 && b[4] >= frameEvents && b[4] <= frameDelta
 }
 
 // isNewerFrame reports whether b begins with the sound header of a frame at offset, of that salt,

@@ -94,7 +94,7 @@ func FuzzSegmentRecover(f *testing.F) {
 
 func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	before := disk.Operations()
-	result, err := Verify(context.Background(), disk, "queue", nil)
+	result, err := Verify(context.Background(), disk, nil, "queue", nil)
 	if errors.Is(err, pillarbox.ErrInvalid) {
 		return // a later version is refused
 	}
@@ -109,7 +109,7 @@ func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	if result.Events > uint64(size/(recordHeaderBytes+1)) {
 		t.Errorf("%d events in %d bytes", result.Events, size)
 	}
-	if _, err := Inspect(disk, "queue"); err != nil {
+	if _, err := Inspect(disk, nil, "queue"); err != nil {
 		t.Fatalf("inspect: %v", err)
 	}
 	options := Options{SegmentBytes: MinSegmentBytes, KeepBytes: -1, MinFreeBytes: 1}
@@ -117,10 +117,10 @@ func recoverSegment(t *testing.T, disk *faultfs.FS, size int) {
 	deliverAll(t, disk.Crash(nil, faultfs.Kept), options)
 	options.ReadOnly = false
 	deliverAll(t, disk.Crash(nil, faultfs.Kept), options)
-	if _, err := Repair(context.Background(), disk, "queue"); err != nil {
+	if _, err := Repair(context.Background(), disk, nil, "queue"); err != nil {
 		t.Fatalf("repair: %v", err)
 	}
-	after, err := Verify(context.Background(), disk, "queue", nil)
+	after, err := Verify(context.Background(), disk, nil, "queue", nil)
 	if err != nil {
 		t.Fatalf("verify after the repair: %v", err)
 	}

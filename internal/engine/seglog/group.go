@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/keyindex"
 )
 
@@ -17,6 +18,7 @@ type group struct {
 	done    chan struct{}  // closed after err is set
 	err     error          // set by the one that settle has chosen
 	settled bool           // guarded by core.mu
+	plain   []byte         // the fields of an event, before they are sealed
 }
 
 func newGroup(buffer []byte) *group {
@@ -29,11 +31,20 @@ func newGroup(buffer []byte) *group {
 func (g *group) size() int64 { return int64(len(g.frame) + len(g.lengths)) }
 
 // add encodes an event. The record's checksum needs the salt of the segment, so it is filled in by
-// seal.
-func (g *group) add(event *pillarbox.Event) {
+// seal. After an error the group is as it was.
+func (g *group) add(event *pillarbox.Event, keys *atrest.Keys) error {
 	start := len(g.frame)
 	g.frame = append(g.frame, 0, 0, 0, 0, 0, 0, 0, 0)
-	g.frame = appendRecord(g.frame, event)
+	if keys.Seals() {
+		var err error
+		g.plain = appendRecord(g.plain[:0], event)
+		if g.frame, err = appendBox(g.frame, g.plain, keys); err != nil {
+			g.frame = g.frame[:start]
+			return err
+		}
+	} else {
+		g.frame = appendRecord(g.frame, event)
+	}
 	length := uint32(len(g.frame) - start - recordHeaderBytes)
 	binary.LittleEndian.PutUint32(g.frame[start:], length)
 	g.lengths = binary.LittleEndian.AppendUint32(g.lengths, length)
@@ -42,6 +53,13 @@ func (g *group) add(event *pillarbox.Event) {
 		g.keys = append(g.keys, keyindex.Key{Idempotency: event.Idempotency,
 			Timestamp: event.Timestamp, RequestID: strings.Clone(event.RequestID)})
 	}
+	return nil
+}
+
+// undo takes the events behind the first ones out of the group again.
+func (g *group) undo(frame, lengths, keys int) {
+	g.count -= uint32((len(g.lengths) - lengths) / lengthBytes)
+	g.frame, g.lengths, g.keys = g.frame[:frame], g.lengths[:lengths], g.keys[:keys]
 }
 
 // groupOf makes a group of records that were read.

@@ -96,7 +96,7 @@ func (o *obligations) scanPending(
 		})
 	}
 	first := end - o.segments.unprovenEvents()
-	return visitFrom(first, o.segments.unprovenChunks(), visitUnproven)
+	return visitFrom(first, o.segments.openUnproven(), visitUnproven)
 }
 
 func (o *obligations) visitPending(

@@ -36,7 +36,7 @@ func deliverSome(t *testing.T, log *seglog.Log, n int) {
 // historyOf is how many bytes of delivered segments there are.
 func historyOf(t *testing.T, fsys vfs.FS) (bytes int64) {
 	t.Helper()
-	found, err := seglog.Inspect(fsys, "queue")
+	found, err := seglog.Inspect(fsys, nil, "queue")
 	if err != nil {
 		t.Fatal(err)
 	}

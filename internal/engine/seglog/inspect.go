@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -36,6 +37,7 @@ type DestinationInfo struct {
 	Damaged     uint64 `json:"damaged"`
 	Retrying    int    `json:"retrying"`
 	Problem     string `json:"problem,omitempty"`
+	Sealed      bool   `json:"sealed,omitempty"` // with a data key that is not at hand: nothing else is known
 }
 
 // Inspection describes a log.
@@ -49,12 +51,13 @@ type Inspection struct {
 // offline is a log that is looked at without being opened. Nothing is written.
 type offline struct {
 	fsys     vfs.FS
+	keys     *atrest.Keys
 	dir      string
 	segments []*foundSegment
 	damage   []pillarbox.CorruptError
 }
 
-func openOffline(fsys vfs.FS, dir string) (*offline, error) {
+func openOffline(fsys vfs.FS, keys *atrest.Keys, dir string) (*offline, error) {
 	all, _, damage, err := listSegments(fsys, dir)
 	if err == nil {
 		err = refuseNewer(fsys, dir)
@@ -63,7 +66,7 @@ func openOffline(fsys vfs.FS, dir string) (*offline, error) {
 		return nil, err
 	}
 	linkSegments(all)
-	o := &offline{fsys: fsys, dir: dir, segments: all, damage: damage}
+	o := &offline{fsys: fsys, keys: keys, dir: dir, segments: all, damage: damage}
 	next := uint64(1)
 	for _, item := range all {
 		if !item.linked {
@@ -86,8 +89,8 @@ func openOffline(fsys vfs.FS, dir string) (*offline, error) {
 
 // Inspect describes the log in dir from its headers and delivery states. It writes nothing. The
 // caller makes sure that no server has the directory.
-func Inspect(fsys vfs.FS, dir string) (*Inspection, error) {
-	o, err := openOffline(fsys, dir)
+func Inspect(fsys vfs.FS, keys *atrest.Keys, dir string) (*Inspection, error) {
+	o, err := openOffline(fsys, keys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func Inspect(fsys vfs.FS, dir string) (*Inspection, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		result.Destinations = append(result.Destinations, inspectState(fsys, dir, name))
+		result.Destinations = append(result.Destinations, inspectState(fsys, keys, dir, name))
 	}
 	entries, err := fsys.ReadDir(path.Join(dir, quarantineDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -135,9 +138,13 @@ func stateNames(fsys vfs.FS, dir string) ([]string, error) {
 	return names, nil
 }
 
-func inspectState(fsys vfs.FS, dir, name string) DestinationInfo {
+func inspectState(fsys vfs.FS, keys *atrest.Keys, dir, name string) DestinationInfo {
 	info := DestinationInfo{Destination: name}
-	_, state, damage, err := openJournal(fsys, dir, name, DefaultStateBytes)
+	_, state, damage, err := openJournal(fsys, keys, dir, name, DefaultStateBytes)
+	if isNoKey(err) {
+		info.Sealed = true
+		return info
+	}
 	if err != nil {
 		info.Problem = err.Error()
 		return info
@@ -162,6 +169,7 @@ type Verification struct {
 	Segments int    `json:"segments"`
 	Events   uint64 `json:"events"` // that can be read
 	Bytes    int64  `json:"bytes"`  // of frames that were read
+	Sealed   uint64 `json:"sealed"` // of these: their key is not at hand, and their checksums are right
 	Lost     uint64 `json:"lost"`   // events that can't be read
 	// LostBefore are events that were lost to damage which a repair has dealt with.
 	LostBefore uint64                   `json:"lost_before"`
@@ -169,11 +177,12 @@ type Verification struct {
 }
 
 // Verify reads every frame of the log in dir and checks every checksum. It writes nothing. visit,
-// if not nil, is called with every event that can be read.
+// if not nil, is called with every event that can be read. It needs no keys: what is sealed is then
+// checked by its checksums, and not visited.
 func Verify(
-	ctx context.Context, fsys vfs.FS, dir string, visit func(event *pillarbox.Event) error,
+	ctx context.Context, fsys vfs.FS, keys *atrest.Keys, dir string, visit func(event *pillarbox.Event) error,
 ) (*Verification, error) {
-	o, err := openOffline(fsys, dir)
+	o, err := openOffline(fsys, keys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +211,7 @@ func Verify(
 		return nil, err
 	}
 	for _, name := range names {
-		if info := inspectState(fsys, dir, name); info.Problem != "" {
+		if info := inspectState(fsys, keys, dir, name); info.Problem != "" {
 			result.Damage = append(result.Damage,
 				pillarbox.CorruptError{File: stateName(dir, name, 0), Reason: info.Problem})
 		}
@@ -226,7 +235,12 @@ func (o *offline) verifySegment(
 			if rec.missing {
 				continue
 			}
-			event, err := decodeRecord(rec.text)
+			event, err := openAndDecode(rec.text, o.keys)
+			if isNoKey(err) {
+				result.Events++
+				result.Sealed++
+				continue
+			}
 			if err != nil {
 				result.Lost++
 				result.Damage = append(result.Damage, pillarbox.CorruptError{

@@ -1,13 +1,13 @@
 package seglog
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -32,6 +32,7 @@ const maxStateFile = 512 << 20
 // stateJournal keeps the delivery state of one destination.
 type stateJournal struct {
 	fsys    vfs.FS
+	keys    *atrest.Keys
 	bytes   int64 // size of a file
 	files   [2]*stateFile
 	current int // index of the file that is written
@@ -49,26 +50,36 @@ func stateName(dir, destination string, slot int) string {
 // openJournal reads the newest state of the destination, without writing. It returns a nil state
 // where there is none yet. What it read counts as durable only after renew.
 func openJournal(
-	fsys vfs.FS, dir, destination string, bytes int64,
+	fsys vfs.FS, keys *atrest.Keys, dir, destination string, bytes int64,
 ) (*stateJournal, *state, []pillarbox.CorruptError, error) {
-	j := &stateJournal{fsys: fsys, bytes: bytes}
+	j := &stateJournal{fsys: fsys, keys: keys, bytes: bytes}
 	var newest *state
 	var damage []pillarbox.CorruptError // of the newest file
 	exist, unreadable := false, false
+	var sealed [2]error // with a data key that is not at hand
 	for slot := range j.files {
 		f := &stateFile{name: stateName(dir, destination, slot)}
 		j.files[slot] = f
-		read, rot, err := f.read(fsys)
+		read, rot, err := f.read(fsys, keys)
 		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if exist = true; isNoKey(err) {
+			sealed[slot] = err
 			continue
 		}
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		exist = true
 		unreadable = unreadable || read == nil
 		if read != nil && (newest == nil || f.generation > j.files[j.current].generation) {
 			newest, j.current, damage = read, slot, rot
+		}
+	}
+	for slot, err := range sealed {
+		// An older one is not asked for any more.
+		if err != nil && (newest == nil || j.files[slot].generation > j.files[j.current].generation) {
+			return nil, nil, nil, err
 		}
 	}
 	// What is wrong in the older file does not count: a power cut may have stopped a snapshot that
@@ -98,7 +109,7 @@ func refuseNewer(fsys vfs.FS, dir string) error {
 	for _, name := range names {
 		for slot := range 2 {
 			f := &stateFile{name: stateName(dir, name, slot)}
-			if _, _, err := f.read(fsys); errors.Is(err, pillarbox.ErrInvalid) {
+			if _, _, err := f.read(fsys, nil); errors.Is(err, pillarbox.ErrInvalid) {
 				return err
 			}
 		}
@@ -124,7 +135,9 @@ func (j *stateJournal) renew(found *state) error {
 
 // read applies the valid frames from the start of the file. A delta that is damaged, or any behind
 // it, is not applied: the state is then an older one, and what came later is delivered again.
-func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) {
+//
+// The error is a *atrest.NoKeyError where a frame is sealed with a key that is not at hand.
+func (f *stateFile) read(fsys vfs.FS, keys *atrest.Keys) (*state, []pillarbox.CorruptError, error) {
 	content, _, err := readWhatCanBe(fsys, f.name, maxStateFile)
 	if vfs.IsForeign(err) {
 		f.foreign = err
@@ -136,7 +149,11 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 	offset, salt := int64(0), uint64(0)
 	s := &state{retry: map[uint64]*retryEntry{}}
 	for {
-		header, frame := stateFrameAt(content, offset, salt)
+		header, frame, err := stateFrameAt(content, offset, salt, keys)
+		if err != nil {
+			f.generation = header.firstSeq
+			return nil, nil, fmt.Errorf("read %s: %w", f.name, err)
+		}
 		if frame == nil && isNewerFrame(content[min(offset, int64(len(content))):], salt, offset) {
 			return nil, nil, newerFormat(f.name)
 		}
@@ -151,45 +168,55 @@ func (f *stateFile) read(fsys vfs.FS) (*state, []pillarbox.CorruptError, error) 
 		return nil, nil, nil
 	}
 	f.salt, f.end = salt, offset
-	return s, f.laterFrames(content, offset, salt), nil
+	damage, err := f.laterFrames(content, offset, salt, keys)
+	return s, damage, err
 }
 
 // laterFrames tells rot from deltas that a power cut has taken away: deltas are not synced one by
 // one, and any of them may be lost while a later one is there. Only one that was written after the
 // damaged place had been synced proves that it was whole once.
 func (f *stateFile) laterFrames(
-	content []byte, offset int64, salt uint64,
-) []pillarbox.CorruptError {
+	content []byte, offset int64, salt uint64, keys *atrest.Keys,
+) ([]pillarbox.CorruptError, error) {
 	for at := offset + sectorBytes; at < int64(len(content)); at += sectorBytes {
-		if header, frame := stateFrameAt(content, at, salt); frame != nil &&
-			header.durableUpTo > offset {
+		header, frame, err := stateFrameAt(content, at, salt, keys)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.name, err)
+		}
+		if frame != nil && header.durableUpTo > offset {
 			return []pillarbox.CorruptError{
 				{
 					File: f.name, Offset: offset,
 					Reason: "damaged delivery state; an older one is used and some events are delivered again",
 				},
-			}
+			}, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
-func stateFrameAt(content []byte, offset int64, salt uint64) (frameHeader, *stateFrame) {
+// stateFrameAt returns a nil frame where no valid one is at the offset. The error is a
+// *atrest.NoKeyError.
+func stateFrameAt(
+	content []byte, offset int64, salt uint64, keys *atrest.Keys,
+) (frameHeader, *stateFrame, error) {
 	if offset >= int64(len(content)) {
-		return frameHeader{}, nil
+		return frameHeader{}, nil, nil
 	}
 	header, ok := decodeFrameHeader(content[offset:], salt, offset)
 	if !ok || header.kind < frameSnapshot ||
 		offset+frameHeaderBytes+int64(header.payload) > int64(len(content)) {
-		return frameHeader{}, nil
+		return frameHeader{}, nil, nil
 	}
 	payload := content[offset+frameHeaderBytes:][:header.payload]
-	frame := &stateFrame{}
-	if checksum(payload) != header.payloadCRC || json.Unmarshal(payload, frame) != nil ||
-		!frame.plausible() {
-		return frameHeader{}, nil
+	if checksum(payload) != header.payloadCRC {
+		return frameHeader{}, nil, nil
 	}
-	return header, frame
+	frame, err := decodeState(payload, header.boxed, keys)
+	if frame == nil && err == nil {
+		return frameHeader{}, nil, nil
+	}
+	return header, frame, err
 }
 
 // plausible reports whether a writer may have made the frame: sequence numbers begin at 1.
@@ -232,7 +259,7 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 		kind: frameDelta, salt: f.salt, offset: f.end, firstSeq: f.generation,
 		durableUpTo: f.synced,
 	}
-	frame, err := encodeStateFrame(header, delta)
+	frame, err := encodeStateFrame(header, delta, j.keys)
 	if err != nil {
 		return err
 	}
@@ -249,12 +276,13 @@ func (j *stateJournal) write(delta *stateFrame, before *state) error {
 
 // encodeStateFrame makes a frame of the content. header says its kind, its place and the
 // generation.
-func encodeStateFrame(header frameHeader, content *stateFrame) ([]byte, error) {
-	payload, err := json.Marshal(content)
+func encodeStateFrame(header frameHeader, content *stateFrame, keys *atrest.Keys) ([]byte, error) {
+	payload, boxed, err := encodeState(content, keys)
 	if err != nil {
-		return nil, fmt.Errorf("encode delivery state: %w", err)
+		return nil, err
 	}
 	frame := append(make([]byte, frameHeaderBytes, frameHeaderBytes+len(payload)), payload...)
+	header.boxed = boxed
 	header.count, header.payload, header.payloadCRC = 1, uint32(len(payload)), checksum(payload)
 	header.encode(frame)
 	return frame, nil
@@ -270,7 +298,7 @@ func (j *stateJournal) roll(after *state) error {
 	}
 	frame, err := encodeStateFrame(
 		frameHeader{kind: frameSnapshot, salt: next.salt, firstSeq: next.generation},
-		after.snapshot(),
+		after.snapshot(), j.keys,
 	)
 	if err != nil {
 		return err

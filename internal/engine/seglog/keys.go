@@ -34,7 +34,7 @@ type keys struct {
 func (k *keys) load() error {
 	_, next := k.segments.bounds()
 	opts := keyindex.Options{Window: k.opts.KeyWindow, MaxKeys: k.opts.MaxKeys, Table: k.opts.KeyTable,
-		Logger: k.opts.Logger, LogID: k.segments.logID, Next: next}
+		Logger: k.opts.Logger, AtRest: k.opts.AtRest, LogID: k.segments.logID, Next: next}
 	if k.opts.Elapsed != nil {
 		opts.Elapsed = k.ages.now
 	}

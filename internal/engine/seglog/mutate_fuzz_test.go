@@ -36,7 +36,7 @@ func FuzzSegmentMutate(f *testing.F) {
 			vfs.WriteFile(disk, fuzzSegment, content)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Verify(context.Background(), disk, "queue", func(event *pillarbox.Event) error {
+		_, err := Verify(context.Background(), disk, nil, "queue", func(event *pillarbox.Event) error {
 			if want := sent[event.RequestID]; want == nil || !reflect.DeepEqual(event, want) {
 				t.Errorf("seed %d, %d edits: %+v was never sent", seed, edits, event)
 			}
@@ -90,7 +90,7 @@ func FuzzStateFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Inspect(disk, "queue"); err != nil {
+		if _, err := Inspect(disk, nil, "queue"); err != nil {
 			t.Fatalf("inspect: %v", err)
 		}
 		log, err := Open(disk, "queue",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 )
 
 // Defaults and limits of Options.
@@ -64,6 +65,8 @@ type Options struct {
 	KeyWindow time.Duration // for which idempotency keys are remembered at most; default pillarbox.DefaultKeyWindow
 	MaxKeys   int64         // how many are; default pillarbox.DefaultMaxKeys
 	KeyTable  int           // how many are in memory before they are written; default: as keyindex has it
+
+	AtRest *atrest.Keys // seals what is written, and opens what was sealed; nil: neither
 
 	Now func() time.Time // default time.Now
 	// Elapsed is the time that has passed in all lives, whatever the wall clock says; it never goes

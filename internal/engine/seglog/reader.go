@@ -38,6 +38,7 @@ func (r *reader) next() (*chunk, *segment, error) {
 		if err == nil {
 			// a reader that looks for its place reads what lies before it, too
 			r.seq = max(r.seq, c.nextSeq())
+			c.open(r.segments.opts.AtRest, r.segment.name)
 			r.noteDamage(c)
 			return c, r.segment, nil
 		}

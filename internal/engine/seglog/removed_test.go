@@ -14,7 +14,7 @@ import (
 // liveSegment is the name of the newest segment.
 func liveSegment(t *testing.T, disk vfs.FS) string {
 	t.Helper()
-	inspection, err := seglog.Inspect(disk, "queue")
+	inspection, err := seglog.Inspect(disk, nil, "queue")
 	if err != nil || len(inspection.Segments) == 0 {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestRemovedSealedSegmentIsToldAndPassed(t *testing.T) {
 	for seed := range uint64(12) {
 		appendFrom(t, l, "app", 40, seed)
 	}
-	inspection, err := seglog.Inspect(disk, "queue")
+	inspection, err := seglog.Inspect(disk, nil, "queue")
 	if err != nil || len(inspection.Segments) < 4 {
 		t.Fatal(len(inspection.Segments), err)
 	}

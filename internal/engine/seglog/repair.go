@@ -10,6 +10,7 @@ import (
 	"path"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
 	"pillarbox/internal/vfs"
 )
 
@@ -37,8 +38,8 @@ type RepairedSegment struct {
 // state that can't be read at all is set aside too, and made anew so that everything that is held
 // is delivered again: sinks are idempotent. Nothing is deleted. The caller makes sure that no
 // server has the directory.
-func Repair(ctx context.Context, fsys vfs.FS, dir string) (*Repaired, error) {
-	o, err := openOffline(fsys, dir)
+func Repair(ctx context.Context, fsys vfs.FS, keys *atrest.Keys, dir string) (*Repaired, error) {
+	o, err := openOffline(fsys, keys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (o *offline) repairSegment(
 	// A file that was cut short gets its last sector back, so that a frame which ends there fits
 	// again.
 	content = append(content, make([]byte, alignUp(int64(len(content)))-int64(len(content)))...)
-	r := &segmentRepair{item: item, content: content, unread: unread}
+	r := &segmentRepair{item: item, keys: o.keys, content: content, unread: unread}
 	for _, damage := range o.damage {
 		if damage.File == item.name {
 			r.damage = append(r.damage, damage.Error())
@@ -100,6 +101,7 @@ func (o *offline) repairSegment(
 // the header of the next segment states where this one ends.
 type segmentRepair struct {
 	item    *foundSegment
+	keys    *atrest.Keys
 	content []byte
 	export  bytes.Buffer
 	damage  []string
@@ -107,6 +109,7 @@ type segmentRepair struct {
 	offset  int64 // of the first damage
 	events  uint64
 	lost    uint64
+	boxed   bool // a record is in a box
 }
 
 func (r *segmentRepair) take(c *chunk) error {
@@ -117,13 +120,14 @@ func (r *segmentRepair) take(c *chunk) error {
 		r.damage = append(r.damage, damage.Error())
 	}
 	r.lost += c.missing()
+	r.boxed = r.boxed || c.boxed()
 	for _, rec := range c.records {
 		if rec.missing {
 			continue
 		}
-		event, err := decodeRecord(rec.text)
+		event, err := openAndDecode(rec.text, r.keys)
 		if err != nil {
-			continue // not understood; its bytes stay in the quarantined file
+			continue // not understood, or sealed; its bytes stay in the quarantined file
 		}
 		line, err := json.Marshal(event)
 		if err != nil {
@@ -175,7 +179,7 @@ func (r *segmentRepair) rewrite(c *chunk) {
 func (r *segmentRepair) writeHeader(before *foundSegment) {
 	header := r.item.header
 	if !r.item.readable {
-		header = segmentHeader{id: r.item.id, salt: r.item.salt, firstSeq: r.item.firstSeq}
+		header = segmentHeader{id: r.item.id, salt: r.item.salt, firstSeq: r.item.firstSeq, boxed: r.boxed}
 		if before != nil {
 			header.prevID, header.prevEnd, header.logID = before.id, before.end, before.header.logID
 		}
@@ -192,6 +196,13 @@ func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegmen
 	base := path.Base(item.name)
 	aside := path.Join(o.dir, quarantineDir, base+".damaged")
 	export := path.Join(o.dir, quarantineDir, base+".ndjson")
+	exported, err := o.keys.SealDocument(r.export.Bytes(), atrest.Export)
+	if err != nil {
+		return nil, err
+	}
+	if atrest.IsDocument(exported) {
+		export += ".sealed"
+	}
 	if err := vfs.MkdirAll(o.fsys, path.Join(o.dir, quarantineDir)); err != nil {
 		return nil, fmt.Errorf("make quarantine: %w", unavailable(err))
 	}
@@ -199,7 +210,7 @@ func (o *offline) replace(item *foundSegment, r *segmentRepair) (*RepairedSegmen
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if err := vfs.WriteFile(o.fsys, export, r.export.Bytes()); err != nil {
+	if err := vfs.WriteFile(o.fsys, export, exported); err != nil {
 		return nil, unavailable(err)
 	}
 	if err := vfs.WriteFile(o.fsys, aside, damaged); err != nil {
@@ -237,12 +248,13 @@ func (o *offline) repairStates(result *Repaired) error {
 		return err
 	}
 	for _, name := range names {
-		_, loaded, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
+		_, loaded, _, err := openJournal(o.fsys, o.keys, o.dir, name, DefaultStateBytes)
 		firstHeld, next := o.bounds()
 		if err == nil && loaded != nil && loaded.cursor <= next {
 			continue
 		}
-		if err != nil && !errors.Is(err, pillarbox.ErrCorrupt) {
+		// A state whose data key is gone, though the others are there, is as good as damaged.
+		if err != nil && !errors.Is(err, pillarbox.ErrCorrupt) && !(isNoKey(err) && o.keys != nil) {
 			return err
 		}
 		if err := o.renewState(name, firstHeld); err != nil {
@@ -274,7 +286,7 @@ func (o *offline) renewState(name string, firstHeld uint64) error {
 	if err := quarantineState(o.fsys, o.dir, name); err != nil {
 		return err
 	}
-	journal, _, _, err := openJournal(o.fsys, o.dir, name, DefaultStateBytes)
+	journal, _, _, err := openJournal(o.fsys, o.keys, o.dir, name, DefaultStateBytes)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 		if err := damaged.Flip(name, offset, 5); err != nil {
 			t.Fatal(err)
 		}
-		before, err := seglog.Verify(context.Background(), damaged, "queue", nil)
+		before, err := seglog.Verify(context.Background(), damaged, nil, "queue", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,7 +33,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		repaired, err := seglog.Repair(context.Background(), damaged, "queue")
+		repaired, err := seglog.Repair(context.Background(), damaged, nil, "queue")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestRepairKeepsTheGoodAndQuarantinesTheBad(t *testing.T) {
 		if err != nil || !bytes.Equal(aside, original) {
 			t.Errorf("flip at %d: the damaged file is not in quarantine as it was: %v", offset, err)
 		}
-		after, err := seglog.Verify(context.Background(), damaged, "queue", nil)
+		after, err := seglog.Verify(context.Background(), damaged, nil, "queue", nil)
 		if err != nil || after.Events != before.Events || after.Lost != 0 ||
 			after.LostBefore != before.Lost ||
 			len(after.Damage) != 0 {
@@ -86,7 +86,7 @@ func TestDamagedStateStopsTheStartAndRepairMendsIt(t *testing.T) {
 	if _, err := seglog.Open(disk, "queue", small()); !errors.Is(err, pillarbox.ErrCorrupt) {
 		t.Fatalf("open with a damaged delivery state: %v, want ErrCorrupt", err)
 	}
-	repaired, err := seglog.Repair(context.Background(), disk, "queue")
+	repaired, err := seglog.Repair(context.Background(), disk, nil, "queue")
 	if err != nil || len(repaired.States) != 1 {
 		t.Fatalf("repair: %+v, %v", repaired, err)
 	}
@@ -101,7 +101,7 @@ func TestDamagedStateStopsTheStartAndRepairMendsIt(t *testing.T) {
 func TestInspectAndForget(t *testing.T) {
 	l := newLife(t, 23)
 	disk := writeLog(t, l, 5, true)
-	inspection, err := seglog.Inspect(disk, "queue")
+	inspection, err := seglog.Inspect(disk, nil, "queue")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,10 @@ func (c *committer) begin(next *spare) error {
 	header := segmentHeader{
 		id: c.segments.lastID, salt: randomUint64(), firstSeq: c.segments.nextSeq, logID: c.segments.logID,
 		created: pillarbox.TimestampOf(c.opts.Now()),
+		boxed:   c.opts.AtRest.Seals() || c.segments.unproven.boxed(),
+	}
+	if err := c.opts.AtRest.Renew(); err != nil {
+		return errors.Join(fmt.Errorf("begin to seal another segment: %w", err), next.file.Close(), c.fsys.Remove(next.name))
 	}
 	before := c.segments.newest
 	if before != nil {

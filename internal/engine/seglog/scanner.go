@@ -57,7 +57,7 @@ func (s *scanner) walkRecordsFrom(ctx context.Context, first uint64,
 	visit func(seq uint64, rec record) error) error {
 	firstHeld, _ := s.segments.bounds()
 	firstHeld = max(first, firstHeld)
-	unproven := s.segments.unprovenChunks() // should it be copied meanwhile, it is read there
+	unproven := s.segments.openUnproven() // should it be copied meanwhile, it is read there
 	r := s.reader(firstHeld, true)
 	for {
 		if err := ctx.Err(); err != nil {

@@ -115,6 +115,19 @@ func (set *segmentSet) unprovenChunks() []*chunk {
 	return set.unproven.chunks
 }
 
+// openUnproven returns copies of the same, with what is sealed opened: what is held back is copied
+// into the next segment in its boxes.
+func (set *segmentSet) openUnproven() []*chunk {
+	var opened []*chunk
+	for _, c := range set.unprovenChunks() {
+		clone := *c
+		clone.records = slices.Clone(c.records)
+		clone.open(set.opts.AtRest, "the end of an earlier life")
+		opened = append(opened, &clone)
+	}
+	return opened
+}
+
 // unprovenEvents is how many events at the end of the log have not been copied into a segment of
 // this life.
 func (set *segmentSet) unprovenEvents() (n uint64) {

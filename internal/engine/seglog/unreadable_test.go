@@ -77,7 +77,7 @@ func TestUnreadablePageCostsItsEventsOnly(t *testing.T) {
 	options.Now = func() time.Time { return time.Unix(0, clock.Load()) }
 	origin := faultfs.New(faultfs.Options{})
 	sent := unreadableLog(t, origin, options)
-	inspection, err := seglog.Inspect(origin, "queue")
+	inspection, err := seglog.Inspect(origin, nil, "queue")
 	if err != nil || len(inspection.Segments) < 4 {
 		t.Fatalf("%d segments, %v", len(inspection.Segments), err)
 	}
@@ -106,11 +106,11 @@ func readAroundPage(
 	clock *atomic.Int64, restart, newest bool,
 ) bool {
 	t.Helper()
-	verified, err := seglog.Verify(context.Background(), disk, "queue", nil)
+	verified, err := seglog.Verify(context.Background(), disk, nil, "queue", nil)
 	if err != nil {
 		t.Fatalf("verify: %v", err)
 	}
-	if _, err := seglog.Repair(context.Background(), disk, "queue"); err != nil {
+	if _, err := seglog.Repair(context.Background(), disk, nil, "queue"); err != nil {
 		t.Fatalf("repair: %v", err)
 	}
 	l := openLog(t, disk, options)

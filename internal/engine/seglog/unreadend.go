@@ -107,6 +107,9 @@ func (d *damageLog) readEnd(end *unreadEnd) (events []*pillarbox.Event, err erro
 		case c.unread:
 			return nil, errStillUnread
 		}
+		if c.open(d.opts.AtRest, s.name); c.unread {
+			return nil, errStillUnread
+		}
 		for i, rec := range c.records {
 			if c.offset == end.from && i < end.kept {
 				continue

@@ -81,7 +81,7 @@ func renumber(t *testing.T, disk vfs.FS, name string, offset, version, sum int64
 	if binary.LittleEndian.Uint32(b[sum:]) != checksum(b[:sum]) {
 		t.Fatalf("%s has nothing sound at %d", name, offset)
 	}
-	b[version]++
+	b[version] = boxedVersion + 1
 	binary.LittleEndian.PutUint32(b[sum:], checksum(b[:sum]))
 	if _, err := file.WriteAt(b, offset); err != nil {
 		t.Fatal(err)
@@ -141,8 +141,8 @@ func TestNewerFormatIsRefusedAndNotTouched(t *testing.T) {
 			}
 			return err
 		},
-		"verify": func(disk vfs.FS) error { _, err := Verify(ctx, disk, "queue", nil); return err },
-		"repair": func(disk vfs.FS) error { _, err := Repair(ctx, disk, "queue"); return err },
+		"verify": func(disk vfs.FS) error { _, err := Verify(ctx, disk, nil, "queue", nil); return err },
+		"repair": func(disk vfs.FS) error { _, err := Repair(ctx, disk, nil, "queue"); return err },
 		"forget": func(disk vfs.FS) error { return Forget(disk, "queue", "events") },
 	}
 	for name, newer := range newerVersions {
