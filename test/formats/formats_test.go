@@ -26,6 +26,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/atrest/atresttest"
 	"pillarbox/internal/deadletterfile"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/torture"
@@ -101,6 +102,9 @@ func TestStoreDirectories(t *testing.T) {
 	if *store == "" || *format == "" {
 		t.Skip("it is told which with -store and -format")
 	}
+	if strings.Contains(*format, sealedForm) {
+		encrypt(t)
+	}
 	for _, how := range []string{"killed", "stopped"} {
 		data := t.TempDir()
 		receipts := fill(t, data, how == "killed")
@@ -110,6 +114,15 @@ func TestStoreDirectories(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// sealedForm is in the names of directories that need the key.
+const sealedForm = "sealed"
+
+// encrypt has servers and commands seal with a key that is the same for all stored directories.
+func encrypt(t *testing.T) {
+	t.Setenv("FORMATS_KEY", atresttest.Text)
+	t.Setenv("PILLARBOX_ENCRYPTION_KEY", "env:FORMATS_KEY")
 }
 
 // storing posts to a server of the version that is to be stored, and keeps the receipts.
@@ -268,11 +281,20 @@ func TestEarlierDirectoriesOpen(t *testing.T) {
 		t.Fatalf("no directories are stored: %v", err)
 	}
 	for _, archive := range archives {
-		t.Run(strings.TrimSuffix(filepath.Base(archive), ".tar.gz"), func(t *testing.T) {
-			data := t.TempDir()
-			unpack(t, archive, data)
-			open(t, data, strings.TrimSuffix(archive, ".tar.gz")+".receipts")
-		})
+		name := strings.TrimSuffix(filepath.Base(archive), ".tar.gz")
+		for _, encrypted := range []bool{false, true} {
+			if !encrypted && strings.Contains(name, sealedForm) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, encryption %v", name, encrypted), func(t *testing.T) {
+				if encrypted {
+					encrypt(t)
+				}
+				data := t.TempDir()
+				unpack(t, archive, data)
+				open(t, data, strings.TrimSuffix(archive, ".tar.gz")+".receipts")
+			})
+		}
 	}
 }
 
