@@ -175,7 +175,7 @@ var rules = []rule{
 		"pillarbox/internal/engine/files", "pillarbox/internal/vfs/faultfs"},
 		"it builds the node that users run, on a disk that loses"},
 	{"pillarbox/internal/torture", []string{"std", "github.com/prometheus/procfs",
-		"pillarbox/internal/crashmodel", "github.com/ncruces/go-sqlite3/driver", "pillarbox",
+		"pillarbox/internal/atrest", "pillarbox/internal/engine/catalog", "pillarbox/internal/crashmodel", "github.com/ncruces/go-sqlite3/driver", "pillarbox",
 		"pillarbox/internal/ledger", "pillarbox/internal/replay", "pillarbox/internal/adminapi",
 		"pillarbox/internal/adminclient", "pillarbox/internal/engine/files",
 		"pillarbox/internal/engine/sqlite", "pillarbox/internal/vfs"},

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/atrest"
+	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/engine/sqlite"
 	"pillarbox/internal/vfs"
@@ -98,12 +101,33 @@ func (i *inventory) readDatabase(data string) error {
 	}
 }
 
+// encryptionKey is the environment variable by which servers seal what they write: those that are
+// broken here are started with the environment of this process.
+const encryptionKey = "PILLARBOX_ENCRYPTION_KEY"
+
+// dataKeys opens what such servers have sealed.
+func dataKeys(disk *vfs.Disk) (*atrest.Keys, error) {
+	url := os.Getenv(encryptionKey)
+	if url == "" {
+		return nil, nil
+	}
+	key, err := catalog.OpenKeyEncryption(encryptionKey, url)
+	if err != nil {
+		return nil, err
+	}
+	return atrest.Open(context.Background(), disk, atrest.Options{Key: key})
+}
+
 func (i *inventory) readLetters(data string) error {
 	disk, err := vfs.OpenDisk(data)
 	if err != nil {
 		return err
 	}
-	letters, err := files.Open(disk, lettersDir, files.Options{})
+	keys, err := dataKeys(disk)
+	if err != nil {
+		return errors.Join(err, disk.Close())
+	}
+	letters, err := files.Open(disk, lettersDir, files.Options{AtRest: keys})
 	if err != nil {
 		return errors.Join(err, disk.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"pillarbox/internal/atrest/atresttest"
 	"pillarbox/internal/torture"
 	"pillarbox/test/harness"
 	"pillarbox/test/setting"
@@ -77,6 +78,15 @@ func mustFind(
 func TestAckedEventSurvivesKill(t *testing.T) {
 	report, err := torture.Kill(t.Context(),
 		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
+	judge(t, report, err)
+}
+
+// TestAckedEventSurvivesKillEncrypted is the same with everything sealed.
+func TestAckedEventSurvivesKillEncrypted(t *testing.T) {
+	t.Setenv("TORTURE_KEY", atresttest.Text)
+	t.Setenv("PILLARBOX_ENCRYPTION_KEY", "env:TORTURE_KEY")
+	report, err := torture.Kill(t.Context(),
+		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)/4+1))
 	judge(t, report, err)
 }
 
