@@ -260,6 +260,25 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "encryption", pkg: "internal/atrest",
+		run: "^Test(NoNonceIsUsedTwice|BoxOpensForItsPurposeAlone|DataKeyIsDurableBeforeItSeals|RotationOfTheKeyIsRewrapping)$",
+		bugs: []planted{
+			{harness.NonceRepeated, "is used twice"},
+			{harness.SealerNotDrawn, "is used twice"},
+			{harness.AnyPurpose, "opened as a letter"},
+			{harness.DataKeyNotKept, "is not at hand"},
+			{harness.RewrappedInMemory, "is wrapped by first"},
+		},
+	},
+	{
+		name: "encryption of the log", pkg: "internal/engine/seglog",
+		run: "^Test(EventsWaitForTheirDataKey|NothingIsInTheClear)$",
+		bugs: []planted{
+			{harness.AbsentKeyIsDamage, "account"},
+			{harness.StateInTheClear, "in the clear"},
+		},
+	},
+	{
 		name: "quarantine", pkg: "internal/quarantine", run: "^Test(PowerCuts|SealsAreOfOneRequest)$",
 		bugs: []planted{
 			{harness.QuarantineForgets, "acknowledged request|, after"},
