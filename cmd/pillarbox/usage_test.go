@@ -102,14 +102,14 @@ func TestEngineThatIsNoneIsReportedWithItsPlace(t *testing.T) {
 	dir := t.TempDir()
 	file, data := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "data")
 	text := "data: " + data + "\nqueue: { url: \"kafka:\" }\ndestinations:\n" +
-		"  events: { url: \"postgres://x\", sources: [app] }\ndead_letters: { url: \"ftp:x\" }\n"
+		"  events: { url: \"mysql://x\", sources: [app] }\ndead_letters: { url: \"ftp:x\" }\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"config check", "serve", "status"} {
 		got := try(t, append(strings.Fields(command), "--config", file)...)
 		for _, want := range []string{file + ":2:15: queue.url: \"kafka:\"",
-			file + ":4:18: destinations.events.url: \"postgres://x\"", file + ":5:22: dead_letters.url"} {
+			file + ":4:18: destinations.events.url: \"mysql://x\"", file + ":5:22: dead_letters.url"} {
 			if got.err == nil || got.code != exitUsage || !strings.Contains(got.err.Error(), want) {
 				t.Errorf("%s: exit %d, no %q in %v", command, got.code, want, got.err)
 			}

@@ -79,7 +79,7 @@ func unwrap(ctx context.Context, of *dataKeyFile, known []KeyEncryption) (*[keyB
 	for i, with := range known {
 		names[i] = with.Name()
 	}
-	if names == nil || len(names) == 0 {
+	if len(names) == 0 {
 		names = []string{"none"}
 	}
 	return nil, pillarbox.Invalid(

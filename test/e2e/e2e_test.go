@@ -25,9 +25,17 @@ import (
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/replay"
 	"pillarbox/test/harness"
+	"pillarbox/test/pgserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+// postgresServer is started by the first test that asks for it.
+var postgresServer pgserver.Shared
+
+func TestMain(m *testing.M) {
+	code := harness.Main(m)
+	postgresServer.Stop()
+	os.Exit(code)
+}
 
 func post(t *testing.T, url, contentType string, body []byte) (*http.Response, []byte) {
 	t.Helper()

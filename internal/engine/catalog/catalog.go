@@ -75,6 +75,7 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	error){
 	"sqlite":   openSQLite,
 	"dynamodb": openDynamoDB,
+	"postgres": openPostgres,
 }
 
 // deadLetters opens each kind of dead letters.
@@ -117,6 +118,7 @@ var checks = map[string]func(key, rest string) error{
 	"sqs":      func(key, rest string) error { _, err := parseSQS(key, rest); return err },
 	"dynamodb": func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
 	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
+	"postgres": func(key, rest string) error { _, err := parsePostgres(key, rest); return err },
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"pillarbox/internal/requestid"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"pillarbox"
@@ -98,7 +100,7 @@ func newRow(index int, event *pillarbox.Event) (row, error) {
 		return row{}, pillarbox.Permanent(
 			fmt.Errorf("%d bytes, a row may have %d: %w", r.bytes, MaxEventBytes, pillarbox.ErrTooLarge))
 	}
-	r.findable = tellsTime(event.Key())
+	r.findable = requestid.TellsTime(event.Key())
 	return r, nil
 }
 

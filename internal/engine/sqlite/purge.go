@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"pillarbox/internal/requestid"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"pillarbox"
@@ -246,7 +248,7 @@ func (w *writer) deleteRows(keys []pillarbox.Key) (deleted uint64, err error) {
 			continue
 		}
 		deleted++
-		if tellsTime(key) {
+		if requestid.TellsTime(key) {
 			continue
 		}
 		if err := w.run("DELETE FROM event_ids WHERE timestamp = ? AND request_id = ?", at,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"pillarbox/internal/requestid"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"pillarbox"
@@ -101,7 +103,7 @@ func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) 
 	}
 	if filter.RequestID != "" {
 		known := "timestamp IN (SELECT timestamp FROM event_ids WHERE request_id = ?)"
-		if since, until, ok := timesNear(filter.RequestID); ok {
+		if since, until, ok := requestid.TimesNear(filter.RequestID); ok {
 			add("request_id = ? AND (timestamp BETWEEN ? AND ? OR "+known+")",
 				filter.RequestID, since.String(), until.String(), filter.RequestID)
 		} else {

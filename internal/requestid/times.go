@@ -1,4 +1,6 @@
-package sqlite
+// Package requestid knows what a request id tells of its event: a UUIDv7 tells when it was. Stores
+// look events up by it without an index.
+package requestid
 
 import (
 	"encoding/hex"
@@ -7,19 +9,19 @@ import (
 )
 
 // nearMicroseconds is how far the time of an event may be from the time in its id for the event to
-// be looked up by it. The width decides which events have a row in event_ids: it is part of the
+// be looked up by it. The width decides which events have a row in the table event_ids of a store: it is part of the
 // format and never changes.
 const nearMicroseconds = 250_000
 
-// tellsTime reports whether the time of the event can be found from its id.
-func tellsTime(key pillarbox.Key) bool {
-	since, until, ok := timesNear(key.RequestID)
+// TellsTime reports whether the time of the event can be found from its id.
+func TellsTime(key pillarbox.Key) bool {
+	since, until, ok := TimesNear(key.RequestID)
 	return ok && since <= key.Timestamp && key.Timestamp <= until
 }
 
-// timesNear returns the bounds, both inclusive, of the times that an event with this UUIDv7 may
+// TimesNear returns the bounds, both inclusive, of the times that an event with this UUIDv7 may
 // have. Only the lower-case form counts, and only times that both bounds of which can be written.
-func timesNear(requestID string) (since, until pillarbox.Timestamp, ok bool) {
+func TimesNear(requestID string) (since, until pillarbox.Timestamp, ok bool) {
 	const length, version = 36, 14
 	if len(requestID) != length || requestID[version] != '7' {
 		return 0, 0, false

@@ -1,0 +1,4 @@
+package postgres
+
+// Bodies are those of the tests.
+var Bodies = bodies
