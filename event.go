@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -57,6 +59,62 @@ type HeaderField struct {
 // MarshalJSON writes an object of name to list of values. JSON has no way to say bytes that are not
 // valid UTF-8, which match ErrInvalid: see Encoded.
 func (h Header) MarshalJSON() ([]byte, error) {
+	for _, field := range h {
+		if !isPlain(field.Name) || !isPlain(field.Value) {
+			return h.marshalAny()
+		}
+	}
+	return h.marshalPlain(), nil
+}
+
+// marshalPlain is for headers that need no escapes, which are nearly all: the general way takes a
+// tenth of the time of a write to a store.
+func (h Header) marshalPlain() []byte {
+	size := 2
+	for _, field := range h {
+		size += len(field.Name) + len(field.Value) + len(`"":[""],`)
+	}
+	sorted := h
+	byName := func(a, b HeaderField) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(h, byName) {
+		sorted = slices.Clone(h)
+		slices.SortStableFunc(sorted, byName)
+	}
+	text := append(make([]byte, 0, size), '{')
+	for i, field := range sorted {
+		switch {
+		case i > 0 && sorted[i-1].Name == field.Name:
+			text = append(text, ',')
+		case i > 0:
+			text = append(text, "],"...)
+			fallthrough
+		default:
+			text = append(text, '"')
+			text = append(text, field.Name...)
+			text = append(text, `":[`...)
+		}
+		text = append(text, '"')
+		text = append(text, field.Value...)
+		text = append(text, '"')
+	}
+	if len(sorted) > 0 {
+		text = append(text, ']')
+	}
+	return append(text, '}')
+}
+
+// isPlain reports whether text is the same between the quotes of a JSON string.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// marshalAny is the general way.
+func (h Header) marshalAny() ([]byte, error) {
 	fields := make(map[string][]string, len(h))
 	for _, field := range h {
 		if !utf8.ValidString(field.Name) || !utf8.ValidString(field.Value) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"hash/crc32"
 	"slices"
 	"sync"
 	"time"
@@ -16,8 +17,10 @@ import (
 // same source.
 const MaxPurges = 1000
 
-// purgeLock names the lock that writes share and that a purge has when it begins.
-const purgeLock = "pillarbox purge of "
+// purgeLock is the lock that writes share and that a purge has when it begins.
+func (s *Store) purgeLock() int64 {
+	return int64(crc32.ChecksumIEEE([]byte("pillarbox purge of " + s.last())))
+}
 
 // purgeMemory is what is known of the purges without asking the server.
 type purgeMemory struct {
@@ -81,7 +84,7 @@ func (s *Store) withPurges(ctx context.Context, doing string, look func(tx pgx.T
 func (s *Store) BeginPurge(ctx context.Context, filter pillarbox.PurgeFilter) (start pillarbox.PurgeStart, err error) {
 	var at time.Time
 	err = s.inTransaction(ctx, "purge", pgx.TxOptions{}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext($1))", purgeLock+s.last()); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", s.purgeLock()); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&at)

@@ -222,8 +222,8 @@ func optional(text string) any {
 	return text
 }
 
-// values are in the order of columns, but for stored_at, which the server says.
-func (r *row) values(to []any, withJSON bool) []any {
+// values are in the order of columns. stored_at is the server's.
+func (r *row) values(to []any) []any {
 	e := r.event
 	to = append(to, e.Timestamp.Time(), e.RequestID, e.Source, e.Method, e.Path, r.query, r.contentType,
 		r.headers, e.RemoteAddr, e.Traceparent, notNil(e.Body), nil,
@@ -231,11 +231,7 @@ func (r *row) values(to []any, withJSON bool) []any {
 	for _, text := range r.facts.Texts() {
 		to = append(to, optional(*text))
 	}
-	to = append(to, jsonOrNull(r.attributes), optional(r.factEncoding))
-	if withJSON {
-		to = append(to, jsonOrNull(r.json))
-	}
-	return to
+	return append(to, jsonOrNull(r.attributes), optional(r.factEncoding), jsonOrNull(r.json))
 }
 
 func notNil(b []byte) []byte {

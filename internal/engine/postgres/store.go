@@ -43,6 +43,9 @@ type Store struct {
 	table   pgx.Identifier
 	name    string // of server and table, for errors
 
+	// beginWrite begins a transaction that a purge, when it begins, waits for.
+	beginWrite string
+
 	mu         sync.Mutex // held while the tables are looked at
 	prepared   atomic.Bool
 	partitions partitions
@@ -86,6 +89,7 @@ func Open(url string, options Options) (*Store, error) {
 	}
 	s := &Store{options: options, table: table, name: fmt.Sprintf("%s of %s/%s", options.Table,
 		config.ConnConfig.Host, config.ConnConfig.Database)}
+	s.beginWrite = fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock_shared(%d)", s.purgeLock())
 	config.AfterConnect = s.greet
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
 		return nil, pillarbox.Invalid("%w", err)

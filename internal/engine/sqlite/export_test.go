@@ -22,6 +22,3 @@ func WithVFS(options Options, name string) Options {
 	options.vfs = name
 	return options
 }
-
-// HeaderText is headerText, to be held against the general way.
-var HeaderText = headerText

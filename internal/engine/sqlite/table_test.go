@@ -253,35 +253,3 @@ func TestLargeEvents(t *testing.T) {
 		}
 	}
 }
-
-// The short way of writing headers gives what the general way gives.
-func FuzzHeaderText(f *testing.F) {
-	f.Add("", "", "", "", "", "")
-	f.Add("Accept", "*/*", "X-Tag", "b", "Accept", "a<&>")
-	f.Add("B", "\\", "A", "\"", "B", "\x00\x7f\xff")
-	f.Add("b", "é", "", "\u2028", "a", "\n")
-	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, name3, value3 string) {
-		header := pillarbox.Header{{Name: name1, Value: value1}, {Name: name2, Value: value2},
-			{Name: name3, Value: value3}}
-		for n := range header {
-			encoded, encoding := header[:n+1].Encoded()
-			want, err := encoded.MarshalJSON()
-			if err != nil {
-				return // names are tokens
-			}
-			got, gotEncoding, err := sqlite.HeaderText(header[:n+1])
-			if err != nil || got != string(want) || gotEncoding != encoding {
-				t.Errorf("got %s, %q, %v; want %s, %q", got, gotEncoding, err, want, encoding)
-			}
-		}
-		if header[0].Name != name1 || header[2].Value != value3 {
-			t.Error("the headers were changed")
-		}
-	})
-}
-
-func TestNoHeadersAreAnEmptyObject(t *testing.T) {
-	if text, encoding, err := sqlite.HeaderText(nil); err != nil || text != "{}" || encoding != "" {
-		t.Errorf("got %s, %q, %v", text, encoding, err)
-	}
-}
