@@ -113,6 +113,14 @@ type EventFilter struct {
 	Limit     int       // 0 is DefaultListLimit; at most MaxListLimit
 }
 
+// PageLimit is how many events a page has at most: Limit within its bounds.
+func (f EventFilter) PageLimit() int {
+	if limit := min(f.Limit, MaxListLimit); limit > 0 {
+		return limit
+	}
+	return DefaultListLimit
+}
+
 // PurgeStepLimit is how many events one step of a purge deletes at most: one transaction, between
 // two of which deliveries go on.
 const PurgeStepLimit = 500

@@ -37,13 +37,6 @@ func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pill
 	return s.list(ctx, "list", filter)
 }
 
-func limitOf(filter pillarbox.EventFilter) int {
-	if limit := min(filter.Limit, pillarbox.MaxListLimit); limit > 0 {
-		return limit
-	}
-	return pillarbox.DefaultListLimit
-}
-
 func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	var found []*pillarbox.Event
 	var others pillarbox.UnreadableError
@@ -54,7 +47,7 @@ func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFi
 			return err
 		}
 		defer rows.Close()
-		for len(found) < limitOf(filter) && rows.Next() {
+		for len(found) < filter.PageLimit() && rows.Next() {
 			event, damage, err := scanEvent(rows)
 			switch {
 			case err != nil:

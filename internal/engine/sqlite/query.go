@@ -63,7 +63,7 @@ func (s *Store) list(ctx context.Context, doing string,
 				others.Add(damage)
 				return nil
 			}
-			if found = append(found, event); len(found) == limitOf(filter) {
+			if found = append(found, event); len(found) == filter.PageLimit() {
 				return errEnough
 			}
 			return nil
@@ -84,13 +84,6 @@ func (s *Store) list(ctx context.Context, doing string,
 
 // errEnough ends a query that has found what it was to find.
 var errEnough = errors.New("enough")
-
-func limitOf(filter pillarbox.EventFilter) int {
-	if limit := min(filter.Limit, pillarbox.MaxListLimit); limit > 0 {
-		return limit
-	}
-	return pillarbox.DefaultListLimit
-}
 
 // listQuery writes the filter as SQL, without its limit: rows that are no events don't count. All
 // conditions on time use the primary key.
