@@ -118,6 +118,11 @@ type Obligations interface {
 	Store(destination string) StoreRecord
 	SetStore(ctx context.Context, destination string, record StoreRecord) error
 
+	// Pause returns what is remembered of a person's pause of the destination, and SetPause changes it,
+	// durably. The queue hands events out all the same: who delivers asks.
+	Pause(destination string) PauseRecord
+	SetPause(ctx context.Context, destination string, record PauseRecord) error
+
 	// SettleHeld ends held events: as skipped by a rule, or as dead once the letter is durable. It is
 	// durable when it returns. What is not held any more is passed over; it returns how many were
 	// settled.

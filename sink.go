@@ -79,6 +79,17 @@ func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	return met
 }
 
+// PauseRecord says that a person has paused the delivery to a destination. The zero value says that
+// nobody has.
+type PauseRecord struct {
+	At     Timestamp `json:"at"`
+	By     string    `json:"by,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// IsPaused reports whether somebody has.
+func (p PauseRecord) IsPaused() bool { return p.At != 0 }
+
 // EventStore is the part of a sink by which its events are read back.
 type EventStore interface {
 	EventFinder

@@ -121,6 +121,14 @@ func (QueueDefaults) SetStore(context.Context, string, StoreRecord) error {
 	return unsupported("remember a store")
 }
 
+// Pause implements Obligations: nobody can pause.
+func (QueueDefaults) Pause(string) PauseRecord { return PauseRecord{} }
+
+// SetPause implements Obligations.
+func (QueueDefaults) SetPause(context.Context, string, PauseRecord) error {
+	return unsupported("remember that a destination is paused")
+}
+
 // SettleHeld implements Obligations.
 func (QueueDefaults) SettleHeld(context.Context, string, []Outcome) (int, error) {
 	return 0, unsupported("settle held events")

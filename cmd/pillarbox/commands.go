@@ -13,6 +13,8 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newDeadCommand(global),
 		newQuarantineCommand(global),
 		newHeldCommand(global),
+		newPauseCommand(global),
+		newResumeCommand(global),
 		newAuditCommand(global),
 		newKeysCommand(global),
 		newEncryptionCommand(global),

@@ -104,7 +104,7 @@ func TestStatusSaysWhatRuns(t *testing.T) {
 func TestStatusShowsThePauseInFull(t *testing.T) {
 	cause := strings.Repeat("operation error: ", 20) + "the cause"
 	status := &adminapi.Status{Ready: true, Destinations: []adminapi.DestinationStatus{
-		{Destination: "events", State: "paused", PausedSince: 1763907120000000,
+		{Destination: "events", State: "down", DownSince: 1763907120000000,
 			NextProbe: 1763907150000000, LastError: cause},
 	}}
 	for _, form := range []string{console.Table, console.CSV} {

@@ -23,6 +23,7 @@ type Node interface {
 	Held
 	Keys
 	Quarantine
+	Pauses
 }
 
 // Overview tells how things are.
@@ -176,8 +177,11 @@ const (
 type DestinationStatus struct {
 	Destination   string              `json:"destination"`
 	URL           string              `json:"url"`   // without credentials
-	State         string              `json:"state"` // delivering, paused, idle or elsewhere
+	State         string              `json:"state"`                // delivering, down, paused, idle or elsewhere
+	DownSince     pillarbox.Timestamp `json:"down_since,omitempty"` // it does not answer, or can't store anything
 	PausedSince   pillarbox.Timestamp `json:"paused_since,omitempty"`
+	PausedBy      string              `json:"paused_by,omitempty"`
+	PauseReason   string              `json:"pause_reason,omitempty"`
 	NextProbe     pillarbox.Timestamp `json:"next_probe,omitempty"`
 	LastError     string              `json:"last_error"`
 	LastErrorAt   pillarbox.Timestamp `json:"last_error_at,omitempty"`

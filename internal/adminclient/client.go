@@ -269,6 +269,20 @@ func (c *Client) Release(ctx context.Context, id string, force bool) (*pillarbox
 	return answered[pillarbox.Receipt](c.call(ctx, http.MethodPost, adminapi.QuarantinePath+"/"+url.PathEscape(id)+"/release", values, nil))
 }
 
+// Pause pauses the delivery to a destination.
+func (c *Client) Pause(ctx context.Context, destination, reason string) (*adminapi.Pause, error) {
+	body, err := json.Marshal(adminapi.PauseRequest{Reason: reason})
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a pause: %w", err)
+	}
+	return answered[adminapi.Pause](c.call(ctx, http.MethodPost, adminapi.DestinationsPath+"/"+url.PathEscape(destination)+"/pause", nil, body))
+}
+
+// Resume lets the delivery to a destination go on.
+func (c *Client) Resume(ctx context.Context, destination string) (*adminapi.Pause, error) {
+	return answered[adminapi.Pause](c.call(ctx, http.MethodPost, adminapi.DestinationsPath+"/"+url.PathEscape(destination)+"/resume", nil, nil))
+}
+
 // DiscardQuarantined deletes a request that is in quarantine, for good.
 func (c *Client) DiscardQuarantined(ctx context.Context, id string) error {
 	_, err := c.call(ctx, http.MethodPost, adminapi.QuarantinePath+"/"+url.PathEscape(id)+"/discard", nil, nil)

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
+
 	"pillarbox"
 	"pillarbox/internal/adminapi"
-	"strings"
 )
 
 // WriteStatus writes how a server is.
@@ -72,17 +74,30 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 			fmt.Fprintf(w, "%d events are held for %s: no destination takes them any more; \"pillarbox held list\" shows them\n", d.Held, d.Destination)
 		}
 	}
+	for _, d := range status.Destinations {
+		if d.PausedSince != 0 {
+			fmt.Fprintf(w, "destination %s is paused since %s by %s%s: \"pillarbox resume %[1]s\" goes on\n", d.Destination, d.PausedSince,
+				Printable(d.PausedBy), Printable(because(d.PauseReason)))
+		}
+	}
 	fmt.Fprintln(w)
 	return destinationRows(status).Write(w, form)
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
 }
 
 // destinationRows has the last error in full: its cause stands at the end.
 func destinationRows(status *adminapi.Status) *Rows {
 	table := &Rows{Head: []string{"destination", "state", "pending", "held", "retrying",
-		"dead_letters", "purged", "last_stored", "paused_since", "next_probe", "last_error"}}
+		"dead_letters", "purged", "last_stored", "since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
 		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, d.Purged,
-			Time(d.LastStored), Time(d.PausedSince), Time(d.NextProbe), d.LastError)
+			Time(d.LastStored), Time(cmp.Or(d.PausedSince, d.DownSince)), Time(d.NextProbe), d.LastError)
 	}
 	return table
 }

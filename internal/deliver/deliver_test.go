@@ -204,7 +204,7 @@ func TestOutageBurnsNoAttempts(t *testing.T) {
 		})
 		defer o.stop()
 		o.after(time.Hour)
-		if status := o.loop.Status(); status.State != deliver.StatePaused || status.LastError == "" ||
+		if status := o.loop.Status(); status.State != deliver.StateDown || status.LastError == "" ||
 			status.NextProbe.IsZero() {
 			t.Errorf("status %+v", status)
 		}

@@ -63,7 +63,7 @@ func TestHangingWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(4*time.Second + deliver.WriteGrace + 500*time.Millisecond)
-		if status := loop.Status(); status.State != deliver.StatePaused ||
+		if status := loop.Status(); status.State != deliver.StateDown ||
 			status.Hanging < 5*time.Second ||
 			!strings.Contains(status.LastError, "destinations.events.write_timeout") {
 			t.Errorf("status %+v", status)

@@ -36,10 +36,11 @@ type Options struct {
 // Status is what a loop is doing.
 type Status struct {
 	Destination string
-	State       string    // "delivering", or "paused" while the destination is down
-	PausedSince time.Time // zero while delivering
-	NextProbe   time.Time // zero while delivering
-	LastError   string    // the latest problem; empty after a write that had none
+	State       string    // StateDelivering, StateDown or StatePaused
+	DownSince   time.Time // zero while it is not down
+	NextProbe   time.Time // the same
+	Pause       pillarbox.PauseRecord
+	LastError   string // the latest problem; empty after a write that had none
 	LastErrorAt time.Time
 	LastStored  time.Time
 	Hanging     time.Duration // how long a write has not returned whose time is over; 0 where there is none
@@ -48,7 +49,8 @@ type Status struct {
 // The states of a loop.
 const (
 	StateDelivering = "delivering"
-	StatePaused     = "paused"
+	StateDown       = "down"   // it does not answer, or can't store anything
+	StatePaused     = "paused" // a person has said so
 )
 
 // Loop delivers to one destination, one batch at a time.
@@ -58,7 +60,7 @@ type Loop struct {
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
-	resumed  chan struct{} // holds a token when there is another sink
+	woken    chan struct{} // holds a token when there is another sink, or a pause has ended
 
 	mu     sync.Mutex
 	to     *destination.Destination
@@ -93,8 +95,8 @@ func NewLoop(opts Options) *Loop {
 	draining, drain := context.WithCancel(context.Background())
 	return &Loop{
 		opts: opts, name: opts.Destination.Name, breaker: opts.Destination.Probe, draining: draining, drain: drain,
-		resumed: make(chan struct{}, 1),
-		to:      opts.Destination, sink: guard,
+		woken: make(chan struct{}, 1),
+		to:    opts.Destination, sink: guard,
 		status: Status{Destination: opts.Destination.Name, State: StateDelivering},
 	}
 }
@@ -106,14 +108,20 @@ func (l *Loop) SetDestination(to *destination.Destination) {
 	l.to = to
 }
 
-// Resume gives the loop of a destination that was not configured any more its rules and a sink. It
+// Configure gives the loop of a destination that was not configured any more its rules and a sink. It
 // delivers at once, whatever it was waiting for.
-func (l *Loop) Resume(to *destination.Destination, sink *Guard) {
+func (l *Loop) Configure(to *destination.Destination, sink *Guard) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.to, l.sink = to, sink
+	l.mu.Unlock()
+	l.Wake()
+}
+
+// Wake ends a wait until the next probe, and lets a pause be looked at that has ended: it delivers at
+// once.
+func (l *Loop) Wake() {
 	select {
-	case l.resumed <- struct{}{}:
+	case l.woken <- struct{}{}:
 	default:
 	}
 }
@@ -129,6 +137,9 @@ func (l *Loop) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	status := l.status
+	if status.Pause = l.opts.Queue.Pause(l.name); status.Pause.IsPaused() {
+		status.State = StatePaused
+	}
 	if since := l.sink.Hanging(); since > 0 {
 		status.LastError, status.LastErrorAt, status.Hanging = l.sink.hangs(
 			since).Error(), l.opts.Now(), since
@@ -172,9 +183,13 @@ const queueErrorWait = time.Second
 
 // turn delivers one batch.
 func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Delivery) error {
+	if l.isPaused() {
+		l.sleepUntilWoken(leasing, pauseCheck)
+		return nil
+	}
 	now := l.opts.Now()
 	if wait := l.breaker.Wait(now); wait > 0 {
-		l.sleepUntilResumed(leasing, wait)
+		l.sleepUntilWoken(leasing, wait)
 		return nil
 	}
 	to, _ := l.current()
@@ -183,6 +198,9 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 	deliveries, err := l.gather(leasing, to.Batch)
 	if len(deliveries) == 0 {
 		return err
+	}
+	if l.isPaused() { // since the wait for them began
+		return l.settle(ctx, deliveries, releaseAll(deliveries))
 	}
 	to, sink := l.current() // anew: they may have come by rules that were not there when the wait began
 	report := l.step(ctx, deliveries, to, sink, probing)
@@ -199,6 +217,25 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 		toPut <- rejected
 	}
 	return err
+}
+
+// pauseCheck is how often it is looked whether a pause has ended that somebody else may have ended,
+// where the queue is shared.
+const pauseCheck = time.Second
+
+func (l *Loop) isPaused() bool {
+	paused := l.opts.Queue.Pause(l.name).IsPaused()
+	l.opts.Metrics.Paused(paused)
+	return paused
+}
+
+// releaseAll gives events back as if they had not been leased.
+func releaseAll(deliveries []pillarbox.Delivery) []pillarbox.Outcome {
+	outcomes := make([]pillarbox.Outcome, len(deliveries))
+	for i := range deliveries {
+		outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeReleased}
+	}
+	return outcomes
 }
 
 // reviewHeld looks again at what was held by rules that a reload has replaced meanwhile. The review
@@ -294,7 +331,7 @@ func (l *Loop) steer(ctx context.Context, report Report, full int) {
 		wasClosed := l.breaker.OpenSince().IsZero()
 		l.breaker.Fail(now, pillarbox.RetryAfter(report.Down), l.opts.Chance())
 		if wasClosed {
-			l.opts.Logger.Warn("destination is down, delivery pauses", telemetry.KeyDestination, l.name,
+			l.opts.Logger.Warn("destination is down, delivery waits until it is back", telemetry.KeyDestination, l.name,
 				telemetry.KeyErr, report.Down)
 		}
 	default:
@@ -308,13 +345,13 @@ func (l *Loop) steer(ctx context.Context, report Report, full int) {
 }
 
 func (l *Loop) describe(report Report, now time.Time) {
-	paused := l.breaker.State(now) == retry.Open || l.breaker.State(now) == retry.Probing
-	l.opts.Metrics.Breaker(paused)
+	down := l.breaker.State(now) == retry.Open || l.breaker.State(now) == retry.Probing
+	l.opts.Metrics.Breaker(down)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status.State, l.status.PausedSince, l.status.NextProbe = StateDelivering, time.Time{}, time.Time{}
-	if paused {
-		l.status.State, l.status.PausedSince = StatePaused, l.breaker.OpenSince()
+	l.status.State, l.status.DownSince, l.status.NextProbe = StateDelivering, time.Time{}, time.Time{}
+	if down {
+		l.status.State, l.status.DownSince = StateDown, l.breaker.OpenSince()
 		l.status.NextProbe = now.Add(l.breaker.Wait(now))
 	}
 	if report.Down != nil {
@@ -420,13 +457,13 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// sleepUntilResumed is for waits until a probe of a sink, which say nothing of another one.
-func (l *Loop) sleepUntilResumed(ctx context.Context, wait time.Duration) {
+// sleepUntilWoken is for waits until a probe of a sink, which say nothing of another one.
+func (l *Loop) sleepUntilWoken(ctx context.Context, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	select {
 	case <-ctx.Done():
-	case <-l.resumed:
+	case <-l.woken:
 		to, _ := l.current()
 		l.breaker = to.Probe
 	}

@@ -163,7 +163,7 @@ func (r *reload) put(ctx context.Context, sources *source.Table, settings Settin
 			r.after.loops[d.Name] = loop
 			launched = append(launched, delivery(d.Name, loop))
 		case slices.Contains(r.added, d.Name):
-			loop.Resume(d, sink)
+			loop.Configure(d, sink)
 		default:
 			loop.SetDestination(d)
 		}

@@ -88,7 +88,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 		return adminapi.DestinationStatus{}, err
 	}
 	loop := n.wired.Load().loops[to.Name].Status()
-	if !slices.Contains(n.opts.Roles, RoleDeliver) { // the loop does not run
+	if !slices.Contains(n.opts.Roles, RoleDeliver) && !loop.Pause.IsPaused() { // the loop does not run
 		loop.State = adminapi.StateIdle
 		if n.queue.Traits().Shared {
 			loop.State = adminapi.StateElsewhere
@@ -96,7 +96,8 @@ func (n *Node) destinationStatus(ctx context.Context,
 	}
 	return adminapi.DestinationStatus{
 		Destination: to.Name, URL: to.URL, State: loop.State,
-		PausedSince: stampOf(loop.PausedSince), NextProbe: stampOf(loop.NextProbe),
+		DownSince: stampOf(loop.DownSince), NextProbe: stampOf(loop.NextProbe),
+		PausedSince: loop.Pause.At, PausedBy: loop.Pause.By, PauseReason: loop.Pause.Reason,
 		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(
 			loop.LastStored),
 		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
@@ -185,10 +186,34 @@ func (n *Node) Discard(ctx context.Context, destination, requestID string) error
 	return n.replayer.Discard(ctx, destination, requestID)
 }
 
+// SetPause implements adminapi.Pauses. What is on its way when a pause begins is delivered.
+func (n *Node) SetPause(ctx context.Context, destination string, record pillarbox.PauseRecord) error {
+	if n.sink(destination) == nil {
+		return n.noDestination(destination)
+	}
+	if err := n.queue.SetPause(ctx, destination, record); err != nil {
+		return err
+	}
+	message := "the delivery is paused"
+	if !record.IsPaused() {
+		message = "the delivery goes on after a pause"
+	}
+	n.logger.Warn(message, telemetry.KeyDestination, destination, telemetry.KeyReason, record.Reason)
+	n.wired.Load().loops[destination].Wake()
+	return nil
+}
+
 // StartReplay implements adminapi.Replays.
 func (n *Node) StartReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
 	if name := request.Filter.Destination; name != "" && n.sink(name) == nil {
 		return replay.Progress{}, n.noDestination(name)
+	}
+	for _, to := range n.table().All() {
+		name := request.Filter.Destination
+		if pause := n.queue.Pause(to.Name); pause.IsPaused() && (name == "" || name == to.Name) {
+			return replay.Progress{}, fmt.Errorf("destination %s is paused since %s: resume it, or replay to another one (--destination): %w",
+				to.Name, pause.At, pillarbox.ErrConflict)
+		}
 	}
 	return n.jobs.Start(ctx, request)
 }

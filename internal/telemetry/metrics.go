@@ -398,6 +398,7 @@ type Deliver struct {
 	write   Observer
 	lag     Observer
 	breaker Gauge
+	paused  Gauge
 }
 
 // Deliver returns the measures of a destination, by its name in the configuration.
@@ -409,7 +410,7 @@ func (m *Metrics) Deliver(destination string) *Deliver {
 		batch:   m.histograms[deliverBatch](destination),
 		write:   m.histograms[deliverWrite](destination),
 		lag:     m.histograms[deliverLag](destination),
-		breaker: m.gauges[deliverBreaker](destination),
+		breaker: m.gauges[deliverBreaker](destination), paused: m.gauges[deliverPaused](destination),
 	}
 	for outcome, name := range outcomes {
 		deliver.events[outcome] = m.counters[deliverEvents](destination, name)
@@ -444,7 +445,14 @@ func (d *Deliver) Lag(since time.Duration) {
 	}
 }
 
-// Breaker says whether delivery is paused because the destination is down.
+// Paused says whether a person has paused the delivery.
+func (d *Deliver) Paused(paused bool) {
+	if d != nil {
+		d.paused.Set(number(paused))
+	}
+}
+
+// Breaker says whether delivery waits because the destination is down.
 func (d *Deliver) Breaker(open bool) {
 	if d != nil {
 		d.breaker.Set(number(open))

@@ -59,6 +59,7 @@ func exercise(m *telemetry.Metrics) {
 	deliver.Batch(telemetry.BatchUnavailable, 3, time.Millisecond)
 	deliver.Lag(-time.Second)
 	deliver.Breaker(true)
+	deliver.Paused(true)
 	m.Watch(func() telemetry.State {
 		return telemetry.State{
 			Certificates: []telemetry.CertificateState{{Listener: "tls", File: "cert.pem", NotAfter: time.Unix(1_800_000_000, 0), Problem: true}},

@@ -70,6 +70,7 @@ const (
 	deliverWrite   = "pillarbox_deliver_write_seconds"
 	deliverLag     = "pillarbox_deliver_lag_seconds"
 	deliverBreaker = "pillarbox_deliver_breaker_open"
+	deliverPaused  = "pillarbox_deliver_paused"
 
 	deliverHanging = "pillarbox_deliver_hanging_seconds"
 
@@ -144,7 +145,8 @@ func Table() []Metric {
 			seconds},
 		{deliverLag, TypeHistogram, "Time from accepting an event to its being stored.", destination,
 			lag},
-		{deliverBreaker, TypeGauge, "1 while delivery is paused because the destination is down, else 0.", destination, nil},
+		{deliverBreaker, TypeGauge, "1 while delivery waits because the destination is down, else 0.", destination, nil},
+		{deliverPaused, TypeGauge, "1 while delivery waits because a person has paused it (`pillarbox pause`), else 0.", destination, nil},
 		{deliverHanging, TypeGauge, "How long a write to the destination has not returned, once that is longer than its `write_timeout`; 0 while writes return.", destination, nil},
 		{queueBytes, TypeGauge, "Bytes that the queue holds for its slowest destination.", nil, nil},
 		{queueMaxBytes, TypeGauge, "Limit of `pillarbox_queue_bytes`; 0 where there is none.", nil, nil},

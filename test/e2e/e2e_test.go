@@ -211,7 +211,7 @@ func TestLockedDatabaseHoldsUpNobody(t *testing.T) {
 		accept(t, s.Public+"/app", "text/plain", fmt.Appendf(nil, "event %d", i))
 	}
 	status := waitForStatus(t, s, func(d adminapi.DestinationStatus) bool {
-		return d.State == "paused"
+		return d.State == "down"
 	})
 	if !strings.Contains(status.LastError, "lock") || status.Retrying != 0 || status.Pending != 100 {
 		t.Errorf("status %+v", status)

@@ -260,6 +260,17 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "pauses", pkg: "internal/engine/seglog", run: "^TestAPauseOutlivesTheProcess$",
+		bugs: []planted{
+			{harness.PauseInMemory, "the pause is"},
+			{harness.PauseNotInSnapshots, "the pause is"},
+		},
+	},
+	{
+		name: "pauses of a loop", pkg: "internal/deliver", run: "^TestPausedDeliversNothing$",
+		bugs: []planted{{harness.LeasedInAPause, "account"}},
+	},
+	{
 		name: "encryption", pkg: "internal/atrest",
 		run: "^Test(NoNonceIsUsedTwice|BoxOpensForItsPurposeAlone|DataKeyIsDurableBeforeItSeals|RotationOfTheKeyIsRewrapping)$",
 		bugs: []planted{

@@ -30,6 +30,7 @@ func obligations(t *testing.T, open OpenQueue) {
 		{"hands settled events out again", obligationsRedeliver},
 		{"remembers the store of a destination", obligationsStore},
 		{"traces an event", obligationsTrace},
+		{"remembers a pause", obligationsPause},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) { story.tell(obligationsStory{newQueueStory(t, open)}) })
@@ -387,6 +388,24 @@ func obligationsStore(s obligationsStory) {
 			s.Errorf("record %+v, want %+v", got, record)
 		}
 	}
+}
+
+// A pause is remembered of its destination alone, changes nothing of what is pending or handed out, and
+// ends when it is taken back.
+func obligationsPause(s obligationsStory) {
+	s.oblige(storyDestination, "app")
+	s.append(s.from("app", 3, 1)...)
+	if s.Queue.Pause(storyDestination).IsPaused() || s.Queue.Pause("unknown").IsPaused() {
+		s.Error("a destination is paused, and nobody has paused it")
+	}
+	for _, record := range []pillarbox.PauseRecord{{At: 5, By: "ops", Reason: "maintenance"}, {At: 6}, {}} {
+		s.must(s.Queue.SetPause(s.Context(), storyDestination, record))
+		if got := s.Queue.Pause(storyDestination); got != record {
+			s.Errorf("the pause is %+v, want %+v", got, record)
+		}
+		s.settle(pillarbox.OutcomeStored, s.lease(pillarbox.LeaseLimits{MaxEvents: 1})...)
+	}
+	s.account(storyDestination)
 }
 
 func obligationsTrace(s obligationsStory) {

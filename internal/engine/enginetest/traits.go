@@ -126,6 +126,7 @@ func queueObligesNot(s queueStory) {
 	wantUnsupported(s.T, "scan held", s.ScanHeld(ctx, storyDestination, visit))
 	wantUnsupported(s.T, "scan pending", s.ScanPending(ctx, storyDestination, visit))
 	wantUnsupported(s.T, "scan settled", s.ScanSettled(ctx, storyDestination, visit))
+	wantUnsupported(s.T, "set pause", s.SetPause(ctx, storyDestination, pillarbox.PauseRecord{At: 1}))
 	wantUnsupported(s.T, "set store", s.SetStore(ctx, storyDestination, pillarbox.StoreRecord{}))
 	_, _, err := s.Trace(ctx, "id")
 	wantUnsupported(s.T, "trace", err)

@@ -228,6 +228,21 @@ func (q *Queue) Store(destination string) pillarbox.StoreRecord {
 	return q.positionLocked(destination).store
 }
 
+// Pause implements pillarbox.Obligations.
+func (q *Queue) Pause(destination string) pillarbox.PauseRecord {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.positionLocked(destination).pause
+}
+
+// SetPause implements pillarbox.Obligations.
+func (q *Queue) SetPause(_ context.Context, destination string, record pillarbox.PauseRecord) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.positionLocked(destination).pause = record
+	return nil
+}
+
 // SetStore implements pillarbox.Obligations.
 func (q *Queue) SetStore(_ context.Context, destination string,
 	record pillarbox.StoreRecord) error {

@@ -31,6 +31,7 @@ type position struct {
 	states []*deliveryState // one for each event
 	rules  []ruleFrom
 	store  pillarbox.StoreRecord
+	pause  pillarbox.PauseRecord
 	joins  bool // there were others when it was made
 	joined int  // index of the first event after that
 }

@@ -96,3 +96,33 @@ func (o *obligations) setStore(destination string, record pillarbox.StoreRecord)
 	s.commit()
 	return nil
 }
+
+// pause returns what a person has said of the delivery.
+func (o *obligations) pause(destination string) pillarbox.PauseRecord {
+	c, err := o.destinations.known(destination)
+	if err != nil || c == nil {
+		return pillarbox.PauseRecord{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.pause
+}
+
+// setPause records it, durably.
+func (o *obligations) setPause(destination string, record pillarbox.PauseRecord) error {
+	c, err := o.destinations.getToChange(destination)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSettlement(0)
+	s.finish()
+	s.delta.Pause = &record
+	if err := c.journal.append(s.delta, c.state, true); err != nil {
+		return fmt.Errorf("record the pause of destination %s: %w", destination, err)
+	}
+	s.commit()
+	c.state.pause = record
+	return nil
+}

@@ -169,6 +169,16 @@ func (l *Log) Store(destination string) pillarbox.StoreRecord {
 	return l.obligations.store(destination)
 }
 
+// Pause implements pillarbox.Obligations.
+func (l *Log) Pause(destination string) pillarbox.PauseRecord {
+	return l.obligations.pause(destination)
+}
+
+// SetPause implements pillarbox.Obligations.
+func (l *Log) SetPause(_ context.Context, destination string, record pillarbox.PauseRecord) error {
+	return l.obligations.setPause(destination, record)
+}
+
 // SetStore implements pillarbox.Obligations.
 func (l *Log) SetStore(_ context.Context, destination string, record pillarbox.StoreRecord) error {
 	return l.obligations.setStore(destination, record)

@@ -81,7 +81,8 @@ type stateFrame struct {
 	Retry    []*retryEntry `json:"retry,omitempty"` // all of them in a snapshot, new or changed ones in a delta
 	Done     []uint64      `json:"done,omitempty"`  // sequence numbers that no longer wait
 
-	Store pillarbox.StoreRecord `json:"store,omitzero"`
+	Store pillarbox.StoreRecord  `json:"store,omitzero"`
+	Pause *pillarbox.PauseRecord `json:"pause,omitempty"` // in a delta that changes it, and in a snapshot while it is paused
 
 	Rules []ruleFrom             `json:"rules,omitempty"` // all of them in a snapshot, and in a delta that changes them
 	Aside map[string]*asideFrame `json:"aside,omitempty"`
@@ -104,6 +105,7 @@ type state struct {
 	counters
 	retry map[uint64]*retryEntry
 	store pillarbox.StoreRecord
+	pause pillarbox.PauseRecord
 	rules []ruleFrom // in order; empty for a state from before there were rules
 	aside
 }
@@ -115,6 +117,9 @@ func (s *state) apply(frame *stateFrame) {
 	s.counters = frame.Counters
 	if frame.Store != (pillarbox.StoreRecord{}) {
 		s.store = frame.Store
+	}
+	if frame.Pause != nil {
+		s.pause = *frame.Pause
 	}
 	for _, entry := range frame.Retry {
 		s.retry[entry.Seq] = entry
@@ -147,7 +152,7 @@ func (s *state) applyAside(frame *stateFrame) {
 func (s *state) with(delta *stateFrame) *state {
 	result := &state{
 		position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules,
-		store: s.store,
+		store: s.store, pause: s.pause,
 	}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
@@ -165,6 +170,9 @@ func (s *state) snapshot() *stateFrame {
 		frame.Retry = append(frame.Retry, entry)
 	}
 	frame.Rules, frame.Store = s.rules, s.store
+	if s.pause.IsPaused() {
+		frame.Pause = &s.pause
+	}
 	for name, set := range s.sets() {
 		if set.count > 0 {
 			frame.aside(name).Blocks = set.encode()

@@ -150,3 +150,6 @@ func (b Broken) Release(context.Context, string, bool) (pillarbox.Receipt, error
 
 // DiscardQuarantined implements adminapi.Node.
 func (b Broken) DiscardQuarantined(string) error { return b.Err }
+
+// SetPause implements adminapi.Node.
+func (b Broken) SetPause(context.Context, string, pillarbox.PauseRecord) error { return b.Err }
