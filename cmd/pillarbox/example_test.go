@@ -66,7 +66,7 @@ func TestNothingNamesWhatIsNotThere(t *testing.T) {
 	for _, command := range root.Commands() {
 		texts.WriteString(command.Long + command.Short + command.Example + command.Flags().FlagUsages())
 	}
-	for _, engine := range []string{"nats", "kafka", "kinesis", "postgres", "parquet", "dashboard",
+	for _, engine := range []string{"nats", "kafka", "kinesis", "parquet", "dashboard",
 		"decoding"} {
 		if strings.Contains(strings.ToLower(texts.String()), engine) {
 			t.Errorf("%s is named, and this build has none", engine)
