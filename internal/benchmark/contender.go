@@ -28,6 +28,7 @@ type Contender struct {
 	Batches bool   `json:"-"` // takes NDJSON at the path with /batch after it
 	Doors   bool   `json:"-"` // takes what Door has
 	TLS     bool   `json:"-"` // takes OverTLS, and nothing else
+	Held    bool   `json:"-"` // holds HeldKeys, and takes what is about them, and nothing else
 	Peer    bool   `json:"peer"`
 
 	// Start runs it in a directory that is its own. It returns when the contender accepts connections.
@@ -90,6 +91,9 @@ func (s Scenario) events() uint64 { return uint64(max(s.Items, 1)) }
 func (s Scenario) takes(c Contender) bool {
 	if c.TLS || s.Door == OverTLS {
 		return c.TLS && s.Door == OverTLS
+	}
+	if c.Held || s.Door.onHeld() {
+		return c.Held && s.Door.onHeld()
 	}
 	return (s.Items == 0 || c.Batches) && (s.Door == "" || c.Doors)
 }

@@ -26,6 +26,14 @@ var (
 	doors = benchmark.Doors()
 )
 
+// resident says how many MiB of memory the server had.
+func resident(all []benchmark.Measurement, mebibytes float64) []benchmark.Measurement {
+	for i := range all {
+		all[i].Resident = mebibytes * (1 << 20)
+	}
+	return all
+}
+
 // sample is a report in which everything was measured and every goal is met.
 func sample() *benchmark.Report {
 	const own = benchmark.Accepting
@@ -36,7 +44,7 @@ func sample() *benchmark.Report {
 				Class: benchmark.Nothing},
 			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering,
 				Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
-			{Name: benchmark.BareTLS, Class: benchmark.Nothing}, {Name: benchmark.AcceptingTLS, Class: benchmark.Durable},
+			{Name: benchmark.HoldingKeys, Class: benchmark.Durable}, {Name: benchmark.BareTLS, Class: benchmark.Nothing}, {Name: benchmark.AcceptingTLS, Class: benchmark.Durable},
 			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable,
 				Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
 		},
@@ -52,9 +60,11 @@ func sample() *benchmark.Report {
 		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50,
 			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
-		measured(own, doors[0], 6, 150), measured(own, doors[1], 7, 140), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
+		measured(own, doors[0], 6, 150), resident(measured(own, doors[1], 7, 140), 60), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
 		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75), measured(own, doors[6], 7, 130), measured(own, doors[7], 7, 149),
 		measured(own, doors[8], 7, 5000), measured(own, doors[9], 7, 5000),
+		measured(benchmark.HoldingKeys, doors[11], 6, 150), measured(benchmark.HoldingKeys, doors[12], 8, 130),
+		resident(measured(benchmark.HoldingKeys, doors[13], 8, 130), 110),
 		measured(benchmark.BareTLS, doors[10], 10, 50), measured(benchmark.AcceptingTLS, doors[10], 9, 80),
 	)
 	return report
@@ -110,6 +120,12 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 			[]string{"with gzip"}, nil},
 		"slow with an API key": {set(own, doors[6], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
 			[]string{"an API key and"}, nil},
+		"slow with old keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.PerSecond = 119 }),
+			[]string{"that are held"}, nil},
+		"large with keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.Resident = 125 << 20 }),
+			[]string{"memory of ten million"}, nil},
+		"no server with keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.Problem = "x" }), nil,
+			[]string{"memory of ten million", "that are held"}},
 		"starved": {set(own, doors[9], func(m *benchmark.Measurement) { m.P99 = 3.1 }),
 			[]string{"beside another key"}, nil},
 		"no event loop": {func(r *benchmark.Report) {

@@ -177,7 +177,8 @@ func send(ctx context.Context, running *Running, s Scenario, duration time.Durat
 		return nil, err
 	}
 	return load.Run(ctx, load.Options{Address: running.Address, Request: encoded,
-		Connections: s.Connections, Rate: s.Rate, Duration: duration, TLS: running.TLS})
+		Connections: s.Connections, Rate: s.Rate, Duration: duration, TLS: running.TLS,
+		Serials: s.Door.serials()})
 }
 
 // measure runs one scenario between two looks at the accounts of the system and of the contender.
@@ -186,7 +187,7 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 	if err := drained(ctx, running); err != nil {
 		return err
 	}
-	if !m.Scenario.Door.stores() { // the first of the repeated ones
+	if m.Scenario.Door == SameKey { // the first of the repeated ones
 		first := m.Scenario
 		first.Connections = 1
 		if _, err := Send(ctx, running, first, repeatedAfter); err != nil {

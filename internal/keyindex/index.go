@@ -255,25 +255,50 @@ func (x *Index) Claim(_ context.Context, claims []pillarbox.KeyClaim) {
 	defer x.mu.Unlock()
 	for i := range claims {
 		c := &claims[i]
-		if c.IsZero() || x.claimLocked(c, now) {
+		if c.IsZero() {
+			continue
+		}
+		may := x.claimLocked(c, now)
+		if may == 0 {
 			continue
 		}
 		if buffer == nil {
 			buffer = pages.Get().(*[]byte)
 			defer pages.Put(buffer)
 		}
-		for !x.claimFromRunsLocked(c, now, *buffer) {
+		for !x.claimFromRunsLocked(c, now, may, *buffer) {
+			may = x.likelyLocked(&c.Key)
 		}
 	}
 }
 
 var pages = sync.Pool{New: func() any { page := make([]byte, pageBytes); return &page }}
 
-// claimLocked answers from memory, or returns false where a run has to be asked.
-func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) bool {
+// likely are the runs whose filters say that they may have a key: a bit for each, in their order, and
+// the last bit for all that have none of their own.
+type likely uint64
+
+// manyRuns is how many of them have bits of their own. There are some twenty of ten million keys.
+const manyRuns = 63
+
+func (x *Index) likelyLocked(key *[16]byte) (may likely) {
+	for i, r := range x.runs {
+		if r.filter.mayHave(key) {
+			may |= 1 << min(i, manyRuns)
+		}
+	}
+	return may
+}
+
+func (l likely) has(i int, r *run, key *[16]byte) bool {
+	return l>>min(i, manyRuns)&1 == 1 && (i < manyRuns || r.filter.mayHave(key))
+}
+
+// claimLocked answers from memory, or returns the runs that have to be asked.
+func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) likely {
 	if f, ok := x.flight[c.Key]; ok {
 		x.meetLocked(c, f)
-		return true
+		return 0
 	}
 	if e := x.newestLocked(&c.Key); e != nil {
 		if x.liveLocked(e, now) {
@@ -281,15 +306,13 @@ func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) bool {
 		} else {
 			x.beginLocked(c)
 		}
-		return true
+		return 0
 	}
-	for _, r := range x.runs {
-		if r.filter.mayHave(&c.Key) {
-			return false
-		}
+	may := x.likelyLocked(&c.Key)
+	if may == 0 {
+		x.beginLocked(c)
 	}
-	x.beginLocked(c)
-	return true
+	return may
 }
 
 func (x *Index) newestLocked(key *[16]byte) *entry {
@@ -301,10 +324,10 @@ func (x *Index) newestLocked(key *[16]byte) *entry {
 
 // claimFromRunsLocked asks the runs, without the lock. It returns false where it has to be done
 // again, because they were replaced meanwhile.
-func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, page []byte) bool {
+func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, may likely, page []byte) bool {
 	runs := x.runs
 	x.mu.Unlock()
-	e, found := x.search(runs, &c.Key, page)
+	e, found := x.search(runs, may, &c.Key, page)
 	x.mu.Lock()
 	if f, ok := x.flight[c.Key]; ok {
 		x.meetLocked(c, f)
@@ -324,11 +347,11 @@ func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, page []by
 }
 
 // search asks the newest run first.
-func (x *Index) search(runs []*run, key *[16]byte, page []byte) (entry, bool) {
+func (x *Index) search(runs []*run, may likely, key *[16]byte, page []byte) (entry, bool) {
 	x.reading.RLock()
 	defer x.reading.RUnlock()
 	for i := len(runs) - 1; i >= 0; i-- {
-		if !runs[i].filter.mayHave(key) {
+		if !may.has(i, runs[i], key) {
 			continue
 		}
 		e, found, err := runs[i].find(key, page)
