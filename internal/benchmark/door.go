@@ -28,6 +28,10 @@ const (
 	Crowded Door = "the same beside another key at full speed"
 	OverTLS Door = "TLS 1.3"
 
+	QuietTLS   Door = "TLS 1.3, alone"
+	Handshakes Door = "TLS 1.3, beside 5,000 handshakes a second that never finish"
+	Dripping   Door = "beside 10,000 connections whose requests never end"
+
 	Beside    Door = "nothing else, with ten million keys held"
 	NewBeside Door = "a new Idempotency-Key, with ten million keys held"
 	Held      Door = "one of ten million Idempotency-Keys that are held"
@@ -35,6 +39,20 @@ const (
 
 // HeldKeys is how many keys a contender of Held has, each that of a request of Held.
 const HeldKeys = 10_000_000
+
+// overTLS reports whether a scenario is about a contender with TLS.
+func (d Door) overTLS() bool { return d == OverTLS || d == QuietTLS || d == Handshakes }
+
+// flood is what goes on beside the requests of the door.
+func (d Door) flood() Flood {
+	switch d {
+	case Handshakes:
+		return Flood{Handshakes: 5000}
+	case Dripping:
+		return Flood{Slow: 10_000}
+	}
+	return Flood{}
+}
 
 // HeldBody is the body of the requests of Held.
 func HeldBody() []byte { return ClosedLoop(256, goalBody).body() }
@@ -88,7 +106,13 @@ func Doors() []Scenario {
 	fair := FixedRate(goalBody)
 	return []Scenario{plain, with(plain, NewKey), with(plain, SameKey), with(plain, Signed), large,
 		with(large, Gzipped), with(plain, Keyed), with(plain, Limited), with(fair, Alone), with(fair, Crowded), overTLS(),
-		with(plain, Beside), with(plain, NewBeside), with(plain, Held)}
+		with(plain, Beside), with(plain, NewBeside), with(plain, Held),
+		with(calm(), Without), with(calm(), Dripping), with(calm(), QuietTLS), with(calm(), Handshakes)}
+}
+
+// calm is what good clients send beside a flood.
+func calm() Scenario {
+	return Scenario{Connections: rateClients, Body: goalBody, Rate: calmRate}
 }
 
 // overTLS is the scenario of the goal on TLS.
@@ -151,11 +175,14 @@ func (r *Report) doors() []Goal {
 		r.door(0.85, scenarios[1], plain), r.door(0.8, scenarios[2], plain),
 		r.door(0.85, scenarios[3], plain), r.door(0.7, scenarios[5], large),
 		r.door(0.85, scenarios[6], plain), r.door(0.85, scenarios[7], plain),
-		r.fairness(scenarios[9], scenarios[8]),
+		r.beside("p99 of a key beside another key at full speed, to the same alone", 3, Accepting, scenarios[9], scenarios[8]),
 		r.compare(contest{"durable events/s over TLS 1.3, to bare net/http with TLS", 0.8, AcceptingTLS,
 			BareTLS, scenarios[10]}, eventRate),
 		r.doorOf(HoldingKeys, 0.8, scenarios[13], scenarios[11]),
 		r.heldMemory(scenarios[13], scenarios[1]),
+		r.beside("p99 beside 10,000 slow connections, to the same alone", 2, Accepting, scenarios[15], scenarios[14]),
+		r.beside("p99 over TLS beside 5,000 handshakes/s that never finish, to the same alone", 2, AcceptingTLS,
+			scenarios[17], scenarios[16]),
 	}
 }
 
@@ -177,10 +204,10 @@ func (r *Report) heldMemory(held, few Scenario) Goal {
 	return g
 }
 
-// fairness is what a sender at full speed costs another one.
-func (r *Report) fairness(beside, alone Scenario) Goal {
-	g := Goal{Name: "p99 of a key beside another key at full speed, to the same alone", Target: 3, AtMost: true}
-	crowded, quiet := find(r.Rows, Accepting, beside), find(r.Rows, Accepting, alone)
+// beside is what others cost a sender: of a contender, p99 beside them to p99 alone.
+func (r *Report) beside(name string, target float64, contender string, beside, alone Scenario) Goal {
+	g := Goal{Name: name, Target: target, AtMost: true}
+	crowded, quiet := find(r.Rows, contender, beside), find(r.Rows, contender, alone)
 	switch {
 	case crowded == nil || quiet == nil || quiet.P99 <= 0:
 		g.Basis = "not measured"

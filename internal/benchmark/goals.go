@@ -20,6 +20,7 @@ const (
 	goalBody      = 200
 	GoalRate      = 5000.0
 	GoalItems     = 1000
+	calmRate      = 1000.0
 	rateClients   = 64
 	batchClients  = 16
 	goalEvents    = 10_000_000
