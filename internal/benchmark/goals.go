@@ -69,7 +69,7 @@ func judge(r *Report) []Goal {
 		r.latency(),
 		r.batches(at256),
 		r.delivery(),
-		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.65, plain,
+		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.75, plain,
 			Bare, at256}, eventRate),
 		r.memory("peak memory after 10 million events, MiB",
 			func(l Life) bool { return l.Accepted >= goalEvents }),

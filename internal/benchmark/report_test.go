@@ -56,7 +56,7 @@ func sample() *benchmark.Report {
 		measured(benchmark.Bare, at64, 10, 100), measured(own, at64, 6, 125),
 		measured(benchmark.Bare, at256, 10, 90, 100, 500), measured(benchmark.Front, at256, 5,
 			170), measured(own, at256, 6, 150, 160, 20),
-		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 70),
+		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 76),
 		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50,
 			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
