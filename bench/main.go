@@ -139,7 +139,7 @@ func (o *options) groups() []benchmark.Group {
 		groups = append(groups, group(false, bodies...))
 	}
 	return append(groups, group(true, benchmark.FixedRate(o.bodies[0])),
-		group(true, benchmark.Batches(o.bodies[0])), group(true, benchmark.Doors()...))
+		group(true, benchmark.Batches(o.bodies[0])), group(true, benchmark.Doors()...), group(true, benchmark.Floods()...))
 }
 
 // bench does it all in a directory that it removes.
