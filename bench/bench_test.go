@@ -23,11 +23,11 @@ import (
 // TestALongRunDoesMore, except for what a flag says otherwise.
 func TestALongRunDoesMore(t *testing.T) {
 	short, long := flags(nil), flags([]string{"-long", "-backlog", "1", "-connections", "2,3"})
-	if short.backlog != 0 || short.events != 0 || len(short.groups()) != 4 {
+	if short.backlog != 0 || short.events != 0 || len(short.groups()) != 5 {
 		t.Errorf("a short run is %+v", short)
 	}
 	if long.backlog != 1 || !slices.Equal(long.connections, []int{2, 3}) ||
-		long.events != 10_000_000 || len(long.groups()) != 5 {
+		long.events != 10_000_000 || len(long.groups()) != 6 {
 		t.Errorf("a long run is %+v", long)
 	}
 	if n := new(numbers); n.Set("1,x") == nil || n.Set("0") == nil || n.Set("") == nil {

@@ -45,6 +45,7 @@ type options struct {
 	peers       string
 	delivery    int
 	backlog     float64 // GiB
+	keys        bool
 	events      int
 	soak        time.Duration
 	out         string
@@ -90,6 +91,8 @@ func flags(args []string) options {
 	set.Float64Var(&o.backlog, "backlog", 0, "GiB of a backlog to hold and to start with (long: 10)")
 	set.IntVar(&o.events, "events", 0,
 		"events that one server accepts and delivers before its memory is read (long: 10,000,000)")
+	set.BoolVar(&o.keys, "keys", true,
+		"with a server that holds ten million idempotency keys: 2 GB of disk, and half a minute to make them")
 	set.DurationVar(&o.soak, "soak", 0, "how long that server is kept under load at least")
 	set.StringVar(&o.out, "out", "bench/results", "where the dated results go; empty for nowhere")
 	set.StringVar(&o.chart, "chart", "docs/performance.svg", "file of the chart; empty for none")
@@ -136,7 +139,7 @@ func (o *options) groups() []benchmark.Group {
 		groups = append(groups, group(false, bodies...))
 	}
 	return append(groups, group(true, benchmark.FixedRate(o.bodies[0])),
-		group(true, benchmark.Batches(o.bodies[0])), group(true, benchmark.Doors()...))
+		group(true, benchmark.Batches(o.bodies[0])), group(true, benchmark.Doors()...), group(true, benchmark.Floods()...))
 }
 
 // bench does it all in a directory that it removes.
@@ -192,6 +195,9 @@ func measure(ctx context.Context, o options, dir string) (*benchmark.Report, err
 	contenders, err := benchmark.Own(ctx, binary)
 	if err != nil {
 		return nil, err
+	}
+	if o.keys {
+		contenders = append(contenders, benchmark.Holding(binary, dir, fillKeys))
 	}
 	if o.peers != "none" {
 		peers, err := buildPeers(ctx, dir, o.peers)

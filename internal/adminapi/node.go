@@ -176,7 +176,7 @@ const (
 // DestinationStatus is how one destination is. Times that are not known are left out.
 type DestinationStatus struct {
 	Destination   string              `json:"destination"`
-	URL           string              `json:"url"`   // without credentials
+	URL           string              `json:"url"`                  // without credentials
 	State         string              `json:"state"`                // delivering, down, paused, idle or elsewhere
 	DownSince     pillarbox.Timestamp `json:"down_since,omitempty"` // it does not answer, or can't store anything
 	PausedSince   pillarbox.Timestamp `json:"paused_since,omitempty"`

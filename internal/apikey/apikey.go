@@ -66,16 +66,27 @@ func checksum(text []byte) (sum [checksumLength]byte) {
 // parse returns the digest of a key, if it has the form of one and its checksum is right. It
 // allocates nothing.
 func parse(text string) (digest, bool) {
-	if len(text) != Length || text[:len(Prefix)] != Prefix {
-		return digest{}, false
-	}
-	var key [Length]byte
-	copy(key[:], text)
-	sum := checksum(key[:Length-checksumLength])
-	if text[Length-checksumLength:] != string(sum[:]) {
+	key, ok := formOf(text)
+	if !ok || !key.checks() {
 		return digest{}, false
 	}
 	return sha256.Sum256(key[:]), true
+}
+
+// form is a text that is as long as a key and begins like one.
+type form [Length]byte
+
+func formOf(text string) (key form, ok bool) {
+	if len(text) != Length || text[:len(Prefix)] != Prefix {
+		return key, false
+	}
+	copy(key[:], text)
+	return key, true
+}
+
+// checks reports whether the checksum is that of the text before it.
+func (f *form) checks() bool {
+	return checksum(f[:Length-checksumLength]) == [checksumLength]byte(f[Length-checksumLength:])
 }
 
 // Key is what is known of a key. The times that are zero are none.
@@ -125,16 +136,14 @@ type Ring struct {
 // Open says who comes with a key to a source, or why it does not open it. The key's name or id is
 // returned, which points into nothing of the request. It allocates nothing.
 func (r *Ring) Open(text, source string, now time.Time) (caller string, refused Reason) {
-	sum, ok := parse(text)
+	key, ok := formOf(text)
 	if !ok {
 		return "", Malformed
 	}
-	entries := r.entries.Load()
-	if entries == nil {
-		return "", Unknown
-	}
-	e := (*entries)[sum]
+	e := r.find(sha256.Sum256(key[:]))
 	switch {
+	case e == nil && !key.checks(): // not before: the digest of a key that is there says as much
+		return "", Malformed
 	case e == nil:
 		return "", Unknown
 	case e.RevokedAt != 0:
@@ -148,4 +157,11 @@ func (r *Ring) Open(text, source string, now time.Time) (caller string, refused 
 		e.used.Store(seconds)
 	}
 	return e.Caller(), ""
+}
+
+func (r *Ring) find(sum digest) *entry {
+	if entries := r.entries.Load(); entries != nil {
+		return (*entries)[sum]
+	}
+	return nil
 }

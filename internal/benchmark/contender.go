@@ -27,7 +27,8 @@ type Contender struct {
 	Missing string `json:"missing,omitempty"`
 	Batches bool   `json:"-"` // takes NDJSON at the path with /batch after it
 	Doors   bool   `json:"-"` // takes what Door has
-	TLS     bool   `json:"-"` // takes OverTLS, and nothing else
+	TLS     bool   `json:"-"` // takes what is over TLS, and nothing else
+	Held    bool   `json:"-"` // holds HeldKeys, and takes what is about them, and nothing else
 	Peer    bool   `json:"peer"`
 
 	// Start runs it in a directory that is its own. It returns when the contender accepts connections.
@@ -88,8 +89,11 @@ func (s Scenario) events() uint64 { return uint64(max(s.Items, 1)) }
 
 // takes reports whether a contender can be asked this.
 func (s Scenario) takes(c Contender) bool {
-	if c.TLS || s.Door == OverTLS {
-		return c.TLS && s.Door == OverTLS
+	if c.TLS || s.Door.overTLS() {
+		return c.TLS && s.Door.overTLS()
+	}
+	if c.Held || s.Door.onHeld() {
+		return c.Held && s.Door.onHeld()
 	}
 	return (s.Items == 0 || c.Batches) && (s.Door == "" || c.Doors)
 }

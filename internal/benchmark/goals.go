@@ -20,6 +20,7 @@ const (
 	goalBody      = 200
 	GoalRate      = 5000.0
 	GoalItems     = 1000
+	calmRate      = 1000.0
 	rateClients   = 64
 	batchClients  = 16
 	goalEvents    = 10_000_000
@@ -68,7 +69,7 @@ func judge(r *Report) []Goal {
 		r.latency(),
 		r.batches(at256),
 		r.delivery(),
-		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.65, plain,
+		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.75, plain,
 			Bare, at256}, eventRate),
 		r.memory("peak memory after 10 million events, MiB",
 			func(l Life) bool { return l.Accepted >= goalEvents }),

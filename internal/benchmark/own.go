@@ -28,6 +28,8 @@ const (
 	Delivering = "pillarbox, delivering to SQLite"
 	Plain      = "pillarbox on net/http"
 
+	HoldingKeys = "pillarbox, holding ten million keys"
+
 	BareTLS      = "bare net/http with TLS"
 	AcceptingTLS = "pillarbox with TLS"
 	PlainTLS     = "pillarbox with TLS on net/http"
@@ -77,6 +79,26 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 		contenders = append(contenders, overTLSOnly(binary)...)
 	}
 	return contenders, nil
+}
+
+// heldSettings remember all of HeldKeys, however many new ones come in the run.
+const heldSettings = "idempotency: { max_keys: 20000000 }\n"
+
+// Holding is a contender whose log has HeldKeys. fill puts them into a data directory that is empty;
+// it is called once, and each turn goes on with the same directory, which lies in dir.
+func Holding(binary, dir string, fill func(ctx context.Context, dir string) error) Contender {
+	filled := ""
+	return Contender{Name: HoldingKeys, Class: Durable, Means: "fdatasync of the log", Held: true,
+		Start: func(ctx context.Context, _ string) (*Running, error) {
+			if filled == "" {
+				place := filepath.Join(dir, "keys")
+				if err := errors.Join(os.Mkdir(place, 0o700), fill(ctx, filepath.Join(place, "data"))); err != nil {
+					return nil, fmt.Errorf("make a log with %d keys: %w", HeldKeys, err)
+				}
+				filled = place
+			}
+			return serve(binary, heldSettings, "--roles", "accept,admin")(ctx, filled)
+		}}
 }
 
 // overTLSOnly are the contenders that have TLS.

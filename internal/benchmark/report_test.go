@@ -24,7 +24,17 @@ var (
 	at64  = benchmark.ClosedLoop(64, 200)
 	at256 = benchmark.ClosedLoop(256, 200)
 	doors = benchmark.Doors()
+
+	floods = benchmark.Floods()
 )
+
+// resident says how many MiB of memory the server had.
+func resident(all []benchmark.Measurement, mebibytes float64) []benchmark.Measurement {
+	for i := range all {
+		all[i].Resident = mebibytes * (1 << 20)
+	}
+	return all
+}
 
 // sample is a report in which everything was measured and every goal is met.
 func sample() *benchmark.Report {
@@ -36,7 +46,7 @@ func sample() *benchmark.Report {
 				Class: benchmark.Nothing},
 			{Name: own, Class: benchmark.Durable}, {Name: benchmark.Delivering,
 				Class: benchmark.Durable}, {Name: benchmark.Plain, Class: benchmark.Durable},
-			{Name: benchmark.BareTLS, Class: benchmark.Nothing}, {Name: benchmark.AcceptingTLS, Class: benchmark.Durable},
+			{Name: benchmark.HoldingKeys, Class: benchmark.Durable}, {Name: benchmark.BareTLS, Class: benchmark.Nothing}, {Name: benchmark.AcceptingTLS, Class: benchmark.Durable},
 			{Name: "slow", Class: benchmark.Durable, Peer: true}, {Name: "fast", Class: benchmark.Durable,
 				Peer: true}, {Name: "hasty", Class: benchmark.Before, Peer: true},
 		},
@@ -48,13 +58,17 @@ func sample() *benchmark.Report {
 		measured(benchmark.Bare, at64, 10, 100), measured(own, at64, 6, 125),
 		measured(benchmark.Bare, at256, 10, 90, 100, 500), measured(benchmark.Front, at256, 5,
 			170), measured(own, at256, 6, 150, 160, 20),
-		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 70),
+		measured(benchmark.Delivering, at256, 9, 105), measured(benchmark.Plain, at256, 20, 76),
 		measured("slow", at256, 50, 10), measured("fast", at256, 50, 40), measured("hasty", at256, 50,
 			60),
 		measured(own, benchmark.FixedRate(200), 6, 5000), measured(own, benchmark.Batches(200), 1, 1500),
-		measured(own, doors[0], 6, 150), measured(own, doors[1], 7, 140), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
+		measured(own, doors[0], 6, 150), resident(measured(own, doors[1], 7, 140), 60), measured(own, doors[2], 7, 140), measured(own, doors[3], 7, 140),
 		measured(own, doors[4], 6, 100), measured(own, doors[5], 9, 75), measured(own, doors[6], 7, 130), measured(own, doors[7], 7, 149),
 		measured(own, doors[8], 7, 5000), measured(own, doors[9], 7, 5000),
+		measured(benchmark.HoldingKeys, doors[11], 6, 150), measured(benchmark.HoldingKeys, doors[12], 8, 130),
+		resident(measured(benchmark.HoldingKeys, doors[13], 8, 130), 110),
+		measured(own, floods[0], 6, 1000), measured(own, floods[1], 8, 1000),
+		measured(benchmark.AcceptingTLS, floods[2], 6, 1000), measured(benchmark.AcceptingTLS, floods[3], 8, 1000),
 		measured(benchmark.BareTLS, doors[10], 10, 50), measured(benchmark.AcceptingTLS, doors[10], 9, 80),
 	)
 	return report
@@ -110,6 +124,16 @@ func TestARunIsHeldAgainstTheGoals(t *testing.T) {
 			[]string{"with gzip"}, nil},
 		"slow with an API key": {set(own, doors[6], func(m *benchmark.Measurement) { m.PerSecond = 100 }),
 			[]string{"an API key and"}, nil},
+		"slow with old keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.PerSecond = 119 }),
+			[]string{"that are held"}, nil},
+		"large with keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.Resident = 125 << 20 }),
+			[]string{"memory of ten million"}, nil},
+		"no server with keys": {set(benchmark.HoldingKeys, doors[13], func(m *benchmark.Measurement) { m.Problem = "x" }), nil,
+			[]string{"memory of ten million", "that are held"}},
+		"slow beside slow ones": {set(own, floods[1], func(m *benchmark.Measurement) { m.P99 = 2.1 }),
+			[]string{"10,000 slow"}, nil},
+		"slow beside handshakes": {set(benchmark.AcceptingTLS, floods[3], func(m *benchmark.Measurement) { m.P99 = 2.1 }),
+			[]string{"handshakes/s"}, nil},
 		"starved": {set(own, doors[9], func(m *benchmark.Measurement) { m.P99 = 3.1 }),
 			[]string{"beside another key"}, nil},
 		"no event loop": {func(r *benchmark.Report) {

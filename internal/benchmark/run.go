@@ -177,7 +177,8 @@ func send(ctx context.Context, running *Running, s Scenario, duration time.Durat
 		return nil, err
 	}
 	return load.Run(ctx, load.Options{Address: running.Address, Request: encoded,
-		Connections: s.Connections, Rate: s.Rate, Duration: duration, TLS: running.TLS})
+		Connections: s.Connections, Rate: s.Rate, Duration: duration, TLS: running.TLS,
+		Serials: s.Door.serials()})
 }
 
 // measure runs one scenario between two looks at the accounts of the system and of the contender.
@@ -186,13 +187,24 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 	if err := drained(ctx, running); err != nil {
 		return err
 	}
-	if !m.Scenario.Door.stores() { // the first of the repeated ones
+	if m.Scenario.Door == SameKey { // the first of the repeated ones
 		first := m.Scenario
 		first.Connections = 1
 		if _, err := Send(ctx, running, first, repeatedAfter); err != nil {
 			return err
 		}
 	}
+	calm, err := m.Scenario.Door.beginFlood(ctx, running)
+	if err != nil {
+		return err
+	}
+	err = r.between(ctx, running, duration, m)
+	return errors.Join(err, calm())
+}
+
+// between is measure, in a flood or without one.
+func (r *runner) between(ctx context.Context, running *Running, duration time.Duration,
+	m *Measurement) error {
 	accepted, err := count(running.Accepted)
 	if err != nil {
 		return err
@@ -220,6 +232,28 @@ func (r *runner) measure(ctx context.Context, running *Running, duration time.Du
 	m.Growth = (float64(pending) - float64(atHalf)) / (duration.Seconds() / 2)
 	return m.check(running, result, accepted+besides)
 }
+
+// beginFlood begins the flood of the door. What it returns ends it, and says whether it was one.
+func (d Door) beginFlood(ctx context.Context, running *Running) (end func() error, err error) {
+	wanted := d.flood()
+	if wanted == (Flood{}) {
+		return func() error { return nil }, nil
+	}
+	flooding, err := wanted.Begin(ctx, running.Address)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		made, err := flooding.Stop()
+		if made < leastFlood*float64(wanted.Handshakes) {
+			err = errors.Join(err, fmt.Errorf("%.0f handshakes began in a second, and %d were wanted", made, wanted.Handshakes))
+		}
+		return err
+	}, nil
+}
+
+// leastFlood is the part of a flood that must have come.
+const leastFlood = 0.8
 
 // crowd begins to send for the other key, at full speed, where the scenario is about that. What it
 // returns waits for the end, and tells how many of its events were accepted; most are over its rate.

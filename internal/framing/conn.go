@@ -46,13 +46,19 @@ type Conn struct {
 	brokenAt  atomic.Int64          // number of the request whose body has broken its framing; 0 for none
 	answered  int64                 // requests that the handler has got; touched by it alone
 
-	headDue  time.Time // when the head that has begun must be there; zero where none is awaited
-	bodyDue  time.Time // when the body must have brought its least
-	bodyHas  int64     // bytes of it since then
-	applied  time.Time // of headDue and bodyDue, what is set
-	mu       sync.Mutex
-	deadline time.Time // that net/http has set, guarded by mu
-	own      time.Time // ours, guarded by mu
+	watched atomic.Bool // whoever answers it wants to know when the client leaves
+
+	headDue time.Time // when the head that has begun must be there; zero where none is awaited
+	bodyDue time.Time // when the body must have brought its least
+	bodyHas int64     // bytes of it since then
+	applied time.Time // of headDue and bodyDue, what counts
+
+	mu     sync.Mutex
+	wakeup sync.Cond // of the read that is parked
+	parked bool      // nobody needs to know what comes while a request is answered; guarded by mu
+	closed bool      // guarded by mu
+	read   deadline  // guarded by mu
+	write  deadline  // guarded by mu
 }
 
 func newConn(inner net.Conn, opts *Options) *Conn {
@@ -61,6 +67,10 @@ func newConn(inner net.Conn, opts *Options) *Conn {
 	if secure, ok := inner.(interface{ TLS() *tls.ConnectionState }); ok {
 		c.tls = secure.TLS()
 	}
+	c.wakeup.L = &c.mu
+	// TLS does not go on after a deadline that has passed in the middle of a record.
+	c.read = deadline{set: inner.SetReadDeadline, exact: c.tls != nil}
+	c.write = deadline{set: inner.SetWriteDeadline, exact: c.tls != nil}
 	return c
 }
 
@@ -79,6 +89,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, c.end
 		case len(p) == 0:
 			return 0, nil
+		case len(p) == 1 && c.inHandler.Load() && !c.watched.Load():
+			if c.park() {
+				return 0, os.ErrDeadlineExceeded
+			}
 		}
 		if len(c.in) > 0 {
 			if err := c.readMore(); err != nil {
@@ -173,7 +187,7 @@ func (c *Conn) refuse(err error) {
 func (c *Conn) receive(p []byte) (int, error) {
 	c.setIdle(c.filter.Between() && len(c.in) == 0 && !c.inHandler.Load())
 	c.await()
-	n, err := c.Conn.Read(p)
+	n, err := c.readWithin(p)
 	if n > 0 {
 		c.setIdle(false)
 		c.brought(n)
@@ -214,8 +228,7 @@ func (c *Conn) await() {
 	c.applied = due
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.own = due
-	_ = c.Conn.SetReadDeadline(earliest(c.deadline, c.own)) // a connection that is gone says so when it is read
+	c.read.own = due
 }
 
 // brought counts what a body has brought. With enough, the time begins anew.
@@ -255,26 +268,6 @@ func (t tooSlow) Unwrap() error { return t.problem }
 var ErrTooSlow error = tooSlow{&protocol.Error{
 	Status: http.StatusRequestTimeout, Detail: "the body came more slowly than http.min_body_rate; nothing was stored",
 }}
-
-// SetReadDeadline implements net.Conn. Ours stays, where it is earlier.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.deadline = t
-	return c.Conn.SetReadDeadline(earliest(t, c.own))
-}
-
-// SetDeadline implements net.Conn.
-func (c *Conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
 
 // CloseWrite is what net/http looks for where it wants an answer to arrive before the end of the
 // connection.

@@ -25,6 +25,9 @@ type Options struct {
 	ReadHeaderTimeout time.Duration // from the first byte of a head to its last
 	MinBodyRate       int64         // bytes a second that a body brings at least, on the average of each grace; 0 asks for none
 	BodyGrace         time.Duration // in which MinBodyRate is looked at
+	// Watched reports whether the handler of a request wants to know when the client leaves before it is
+	// answered; of others, the context does not end then. nil: of all. Over HTTP/2 it always does.
+	Watched func(*http.Request) bool
 }
 
 // lingerTime is how long a connection is read after a refusal: one that is closed with bytes unread
@@ -117,6 +120,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic("pillarbox: bug: a request came past the filter")
 	}
 	r.TLS = conn.tls
+	conn.watched.Store(g.opts.Watched == nil || g.opts.Watched(r))
 	conn.inHandler.Store(true)
 	defer conn.inHandler.Store(false)
 	if why := conn.refused.Load(); why != nil && r.Method == refusedMethod {

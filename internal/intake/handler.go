@@ -275,6 +275,10 @@ func waitFor(ctx context.Context, expected Expectation, wait time.Duration) bool
 	return expected.Wait(ctx)
 }
 
+// Waits reports whether it matters that the client of a request leaves before it is answered: where
+// that waits for the delivery.
+func (h *Handler) Waits(r *http.Request) bool { return h.wanted(r) > 0 }
+
 // wanted reads Prefer: wait=SECONDS (RFC 7240, section 4.3). What can't be read is ignored, as it
 // asks.
 func (h *Handler) wanted(r *http.Request) time.Duration {

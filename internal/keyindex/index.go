@@ -3,7 +3,6 @@ package keyindex
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,7 +69,7 @@ type Index struct {
 
 	mu      sync.Mutex
 	limits  limits
-	flight  map[[16]byte]*flight
+	flight  map[[16]byte]flight
 	unknown [][16]byte // keys whose append has an unknown outcome, oldest first; some may be none any more
 	active  *table
 	frozen  *table // being written
@@ -103,7 +102,7 @@ type flight struct {
 func Open(fsys vfs.FS, dir string, opts Options) (*Index, error) {
 	x := &Index{
 		fsys: fsys, dir: dir, log: opts.Logger, atRest: opts.AtRest, logID: opts.LogID, kick: make(chan struct{}, 1), elapsed: opts.Elapsed,
-		flight: map[[16]byte]*flight{}, nextID: 1, active: newTable(1), next: 1,
+		flight: map[[16]byte]flight{}, nextID: 1, active: newTable(1), next: 1,
 	}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
@@ -245,9 +244,12 @@ func (x *Index) Covered() uint64 {
 // now is in seconds of all lives. It never goes back, not even where what counts them was lost.
 func (x *Index) now() uint32 { return x.base + uint32(x.elapsed()/time.Second) }
 
-// live reports whether an entry is to be found.
-func (x *Index) liveLocked(e *entry, now uint32) bool {
-	return e.ordinal+x.limits.maxKeys >= x.count && now-min(now, e.at) <= x.limits.window
+// liveLocked reports whether an entry is to be found.
+func (x *Index) liveLocked(e *entry, now uint32) bool { return x.limits.live(e, x.count, now) }
+
+// live reports whether an entry is to be found, where so many keys came, ever.
+func (l limits) live(e *entry, count uint64, now uint32) bool {
+	return e.ordinal+l.maxKeys >= count && now-min(now, e.at) <= l.window
 }
 
 // Claim implements pillarbox.Keys.
@@ -258,25 +260,50 @@ func (x *Index) Claim(_ context.Context, claims []pillarbox.KeyClaim) {
 	defer x.mu.Unlock()
 	for i := range claims {
 		c := &claims[i]
-		if c.IsZero() || x.claimLocked(c, now) {
+		if c.IsZero() {
+			continue
+		}
+		may := x.claimLocked(c, now)
+		if may == 0 {
 			continue
 		}
 		if buffer == nil {
 			buffer = pages.Get().(*[]byte)
 			defer pages.Put(buffer)
 		}
-		for !x.claimFromRunsLocked(c, now, *buffer) {
+		for !x.claimFromRunsLocked(c, now, may, *buffer) {
+			may = x.likelyLocked(&c.Key)
 		}
 	}
 }
 
 var pages = sync.Pool{New: func() any { page := make([]byte, pageBytes); return &page }}
 
-// claimLocked answers from memory, or returns false where a run has to be asked.
-func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) bool {
-	if f := x.flight[c.Key]; f != nil {
+// likely are the runs whose filters say that they may have a key: a bit for each, in their order, and
+// the last bit for all that have none of their own.
+type likely uint64
+
+// manyRuns is how many of them have bits of their own. There are some twenty of ten million keys.
+const manyRuns = 63
+
+func (x *Index) likelyLocked(key *[16]byte) (may likely) {
+	for i, r := range x.runs {
+		if r.filter.mayHave(key) {
+			may |= 1 << min(i, manyRuns)
+		}
+	}
+	return may
+}
+
+func (l likely) has(i int, r *run, key *[16]byte) bool {
+	return l>>min(i, manyRuns)&1 == 1 && (i < manyRuns || r.filter.mayHave(key))
+}
+
+// claimLocked answers from memory, or returns the runs that have to be asked.
+func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) likely {
+	if f, ok := x.flight[c.Key]; ok {
 		x.meetLocked(c, f)
-		return true
+		return 0
 	}
 	if e := x.newestLocked(&c.Key); e != nil {
 		if x.liveLocked(e, now) {
@@ -284,15 +311,13 @@ func (x *Index) claimLocked(c *pillarbox.KeyClaim, now uint32) bool {
 		} else {
 			x.beginLocked(c)
 		}
-		return true
+		return 0
 	}
-	for _, r := range x.runs {
-		if r.filter.mayHave(&c.Key) {
-			return false
-		}
+	may := x.likelyLocked(&c.Key)
+	if may == 0 {
+		x.beginLocked(c)
 	}
-	x.beginLocked(c)
-	return true
+	return may
 }
 
 func (x *Index) newestLocked(key *[16]byte) *entry {
@@ -304,12 +329,12 @@ func (x *Index) newestLocked(key *[16]byte) *entry {
 
 // claimFromRunsLocked asks the runs, without the lock. It returns false where it has to be done
 // again, because they were replaced meanwhile.
-func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, page []byte) bool {
+func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, may likely, page []byte) bool {
 	runs := x.runs
 	x.mu.Unlock()
-	e, found := x.search(runs, &c.Key, page)
+	e, found := x.search(runs, may, &c.Key, page)
 	x.mu.Lock()
-	if f := x.flight[c.Key]; f != nil {
+	if f, ok := x.flight[c.Key]; ok {
 		x.meetLocked(c, f)
 		return true
 	}
@@ -327,11 +352,11 @@ func (x *Index) claimFromRunsLocked(c *pillarbox.KeyClaim, now uint32, page []by
 }
 
 // search asks the newest run first.
-func (x *Index) search(runs []*run, key *[16]byte, page []byte) (entry, bool) {
+func (x *Index) search(runs []*run, may likely, key *[16]byte, page []byte) (entry, bool) {
 	x.reading.RLock()
 	defer x.reading.RUnlock()
 	for i := len(runs) - 1; i >= 0; i-- {
-		if !runs[i].filter.mayHave(key) {
+		if !may.has(i, runs[i], key) {
 			continue
 		}
 		e, found, err := runs[i].find(key, page)
@@ -368,12 +393,13 @@ func answer(c *pillarbox.KeyClaim, e *entry) {
 }
 
 // meetLocked answers a claim for a key that was claimed before.
-func (x *Index) meetLocked(c *pillarbox.KeyClaim, f *flight) {
+func (x *Index) meetLocked(c *pillarbox.KeyClaim, f flight) {
 	switch {
 	case f.fingerprint != c.Fingerprint:
 		c.State = pillarbox.KeyMismatch
 	case f.unknown:
 		f.unknown, f.again = false, true
+		x.flight[c.Key] = f
 		c.State, c.Timestamp, c.RequestID = pillarbox.KeyAgain, f.timestamp, f.id
 	default:
 		c.State = pillarbox.KeyInFlight
@@ -391,7 +417,7 @@ func (x *Index) beginLocked(c *pillarbox.KeyClaim) {
 		return
 	}
 	c.State = pillarbox.KeyNew
-	x.flight[c.Key] = &flight{fingerprint: c.Fingerprint, timestamp: c.Timestamp, id: c.RequestID}
+	x.flight[c.Key] = flight{fingerprint: c.Fingerprint, timestamp: c.Timestamp, id: c.RequestID}
 }
 
 // Settle implements pillarbox.Keys. That a key is stored was told by Committed before.
@@ -400,8 +426,8 @@ func (x *Index) Settle(_ context.Context, claims []pillarbox.KeyClaim) error {
 	defer x.mu.Unlock()
 	for i := range claims {
 		c := &claims[i]
-		f := x.flight[c.Key]
-		if !c.State.Claimed() || f == nil {
+		f, ok := x.flight[c.Key]
+		if !c.State.Claimed() || !ok {
 			continue
 		}
 		switch c.Outcome {
@@ -420,11 +446,12 @@ func (x *Index) Settle(_ context.Context, claims []pillarbox.KeyClaim) error {
 	return nil
 }
 
-func (x *Index) noteUnknownLocked(key [16]byte, f *flight) {
+func (x *Index) noteUnknownLocked(key [16]byte, f flight) {
 	f.unknown = true
+	x.flight[key] = f
 	x.unknown = append(x.unknown, key)
 	for len(x.unknown) > MaxUnknown {
-		if oldest := x.flight[x.unknown[0]]; oldest != nil && oldest.unknown {
+		if x.flight[x.unknown[0]].unknown {
 			delete(x.flight, x.unknown[0])
 		}
 		x.unknown = x.unknown[1:]
@@ -435,7 +462,7 @@ func (x *Index) noteUnknownLocked(key [16]byte, f *flight) {
 type Key struct {
 	pillarbox.Idempotency
 	Timestamp pillarbox.Timestamp
-	RequestID string
+	ID        [16]byte      // the request id; see ParseID
 	Age       time.Duration // for how long it has been there; for events of earlier lives
 }
 
@@ -445,13 +472,9 @@ func (x *Index) Committed(keys []Key, next uint64) {
 	now := x.now()
 	x.mu.Lock()
 	for i := range keys {
-		id, ok := parseID(keys[i].RequestID)
-		if !ok {
-			continue // nobody else can make such an event: see the contract of Event.Idempotency
-		}
 		delete(x.flight, keys[i].Key)
 		x.active.add(entry{
-			key: keys[i].Key, fingerprint: keys[i].Fingerprint, timestamp: keys[i].Timestamp, id: id,
+			key: keys[i].Key, fingerprint: keys[i].Fingerprint, timestamp: keys[i].Timestamp, id: keys[i].ID,
 			ordinal: x.count, at: now - min(now, uint32(keys[i].Age/time.Second)),
 		})
 		x.count++
@@ -507,7 +530,7 @@ func (x *Index) addHeldLocked(stats *pillarbox.KeyStats, now uint32) {
 	for _, t := range []*table{x.frozen, x.active} {
 		if t != nil && t.len() > 0 {
 			held += uint64(t.len())
-			oldest = min(oldest, t.entries[0].at)
+			oldest = min(oldest, t.at(0).at)
 		}
 	}
 	stats.Held = int64(min(held, x.limits.maxKeys))
@@ -539,17 +562,46 @@ func (x *Index) closeRuns() error {
 	return errors.Join(errs...)
 }
 
-// parseID reads a UUID in its canonical form.
-func parseID(text string) (id [16]byte, ok bool) {
-	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
+// ParseID reads a request id that is a UUID, in either case. Nobody makes an event with a key and another
+// one: see the contract of Event.Idempotency. It allocates nothing.
+func ParseID(text string) (id [16]byte, ok bool) {
+	if len(text) != idBytes || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return id, false
 	}
-	plain := text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
-	_, err := hex.Decode(id[:], []byte(plain))
-	return id, err == nil
+	wrong := byte(0)
+	for i, at := range idDigits {
+		high, low := hexValues[text[at]], hexValues[text[at+1]]
+		wrong |= high | low
+		id[i] = high<<4 | low&15
+	}
+	return id, wrong < 16
 }
 
+// idBytes is the length of a UUID in its canonical form.
+const idBytes = 36
+
+// idDigits are where the bytes of a UUID stand in it.
+var idDigits = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// hexValues are the values of hex digits; 255 is none.
+var hexValues = func() (values [256]byte) {
+	for c := range values {
+		values[c] = 255
+	}
+	for i := range byte(10) {
+		values['0'+i] = i
+	}
+	for i := range byte(6) {
+		values['a'+i], values['A'+i] = 10+i, 10+i
+	}
+	return values
+}()
+
 func formatID(id [16]byte) string {
-	text := hex.EncodeToString(id[:])
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+	const digits = "0123456789abcdef"
+	text := [idBytes]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	for i, at := range idDigits {
+		text[at], text[at+1] = digits[id[i]>>4], digits[id[i]&15]
+	}
+	return string(text[:])
 }

@@ -21,7 +21,7 @@ func keyOf(n int) Key {
 	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
 	return Key{
 		Idempotency: pillarbox.Idempotency{Key: [16]byte(sum[:16]), Fingerprint: uint64(n)},
-		Timestamp:   pillarbox.Timestamp(n + 1), RequestID: formatID([16]byte(sum[16:])),
+		Timestamp:   pillarbox.Timestamp(n + 1), ID: [16]byte(sum[16:]),
 	}
 }
 
@@ -92,7 +92,7 @@ func (m *model) check() {
 		live := m.keys-1-m.ordinal[i] < int(m.opts.MaxKeys) && m.now-m.at[i] <= m.opts.Window
 		got := claims[0]
 		switch {
-		case live && (got.State != pillarbox.KeyDone || got.RequestID != key.RequestID ||
+		case live && (got.State != pillarbox.KeyDone || got.RequestID != formatID(key.ID) ||
 			got.Timestamp != key.Timestamp):
 			m.t.Fatalf("event %d of %d: %+v", i+1, len(m.log), got)
 		case !live && got.State != pillarbox.KeyNew:
@@ -149,7 +149,7 @@ func TestIndexIsTheLog(t *testing.T) {
 
 func claim(x *Index, key Key) pillarbox.KeyClaim {
 	claims := []pillarbox.KeyClaim{{Idempotency: key.Idempotency, Timestamp: key.Timestamp,
-		RequestID: key.RequestID}}
+		RequestID: formatID(key.ID)}}
 	x.Claim(context.Background(), claims)
 	return claims[0]
 }
@@ -172,31 +172,31 @@ func TestStatesOfAKey(t *testing.T) {
 		}
 	}
 	first := claim(x, key)
-	want(first, pillarbox.KeyNew, key.RequestID)
+	want(first, pillarbox.KeyNew, formatID(key.ID))
 	again := key
-	again.RequestID, again.Timestamp = other.RequestID, 7
-	want(claim(x, again), pillarbox.KeyInFlight, again.RequestID)
+	again.ID, again.Timestamp = other.ID, 7
+	want(claim(x, again), pillarbox.KeyInFlight, formatID(again.ID))
 	mismatch := again
 	mismatch.Fingerprint++
-	want(claim(x, mismatch), pillarbox.KeyMismatch, again.RequestID)
+	want(claim(x, mismatch), pillarbox.KeyMismatch, formatID(again.ID))
 
 	settle(x, first, pillarbox.KeyFree)
 	second := claim(x, again)
-	want(second, pillarbox.KeyNew, again.RequestID)
+	want(second, pillarbox.KeyNew, formatID(again.ID))
 	settle(x, second, pillarbox.KeyUnknown)
-	want(claim(x, mismatch), pillarbox.KeyMismatch, again.RequestID)
+	want(claim(x, mismatch), pillarbox.KeyMismatch, formatID(again.ID))
 	third := claim(x, key)
-	want(third, pillarbox.KeyAgain, again.RequestID) // the stamp of the one that may surface
+	want(third, pillarbox.KeyAgain, formatID(again.ID)) // the stamp of the one that may surface
 	if third.Timestamp != 7 {
 		t.Errorf("timestamp %d", third.Timestamp)
 	}
 	settle(x, third, pillarbox.KeyFree) // stored nothing, and the one before may have
 	fourth := claim(x, key)
-	want(fourth, pillarbox.KeyAgain, again.RequestID)
+	want(fourth, pillarbox.KeyAgain, formatID(again.ID))
 	m.accept(again)
 	settle(x, fourth, pillarbox.KeyStored)
-	want(claim(x, key), pillarbox.KeyDone, again.RequestID)
-	want(claim(x, mismatch), pillarbox.KeyMismatch, again.RequestID)
+	want(claim(x, key), pillarbox.KeyDone, formatID(again.ID))
+	want(claim(x, mismatch), pillarbox.KeyMismatch, formatID(again.ID))
 }
 
 // TestALateCommitIsSeen settles a key as unknown, and the log then says that it is there.

@@ -100,9 +100,10 @@ func (x *Index) flush() error {
 			x.active = newTable(x.next)
 		}
 		frozen, to, count, now := x.frozen, x.frozeAt, x.count, x.now()
-		keep := func(e *entry) bool { return x.liveLocked(e, now) }
-		entries := frozen.sorted(keep)
+		limits := x.limits
 		x.mu.Unlock()
+		// Without the lock, because requests wait for it: nobody changes a frozen table.
+		entries := frozen.sorted(func(e *entry) bool { return limits.live(e, count, now) })
 		r, err := x.writeRun(header{log: x.logID, from: frozen.from, to: to, first: firstOrdinal(entries, count), end: count}, entries)
 		if err != nil {
 			return err

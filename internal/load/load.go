@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -33,6 +34,9 @@ type Options struct {
 	TLS         *tls.Config   // nil: none
 	Grace       time.Duration // how long answers are waited for when the duration is over; default 5 s
 	MaxErrors   int           // connections that fail before the run gives up; default 1000
+	Serials     *Serials      // what Serial stands for; nil: numbers that no other request has
+
+	serialAt int // where Serial stands in Request; -1 for nowhere
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +50,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxErrors == 0 {
 		o.MaxErrors = defaultErrors
 	}
+	o.serialAt = bytes.Index(o.Request, []byte(Serial))
 	return o
 }
 

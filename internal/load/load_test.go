@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -235,6 +236,32 @@ func TestSerialsAreOfOneRequestEach(t *testing.T) {
 		}
 		if len(seen) == 0 {
 			t.Error("nothing came")
+		}
+	})
+}
+
+// TestSerialsComeAgain: those of a list are all sent, about as often.
+func TestSerialsComeAgain(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]int{}
+	handler := func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.Header.Get("X-Serial")]++
+	}
+	serials := &load.Serials{Count: 10, Step: 7}
+	o := load.Options{Connections: 2, Duration: 100 * time.Millisecond, Serials: serials,
+		Request: encode(t, load.Request{Path: "/app", Host: "test", Header: http.Header{"X-Serial": {load.Serial}}})}
+	eachDriver(t, handler, o, 1, func(t *testing.T, result *load.Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		for n := range min(uint64(10), result.Answers) {
+			if text := fmt.Sprintf("%016x", n*7%10); seen[text] == 0 {
+				t.Errorf("%s was not sent", text)
+			}
+		}
+		if len(seen) > 10 || len(seen) == 0 {
+			t.Errorf("%d numbers were sent", len(seen))
 		}
 	})
 }

@@ -26,7 +26,7 @@ func (s *server) admin() run.Service {
 	}
 	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
 		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler})
-	return s.web("admin", listener, handler)
+	return s.web("admin", listener, handler, nil)
 }
 
 // public makes the service of the public listeners: an event loop for what is simple, where that is
@@ -36,7 +36,7 @@ func (s *server) admin() run.Service {
 func (s *server) public() (run.Service, error) {
 	handler := s.publicHandler(s.Limits, s.Serving)
 	if !s.EventLoop || express.Possible() != nil || !s.queue.Traits().Local {
-		return s.web("public", s.onNetHTTP(), handler), nil
+		return s.web("public", s.onNetHTTP(), handler, handler.Waits), nil
 	}
 	limits := s.Limits
 	front, err := express.New(s.onLoop(), express.Options{
@@ -49,7 +49,7 @@ func (s *server) public() (run.Service, error) {
 	if err != nil {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)
 	}
-	return inFrontOf(front, s.web("public", front.HandedOver(), handler)), nil
+	return inFrontOf(front, s.web("public", front.HandedOver(), handler, handler.Waits)), nil
 }
 
 // onLoop are the listeners as the event loop wants them.
@@ -126,8 +126,9 @@ func inFrontOf(front *express.Server, web run.Service) run.Service {
 }
 
 // web makes the service of a web server. Both listeners have the same rules of framing: a proxy may
-// stand before either.
-func (s *server) web(name string, listener net.Listener, handler http.Handler) run.Service {
+// stand before either. watched is that of framing.Options.
+func (s *server) web(name string, listener net.Listener, handler http.Handler,
+	watched func(*http.Request) bool) run.Service {
 	limits := s.Limits
 	// Long answers, as of an audit or of somebody who follows, end with the drain and not before.
 	requests, endRequests := context.WithCancel(context.Background())
@@ -143,6 +144,7 @@ func (s *server) web(name string, listener net.Listener, handler http.Handler) r
 			defer context.AfterFunc(ctx, func() { endRequests(); _ = web.Close() })() // Serve returns the error
 			if err := framing.Serve(web, listener, framing.Options{
 				MaxHeaderBytes: limits.MaxHeaderBytes, MinBodyRate: limits.MinBodyRate, BodyGrace: limits.BodyGrace,
+				Watched: watched,
 			}); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}

@@ -25,6 +25,7 @@ type works struct {
 	waiting   list.List             // of *work whose client is waited for, the longest first
 	turns     list.List             // of *address that have works that want to compute
 	addresses map[string]*addressOf // those that have works
+	large     map[*addressOf]bool   // those that have their share, or more
 	closed    bool
 }
 
@@ -55,8 +56,11 @@ type work struct {
 
 func (w *works) init(limit, computing int) {
 	w.max, w.idle = limit, computing
-	w.open, w.addresses = map[*work]struct{}{}, map[string]*addressOf{}
+	w.open, w.addresses, w.large = map[*work]struct{}{}, map[string]*addressOf{}, map[*addressOf]bool{}
 }
+
+// share is how many places one address may hold while others wait for one.
+func (w *works) share() int { return max(1, w.max/addressShare) }
 
 // begin gives a connection a place. Where there is none, another one makes room; see evictLocked.
 func (w *works) begin(conn io.Closer, address string) (*work, error) {
@@ -70,7 +74,9 @@ func (w *works) begin(conn io.Closer, address string) (*work, error) {
 		of = &addressOf{name: address}
 		w.addresses[address] = of
 	}
-	of.works++
+	if of.works++; of.works >= w.share() {
+		w.large[of] = true
+	}
 	one := &work{works: w, conn: conn, address: of, gone: make(chan struct{}), turn: make(chan struct{}, 1)}
 	w.open[one] = struct{}{}
 	one.waitLocked()
@@ -78,12 +84,16 @@ func (w *works) begin(conn io.Closer, address string) (*work, error) {
 }
 
 // evictLocked makes room for an address: the one goes whose client has been waited for the longest.
-// It is of this address, if that has its share already, and else of any. Where nobody's client is
-// waited for, the address that has the most gives up the last that wants to compute.
+// It is of this address, if that has its share already. Else it is of the address that has the most,
+// if that is a share: of a flood whose works all want to compute, it is the last of those, and not one
+// of somebody else whose client is waited for. Else it is of any.
 func (w *works) evictLocked(address string) bool {
 	own := w.addresses[address]
-	if own != nil && own.works >= max(1, w.max/addressShare) {
+	if own != nil && own.works >= w.share() {
 		return evictFront(&own.waiting)
+	}
+	if largest := w.largestLocked(); largest != nil && (evictFront(&largest.waiting) || largest.giveUpLocked()) {
+		return true
 	}
 	if evictFront(&w.waiting) {
 		return true
@@ -94,10 +104,27 @@ func (w *works) evictLocked(address string) bool {
 			most = of
 		}
 	}
-	if most == nil || most == own || most.ready.Len() == 0 {
+	return most != nil && most != own && most.giveUpLocked()
+}
+
+// largestLocked is the address that has the most of those that have their share; nil where none has.
+// There are addressShare of them at most.
+func (w *works) largestLocked() (largest *addressOf) {
+	for of := range w.large {
+		if largest == nil || of.works > largest.works {
+			largest = of
+		}
+	}
+	return largest
+}
+
+// giveUpLocked takes the place of the last that wants to compute, if any does.
+func (a *addressOf) giveUpLocked() bool {
+	last := a.ready.Back()
+	if last == nil {
 		return false
 	}
-	most.ready.Back().Value.(*work).loseLocked()
+	last.Value.(*work).loseLocked()
 	return true
 }
 
@@ -124,7 +151,10 @@ func (o *work) removeLocked() {
 	}
 	o.leaveLocked()
 	delete(o.works.open, o)
-	if o.address.works--; o.address.works == 0 {
+	if o.address.works--; o.address.works < o.works.share() {
+		delete(o.works.large, o.address)
+	}
+	if o.address.works == 0 {
 		delete(o.works.addresses, o.address.name)
 	}
 }

@@ -35,6 +35,10 @@ var (
 		keyIndexSource + "maintain.go", "if err := x.copyTo(w, cursors); err != nil {",
 		"if err := x.copyTo(w, cursors[1:]); err != nil {",
 	}}}
+	// HashIsTheKey takes keys with one hash for one key.
+	HashIsTheKey = Mutant{"the hash is taken for the key", []Edit{{
+		keyIndexSource + "table.go", " && t.at(s.index()).key == *key {", " {",
+	}}}
 	// MismatchLate looks at the content after it has looked whether the key is in flight.
 	MismatchLate = Mutant{"409 before 422", []Edit{{
 		keyIndexSource + "index.go", "case f.fingerprint != c.Fingerprint:",

@@ -25,6 +25,14 @@ var (
 	NobodyMakesRoom = Mutant{"handshakes that never finish keep their places", []Edit{{
 		"internal/opening/works.go", "len(w.open) >= w.max && !w.evictLocked(address)", "len(w.open) >= w.max",
 	}}}
+	// FloodTakesOthers has those make room whose client is waited for, whoever has the places.
+	FloodTakesOthers = Mutant{"a flood of handshakes takes the places of others", []Edit{{
+		"internal/opening/works.go", "largest != nil && (", "largest != nil && w.closed && (",
+	}}}
+	// EarlyEnd takes a deadline of an earlier request for that of this one.
+	EarlyEnd = Mutant{"a deadline of an earlier request counts", []Edit{{
+		"internal/framing/deadline.go", "if early && d.apply(due) == nil {", "if early && d.apply(due) != nil {",
+	}}}
 	// AnyCertificate lets every certificate of the authority in.
 	AnyCertificate = Mutant{"every certificate opens a source", []Edit{{
 		"internal/source/certificate.go", "\tif slices.Contains(r.Names, \"*\") {\n", "\tif len(r.Names) > 0 {\n",

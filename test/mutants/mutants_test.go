@@ -56,8 +56,9 @@ var hunts = []hunt{
 		},
 	},
 	{
-		name: "keys", pkg: "internal/keyindex", run: "^Test(IndexIsTheLog|StatesOfAKey)$",
+		name: "keys", pkg: "internal/keyindex", run: "^Test(IndexIsTheLog|StatesOfAKey|KeysOfOneSlotAreToldApart)$",
 		bugs: []planted{
+			{harness.HashIsTheKey, "key 0 is"},
 			{harness.MergeForgets, "event "},
 			{harness.MismatchLate, "want state"},
 		},
@@ -379,6 +380,14 @@ var hunts = []hunt{
 			{harness.NobodyMakesRoom, "a good client"},
 			{harness.AnyoneWithPROXY, "is answered"},
 		},
+	},
+	{
+		name: "floods", pkg: "internal/opening", run: "^TestAFloodThatComputesMakesRoomItself$",
+		bugs: []planted{{harness.FloodTakesOthers, "was taken"}},
+	},
+	{
+		name: "deadlines", pkg: "internal/framing", run: "^TestTheLastDeadlineCounts$",
+		bugs: []planted{{harness.EarlyEnd, "closed pipe|it was closed after"}},
 	},
 	{
 		name: "certificates", pkg: "internal/certificate", run: "^TestFilesThatChangeAreTaken$",

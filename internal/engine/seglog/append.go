@@ -122,8 +122,28 @@ func (a *appender) leadOnce() error {
 // lead commits for as long as somebody waits for a commit. Close waits for it.
 func (a *appender) lead() {
 	for more := true; more; {
-		runtime.Gosched()
+		a.gather()
 		more, _ = a.commitPending() // those that wait have the error
+	}
+}
+
+// maxYields bounds how often a leader lets the others go first.
+const maxYields = 4
+
+// gather lets those that are about to append join the group, for as long as some do. One yield is
+// not enough with hundreds of requests under way: the scheduler comes back to whoever has yielded
+// after some 60 others (its every 61st look), and the rest would wait for the next commit.
+func (a *appender) gather() {
+	before := uint32(1)
+	for range maxYields {
+		runtime.Gosched()
+		a.mu.Lock()
+		count := a.pending.count
+		a.mu.Unlock()
+		if count == before {
+			return
+		}
+		before = count
 	}
 }
 

@@ -2,7 +2,6 @@ package seglog
 
 import (
 	"encoding/binary"
-	"strings"
 
 	"pillarbox"
 	"pillarbox/internal/atrest"
@@ -49,9 +48,8 @@ func (g *group) add(event *pillarbox.Event, keys *atrest.Keys) error {
 	binary.LittleEndian.PutUint32(g.frame[start:], length)
 	g.lengths = binary.LittleEndian.AppendUint32(g.lengths, length)
 	g.count++
-	if !event.Idempotency.IsZero() {
-		g.keys = append(g.keys, keyindex.Key{Idempotency: event.Idempotency,
-			Timestamp: event.Timestamp, RequestID: strings.Clone(event.RequestID)})
+	if key, ok := keyOf(event); ok {
+		g.keys = append(g.keys, key)
 	}
 	return nil
 }

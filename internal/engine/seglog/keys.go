@@ -44,7 +44,8 @@ func (k *keys) load() error {
 	}
 	err = k.scanner.walkRecordsFrom(context.Background(), k.index.Covered(),
 		func(seq uint64, rec record) error {
-			key, found, err := keyOf(rec)
+			event, err := decodeRecord(rec.text)
+			key, found := keyOf(event)
 			if found && err == nil {
 				key.Age = k.age(seq)
 				k.index.Committed([]keyindex.Key{key}, seq+1)
@@ -58,11 +59,13 @@ func (k *keys) load() error {
 	return nil
 }
 
-// keyOf reads the key of a record, if it has one.
-func keyOf(rec record) (key keyindex.Key, found bool, err error) {
-	event, err := decodeRecord(rec.text)
-	return keyindex.Key{Idempotency: event.Idempotency, Timestamp: event.Timestamp,
-		RequestID: event.RequestID}, !event.Idempotency.IsZero(), err
+// keyOf is the key of an event as the index keeps it, if it has one.
+func keyOf(event *pillarbox.Event) (key keyindex.Key, found bool) {
+	if event.Idempotency.IsZero() {
+		return key, false
+	}
+	id, found := keyindex.ParseID(event.RequestID)
+	return keyindex.Key{Idempotency: event.Idempotency, Timestamp: event.Timestamp, ID: id}, found
 }
 
 // age is how long an event has been there at least.
