@@ -71,6 +71,8 @@ func judge(r *Report) []Goal {
 		r.delivery(),
 		r.compare(contest{"net/http path, events/s at 256 connections, to bare net/http", 0.75, plain,
 			Bare, at256}, eventRate),
+		r.compare(contest{"encryption at rest on, to off, events/s at 256 connections", 0.9, Encrypting,
+			Accepting, at256}, eventRate),
 		r.memory("peak memory after 10 million events, MiB",
 			func(l Life) bool { return l.Accepted >= goalEvents }),
 		r.memory("peak memory with a backlog of 10 GiB, MiB",

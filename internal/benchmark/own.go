@@ -27,6 +27,7 @@ const (
 	Accepting  = "pillarbox"
 	Delivering = "pillarbox, delivering to SQLite"
 	Plain      = "pillarbox on net/http"
+	Encrypting = "pillarbox, encrypting what it stores"
 
 	HoldingKeys = "pillarbox, holding ten million keys"
 
@@ -50,6 +51,24 @@ const (
 	withoutExpress = "listen: { express: false }\n"
 )
 
+// withEncryption stands in the example of the configuration of a binary that has encryption at rest.
+const withEncryption = "\nencryption:\n"
+
+// encrypting starts a server with a key of its own.
+func encrypting(binary string) func(ctx context.Context, dir string) (*Running, error) {
+	return func(ctx context.Context, dir string) (*Running, error) {
+		key, err := exec.CommandContext(ctx, binary, "encryption", "new-key").Output()
+		if err != nil {
+			return nil, fmt.Errorf("make a key: %w", err)
+		}
+		name := filepath.Join(dir, "encryption.key")
+		if err := os.WriteFile(name, key, 0o600); err != nil {
+			return nil, err
+		}
+		return serve(binary, fmt.Sprintf("encryption: { key: %q }\n", "file:"+name), "--roles", "accept,admin")(ctx, dir)
+	}
+}
+
 // Own returns the contenders of a binary: the yardsticks first, then pillarbox in its roles.
 func Own(ctx context.Context, binary string) ([]Contender, error) {
 	listed, err := exec.CommandContext(ctx, binary, "bench", "contender").Output()
@@ -71,6 +90,9 @@ func Own(ctx context.Context, binary string) ([]Contender, error) {
 		Contender{Name: Delivering, Class: Durable, Means: durable, Batches: true,
 			Start: serve(binary, "")},
 	)
+	if strings.Contains(string(example), withEncryption) {
+		contenders = append(contenders, Contender{Name: Encrypting, Class: Durable, Means: durable, Start: encrypting(binary)})
+	}
 	if strings.Contains(string(example), withExpress) {
 		contenders = append(contenders, Contender{Name: Plain, Class: Durable, Means: durable,
 			Start: serve(binary, withoutExpress, "--roles", "accept,admin")})
