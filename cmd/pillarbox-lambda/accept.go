@@ -6,6 +6,7 @@ import (
 	awslambda "github.com/aws/aws-lambda-go/lambda"
 
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/intake"
 	"pillarbox/internal/lambda"
 	"pillarbox/internal/source"
 )
@@ -16,9 +17,16 @@ func newAccept(s settings, out output) (awslambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	acceptor := ingest.New(queue, ingest.Options{})
-	return lambda.NewAccept(acceptor, lambda.AcceptOptions{
-		Source: source.Settings{Name: s.source, Path: s.sourcePath,
-			MaxBody: s.maxBody}, Logger: out.logger, Metrics: out.metrics,
-	}), nil
+	table, err := source.Compile([]source.Settings{{Name: s.source, Path: s.sourcePath,
+		MaxBody: s.maxBody}}, source.Options{Logger: out.logger})
+	if err != nil {
+		return nil, err
+	}
+	sources := source.NewSources(table)
+	handler := intake.New(intake.Options{
+		Acceptor: lambda.NewAcceptor(ingest.New(queue, ingest.Options{})), Sources: sources,
+		NoSource: "there is no source at this path",
+	})
+	return lambda.NewAccept(handler, sources,
+		lambda.AcceptOptions{Name: s.source, Logger: out.logger, Metrics: out.metrics}), nil
 }
