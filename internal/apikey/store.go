@@ -34,8 +34,8 @@ const (
 	// MaxName is the longest name of a key, in bytes.
 	MaxName = 64
 
-	// maxFile is the largest file that is read, in bytes: a key takes less than 1 KiB.
-	maxFile = MaxKeys << 10
+	// MaxFileBytes is the largest file that is read, in bytes: a key takes less than 1 KiB.
+	MaxFileBytes = MaxKeys << 10
 
 	// saveEvery is the shortest time between two writes of when keys were used.
 	saveEvery = time.Minute
@@ -70,9 +70,9 @@ func OpenStore(fsys vfs.FS, opts Options) (*Store, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	text, err := vfs.ReadFile(fsys, FileName, maxFile)
+	text, err := vfs.ReadFile(fsys, FileName, MaxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.put(nil)
+		s.ring.put(nil)
 		return s, nil
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func OpenStore(fsys vfs.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; put the file back from a backup, or move it away and make new keys: %w", FileName, err, pillarbox.ErrCorrupt)
 	}
-	s.put(entries)
+	s.ring.put(entries)
 	for _, e := range entries {
 		s.saved[e.ID] = e.used.Load()
 	}
@@ -234,17 +234,8 @@ func (s *Store) save(entries []*entry) error {
 		return fmt.Errorf("write the API keys: %w", err)
 	}
 	s.saved = used
-	s.put(entries)
+	s.ring.put(entries)
 	return nil
-}
-
-// put puts entries in force.
-func (s *Store) put(entries []*entry) {
-	table := make(map[digest]*entry, len(entries))
-	for _, e := range entries {
-		table[e.digest] = e
-	}
-	s.ring.entries.Store(&table)
 }
 
 // file is the content of FileName. Checksum is the CRC-32 (IEEE) of the keys as they stand there,

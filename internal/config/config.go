@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"pillarbox/internal/preset"
@@ -328,6 +329,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (c *Config) IsSet(key string) bool {
 	at, set := c.marks[key]
 	return set && at.origin != OriginPreset
+}
+
+// FileKeys lists the keys that the file has set, sorted. Of lists and sections, the single values
+// are there too.
+func (c *Config) FileKeys() (keys []string) {
+	for key, at := range c.marks {
+		if at.origin == OriginFile {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // Where returns the place where the key was set, as file:line:column, the name of an environment

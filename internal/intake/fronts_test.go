@@ -33,7 +33,7 @@ type front struct {
 	name    string
 	express bool
 	gateway fakelambda.Kind // before the function on AWS, which has no listener; empty for none
-	kind    string // of its listener, of listenerKinds; empty for TCP
+	kind    string          // of its listener, of listenerKinds; empty for TCP
 	enter   func(address string) (leave func(), ok bool)
 	places  int             // for connections that begin; 0 is the default
 	limits  express.Options // those that a test sets
