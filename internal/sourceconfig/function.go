@@ -27,6 +27,28 @@ const (
 	noRoot        = "can't be reached on AWS: the root of the stage leads to no function; give the source a path such as /app"
 )
 
+// LoadFunction reads the file of sources of the function, and refuses what can have no effect there.
+// env looks up what ${NAME} stands for; it is not asked for variables that set keys of a configuration
+// elsewhere, which are of the function itself. refers says whether the file refers to anything.
+func LoadFunction(path string, text []byte, env func(name string) (string, bool)) (cfg *config.Config,
+	refers bool, err error) {
+	ours := map[string]bool{}
+	for _, key := range config.Keys() {
+		ours[config.EnvName(key)] = true
+	}
+	cfg, err = config.Load(config.Input{Path: path, Text: text, Env: func(name string) (string, bool) {
+		if ours[name] {
+			return "", false
+		}
+		refers = true
+		return env(name)
+	}})
+	if err == nil {
+		err = CheckFunction(cfg)
+	}
+	return cfg, refers, err
+}
+
 // CheckFunction refuses what a configuration says that can have no effect on the accepting function
 // on AWS: what is not about sources, and what of a source only a server can do. The error joins all
 // of it, each with its place and what to do instead.

@@ -125,24 +125,13 @@ func (d *Door) AsksForTokens() bool {
 
 // load reads the file with these secrets, and says whether it refers to any.
 func (d *Door) load(secrets map[string]string) (cfg *config.Config, refers bool, err error) {
-	ours := map[string]bool{}
-	for _, key := range config.Keys() {
-		ours[config.EnvName(key)] = true // which are of the function here, and not of the file
-	}
-	cfg, err = config.Load(config.Input{Path: d.opts.Path, Text: d.opts.Text,
-		Env: func(name string) (string, bool) {
-			if ours[name] {
-				return "", false
-			}
-			refers = true
+	cfg, refers, err = sourceconfig.LoadFunction(d.opts.Path, d.opts.Text,
+		func(name string) (string, bool) {
 			if value, found := secrets[name]; found {
 				return value, true
 			}
 			return d.opts.Env(name)
-		}})
-	if err == nil {
-		err = sourceconfig.CheckFunction(cfg)
-	}
+		})
 	if err == nil {
 		err = d.check(cfg)
 	}

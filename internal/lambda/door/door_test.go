@@ -241,9 +241,9 @@ func TestKeysThatCantBeReadOpenNothing(t *testing.T) {
 // TestAFileThatCantBeUsedIsRefusedAtTheStart, where that can be said before any secret is there.
 func TestAFileThatCantBeUsedIsRefusedAtTheStart(t *testing.T) {
 	for text, want := range map[string]string{
-		"sources: [":               "sources.yaml:1",
-		users:                      "the environment variable PASSWORD is not set",
-		"data: /tmp":               "data: has no effect on AWS",
+		"sources: [":                   "sources.yaml:1",
+		users:                          "the environment variable PASSWORD is not set",
+		"data: /tmp":                   "data: has no effect on AWS",
 		"log: { level: \"${LEVEL}\" }": "LEVEL is not set",
 		"sources: { app: { auth: [{ api_key: true }] } }":             "set PILLARBOX_API_KEYS_BUCKET",
 		"sources: { app: { max_body: 2MiB } }":                        "set PILLARBOX_BODIES_BUCKET",
