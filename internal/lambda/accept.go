@@ -87,9 +87,10 @@ func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (
 	call := &call{measures: m, requestID: event.requestID(), trace: event.trace(),
 		clientTrace: event.clientTrace()}
 	call.deadline, call.limited = ctx.Deadline()
-	request, err := event.request(context.WithValue(ctx, callKey{}, call), a.sources.Table())
-	if err == nil && a.opts.Refresh != nil {
-		err = a.refresh(ctx)
+	err := a.refresh(ctx)
+	var request *http.Request
+	if err == nil { // and not before: what leads where may be known only now
+		request, err = event.request(context.WithValue(ctx, callKey{}, call), a.sources.Table())
 	}
 	if err != nil {
 		a.tell(ctx, event, err)
@@ -103,8 +104,11 @@ func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (
 	return to
 }
 
-// refresh leaves time to answer.
+// refresh takes over what has changed elsewhere, and leaves time to answer.
 func (a *Accept) refresh(ctx context.Context) error {
+	if a.opts.Refresh == nil {
+		return nil
+	}
 	ctx, cancel := within(ctx, answerReserve)
 	defer cancel()
 	return a.opts.Refresh(ctx)

@@ -481,3 +481,35 @@ func TestRemovedSecretsAreCounted(t *testing.T) {
 		t.Errorf("the log says %s", f.log.String())
 	}
 }
+
+// TestWhatIsTakenOverCountsForTheSameRequest: the first one of a process finds its source, whatever
+// stands in front of its path, and one for which nothing could be taken over is told when to come back.
+func TestWhatIsTakenOverCountsForTheSameRequest(t *testing.T) {
+	none, err := source.Compile(nil, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := source.Compile([]source.Settings{{Name: "app", Path: "/app"}}, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := source.NewSources(none)
+	away := fmt.Errorf("secrets: %w", pillarbox.ErrUnavailable)
+	handler := intake.New(intake.Options{Acceptor: lambda.NewAcceptor(ingest.New(sinkhole{}, ingest.Options{})), Sources: sources})
+	accept := lambda.NewAccept(handler, sources, lambda.AcceptOptions{Refresh: func(context.Context) error {
+		if away != nil {
+			return away
+		}
+		sources.Replace(app)
+		return nil
+	}})
+	for _, status := range []int{503, 202} {
+		response, err := accept.Invoke(context.Background(), []byte(`{"httpMethod":"POST","path":"/v1/app"}`))
+		if err != nil || !bytes.Contains(response, fmt.Appendf(nil, `"statusCode":%d`, status)) {
+			t.Errorf("answered with %s, %v, want %d", response, err, status)
+		}
+		if away = nil; status == 503 && !bytes.Contains(response, []byte("Retry-After")) {
+			t.Errorf("answered with %s", response)
+		}
+	}
+}
