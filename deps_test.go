@@ -182,7 +182,7 @@ var rules = []rule{
 	{"pillarbox/internal/engine/enginetest", []string{"std", "pillarbox"},
 		"a suite sees an engine through its role only"},
 	{"pillarbox/internal/engine/catalog",
-		[]string{"std", "pillarbox", "pillarbox/internal/vfs", "pillarbox/internal/awshttp",
+		[]string{"std", "pillarbox", "pillarbox/internal/apikey", "pillarbox/internal/vfs", "pillarbox/internal/awshttp",
 			"pillarbox/internal/engine/*", awsCore, awsCore + "/*/*", "github.com/aws/aws-sdk-go-v2/config", awsService + "*"},
 		"the one place that knows all engines"},
 	{"pillarbox/internal/engine/memory", []string{"std", "pillarbox"},

@@ -150,8 +150,13 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
-		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg),
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg), checkAPIKeys(cfg),
 		placed(cfg, checkSources(cfg)))
+}
+
+// checkAPIKeys reports a place of shared keys that is none.
+func checkAPIKeys(cfg *config.Config) error {
+	return placed(cfg, catalog.CheckAPIKeys(cfg.APIKeys.URL))
 }
 
 // checkSources reports a source whose rules can't be compiled.

@@ -112,7 +112,7 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return sourceconfig.AsksForKeys(cfg) || quarantines(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return sourceconfig.AsksForKeys(cfg) && cfg.APIKeys.URL == "" || quarantines(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
 // quarantines reports whether a source keeps requests apart whose signature fails.

@@ -118,6 +118,7 @@ output "serve_config" {
   value       = <<-YAML
     queue: { url: "${replace(aws_sqs_queue.events.url, "https://", "sqs://")}", max_age: ${local.delivery_days}d }
     idempotency: { url: "${local.idempotency_url}" }
+    api_keys: { url: "${local.api_keys_url}" }
     sources: ${jsonencode(local.served_sources)}
     destinations:
       ${local.destination_name}: { url: "dynamodb://${local.region}/${aws_dynamodb_table.events.name}${var.time_index ? "?index=${local.time_index_name}&shards=${var.time_index_shards}" : ""}", sources: ${jsonencode(local.served_names)}, max_attempts: ${var.max_receive_count} }

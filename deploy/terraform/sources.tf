@@ -15,6 +15,7 @@ locals {
   packed_sources = "sources.yaml"
 
   api_keys_object = "api-keys.json"
+  api_keys_url    = local.with_sources ? "s3://${aws_s3_bucket.dead_letters.bucket}/${local.api_keys_object}?region=${local.region}" : ""
   api_keys_arn    = "${aws_s3_bucket.dead_letters.arn}/${local.api_keys_object}"
 }
 

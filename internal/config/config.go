@@ -29,6 +29,7 @@ type Config struct {
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
 	Idempotency  Idempotency            `yaml:"idempotency"`
+	APIKeys      APIKeys                `yaml:"api_keys"`
 	Quarantine   Quarantine             `yaml:"quarantine"`
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
@@ -121,6 +122,11 @@ type Idempotency struct {
 	Window  Duration `yaml:"window"`
 	MaxKeys int      `yaml:"max_keys"`
 	URL     string   `yaml:"url"` // where keys are kept beside a queue that keeps none; empty for nowhere
+}
+
+// APIKeys says where API keys are kept.
+type APIKeys struct {
+	URL string `yaml:"url"` // for all who share them; empty for the data directory
 }
 
 // Quarantine bounds what is kept of requests whose signature fails.

@@ -4,6 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,10 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"pillarbox"
-	"pillarbox/internal/apikey"
-	"pillarbox/internal/engine/s3"
-	"pillarbox/internal/vfs"
-	"pillarbox/internal/vfs/faultfs"
 	"pillarbox/test/standin/awsjson"
 	"pillarbox/test/standin/fakelambda"
 	"pillarbox/test/standin/fakesecrets"
@@ -34,7 +32,8 @@ const hookSecret = "the-secret-of-the-webhook"
 type door struct {
 	*cloud
 	base string // URL of the stage
-	key  string // an API key
+
+	id, key string // of an API key
 }
 
 const doorRules = `
@@ -70,7 +69,8 @@ func newDoor(t *testing.T) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{cloud: c, key: c.makeKey()}
+	d := &door{cloud: c}
+	d.id, d.key = c.makeKey()
 	c.accept = c.function(filepath.Join(dir, "bootstrap"), "accept", "PILLARBOX_SQS_QUEUE_URL="+c.queueURL,
 		"PILLARBOX_SOURCES_FILE=sources.yaml", "LAMBDA_TASK_ROOT="+filepath.Dir(file), "PILLARBOX_SECRETS=pillarbox-sources",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER="+secretsURL, "PILLARBOX_API_KEYS_BUCKET="+c.bucket, "PILLARBOX_IDEMPOTENCY_TABLE=idempotency")
@@ -80,30 +80,34 @@ func newDoor(t *testing.T) *door {
 	return d
 }
 
-// makeKey makes an API key where the function looks for it.
-func (c *cloud) makeKey() string {
+// keys runs a command about API keys, on the place where the function looks for them.
+func (c *cloud) keys(want string, args ...string) string {
 	c.t.Helper()
-	disk := faultfs.New(faultfs.Options{})
-	keys, err := apikey.OpenStore(disk, apikey.Options{})
+	config := c.config()
+	text, err := os.ReadFile(config)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	_, key, err := keys.Create(apikey.New{Name: "shop"})
-	if err != nil {
+	text = fmt.Appendf(text, "api_keys: { url: \"s3://%s/api-keys.json?path_style=true\" }\n", c.bucket)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	text, err := vfs.ReadFile(disk, apikey.FileName, apikey.MaxFileBytes)
-	if err != nil {
-		c.t.Fatal(err)
+	out, exit := c.command(append(append([]string{"keys"}, args...), "--config", config)...)
+	if exit != 0 || !strings.Contains(out, want) {
+		c.t.Fatalf("keys %v: exit %d, without %q", args, exit, want)
 	}
-	file, err := s3.NewFile(gatewayClient(), c.bucket, "api-keys.json", apikey.MaxFileBytes)
-	if err != nil {
-		c.t.Fatal(err)
+	return out
+}
+
+// makeKey makes an API key with the command line.
+func (c *cloud) makeKey() (id, key string) {
+	c.t.Helper()
+	out := c.keys(`"key"`, "create", "--name", "shop", "--source", "app", "-o", "json")
+	var made struct{ ID, Key string }
+	if err := json.NewDecoder(strings.NewReader(out[strings.Index(out, "{"):])).Decode(&made); err != nil || made.Key == "" || made.ID == "" {
+		c.t.Fatalf("%s: %v", out, err)
 	}
-	if _, err := file.Write(c.t.Context(), text, ""); err != nil {
-		c.t.Fatal(err)
-	}
-	return key
+	return made.ID, made.Key
 }
 
 // ask posts with header lines, and wants a status.
@@ -180,6 +184,12 @@ func TestAnAPIKeyOfABucket(t *testing.T) {
 	if strings.Contains(d.log.String(), d.key) {
 		t.Error("the key is in the log")
 	}
+	_, another := d.makeKey()
+	d.keys(d.id, "list")
+	d.keys("is revoked", "revoke", d.id)
+	d.accept.Restart() // a process that lives on asks again after a minute
+	d.ask(401, "/app", "of the shop", "X-Api-Key", d.key)
+	d.ask(202, "/app", "of the shop", "X-Api-Key", another)
 }
 
 // TestARepeatedIdempotencyKey gets the first receipt, whichever process answers, and one event is

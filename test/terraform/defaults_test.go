@@ -94,6 +94,7 @@ func TestServeConfigIsRead(t *testing.T) {
 		`\$\{local\.destination_name\}`:                    "events",
 		`\$\{jsonencode\(local\.served_sources\)\}`:        `{"app":{"deny":[],"path":"/app"}}`,
 		`\$\{jsonencode\(local\.served_names\)\}`:          `["app"]`,
+		`\$\{local\.api_keys_url\}`:                        "",
 		`\$\{local\.idempotency_url\}`:                     "dynamodb://eu-west-2/pillarbox-idempotency",
 		`\$\{local\.region\}`:                              "eu-west-2",
 		`\$\{var\.max_receive_count\}`:                     "20",
