@@ -44,6 +44,8 @@ type gatewayEvent struct {
 	Body    string         `json:"body"`
 	Base64  bool           `json:"isBase64Encoded"`
 	Context gatewayContext `json:"requestContext"`
+
+	lines pillarbox.Header // see header
 }
 
 type gatewayContext struct {
@@ -145,8 +147,15 @@ func (e *gatewayEvent) query() string {
 }
 
 // header returns the lines as an HTTP server of ours would have them: names in canonical form,
-// sorted, lines of the same name in their order.
+// sorted, lines of the same name in their order. Nobody changes them.
 func (e *gatewayEvent) header() pillarbox.Header {
+	if e.lines == nil {
+		e.lines = e.readHeader()
+	}
+	return e.lines
+}
+
+func (e *gatewayEvent) readHeader() pillarbox.Header {
 	lines := e.Headers
 	if len(lines) == 0 {
 		lines = make(map[string][]string, len(e.Header))
