@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // object is a file that several processes share.
 type object struct {
+	mu      sync.Mutex // guards all below
 	content []byte
 	version int
 	err     error
@@ -21,6 +23,8 @@ type object struct {
 }
 
 func (o *object) Read(_ context.Context, known string) ([]byte, string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
 	case o.err != nil:
 		return nil, "", o.err
@@ -33,10 +37,15 @@ func (o *object) Read(_ context.Context, known string) ([]byte, string, error) {
 }
 
 func (o *object) Write(_ context.Context, content []byte, known string) (string, error) {
-	if before := o.before; before != nil {
-		o.before = nil
+	o.mu.Lock()
+	before := o.before
+	o.before = nil
+	o.mu.Unlock()
+	if before != nil {
 		before()
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.err != nil {
 		return "", o.err
 	}
