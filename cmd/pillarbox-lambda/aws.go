@@ -35,7 +35,7 @@ type awsSettings struct {
 }
 
 // services are the ones whose endpoint can be another, by the end of the variable's name.
-var services = []string{"SQS", "DYNAMODB", "S3"}
+var services = []string{"SQS", "DYNAMODB", "S3", "SECRETS_MANAGER"}
 
 func readAWS(lookup func(string) (string, bool)) (awsSettings, error) {
 	get := func(name string) string {

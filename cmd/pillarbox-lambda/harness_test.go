@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"pillarbox"
 	"pillarbox/test/standin/fakedynamo"
 	"pillarbox/test/standin/fakelambda"
+	"pillarbox/test/standin/fakesecrets"
 	"pillarbox/test/standin/fakesqs"
 )
 
@@ -74,6 +76,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(s.refuse)
 	case r.Method == http.MethodPut:
 		s.objects[r.URL.Path] = body
+	case found && r.Header.Get("If-None-Match") == tagOf(kept):
+		w.WriteHeader(http.StatusNotModified)
 	case r.Method != http.MethodGet:
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	case !found:
@@ -81,8 +85,19 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `<Error><Code>NoSuchKey</Code></Error>`)
 	default:
+		w.Header().Set("ETag", tagOf(kept))
 		_, _ = w.Write(kept)
 	}
+}
+
+// tagOf is the version of an object.
+func tagOf(content []byte) string { return fmt.Sprintf(`"%x"`, md5.Sum(content)) }
+
+// set puts an object there.
+func (s *store) set(name string, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects[name] = content
 }
 
 // below returns the objects whose names begin so.
@@ -104,6 +119,7 @@ type stack struct {
 	clock   func(time.Duration) // moves SQS's clock
 	queues  *fakesqs.Server
 	tables  *fakedynamo.Server
+	secrets *fakesecrets.Server
 	objects *store
 
 	accept, deliver, deadletter *fakelambda.Function
@@ -145,7 +161,7 @@ func newStack(t *testing.T, variables ...string) *stack {
 	var mu sync.Mutex
 	var ahead time.Duration
 	s := &stack{t: t, log: &log{}, objects: &store{objects: map[string][]byte{}},
-		tables: fakedynamo.New(nil)}
+		tables: fakedynamo.New(nil), secrets: fakesecrets.New()}
 	s.clock = func(by time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -162,11 +178,13 @@ func newStack(t *testing.T, variables ...string) *stack {
 	queueURL, deadURL := s.create(sqsURL, dynamoURL)
 	env := []string{
 		"AWS_ENDPOINT_URL_SQS=" + sqsURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoURL, "AWS_ENDPOINT_URL_S3=" + s3.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + s.secrets.Start(t),
 		"PILLARBOX_SQS_QUEUE_URL=" + queueURL, "PILLARBOX_SQS_DEAD_LETTER_QUEUE_URL=" + deadURL, "PILLARBOX_DYNAMODB_TABLE=events",
 		"PILLARBOX_DYNAMODB_TIME_INDEX=TimeIndex", "PILLARBOX_DEAD_LETTER_BUCKET=dead", "PILLARBOX_BODIES_BUCKET=large",
 		fmt.Sprintf("PILLARBOX_MAX_RECEIVES=%d", maxReceives), "PILLARBOX_MAX_BODY=4000000",
+		"PILLARBOX_IDEMPOTENCY_TABLE=keys",
 	}
-	env = append(env, variables...)
+	env = append(env, variables...) // of two, the last one counts
 	run := func(role string) *fakelambda.Function {
 		f := fakelambda.New(fakelambda.Options{Path: path, Name: "pillarbox-" + role,
 			Env: append(slices.Clone(env), "PILLARBOX_ROLE="+role), Timeout: functionTimeout, Stdout: s.log, Stderr: s.log})
@@ -224,6 +242,14 @@ func (s *stack) create(sqsURL, dynamoURL string) (queueURL, deadURL string) {
 				"TimeSort"), Projection: &dynamotypes.Projection{
 				ProjectionType: dynamotypes.ProjectionTypeKeysOnly},
 		}},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, err = tables.CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName: aws.String("keys"), BillingMode: dynamotypes.BillingModePayPerRequest,
+		KeySchema:            key("Key", "")[:1],
+		AttributeDefinitions: []dynamotypes.AttributeDefinition{text("Key")},
 	})
 	if err != nil {
 		s.t.Fatal(err)

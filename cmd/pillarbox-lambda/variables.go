@@ -48,6 +48,19 @@ var variables = []variable{
 		textIn(func(s *settings) *string { return &s.sourcePath }, pathForm)},
 	{"PILLARBOX_MAX_BODY", onAccept, nil, "the largest body, as a number of bytes",
 		(*settings).readMaxBody},
+	{"PILLARBOX_SOURCES_FILE", onAccept, nil,
+		"the file of sources, beside the binary or as a whole path, as sources.yaml; else there is one source",
+		textIn(func(s *settings) *string { return &s.sourcesFile }, anyForm)},
+	{"PILLARBOX_SECRETS", onAccept, nil,
+		"the name or ARN of the secret in Secrets Manager with what the file of sources refers to, a JSON object of texts",
+		textIn(func(s *settings) *string { return &s.secrets }, anyForm)},
+	{"PILLARBOX_API_KEYS_BUCKET", onAccept, nil, "the name of the bucket with the file of API keys",
+		textIn(func(s *settings) *string { return &s.keysBucket }, anyForm)},
+	{"PILLARBOX_API_KEYS_OBJECT", onAccept, nil, "the name of that file, as api-keys.json",
+		textIn(func(s *settings) *string { return &s.keysObject }, anyForm)},
+	{"PILLARBOX_IDEMPOTENCY_TABLE", onAccept, nil,
+		"the name of the table of idempotency keys, or nothing where keys mean nothing",
+		textIn(func(s *settings) *string { return &s.idempotencyTable }, anyForm)},
 	{"PILLARBOX_SQS_QUEUE_URL", onQueue, onQueue,
 		"the URL of the queue, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", urlIn(
 			func(s *settings) *string { return &s.queueURL })},
@@ -85,6 +98,9 @@ type settings struct {
 	logLevel                  slog.Level
 	logFormat                 string
 	sourcePath                string
+	sourcesFile, secrets      string // empty: one source, and no secrets
+	keysBucket, keysObject    string // of API keys; without a bucket there are none
+	idempotencyTable          string // empty: idempotency keys mean nothing
 	maxBody                   int64
 	queueURL, deadLetterURL   string
 	table, timeIndex          string
@@ -95,6 +111,7 @@ type settings struct {
 	deadLetterPrefix          string
 	bodiesBucket              string // empty: no place for large bodies
 	bodiesPrefix              string
+	taskRoot                  string // where Lambda has put what is in the zip; empty for this directory
 	aws                       awsSettings
 }
 
@@ -102,7 +119,7 @@ func defaults() settings {
 	return settings{
 		source: lambda.DefaultSource, destination: lambda.DefaultDestination, logFormat: "json", maxBody: source.DefaultMaxBody, timeShards: 8,
 		maxReceives: retry.DefaultMaxAttempts, maxRetryWait: lambda.LongestWait, maxAge: 240 * time.Hour,
-		deadLetterPrefix: "dead-letters/", bodiesPrefix: "bodies/",
+		deadLetterPrefix: "dead-letters/", bodiesPrefix: "bodies/", keysObject: "api-keys.json",
 	}
 }
 
@@ -128,6 +145,7 @@ func readSettings(lookup func(string) (string, bool)) (settings, error) {
 			return s, errors.Join(problems...)
 		}
 	}
+	problems = append(problems, s.checkSources()...)
 	if s.sourcePath == "" {
 		s.sourcePath = "/" + s.source
 	}
@@ -135,6 +153,7 @@ func readSettings(lookup func(string) (string, bool)) (settings, error) {
 		problems = append(problems, fmt.Errorf("PILLARBOX_MAX_BODY is %d, and a message of SQS has %d bytes at most: set it to that or less, or set PILLARBOX_BODIES_BUCKET to a bucket for larger bodies",
 			s.maxBody, sqsrules.MaxMessageBytes))
 	}
+	s.taskRoot, _ = lookup("LAMBDA_TASK_ROOT") // Lambda's own
 	var err error
 	if s.aws, err = readAWS(lookup); err != nil {
 		problems = append(problems, err)
@@ -155,6 +174,23 @@ func (s *settings) readLogLevel(text string) error {
 		return errors.New("which is no level")
 	}
 	return nil
+}
+
+// checkSources refuses what means nothing together.
+func (s *settings) checkSources() (problems []error) {
+	fail := func(name, why string) { problems = append(problems, fmt.Errorf("%s %s", name, why)) }
+	switch {
+	case s.sourcesFile == "":
+		if s.secrets != "" {
+			fail("PILLARBOX_SECRETS", "has no effect without PILLARBOX_SOURCES_FILE, which would refer to them: set that too, or leave it out")
+		}
+		return problems
+	case s.sourcePath != "":
+		fail("PILLARBOX_SOURCE_PATH", "has no effect beside PILLARBOX_SOURCES_FILE, which says where sources are: leave one of them out")
+	case s.maxBody != source.DefaultMaxBody:
+		fail("PILLARBOX_MAX_BODY", "has no effect beside PILLARBOX_SOURCES_FILE: set max_body of the sources in that file")
+	}
+	return problems
 }
 
 func (s *settings) readMaxBody(text string) (err error) {

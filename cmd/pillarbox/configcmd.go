@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/source"
+	"pillarbox/internal/sourceconfig"
 )
 
 func newConfigCommand(global *globalFlags) *cobra.Command {
@@ -26,31 +28,7 @@ func newConfigCommand(global *globalFlags) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(
-		&cobra.Command{
-			Use: "check", Short: "Say whether the configuration is right; exit 2 with file, line and column if not",
-			Long: `Check the configuration: its form, the engines that it names, and what waits in the data directory. Events that are
-pending and that no destination would take any more are counted by source and destination, and are a reason to refuse.
-Exit 2 if something is not right.`,
-			Args: noArgs,
-			RunE: func(command *cobra.Command, _ []string) error {
-				cfg, err := global.load()
-				if err != nil {
-					return err
-				}
-				if err := errors.Join(checkEngines(cfg), checkCertificates(cfg), unknownVariables(cfg)); err != nil {
-					return usageError{err}
-				}
-				if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
-					return usageError{err}
-				}
-				right := "the configuration is right"
-				if global.configPath == "" { // a file in this directory is not looked for
-					right += "; it has no file, since none is named with --config"
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), right)
-				return err
-			},
-		},
+		newConfigCheck(global),
 		&cobra.Command{
 			Use: "show", Short: "Show the configuration in force and where each value comes from; secrets are hidden", Args: noArgs,
 			RunE: func(command *cobra.Command, _ []string) error {
@@ -65,6 +43,67 @@ Exit 2 if something is not right.`,
 		newConfigExample(),
 	)
 	return command
+}
+
+func newConfigCheck(global *globalFlags) *cobra.Command {
+	var onAWS bool
+	command := &cobra.Command{
+		Use: "check", Short: "Say whether the configuration is right; exit 2 with file, line and column if not",
+		Long: `Check the configuration: its form, the engines that it names, and what waits in the data directory. Events that are
+pending and that no destination would take any more are counted by source and destination, and are a reason to refuse.
+With --aws the file is one of sources for the function of a stack, as "deploy --sources" takes it, and what can have no effect there
+is refused. Exit 2 if something is not right.`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if onAWS {
+				return checkForAWS(command, global)
+			}
+			cfg, err := global.load()
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(checkEngines(cfg), checkCertificates(cfg), unknownVariables(cfg)); err != nil {
+				return usageError{err}
+			}
+			if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {
+				return usageError{err}
+			}
+			right := "the configuration is right"
+			if global.configPath == "" { // a file in this directory is not looked for
+				right += "; it has no file, since none is named with --config"
+			}
+			_, err = fmt.Fprintln(command.OutOrStdout(), right)
+			return err
+		},
+	}
+	command.Flags().BoolVar(&onAWS, "aws", false, "the file has the sources of a stack on AWS")
+	return command
+}
+
+// checkForAWS checks the file of sources of a stack.
+func checkForAWS(command *cobra.Command, global *globalFlags) error {
+	if global.configPath == "" {
+		return usageError{errors.New("--aws: name the file of sources with --config")}
+	}
+	text, err := os.ReadFile(global.configPath)
+	if err == nil {
+		err = checkFunction(global.configPath, text)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	_, err = fmt.Fprintln(command.OutOrStdout(), "the file of sources is right for a stack on AWS")
+	return err
+}
+
+// checkFunction reports why a file of sources is none for the function on AWS.
+func checkFunction(path string, text []byte) error {
+	cfg, _, err := sourceconfig.LoadFunction(path, text, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	_, err = source.Compile(sourceconfig.Settings(cfg, new(apikey.Ring), jwt.New(jwt.Options{})), source.Options{})
+	return placed(cfg, err)
 }
 
 func newConfigExample() *cobra.Command {
@@ -111,8 +150,13 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
-		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg),
+		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg), checkAPIKeys(cfg),
 		placed(cfg, checkSources(cfg)))
+}
+
+// checkAPIKeys reports a place of shared keys that is none.
+func checkAPIKeys(cfg *config.Config) error {
+	return placed(cfg, catalog.CheckAPIKeys(cfg.APIKeys.URL))
 }
 
 // checkSources reports a source whose rules can't be compiled.

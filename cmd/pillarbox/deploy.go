@@ -28,6 +28,9 @@ type stackFlags struct {
 	source string
 	yes    bool
 	vars   []string
+
+	sources      string // file
+	sourcesGiven bool
 }
 
 func (f *stackFlags) add(command *cobra.Command) {
@@ -63,19 +66,28 @@ the stack, until a backend.tf says otherwise.
 
 A stack sets nothing that is one for the whole account, so two stand side by side, and destroy takes
 nothing from the other. Logs of the API (--var api_logs=json) need such a role: deploy/terraform/account
-sets it, once for an account and region.`,
+sets it, once for an account and region.
+
+--sources names a file with the sources of the function: keys, tokens, signatures, presets and whatever else "sources" of a configuration
+can say, and works on AWS ("pillarbox config check --aws" says what does not). It is packed with the function and kept for later runs.
+What it refers to by ${NAME} is looked up here to check it, and by the function in a secret that is made empty: put its value there
+with the command that is shown at the end. It goes neither into the state nor into a plan.`,
 		Example: `  pillarbox deploy --region eu-west-2 --var 'alarm_emails_high=["you@example.com"]'
-  pillarbox deploy --name staging --var waf=true --yes`,
+  pillarbox deploy --name staging --var waf=true --yes
+  pillarbox deploy --sources sources.yaml`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			flags.sourcesGiven = command.Flags().Changed("sources")
 			return deploy(ctx, command, flags)
 		},
 	}
 	flags.add(command)
 	command.Flags().StringArrayVar(&flags.vars, "var", nil,
 		"value of a variable of the module, as NAME=VALUE; may be repeated")
+	command.Flags().StringVar(&flags.sources, "sources", "",
+		"file with the sources of the function; it is kept from then on, and an empty name takes it away")
 	return command
 }
 
@@ -91,6 +103,10 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err := checkChoices(s, choices); err != nil {
 		return err
 	}
+	sources, err := flags.readSources(s)
+	if err != nil {
+		return err
+	}
 	if err := stack.NeedGo(); err != nil {
 		return usageError{err}
 	}
@@ -102,12 +118,18 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 	if err := needCredentials(ctx); err != nil {
 		return err
 	}
-	zips, err := stack.BuildFunctions(ctx, s.Source, s.Talk)
+	zips, err := stack.BuildFunctions(ctx, s.Source, sources, s.Talk)
 	if err != nil {
 		return err
 	}
+	undo := func() error { return nil }
+	if flags.sourcesGiven {
+		if choices[stack.SourcesVariable], undo, err = s.KeepSources(sources); err != nil {
+			return err
+		}
+	}
 	if err := planStack(ctx, s, withZips(choices, zips)); err != nil {
-		return err
+		return errors.Join(err, undo())
 	}
 	if !flags.yes && !confirmed(command, "Apply this plan? Type yes: ", "yes") {
 		return fmt.Errorf("nothing was changed; choices are kept in %s", s.ChoicesFile())
@@ -116,6 +138,24 @@ func deploy(ctx context.Context, command *cobra.Command, flags *stackFlags) erro
 		return err
 	}
 	return announceStack(ctx, command, s)
+}
+
+// readSources returns the file of sources of a flag, checked, or the one that is kept; nil for none.
+func (f *stackFlags) readSources(s *stack.Stack) ([]byte, error) {
+	switch {
+	case !f.sourcesGiven:
+		return s.Sources()
+	case f.sources == "":
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.sources)
+	if err == nil {
+		err = checkFunction(f.sources, text)
+	}
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--sources: %w", err)}
+	}
+	return text, nil
 }
 
 // planStack keeps the choices and plans. Choices that can't be planned are not kept.
@@ -224,6 +264,12 @@ The stack %s is deployed. Next:
 Dashboard: %s
 Who runs these commands needs the policy %s.
 `, outputs.Name, outputs.Name, outputs.Name, outputs.Dashboard, outputs.Policy)
+	if err == nil && outputs.Secret != "" {
+		_, err = fmt.Fprintf(command.ErrOrStderr(), `What the file of sources refers to by ${NAME} is a JSON object in a secret, as {"NAME":"..."}. Until it has a value, such sources
+answer 503; a later one counts within five minutes:
+  aws secretsmanager put-secret-value --secret-id %s --secret-string file://secrets.json
+`, outputs.Secret)
+	}
 	return err
 }
 

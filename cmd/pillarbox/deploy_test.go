@@ -42,6 +42,7 @@ func TestDeployRefusesWhatTheModuleDoesNotHave(t *testing.T) {
 		"region=eu-west-1":                   "use --region",
 		"functions_zip=x.zip":                "run terraform itself",
 		"accept_zip=x.zip":                   "run terraform itself",
+		"sources_file=x.yaml":                "use --sources",
 	} {
 		try(t, "deploy", "--source", source, "--yes", "--var", "waf=true", "--var", choice).failsWith(t,
 			exitUsage, want)
@@ -182,5 +183,41 @@ func TestDeploySaysWhatToInstall(t *testing.T) {
 	text, err := os.ReadFile("../../go.mod")
 	if err != nil || !strings.Contains(string(text), "\ngo "+stack.GoVersion+".") {
 		t.Errorf("the functions need another Go than %s: %v", stack.GoVersion, err)
+	}
+}
+
+// TestSourcesOfAStackAreChecked before anything is built or kept, by deploy and by config check alike.
+func TestSourcesOfAStackAreChecked(t *testing.T) {
+	source := module(t)
+	file := filepath.Join(t.TempDir(), "sources.yaml")
+	t.Setenv("PILLARBOX_LOG_LEVEL", "nonsense") // is of a server, and of no file of sources
+	for text, want := range map[string]string{
+		"sources: { app: { rate: { per_second: 5 } } }": "sources.app.rate: has no effect on AWS",
+		"data: /tmp":                          "data: has no effect on AWS",
+		"sources: { app: { path: nowhere } }": "sources.app.path",
+		"sources: { app: { verify_token: \"${NOT_SET_HERE}\" } }":               "the environment variable NOT_SET_HERE is not set",
+		"sources: { app: { idempotency: { key: nonsense } } }":                  "sources.app.idempotency.key",
+		"sources: { app: { signature: { scheme: github, secrets: [short] } } }": "signature.secrets",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		try(t, "config", "check", "--aws", "--config", file).failsWith(t, exitUsage, file+":1:", want)
+		try(t, "deploy", "--source", source, "--yes", "--sources", file).failsWith(t, exitUsage, "--sources: ", want)
+	}
+	if err := os.WriteFile(file, []byte("sources: { app: { auth: [{ api_key: true }] } }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := try(t, "config", "check", "--aws", "--config", file); got.code != exitDone || !strings.Contains(got.out, "is right for a stack on AWS") {
+		t.Errorf("config check --aws: %+v", got)
+	}
+	try(t, "config", "check", "--aws").failsWith(t, exitUsage, "name the file of sources with --config")
+	try(t, "config", "check", "--aws", "--config", file+".gone").failsWith(t, exitUsage, "no such file")
+	s, err := stack.Open(defaultStack, source, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := s.Sources(); err != nil || kept != nil || s.Known() {
+		t.Errorf("sources of a refused run are kept: %q, %v", kept, err)
 	}
 }

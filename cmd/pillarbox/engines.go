@@ -63,7 +63,7 @@ func (e *engines) open(ctx context.Context) error {
 	if err := e.openAtRest(ctx); err != nil {
 		return err
 	}
-	if err := e.openKeys(); err != nil {
+	if err := e.openKeys(ctx); err != nil {
 		return err
 	}
 	if err := e.openQuarantine(); err != nil {
@@ -94,7 +94,10 @@ func (e *engines) open(ctx context.Context) error {
 }
 
 // openKeys reads the API keys. A command that only looks goes on without them.
-func (e *engines) openKeys() error {
+func (e *engines) openKeys(ctx context.Context) error {
+	if e.config.APIKeys.URL != "" {
+		return e.openSharedKeys(ctx)
+	}
 	if e.data == nil {
 		return nil
 	}
@@ -108,6 +111,21 @@ func (e *engines) openKeys() error {
 	}
 	e.APIKeys = keys
 	return nil
+}
+
+// openSharedKeys reads the API keys that others share. A command that does not ask for them goes on
+// where they can't be read.
+func (e *engines) openSharedKeys(ctx context.Context) error {
+	file, err := catalog.OpenAPIKeys(e.config.APIKeys.URL)
+	if err != nil {
+		return err
+	}
+	e.APIKeys = apikey.OpenShared(file, apikey.Options{Now: e.Clock.Now, Logger: e.logger})
+	if err = e.APIKeys.Refresh(ctx); err != nil && e.readOnly {
+		e.logger.Warn("the API keys can't be read", telemetry.KeyErr, err)
+		return nil
+	}
+	return err
 }
 
 // openQuarantine lists the requests whose signature fails. A command that only looks goes on without

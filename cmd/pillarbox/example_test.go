@@ -21,10 +21,11 @@ func TestExampleNamesTheEnginesOfThisBuild(t *testing.T) {
 		},
 		"dead_letters": catalog.CheckDeadLetters,
 		"bodies":       catalog.CheckBodies,
+		"api_keys":     catalog.CheckAPIKeys,
 	}
 	placeholders := strings.NewReplacer("ACCOUNT", "123456789012", "REGION", "eu-west-2", "NAME",
 		"events",
-		"TABLE", "events", "BUCKET", "some-bucket", "PREFIX", "some")
+		"TABLE", "events", "BUCKET", "some-bucket", "PREFIX", "some", "OBJECT", "api-keys.json")
 	section, named := "", map[string][]string{}
 	for line := range strings.Lines(config.Example()) {
 		if name, _, found := strings.Cut(line, ":"); found && name != "" &&

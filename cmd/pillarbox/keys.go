@@ -23,8 +23,9 @@ stored. A key is in force, or at its end, when the command returns; nothing is r
 once: to replace one, make another, and revoke the first when nobody uses it any more. Keys of one name count as one sender
 where idempotency keys are compared.
 
-Of a key only the SHA-256 is kept, in keys.json of the data directory. With a running server the server does the work; without
-one this process does.`,
+Of a key only the SHA-256 is kept, in keys.json of the data directory, or in api_keys.url for all who share them: a server knows of a
+change within ten seconds then, and a function on AWS within a minute. With a running server the server does the work; without one
+this process does.`,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newKeysCreate(global), newKeysList(global), newKeysRevoke(global))

@@ -3,7 +3,6 @@ package main
 import (
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"pillarbox"
@@ -15,11 +14,10 @@ import (
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
-	"pillarbox/internal/preset"
 	"pillarbox/internal/quarantine"
 	"pillarbox/internal/ratelimit"
 	"pillarbox/internal/retry"
-	"pillarbox/internal/source"
+	"pillarbox/internal/sourceconfig"
 )
 
 // settingsOf turns a configuration into what a node may be told again by a reload. keys are never
@@ -31,25 +29,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 		Quarantine: quarantine.Limits{MaxBytes: int64(cfg.Quarantine.MaxBytes), MaxEntries: cfg.Quarantine.MaxEntries,
 			MaxAge: cfg.Quarantine.MaxAge.Std()},
 		KeyWindow: cfg.Idempotency.Window.Std(), MaxKeys: int64(cfg.Idempotency.MaxKeys),
-	}
-	for name, s := range cfg.Sources {
-		opening, users := authOf(&s, keys)
-		settings.Sources = append(settings.Sources, source.Settings{
-			Keys: opening, Users: users, Tokens: tokensOf(&s, issuers), Certificates: certificatesOf(&s),
-			Allow: config.Prefixes(s.Allow), Deny: config.Prefixes(s.Deny),
-			Name: name, Path: s.Path, MaxBody: int64(
-				s.MaxBody), Limits: rateLimitsOf(cfg, &s),
-			Redact: source.Places(s.Redact),
-			Hash: source.Hash{Key: []byte(s.Hash.Key), Places: source.Places{Headers: s.Hash.Headers,
-				Query: s.Hash.Query, JSON: s.Hash.JSON}},
-			Headers: source.HeaderPolicy{Allow: s.Headers.Allow, Deny: s.Headers.Deny},
-			Key:     s.Idempotency.Key, KeyAlone: s.Idempotency.Content == config.ContentIgnore,
-			Methods: s.Methods, Signature: cfg.Verifier(name), Quarantine: s.Signature.OnFailure == config.OnFailureQuarantine, Handshake: preset.Handshake(s.Handshake),
-			CORS:        source.CORS(s.CORS),
-			CloudEvents: source.CloudEvents(s.CloudEvents),
-			VerifyToken: string(s.VerifyToken), Answer: preset.Answer{Status: s.Response.Status,
-				Body: s.Response.Body, ContentType: s.Response.ContentType},
-		})
+		Sources: sourceconfig.Settings(cfg, keys, issuers),
 	}
 	for name, d := range cfg.Destinations {
 		settings.Destinations = append(settings.Destinations, destination.Settings{
@@ -66,40 +46,6 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 	return settings
 }
 
-// rateLimitsOf is how many events of a source may come in.
-func rateLimitsOf(cfg *config.Config, s *config.Source) (limits []source.Limit) {
-	for _, r := range s.Rate {
-		limits = append(limits, source.Limit{By: source.By(r.By), MaxClients: cfg.HTTP.MaxRateClients,
-			Rate: ratelimit.Rate{PerSecond: r.PerSecond, Burst: r.Burst}})
-	}
-	return limits
-}
-
-// authOf is who may come in by a source: anybody where it is neither keys nor users.
-func authOf(s *config.Source, keys *apikey.Ring) (opening *apikey.Ring, users []source.User) {
-	for _, way := range s.Auth {
-		if way.APIKey {
-			opening = keys
-		}
-		for _, user := range way.Basic.Users {
-			name, password, _ := strings.Cut(string(user), ":")
-			users = append(users, source.User{Name: name, Password: password})
-		}
-	}
-	return opening, users
-}
-
-// tokensOf are the tokens that let in whoever sends them.
-func tokensOf(s *config.Source, issuers *jwt.Issuers) (tokens []source.Tokens) {
-	for _, way := range s.Auth {
-		if way.JWT.Issuer != "" {
-			tokens = append(tokens, issuers.Verifier(jwt.Settings{Issuer: way.JWT.Issuer, Audience: way.JWT.Audience,
-				KeysURL: way.JWT.JWKSURL, Algorithms: way.JWT.Algorithms, Caller: way.JWT.Caller, Claims: way.JWT.Claims}))
-		}
-	}
-	return tokens
-}
-
 // usedOf are the verifiers of tokens in settings.
 func usedOf(settings *node.Settings) (used []*jwt.Verifier) {
 	for _, s := range settings.Sources {
@@ -112,19 +58,6 @@ func usedOf(settings *node.Settings) (used []*jwt.Verifier) {
 	return used
 }
 
-// certificatesOf says which certificates of clients open a source; nil for none.
-func certificatesOf(s *config.Source) *source.CertificateRule {
-	rule := &source.CertificateRule{}
-	for _, way := range s.Auth {
-		rule.Names = append(rule.Names, way.ClientCert.Names...)
-		rule.URIs = append(rule.URIs, way.ClientCert.URIs...)
-	}
-	if len(rule.Names)+len(rule.URIs) == 0 {
-		return nil
-	}
-	return rule
-}
-
 // adminTokensOf are the tokens of the admin API beside the one for everything.
 func adminTokensOf(cfg *config.Config) (tokens []adminapi.Token) {
 	for _, t := range cfg.Admin.Tokens {
@@ -132,16 +65,6 @@ func adminTokensOf(cfg *config.Config) (tokens []adminapi.Token) {
 		tokens = append(tokens, adminapi.Token{Name: t.Name, Secret: string(t.Token), Scope: scope})
 	}
 	return tokens
-}
-
-// asksForKeys reports whether a source asks for an API key.
-func asksForKeys(cfg *config.Config) bool {
-	for _, s := range cfg.Sources {
-		if slices.ContainsFunc(s.Auth, func(way config.Auth) bool { return way.APIKey }) {
-			return true
-		}
-	}
-	return false
 }
 
 // limitsOf are those of the listeners.
@@ -189,7 +112,7 @@ func needsData(cfg *config.Config) bool {
 			return true
 		}
 	}
-	return asksForKeys(cfg) || quarantines(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
+	return sourceconfig.AsksForKeys(cfg) && cfg.APIKeys.URL == "" || quarantines(cfg) || len(cfg.TLS.ACME.Domains) > 0 || catalog.NeedsData(cfg.Queue.URL) || catalog.NeedsData(cfg.DeadLetters.URL)
 }
 
 // quarantines reports whether a source keeps requests apart whose signature fails.

@@ -1,7 +1,10 @@
-# The front door: POST /app and GET /app. The path is that of the source.
+# The front door: POST /app and GET /app. The path is that of the source. Where a file says what sources there are, every path and
+# method leads to the function, which knows them: a REST API has no answer of its own to OPTIONS, HEAD or a path with a variable part.
 
 locals {
-  methods = toset(["GET", "POST"])
+  methods   = local.with_sources && !var.direct ? toset(["ANY"]) : toset(["GET", "POST"])
+  path_part = local.with_sources ? "{proxy+}" : var.source_name
+  door_part = local.with_sources ? "*" : var.source_name
 
   # A function that takes too long is told off by its own timeout first, which leaves a log line. 29 s is the most that
   # API Gateway waits.
@@ -54,7 +57,7 @@ resource "aws_api_gateway_rest_api" "front" {
 resource "aws_api_gateway_resource" "source" {
   rest_api_id = aws_api_gateway_rest_api.front.id
   parent_id   = aws_api_gateway_rest_api.front.root_resource_id
-  path_part   = var.source_name
+  path_part   = local.path_part
 }
 
 # GET only says that the door stands: it asks for no key and no token, so that health checks need none.
@@ -65,10 +68,10 @@ resource "aws_api_gateway_method" "source" {
   rest_api_id          = aws_api_gateway_rest_api.front.id
   resource_id          = aws_api_gateway_resource.source.id
   http_method          = each.key
-  api_key_required     = each.key == "POST" && (length(var.api_keys) > 0 || var.cloudfront)
-  authorization        = each.key == "POST" ? local.authorization : "NONE"
-  authorizer_id        = each.key == "POST" ? local.authorizer_id : null
-  authorization_scopes = each.key == "POST" ? local.authorization_scopes : null
+  api_key_required     = each.key != "GET" && (length(var.api_keys) > 0 || var.cloudfront)
+  authorization        = each.key != "GET" ? local.authorization : "NONE"
+  authorizer_id        = each.key != "GET" ? local.authorizer_id : null
+  authorization_scopes = each.key != "GET" ? local.authorization_scopes : null
 }
 
 resource "aws_api_gateway_integration" "accept" {
@@ -91,7 +94,7 @@ resource "aws_lambda_permission" "accept" {
   function_name = aws_lambda_function.role["accept"].function_name
   qualifier     = aws_lambda_alias.live["accept"].name
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_api_gateway_rest_api.front.execution_arn}/${var.stage_name}/${each.key}/${var.source_name}"
+  source_arn    = "${aws_api_gateway_rest_api.front.execution_arn}/${var.stage_name}/${each.key == "ANY" ? "*" : each.key}/${local.door_part}"
 }
 
 resource "aws_api_gateway_gateway_response" "problem" {

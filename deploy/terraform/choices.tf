@@ -95,6 +95,38 @@ resource "terraform_data" "choices" {
       error_message = "alarm_thresholds has unknown names: ${join(", ", setsubtract(keys(var.alarm_thresholds), keys(local.default_thresholds)))}."
     }
     precondition {
+      condition     = !(local.with_sources && var.direct)
+      error_message = "sources_file has no effect with direct: API Gateway writes to the queue itself, and asks for nothing that a source can ask for."
+    }
+    precondition {
+      condition     = !local.with_sources || var.max_body_bytes == null
+      error_message = "max_body_bytes has no effect with a sources_file: set max_body of the sources in that file."
+    }
+    precondition {
+      condition     = !local.with_sources || try(local.source_rules[var.source_name].path, "/${var.source_name}") == "/${var.source_name}" && contains(keys(local.source_rules), var.source_name)
+      error_message = "sources_file must have the source source_name at the path of its name: the address that is put out, the health check and the canary are that of it."
+    }
+    precondition {
+      condition     = !local.with_sources || (length(var.api_keys) == 0 && var.authorizer == "none")
+      error_message = "api_keys and authorizer would be asked for on every path and method of a sources_file, also by browsers that ask beforehand and by senders that sign: let the sources ask (auth, signature)."
+    }
+    precondition {
+      condition     = !(var.cloudfront && anytrue([for way in local.source_ways : try(way.api_key, false)]))
+      error_message = "a source of sources_file asks for an API key, and with cloudfront the header X-Api-Key is CloudFront's own: let it ask for something else, or leave cloudfront out."
+    }
+    precondition {
+      condition     = !(var.cloudfront && anytrue([for rule in values(local.source_rules) : try(length(rule.allow), 0) + try(length(rule.deny), 0) > 0]))
+      error_message = "allow and deny of sources are compared with the address that comes to the API, and with cloudfront that is one of CloudFront: leave one of them out."
+    }
+    precondition {
+      condition     = !(var.vpc && anytrue([for way in local.source_ways : can(way.jwt.issuer)]))
+      error_message = "a source of sources_file takes tokens of an issuer, whose keys the function has to fetch, and with vpc there is no way to the internet: leave one of them out."
+    }
+    precondition {
+      condition     = !(var.canary && local.with_sources) || length(setsubtract(local.own_rules, ["path", "max_body", "idempotency", "headers", "redact", "hash", "cors", "methods", "cloudevents"])) == 0
+      error_message = "canary posts without a credential and wants a receipt: set it to false, or let the source source_name ask for nothing."
+    }
+    precondition {
       condition     = (length(var.pipeline_subjects) == 0) || length(setsubtract(["functions", "infrastructure"], keys(var.pipeline_subjects))) == 0
       error_message = "pipeline_subjects needs both functions and infrastructure."
     }

@@ -48,7 +48,7 @@ locals {
   key_use_actions = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
 
   # Principals use the key through these services only, and only as far as their own policies allow.
-  key_services = ["backup", "dynamodb", "lambda", "s3", "sns", "sqs"]
+  key_services = ["backup", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "sqs"]
 
   # Services that publish by themselves, to which topics. Each needs the key, and topics.tf lets it publish.
   publishers = {

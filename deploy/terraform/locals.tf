@@ -31,10 +31,15 @@ locals {
       reserved    = var.accept_reserved_concurrency
       description = "Accepts requests and puts them into the queue"
       environment = merge(
-        {
-          PILLARBOX_SOURCE_PATH   = "/${var.source_name}"
-          PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url
+        { PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url },
+        local.with_sources ? {} : { PILLARBOX_SOURCE_PATH = "/${var.source_name}" },
+        !local.with_sources ? {} : {
+          PILLARBOX_SOURCES_FILE    = local.packed_sources
+          PILLARBOX_SECRETS         = aws_secretsmanager_secret.sources[0].arn
+          PILLARBOX_API_KEYS_BUCKET = aws_s3_bucket.dead_letters.bucket
+          PILLARBOX_API_KEYS_OBJECT = local.api_keys_object
         },
+        !local.remembers_keys ? {} : { PILLARBOX_IDEMPOTENCY_TABLE = aws_dynamodb_table.idempotency[0].name },
         var.max_body_bytes == null ? {} : { PILLARBOX_MAX_BODY = tostring(var.max_body_bytes) },
       )
     }

@@ -2,11 +2,11 @@
 # endpoint. Nothing else is in it.
 #
 # An interface endpoint is paid for by the hour and zone, so there is one for what the functions themselves call and reach by
-# no gateway: SQS, and X-Ray for the traces. None for KMS and logs: SQS, DynamoDB, S3 and Lambda use the key on their side,
+# no gateway: SQS, X-Ray for the traces, and Secrets Manager where sources refer to secrets. None for KMS and logs: SQS, DynamoDB, S3 and Lambda use the key on their side,
 # and Lambda carries logs away itself.
 
 locals {
-  interfaces = var.vpc ? toset(["sqs", "xray"]) : toset([])
+  interfaces = var.vpc ? toset(concat(["sqs", "xray"], local.with_sources ? ["secretsmanager"] : [])) : toset([])
   gateways   = var.vpc ? toset(["dynamodb", "s3"]) : toset([])
   zones      = var.vpc ? { for index, letter in var.vpc_zones : letter => index } : {}
 }

@@ -28,6 +28,16 @@ output "table" {
   value       = aws_dynamodb_table.events.name
 }
 
+output "idempotency_table" {
+  description = "The table of idempotency keys; null where there is none"
+  value       = one(aws_dynamodb_table.idempotency[*].name)
+}
+
+output "sources_secret" {
+  description = "The secret that holds what the file of sources refers to; null where there is no file"
+  value       = one(aws_secretsmanager_secret.sources[*].name)
+}
+
 output "time_index" {
   description = "The index of the table by time; null where there is none"
   value       = var.time_index ? local.time_index_name : null
@@ -95,15 +105,23 @@ output "pipeline_roles" {
   value       = { for role, made in aws_iam_role.pipeline : role => made.arn }
 }
 
+# The sources of a server on this stack: it delivers their events. Where a file has rules for them, which need their secrets,
+# nobody comes in by such a server, unless they are put there.
+locals {
+  served_names   = local.with_sources ? keys(local.source_rules) : [var.source_name]
+  served_sources = { for name in local.served_names : name => { path = try(local.source_rules[name].path, "/${name}"), deny = local.with_sources ? ["0.0.0.0/0", "::/0"] : [] } }
+}
+
 # The part of a configuration file that points `pillarbox serve` at this stack.
 output "serve_config" {
   description = "A configuration file for `pillarbox serve`"
   value       = <<-YAML
     queue: { url: "${replace(aws_sqs_queue.events.url, "https://", "sqs://")}", max_age: ${local.delivery_days}d }
-    sources:
-      ${var.source_name}: { path: /${var.source_name} }
+    idempotency: { url: "${local.idempotency_url}" }
+    api_keys: { url: "${local.api_keys_url}" }
+    sources: ${jsonencode(local.served_sources)}
     destinations:
-      ${local.destination_name}: { url: "dynamodb://${local.region}/${aws_dynamodb_table.events.name}${var.time_index ? "?index=${local.time_index_name}&shards=${var.time_index_shards}" : ""}", sources: [${var.source_name}], max_attempts: ${var.max_receive_count} }
+      ${local.destination_name}: { url: "dynamodb://${local.region}/${aws_dynamodb_table.events.name}${var.time_index ? "?index=${local.time_index_name}&shards=${var.time_index_shards}" : ""}", sources: ${jsonencode(local.served_names)}, max_attempts: ${var.max_receive_count} }
     dead_letters: { url: "s3://${aws_s3_bucket.dead_letters.bucket}/${trimsuffix(local.dead_letter_prefix, "/")}?region=${local.region}" }
     bodies: { url: "s3://${aws_s3_bucket.dead_letters.bucket}/${trimsuffix(local.bodies_prefix, "/")}?region=${local.region}" }
   YAML

@@ -28,6 +28,35 @@ data "aws_iam_policy_document" "operate" {
     resources = concat([aws_dynamodb_table.events.arn], local.time_index_arns)
   }
 
+  # For a server beside the functions, which remembers the same keys.
+  dynamic "statement" {
+    for_each = local.remembers_keys ? [1] : []
+    content {
+      sid       = "IdempotencyKeys"
+      actions   = concat(local.idempotency_actions, ["dynamodb:DescribeTable"])
+      resources = local.idempotency_arns
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.with_sources ? [1] : []
+    content {
+      sid       = "APIKeys"
+      actions   = ["s3:GetObject", "s3:PutObject"]
+      resources = [local.api_keys_arn]
+    }
+  }
+
+  # To exchange one. Nobody but the function reads them.
+  dynamic "statement" {
+    for_each = aws_secretsmanager_secret.sources
+    content {
+      sid       = "PutSecretsOfSources"
+      actions   = ["secretsmanager:PutSecretValue"]
+      resources = [statement.value.arn]
+    }
+  }
+
   # Also what tells a missing object from a forbidden one.
   statement {
     sid       = "ListDeadLetters"
@@ -55,7 +84,7 @@ data "aws_iam_policy_document" "operate" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [local.via.sqs, local.via.dynamodb, local.via.s3]
+      values   = concat([local.via.sqs, local.via.dynamodb, local.via.s3], local.with_sources ? [local.via.secretsmanager] : [])
     }
   }
 

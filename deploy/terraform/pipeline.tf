@@ -187,10 +187,20 @@ data "aws_iam_policy_document" "infrastructure_keep" {
       "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:ListTagsOfResource", "dynamodb:TagResource",
       "dynamodb:UntagResource", "dynamodb:UpdateContinuousBackups", "dynamodb:UpdateTable",
     ]
-    resources = [
+    resources = concat(local.idempotency_arns, [
       for region in concat([local.region], var.replica_regions) :
       "arn:${local.partition}:dynamodb:${region}:${local.account}:table/${aws_dynamodb_table.events.name}"
-    ]
+    ])
+  }
+
+  # Its place alone: no value is read or written.
+  dynamic "statement" {
+    for_each = aws_secretsmanager_secret.sources
+    content {
+      sid       = "PlaceOfSecrets"
+      actions   = ["secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:TagResource", "secretsmanager:UntagResource"]
+      resources = [statement.value.arn]
+    }
   }
 
   # No object is read or written: what is in the letters is not the pipeline's business. Nor is who may read them.

@@ -35,10 +35,14 @@ resource "aws_iam_role_policy" "function" {
 locals {
   # A test compares this with the calls that the binary of each function is linked with, both ways.
   work = {
-    accept = [
+    accept = concat([
       { sid = "PutIntoTheQueue", actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
       { sid = "KeepLargeBodies", actions = ["s3:PutObject"], resources = [local.bodies_arn] },
-    ]
+      ], local.remember_keys, !local.with_sources ? [] : [
+      { sid = "ReadSecretsOfSources", actions = ["secretsmanager:GetSecretValue"], resources = aws_secretsmanager_secret.sources[*].arn },
+      { sid = "ReadAPIKeys", actions = ["s3:GetObject"], resources = [local.api_keys_arn] },
+      local.see_what_is_gone,
+    ])
     deliver = [
       # ChangeMessageVisibility is how a single event waits longer than its neighbours.
       { sid = "TakeFromTheQueue", actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.events.arn] },
@@ -65,9 +69,9 @@ locals {
   bodies_arn = "${aws_s3_bucket.dead_letters.arn}/${local.bodies_prefix}*"
 
   # The services through which the key is met, as conditions name them, and those through which each role meets it.
-  via = { for service in ["backup", "dynamodb", "s3", "sqs"] : service => "${service}.${local.region}.amazonaws.com" }
+  via = { for service in ["backup", "dynamodb", "s3", "secretsmanager", "sqs"] : service => "${service}.${local.region}.amazonaws.com" }
   key_ways = {
-    accept     = ["sqs", "s3"]
+    accept     = concat(["sqs", "s3"], local.remembers_keys ? ["dynamodb"] : [], local.with_sources ? ["secretsmanager"] : [])
     deliver    = ["sqs", "dynamodb", "s3"]
     deadletter = ["sqs", "s3"]
   }
@@ -171,6 +175,24 @@ data "aws_iam_policy_document" "boundary" {
     sid       = "Table"
     actions   = concat(["dynamodb:BatchWriteItem"], var.canary ? ["dynamodb:GetItem"] : [])
     resources = [aws_dynamodb_table.events.arn]
+  }
+
+  dynamic "statement" {
+    for_each = local.remembers_keys ? [1] : []
+    content {
+      sid       = "IdempotencyKeys"
+      actions   = local.idempotency_actions
+      resources = local.idempotency_arns
+    }
+  }
+
+  dynamic "statement" {
+    for_each = aws_secretsmanager_secret.sources
+    content {
+      sid       = "SecretsOfSources"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [statement.value.arn]
+    }
   }
 
   # ListBucket is on the bucket, the others are on objects; without it a missing object looks forbidden.

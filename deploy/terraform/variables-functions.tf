@@ -44,6 +44,17 @@ variable "deadletter_zip" {
   }
 }
 
+variable "sources_file" {
+  description = "Path of the file of sources that is packed with accept as sources.yaml, which `pillarbox deploy --sources` does; null for one source that asks for nothing, source_name"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sources_file == null || can(keys(yamldecode(file(var.sources_file)).sources))
+    error_message = "sources_file must be the path of a file in YAML or JSON that has sources, or null for one source."
+  }
+}
+
 variable "max_body_bytes" {
   description = "The largest body that accept takes, in bytes; null for the default of the binary"
   type        = number

@@ -228,3 +228,10 @@ variable "backup_cold_after_days" {
     error_message = "backup_cold_after_days must be a whole number from 1 to 36500."
   }
 }
+
+variable "idempotency_keys" {
+  description = "Requests that come again with the same Idempotency-Key get their first receipt and are stored once, for a day: a table of keys"
+  type        = bool
+  default     = true
+  nullable    = false
+}

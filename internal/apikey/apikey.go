@@ -11,6 +11,7 @@ package apikey
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 	"hash/crc32"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,30 @@ type entry struct {
 // concurrently.
 type Ring struct {
 	entries atomic.Pointer[map[digest]*entry]
+}
+
+// Load puts the keys of a file in force, as a Store has written it: for who reads it and never
+// writes. Nothing of FileName is nil, which is no keys. Errors: ErrCorrupt, after which the keys
+// before are in force.
+func (r *Ring) Load(text []byte) error {
+	var entries []*entry
+	if text != nil {
+		var err error
+		if entries, err = decode(text); err != nil {
+			return fmt.Errorf("%s: %w: %w", FileName, err, pillarbox.ErrCorrupt)
+		}
+	}
+	r.put(entries)
+	return nil
+}
+
+// put puts entries in force.
+func (r *Ring) put(entries []*entry) {
+	table := make(map[digest]*entry, len(entries))
+	for _, e := range entries {
+		table[e.digest] = e
+	}
+	r.entries.Store(&table)
 }
 
 // Open says who comes with a key to a source, or why it does not open it. The key's name or id is

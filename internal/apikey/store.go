@@ -34,8 +34,8 @@ const (
 	// MaxName is the longest name of a key, in bytes.
 	MaxName = 64
 
-	// maxFile is the largest file that is read, in bytes: a key takes less than 1 KiB.
-	maxFile = MaxKeys << 10
+	// MaxFileBytes is the largest file that is read, in bytes: a key takes less than 1 KiB.
+	MaxFileBytes = MaxKeys << 10
 
 	// saveEvery is the shortest time between two writes of when keys were used.
 	saveEvery = time.Minute
@@ -45,13 +45,16 @@ const (
 
 // Store keeps a ring in a file. All methods may be called concurrently.
 type Store struct {
-	fsys   vfs.FS
+	fsys   vfs.FS // nil where shared is not
+	shared File
 	now    func() time.Time
 	logger *slog.Logger
 	ring   Ring
 
 	mu    sync.Mutex       // held while the file is written
 	saved map[string]int64 // when each key was used, as the file says. Guarded by mu
+
+	version string // of the shared file. Guarded by mu
 }
 
 // Options of a Store. The zero value is ready.
@@ -70,9 +73,9 @@ func OpenStore(fsys vfs.FS, opts Options) (*Store, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	text, err := vfs.ReadFile(fsys, FileName, maxFile)
+	text, err := vfs.ReadFile(fsys, FileName, MaxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.put(nil)
+		s.ring.put(nil)
 		return s, nil
 	}
 	if err != nil {
@@ -82,7 +85,7 @@ func OpenStore(fsys vfs.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; put the file back from a backup, or move it away and make new keys: %w", FileName, err, pillarbox.ErrCorrupt)
 	}
-	s.put(entries)
+	s.ring.put(entries)
 	for _, e := range entries {
 		s.saved[e.ID] = e.used.Load()
 	}
@@ -106,24 +109,43 @@ func (s *Store) Create(n New) (key Key, text string, err error) {
 	if err := n.check(s.now()); err != nil {
 		return Key{}, "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	entries := s.entries()
-	if len(entries) >= MaxKeys {
-		oldest := slices.IndexFunc(entries, func(e *entry) bool { return e.RevokedAt != 0 })
-		if oldest < 0 {
-			return Key{}, "", fmt.Errorf("there are %d API keys, and there may be no more; revoke one that nobody uses: %w", MaxKeys, pillarbox.ErrConflict)
-		}
-		entries = slices.Delete(entries, oldest, oldest+1)
-	}
 	text = generate()
 	sum, _ := parse(text)
 	e := &entry{Key: Key{ID: newID(), Name: n.Name, Source: n.Source, ExpiresAt: n.ExpiresAt,
 		CreatedAt: pillarbox.TimestampOf(s.now())}, digest: sum, used: new(atomic.Int64)}
-	if err := s.save(append(entries, e)); err != nil {
+	err = s.change(func(entries []*entry) ([]*entry, error) {
+		if len(entries) >= MaxKeys {
+			oldest := slices.IndexFunc(entries, func(e *entry) bool { return e.RevokedAt != 0 })
+			if oldest < 0 {
+				return nil, fmt.Errorf("there are %d API keys, and there may be no more; revoke one that nobody uses: %w", MaxKeys, pillarbox.ErrConflict)
+			}
+			entries = slices.Delete(entries, oldest, oldest+1)
+		}
+		return append(entries, e), nil
+	})
+	if err != nil {
 		return Key{}, "", err
 	}
 	return e.Key, text, nil
+}
+
+// change makes what f returns durable and puts it in force; f may be called again where somebody else
+// has changed keys meanwhile. Where it returns nothing there is nothing to change.
+func (s *Store) change(f func(entries []*entry) ([]*entry, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for try := 1; ; try++ {
+		if err := s.refreshLocked(context.Background()); err != nil {
+			return err
+		}
+		entries, err := f(s.entries())
+		if err != nil || entries == nil {
+			return err
+		}
+		if err = s.save(entries); s.shared == nil || !errors.Is(err, pillarbox.ErrConflict) || try == sharedTries {
+			return err
+		}
+	}
 }
 
 // check refuses what can't be, as ErrInvalid.
@@ -152,23 +174,26 @@ func newID() string {
 // Revoke ends a key for good. When it returns, no request comes in with it any more, also after a
 // crash. To revoke a key again changes nothing. Errors: ErrNotFound, and those of the disk, after
 // which the key is as before until the next start, which may find it revoked.
-func (s *Store) Revoke(id string) (Key, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	entries := s.entries()
-	at := slices.IndexFunc(entries, func(e *entry) bool { return e.ID == id })
-	if at < 0 {
-		return Key{}, fmt.Errorf("there is no API key %q: %w", id, pillarbox.ErrNotFound)
-	}
-	if entries[at].RevokedAt == 0 {
+func (s *Store) Revoke(id string) (key Key, err error) {
+	err = s.change(func(entries []*entry) ([]*entry, error) {
+		at := slices.IndexFunc(entries, func(e *entry) bool { return e.ID == id })
+		if at < 0 {
+			return nil, fmt.Errorf("there is no API key %q: %w", id, pillarbox.ErrNotFound)
+		}
+		if entries[at].RevokedAt != 0 {
+			key = entries[at].withUse()
+			return nil, nil
+		}
 		revoked := *entries[at]
 		revoked.RevokedAt = pillarbox.TimestampOf(s.now())
 		entries[at] = &revoked
-		if err := s.save(entries); err != nil {
-			return Key{}, err
-		}
+		key = revoked.withUse()
+		return entries, nil
+	})
+	if err != nil {
+		return Key{}, err
 	}
-	return entries[at].withUse(), nil
+	return key, nil
 }
 
 // List returns all keys in the order in which they were made, those that are revoked too.
@@ -188,8 +213,12 @@ func (e *entry) withUse() Key {
 	return key
 }
 
-// Run writes down when keys were used, at most once a minute, until ctx ends, and then once more.
+// Run writes down when keys were used, at most once a minute, until ctx ends, and then once more; or
+// reads keys that others may change.
 func (s *Store) Run(ctx context.Context) error {
+	if s.shared != nil {
+		return s.runShared(ctx)
+	}
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
 	for {
@@ -230,21 +259,16 @@ func (s *Store) save(entries []*entry) error {
 	for _, e := range entries {
 		used[e.ID] = e.used.Load()
 	}
-	if err := vfs.WriteFile(s.fsys, FileName, encode(entries, used)); err != nil {
+	write := func(text []byte) error { return vfs.WriteFile(s.fsys, FileName, text) }
+	if s.shared != nil {
+		write, used = s.writeShared, nil
+	}
+	if err := write(encode(entries, used)); err != nil {
 		return fmt.Errorf("write the API keys: %w", err)
 	}
 	s.saved = used
-	s.put(entries)
+	s.ring.put(entries)
 	return nil
-}
-
-// put puts entries in force.
-func (s *Store) put(entries []*entry) {
-	table := make(map[digest]*entry, len(entries))
-	for _, e := range entries {
-		table[e.digest] = e
-	}
-	s.ring.entries.Store(&table)
 }
 
 // file is the content of FileName. Checksum is the CRC-32 (IEEE) of the keys as they stand there,

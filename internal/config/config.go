@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"pillarbox/internal/preset"
@@ -28,6 +29,7 @@ type Config struct {
 	Data         string                 `yaml:"data"` // directory
 	Queue        Queue                  `yaml:"queue"`
 	Idempotency  Idempotency            `yaml:"idempotency"`
+	APIKeys      APIKeys                `yaml:"api_keys"`
 	Quarantine   Quarantine             `yaml:"quarantine"`
 	Encryption   Encryption             `yaml:"encryption"`
 	Sources      map[string]Source      `yaml:"sources"`
@@ -121,6 +123,11 @@ type Idempotency struct {
 	Window  Duration `yaml:"window"`
 	MaxKeys int      `yaml:"max_keys"`
 	URL     string   `yaml:"url"` // where keys are kept beside a queue that keeps none; empty for nowhere
+}
+
+// APIKeys says where API keys are kept.
+type APIKeys struct {
+	URL string `yaml:"url"` // for all who share them; empty for the data directory
 }
 
 // Encryption says whether what is written in the data directory is sealed, and by which keys.
@@ -335,6 +342,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (c *Config) IsSet(key string) bool {
 	at, set := c.marks[key]
 	return set && at.origin != OriginPreset
+}
+
+// FileKeys lists the keys that the file has set, sorted. Of lists and sections, the single values
+// are there too.
+func (c *Config) FileKeys() (keys []string) {
+	for key, at := range c.marks {
+		if at.origin == OriginFile {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // Where returns the place where the key was set, as file:line:column, the name of an environment

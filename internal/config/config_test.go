@@ -86,7 +86,7 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2",
 		"admin.token":    "a-token-of-16-ch",
 		"log.level":      "debug",
-		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "idempotency.url": "dynamodb://eu-west-2/keys", "dead_letters.url": "files:x", "data": "elsewhere"}
+		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "idempotency.url": "dynamodb://eu-west-2/keys", "api_keys.url": "s3://bucket/keys.json", "dead_letters.url": "files:x", "data": "elsewhere"}
 	text := map[string]string{"http.max_rate_clients": "sources: {app: {rate: {per_second: 1, by: address}}}"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {
@@ -195,7 +195,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log`},
+		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log`},
 		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
@@ -218,8 +218,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: ${MIS SING}\n", `p.yaml:1:7: data: ${MIS SING}: want ${NAME} or ${NAME:-default}; write $$ for a dollar`},
 		{"data: ${MISSING\n", `p.yaml:1:7: data: ${ without }; write $$ for a dollar`},
 		{"sources: {Orders: {path: /o}}\n", `p.yaml:1:11: sources: the name "Orders" is not allowed: want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit`},
-		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
-			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log"},
+		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log\n" +
+			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log"},
 	}
 	for _, test := range tests {
 		if got := refusal(test.text, nil, nil); got != test.want {

@@ -188,6 +188,9 @@ func (c *checker) storage() {
 	if c.config.Idempotency.URL != "" {
 		c.url("idempotency.url", c.config.Idempotency.URL, "dynamodb://REGION/TABLE")
 	}
+	if c.config.APIKeys.URL != "" {
+		c.url("api_keys.url", c.config.APIKeys.URL, "s3://BUCKET/api-keys.json")
+	}
 	c.between("idempotency.max_keys", c.config.Idempotency.MaxKeys, 1, MaxIdempotencyKeys)
 	c.encryption()
 	c.atLeast("quarantine.max_bytes", c.config.Quarantine.MaxBytes, 64<<10)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestBatchesAreAskedWhoComes with every credential of the table, as single events are.
-func TestBatchesAreAskedWhoComes(t *testing.T) { onFronts(t, askedBatches) }
+func TestBatchesAreAskedWhoComes(t *testing.T) { onAllFronts(t, askedBatches) }
 
 func askedBatches(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
@@ -46,7 +46,7 @@ func use(t *testing.T, b *box, settings ...source.Settings) *source.Table {
 
 // TestNoRouteIsWithoutARule: whatever path and method leads to where events are stored, who comes
 // without a credential is refused there, and who comes with one is not.
-func TestNoRouteIsWithoutARule(t *testing.T) { onFronts(t, everyRoute) }
+func TestNoRouteIsWithoutARule(t *testing.T) { onAllFronts(t, everyRoute) }
 
 func everyRoute(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})
@@ -91,7 +91,7 @@ func everyRoute(t *testing.T, f front) {
 
 // TestCallersHaveIdempotencyKeysOfTheirOwn: the same key of somebody else is another event, and the
 // name of a key, which two of them may have while one replaces the other, is what counts.
-func TestCallersHaveIdempotencyKeysOfTheirOwn(t *testing.T) { onFronts(t, ownKeys) }
+func TestCallersHaveIdempotencyKeysOfTheirOwn(t *testing.T) { onAllFronts(t, ownKeys) }
 
 func ownKeys(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})

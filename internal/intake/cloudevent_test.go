@@ -18,7 +18,7 @@ const (
 
 // TestBatchesOfCloudEvents, at the path of batches and at that of single events: each item is an
 // event, byte for byte, and one that is none is data, or refused in its place where it must be one.
-func TestBatchesOfCloudEvents(t *testing.T) { onFronts(t, eventBatches) }
+func TestBatchesOfCloudEvents(t *testing.T) { onAllFronts(t, eventBatches) }
 
 func eventBatches(t *testing.T, f front) {
 	b := openPublic(t, intake.Options{})

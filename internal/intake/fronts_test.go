@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"runtime"
@@ -19,16 +20,20 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
+	"pillarbox/internal/intake"
+	"pillarbox/internal/lambda"
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/opening"
 	"pillarbox/internal/proxy"
+	"pillarbox/test/standin/fakelambda"
 )
 
 // front is one way to the public handler over real connections.
 type front struct {
 	name    string
 	express bool
-	kind    string // of its listener, of listenerKinds; empty for TCP
+	gateway fakelambda.Kind // before the function on AWS, which has no listener; empty for none
+	kind    string          // of its listener, of listenerKinds; empty for TCP
 	enter   func(address string) (leave func(), ok bool)
 	places  int             // for connections that begin; 0 is the default
 	limits  express.Options // those that a test sets
@@ -65,6 +70,13 @@ func onFronts(t *testing.T, test func(t *testing.T, f front)) {
 		needLoop(t)
 		test(t, front{name: "express", express: true})
 	})
+}
+
+// onAllFronts runs a test on both fronts, and on the function on AWS.
+func onAllFronts(t *testing.T, test func(t *testing.T, f front)) {
+	t.Helper()
+	onFronts(t, test)
+	t.Run("function", func(t *testing.T) { test(t, front{name: "function", gateway: fakelambda.REST}) })
 }
 
 // onListeners runs a test on both fronts, on each kind of listener.
@@ -179,6 +191,9 @@ type served struct {
 // serve makes the box listen. Timeouts of zero are the defaults.
 func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Duration) *served {
 	t.Helper()
+	if f.gateway != "" {
+		return f.invoke(t, b)
+	}
 	limits := admission.NewLimits(admission.Options{
 		MaxConnections: cmp.Or(f.limits.MaxConnections, 1000), MaxPerAddress: f.limits.MaxPerAddress, Closed: f.limits.Closed,
 		Counts: func(address string) bool { return !f.limits.Trusted.Trusts(address) },
@@ -239,4 +254,16 @@ func (f front) serve(t *testing.T, b *box, readTimeout, writeTimeout time.Durati
 	}
 	t.Cleanup(s.stop)
 	return s
+}
+
+// invoke makes the box a function behind a gateway.
+func (f front) invoke(t *testing.T, b *box) *served {
+	t.Helper()
+	handler := intake.New(intake.Options{Acceptor: lambda.NewAcceptor(b.accept), Sources: b.sources,
+		Memory: b.memory})
+	function := lambda.NewAccept(handler, b.sources, lambda.AcceptOptions{})
+	server := httptest.NewServer(&fakelambda.Gateway{Kind: f.gateway, Function: function})
+	t.Cleanup(server.Close)
+	address := server.Listener.Addr()
+	return &served{network: address.Network(), addr: address.String(), stop: server.Close}
 }

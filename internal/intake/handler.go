@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ const (
 	DefaultMaxBatchItems    = 10_000
 	DefaultMaxWait          = 30 * time.Second
 	DefaultMaxInFlightBytes = 256 << 20
+
+	DefaultNoSource = "there is no source at this path; the admin API lists them (/api/v1/status)"
 )
 
 // Options of a Handler. Acceptor and Sources are required; zero means the default.
@@ -58,6 +61,7 @@ type Options struct {
 	ReadyPath     string            // that says whether the server accepts; empty for none
 	Ready         func() error      // why it does not; nil where it does
 	Waiter        Waiter            // nil: Prefer: wait is ignored
+	NoSource      string            // what is said of a path that leads nowhere; DefaultNoSource by default
 	Logger        *slog.Logger      // nil: discard
 	Metrics       *telemetry.Metrics
 }
@@ -73,6 +77,7 @@ func New(opts Options) *Handler {
 	setDefault(&opts.MaxBatchBytes, DefaultMaxBatchBytes)
 	setDefault(&opts.MaxBatchItems, DefaultMaxBatchItems)
 	setDefault(&opts.MaxWait, DefaultMaxWait)
+	opts.NoSource = cmp.Or(opts.NoSource, DefaultNoSource)
 	if opts.Memory == nil {
 		opts.Memory = admission.NewMemory(DefaultMaxInFlightBytes)
 	}
@@ -179,7 +184,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	case to == nil && h.opts.ReadyPath != "" && r.URL.Path == h.opts.ReadyPath:
 		return h.serveReady(w, r)
 	case to == nil && r.URL.Path != openapi.Path:
-		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: "there is no source at this path; the admin API lists them (/api/v1/status)"} // not here: a path can be a secret
+		return 0, &protocol.Error{Status: http.StatusNotFound, Detail: h.opts.NoSource} // not which there are: a path can be a secret
 	case to == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		protocol.WriteBody(w, http.StatusOK, openapi.Type, openapi.Document)
 		return http.StatusOK, nil

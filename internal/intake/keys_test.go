@@ -19,10 +19,10 @@ type keyBox struct {
 	server *served
 }
 
-// onKeyFronts runs a test on each front.
+// onKeyFronts runs a test on each front, and on the function on AWS.
 func onKeyFronts(t *testing.T, test func(b *keyBox)) {
 	t.Helper()
-	onFronts(t, func(t *testing.T, f front) {
+	onAllFronts(t, func(t *testing.T, f front) {
 		b := openBox(t, intake.Options{})
 		test(&keyBox{box: b, t: t, server: f.serve(t, b, 0, 0)})
 	})

@@ -1,31 +1,35 @@
 package lambda
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"pillarbox"
-	"pillarbox/internal/ingest"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
-	"pillarbox/internal/xray"
 )
 
-// AcceptOptions say which way in an Accept is. Zero means the default.
+// AcceptOptions of an Accept. Zero means the default.
 type AcceptOptions struct {
-	Source  source.Settings // its name; default "app", its path; default "/" and the name, its largest body
-	Logger  *slog.Logger    // default: discard
-	Metrics io.Writer       // for the embedded metric format; nil: none
+	Name    string       // of metrics, as their dimension Source; default "app"
+	Logger  *slog.Logger // default: discard
+	Metrics io.Writer    // for the embedded metric format; nil: none
 	Now     func() time.Time
+
+	// Refresh is called before each request, to take over what has changed elsewhere, with the time
+	// that the request has. Its error is answered in place of the request. Optional.
+	Refresh func(ctx context.Context) error
 }
 
 // The defaults of all handlers.
@@ -35,33 +39,23 @@ const (
 )
 
 // Accept answers requests of a REST API, an HTTP API or a function URL, each as the HTTP server
-// would.
+// would: it is the server's handler that answers them.
 type Accept struct {
-	acceptor ingest.Acceptor
-	source   *source.Source
+	handler  http.Handler
+	sources  *source.Sources
 	opts     AcceptOptions
 	reporter reporter
 }
 
-// NewAccept makes the handler.
-func NewAccept(acceptor ingest.Acceptor, opts AcceptOptions) *Accept {
-	opts.Source.Name = cmp.Or(opts.Source.Name, DefaultSource)
-	opts.Source.Path = cmp.Or(opts.Source.Path, "/"+opts.Source.Name)
+// NewAccept makes the function of the handler of the public listener. Sources are those of the
+// handler; its Acceptor is one of NewAcceptor.
+func NewAccept(handler http.Handler, sources *source.Sources, opts AcceptOptions) *Accept {
+	opts.Name = cmp.Or(opts.Name, DefaultSource)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Accept{
-		acceptor: acceptor, source: source.New(opts.Source,
-			source.Options{Logger: opts.Logger, Now: opts.Now}), opts: opts,
-		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Source.Name, opts.Logger),
-	}
-}
-
-// answer is what the client gets.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
+	return &Accept{handler: handler, sources: sources, opts: opts,
+		reporter: newReporter(opts.Metrics, "accept", "Source", opts.Name, opts.Logger)}
 }
 
 // Invoke answers one event. What is no request at all is an error, which the gateway answers with
@@ -75,152 +69,96 @@ func (a *Accept) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		m.counts[metricRefused+"Shape"]++
 		return nil, err
 	}
-	return a.answer(ctx, event, m).encode(event.method())
+	to := a.answer(ctx, event, m)
+	if to.status >= http.StatusBadRequest {
+		m.counts[metricRefused+strings.ReplaceAll(http.StatusText(to.status), " ", "")]++
+	}
+	return to.encode(event.method())
 }
 
 // answer serves the request, and answers for a bug as for any other fault of ours.
-func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (to answer) {
+func (a *Accept) answer(ctx context.Context, event *gatewayEvent, m *measures) (to *answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			a.reporter.panicked(ctx, m, cause)
-			to = a.refuse(ctx, event, m, protocol.Hide(fmt.Errorf("panic: %v", cause)))
+			to = refusal(protocol.Hide(fmt.Errorf("panic: %v", cause)))
 		}
 	}()
-	to, err := a.serve(ctx, event, m)
-	if err != nil {
-		to = a.refuse(ctx, event, m, err)
+	call := &call{measures: m, requestID: event.requestID(), trace: event.trace(),
+		clientTrace: event.clientTrace()}
+	call.deadline, call.limited = ctx.Deadline()
+	err := a.refresh(ctx)
+	var request *http.Request
+	if err == nil { // and not before: what leads where may be known only now
+		request, err = event.request(context.WithValue(ctx, callKey{}, call), a.sources.Table())
 	}
-	return a.allowOrigin(event, to)
-}
-
-// allowOrigin adds what lets a page read the answer; what the answer says of itself goes first.
-func (a *Accept) allowOrigin(event *gatewayEvent, to answer) answer {
-	allowed := http.Header{}
-	a.source.AllowOrigin(allowed, event.header())
-	for name, values := range allowed {
-		if to.header.Get(name) == "" {
-			to.header[name] = values
-		}
+	if err != nil {
+		a.tell(ctx, event, err)
+		return refusal(err)
+	}
+	to = newAnswer()
+	a.handler.ServeHTTP(to, request)
+	if call.fault != nil {
+		a.tell(ctx, event, call.fault)
 	}
 	return to
 }
 
-func (a *Accept) serve(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
-	if !event.at(a.source.Path) {
-		// not which there is: it can be a secret
-		return answer{}, &protocol.Error{Status: http.StatusNotFound,
-			Detail: "there is no source at this path"}
+// refresh takes over what has changed elsewhere, and leaves time to answer.
+func (a *Accept) refresh(ctx context.Context) error {
+	if a.opts.Refresh == nil {
+		return nil
 	}
-	return a.accept(ctx, event, m)
-}
-
-func (a *Accept) accept(ctx context.Context, event *gatewayEvent, m *measures) (answer, error) {
-	request := event.request(a.source.Path)
-	head := &source.Head{
-		Method: request.Method, Path: request.Path, Query: request.Query,
-		RemoteAddr: request.RemoteAddr, Header: request.Header,
-		ContentEncoding: lines(request.Header, "Content-Encoding"), MayWait: true,
-	}
-	admission, err := a.source.Admit(head)
-	if err != nil {
-		return answer{}, err
-	}
-	if a.source.IsEventBatch(request.ContentType) {
-		return answer{}, source.RefuseBatch()
-	}
-	if event.bodyBytes() > a.source.MaxBody {
-		return answer{}, protocol.TooLarge(a.source.MaxBody, a.source.MaxBodyKey())
-	}
-	if request.Body, err = event.body(); err != nil {
-		return answer{}, err
-	}
-	if request.Grant, request.Body, err = admission.One(head, request.Body); err != nil {
-		return answer{}, err
-	}
-	// a 503 that says when to come back, rather than a process that is killed
 	ctx, cancel := within(ctx, answerReserve)
 	defer cancel()
-	before := a.source.RemovedInAll()
-	result := a.acceptor.AcceptInto(ctx, []ingest.Request{request}, nil)[0]
-	if removed := a.source.RemovedInAll() - before; removed > 0 {
-		m.counts[metricRemoved] = int(removed)
-	}
-	if result.Err != nil {
-		return answer{}, ours(result.Err)
-	}
-	xray.Annotate(ctx, "request_id", result.Receipt.RequestID)
-	xray.Annotate(ctx, "client_traceparent", event.clientTrace())
-	to, err := accepted(a.source.Accepted(), &result)
-	if err != nil {
-		return answer{}, err
-	}
-	m.counts[metricAccepted]++
-	m.bytes += len(request.Body)
-	return to, nil
+	return a.opts.Refresh(ctx)
 }
 
-func accepted(by *source.Answer, result *ingest.Result) (answer, error) {
-	receipt := result.Receipt
-	body := by.Body
-	if by.Receipt {
-		text, err := protocol.AppendReceipt(nil, receipt)
-		if err != nil {
-			return answer{}, fmt.Errorf("encode a receipt: %w", err)
-		}
-		body = append(text, '\n')
-	}
-	to := newAnswer(by.Status, by.ContentType, body)
-	to.header.Set("X-Request-Id", receipt.RequestID)
-	if result.Replayed {
-		to.header.Set(pillarbox.HeaderReplayed, "true")
-	}
-	return to, nil
-}
-
-// ours makes a fault of ours of every error of the queue that speaks neither of the body's size nor
-// of another time: nothing that a client sends can be the cause of a queue that is missing or was
-// set up wrong.
-func ours(err error) error {
-	var said *protocol.Error // of the source, and of no queue
-	status := protocol.StatusOf(err)
-	if status >= http.StatusInternalServerError || status == http.StatusRequestEntityTooLarge || errors.As(err, &said) {
-		return err
-	}
-	return protocol.Hide(err)
-}
-
-func (a *Accept) refuse(ctx context.Context, event *gatewayEvent, m *measures, err error) answer {
-	var reply *protocol.Reply
-	if errors.As(err, &reply) {
-		header, body := reply.Answer()
-		return answer{status: reply.Status, header: header, body: body}
-	}
+// tell logs why a request failed for which its client is not to blame.
+func (a *Accept) tell(ctx context.Context, event *gatewayEvent, err error) {
 	status, err := protocol.Refusal(err)
-	switch log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus,
-		status, telemetry.KeyErr, err); {
+	log := a.reporter.log(ctx).With(telemetry.KeyMethod, event.method(), telemetry.KeyStatus, status,
+		telemetry.KeyErr, err)
+	switch {
 	case status == http.StatusInternalServerError:
 		log.Error("request failed")
 	case status > http.StatusInternalServerError:
 		log.Warn("request refused for now")
 	}
-	m.counts[metricRefused+strings.ReplaceAll(http.StatusText(status), " ", "")]++
-	header, body := protocol.ProblemOf(err).Answer(err)
-	return newAnswer(status, protocol.TypeProblem, body).with(header)
 }
 
-func newAnswer(status int, contentType string, body []byte) answer {
-	to := answer{status: status, header: http.Header{"X-Content-Type-Options": {"nosniff"}}, body: body}
-	if contentType != "" {
-		to.header.Set("Content-Type", contentType)
-	}
+// answer is what the client gets. It implements http.ResponseWriter.
+type answer struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+func newAnswer() *answer { return &answer{header: http.Header{}} }
+
+// refusal is the answer to an error.
+func refusal(err error) *answer {
+	to := newAnswer()
+	to.header.Set("X-Content-Type-Options", "nosniff")
+	_, err = protocol.Refusal(err)
+	protocol.WriteProblem(to, err)
 	return to
 }
 
-func (to answer) with(header http.Header) answer {
-	for name := range header {
-		to.header.Set(name, header.Get(name))
+// Header implements http.ResponseWriter.
+func (to *answer) Header() http.Header { return to.header }
+
+// WriteHeader implements http.ResponseWriter: the first status counts.
+func (to *answer) WriteHeader(status int) {
+	if to.status == 0 {
+		to.status = status
 	}
-	return to
+}
+
+// Write implements http.ResponseWriter.
+func (to *answer) Write(part []byte) (int, error) {
+	to.WriteHeader(http.StatusOK)
+	return to.body.Write(part)
 }
 
 // gatewayAnswer is understood by all three kinds of front.
@@ -231,15 +169,27 @@ type gatewayAnswer struct {
 	Base64     bool              `json:"isBase64Encoded"`
 }
 
-// encode returns the answer for the gateway. Every body of ours is text.
-func (to answer) encode(method string) ([]byte, error) {
-	if method == http.MethodHead {
-		to.body = nil
+// ofConnection are lines about a connection, which is the gateway's, and about the length, which it
+// counts itself.
+var ofConnection = []string{"Connection", "Content-Length"}
+
+// encode returns the answer for the gateway. A body that is no text, because it repeats what a
+// sender has sent, goes as base64.
+func (to *answer) encode(method string) ([]byte, error) {
+	for _, name := range ofConnection {
+		to.header.Del(name)
 	}
-	plain := gatewayAnswer{StatusCode: to.status, Header: make(map[string]string, len(to.header)),
-		Body: string(to.body)}
-	for name := range to.header {
-		plain.Header[name] = to.header.Get(name)
+	plain := gatewayAnswer{StatusCode: cmp.Or(to.status, http.StatusOK),
+		Header: make(map[string]string, len(to.header))}
+	for name, values := range to.header {
+		plain.Header[name] = strings.Join(values, ", ")
+	}
+	switch body := to.body.Bytes(); {
+	case method == http.MethodHead:
+	case utf8.Valid(body):
+		plain.Body = string(body)
+	default:
+		plain.Body, plain.Base64 = base64.StdEncoding.EncodeToString(body), true
 	}
 	return json.Marshal(plain)
 }

@@ -2,6 +2,7 @@ package lambda_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -40,18 +41,34 @@ type front struct {
 	log     bytes.Buffer
 }
 
-func newFront(t *testing.T, opts lambda.AcceptOptions) *front {
+// newFront makes one of the source app, with what is said of it here.
+func newFront(t *testing.T, app source.Settings, others ...source.Settings) *front {
 	t.Helper()
 	f := &front{t: t, queue: memory.NewQueue(nil)}
 	if _, err := f.queue.Account("events"); err != nil {
 		t.Fatal(err)
 	}
-	acceptor := ingest.New(f.queue, ingest.Options{
-		Now: func() time.Time { return noon },
-	})
-	opts.Metrics, opts.Logger, opts.Now = &f.metrics, jsonLog(&f.log), func() time.Time { return noon }
-	f.Accept = lambda.NewAccept(acceptor, opts)
+	now := func() time.Time { return noon }
+	acceptor := ingest.New(f.queue, ingest.Options{Now: now})
+	options := source.Options{Logger: jsonLog(&f.log), Now: now}
+	f.Accept = newAccept(t, acceptor, append(others, app), options,
+		lambda.AcceptOptions{Metrics: &f.metrics, Logger: options.Logger, Now: now})
 	return f
+}
+
+// newAccept wires an accepting function as the command does.
+func newAccept(t testing.TB, acceptor ingest.Acceptor, settings []source.Settings,
+	options source.Options, opts lambda.AcceptOptions) *lambda.Accept {
+	t.Helper()
+	app := &settings[len(settings)-1]
+	app.Name, app.Path = cmp.Or(app.Name, "app"), cmp.Or(app.Path, "/app")
+	table, err := source.Compile(settings, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := source.NewSources(table)
+	handler := intake.New(intake.Options{Acceptor: lambda.NewAcceptor(acceptor), Sources: sources})
+	return lambda.NewAccept(handler, sources, opts)
 }
 
 // queued returns the events that were made durable.
@@ -121,7 +138,7 @@ func golden(t *testing.T, name string, got []byte) {
 func TestShapes(t *testing.T) {
 	for _, name := range []string{"rest", "http", "url"} {
 		t.Run(name, func(t *testing.T) {
-			f := newFront(t, lambda.AcceptOptions{})
+			f := newFront(t, source.Settings{})
 			response, err := f.Invoke(context.Background(), read(t, name+".json"))
 			if err != nil {
 				t.Fatal(err)
@@ -207,7 +224,7 @@ func TestAnswersAreThoseOfTheServer(t *testing.T) {
 		refuse := func([]*pillarbox.Event) error { return err }
 		want := server(t, refuse)
 		for _, kind := range []fakelambda.Kind{fakelambda.REST, fakelambda.HTTP, fakelambda.URL} {
-			f := newFront(t, lambda.AcceptOptions{Source: source.Settings{MaxBody: 100}})
+			f := newFront(t, source.Settings{MaxBody: 100})
 			f.queue.SetFault(refuse)
 			got := httptest.NewServer(&fakelambda.Gateway{Kind: kind, Function: f})
 			t.Cleanup(got.Close)
@@ -244,7 +261,7 @@ func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 		},
 		"panic": func([]*pillarbox.Event) error { panic("bug") },
 	} {
-		f := newFront(t, lambda.AcceptOptions{})
+		f := newFront(t, source.Settings{})
 		f.queue.SetFault(fault)
 		answer := f.call(read(t, "rest.json"))
 		if answer.StatusCode != http.StatusInternalServerError ||
@@ -259,7 +276,7 @@ func TestFaultOfOursIsNeverThe2xxOrThe4xxOfAClient(t *testing.T) {
 			t.Errorf("%s: nothing is in the log", name)
 		}
 	}
-	f := newFront(t, lambda.AcceptOptions{})
+	f := newFront(t, source.Settings{})
 	bad := bytes.Replace(read(t, "rest.json"), []byte("AP+AaGVsbG8="), []byte("AP+AaGVsbG8!"), 1)
 	if answer := f.call(bad); answer.StatusCode != http.StatusInternalServerError ||
 		f.queued() != nil {
@@ -282,21 +299,21 @@ func TestPathBehindWhateverStandsInFrontOfIt(t *testing.T) {
 	}{
 		{"/app", "live", "/app", 202}, {"/app", "live", "/live/app", 202},
 		{"/app", "live", "/v1/x/app", 202}, {"/app", "live", "/app/", 202}, {"/app", "live", "/app//", 404},
-		{"/app", "live", "/snapp", 404}, {"/app", "live", "/app/batch", 404},
+		{"/app", "live", "/snapp", 404}, {"/app", "live", "/app/batch", 415}, {"/app", "live", "/app/x", 404},
 		{"/app", "live", "", 404}, {"/app", "live", "/App", 404}, {"/a/b", "live", "/b", 404},
 		{"/a/b", "live", "/live/a/b", 202}, {"/", "live", "/", 202}, {"/", "live", "", 202},
 		{"/", "live", "/live", 202}, {"/", "live", "/live/", 202},
 		{"/", "live", "/other", 404}, {"/", "$default", "/live/", 404},
 	} {
 		for _, shape := range []string{"rest", "v2"} {
-			f := newFront(t, lambda.AcceptOptions{Source: source.Settings{Path: c.source}})
+			f := newFront(t, source.Settings{Path: c.source})
 			answer := f.call(event(shape, c.stage, c.path))
 			if answer.StatusCode != c.status {
 				t.Errorf("%s: %q of stage %s for the source at %q is answered with %+v", shape,
 					c.path, c.stage, c.source, answer)
 			}
 			if events := f.queued(); answer.StatusCode == 202 &&
-				(len(events) != 1 || events[0].Path != c.source) {
+				(len(events) != 1 || strings.TrimSuffix(events[0].Path, "/") != strings.TrimSuffix(c.source, "/")) {
 				t.Errorf("%s: %q was queued as %+v", shape, c.path, events)
 			}
 		}
@@ -318,7 +335,7 @@ func TestEveryEventHasAnID(t *testing.T) {
 		`{"requestId":"ü"}`:                                        own,
 		`{"requestId":"` + strings.Repeat("a", 129) + `"}`:         own,
 	} {
-		f := newFront(t, lambda.AcceptOptions{})
+		f := newFront(t, source.Settings{})
 		answer := f.call([]byte(`{"httpMethod":"POST","path":"/app","requestContext":` + context + `}`))
 		got := f.queued()[0].RequestID
 		if got != want && (want != own || len(got) != 36) {
@@ -338,7 +355,7 @@ func TestWhatIsNoRequestIsAnError(t *testing.T) {
 		`{"httpMethod":"POST","path":"/app","requestContext":{"elb":{"targetGroupArn":"arn"}}}`,
 		`{"httpMethod":"POST","path":"/app","headers":"canary"}`,
 	} {
-		f := newFront(t, lambda.AcceptOptions{})
+		f := newFront(t, source.Settings{})
 		response, err := f.Invoke(context.Background(), []byte(payload))
 		if err == nil || response != nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%q is answered with %s, %v", payload, response, err)
@@ -362,7 +379,8 @@ func (stuck) Append(ctx context.Context, _ []*pillarbox.Event) error {
 // TestSlowQueueIsAnsweredFor: before Lambda kills the process, the client is told to come back.
 func TestSlowQueueIsAnsweredFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		accept := lambda.NewAccept(ingest.New(stuck{}, ingest.Options{}), lambda.AcceptOptions{})
+		accept := newAccept(t, ingest.New(stuck{}, ingest.Options{}), make([]source.Settings, 1),
+			source.Options{}, lambda.AcceptOptions{})
 		for _, timeout := range []time.Duration{10 * time.Second, time.Second} {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			start := time.Now()
@@ -389,7 +407,7 @@ func FuzzAccept(f *testing.F) {
 	f.Add([]byte(`{"httpMethod":"GET","path":"/app"}`))
 	f.Add([]byte(`{"httpMethod":"POST","path":"/app","isBase64Encoded":true,"body":"="}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		front := newFront(t, lambda.AcceptOptions{})
+		front := newFront(t, source.Settings{})
 		response, err := front.Invoke(context.Background(), payload)
 		queued := front.queued()
 		if err != nil {
@@ -434,8 +452,8 @@ func BenchmarkAccept(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			body := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, size))
 			payload := bytes.Replace(read(b, "rest.json"), []byte("AP+AaGVsbG8="), []byte(body), 1)
-			accept := lambda.NewAccept(ingest.New(sinkhole{}, ingest.Options{}),
-				lambda.AcceptOptions{Metrics: io.Discard})
+			accept := newAccept(b, ingest.New(sinkhole{}, ingest.Options{}), make([]source.Settings, 1),
+				source.Options{}, lambda.AcceptOptions{Metrics: io.Discard})
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {
@@ -450,7 +468,7 @@ func BenchmarkAccept(b *testing.B) {
 
 // What the function does not keep of a request is counted, as at the server.
 func TestRemovedSecretsAreCounted(t *testing.T) {
-	f := newFront(t, lambda.AcceptOptions{})
+	f := newFront(t, source.Settings{})
 	payload := `{"httpMethod":"POST","path":"/app","body":"x","multiValueHeaders":{"Api_Key":["s3cret"],"X-Hub-Signature":["1"]},
 		"multiValueQueryStringParameters":{"accessToken":["s3cret"],"sig":["1"]}}`
 	if answer := f.call([]byte(payload)); answer.StatusCode != http.StatusAccepted {
@@ -461,5 +479,37 @@ func TestRemovedSecretsAreCounted(t *testing.T) {
 	}
 	if strings.Contains(f.log.String(), "s3cret") || !strings.Contains(f.log.String(), "Api_key") {
 		t.Errorf("the log says %s", f.log.String())
+	}
+}
+
+// TestWhatIsTakenOverCountsForTheSameRequest: the first one of a process finds its source, whatever
+// stands in front of its path, and one for which nothing could be taken over is told when to come back.
+func TestWhatIsTakenOverCountsForTheSameRequest(t *testing.T) {
+	none, err := source.Compile(nil, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := source.Compile([]source.Settings{{Name: "app", Path: "/app"}}, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := source.NewSources(none)
+	away := fmt.Errorf("secrets: %w", pillarbox.ErrUnavailable)
+	handler := intake.New(intake.Options{Acceptor: lambda.NewAcceptor(ingest.New(sinkhole{}, ingest.Options{})), Sources: sources})
+	accept := lambda.NewAccept(handler, sources, lambda.AcceptOptions{Refresh: func(context.Context) error {
+		if away != nil {
+			return away
+		}
+		sources.Replace(app)
+		return nil
+	}})
+	for _, status := range []int{503, 202} {
+		response, err := accept.Invoke(context.Background(), []byte(`{"httpMethod":"POST","path":"/v1/app"}`))
+		if err != nil || !bytes.Contains(response, fmt.Appendf(nil, `"statusCode":%d`, status)) {
+			t.Errorf("answered with %s, %v, want %d", response, err, status)
+		}
+		if away = nil; status == 503 && !bytes.Contains(response, []byte("Retry-After")) {
+			t.Errorf("answered with %s", response)
+		}
 	}
 }

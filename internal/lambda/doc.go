@@ -1,7 +1,7 @@
 // Package lambda turns the events of AWS into calls of ingest and deliver, and what comes of them
 // into the answers that AWS expects. Each of its three handlers is one function: Accept answers
-// requests that API Gateway or a function URL hands over, Deliver takes batches of a queue to a
-// destination, DeadLetter keeps what was given up.
+// requests that API Gateway or a function URL hands over, by the HTTP handler that a server has too;
+// Deliver takes batches of a queue to a destination, DeadLetter keeps what was given up.
 //
 // It promises: a 2xx to a POST is sent only after the append was durable, and neither a panic nor a
 // bad event makes one; a message is reported as done only if its event is stored, or its dead

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"pillarbox"
-	"pillarbox/internal/lambda"
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/test/standin/fakelambda"
 )
@@ -17,10 +16,10 @@ import (
 func TestDoors(t *testing.T) {
 	for _, kind := range []fakelambda.Kind{fakelambda.REST, fakelambda.HTTP, fakelambda.URL} {
 		for _, door := range nodetest.Doors(t) {
-			if door.Pattern || door.Lines && kind != fakelambda.REST {
+			if door.Lines && kind != fakelambda.REST {
 				continue
 			}
-			f := newFront(t, lambda.AcceptOptions{Source: door.Source})
+			f := newFront(t, door.Source)
 			gateway := httptest.NewServer(&fakelambda.Gateway{Kind: kind, Function: f})
 			method, target := door.Method, door.Target
 			if method == "" {

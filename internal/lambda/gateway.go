@@ -1,12 +1,17 @@
 package lambda
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
+	"net/http"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -14,6 +19,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/source"
 )
 
 // gatewayEvent is a request as API Gateway and function URLs hand it over. It has the fields of all
@@ -38,6 +44,8 @@ type gatewayEvent struct {
 	Body    string         `json:"body"`
 	Base64  bool           `json:"isBase64Encoded"`
 	Context gatewayContext `json:"requestContext"`
+
+	lines pillarbox.Header // see header
 }
 
 type gatewayContext struct {
@@ -83,21 +91,43 @@ func (e *gatewayEvent) remoteAddr() string {
 	return e.Context.Identity.SourceIP
 }
 
-// at reports whether the request is for the path. What stands in front of it is the stage or the
-// base path of a domain, of which a source knows nothing.
-func (e *gatewayEvent) at(path string) bool {
+// pathIn returns the path of the request, as it came, below what stands in front of it: the stage
+// or the base path of a domain, of which sources know nothing. The longest path that leads
+// somewhere counts.
+func (e *gatewayEvent) pathIn(table *source.Table) string {
 	asked := e.Path
 	if e.Context.HTTP != nil {
 		asked = e.RawPath
+		if rest, found := strings.CutPrefix(asked, "/"+e.Context.Stage+"/"); found {
+			asked = "/" + rest // it is in each of these paths
+		}
 	}
-	if len(asked) > 1 {
-		asked = strings.TrimSuffix(asked, "/") // a slash at the end is not looked at
+	if !strings.HasPrefix(asked, "/") {
+		asked = "/" + asked
 	}
-	if path == "/" { // every path ends in something like it
-		asked = "/" + strings.Trim(asked, "/")
-		return asked == "/" || asked == "/"+e.Context.Stage
+	for rest := asked; strings.Trim(rest, "/") != ""; {
+		if at := urlOf(rest); table.Route(at.Path, at.EscapedPath()) != nil {
+			return rest
+		}
+		next := strings.IndexByte(rest[1:], '/')
+		if next < 0 {
+			break
+		}
+		rest = rest[1+next:]
 	}
-	return strings.HasSuffix(asked, path)
+	if strings.Trim(asked, "/") == e.Context.Stage {
+		return "/"
+	}
+	return asked
+}
+
+// urlOf makes a URL of a path that came with its escapes, or without them where they can't be any.
+func urlOf(path string) *url.URL {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return &url.URL{Path: path}
+	}
+	return &url.URL{Path: plain, RawPath: path}
 }
 
 // query returns the query as it came or, where only its decoded parts came, one that has the same
@@ -117,8 +147,15 @@ func (e *gatewayEvent) query() string {
 }
 
 // header returns the lines as an HTTP server of ours would have them: names in canonical form,
-// sorted, lines of the same name in their order.
+// sorted, lines of the same name in their order. Nobody changes them.
 func (e *gatewayEvent) header() pillarbox.Header {
+	if e.lines == nil {
+		e.lines = e.readHeader()
+	}
+	return e.lines
+}
+
+func (e *gatewayEvent) readHeader() pillarbox.Header {
 	lines := e.Headers
 	if len(lines) == 0 {
 		lines = make(map[string][]string, len(e.Header))
@@ -153,15 +190,6 @@ func (e *gatewayEvent) body() ([]byte, error) {
 	return body, nil
 }
 
-// bodyBytes is the size of the body, or a little more, before it is decoded.
-func (e *gatewayEvent) bodyBytes() int64 {
-	if !e.Base64 {
-		return int64(len(e.Body))
-	}
-	padding := len(e.Body) - len(strings.TrimRight(e.Body, "="))
-	return int64(base64.StdEncoding.DecodedLen(len(e.Body)) - padding)
-}
-
 // maxRequestID bounds the id of an event. API Gateway's have 16 or 36 characters.
 const maxRequestID = 128
 
@@ -183,18 +211,36 @@ func (e *gatewayEvent) requestID() string {
 	return id
 }
 
-// request makes the request for ingest, without its body.
-func (e *gatewayEvent) request(path string) ingest.Request {
-	header := e.header()
-	traceparent := ingest.ValidTraceparent(first(header, "Traceparent")) // as in clientTrace
-	if traceparent == "" {
-		traceparent = traceparentOf(first(header, "X-Amzn-Trace-Id"))
+// notForHandlers are lines that net/http gives to no handler.
+var notForHandlers = []string{"Host", "Transfer-Encoding"}
+
+// request makes the request as net/http would hand it to the handler.
+func (e *gatewayEvent) request(ctx context.Context, table *source.Table) (*http.Request, error) {
+	body, err := e.body()
+	if err != nil {
+		return nil, err
 	}
-	return ingest.Request{
-		Method: e.method(), Path: path, Query: e.query(), Header: header,
-		ContentType: first(header, "Content-Type"), RemoteAddr: e.remoteAddr(),
-		Traceparent: traceparent, RequestID: e.requestID(),
+	at := urlOf(e.pathIn(table))
+	at.RawQuery = e.query()
+	request := (&http.Request{
+		Method: e.method(), URL: at, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)), RemoteAddr: net.JoinHostPort(e.remoteAddr(), "0"),
+		RequestURI: at.RequestURI(),
+	}).WithContext(ctx)
+	for _, field := range e.header() {
+		request.Header[field.Name] = append(request.Header[field.Name], field.Value)
 	}
+	request.Host = request.Header.Get("Host")
+	for _, name := range notForHandlers {
+		request.Header.Del(name)
+	}
+	return request, nil
+}
+
+// trace returns the trace that the event is a part of: that of the client, else that of AWS.
+func (e *gatewayEvent) trace() string {
+	return cmp.Or(e.clientTrace(), traceparentOf(first(e.header(), "X-Amzn-Trace-Id")))
 }
 
 // clientTrace returns the trace context that the client sent, or nothing. It is kept with the event
@@ -211,15 +257,4 @@ func first(header pillarbox.Header, name string) string {
 		}
 	}
 	return ""
-}
-
-// lines returns all lines of a header.
-func lines(header pillarbox.Header, name string) []string {
-	var values []string
-	for _, field := range header {
-		if field.Name == name {
-			values = append(values, field.Value)
-		}
-	}
-	return values
 }

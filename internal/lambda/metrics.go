@@ -24,6 +24,7 @@ const Namespace = "Pillarbox"
 // The dimensions are the function, and the source or the destination.
 const (
 	metricAccepted = "Accepted" // events made durable
+	metricReplayed = "Replayed" // answered with the receipt of before, by their idempotency key
 	metricRefused  = "Refused"  // the start of a name; the kind follows, as in RefusedTooLarge
 	metricRemoved  = "Removed"  // what was not kept of requests, as docs/SECURITY.md lists it
 	metricBytes    = "Bytes"    // of accepted bodies

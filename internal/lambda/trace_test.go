@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"pillarbox/internal/lambda"
+	"pillarbox/internal/source"
 )
 
 // TestTraceGoesOn from the header of the gateway, unless the client has a trace of its own.
@@ -26,7 +26,7 @@ func TestTraceGoesOn(t *testing.T) {
 		{"", "Root=1-zzzzzzzz-0123456789abcdef01234567", ""},
 		{"", "Root=1-00000000-000000000000000000000000", ""},
 	} {
-		f := newFront(t, lambda.AcceptOptions{})
+		f := newFront(t, source.Settings{})
 		f.call(fmt.Appendf(nil, `{"httpMethod":"POST","path":"/app","headers":{"traceparent":%q,"x-amzn-trace-id":%q}}`, c.client, c.gateway))
 		if got := f.queued()[0].Traceparent; got != c.want {
 			t.Errorf("client %q, gateway %q: %q, want %q", c.client, c.gateway, got, c.want)

@@ -75,14 +75,10 @@ func (s *Source) judge(err error) error {
 }
 
 // IsEventBatch reports whether a Content-Type says that the body is a batch of CloudEvents, which
-// is one at the path of single events too: their senders know one address. On a front without
-// batches, RefuseBatch answers it.
+// is one at the path of single events too: their senders know one address.
 func (s *Source) IsEventBatch(contentType string) bool {
 	return s.CloudEvents != CloudEventsNone && cloudevent.ModeOf(contentType) == cloudevent.Batched
 }
-
-// RefuseBatch is the answer to a batch where there are none.
-func RefuseBatch() error { return errBatchBody }
 
 // CheckItem refuses an item of a batch that is no CloudEvent, where it must be one.
 func (s *Source) CheckItem(body []byte) error {

@@ -31,6 +31,8 @@ func Reserved(name string) (instead string) {
 	switch {
 	case name == "name" || name == "region":
 		return "use --" + name
+	case name == SourcesVariable:
+		return "use --sources"
 	case slices.Contains(zipVariables, name):
 		return "deploy sets it to what it builds; for a zip of your own run terraform itself, as " + Module + "/README.md says"
 	}

@@ -14,7 +14,9 @@ var protected = []string{
 	"aws_backup_vault.main",
 	"aws_cognito_user_pool.clients",
 	"aws_dynamodb_table.events",
+	"aws_dynamodb_table.idempotency",
 	"aws_s3_bucket.dead_letters",
+	"aws_secretsmanager_secret.sources",
 }
 
 // zipVariables are the variables of the module that the command sets itself to what it has built.

@@ -32,9 +32,14 @@ func NeedGo() error {
 	return nil
 }
 
+// PackedSources is the name of the file of sources in the zip of accept, as the module tells the
+// function.
+const PackedSources = "sources.yaml"
+
 // BuildFunctions builds the functions for Lambda (Linux on arm64) from the source, each into a zip
-// of its own, and returns the paths of the zips by role, as seen from the module.
-func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[string]string, error) {
+// of its own, and returns the paths of the zips by role, as seen from the module. The text of a file
+// of sources is packed with accept; nil for none.
+func BuildFunctions(ctx context.Context, source string, sources []byte, talk io.Writer) (map[string]string, error) {
 	zips := map[string]string{}
 	var err error
 	for _, role := range Roles {
@@ -55,7 +60,11 @@ func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[str
 			return nil, fmt.Errorf("build the function %s: %w", role, err)
 		}
 		zipped := filepath.Join(source, zipDir, role+".zip")
-		if err = zipFile(binary, zipped); err != nil {
+		var beside []byte
+		if role == "accept" {
+			beside = sources
+		}
+		if err = zipFile(binary, zipped, beside); err != nil {
 			return nil, fmt.Errorf("pack the function %s: %w", role, err)
 		}
 		if zips[role], err = filepath.Rel(filepath.Join(source, Module), zipped); err != nil {
@@ -69,22 +78,31 @@ func BuildFunctions(ctx context.Context, source string, talk io.Writer) (map[str
 // It is the earliest that the format knows.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// zipFile packs one executable.
-func zipFile(from, to string) error {
+// zipFile packs one executable, and a file of sources beside it where there is one.
+func zipFile(from, to string, sources []byte) error {
 	content, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
 	var packed bytes.Buffer
 	archive := zip.NewWriter(&packed)
-	header := &zip.FileHeader{Name: filepath.Base(from), Method: zip.Deflate, Modified: zipTime}
-	header.SetMode(0o755)
-	file, err := archive.CreateHeader(header)
-	if err != nil {
+	add := func(name string, mode os.FileMode, content []byte) error {
+		header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: zipTime}
+		header.SetMode(mode)
+		file, err := archive.CreateHeader(header)
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(content)
 		return err
 	}
-	if _, err := file.Write(content); err != nil {
+	if err := add(filepath.Base(from), 0o755, content); err != nil {
 		return err
+	}
+	if sources != nil {
+		if err := add(PackedSources, 0o644, sources); err != nil {
+			return err
+		}
 	}
 	if err := archive.Close(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"maps"
 	"os"
@@ -246,7 +247,7 @@ func TestFunctionsAreReproducible(t *testing.T) {
 		t.Skip("it builds the functions twice")
 	}
 	build := func() map[string][]byte {
-		zips, err := stack.BuildFunctions(t.Context(), source, &bytes.Buffer{})
+		zips, err := stack.BuildFunctions(t.Context(), source, []byte("sources: {}\n"), &bytes.Buffer{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,6 +264,60 @@ func TestFunctionsAreReproducible(t *testing.T) {
 	if len(first) != 3 || !reflect.DeepEqual(first, second) {
 		t.Errorf("%d zips, or they differ", len(first))
 	}
+	for role, want := range map[string][]string{"accept": {"bootstrap -rwxr-xr-x", "sources.yaml -rw-r--r--"},
+		"deliver": {"bootstrap -rwxr-xr-x"}, "deadletter": {"bootstrap -rwxr-xr-x"}} {
+		archive, err := zip.NewReader(bytes.NewReader(first[role]), int64(len(first[role])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, file := range archive.File {
+			names = append(names, file.Name+" "+file.Mode().String())
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("the zip of %s has %q, want %q", role, names, want)
+		}
+	}
+}
+
+// TestSourcesAreKept for every later run, put back where a run is not, and taken away.
+func TestSourcesAreKept(t *testing.T) {
+	root, _ := checkout(t)
+	s, err := stack.Open("staging", root, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := func(want string) {
+		t.Helper()
+		if text, err := s.Sources(); err != nil || string(text) != want {
+			t.Errorf("kept is %q, %v; want %q", text, err, want)
+		}
+	}
+	keep := func(text string) (undo func() error) {
+		t.Helper()
+		choice, undo, err := s.KeepSources([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Choose(map[string]any{stack.SourcesVariable: choice}); err != nil {
+			t.Fatal(err)
+		}
+		return undo
+	}
+	kept("")
+	keep("one")
+	kept("one")
+	if choices, err := s.Choices(); err != nil || choices["sources_file"] != "stacks/staging.sources.yaml" {
+		t.Errorf("the choices are %v, %v", choices, err)
+	}
+	undo := keep("two")
+	kept("two")
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	kept("one")
+	keep("")
+	kept("")
 }
 
 func TestRecords(t *testing.T) {

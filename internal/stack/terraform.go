@@ -167,6 +167,7 @@ type Outputs struct {
 	Dashboard   string `json:"dashboard_url"`
 	Policy      string `json:"operate_policy_arn"`
 	ServeConfig string `json:"serve_config"`
+	Secret      string `json:"sources_secret"` // of sources; empty for none
 }
 
 // Outputs asks the state for what the stack is like. Errors: a plain one where it is not deployed.

@@ -337,6 +337,38 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "function", pkg: "internal/lambda",
+		run: "^Test(PathBehindWhateverStandsInFrontOfIt|FaultOfOursIsNeverThe2xxOrThe4xxOfAClient|SlowQueueIsAnsweredFor|WhatIsTakenOverCountsForTheSameRequest)$",
+		bugs: []planted{
+			{harness.DeadlineForgotten, "answered after|panic|blocked"},
+			{harness.QueueFaultOfTheClient, "answered with"},
+			{harness.RefreshTooLate, "want 202"},
+			{harness.RootTakesAll, "for the source at"},
+		},
+	},
+	{
+		name: "function-keys", pkg: "internal/intake", run: "^TestARepeatedRequestGetsTheFirstReceipt$",
+		bugs: []planted{{harness.KeysAreFaults, "status 500, want 422"}},
+	},
+	{
+		name: "door", pkg: "internal/lambda/door", run: "^Test",
+		bugs: []planted{
+			{harness.OpenWithoutSecrets, "the source is there"},
+			{harness.KeysNeverAgain, "is not in force|does not open"},
+			{harness.KeysAwayOpen, "refreshed: <nil>|nil pointer"},
+			{harness.DamagedKeysCount, "a damaged file ends keys"},
+			{harness.ClockHoldsUpRefresh, "holds up the next call"},
+			{harness.FunctionConfigured, "log.level|a window of 2h"},
+		},
+	},
+	{
+		name: "aws", pkg: "internal/sourceconfig", run: "^TestWhatHasNoEffectOnAWSIsRefused$",
+		bugs: []planted{
+			{harness.RatesOfOneProcess, "sources.app.rate"},
+			{harness.CertificatesOnAWS, "client_cert"},
+		},
+	},
+	{
 		name: "tokens", pkg: "internal/jwt", run: "^Test(TokensAreWhatTheySay|ARememberedTokenEndsInTime)$",
 		bugs: []planted{
 			{harness.RememberedForEver, "want \"expired\""},

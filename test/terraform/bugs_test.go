@@ -25,6 +25,7 @@ type bug struct {
 const (
 	rings     = "every alarm rings in its direction and tells the topic of its priority"
 	metricsOK = "every metric is one that AWS documents"
+	sourcesOK = "accept has the rules, secrets and keys of its sources"
 	calledBy  = "each is called by whom it should be"
 	queues    = "each function has the queue of its work"
 	theKey    = "who writes to an encrypted topic or queue has the key"
@@ -48,8 +49,8 @@ var bugs = []bug{
 	{
 		name: "accept puts events into the dead-letter queue", file: "locals.tf",
 		noticed: queues, sample: true,
-		old: "PILLARBOX_SOURCE_PATH   = \"/${var.source_name}\"\n          PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url",
-		new: "PILLARBOX_SOURCE_PATH   = \"/${var.source_name}\"\n          PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.dead_letters.url",
+		old: `{ PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.events.url }`,
+		new: `{ PILLARBOX_SQS_QUEUE_URL = aws_sqs_queue.dead_letters.url }`,
 	},
 	{
 		name: "deliver gives up into the queue of events", file: "locals.tf", noticed: queues,
@@ -68,13 +69,13 @@ var bugs = []bug{
 	},
 	{
 		name: "the API may call another stage", file: "api.tf", noticed: calledBy,
-		old: `/${var.stage_name}/${each.key}/${var.source_name}"`,
-		new: `/test/${each.key}/${var.source_name}"`,
+		old: `/${var.stage_name}/${each.key == "ANY"`,
+		new: `/test/${each.key == "ANY"`,
 	},
 	{
 		name: "the API may call another method", file: "api.tf", noticed: calledBy,
-		old: `/${var.stage_name}/${each.key}/${var.source_name}"`,
-		new: `/${var.stage_name}/PUT/${var.source_name}"`,
+		old: `"*" : each.key}/${local.door_part}"`,
+		new: `"*" : "PUT"}/${local.door_part}"`,
 	},
 	{
 		name: "the API may call deliver", file: "api.tf", noticed: calledBy,
@@ -173,8 +174,8 @@ var bugs = []bug{
 	},
 	{
 		name: "the path lacks its slash", file: "locals.tf", noticed: "environment",
-		old: `PILLARBOX_SOURCE_PATH   = "/${var.source_name}"`,
-		new: `PILLARBOX_SOURCE_PATH   = var.source_name`,
+		old: `PILLARBOX_SOURCE_PATH = "/${var.source_name}"`,
+		new: `PILLARBOX_SOURCE_PATH = var.source_name`,
 	},
 	{
 		name: "the limit on bodies is not told", file: "locals.tf", scenario: "options",
@@ -516,7 +517,7 @@ var bugs = []bug{
 	},
 	{
 		name: "nobody is asked for a key", file: "api.tf", scenario: "options", noticed: "door",
-		old: `api_key_required     = each.key == "POST"`,
+		old: `api_key_required     = each.key != "GET"`,
 		new: `api_key_required     = each.key == "PUT"`,
 	},
 	{
@@ -550,8 +551,8 @@ var bugs = []bug{
 	},
 	{
 		name: "endpoints that nobody uses", file: "network.tf", scenario: "options", noticed: "door",
-		old: `toset(["sqs", "xray"])`,
-		new: `toset(["kms", "sqs", "xray"])`,
+		old: `concat(["sqs", "xray"],`,
+		new: `concat(["kms", "sqs", "xray"],`,
 	},
 
 	// Roles and what they reach.
@@ -672,9 +673,9 @@ var bugs = []bug{
 		new: `deliver    = ["sqs", "s3"]`,
 	},
 	{
-		name: "accept meets the key through a table", file: "roles.tf", noticed: fitting,
-		old: `accept     = ["sqs", "s3"]`,
-		new: `accept     = ["sqs", "s3", "dynamodb"]`,
+		name: "accept meets the key through a vault", file: "roles.tf", noticed: fitting,
+		old: `accept     = concat(["sqs", "s3"],`,
+		new: `accept     = concat(["sqs", "s3", "backup"],`,
 	},
 	{
 		name: "the canary may read the table in lists", file: "canary.tf", noticed: fitting,
@@ -703,6 +704,92 @@ var bugs = []bug{
     resources = [aws_sqs_queue.events.arn, aws`,
 		new: `"sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     resources = [aws_sqs_queue.events.arn, aws`,
+	},
+	{
+		name: "idempotency keys are kept in the table of events", file: "locals.tf", noticed: sourcesOK, sample: true,
+		old: `aws_dynamodb_table.idempotency[0].name`,
+		new: `aws_dynamodb_table.events.name`,
+	},
+	{
+		name: "idempotency keys are forgotten by another attribute", file: "idempotency.tf", noticed: sourcesOK,
+		old: `attribute_name = "ExpiresAt"`,
+		new: `attribute_name = "ClaimedUntil"`,
+	},
+	{
+		name: "idempotency keys are never forgotten", file: "idempotency.tf", noticed: sourcesOK,
+		old: `enabled        = true`,
+		new: `enabled        = false`,
+	},
+	{
+		name: "idempotency keys have another key", file: "idempotency.tf", noticed: sourcesOK,
+		old: `hash_key     = "Key"`,
+		new: `hash_key     = "Digest"`,
+	},
+	{
+		name: "idempotency keys are encrypted with AWS's key", file: "idempotency.tf", noticed: encrypts,
+		old: "    enabled     = true\n    kms_key_arn = aws_kms_key.main.arn",
+		new: "    enabled     = true",
+	},
+	{
+		name: "accept can't forget a claim", file: "idempotency.tf", noticed: fitting,
+		old: `["dynamodb:DeleteItem", "dynamodb:GetItem",`,
+		new: `["dynamodb:GetItem",`,
+	},
+	{
+		name: "accept may look through the keys", file: "idempotency.tf", noticed: fitting,
+		old: `"dynamodb:GetItem", "dynamodb:PutItem"]`,
+		new: `"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan"]`,
+	},
+	{
+		name: "accept keeps keys in any table", file: "idempotency.tf", noticed: inFull,
+		old: `idempotency_arns    = aws_dynamodb_table.idempotency[*].arn`,
+		new: `idempotency_arns    = ["${local.arn_prefix.dynamodb}table/${var.name}*"]`,
+	},
+	{
+		name: "a secret of a source is in the state", file: "sources.tf", scenario: "sources", noticed: sourcesOK, sample: true,
+		old: `resource "aws_secretsmanager_secret" "sources" {`,
+		new: "resource \"aws_secretsmanager_secret_version\" \"sources\" {\n  secret_id     = one(aws_secretsmanager_secret.sources[*].id)\n" +
+			"  secret_string = \"{}\"\n}\n\nresource \"aws_secretsmanager_secret\" \"sources\" {",
+	},
+	{
+		name: "secrets of sources are encrypted with AWS's key", file: "sources.tf", scenario: "sources", noticed: encrypts,
+		old: "  kms_key_id  = aws_kms_key.main.arn\n",
+		new: "",
+	},
+	{
+		name: "accept may change secrets of sources", file: "roles.tf", scenario: "sources", noticed: fitting,
+		old: `actions = ["secretsmanager:GetSecretValue"], resources`,
+		new: `actions = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], resources`,
+	},
+	{
+		name: "accept can't read API keys", file: "roles.tf", scenario: "sources", noticed: fitting,
+		old: "      { sid = \"ReadAPIKeys\", actions = [\"s3:GetObject\"], resources = [local.api_keys_arn] },\n",
+		new: "",
+	},
+	{
+		name: "accept reads every object", file: "sources.tf", scenario: "sources", noticed: "policies",
+		old: `/${local.api_keys_object}"`,
+		new: `/*"`,
+	},
+	{
+		name: "API keys are looked for among the letters", file: "locals.tf", scenario: "sources", noticed: sourcesOK,
+		old: `PILLARBOX_API_KEYS_OBJECT = local.api_keys_object`,
+		new: `PILLARBOX_API_KEYS_OBJECT = "${local.dead_letter_prefix}api-keys.json"`,
+	},
+	{
+		name: "the file of sources has another name", file: "sources.tf", scenario: "sources", noticed: sourcesOK,
+		old: `packed_sources = "sources.yaml"`,
+		new: `packed_sources = "pillarbox.yaml"`,
+	},
+	{
+		name: "the API may call accept for one source", file: "api.tf", scenario: "sources", noticed: calledBy,
+		old: `door_part = local.with_sources ? "*"`,
+		new: `door_part = local.with_sources ? "app"`,
+	},
+	{
+		name: "one source of the file is reached", file: "api.tf", scenario: "sources", noticed: "door",
+		old: `path_part = local.with_sources ? "{proxy+}"`,
+		new: `path_part = local.with_sources ? "app"`,
 	},
 	{
 		name: "the log role of the account is set", file: "api.tf", noticed: accounts,

@@ -92,7 +92,10 @@ func TestServeConfigIsRead(t *testing.T) {
 		`\$\{replace\(aws_sqs_queue\.events\.url[^}]*\}`:   "sqs://sqs.eu-west-2.amazonaws.com/123456789012/pillarbox-events",
 		`\$\{local\.delivery_days\}`:                       "10",
 		`\$\{local\.destination_name\}`:                    "events",
-		`\$\{var\.source_name\}`:                           "app",
+		`\$\{jsonencode\(local\.served_sources\)\}`:        `{"app":{"deny":[],"path":"/app"}}`,
+		`\$\{jsonencode\(local\.served_names\)\}`:          `["app"]`,
+		`\$\{local\.api_keys_url\}`:                        "",
+		`\$\{local\.idempotency_url\}`:                     "dynamodb://eu-west-2/pillarbox-idempotency",
 		`\$\{local\.region\}`:                              "eu-west-2",
 		`\$\{var\.max_receive_count\}`:                     "20",
 		`\$\{trimsuffix\(local\.dead_letter_prefix[^}]*\}`: "dead-letters",
@@ -113,6 +116,9 @@ func TestServeConfigIsRead(t *testing.T) {
 		t.Error(err)
 	}
 	if err := catalog.CheckDeadLetters(got.DeadLetters.URL); err != nil {
+		t.Error(err)
+	}
+	if err := catalog.CheckKeyStore(got.Queue.URL, got.Idempotency.URL); err != nil {
 		t.Error(err)
 	}
 	if err := catalog.CheckBodies(got.Bodies.URL); err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	dynamodbengine "pillarbox/internal/engine/dynamodb"
 )
 
 // rule is something that must be true of every stack, whatever is chosen. It says what is not.
@@ -17,6 +19,7 @@ type rule struct {
 
 var rules = []rule{
 	{"each function has the queue of its work", functionsHaveTheirQueues},
+	{"accept has the rules, secrets and keys of its sources", acceptHasItsSources},
 	{"each is called by whom it should be", callersAndCalled},
 	{"every metric is one that AWS documents", metricsAreDocumented},
 	{"every alarm rings in its direction and tells the topic of its priority", alarmsRing},
@@ -69,6 +72,44 @@ func functionsHaveTheirQueues(s state, say func(string, ...any)) {
 	}
 }
 
+// acceptHasItsSources: what the function is told of is what is made, and the table of idempotency keys
+// is as the engine wants it.
+func acceptHasItsSources(s state, say func(string, ...any)) {
+	const accept = `aws_lambda_function.role["accept"]`
+	const table, secret = "aws_dynamodb_table.idempotency[0]", "aws_secretsmanager_secret.sources[0]"
+	told := func(variable string) string {
+		return s.text(accept, "environment", "variables", variable)
+	}
+	for variable, want := range map[string]string{
+		"PILLARBOX_IDEMPOTENCY_TABLE": s.text(table, "name"),
+		"PILLARBOX_SECRETS":           s.text(secret, "arn"),
+	} {
+		if s[accept] != nil && told(variable) != want {
+			say("%s is %q, want %q", variable, told(variable), want)
+		}
+	}
+	if s.has("aws_secretsmanager_secret.sources") {
+		bucket := s.text("aws_s3_bucket.dead_letters", "bucket")
+		if told("PILLARBOX_SOURCES_FILE") != "sources.yaml" || told("PILLARBOX_SOURCE_PATH") != "" ||
+			told("PILLARBOX_API_KEYS_BUCKET") != bucket || told("PILLARBOX_API_KEYS_OBJECT") != "api-keys.json" {
+			say("accept is told of the file %q and of keys in %q", told("PILLARBOX_SOURCES_FILE"), told("PILLARBOX_API_KEYS_BUCKET"))
+		}
+	}
+	for _, kind := range []string{"aws_secretsmanager_secret_version", "aws_ssm_parameter"} {
+		for _, address := range s.of(kind) {
+			say("%s puts a secret into the state", address)
+		}
+	}
+	if !s.has("aws_dynamodb_table.idempotency") {
+		return
+	}
+	if s.text(table, "hash_key") != dynamodbengine.KeysPartitionKey || s.text(table, "range_key") != "" ||
+		s.text(table, "ttl", "attribute_name") != dynamodbengine.KeysTimeToLive || s.text(table, "ttl", "enabled") != "true" ||
+		s.text(table, "point_in_time_recovery", "enabled") != "true" {
+		say("the table of idempotency keys has the key %q and forgets by %q", s.text(table, "hash_key"), s.text(table, "ttl", "attribute_name"))
+	}
+}
+
 // alias is how the stand-in writes the ARN of an alias.
 func alias(role string) string {
 	return "arn:aws:stub:eu-west-2:123456789012:lambda_alias/pillarbox-" + role
@@ -83,7 +124,7 @@ func callersAndCalled(s state, say func(string, ...any)) {
 
 func doorCalls(s state, say func(string, ...any)) {
 	stage := s.text("aws_api_gateway_stage.live", "stage_name")
-	for _, method := range []string{"GET", "POST"} {
+	for method, door := range map[string]string{"GET": "GET/app", "POST": "POST/app", "ANY": "*/*"} {
 		integration := fmt.Sprintf("aws_api_gateway_integration.accept[%q]", method)
 		if s[integration] == nil {
 			continue
@@ -96,7 +137,7 @@ func doorCalls(s state, say func(string, ...any)) {
 		got := []string{s.text(permission, "function_name"), s.text(permission, "qualifier"),
 			s.text(permission, "principal"), s.text(permission, "source_arn")}
 		want := []string{"pillarbox-accept", "live", "apigateway.amazonaws.com",
-			"arn:aws:execute-api:eu-west-2:123456789012:pillarbox/" + stage + "/" + method + "/app"}
+			"arn:aws:execute-api:eu-west-2:123456789012:pillarbox/" + stage + "/" + door}
 		if !slices.Equal(got, want) {
 			say("permission for %s is %v, want %v", method, got, want)
 		}
@@ -309,7 +350,7 @@ func everythingIsEncrypted(s state, say func(string, ...any)) {
 	key := s.text("aws_kms_key.main", "arn")
 	for kind, path := range map[string][]string{
 		"aws_sqs_queue": {"kms_master_key_id"}, "aws_lambda_function": {"kms_key_arn"},
-		"aws_cloudwatch_log_group": {"kms_key_id"}, "aws_backup_vault": {"kms_key_arn"},
+		"aws_cloudwatch_log_group": {"kms_key_id"}, "aws_secretsmanager_secret": {"kms_key_id"}, "aws_backup_vault": {"kms_key_arn"},
 		"aws_dynamodb_table": {"server_side_encryption", "kms_key_arn"},
 		"aws_s3_bucket_server_side_encryption_configuration": {
 			"rule", "apply_server_side_encryption_by_default", "kms_master_key_id"},

@@ -39,6 +39,11 @@ var scenarios = []scenario{
 		"table_name": "pillarbox-events.2", "pipeline_provider_arn": provider,
 		"pipeline_state_bucket_arn": "arn:aws:s3:::state", "pipeline_subjects": pipeline,
 	}},
+	{"sources", map[string]any{
+		"functions_zip": zip, "region": "eu-west-2", "sources_file": "tests/sources/all.yaml",
+		"canary": false, "vpc": true, "pipeline_provider_arn": provider, "pipeline_subjects": pipeline,
+		"people": []string{"arn:aws:iam::123456789012:user/alice"},
+	}},
 	{"cloudfront", map[string]any{
 		"functions_zip": zip, "region": "eu-west-2", "cloudfront": true, "waf": true, "time_index": false,
 		"budget_monthly_usd": 0, "domain_name": "events.example.com", "zone_id": "Z0123456789ABCDEF",

@@ -90,9 +90,9 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// copyModule copies what Terraform reads of a module: not its tests, and no state.
+// copyModule copies what Terraform reads of a module, and files of sources: not its tests, and no state.
 func copyModule(from, to string) error {
-	for _, part := range []string{"*.tf", "templates/*", "canary/*"} {
+	for _, part := range []string{"*.tf", "templates/*", "canary/*", "tests/sources/*"} {
 		files, err := filepath.Glob(filepath.Join(from, part))
 		if err != nil {
 			return err

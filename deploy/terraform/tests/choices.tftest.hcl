@@ -286,3 +286,104 @@ run "cloudfront_certificate" {
 
   expect_failures = [terraform_data.choices]
 }
+
+run "sources_without_function" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/open.yaml"
+    direct       = true
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_largest_body" {
+  command = plan
+
+  variables {
+    sources_file   = "tests/sources/open.yaml"
+    max_body_bytes = 1000
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_without_ours" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/other.yaml"
+    canary       = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_ours_elsewhere" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/elsewhere.yaml"
+    canary       = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_keys_of_the_gateway" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/open.yaml"
+    api_keys     = ["alice"]
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_keys_behind_cloudfront" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/all.yaml"
+    cloudfront   = true
+    canary       = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_addresses_behind_cloudfront" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/addresses.yaml"
+    cloudfront   = true
+    canary       = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_tokens_without_internet" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/tokens.yaml"
+    vpc          = true
+    canary       = false
+  }
+
+  expect_failures = [terraform_data.choices]
+}
+
+run "sources_canary" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/all.yaml"
+  }
+
+  expect_failures = [terraform_data.choices]
+}

@@ -235,3 +235,39 @@ run "common_log_format" {
     error_message = "the tags are those that were chosen"
   }
 }
+
+run "sources" {
+  command = plan
+
+  variables {
+    sources_file = "tests/sources/all.yaml"
+    vpc          = true
+    canary       = false
+  }
+
+  assert {
+    condition     = keys(aws_api_gateway_method.source) == ["ANY"] && aws_api_gateway_resource.source.path_part == "{proxy+}" && aws_api_gateway_method.source["ANY"].authorization == "NONE"
+    error_message = "every path and method leads to the function"
+  }
+  assert {
+    condition     = aws_lambda_function.role["accept"].environment[0].variables.PILLARBOX_SOURCES_FILE == "sources.yaml" && !can(aws_lambda_function.role["accept"].environment[0].variables.PILLARBOX_SOURCE_PATH)
+    error_message = "the function is told of the file, and of no path beside it"
+  }
+  assert {
+    condition     = aws_secretsmanager_secret.sources[0].name == "pillarbox-sources" && length(aws_vpc_endpoint.interface) == 3
+    error_message = "there is a place for secrets, and a way to it"
+  }
+}
+
+run "no_idempotency_keys" {
+  command = plan
+
+  variables {
+    idempotency_keys = false
+  }
+
+  assert {
+    condition     = length(aws_dynamodb_table.idempotency) == 0 && !can(aws_lambda_function.role["accept"].environment[0].variables.PILLARBOX_IDEMPOTENCY_TABLE) && !contains(local.key_ways.accept, "dynamodb")
+    error_message = "there is no table, nobody is told of one, and none may be reached"
+  }
+}

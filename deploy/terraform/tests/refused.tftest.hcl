@@ -19,6 +19,7 @@ run "each_is_refused" {
     accept_zip                      = "no-such.zip"
     deliver_zip                     = "no-such.zip"
     deadletter_zip                  = "no-such.zip"
+    sources_file                    = "no-such.yaml"
     max_body_bytes                  = 0
     accept_memory_mb                = 127
     accept_timeout_seconds          = 29
@@ -102,6 +103,7 @@ run "each_is_refused" {
     var.accept_zip,
     var.deliver_zip,
     var.deadletter_zip,
+    var.sources_file,
     var.max_body_bytes,
     var.accept_memory_mb,
     var.accept_timeout_seconds,

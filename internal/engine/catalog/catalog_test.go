@@ -183,3 +183,17 @@ func TestEnginesOnAWSOpenWithoutARequest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPlacesOfSharedAPIKeys are objects of a bucket.
+func TestPlacesOfSharedAPIKeys(t *testing.T) {
+	for url, want := range map[string]string{
+		"": "", "s3://bucket/api-keys.json": "", "s3://bucket/a/b.json?region=eu-west-2&path_style=true": "",
+		"files:keys": "possible here: s3", "s3://bucket": "want s3://BUCKET/OBJECT", "s3:": "api_keys.url",
+		"s3://bucket/k?kms_key=x": "no parameter",
+	} {
+		err := catalog.CheckAPIKeys(url)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}

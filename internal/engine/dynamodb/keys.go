@@ -37,14 +37,20 @@ const ClaimFor = 2 * time.Minute
 // keyCalls is how many keys of one call are asked for at a time.
 const keyCalls = 16
 
+// The attributes of an item of the table of keys that whoever makes it has to know.
+const (
+	KeysPartitionKey = "Key"       // a text: the digest in base64 without padding, URL alphabet
+	KeysTimeToLive   = "ExpiresAt" // seconds since 1970
+)
+
 // The attributes of an item of the table of keys.
 const (
-	keyAttribute         = "Key"          // the partition key: the digest in base64 without padding, URL alphabet
+	keyAttribute         = KeysPartitionKey
 	fingerprintAttribute = "Fingerprint"  // of the content, in hexadecimal digits
 	stateAttribute       = "State"        // one of the states below
 	holderAttribute      = "Holder"       // of the claim; another one for each
 	claimedAttribute     = "ClaimedUntil" // seconds since 1970
-	expiresAttribute     = "ExpiresAt"    // seconds since 1970; to be the table's time to live
+	expiresAttribute     = KeysTimeToLive
 )
 
 // The states of an item.

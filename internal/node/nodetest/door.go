@@ -48,9 +48,8 @@ type Door struct {
 	Query    string   // that is stored; any where empty
 	Said     []string // of what is not kept
 
-	Page    map[string]string // what the answer's header says for pages of other sites; nil for nothing
-	Kept    string            // the path that is kept; not looked at where empty
-	Pattern bool              // functions know no such path
+	Page map[string]string // what the answer's header says for pages of other sites; nil for nothing
+	Kept string            // the path that is kept; not looked at where empty
 
 	Lines bool             // what is wrong with it is lost where lines of one name are joined
 	Facts *pillarbox.Facts // that are known of the event; nil for none

@@ -28,13 +28,11 @@ func pathDoors() (doors []Door) {
 		{"/t/{tenant}/*", "/t/acme/x/y", pillarbox.Attributes{{Name: "tenant", Value: "acme"}}, true},
 	} {
 		door := Door{Name: c.target + " to " + c.path, Source: source.Settings{Name: "app", Path: c.path, MaxBody: MaxBody}, Target: c.target,
-			Body: "x", Status: 404, Type: problemType, Answer: "problem", Pattern: c.path != "/app"}
+			Body: "x", Status: 404, Type: problemType, Answer: "problem"}
 		if c.taken {
 			door.Status, door.Type, door.Answer, door.Stored = 202, jsonType, "receipt", true
 			door.Facts = &pillarbox.Facts{Attributes: c.attributes}
-			if door.Kept, _, _ = strings.Cut(c.target, "?"); !door.Pattern {
-				door.Kept = "" // functions know the path of their source
-			}
+			door.Kept, _, _ = strings.Cut(c.target, "?")
 		}
 		doors = append(doors, door)
 	}

@@ -145,6 +145,17 @@ func (f *Function) startLocked(ctx context.Context) error {
 	return err
 }
 
+// Restart ends the process between two calls, as Lambda does whenever it likes. The next call has
+// another one.
+func (f *Function) Restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current != nil {
+		f.current.end()
+		f.current = nil
+	}
+}
+
 // Close ends the process. It is safe to call twice.
 func (f *Function) Close() error {
 	f.mu.Lock()

@@ -111,7 +111,8 @@ func (g *Gateway) restEvent(in *request) map[string]any {
 	if stage == "" {
 		stage = "live"
 	}
-	path, asked := in.URL.Path, g.BasePath+in.URL.Path
+	path := in.URL.EscapedPath()
+	asked := g.BasePath + path
 	if g.BasePath != "" {
 		path = asked // the base path of a domain is in both
 	} else {
