@@ -78,7 +78,7 @@ func newFunction(t *testing.T, env ...string) *fakelambda.Function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := fakelambda.New(fakelambda.Options{Path: path, Env: env, Timeout: time.Second})
+	f := fakelambda.New(fakelambda.Options{Path: path, Env: env, Timeout: 5 * time.Second})
 	t.Cleanup(func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)
@@ -98,7 +98,7 @@ func TestLifeOfAnEnvironment(t *testing.T) {
 		{`{"a":1}`, `{"a":1}`, "", 1}, {`"error"`, "", "errorString: refused", 1}, {`"stranger"`, "400", "", 1},
 		{`"large"`, "", "Function.ResponseSizeTooLarge", 1}, {`"panic"`, "", "runtime.Error: panicked", 1}, {`{}`, `{}`, "", 2},
 		{`"exit"`, "", "Runtime.ExitError: RequestId: 00000000-0000-4000-8000-000000000007 Error: Runtime exited: exit status 3", 2}, {`{}`, `{}`, "", 3},
-		{`"sleep"`, "", "Sandbox.Timedout: RequestId: 00000000-0000-4000-8000-000000000009 Error: Task timed out after 1.00 seconds", 3}, {`{}`, `{}`, "", 4},
+		{`"sleep"`, "", "Sandbox.Timedout: RequestId: 00000000-0000-4000-8000-000000000009 Error: Task timed out after 5.00 seconds", 3}, {`{}`, `{}`, "", 4},
 	} {
 		answer, err := f.Invoke(context.Background(), []byte(c.ask))
 		var failed *fakelambda.FunctionError
