@@ -41,12 +41,7 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	for _, source := range status.Sources {
 		fmt.Fprintf(w, "source %s at %s\n", source.Source, source.Path)
 	}
-	if e := status.Encryption; e != nil {
-		fmt.Fprintf(w, "encryption: on, %d data keys, the newest of %s\n", e.DataKeys, e.Created)
-		if e.Problem != "" {
-			fmt.Fprintf(w, "encryption: no other data key can be made: %s\n", Printable(e.Problem))
-		}
-	}
+	writeEncryption(w, status.Encryption)
 	if q := status.Quarantine; q != nil && q.Requests > 0 {
 		fmt.Fprintf(w, "quarantine: %d requests whose signature fails, %s\n", q.Requests, Bytes(q.Bytes))
 	}
@@ -82,6 +77,16 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	}
 	fmt.Fprintln(w)
 	return destinationRows(status).Write(w, form)
+}
+
+func writeEncryption(w io.Writer, e *adminapi.EncryptionStatus) {
+	if e == nil {
+		return
+	}
+	fmt.Fprintf(w, "encryption: on, %d data keys, the newest of %s\n", e.DataKeys, e.Created)
+	if e.Problem != "" {
+		fmt.Fprintf(w, "encryption: no other data key can be made: %s\n", Printable(e.Problem))
+	}
 }
 
 func because(reason string) string {

@@ -211,7 +211,7 @@ func (n *Node) StartReplay(ctx context.Context, request replay.Request) (replay.
 	for _, to := range n.table().All() {
 		name := request.Filter.Destination
 		if pause := n.queue.Pause(to.Name); pause.IsPaused() && (name == "" || name == to.Name) {
-			return replay.Progress{}, fmt.Errorf("destination %s is paused since %s: resume it, or replay to another one (--destination): %w",
+			return replay.Progress{}, fmt.Errorf("destination %s is paused since %s: resume it first, or replay what is of other destinations (--destination): %w",
 				to.Name, pause.At, pillarbox.ErrConflict)
 		}
 	}

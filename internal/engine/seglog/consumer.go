@@ -29,9 +29,10 @@ type consumer struct {
 	name     string
 	joined   uint64 // where it was made in this life, beside others: the first event that it gets; else 0
 
-	position atomic.Pointer[position]   // of state
-	needs    atomic.Uint64              // the oldest event that is pending: its segment is kept
-	rules    atomic.Pointer[[]ruleFrom] // of state
+	position atomic.Pointer[position]              // of state
+	needs    atomic.Uint64                         // the oldest event that is pending: its segment is kept
+	rules    atomic.Pointer[[]ruleFrom]            // of state
+	paused   atomic.Pointer[pillarbox.PauseRecord] // of state: asked for while the disk may hang
 
 	mu       sync.Mutex
 	journal  *stateJournal
@@ -139,6 +140,8 @@ func (c *consumer) publish() {
 	c.position.Store(&at)
 	rules := c.state.rules
 	c.rules.Store(&rules)
+	pause := c.state.pause
+	c.paused.Store(&pause)
 	needs := at.cursor
 	for _, set := range []*seqSet{&c.state.held, &c.state.deferred, &c.state.unread} {
 		if set.count > 0 {

@@ -97,15 +97,16 @@ func (o *obligations) setStore(destination string, record pillarbox.StoreRecord)
 	return nil
 }
 
-// pause returns what a person has said of the delivery.
+// pause returns what a person has said of the delivery, without a lock of the destination.
 func (o *obligations) pause(destination string) pillarbox.PauseRecord {
 	c, err := o.destinations.known(destination)
 	if err != nil || c == nil {
 		return pillarbox.PauseRecord{}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state.pause
+	if record := c.paused.Load(); record != nil {
+		return *record
+	}
+	return pillarbox.PauseRecord{}
 }
 
 // setPause records it, durably.
@@ -122,7 +123,7 @@ func (o *obligations) setPause(destination string, record pillarbox.PauseRecord)
 	if err := c.journal.append(s.delta, c.state, true); err != nil {
 		return fmt.Errorf("record the pause of destination %s: %w", destination, err)
 	}
-	s.commit()
 	c.state.pause = record
+	s.commit()
 	return nil
 }
