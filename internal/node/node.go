@@ -335,6 +335,10 @@ func (n *Node) deliverOnce(ctx context.Context, name string,
 		err := fmt.Errorf("destination %s is not configured: %w", name, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err
 	}
+	if n.queue.Pause(name).IsPaused() { // since the replay began
+		err := fmt.Errorf("destination %s is paused: %w", name, pillarbox.ErrUnavailable)
+		return slices.Repeat([]error{err}, len(events)), err
+	}
 	return deliver.Once(ctx, sink, events, n.clock.Now(), to.WriteTimeout)
 }
 
