@@ -15,6 +15,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/ingest"
+	"pillarbox/internal/jsontext"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
@@ -365,7 +366,7 @@ func (p *part) trim() {
 // item is the content, if it is a JSON value.
 func (p *part) item(what string, number int) item {
 	body := p.bytes()
-	if source.IsJSON(body) {
+	if jsontext.Valid(body) {
 		return item{body: body}
 	}
 	p.trim()

@@ -29,6 +29,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pillarbox"
+	"pillarbox/internal/jsontext"
 )
 
 const (
@@ -120,19 +121,13 @@ func newVerifier(settings Settings, keys *keySet) *Verifier {
 	return v
 }
 
-var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~") // RFC 6901, section 4
-
 // pathOf makes a path of gjson of the name of a claim, or of a JSON pointer, which begins with a
 // slash.
 func pathOf(claim string) string {
 	if !strings.HasPrefix(claim, "/") {
 		return gjson.Escape(claim)
 	}
-	var path []string
-	for token := range strings.SplitSeq(claim[1:], "/") {
-		path = append(path, gjson.Escape(pointerEscapes.Replace(token)))
-	}
-	return strings.Join(path, ".")
+	return jsontext.ParsePointer(claim).Path()
 }
 
 // Await waits until the keys of the issuer are those of a moment after the call, for AwaitAtMost. It

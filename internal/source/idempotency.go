@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pillarbox"
+	"pillarbox/internal/jsontext"
 	"pillarbox/internal/protocol"
 )
 
@@ -46,7 +47,7 @@ func compileKey(text string) (keyRule, error) {
 	case kind == "header" && isToken(rest):
 		return keyRule{header: textproto.CanonicalMIMEHeaderKey(rest)}, nil
 	case kind == "body" && strings.HasPrefix(rest, "/"):
-		return keyRule{pointer: gjsonPath(rest)}, nil
+		return keyRule{pointer: jsontext.ParsePointer(rest).Path()}, nil
 	}
 	return keyRule{}, pillarbox.Invalid("%q: want %s", text, keyForms)
 }
@@ -61,18 +62,6 @@ func isToken(name string) bool {
 		}
 	}
 	return name != ""
-}
-
-// pointerEscapes are those of RFC 6901, section 4.
-var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
-
-// gjsonPath makes a path of gjson of a JSON pointer (RFC 6901).
-func gjsonPath(pointer string) string {
-	var path []string
-	for token := range strings.SplitSeq(pointer[1:], "/") {
-		path = append(path, gjson.Escape(pointerEscapes.Replace(token)))
-	}
-	return strings.Join(path, ".")
 }
 
 // headerKey returns the digest of the key in the header, and whether there is one.

@@ -7,8 +7,7 @@ var (
 	// FirstMemberRedacted leaves the second of two members with one name as it is, which many parsers
 	// take.
 	FirstMemberRedacted = Mutant{"the first of two members is redacted", []Edit{{
-		redactSource, "\t\t\tw.find(m, path[1:], value)\n\t\t}\n\t\treturn true",
-		"\t\t\tw.find(m, path[1:], value)\n\t\t}\n\t\treturn path[0] != token",
+		"internal/jsontext/jsontext.go", "\t\t\t\tvisit(members[i].value)\n", "\t\t\t\tvisit(members[i].value)\n\t\t\t\treturn\n",
 	}}}
 	// UnreadKept keeps a body that nobody can look into.
 	UnreadKept = Mutant{"what is no JSON is kept", []Edit{{
