@@ -189,7 +189,8 @@ type Account struct {
 	Pending       uint64    // everything else
 	Retrying      uint64    // pending, and tried at least once or rejected
 	Held          uint64    // pending, and no destination takes it any more: see Obligations
-	OldestPending Timestamp // of the oldest event that is still pending, as far as it is known; else 0
+	Backfill      uint64    // pending, and taken by a back-fill from what was skipped: see Obligations
+	OldestPending Timestamp // of the oldest event that is still pending and not back-filled, as far as it is known; else 0
 
 	SkippedBy Skips // Skipped by rule, as far as the queue knows: a state from before there were rules has the sum only
 

@@ -10,15 +10,23 @@ import (
 type Rule struct {
 	// Sources that the destination takes. nil takes all of them, an empty slice takes none.
 	Sources []string `json:"sources"`
+
+	// Where is the filter that an event of these sources must pass besides, as an expression; empty for
+	// none. A queue keeps it and can't evaluate it.
+	Where string `json:"where,omitempty"`
 }
 
-// Takes reports whether the rule takes the event.
+// Takes reports whether the rule takes the source of the event. Whether the event passes the filter
+// is for others to say.
 func (r *Rule) Takes(event *Event) bool {
 	return r.Sources == nil || slices.Contains(r.Sources, event.Source)
 }
 
 // Covers reports whether the rule surely takes every event that the other one takes.
 func (r *Rule) Covers(other *Rule) bool {
+	if r.Where != "" && r.Where != other.Where {
+		return false
+	}
 	if r.Sources == nil || other.Sources == nil {
 		return r.Sources == nil
 	}
@@ -28,7 +36,8 @@ func (r *Rule) Covers(other *Rule) bool {
 
 // Equal reports whether both rules say the same in the same order.
 func (r *Rule) Equal(other *Rule) bool {
-	return (r.Sources == nil) == (other.Sources == nil) && slices.Equal(r.Sources, other.Sources)
+	return (r.Sources == nil) == (other.Sources == nil) && slices.Equal(r.Sources, other.Sources) &&
+		r.Where == other.Where
 }
 
 // The rules by which an event is skipped for a destination: why it counts as not meant for it. Each
@@ -36,6 +45,7 @@ func (r *Rule) Equal(other *Rule) bool {
 const (
 	SkippedBefore    = "before"    // accepted before the destination began
 	SkippedSource    = "source"    // when it was accepted, the destination did not take its source
+	SkippedFilter    = "filter"    // when it was accepted, the filter of the destination did not take it
 	SkippedElsewhere = "elsewhere" // the destination does not take it any more, and another one that was meant to get it does
 	SkippedRouted    = "routed"    // held, until a person gave it to another destination
 	SkippedForgotten = "forgotten" // held, until a person gave it up
@@ -45,6 +55,7 @@ const (
 type Skips struct {
 	Before    uint64 `json:"before,omitempty"`
 	Source    uint64 `json:"source,omitempty"`
+	Filter    uint64 `json:"filter,omitempty"`
 	Elsewhere uint64 `json:"elsewhere,omitempty"`
 	Routed    uint64 `json:"routed,omitempty"`
 	Forgotten uint64 `json:"forgotten,omitempty"`
@@ -56,6 +67,8 @@ func (s *Skips) Of(rule string) *uint64 {
 	switch rule {
 	case SkippedBefore:
 		return &s.Before
+	case SkippedFilter:
+		return &s.Filter
 	case SkippedElsewhere:
 		return &s.Elsewhere
 	case SkippedRouted:
@@ -113,6 +126,17 @@ type Obligations interface {
 	Redeliver(ctx context.Context, destination string, handles []Handle,
 		dead uint64) (redelivered int, err error)
 
+	// ScanSkipped calls visit with every event that the queue still has and that was skipped for the
+	// destination, and with the rule that did it: from a place in the order of Append on, oldest first.
+	// Those from before the destination are among them. The delivery is valid during the call only.
+	ScanSkipped(ctx context.Context, destination string, from Handle,
+		visit func(delivery *Delivery, rule string) error) error
+
+	// Unskip hands skipped events out after all, as if they were routed to the destination: they are
+	// pending from then on, and no longer skipped. What is not skipped any more, or not there, is passed
+	// over; it returns how many are pending now. It is durable when it returns.
+	Unskip(ctx context.Context, destination string, deliveries []*Delivery) (taken int, err error)
+
 	// Store returns what is remembered of the destination's store, and SetStore changes it: with the
 	// next settlement, or at once and durably where Changed is another.
 	Store(destination string) StoreRecord
@@ -140,4 +164,5 @@ type Trace struct {
 	Standing Standing // 0 where the destination began later
 	Held     bool
 	Skip     string // the rule by which it was skipped
+	Where    string // the filter of its time, where that is what skipped it
 }

@@ -113,6 +113,16 @@ func (QueueDefaults) Redeliver(context.Context, string, []Handle, uint64) (int, 
 	return 0, unsupported("redeliver")
 }
 
+// ScanSkipped implements Obligations.
+func (QueueDefaults) ScanSkipped(context.Context, string, Handle, func(*Delivery, string) error) error {
+	return unsupported("scan skipped events")
+}
+
+// Unskip implements Obligations.
+func (QueueDefaults) Unskip(context.Context, string, []*Delivery) (int, error) {
+	return 0, unsupported("hand out skipped events")
+}
+
 // Store implements Obligations.
 func (QueueDefaults) Store(string) StoreRecord { return StoreRecord{} }
 

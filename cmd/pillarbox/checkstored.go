@@ -40,6 +40,10 @@ func checkStored(ctx context.Context, global *globalFlags, cfg *config.Config,
 	held, err := node.WouldHold(settingsOf(cfg, new(apikey.Ring), jwt.New(jwt.Options{})), pending)
 	errs := []error{err}
 	for _, p := range held {
+		if where := p.Where[p.Destination]; where != "" && where != cfg.Destinations[p.Destination].Where {
+			errs = append(errs, fmt.Errorf("up to %d pending events of the source %q passed the filter %q of the destination %q, which is another one now: those that the new one does not take would be held; keep the filter until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, where, p.Destination))
+			continue
+		}
 		errs = append(errs, fmt.Errorf("%d pending events of the source %q were meant for the destination %q, and no destination would take them any more: they would be held; keep both in the configuration until they are delivered, or decide about them with \"pillarbox held\"", p.Events, p.Source, p.Destination))
 	}
 	return errors.Join(errs...)

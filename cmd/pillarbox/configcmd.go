@@ -17,6 +17,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/console"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/filter"
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/source"
 	"pillarbox/internal/sourceconfig"
@@ -151,7 +152,20 @@ func checkEngines(cfg *config.Config) error {
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
 		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg), checkAPIKeys(cfg),
-		placed(cfg, checkSources(cfg)))
+		placed(cfg, checkSources(cfg)), checkFilters(cfg))
+}
+
+// checkFilters reports filters that are no expressions.
+func checkFilters(cfg *config.Config) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
+		if where := cfg.Destinations[name].Where; where != "" {
+			if _, err := filter.Compile(where); err != nil {
+				errs = append(errs, placed(cfg, fmt.Errorf("destinations.%s.where: %w", name, err)))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkAPIKeys reports a place of shared keys that is none.

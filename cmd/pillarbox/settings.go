@@ -34,7 +34,8 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 	for name, d := range cfg.Destinations {
 		settings.Destinations = append(settings.Destinations, destination.Settings{
 			Name: name, URL: d.URL, Rule: &pillarbox.Rule{
-				Sources: slices.Sorted(slices.Values(d.Sources))}, MaxAge: cfg.Queue.MaxAge.Std(),
+				Sources: slices.Sorted(slices.Values(d.Sources)), Where: d.Where},
+			RefuseFailed: d.WhereOnError == config.FailedDeadLetter, Shape: shapeOf(d.Shape), MaxAge: cfg.Queue.MaxAge.Std(),
 			Retry: retry.Policy{Initial: d.Backoff.Initial.Std(), Max: d.Backoff.Max.Std(),
 				MaxAttempts: d.MaxAttempts},
 			Batch: batch.Limits{MaxEvents: d.Batch.MaxEvents, MaxBytes: int64(d.Batch.MaxBytes),
@@ -44,6 +45,11 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 		})
 	}
 	return settings
+}
+
+func shapeOf(shape config.Shape) destination.Shape {
+	return destination.Shape{Drop: destination.Places(shape.Drop), Redact: destination.Places(shape.Redact),
+		Rename: destination.Names(shape.Rename)}
 }
 
 // usedOf are the verifiers of tokens in settings.

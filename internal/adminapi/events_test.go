@@ -227,7 +227,7 @@ func TestStoryIsOneFlatObject(t *testing.T) {
 func TestBooks(t *testing.T) {
 	b := openAdmin(t)
 	b.post("/app", "x")
-	b.get("/api/v1/ledger").Wants(t, 200, `{"accepted":1,"destinations":[{"destination":"archive",`, `{"destination":"events","accepted":1,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":1,"held":0,"purged":0,"damaged":0,"balanced":true}]}`)
+	b.get("/api/v1/ledger").Wants(t, 200, `{"accepted":1,"destinations":[{"destination":"archive",`, `{"destination":"events","accepted":1,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":1,"held":0,"backfill":0,"purged":0,"damaged":0,"balanced":true}]}`)
 	b.get("/api/v1/audit").Wants(t, 200, `"balanced":true`, `"problems":[]`)
 	b.get("/api/v1/status").Wants(t, 200, `"version":"1.2.3"`, `"ready":true`, `"unconfigured":[]`, `"damage":[]`, `"sources":[{"source":"app","path":"/app"}]`)
 }

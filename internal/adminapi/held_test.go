@@ -109,8 +109,8 @@ func TestHeldEventsAreDecidedAbout(t *testing.T) {
 	act("route", `{"source":"old","to":"archive"}`, 200, `{"matched":4,"done":4}`)
 	act("route", `{"all":true,"to":"archive"}`, 200, `{"matched":0,"done":0}`)
 	b.get("/api/v1/ledger").Wants(t, 200,
-		`{"destination":"events","accepted":7,"stored":0,"dead":1,"skipped":5,"skipped_by":{"routed":4,"forgotten":1},"pending":1,"held":0,"purged":0,"damaged":0,"balanced":true}`,
-		`{"destination":"archive","accepted":7,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":7,"held":0,"purged":0,"damaged":0,"balanced":true}`)
+		`{"destination":"events","accepted":7,"stored":0,"dead":1,"skipped":5,"skipped_by":{"routed":4,"forgotten":1},"pending":1,"held":0,"backfill":0,"purged":0,"damaged":0,"balanced":true}`,
+		`{"destination":"archive","accepted":7,"stored":0,"dead":0,"skipped":0,"skipped_by":{},"pending":7,"held":0,"backfill":0,"purged":0,"damaged":0,"balanced":true}`)
 	b.get("/api/v1/dead-letters").Wants(t, 200, events[1].RequestID,
 		"no configured destination took it")
 }

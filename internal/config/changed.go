@@ -27,6 +27,7 @@ var reloadable = []string{
 	"sources.*.redact.*", "sources.*.hash.*", "sources.*.rate", "http.rate.per_second", "http.rate.burst", "http.max_rate_clients",
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
+	"destinations.*.where_on_error", "destinations.*.shape.*",
 	"destinations.*.probe.initial", "destinations.*.probe.max", "destinations.*.write_timeout",
 }
 

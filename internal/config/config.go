@@ -249,11 +249,41 @@ const MaxRateClients = 10_000_000
 type Destination struct {
 	URL          string   `yaml:"url"`
 	Sources      []string `yaml:"sources"`
-	MaxAttempts  int      `yaml:"max_attempts"` // after which an event becomes a dead letter
-	Backoff      Backoff  `yaml:"backoff"`      // between the attempts of one event
+	Where        string   `yaml:"where"`          // a filter in CEL that an event must pass; empty for none
+	WhereOnError string   `yaml:"where_on_error"` // what becomes of an event that the filter can't tell of
+	Shape        Shape    `yaml:"shape"`          // what is changed of what is delivered
+	MaxAttempts  int      `yaml:"max_attempts"`   // after which an event becomes a dead letter
+	Backoff      Backoff  `yaml:"backoff"`        // between the attempts of one event
 	Batch        Batch    `yaml:"batch"`
 	WriteTimeout Duration `yaml:"write_timeout"`
 	Probe        Backoff  `yaml:"probe"` // between the tries while the destination is down
+}
+
+// What becomes of an event that the filter of a destination can't tell of.
+const (
+	FailedPass       = "pass"        // it is delivered
+	FailedDeadLetter = "dead_letter" // it becomes a dead letter
+)
+
+// Shape says what is changed of the events that a destination gets.
+type Shape struct {
+	Drop   Places `yaml:"drop"`
+	Redact Places `yaml:"redact"`
+	Rename Names  `yaml:"rename"`
+}
+
+// Places are where values stand in an event.
+type Places struct {
+	Headers []string `yaml:"headers"`
+	Query   []string `yaml:"query"`
+	JSON    []string `yaml:"json"` // pointers into the body
+}
+
+// Names are new names, by place.
+type Names struct {
+	Headers map[string]string `yaml:"headers"`
+	Query   map[string]string `yaml:"query"`
+	JSON    map[string]string `yaml:"json"` // of members, by pointer
 }
 
 // Backoff grows from the first wait to the longest.
@@ -407,6 +437,7 @@ func defaultSource(name string) Source {
 // no URL.
 func defaultDestination() Destination {
 	return Destination{
+		WhereOnError: FailedPass,
 		MaxAttempts:  20,
 		Backoff:      Backoff{Initial: seconds(1), Max: seconds(300)},
 		Batch:        Batch{MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: Duration(10 * time.Millisecond)},

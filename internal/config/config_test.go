@@ -481,7 +481,9 @@ func checkKeys(t *testing.T, section reflect.Type, indent string) {
 		case reflect.Struct:
 			checkKeys(t, field.Type, indent+"  ")
 		case reflect.Map:
-			checkKeys(t, field.Type.Elem(), indent+"    ")
+			if field.Type.Elem().Kind() == reflect.Struct {
+				checkKeys(t, field.Type.Elem(), indent+"    ")
+			}
 		}
 	}
 }

@@ -343,6 +343,8 @@ func (c *checker) destination(key string, destination Destination, taken map[str
 		}
 		seen[name], taken[name] = true, true
 	}
+	c.filter(key, destination)
+	c.shape(key+".shape", destination.Shape)
 	c.between(key+".max_attempts", destination.MaxAttempts, 1, maxAttempts)
 	c.backoff(key+".backoff", destination.Backoff)
 	c.backoff(key+".probe", destination.Probe)

@@ -70,16 +70,20 @@ func stateText(story *adminapi.Trace) string {
 	return "is " + story.State
 }
 
-// skipText is a rule by which an event was skipped, in words.
-func skipText(rule string) string {
+// skipText is a rule by which an event was skipped, in words, and its filter.
+func skipText(rule, where string) string {
 	words := map[string]string{
 		pillarbox.SkippedBefore:    "accepted before the destination began",
 		pillarbox.SkippedSource:    "the destination did not take its source when it was accepted",
+		pillarbox.SkippedFilter:    "the filter of the destination did not take it when it was accepted",
 		pillarbox.SkippedElsewhere: "the destination does not take it any more, and another one has it",
 		pillarbox.SkippedRouted:    "it was held, and a person gave it to another destination",
 		pillarbox.SkippedForgotten: "it was held, and a person gave it up",
 	}
-	return fmt.Sprintf("%s (rule %q)", words[rule], rule)
+	if where != "" {
+		where = ": " + where
+	}
+	return fmt.Sprintf("%s (rule %q)%s", words[rule], rule, where)
 }
 
 // storyStep is one thing that happened to an event.
@@ -109,7 +113,7 @@ func stepsOf(d ledger.Delivery) (steps []storyStep) {
 	case d.State == pillarbox.StatePending, d.State == ledger.StateHeld:
 		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
 	case d.State == ledger.StateSkipped:
-		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason)})
+		steps = append(steps, storyStep{0, d.State, d.Destination, skipText(d.Reason, d.Where)})
 	case d.DeadAt == nil && d.Reason != "": // a row or a letter that can't be read
 		steps = append(steps, storyStep{0, d.State, d.Destination, d.Reason})
 	case d.Replay != "":

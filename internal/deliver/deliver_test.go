@@ -56,7 +56,7 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings,
 	rules.Name, rules.Batch = "events", batch.Limits{MaxEvents: 1000, MaxAge: 10 * time.Millisecond}
 	other := destination.Settings{Name: "other", Rule: &pillarbox.Rule{Sources: []string{"other"}}}
 	table, err := destination.Compile([]destination.Settings{rules, other},
-		func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+		func(string, pillarbox.Handle) *pillarbox.Rule { return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func TestRulesDecideWhatBecomesOfAnEvent(t *testing.T) {
 			all = append(all, destination.Settings{Name: "other"})
 		}
 		table, err := destination.Compile(all,
-			func(string, pillarbox.Handle) *pillarbox.Rule { return nil })
+			func(string, pillarbox.Handle) *pillarbox.Rule { return nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

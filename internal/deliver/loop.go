@@ -67,6 +67,7 @@ type Loop struct {
 	sink   *Guard
 	status Status
 	warned time.Time // when note has logged a warning
+	failed time.Time // when noteFilter has
 }
 
 // NewLoop prepares a loop. It does nothing before Run.
@@ -292,6 +293,11 @@ func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
 	start := time.Now()
 	report := Step(ctx, sink, deliveries, to,
 		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
+	l.opts.Metrics.Shaped(report.Changes.Dropped, report.Changes.Redacted, report.Changes.Renamed)
+	if report.FilterFailed > 0 {
+		l.opts.Metrics.FilterFailed(report.FilterFailed)
+		l.noteFilter(report)
+	}
 	if report.Writes > 0 {
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
@@ -383,6 +389,19 @@ func (l *Loop) note(err error) {
 	l.opts.Logger.Log(context.Background(), level, "delivery is held up", telemetry.KeyDestination,
 		l.name, telemetry.KeyErr, err)
 	l.status.LastError, l.status.LastErrorAt = err.Error(), now
+}
+
+// noteFilter says that the filter could not tell of events.
+func (l *Loop) noteFilter(report Report) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.opts.Now()
+	if !l.failed.IsZero() && now.Sub(l.failed) < noteEvery {
+		return
+	}
+	l.failed = now
+	l.opts.Logger.Warn("the filter of a destination can't tell of events; they are delivered, or are dead letters, as where_on_error says",
+		telemetry.KeyDestination, l.name, telemetry.KeyEvents, report.FilterFailed, telemetry.KeyErr, report.FilterFailure)
 }
 
 // settle records the outcomes, and does not give up while the process lives: the deliveries are

@@ -13,15 +13,15 @@ import (
 // is refused is split until the culprits stand alone. It returns one error for each event, nil for
 // the stored ones. down is set where the destination is down; events that were then not tried have
 // it as their error. A person has asked for it: what the destination takes by its rules does not
-// matter.
+// matter; that it shapes what it gets does.
 func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, now time.Time,
-	writeTimeout time.Duration) (errs []error, down error) {
+	rules *destination.Destination) (errs []error, down error) {
 	deliveries := make([]pillarbox.Delivery, len(events))
 	for i, event := range events {
 		deliveries[i].Event = event
 	}
 	to := destination.New(destination.Settings{Retry: retry.Policy{MaxAttempts: 2},
-		WriteTimeout: writeTimeout})
+		WriteTimeout: rules.WriteTimeout, Shape: rules.Shape})
 	report := Step(ctx, sink, deliveries, to, Moment{Now: now, Chance: func() float64 { return 0 }})
 	errs = make([]error, len(events))
 	for i, outcome := range report.Outcomes {

@@ -36,6 +36,10 @@ type Report struct {
 	Down     error               // set where the destination is down; then nothing more was tried
 	Writes   int                 // calls of the sink
 	Answered bool                // the destination stored or refused something: it is up
+
+	Changes       destination.Changes // by the destination's shape
+	FilterFailed  int                 // events that the filter could not tell of
+	FilterFailure error               // why it could not, of one of them
 }
 
 // Step delivers the batch to the sink and returns what became of each event. It never fails: what
@@ -48,8 +52,7 @@ func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Deliv
 	for i := range deliveries {
 		s.report.Outcomes[i].Handle = deliveries[i].Handle
 		if !s.decideWithoutTrying(i) {
-			s.places = append(s.places, i)
-			s.events = append(s.events, deliveries[i].Event)
+			s.take(i)
 		}
 	}
 	switch {
@@ -80,18 +83,45 @@ type step struct {
 
 func (s *step) outcome(i int) *pillarbox.Outcome { return &s.report.Outcomes[s.places[i]] }
 
+// take adds a delivery to what is written, as the destination gets it. What can't be shaped is
+// refused for good: it would be delivered with what it must not have.
+func (s *step) take(i int) {
+	event, changes, err := s.to.Shaped(s.deliveries[i].Event)
+	if err != nil {
+		s.refuse(i, err)
+		return
+	}
+	s.report.Changes.Add(changes)
+	s.places = append(s.places, i)
+	s.events = append(s.events, event)
+}
+
+// refuse makes a dead letter of a delivery because of the destination's rules.
+func (s *step) refuse(i int, err error) {
+	attempt := s.attempt(pillarbox.ClassPermanent, err)
+	s.reject(&s.report.Outcomes[i], "refused for good: "+attempt.Error, attempt)
+}
+
 // decideWithoutTrying handles the deliveries that are not to be written.
 func (s *step) decideWithoutTrying(i int) bool {
 	delivery, outcome := &s.deliveries[i], &s.report.Outcomes[i]
-	age, skip := s.age(delivery), s.to.Skips(delivery)
-	switch {
-	case delivery.Rejection != nil:
+	if delivery.Rejection != nil {
 		outcome.Kind, outcome.Rejection = pillarbox.OutcomeRejected, delivery.Rejection
-	case s.to.Holds(delivery):
+		return true
+	}
+	age, decided := s.age(delivery), s.to.Decide(delivery)
+	if decided.Failed != nil {
+		s.report.FilterFailed++
+		s.report.FilterFailure = decided.Failed
+	}
+	switch {
+	case decided.Hold:
 		outcome.Kind = pillarbox.OutcomeHeld
-	case skip != "":
-		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, skip
-	case s.to.MaxAge > 0 && age > s.to.MaxAge:
+	case decided.Skip != "":
+		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, decided.Skip
+	case decided.Refuse:
+		s.refuse(i, decided.Failed)
+	case s.to.MaxAge > 0 && age > s.to.MaxAge && !delivery.Routed: // a person has asked for it, however old it is
 		reason := fmt.Sprintf("not delivered within %s (queue.max_age)", s.to.MaxAge)
 		s.reject(outcome, reason, s.attempt(pillarbox.ClassExpired, errors.New(reason)))
 	case s.to.Retry.Exhausted(len(delivery.Attempts)):

@@ -179,9 +179,10 @@ func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery,
 			w.tellLocked(deliveries[i].Event.RequestID, destination, stateSkipped)
 		}
 	}
-	if len(stored) == 0 {
+	if len(stored) == 0 || len(w.follow) == 0 {
 		return
 	}
+	stored = w.shaped(destination, stored)
 	for f := range w.follow {
 		if f.destination != destination {
 			continue
@@ -192,6 +193,21 @@ func (w *Watch) settled(destination string, deliveries []pillarbox.Delivery,
 			w.dropLocked(f) // too slow: it is told by the end of its channel, and reads the store instead
 		}
 	}
+}
+
+// shaped returns the events as they are stored.
+func (w *Watch) shaped(destination string, events []*pillarbox.Event) []*pillarbox.Event {
+	to := w.table.Load().Get(destination)
+	if to == nil {
+		return events
+	}
+	shaped := make([]*pillarbox.Event, 0, len(events))
+	for _, event := range events {
+		if as, _, err := to.Shaped(event); err == nil { // or it would not be stored
+			shaped = append(shaped, as)
+		}
+	}
+	return shaped
 }
 
 func (w *Watch) tellLocked(requestID, destination, state string) {

@@ -13,7 +13,7 @@ import (
 
 func watchOf(t *testing.T, settings ...destination.Settings) (*deliver.Watch, *destination.Table) {
 	t.Helper()
-	table, err := destination.Compile(settings, nil)
+	table, err := destination.Compile(settings, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ package destination
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,6 +25,8 @@ type Settings struct {
 	Name         string
 	URL          string          // as it is shown: without credentials
 	Rule         *pillarbox.Rule // what it takes; nil takes all
+	RefuseFailed bool            // what the filter fails on becomes a dead letter; else it is delivered
+	Shape        Shape           // what is changed of what is delivered
 	Retry        retry.Policy
 	MaxAge       time.Duration // since the event began to wait; older events become dead letters; 0 for no limit
 	Batch        batch.Limits
@@ -35,67 +38,97 @@ type Settings struct {
 type Destination struct {
 	Settings
 
+	filters   *filters
+	remembers bool    // the queue knows the rules of the past
+	shape     *shaper // nil where nothing is changed
+
 	// elsewhere reports whether another destination was meant to get the event when it was accepted,
 	// and still takes it. nil: none was.
 	elsewhere func(handle pillarbox.Handle, event *pillarbox.Event) bool
 }
 
-// New compiles a destination that stands alone.
+// New compiles a destination that stands alone and has no filter.
 func New(settings Settings) *Destination {
 	settings.Retry = settings.Retry.WithDefaults()
 	settings.Batch = settings.Batch.WithDefaults()
 	settings.WriteTimeout = cmp.Or(settings.WriteTimeout, DefaultWriteTimeout)
-	return &Destination{Settings: settings}
+	return &Destination{Settings: settings, filters: &filters{}, shape: newShaper(&settings.Shape)}
 }
 
 // Unconfigured makes what stands for a destination that is not configured any more: it takes
 // nothing, so what was meant for it is held, what was not is skipped, and what has a rejection
-// becomes a dead letter. So the queue goes on without it.
+// becomes a dead letter. So the queue goes on without it. That of a Table knows what the filters of
+// the past had to say; this one takes them to have let everything through.
 func Unconfigured(name string) *Destination {
 	return New(Settings{Name: name, Rule: &pillarbox.Rule{Sources: []string{}}})
 }
 
-// Takes reports whether the destination takes the event today.
+// Takes reports whether the destination takes the event today: what its filter fails on, it takes.
 func (d *Destination) Takes(event *pillarbox.Event) bool {
-	return d.Rule == nil || d.Rule.Takes(event)
+	return d.Rule == nil || d.Meant(d.Rule, event)
+}
+
+// Meant reports whether an event is for the destination by a rule of its past or present. What a
+// filter fails on is.
+func (d *Destination) Meant(rule *pillarbox.Rule, event *pillarbox.Event) bool {
+	_, taken, _ := d.filters.takes(rule, event)
+	return taken
 }
 
 // What an event is meant for is fixed when it is accepted; the configuration of today decides what
-// is done about it:
+// is done about it. A rule takes an event by its source and by its filter:
 //
 //	meant for the destination then | taken today | another has it, then and today | what becomes of it
-//	no                             | -           | -                               | skipped: its source was not taken
+//	no                             | -           | -                               | skipped: its source was not taken, or the filter did not take it
 //	yes, or by a person's word     | yes         | -                               | delivered
 //	yes                            | no          | yes                             | skipped: elsewhere
 //	yes                            | no          | no                              | held
 //	not known                      | no          | yes                             | skipped: its source was not taken
 //	not known                      | no          | no                              | held
+//
+// Where the queue remembers no rules, the filter of today is the one that counts.
+
+// Decision is what the rules say of a delivery.
+type Decision struct {
+	Hold   bool   // no destination takes it any more although this one was meant to
+	Skip   string // the rule by which it is not for the destination, one of the Skipped constants
+	Refuse bool   // it becomes a dead letter because of Failed
+	Failed error  // the filter can't tell
+}
+
+// Decide says what is done about a delivery. The zero value is: it is delivered.
+func (d *Destination) Decide(delivery *pillarbox.Delivery) (decided Decision) {
+	if delivery.Routed || d.Rule == nil {
+		return decided
+	}
+	source, taken, failed := d.filters.takes(d.Rule, delivery.Event)
+	meantSource, meant := true, true
+	switch then := delivery.Rule; {
+	case then == nil && !d.remembers && source:
+		meant = taken
+	case then == nil:
+	case then.Where == d.Rule.Where && then.Takes(delivery.Event) && source:
+		meant = taken
+	default:
+		meantSource, meant, _ = d.filters.takes(then, delivery.Event)
+	}
+	switch {
+	case !meantSource:
+		return Decision{Skip: pillarbox.SkippedSource}
+	case !meant:
+		return Decision{Skip: pillarbox.SkippedFilter}
+	case taken:
+		return Decision{Failed: failed, Refuse: failed != nil && d.RefuseFailed}
+	case !d.takenElsewhere(delivery):
+		return Decision{Hold: true}
+	case delivery.Rule == nil:
+		return Decision{Skip: pillarbox.SkippedSource}
+	}
+	return Decision{Skip: pillarbox.SkippedElsewhere}
+}
 
 // Holds reports whether no destination takes the event any more although this one was meant to.
-func (d *Destination) Holds(delivery *pillarbox.Delivery) bool {
-	meant := delivery.Rule == nil || delivery.Rule.Takes(delivery.Event)
-	return !d.takes(delivery) && meant && !d.takenElsewhere(delivery)
-}
-
-// Skips returns the rule by which the event is not for the destination, one of the Skipped
-// constants, and "" where it is.
-func (d *Destination) Skips(delivery *pillarbox.Delivery) string {
-	switch {
-	case delivery.Routed || d.Rule == nil:
-		return ""
-	case delivery.Rule != nil && !delivery.Rule.Takes(delivery.Event):
-		return pillarbox.SkippedSource
-	case d.takes(delivery):
-		return ""
-	case delivery.Rule == nil:
-		return pillarbox.SkippedSource
-	}
-	return pillarbox.SkippedElsewhere
-}
-
-func (d *Destination) takes(delivery *pillarbox.Delivery) bool {
-	return delivery.Routed || d.Takes(delivery.Event)
-}
+func (d *Destination) Holds(delivery *pillarbox.Delivery) bool { return d.Decide(delivery).Hold }
 
 func (d *Destination) takenElsewhere(delivery *pillarbox.Delivery) bool {
 	return d.elsewhere != nil && d.elsewhere(delivery.Handle, delivery.Event)
@@ -103,7 +136,8 @@ func (d *Destination) takenElsewhere(delivery *pillarbox.Delivery) bool {
 
 // Table is all the destinations of a configuration. It never changes.
 type Table struct {
-	all []*Destination // sorted by name
+	all     []*Destination // sorted by name
+	filters *filters
 }
 
 // RuleAt returns the rule that held for a destination when an event was accepted, and nil where
@@ -111,9 +145,10 @@ type Table struct {
 type RuleAt func(destination string, handle pillarbox.Handle) *pillarbox.Rule
 
 // Compile makes a table of destinations with different names. ruleAt is nil for a queue that does
-// not remember rules. Errors: ErrInvalid.
-func Compile(settings []Settings, ruleAt RuleAt) (*Table, error) {
-	t := &Table{}
+// not remember rules; compile is for the filters of all rules, of today and of the past, and may be
+// nil where there are none. Errors: ErrInvalid.
+func Compile(settings []Settings, ruleAt RuleAt, compile CompileFilter) (*Table, error) {
+	t := &Table{filters: &filters{compile: compile}}
 	for _, s := range settings {
 		if s.Name == "" {
 			return nil, pillarbox.Invalid("a destination has no name")
@@ -122,8 +157,14 @@ func Compile(settings []Settings, ruleAt RuleAt) (*Table, error) {
 			return nil, pillarbox.Invalid("two destinations are called %s", s.Name)
 		}
 		d := New(s)
+		d.filters = t.filters
+		if s.Rule != nil && s.Rule.Where != "" {
+			if err := t.filters.get(s.Rule.Where).err; err != nil {
+				return nil, fmt.Errorf("destinations.%s.where: %w", s.Name, err)
+			}
+		}
 		if ruleAt != nil {
-			d.elsewhere = t.elsewhere(s.Name, ruleAt)
+			d.remembers, d.elsewhere = true, t.elsewhere(s.Name, ruleAt)
 		}
 		t.all = append(t.all, d)
 	}
@@ -140,9 +181,16 @@ func (t *Table) elsewhere(but string, ruleAt RuleAt) func(pillarbox.Handle, *pil
 				return false
 			}
 			then := ruleAt(d.Name, handle)
-			return then == nil || then.Takes(event)
+			return then == nil || d.Meant(then, event)
 		})
 	}
+}
+
+// Unconfigured makes what stands for a destination that is not in the table any more.
+func (t *Table) Unconfigured(name string) *Destination {
+	d := Unconfigured(name)
+	d.filters, d.remembers = t.filters, true
+	return d
 }
 
 // All lists the destinations, sorted by name. The slice is the table's.

@@ -12,7 +12,7 @@ func ExampleCompile() {
 	table, err := destination.Compile([]destination.Settings{
 		{Name: "billing", Rule: &pillarbox.Rule{Sources: []string{"stripe"}}},
 		{Name: "archive"},
-	}, nil)
+	}, nil, nil)
 	fmt.Println(table.Names(), err)
 	fmt.Println(table.Takers(&pillarbox.Event{Source: "stripe"}))
 	fmt.Println(table.Takers(&pillarbox.Event{Source: "app"}))

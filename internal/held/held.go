@@ -289,6 +289,10 @@ type Pending struct {
 	Source      string   `json:"source"`
 	Events      uint64   `json:"events"`
 	Also        []string `json:"also"` // sorted
+
+	// Where are the filters of these destinations when the events were accepted, by name; of those that
+	// had one. Whether the events pass them is not looked at here.
+	Where map[string]string `json:"where,omitempty"`
 }
 
 // Pending counts what waits in the queue, held events included. It reads all that is not settled.
@@ -301,7 +305,8 @@ func (e *Events) Pending(ctx context.Context) ([]Pending, error) {
 				return nil // not meant for it
 			}
 			p := Pending{Destination: name, Source: d.Event.Source, Also: e.also(names, name, d)}
-			key := fmt.Sprintf("%q", []any{p.Destination, p.Source, p.Also})
+			p.Where = e.filters(d, append(p.Also, name))
+			key := fmt.Sprintf("%q", []any{p.Destination, p.Source, p.Also, p.Where})
 			if counts[key] == nil {
 				counts[key] = &p
 			}
@@ -321,6 +326,22 @@ func (e *Events) Pending(ctx context.Context) ([]Pending, error) {
 			slices.Compare(a.Also, b.Also))
 	})
 	return list, nil
+}
+
+// filters are those of destinations when the event was accepted.
+func (e *Events) filters(d *pillarbox.Delivery, names []string) map[string]string {
+	var where map[string]string
+	for _, name := range names {
+		rule := e.queue.RuleAt(name, d.Handle)
+		if rule == nil || rule.Where == "" {
+			continue
+		}
+		if where == nil {
+			where = map[string]string{}
+		}
+		where[name] = rule.Where
+	}
+	return where
 }
 
 func (e *Events) also(names []string, but string, d *pillarbox.Delivery) []string {

@@ -73,10 +73,11 @@ type Entry struct {
 	Dead         uint64          `json:"dead"`    // dead letters that are open or discarded
 	Skipped      uint64          `json:"skipped"` // not meant for this destination, by a rule
 	SkippedBy    pillarbox.Skips `json:"skipped_by"`
-	Pending      uint64          `json:"pending"` // in the queue
-	Held         uint64          `json:"held"`    // of these, what no destination takes any more
-	Purged       uint64          `json:"purged"`  // of the stored ones, what "pillarbox purge" has deleted since
-	Damaged      uint64          `json:"damaged"` // lost to corruption of the queue's files
+	Pending      uint64          `json:"pending"`  // in the queue
+	Held         uint64          `json:"held"`     // of these, what no destination takes any more
+	Backfill     uint64          `json:"backfill"` // of these, what a back-fill has taken from the skipped ones
+	Purged       uint64          `json:"purged"`   // of the stored ones, what "pillarbox purge" has deleted since
+	Damaged      uint64          `json:"damaged"`  // lost to corruption of the queue's files
 	Balanced     bool            `json:"balanced"`
 	Unconfigured bool            `json:"unconfigured,omitempty"` // the configuration does not name it any more
 	Uncounted    bool            `json:"uncounted,omitempty"`    // the queue counts nothing: accepted is the sum, pending an approximation
@@ -133,7 +134,7 @@ func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, err
 	}
 	entry := Entry{
 		Destination: name, Accepted: account.Accepted, Stored: account.Stored, Dead: account.Dead,
-		Skipped: account.Skipped, SkippedBy: account.SkippedBy, Pending: account.Pending, Held: account.Held, Damaged: account.Damaged,
+		Skipped: account.Skipped, SkippedBy: account.SkippedBy, Pending: account.Pending, Held: account.Held, Backfill: account.Backfill, Damaged: account.Damaged,
 		Unconfigured: destination.Sink == nil, Uncounted: account.Uncounted, account: account, letters: letters,
 	}
 	entry.knowPurges(destination.purges())
@@ -182,6 +183,7 @@ type Delivery struct {
 	StoredAt    *pillarbox.Timestamp  `json:"stored_at,omitempty"`
 	PurgedAt    *pillarbox.Timestamp  `json:"purged_at,omitempty"` // it was stored, and "pillarbox purge" has deleted it
 	Reason      string                `json:"reason,omitempty"`    // of a dead letter, or the rule by which it was skipped
+	Where       string                `json:"where,omitempty"`     // the filter that skipped it
 	DeadAt      *pillarbox.Timestamp  `json:"dead_at,omitempty"`
 	Resolved    *pillarbox.Resolution `json:"resolved,omitempty"` // of a dead letter
 	Replay      string                `json:"replay,omitempty"`
@@ -293,7 +295,7 @@ func (t *Trace) follow(event *pillarbox.Event, traces map[string]pillarbox.Trace
 		case at.Held:
 			d.State, d.Reason = StateHeld, "no destination takes it any more; \"pillarbox held\" decides about it"
 		case at.Skip != "":
-			d.State, d.Reason = StateSkipped, at.Skip
+			d.State, d.Reason, d.Where = StateSkipped, at.Skip, at.Where
 		case at.Standing == pillarbox.StandingSettled && d.purged(event):
 		case at.Standing == pillarbox.StandingSettled && d.Reason == "":
 			d.Reason = "settled, and neither in the destination nor a dead letter"
@@ -381,14 +383,20 @@ func (d *Delivery) tell(letter *pillarbox.DeadLetter, denied bool) *pillarbox.Ev
 	return letter.Event
 }
 
-// drop removes the destinations that know nothing of the event and don't take its source.
+// drop removes the destinations that know nothing of the event and don't take its source. Those
+// whose filter does not take it have skipped it.
 func (t *Trace) drop(destinations []Destination) {
 	kept := []Delivery{}
 	for i, destination := range destinations {
-		takes := destination.Takes(t.Event)
-		if takes || t.Deliveries[i].State != pillarbox.StatePending {
-			kept = append(kept, t.Deliveries[i])
+		d := t.Deliveries[i]
+		switch {
+		case d.State != pillarbox.StatePending, destination.Takes(t.Event):
+		case destination.Rule.Takes(t.Event):
+			d.State, d.Reason, d.Where = StateSkipped, pillarbox.SkippedFilter, destination.Rule.Where
+		default:
+			continue
 		}
+		kept = append(kept, d)
 	}
 	t.Deliveries = kept
 }

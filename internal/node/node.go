@@ -31,6 +31,7 @@ import (
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
+	"pillarbox/internal/filter"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/ledger"
@@ -250,14 +251,19 @@ func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, er
 	}
 	if traits.Shared {
 		// Others fill the queue too, with sources that this node need not know. To skip an event there
-		// would delete the only one.
-		for i := range list {
+		// because of its source would delete the only one. What a filter says is said of all.
+		for i, d := range list {
 			list[i].Rule = nil
+			if d.Rule != nil && d.Rule.Where != "" {
+				list[i].Rule = &pillarbox.Rule{Where: d.Rule.Where}
+			}
 		}
 	}
-	destinations, err := destination.Compile(list, ruleAt)
+	destinations, err := destination.Compile(list, ruleAt, compileFilter)
 	return sources, destinations, err
 }
+
+func compileFilter(expression string) (destination.Filter, error) { return filter.Compile(expression) }
 
 // setKeyLimits tells whoever keeps idempotency keys for how long.
 func (n *Node) setKeyLimits(settings *Settings) {
@@ -289,7 +295,7 @@ func (n *Node) connect() {
 		wired.loops[d.Name] = n.newLoop(d, wired.sinks[d.Name])
 	}
 	for _, name := range n.unconfigured() {
-		wired.loops[name] = n.newLoop(destination.Unconfigured(name), nil)
+		wired.loops[name] = n.newLoop(n.table().Unconfigured(name), nil)
 	}
 	if n.queue.Traits().Obliges {
 		n.held = held.New(n.queue, n.letters, func() []string { return n.queue.Stats().Destinations },
@@ -339,7 +345,7 @@ func (n *Node) deliverOnce(ctx context.Context, name string,
 		err := fmt.Errorf("destination %s is paused: %w", name, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err
 	}
-	return deliver.Once(ctx, sink, events, n.clock.Now(), to.WriteTimeout)
+	return deliver.Once(ctx, sink, events, n.clock.Now(), to)
 }
 
 // unconfigured lists destinations that the queue knows and the configuration does not, sorted:

@@ -92,7 +92,7 @@ func (n *Node) oblige(ctx context.Context) error {
 func (n *Node) all() []*destination.Destination {
 	all := slices.Clone(n.table().All())
 	for _, name := range n.unconfigured() {
-		all = append(all, destination.Unconfigured(name))
+		all = append(all, n.table().Unconfigured(name))
 	}
 	return all
 }
@@ -126,7 +126,7 @@ func (n *Node) holds(name string) func(*pillarbox.Delivery) bool {
 	return func(delivery *pillarbox.Delivery) bool {
 		d := n.table().Get(name)
 		if d == nil {
-			d = destination.Unconfigured(name)
+			d = n.table().Unconfigured(name)
 		}
 		return d.Holds(delivery)
 	}
@@ -164,9 +164,10 @@ func (n *Node) heldNow() (total uint64, of []string) {
 }
 
 // WouldHold returns what is pending and would be held by other settings, because no destination
-// that was meant to get it would take it. Errors: ErrInvalid.
+// that was meant to get it would take it. What waits is not asked whether it passes a filter: with
+// another filter than it was accepted by, all of it counts. Errors: ErrInvalid.
 func WouldHold(settings Settings, pending []held.Pending) ([]held.Pending, error) {
-	table, err := destination.Compile(settings.Destinations, nil)
+	table, err := destination.Compile(settings.Destinations, nil, compileFilter)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func WouldHold(settings Settings, pending []held.Pending) ([]held.Pending, error
 		event := &pillarbox.Event{Source: p.Source}
 		takes := func(name string) bool {
 			d := table.Get(name)
-			return d != nil && d.Takes(event)
+			return d != nil && d.Rule.Takes(event) && (d.Rule.Where == "" || d.Rule.Where == p.Where[name])
 		}
 		// What a destination that is gone was meant to get is held, although another one has it too.
 		gone := table.Get(p.Destination) == nil

@@ -126,7 +126,7 @@ func (r *reload) undo(ctx context.Context) error {
 		}
 		was := r.before.table.Get(name)
 		if was == nil {
-			was = destination.Unconfigured(name)
+			was = r.after.table.Unconfigured(name)
 		}
 		if r.queue.Traits().Obliges && was.Rule != nil {
 			errs = append(errs, r.queue.Oblige(ctx, name, *was.Rule))

@@ -399,7 +399,12 @@ type Deliver struct {
 	lag     Observer
 	breaker Gauge
 	paused  Gauge
+	filter  Counter
+	shaped  [len(changes)]Counter
 }
+
+// changes are what a shape does, in the order of the arguments of Shaped.
+var changes = [...]string{"dropped", "redacted", "renamed"}
 
 // Deliver returns the measures of a destination, by its name in the configuration.
 func (m *Metrics) Deliver(destination string) *Deliver {
@@ -411,6 +416,10 @@ func (m *Metrics) Deliver(destination string) *Deliver {
 		write:   m.histograms[deliverWrite](destination),
 		lag:     m.histograms[deliverLag](destination),
 		breaker: m.gauges[deliverBreaker](destination), paused: m.gauges[deliverPaused](destination),
+		filter: m.counters[deliverFilter](destination),
+	}
+	for i, name := range changes {
+		deliver.shaped[i] = m.counters[deliverShaped](destination, name)
 	}
 	for outcome, name := range outcomes {
 		deliver.events[outcome] = m.counters[deliverEvents](destination, name)
@@ -442,6 +451,25 @@ func (d *Deliver) Batch(result BatchResult, events int, took time.Duration) {
 func (d *Deliver) Lag(since time.Duration) {
 	if d != nil {
 		d.lag.Observe(max(0, since.Seconds()))
+	}
+}
+
+// FilterFailed counts events that the filter could not tell of.
+func (d *Deliver) FilterFailed(n int) {
+	if d != nil {
+		d.filter.Add(float64(n))
+	}
+}
+
+// Shaped counts values that were changed on their way to the destination.
+func (d *Deliver) Shaped(dropped, redacted, renamed int) {
+	if d == nil {
+		return
+	}
+	for i, n := range [...]int{dropped, redacted, renamed} {
+		if n > 0 {
+			d.shaped[i].Add(float64(n))
+		}
 	}
 }
 

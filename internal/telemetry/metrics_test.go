@@ -60,6 +60,8 @@ func exercise(m *telemetry.Metrics) {
 	deliver.Lag(-time.Second)
 	deliver.Breaker(true)
 	deliver.Paused(true)
+	deliver.FilterFailed(2)
+	deliver.Shaped(1, 2, 3)
 	m.Watch(func() telemetry.State {
 		return telemetry.State{
 			Certificates: []telemetry.CertificateState{{Listener: "tls", File: "cert.pem", NotAfter: time.Unix(1_800_000_000, 0), Problem: true}},

@@ -21,6 +21,7 @@ const (
 	labelSource      = "source"      // names of sources in the configuration
 	labelDestination = "destination" // names of destinations in the configuration
 	labelResult      = "result"      // IngestResult or BatchResult
+	labelChange      = "change"      // of a shape
 	labelOutcome     = "outcome"     // Outcome
 	labelRoute       = "route"       // route templates of the program
 	labelMethod      = "method"      // the registered methods, or "other"
@@ -71,6 +72,8 @@ const (
 	deliverLag     = "pillarbox_deliver_lag_seconds"
 	deliverBreaker = "pillarbox_deliver_breaker_open"
 	deliverPaused  = "pillarbox_deliver_paused"
+	deliverFilter  = "pillarbox_deliver_filter_failures_total"
+	deliverShaped  = "pillarbox_deliver_shaped_values_total"
 
 	deliverHanging = "pillarbox_deliver_hanging_seconds"
 
@@ -147,6 +150,8 @@ func Table() []Metric {
 			lag},
 		{deliverBreaker, TypeGauge, "1 while delivery waits because the destination is down, else 0.", destination, nil},
 		{deliverPaused, TypeGauge, "1 while delivery waits because a person has paused it (`pillarbox pause`), else 0.", destination, nil},
+		{deliverFilter, TypeCounter, "Events that the filter of the destination (`where`) could not tell of. They are delivered, or are dead letters, as `where_on_error` says.", destination, nil},
+		{deliverShaped, TypeCounter, "Values that the destination's `shape` has changed, each time that an event was written: `dropped`, `redacted` or `renamed`.", []string{labelDestination, labelChange}, nil},
 		{deliverHanging, TypeGauge, "How long a write to the destination has not returned, once that is longer than its `write_timeout`; 0 while writes return.", destination, nil},
 		{queueBytes, TypeGauge, "Bytes that the queue holds for its slowest destination.", nil, nil},
 		{queueMaxBytes, TypeGauge, "Limit of `pillarbox_queue_bytes`; 0 where there is none.", nil, nil},

@@ -272,6 +272,22 @@ var hunts = []hunt{
 		bugs: []planted{{harness.LeasedInAPause, "account"}},
 	},
 	{
+		name: "filters", pkg: "internal/destination", run: "^TestDecisions$",
+		bugs: []planted{{harness.FilterLoses, "can't_tell"}, {harness.FilterOfToday, "not_meant_then"}},
+	},
+	{
+		name: "filters of the log", pkg: "internal/engine/seglog", run: "^TestKeepsTheContractInMemory$",
+		bugs: []planted{
+			{harness.FilteredForgotten, "standings"},
+			{harness.RoutedAsHad, "were routed"},
+			{harness.UnskippedTwice, "account of late"},
+		},
+	},
+	{
+		name: "filters of a loop", pkg: "internal/deliver", run: "^Test(WaitIsForThoseThatTakeTheEvent|ShapedIsWhatIsWritten)$",
+		bugs: []planted{{harness.SkipCompletesNothing, "TestWaitIsForThoseThatTakeTheEvent"}, {harness.OriginalWritten, "the original"}},
+	},
+	{
 		name: "encryption", pkg: "internal/atrest",
 		run: "^Test(NoNonceIsUsedTwice|BoxOpensForItsPurposeAlone|DataKeyIsDurableBeforeItSeals|RotationOfTheKeyIsRewrapping)$",
 		bugs: []planted{

@@ -28,6 +28,9 @@ func obligations(t *testing.T, open OpenQueue) {
 		{"routes held events to a destination that began later", obligationsRoute},
 		{"routes nothing twice", obligationsRouteTwice},
 		{"hands settled events out again", obligationsRedeliver},
+		{"remembers what a filter has skipped", obligationsFilter},
+		{"gives to a destination what its filter is still to be asked about", obligationsRouteFiltered},
+		{"hands skipped events out after all", obligationsUnskip},
 		{"remembers the store of a destination", obligationsStore},
 		{"traces an event", obligationsTrace},
 		{"remembers a pause", obligationsPause},
@@ -357,6 +360,129 @@ func obligationsRedeliver(s obligationsStory) {
 	s.settle(pillarbox.OutcomeStored, append(again, d[3])...)
 	s.expect(storyDestination, pillarbox.Account{Accepted: 5, Stored: 4, Skipped: 1,
 		SkippedBy: pillarbox.Skips{Source: 1}})
+}
+
+// skip settles deliveries as skipped.
+func (s obligationsStory) skip(destination, rule string, deliveries ...pillarbox.Delivery) {
+	s.Helper()
+	outcomes := make([]pillarbox.Outcome, len(deliveries))
+	for i, d := range deliveries {
+		outcomes[i] = pillarbox.Outcome{Handle: d.Handle, Kind: pillarbox.OutcomeSkipped, Skip: rule}
+	}
+	s.must(s.Settle(s.Context(), destination, outcomes))
+}
+
+// skipped lists what a scan finds from a place on, by rule.
+func (s obligationsStory) skipped(destination string, from pillarbox.Handle) (deliveries []*pillarbox.Delivery, rules []string) {
+	s.Helper()
+	s.must(s.Queue.ScanSkipped(s.Context(), destination, from, func(d *pillarbox.Delivery, rule string) error {
+		copied := *d
+		deliveries, rules = append(deliveries, &copied), append(rules, rule)
+		return nil
+	}))
+	return deliveries, rules
+}
+
+const storyFilter = `json.type == "a"`
+
+func obligationsFilter(s obligationsStory) {
+	rule := pillarbox.Rule{Sources: []string{"app"}, Where: storyFilter}
+	s.must(s.Queue.Oblige(s.Context(), storyDestination, rule))
+	events := s.from("app", 4, 1)
+	d := s.lease(all)
+	if at := s.Queue.RuleAt(storyDestination, d[0].Handle); at == nil || !at.Equal(&rule) {
+		s.Errorf("rule %+v", at)
+	}
+	s.skip(storyDestination, pillarbox.SkippedFilter, d[0], d[2])
+	s.settle(pillarbox.OutcomeStored, d[1], d[3])
+	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Stored: 2, Skipped: 2, SkippedBy: pillarbox.Skips{Filter: 2}})
+	want := []pillarbox.Standing{pillarbox.StandingSkipped, pillarbox.StandingSettled,
+		pillarbox.StandingSkipped, pillarbox.StandingSettled}
+	var got []pillarbox.Standing
+	s.must(s.Queue.Scan(s.Context(), storyDestination, func(_ *pillarbox.Event, standing pillarbox.Standing) error {
+		got = append(got, standing)
+		return nil
+	}))
+	if !slices.Equal(got, want) {
+		s.Errorf("standings %v, want %v", got, want)
+	}
+	_, traces, err := s.Queue.Trace(s.Context(), events[2].RequestID)
+	if at := traces[storyDestination]; err != nil || at.Skip != pillarbox.SkippedFilter || at.Where != storyFilter {
+		s.Errorf("trace %+v, %v", at, err)
+	}
+}
+
+// obligationsRouteFiltered gives an event to a destination that was meant to get it by its source, and
+// whose filter has not been asked yet: it must not be asked any more.
+func obligationsRouteFiltered(s obligationsStory) {
+	s.must(s.Queue.Oblige(s.Context(), "archive", pillarbox.Rule{Sources: []string{"old"}, Where: storyFilter}))
+	s.oblige(storyDestination, "old")
+	s.from("old", 3, 1)
+	first := s.leaseFor("archive", pillarbox.LeaseLimits{MaxEvents: 1})
+	s.skip("archive", pillarbox.SkippedFilter, first...)
+	leased := s.leaseFor("archive", pillarbox.LeaseLimits{MaxEvents: 1}) // when the events are given to it
+	s.settle(pillarbox.OutcomeHeld, s.lease(all)...)
+	routed, err := s.Queue.Route(s.Context(), storyDestination, "archive", s.held(storyDestination))
+	if err != nil || routed != 3 {
+		s.Fatalf("%d were routed, %v", routed, err)
+	}
+	s.skip("archive", pillarbox.SkippedFilter, leased...)
+	again := s.leaseFor("archive", all)
+	for len(again) < 3 {
+		again = append(again, s.leaseFor("archive", all)...)
+	}
+	for _, d := range again {
+		if !d.Routed {
+			s.Errorf("event %d is not routed", d.Handle.Seq)
+		}
+	}
+	s.must(s.Settle(s.Context(), "archive", storedAll(again)))
+	s.expect("archive", pillarbox.Account{Accepted: 3, Stored: 3})
+}
+
+func obligationsUnskip(s obligationsStory) {
+	s.oblige(storyDestination, "app")
+	s.from("app", 3, 1)
+	s.settle(pillarbox.OutcomeStored, s.lease(all)...)
+	s.must(s.Queue.Oblige(s.Context(), "late", pillarbox.Rule{Sources: []string{"app"}, Where: storyFilter}))
+	s.from("app", 2, 2)
+	s.from("other", 1, 3)
+	d := s.leaseFor("late", all)
+	s.skip("late", pillarbox.SkippedFilter, d[0])
+	s.skip("late", pillarbox.SkippedSource, d[2])
+	s.must(s.Settle(s.Context(), "late", storedAll(d[1:2])))
+	s.expect("late", pillarbox.Account{Accepted: 6, Stored: 1, Skipped: 5,
+		SkippedBy: pillarbox.Skips{Before: 3, Filter: 1, Source: 1}})
+	skipped, rules := s.skipped("late", pillarbox.Handle{})
+	if want := []string{pillarbox.SkippedBefore, pillarbox.SkippedBefore, pillarbox.SkippedBefore, pillarbox.SkippedFilter,
+		pillarbox.SkippedSource}; !slices.Equal(rules, want) {
+		s.Fatalf("skipped by %v, want %v", rules, want)
+	}
+	if some, _ := s.skipped("late", skipped[2].Handle); len(some) != 3 {
+		s.Errorf("%d of 3 are found from a place on", len(some))
+	}
+	chosen := []*pillarbox.Delivery{skipped[1], skipped[3], skipped[4]}
+	for round := range 2 { // what is pending already is not taken twice
+		taken, err := s.Queue.Unskip(s.Context(), "late", chosen)
+		if want := 3 * (1 - round); err != nil || taken != want {
+			s.Fatalf("round %d: %d of %d were taken, %v", round, taken, want, err)
+		}
+	}
+	s.expect("late", pillarbox.Account{Accepted: 6, Stored: 1, Skipped: 2, SkippedBy: pillarbox.Skips{Before: 2}, Pending: 3, Backfill: 3})
+	var again []pillarbox.Delivery
+	for len(again) < 3 {
+		again = append(again, s.leaseFor("late", all)...)
+	}
+	for i, d := range again {
+		if diff := Diff(d.Event, chosen[i].Event); diff != "" || !d.Routed {
+			s.Errorf("event %d: routed %v, %s", i, d.Routed, diff)
+		}
+	}
+	s.must(s.Settle(s.Context(), "late", storedAll(again)))
+	s.expect("late", pillarbox.Account{Accepted: 6, Stored: 4, Skipped: 2, SkippedBy: pillarbox.Skips{Before: 2}})
+	if _, rules := s.skipped("late", pillarbox.Handle{}); len(rules) != 2 {
+		s.Errorf("%v are skipped in the end", rules)
+	}
 }
 
 func obligationsStore(s obligationsStory) {

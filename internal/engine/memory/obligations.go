@@ -155,14 +155,54 @@ func (q *Queue) Route(_ context.Context, from, to string,
 			continue
 		}
 		s := target.states[at]
-		if s.outcome == pillarbox.OutcomeSkipped || s.held || s.outcome == 0 && !s.leased {
-			s.outcome, s.skip, s.held, s.routed = 0, "", false, true
+		if s.outcome == pillarbox.OutcomeSkipped || s.held || s.outcome == 0 {
+			s.outcome, s.skip, s.held, s.routed, s.unaware = 0, "", false, true, s.leased
 		}
 		outcomes = append(outcomes, pillarbox.Outcome{Handle: delivery.Handle,
 			Kind: pillarbox.OutcomeSkipped, Skip: pillarbox.SkippedRouted})
 	}
 	q.changeLocked()
 	return q.settleHeldLocked(source, from, outcomes)
+}
+
+// ScanSkipped implements pillarbox.Obligations.
+func (q *Queue) ScanSkipped(_ context.Context, destination string, from pillarbox.Handle,
+	visit func(*pillarbox.Delivery, string) error) error {
+	q.mu.Lock()
+	p := q.positionLocked(destination)
+	var skipped []pillarbox.Delivery
+	var rules []string
+	for i, s := range p.states {
+		if s.outcome == pillarbox.OutcomeSkipped && uint64(i)+1 >= from.Seq {
+			skipped, rules = append(skipped, q.delivery(p, i)), append(rules, s.skip)
+		}
+	}
+	q.mu.Unlock()
+	for i := range skipped {
+		if err := visit(&skipped[i], rules[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unskip implements pillarbox.Obligations.
+func (q *Queue) Unskip(_ context.Context, destination string,
+	deliveries []*pillarbox.Delivery) (taken int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.positionLocked(destination)
+	for _, delivery := range deliveries {
+		at := int(delivery.Handle.Seq) - 1
+		if at < 0 || at >= len(p.states) || p.states[at].outcome != pillarbox.OutcomeSkipped {
+			continue
+		}
+		s := p.states[at]
+		s.outcome, s.skip, s.routed, s.backfill = 0, "", true, true
+		taken++
+	}
+	q.changeLocked()
+	return taken, nil
 }
 
 // Trace implements pillarbox.Obligations.
@@ -176,8 +216,13 @@ func (q *Queue) Trace(ctx context.Context,
 	defer q.mu.Unlock()
 	traces := map[string]pillarbox.Trace{}
 	for name := range q.positions {
-		s := q.positionLocked(name).states[slices.Index(q.events, event)]
-		traces[name] = pillarbox.Trace{Standing: s.standing(), Held: s.held, Skip: s.skip}
+		at := slices.Index(q.events, event)
+		s := q.positionLocked(name).states[at]
+		trace := pillarbox.Trace{Standing: s.standing(), Held: s.held, Skip: s.skip}
+		if rule := q.positions[name].ruleAt(at); s.skip == pillarbox.SkippedFilter && rule != nil {
+			trace.Where = rule.Where
+		}
+		traces[name] = trace
 	}
 	return event, traces, nil
 }

@@ -48,6 +48,8 @@ type deliveryState struct {
 	skip      string                // by which rule it was skipped
 	held      bool
 	routed    bool
+	backfill  bool
+	unaware   bool // leased before it was routed
 	due       time.Time
 	attempts  []pillarbox.Attempt
 	rejection *pillarbox.Rejection
@@ -168,7 +170,7 @@ func (q *Queue) leaseLocked(p *position,
 			(limits.MaxBytes > 0 && len(deliveries) > 0 && bytes+size > limits.MaxBytes) {
 			break
 		}
-		s.leased = true
+		s.leased, s.unaware = true, false
 		bytes += size
 		deliveries = append(deliveries, q.delivery(p, i))
 	}
@@ -230,7 +232,10 @@ func (q *Queue) Settle(_ context.Context, destination string, outcomes []pillarb
 }
 
 func (s *deliveryState) settle(outcome pillarbox.Outcome) {
-	s.leased, s.due = false, outcome.NotBefore
+	if outcome.Kind == pillarbox.OutcomeSkipped && s.unaware {
+		outcome = pillarbox.Outcome{Kind: pillarbox.OutcomeReleased} // it was routed here meanwhile
+	}
+	s.leased, s.unaware, s.due = false, false, outcome.NotBefore
 	if outcome.Attempt != nil {
 		s.attempts = append(s.attempts, *outcome.Attempt)
 	}
@@ -241,7 +246,7 @@ func (s *deliveryState) settle(outcome pillarbox.Outcome) {
 	case pillarbox.OutcomeHeld:
 		s.held = true
 	default:
-		s.outcome, s.skip, s.held = outcome.Kind, outcome.Skip, false
+		s.outcome, s.skip, s.held, s.backfill = outcome.Kind, outcome.Skip, false, false
 	}
 }
 
@@ -265,11 +270,14 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 			*account.SkippedBy.Of(s.skip)++
 		default:
 			account.Pending++
+			if s.backfill {
+				account.Backfill++
+			}
 			if s.held {
 				account.Held++
 				continue
 			}
-			if stamp := q.events[i].Timestamp; account.OldestPending == 0 || stamp < account.OldestPending {
+			if stamp := q.events[i].Timestamp; !s.backfill && (account.OldestPending == 0 || stamp < account.OldestPending) {
 				account.OldestPending = stamp
 			}
 			if len(s.attempts) > 0 || s.rejection != nil {

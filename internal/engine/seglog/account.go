@@ -10,7 +10,8 @@ func (c *consumer) account() pillarbox.Account {
 	defer c.mu.Unlock()
 	account := pillarbox.Account{
 		Accepted: c.segments.accepted(), Held: uint64(c.retries.held) + c.state.held.count,
-		Retrying: uint64(c.retries.active()) + c.state.deferred.count,
+		Backfill: c.state.backfill.count,
+		Retrying: uint64(c.retries.active()) + c.state.deferred.count - c.untried(),
 	}
 	counted := state{counters: c.state.counters}
 	for _, it := range c.window.items {
@@ -31,11 +32,26 @@ func (c *consumer) account() pillarbox.Account {
 	return account
 }
 
-// oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand.
+// untried counts deferred events that a back-fill has taken, and that were never tried.
+func (c *consumer) untried() uint64 {
+	if c.state.backfill.count == 0 {
+		return 0
+	}
+	untried := c.state.backfill.count
+	for seq := range c.retries.items {
+		if c.state.backfill.has(seq) {
+			untried--
+		}
+	}
+	return min(untried, c.state.deferred.count)
+}
+
+// oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand. What a
+// back-fill has taken is old, and is not late.
 func (c *consumer) oldestPending() pillarbox.Timestamp {
 	oldest := pillarbox.Timestamp(0)
 	consider := func(it *item) {
-		if it.event != nil && (oldest == 0 || it.event.Timestamp < oldest) {
+		if it.event != nil && !c.state.backfill.has(it.seq) && (oldest == 0 || it.event.Timestamp < oldest) {
 			oldest = it.event.Timestamp
 		}
 	}

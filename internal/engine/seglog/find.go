@@ -51,7 +51,8 @@ func (c *consumer) standing(seq uint64, event *pillarbox.Event) pillarbox.Standi
 		}
 		return pillarbox.StandingPending
 	}
-	if rule := s.ruleAt(seq); s.waived.has(seq) || !routed && rule != nil && !rule.Takes(event) {
+	rule := s.ruleAt(seq)
+	if s.waived.has(seq) || !routed && (s.filtered.has(seq) || rule != nil && !rule.Takes(event)) {
 		return pillarbox.StandingSkipped
 	}
 	return pillarbox.StandingSettled
@@ -137,6 +138,9 @@ func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 	trace.Held = c.state.held.has(seq) || waiting != nil && waiting.held
 	if trace.Standing == pillarbox.StandingSkipped || trace.Standing == 0 {
 		trace.Skip = c.state.skipRule(seq)
+	}
+	if rule := c.state.ruleAt(seq); trace.Skip == pillarbox.SkippedFilter && rule != nil {
+		trace.Where = rule.Where
 	}
 	return trace
 }

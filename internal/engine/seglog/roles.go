@@ -157,6 +157,21 @@ func (l *Log) Route(
 	return l.obligations.route(from, to, deliveries)
 }
 
+// ScanSkipped implements pillarbox.Obligations.
+func (l *Log) ScanSkipped(
+	ctx context.Context, destination string, from pillarbox.Handle,
+	visit func(*pillarbox.Delivery, string) error,
+) error {
+	return l.obligations.scanSkipped(ctx, destination, from.Seq, visit)
+}
+
+// Unskip implements pillarbox.Obligations. No segment is removed meanwhile.
+func (l *Log) Unskip(
+	_ context.Context, destination string, deliveries []*pillarbox.Delivery,
+) (int, error) {
+	return l.obligations.unskip(destination, deliveries)
+}
+
 // Redeliver implements pillarbox.Obligations. No segment is removed meanwhile.
 func (l *Log) Redeliver(
 	_ context.Context, destination string, handles []pillarbox.Handle, dead uint64,

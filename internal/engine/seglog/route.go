@@ -93,10 +93,15 @@ func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 	switch {
 	case c.state.held.has(seq):
 		s.delta.aside("held").Remove.add(seq)
+	case c.state.waits(seq):
+		return // that it is routed is all that changes
 	default:
 		s.after.uncount(c.state.skipRule(seq))
 		if c.state.waived.has(seq) {
 			s.delta.aside("waived").Remove.add(seq)
+		}
+		if c.state.filtered.has(seq) {
+			s.delta.aside("filtered").Remove.add(seq)
 		}
 	}
 	if segmentGone {

@@ -174,11 +174,17 @@ func (s *settlement) hold(leased *item) error {
 
 // end notes that an event is stored, dead or skipped.
 func (s *settlement) end(leased *item, outcome pillarbox.Outcome, waited, belowCursor bool) {
+	if s.consumer.state.backfill.has(leased.seq) {
+		s.delta.aside("backfill").Remove.add(leased.seq)
+	}
 	s.settled[leased.seq] = outcome.Kind
 	if outcome.Kind == pillarbox.OutcomeSkipped {
 		s.skips[leased.seq] = outcome.Skip
-		if waives(outcome.Skip) {
+		switch {
+		case waives(outcome.Skip):
 			s.delta.aside("waived").Add.add(leased.seq)
+		case outcome.Skip == pillarbox.SkippedFilter:
+			s.delta.aside("filtered").Add.add(leased.seq)
 		}
 	}
 	s.durable = s.durable || waited || outcome.Kind == pillarbox.OutcomeDead
@@ -380,7 +386,7 @@ func (s *settlement) commitReleased() {
 	c := s.consumer
 	release := func(it *item) {
 		if outcome, ok := s.released[it.seq]; ok && it.leased {
-			it.leased, it.due = false, outcome.NotBefore
+			it.leased, it.due, it.routed = false, outcome.NotBefore, c.state.routed.has(it.seq)
 		}
 	}
 	for _, it := range c.window.items {

@@ -39,13 +39,15 @@ type aside struct {
 	deferred seqSet // below the cursor and pending: to be handed out again
 	routed   seqSet // meant for the destination by a person's word, whatever its rules say
 	waived   seqSet // settled as skipped although the rule of their time took them
+	filtered seqSet // settled as skipped by the filter of their time, which the log can't evaluate
+	backfill seqSet // pending, because a back-fill has taken them from what was skipped
 	unread   seqSet // below the cursor; the disk could not read them, and may another time: they count as damaged
 }
 
 func (a *aside) sets() map[string]*seqSet {
 	return map[string]*seqSet{
 		"held": &a.held, "deferred": &a.deferred, "routed": &a.routed, "waived": &a.waived,
-		"unread": &a.unread,
+		"filtered": &a.filtered, "backfill": &a.backfill, "unread": &a.unread,
 	}
 }
 
@@ -206,6 +208,8 @@ func (s *state) skipRule(seq uint64) string {
 	switch {
 	case seq < s.start:
 		return pillarbox.SkippedBefore
+	case s.filtered.has(seq):
+		return pillarbox.SkippedFilter
 	case !s.waived.has(seq):
 		return pillarbox.SkippedSource
 	case s.SkippedBy.Elsewhere > 0:
@@ -242,7 +246,18 @@ func (s *state) hasHad(delivery *pillarbox.Delivery) bool {
 	if rule == nil && len(s.rules) > 0 {
 		rule = &s.rules[0].Rule
 	}
-	return rule != nil && rule.Takes(delivery.Event) && !s.waived.has(seq)
+	if rule == nil || !rule.Takes(delivery.Event) || s.waived.has(seq) || s.filtered.has(seq) {
+		return false
+	}
+	return rule.Where == "" || !s.waits(seq) // whether a filter takes what waits is not known yet
+}
+
+// waits reports whether the event is pending.
+func (s *state) waits(seq uint64) bool {
+	if entry := s.retry[seq]; entry != nil {
+		return entry.Outcome == 0
+	}
+	return seq >= s.cursor || s.isAside(seq)
 }
 
 // isAside reports whether an event below the cursor is not settled.

@@ -217,7 +217,7 @@ var errNotNow = errors.New("the disk can't read all of it now")
 func (c *consumer) forgetMarks(firstHeld uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state.routed.count == 0 && c.state.waived.count == 0 {
+	if c.state.routed.count+c.state.waived.count+c.state.filtered.count == 0 {
 		return
 	}
 	for seq := range c.state.retry {
@@ -225,4 +225,5 @@ func (c *consumer) forgetMarks(firstHeld uint64) {
 	}
 	c.state.routed.forgetBelow(firstHeld)
 	c.state.waived.forgetBelow(firstHeld)
+	c.state.filtered.forgetBelow(firstHeld)
 }
