@@ -26,37 +26,48 @@ type entry struct {
 
 // inGroup says what keys mean that share a comment with others in the example, or have none.
 var inGroup = map[string]string{
-	"sources.NAME.redact.headers":        "Headers whose values are kept as `REDACTED`. (reload)",
-	"sources.NAME.redact.query":          "Parameters of the query whose values are. (reload)",
-	"sources.NAME.redact.json":           "Places in JSON bodies whose values are, as pointers such as `/card/number` or `/items/*/email`. A body that is no JSON is refused with 400. (reload)",
-	"sources.NAME.hash.key":              "The key of HMAC-SHA-256 for the digests below, of at least 16 characters. (reload)",
-	"sources.NAME.hash.headers":          "Headers of whose values a digest is kept. (reload)",
-	"sources.NAME.hash.query":            "Parameters of the query of whose values it is. (reload)",
-	"sources.NAME.hash.json":             "Places in JSON bodies of whose values it is. (reload)",
-	"http.rate.per_second":               "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
-	"http.rate.burst":                    "The most of them at once; 0 is `per_second`. (reload)",
-	"destinations.NAME.backoff.initial":  "The wait after the first attempt of an event; it doubles with each further one. (reload)",
-	"destinations.NAME.backoff.max":      "The longest wait between two attempts. (reload)",
-	"destinations.NAME.batch.max_events": "Events of one write. (reload)",
-	"destinations.NAME.batch.max_bytes":  "Bytes of one write. (reload)",
-	"destinations.NAME.batch.max_age":    "How long the first event of a batch waits for more. (reload)",
-	"destinations.NAME.probe.initial":    "The wait before the first look at a destination that is down; it doubles. (reload)",
-	"destinations.NAME.probe.max":        "The longest wait between two looks. (reload)",
-	"sources.NAME.headers.allow":         "Only these request headers are kept; empty for all. Bearer secrets never are. (reload)",
-	"sources.NAME.headers.deny":          "None of these request headers are kept. (reload)",
-	"http.read_header_timeout":           "How long the head of a request may take.",
-	"http.read_timeout":                  "How long a whole request may take.",
-	"http.write_timeout":                 "How long a request may take from the end of its head to the end of its answer.",
-	"http.idle_timeout":                  "How long a connection may wait for its next request.",
-	"http.max_header_bytes":              "The head of a request; more is answered with 431.",
-	"admin.tokens":                       "Others, for some of what `admin.token` is for: `[{ name: grafana, token: \"${GRAFANA_TOKEN}\", scope: read }]`. `scope` is `read`, `replay` (that, and dead letters again) or `admin` (everything). The trail (`audit --trail`) has their names.",
-	"admin.max_followers":                "Streams of events (`events?follow`) at a time; more are answered with 503.",
-	"http.max_connections_per_address":   "Connections of one address to the public listener; more are closed. 0 is no limit: behind a load balancer all have one address.",
-	"http.min_body_rate":                 "Bytes a second that a body brings at least, on the average of each `http.body_grace`; a slower one is answered with 408. 0 asks for none.",
-	"http.body_grace":                    "The time over which `http.min_body_rate` is looked at.",
-	"http.max_connections":               "Connections to the public listener. It is lowered where the limit of open files is too low for it; with all taken, the one that rests the longest makes room.",
-	"http.max_batch_bytes":               "The bytes of one batch request.",
-	"http.max_batch_items":               "The events of one batch request.",
+	"sources.NAME.redact.headers":            "Headers whose values are kept as `REDACTED`. (reload)",
+	"sources.NAME.redact.query":              "Parameters of the query whose values are. (reload)",
+	"sources.NAME.redact.json":               "Places in JSON bodies whose values are, as pointers such as `/card/number` or `/items/*/email`. A body that is no JSON is refused with 400. (reload)",
+	"sources.NAME.hash.key":                  "The key of HMAC-SHA-256 for the digests below, of at least 16 characters. (reload)",
+	"sources.NAME.hash.headers":              "Headers of whose values a digest is kept. (reload)",
+	"sources.NAME.hash.query":                "Parameters of the query of whose values it is. (reload)",
+	"sources.NAME.hash.json":                 "Places in JSON bodies of whose values it is. (reload)",
+	"destinations.NAME.oauth2.token_url":     "Of a webhook: where a token is got by client credentials; empty for none.",
+	"destinations.NAME.oauth2.client_id":     "With which name.",
+	"destinations.NAME.oauth2.client_secret": "With which secret: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.oauth2.scopes":        "For what.",
+	"destinations.NAME.proxy":                "Of a webhook: a proxy on the way, `http://HOST:PORT`, `https://HOST:PORT` or `socks5://HOST:PORT`; or `{ url, user, password }`. The environment (`HTTPS_PROXY`) is not asked.",
+	"destinations.NAME.proxy.user":           "Who asks the proxy.",
+	"destinations.NAME.proxy.password":       "With which password: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.tls.ca":               "Of a webhook: a file with the authorities that its certificate may be of; empty for those of the system.",
+	"destinations.NAME.tls.cert":             "A file with the certificate that the receiver is shown, taken anew when it changes; empty for none.",
+	"destinations.NAME.tls.key":              "A file with its key.",
+	"destinations.NAME.send":                 "Of a webhook, as are all that follow. What a request holds: `event` (one, as JSON; also where empty), `ndjson` or `array` (a batch), or `body` (that of one event as it came, with its content type).",
+	"http.rate.per_second":                   "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
+	"http.rate.burst":                        "The most of them at once; 0 is `per_second`. (reload)",
+	"destinations.NAME.backoff.initial":      "The wait after the first attempt of an event; it doubles with each further one. (reload)",
+	"destinations.NAME.backoff.max":          "The longest wait between two attempts. (reload)",
+	"destinations.NAME.batch.max_events":     "Events of one write. (reload)",
+	"destinations.NAME.batch.max_bytes":      "Bytes of one write. (reload)",
+	"destinations.NAME.batch.max_age":        "How long the first event of a batch waits for more. (reload)",
+	"destinations.NAME.probe.initial":        "The wait before the first look at a destination that is down; it doubles. (reload)",
+	"destinations.NAME.probe.max":            "The longest wait between two looks. (reload)",
+	"sources.NAME.headers.allow":             "Only these request headers are kept; empty for all. Bearer secrets never are. (reload)",
+	"sources.NAME.headers.deny":              "None of these request headers are kept. (reload)",
+	"http.read_header_timeout":               "How long the head of a request may take.",
+	"http.read_timeout":                      "How long a whole request may take.",
+	"http.write_timeout":                     "How long a request may take from the end of its head to the end of its answer.",
+	"http.idle_timeout":                      "How long a connection may wait for its next request.",
+	"http.max_header_bytes":                  "The head of a request; more is answered with 431.",
+	"admin.tokens":                           "Others, for some of what `admin.token` is for: `[{ name: grafana, token: \"${GRAFANA_TOKEN}\", scope: read }]`. `scope` is `read`, `replay` (that, and dead letters again) or `admin` (everything). The trail (`audit --trail`) has their names.",
+	"admin.max_followers":                    "Streams of events (`events?follow`) at a time; more are answered with 503.",
+	"http.max_connections_per_address":       "Connections of one address to the public listener; more are closed. 0 is no limit: behind a load balancer all have one address.",
+	"http.min_body_rate":                     "Bytes a second that a body brings at least, on the average of each `http.body_grace`; a slower one is answered with 408. 0 asks for none.",
+	"http.body_grace":                        "The time over which `http.min_body_rate` is looked at.",
+	"http.max_connections":                   "Connections to the public listener. It is lowered where the limit of open files is too low for it; with all taken, the one that rests the longest makes room.",
+	"http.max_batch_bytes":                   "The bytes of one batch request.",
+	"http.max_batch_items":                   "The events of one batch request.",
 }
 
 // TestConfigurationReference holds the table in docs/OPERATIONS.md to the keys, their defaults and
@@ -126,6 +137,10 @@ func exampleEntries(t *testing.T) []entry {
 			if key == "listen.address" {
 				key = "listen" // may stand in the place of its section
 			}
+			if key == "destinations.NAME.proxy.url" {
+				key = "destinations.NAME.proxy" // the same
+				said = inGroup[key]
+			}
 			if key == "sources.NAME.path" {
 				value = "/NAME"
 			}
@@ -139,7 +154,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 11
+	destinationKeys = 27
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.
