@@ -2,7 +2,6 @@ package signature
 
 import (
 	"crypto/ed25519"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -28,7 +27,7 @@ type Signer struct {
 
 // standardSecret is one of the two.
 type standardSecret struct {
-	mac     []byte
+	mac     *key // nil for ed25519
 	private ed25519.PrivateKey
 }
 
@@ -69,7 +68,7 @@ func readSigning(secret string) (standardSecret, error) {
 		return standardSecret{}, errorText("this is the public key, for the receiver: want the private one, which begins with whsk_")
 	}
 	bytes, err := readMACSecret(secret, "want whsec_ and base64, or for ed25519 whsk_ and base64")
-	return standardSecret{mac: bytes}, err
+	return standardSecret{mac: newMAC(sha256.New, bytes)}, err
 }
 
 func readPrivate(text string) (ed25519.PrivateKey, error) {
@@ -100,10 +99,11 @@ func (s *Signer) Sign(id string, at time.Time, body []byte) (timestamp, signatur
 			text = append(text, ' ')
 		}
 		if secret.private == nil {
-			mac := hmac.New(sha256.New, secret.mac)
-			mac.Write(head) // never an error: see hash.Hash
-			mac.Write(body)
-			text = base64.StdEncoding.AppendEncode(append(text, versionMAC...), mac.Sum(nil))
+			state := secret.mac.get()
+			state.text = append(state.text, head...)
+			state.write(body)
+			text = base64.StdEncoding.AppendEncode(append(text, versionMAC...), state.hash.Sum(state.sum[:0]))
+			secret.mac.put(state)
 			continue
 		}
 		message := append(head[:len(head):len(head)], body...)

@@ -147,7 +147,9 @@ func (s *Sink) post(ctx context.Context, m message, within time.Duration) outcom
 	}
 	// What is left of the answer is read so that the connection can be used again; what is not read
 	// within the bounds costs the connection.
-	_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
+	if response.Body != http.NoBody {
+		_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
+	}
 	if result.isOutage() && result.after > 0 {
 		s.keepAway(&result)
 	}
