@@ -280,10 +280,10 @@ func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) e
 		trace.Event = event
 	}
 	if trace.Event != nil {
+		trace.drop(l.all())
 		if l.queue.Traits().Obliges {
 			trace.believe()
 		}
-		trace.drop(l.all())
 	}
 	return nil
 }

@@ -367,9 +367,10 @@ func TestStoryWhereNothingIsReadBack(t *testing.T) {
 	}
 	forgotten := enginetest.Events(20, 2)[19]
 	d.must(d.sink.Write(t.Context(), []*pillarbox.Event{forgotten}))
-	trace, err := ledger.New(d.queue, d.letters, fixed(blind, other), nil).Trace(t.Context(), forgotten.RequestID)
+	elsewhere := ledger.Destination{Destination: destination.Unconfigured("elsewhere"), Sink: onlyTakes{}}
+	trace, err := ledger.New(d.queue, d.letters, fixed(blind, elsewhere, other), nil).Trace(t.Context(), forgotten.RequestID)
 	d.must(err)
-	if got := trace.Deliveries[0]; trace.State != pillarbox.StateStored || got.State != pillarbox.StateStored ||
+	if got := trace.Deliveries[0]; len(trace.Deliveries) != 2 || trace.State != pillarbox.StateStored || got.State != pillarbox.StateStored ||
 		!strings.Contains(got.Reason, "can't be read back") {
 		t.Errorf("forgotten: %+v", trace)
 	}
