@@ -10,7 +10,6 @@ import (
 func IsPublic(addr netip.Addr) bool                         { return isPublic(addr) }
 func Printable(text string) string                          { return printable(text) }
 func RetryAfterOf(text string, now time.Time) time.Duration { return retryAfter(text, now) }
-func VerdictIsOutage(status int) bool                       { o := outcome{verdict: verdictOf(status)}; return o.isOutage() }
 
 // MaxExcerpt is the longest text of Printable, in bytes.
 const MaxExcerpt = maxExcerpt
