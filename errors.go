@@ -21,6 +21,10 @@ var (
 	// ErrUnavailable says that the other side is down, unreachable, locked or throttling: it is
 	// nobody's event that is at fault, and the same call may succeed later. It burns no attempts.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrGone says that a destination wants no more events, ever, and has said so itself. It comes
+	// together with ErrUnavailable: no event is to blame, and the delivery is paused until a person
+	// resumes it.
+	ErrGone = errors.New("gone")
 	// ErrUnknown says that nobody knows whether the call has done, or will still do, what it was asked
 	// for. It is told as that, and never as a refusal. It comes together with ErrUnavailable.
 	ErrUnknown = errors.New("outcome not known")

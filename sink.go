@@ -20,7 +20,8 @@ type Sink interface {
 	// Errors, and what the caller makes of them:
 	//   - *BatchError: the named events are not stored, all others are.
 	//   - an error that matches ErrUnavailable, or ctx's own: the destination is down. Nothing is known
-	//     about any of the events, and none of them is to blame.
+	//     about any of the events, and none of them is to blame. Where it matches ErrGone as well, also for
+	//     one event of a *BatchError, the delivery is paused until a person resumes it.
 	//   - a PermanentError: refused as a whole, and always will be. The caller splits the batch until the
 	//     event that is to blame stands alone.
 	//   - any other: refused as a whole for now. The caller splits here too.
@@ -79,13 +80,19 @@ func (r StoreRecord) Meet(now StoreIdentity, at Timestamp) StoreRecord {
 	return met
 }
 
-// PauseRecord says that a person has paused the delivery to a destination. The zero value says that
-// nobody has.
+// PauseRecord says that a person has paused the delivery to a destination, or that the destination
+// itself has asked for it (ErrGone). The zero value says that nobody has.
 type PauseRecord struct {
 	At     Timestamp `json:"at"`
-	By     string    `json:"by,omitempty"`
+	By     string    `json:"by,omitempty"` // PausedByDestination where no person has
 	Reason string    `json:"reason,omitempty"`
 }
+
+// PausedByDestination is who has paused where the destination has asked for it.
+const PausedByDestination = "pillarbox"
+
+// MaxPauseReason is the longest reason of a pause, in bytes.
+const MaxPauseReason = 500
 
 // IsPaused reports whether somebody has.
 func (p PauseRecord) IsPaused() bool { return p.At != 0 }

@@ -147,7 +147,7 @@ func unknownVariables(cfg *config.Config) error {
 // checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is
 // the same for the check, the start and the reload.
 func checkEngines(cfg *config.Config) error {
-	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, checkEncryption(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))),
+	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, checkEncryption(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))), checkWebhooks(cfg),
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
@@ -163,6 +163,17 @@ func checkFilters(cfg *config.Config) error {
 			if _, err := filter.Compile(where); err != nil {
 				errs = append(errs, placed(cfg, fmt.Errorf("destinations.%s.where: %w", name, err)))
 			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkWebhooks reports settings of webhooks that can't work, of each the first.
+func checkWebhooks(cfg *config.Config) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
+		if d := cfg.Destinations[name]; d.IsWebhook() {
+			errs = append(errs, placed(cfg, catalog.CheckDestination(name, engineOf(&d))))
 		}
 	}
 	return errors.Join(errs...)
@@ -214,14 +225,17 @@ func smallest(cfg *config.Config, source string) (least config.ByteSize, by stri
 	return least, by
 }
 
-// placed puts the place where a key was set before an error that begins with the key.
+// placed puts the place where a key was set, or what it is part of, before an error that begins with
+// the key.
 func placed(cfg *config.Config, err error) error {
 	if err == nil {
 		return nil
 	}
 	key, _, _ := strings.Cut(err.Error(), ":")
-	if where := cfg.Where(key); where != "" {
-		return fmt.Errorf("%s: %w", where, err)
+	for ; key != ""; key = key[:max(0, strings.LastIndexAny(key, ".["))] {
+		if where := cfg.Where(key); where != "" {
+			return fmt.Errorf("%s: %w", where, err)
+		}
 	}
 	return err
 }

@@ -179,8 +179,12 @@ func (e *engines) ring() *apikey.Ring {
 
 // place is where engines keep what they keep on this machine.
 func (e *engines) place() catalog.Place {
-	return catalog.Place{Data: e.data, ReadOnly: e.readOnly, AtRest: e.AtRest, BodiesURL: e.config.Bodies.URL,
+	place := catalog.Place{Data: e.data, ReadOnly: e.readOnly, AtRest: e.AtRest, BodiesURL: e.config.Bodies.URL,
 		Logger: e.logger}
+	if e.Clock != nil {
+		place.Now = e.Clock.Now
+	}
+	return place
 }
 
 // openSinks opens those of a configuration, without those of another one. After an error it returns
@@ -194,7 +198,7 @@ func (e *engines) openSinks(ctx context.Context, cfg, but *config.Config) (map[s
 				continue
 			}
 		}
-		sink, err := catalog.OpenSink(ctx, e.place(), name, destination.URL)
+		sink, err := catalog.OpenDestination(ctx, e.place(), name, engineOf(&destination))
 		if err != nil {
 			return nil, errors.Join(err, closeSinks(sinks))
 		}

@@ -33,7 +33,8 @@ func TestExampleNamesTheEnginesOfThisBuild(t *testing.T) {
 			section = name
 		}
 		comment, found := strings.CutPrefix(strings.TrimSpace(line), "# ")
-		engines := strings.HasPrefix(comment, "The engine: ") || strings.HasPrefix(comment, "s3://")
+		engines := strings.HasPrefix(comment, "The engine: ") || strings.HasPrefix(comment, "s3://") ||
+			strings.HasPrefix(comment, "https://")
 		if !found || !engines {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"pillarbox/internal/config"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/catalog"
+	"pillarbox/internal/engine/webhook"
 	"pillarbox/internal/jwt"
 	"pillarbox/internal/node"
 	"pillarbox/internal/quarantine"
@@ -50,6 +51,27 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 func shapeOf(shape config.Shape) destination.Shape {
 	return destination.Shape{Drop: destination.Places(shape.Drop), Redact: destination.Places(shape.Redact),
 		Rename: destination.Names(shape.Rename)}
+}
+
+// engineOf is what is set of a destination's engine.
+func engineOf(d *config.Destination) catalog.Destination {
+	engine := catalog.Destination{URL: d.URL, Webhook: webhook.Options{
+		Send: d.Send, Concurrency: d.Concurrency, Rate: d.Rate, AllowPrivate: d.AllowPrivate,
+		OAuth2: webhook.OAuth2{TokenURL: d.OAuth2.TokenURL, ClientID: d.OAuth2.ClientID,
+			ClientSecret: string(d.OAuth2.ClientSecret), Scopes: d.OAuth2.Scopes},
+		Proxy: webhook.Proxy{URL: d.Proxy.URL, User: d.Proxy.User, Password: string(d.Proxy.Password)},
+		TLS:   webhook.TLS{CA: d.TLS.CA, Cert: d.TLS.Cert, Key: d.TLS.Key},
+	}}
+	for _, secret := range d.SigningSecrets {
+		engine.Webhook.SigningSecrets = append(engine.Webhook.SigningSecrets, string(secret))
+	}
+	if len(d.Headers) > 0 {
+		engine.Webhook.Headers = make(map[string]string, len(d.Headers))
+	}
+	for name, value := range d.Headers {
+		engine.Webhook.Headers[name] = string(value)
+	}
+	return engine
 }
 
 // usedOf are the verifiers of tokens in settings.

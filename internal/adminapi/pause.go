@@ -31,9 +31,6 @@ type PauseRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// maxReason is the longest reason, in bytes.
-const maxReason = 500
-
 // Pause is how the delivery to a destination is.
 type Pause struct {
 	Destination string                `json:"destination"`
@@ -46,8 +43,8 @@ func (a *Handler) pause(w http.ResponseWriter, r *apiRequest) error {
 	if err := readRequest(w, r.Request, &asked, "a request for a pause", ""); err != nil {
 		return err
 	}
-	if len(asked.Reason) > maxReason {
-		return pillarbox.Invalid("the reason has %d bytes; want at most %d", len(asked.Reason), maxReason)
+	if len(asked.Reason) > pillarbox.MaxPauseReason {
+		return pillarbox.Invalid("the reason has %d bytes; want at most %d", len(asked.Reason), pillarbox.MaxPauseReason)
 	}
 	return a.setPause(w, r, pillarbox.PauseRecord{At: pillarbox.TimestampOf(a.opts.Now()), By: r.who.actor, Reason: asked.Reason})
 }

@@ -37,14 +37,15 @@ func Changed(before, after *Config) []Change {
 	keys := make(map[string]bool) // and whether a reload takes it
 	for key := range maps.Keys(old) {
 		if _, both := fresh[key]; !both {
-			keys[entryOf(key)] = false
+			keys[after.changedEntry(key)] = false
 		} else if old[key] != fresh[key] {
 			keys[key] = canReload(key) || after.takesMore(before, key)
 		}
 	}
 	for key := range maps.Keys(fresh) {
 		if _, both := old[key]; !both {
-			keys[entryOf(key)] = true
+			entry := before.changedEntry(key)
+			keys[entry] = entry != key
 		}
 	}
 	var changes []Change
@@ -101,6 +102,19 @@ func comparableText(v reflect.Value) string {
 		return v.String()
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+// changedEntry returns the source or destination of a key that this configuration does not have, or the
+// key itself where it has that and only the key is missing, as one of the headers of a webhook.
+func (c *Config) changedEntry(key string) string {
+	entry := entryOf(key)
+	_, name, _ := strings.Cut(entry, ".")
+	_, source := c.Sources[name]
+	_, destination := c.Destinations[name]
+	if strings.HasPrefix(entry, "sources.") && source || strings.HasPrefix(entry, "destinations.") && destination {
+		return key
+	}
+	return entry
 }
 
 // entryOf returns the name of the source or destination that the key belongs to.

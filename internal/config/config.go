@@ -257,6 +257,17 @@ type Destination struct {
 	Batch        Batch    `yaml:"batch"`
 	WriteTimeout Duration `yaml:"write_timeout"`
 	Probe        Backoff  `yaml:"probe"` // between the tries while the destination is down
+
+	// Of webhooks alone: see internal/config/webhook.go.
+	Send           string            `yaml:"send,rare"`            // what a request holds
+	SigningSecrets []Secret          `yaml:"signing_secrets,rare"` // of Standard Webhooks
+	AllowPrivate   bool              `yaml:"allow_private,rare"`   // addresses that are not public
+	Concurrency    int               `yaml:"concurrency,rare"`     // requests in flight
+	Rate           int               `yaml:"rate,rare"`            // requests a second; 0 for no limit
+	Headers        map[string]Secret `yaml:"headers,rare"`         // of each request
+	OAuth2         OAuth2            `yaml:"oauth2,rare"`
+	Proxy          OutboundProxy     `yaml:"proxy,rare"`
+	TLS            ClientTLS         `yaml:"tls,rare"`
 }
 
 // What becomes of an event that the filter of a destination can't tell of.

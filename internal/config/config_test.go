@@ -481,9 +481,10 @@ func checkKeys(t *testing.T, section reflect.Type, indent string) {
 		case reflect.Struct:
 			checkKeys(t, field.Type, indent+"  ")
 		case reflect.Map:
-			if field.Type.Elem().Kind() == reflect.Struct {
-				checkKeys(t, field.Type.Elem(), indent+"    ")
+			if field.Type.Elem().Kind() != reflect.Struct {
+				continue // of any names
 			}
+			checkKeys(t, field.Type.Elem(), indent+"    ")
 		}
 	}
 }

@@ -42,6 +42,7 @@ type field struct {
 	name  string
 	index int
 	short bool
+	rare  bool // of some engines only; not shown where nothing is set
 }
 
 // key is the field's key in a section.
@@ -58,7 +59,7 @@ func fieldsOf(section reflect.Type) []field {
 	for i := range section.NumField() {
 		name, kind, _ := strings.Cut(section.Field(i).Tag.Get("yaml"), ",")
 		if name != "" {
-			fields = append(fields, field{name: name, index: i, short: kind == "short"})
+			fields = append(fields, field{name: name, index: i, short: kind == "short", rare: kind == "rare"})
 		}
 	}
 	return fields

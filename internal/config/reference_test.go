@@ -33,8 +33,6 @@ var inGroup = map[string]string{
 	"sources.NAME.hash.headers":              "Headers of whose values a digest is kept. (reload)",
 	"sources.NAME.hash.query":                "Parameters of the query of whose values it is. (reload)",
 	"sources.NAME.hash.json":                 "Places in JSON bodies of whose values it is. (reload)",
-	"http.rate.per_second":                   "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
-	"http.rate.burst":                        "The most of them at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.shape.drop.headers":   "Headers that this destination gets events without. (reload)",
 	"destinations.NAME.shape.drop.query":     "Parameters of the query that it gets them without. (reload)",
 	"destinations.NAME.shape.drop.json":      "Members and items of JSON bodies that it gets them without, as pointers such as `/user/password` or `/items/*/note`. A body that is no JSON becomes a dead letter. (reload)",
@@ -44,6 +42,19 @@ var inGroup = map[string]string{
 	"destinations.NAME.shape.rename.headers": "New names of headers, as in `{ X-Old: X-New }`. Where the new name is there, nothing is renamed. (reload)",
 	"destinations.NAME.shape.rename.query":   "New names of parameters. (reload)",
 	"destinations.NAME.shape.rename.json":    "New names of members of JSON bodies, by pointer, as in `{ /userId: user_id }`. (reload)",
+	"destinations.NAME.oauth2.token_url":     "Of a webhook: where a token is got by client credentials; empty for none.",
+	"destinations.NAME.oauth2.client_id":     "With which name.",
+	"destinations.NAME.oauth2.client_secret": "With which secret: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.oauth2.scopes":        "For what.",
+	"destinations.NAME.proxy":                "Of a webhook: a proxy on the way, `http://HOST:PORT`, `https://HOST:PORT` or `socks5://HOST:PORT`; or `{ url, user, password }`. The environment (`HTTPS_PROXY`) is not asked.",
+	"destinations.NAME.proxy.user":           "Who asks the proxy.",
+	"destinations.NAME.proxy.password":       "With which password: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.tls.ca":               "Of a webhook: a file with the authorities that its certificate may be of; empty for those of the system.",
+	"destinations.NAME.tls.cert":             "A file with the certificate that the receiver is shown, taken anew when it changes; empty for none.",
+	"destinations.NAME.tls.key":              "A file with its key.",
+	"destinations.NAME.send":                 "Of a webhook, as are all that follow. What a request holds: `event` (one, as JSON; also where empty), `ndjson` or `array` (a batch), or `body` (that of one event as it came, with its content type).",
+	"http.rate.per_second":                   "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
+	"http.rate.burst":                        "The most of them at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.backoff.initial":      "The wait after the first attempt of an event; it doubles with each further one. (reload)",
 	"destinations.NAME.backoff.max":          "The longest wait between two attempts. (reload)",
 	"destinations.NAME.batch.max_events":     "Events of one write. (reload)",
@@ -135,6 +146,10 @@ func exampleEntries(t *testing.T) []entry {
 			if key == "listen.address" {
 				key = "listen" // may stand in the place of its section
 			}
+			if key == "destinations.NAME.proxy.url" {
+				key = "destinations.NAME.proxy" // the same
+				said = inGroup[key]
+			}
 			if key == "sources.NAME.path" {
 				value = "/NAME"
 			}
@@ -148,7 +163,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 22
+	destinationKeys = 38
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.

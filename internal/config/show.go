@@ -46,11 +46,14 @@ func show(out *strings.Builder, config *Config, v reflect.Value, key, indent str
 	}
 	if v.Kind() == reflect.Map {
 		for _, name := range sortedNames(v) {
-			one(name, join(key, name), v.MapIndex(reflect.ValueOf(name)))
+			one(quote(name), join(key, name), v.MapIndex(reflect.ValueOf(name)))
 		}
 		return
 	}
 	for _, field := range fieldsOf(v.Type()) {
+		if field.rare && isUnset(v.Field(field.index)) {
+			continue
+		}
 		one(field.name, field.key(key), v.Field(field.index))
 	}
 }

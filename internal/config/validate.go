@@ -351,6 +351,7 @@ func (c *checker) destination(key string, destination Destination, taken map[str
 	c.between(key+".batch.max_events", destination.Batch.MaxEvents, 1, maxBatchEvents)
 	c.positive(key+".batch.max_bytes", int64(destination.Batch.MaxBytes))
 	c.positive(key+".write_timeout", int64(destination.WriteTimeout))
+	c.webhook(key, destination)
 }
 
 // Limits of numbers: all attempts of an event are kept with it, and all events of a batch are in

@@ -50,7 +50,7 @@ type Status struct {
 const (
 	StateDelivering = "delivering"
 	StateDown       = "down"   // it does not answer, or can't store anything
-	StatePaused     = "paused" // a person has said so
+	StatePaused     = "paused" // a person has said so, or the destination itself
 )
 
 // Loop delivers to one destination, one batch at a time.
@@ -207,6 +207,7 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 	report := l.step(ctx, deliveries, to, sink, probing)
 	l.meetStore(ctx, sink)
 	l.steer(ctx, report, to.Batch.MaxEvents)
+	l.pauseIfGone(ctx, report)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
 		return err
 	}
@@ -237,6 +238,22 @@ func releaseAll(deliveries []pillarbox.Delivery) []pillarbox.Outcome {
 		outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeReleased}
 	}
 	return outcomes
+}
+
+// pauseIfGone pauses the delivery where the destination has said that it wants no more events. With a
+// queue that remembers no pauses it stays down, and is probed.
+func (l *Loop) pauseIfGone(ctx context.Context, report Report) {
+	if !errors.Is(report.Down, pillarbox.ErrGone) || !l.opts.Queue.Traits().Obliges {
+		return
+	}
+	record := pillarbox.PauseRecord{At: pillarbox.TimestampOf(l.opts.Date()), By: pillarbox.PausedByDestination,
+		Reason: cut(report.Down.Error(), pillarbox.MaxPauseReason)}
+	if err := l.opts.Queue.SetPause(context.WithoutCancel(ctx), l.name, record); err != nil {
+		l.note(fmt.Errorf("pause: %w", err)) // it is down, and says so again when it is probed
+		return
+	}
+	l.opts.Logger.Error("the destination wants no more events, and its delivery is paused; \"pillarbox resume\" goes on",
+		telemetry.KeyDestination, l.name, telemetry.KeyErr, report.Down)
 }
 
 // reviewHeld looks again at what was held by rules that a reload has replaced meanwhile. The review

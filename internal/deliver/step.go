@@ -208,20 +208,25 @@ func (s *step) settlePartial(from, to int, partial *pillarbox.BatchError) {
 		}
 		failed[from+item.Index] = item.Err
 	}
-	var down error
+	var down, gone error
 	for i := from; i < to; i++ {
 		switch err := failed[i]; {
 		case err == nil:
 			s.stored(i, i+1)
 		case isDown(err):
-			down = err
+			if down = err; errors.Is(err, pillarbox.ErrGone) {
+				gone = err
+			}
 			s.outcome(i).Kind = pillarbox.OutcomeReleased
 			s.outcome(i).NotBefore = s.notBefore(1, err)
 		default:
 			s.refused(i, err)
 		}
 	}
-	if !s.report.Answered {
+	switch {
+	case gone != nil:
+		s.report.Down = gone // whatever it took before it said so
+	case !s.report.Answered:
 		s.report.Down = down // nothing got through: that is an outage
 	}
 }
@@ -268,12 +273,14 @@ func (s *step) attempt(class string, err error) *pillarbox.Attempt {
 }
 
 // shorten cuts a message to MaxAttemptError bytes of valid UTF-8.
-func shorten(message string) string {
+func shorten(message string) string { return cut(message, pillarbox.MaxAttemptError) }
+
+func cut(message string, most int) string {
 	message = strings.ToValidUTF8(message, "\uFFFD")
-	if len(message) <= pillarbox.MaxAttemptError {
+	if len(message) <= most {
 		return message
 	}
-	return strings.ToValidUTF8(message[:pillarbox.MaxAttemptError-3], "") + "..."
+	return strings.ToValidUTF8(message[:most-3], "") + "..."
 }
 
 func exhausted(attempts []pillarbox.Attempt) string {
@@ -292,7 +299,8 @@ func exhausted(attempts []pillarbox.Attempt) string {
 // a destination that answers now and then would be taken for one that is up.
 func (s *step) probe() {
 	s.write(0, 1)
-	if s.report.Down == nil || len(s.events) == 1 || s.ctx.Err() != nil {
+	if s.report.Down == nil || len(s.events) == 1 || s.ctx.Err() != nil ||
+		errors.Is(s.report.Down, pillarbox.ErrGone) {
 		return
 	}
 	suspicion := s.report.Down

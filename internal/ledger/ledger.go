@@ -190,6 +190,7 @@ type Delivery struct {
 	DeathReason string                `json:"death_reason,omitempty"` // at DeadAt; Reason may be that of a later replay
 
 	purges []pillarbox.Purge // of a store that says that it has not got the event
+	blind  bool              // the store can't be asked at all: it is the queue that is believed
 }
 
 // purged tells a settled event of which its store knows nothing from a lost one, where a purge went
@@ -267,6 +268,7 @@ func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) e
 		if err == nil {
 			trace.Event = event
 			trace.follow(event, traces)
+			l.recall(trace, requestID)
 			return nil
 		}
 		if !errors.Is(err, pillarbox.ErrNotFound) {
@@ -281,8 +283,31 @@ func (l *Ledger) askQueue(ctx context.Context, trace *Trace, requestID string) e
 	}
 	if trace.Event != nil {
 		trace.drop(l.all())
+		if l.queue.Traits().Obliges {
+			trace.believe()
+		}
 	}
 	return nil
+}
+
+// recall adds the attempts of what was stored in a destination that can't be read back.
+func (l *Ledger) recall(trace *Trace, requestID string) {
+	for i := range trace.Deliveries {
+		d := &trace.Deliveries[i]
+		if l.history != nil && d.blind && d.State == pillarbox.StateStored && len(d.Attempts) == 0 {
+			d.Attempts = append(d.Attempts, l.history.Attempts(d.Destination, requestID)...)
+		}
+	}
+}
+
+// believe takes what a destination that can't be read back was to get as stored, where the queue has
+// the event no more: it keeps what is pending.
+func (t *Trace) believe() {
+	for i := range t.Deliveries {
+		if d := &t.Deliveries[i]; d.blind && d.State == pillarbox.StatePending {
+			d.State, d.Reason = pillarbox.StateStored, "settled as far as is known: the queue has forgotten the event, and the destination can't be read back"
+		}
+	}
 }
 
 // follow adds what the queue knows.
@@ -296,6 +321,8 @@ func (t *Trace) follow(event *pillarbox.Event, traces map[string]pillarbox.Trace
 			d.State, d.Reason = StateHeld, "no destination takes it any more; \"pillarbox held\" decides about it"
 		case at.Skip != "":
 			d.State, d.Reason, d.Where = StateSkipped, at.Skip, at.Where
+		case at.Standing == pillarbox.StandingSettled && d.blind:
+			d.State = pillarbox.StateStored
 		case at.Standing == pillarbox.StandingSettled && d.purged(event):
 		case at.Standing == pillarbox.StandingSettled && d.Reason == "":
 			d.Reason = "settled, and neither in the destination nor a dead letter"
@@ -328,6 +355,8 @@ func (l *Ledger) delivery(ctx context.Context, destination Destination,
 			delivery.Reason = err.Error()
 		}
 	}
+	_, readable := destination.store()
+	delivery.blind = destination.Sink != nil && !readable
 	letter, err := l.letters.Get(ctx, destination.Name, requestID)
 	switch {
 	case err == nil:

@@ -335,3 +335,43 @@ func TestStoryTellsEachState(t *testing.T) {
 		t.Errorf("story of nobody: %v", err)
 	}
 }
+
+// onlyTakes is a sink that can't be read back.
+type onlyTakes struct{ pillarbox.SinkDefaults }
+
+func (onlyTakes) Write(context.Context, []*pillarbox.Event) error { return nil }
+func (onlyTakes) Close() error                                    { return nil }
+
+// remembered is a history that knows one refusal of every event.
+type remembered struct{}
+
+func (remembered) Attempts(string, string) []pillarbox.Attempt {
+	return []pillarbox.Attempt{{At: 1, Class: pillarbox.ClassRefused, Error: "not now"}}
+}
+
+// TestStoryWhereNothingIsReadBack: the queue is believed, and what it has settled is stored, with the
+// refusals before; also where it has forgotten the event, and another destination has not.
+func TestStoryWhereNothingIsReadBack(t *testing.T) {
+	d := open(t)
+	d.settle(2, 1)
+	blind := ledger.Destination{Destination: destination.New(destination.Settings{Name: "events"}), Sink: onlyTakes{}}
+	other := ledger.Destination{Destination: destination.New(destination.Settings{Name: "other"}), Sink: d.sink}
+	told := ledger.New(d.queue, d.letters, fixed(blind), remembered{})
+	for i, want := range map[int]string{0: pillarbox.StateStored, 2: pillarbox.StateDead, 7: pillarbox.StatePending} {
+		trace, err := told.Trace(t.Context(), d.events[i].RequestID)
+		d.must(err)
+		got := trace.Deliveries[0]
+		if got.State != want || want == pillarbox.StateStored && (len(got.Attempts) != 1 || got.Reason != "") {
+			t.Errorf("story of event %d is %+v, want %s", i, got, want)
+		}
+	}
+	forgotten := enginetest.Events(20, 2)[19]
+	d.must(d.sink.Write(t.Context(), []*pillarbox.Event{forgotten}))
+	elsewhere := ledger.Destination{Destination: destination.Unconfigured("elsewhere"), Sink: onlyTakes{}}
+	trace, err := ledger.New(d.queue, d.letters, fixed(blind, elsewhere, other), nil).Trace(t.Context(), forgotten.RequestID)
+	d.must(err)
+	if got := trace.Deliveries[0]; len(trace.Deliveries) != 2 || trace.State != pillarbox.StateStored || got.State != pillarbox.StateStored ||
+		!strings.Contains(got.Reason, "can't be read back") {
+		t.Errorf("forgotten: %+v", trace)
+	}
+}

@@ -11,6 +11,8 @@
 // it signs an id; a scheme that signs neither (GitHub, Shopify, Square, Meta, Twilio) can't tell a
 // replay from a repetition.
 //
+// Signer is the other side of Standard Webhooks: it signs what is sent.
+//
 // The package knows no front and keeps nothing.
 package signature
 

@@ -37,7 +37,7 @@ type names struct{ id, timestamp, signature string }
 // standardNames are those of the specification, and those that Svix sends under its own name. They
 // are not mixed.
 var standardNames = [2]names{
-	{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+	{HeaderID, HeaderTimestamp, HeaderSignature},
 	{"Svix-Id", "Svix-Timestamp", "Svix-Signature"},
 }
 
@@ -85,9 +85,18 @@ func readStandard(secret string) (*key, error) {
 	if strings.HasPrefix(secret, privatePrefix) {
 		return nil, errorText("this is the private key: want the public one, which begins with whpk_")
 	}
+	bytes, err := readMACSecret(secret, "want whsec_ and base64, or for ed25519 whpk_ and base64")
+	if err != nil {
+		return nil, err
+	}
+	return newMAC(sha256.New, bytes), nil
+}
+
+// readMACSecret reads whsec_ and base64. otherwise says what is wanted where it is something else.
+func readMACSecret(secret, otherwise string) ([]byte, error) {
 	text, ok := strings.CutPrefix(secret, secretPrefix)
 	if !ok {
-		return nil, errorText("want whsec_ and base64, or for ed25519 whpk_ and base64")
+		return nil, errorText(otherwise)
 	}
 	bytes, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -96,7 +105,7 @@ func readStandard(secret string) (*key, error) {
 	if len(bytes) < minStandardSecret || len(bytes) > maxStandardSecret {
 		return nil, errorText("want 24 to 64 bytes in base64 behind whsec_")
 	}
-	return newMAC(sha256.New, bytes), nil
+	return bytes, nil
 }
 
 func (s *standard) verify(r *Request, at time.Time) (Verified, error) {

@@ -268,6 +268,23 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "webhooks", pkg: "internal/engine/webhook",
+		run: "^Test(NamesThatLeadToPrivateAddressesAreRefused|WhichAddressesArePublic|WhatAnAnswerMeans|AnOutageBlamesNobody|AnEventThatBreaksTheReceiverIsToBlame|RetryAfterIsHonoured|ABatchHasAnIDOfItsEvents)$",
+		bugs: []planted{
+			{harness.PrivateConnected, "came through"},
+			{harness.MappedIsPublic, "public true, want false"},
+			{harness.RedirectIsSuccess, "stored, want outage"},
+			{harness.BlamedInAnOutage, "is refused for now"},
+			{harness.NeverBlamed, "is refused for now"},
+			{harness.AskedAgainAtOnce, "asked again before"},
+			{harness.AnotherIDEachTime, "ids "},
+		},
+	},
+	{
+		name: "receivers that are gone", pkg: "internal/deliver", run: "^TestADestinationThatIsGoneIsPaused$",
+		bugs: []planted{{harness.GoneIsAnOutage, "asked "}},
+	},
+	{
 		name: "pauses of a loop", pkg: "internal/deliver", run: "^TestPausedDeliversNothing$",
 		bugs: []planted{{harness.LeasedInAPause, "account"}},
 	},

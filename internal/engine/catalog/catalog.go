@@ -39,6 +39,8 @@ type Place struct {
 	AtRest    *atrest.Keys // seals what engines keep on this machine, but for SQLite; nil: nothing does
 	BodiesURL string       // where engines keep bodies that are too large for them; empty for nowhere
 	Logger    *slog.Logger // nil: discard
+
+	Now func() time.Time // the date; nil: time.Now
 }
 
 // NeedsData reports whether the engine of the URL keeps something below the data directory.
@@ -76,6 +78,8 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	"sqlite":   openSQLite,
 	"dynamodb": openDynamoDB,
 	"postgres": openPostgres,
+	"https":    openWebhook("https"),
+	"http":     openWebhook("http"),
 }
 
 // deadLetters opens each kind of dead letters.
@@ -119,6 +123,8 @@ var checks = map[string]func(key, rest string) error{
 	"dynamodb": func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
 	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
 	"postgres": func(key, rest string) error { _, err := parsePostgres(key, rest); return err },
+	"https":    checkWebhook("https"),
+	"http":     checkWebhook("http"),
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
@@ -230,12 +236,16 @@ func FixesMaxAge(url string) bool {
 func CheckSink(name, url string) error { return check(sinkKey(name), url, sinks) }
 
 // CheckSinks is CheckSink for all destinations, by name. No two may be written as one and the same
-// place: each would find the events of the other in its store.
+// place: each would find the events of the other in its store. Webhooks may: what they post to is not
+// read back.
 func CheckSinks(urls map[string]string) error {
 	owners := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(urls)) {
 		if err := CheckSink(name, urls[name]); err != nil {
 			return err
+		}
+		if isWebhook(urls[name]) {
+			continue
 		}
 		place := urls[name]
 		switch scheme, rest, _ := strings.Cut(place, ":"); scheme {

@@ -1,0 +1,136 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"pillarbox"
+	"pillarbox/internal/engine/webhook"
+)
+
+// Destination is what a configuration says of the engine of a destination.
+type Destination struct {
+	URL     string
+	Webhook webhook.Options // for webhooks; its secrets may be file:PATH
+}
+
+// isWebhook reports whether the URL is one that events are posted to.
+func isWebhook(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return scheme == "https" || scheme == "http"
+}
+
+// OpenDestination is OpenSink with all that is set of the destination.
+func OpenDestination(ctx context.Context, place Place, name string, d Destination) (pillarbox.Sink, error) {
+	if !isWebhook(d.URL) {
+		return OpenSink(ctx, place, name, d.URL)
+	}
+	return opened[pillarbox.Sink](openPosting(place, name, d))
+}
+
+// CheckDestination reports whether the engine of the destination can do what is set, without opening
+// it. It reads the files that are named.
+func CheckDestination(name string, d Destination) error {
+	if !isWebhook(d.URL) {
+		return CheckSink(name, d.URL)
+	}
+	sink, err := openPosting(Place{}, name, d)
+	if err != nil {
+		return err
+	}
+	return sink.Close()
+}
+
+func openPosting(place Place, name string, d Destination) (*webhook.Sink, error) {
+	options := d.Webhook
+	options.Now = place.Now
+	err := readSecrets(&options)
+	if err != nil {
+		return nil, ofDestination(name, err)
+	}
+	sink, err := webhook.Open(d.URL, options)
+	return sink, ofDestination(name, err)
+}
+
+// ofDestination puts the destination before the key that an error names.
+func ofDestination(name string, err error) error {
+	var setting *webhook.SettingError
+	if errors.As(err, &setting) {
+		return pillarbox.Invalid("destinations.%s.%s: %s", name, setting.Key, setting.Reason)
+	}
+	return err
+}
+
+// openWebhook opens one of which nothing is set but its URL.
+func openWebhook(scheme string) func(context.Context, Place, string, string) (pillarbox.Sink, error) {
+	return func(_ context.Context, place Place, name, rest string) (pillarbox.Sink, error) {
+		return opened[pillarbox.Sink](openPosting(place, name, Destination{URL: scheme + ":" + rest}))
+	}
+}
+
+// checkWebhook looks at the URL alone.
+func checkWebhook(scheme string) func(key, rest string) error {
+	return func(key, rest string) error {
+		sink, err := webhook.Open(scheme+":"+rest, webhook.Options{AllowPrivate: true})
+		if err != nil {
+			return pillarbox.Invalid("%s: want https://HOST/PATH or http://HOST/PATH: %w", key, err)
+		}
+		return sink.Close()
+	}
+}
+
+// secretFile begins a value that is in a file.
+const secretFile = "file:"
+
+// maxSecretFile bounds such a file, in bytes: a token or a key.
+const maxSecretFile = 64 << 10
+
+// readSecrets replaces the values that are in files. It changes no slice or map of the caller.
+func readSecrets(options *webhook.Options) error {
+	options.SigningSecrets = slices.Clone(options.SigningSecrets)
+	for i := range options.SigningSecrets {
+		if err := readSecret(fmt.Sprintf("signing_secrets[%d]", i), &options.SigningSecrets[i]); err != nil {
+			return err
+		}
+	}
+	headers := make(map[string]string, len(options.Headers))
+	for name, value := range options.Headers {
+		if err := readSecret("headers."+name, &value); err != nil {
+			return err
+		}
+		headers[name] = value
+	}
+	options.Headers = headers
+	if err := readSecret("oauth2.client_secret", &options.OAuth2.ClientSecret); err != nil {
+		return err
+	}
+	return readSecret("proxy.password", &options.Proxy.Password)
+}
+
+func readSecret(key string, value *string) error {
+	path, inFile := strings.CutPrefix(*value, secretFile)
+	if !inFile {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return &webhook.SettingError{Key: key, Reason: err.Error()}
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	switch {
+	case err != nil:
+		return &webhook.SettingError{Key: key, Reason: err.Error()}
+	case len(text) > maxSecretFile:
+		return &webhook.SettingError{Key: key, Reason: fmt.Sprintf("%s is larger than %d bytes, and no secret", path, maxSecretFile)}
+	}
+	if *value = strings.TrimRight(string(text), "\r\n"); *value == "" {
+		return &webhook.SettingError{Key: key, Reason: path + " is empty"}
+	}
+	return nil
+}
