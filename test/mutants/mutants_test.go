@@ -268,6 +268,17 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "parquet", pkg: "internal/engine/parquet", run: "^TestPowerCutAtAnyMoment$",
+		bugs: []planted{
+			{harness.CutForgotten, "twice"},
+			{harness.ManifestBeforeFile, "is not in|rows|bytes|damaged|invalid|EOF|magic|parquet"},
+			{harness.ManifestBeforeName, "no such file|is not in"},
+			{harness.OldFilesBeforeManifest, "no such file|is not in"},
+			{harness.IntentForgotten, "twice|in all files"},
+			{harness.BothCounted, "twice|no such file|count"},
+		},
+	},
+	{
 		name: "pauses of a loop", pkg: "internal/deliver", run: "^TestPausedDeliversNothing$",
 		bugs: []planted{{harness.LeasedInAPause, "account"}},
 	},
