@@ -185,3 +185,24 @@ func TestSmallFilesBecomeOne(t *testing.T) {
 	}
 	must(t, store.Close())
 }
+
+// A directory of a partition that somebody has removed is made again.
+func TestRemovedDirectoryIsMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "events")
+	store := parquet.Open(dir, parquet.Options{Unmaintained: true})
+	defer store.Close()
+	events := enginetest.Events(4, 92)
+	for _, e := range events {
+		e.Source = "app"
+	}
+	must(t, store.Write(t.Context(), events[:1]))
+	aside := filepath.Join(t.TempDir(), "aside")
+	must(t, os.Rename(filepath.Join(dir, "source=app"), aside))
+	if err := store.Write(t.Context(), events[2:3]); !errors.Is(err, pillarbox.ErrUnavailable) {
+		t.Errorf("write while the directory is gone: %v", err)
+	}
+	must(t, store.Write(t.Context(), events[2:3]))
+	if found, err := store.Find(t.Context(), events[2].RequestID); err != nil || found.RequestID != events[2].RequestID {
+		t.Errorf("find: %v", err)
+	}
+}

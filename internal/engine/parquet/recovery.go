@@ -34,6 +34,7 @@ func (s *Store) recoverLocked() error {
 }
 
 func (s *Store) recoverIn(fsys vfs.FS, first bool) error {
+	clear(s.made) // a directory that somebody has removed is made again
 	var found manifest
 	err := readChecked(fsys, manifestFile, &found)
 	if notExist(err) {
@@ -136,7 +137,7 @@ func (s *Store) removeUnnamed(v *view) error {
 	return s.removeFiles(v.fsys, unnamed)
 }
 
-// removeFiles removes files durably, and the directories that get empty. One that is gone is no error.
+// removeFiles removes files durably. One that is gone is no error.
 func (s *Store) removeFiles(fsys vfs.FS, names []string) error {
 	dirs := map[string]bool{}
 	for _, name := range names {
