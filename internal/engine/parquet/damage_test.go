@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,5 +206,61 @@ func TestRemovedDirectoryIsMadeAgain(t *testing.T) {
 	must(t, store.Write(t.Context(), events[2:3]))
 	if found, err := store.Find(t.Context(), events[2].RequestID); err != nil || found.RequestID != events[2].RequestID {
 		t.Errorf("find: %v", err)
+	}
+}
+
+// Writes and reads go on while files are put together, are removed and days are folded: who reads gets
+// each event once that was acknowledged before.
+func TestReadersAndWritersGoOnWhileFilesArePutTogether(t *testing.T) {
+	store := parquet.Open(filepath.Join(t.TempDir(), "events"), parquet.Options{Unmaintained: true, FoldFiles: 4})
+	defer store.Close()
+	events := enginetest.Events(90, 93)
+	for _, e := range events {
+		e.Source = "app"
+	}
+	var acknowledged atomic.Int64
+	written := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(written)
+		for i := 0; i < len(events); i += 3 {
+			if err := store.Write(t.Context(), events[max(0, i-2):i+3]); err != nil {
+				t.Error(err)
+			}
+			acknowledged.Store(int64(i + 3))
+		}
+	})
+	until := func(work func()) func() {
+		return func() {
+			for {
+				work()
+				select {
+				case <-written:
+					return
+				default:
+				}
+			}
+		}
+	}
+	group.Go(until(func() {
+		if err := store.Maintain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}))
+	group.Go(until(func() {
+		before := acknowledged.Load()
+		found, err := store.List(t.Context(), pillarbox.EventFilter{Limit: 1000})
+		if err != nil || int64(len(found)) < before {
+			t.Errorf("%d events are found, and %d were acknowledged: %v", len(found), before, err)
+		}
+		for i := 1; i < len(found); i++ {
+			if found[i-1].Key() == found[i].Key() {
+				t.Errorf("event %v is found twice", found[i].Key())
+			}
+		}
+	}))
+	group.Wait()
+	if count, err := store.Count(t.Context()); err != nil || count != uint64(len(events)) {
+		t.Errorf("%d events, %v", count, err)
 	}
 }
