@@ -28,9 +28,9 @@ tools: ## name what is missing, install PostgreSQL where root can, and what read
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq postgresql; } || \
 		{ echo "PostgreSQL is missing, and its tests are skipped: install it (Debian: apt-get install postgresql)"; [ -z "$$CI" ]; }
-	@PYTHON=$${PILLARBOX_PYTHON:-$(HOME)/.cache/pillarbox/python/bin/python}; $$PYTHON -c 'import duckdb, pyarrow, chdb' 2>/dev/null || \
+	@PYTHON=$${PARQUET_PYTHON:-$(HOME)/.cache/pillarbox/python/bin/python}; $$PYTHON -c 'import duckdb, pyarrow, chdb' 2>/dev/null || \
 		{ python3 -m venv $(HOME)/.cache/pillarbox/python && $(HOME)/.cache/pillarbox/python/bin/pip install -q duckdb pyarrow chdb; } || \
-		{ echo "DuckDB, pyarrow and chdb are missing, and what reads Parquet files with them is skipped: install Python 3 with venv, or set PILLARBOX_PYTHON"; [ -z "$$CI" ]; }
+		{ echo "DuckDB, pyarrow and chdb are missing, and what reads Parquet files with them is skipped: install Python 3 with venv, or set PARQUET_PYTHON"; [ -z "$$CI" ]; }
 
 check: fmt vet staticcheck ## the checks of CI
 

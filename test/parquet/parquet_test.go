@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func python(t *testing.T, libraries ...string) string {
 	t.Helper()
 	home, _ := os.UserHomeDir()
-	for _, path := range []string{os.Getenv("PILLARBOX_PYTHON"), filepath.Join(home, ".cache/pillarbox/python/bin/python"), "python3"} {
+	for _, path := range []string{os.Getenv("PARQUET_PYTHON"), filepath.Join(home, ".cache/pillarbox/python/bin/python"), "python3"} {
 		if path == "" {
 			continue
 		}
@@ -39,7 +39,7 @@ func python(t *testing.T, libraries ...string) string {
 			return path
 		}
 	}
-	missing := fmt.Sprintf("no Python has %s: run make tools, or set PILLARBOX_PYTHON", strings.Join(libraries, " and "))
+	missing := fmt.Sprintf("no Python has %s: run make tools, or set PARQUET_PYTHON", strings.Join(libraries, " and "))
 	if os.Getenv("CI") != "" {
 		t.Fatal(missing)
 	}
