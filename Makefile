@@ -23,11 +23,14 @@ test: tools ## everything with the race detector, the stories of a user without 
 		test/emulators/run $(GO) test -count=1 -timeout 15m ./internal/engine/sqs ./internal/engine/dynamodb; \
 	else echo "SKIPPED: SQS and DynamoDB against emulators: node is missing, install Node.js 20 or newer"; fi
 
-tools: ## name what is missing, and install PostgreSQL where root can
+tools: ## name what is missing, install PostgreSQL where root can, and what reads Parquet files
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq postgresql; } || \
 		{ echo "PostgreSQL is missing, and its tests are skipped: install it (Debian: apt-get install postgresql)"; [ -z "$$CI" ]; }
+	@PYTHON=$${PARQUET_PYTHON:-$(HOME)/.cache/pillarbox/python/bin/python}; $$PYTHON -c 'import duckdb, pyarrow, chdb' 2>/dev/null || \
+		{ python3 -m venv $(HOME)/.cache/pillarbox/python && $(HOME)/.cache/pillarbox/python/bin/pip install -q duckdb pyarrow chdb; } || \
+		{ echo "DuckDB, pyarrow and chdb are missing, and what reads Parquet files with them is skipped: install Python 3 with venv, or set PARQUET_PYTHON"; [ -z "$$CI" ]; }
 
 check: fmt vet staticcheck ## the checks of CI
 

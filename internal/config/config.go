@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"pillarbox/internal/preset"
@@ -454,6 +455,34 @@ func defaultDestination() Destination {
 		Batch:        Batch{MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: Duration(10 * time.Millisecond)},
 		WriteTimeout: seconds(30),
 		Probe:        Backoff{Initial: seconds(1), Max: seconds(30)},
+	}
+}
+
+// batchDefaults are the batches of engines for which the general ones are no good, by scheme. A batch of
+// parquet: is a file: with the general ones there would be a hundred a second.
+var batchDefaults = map[string]Batch{
+	"parquet": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
+}
+
+// resolveBatches fills in the batches of such engines, where nothing is set.
+func (c *Config) resolveBatches() {
+	for name, destination := range c.Destinations {
+		scheme, _, _ := strings.Cut(destination.URL, ":")
+		defaults, found := batchDefaults[scheme]
+		if !found {
+			continue
+		}
+		key, batch := "destinations."+name+".batch", &destination.Batch
+		if !c.IsSet(key + ".max_events") {
+			batch.MaxEvents = defaults.MaxEvents
+		}
+		if !c.IsSet(key + ".max_bytes") {
+			batch.MaxBytes = defaults.MaxBytes
+		}
+		if !c.IsSet(key + ".max_age") {
+			batch.MaxAge = defaults.MaxAge
+		}
+		c.Destinations[name] = destination
 	}
 }
 

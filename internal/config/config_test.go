@@ -184,6 +184,21 @@ func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 }
 
 // References are replaced after parsing, so that no value can change the structure of the file.
+// An engine whose batches are larger by default gets those, but for what is set by hand.
+func TestBatchesByEngine(t *testing.T) {
+	got := load(t, "destinations:\n  a: {url: 'parquet:', sources: [app]}\n  b: {url: 'parquet:x', sources: [app], batch: {max_age: 1s}}\n  c: {url: 'sqlite:', sources: [app]}\n", nil, nil)
+	seconds := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
+	for name, want := range map[string]config.Batch{
+		"a": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
+		"b": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(1)},
+		"c": {MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: config.Duration(10 * time.Millisecond)},
+	} {
+		if batch := got.Destinations[name].Batch; batch != want {
+			t.Errorf("%s: %+v, want %+v", name, batch, want)
+		}
+	}
+}
+
 func TestReferencesAreReplaced(t *testing.T) {
 	text := "data: ${DIR}/x$${DIR}$\nlisten: \"${PORT:-:9}\"\nlog: {level: '${NOTHING:-debug}'}\ndestinations: {d: {url: 'sqlite:', sources: ['${SRC}']}}\n"
 	got := load(t, text, env{"DIR": "a: {b\n#\"c", "SRC": "app", "PORT": ""}, nil)
@@ -341,7 +356,7 @@ func TestCombinationsThatCannotWork(t *testing.T) {
 		{d + "max_attempts: 0}}", `destinations.d.max_attempts: is 0; want 1 to 100`},
 		{d + "backoff: {initial: 0s}}}", `destinations.d.backoff.initial: want more than zero`},
 		{d + "probe: {max: 10ms}}}", `destinations.d.probe.max: is 10ms; want at least initial, which is 1s`},
-		{d + "batch: {max_events: 0}}}", `destinations.d.batch.max_events: is 0; want 1 to 10000`},
+		{d + "batch: {max_events: 0}}}", `destinations.d.batch.max_events: is 0; want 1 to 100000`},
 		{d + "batch: {max_bytes: 0}}}", `destinations.d.batch.max_bytes: want more than zero`},
 		{d + "write_timeout: 0s}}", `destinations.d.write_timeout: want more than zero`},
 		{"http: {max_wait: 2m}", `http.max_wait: is 2m; want less than http.write_timeout, which is 1m15s`},

@@ -68,6 +68,7 @@ func Load(input Input) (*Config, error) {
 	l.readFlags(input.Flags)
 	l.config.resolve()
 	l.config.resolveWebhooks()
+	l.config.resolveBatches()
 	if queue := &l.config.Queue; !l.config.IsSet("queue.keep_bytes") {
 		queue.KeepBytes = min(queue.KeepBytes, queue.MaxBytes)
 	}

@@ -358,7 +358,7 @@ func (c *checker) destination(key string, destination Destination, taken map[str
 // memory.
 const (
 	maxAttempts    = 100
-	maxBatchEvents = 10_000
+	maxBatchEvents = 100_000
 	maxBatchItems  = 100_000
 )
 

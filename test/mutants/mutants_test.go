@@ -285,6 +285,17 @@ var hunts = []hunt{
 		bugs: []planted{{harness.GoneIsAnOutage, "asked "}},
 	},
 	{
+		name: "parquet", pkg: "internal/engine/parquet", run: "^TestPowerCutAtAnyMoment$",
+		bugs: []planted{
+			{harness.CutForgotten, "twice"},
+			{harness.ManifestBeforeFile, "reading magic header|is not in"},
+			{harness.ManifestBeforeName, "no such file|is not in"},
+			{harness.OldFilesBeforeManifest, "no such file|is not in"},
+			{harness.IntentForgotten, "twice|in all files"},
+			{harness.BothCounted, "twice|no such file|count"},
+		},
+	},
+	{
 		name: "pauses of a loop", pkg: "internal/deliver", run: "^TestPausedDeliversNothing$",
 		bugs: []planted{{harness.LeasedInAPause, "account"}},
 	},

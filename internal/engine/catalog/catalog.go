@@ -50,7 +50,7 @@ func NeedsData(url string) bool {
 }
 
 // inData are the schemes of engines that keep something below the data directory.
-var inData = map[string]bool{"seglog": true, "sqlite": true, "files": true}
+var inData = map[string]bool{"seglog": true, "sqlite": true, "files": true, "parquet": true}
 
 // QueueOptions are the limits of a queue. Zero means the engine's default.
 type QueueOptions struct {
@@ -80,6 +80,7 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	"postgres": openPostgres,
 	"https":    openWebhook("https"),
 	"http":     openWebhook("http"),
+	"parquet":  openParquet,
 }
 
 // deadLetters opens each kind of dead letters.
@@ -125,6 +126,7 @@ var checks = map[string]func(key, rest string) error{
 	"postgres": func(key, rest string) error { _, err := parsePostgres(key, rest); return err },
 	"https":    checkWebhook("https"),
 	"http":     checkWebhook("http"),
+	"parquet":  func(key, rest string) error { _, err := parseParquet(key, rest); return err },
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
@@ -253,6 +255,12 @@ func CheckSinks(urls map[string]string) error {
 			place = scheme + ":" + sqlitePath(name, rest)
 		case "dynamodb":
 			place, _, _ = strings.Cut(place, "?")
+		case "parquet":
+			place = scheme + ":" + parquetPath(name, rest)
+			if owner, is := nested(parquetPath(name, rest), owners); is {
+				return pillarbox.Invalid("%s: the directory of destination %s is in it, or the other way around; give each a directory beside the other",
+					sinkKey(name), owner)
+			}
 		}
 		if owner, taken := owners[place]; taken {
 			return pillarbox.Invalid("%s: destination %s is at %s as well; give each its own", sinkKey(name),

@@ -1,0 +1,30 @@
+package harness
+
+// The planted bugs of the Parquet destination.
+var (
+	// CutForgotten writes a batch that is cut anew without asking what is stored of it.
+	CutForgotten = Mutant{"a cut forgotten: the files of the manifest are not asked", []Edit{{
+		"internal/engine/parquet/read.go", "\t\tfor _, e := range inHour(files, hour) {\n", "\t\tfor _, e := range inHour(files, hour)[:0] {\n",
+	}}}
+	// ManifestBeforeFile counts a file that is not on the disk yet.
+	ManifestBeforeFile = Mutant{"the manifest before the file is durable", []Edit{{
+		"internal/engine/parquet/file.go", "\t\terr = w.to.file.Sync()\n", "\t\terr = nil\n",
+	}}}
+	// ManifestBeforeName counts a file whose name is not on the disk yet.
+	ManifestBeforeName = Mutant{"the manifest before the names are durable", []Edit{{
+		"internal/engine/parquet/publish.go", "\t\tdirs[f.partition()] = true\n", "",
+	}}}
+	// OldFilesBeforeManifest removes what a compaction replaces before anybody knows what replaces it.
+	OldFilesBeforeManifest = Mutant{"old files deleted before the manifest", []Edit{{
+		"internal/engine/parquet/compact.go", "\tf.Path = newPath(inputs[0].partition(), v.Generation+1)\n",
+		"\tf.Path = newPath(inputs[0].partition(), v.Generation+1)\n\tfor _, e := range inputs {\n\t\t_ = v.fsys.Remove(e.Path)\n\t}\n",
+	}}}
+	// IntentForgotten leaves what was begun in the way of those who read all files.
+	IntentForgotten = Mutant{"the intent is not read at the start", []Edit{{
+		"internal/engine/parquet/recovery.go", "\t\tif !named && !kept {\n", "\t\tif !named && !kept && len(name) == 0 {\n",
+	}}}
+	// BothCounted counts what a compaction has replaced, too.
+	BothCounted = Mutant{"what is replaced counts too", []Edit{{
+		"internal/engine/parquet/manifest.go", "\tm.Removed = append(m.Removed, e.Path)\n", "",
+	}}}
+)
