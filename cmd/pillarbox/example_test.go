@@ -37,7 +37,7 @@ func TestExampleNamesTheEnginesOfThisBuild(t *testing.T) {
 		if engines = engines || strings.HasPrefix(comment, "The engine: ") || strings.HasPrefix(comment, "s3://"); !found || !engines {
 			continue
 		}
-		engines = !strings.HasSuffix(comment, ".") // the sentence goes on
+		engines = strings.HasSuffix(comment, "or") || strings.HasSuffix(comment, ",") // the list goes on
 		for _, url := range urlForm.FindAllString(strings.TrimPrefix(comment, "The engine: "), -1) {
 			scheme, _, _ := strings.Cut(url, ":")
 			named[section] = append(named[section], scheme)
