@@ -19,6 +19,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newKeysCommand(global),
 		newEncryptionCommand(global),
 		newPurgeCommand(global),
+		newBackfillCommand(global),
 		newStatusCommand(global),
 		newQueueCommand(global),
 		newBenchCommand(),

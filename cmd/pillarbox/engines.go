@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/apikey"
+	"pillarbox/internal/background"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/config"
 	"pillarbox/internal/engine/catalog"
@@ -70,6 +71,9 @@ func (e *engines) open(ctx context.Context) error {
 		return err
 	}
 	e.openTrail()
+	if e.data != nil {
+		e.Jobs = background.NewKeeper(e.data, e.AtRest)
+	}
 	place := e.place()
 	var err error
 	if cfg.Idempotency.URL != "" {

@@ -147,7 +147,7 @@ type apiRoute struct {
 var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
-	purgeRoutes,
+	purgeRoutes, backfillRoutes,
 	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes)
 
 // ServeHTTP implements http.Handler.

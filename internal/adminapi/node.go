@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"pillarbox"
+	"pillarbox/internal/backfill"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
 	"pillarbox/internal/replay"
@@ -20,6 +21,7 @@ type Node interface {
 	Replays
 	Ledger
 	Purges
+	Backfills
 	Held
 	Keys
 	Quarantine
@@ -76,6 +78,20 @@ type Replays interface {
 	Replay(id string) (replay.Progress, error)
 	// CancelReplay returns after it has stopped.
 	CancelReplay(ctx context.Context, id string) (replay.Progress, error)
+}
+
+// Backfills gives destinations what they have not got. It is backfill.Jobs with names of their own.
+type Backfills interface {
+	// StartBackfill begins a back-fill, or does the whole of a dry run. Errors: ErrConflict while another
+	// job works on the destination; ErrNotFound for one that is not configured; ErrInvalid where the queue
+	// keeps no history.
+	StartBackfill(ctx context.Context, request backfill.Request) (backfill.Progress, error)
+	// Backfills lists them, newest first.
+	Backfills() []backfill.Progress
+	// Backfill returns one, or ErrNotFound.
+	Backfill(id string) (backfill.Progress, error)
+	// CancelBackfill returns after it has stopped.
+	CancelBackfill(ctx context.Context, id string) (backfill.Progress, error)
 }
 
 // Purges deletes what is old. It is purge.Jobs with names of their own.
@@ -230,6 +246,22 @@ type ReplayList struct {
 // PurgeList is all the purges that the server remembers, newest first.
 type PurgeList struct {
 	Purges []purge.Progress `json:"purges"`
+}
+
+// BackfillList is all the back-fills that the server remembers, newest first.
+type BackfillList struct {
+	Backfills []backfill.Progress `json:"backfills"`
+}
+
+// BackfillRequest says what to give to which destination. Destination must be there. Since and Until
+// are times of acceptance: RFC 3339, or ago as in 24h.
+type BackfillRequest struct {
+	Destination string  `json:"destination"`
+	Source      string  `json:"source,omitempty"`
+	Since       string  `json:"since,omitempty"`
+	Until       string  `json:"until,omitempty"`
+	Rate        float64 `json:"rate,omitempty"` // events per second; 0 for no limit
+	DryRun      bool    `json:"dry_run,omitempty"`
 }
 
 // PurgeRequest says what to purge and how carefully. Destination and OlderThan must be there.

@@ -18,6 +18,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/backfill"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/openapi"
@@ -197,6 +198,37 @@ func (c *Client) Purge(ctx context.Context, id string) (*purge.Progress, error) 
 func (c *Client) CancelPurge(ctx context.Context, id string) (*purge.Progress, error) {
 	return answered[purge.Progress](c.call(ctx, http.MethodDelete,
 		adminapi.PurgesPath+"/"+url.PathEscape(id), nil, nil))
+}
+
+// StartBackfill begins a back-fill, or does the whole of a dry run. While another job works on the destination it is
+// ErrConflict.
+func (c *Client) StartBackfill(ctx context.Context,
+	request adminapi.BackfillRequest) (*backfill.Progress, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request for a back-fill: %w", err)
+	}
+	return answered[backfill.Progress](c.call(ctx, http.MethodPost, adminapi.BackfillsPath, nil, body))
+}
+
+// Backfills returns the back-fills that the server remembers, newest first.
+func (c *Client) Backfills(ctx context.Context) ([]backfill.Progress, error) {
+	list, err := fetch[adminapi.BackfillList](ctx, c, adminapi.BackfillsPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Backfills, nil
+}
+
+// Backfill returns the progress of one backfill.
+func (c *Client) Backfill(ctx context.Context, id string) (*backfill.Progress, error) {
+	return fetch[backfill.Progress](ctx, c, adminapi.BackfillsPath+"/"+url.PathEscape(id), nil)
+}
+
+// CancelBackfill stops a back-fill and returns after it has stopped.
+func (c *Client) CancelBackfill(ctx context.Context, id string) (*backfill.Progress, error) {
+	return answered[backfill.Progress](c.call(ctx, http.MethodDelete,
+		adminapi.BackfillsPath+"/"+url.PathEscape(id), nil, nil))
 }
 
 // CreateKey makes an API key. Nobody is told again what the key is.

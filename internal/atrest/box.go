@@ -38,6 +38,7 @@ const (
 	Quarantine Purpose = "quarantine" // a request whose signature fails
 	Export     Purpose = "export"     // what a repair has saved
 	TrailKey   Purpose = "trail key"  // of an entry of the trail
+	Job        Purpose = "job"        // what a job is to do, and how far it is
 )
 
 // NoKeyError is why a box does not open whose data key is not at hand. It may open another time:

@@ -24,19 +24,19 @@ func withID(p progress, id string) progress {
 }
 
 func TestOneJobAtATimeCanBeCancelled(t *testing.T) {
-	jobs := background.New("count", withID)
+	jobs := background.New("count", withID, background.Options{})
 	request, answered := context.WithCancel(t.Context())
-	first, err := jobs.Start(request, progress{running: true},
-		func(ctx context.Context, report func(progress)) {
+	first, err := jobs.Start(request, background.Work[progress]{First: progress{running: true},
+		Run: func(ctx context.Context, report func(progress)) {
 			report(progress{running: true, steps: 1})
 			<-ctx.Done()
 			report(progress{steps: 2})
-		})
+		}})
 	answered() // the job goes on
 	if err != nil || first.id != "1" || !first.running {
 		t.Fatalf("started as %+v, %v", first, err)
 	}
-	if _, err := jobs.Start(t.Context(), progress{}, nil); !errors.Is(err, pillarbox.ErrConflict) {
+	if _, err := jobs.Start(t.Context(), background.Work[progress]{}); !errors.Is(err, pillarbox.ErrConflict) {
 		t.Errorf("a second job: %v", err)
 	}
 	ended, err := jobs.Cancel(t.Context(), "1")
@@ -51,18 +51,18 @@ func TestOneJobAtATimeCanBeCancelled(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := jobs.Start(t.Context(), progress{}, nil); !errors.Is(err, pillarbox.ErrClosed) {
+	if _, err := jobs.Start(t.Context(), background.Work[progress]{}); !errors.Is(err, pillarbox.ErrClosed) {
 		t.Errorf("a job after the end: %v", err)
 	}
 }
 
 func TestJobsAreRememberedWithinBounds(t *testing.T) {
-	jobs := background.New("count", withID)
+	jobs := background.New("count", withID, background.Options{})
 	defer jobs.Close()
 	const n = background.MaxJobs + 5
 	for range n {
-		started, err := jobs.Start(t.Context(), progress{running: true},
-			func(_ context.Context, report func(progress)) { report(progress{}) })
+		started, err := jobs.Start(t.Context(), background.Work[progress]{First: progress{running: true},
+			Run: func(_ context.Context, report func(progress)) { report(progress{}) }})
 		if err != nil {
 			t.Fatal(err)
 		}

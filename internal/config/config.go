@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"pillarbox"
+
 	"pillarbox/internal/preset"
 	"pillarbox/internal/proxy"
 	"pillarbox/internal/signature"
@@ -250,6 +252,7 @@ const MaxRateClients = 10_000_000
 type Destination struct {
 	URL          string   `yaml:"url"`
 	Sources      []string `yaml:"sources"`
+	From         string   `yaml:"from"`           // what it gets, where it is new, of what was accepted before it
 	Where        string   `yaml:"where"`          // a filter in CEL that an event must pass; empty for none
 	WhereOnError string   `yaml:"where_on_error"` // what becomes of an event that the filter can't tell of
 	Shape        Shape    `yaml:"shape"`          // what is changed of what is delivered
@@ -269,6 +272,28 @@ type Destination struct {
 	OAuth2         OAuth2            `yaml:"oauth2,rare"`
 	Proxy          OutboundProxy     `yaml:"proxy,rare"`
 	TLS            ClientTLS         `yaml:"tls,rare"`
+}
+
+// What a new destination gets of what was accepted before it, beside a time.
+const (
+	FromNow       = "now"       // nothing
+	FromBeginning = "beginning" // all that the queue still has
+)
+
+// Begins returns whether a new destination gets what was accepted before it, and since when; 0 is all.
+// Errors: ErrInvalid.
+func (d *Destination) Begins() (before bool, since pillarbox.Timestamp, err error) {
+	switch d.From {
+	case FromNow:
+		return false, 0, nil
+	case FromBeginning:
+		return true, 0, nil
+	}
+	at, err := time.Parse(time.RFC3339, d.From)
+	if err != nil {
+		return false, 0, pillarbox.Invalid("want now, beginning, or a time as in 2026-11-23T14:12:00Z")
+	}
+	return true, pillarbox.TimestampOf(at), nil
 }
 
 // What becomes of an event that the filter of a destination can't tell of.
@@ -449,6 +474,7 @@ func defaultSource(name string) Source {
 // no URL.
 func defaultDestination() Destination {
 	return Destination{
+		From:         FromNow,
 		WhereOnError: FailedPass,
 		MaxAttempts:  20,
 		Backoff:      Backoff{Initial: seconds(1), Max: seconds(300)},

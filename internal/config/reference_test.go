@@ -163,7 +163,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 38
+	destinationKeys = 39
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.

@@ -13,6 +13,9 @@ import (
 // filter checks what is said about the filter of a destination. The expression itself is compiled
 // by who evaluates it.
 func (c *checker) filter(key string, destination Destination) {
+	if _, _, err := destination.Begins(); err != nil {
+		c.fail(key+".from", "%s: %w", c.said(key+".from", destination.From), err)
+	}
 	c.oneOf(key+".where_on_error", destination.WhereOnError, FailedPass, FailedDeadLetter)
 	if destination.Where == "" && destination.WhereOnError != FailedPass {
 		c.fail(key+".where_on_error", "has no effect: there is no filter (where)")

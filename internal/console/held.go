@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/held"
 )

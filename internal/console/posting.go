@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+
 	"pillarbox/internal/posting"
 	"pillarbox/internal/protocol"
-	"strconv"
 )
 
 // WriteItems prints what became of the items of a batch.

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
+
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/ledger"
-	"slices"
-	"strings"
 )
 
 // WriteTrace writes all that is known of one event, in the order of time.

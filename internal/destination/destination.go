@@ -25,6 +25,7 @@ type Settings struct {
 	Name         string
 	URL          string          // as it is shown: without credentials
 	Rule         *pillarbox.Rule // what it takes; nil takes all
+	From         From            // what it gets of what was accepted before it began
 	RefuseFailed bool            // what the filter fails on becomes a dead letter; else it is delivered
 	Shape        Shape           // what is changed of what is delivered
 	Retry        retry.Policy
@@ -32,6 +33,12 @@ type Settings struct {
 	Batch        batch.Limits
 	Probe        retry.Breaker // its waits
 	WriteTimeout time.Duration // of one write, after which its outcome is unknown; negative leaves it to the caller's context
+}
+
+// From says what a new destination gets of what the queue still has of the time before it.
+type From struct {
+	Before bool                // something; else what is accepted from now on
+	Since  pillarbox.Timestamp // inclusive; 0 for all
 }
 
 // Destination is a compiled destination. All methods may be called concurrently.

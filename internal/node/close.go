@@ -28,6 +28,9 @@ func (n *Node) close() error {
 	if n.purges != nil {
 		c.close("purges", n.purges.Close)
 	}
+	if n.filling != nil {
+		c.close("back-fills", n.filling.Close)
+	}
 	if n.jobs != nil {
 		c.close("replays", n.jobs.Close)
 	}

@@ -27,6 +27,8 @@ import (
 	"pillarbox/internal/admission"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/atrest"
+	"pillarbox/internal/backfill"
+	"pillarbox/internal/background"
 	"pillarbox/internal/certificate"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
@@ -83,6 +85,8 @@ type Engines struct {
 	Trail       *trail.Trail  // of administration; nil where nothing is kept on this machine
 
 	AtRest *atrest.Keys // seals what is written on this machine; nil: nothing does
+
+	Jobs *background.Keeper // keeps what a person has started over the process; nil where nothing is kept on this machine
 
 	Quarantine *quarantine.Store // of requests whose signature fails; nil where nothing is kept on this machine
 }
@@ -154,6 +158,8 @@ type Node struct {
 	ledger   *ledger.Ledger
 	replayer *replay.Replayer
 	jobs     *replay.Jobs
+	claims   background.Claims // of replays and back-fills: one of them works on a destination
+	filling  *backfill.Jobs
 	purges   *purge.Jobs
 	held     *held.Events // nil where the queue obliges nobody
 
@@ -303,8 +309,8 @@ func (n *Node) connect() {
 	}
 	n.ledger = ledger.New(n.queue, n.letters, n.ledgerDestinations, n.history)
 	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
-		Now: n.clock.Now})
-	n.jobs = replay.NewJobs(n.replayer)
+		Now: n.clock.Now, Lag: n.liveLag})
+	n.jobs = replay.NewJobs(n.replayer, n.jobOptions())
 	n.purges = purge.NewJobs(purge.New(purge.Options{Queue: n.queue, Sink: n.sinkToPurge,
 		Now: n.clock.Now}))
 	n.opts.Metrics.Watch(n.state)

@@ -26,8 +26,12 @@ func (n *Node) meetEngines(ctx context.Context) error {
 			return err
 		}
 	}
+	n.prepareBackfills()
 	for _, d := range n.table().All() {
 		sink := n.sink(d.Name)
+		if err := n.fillNew(d); err != nil {
+			return err
+		}
 		if err := n.check(ctx, sink.Sink); err != nil {
 			return err
 		}

@@ -91,6 +91,9 @@ func (r *reload) meet(ctx context.Context) error {
 		}
 	}
 	for _, name := range r.added {
+		if err := r.fillNew(r.after.table.Get(name)); err != nil {
+			return err
+		}
 		r.told = append(r.told, name)
 		if err := r.meetStore(ctx, name, r.after.sinks[name]); err != nil {
 			return err
@@ -184,6 +187,7 @@ func (r *reload) put(ctx context.Context, sources *source.Table, settings Settin
 		r.logger.Info("destinations take more from now on", telemetry.KeyDestination,
 			slices.Sorted(slices.Values(slices.Concat(r.added, r.grown))))
 		r.launch(ctx, run.Service{Name: "review", Run: r.review})
+		r.launch(ctx, run.Service{Name: "jobs", Run: r.resumeJobs})
 	}
 }
 

@@ -55,7 +55,7 @@ func (n *Node) addDeliveries(group *run.Group) {
 	for name, loop := range n.wired.Load().loops {
 		loops = append(loops, delivery(name, loop))
 	}
-	group.Add(run.Service{Name: "review", Run: n.review})
+	group.Add(run.Service{Name: "review", Run: n.review}, run.Service{Name: "jobs", Run: n.resumeJobs})
 	stage := group.Add(loops...)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -15,7 +15,7 @@ type Jobs struct {
 
 // NewJobs makes an empty list. Close it.
 func NewJobs(purger *Purger) *Jobs {
-	return &Jobs{purger: purger, Jobs: background.New("purge", Progress.withID)}
+	return &Jobs{purger: purger, Jobs: background.New("purge", Progress.withID, background.Options{})}
 }
 
 // Running implements background.Job.
@@ -35,8 +35,8 @@ func (j *Jobs) Start(ctx context.Context, request Request) (Progress, error) {
 	if request.DryRun {
 		return j.purger.Run(ctx, request, nil)
 	}
-	return j.Jobs.Start(ctx, j.purger.first(request),
-		func(ctx context.Context, report func(Progress)) {
+	return j.Jobs.Start(ctx, background.Work[Progress]{First: j.purger.first(request),
+		Run: func(ctx context.Context, report func(Progress)) {
 			_, _ = j.purger.Run(ctx, request, report) // the error is in the last progress
-		})
+		}})
 }

@@ -9,6 +9,9 @@
 // Where others deliver from the queue as well, it can go through the queue instead, for who can't
 // reach the destination.
 //
+// A replay waits while live delivery lags. One that was cut off by the end of the process goes on where
+// it was: a letter that was refused again is not tried twice for that.
+//
 // It knows no engine and no HTTP. It does not retry by itself: a letter gets one try per replay.
 package replay
 
@@ -67,6 +70,30 @@ type Progress struct {
 	StartedAt  pillarbox.Timestamp `json:"started_at"`
 	EndedAt    pillarbox.Timestamp `json:"ended_at,omitempty"`
 	Sample     []Sample            `json:"sample,omitempty"` // of a dry run
+
+	Waiting string  `json:"waiting,omitempty"` // why nothing is replayed just now
+	Cursor  *Cursor `json:"cursor,omitempty"`  // the last letter that was dealt with
+}
+
+// Cursor is a pillarbox.DeadLetterPosition, to be kept.
+type Cursor struct {
+	DeadAt      pillarbox.Timestamp `json:"dead_at"`
+	Timestamp   pillarbox.Timestamp `json:"timestamp"`
+	RequestID   string              `json:"request_id"`
+	Destination string              `json:"destination"`
+}
+
+func cursorOf(letter *pillarbox.DeadLetter) *Cursor {
+	return &Cursor{DeadAt: letter.DeadAt, Timestamp: letter.Event.Timestamp, RequestID: letter.Event.RequestID,
+		Destination: letter.Destination}
+}
+
+func (c *Cursor) position() pillarbox.DeadLetterPosition {
+	if c == nil {
+		return pillarbox.DeadLetterPosition{}
+	}
+	return pillarbox.DeadLetterPosition{DeadAt: c.DeadAt, Key: pillarbox.Key{Timestamp: c.Timestamp, RequestID: c.RequestID},
+		Destination: c.Destination}
 }
 
 // Sample is one letter that would be replayed.
@@ -92,6 +119,7 @@ type Replayer struct {
 	deliver Deliver
 	queue   pillarbox.Queue // that takes letters back; nil where none does
 	now     func() time.Time
+	lag     func(destination string) string
 	turn    chan struct{} // holds a token while a letter is looked at and changed, so that nobody undoes the other
 }
 
@@ -103,6 +131,9 @@ type Options struct {
 	// means put back then, and what becomes of the events is the affair of who delivers.
 	Queue pillarbox.Queue
 	Now   func() time.Time // default time.Now
+	// Lag says in words why a replay to the destination has to wait, because live delivery lags; "" is
+	// that it has not. Default: never.
+	Lag func(destination string) string
 }
 
 // New makes a Replayer.
@@ -110,7 +141,7 @@ func New(options Options) *Replayer {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	r := &Replayer{letters: options.Letters, deliver: options.Deliver, now: options.Now,
+	r := &Replayer{letters: options.Letters, deliver: options.Deliver, now: options.Now, lag: options.Lag,
 		turn: make(chan struct{}, 1)}
 	if options.Queue != nil && options.Queue.Traits().Requeues {
 		r.queue = options.Queue
@@ -147,16 +178,25 @@ func (r *Replayer) requeue(ctx context.Context,
 // before stays replayed.
 func (r *Replayer) Run(ctx context.Context, request Request,
 	report func(Progress)) (Progress, error) {
+	return r.Continue(ctx, request, Progress{State: StateRunning, DryRun: request.DryRun,
+		StartedAt: pillarbox.TimestampOf(r.now())}, report)
+}
+
+// Continue goes on with a replay from a progress that it reported when it had not ended.
+func (r *Replayer) Continue(ctx context.Context, request Request, last Progress,
+	report func(Progress)) (Progress, error) {
 	if err := r.check(request); err != nil {
 		return Progress{}, err
 	}
-	run := &run{Replayer: r, request: request, report: report}
-	run.progress = Progress{State: StateRunning, DryRun: request.DryRun,
-		StartedAt: pillarbox.TimestampOf(r.now())}
+	run := &run{Replayer: r, request: request, report: report, progress: last}
+	run.progress.Waiting = ""
 	if request.Rate > 0 {
 		run.limiter = rate.NewLimiter(rate.Limit(request.Rate), max(1, int(request.Rate)))
 	}
 	run.request.Filter.Resolved = false
+	if last.Cursor != nil {
+		run.request.Filter.After = last.Cursor.position()
+	}
 	err := run.walk(ctx)
 	switch {
 	case err == nil && len(run.down) > 0:
@@ -171,6 +211,7 @@ func (r *Replayer) Run(ctx context.Context, request Request,
 	default:
 		run.progress.State, run.progress.Reason = StateStopped, err.Error()
 	}
+	run.progress.Waiting = ""
 	run.progress.EndedAt = pillarbox.TimestampOf(r.now())
 	run.tell()
 	return run.progress, err
@@ -294,6 +335,9 @@ func (r *run) match(letter pillarbox.DeadLetterSummary) {
 // replay writes one batch and settles its letters.
 func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error {
 	r.batches++
+	if err := r.wait(ctx, letters[0].Destination); err != nil {
+		return err
+	}
 	if r.limiter != nil {
 		if err := r.limiter.WaitN(ctx, len(letters)); err != nil {
 			return errors.Join(context.Canceled, err)
@@ -304,6 +348,7 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	if err := r.settle(context.WithoutCancel(ctx), letters, errs, down); err != nil {
 		return err
 	}
+	r.progress.Cursor = cursorOf(letters[len(letters)-1])
 	r.tell()
 	if down != nil {
 		r.skip(letters[0].Destination, down)
@@ -314,6 +359,31 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	case limit >= 0 && r.progress.Failed >= limit:
 		r.progress.Reason = fmt.Sprintf("%d letters were refused again (the limit is %d); look at \"pillarbox dead list\" before going on", r.progress.Failed, limit)
 		return errStop
+	}
+	return nil
+}
+
+// lagPoll is how often it is looked whether live delivery still lags.
+const lagPoll = 250 * time.Millisecond
+
+// wait lets live delivery go first.
+func (r *run) wait(ctx context.Context, destination string) error {
+	for r.lag != nil {
+		why := r.lag(destination)
+		if why != r.progress.Waiting {
+			r.progress.Waiting = why
+			r.tell()
+		}
+		if why == "" {
+			break
+		}
+		timer := time.NewTimer(lagPoll)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
 	}
 	return nil
 }

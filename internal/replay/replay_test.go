@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/background"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/replay"
@@ -178,7 +179,7 @@ func TestRateIsKept(t *testing.T) {
 func TestJobsRunOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := open(t, 100)
-		jobs := replay.NewJobs(m.replayer)
+		jobs := replay.NewJobs(m.replayer, background.Options{})
 		ctx, cancel := context.WithCancel(context.Background())
 		first, err := jobs.Start(ctx, replay.Request{Rate: 1})
 		if err != nil {
@@ -269,7 +270,7 @@ func TestReplayThroughTheQueue(t *testing.T) {
 	if _, err := replayer.Run(t.Context(), request, nil); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("without such a queue: %v, want ErrInvalid", err)
 	}
-	if _, err := replay.NewJobs(replayer).Start(t.Context(), request); !errors.Is(err,
+	if _, err := replay.NewJobs(replayer, background.Options{}).Start(t.Context(), request); !errors.Is(err,
 		pillarbox.ErrInvalid) {
 		t.Errorf("in the background: %v, want ErrInvalid", err)
 	}

@@ -35,6 +35,7 @@ const (
 	KeyName        = "name"        // of a header or parameter, as a client sent it
 	KeyOffset      = "offset"      // bytes from the start of the file
 	KeyQueue       = "queue"       // directory or URL of the queue
+	KeyJob         = "job"         // its kind and id, as in "replay 3"
 	KeyReason      = "reason"      // why, in a few words
 	KeyRequestID   = "request_id"  // of the event
 	KeyRequests    = "requests"    // number of requests

@@ -139,11 +139,17 @@ var keepsHistory = map[string]bool{"seglog": true}
 // CheckHistory reports whether the queue of the URL can keep so many bytes of what was delivered.
 func CheckHistory(url string, keepBytes int64) error {
 	scheme, _, _ := strings.Cut(url, ":")
-	if keepBytes <= 0 || keepsHistory[scheme] {
+	if keepBytes <= 0 || KeepsHistory(url) {
 		return nil
 	}
 	return pillarbox.Invalid("queue.keep_bytes: a queue of %s: keeps nothing of what was delivered; leave the key out, or set it to 0",
 		scheme)
+}
+
+// KeepsHistory reports whether the queue of the URL has anything of what was delivered.
+func KeepsHistory(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return keepsHistory[scheme]
 }
 
 // keepsKeys are the schemes of queues that keep idempotency keys.

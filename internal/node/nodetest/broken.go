@@ -7,6 +7,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/apikey"
+	"pillarbox/internal/backfill"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
@@ -103,6 +104,22 @@ func (b Broken) Purge(string) (purge.Progress, error) { return purge.Progress{},
 // CancelPurge implements adminapi.Node.
 func (b Broken) CancelPurge(context.Context, string) (purge.Progress, error) {
 	return purge.Progress{}, b.Err
+}
+
+// StartBackfill implements adminapi.Node.
+func (b Broken) StartBackfill(context.Context, backfill.Request) (backfill.Progress, error) {
+	return backfill.Progress{}, b.Err
+}
+
+// Backfills implements adminapi.Node.
+func (b Broken) Backfills() []backfill.Progress { return nil }
+
+// Backfill implements adminapi.Node.
+func (b Broken) Backfill(string) (backfill.Progress, error) { return backfill.Progress{}, b.Err }
+
+// CancelBackfill implements adminapi.Node.
+func (b Broken) CancelBackfill(context.Context, string) (backfill.Progress, error) {
+	return backfill.Progress{}, b.Err
 }
 
 // Ledger implements adminapi.Node.
