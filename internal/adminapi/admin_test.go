@@ -242,7 +242,7 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 		admin := adminapi.New(nodetest.Broken{Err: fmt.Errorf("verb: %w", kind)}, adminapi.Options{})
 		for _, route := range adminapi.Routes() {
 			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" &&
-				(route.Path == "/api/v1/replays" || route.Path == adminapi.PurgesPath) ||
+				(route.Path == "/api/v1/replays" || route.Path == adminapi.PurgesPath || route.Path == adminapi.BackfillsPath) ||
 				strings.HasPrefix(route.Path, adminapi.TrailPath) || route.Path == adminapi.SessionPath { // not of the node
 				continue
 			}
@@ -255,6 +255,8 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 				body = `{"all":true}`
 			case adminapi.PurgesPath:
 				body = `{"destination":"events","older_than":"1d"}`
+			case adminapi.BackfillsPath:
+				body = `{"destination":"events"}`
 			case adminapi.ReceiptsPath:
 				body = `{"receipts":[{"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"}]}`
 			}

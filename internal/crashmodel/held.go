@@ -11,18 +11,21 @@ import (
 // because of that.
 func (w *world) reconfigure() error {
 	ctx, log := context.Background(), w.service.log
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(6) {
 	case 0, 1:
 		w.rules[0] = everything
 		if w.rng.IntN(2) == 0 {
 			w.rules[0] = pillarbox.Rule{Sources: []string{"app"}}
+		}
+		if w.rng.IntN(2) == 0 {
+			w.rules[0].Where = evenOnly
 		}
 		if err := log.Oblige(ctx, w.reference.destinations[0], w.rules[0]); err != nil {
 			return fmt.Errorf("oblige: %w", err)
 		}
 		rule := w.rules[0]
 		err := log.Review(ctx, w.reference.destinations[0], func(d *pillarbox.Delivery) bool {
-			return !rule.Takes(d.Event) && (d.Rule == nil || d.Rule.Takes(d.Event))
+			return !takes(&rule, d.Event) && (d.Rule == nil || takes(d.Rule, d.Event))
 		})
 		if err != nil {
 			return fmt.Errorf("review: %w", err)
@@ -30,9 +33,48 @@ func (w *world) reconfigure() error {
 		return nil
 	case 2:
 		return w.route()
+	case 3, 4:
+		return w.unskip(w.rng.IntN(len(w.reference.destinations)))
 	default:
 		return w.forget()
 	}
+}
+
+// evenOnly stands for the filter of a destination: it takes every second event.
+const evenOnly = "even"
+
+// takes reports whether a rule takes an event, by its source and by its filter.
+func takes(rule *pillarbox.Rule, event *pillarbox.Event) bool {
+	return rule.Takes(event) && (rule.Where == "" || (event.Timestamp-epoch)%2 == 0)
+}
+
+// unskip hands out some of what was skipped for a destination after all, as a back-fill does.
+func (w *world) unskip(to int) error {
+	ctx, log, name := context.Background(), w.service.log, w.reference.destinations[to]
+	var chosen []*pillarbox.Delivery
+	var promises []*promise
+	err := log.ScanSkipped(ctx, name, pillarbox.Handle{}, func(d *pillarbox.Delivery, _ string) error {
+		p := w.reference.promises[d.Event.RequestID]
+		if p == nil {
+			return fmt.Errorf("event %s was skipped and was never sent", d.Event.RequestID)
+		}
+		if w.rng.IntN(2) == 0 {
+			copied := *d
+			chosen, promises = append(chosen, &copied), append(promises, p)
+		}
+		return nil
+	})
+	if err != nil || len(chosen) == 0 {
+		return err
+	}
+	taken, err := log.Unskip(ctx, name, chosen)
+	if err != nil || taken != len(chosen) {
+		return fmt.Errorf("%d of %d skipped events were handed out: %w", taken, len(chosen), err)
+	}
+	for _, p := range promises {
+		p.ways[to].stored = false
+	}
+	return nil
 }
 
 // someHeld draws some of the held events of the first destination.

@@ -257,7 +257,7 @@ func (w *world) append(n int) error {
 		promises[i] = w.reference.send(w.event())
 		events[i] = promises[i].event
 		for to, way := range promises[i].ways {
-			way.stored = !w.rules[to].Takes(events[i]) // not meant for the destination: nothing is promised
+			way.stored = !takes(&w.rules[to], events[i]) // not meant for the destination: nothing is promised
 		}
 	}
 	if err := w.service.log.Append(context.Background(), events); err != nil {
@@ -360,7 +360,9 @@ func (w *world) attempt(delivery pillarbox.Delivery,
 		return outcome, func() { way.dead = true }, nil
 	case !delivery.Routed && delivery.Rule != nil && !delivery.Rule.Takes(delivery.Event):
 		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, pillarbox.SkippedSource
-	case !delivery.Routed && !w.rules[to].Takes(delivery.Event):
+	case !delivery.Routed && delivery.Rule != nil && !takes(delivery.Rule, delivery.Event):
+		outcome.Kind, outcome.Skip = pillarbox.OutcomeSkipped, pillarbox.SkippedFilter
+	case !delivery.Routed && !takes(&w.rules[to], delivery.Event):
 		outcome.Kind = pillarbox.OutcomeHeld
 	case chance < 2:
 		outcome.Kind, outcome.Attempt = pillarbox.OutcomeRetry, refused

@@ -28,6 +28,26 @@ var (
 	UnskippedTwice = Mutant{"what was skipped stays counted", []Edit{{
 		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq))\n", "",
 	}}}
+	// UnskippedInMemory forgets with the power what a back-fill has taken.
+	UnskippedInMemory = Mutant{"what a back-fill takes is not durable", []Edit{{
+		"internal/engine/seglog/unskip.go", "\ts.durable = true\n", "",
+	}}}
+	// JobStartsAnew goes on with a back-fill from its beginning.
+	JobStartsAnew = Mutant{"a job starts anew", []Edit{{
+		"internal/backfill/jobs.go", "\t\treturn j.run(request, last), nil\n", "\t\treturn j.run(request, Progress{State: StateRunning, StartedAt: last.StartedAt}), nil\n",
+	}}}
+	// ReplayStartsAnew tries letters again that were refused in an earlier life.
+	ReplayStartsAnew = Mutant{"a replay starts anew", []Edit{{
+		"internal/replay/replay.go", "\t\trun.request.Filter.After = last.Cursor.position()\n", "",
+	}}}
+	// JobOfThisLife keeps a job when it has begun.
+	JobOfThisLife = Mutant{"a job is kept with its first progress", []Edit{{
+		"internal/background/jobs.go", "\tif err := j.opts.Keeper.keep(&added.record); err != nil {\n\t\treturn nil, err\n\t}\n", "",
+	}}}
+	// CutOffIsCancelled keeps the end of what the stop of a server has cut off.
+	CutOffIsCancelled = Mutant{"a stop cancels jobs", []Edit{{
+		"internal/background/jobs.go", "cutOff := j.closed && ", "cutOff := false && ",
+	}}}
 	// OriginalWritten delivers what came, whatever the shape says.
 	OriginalWritten = Mutant{"the original is written", []Edit{{
 		"internal/deliver/step.go", "\ts.events = append(s.events, event)\n", "\ts.events = append(s.events, s.deliveries[i].Event)\n\t_ = event\n",

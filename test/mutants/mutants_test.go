@@ -53,6 +53,7 @@ var hunts = []hunt{
 			{harness.KeysTrimmed, "the key of event"},
 			{harness.KeyFileNotSynced, "the key of event"},
 			{harness.KeyFileNotNamed, "the key of event"},
+			{harness.UnskippedInMemory, lostFromLog},
 		},
 	},
 	{
@@ -314,6 +315,18 @@ var hunts = []hunt{
 	{
 		name: "filters of a loop", pkg: "internal/deliver", run: "^Test(WaitIsForThoseThatTakeTheEvent|ShapedIsWhatIsWritten)$",
 		bugs: []planted{{harness.SkipCompletesNothing, "TestWaitIsForThoseThatTakeTheEvent"}, {harness.OriginalWritten, "the original"}},
+	},
+	{
+		name: "jobs", pkg: "internal/background", run: "^Test(JobsOutliveTheProcess|PowerCutsLoseNoJob)$",
+		bugs: []planted{{harness.JobOfThisLife, "not found"}, {harness.CutOffIsCancelled, "the next life finds"}},
+	},
+	{
+		name: "jobs that back-fill", pkg: "internal/backfill", run: "^TestBackfillGoesOnInTheNextLife$",
+		bugs: []planted{{harness.JobStartsAnew, "ended as"}},
+	},
+	{
+		name: "jobs that replay", pkg: "internal/replay", run: "^TestReplayGoesOnInTheNextLife$",
+		bugs: []planted{{harness.ReplayStartsAnew, "ended as|writes for"}},
 	},
 	{
 		name: "encryption", pkg: "internal/atrest",
