@@ -4,10 +4,12 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/destination"
+	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 )
 
@@ -80,5 +82,40 @@ func TestWaitIsForThoseThatTakeTheEvent(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// TestSkippedIsNotWaitedFor: a destination that skips the event after all completes a wait at once.
+func TestSkippedIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		queue := memory.NewQueue(nil)
+		watch, table := watchOf(t, destination.Settings{Name: "events", Rule: &pillarbox.Rule{}})
+		if err := queue.Oblige(ctx, "events", pillarbox.Rule{Sources: []string{}}); err != nil { // what it was meant to get when the event came
+			t.Fatal(err)
+		}
+		event := enginetest.Events(1, 1)[0]
+		expected := watch.Expect(event)
+		defer expected.Close()
+		ended := make(chan bool, 1)
+		go func() { ended <- expected.Wait(ctx) }()
+		if err := queue.Append(ctx, []*pillarbox.Event{event}); err != nil {
+			t.Fatal(err)
+		}
+		loop := deliver.NewLoop(deliver.Options{Destination: table.Get("events"), Queue: queue, Sink: memory.NewSink(),
+			Letters: memory.NewDeadLetters(), Watch: watch})
+		done := make(chan error, 1)
+		go func() { done <- loop.Run(ctx) }()
+		time.Sleep(time.Minute)
+		select {
+		case stored := <-ended:
+			if stored {
+				t.Error("what was skipped counts as stored")
+			}
+		default:
+			t.Error("somebody still waits for what was skipped")
+		}
+		cancel()
+		<-done
 	})
 }
