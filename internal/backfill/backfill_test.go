@@ -16,7 +16,8 @@ import (
 	"pillarbox/internal/vfs/faultfs"
 )
 
-// history is a queue with what was accepted before the destination "late", which takes what is of app.
+// history is a queue with what was accepted before the destination "late", which takes what is of app:
+// all but what is named.
 type history struct {
 	t      *testing.T
 	queue  *memory.Queue
@@ -24,13 +25,16 @@ type history struct {
 	lag    atomic.Value // string
 }
 
-func accepted(t *testing.T, n int) *history {
+func accepted(t *testing.T, n int, others ...int) *history {
 	t.Helper()
 	h := &history{t: t, queue: memory.NewQueue(nil), events: enginetest.Events(n, 1)}
 	h.lag.Store("")
 	now := pillarbox.TimestampOf(time.Now())
 	for i, event := range h.events {
 		event.Source, event.Timestamp = "app", now-pillarbox.Timestamp(n-i)*1_000_000
+	}
+	for _, i := range others {
+		h.events[i].Source = "other"
 	}
 	h.account("events")
 	if err := h.queue.Append(t.Context(), h.events); err != nil {
@@ -76,8 +80,7 @@ func (h *history) deliver(ctx context.Context, stored map[string]int) {
 
 func TestBackfillMovesWhatWasSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := accepted(t, 5000)
-		h.events[7].Source = "other"
+		h := accepted(t, 5000, 7)
 		dry, err := h.filler().Run(t.Context(), backfill.Request{Destination: "late", DryRun: true}, nil)
 		if err != nil || dry.Matched != 4999 || dry.Taken != 0 || len(dry.Sample) != backfill.DefaultSample || h.account("late").Pending != 0 {
 			t.Errorf("dry run: %+v, %v", dry, err)
