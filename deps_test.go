@@ -178,7 +178,7 @@ var rules = []rule{
 			"pillarbox/internal/quarantine", "pillarbox/internal/replay", "pillarbox/internal/signature", "pillarbox/internal/source",
 			"pillarbox/internal/vfs/faultfs"},
 		"a node on engines in memory, for the tests of its fronts"},
-	{"pillarbox/internal/sim", []string{"std", "pillarbox", "pillarbox/internal/batch",
+	{"pillarbox/internal/sim", []string{"std", "pillarbox", "pillarbox/internal/backfill", "pillarbox/internal/background", "pillarbox/internal/batch",
 		"pillarbox/internal/clock", "pillarbox/internal/destination", "pillarbox/internal/retry",
 		"pillarbox/internal/ingest", "pillarbox/internal/node", "pillarbox/internal/replay",
 		"pillarbox/internal/run", "pillarbox/internal/source", "pillarbox/internal/engine/seglog",

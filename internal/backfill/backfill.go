@@ -32,7 +32,8 @@ const (
 
 	batchEvents = 500             // that are taken with one change of the queue's records
 	batchBytes  = 8 << 20         // of their bodies, which are in memory meanwhile
-	poll        = time.Second / 4 // how often it is looked whether it may go on
+	firstPoll   = time.Second / 8 // until it is looked whether it may go on; each time twice as long
+	longestPoll = 8 * time.Second
 )
 
 // Request says what to give to which destination, and how fast. Destination is required.
@@ -258,7 +259,7 @@ func (r *run) pass(ctx context.Context, batch []*pillarbox.Delivery) error {
 
 // wait waits until a reason to wait is gone, and tells it.
 func (r *run) wait(ctx context.Context, reason func() (string, error)) error {
-	for {
+	for again := firstPoll; ; again = min(2*again, longestPoll) {
 		why, err := reason()
 		if err != nil {
 			return err
@@ -273,7 +274,7 @@ func (r *run) wait(ctx context.Context, reason func() (string, error)) error {
 		if why == "" {
 			return ctx.Err()
 		}
-		timer := time.NewTimer(poll)
+		timer := time.NewTimer(again)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

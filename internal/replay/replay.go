@@ -363,12 +363,15 @@ func (r *run) replay(ctx context.Context, letters []*pillarbox.DeadLetter) error
 	return nil
 }
 
-// lagPoll is how often it is looked whether live delivery still lags.
-const lagPoll = 250 * time.Millisecond
+// The waits until it is looked whether live delivery still lags: each time twice as long.
+const (
+	firstLagPoll   = time.Second / 8
+	longestLagPoll = 8 * time.Second
+)
 
 // wait lets live delivery go first.
 func (r *run) wait(ctx context.Context, destination string) error {
-	for r.lag != nil {
+	for again := firstLagPoll; r.lag != nil; again = min(2*again, longestLagPoll) {
 		why := r.lag(destination)
 		if why != r.progress.Waiting {
 			r.progress.Waiting = why
@@ -377,7 +380,7 @@ func (r *run) wait(ctx context.Context, destination string) error {
 		if why == "" {
 			break
 		}
-		timer := time.NewTimer(lagPoll)
+		timer := time.NewTimer(again)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

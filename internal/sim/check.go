@@ -92,7 +92,7 @@ func (l *life) checkEvent(e *entry, pending bool, letter *pillarbox.DeadLetter) 
 		how = letter.Resolved.How
 	}
 	switch {
-	case !pending && !e.stored && letter == nil:
+	case !pending && !e.stored && letter == nil && !e.filtered:
 		return fmt.Errorf("acknowledged event %s (%c) is lost: it is neither pending nor stored nor dead", id, e.nature)
 	case letter == nil && e.letters > 0:
 		return fmt.Errorf("the letter of event %s is gone", id)

@@ -77,7 +77,7 @@ func (l *life) draw() (*entry, ingest.Request) {
 	w := l.world
 	e := &entry{life: l.number, nature: good, patience: 1 + w.clientRNG.below(2), source: app}
 	if w.clientRNG.happens(0.2) {
-		e.source = audit
+		e.source = pick(w.clientRNG, audit, choice)
 	}
 	switch chance := w.clientRNG.chance(); {
 	case w.calm() && w.draining.Load():
@@ -91,6 +91,9 @@ func (l *life) draw() (*entry, ingest.Request) {
 		e.nature = wedge
 	}
 	e.path = fmt.Sprintf("/app/%c", e.nature)
+	if e.filtered = l.filters && e.source == choice && e.nature != good; e.filtered {
+		w.tally.add("event: not taken by the filter")
+	}
 	e.body = make([]byte, int(w.clientRNG.about(100)))
 	for i := range e.body {
 		e.body[i] = byte(w.clientRNG.uint64())
@@ -160,7 +163,7 @@ func (l *life) expectPrompt(ctx context.Context, begin time.Duration, sent []*en
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
 	for _, e := range sent {
-		if e.acked && e.nature == good && !e.stored && !l.gone {
+		if e.acked && e.nature == good && !e.stored && !l.gone && e.source != choice { // which may be paused
 			w.failLocked(fmt.Errorf("event %s is held up for %v while the destination is up",
 				e.key.RequestID, promptly))
 		}

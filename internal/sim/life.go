@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/background"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/files"
@@ -36,14 +37,23 @@ const (
 const (
 	events, app   = "events", "app"
 	copies, audit = "copies", "audit"
+
+	// chosen has a filter in some lives, and is paused and back-filled.
+	chosen, choice = "chosen", "choice"
 )
 
-var destinations = []string{copies, events}
+var destinations = []string{chosen, copies, events}
+
+// goodOnly is the filter of chosen, in lives that have one: it takes what it would store.
+const goodOnly = `path == "/app/g"`
 
 // destinationOf is where events of the source belong.
 func destinationOf(source string) string {
-	if source == audit {
+	switch source {
+	case audit:
 		return copies
+	case choice:
+		return chosen
 	}
 	return events
 }
@@ -67,6 +77,8 @@ type life struct {
 	left *faultfs.FS   // what it leaves on the disk then
 	last pillarbox.Timestamp
 
+	filters bool // chosen has its filter
+
 	setBack atomic.Bool // the clock was set back for good, and stamps have begun again
 }
 
@@ -82,6 +94,8 @@ const (
 // newLife opens what is on the disk, and makes the node that the server runs.
 func (w *world) newLife(number int) (*life, error) {
 	l := &life{world: w, number: number, disk: w.disk, cut: make(chan struct{})}
+	w.filters = !w.draining.Load() && w.rng.happens(0.5)
+	l.filters = w.filters
 	var err error
 	if l.store, err = files.Open(w.disk, lettersDir, files.Options{}); err != nil {
 		return nil, fmt.Errorf("open the dead letters: %w", err)
@@ -123,8 +137,9 @@ func (w *world) nodeOptions(l *life, ticking *clock.Clock) (options node.Options
 			Sinks: map[string]pillarbox.Sink{
 				events: &sink{name: events, life: l, rng: w.sinkRNG, replayRNG: w.replayRNG},
 				copies: &sink{name: copies, life: l, rng: w.copiesRNG, replayRNG: w.replayRNG},
+				chosen: &sink{name: chosen, life: l, rng: w.chosenRNG, replayRNG: w.replayRNG},
 			},
-			Clock: ticking,
+			Clock: ticking, Jobs: background.NewKeeper(w.disk, nil),
 		},
 		Settings: w.settings(wrong), DrainTimeout: drainTimeout, Now: w.clock.Now, Chance: w.loopRNG.chance,
 	}
@@ -145,11 +160,15 @@ func (w *world) nodeOptions(l *life, ticking *clock.Clock) (options node.Options
 const joins = 0.3
 
 func (w *world) settings(policy retry.Policy) node.Settings {
-	settings := node.Settings{Sources: []source.Settings{{Name: app}, {Name: audit}}}
-	for name, from := range map[string]string{events: app, copies: audit} {
+	settings := node.Settings{Sources: []source.Settings{{Name: app}, {Name: audit}, {Name: choice}}}
+	for name, from := range map[string]string{events: app, copies: audit, chosen: choice} {
+		where := ""
+		if name == chosen && w.filters {
+			where = goodOnly
+		}
 		settings.Destinations = append(settings.Destinations, destination.Settings{
 			Name: name, Rule: &pillarbox.Rule{
-				Sources: []string{from}}, Retry: policy, MaxAge: maxAge, Batch: w.batch, WriteTimeout: writeTimeout,
+				Sources: []string{from}, Where: where}, Retry: policy, MaxAge: maxAge, Batch: w.batch, WriteTimeout: writeTimeout,
 		})
 	}
 	return settings

@@ -41,6 +41,7 @@ type entry struct {
 	letters  int    // how often delivery was told that its letter is durable
 	resolved string // how its letter was resolved, as far as somebody was told
 	asked    bool   // a person tried to discard it
+	filtered bool   // when it was accepted, the filter of its destination did not take it
 }
 
 // model is what is known of every event, and the content of the destination. The destination is

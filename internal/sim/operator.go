@@ -2,10 +2,13 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/backfill"
 	"pillarbox/internal/replay"
 )
 
@@ -15,15 +18,70 @@ func (l *life) operate(ctx context.Context) {
 	w := l.world
 	l.report(ctx)
 	for pause(ctx, w.operatorRNG.about(8*time.Hour)) == nil {
-		switch w.operatorRNG.below(5) {
+		switch w.operatorRNG.below(8) {
 		case 0, 1:
 			w.mend(pick(w.operatorRNG, 0, 0.5, 1))
 			l.replay(ctx, l.request())
 		case 2:
 			l.discard(ctx)
+		case 5:
+			l.pauseOrResume(ctx)
+		case 6, 7:
+			l.fill(ctx)
 		}
 		l.report(ctx)
 	}
+}
+
+// pauseOrResume leaves chosen alone for a while, or goes on.
+func (l *life) pauseOrResume(ctx context.Context) {
+	record := pillarbox.PauseRecord{}
+	if !l.log.Pause(chosen).IsPaused() {
+		record.At = pillarbox.TimestampOf(l.world.clock.Now())
+	}
+	if l.node.SetPause(ctx, chosen, record) == nil { // a disk that is ill refuses
+		l.world.tally.add("operator: pauses or resumes")
+	}
+}
+
+// fill gives chosen what its filter did not take, in a life without one; in another there is nothing
+// to give. What an earlier life has begun goes on by itself.
+func (l *life) fill(ctx context.Context) {
+	progress, err := l.node.StartBackfill(ctx, backfill.Request{Destination: chosen, Rate: pick(l.world.operatorRNG, 0, 0, 0.5)})
+	if err != nil {
+		return // another one runs, or the disk is ill
+	}
+	l.world.tally.add("backfill: runs")
+	_ = pause(ctx, l.world.operatorRNG.upTo(10*time.Minute))
+	if l.world.operatorRNG.happens(0.2) {
+		_, _ = l.node.CancelBackfill(ctx, progress.ID)
+	}
+	now, _ := l.node.Backfill(progress.ID)
+	l.world.tally.addN("backfill: events taken", int(now.Taken))
+}
+
+// fillAll gives chosen all that the queue still has, and sees that there is nothing left to give.
+func (l *life) fillAll(ctx context.Context) error {
+	for {
+		_, err := l.node.StartBackfill(ctx, backfill.Request{Destination: chosen})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, pillarbox.ErrConflict) { // with what an earlier life has begun
+			return fmt.Errorf("back-fill: %w", err)
+		}
+		time.Sleep(time.Minute)
+	}
+	for begin := l.world.elapsed(); l.node.Backfills()[0].Running(); time.Sleep(time.Second) {
+		if l.world.elapsed()-begin > drainBound {
+			return fmt.Errorf("a back-fill does not end: %+v", l.node.Backfills()[0])
+		}
+	}
+	left, err := l.node.StartBackfill(ctx, backfill.Request{Destination: chosen, DryRun: true})
+	if err != nil || left.Matched > 0 {
+		return fmt.Errorf("after a back-fill of everything there is still %+v, %v", left, err)
+	}
+	return nil
 }
 
 // report fails the world where the ledger or the events are wrong.

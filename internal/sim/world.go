@@ -39,10 +39,11 @@ type world struct {
 	fuse     atomic.Int64 // operations of the disk until the life is cut off; 0 for none
 	looking  atomic.Bool  // a check reads; what it reads does not fail
 	draining atomic.Bool
+	filters  bool           // of the life that is on
 	trouble  atomic.Int64   // when there was trouble last, since the start
 	late     sync.WaitGroup // writes that nobody waits for
 
-	rng, sinkRNG, copiesRNG, queueRNG, diskRNG, lettersRNG, loopRNG, replayRNG, clientRNG, operatorRNG, cutRNG *rng
+	rng, sinkRNG, copiesRNG, chosenRNG, queueRNG, diskRNG, lettersRNG, loopRNG, replayRNG, clientRNG, operatorRNG, cutRNG *rng
 
 	once   sync.Once
 	err    error         // set before broken is closed
@@ -69,7 +70,8 @@ func newWorld(seed uint64, horizon time.Duration, t *tally) *world {
 	w := &world{
 		seed: seed, horizon: horizon, model: newModel(), tally: t, disk: faultfs.New(
 			faultfs.Options{}), broken: make(chan struct{}),
-		rng: newRNG(seed, "world"), sinkRNG: newRNG(seed, "sink"), copiesRNG: newRNG(seed,
+		chosenRNG: newRNG(seed, "chosen"),
+		rng:       newRNG(seed, "world"), sinkRNG: newRNG(seed, "sink"), copiesRNG: newRNG(seed,
 			"copies"), queueRNG: newRNG(seed, "queue"), diskRNG: newRNG(seed, "disk"),
 		lettersRNG: newRNG(seed, "letters"), loopRNG: newRNG(seed, "loop"), replayRNG: newRNG(seed,
 			"replay"),
@@ -198,6 +200,15 @@ func (w *world) finish() {
 }
 
 func (l *life) finish(ctx context.Context) error {
+	if err := l.node.SetPause(ctx, chosen, pillarbox.PauseRecord{}); err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	if err := l.drain(ctx); err != nil {
+		return err
+	}
+	if err := l.fillAll(ctx); err != nil {
+		return err
+	}
 	if err := l.drain(ctx); err != nil {
 		return err
 	}
@@ -255,7 +266,7 @@ func (l *life) settledAsTheyAre() error {
 	defer m.mu.Unlock()
 	for _, e := range m.order {
 		takes := e.nature == good || e.nature == fussy
-		if e.acked && takes != e.stored && !e.mended {
+		if e.acked && takes != e.stored && !e.mended && (e.stored || !e.filtered) {
 			return fmt.Errorf("event %s (%c) is settled in the wrong way: stored is %v", e.key.RequestID,
 				e.nature, e.stored)
 		}
@@ -283,7 +294,7 @@ func (l *life) replayAll(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.order {
-		if e.acked && !e.stored && e.resolved != pillarbox.ResolvedDiscarded && !e.asked {
+		if e.acked && !e.stored && !e.filtered && e.resolved != pillarbox.ResolvedDiscarded && !e.asked {
 			return fmt.Errorf("event %s (%c) is not stored at the end", e.key.RequestID, e.nature)
 		}
 	}
