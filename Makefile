@@ -15,13 +15,16 @@ build: ## the binary, in bin/
 
 test: tools ## everything with the race detector, the stories of a user without the event loop, those of AWS, and a certificate of pebble
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/mutants)
-	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m ./test/e2e
+	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m -skip 'Postgres|AWebhook|OnAWebhook|Backfill|TheSameEverywhere|Filters' ./test/e2e
 	cd test/aws && $(GO) test -race -timeout 15m ./...
 	cd test/cloudevents && $(GO) test -race -timeout 5m ./...
 	cd test/acme && $(GO) test -timeout 10m ./...
 	@if command -v node >/dev/null || [ -n "$$CI" ]; then \
 		test/emulators/run $(GO) test -count=1 -timeout 15m ./internal/engine/sqs ./internal/engine/dynamodb; \
 	else echo "SKIPPED: SQS and DynamoDB against emulators: node is missing, install Node.js 20 or newer"; fi
+	@if command -v npm >/dev/null || [ -n "$$CI" ]; then \
+		test/pgserver/postgres18 $(GO) test -count=1 -timeout 10m ./internal/engine/postgres; \
+	else echo "SKIPPED: PostgreSQL 18: npm is missing, install Node.js 20 or newer"; fi
 
 tools: ## name what is missing, install PostgreSQL where root can, and what reads Parquet files
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
