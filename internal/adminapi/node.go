@@ -206,6 +206,7 @@ type DestinationStatus struct {
 	Retrying      uint64              `json:"retrying"`
 	OldestPending pillarbox.Timestamp `json:"oldest_pending,omitempty"`
 	Held          uint64              `json:"held"`         // pending, and no destination takes it any more
+	Backfill      uint64              `json:"backfill"`     // pending, and taken by a back-fill
 	DeadLetters   uint64              `json:"dead_letters"` // open ones
 	Purged        uint64              `json:"purged"`       // of what was stored, deleted by "pillarbox purge"
 }

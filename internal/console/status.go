@@ -98,10 +98,10 @@ func because(reason string) string {
 
 // destinationRows has the last error in full: its cause stands at the end.
 func destinationRows(status *adminapi.Status) *Rows {
-	table := &Rows{Head: []string{"destination", "state", "pending", "held", "retrying",
+	table := &Rows{Head: []string{"destination", "state", "pending", "held", "backfill", "retrying",
 		"dead_letters", "purged", "last_stored", "since", "next_probe", "last_error"}}
 	for _, d := range status.Destinations {
-		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Retrying, d.DeadLetters, d.Purged,
+		table.Add(d.Destination, d.State, d.Pending, d.Held, d.Backfill, d.Retrying, d.DeadLetters, d.Purged,
 			Time(d.LastStored), Time(cmp.Or(d.PausedSince, d.DownSince)), Time(d.NextProbe), d.LastError)
 	}
 	return table

@@ -100,7 +100,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 		PausedSince: loop.Pause.At, PausedBy: loop.Pause.By, PauseReason: loop.Pause.Reason,
 		LastError: loop.LastError, LastErrorAt: stampOf(loop.LastErrorAt), LastStored: stampOf(
 			loop.LastStored),
-		Pending: account.Pending, Held: account.Held, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
+		Pending: account.Pending, Held: account.Held, Backfill: account.Backfill, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
 		Purged: pillarbox.PurgedEvents(n.sink(to.Name).Purges()),
 	}, nil
 }
