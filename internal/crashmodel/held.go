@@ -67,6 +67,9 @@ func (w *world) unskip(to int) error {
 	if err != nil || len(chosen) == 0 {
 		return err
 	}
+	for _, p := range promises {
+		p.ways[to].tried = 0 // what was tried before it was given up is forgotten with that
+	}
 	taken, err := log.Unskip(ctx, name, chosen)
 	if err != nil || taken != len(chosen) {
 		return fmt.Errorf("%d of %d skipped events were handed out: %w", taken, len(chosen), err)

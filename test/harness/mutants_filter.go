@@ -28,6 +28,10 @@ var (
 	UnskippedTwice = Mutant{"what was skipped stays counted", []Edit{{
 		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq))\n", "",
 	}}}
+	// FreedPassed lets the cursor pass what is let go while it is read.
+	FreedPassed = Mutant{"the cursor passes what is let go", []Edit{{
+		"internal/engine/seglog/settle.go", " || s.freed[front.seq]", "",
+	}}}
 	// UnskippedInMemory forgets with the power what a back-fill has taken.
 	UnskippedInMemory = Mutant{"what a back-fill takes is not durable", []Edit{{
 		"internal/engine/seglog/unskip.go", "\ts.durable = true\n", "",

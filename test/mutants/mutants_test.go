@@ -310,6 +310,7 @@ var hunts = []hunt{
 			{harness.FilteredForgotten, "standings"},
 			{harness.RoutedAsHad, "is not routed|account of archive"},
 			{harness.UnskippedTwice, "account of late"},
+			{harness.FreedPassed, "handed out, and no more"},
 		},
 	},
 	{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pillarbox"
 )
@@ -22,6 +23,8 @@ func obligations(t *testing.T, open OpenQueue) {
 		{"has a rule for every event of a destination that joins others", obligationsJoin},
 		{"keeps what is held, as a part of pending", obligationsHeld},
 		{"holds what a review says, and lets it go again", obligationsReview},
+		{"lets go what a review has held before it was read", obligationsReviewAhead},
+		{"gives to a destination what it holds and has not passed", obligationsRouteAhead},
 		{"does not touch what is leased in a review", obligationsReviewLeased},
 		{"holds a retry with its attempts", obligationsHeldRetry},
 		{"ends held events as skipped by a rule, or as dead", obligationsSettleHeld},
@@ -187,6 +190,68 @@ func obligationsReview(s obligationsStory) {
 	}
 	s.settle(pillarbox.OutcomeStored, d...)
 	s.expect(storyDestination, pillarbox.Account{Accepted: 6, Stored: 6})
+}
+
+// look reads what there is for a destination, and leases nothing of what is held.
+func (s obligationsStory) look(destination string) {
+	s.Helper()
+	ctx, cancel := context.WithCancel(s.Context())
+	cancel()
+	if d, err := s.Queue.Lease(ctx, destination, all); len(d) > 0 {
+		s.Fatalf("%d deliveries of what is held, %v", len(d), err)
+	}
+}
+
+// obligationsReviewAhead holds events before anybody has read them for delivery, and lets them go while
+// they are read: the place up to which all is settled must not pass them.
+func obligationsReviewAhead(s obligationsStory) {
+	s.oblige(storyDestination, "app")
+	s.from("app", 3, 1)
+	s.oblige(storyDestination)
+	s.review(storyDestination, "app")
+	s.oblige(storyDestination, "app")
+	s.must(s.Queue.Review(s.Context(), storyDestination, func(*pillarbox.Delivery) bool {
+		s.look(storyDestination) // a loop that reads meanwhile
+		return false
+	}))
+	s.expect(storyDestination, pillarbox.Account{Accepted: 3, Pending: 3})
+	s.settle(pillarbox.OutcomeStored, s.leaseAll(storyDestination, 3)...)
+	s.expect(storyDestination, pillarbox.Account{Accepted: 3, Stored: 3})
+}
+
+// obligationsRouteAhead is the same for a destination that holds what it is given.
+func obligationsRouteAhead(s obligationsStory) {
+	for _, name := range []string{storyDestination, "archive"} {
+		s.oblige(name, "app")
+	}
+	s.from("app", 1, 1)
+	s.from("app", 2, 2)
+	for _, name := range []string{storyDestination, "archive"} {
+		s.oblige(name)
+		s.review(name, "app")
+		s.look(name)
+	}
+	routed, err := s.Queue.Route(s.Context(), storyDestination, "archive", s.held(storyDestination))
+	if err != nil || routed != 3 {
+		s.Fatalf("%d were routed, %v", routed, err)
+	}
+	s.must(s.Settle(s.Context(), "archive", storedAll(s.leaseAll("archive", 3))))
+	s.expect("archive", pillarbox.Account{Accepted: 3, Stored: 3})
+}
+
+// leaseAll leases so many, as long as there is something that nobody has leased.
+func (s obligationsStory) leaseAll(destination string, n int) (deliveries []pillarbox.Delivery) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second) // forever would be the end of a lost one
+	defer cancel()
+	for len(deliveries) < n {
+		more, err := s.Queue.Lease(ctx, destination, all)
+		if err != nil {
+			s.Fatalf("%d of %d are handed out, and no more: %v", len(deliveries), n, err)
+		}
+		deliveries = append(deliveries, more...)
+	}
+	return deliveries
 }
 
 func obligationsReviewLeased(s obligationsStory) {

@@ -143,6 +143,7 @@ func (r *review) apply(rejections map[uint64]bool, events map[uint64]*pillarbox.
 			continue
 		}
 		s.delta.aside("held").Remove.add(seq)
+		s.freed[seq] = true
 		if seq < r.c.state.cursor {
 			s.delta.aside("deferred").Add.add(seq)
 		}

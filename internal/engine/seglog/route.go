@@ -87,6 +87,7 @@ func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 		s.delta.Done = append(s.delta.Done, seq) // settled ahead of the cursor
 	}
 	if seq >= c.state.cursor {
+		s.freed[seq] = true
 		s.clearMarks(seq, pillarbox.OutcomeReleased)
 		return
 	}

@@ -27,6 +27,7 @@ type settlement struct {
 	settled  map[uint64]pillarbox.OutcomeKind
 	skips    map[uint64]string // the rules of what is settled as skipped
 	released map[uint64]pillarbox.Outcome
+	freed    map[uint64]bool // held or skipped until now, and pending from now on: the cursor must not pass them
 	retries  int // entries that join the retry set, and their bytes
 	retrying int64
 	events   map[uint64]*pillarbox.Event // of the entries in delta.Retry
@@ -41,6 +42,7 @@ func (c *consumer) newSettlement(size int) *settlement {
 		settled:  make(map[uint64]pillarbox.OutcomeKind, size),
 		skips:    map[uint64]string{},
 		released: map[uint64]pillarbox.Outcome{},
+		freed:    map[uint64]bool{},
 		events:   map[uint64]*pillarbox.Event{},
 		due:      map[uint64]time.Time{},
 	}
@@ -253,7 +255,7 @@ func (s *settlement) moveCursor() {
 		if !now {
 			kind, rule = front.outcome, front.skip
 		}
-		if kind == 0 && front.lost == 0 {
+		if kind == 0 && front.lost == 0 || s.freed[front.seq] {
 			break
 		}
 		s.forgetSettled(front.seq, kind)
