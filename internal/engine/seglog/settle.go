@@ -28,7 +28,7 @@ type settlement struct {
 	skips    map[uint64]string // the rules of what is settled as skipped
 	released map[uint64]pillarbox.Outcome
 	freed    map[uint64]bool // held or skipped until now, and pending from now on: the cursor must not pass them
-	retries  int // entries that join the retry set, and their bytes
+	retries  int             // entries that join the retry set, and their bytes
 	retrying int64
 	events   map[uint64]*pillarbox.Event // of the entries in delta.Retry
 	due      map[uint64]time.Time        // of the same; other than the entries' own, it is deaf to a clock that is set
