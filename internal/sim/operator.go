@@ -18,6 +18,9 @@ func (l *life) operate(ctx context.Context) {
 	w := l.world
 	l.report(ctx)
 	for pause(ctx, w.operatorRNG.about(8*time.Hour)) == nil {
+		if since := l.log.Pause(chosen).At; since != 0 && w.clock.Now().Sub(since.Time()).Abs() > longestPause {
+			l.pauseOrResume(ctx)
+		}
 		switch w.operatorRNG.below(8) {
 		case 0, 1:
 			w.mend(pick(w.operatorRNG, 0, 0.5, 1))
@@ -32,6 +35,9 @@ func (l *life) operate(ctx context.Context) {
 		l.report(ctx)
 	}
 }
+
+// longestPause is when somebody remembers that chosen is paused: long before its events are too old.
+const longestPause = 48 * time.Hour
 
 // pauseOrResume leaves chosen alone for a while, or goes on.
 func (l *life) pauseOrResume(ctx context.Context) {
