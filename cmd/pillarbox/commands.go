@@ -20,6 +20,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newEncryptionCommand(global),
 		newPurgeCommand(global),
 		newStatusCommand(global),
+		newHealthCommand(global),
 		newQueueCommand(global),
 		newBenchCommand(),
 		newTortureCommand(),
