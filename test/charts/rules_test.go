@@ -11,8 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// stages is what a stop may take beside the delay: four stages of shutdown.drain_timeout.
-const stages = 4 * 30 * time.Second
+// stages is what a stop may take beside the delay: shutdown.drain_timeout, and 3 s to be cancelled, for
+// readiness, the public listener, deliveries, the admin listener and the data.
+const stages = 5 * (30 + 3) * time.Second
 
 // pods are the templates of all workloads.
 func (o *objects) pods() []pod {
