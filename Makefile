@@ -6,7 +6,7 @@ N ?= 200
 FS ?= ext4,xfs
 comma := ,
 
-.PHONY: schemathesis terraform terraform-mutants checkov second-opinions all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
+.PHONY: packages packages-tools schemathesis terraform terraform-mutants checkov second-opinions all build test check lint vet fmt staticcheck race crash-model ioerr bitrot mutants sim kill9 diskfull powercut powercut-tools bench bench-tools fuzz docs clean tools
 
 all: check test
 
@@ -45,12 +45,14 @@ vet:
 	cd test/aws && $(GO) vet ./...
 	cd test/cloudevents && $(GO) vet ./...
 	cd test/acme && $(GO) vet ./...
+	cd test/charts && $(GO) vet ./...
 	cd bench/peers && $(GO) vet ./...
 
 staticcheck:
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 	cd test/cloudevents && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 	cd test/acme && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
+	cd test/charts && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 	cd test/aws && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 
 crash-model: ## cut the power of a disk in memory after every operation: STATES=1500000 SEED=1, then the planted bugs
@@ -111,6 +113,18 @@ powercut-tools:
 	@command -v mount >/dev/null || { echo "mount is missing: install the package util-linux"; exit 1; }
 	@[ -e /dev/loop-control ] || { echo "/dev/loop-control is missing: load the kernel module loop"; exit 1; }
 	@for fs in $(subst $(comma), ,$(FS)); do command -v mkfs.$$fs >/dev/null || { echo "mkfs.$$fs is missing: install e2fsprogs for ext4, xfsprogs for xfs"; exit 1; }; done
+
+packages: packages-tools ## what deploy/ ships: the image by buildah, the units by systemd-analyze, the chart and the compose files, a rolling restart behind haproxy
+	CI=1 $(GO) test -count=1 -timeout 10m ./test/packages
+	cd test/charts && $(GO) test -count=1 -timeout 10m ./...
+
+packages-tools:
+	@[ "$$(uname -s)" = Linux ] || { echo "Packages are tried on Linux."; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "The image is put together and run by root. Run: sudo make packages"; exit 1; }
+	@for tool in buildah haproxy systemd-analyze:systemd systemd-socket-activate:systemd strace pgrep:procps unshare:util-linux; do \
+		command -v $${tool%:*} >/dev/null || { \
+			command -v apt-get >/dev/null && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $${tool#*:}; } || \
+			{ echo "$${tool%:*} is missing: install the package $${tool#*:}"; exit 1; }; done
 
 fuzz: ## each fuzz target, EXECS=1000000x
 	./.ci/fuzz $(or $(EXECS),1000000x)

@@ -21,6 +21,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newPurgeCommand(global),
 		newBackfillCommand(global),
 		newStatusCommand(global),
+		newHealthCommand(global),
 		newQueueCommand(global),
 		newBenchCommand(),
 		newTortureCommand(),

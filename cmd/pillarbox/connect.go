@@ -91,8 +91,19 @@ func (g *globalFlags) connectServer(ctx context.Context, what string) (*admincli
 // address, and reports whether the right server runs there. One that was named is not looked for.
 func (g *globalFlags) reach(ctx context.Context,
 	cfg *config.Config) (remote *adminclient.Client, runs bool, err error) {
+	remote, chosen, err := g.remote(cfg)
+	if err != nil || chosen {
+		return remote, chosen, err
+	}
+	runs, err = g.serverHasData(ctx, remote, cfg)
+	return remote, runs, err
+}
+
+// remote makes a client for the server that --server names, or else for the configured admin
+// address, and reports whether one was named. Nothing is asked yet.
+func (g *globalFlags) remote(cfg *config.Config) (remote *adminclient.Client, chosen bool, err error) {
 	base := g.serverFlag()
-	chosen := base != ""
+	chosen = base != ""
 	to := target{}
 	if !chosen {
 		base = "http://" + node.DisplayAddress(cfg.Admin.Listen)
@@ -115,11 +126,7 @@ func (g *globalFlags) reach(ctx context.Context,
 	if err != nil {
 		return nil, false, usageError{err}
 	}
-	if chosen {
-		return remote, true, nil
-	}
-	runs, err = g.serverHasData(ctx, remote, cfg)
-	return remote, runs, err
+	return remote, chosen, nil
 }
 
 // serverFlag is --server, or PILLARBOX_SERVER.

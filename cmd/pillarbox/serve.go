@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -194,7 +195,20 @@ func closeListener(listener net.Listener) error {
 func (s *server) run(stop, force context.Context) error {
 	s.serving.Services = append([]run.Service{{Name: "issuers", Run: s.engines.issuersOf().Run},
 		{Name: "reload", Run: s.reloadOnSignal}}, s.certificates.services()...)
+	s.serving.Services = append(s.serving.Services,
+		run.Service{Name: "systemd", Start: tell(daemon.SdNotifyReady), Drain: tell(daemon.SdNotifyStopping)})
 	return s.Serve(stop, force, s.serving)
+}
+
+// tell tells the service manager, where it has asked for that (Type=notify, NOTIFY_SOCKET), that the
+// listeners accept, or that they are about to end.
+func tell(state string) func(context.Context) error {
+	return func(context.Context) error {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			return fmt.Errorf("tell the service manager %s over NOTIFY_SOCKET: %w", state, err)
+		}
+		return nil
+	}
 }
 
 // socketMode is that of the socket of the admin API: its owner may connect.

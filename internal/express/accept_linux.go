@@ -63,7 +63,7 @@ func (l *loop) acceptConns(on *accepting) {
 			l.server.opening.Go(func() { l.server.openConn(pending, on.opener, to) })
 			continue
 		}
-		if other := loops[l.nextLoop]; other == l || !other.enqueue(pending) {
+		if other := loops[l.nextLoop]; other == l || l.draining || !other.enqueue(pending) {
 			l.adopt(pending)
 		}
 	}

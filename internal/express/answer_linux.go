@@ -15,7 +15,7 @@ func (l *loop) answer() {
 	count := tally{}
 	for i := 0; i < len(l.items); {
 		c := l.items[i].conn
-		if c.state == stateAnswering && c.resting() && l.server.draining.Load() {
+		if c.state == stateAnswering && c.resting() && l.server.parting() {
 			// the next request may be there, and must not cost this one its answer
 			c.advance(eventDrainedLate)
 		}

@@ -97,7 +97,7 @@
 //	unusual       the request is one for net/http
 //	ended         the client has ended its side, and all of it was read
 //	drained       the server drains, and nothing of a request is there
-//	drained late  the server drains since the turn has begun, and the next request may be there
+//	drained late  the server drains since the turn has begun, or will, and the next request may be there
 //	linger        our side was ended
 //	hand over     net/http gets it
 //	failed        nothing can be read or written any more
@@ -111,7 +111,7 @@
 //	                 first head       head left
 //	                 body             body left
 //	                 answering        request
-//	                 close after      ended, drained
+//	                 close after      ended
 //	                 linger after     refused
 //	                 hand over after  unusual
 //	                 broken           failed

@@ -56,6 +56,46 @@ func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+// TestDrainAnswersNewcomers: whoever has connected before the drain, and could not know of it, gets an
+// answer to the first request, and no second one.
+func TestDrainAnswersNewcomers(t *testing.T) {
+	b := open(t, express.Options{Loops: 2})
+	newcomers := []*client{b.dial(), b.dial(), b.dial(), b.dial()}
+	served := b.dial().send(post("before"))
+	served.wants(http.StatusAccepted)
+	drained := make(chan error, 1)
+	go func() { drained <- b.server.Drain(context.Background()) }()
+	served.wantEnd() // so the loops know
+	for _, c := range newcomers {
+		if a := c.send(post("hello")).wants(http.StatusAccepted); !a.Close {
+			t.Error("the answer does not say that it is the last")
+		}
+		c.wantEnd()
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	b.wantStored("before", "hello", "hello", "hello", "hello")
+}
+
+// TestRetiredServerAsksForNewConnections: each answer says that it is the last one of its connection,
+// and new connections are accepted.
+func TestRetiredServerAsksForNewConnections(t *testing.T) {
+	b := open(t, express.Options{})
+	old := b.dial().send(post("a"))
+	if a := old.wants(http.StatusAccepted); a.Close {
+		t.Fatal("the answer says that it is the last")
+	}
+	b.server.Retire()
+	for _, c := range []*client{old, b.dial()} {
+		if a := c.send(post("b")).wants(http.StatusAccepted); !a.Close {
+			t.Error("the answer does not say that it is the last")
+		}
+		c.wantEnd()
+	}
+	b.wantStored("a", "b", "b")
+}
+
 // TestDrainGivesUpWithItsContext and leaves the rest to Close.
 func TestDrainGivesUpWithItsContext(t *testing.T) {
 	b := open(t, express.Options{})

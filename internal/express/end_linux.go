@@ -16,6 +16,11 @@ import (
 // answer.
 const lingerTime = 500 * time.Millisecond
 
+// newcomerTime is how long a drain waits for the first request of a connection that was accepted just
+// before: its client had no answer that could have told it to stay away. A client sends at once, so it
+// is some round trips and not the 5 s of net/http: whoever connects ahead of need holds up each stop.
+const newcomerTime = 2 * time.Second
+
 // linger ends our side, and goes on reading.
 func (l *loop) linger(c *conn) {
 	l.goodbye(c)

@@ -125,6 +125,9 @@ func (l *loop) goOn(err error) {
 		if !l.draining && l.server.draining.Load() {
 			l.drain()
 		}
+		if l.draining {
+			l.adoptPending() // of another loop, which accepted it before it knew of the drain
+		}
 		if l.draining && l.live == 0 {
 			break
 		}
@@ -294,10 +297,13 @@ func (l *loop) adoptPending() {
 	}
 }
 
-// drain stops accepting and has a last look at every connection: what has arrived is under way, and
-// one without anything is closed.
+// drain accepts what has connected already, stops accepting, and has a last look at every connection:
+// what has arrived is under way, and one between two requests is closed.
 func (l *loop) drain() {
 	l.draining = true
+	for _, on := range l.accepts {
+		l.acceptConns(on)
+	}
 	l.closeListeners()
 	l.adoptPending()
 	for _, c := range l.conns {

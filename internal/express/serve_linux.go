@@ -140,6 +140,8 @@ func (l *loop) conclude(c *conn) {
 			l.answerError(c, framing.ErrUnclean)
 		}
 		c.advance(eventEnded)
+	case l.draining && c.state == stateFresh:
+		c.deadline = min(c.deadline, l.mono+int64(newcomerTime))
 	case l.draining && c.resting():
 		c.advance(eventDrained)
 	}

@@ -33,6 +33,7 @@ type Server struct {
 
 	open     atomic.Int64 // connections, with those that were handed over
 	full     atomic.Bool  // a loop waits for a connection to go
+	retiring atomic.Bool
 	draining atomic.Bool
 	stopping atomic.Bool
 
@@ -121,7 +122,15 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Drain refuses new connections, closes idle ones, finishes the requests that are under way, and
+// Retire makes each answer the last one of its connection, and goes on accepting: whoever is told so
+// does not send the next request just as Drain closes what is idle. It can't be taken back.
+func (s *Server) Retire() { s.retiring.Store(true) }
+
+// parting reports whether an answer is the last one of its connection, whatever the client wants.
+func (s *Server) parting() bool { return s.retiring.Load() || s.draining.Load() }
+
+// Drain refuses new connections, closes idle ones, waits two seconds for the first request of those that
+// were just accepted, finishes the requests that are under way, and
 // makes Run return. It returns when Run has, and everything that was handed over is accepted; or
 // with the error of ctx.
 func (s *Server) Drain(ctx context.Context) error {

@@ -29,6 +29,9 @@ func (s *Server) HandedOver() net.Listener { return nil }
 // Run is not reached.
 func (s *Server) Run(context.Context) error { return ErrNotPossible }
 
+// Retire is not reached.
+func (s *Server) Retire() {}
+
 // Drain is not reached.
 func (s *Server) Drain(context.Context) error { return ErrNotPossible }
 

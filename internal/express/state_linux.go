@@ -44,7 +44,7 @@ const (
 	eventUnusual                  // the request is one for net/http
 	eventEnded                    // the client has ended its side, and all of it was read
 	eventDrained                  // the server drains, and nothing of a request is there
-	eventDrainedLate              // the server drains since the turn began; more may be there
+	eventDrainedLate              // the server drains since the turn began, or will; more may be there
 	eventLinger                   // our side was ended
 	eventHandOver                 // net/http gets it
 	eventFailed                   // nothing can be read or written any more
@@ -63,7 +63,6 @@ var transitions = [states][events]state{
 		eventRefused:     stateLingerAfter,
 		eventUnusual:     stateHandOverAfter,
 		eventEnded:       stateCloseAfter,
-		eventDrained:     stateCloseAfter,
 		eventFailed:      stateBroken,
 		eventClosed:      stateClosed,
 	},

@@ -35,8 +35,9 @@ func (s *server) admin() run.Service {
 // may take seconds.
 func (s *server) public() (run.Service, error) {
 	handler := s.publicHandler(s.Limits, s.Serving)
+	web := s.retired(handler)
 	if !s.EventLoop || express.Possible() != nil || !s.queue.Traits().Local {
-		return s.web("public", s.onNetHTTP(), handler, handler.Waits), nil
+		return s.web("public", s.onNetHTTP(), web, handler.Waits), nil
 	}
 	limits := s.Limits
 	front, err := express.New(s.onLoop(), express.Options{
@@ -49,7 +50,19 @@ func (s *server) public() (run.Service, error) {
 	if err != nil {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)
 	}
-	return inFrontOf(front, s.web("public", front.HandedOver(), handler, handler.Waits)), nil
+	s.retireFront = front.Retire
+	return inFrontOf(front, s.web("public", front.HandedOver(), web, handler.Waits)), nil
+}
+
+// retired lets each answer of a server that is about to stop be the last one of its connection, as
+// express.Server.Retire does: over HTTP/2, net/http says GOAWAY for it.
+func (s *server) retired(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.retiring.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // onLoop are the listeners as the event loop wants them.

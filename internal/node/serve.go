@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"pillarbox"
@@ -84,6 +85,9 @@ type server struct {
 	*Node
 	Serving
 	may connections // that the limit of descriptors leaves to the listeners
+
+	retiring    atomic.Bool // it stops, and each answer is the last one of its connection
+	retireFront func()      // tells the event loop so; nil without one
 }
 
 func (s *server) addServices(group *run.Group) error {
@@ -174,10 +178,14 @@ func (w waiter) Expect(event *pillarbox.Event) intake.Expectation {
 }
 
 // refuse begins the stop: the server is not ready. It accepts all the same until whoever sends it
-// requests has had the time to see that. Then requests that wait for their event to be stored are
+// requests has had the time to see that, and asks clients for new connections meanwhile. Then requests that wait for their event to be stored are
 // answered.
 func (s *server) refuse(ctx context.Context) error {
 	s.ready.Store(false)
+	s.retiring.Store(true)
+	if s.retireFront != nil {
+		s.retireFront()
+	}
 	if s.DrainDelay > 0 {
 		s.logger.Info("not ready any more, and still accepting", telemetry.KeyAfter, s.DrainDelay)
 		delay := time.NewTimer(s.DrainDelay)

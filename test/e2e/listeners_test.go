@@ -202,6 +202,48 @@ shutdown: { drain_delay: 10h }
 	}
 }
 
+// TestAStopTellsClients: once the server stops, each answer is the last one of its connection, on the
+// event loop and without it; and new connections are accepted while the delay lasts.
+func TestAStopTellsClients(t *testing.T) {
+	for _, express := range []string{"true", "false"} {
+		t.Run("express "+express, func(t *testing.T) {
+			tcp, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tcp.Close()
+			dir := t.TempDir()
+			config := filepath.Join(dir, "pillarbox.yaml")
+			text := "listen: { ready_path: /ready, express: " + express + " }\nshutdown: { drain_delay: 10h }\n"
+			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			server := activate(t, map[string]net.Listener{"web": tcp}, "--config", config, "--listen", "systemd:web",
+				"--admin", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))
+			base := "http://" + tcp.Addr().String()
+			until(t, "it accepts", func() bool { return statusOf(http.DefaultClient, "GET", base+"/ready") == 200 })
+			for _, stops := range []bool{false, true} {
+				if stops {
+					server.signal(syscall.SIGTERM)
+					until(t, "it is not ready", func() bool { return statusOf(http.DefaultClient, "GET", base+"/ready") == 503 })
+				}
+				for _, path := range []string{"/app", "/app?wait", "/app/batch"} { // the last one is net/http's
+					response, err := http.Post(base+path, "application/x-ndjson", strings.NewReader("{}\n"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = response.Body.Close()
+					if response.StatusCode != http.StatusAccepted || response.Close != stops {
+						t.Errorf("%s, it stops: %v: %s, the last answer: %v", path, stops, response.Status, response.Close)
+					}
+				}
+			}
+			server.signal(syscall.SIGTERM) // cuts the delay short
+			<-server.ended
+		})
+	}
+}
+
 // TestSocketsOfSystemdAreAskedForByName, and an error says what is there.
 func TestSocketsOfSystemdAreAskedForByName(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")

@@ -37,6 +37,14 @@ var (
 	AnyCertificate = Mutant{"every certificate opens a source", []Edit{{
 		"internal/source/certificate.go", "\tif slices.Contains(r.Names, \"*\") {\n", "\tif len(r.Names) > 0 {\n",
 	}}}
+	// NewcomersClosed closes connections at a stop whose first request is on its way.
+	NewcomersClosed = Mutant{"a stop closes who has just connected", []Edit{{
+		"internal/express/serve_linux.go", "\t\tc.deadline = min(c.deadline, l.mono+int64(newcomerTime))\n", "\t\tc.advance(eventEnded)\n",
+	}}}
+	// NobodyTold stops without having told a client that its connection ends.
+	NobodyTold = Mutant{"a stop tells nobody", []Edit{{
+		"internal/express/answer_linux.go", "l.server.parting() {", "l.server.draining.Load() {",
+	}}}
 	// HostsOfHTTP2 takes a request with two hosts.
 	HostsOfHTTP2 = Mutant{"HTTP/2 with two hosts", []Edit{{
 		"internal/framing/http2.go", "\t\t\treturn errHosts\n", "\t\t\tcontinue\n",

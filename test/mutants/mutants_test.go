@@ -491,6 +491,13 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "partings", pkg: "internal/express", run: "^Test(DrainAnswersNewcomers|RetiredServerAsksForNewConnections)$",
+		bugs: []planted{
+			{harness.NewcomersClosed, "EOF|reset|broken pipe"},
+			{harness.NobodyTold, "does not say that it is the last"},
+		},
+	},
+	{
 		name: "signatures", pkg: "internal/signature", run: "^Test.*$",
 		bugs: []planted{
 			{harness.FutureBelieved, "want signature: too_new"},
