@@ -269,6 +269,10 @@ type Destination struct {
 	OAuth2         OAuth2            `yaml:"oauth2,rare"`
 	Proxy          OutboundProxy     `yaml:"proxy,rare"`
 	TLS            ClientTLS         `yaml:"tls,rare"`
+
+	// Of brokers alone, which have Headers and TLS as well: see internal/config/broker.go.
+	Format string     `yaml:"format,rare"` // what a message holds
+	Auth   BrokerAuth `yaml:"auth,rare"`
 }
 
 // What becomes of an event that the filter of a destination can't tell of.

@@ -81,6 +81,7 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	"https":    openWebhook("https"),
 	"http":     openWebhook("http"),
 	"parquet":  openParquet,
+	"nats":     openPlainBroker("nats"),
 }
 
 // deadLetters opens each kind of dead letters.
@@ -127,6 +128,7 @@ var checks = map[string]func(key, rest string) error{
 	"https":    checkWebhook("https"),
 	"http":     checkWebhook("http"),
 	"parquet":  func(key, rest string) error { _, err := parseParquet(key, rest); return err },
+	"nats":     checkBroker("nats"),
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
