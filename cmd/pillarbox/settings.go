@@ -85,9 +85,9 @@ func brokerOf(d *config.Destination) catalog.Broker {
 		headers[name] = string(value)
 	}
 	return catalog.Broker{
-		Options: bus.Options{Format: d.Format, Headers: headers,
+		Options: bus.Options{Format: d.Format, Key: d.Key, Headers: headers,
 			TLS: bus.TLS{Enabled: d.TLS.Enabled, CA: d.TLS.CA, Cert: d.TLS.Cert, Key: d.TLS.Key}},
-		Auth: catalog.BrokerAuth{User: d.Auth.User, Password: string(d.Auth.Password),
+		Auth: catalog.BrokerAuth{User: d.Auth.User, Password: string(d.Auth.Password), Mechanism: d.Auth.Mechanism,
 			Token: string(d.Auth.Token), NKey: string(d.Auth.NKey), Creds: d.Auth.Creds},
 	}
 }

@@ -15,15 +15,16 @@ const (
 
 // BrokerAuth says who we are to a broker. Which of it a broker knows is up to its engine.
 type BrokerAuth struct {
-	User     string `yaml:"user"`
-	Password Secret `yaml:"password"`
-	Token    Secret `yaml:"token"` // with NATS, as are the rest
-	NKey     Secret `yaml:"nkey"`  // a seed
-	Creds    string `yaml:"creds"` // a file
+	User      string `yaml:"user"`
+	Password  Secret `yaml:"password"`
+	Mechanism string `yaml:"mechanism"` // of SASL, with Kafka
+	Token     Secret `yaml:"token"`     // with NATS, as are the rest
+	NKey      Secret `yaml:"nkey"`      // a seed
+	Creds     string `yaml:"creds"`     // a file
 }
 
 // brokers are the schemes of destinations that events are sent to as messages.
-var brokers = []string{"nats"}
+var brokers = []string{"nats", "kafka"}
 
 // IsBroker reports whether the destination is a broker that events are sent to as messages.
 func (d *Destination) IsBroker() bool {
@@ -51,7 +52,7 @@ func (c *checker) broker(key string, d Destination) {
 // Who has keys that not every destination has.
 const (
 	onlyWebhooks = "a webhook (url: https://…)"
-	onlyBrokers  = "a broker (url: nats://…)"
+	onlyBrokers  = "a broker (url: nats://… or kafka://…)"
 )
 
 // ownersOf are who has such a key.
@@ -59,7 +60,7 @@ func ownersOf(key string) []string {
 	switch key {
 	case "headers", "tls":
 		return []string{onlyWebhooks, onlyBrokers}
-	case "format", "auth":
+	case "format", "key", "auth":
 		return []string{onlyBrokers}
 	}
 	return []string{onlyWebhooks}

@@ -18,7 +18,8 @@ destinations:
     format: cloudevents
     headers: { X-Team: "${ONE}" }
     tls: { enabled: true, ca: ca.pem, cert: cert.pem, key: key.pem }
-    auth: { user: me, password: "${TWO}", token: "${THREE}", nkey: "${FOUR}", creds: a.creds }
+    key: "json:/a"
+    auth: { user: me, mechanism: plain, password: "${TWO}", token: "${THREE}", nkey: "${FOUR}", creds: a.creds }
 `
 	full := load(t, text, env{"ONE": "sEcReT1", "TWO": "sEcReT2", "THREE": "sEcReT3", "FOUR": "sEcReT4"}, nil)
 	d := full.Destinations["bus"]
@@ -47,6 +48,7 @@ destinations:
 func TestWhatOnlyBrokersHaveIsRefusedElsewhere(t *testing.T) {
 	for _, c := range []struct{ url, text, want string }{
 		{"sqlite:", "format: event", "destinations.d.format: has no effect: only a broker"},
+		{"https://h.example/", "key: source", "destinations.d.key: has no effect: only a broker"},
 		{"https://h.example/", "auth: {user: a}", "destinations.d.auth.user: has no effect: only a broker"},
 		{"https://h.example/", "tls: {enabled: true}", "destinations.d.tls.enabled: has no effect"},
 		{"nats://h.example/a", "send: event", "destinations.d.send: has no effect: only a webhook"},

@@ -272,6 +272,7 @@ type Destination struct {
 
 	// Of brokers alone, which have Headers and TLS as well: see internal/config/broker.go.
 	Format string     `yaml:"format,rare"` // what a message holds
+	Key    string     `yaml:"key,rare"`    // of a message, with Kafka
 	Auth   BrokerAuth `yaml:"auth,rare"`
 }
 

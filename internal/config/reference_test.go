@@ -55,6 +55,7 @@ var inGroup = map[string]string{
 	"destinations.NAME.tls.enabled":          "Of a broker: whether it is talked to in TLS where nothing else of `tls` is set. A webhook says so by `https:`.",
 	"destinations.NAME.auth.user":            "Of a broker: who we are to it.",
 	"destinations.NAME.auth.password":        "With which password: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.auth.mechanism":       "Of Kafka: the mechanism of SASL, `scram-sha-512` (also where empty), `scram-sha-256` or `plain`.",
 	"destinations.NAME.auth.token":           "Of NATS: a token in place of both. Never shown.",
 	"destinations.NAME.auth.nkey":            "Of NATS: a seed (`SU…`) in place of both. Never shown.",
 	"destinations.NAME.auth.creds":           "Of NATS: a file with a JWT and a seed in place of both, read with each connection.",
@@ -169,7 +170,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 45
+	destinationKeys = 47
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.

@@ -6,6 +6,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/bus"
+	"pillarbox/internal/engine/kafka"
 	"pillarbox/internal/engine/nats"
 )
 
@@ -18,12 +19,14 @@ type Broker struct {
 // BrokerAuth says who we are to a broker.
 type BrokerAuth struct {
 	User, Password     string
+	Mechanism          string // of SASL, with Kafka
 	Token, NKey, Creds string // with NATS
 }
 
 // brokers open each kind of them. Without options they make no connection.
 var brokers = map[string]func(place Place, url string, d Broker) (pillarbox.Sink, error){
-	"nats": openNATS,
+	"nats":  openNATS,
+	"kafka": openKafka,
 }
 
 // isBroker reports whether the URL is one of a broker.
@@ -55,8 +58,21 @@ func readBrokerSecrets(b *Broker) (err error) {
 }
 
 func openNATS(place Place, url string, b Broker) (pillarbox.Sink, error) {
+	if b.Auth.Mechanism != "" {
+		return nil, bus.Wrong("auth.mechanism", "has no effect: it is one of SASL, which NATS does not have; leave it out")
+	}
 	return opened[pillarbox.Sink](nats.Open(url, nats.Options{Options: b.Options, Logger: place.Logger,
 		Auth: nats.Auth{User: b.Auth.User, Password: b.Auth.Password, Token: b.Auth.Token, NKey: b.Auth.NKey, Creds: b.Auth.Creds}}))
+}
+
+func openKafka(place Place, url string, b Broker) (pillarbox.Sink, error) {
+	for _, other := range []struct{ key, value string }{{"token", b.Auth.Token}, {"nkey", b.Auth.NKey}, {"creds", b.Auth.Creds}} {
+		if other.value != "" {
+			return nil, bus.Wrong("auth."+other.key, "has no effect: it is for NATS; Kafka has user and password")
+		}
+	}
+	return opened[pillarbox.Sink](kafka.Open(url, kafka.Options{Options: b.Options, Logger: place.Logger,
+		Auth: kafka.Auth{User: b.Auth.User, Password: b.Auth.Password, Mechanism: b.Auth.Mechanism}}))
 }
 
 // openPlainBroker opens one of which nothing is set but its URL.

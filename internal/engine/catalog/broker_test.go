@@ -27,6 +27,13 @@ func TestBrokersAreOpenedWithWhatIsSet(t *testing.T) {
 		{url, catalog.Broker{Auth: catalog.BrokerAuth{NKey: "file:" + secret}}, "auth.nkey: is no seed"},
 		{url, catalog.Broker{Options: bus.Options{Headers: map[string]string{"X-A": "file:" + secret}}}, ""},
 		{url, catalog.Broker{Options: bus.Options{Headers: map[string]string{"X-A": "file:no"}}}, "headers.X-A: "},
+		{url, catalog.Broker{Auth: catalog.BrokerAuth{User: "a", Password: "b", Mechanism: "plain"}}, "auth.mechanism: has no effect"},
+		{url, catalog.Broker{Options: bus.Options{Key: "source"}}, "key: has no effect"},
+		{"kafka://a.example/in", catalog.Broker{Options: bus.Options{Key: "source"},
+			Auth: catalog.BrokerAuth{User: "a", Password: "file:" + secret, Mechanism: "plain"}}, ""},
+		{"kafka://a.example/in", catalog.Broker{Auth: catalog.BrokerAuth{NKey: "a"}}, "auth.nkey: has no effect"},
+		{"kafka://a.example/in", catalog.Broker{Auth: catalog.BrokerAuth{Creds: "a"}}, "auth.creds: has no effect"},
+		{"kafka://a.example/in", catalog.Broker{Auth: catalog.BrokerAuth{Token: "a"}}, "auth.token: has no effect"},
 		{"nats://a.example/in/b", catalog.Broker{}, "url: want nats://HOST:4222/NAME"},
 	} {
 		err := catalog.CheckDestination("bus", catalog.Destination{URL: c.url, Broker: c.broker})

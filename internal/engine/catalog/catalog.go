@@ -82,6 +82,7 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	"http":     openWebhook("http"),
 	"parquet":  openParquet,
 	"nats":     openPlainBroker("nats"),
+	"kafka":    openPlainBroker("kafka"),
 }
 
 // deadLetters opens each kind of dead letters.
@@ -129,6 +130,7 @@ var checks = map[string]func(key, rest string) error{
 	"http":     checkWebhook("http"),
 	"parquet":  func(key, rest string) error { _, err := parseParquet(key, rest); return err },
 	"nats":     checkBroker("nats"),
+	"kafka":    checkBroker("kafka"),
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
