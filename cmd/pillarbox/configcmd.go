@@ -147,7 +147,7 @@ func unknownVariables(cfg *config.Config) error {
 // checkEngines reports URLs that name no engine, or one that can't do what is asked of it. It is
 // the same for the check, the start and the reload.
 func checkEngines(cfg *config.Config) error {
-	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, checkEncryption(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))), checkWebhooks(cfg),
+	return errors.Join(placed(cfg, checkQueue(cfg)), placed(cfg, checkEncryption(cfg)), placed(cfg, catalog.CheckSinks(sinkURLs(cfg))), checkWaysOut(cfg),
 		placed(cfg, catalog.CheckDestinations(cfg.Queue.URL,
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
@@ -171,11 +171,11 @@ func checkFilters(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// checkWebhooks reports settings of webhooks that can't work, of each the first.
-func checkWebhooks(cfg *config.Config) error {
+// checkWaysOut reports settings of webhooks and brokers that can't work, of each the first.
+func checkWaysOut(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
-		if d := cfg.Destinations[name]; d.IsWebhook() {
+		if d := cfg.Destinations[name]; d.IsWebhook() || d.IsBroker() {
 			errs = append(errs, placed(cfg, catalog.CheckDestination(name, engineOf(&d))))
 		}
 	}

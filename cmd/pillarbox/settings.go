@@ -9,6 +9,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/batch"
+	"pillarbox/internal/bus"
 	"pillarbox/internal/config"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/catalog"
@@ -63,6 +64,9 @@ func engineOf(d *config.Destination) catalog.Destination {
 		Proxy: webhook.Proxy{URL: d.Proxy.URL, User: d.Proxy.User, Password: string(d.Proxy.Password)},
 		TLS:   webhook.TLS{CA: d.TLS.CA, Cert: d.TLS.Cert, Key: d.TLS.Key},
 	}}
+	if d.IsBroker() {
+		engine.Broker = brokerOf(d)
+	}
 	for _, secret := range d.SigningSecrets {
 		engine.Webhook.SigningSecrets = append(engine.Webhook.SigningSecrets, string(secret))
 	}
@@ -73,6 +77,20 @@ func engineOf(d *config.Destination) catalog.Destination {
 		engine.Webhook.Headers[name] = string(value)
 	}
 	return engine
+}
+
+// brokerOf is what is set of a broker.
+func brokerOf(d *config.Destination) catalog.Broker {
+	headers := make(map[string]string, len(d.Headers))
+	for name, value := range d.Headers {
+		headers[name] = string(value)
+	}
+	return catalog.Broker{
+		Options: bus.Options{Format: d.Format, Key: d.Key, Headers: headers,
+			TLS: bus.TLS{Enabled: d.TLS.Enabled, CA: d.TLS.CA, Cert: d.TLS.Cert, Key: d.TLS.Key}},
+		Auth: catalog.BrokerAuth{User: d.Auth.User, Password: string(d.Auth.Password), Mechanism: d.Auth.Mechanism,
+			Token: string(d.Auth.Token), NKey: string(d.Auth.NKey), Creds: d.Auth.Creds},
+	}
 }
 
 // usedOf are the verifiers of tokens in settings.

@@ -272,6 +272,11 @@ type Destination struct {
 	OAuth2         OAuth2            `yaml:"oauth2,rare"`
 	Proxy          OutboundProxy     `yaml:"proxy,rare"`
 	TLS            ClientTLS         `yaml:"tls,rare"`
+
+	// Of brokers alone, which have Headers and TLS as well: see internal/config/broker.go.
+	Format string     `yaml:"format,rare"` // what a message holds
+	Key    string     `yaml:"key,rare"`    // of a message, with Kafka
+	Auth   BrokerAuth `yaml:"auth,rare"`
 }
 
 // What a new destination gets of what was accepted before it, beside a time.

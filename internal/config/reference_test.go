@@ -49,10 +49,17 @@ var inGroup = map[string]string{
 	"destinations.NAME.proxy":                "Of a webhook: a proxy on the way, `http://HOST:PORT`, `https://HOST:PORT` or `socks5://HOST:PORT`; or `{ url, user, password }`. The environment (`HTTPS_PROXY`) is not asked.",
 	"destinations.NAME.proxy.user":           "Who asks the proxy.",
 	"destinations.NAME.proxy.password":       "With which password: `${NAME}` or `file:PATH`. Never shown.",
-	"destinations.NAME.tls.ca":               "Of a webhook: a file with the authorities that its certificate may be of; empty for those of the system.",
+	"destinations.NAME.tls.ca":               "Of a webhook or a broker: a file with the authorities that its certificate may be of; empty for those of the system.",
 	"destinations.NAME.tls.cert":             "A file with the certificate that the receiver is shown, taken anew when it changes; empty for none.",
 	"destinations.NAME.tls.key":              "A file with its key.",
-	"destinations.NAME.send":                 "Of a webhook, as are all that follow. What a request holds: `event` (one, as JSON; also where empty), `ndjson` or `array` (a batch), or `body` (that of one event as it came, with its content type).",
+	"destinations.NAME.tls.enabled":          "Of a broker: whether it is talked to in TLS where nothing else of `tls` is set. A webhook says so by `https:`.",
+	"destinations.NAME.auth.user":            "Of a broker: who we are to it.",
+	"destinations.NAME.auth.password":        "With which password: `${NAME}` or `file:PATH`. Never shown.",
+	"destinations.NAME.auth.mechanism":       "Of Kafka: the mechanism of SASL, `scram-sha-512` (also where empty), `scram-sha-256` or `plain`.",
+	"destinations.NAME.auth.token":           "Of NATS: a token in place of both. Never shown.",
+	"destinations.NAME.auth.nkey":            "Of NATS: a seed (`SU…`) in place of both. Never shown.",
+	"destinations.NAME.auth.creds":           "Of NATS: a file with a JWT and a seed in place of both, read with each connection.",
+	"destinations.NAME.send":                 "Of a webhook, as are all that follow but `headers` and `tls`, down to `format`. What a request holds: `event` (one, as JSON; also where empty), `ndjson` or `array` (a batch), or `body` (that of one event as it came, with its content type).",
 	"http.rate.per_second":                   "The most events per second of all sources together; 0 for no limit. More is answered with 503. (reload)",
 	"http.rate.burst":                        "The most of them at once; 0 is `per_second`. (reload)",
 	"destinations.NAME.backoff.initial":      "The wait after the first attempt of an event; it doubles with each further one. (reload)",
@@ -163,7 +170,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 39
+	destinationKeys = 48
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.

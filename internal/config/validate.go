@@ -352,6 +352,8 @@ func (c *checker) destination(key string, destination Destination, taken map[str
 	c.positive(key+".batch.max_bytes", int64(destination.Batch.MaxBytes))
 	c.positive(key+".write_timeout", int64(destination.WriteTimeout))
 	c.webhook(key, destination)
+	c.broker(key, destination)
+	c.noOwner(key, destination)
 }
 
 // Limits of numbers: all attempts of an event are kept with it, and all events of a batch are in

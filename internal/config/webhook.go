@@ -33,6 +33,8 @@ type OutboundProxy struct {
 
 // ClientTLS is how a receiver and we prove who we are, as files in PEM.
 type ClientTLS struct {
+	Enabled bool `yaml:"enabled,rare"` // of brokers: also where nothing else is set
+
 	CA   string `yaml:"ca"`   // of authorities; empty for those of the system
 	Cert string `yaml:"cert"` // of ours; empty for none
 	Key  string `yaml:"key"`
@@ -74,8 +76,10 @@ func (d *Destination) eachAlone() bool { return d.Send == SendEvent || d.Send ==
 // looked at.
 func (c *checker) webhook(key string, d Destination) {
 	if !d.IsWebhook() {
-		c.noWebhook(key, d)
 		return
+	}
+	if d.TLS.Enabled {
+		c.fail(key+".tls.enabled", "has no effect: the url of a webhook says whether there is TLS, by https:; leave it out")
 	}
 	c.oneOf(key+".send", d.Send, SendEvent, SendLines, SendArray, SendBody)
 	if d.eachAlone() {
@@ -97,16 +101,6 @@ func (c *checker) webhook(key string, d Destination) {
 func (c *checker) notRedacted(key string, secret Secret) {
 	if secret == redacted {
 		c.fail(key, "%w", errRedacted)
-	}
-}
-
-// noWebhook refuses what has no effect where nothing is posted.
-func (c *checker) noWebhook(key string, d Destination) {
-	v := reflect.ValueOf(d)
-	for _, field := range fieldsOf(v.Type()) {
-		if field.rare && !isUnset(v.Field(field.index)) {
-			c.fail(c.firstSet(key+"."+field.name), "has no effect: only a webhook (url: https://…) has it, and this destination is none; leave it out")
-		}
 	}
 }
 

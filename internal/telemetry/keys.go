@@ -44,6 +44,7 @@ const (
 	KeySegment     = "segment"     // file of the log
 	KeyService     = "service"     // part that is started and stopped
 	KeySource      = "source"      // name from the configuration
+	KeyStream      = "stream"      // of a broker: its stream or topic
 	KeyStatus      = "status"      // of the answer
 	KeyTable       = "table"       // name of the table
 	KeyTo          = "to"          // destination that a person has chosen, or the end of a range

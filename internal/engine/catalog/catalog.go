@@ -81,6 +81,8 @@ var sinks = map[string]func(ctx context.Context, place Place, name, rest string)
 	"https":    openWebhook("https"),
 	"http":     openWebhook("http"),
 	"parquet":  openParquet,
+	"nats":     openPlainBroker("nats"),
+	"kafka":    openPlainBroker("kafka"),
 }
 
 // deadLetters opens each kind of dead letters.
@@ -127,6 +129,8 @@ var checks = map[string]func(key, rest string) error{
 	"https":    checkWebhook("https"),
 	"http":     checkWebhook("http"),
 	"parquet":  func(key, rest string) error { _, err := parseParquet(key, rest); return err },
+	"nats":     checkBroker("nats"),
+	"kafka":    checkBroker("kafka"),
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pillarbox"
+	"pillarbox/internal/bus"
 	"pillarbox/internal/engine/webhook"
 )
 
@@ -17,6 +18,7 @@ import (
 type Destination struct {
 	URL     string
 	Webhook webhook.Options // for webhooks; its secrets may be file:PATH
+	Broker  Broker          // for brokers; the same
 }
 
 // isWebhook reports whether the URL is one that events are posted to.
@@ -27,6 +29,9 @@ func isWebhook(url string) bool {
 
 // OpenDestination is OpenSink with all that is set of the destination.
 func OpenDestination(ctx context.Context, place Place, name string, d Destination) (pillarbox.Sink, error) {
+	if isBroker(d.URL) {
+		return openBroker(place, name, d)
+	}
 	if !isWebhook(d.URL) {
 		return OpenSink(ctx, place, name, d.URL)
 	}
@@ -36,6 +41,13 @@ func OpenDestination(ctx context.Context, place Place, name string, d Destinatio
 // CheckDestination reports whether the engine of the destination can do what is set, without opening
 // it. It reads the files that are named.
 func CheckDestination(name string, d Destination) error {
+	if isBroker(d.URL) {
+		sink, err := openBroker(Place{}, name, d)
+		if err != nil {
+			return err
+		}
+		return sink.Close()
+	}
 	if !isWebhook(d.URL) {
 		return CheckSink(name, d.URL)
 	}
@@ -62,6 +74,10 @@ func ofDestination(name string, err error) error {
 	var setting *webhook.SettingError
 	if errors.As(err, &setting) {
 		return pillarbox.Invalid("destinations.%s.%s: %s", name, setting.Key, setting.Reason)
+	}
+	var ofBroker *bus.SettingError
+	if errors.As(err, &ofBroker) {
+		return pillarbox.Invalid("destinations.%s.%s: %s", name, ofBroker.Key, ofBroker.Reason)
 	}
 	return err
 }
@@ -98,18 +114,25 @@ func readSecrets(options *webhook.Options) error {
 			return err
 		}
 	}
-	headers := make(map[string]string, len(options.Headers))
-	for name, value := range options.Headers {
-		if err := readSecret("headers."+name, &value); err != nil {
-			return err
-		}
-		headers[name] = value
+	var err error
+	if options.Headers, err = readHeaders(options.Headers); err != nil {
+		return err
 	}
-	options.Headers = headers
 	if err := readSecret("oauth2.client_secret", &options.OAuth2.ClientSecret); err != nil {
 		return err
 	}
 	return readSecret("proxy.password", &options.Proxy.Password)
+}
+
+func readHeaders(headers map[string]string) (map[string]string, error) {
+	read := make(map[string]string, len(headers))
+	for name, value := range headers {
+		if err := readSecret("headers."+name, &value); err != nil {
+			return nil, err
+		}
+		read[name] = value
+	}
+	return read, nil
 }
 
 func readSecret(key string, value *string) error {
