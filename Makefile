@@ -14,7 +14,7 @@ build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
 test: tools ## everything with the race detector, the stories of a user without the event loop, those of AWS, a certificate of pebble, and brokers
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/mutants)
+	PILLARBOX_SIM_HOURS=1000 PILLARBOX_CRASH_STATES=10000 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/mutants\|/test/packages')
 	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m -skip 'Postgres|AWebhook|OnAWebhook|Backfill|TheSameEverywhere|Filters' ./test/e2e
 	cd test/aws && $(GO) test -race -timeout 15m ./...
 	cd test/cloudevents && $(GO) test -race -timeout 5m ./...
