@@ -479,6 +479,6 @@ var (
 	}}}
 	// CursorAhead counts an event as delivered when it is leased.
 	CursorAhead = Mutant{"cursor ahead of delivery", []Edit{{
-		settleSource, "if kind == 0 && front.lost == 0 {", "if kind == 0 && front.lost == 0 && !front.leased {",
+		settleSource, "if kind == 0 && front.lost == 0 || s.freed[front.seq] {", "if kind == 0 && front.lost == 0 && !front.leased {",
 	}}}
 )
