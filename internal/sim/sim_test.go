@@ -66,7 +66,7 @@ var least = map[string]int{
 	"outage of 12 to 72 hours": 1500, "clock an hour back": 2000, "clock ten years ahead": 2000, "clock in 1970": 2000,
 	"sink: commit and no answer": 400, "sink: killed after the commit": 400, "sink: part unavailable": 400, "sink: written twice": 400,
 	"sink: looks like an outage": 40, "sink: throttled": 10, "sink: refused": 10, "queue: settle without an answer": 40,
-	"event: not taken by the filter": 40, "operator: pauses or resumes": 200, "backfill: runs": 100, "backfill: events taken": 400,
+	"event: not taken by the filter": 160, "operator: pauses or resumes": 300, "backfill: runs": 150, "backfill: events taken": 2000,
 	"disk: input/output error": 1000, "disk: no space left on device": 100,
 }
 
