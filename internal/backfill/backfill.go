@@ -284,8 +284,11 @@ func (r *run) wait(ctx context.Context, reason func() (string, error)) error {
 	}
 }
 
-// lag is why nothing may be taken now.
+// lag is why nothing may be taken now. The queue is asked last: asking makes a destination known to it.
 func (r *run) lag() (string, error) {
+	if why := r.opts.Lag(r.request.Destination); why != "" {
+		return why, nil
+	}
 	account, err := r.opts.Queue.Account(r.request.Destination)
 	if err != nil {
 		return "", err
@@ -293,7 +296,7 @@ func (r *run) lag() (string, error) {
 	if account.Backfill >= MaxAhead {
 		return fmt.Sprintf("%d events that were taken are to be delivered first", account.Backfill), nil
 	}
-	return r.opts.Lag(r.request.Destination), nil
+	return "", nil
 }
 
 // undelivered is that something that was taken was not even tried yet.

@@ -3,6 +3,7 @@ package backfill_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -189,6 +190,20 @@ func TestBackfillGoesOnInTheNextLife(t *testing.T) {
 		}
 		if err := jobs.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestBackfillOfNobody waits, and does not make the queue know a destination that is not configured.
+func TestBackfillOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := accepted(t, 3)
+		h.lag.Store("not configured")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done, err := h.filler().Run(ctx, backfill.Request{Destination: "nobody"}, nil)
+		if err == nil || done.Taken != 0 || slices.Contains(h.queue.Stats().Destinations, "nobody") {
+			t.Errorf("%+v, %v; the queue knows %v", done, err, h.queue.Stats().Destinations)
 		}
 	})
 }

@@ -75,6 +75,16 @@ func (d *Destination) Takes(event *pillarbox.Event) bool {
 	return d.Rule == nil || d.Meant(d.Rule, event)
 }
 
+// Fills reports whether the destination takes what it is given beside live traffic: as Takes, but what
+// its filter fails on only where that is delivered.
+func (d *Destination) Fills(event *pillarbox.Event) bool {
+	if d.Rule == nil {
+		return true
+	}
+	_, taken, failed := d.filters.takes(d.Rule, event)
+	return taken && (failed == nil || !d.RefuseFailed)
+}
+
 // Meant reports whether an event is for the destination by a rule of its past or present. What a
 // filter fails on is.
 func (d *Destination) Meant(rule *pillarbox.Rule, event *pillarbox.Event) bool {

@@ -96,6 +96,21 @@ func TestFiltersWithoutAPast(t *testing.T) {
 	}
 }
 
+// TestWhatABackfillGives is what would be delivered live.
+func TestWhatABackfillGives(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		table, err := destination.Compile([]destination.Settings{{Name: "events", Rule: from(nil, "a"), RefuseFailed: refuse}}, nil, compileBodyIs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for body, want := range map[string]bool{"a": true, "b": false, "?": !refuse} {
+			if got := table.Get("events").Fills(&pillarbox.Event{Body: []byte(body)}); got != want {
+				t.Errorf("refuse %v, %s: %v, want %v", refuse, body, got, want)
+			}
+		}
+	}
+}
+
 func TestAFilterThatIsNone(t *testing.T) {
 	_, err := destination.Compile([]destination.Settings{{Name: "events", Rule: from(nil, "bad")}}, nil, compileBodyIs)
 	if !errors.Is(err, pillarbox.ErrInvalid) || !strings.HasPrefix(err.Error(), "destinations.events.where: ") {

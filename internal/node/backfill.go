@@ -33,7 +33,7 @@ func (n *Node) prepareBackfills() {
 
 func (n *Node) takes(name string, event *pillarbox.Event) bool {
 	d := n.table().Get(name)
-	return d != nil && d.Takes(event)
+	return d != nil && d.Fills(event)
 }
 
 // delivers reports whether this node delivers, or only looks and acts.

@@ -28,10 +28,12 @@ func (n *Node) meetEngines(ctx context.Context) error {
 	}
 	n.prepareBackfills()
 	for _, d := range n.table().All() {
-		sink := n.sink(d.Name)
 		if err := n.fillNew(d); err != nil {
 			return err
 		}
+	}
+	for _, d := range n.table().All() {
+		sink := n.sink(d.Name)
 		if err := n.check(ctx, sink.Sink); err != nil {
 			return err
 		}
