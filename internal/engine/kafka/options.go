@@ -20,7 +20,6 @@ const (
 	// MaxTopic is the longest name of a topic, in bytes, as Kafka has it.
 	MaxTopic = 249
 
-	defaultTime     = 30 * time.Second       // of a Write without a deadline
 	requestRetries  = 2                      // of a request that is no record; the next Write tries again
 	metadataAge     = 250 * time.Millisecond // between two looks at where leaders are, after one was elsewhere; a client is one of few
 	defaultMaxBytes = 1_000_012              // of a batch where the topic does not say: just below the default of brokers

@@ -25,18 +25,13 @@ type Sink struct {
 	client  *kgo.Client
 	logger  *slog.Logger
 
-	closing context.Context // ended by Close; here to be merged with the context of Write
-	end     context.CancelFunc
+	calls *bus.Calls
 
 	looking  chan struct{} // held by who looks at the topic
 	isReady  atomic.Bool   // the topic is there, as far as is known
 	maxBytes atomic.Int32  // of a batch, as the topic has it
 	sized    sync.Once     // maxBytes is
 	warned   sync.Once     // of a topic with few replicas
-
-	mu      sync.Mutex
-	closed  bool           // no Write begins any more
-	writing sync.WaitGroup // Add under mu
 }
 
 // Open prepares a sink. It makes no connection. Errors: *bus.SettingError.
@@ -65,24 +60,23 @@ func Open(url string, opts Options) (*Sink, error) {
 	if s.client, err = kgo.NewClient(options...); err != nil {
 		return nil, bus.Wrong("url", "%v", err)
 	}
-	s.closing, s.end = context.WithCancel(context.Background())
+	s.calls = bus.NewCalls()
 	return s, nil
 }
 
 // Write implements pillarbox.Sink. The client tries again until the end of ctx what a broker can't
 // take for now.
 func (s *Sink) Write(ctx context.Context, events []*pillarbox.Event) error {
-	if !s.begin() {
+	ctx, done, open := s.calls.Begin(ctx)
+	if !open {
 		return s.errClosed()
 	}
-	defer s.writing.Done()
+	defer done()
 	if err := ctx.Err(); err != nil || len(events) == 0 {
 		return err
 	}
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
 	err := s.write(ctx, events)
-	if err != nil && s.closing.Err() != nil {
+	if err != nil && s.calls.Closing() {
 		return fmt.Errorf("%w: %w", s.errClosed(), err)
 	}
 	return err
@@ -112,38 +106,16 @@ func (s *Sink) write(ctx context.Context, events []*pillarbox.Event) error {
 
 // Check implements pillarbox.Sink: it makes the topic where it is missing.
 func (s *Sink) Check(ctx context.Context) error {
-	if !s.begin() {
+	ctx, done, open := s.calls.Begin(ctx)
+	if !open {
 		return s.errClosed()
 	}
-	defer s.writing.Done()
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
+	defer done()
 	err := s.ready(ctx)
 	if err == nil || errors.Is(err, pillarbox.ErrInvalid) {
 		return err
 	}
 	return s.unavailable(err)
-}
-
-// limit returns a context that ends, and with Close.
-func (s *Sink) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	var cancel context.CancelFunc
-	if _, limited := ctx.Deadline(); limited {
-		ctx, cancel = context.WithCancel(ctx)
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, defaultTime)
-	}
-	stop := context.AfterFunc(s.closing, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
-func (s *Sink) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.writing.Add(1)
-	}
-	return !s.closed
 }
 
 func (s *Sink) errClosed() error { return fmt.Errorf("%s: %w", s, pillarbox.ErrClosed) }
@@ -158,11 +130,7 @@ func (s *Sink) unavailable(err error) error {
 
 // Close implements pillarbox.Sink. What is on its way may be stored all the same.
 func (s *Sink) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.end()
-	s.writing.Wait()
+	s.calls.Close()
 	s.client.Close()
 	return nil
 }

@@ -29,7 +29,6 @@ const (
 	connectTime = 10 * time.Second // for a connection to one host, its handshake included
 	pingTime    = 15 * time.Second // between pings
 	maxPings    = 2                // without an answer, after which a connection is lost
-	defaultTime = 30 * time.Second // of a Write without a deadline
 	maxID       = 128              // bytes of a request id that stands in Nats-Msg-Id as it is
 	streamName  = "pillarbox-"     // and the subject
 	clientName  = "pillarbox"

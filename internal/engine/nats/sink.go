@@ -27,14 +27,11 @@ type Sink struct {
 	options []client.Option
 	logger  *slog.Logger
 
-	closing context.Context // ended by Close; here to be merged with the context of Write
-	end     context.CancelFunc
+	calls   *bus.Calls
 	dialing chan struct{} // held by who makes the connection, or looks at the stream
 
-	mu      sync.Mutex
-	closed  bool           // no Write begins any more
-	writing sync.WaitGroup // Add under mu
-	conn    *connection    // the last one; nil before the first
+	mu   sync.Mutex
+	conn *connection // the last one; nil before the first
 }
 
 // connection is one to a server, for as long as it lasts.
@@ -79,23 +76,22 @@ func Open(url string, opts Options) (*Sink, error) {
 	if config != nil {
 		s.options = append(s.options, client.Secure(config))
 	}
-	s.closing, s.end = context.WithCancel(context.Background())
+	s.calls = bus.NewCalls()
 	return s, nil
 }
 
 // Write implements pillarbox.Sink.
 func (s *Sink) Write(ctx context.Context, events []*pillarbox.Event) error {
-	if !s.begin() {
+	ctx, done, open := s.calls.Begin(ctx)
+	if !open {
 		return s.errClosed()
 	}
-	defer s.writing.Done()
+	defer done()
 	if err := ctx.Err(); err != nil || len(events) == 0 {
 		return err
 	}
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
 	err := s.write(ctx, events)
-	if err != nil && s.closing.Err() != nil {
+	if err != nil && s.calls.Closing() {
 		return fmt.Errorf("%w: %w", s.errClosed(), err)
 	}
 	return err
@@ -121,12 +117,11 @@ func (s *Sink) write(ctx context.Context, events []*pillarbox.Event) error {
 
 // Check implements pillarbox.Sink: it makes the stream where none has the subject.
 func (s *Sink) Check(ctx context.Context) error {
-	if !s.begin() {
+	ctx, done, open := s.calls.Begin(ctx)
+	if !open {
 		return s.errClosed()
 	}
-	defer s.writing.Done()
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
+	defer done()
 	_, err := s.connect(ctx)
 	if err == nil || errors.Is(err, pillarbox.ErrInvalid) {
 		return err
@@ -209,27 +204,6 @@ func (s *Sink) lookAgain(conn *connection) {
 	<-s.dialing
 }
 
-// limit returns a context that ends, and with Close.
-func (s *Sink) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	var cancel context.CancelFunc
-	if _, limited := ctx.Deadline(); limited {
-		ctx, cancel = context.WithCancel(ctx)
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, defaultTime)
-	}
-	stop := context.AfterFunc(s.closing, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
-func (s *Sink) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.writing.Add(1)
-	}
-	return !s.closed
-}
-
 func (s *Sink) errClosed() error { return fmt.Errorf("%s: %w", s, pillarbox.ErrClosed) }
 
 // unavailable says that no event is to blame.
@@ -242,11 +216,7 @@ func (s *Sink) unavailable(err error) error {
 
 // Close implements pillarbox.Sink. What is on its way may be stored all the same.
 func (s *Sink) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.end()
-	s.writing.Wait()
+	s.calls.Close()
 	if s.conn != nil { // nobody writes it any more
 		s.conn.client.Close()
 	}
