@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -108,28 +107,11 @@ func (f *backfillFlags) start(ctx context.Context, command *cobra.Command, clien
 	if err != nil || f.detach {
 		return progress, err
 	}
-	told := ""
-	for progress.State == backfill.StateRunning {
-		timer := time.NewTimer(replayPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
-			defer cancel()
-			return client.CancelBackfill(stopping, progress.ID)
-		case <-timer.C:
-			if progress, err = client.Backfill(ctx, progress.ID); err != nil {
-				return nil, err
-			}
-		}
-		now := fmt.Sprintf("taken %d of %d found", progress.Taken, progress.Matched)
-		if progress.Waiting != "" {
-			now += ", waiting: " + progress.Waiting
-		}
-		if now != told {
-			told = now
-			fmt.Fprintln(command.ErrOrStderr(), now)
-		}
-	}
-	return progress, nil
+	id := progress.ID
+	return follow(ctx, command.ErrOrStderr(), progress,
+		func(p *backfill.Progress) string {
+			return waitingFor(fmt.Sprintf("taken %d of %d found", p.Taken, p.Matched), p.Waiting)
+		},
+		func(ctx context.Context) (*backfill.Progress, error) { return client.Backfill(ctx, id) },
+		func(ctx context.Context) (*backfill.Progress, error) { return client.CancelBackfill(ctx, id) })
 }

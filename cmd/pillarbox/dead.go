@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -205,9 +204,6 @@ becomes a dead letter again.`,
 	return command
 }
 
-// replayPoll is how often a running replay is asked how far it is.
-const replayPoll = 200 * time.Millisecond
-
 func replayLetters(ctx context.Context, command *cobra.Command, client *adminclient.Client,
 	request adminapi.ReplayRequest, form console.Form) error {
 	closed, err := closedLetters(ctx, client, &request)
@@ -218,21 +214,13 @@ func replayLetters(ctx context.Context, command *cobra.Command, client *admincli
 	if err != nil {
 		return noSuchDestination(ctx, client, request.Destination, err)
 	}
-	for progress.State == replay.StateRunning {
-		timer := time.NewTimer(replayPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
-			defer cancel()
-			if progress, err = client.CancelReplay(stopping, progress.ID); err != nil {
-				return err
-			}
-		case <-timer.C:
-			if progress, err = client.Replay(ctx, progress.ID); err != nil {
-				return err
-			}
-		}
+	id := progress.ID
+	progress, err = follow(ctx, command.ErrOrStderr(), progress,
+		func(p *replay.Progress) string { return waitingFor("replaying", p.Waiting) },
+		func(ctx context.Context) (*replay.Progress, error) { return client.Replay(ctx, id) },
+		func(ctx context.Context) (*replay.Progress, error) { return client.CancelReplay(ctx, id) })
+	if err != nil {
+		return err
 	}
 	if err := console.WriteReplay(command.OutOrStdout(), command.ErrOrStderr(), progress,
 		form); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -115,24 +114,9 @@ func startPurge(ctx context.Context, command *cobra.Command, client *adminclient
 	if err != nil {
 		return nil, err
 	}
-	told := progress.Purged
-	for progress.State == purge.StateRunning {
-		timer := time.NewTimer(replayPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
-			defer cancel()
-			return client.CancelPurge(stopping, progress.ID)
-		case <-timer.C:
-			if progress, err = client.Purge(ctx, progress.ID); err != nil {
-				return nil, err
-			}
-		}
-		if progress.Purged != told {
-			told = progress.Purged
-			fmt.Fprintf(command.ErrOrStderr(), "purged %d of %d\n", told, progress.Matched)
-		}
-	}
-	return progress, nil
+	id := progress.ID
+	return follow(ctx, command.ErrOrStderr(), progress,
+		func(p *purge.Progress) string { return fmt.Sprintf("purged %d of %d", p.Purged, p.Matched) },
+		func(ctx context.Context) (*purge.Progress, error) { return client.Purge(ctx, id) },
+		func(ctx context.Context) (*purge.Progress, error) { return client.CancelPurge(ctx, id) })
 }
