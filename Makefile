@@ -14,7 +14,7 @@ build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
 test: tools ## everything with the race detector, the stories of a user without the event loop, those of AWS, a certificate of pebble, and brokers
-	PILLARBOX_SIM_HOURS=1000 PILLARBOX_CRASH_STATES=10000 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/mutants\|/test/packages')
+	PILLARBOX_TEST_SIM_HOURS=1000 PILLARBOX_TEST_CRASH_STATES=10000 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/mutants\|/test/packages')
 	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m -skip 'Postgres|AWebhook|OnAWebhook|Backfill|TheSameEverywhere|Filters' ./test/e2e
 	cd test/aws && $(GO) test -race -timeout 15m ./...
 	cd test/cloudevents && $(GO) test -race -timeout 5m ./...
@@ -59,7 +59,7 @@ staticcheck:
 	cd test/aws && $(GO) run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
 
 crash-model: ## cut the power of a disk in memory after every operation: STATES=1500000 SEED=1, then the planted bugs
-	GOGC=400 PILLARBOX_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
+	GOGC=400 PILLARBOX_TEST_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/crash-model' -v ./test/mutants
 
 ioerr: ## every single call to the disk fails, once and for ever, then the planted bugs; exhaustive, so there is no seed
@@ -67,7 +67,7 @@ ioerr: ## every single call to the disk fails, once and for ever, then the plant
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/(ioerr|start)' -v ./test/mutants
 
 bitrot: ## every bit of a sealed and of a live segment and of the metadata is flipped: BYTES=8192 SEED=1, then the planted bugs
-	PILLARBOX_BIT_STEP=1 $(if $(BYTES),PILLARBOX_SEGMENT_BYTES=$(BYTES)) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'TestEveryFlippedBit|Rotten' -v ./internal/engine/seglog
+	PILLARBOX_TEST_BIT_STEP=1 $(if $(BYTES),PILLARBOX_TEST_SEGMENT_BYTES=$(BYTES)) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'TestEveryFlippedBit|Rotten' -v ./internal/engine/seglog
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/bitrot' -v ./test/mutants
 
 mutants: ## plant every bug, or HUNTS='files|lock', and see that its harness finds it
@@ -75,11 +75,11 @@ mutants: ## plant every bug, or HUNTS='files|lock', and see that its harness fin
 
 terraform: ## apply the module for AWS against a stand-in, and look at all that is made: MIRROR=DIR with the stand-in
 	@[ -n "$(MIRROR)" ] || { echo "MIRROR is missing: name the mirror of providers that has the stand-in for the AWS provider"; exit 1; }
-	PILLARBOX_TERRAFORM_MIRROR=$(MIRROR) $(GO) test -count=1 -timeout 30m ./test/terraform
+	PILLARBOX_TEST_TERRAFORM_MIRROR=$(MIRROR) $(GO) test -count=1 -timeout 30m ./test/terraform
 
 terraform-mutants: ## plant every bug into the module, and see that each is noticed: MIRROR=DIR, and RUN='alarm|canary' for some
 	@[ -n "$(MIRROR)" ] || { echo "MIRROR is missing: name the mirror of providers that has the stand-in for the AWS provider"; exit 1; }
-	PILLARBOX_TERRAFORM_MIRROR=$(MIRROR) PILLARBOX_TERRAFORM_BUGS=all $(GO) test -count=1 -timeout 60m -parallel 2 -run 'TestEveryBugIsNoticed/($(or $(RUN),.*))' -v ./test/terraform
+	PILLARBOX_TEST_TERRAFORM_MIRROR=$(MIRROR) PILLARBOX_TEST_TERRAFORM_BUGS=all $(GO) test -count=1 -timeout 60m -parallel 2 -run 'TestEveryBugIsNoticed/($(or $(RUN),.*))' -v ./test/terraform
 
 checkov: ## hold the module for AWS against checkov's rules; each exception has its reason beside what it excepts
 	@command -v checkov >/dev/null || { echo "checkov is missing: pip install checkov"; exit 1; }
@@ -89,20 +89,20 @@ schemathesis: ## hold a server to its OpenAPI document, on both listeners: N=100
 	test/schemathesis/run
 
 second-opinions: ## hold what talks to AWS against moto and ElasticMQ, and the policies against parliament: MIRROR=DIR, PARTS='moto-sqs elasticmq'
-	GO="$(GO)" $(if $(MIRROR),PILLARBOX_TERRAFORM_MIRROR=$(MIRROR)) test/emulators/second $(PARTS)
+	GO="$(GO)" $(if $(MIRROR),PILLARBOX_TEST_TERRAFORM_MIRROR=$(MIRROR)) test/emulators/second $(PARTS)
 
 sim: ## the whole service on a fake clock with seeded faults: HOURS=100000 SEED=1, then the planted bugs
-	PILLARBOX_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim
+	PILLARBOX_TEST_SIM_HOURS=$(or $(HOURS),100000) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^Test(Sim|Clock)$$' -v ./internal/sim
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/sim' -v ./test/mutants
 
 kill9: ## kill the real binary under clients that post again: N=200 SEED=1, then the planted bugs
-	PILLARBOX_KILL_CYCLES=$(N) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'Kill' -v ./test/crash
+	PILLARBOX_TEST_KILL_CYCLES=$(N) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'Kill' -v ./test/crash
 
 diskfull: ## fill small disks under the real binary, as root or in a user namespace: N=200 SEED=1, then the planted bugs
-	PILLARBOX_FILLS=$(N) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'FullDisk' -v ./test/crash
+	PILLARBOX_TEST_FILLS=$(N) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run 'FullDisk' -v ./test/crash
 
 powercut: tools powercut-tools ## cut the power of real file systems under the real binary, as root: N=200 FS=ext4,xfs SEED=1, then the planted bugs
-	PILLARBOX_POWERCUTS=$(N) PILLARBOX_POWERCUT_FS=$(FS) $(if $(SEED),PILLARBOX_SEED=$(SEED)) $(GO) test -count=1 -timeout 24h -run 'PowerCut' -v ./test/crash
+	PILLARBOX_TEST_POWERCUTS=$(N) PILLARBOX_TEST_POWERCUT_FS=$(FS) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 24h -run 'PowerCut' -v ./test/crash
 
 bench: ## measure pillarbox beside yardsticks and other products: LONG=1 for everything, ARGS="-peers none" or "-soak 1h"
 	$(GO) run ./bench $(if $(LONG),-long) $(ARGS)

@@ -13,7 +13,7 @@ const ServerEnv = envPrefix + "SERVER"
 
 // foreign matches variables that have our prefix and are not meant for us: what tests read, and
 // what Kubernetes sets for a service that is called pillarbox, or something longer.
-var foreign = regexp.MustCompile(`^PILLARBOX_(SEED|TEST_.*|(.*_)?SERVICE_HOST|(.*_)?SERVICE_PORT(_.*)?|(.*_)?PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$`)
+var foreign = regexp.MustCompile(`^PILLARBOX_(TEST_.*|(.*_)?SERVICE_HOST|(.*_)?SERVICE_PORT(_.*)?|(.*_)?PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$`)
 
 // UnknownVariables returns a sentence for each environment variable that has our prefix, sets
 // nothing, and is not asked for by the file: it may be misspelled, and what was meant is not in

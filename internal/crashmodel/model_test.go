@@ -13,7 +13,7 @@ const defaultStates = 10_000
 
 // TestCrashModel cuts the power of many worlds.
 func TestCrashModel(t *testing.T) {
-	states := setting.Number(t, "PILLARBOX_CRASH_STATES", defaultStates)
+	states := setting.Number(t, "PILLARBOX_TEST_CRASH_STATES", defaultStates)
 	seed := setting.Seed(t)
 	t.Logf("%d states to check", states)
 	start := time.Now()

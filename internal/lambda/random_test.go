@@ -79,7 +79,7 @@ func (c chaos) message(t *testing.T, i int) events.SQSMessage {
 
 func seed(t *testing.T) uint64 {
 	t.Helper()
-	if text := os.Getenv("PILLARBOX_SEED"); text != "" {
+	if text := os.Getenv("PILLARBOX_TEST_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestNothingIsLost(t *testing.T) {
 				event = known.Event.RequestID
 			}
 			if !slices.Contains(stay, record.MessageId) && !slices.Contains(safe, event) {
-				t.Fatalf("PILLARBOX_SEED=%d, round %d: message %s is done, and its event %s is nowhere", start,
+				t.Fatalf("PILLARBOX_TEST_SEED=%d, round %d: message %s is done, and its event %s is nowhere", start,
 					n, record.MessageId, event)
 			}
 		}

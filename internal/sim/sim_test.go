@@ -15,7 +15,7 @@ const worldHours = 400 // of one world
 
 // TestSim lives many worlds.
 func TestSim(t *testing.T) {
-	hours := setting.Number(t, "PILLARBOX_SIM_HOURS", 2000)
+	hours := setting.Number(t, "PILLARBOX_TEST_SIM_HOURS", 2000)
 	seed := setting.Seed(t)
 	t.Logf("%d hours to simulate", hours)
 	start := time.Now()

@@ -38,9 +38,9 @@ func TestFullDiskFindsPlantedBugs(t *testing.T) {
 
 func fills(t *testing.T) int {
 	t.Helper()
-	n := setting.Number(t, "PILLARBOX_FILLS", 0)
+	n := setting.Number(t, "PILLARBOX_TEST_FILLS", 0)
 	if n <= 0 {
-		t.Skip("needs root, or a user namespace: set PILLARBOX_FILLS to the number of times, or run make diskfull")
+		t.Skip("needs root, or a user namespace: set PILLARBOX_TEST_FILLS to the number of times, or run make diskfull")
 	}
 	return n
 }

@@ -77,7 +77,7 @@ func mustFind(
 // nothing is there more often than it was posted, and the audit balances.
 func TestAckedEventSurvivesKill(t *testing.T) {
 	report, err := torture.Kill(t.Context(),
-		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)))
+		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_TEST_KILL_CYCLES", defaultCycles)))
 	judge(t, report, err)
 }
 
@@ -86,14 +86,14 @@ func TestAckedEventSurvivesKillEncrypted(t *testing.T) {
 	t.Setenv("TORTURE_KEY", atresttest.Text)
 	t.Setenv("PILLARBOX_ENCRYPTION_KEY", "env:TORTURE_KEY")
 	report, err := torture.Kill(t.Context(),
-		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_KILL_CYCLES", defaultCycles)/4+1))
+		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_TEST_KILL_CYCLES", defaultCycles)/4+1))
 	judge(t, report, err)
 }
 
 // TestKillFindsPlantedBugs kills servers that have a bug.
 func TestKillFindsPlantedBugs(t *testing.T) {
-	if setting.Number(t, "PILLARBOX_KILL_CYCLES", 0) == 0 {
-		t.Skip("takes a minute: set PILLARBOX_KILL_CYCLES, or run make kill9")
+	if setting.Number(t, "PILLARBOX_TEST_KILL_CYCLES", 0) == 0 {
+		t.Skip("takes a minute: set PILLARBOX_TEST_KILL_CYCLES, or run make kill9")
 	}
 	for _, bug := range []struct {
 		harness.Mutant

@@ -16,15 +16,15 @@ const cutsPerMutant = 8
 // fileSystems are the ones to cut, and how many cuts each gets.
 func fileSystems(t *testing.T) (names []string, cuts int) {
 	t.Helper()
-	cuts = setting.Number(t, "PILLARBOX_POWERCUTS", 0)
+	cuts = setting.Number(t, "PILLARBOX_TEST_POWERCUTS", 0)
 	if cuts <= 0 {
-		t.Skip("needs root, loop devices and mkfs: set PILLARBOX_POWERCUTS to the number of cuts, or run make powercut")
+		t.Skip("needs root, loop devices and mkfs: set PILLARBOX_TEST_POWERCUTS to the number of cuts, or run make powercut")
 	}
 	if err := torture.PowerCutPossible(); err != nil {
 		t.Fatal(err)
 	}
 	names = []string{"ext4", "xfs"}
-	if only := os.Getenv("PILLARBOX_POWERCUT_FS"); only != "" {
+	if only := os.Getenv("PILLARBOX_TEST_POWERCUT_FS"); only != "" {
 		names = strings.Split(only, ",")
 	}
 	return names, (cuts + len(names) - 1) / len(names)

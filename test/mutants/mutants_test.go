@@ -35,7 +35,7 @@ const lostWithItsKey = lostFromLog + "|the key of event"
 var hunts = []hunt{
 	{
 		name: "crash-model", pkg: "internal/crashmodel", run: "^TestCrashModel$", tries: 3, env: []string{
-			"PILLARBOX_CRASH_STATES=1000000"},
+			"PILLARBOX_TEST_CRASH_STATES=1000000"},
 		bugs: []planted{
 			{harness.GroupNotSynced, lostWithItsKey},
 			{harness.AckBeforeSync, lostWithItsKey},
@@ -86,7 +86,7 @@ var hunts = []hunt{
 		},
 	},
 	{
-		name: "sim", pkg: "internal/sim", run: "^TestSim$", tries: 3, env: []string{"PILLARBOX_SIM_HOURS=20000"},
+		name: "sim", pkg: "internal/sim", run: "^TestSim$", tries: 3, env: []string{"PILLARBOX_TEST_SIM_HOURS=20000"},
 		bugs: []planted{
 			{harness.RefusalAcknowledged, "is lost"},
 			{harness.SettledBeforeWrite, "is lost|is held up"},

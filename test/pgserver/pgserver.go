@@ -1,7 +1,7 @@
 // Package pgserver starts a PostgreSQL server for tests, in a directory of its own that goes with it.
 //
 // The programs are found on PATH, below /usr/lib/postgresql, or in the directory that
-// PILLARBOX_POSTGRES_BIN names. Where there are none, tests are skipped, and fail where CI is set.
+// PILLARBOX_TEST_POSTGRES_BIN names. Where there are none, tests are skipped, and fail where CI is set.
 package pgserver
 
 import (
@@ -32,10 +32,10 @@ type Server struct {
 }
 
 // ErrMissing is why there is no server: none is installed.
-var ErrMissing = fmt.Errorf("PostgreSQL is missing: install it (Debian: apt-get install postgresql), or name the directory of its programs in PILLARBOX_POSTGRES_BIN")
+var ErrMissing = fmt.Errorf("PostgreSQL is missing: install it (Debian: apt-get install postgresql), or name the directory of its programs in PILLARBOX_TEST_POSTGRES_BIN")
 
 func find() (string, error) {
-	candidates := []string{os.Getenv("PILLARBOX_POSTGRES_BIN")}
+	candidates := []string{os.Getenv("PILLARBOX_TEST_POSTGRES_BIN")}
 	if name, err := exec.LookPath("initdb"); err == nil {
 		candidates = append(candidates, filepath.Dir(name))
 	}

@@ -23,10 +23,10 @@ func Number(t *testing.T, name string, byDefault int) int {
 	return n
 }
 
-// Seed is PILLARBOX_SEED, or a new seed. Either is told.
+// Seed is PILLARBOX_TEST_SEED, or a new seed. Either is told.
 func Seed(t *testing.T) uint64 {
 	t.Helper()
-	seed := Number(t, "PILLARBOX_SEED", int(time.Now().UnixNano()&0xffffff))
-	t.Logf("seed %d (PILLARBOX_SEED)", seed)
+	seed := Number(t, "PILLARBOX_TEST_SEED", int(time.Now().UnixNano()&0xffffff))
+	t.Logf("seed %d (PILLARBOX_TEST_SEED)", seed)
 	return uint64(seed)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // bugsVariable says which bugs are planted: all, or those of the sample where it is not set.
-const bugsVariable = "PILLARBOX_TERRAFORM_BUGS"
+const bugsVariable = "PILLARBOX_TEST_TERRAFORM_BUGS"
 
 // bug is one planted into a copy of the module: a text that is there once becomes another. The rule
 // or picture that is named must notice it, in the scenario where it shows.

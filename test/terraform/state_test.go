@@ -16,7 +16,7 @@ import (
 
 // mirrorVariable names the directory of a mirror of providers that has the stand-in for the AWS
 // provider. Without it the tests that apply the module are skipped.
-const mirrorVariable = "PILLARBOX_TERRAFORM_MIRROR"
+const mirrorVariable = "PILLARBOX_TEST_TERRAFORM_MIRROR"
 
 // tool runs Terraform on copies of modules, against the stand-in. It is initialised once, and all
 // copies share what that has made.

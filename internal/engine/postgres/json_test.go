@@ -30,13 +30,13 @@ func TestWhatIsJSONB(t *testing.T) {
 }
 
 // FuzzJSONBIsTaken: what is handed to the server as jsonb is valid JSON, and, where a server is named
-// in PILLARBOX_POSTGRES_URL, the server takes it.
+// in PILLARBOX_TEST_POSTGRES_URL, the server takes it.
 func FuzzJSONBIsTaken(f *testing.F) {
 	for body := range bodies {
 		f.Add([]byte(body))
 	}
 	var conn *pgx.Conn
-	if url := os.Getenv("PILLARBOX_POSTGRES_URL"); url != "" {
+	if url := os.Getenv("PILLARBOX_TEST_POSTGRES_URL"); url != "" {
 		var err error
 		if conn, err = pgx.Connect(context.Background(), url); err != nil {
 			f.Fatal(err)

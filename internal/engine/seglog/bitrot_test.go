@@ -94,8 +94,8 @@ type rot struct{ flips, lost, harmless, tornTail atomic.Int64 }
 // and reported with its file and a place in its frame; every other event is delivered, and the file
 // ends in quarantine.
 func TestEveryFlippedBit(t *testing.T) {
-	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
-	size := int64(setting.Number(t, "PILLARBOX_SEGMENT_BYTES", 8<<10))
+	step := setting.Number(t, "PILLARBOX_TEST_BIT_STEP", defaultBitStep)
+	size := int64(setting.Number(t, "PILLARBOX_TEST_SEGMENT_BYTES", 8<<10))
 	seed := setting.Seed(t)
 	t.Logf("segments of %d bytes, every bit number %d", size, step)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -387,7 +387,7 @@ func metadata(t *testing.T) (*faultfs.FS, *life) {
 // nothing that was acknowledged is lost, and nothing is deleted.
 func TestEveryRottenState(t *testing.T) {
 	disk, l := metadata(t)
-	step := setting.Number(t, "PILLARBOX_BIT_STEP", defaultBitStep)
+	step := setting.Number(t, "PILLARBOX_TEST_BIT_STEP", defaultBitStep)
 	before := files(t, disk, "")
 	for _, name := range files(t, disk, ".state") {
 		content, err := vfs.ReadFile(disk, name, 1<<30)
