@@ -170,11 +170,8 @@ func (p DeadLetterPosition) Compare(other DeadLetterPosition) int {
 	if byDay := cmp.Compare(p.DeadAt.day(), other.DeadAt.day()); byDay != 0 {
 		return byDay
 	}
-	if byTime := cmp.Compare(p.Key.Timestamp, other.Key.Timestamp); byTime != 0 {
-		return byTime
-	}
-	if byID := strings.Compare(p.Key.RequestID, other.Key.RequestID); byID != 0 {
-		return byID
+	if byKey := p.Key.Compare(other.Key); byKey != 0 {
+		return byKey
 	}
 	return strings.Compare(p.Destination, other.Destination)
 }

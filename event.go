@@ -17,6 +17,11 @@ type Key struct {
 	RequestID string
 }
 
+// Compare orders keys as stores list them: by timestamp, and then by request id.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Timestamp, other.Timestamp), strings.Compare(k.RequestID, other.RequestID))
+}
+
 // Event is one accepted item.
 //
 // Timestamp and RequestID together are its key and never change again, neither on a retry nor on a

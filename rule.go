@@ -137,6 +137,24 @@ type Obligations interface {
 	// over; it returns how many are pending now. It is durable when it returns.
 	Unskip(ctx context.Context, destination string, deliveries []*Delivery) (taken int, err error)
 
+	// ScanKept calls visit with every event that the queue still has, oldest first, whatever became of it.
+	// The delivery is valid during the call only, and has no more than the handle and the event. It stops
+	// at the first error of visit and returns it.
+	ScanKept(ctx context.Context, visit func(*Delivery) error) error
+
+	// Began returns the place of the first event that the destination gets, and when the queue learned of
+	// it: 0 where that was before queues remembered.
+	Began(destination string) (Handle, Timestamp)
+
+	// Copied returns what is remembered of events that were copied to the destination out of another
+	// store, because the queue has forgotten them. SetCopied changes it, and counts that many of the
+	// forgotten events from before the destination as stored or dead instead of skipped, the stored ones
+	// first, with one durable change. It returns how many there were to count: no more than are counted
+	// as skipped and forgotten.
+	Copied(destination string) CopyRecord
+	SetCopied(ctx context.Context, destination string, record CopyRecord,
+		stored, dead uint64) (counted uint64, err error)
+
 	// Store returns what is remembered of the destination's store, and SetStore changes it: with the
 	// next settlement, or at once and durably where Changed is another.
 	Store(destination string) StoreRecord
@@ -158,6 +176,23 @@ type Obligations interface {
 	// an error.
 	Route(ctx context.Context, from, to string, deliveries []*Delivery) (routed int, err error)
 }
+
+// CopyRecord is how far a copy of events out of another store is.
+type CopyRecord struct {
+	Job     string   `json:"job,omitempty"`    // which copy was the last
+	After   CopyKey  `json:"after,omitzero"`   // it goes on behind this key
+	Batch   []string `json:"batch,omitempty"`  // request ids that may be stored already and are not counted
+	Reached CopyKey  `json:"reached,omitzero"` // the last key that any copy has reached
+}
+
+// CopyKey is a Key, to be kept.
+type CopyKey struct {
+	Timestamp Timestamp `json:"timestamp"`
+	RequestID string    `json:"request_id"`
+}
+
+// Key returns it as a Key.
+func (k CopyKey) Key() Key { return Key(k) }
 
 // Trace is where an event stands at a destination.
 type Trace struct {

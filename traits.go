@@ -123,6 +123,22 @@ func (QueueDefaults) Unskip(context.Context, string, []*Delivery) (int, error) {
 	return 0, unsupported("hand out skipped events")
 }
 
+// ScanKept implements Obligations.
+func (QueueDefaults) ScanKept(context.Context, func(*Delivery) error) error {
+	return unsupported("scan the queue")
+}
+
+// Began implements Obligations.
+func (QueueDefaults) Began(string) (Handle, Timestamp) { return Handle{}, 0 }
+
+// Copied implements Obligations.
+func (QueueDefaults) Copied(string) CopyRecord { return CopyRecord{} }
+
+// SetCopied implements Obligations.
+func (QueueDefaults) SetCopied(context.Context, string, CopyRecord, uint64, uint64) (uint64, error) {
+	return 0, unsupported("remember a copy")
+}
+
 // Store implements Obligations.
 func (QueueDefaults) Store(string) StoreRecord { return StoreRecord{} }
 

@@ -38,7 +38,7 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 		settings.Destinations = append(settings.Destinations, destination.Settings{
 			Name: name, URL: d.URL, Rule: &pillarbox.Rule{
 				Sources: slices.Sorted(slices.Values(d.Sources)), Where: d.Where},
-			From: destination.From{Before: before, Since: since}, RefuseFailed: d.WhereOnError == config.FailedDeadLetter, Shape: shapeOf(d.Shape), MaxAge: cfg.Queue.MaxAge.Std(),
+			From: destination.From{Before: before, Since: since, Store: d.FromStore}, RefuseFailed: d.WhereOnError == config.FailedDeadLetter, Shape: shapeOf(d.Shape), MaxAge: cfg.Queue.MaxAge.Std(),
 			Retry: retry.Policy{Initial: d.Backoff.Initial.Std(), Max: d.Backoff.Max.Std(),
 				MaxAttempts: d.MaxAttempts},
 			Batch: batch.Limits{MaxEvents: d.Batch.MaxEvents, MaxBytes: int64(d.Batch.MaxBytes),

@@ -60,7 +60,7 @@ func (r *BackfillRequest) request(now time.Time) (backfill.Request, error) {
 			"rate is %v; it may be 0 (no limit) or more events per second", r.Rate)
 	}
 	return backfill.Request{Destination: r.Destination, Source: r.Source, Since: since, Until: until, Rate: r.Rate,
-		DryRun: r.DryRun}, nil
+		FromStore: r.FromStore, DryRun: r.DryRun}, nil
 }
 
 // Check reports what every server would refuse in the request, as ErrInvalid.

@@ -261,7 +261,8 @@ type BackfillRequest struct {
 	Source      string  `json:"source,omitempty"`
 	Since       string  `json:"since,omitempty"`
 	Until       string  `json:"until,omitempty"`
-	Rate        float64 `json:"rate,omitempty"` // events per second; 0 for no limit
+	FromStore   string  `json:"from_store,omitempty"` // the destination whose store has what the queue has forgotten
+	Rate        float64 `json:"rate,omitempty"`       // events per second; 0 for no limit
 	DryRun      bool    `json:"dry_run,omitempty"`
 }
 

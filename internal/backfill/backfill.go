@@ -9,7 +9,13 @@
 // waits while live delivery lags, the destination is down or paused, and keeps its rate; and that it
 // goes on where it was when it is cut off. What arrives after it has begun is not its own.
 //
-// It knows no engine and no HTTP. What the queue has forgotten it can't give.
+// What the queue has forgotten of the time before the destination it copies out of another store, where
+// it is told to. That goes straight to the destination: stored events are counted as stored instead of
+// skipped once, whatever breaks in between, and refused ones become dead letters with one attempt. Of
+// what the queue has forgotten and the destination was there for, nobody knows whether its rules took it:
+// that is left alone.
+//
+// It knows no engine and no HTTP.
 package backfill
 
 import (
@@ -42,6 +48,7 @@ type Request struct {
 	Source      string              // exact; empty for all that it takes
 	Since       pillarbox.Timestamp // of acceptance, inclusive; 0 for no bound
 	Until       pillarbox.Timestamp // exclusive; 0 for the beginning of the back-fill
+	FromStore   string              // the destination whose store has what the queue has forgotten; empty for none
 	Rate        float64             // events per second; 0 for no limit
 	DryRun      bool                // count and sample, and touch nothing
 }
@@ -60,8 +67,12 @@ type Progress struct {
 	Destination string              `json:"destination"`
 	State       string              `json:"state"`
 	DryRun      bool                `json:"dry_run"`
-	Matched     uint64              `json:"matched"` // events that the request selected so far
-	Taken       uint64              `json:"taken"`   // of these, what is no longer skipped
+	Matched     uint64              `json:"matched"`              // events that the request selected so far
+	Taken       uint64              `json:"taken"`                // of these, what the queue had and is no longer skipped
+	Copied      uint64              `json:"copied,omitempty"`     // and what another store had and the destination has stored
+	Dead        uint64              `json:"dead,omitempty"`       // and what the destination has refused of the store's: dead letters
+	Uncounted   uint64              `json:"uncounted,omitempty"`  // of copied and dead, what this queue has not counted as skipped: others have accepted it, or it was copied before
+	Unreadable  uint64              `json:"unreadable,omitempty"` // of the store's; left out
 	Waiting     string              `json:"waiting,omitempty"`
 	Reason      string              `json:"reason,omitempty"`
 	StartedAt   pillarbox.Timestamp `json:"started_at"`
@@ -77,9 +88,15 @@ type Queue interface {
 		visit func(delivery *pillarbox.Delivery, rule string) error) error
 	Unskip(ctx context.Context, destination string, deliveries []*pillarbox.Delivery) (taken int, err error)
 	Account(destination string) (pillarbox.Account, error)
+
+	ScanKept(ctx context.Context, visit func(*pillarbox.Delivery) error) error
+	Began(destination string) (pillarbox.Handle, pillarbox.Timestamp)
+	Copied(destination string) pillarbox.CopyRecord
+	SetCopied(ctx context.Context, destination string, record pillarbox.CopyRecord,
+		stored, dead uint64) (counted uint64, err error)
 }
 
-// Options of a Filler. Queue and Takes are required.
+// Options of a Filler. Queue and Takes are required, and the others of Store for what copies.
 type Options struct {
 	Queue Queue
 	// Takes reports whether the rules of today take the event for the destination.
@@ -91,6 +108,14 @@ type Options struct {
 	// is delivered in a later life. Default: yes.
 	Delivers func() bool
 	Now      func() time.Time // default time.Now
+
+	// Store returns the store of a destination, and nil where its events can't be read back.
+	Store func(destination string) pillarbox.EventStore
+	// Deliver writes events to a destination once, as replays do: see replay.Deliver.
+	Deliver func(ctx context.Context, destination string, events []*pillarbox.Event) (errs []error, down error)
+	// Bury makes dead letters of refused events, durably. Dead reports whether there is one of an event.
+	Bury func(ctx context.Context, destination string, refused []Refused) error
+	Dead func(ctx context.Context, destination, requestID string) (bool, error)
 }
 
 // Filler back-fills. It is safe for concurrent use; two back-fills of one destination take each event
@@ -135,10 +160,12 @@ func (f *Filler) Continue(ctx context.Context, request Request, last Progress,
 		r.limiter = rate.NewLimiter(rate.Limit(request.Rate), max(1, int(request.Rate)))
 	}
 	var err error
+	queue, store := r.take, r.copy
 	if request.DryRun {
-		err = r.look(ctx)
-	} else {
-		err = r.take(ctx)
+		queue, store = r.look, r.lookIntoStore
+	}
+	if err = queue(ctx); err == nil && request.FromStore != "" {
+		err = store(ctx)
 	}
 	switch {
 	case err == nil:
@@ -185,12 +212,16 @@ func (r *run) look(ctx context.Context) error {
 		if !r.selects(d.Event, rule) {
 			return nil
 		}
-		if r.progress.Matched++; len(r.progress.Sample) < DefaultSample {
-			r.progress.Sample = append(r.progress.Sample, pillarbox.Receipt{RequestID: d.Event.RequestID, Timestamp: d.Event.Timestamp,
-				Status: pillarbox.StatePending})
-		}
+		r.match(d.Event)
 		return nil
 	})
+}
+
+func (r *run) match(event *pillarbox.Event) {
+	if r.progress.Matched++; len(r.progress.Sample) < DefaultSample {
+		r.progress.Sample = append(r.progress.Sample, pillarbox.Receipt{RequestID: event.RequestID, Timestamp: event.Timestamp,
+			Status: pillarbox.StatePending})
+	}
 }
 
 // take takes batch after batch, and returns when they are delivered.
@@ -267,20 +298,28 @@ func (r *run) wait(ctx context.Context, reason func() (string, error)) error {
 		if !r.opts.Delivers() {
 			why = ""
 		}
-		if why != r.progress.Waiting {
-			r.progress.Waiting = why
-			r.tell()
+		if err := r.rest(ctx, again, why); err != nil || why == "" {
+			return err
 		}
-		if why == "" {
-			return ctx.Err()
-		}
-		timer := time.NewTimer(again)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
+	}
+}
+
+// rest tells why it waits, and does so for a while where there is a reason.
+func (r *run) rest(ctx context.Context, pause time.Duration, why string) error {
+	if why != r.progress.Waiting {
+		r.progress.Waiting = why
+		r.tell()
+	}
+	if why == "" {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -253,6 +253,7 @@ type Destination struct {
 	URL          string   `yaml:"url"`
 	Sources      []string `yaml:"sources"`
 	From         string   `yaml:"from"`           // what it gets, where it is new, of what was accepted before it
+	FromStore    string   `yaml:"from_store"`     // and out of which destination's store, where the queue has forgotten it
 	Where        string   `yaml:"where"`          // a filter in CEL that an event must pass; empty for none
 	WhereOnError string   `yaml:"where_on_error"` // what becomes of an event that the filter can't tell of
 	Shape        Shape    `yaml:"shape"`          // what is changed of what is delivered

@@ -170,7 +170,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 48
+	destinationKeys = 49
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections.

@@ -16,12 +16,31 @@ func (c *checker) filter(key string, destination Destination) {
 	if _, _, err := destination.Begins(); err != nil {
 		c.fail(key+".from", "%s: %w", c.said(key+".from", destination.From), err)
 	}
+	c.fromStore(key, destination)
 	c.oneOf(key+".where_on_error", destination.WhereOnError, FailedPass, FailedDeadLetter)
 	if destination.Where == "" && destination.WhereOnError != FailedPass {
 		c.fail(key+".where_on_error", "has no effect: there is no filter (where)")
 	}
 	if destination.Where != "" && strings.TrimSpace(destination.Where) == "" {
 		c.fail(key+".where", "is empty; leave the key out, and every event of the sources is taken")
+	}
+}
+
+// fromStore checks that a destination begins with what another one has that can be read back.
+func (c *checker) fromStore(key string, destination Destination) {
+	if destination.FromStore == "" {
+		return
+	}
+	other, configured := c.config.Destinations[destination.FromStore]
+	switch {
+	case destination.From == FromNow:
+		c.fail(key+".from_store", "has no effect: from is %s; say beginning, or a time", FromNow)
+	case !configured:
+		c.fail(key+".from_store", "there is no destination %q", destination.FromStore)
+	case key == "destinations."+destination.FromStore:
+		c.fail(key+".from_store", "names the destination itself; name another one")
+	case other.IsWebhook() || other.IsBroker():
+		c.fail(key+".from_store", "the events of %s can't be read back; name a destination that is a store", destination.FromStore)
 	}
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"pillarbox/internal/backfill"
 )
@@ -26,11 +27,30 @@ func WriteBackfill(w io.Writer, progress *backfill.Progress, form Form) error {
 		_, err := fmt.Fprintf(w, "back-fill %s of %s is running; \"pillarbox backfill --list\" says how far it is\n", progress.ID, progress.Destination)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s: %d events were given to %s\n", progress.State, progress.Taken, progress.Destination)
+	_, err := fmt.Fprintf(w, "%s: %d events were given to %s%s\n", progress.State, progress.Taken+progress.Copied, progress.Destination,
+		ofStore(progress))
 	if err == nil && progress.Reason != "" {
 		_, err = fmt.Fprintln(w, Printable(progress.Reason))
 	}
 	return err
+}
+
+// ofStore says what a copy out of a store has done.
+func ofStore(p *backfill.Progress) string {
+	var parts []string
+	say := func(n uint64, format string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf(format, n))
+		}
+	}
+	say(p.Copied, "%d of them out of another store")
+	say(p.Dead, "%d were refused, and are dead letters")
+	say(p.Uncounted, "%d of the store's were not counted as skipped by this queue")
+	say(p.Unreadable, "%d of the store's can't be read")
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, "; ")
 }
 
 // WriteBackfills lists back-fills.
@@ -38,13 +58,13 @@ func WriteBackfills(w io.Writer, all []backfill.Progress, form Form) error {
 	if form.Kind == JSON {
 		return WriteJSON(w, map[string]any{"backfills": all})
 	}
-	table := &Rows{Head: []string{"id", "destination", "state", "found", "taken", "started_at", "detail"}}
+	table := &Rows{Head: []string{"id", "destination", "state", "found", "taken", "copied", "started_at", "detail"}}
 	for _, p := range all {
 		detail := p.Reason
 		if p.Waiting != "" {
 			detail = "waiting: " + p.Waiting
 		}
-		table.Add(p.ID, p.Destination, p.State, p.Matched, p.Taken, p.StartedAt, detail)
+		table.Add(p.ID, p.Destination, p.State, p.Matched, p.Taken, p.Copied, p.StartedAt, detail)
 	}
 	return table.Write(w, form)
 }

@@ -33,7 +33,7 @@ func (w *reference) takeStock(s *service, number uint64) (recovery, error) {
 	if err := w.checkPromises(s, number); err != nil {
 		return r, err
 	}
-	if err := w.checkKeys(s); err != nil {
+	if err := errors.Join(w.checkKeys(s), w.checkCopied(s)); err != nil {
 		return r, err
 	}
 	for to, destination := range w.destinations {

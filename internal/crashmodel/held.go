@@ -11,7 +11,7 @@ import (
 // because of that.
 func (w *world) reconfigure() error {
 	ctx, log := context.Background(), w.service.log
-	switch w.rng.IntN(6) {
+	switch w.rng.IntN(7) {
 	case 0, 1:
 		w.rules[0] = everything
 		if w.rng.IntN(2) == 0 {
@@ -35,6 +35,8 @@ func (w *world) reconfigure() error {
 		return w.route()
 	case 3, 4:
 		return w.unskip(w.rng.IntN(len(w.reference.destinations)))
+	case 5:
+		return w.copy(w.rng.IntN(len(w.reference.destinations)))
 	default:
 		return w.forget()
 	}
@@ -75,7 +77,34 @@ func (w *world) unskip(to int) error {
 		return fmt.Errorf("%d of %d skipped events were handed out: %w", taken, len(chosen), err)
 	}
 	for _, p := range promises {
-		p.ways[to].stored = false
+		p.ways[to].stored, p.ways[to].given = false, true
+	}
+	return nil
+}
+
+// copied is how far a copy is: what the queue has promised to remember, and what it may remember.
+type copied struct{ done, tried pillarbox.Timestamp }
+
+// copy records that a copy out of another store is one step further.
+func (w *world) copy(to int) error {
+	c := &w.reference.copied[to]
+	c.tried++
+	_, err := w.service.log.SetCopied(context.Background(), w.reference.destinations[to],
+		pillarbox.CopyRecord{Job: "copy", After: pillarbox.CopyKey{Timestamp: c.tried}}, 0, 0)
+	if err != nil {
+		return fmt.Errorf("record a copy: %w", err)
+	}
+	c.done = c.tried
+	return nil
+}
+
+// checkCopied holds what is remembered of copies against the reference, and learns which it is.
+func (w *reference) checkCopied(s *service) error {
+	for to, destination := range w.destinations {
+		at := s.log.Copied(destination).After.Timestamp
+		if c := &w.copied[to]; at < c.done || at > c.tried {
+			return fmt.Errorf("a copy to %s was at %d or %d, and is said to be at %d", destination, c.done, c.tried, at)
+		}
 	}
 	return nil
 }
@@ -103,8 +132,8 @@ func (w *world) route() error {
 	if err != nil || len(held) == 0 || len(w.reference.destinations) == 1 {
 		return err
 	}
-	for _, p := range promises {
-		p.ways[0].stored, p.routing = true, true
+	for _, p := range promises { // what the second one gets anyway, or was given before, is not given again
+		p.ways[0].stored, p.routing = true, !p.ways[1].given && !takes(&w.rules[1], p.event)
 	}
 	routed, err := w.service.log.Route(context.Background(), w.reference.destinations[0],
 		w.reference.destinations[1], held)
@@ -112,7 +141,9 @@ func (w *world) route() error {
 		return fmt.Errorf("%d of %d held events were routed: %w", routed, len(held), err)
 	}
 	for _, p := range promises {
-		p.ways[1].stored, p.routing = false, false
+		if p.routing {
+			p.ways[1].stored, p.ways[1].given, p.routing = false, true, false
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type promise struct {
 // way is what is known of an event on its way to one destination.
 type way struct {
 	stored bool // durable in the destination
+	given  bool // by a person or a back-fill, though it was not meant for it
 	dead   bool // Settle has said that this is durable
 	tried  int  // attempts that Settle has said are durable
 	letter letterState
@@ -41,6 +42,7 @@ type way struct {
 // reference remembers everything that was promised, and is asked about every state.
 type reference struct {
 	destinations []string
+	copied       [maxDestinations]copied
 	promises     map[string]*promise
 	order        []*promise
 	observe      func(disk *faultfs.FS) // has a new disk watched

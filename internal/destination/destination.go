@@ -39,6 +39,7 @@ type Settings struct {
 type From struct {
 	Before bool                // something; else what is accepted from now on
 	Since  pillarbox.Timestamp // inclusive; 0 for all
+	Store  string              // the destination whose store has what the queue has forgotten; empty for none
 }
 
 // Destination is a compiled destination. All methods may be called concurrently.

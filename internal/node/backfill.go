@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,7 +29,39 @@ func (n *Node) jobOptions() background.Options {
 // prepareBackfills makes the list of back-fills, which a new destination may be the first to be on.
 func (n *Node) prepareBackfills() {
 	n.filling = backfill.NewJobs(backfill.New(backfill.Options{Queue: n.queue, Takes: n.takes, Lag: n.lag,
-		Delivers: n.delivers, Now: n.clock.Now}), n.jobOptions())
+		Delivers: n.delivers, Now: n.clock.Now, Store: n.readable, Deliver: n.deliverOnce, Bury: n.bury, Dead: n.isDead}),
+		n.jobOptions())
+}
+
+// readable is the store of a destination, nil where its events can't be read back.
+func (n *Node) readable(name string) pillarbox.EventStore {
+	if sink := n.sink(name); sink != nil && sink.Traits().Readable {
+		return sink
+	}
+	return nil
+}
+
+// bury makes dead letters of what a copy was refused.
+func (n *Node) bury(ctx context.Context, name string, refused []backfill.Refused) error {
+	letters := make([]*pillarbox.DeadLetter, len(refused))
+	for i, r := range refused {
+		letters[i] = deliver.NewDeadLetter(name, &pillarbox.Delivery{Event: r.Event, Attempts: []pillarbox.Attempt{r.Attempt},
+			Rejection: &pillarbox.Rejection{Reason: r.Attempt.Error, DeadAt: pillarbox.TimestampOf(n.clock.Now())}})
+	}
+	return n.letters.PutMany(ctx, letters)
+}
+
+// isDead reports whether there is a dead letter of an event, open or resolved.
+func (n *Node) isDead(ctx context.Context, name, requestID string) (bool, error) {
+	count, err := n.letters.Count(ctx, name)
+	if err != nil || count == (pillarbox.DeadLetterCount{}) {
+		return false, err
+	}
+	_, err = n.letters.Get(ctx, name, requestID)
+	if errors.Is(err, pillarbox.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (n *Node) takes(name string, event *pillarbox.Event) bool {
@@ -90,7 +123,8 @@ func (n *Node) fillNew(d *destination.Destination) error {
 	}
 	// It takes what is accepted until the queue knows the destination, whenever that is: what comes later
 	// is not skipped.
-	progress, err := n.filling.Enqueue(backfill.Request{Destination: d.Name, Since: d.From.Since, Until: endOfTime})
+	progress, err := n.filling.Enqueue(backfill.Request{Destination: d.Name, Since: d.From.Since, Until: endOfTime,
+		FromStore: d.From.Store})
 	if err != nil {
 		return fmt.Errorf("back-fill the new destination %s: %w", d.Name, err)
 	}
@@ -117,7 +151,24 @@ func (n *Node) StartBackfill(ctx context.Context, request backfill.Request) (bac
 	if !n.queue.Traits().Obliges {
 		return backfill.Progress{}, pillarbox.Invalid("the queue keeps nothing of what is delivered, so that there is nothing to back-fill from it")
 	}
+	if err := n.checkFromStore(&request); err != nil {
+		return backfill.Progress{}, err
+	}
 	return n.filling.Start(ctx, request)
+}
+
+func (n *Node) checkFromStore(request *backfill.Request) error {
+	switch from := request.FromStore; {
+	case from == "":
+		return nil
+	case from == request.Destination:
+		return pillarbox.Invalid("%s can't be back-filled from its own store; name another destination", from)
+	case n.sink(from) == nil:
+		return n.noDestination(from)
+	case n.readable(from) == nil:
+		return pillarbox.Invalid("the events of %s can't be read back; name a destination of sqlite, postgres, parquet or dynamodb", from)
+	}
+	return nil
 }
 
 // Backfills implements adminapi.Backfills.

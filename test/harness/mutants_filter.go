@@ -26,7 +26,7 @@ var (
 	}}}
 	// UnskippedTwice counts an event once more for each time that it is taken.
 	UnskippedTwice = Mutant{"what was skipped stays counted", []Edit{{
-		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq))\n", "",
+		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq), 1)\n", "",
 	}}}
 	// FreedPassed lets the cursor pass what is let go while it is read.
 	FreedPassed = Mutant{"the cursor passes what is let go", []Edit{{
@@ -35,6 +35,22 @@ var (
 	// UnskippedInMemory forgets with the power what a back-fill has taken.
 	UnskippedInMemory = Mutant{"what a back-fill takes is not durable", []Edit{{
 		"internal/engine/seglog/unskip.go", "\ts.durable = true\n", "",
+	}}}
+	// CopiedUncounted does not count what was written before the copy was cut off.
+	CopiedUncounted = Mutant{"what was written and not counted is forgotten", []Edit{{
+		"internal/backfill/copy.go", "&& !c.pending[event.RequestID]\n\t\t})", "\n\t\t})",
+	}}}
+	// CopiedUnannounced writes before it says what it writes.
+	CopiedUnannounced = Mutant{"what is written is not announced", []Edit{{
+		"internal/backfill/copy.go", "\t\terr := c.begin(ctx, events)\n\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n", "\t\tvar err error\n",
+	}}}
+	// CopiedAgain counts what an earlier copy has counted, where the destination can't be asked.
+	CopiedAgain = Mutant{"a copy that is done twice is counted twice", []Edit{{
+		"internal/backfill/copy.go", "\t\tc.counted = c.record.Reached\n", "",
+	}}}
+	// CopiedKept counts events as forgotten that the log has.
+	CopiedKept = Mutant{"what is kept counts as forgotten", []Edit{{
+		"internal/engine/seglog/copied.go", "return s.SkippedBy.Before - min(s.SkippedBy.Before, held)", "_ = held\n\treturn s.SkippedBy.Before",
 	}}}
 	// JobStartsAnew goes on with a back-fill from its beginning.
 	JobStartsAnew = Mutant{"a job starts anew", []Edit{{

@@ -326,6 +326,16 @@ var hunts = []hunt{
 		bugs: []planted{{harness.JobStartsAnew, "ended as"}},
 	},
 	{
+		name: "jobs that copy", pkg: "internal/backfill", run: "^Test(ACopy|WhatTheQueueHasForgotten)",
+		bugs: []planted{
+			{harness.CopiedUncounted, "account"}, {harness.CopiedUnannounced, "account"}, {harness.CopiedAgain, "counted again"},
+		},
+	},
+	{
+		name: "jobs that copy, in the log", pkg: "internal/engine/seglog", run: "^Test(WhatIsForgottenIsCountedOnce|KeepsTheContractInMemory)$",
+		bugs: []planted{{harness.CopiedKept, "were counted"}},
+	},
+	{
 		name: "jobs that replay", pkg: "internal/replay", run: "^TestReplayGoesOnInTheNextLife$",
 		bugs: []planted{{harness.ReplayStartsAnew, "ended as|writes for"}},
 	},

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func obligations(t *testing.T, open OpenQueue) {
 		{"remembers what a filter has skipped", obligationsFilter},
 		{"gives to a destination what its filter is still to be asked about", obligationsRouteFiltered},
 		{"hands skipped events out after all", obligationsUnskip},
+		{"remembers how far a copy is, and counts nothing of what it has", obligationsCopied},
 		{"remembers the store of a destination", obligationsStore},
 		{"traces an event", obligationsTrace},
 		{"remembers a pause", obligationsPause},
@@ -548,6 +550,43 @@ func obligationsUnskip(s obligationsStory) {
 	if _, rules := s.skipped("late", pillarbox.Handle{}); len(rules) != 2 {
 		s.Errorf("%v are skipped in the end", rules)
 	}
+}
+
+// obligationsCopied has a queue that has forgotten nothing. What is counted of what it has is a story of
+// each engine.
+func obligationsCopied(s obligationsStory) {
+	s.oblige(storyDestination, "app")
+	s.from("app", 3, 1)
+	if at, _ := s.Queue.Began("late"); at.Seq != 0 {
+		s.Errorf("a destination that is not known began at %d", at.Seq)
+	}
+	s.oblige("late", "app")
+	events := s.from("app", 1, 2)
+	var kept []string
+	s.must(s.Queue.ScanKept(s.Context(), func(d *pillarbox.Delivery) error {
+		kept = append(kept, d.Event.RequestID)
+		return nil
+	}))
+	at, when := s.Queue.Began("late")
+	if len(kept) != 4 || kept[3] != events[0].RequestID || at.Seq != 4 || when == 0 {
+		s.Errorf("kept %v; late began with event %d, at %d", kept, at.Seq, when)
+	}
+	if record := s.Queue.Copied("late"); record.Job != "" {
+		s.Errorf("record %+v before there is one", record)
+	}
+	for _, record := range []pillarbox.CopyRecord{
+		{Job: "first", Batch: []string{"a", "b"}},
+		{Job: "first", After: pillarbox.CopyKey{Timestamp: 3, RequestID: "b"}, Reached: pillarbox.CopyKey{Timestamp: 3, RequestID: "b"}},
+	} {
+		counted, err := s.Queue.SetCopied(s.Context(), "late", record, 2, 1)
+		if err != nil || counted != 0 {
+			s.Errorf("%d were counted, %v", counted, err)
+		}
+		if got := s.Queue.Copied("late"); !reflect.DeepEqual(got, record) {
+			s.Errorf("record %+v, want %+v", got, record)
+		}
+	}
+	s.expect("late", pillarbox.Account{Accepted: 4, Skipped: 3, SkippedBy: pillarbox.Skips{Before: 3}, Pending: 1})
 }
 
 func obligationsStore(s obligationsStory) {

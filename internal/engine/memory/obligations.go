@@ -173,7 +173,7 @@ func (q *Queue) ScanSkipped(_ context.Context, destination string, from pillarbo
 	var skipped []pillarbox.Delivery
 	var rules []string
 	for i, s := range p.states {
-		if s.outcome == pillarbox.OutcomeSkipped && uint64(i)+1 >= from.Seq {
+		if s.outcome == pillarbox.OutcomeSkipped && uint64(i)+1 >= from.Seq && i >= q.forgotten {
 			skipped, rules = append(skipped, q.delivery(p, i)), append(rules, s.skip)
 		}
 	}
@@ -194,7 +194,7 @@ func (q *Queue) Unskip(_ context.Context, destination string,
 	p := q.positionLocked(destination)
 	for _, delivery := range deliveries {
 		at := int(delivery.Handle.Seq) - 1
-		if at < 0 || at >= len(p.states) || p.states[at].outcome != pillarbox.OutcomeSkipped {
+		if at < q.forgotten || at >= len(p.states) || p.states[at].outcome != pillarbox.OutcomeSkipped {
 			continue
 		}
 		s := p.states[at]

@@ -21,6 +21,7 @@ type Queue struct {
 	mu        sync.Mutex
 	closed    bool
 	events    []*pillarbox.Event // event with sequence number n is at n-1
+	forgotten int                // how many of them it acts as if it did not have any more
 	positions map[string]*position
 	changed   chan struct{} // closed and replaced at every change
 	fault     func(events []*pillarbox.Event) error
@@ -32,6 +33,8 @@ type position struct {
 	rules  []ruleFrom
 	store  pillarbox.StoreRecord
 	pause  pillarbox.PauseRecord
+	began  pillarbox.Timestamp
+	copied pillarbox.CopyRecord
 	joins  bool // there were others when it was made
 	joined int  // index of the first event after that
 }
@@ -68,6 +71,14 @@ func (q *Queue) SetFault(fault func(events []*pillarbox.Event) error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.fault = fault
+}
+
+// Forget makes the queue forget its n oldest events, as one does that has kept what it had room for. All
+// destinations must have settled them.
+func (q *Queue) Forget(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forgotten = n
 }
 
 // Keys implements pillarbox.Queue.
@@ -108,7 +119,7 @@ func (q *Queue) changeLocked() {
 func (q *Queue) positionLocked(destination string) *position {
 	p := q.positions[destination]
 	if p == nil {
-		p = &position{}
+		p = &position{began: pillarbox.TimestampOf(q.now())}
 		if len(q.positions) > 0 {
 			p.joins, p.joined = true, len(q.events)
 			for range q.events {
@@ -303,7 +314,7 @@ func (q *Queue) Stats() pillarbox.QueueStats {
 func (q *Queue) Find(_ context.Context, requestID string) (*pillarbox.Event, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, event := range q.events {
+	for _, event := range q.events[q.forgotten:] {
 		if event.RequestID == requestID {
 			return event, nil
 		}

@@ -114,6 +114,7 @@ func (d *destinations) open(name string, firstSeq uint64) (*consumer, error) {
 	if fresh {
 		loaded = &state{
 			position: position{start: firstSeq, cursor: firstSeq}, retry: map[uint64]*retryEntry{},
+			began: pillarbox.TimestampOf(d.opts.Now()),
 		}
 		loaded.count(pillarbox.OutcomeSkipped, pillarbox.SkippedBefore, firstSeq-1)
 	}

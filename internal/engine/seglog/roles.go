@@ -172,6 +172,28 @@ func (l *Log) Unskip(
 	return l.obligations.unskip(destination, deliveries)
 }
 
+// ScanKept implements pillarbox.Obligations.
+func (l *Log) ScanKept(ctx context.Context, visit func(*pillarbox.Delivery) error) error {
+	return l.obligations.scanKept(ctx, visit)
+}
+
+// Began implements pillarbox.Obligations.
+func (l *Log) Began(destination string) (pillarbox.Handle, pillarbox.Timestamp) {
+	return l.obligations.began(destination)
+}
+
+// Copied implements pillarbox.Obligations.
+func (l *Log) Copied(destination string) pillarbox.CopyRecord {
+	return l.obligations.copied(destination)
+}
+
+// SetCopied implements pillarbox.Obligations. No segment is removed meanwhile.
+func (l *Log) SetCopied(
+	_ context.Context, destination string, record pillarbox.CopyRecord, stored, dead uint64,
+) (uint64, error) {
+	return l.obligations.setCopied(destination, record, stored, dead)
+}
+
 // Redeliver implements pillarbox.Obligations. No segment is removed meanwhile.
 func (l *Log) Redeliver(
 	_ context.Context, destination string, handles []pillarbox.Handle, dead uint64,

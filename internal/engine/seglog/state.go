@@ -86,6 +86,9 @@ type stateFrame struct {
 	Store pillarbox.StoreRecord  `json:"store,omitzero"`
 	Pause *pillarbox.PauseRecord `json:"pause,omitempty"` // in a delta that changes it, and in a snapshot while it is paused
 
+	Began  pillarbox.Timestamp   `json:"began,omitzero"`   // in a snapshot
+	Copied *pillarbox.CopyRecord `json:"copied,omitempty"` // in a delta that changes it, and in a snapshot once there is one
+
 	Rules []ruleFrom             `json:"rules,omitempty"` // all of them in a snapshot, and in a delta that changes them
 	Aside map[string]*asideFrame `json:"aside,omitempty"`
 }
@@ -108,6 +111,10 @@ type state struct {
 	retry map[uint64]*retryEntry
 	store pillarbox.StoreRecord
 	pause pillarbox.PauseRecord
+
+	began  pillarbox.Timestamp // when the destination was made; 0 for a state from before that was kept
+	copied pillarbox.CopyRecord
+
 	rules []ruleFrom // in order; empty for a state from before there were rules
 	aside
 }
@@ -122,6 +129,12 @@ func (s *state) apply(frame *stateFrame) {
 	}
 	if frame.Pause != nil {
 		s.pause = *frame.Pause
+	}
+	if frame.Began != 0 {
+		s.began = frame.Began
+	}
+	if frame.Copied != nil {
+		s.copied = *frame.Copied
 	}
 	for _, entry := range frame.Retry {
 		s.retry[entry.Seq] = entry
@@ -154,7 +167,7 @@ func (s *state) applyAside(frame *stateFrame) {
 func (s *state) with(delta *stateFrame) *state {
 	result := &state{
 		position: s.position, counters: s.counters, retry: maps.Clone(s.retry), rules: s.rules,
-		store: s.store, pause: s.pause,
+		store: s.store, pause: s.pause, began: s.began, copied: s.copied,
 	}
 	for name, set := range result.sets() {
 		*set = s.sets()[name].clone()
@@ -174,6 +187,9 @@ func (s *state) snapshot() *stateFrame {
 	frame.Rules, frame.Store = s.rules, s.store
 	if s.pause.IsPaused() {
 		frame.Pause = &s.pause
+	}
+	if frame.Began = s.began; s.copied.Job != "" {
+		frame.Copied = &s.copied
 	}
 	for name, set := range s.sets() {
 		if set.count > 0 {
@@ -196,11 +212,11 @@ func (s *state) count(kind pillarbox.OutcomeKind, rule string, n uint64) {
 	}
 }
 
-// uncount takes a skipped event back.
-func (s *state) uncount(rule string) {
-	s.Skipped -= min(s.Skipped, 1)
+// uncount takes skipped events back.
+func (s *state) uncount(rule string, n uint64) {
+	s.Skipped -= min(s.Skipped, n)
 	by := s.SkippedBy.Of(rule)
-	*by -= min(*by, 1)
+	*by -= min(*by, n)
 }
 
 // skipRule says by which rule an event below the cursor was skipped.
