@@ -183,6 +183,11 @@ type CopyRecord struct {
 	After   CopyKey  `json:"after,omitzero"`   // it goes on behind this key
 	Batch   []string `json:"batch,omitempty"`  // request ids that may be stored already and are not counted
 	Reached CopyKey  `json:"reached,omitzero"` // the last key that any copy has reached
+
+	// What the job has done so far.
+	Stored    uint64 `json:"stored,omitempty"`
+	Dead      uint64 `json:"dead,omitempty"`
+	Uncounted uint64 `json:"uncounted,omitempty"` // of both, what is not counted because the queue has not skipped it
 }
 
 // CopyKey is a Key, to be kept.

@@ -99,7 +99,7 @@ func (r *run) newCopying(ctx context.Context) (*copying, error) {
 		c.pending[id] = true
 	}
 	if job := r.progress.StartedAt.String(); c.record.Job != job {
-		c.record.Job, c.record.After = job, pillarbox.CopyKey{}
+		c.record = pillarbox.CopyRecord{Job: job, Batch: c.record.Batch, Reached: c.record.Reached}
 	}
 	if c.into == nil {
 		c.counted = c.record.Reached
@@ -115,6 +115,7 @@ func (r *run) copy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.show()
 	for {
 		if err := r.wait(ctx, r.lag); err != nil {
 			return err
@@ -252,16 +253,23 @@ func (c *copying) give(ctx context.Context, events []*pillarbox.Event, last pill
 	if last.Key().Compare(c.record.Reached.Key()) > 0 {
 		c.record.Reached = last
 	}
+	c.record.Stored += uint64(len(events) - len(refused))
+	c.record.Dead += uint64(len(refused))
+	c.record.Uncounted += uint64(len(events)) - stored - dead
 	counted, err := c.save(ctx, stored, dead)
 	if err != nil {
 		return err
 	}
-	c.progress.Matched += uint64(len(events))
-	c.progress.Copied += uint64(len(events) - len(refused))
-	c.progress.Dead += uint64(len(refused))
-	c.progress.Uncounted += uint64(len(events)) - counted
+	c.record.Uncounted += stored + dead - counted // the next change makes it durable
+	c.show()
 	c.tell()
 	return ctx.Err()
+}
+
+// show has the progress say what the record does, which knows it also where the progress was not kept.
+func (c *copying) show() {
+	c.progress.Copied, c.progress.Dead, c.progress.Uncounted = c.record.Stored, c.record.Dead, c.record.Uncounted
+	c.progress.Matched = c.progress.Taken + c.progress.Copied + c.progress.Dead
 }
 
 // tally says how many of the events are to be counted, and that they are not pending.

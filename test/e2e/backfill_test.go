@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,5 +115,57 @@ func TestReplayOutlivesAKill(t *testing.T) {
 	e := ledgerOf(t, s, "events", func(e ledger.Entry) bool { return e.Dead == 0 })
 	if e.Stored != letters {
 		t.Errorf("ledger %+v", e)
+	}
+}
+
+// TestACopyOutOfAStoreOutlivesAKill: what the queue has forgotten comes out of the store of another
+// destination, by itself for one that is new, over kills, each event once and counted once.
+func TestACopyOutOfAStoreOutlivesAKill(t *testing.T) {
+	const before = "queue: { keep_bytes: 0, segment_bytes: 64KiB }\nsources: { app: {} }\ndestinations:\n  events: { url: \"sqlite:\", sources: [app] }\n"
+	data := t.TempDir()
+	s := harness.Start(t, data, "--config", configured(t, before))
+	if out, talk, code := harness.Run(t, "post", s.Public+"/app", "-n", fmt.Sprint(backfilled), "--body", `{"type":"a"}`); code != 0 {
+		t.Fatalf("post: %s%s", out, talk)
+	}
+	s.WaitUntil("all is stored", drained)
+	until(t, "the queue has forgotten most", func() bool {
+		segments, err := filepath.Glob(filepath.Join(data, "queue", "*.seg"))
+		return err == nil && len(segments) > 0 && len(segments) <= 2
+	})
+	s.Stop()
+	after := configured(t, before+"  asked: { url: \"sqlite:asked.db\", sources: [app] }\n  late: { url: \"sqlite:late.db\", sources: [app], from: beginning, from_store: events }\n")
+	s = harness.Start(t, data, "--config", after)
+	s.Kill() // whenever that is
+	s = harness.Start(t, data, "--config", after)
+	ledgerOf(t, s, "late", func(e ledger.Entry) bool { return e.Stored == backfilled && e.Skipped == 0 })
+
+	out, talk, code := harness.Run(t, "backfill", "asked", "--dry-run", "--server", s.Admin)
+	if want := fmt.Sprintf("%d events would be given", backfilled); code != 0 || strings.Contains(out, want) {
+		t.Errorf("the queue alone: exit %d, %s%s", code, out, talk)
+	}
+	for args, want := range map[string]string{"asked": "its own store", "nowhere": "no destination"} {
+		if out, talk, code := harness.Run(t, "backfill", "asked", "--from-store", args, "--server", s.Admin); code == 0 || !strings.Contains(talk, want) {
+			t.Errorf("from %s: exit %d, %s%s", args, code, out, talk)
+		}
+	}
+	if out, talk, code := harness.Run(t, "backfill", "asked", "--from-store", "events", "--rate", "1000", "--detach", "--server", s.Admin); code != 0 {
+		t.Errorf("exit %d, %s%s", code, out, talk)
+	}
+	ledgerOf(t, s, "asked", func(e ledger.Entry) bool { return e.Stored > 100 })
+	s.Kill()
+	s = harness.Start(t, data, "--config", after)
+	ledgerOf(t, s, "asked", func(e ledger.Entry) bool { return e.Stored == backfilled && e.Skipped == 0 && e.Pending == 0 })
+	var list adminapi.BackfillList
+	until(t, "both are done", func() bool {
+		s.Get(adminapi.BackfillsPath, &list)
+		return len(list.Backfills) == 2 && list.Backfills[0].State == backfill.StateDone && list.Backfills[1].State == backfill.StateDone
+	})
+	for _, done := range list.Backfills {
+		if done.Copied+done.Taken != backfilled || done.Uncounted != 0 || done.Copied == 0 {
+			t.Errorf("%+v", done)
+		}
+	}
+	if out, talk, code := harness.Run(t, "audit", "--server", s.Admin); code != 0 {
+		t.Errorf("audit: exit %d, %s%s", code, out, talk)
 	}
 }
