@@ -193,10 +193,17 @@ type DeadLetterFilter struct {
 	Source      string    // exact; empty for all
 	RequestIDs  []string  // any of them; empty for all
 	Error       string    // part of the reason or of the last attempt's error, upper and lower case alike
+	Cause       string    // what Cause makes of the reason; empty for all
 	Resolved    bool      // resolved letters too
 	Missing     bool      // in Summaries: letters that were removed by hand too
 
 	After DeadLetterPosition // the cursor: letters behind this place only; the zero value is before all
+}
+
+// IsZero reports whether the filter selects by nothing but a place and a state.
+func (f DeadLetterFilter) IsZero() bool {
+	return f.Destination == "" && f.Since == 0 && f.Until == 0 && f.Source == "" && len(f.RequestIDs) == 0 &&
+		f.Error == "" && f.Cause == ""
 }
 
 // Match reports whether the filter selects the letter.
@@ -241,6 +248,9 @@ func (d *DeadLetter) LastError() string {
 // MatchError reports whether the filter selects a letter with that reason and that error of the
 // last attempt.
 func (f DeadLetterFilter) MatchError(reason, last string) bool {
+	if f.Cause != "" && Cause(reason) != f.Cause {
+		return false
+	}
 	wanted := strings.ToLower(f.Error)
 	return strings.Contains(strings.ToLower(reason), wanted) ||
 		strings.Contains(strings.ToLower(last), wanted)

@@ -121,6 +121,7 @@ type Delivery struct {
 	Attempts  []Attempt     // what was tried before, oldest first
 	Measured  bool          // the queue measures Waited; else the age of an event is that of its timestamp
 	Waited    time.Duration // how long the event has waited at least, whatever the wall clock says
+	NotBefore Timestamp     // in scans: when it is tried again; 0 for at once, or not known
 	Rejection *Rejection    // set where the event is rejected and only waits for its dead letter
 	Rule      *Rule         // of the destination when the event was appended; nil where the queue does not know
 	Routed    bool          // a person has given it to this destination, whatever its rules say

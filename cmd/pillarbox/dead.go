@@ -18,10 +18,10 @@ import (
 
 func newDeadCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
-		Use: "dead", Short: "List, show, replay or discard dead letters", Args: noSuchCommand,
+		Use: "dead", Short: "List, group, show, replay or discard dead letters", Args: noSuchCommand,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newDeadList(global), newDeadShow(global), newDeadReplay(global),
+	command.AddCommand(newDeadList(global), newDeadGroups(global), newDeadShow(global), newDeadReplay(global),
 		newDeadDiscard(global))
 	return command
 }
@@ -55,6 +55,7 @@ func newDeadList(global *globalFlags) *cobra.Command {
 	set.StringVar(&query.Since, "since", "", "dead since: RFC 3339, or ago as in 24h")
 	set.StringVar(&query.Until, "until", "", "dead before")
 	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
+	set.StringVar(&query.Cause, "cause", "", "only of this group (pillarbox dead groups)")
 	set.BoolVar(&query.Resolved, "resolved", false, "replayed and discarded ones too")
 	set.IntVar(&query.Limit, "limit", pillarbox.DefaultListLimit,
 		fmt.Sprintf("how many, 1 to %d", maxList))
@@ -87,6 +88,50 @@ func listLetters(ctx context.Context, command *cobra.Command, client *adminclien
 		tellOfNames(ctx, client, talk, query.Source, query.Destination)
 	}
 	return nil
+}
+
+func newDeadGroups(global *globalFlags) *cobra.Command {
+	var form console.Form
+	query, retrying := adminapi.DeadLetterQuery{}, false
+	command := &cobra.Command{
+		Use: "groups", Short: "Count dead letters, or what is being retried, by cause", Args: noArgs,
+		Long: `Count open dead letters by destination and cause: the error without what differs from event to event, as ids, numbers and quoted
+values. --retrying counts events instead that were refused and wait for another attempt. A group is listed and replayed with
+--cause.`,
+		Example: `  pillarbox dead groups
+  pillarbox dead groups --retrying
+  pillarbox dead replay --cause 'HTTP 422: no user N' --dry-run`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkForm(form); err != nil {
+				return err
+			}
+			if err := query.Check(); err != nil {
+				return usageError{err}
+			}
+			if retrying && (query.Source != "" || query.Since != "" || query.Until != "" || query.Error != "") {
+				return usageError{errors.New("with --retrying only --destination selects")}
+			}
+			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
+				groups, err := client.DeadLetterGroups(ctx, query)
+				if retrying {
+					groups, err = client.RetryingGroups(ctx, query.Destination)
+				}
+				if err != nil {
+					return noSuchDestination(ctx, client, query.Destination, err)
+				}
+				return console.WriteGroups(command.OutOrStdout(), command.ErrOrStderr(), groups, form)
+			})
+		},
+	}
+	set := command.Flags()
+	set.BoolVar(&retrying, "retrying", false, "what waits for another attempt, instead of dead letters")
+	set.StringVar(&query.Destination, "destination", "", "only of this destination")
+	set.StringVar(&query.Source, "source", "", "only events of this source")
+	set.StringVar(&query.Since, "since", "", "dead since: RFC 3339, or ago as in 24h")
+	set.StringVar(&query.Until, "until", "", "dead before")
+	set.StringVar(&query.Error, "error", "", "only with this text in the reason or the last error")
+	outputFlag(command, &form)
+	return command
 }
 
 func newDeadShow(global *globalFlags) *cobra.Command {
@@ -177,7 +222,7 @@ becomes a dead letter again.`,
 				return usageError{err}
 			}
 			filtered := len(args) > 0 || request.Destination != "" || request.Source != "" ||
-				request.Since != "" || request.Until != "" || request.Error != ""
+				request.Since != "" || request.Until != "" || request.Error != "" || request.Cause != ""
 			if !filtered && !all {
 				return usageError{fmt.Errorf("say which: request ids, a filter, or --all")}
 			}
@@ -193,6 +238,7 @@ becomes a dead letter again.`,
 	set.StringVar(&request.Since, "since", "", "dead since: RFC 3339, or ago as in 24h")
 	set.StringVar(&request.Until, "until", "", "dead before")
 	set.StringVar(&request.Error, "error", "", "only with this text in the reason or the last error")
+	set.StringVar(&request.Cause, "cause", "", "only of this group (pillarbox dead groups)")
 	set.BoolVar(&request.DryRun, "dry-run", false, "count and show a sample, touch nothing")
 	set.Float64Var(&request.Rate, "rate", 0, "letters per second (default as fast as it goes)")
 	set.IntVar(&request.MaxFailed, "max-failed", replay.DefaultMaxFailed,

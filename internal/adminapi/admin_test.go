@@ -255,7 +255,7 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 				body = `{"all":true}`
 			case adminapi.PurgesPath:
 				body = `{"destination":"events","older_than":"1d"}`
-			case adminapi.BackfillsPath:
+			case adminapi.BackfillsPath, adminapi.DiscardPath:
 				body = `{"destination":"events"}`
 			case adminapi.ReceiptsPath:
 				body = `{"receipts":[{"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"}]}`

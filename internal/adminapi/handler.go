@@ -148,7 +148,7 @@ var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
 	purgeRoutes, backfillRoutes,
-	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes)
+	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes, causeRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

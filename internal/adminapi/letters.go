@@ -19,7 +19,7 @@ var letterRoutes = []apiRoute{
 	{
 		method: http.MethodGet, path: "/api/v1/dead-letters", answers: []int{200, 400,
 			503}, handle: (*Handler).letters,
-		params: []string{"destination", "source", "since", "until", "error", "id", "resolved", "limit",
+		params: []string{"destination", "source", "since", "until", "error", "cause", "id", "resolved", "limit",
 			"cursor"},
 	},
 	{
@@ -38,7 +38,7 @@ func (a *Handler) letters(w http.ResponseWriter, r *apiRequest) error {
 	q := r.query
 	filter := pillarbox.DeadLetterFilter{
 		Destination: q.text("destination"), Source: q.text("source"), Error: q.text(
-			"error"), Resolved: q.flag("resolved"),
+			"error"), Cause: q.text("cause"), Resolved: q.flag("resolved"),
 	}
 	if id := q.text("id"); id != "" {
 		filter.RequestIDs = []string{id}

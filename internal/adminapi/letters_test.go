@@ -2,14 +2,17 @@ package adminapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/causes"
 	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/replay"
 )
@@ -235,4 +238,31 @@ func TestReplayIsReadStrictly(t *testing.T) {
 	if len(b.Node.Replays()) != 0 {
 		t.Error("a replay was started")
 	}
+}
+
+// TestGroupsAreActedOn: what failed for one reason is one group, which is listed, replayed and discarded.
+func TestGroupsAreActedOn(t *testing.T) {
+	b := openAdmin(t)
+	b.DeadLetter(4)
+	got := b.get(adminapi.GroupsPath+"?destination=events").Wants(t, 200)
+	groups := nodetest.Decode[causes.Groups](t, got.Body)
+	if len(groups.Groups) != 1 || groups.Groups[0].Count != 4 {
+		t.Fatalf("%+v", groups)
+	}
+	cause := url.QueryEscape(groups.Groups[0].Cause)
+	b.get("/api/v1/dead-letters?cause="+cause).Wants(t, 200, "id-003")
+	if got := b.get("/api/v1/dead-letters?cause=another").Wants(t, 200); strings.Contains(got.Body, "id-003") {
+		t.Errorf("another cause: %s", got.Body)
+	}
+	b.get(adminapi.RetryingPath).Wants(t, 200, `"groups":[]`)
+	b.get(adminapi.RetryingPath+"?destination=nowhere").Wants(t, 404)
+	body, err := json.Marshal(adminapi.DiscardRequest{Cause: groups.Groups[0].Cause, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.call("POST", adminapi.DiscardPath, `{"dry_run":true}`).Wants(t, 400, "nothing says which")
+	b.call("POST", adminapi.DiscardPath, string(body)).Wants(t, 200, `"discarded":4`)
+	b.call("POST", replays, strings.Replace(string(body), "}", `,"destination":"events"}`, 1)).Wants(t, 200, `"matched":4`)
+	b.call("POST", adminapi.DiscardPath, strings.Replace(string(body), `,"dry_run":true`, "", 1)).Wants(t, 200, `"discarded":4`)
+	b.get(adminapi.GroupsPath).Wants(t, 200, `"groups":[]`)
 }

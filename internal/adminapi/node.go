@@ -26,6 +26,7 @@ type Node interface {
 	Keys
 	Quarantine
 	Pauses
+	Causes
 }
 
 // Overview tells how things are.
@@ -283,6 +284,7 @@ type ReplayRequest struct {
 	Since       string   `json:"since,omitempty"`
 	Until       string   `json:"until,omitempty"`
 	Error       string   `json:"error,omitempty"`
+	Cause       string   `json:"cause,omitempty"` // of a group of dead letters
 	RequestIDs  []string `json:"request_ids,omitempty"`
 	DryRun      bool     `json:"dry_run,omitempty"`
 	Rate        float64  `json:"rate,omitempty"`       // letters per second; 0 for no limit
@@ -314,6 +316,7 @@ type DeadLetterQuery struct {
 	Since       string // inclusive
 	Until       string // exclusive
 	Error       string // part of the reason or of the last error
+	Cause       string // of a group
 	Resolved    bool   // resolved letters too
 	Cursor      string
 	Limit       int

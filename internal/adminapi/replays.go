@@ -93,7 +93,8 @@ func (r *ReplayRequest) request(now time.Time) (replay.Request, error) {
 		return replay.Request{}, err
 	}
 	filter := pillarbox.DeadLetterFilter{
-		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error, RequestIDs: r.RequestIDs,
+		Destination: r.Destination, Source: r.Source, Since: since, Until: until, Error: r.Error,
+		Cause: r.Cause, RequestIDs: r.RequestIDs,
 	}
 	return replay.Request{Filter: filter, DryRun: r.DryRun, Rate: r.Rate, MaxFailed: r.MaxFailed,
 		Limit: r.Limit, ThroughQueue: r.ThroughQueue}, nil

@@ -19,6 +19,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/backfill"
+	"pillarbox/internal/causes"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/openapi"
@@ -348,6 +349,27 @@ func (c *Client) Held(ctx context.Context, q HeldQuery) (*adminapi.HeldPage, err
 	return fetch[adminapi.HeldPage](ctx, c, adminapi.HeldPath, q.values())
 }
 
+// DeadLetterGroups counts open dead letters by destination and cause. Of the query Destination, Source,
+// Since, Until and Error count.
+func (c *Client) DeadLetterGroups(ctx context.Context, q adminapi.DeadLetterQuery) (*causes.Groups, error) {
+	return fetch[causes.Groups](ctx, c, adminapi.GroupsPath, pairs("destination", q.Destination, "source", q.Source,
+		"since", q.Since, "until", q.Until, "error", q.Error))
+}
+
+// RetryingGroups counts events that wait for another attempt, by destination and cause.
+func (c *Client) RetryingGroups(ctx context.Context, destination string) (*causes.Groups, error) {
+	return fetch[causes.Groups](ctx, c, adminapi.RetryingPath, pairs("destination", destination))
+}
+
+// DiscardMany gives up the dead letters that a request selects.
+func (c *Client) DiscardMany(ctx context.Context, request adminapi.DiscardRequest) (*adminapi.Discarded, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request to discard: %w", err)
+	}
+	return answered[adminapi.Discarded](c.call(ctx, http.MethodPost, adminapi.DiscardPath, nil, body))
+}
+
 // HeldGroups counts held events by destination and source. It reads all of them.
 func (c *Client) HeldGroups(ctx context.Context, q HeldQuery) (*adminapi.HeldGroups, error) {
 	q.Cursor, q.Limit = "", 0
@@ -465,7 +487,7 @@ func letterValues(q adminapi.DeadLetterQuery) url.Values {
 	}
 	return pairs("destination", q.Destination, "source", q.Source, "id", q.RequestID, "since",
 		q.Since, "until", q.Until,
-		"error", q.Error, "resolved", resolved, "cursor", q.Cursor, "limit", number(q.Limit))
+		"error", q.Error, "cause", q.Cause, "resolved", resolved, "cursor", q.Cursor, "limit", number(q.Limit))
 }
 
 func fetch[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {

@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/causes"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
@@ -227,6 +228,31 @@ func (n *Node) Replay(id string) (replay.Progress, error) { return n.jobs.Get(id
 // CancelReplay implements adminapi.Replays.
 func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, error) {
 	return n.jobs.Cancel(ctx, id)
+}
+
+// DeadGroups implements adminapi.Causes.
+func (n *Node) DeadGroups(ctx context.Context, filter pillarbox.DeadLetterFilter) (*causes.Groups, error) {
+	return causes.Dead(ctx, n.letters, filter)
+}
+
+// RetryingGroups implements adminapi.Causes. A queue that is shared with others does not say what waits.
+func (n *Node) RetryingGroups(ctx context.Context, destination string) (*causes.Groups, error) {
+	names := n.table().Names()
+	if destination != "" {
+		if n.sink(destination) == nil {
+			return nil, n.noDestination(destination)
+		}
+		names = []string{destination}
+	}
+	if !n.queue.Traits().Obliges {
+		names = nil
+	}
+	return causes.Retrying(ctx, n.queue, names)
+}
+
+// DiscardMany implements adminapi.Causes.
+func (n *Node) DiscardMany(ctx context.Context, filter pillarbox.DeadLetterFilter, dryRun bool) (int, error) {
+	return n.replayer.DiscardMany(ctx, filter, dryRun)
 }
 
 // sinkToPurge is the store of a destination, without the guard of writes.

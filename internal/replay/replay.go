@@ -512,6 +512,48 @@ func (r *run) reopen(ctx context.Context, letter *pillarbox.DeadLetter, refusal 
 	return nil
 }
 
+// DiscardMany gives up the open letters that the filter selects, and returns how many those were. A dry
+// run counts them. The filter must select by something: ErrInvalid. What is given up before an error
+// stays so.
+func (r *Replayer) DiscardMany(ctx context.Context, filter pillarbox.DeadLetterFilter, dryRun bool) (discarded int, err error) {
+	if filter.IsZero() {
+		return 0, pillarbox.Invalid("nothing says which dead letters; name a destination, a source, times, an error, a cause or request ids")
+	}
+	filter.Resolved, filter.Missing = false, false
+	for ctx.Err() == nil {
+		var keys []pillarbox.DeadLetterKey
+		for summary, err := range r.letters.Summaries(ctx, filter) {
+			if err != nil {
+				continue // what can't be read is listed as that, and stays
+			}
+			if dryRun {
+				discarded++
+				continue
+			}
+			keys = append(keys, pillarbox.DeadLetterKey{Destination: summary.Destination, Key: summary.Key})
+			filter.After = pillarbox.DeadLetterPosition{DeadAt: summary.DeadAt, Key: summary.Key, Destination: summary.Destination}
+			if len(keys) >= batchEvents {
+				break
+			}
+		}
+		if len(keys) == 0 {
+			break
+		}
+		if err := r.discardAll(ctx, keys); err != nil {
+			return discarded, err
+		}
+		discarded += len(keys)
+	}
+	return discarded, ctx.Err()
+}
+
+func (r *Replayer) discardAll(ctx context.Context, keys []pillarbox.DeadLetterKey) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	return r.letters.ResolveMany(context.WithoutCancel(ctx), keys, pillarbox.Resolution{At: pillarbox.TimestampOf(r.now()),
+		How: pillarbox.ResolvedDiscarded})
+}
+
 // Discard gives up an open letter for good. It is kept, marked as discarded. A letter that is
 // resolved already is ErrConflict.
 func (r *Replayer) Discard(ctx context.Context, destination, requestID string) error {

@@ -441,3 +441,28 @@ func TestOneThatIsDownHoldsUpNoOther(t *testing.T) {
 	}
 	m.expect(0, 5)
 }
+
+func TestDiscardManyTakesWhatWasMeant(t *testing.T) {
+	m := open(t, 2500)
+	ctx := context.Background()
+	if _, err := m.replayer.DiscardMany(ctx, pillarbox.DeadLetterFilter{Resolved: true}, false); !errors.Is(err, pillarbox.ErrInvalid) {
+		t.Errorf("without a filter: %v", err)
+	}
+	cause := pillarbox.DeadLetterFilter{Cause: "refused", Destination: "events"}
+	for i, c := range []struct {
+		filter pillarbox.DeadLetterFilter
+		dry    bool
+		want   int
+		open   uint64
+	}{
+		{pillarbox.DeadLetterFilter{Cause: "another"}, false, 0, 2500},
+		{pillarbox.DeadLetterFilter{RequestIDs: []string{m.events[7].RequestID}}, false, 1, 2499},
+		{cause, true, 2499, 2499}, {cause, false, 2499, 0}, {cause, false, 0, 0},
+	} {
+		n, err := m.replayer.DiscardMany(ctx, c.filter, c.dry)
+		count, _ := m.letters.Count(ctx, "events")
+		if err != nil || n != c.want || count.Open != c.open {
+			t.Errorf("case %d: %d were discarded, %v, and %d are open", i, n, err, count.Open)
+		}
+	}
+}

@@ -211,7 +211,7 @@ func (w *walk) match(found *row) bool {
 		w.after() && found.rank().Compare(f.After) <= 0:
 		return false
 	}
-	return f.Error == "" || w.matchError(found)
+	return f.Error == "" && f.Cause == "" || w.matchError(found)
 }
 
 func (w *walk) after() bool { return w.filter.After != pillarbox.DeadLetterPosition{} }

@@ -100,9 +100,12 @@ func (q *Queue) ScanPending(_ context.Context, destination string,
 	q.mu.Lock()
 	p := q.positionLocked(destination)
 	var pending []pillarbox.Delivery
-	for i, s := range p.states {
-		if s.outcome == 0 {
+	for _, i := range p.order() {
+		if s := p.states[i]; s.outcome == 0 {
 			pending = append(pending, q.delivery(p, i))
+			if !s.due.IsZero() {
+				pending[len(pending)-1].NotBefore = pillarbox.TimestampOf(s.due)
+			}
 		}
 	}
 	q.mu.Unlock()

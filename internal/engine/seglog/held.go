@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -66,6 +67,9 @@ func (o *obligations) scanPending(
 	for _, it := range c.retries.items {
 		waiting = append(waiting, it)
 	}
+	slices.SortFunc(waiting, func(a, b *item) int { // those that were tried come first
+		return cmp.Or(cmp.Compare(b.tries(), a.tries()), cmp.Compare(a.seq, b.seq))
+	})
 	deliveries := c.deliveries(waiting)
 	needs := c.needs.Load()
 	c.mu.Unlock()
@@ -124,6 +128,14 @@ func (o *obligations) visitPending(
 		}
 	}
 	return nil
+}
+
+// tries is 1 for what waits for another attempt, or for its dead letter.
+func (it *item) tries() int {
+	if len(it.attempts) > 0 || it.rejection != nil {
+		return 1
+	}
+	return 0
 }
 
 // settleHeld settles held events as skipped or dead. Others are passed over.

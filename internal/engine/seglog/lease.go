@@ -181,6 +181,9 @@ func (c *consumer) deliveries(picked []*item) []pillarbox.Delivery {
 			Handle: pillarbox.Handle{Seq: it.seq}, Event: it.event, Bytes: it.bytes,
 			Attempts: it.attempts, Rejection: it.rejection, Rule: c.state.ruleAt(it.seq), Routed: it.routed,
 		}
+		if !it.due.IsZero() {
+			deliveries[i].NotBefore = pillarbox.TimestampOf(it.due)
+		}
 	}
 	c.ages.measure(deliveries)
 	return deliveries

@@ -8,6 +8,7 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/apikey"
 	"pillarbox/internal/backfill"
+	"pillarbox/internal/causes"
 	"pillarbox/internal/held"
 	"pillarbox/internal/ledger"
 	"pillarbox/internal/purge"
@@ -46,6 +47,19 @@ func (b Broken) ForgetHeld(context.Context, held.Filter, bool) (held.Result, err
 
 // Obligations implements adminapi.Node.
 func (b Broken) Obligations(context.Context) ([]held.Pending, error) { return nil, b.Err }
+
+// DeadGroups implements adminapi.Node.
+func (b Broken) DeadGroups(context.Context, pillarbox.DeadLetterFilter) (*causes.Groups, error) {
+	return nil, b.Err
+}
+
+// RetryingGroups implements adminapi.Node.
+func (b Broken) RetryingGroups(context.Context, string) (*causes.Groups, error) { return nil, b.Err }
+
+// DiscardMany implements adminapi.Node.
+func (b Broken) DiscardMany(context.Context, pillarbox.DeadLetterFilter, bool) (int, error) {
+	return 0, b.Err
+}
 
 // Status implements adminapi.Node.
 func (b Broken) Status(context.Context) (adminapi.Status, error) { return adminapi.Status{}, b.Err }

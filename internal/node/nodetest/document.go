@@ -197,11 +197,12 @@ func conform(t *testing.T, side Side, request *http.Request, got Answer) {
 	}
 }
 
-// find returns the operation for a request.
+// find returns the operation for a request: that of the path as it is, and else that of a template.
 func find(method, path string, public bool) object {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
+	var found object
 	for template, item := range at(document(), "paths").(object) {
 		servers := fmt.Sprint(at(item, "servers"))
 		if servers != "<nil>" && public != strings.Contains(servers, string(Public)) &&
@@ -210,10 +211,15 @@ func find(method, path string, public bool) object {
 		}
 		if matches(template, path) {
 			op, _ := at(item, strings.ToLower(method)).(object)
-			return op
+			if found == nil || template == path {
+				found = op
+			}
+			if template == path {
+				break
+			}
 		}
 	}
-	return nil
+	return found
 }
 
 func matches(template, path string) bool {
