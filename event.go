@@ -210,7 +210,7 @@ func (e *Event) MarshalJSON() ([]byte, error) { return e.marshal(formOf(e)) }
 func (e *Event) marshal(form eventJSON) ([]byte, error) {
 	text, err := form.appendTo(make([]byte, 0, form.size()))
 	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", e.RequestID, err)
+		return nil, err
 	}
 	return e.Others.appendTo(text), nil
 }
