@@ -6,10 +6,9 @@ var (
 	NATSNotAwaited = Mutant{"NATS: settled before the acknowledgement", []Edit{{
 		"internal/engine/nats/sink.go", "\tfor i := max(0, len(events)-Window); i < len(events); i++ {\n", "\tfor i := len(events); i < len(events); i++ {\n",
 	}}}
-	// NATSAckOfAnother counts the acknowledgement of the first message for every one.
+	// NATSAckOfAnother counts the answer to a message that was refused as that to one which was stored.
 	NATSAckOfAnother = Mutant{"NATS: the acknowledgement of another message counts", []Edit{{
-		"internal/engine/nats/batch.go", "\tfuture := b.futures[i]\n\tif future == nil {\n\t\treturn\n\t}\n\tb.futures[i] = nil\n",
-		"\tfuture := b.futures[0]\n\tif future == nil {\n\t\treturn\n\t}\n",
+		"internal/engine/nats/batch.go", "\tcase err := <-future.Err():\n\t\tb.fail(i, b.errorOf(err))\n", "\tcase <-future.Err():\n\t\tb.stored++\n",
 	}}}
 	// NATSWithoutHeaders sends what the message holds alone.
 	NATSWithoutHeaders = Mutant{"NATS: the headers are lost", []Edit{{
