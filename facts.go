@@ -1,7 +1,6 @@
 package pillarbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -164,25 +163,19 @@ func (a Attributes) include(others Attributes) bool {
 
 // MarshalJSON writes an object of name to value.
 func (a Attributes) MarshalJSON() ([]byte, error) {
-	var text bytes.Buffer
-	text.WriteByte('{')
+	return a.appendTo(nil), nil
+}
+
+func (a Attributes) appendTo(text []byte) []byte {
+	text = append(text, '{')
 	for i, attribute := range a {
 		if i > 0 {
-			text.WriteByte(',')
+			text = append(text, ',')
 		}
-		for j, part := range [...]string{attribute.Name, attribute.Value} {
-			quoted, err := marshalPlain(part)
-			if err != nil {
-				return nil, err
-			}
-			if j > 0 {
-				text.WriteByte(':')
-			}
-			text.Write(quoted)
-		}
+		text = appendQuoted(text, attribute.Name)
+		text = appendQuoted(append(text, ':'), attribute.Value)
 	}
-	text.WriteByte('}')
-	return text.Bytes(), nil
+	return append(text, '}')
 }
 
 // UnmarshalJSON reads an object of name to value.

@@ -34,12 +34,8 @@ func (m Members) Without(names ...string) Members {
 // appendTo puts them at the end of an object that has members.
 func (m Members) appendTo(object []byte) []byte {
 	for _, member := range m {
-		name, err := marshalPlain(member.Name)
-		if err != nil {
-			panic("pillarbox: bug: a text that was read can't be written: " + err.Error())
-		}
-		object = append(append(append(object[:len(object)-1], ','), name...), ':')
-		object = append(append(object, member.Text...), '}')
+		object = appendQuoted(append(object[:len(object)-1], ','), member.Name)
+		object = append(append(append(object, ':'), member.Text...), '}')
 	}
 	return object
 }

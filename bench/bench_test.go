@@ -134,3 +134,37 @@ func TestTheDriverInsertsTheSameRows(t *testing.T) {
 		t.Errorf("the rows differ, %v", err)
 	}
 }
+
+// TestPairsAreMeasuredByBenchmarksOfTheTree, each of which has the name that is told.
+func TestPairsAreMeasuredByBenchmarksOfTheTree(t *testing.T) {
+	for _, p := range pairs {
+		files, err := filepath.Glob(filepath.Join("..", p.module, p.pkg, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(name string) bool {
+			text, err := os.ReadFile(name)
+			return err == nil && bytes.Contains(text, []byte("\nfunc "+p.measure+"(b *testing.B) "))
+		}) {
+			t.Errorf("%s: no %s in %s of %s", p.Name, p.measure, p.pkg, p.module)
+		}
+	}
+	if _, err := measurePairs(t.Context(), "no such pair"); err == nil {
+		t.Error("a name that no pair has is no mistake")
+	}
+}
+
+// TestAPairWithoutFiguresSaysWhy.
+func TestAPairWithoutFiguresSaysWhy(t *testing.T) {
+	for output, want := range map[string]string{
+		"BenchmarkWrite\n    pg_test.go:3: PostgreSQL is missing\n--- SKIP: BenchmarkWrite\n    pg_test.go:3: PostgreSQL is missing\nPASS\n": "skipped: pg_test.go:3: PostgreSQL is missing",
+		"some text\n\n": "it gave no figures: some text",
+	} {
+		if got := whySkipped(output); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := lastLine("x_test.go:1: no disk\nFAIL\nexit status 1\nFAIL\tpillarbox/x\t1s\n"); got != "x_test.go:1: no disk" {
+		t.Errorf("the last line is %q", got)
+	}
+}

@@ -43,6 +43,7 @@ type options struct {
 	connections numbers
 	bodies      numbers
 	peers       string
+	pairs       string
 	delivery    int
 	backlog     float64 // GiB
 	keys        bool
@@ -86,6 +87,7 @@ func flags(args []string) options {
 		"numbers of connections with the first body (long: 1,8,64,256,1024)")
 	set.Var(&o.bodies, "bodies", "bytes of an event; the others than the first with 64 connections (long: 200,4096,262144)")
 	set.StringVar(&o.peers, "peers", "all", "all, none, or a part of the name of those that take part")
+	set.StringVar(&o.pairs, "pairs", "all", "destinations beside the same by hand, some minutes: all, none, or a part of the name of those that are measured")
 	set.IntVar(&o.delivery, "delivery", 300_000,
 		"rows for the comparison of delivery with the bare driver; 0 for none")
 	set.Float64Var(&o.backlog, "backlog", 0, "GiB of a backlog to hold and to start with (long: 10)")
@@ -211,6 +213,9 @@ func measure(ctx context.Context, o options, dir string) (*benchmark.Report, err
 	}
 	plan := benchmark.Plan{Dir: dir, Contenders: contenders, Groups: o.groups(), Progress: os.Stderr}
 	report.Contenders, report.Measurements, err = benchmark.Run(ctx, plan)
+	if err == nil && o.pairs != "none" {
+		report.Pairs, err = measurePairs(ctx, o.pairs)
+	}
 	if err == nil {
 		err = measureLonger(ctx, o, &stand{binary: binary, dir: dir}, report)
 	}

@@ -21,6 +21,9 @@ type section struct {
 
 func sectionsOf(report *benchmark.Report) []section {
 	sections := []section{{"Figures", report.Figures()}, {"Goals", report.Judgement()}}
+	if len(report.Pairs) > 0 {
+		sections = append(sections, section{"Destinations, beside the same by hand", report.Beside()})
+	}
 	if len(report.Lives) > 0 {
 		sections = append(sections, section{"Long lives and backlogs", report.Longer()})
 	}

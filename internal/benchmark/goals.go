@@ -78,7 +78,7 @@ func judge(r *Report) []Goal {
 		r.memory("peak memory with a backlog of 10 GiB, MiB",
 			func(l Life) bool { return l.Backlog >= goalBacklog }),
 	}
-	return append(goals, r.doors()...)
+	return append(append(goals, r.doors()...), r.pairs()...)
 }
 
 func eventRate(row *Row) float64 { return row.PerSecond }

@@ -17,6 +17,7 @@ type Report struct {
 	Contenders   []Contender   `json:"contenders"`
 	Rows         []Row         `json:"rows"`
 	Delivery     *Delivery     `json:"delivery,omitempty"`
+	Pairs        []Pair        `json:"pairs,omitempty"`
 	Lives        []Life        `json:"lives,omitempty"`
 	Goals        []Goal        `json:"goals"`
 	Problems     []string      `json:"problems,omitempty"` // what could not be measured

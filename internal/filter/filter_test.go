@@ -138,24 +138,3 @@ func FuzzTakes(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkTakes(b *testing.B) {
-	body := []byte(`{"id":"evt_1Nf","type":"invoice.paid","created":1700000000,"livemode":true,"data":{"object":{"id":"in_1","amount":1250,"currency":"eur",
-"customer":{"id":"cus_9","email":"a@example.org"}}},"request":{"id":"req_1","idempotency_key":"k-123456789"},"pending_webhooks":1}`)
-	event := &pillarbox.Event{Source: "stripe", Body: body, Header: pillarbox.Header{{Name: "Content-Type", Value: "application/json"}}}
-	for _, expression := range []string{`json.type.startsWith("invoice.")`, `source == "stripe" && json.data.object.amount > 1000 && json.livemode`,
-		`headers["Content-Type"] == "application/json"`} {
-		f, err := filter.Compile(expression)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(expression, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if taken, err := f.Takes(event); err != nil || !taken {
-					b.Fatal(taken, err)
-				}
-			}
-		})
-	}
-}

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"pillarbox"
 	"pillarbox/internal/atrest"
 	"pillarbox/internal/engine/catalog"
 	"pillarbox/internal/engine/files"
-	"pillarbox/internal/engine/sqlite"
 	"pillarbox/internal/vfs"
 )
 
@@ -24,7 +22,7 @@ const (
 
 // Difference is what the clients were told against what is left.
 type Difference struct {
-	Stored int `json:"stored"` // rows of the database
+	Stored int `json:"stored"` // rows of the store
 	Dead   int `json:"dead"`   // dead letters
 
 	Lost   []string `json:"lost"`   // acknowledged, and neither stored nor a dead letter with the key and body of the receipt
@@ -47,11 +45,12 @@ func (d *Difference) Err() error {
 	return errors.Join(errs...)
 }
 
-// Compare reads the database and the dead letters of a stopped server with nothing pending.
-func (c *Clients) Compare(data string) (*Difference, error) {
+// Compare reads the store, nil for the database in the data directory, and the dead letters of a
+// stopped server with nothing pending.
+func (c *Clients) Compare(data string, from *Store) (*Difference, error) {
 	found := &inventory{clients: c, keys: map[pillarbox.Key]int{},
 		copies: map[string][]pillarbox.Key{}}
-	if err := errors.Join(found.readDatabase(data), found.readLetters(data)); err != nil {
+	if err := errors.Join(found.readStore(data, from), found.readLetters(data)); err != nil {
 		return nil, err
 	}
 	return found.compare(), nil
@@ -78,9 +77,8 @@ func (i *inventory) add(event *pillarbox.Event) {
 	i.copies[body] = append(i.copies[body], event.Key())
 }
 
-func (i *inventory) readDatabase(data string) error {
-	store, err := sqlite.Open(context.Background(), filepath.Join(data, databaseFile),
-		sqlite.Options{})
+func (i *inventory) readStore(data string, from *Store) error {
+	store, err := from.open(context.Background(), data)
 	if err != nil {
 		return err
 	}

@@ -258,7 +258,7 @@ func (f *filling) end(ctx context.Context, data string, args []string) error {
 		f.report.fail("%v", err)
 		return nil
 	}
-	if err := f.report.finish(f.clients, f.Binary, data); err != nil {
+	if err := f.report.finish(f.clients, f.Binary, data, nil); err != nil {
 		return err
 	}
 	f.report.note("%s: accepted again after %v at most; %d times delivered while full, %d letters replayed while full; answers by status: %v",

@@ -14,6 +14,7 @@ const (
 	longestRest       = 300 * time.Millisecond
 	longestStart      = 40 * time.Millisecond // of a server that is killed while it starts
 	defaultKillCycles = 20
+	firstCrashing     = 7 // of the ten kinds of a life, from which on a store of its own crashes, too
 )
 
 // Options of a run.
@@ -22,6 +23,7 @@ type Options struct {
 	Dir      string // where its data is kept; must not exist, or be empty
 	Cycles   int
 	Seed     uint64
+	Store    *Store             // nil for the database in the data directory
 	Progress func(done, of int) // optional
 }
 
@@ -51,7 +53,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.Cycles++
 		options.progress(n + 1)
 	}
-	s, err := Start(ctx, options.Binary, options.Dir)
+	s, err := Start(ctx, options.Binary, options.Dir, options.Store.args()...)
 	if err != nil {
 		return k.report, err
 	}
@@ -60,7 +62,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.fail("%v", err)
 		return k.report, nil
 	}
-	if err := k.report.finish(k.clients, options.Binary, options.Dir); err != nil {
+	if err := k.report.finish(k.clients, options.Binary, options.Dir, options.Store); err != nil {
 		return k.report, err
 	}
 	k.report.expect(options.Cycles, minAckedPerCycle)
@@ -76,7 +78,7 @@ type killing struct {
 
 // begin makes the database, and has it refuse what asks for it.
 func (k *killing) begin(ctx context.Context) error {
-	s, err := Start(ctx, k.Binary, k.Dir)
+	s, err := Start(ctx, k.Binary, k.Dir, k.Store.args()...)
 	if err != nil {
 		return err
 	}
@@ -84,13 +86,13 @@ func (k *killing) begin(ctx context.Context) error {
 	if err := s.Stop(); err != nil {
 		return err
 	}
-	return refuseSome(k.Dir)
+	return k.Store.refuse(ctx, k.Dir)
 }
 
 // refuseSome makes the database refuse messages that ask for it, as long as the table mercy is
 // empty.
 func refuseSome(data string) error {
-	return execute(data, "CREATE TABLE mercy (granted); CREATE TRIGGER refuse BEFORE INSERT ON events WHEN instr(NEW.body, '\"kind\":\""+refusalWord+"\"')"+
+	return execute(data, "CREATE TABLE mercy (granted); CREATE TRIGGER refuse BEFORE INSERT ON events WHEN instr(NEW.body, '"+poison+"')"+
 		" AND NOT EXISTS (SELECT 1 FROM mercy) BEGIN SELECT RAISE(ABORT, 'it asks for it'); END")
 }
 
@@ -104,7 +106,7 @@ func (k *killing) cycle(ctx context.Context) error {
 	if kind <= 2 {
 		args = []string{"--roles", "accept,admin"} // leaves a backlog
 	}
-	s, err := Start(ctx, k.Binary, k.Dir, args...)
+	s, err := Start(ctx, k.Binary, k.Dir, k.Store.args(args...)...)
 	if err != nil {
 		return err
 	}
@@ -112,6 +114,12 @@ func (k *killing) cycle(ctx context.Context) error {
 	_, wait := k.clients.begin(ctx, s, killConnections)
 	defer wait()
 	pause(ctx, k.rng, longestLife)
+	if k.Store != nil && kind >= firstCrashing {
+		if err := k.Store.Crash(ctx); err != nil {
+			return err
+		}
+		pause(ctx, k.rng, longestLife)
+	}
 	if kind == 9 {
 		wait()
 		pause(ctx, k.rng, longestRest)
@@ -121,7 +129,7 @@ func (k *killing) cycle(ctx context.Context) error {
 
 // killStarting kills a server that is not ready yet, or has just become so.
 func (k *killing) killStarting() error {
-	s, err := Launch(k.Binary, k.Dir)
+	s, err := Launch(k.Binary, k.Dir, k.Store.args()...)
 	if err != nil {
 		return err
 	}

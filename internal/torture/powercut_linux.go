@@ -41,7 +41,7 @@ func PowerCutPossible() error {
 // PowerCut makes a file system in a file below Dir, runs servers on it, one after the other, and
 // takes it away from under each at a random moment: the process is frozen, the file system is shut
 // down without a flush of its journal, the process is killed, and what is left is mounted again.
-// The database lies on the same disk. What the file system has not flushed is gone, as after a
+// The database lies on the same disk, unless the options have a store outside of it. What the file system has not flushed is gone, as after a
 // power cut; the file below it is kept whole, so that a disk which loses or reorders what it was
 // given before a flush is not tested.
 //
@@ -91,7 +91,7 @@ func (c *cutting) run(ctx context.Context) error {
 		c.progress(n + 1)
 	}
 	c.report.note("kinds of lives: %v", kinds)
-	s, err := Start(ctx, c.Binary, data)
+	s, err := Start(ctx, c.Binary, data, c.Store.args()...)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (c *cutting) run(ctx context.Context) error {
 		c.report.fail("%v", err)
 		return nil
 	}
-	if err := c.report.finish(clients, c.Binary, data); err != nil {
+	if err := c.report.finish(clients, c.Binary, data, c.Store); err != nil {
 		return err
 	}
 	c.report.expect(c.Cycles, minAckedPerCut)
@@ -110,7 +110,7 @@ func (c *cutting) run(ctx context.Context) error {
 // begin lets an earlier life leave files that are whole: of its first files, a log without syncs
 // leaves so little that the next start is refused, and a bug would not be on its own.
 func (c *cutting) begin(ctx context.Context, binary, data string) error {
-	s, err := Start(ctx, binary, data)
+	s, err := Start(ctx, binary, data, c.Store.args()...)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *cutting) begin(ctx context.Context, binary, data string) error {
 	if err := s.Stop(); err != nil {
 		return err
 	}
-	return refuseSome(data)
+	return c.Store.refuse(ctx, data)
 }
 
 // runDistrusted gives every cut a directory of its own, and has the trusted binary read what is
@@ -136,7 +136,7 @@ func (c *cutting) runDistrusted(ctx context.Context) error {
 		}
 		c.report.Cycles++
 		c.progress(n + 1)
-		s, err := Start(ctx, c.Trusted, data)
+		s, err := Start(ctx, c.Trusted, data, c.Store.args()...)
 		if err != nil {
 			refused++ // no loss yet: the events may still be in the log
 			continue
@@ -147,7 +147,7 @@ func (c *cutting) runDistrusted(ctx context.Context) error {
 			c.report.fail("%v", err)
 			continue
 		}
-		found, err := clients.Compare(data)
+		found, err := clients.Compare(data, c.Store)
 		if err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (c *cutting) draw(n int) cutLife {
 
 // life has clients post to a server, cuts the power, and mounts what is left.
 func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Clients) error {
-	s, err := Start(ctx, c.Binary, data, l.args...)
+	s, err := Start(ctx, c.Binary, data, c.Store.args(l.args...)...)
 	if err != nil {
 		return err
 	}

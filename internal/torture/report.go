@@ -86,11 +86,11 @@ func (r *Report) expect(cycles, ackedPerCycle int) {
 }
 
 // finish reads what is left, and audits it with the binary.
-func (r *Report) finish(clients *Clients, binary, data string) error {
-	if err := Audit(binary, data); err != nil {
+func (r *Report) finish(clients *Clients, binary, data string, store *Store) error {
+	if err := Audit(binary, data, store.args()...); err != nil {
 		r.fail("%v", err)
 	}
-	difference, err := clients.Compare(data)
+	difference, err := clients.Compare(data, store)
 	if err != nil {
 		return err
 	}

@@ -269,8 +269,8 @@ func (s *Server) Drain() (ledger.Entry, error) {
 }
 
 // Audit runs the audit of a stopped server's data. What it finds is an error.
-func Audit(binary, data string) error {
-	if out, err := exec.Command(binary, "audit", "--data", data).CombinedOutput(); err != nil {
+func Audit(binary, data string, args ...string) error {
+	if out, err := exec.Command(binary, append([]string{"audit", "--data", data}, args...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("audit: %w\n%s", err, out[:min(len(out), maxAuditShown)])
 	}
 	return nil

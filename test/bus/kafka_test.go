@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -208,6 +209,57 @@ func TestKafkaRefusesWhatIsTooLarge(t *testing.T) {
 		err := sink.Write(t.Context(), events[:n])
 		if errors.As(err, &batch) != isBatch || !pillarbox.IsPermanent(err) {
 			t.Errorf("%d events that a broker finds too large: %v", n, err)
+		}
+	}
+}
+
+// TestKafkaRefusesWhatIsNoRecord for good, and its neighbours are stored.
+func TestKafkaRefusesWhatIsNoRecord(t *testing.T) {
+	cluster := startKafka(t)
+	events := enginetest.Usual(3, 1)
+	events[0].Timestamp = math.MaxInt64 // no year has it
+	err := openKafka(t, kafkaURL(cluster, "some"), kafka.Options{}).Write(t.Context(), events)
+	var batch *pillarbox.BatchError
+	if !errors.As(err, &batch) || len(batch.Items) != 1 || batch.Items[0].Index != 0 || !pillarbox.IsPermanent(batch.Items[0].Err) {
+		t.Fatalf("an event that is no record: %v", err)
+	}
+	if all := records(t, cluster, "some"); len(all) != 2 {
+		t.Errorf("beside an event that is no record, %d are stored", len(all))
+	}
+}
+
+// TestKafkaRefusesSome: where a broker refuses the records of one partition, the events that are told
+// are those, whatever the order of its answers.
+func TestKafkaRefusesSome(t *testing.T) {
+	cluster := startKafka(t, kfake.SeedTopics(3, "some"))
+	sink := openKafka(t, kafkaURL(cluster, "some"), kafka.Options{})
+	events := enginetest.Usual(60, 2)
+	for partition := range int32(3) {
+		fault := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{partition}, Err: kerr.InvalidRecord, Count: -1})
+		part := events[20*partition:][:20]
+		err := sink.Write(t.Context(), part)
+		fault.Remove()
+		refused := map[string]bool{}
+		var batch *pillarbox.BatchError
+		if errors.As(err, &batch) {
+			for _, item := range batch.Items {
+				refused[part[item.Index].RequestID] = true
+			}
+		}
+		stored := map[string]bool{}
+		for _, record := range records(t, cluster, "some") {
+			stored[string(record.Key)] = true
+		}
+		for _, event := range part {
+			switch id := event.RequestID; {
+			case stored[id] && refused[id]:
+				t.Errorf("event %s is stored and refused", id)
+			case !stored[id] && !refused[id]:
+				t.Errorf("event %s is neither stored nor refused", id)
+			}
+		}
+		if len(refused) == 0 || len(refused) == len(part) {
+			t.Errorf("%d of %d are refused: nothing was tried", len(refused), len(part))
 		}
 	}
 }

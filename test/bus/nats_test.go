@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -277,6 +278,19 @@ func TestNATSRefusesWhatIsTooLarge(t *testing.T) {
 		}
 		wantOnce(t, b.messages(subject), []*pillarbox.Event{events[0], events[1], events[3], events[4]})
 	}
+}
+
+// TestNATSRefusesWhatIsNoMessage for good, and its neighbours are stored.
+func TestNATSRefusesWhatIsNoMessage(t *testing.T) {
+	b := startNATS(t, nil)
+	events := enginetest.Usual(3, 1)
+	events[0].Timestamp = math.MaxInt64 // no year has it
+	err := openNATS(t, b.url("some"), nats.Options{}).Write(t.Context(), events)
+	var batch *pillarbox.BatchError
+	if !errors.As(err, &batch) || len(batch.Items) != 1 || batch.Items[0].Index != 0 || !pillarbox.IsPermanent(batch.Items[0].Err) {
+		t.Fatalf("an event that is no message: %v", err)
+	}
+	wantOnce(t, b.messages("some"), events[1:])
 }
 
 // TestNATSOverCutConnections: connections are cut anywhere, also between a message and its answer,

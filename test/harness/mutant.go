@@ -33,7 +33,7 @@ func (m Mutant) Binary(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "pillarbox")
-	m.goCommand(t, "build", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/cmd/pillarbox")
+	m.goCommand(t, ".", "build", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/cmd/pillarbox")
 	return binary
 }
 
@@ -45,7 +45,8 @@ func (m Mutant) MustFail(t *testing.T, tries int, pkg, run, verdict string, env 
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "mutant.test")
-	m.goCommand(t, "test", "-c", "-overlay", m.overlay(t, dir), "-o", binary, "pillarbox/"+pkg)
+	// In the directory of the package, which may be one of a module of its own.
+	m.goCommand(t, filepath.Join(moduleRoot(t), pkg), "test", "-c", "-overlay", m.overlay(t, dir), "-o", binary, ".")
 	out, failed := runMutant(t, binary, pkg, run, env)
 	for try := 1; !failed && try < tries; try++ {
 		out, failed = runMutant(t, binary, pkg, run, env)
@@ -85,7 +86,7 @@ func (m Mutant) MustBuild(t *testing.T) {
 	for _, edit := range m.Edits {
 		packages["pillarbox/"+path.Dir(edit.File)] = true
 	}
-	m.goCommand(t, append(args, slices.Sorted(maps.Keys(packages))...)...)
+	m.goCommand(t, ".", append(args, slices.Sorted(maps.Keys(packages))...)...)
 }
 
 func tail(out []byte) string { return string(out[max(0, len(out)-4000):]) }
@@ -99,9 +100,11 @@ func lineWith(text, part string) string {
 	return ""
 }
 
-func (m Mutant) goCommand(t *testing.T, args ...string) {
+func (m Mutant) goCommand(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build with the planted bug %q: %v\n%s", m.Name, err, out)
 	}
 }

@@ -522,6 +522,28 @@ var hunts = []hunt{
 			{harness.YoungestMakesRoom, "want 202|timeout|the one that has rested"},
 		},
 	},
+	{
+		name: "bus: NATS", pkg: "test/bus", run: "^TestNATS(StoresOnce|MakesAStreamWhereNoneIs|RefusesWhatIsTooLarge|RefusesWhatIsNoMessage|AnswersThatNeverCome)$",
+		bugs: []planted{
+			{harness.NATSNotAwaited, "without an answer: <nil>"},
+			{harness.NATSAckOfAnother, "small: <nil>"},
+			{harness.NATSWithoutHeaders, "in its header"},
+			{harness.NATSBlocked, "that is no message"},
+			{harness.NATSOutageRefuses, "without a stream"},
+		},
+	},
+	{
+		name: "bus: Kafka", pkg: "test/bus", run: "^TestKafka(StoresEveryEvent|RefusesWhatIsNoRecord|RefusesSome|SortsErrors|AnswersThatNeverCome)$",
+		bugs: []planted{
+			{harness.KafkaNotAwaited, "without an answer: <nil>"},
+			{harness.KafkaAckOfAnother, "is neither stored nor refused"},
+			{harness.KafkaBlamesAnother, "is neither stored nor refused|is stored and refused"},
+			{harness.KafkaWithoutHeaders, "is named"},
+			{harness.KafkaBlocked, "that is no record"},
+			{harness.KafkaOutageRefuses, "UNKNOWN_SERVER_ERROR"},
+			{harness.KeyOfAnother, "is named"},
+		},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.

@@ -3,10 +3,12 @@ package parquet_test
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/benchmark/turns"
 	"pillarbox/internal/engine/parquet"
 	"pillarbox/internal/engine/sqlite"
 )
@@ -31,6 +33,7 @@ func batch(n, size int) []*pillarbox.Event {
 const (
 	parquetBatch = 50_000
 	sqliteBatch  = 1000
+	sqliteShare  = 10 // batches: a fifth of the rows is enough to know its rate
 )
 
 // BenchmarkWrite compares Write with that of package sqlite, in turns, each with the batches that it
@@ -41,24 +44,19 @@ func BenchmarkWrite(b *testing.B) {
 	other, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "events.db"), sqlite.Options{})
 	must(b, err)
 	defer other.Close()
-	var ours, theirs time.Duration
-	n := 0
-	for b.Loop() {
+	turns.Measure(b, func(n int) (int, time.Duration) {
 		events := batch(n, parquetBatch)
-		n++
 		start := time.Now()
 		must(b, store.Write(b.Context(), events))
-		ours += time.Since(start)
-		for i := range 10 { // a fifth of the rows is enough to know its rate
-			start = time.Now()
-			must(b, other.Write(b.Context(), events[i*sqliteBatch:(i+1)*sqliteBatch]))
-			theirs += time.Since(start)
+		return parquetBatch, time.Since(start)
+	}, func(n int) (int, time.Duration) {
+		events := batch(n, parquetBatch)[:sqliteShare*sqliteBatch]
+		start := time.Now()
+		for batch := range slices.Chunk(events, sqliteBatch) {
+			must(b, other.Write(b.Context(), batch))
 		}
-	}
-	rate, otherRate := float64(n*parquetBatch)/ours.Seconds(), float64(n*10*sqliteBatch)/theirs.Seconds()
-	b.ReportMetric(rate, "rows/s")
-	b.ReportMetric(otherRate, "sqlite-rows/s")
-	b.ReportMetric(rate/otherRate, "x-sqlite")
+		return len(events), time.Since(start)
+	})
 }
 
 // BenchmarkWriteAgain measures a redelivery, which changes nothing.

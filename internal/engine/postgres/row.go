@@ -3,13 +3,13 @@ package postgres
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"pillarbox"
+	"pillarbox/internal/jsontext"
 	"pillarbox/internal/requestid"
 )
 
@@ -127,7 +127,7 @@ const (
 // isJSONB reports whether jsonb takes a body: JSON in UTF-8, without NUL, with whole surrogate pairs,
 // numbers in range, and not too deep.
 func isJSONB(body []byte) bool {
-	if len(body) == 0 || !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 || !json.Valid(body) {
+	if len(body) == 0 || !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 || !jsontext.Valid(body) {
 		return false
 	}
 	depth, inString := 0, false

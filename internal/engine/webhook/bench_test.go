@@ -3,7 +3,6 @@ package webhook_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,25 +11,16 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/benchmark/turns"
+	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/webhook"
 	"pillarbox/internal/signature"
 )
 
-// inFlight is how many requests both sides have on their way.
-const inFlight = 64
-
-func benchEvents(n int) []*pillarbox.Event {
-	events := make([]*pillarbox.Event, 1000) // what a delivery writes at once
-	for i := range events {
-		events[i] = &pillarbox.Event{
-			Timestamp: pillarbox.Timestamp(1_795_443_120_000_000 + n*len(events) + i), RequestID: fmt.Sprintf("0199a0b0-%04x-7000-8000-%012x", n&0xffff, i),
-			Source: "app", Method: "POST", Path: "/app", ContentType: "application/json", RemoteAddr: "203.0.113.7",
-			Header: pillarbox.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "bench"}},
-			Body:   fmt.Appendf(nil, `{"n":%d,"text":"%0150d"}`, i, n),
-		}
-	}
-	return events
-}
+const (
+	inFlight = 64   // requests that both sides have on their way
+	perBatch = 1000 // events, as a delivery writes at once
+)
 
 // BenchmarkWrite compares Write, which encodes and signs each event, with a bare client of net/http that
 // sends the same requests, made beforehand, to the same receiver with as many in flight, in turns.
@@ -47,39 +37,25 @@ func BenchmarkWrite(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var ours, theirs time.Duration
-	n := 0
-	write := func(events []*pillarbox.Event) {
+	turns.Measure(b, func(n int) (int, time.Duration) {
+		events := enginetest.Usual(perBatch, n)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
 		if err := sink.Write(ctx, events); err != nil {
 			b.Fatal(err)
 		}
-		ours += time.Since(start)
-	}
-	post := func(events []*pillarbox.Event) {
+		return len(events), time.Since(start)
+	}, func(n int) (int, time.Duration) {
+		events := enginetest.Usual(perBatch, n)
 		requests := make([]*http.Request, len(events))
 		for i, event := range events {
 			requests[i] = prepare(b, signer, receiver.URL, event)
 		}
 		start := time.Now()
 		sendAll(b, bare, requests)
-		theirs += time.Since(start)
-	}
-	for b.Loop() {
-		events := benchEvents(n)
-		if n%2 == 0 {
-			write(events)
-			post(events)
-		} else {
-			post(events)
-			write(events)
-		}
-		n++
-	}
-	b.ReportMetric(float64(n*1000)/ours.Seconds(), "events/s")
-	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "of-bare-client")
+		return len(events), time.Since(start)
+	})
 }
 
 func prepare(b *testing.B, signer *signature.Signer, to string, event *pillarbox.Event) *http.Request {
