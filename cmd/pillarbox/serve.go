@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -136,6 +137,8 @@ type server struct {
 	serving node.Serving
 
 	certificates *certificates
+
+	inForce atomic.Pointer[config.Config] // what the admin API shows of config
 }
 
 // openServer opens everything that serve runs. lines may be nil.
@@ -164,6 +167,8 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 		DrainDelay: cfg.Shutdown.DrainDelay.Std(), ReadyPath: cfg.Listen.ReadyPath,
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
 	}}
+	s.inForce.Store(cfg)
+	s.serving.Configuration = func() string { return config.Show(s.inForce.Load()) }
 	if slices.Contains(roles, node.RoleAdmin) {
 		s.serving.Admin, err = listen("admin.listen", cfg.Admin.Listen, socketMode)
 	}
@@ -320,5 +325,6 @@ func (s *server) apply(ctx context.Context, fresh *config.Config) error {
 	}
 	issuers.Retain(usedOf(&settings)...)
 	s.config, s.engines.config = fresh, fresh
+	s.inForce.Store(fresh)
 	return nil
 }

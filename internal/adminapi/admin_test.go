@@ -257,6 +257,10 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 				body = `{"destination":"events","older_than":"1d"}`
 			case adminapi.BackfillsPath, adminapi.DiscardPath:
 				body = `{"destination":"events"}`
+			case adminapi.EventsPath:
+				if route.Method == http.MethodPost {
+					body = `{"source":"app"}`
+				}
 			case adminapi.ReceiptsPath:
 				body = `{"receipts":[{"request_id":"x","timestamp":"2026-11-23T14:12:00.123456Z"}]}`
 			}

@@ -27,6 +27,7 @@ type Node interface {
 	Quarantine
 	Pauses
 	Causes
+	Sender
 }
 
 // Overview tells how things are.

@@ -10,6 +10,7 @@ import (
 
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/admission"
+	"pillarbox/internal/dashboard"
 	"pillarbox/internal/express"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/opening"
@@ -25,8 +26,9 @@ func (s *server) admin() run.Service {
 			Timeout: s.Limits.ReadHeaderTimeout, Failed: s.openingFailed}))
 	}
 	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
-		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler})
-	return s.web("admin", listener, handler, nil)
+		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler, Configuration: s.Configuration})
+	pages := dashboard.New(dashboard.Options{API: handler, MaxViewers: s.may.admin / 4, Logger: s.logger, Now: s.clock.Now})
+	return s.web("admin", listener, pages, nil)
 }
 
 // public makes the service of the public listeners: an event loop for what is simple, where that is

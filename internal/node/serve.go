@@ -58,7 +58,8 @@ type Serving struct {
 	AdminToken     string
 	AdminTokens    []adminapi.Token
 	MaxFollowers   int
-	MetricsHandler http.Handler // for /metrics
+	MetricsHandler http.Handler  // for /metrics
+	Configuration  func() string // in force, without secrets
 
 	DrainDelay time.Duration // between not being ready and not accepting
 	ReadyPath  string        // on the public listeners, that says whether the node accepts; empty for none

@@ -56,6 +56,11 @@ func (b Broken) DeadGroups(context.Context, pillarbox.DeadLetterFilter) (*causes
 // RetryingGroups implements adminapi.Node.
 func (b Broken) RetryingGroups(context.Context, string) (*causes.Groups, error) { return nil, b.Err }
 
+// Send implements adminapi.Node.
+func (b Broken) Send(context.Context, *adminapi.SendRequest, []byte) (pillarbox.Receipt, error) {
+	return pillarbox.Receipt{}, b.Err
+}
+
 // DiscardMany implements adminapi.Node.
 func (b Broken) DiscardMany(context.Context, pillarbox.DeadLetterFilter, bool) (int, error) {
 	return 0, b.Err
