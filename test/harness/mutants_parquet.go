@@ -12,19 +12,27 @@ var (
 	}}}
 	// ManifestBeforeName counts a file whose name is not on the disk yet.
 	ManifestBeforeName = Mutant{"the manifest before the names are durable", []Edit{{
-		"internal/engine/parquet/publish.go", "\t\tdirs[f.partition()] = true\n", "",
+		"internal/engine/parquet/rewrite.go", "\t\tdirs[f.partition()] = true\n", "",
 	}}}
 	// OldFilesBeforeManifest removes what a compaction replaces before anybody knows what replaces it.
 	OldFilesBeforeManifest = Mutant{"old files deleted before the manifest", []Edit{{
-		"internal/engine/parquet/compact.go", "\tf.Path = newPath(inputs[0].partition(), v.Generation+1)\n",
-		"\tf.Path = newPath(inputs[0].partition(), v.Generation+1)\n\tfor _, e := range inputs {\n\t\t_ = v.fsys.Remove(e.Path)\n\t}\n",
+		"internal/engine/parquet/rewrite.go", "\treturn s.publish(nil, func(next *manifest) {\n",
+		"\tfor _, e := range inputs {\n\t\t_ = v.fsys.Remove(e.Path)\n\t}\n\treturn s.publish(nil, func(next *manifest) {\n",
 	}}}
 	// IntentForgotten leaves what was begun in the way of those who read all files.
 	IntentForgotten = Mutant{"the intent is not read at the start", []Edit{{
-		"internal/engine/parquet/recovery.go", "\t\tif !named && !kept {\n", "\t\tif !named && !kept && len(name) == 0 {\n",
+		"internal/engine/parquet/recovery.go", "\t\tif !named && !kept && !s.building[name] {\n", "\t\tif !named && !kept && len(name) == 0 {\n",
 	}}}
 	// BothCounted counts what a compaction has replaced, too.
 	BothCounted = Mutant{"what is replaced counts too", []Edit{{
 		"internal/engine/parquet/manifest.go", "\tm.Removed = append(m.Removed, e.Path)\n", "",
+	}}}
+	// PurgeForgotten deletes events and remembers nothing of it.
+	PurgeForgotten = Mutant{"a purge that is not written down", []Edit{{
+		"internal/engine/parquet/rewrite.go", "\t\tif how.change != nil {\n", "\t\tif how.change != nil && len(inputs) == 0 {\n",
+	}}}
+	// PurgedKept leaves the files of purged events where they are.
+	PurgedKept = Mutant{"purged events stay on the disk", []Edit{{
+		"internal/engine/parquet/purge.go", "\ts.removePurged(ctx, inputs)\n", "",
 	}}}
 )

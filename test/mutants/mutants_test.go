@@ -286,7 +286,7 @@ var hunts = []hunt{
 		bugs: []planted{{harness.GoneIsAnOutage, "asked "}},
 	},
 	{
-		name: "parquet", pkg: "internal/engine/parquet", run: "^TestPowerCutAtAnyMoment$",
+		name: "parquet", pkg: "internal/engine/parquet", run: "^(TestPowerCutAtAnyMoment|TestPurgedIsGoneAtOnce)$",
 		bugs: []planted{
 			{harness.CutForgotten, "twice"},
 			{harness.ManifestBeforeFile, "reading magic header|is not in"},
@@ -294,6 +294,8 @@ var hunts = []hunt{
 			{harness.OldFilesBeforeManifest, "no such file|is not in"},
 			{harness.IntentForgotten, "twice|in all files"},
 			{harness.BothCounted, "twice|no such file|count"},
+			{harness.PurgeForgotten, "are remembered as purged"},
+			{harness.PurgedKept, "files are left"},
 		},
 	},
 	{

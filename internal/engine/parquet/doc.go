@@ -36,6 +36,13 @@
 // manifest before. Who reads all files instead, by a glob such as **/*.parquet, may meet events twice
 // while the store is open, and meets each of them once after Close, and at the start.
 //
+// # Purging
+//
+// A step of a purge is one change of the manifest, too: a file is replaced by one without the purged
+// events, or files of which nothing is left count no more, and the same manifest remembers how many events
+// that were. The old files are removed at once, so that what is purged is gone; a reader that has their
+// names finds them missing.
+//
 // # What is wrong with a directory
 //
 // A directory has one writer, which locks it. One that is missing, locked, full or damaged makes each
@@ -46,7 +53,7 @@
 //
 // # Limits
 //
-// Events can't be purged. An event of more than MaxEventBytes is refused for good. A batch is in memory
+// An event of more than MaxEventBytes is refused for good. A batch is in memory
 // twice while it is written, and a compaction takes some 100 MiB. The manifest takes about 50 bytes for each day that has events,
 // and of the files those of some days are in memory. Nothing is encrypted at rest. The day and hour
 // of an event must be between the years 0000 and 9999.

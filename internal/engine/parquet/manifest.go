@@ -16,19 +16,20 @@ import (
 
 // Names below the directory. Readers of a tree of Hive partitions pass over what begins with "_".
 const (
-	ownDir       = "_pillarbox"
-	manifestFile = ownDir + "/manifest.json"
-	intentFile   = ownDir + "/intent.json"
-	daysDir      = ownDir + "/days"
-	tempDir      = ownDir + "/tmp"
-	lockFile     = ownDir + "/LOCK"
-	noneFile     = ownDir + "/none.json"    // a day without files, for readers that want a list of at least one
-	noEvents     = ownDir + "/none"         // a Parquet file without rows, for the same
-	viewFile     = ownDir + "/duckdb.sql"   // makes a view of exactly what is stored
-	suffix       = ".parquet"               // of files of events
-	manifestSize = 256 << 20                // bytes that a manifest may have
-	formatOne    = 1                        // the version of manifests
-	checksumName = `,"checksum":"` + "%08x" // the last member of what is checked
+	ownDir        = "_pillarbox"
+	manifestFile  = ownDir + "/manifest.json"
+	intentFile    = ownDir + "/intent.json"  // of the last write
+	rewriteIntent = ownDir + "/rewrite.json" // of the last compaction or purge, which is beside the writes
+	daysDir       = ownDir + "/days"
+	tempDir       = ownDir + "/tmp"
+	lockFile      = ownDir + "/LOCK"
+	noneFile      = ownDir + "/none.json"    // a day without files, for readers that want a list of at least one
+	noEvents      = ownDir + "/none"         // a Parquet file without rows, for the same
+	viewFile      = ownDir + "/duckdb.sql"   // makes a view of exactly what is stored
+	suffix        = ".parquet"               // of files of events
+	manifestSize  = 256 << 20                // bytes that a manifest may have
+	formatOne     = 1                        // the version of manifests
+	checksumName  = `,"checksum":"` + "%08x" // the last member of what is checked
 )
 
 // place is a key as it stands in a manifest.
@@ -126,7 +127,7 @@ type dayFiles struct {
 	Files   []entry `json:"files"` // in the order of their first keys
 }
 
-// intent names the files that the change at hand is about to put in their places.
+// intent names the files that a change at hand is about to put in their places.
 type intent struct {
 	Version int      `json:"version"`
 	Paths   []string `json:"paths"`

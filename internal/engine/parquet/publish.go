@@ -52,29 +52,12 @@ func (s *Store) name(fsys vfs.FS, files []built) error {
 	if len(files) == 0 {
 		return nil
 	}
-	plan := intent{Version: formatOne}
-	for _, f := range files {
-		plan.Paths = append(plan.Paths, f.Path)
-	}
-	if err := writeChecked(fsys, intentFile, plan); err != nil {
-		return err
-	}
-	dirs := map[string]bool{tempDir: true}
 	for _, f := range files {
 		if err := s.makeDir(fsys, f.partition()); err != nil {
 			return err
 		}
-		if err := fsys.Rename(f.temp, f.Path); err != nil {
-			return err
-		}
-		dirs[f.partition()] = true
 	}
-	for dir := range dirs {
-		if err := fsys.SyncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return putInPlace(fsys, intentFile, files)
 }
 
 // maxMade is how many directories are remembered to be there.

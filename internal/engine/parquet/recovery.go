@@ -102,16 +102,18 @@ func (s *Store) removeLeftovers(v *view, first bool) error {
 			}
 		}
 	}
-	if err := s.removeUnnamed(v); err != nil {
-		return err
+	for _, name := range []string{intentFile, rewriteIntent} {
+		if err := s.removeUnnamed(v, name); err != nil {
+			return err
+		}
 	}
 	return removeOldDays(v, first)
 }
 
-// removeUnnamed undoes the change that was at hand, unless it has happened.
-func (s *Store) removeUnnamed(v *view) error {
+// removeUnnamed undoes the change that was at hand, as an intent tells, unless it has happened.
+func (s *Store) removeUnnamed(v *view, intentName string) error {
 	var left intent
-	err := readChecked(v.fsys, intentFile, &left)
+	err := readChecked(v.fsys, intentName, &left)
 	switch {
 	case notExist(err):
 		return nil
@@ -130,7 +132,7 @@ func (s *Store) removeUnnamed(v *view) error {
 			return err
 		}
 		kept := slices.ContainsFunc(v.Retired, func(r retired) bool { return r.Path == name })
-		if !named && !kept {
+		if !named && !kept && !s.building[name] {
 			unnamed = append(unnamed, name)
 		}
 	}

@@ -58,19 +58,22 @@ type Store struct {
 	turn     chan struct{}
 	disk     attached               // guarded by turn
 	broken   bool                   // the state of the directory is not known: it is recovered first; guarded by turn
-	building map[string]bool        // temporary files of a compaction; guarded by turn
+	building map[string]bool        // files of the rewriting at hand; guarded by turn
 	made     map[string]bool        // directories that are there; guarded by turn
 	encoder  *pq.GenericWriter[row] // of writes; guarded by turn
 	latest   pillarbox.Timestamp    // when the last event was stored; guarded by turn
 
-	maintaining sync.Mutex
-	skip        map[string]bool // files of days that compaction has nothing to do for; guarded by maintaining
-	damaged     map[string]bool // files that compaction could not read; guarded by maintaining
+	// rewriting is held while files are put together or purged: one such change at a time.
+	rewriting sync.Mutex
+	skip      map[string]bool // files of days that compaction has nothing to do for; guarded by rewriting
+	damaged   map[string]bool // files that compaction could not read; guarded by rewriting
+	purging   purging         // guarded by rewriting
 
 	view atomic.Pointer[view] // nil before the first recovery, and while broken
 	days dayCache
 
 	identity atomic.Pointer[pillarbox.StoreIdentity] // as of the last view
+	purges   atomic.Pointer[[]pillarbox.Purge]       // the same
 
 	life   sync.RWMutex // held for reading by running calls, and for writing by Close
 	closed atomic.Bool
@@ -129,7 +132,7 @@ func open(dir string, options Options, attach func() (attached, error)) *Store {
 
 // Traits implements pillarbox.Sink.
 func (s *Store) Traits() pillarbox.SinkTraits {
-	return pillarbox.SinkTraits{Readable: true, Identified: true}
+	return pillarbox.SinkTraits{Readable: true, Identified: true, Purges: true, PurgesFiles: true}
 }
 
 // Identity implements pillarbox.Sink.
@@ -264,6 +267,7 @@ func (s *Store) breakLocked() {
 // show makes a manifest that is durable what counts.
 func (s *Store) show(m *manifest) {
 	s.identity.Store(&pillarbox.StoreIdentity{ID: m.ID, Mark: m.Mark})
+	s.purges.Store(&m.Purges)
 	s.view.Store(&view{manifest: m, fsys: s.disk.fsys, days: &s.days})
 }
 
