@@ -21,11 +21,31 @@ var (
 	}}}
 	// IntentForgotten leaves what was begun in the way of those who read all files.
 	IntentForgotten = Mutant{"the intent is not read at the start", []Edit{{
-		"internal/engine/parquet/recovery.go", "\t\tif !named && !kept && !s.building[name] {\n", "\t\tif !named && !kept && len(name) == 0 {\n",
+		"internal/engine/parquet/intents.go", "\t\tif !named && !kept && !s.building[name] {\n", "\t\tif !named && !kept && len(name) == 0 {\n",
 	}}}
 	// BothCounted counts what a compaction has replaced, too.
 	BothCounted = Mutant{"what is replaced counts too", []Edit{{
 		"internal/engine/parquet/manifest.go", "\tm.Removed = append(m.Removed, e.Path)\n", "",
+	}}}
+	// WrittenOverOthers replaces the manifest of a bucket without asking whose it is.
+	WrittenOverOthers = Mutant{"a manifest that is replaced without If-Match", []Edit{{
+		"internal/engine/s3/file.go", "\t\tin.IfMatch = &known\n", "",
+	}}}
+	// OwnTakenForOthers takes what an earlier try of the same call has put for another writer.
+	OwnTakenForOthers = Mutant{"a lost answer is taken for another writer", []Edit{{
+		"internal/engine/parquet/bucket.go", "\t\tif readErr == nil && bytes.Equal(there, text) {\n", "\t\tif readErr == nil && len(there) < 0 && bytes.Equal(there, text) {\n",
+	}}}
+	// TakenBack takes a bucket from the one that has opened it later.
+	TakenBack = Mutant{"two writers take the bucket from each other", []Edit{{
+		"internal/engine/parquet/recovery.go", "\tif s.disk.shared && !first && found.Writer", "\tif s.disk.shared && first && !first && found.Writer",
+	}}}
+	// UploadsForgotten leaves what was uploaded before the place was lost.
+	UploadsForgotten = Mutant{"the uploads of who lost the bucket stay", []Edit{{
+		"internal/engine/parquet/recovery.go", "\t\treturn errors.Join(errTaken, s.leaveTo(v))\n", "\t\treturn errTaken\n",
+	}}}
+	// RecoveredWhileBuilt lets a recovery remove what is about to be counted.
+	RecoveredWhileBuilt = Mutant{"a recovery removes what is being put together", []Edit{{
+		"internal/engine/parquet/intents.go", "\t\tif !named && !kept && !s.building[name] {\n", "\t\tif !named && !kept {\n",
 	}}}
 	// PurgeForgotten deletes events and remembers nothing of it.
 	PurgeForgotten = Mutant{"a purge that is not written down", []Edit{{

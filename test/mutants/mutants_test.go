@@ -294,8 +294,19 @@ var hunts = []hunt{
 			{harness.OldFilesBeforeManifest, "no such file|is not in"},
 			{harness.IntentForgotten, "twice|in all files"},
 			{harness.BothCounted, "twice|no such file|count"},
-			{harness.PurgeForgotten, "are remembered as purged"},
+			{harness.PurgeForgotten, "are remembered as purged|are purged, and"},
 			{harness.PurgedKept, "files are left"},
+		},
+	},
+	{
+		name: "parquet in a bucket", pkg: "internal/engine/parquet",
+		run: "^(TestTwoWritersAtOnce|TestTheLastWriterHasTheBucket|TestALostAnswerIsNoOtherWriter|TestEveryCallToABucketMayFail)$",
+		bugs: []planted{
+			{harness.WrittenOverOthers, "is not in|no such|does not exist|goes on|write of the first"},
+			{harness.OwnTakenForOthers, "somebody else has changed it"},
+			{harness.TakenBack, "write of the first"},
+			{harness.UploadsForgotten, "twice"},
+			{harness.RecoveredWhileBuilt, "does not exist"},
 		},
 	},
 	{

@@ -172,7 +172,7 @@ func (s *Store) expire(ctx context.Context) error {
 		return err
 	}
 	defer s.unlock()
-	v, err := s.readyLocked()
+	v, err := s.readyLocked(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,8 +181,8 @@ func (s *Store) expire(ctx context.Context) error {
 	if !slices.ContainsFunc(v.Retired, over) {
 		return nil
 	}
-	if err := s.removeRetired(v.manifest, before); err != nil {
+	if err := s.removeRetired(v, before); err != nil {
 		return err
 	}
-	return s.publish(nil, func(next *manifest) { next.Retired = slices.DeleteFunc(next.Retired, over) })
+	return s.publish(ctx, nil, func(next *manifest) { next.Retired = slices.DeleteFunc(next.Retired, over) })
 }

@@ -51,10 +51,25 @@ func crashOptions() parquet.Options {
 	return parquet.Options{Unmaintained: true, FoldFiles: 2, Grace: time.Nanosecond}
 }
 
+// place is where a store is, for a reader and for the store.
+type place struct {
+	files vfs.FS
+	open  func() *parquet.Store
+}
+
+func onDisk(disk *faultfs.FS) place {
+	return place{files: disk, open: func() *parquet.Store { return parquet.OpenOn(disk, crashOptions()) }}
+}
+
 // openOn opens the store, which must succeed.
 func openOn(t *testing.T, disk *faultfs.FS, when string) *parquet.Store {
 	t.Helper()
-	store := parquet.OpenOn(disk, crashOptions())
+	return openAt(t, onDisk(disk), when)
+}
+
+func openAt(t *testing.T, p place, when string) *parquet.Store {
+	t.Helper()
+	store := p.open()
 	if err := store.Check(context.Background()); err != nil {
 		t.Fatalf("%s: open: %v", when, err)
 	}
@@ -149,8 +164,14 @@ func (s *story) holds(t *testing.T, what, when string, keys []pillarbox.Key) {
 // when it is opened, and as a reader of all files finds it then, and after a clean stop.
 func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	t.Helper()
+	s.checkAt(t, onDisk(disk), when)
+}
+
+func (s *story) checkAt(t *testing.T, p place, when string) {
+	t.Helper()
+	disk := p.files
 	s.checkManifest(t, disk, when)
-	store := openOn(t, disk, when)
+	store := openAt(t, p, when)
 	listed, err := store.List(t.Context(), pillarbox.EventFilter{Limit: 1000})
 	must(t, err)
 	var keys []pillarbox.Key
@@ -179,7 +200,7 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 }
 
 // checkManifest reads as a stranger does who knows the format alone.
-func (s *story) checkManifest(t *testing.T, disk *faultfs.FS, when string) {
+func (s *story) checkManifest(t *testing.T, disk vfs.FS, when string) {
 	t.Helper()
 	content, err := vfs.ReadFile(disk, "_pillarbox/manifest.json", 1<<20)
 	if err != nil {
@@ -221,7 +242,7 @@ func (s *story) checkManifest(t *testing.T, disk *faultfs.FS, when string) {
 }
 
 // everyFile is what the glob **/*.parquet finds.
-func everyFile(t *testing.T, disk *faultfs.FS, dir string) (names []string) {
+func everyFile(t *testing.T, disk vfs.FS, dir string) (names []string) {
 	t.Helper()
 	entries, err := disk.ReadDir(dir)
 	must(t, err)
@@ -236,7 +257,7 @@ func everyFile(t *testing.T, disk *faultfs.FS, dir string) (names []string) {
 	return names
 }
 
-func keysOf(t *testing.T, disk *faultfs.FS, names []string, when string) (keys []pillarbox.Key) {
+func keysOf(t *testing.T, disk vfs.FS, names []string, when string) (keys []pillarbox.Key) {
 	t.Helper()
 	for _, name := range names {
 		file, err := disk.OpenFile(name, os.O_RDONLY)

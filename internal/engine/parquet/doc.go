@@ -1,4 +1,4 @@
-// Package parquet is a destination in a directory of Parquet files, that DuckDB, Athena, Spark, pyarrow
+// Package parquet is a destination in a directory of Parquet files, or in a part of a bucket, that DuckDB, Athena, Spark, pyarrow
 // and ClickHouse read while pillarbox writes to it.
 //
 // # The directory
@@ -50,6 +50,13 @@
 // nothing is deleted to get started. A file of events that is damaged or gone is named: List counts its events as
 // unreadable and returns the others, and events whose keys are in its range are refused, for now,
 // because nobody can tell whether they are stored.
+//
+// # In a bucket
+//
+// The same is in a part of a bucket (OpenBucket), which several may write to: the manifest is replaced only
+// where it is the one that this store has put last. Who opens the place last has it; the other one's calls
+// fail with ErrUnavailable until that one is closed. An object is there as a whole or not at all, so that the
+// only files that can be left over are those that an intent names; each writer has its own.
 //
 // # Limits
 //

@@ -21,6 +21,7 @@ const (
 	intentFile    = ownDir + "/intent.json"  // of the last write
 	rewriteIntent = ownDir + "/rewrite.json" // of the last compaction or purge, which is beside the writes
 	daysDir       = ownDir + "/days"
+	intentsDir    = ownDir + "/intents" // the same, of each writer, where there may be several
 	tempDir       = ownDir + "/tmp"
 	lockFile      = ownDir + "/LOCK"
 	noneFile      = ownDir + "/none.json"    // a day without files, for readers that want a list of at least one
@@ -109,11 +110,12 @@ type retired struct {
 // happens. A manifest in memory is never changed.
 type manifest struct {
 	Version    int               `json:"version"`
-	ID         string            `json:"id"`         // of the store
-	Generation uint64            `json:"generation"` // of the manifest
-	Mark       uint64            `json:"mark"`       // events that were ever added
-	Events     uint64            `json:"events"`     // in all files that count
-	Days       []dayEntry        `json:"days"`       // in their order
+	ID         string            `json:"id"`               // of the store
+	Generation uint64            `json:"generation"`       // of the manifest
+	Writer     string            `json:"writer,omitempty"` // who has the place where others may take it; empty for nobody
+	Mark       uint64            `json:"mark"`             // events that were ever added
+	Events     uint64            `json:"events"`           // in all files that count
+	Days       []dayEntry        `json:"days"`             // in their order
 	Added      []entry           `json:"added"`
 	Removed    []string          `json:"removed"`
 	Retired    []retired         `json:"retired"`

@@ -46,7 +46,7 @@ func (s *Store) BeginPurge(ctx context.Context, filter pillarbox.PurgeFilter) (s
 			return err
 		}
 		defer s.unlock()
-		v, err := s.readyLocked()
+		v, err := s.readyLocked(ctx)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (s *Store) dropFiles(ctx context.Context, v *view, inputs []entry, how *swa
 		return err
 	}
 	defer s.unlock()
-	return s.swapLocked(v, inputs, built{}, how)
+	return s.swapLocked(ctx, v, inputs, built{}, how)
 }
 
 // removePurged removes what a step has replaced. What can't be removed now the maintenance removes, or
@@ -241,14 +241,14 @@ func (s *Store) removePurged(ctx context.Context, inputs []entry) {
 	for i := range inputs {
 		names[i] = inputs[i].Path
 	}
-	err := s.lock(context.WithoutCancel(ctx))
-	if err == nil {
-		defer s.unlock()
-		if s.disk.fsys == nil {
-			return // the next start does it
-		}
-		err = s.removeFiles(s.disk.fsys, names)
+	s.await()
+	defer s.unlock()
+	if !s.disk.open {
+		return // the next start does it
 	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	err := s.removeFiles(s.disk.in(ctx), names)
 	if err != nil {
 		s.options.Logger.Warn("files of purged events could not be removed, which is tried again", telemetry.KeyDatabase, s.dir, telemetry.KeyErr, err)
 	}

@@ -1,21 +1,21 @@
 package parquet
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"path"
-	"slices"
 
 	"pillarbox"
-	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
 // recoverLocked finds out what counts, makes that durable, and removes what an earlier life, or a
 // change whose outcome is not known, has left behind. The manifest that can be seen counts: all that
 // it names was durable before it was there.
-func (s *Store) recoverLocked() error {
-	first := s.disk.fsys == nil
+func (s *Store) recoverLocked(ctx context.Context) error {
+	first := !s.disk.open
 	if first {
 		disk, err := s.attach()
 		if err != nil {
@@ -23,7 +23,7 @@ func (s *Store) recoverLocked() error {
 		}
 		s.disk = disk
 	}
-	err := s.recoverIn(s.disk.fsys, first)
+	err := s.recoverIn(ctx, first)
 	if err != nil && first {
 		// The next call begins from the start, and meanwhile somebody may put right what is wrong.
 		lost := s.disk
@@ -33,27 +33,35 @@ func (s *Store) recoverLocked() error {
 	return err
 }
 
-func (s *Store) recoverIn(fsys vfs.FS, first bool) error {
+func (s *Store) recoverIn(ctx context.Context, first bool) error {
 	clear(s.made) // a directory that somebody has removed is made again
-	var found manifest
-	err := readChecked(fsys, manifestFile, &found)
-	if notExist(err) {
-		err = s.initialise(fsys, &found)
-	}
+	fsys := s.disk.in(ctx)
+	found, err := s.readManifest(ctx)
 	if err != nil {
 		return err
 	}
+	v := &view{manifest: found, fsys: fsys, tree: s.disk.in, days: &s.days}
+	if s.disk.shared && !first && found.Writer != "" && found.Writer != s.writer {
+		return errors.Join(errTaken, s.leaveTo(v))
+	}
 	next := found.clone()
 	next.Generation++
-	if err := writeChecked(fsys, manifestFile, next); err != nil {
+	claims := s.disk.shared && found.Writer != s.writer
+	if s.disk.shared {
+		next.Writer = s.writer
+	}
+	if err := s.replaceManifest(ctx, next); err != nil {
 		return err
 	}
-	v := &view{manifest: next, fsys: fsys, days: &s.days}
+	v.manifest = next
+	if err := s.settleIntents(v, first, claims); err != nil {
+		return err
+	}
 	if err := s.removeLeftovers(v, first); err != nil {
 		return err
 	}
 	if first { // nobody who reads has known an older manifest for long
-		if err := s.removeRetired(next, lastTime); err != nil {
+		if err := s.removeRetired(v, lastTime); err != nil {
 			return err
 		}
 		next = next.clone()
@@ -65,6 +73,19 @@ func (s *Store) recoverIn(fsys vfs.FS, first bool) error {
 	s.broken = false
 	s.show(next)
 	return nil
+}
+
+// readManifest reads what counts, or makes a store of an empty place.
+func (s *Store) readManifest(ctx context.Context) (*manifest, error) {
+	var found manifest
+	text, err := s.disk.current.read(ctx)
+	switch {
+	case notExist(err):
+		err = s.initialise(s.disk.in(ctx), &found)
+	case err == nil:
+		err = decodeChecked(manifestFile, text, &found)
+	}
+	return &found, err
 }
 
 // initialise makes a store in an empty directory. Its manifest comes last.
@@ -102,41 +123,7 @@ func (s *Store) removeLeftovers(v *view, first bool) error {
 			}
 		}
 	}
-	for _, name := range []string{intentFile, rewriteIntent} {
-		if err := s.removeUnnamed(v, name); err != nil {
-			return err
-		}
-	}
 	return removeOldDays(v, first)
-}
-
-// removeUnnamed undoes the change that was at hand, as an intent tells, unless it has happened.
-func (s *Store) removeUnnamed(v *view, intentName string) error {
-	var left intent
-	err := readChecked(v.fsys, intentName, &left)
-	switch {
-	case notExist(err):
-		return nil
-	case errors.Is(err, pillarbox.ErrCorrupt):
-		// What counts is not in doubt. What it names may be there beside that.
-		s.options.Logger.Warn("a file is damaged that names unfinished files; a reader that does not use the manifest may meet events twice",
-			telemetry.KeyDatabase, s.dir, telemetry.KeyErr, err)
-		return nil
-	case err != nil:
-		return err
-	}
-	var unnamed []string
-	for _, name := range left.Paths {
-		named, err := v.named(name)
-		if err != nil {
-			return err
-		}
-		kept := slices.ContainsFunc(v.Retired, func(r retired) bool { return r.Path == name })
-		if !named && !kept && !s.building[name] {
-			unnamed = append(unnamed, name)
-		}
-	}
-	return s.removeFiles(v.fsys, unnamed)
 }
 
 // removeFiles removes files durably. One that is gone is no error.
@@ -170,7 +157,8 @@ func removeOldDays(v *view, first bool) error {
 		keep[r.Path] = keep[r.Path] || !first
 	}
 	for _, name := range names {
-		if name = path.Join(daysDir, name); !keep[name] {
+		// What is newer than the manifest is of somebody who has taken the place meanwhile.
+		if name = path.Join(daysDir, name); !keep[name] && dayGenerationOf(name) <= v.Generation {
 			if err := v.fsys.Remove(name); err != nil && !notExist(err) {
 				return err
 			}
@@ -179,13 +167,23 @@ func removeOldDays(v *view, first bool) error {
 	return nil
 }
 
+// dayGenerationOf is the generation of the manifest that first named the file of a day; 0 for a name that
+// is none of ours.
+func dayGenerationOf(name string) (generation uint64) {
+	var year, month, day int
+	if _, err := fmt.Sscanf(path.Base(name), "%4d-%2d-%2d-%010x-", &year, &month, &day, &generation); err != nil {
+		return 0
+	}
+	return generation
+}
+
 // removeRetired removes the files that count no more since before a time.
-func (s *Store) removeRetired(m *manifest, before pillarbox.Timestamp) error {
+func (s *Store) removeRetired(v *view, before pillarbox.Timestamp) error {
 	var names []string
-	for _, r := range m.Retired {
+	for _, r := range v.Retired {
 		if r.At < before {
 			names = append(names, r.Path)
 		}
 	}
-	return s.removeFiles(s.disk.fsys, names)
+	return s.removeFiles(v.fsys, names)
 }

@@ -40,27 +40,30 @@ func (s *Store) rewrite(ctx context.Context, v *view, inputs []entry, how *swap)
 		return err
 	}
 	s.building[f.temp], s.building[f.Path] = true, true
+	intentName := s.intents.rewrite
 	s.unlock()
-	placed, err := s.buildAside(ctx, v, inputs, &f, how)
-	// What is built is named even if the store is about to be closed: that takes no time.
-	if lockErr := s.lock(context.WithoutCancel(ctx)); lockErr != nil {
-		return errors.Join(err, lockErr)
-	}
+	placed, err := s.buildAside(ctx, v, inputs, &f, intentName, how)
+	// What is built is counted even if the store is about to be closed: that takes no time.
+	s.await()
 	defer s.unlock()
-	delete(s.building, f.temp)
-	delete(s.building, f.Path)
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	defer func() { // behind a recovery that may come first, which would remove them
+		delete(s.building, f.temp)
+		delete(s.building, f.Path)
+	}()
 	if err != nil {
 		if placed { // perhaps
 			s.breakLocked() // so that the recovery removes it
 		}
 		return err
 	}
-	return s.swapLocked(v, inputs, f, how)
+	return s.swapLocked(ctx, v, inputs, f, how)
 }
 
 // buildAside makes the new file, and puts it in its place, where nobody counts it yet. placed says that
 // it may be there, as the intent tells.
-func (s *Store) buildAside(ctx context.Context, v *view, inputs []entry, f *built, how *swap) (placed bool, err error) {
+func (s *Store) buildAside(ctx context.Context, v *view, inputs []entry, f *built, intentName string, how *swap) (placed bool, err error) {
 	w, err := newWriter(v.fsys, f.temp, newEncoder(nil))
 	if err != nil {
 		return false, err
@@ -71,12 +74,12 @@ func (s *Store) buildAside(ctx context.Context, v *view, inputs []entry, f *buil
 	}
 	e.Path = f.Path
 	f.entry = e
-	return true, putInPlace(v.fsys, rewriteIntent, []built{*f})
+	return true, putInPlace(v.fsys, intentName, []built{*f})
 }
 
 // swapLocked counts a file instead of others, unless one of those does not count any more.
-func (s *Store) swapLocked(old *view, inputs []entry, f built, how *swap) error {
-	v, err := s.readyLocked()
+func (s *Store) swapLocked(ctx context.Context, old *view, inputs []entry, f built, how *swap) error {
+	v, err := s.readyLocked(ctx)
 	for i := 0; err == nil && i < len(inputs); i++ {
 		var named bool
 		if named, err = v.named(inputs[i].Path); err == nil && !named {
@@ -85,14 +88,14 @@ func (s *Store) swapLocked(old *view, inputs []entry, f built, how *swap) error 
 	}
 	if err != nil {
 		if f.Rows > 0 {
-			if removeErr := s.removeFiles(old.fsys, []string{f.Path}); removeErr != nil {
+			if removeErr := s.removeFiles(old.in(ctx).fsys, []string{f.Path}); removeErr != nil {
 				s.breakLocked() // so that the recovery removes it
 				err = errors.Join(err, removeErr)
 			}
 		}
 		return err
 	}
-	return s.publish(nil, func(next *manifest) {
+	return s.publish(ctx, nil, func(next *manifest) {
 		if f.Rows > 0 {
 			next.add(f.entry)
 		}

@@ -3,6 +3,7 @@ package parquet
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,6 +58,8 @@ type Store struct {
 	// which a compaction is named.
 	turn     chan struct{}
 	disk     attached               // guarded by turn
+	writer   string                 // who this is, in a manifest that others may replace
+	intents  intents                // where they are; set by the first recovery, guarded by turn
 	broken   bool                   // the state of the directory is not known: it is recovered first; guarded by turn
 	building map[string]bool        // files of the rewriting at hand; guarded by turn
 	made     map[string]bool        // directories that are there; guarded by turn
@@ -84,29 +87,68 @@ type Store struct {
 	err    error // of Close
 }
 
-// attached is a directory that is open.
+// attached is a directory, or a part of a bucket, that is open. The zero value is none.
 type attached struct {
-	fsys  vfs.FS
-	path  string       // absolute, for the view; empty for none
-	check func() error // that the directory is still the one at its path
-	close func() error
+	open    bool
+	in      func(ctx context.Context) vfs.FS // its files; calls end with ctx where they can
+	path    string                           // whole, for the view; empty for none
+	current current
+	shared  bool         // others may write to it, too: who does so last has it
+	check   func() error // that it is still the one at its path
+	close   func() error
+}
+
+// current is the manifest in its place. Whoever has the turn calls.
+type current interface {
+	// read returns the manifest; an error that matches fs.ErrNotExist for none.
+	read(ctx context.Context) ([]byte, error)
+	// replace puts the next one in the place of the one that was read or put last, durably.
+	replace(ctx context.Context, text []byte) error
+	// same returns an error that matches ErrConflict where the manifest is not the one that was read or
+	// put last.
+	same(ctx context.Context) error
+}
+
+// fileManifest is a manifest in a directory that nobody else writes to.
+type fileManifest struct{ fsys vfs.FS }
+
+func (m fileManifest) read(context.Context) ([]byte, error) {
+	return vfs.ReadFile(m.fsys, manifestFile, manifestSize)
+}
+
+func (m fileManifest) replace(_ context.Context, text []byte) error {
+	return vfs.WriteFile(m.fsys, manifestFile, text)
+}
+
+func (fileManifest) same(context.Context) error { return nil }
+
+// attachedFS is a tree of files that nobody else writes to.
+func attachedFS(fsys vfs.FS) attached {
+	return attached{open: true, in: func(context.Context) vfs.FS { return fsys }, current: fileManifest{fsys},
+		check: func() error { return nil }, close: func() error { return nil }}
+}
+
+// finishTime bounds what is finished although its caller does not wait any more.
+const finishTime = 30 * time.Second
+
+// finishing is a context for that.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 }
 
 // Open makes a store of a directory, which is made where it is missing, but not the one above it: that
 // is more likely a disk that is not mounted. A directory that can't be used is no error: each call
 // tries again, and says ErrUnavailable.
 func Open(dir string, options Options) *Store {
-	return open(dir, options, func() (attached, error) { return attachDir(dir) })
+	return openStore(dir, options, func() (attached, error) { return attachDir(dir) })
 }
 
 // OpenOn makes a store of a tree of files that nobody else uses.
 func OpenOn(fsys vfs.FS, options Options) *Store {
-	return open("the directory", options, func() (attached, error) {
-		return attached{fsys: fsys, check: func() error { return nil }, close: func() error { return nil }}, nil
-	})
+	return openStore("the directory", options, func() (attached, error) { return attachedFS(fsys), nil })
 }
 
-func open(dir string, options Options, attach func() (attached, error)) *Store {
+func openStore(dir string, options Options, attach func() (attached, error)) *Store {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -117,7 +159,7 @@ func open(dir string, options Options, attach func() (attached, error)) *Store {
 	options.TargetBytes = cmp.Or(options.TargetBytes, DefaultTargetBytes)
 	options.FoldFiles = cmp.Or(options.FoldFiles, DefaultFoldFiles)
 	s := &Store{options: options, dir: dir, attach: attach, turn: make(chan struct{}, 1), building: map[string]bool{},
-		made: map[string]bool{}, skip: map[string]bool{}, damaged: map[string]bool{}, done: make(chan struct{})}
+		made: map[string]bool{}, writer: rand.Text(), skip: map[string]bool{}, damaged: map[string]bool{}, done: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if _, err := s.snapshot(s.ctx); err != nil {
 		options.Logger.Warn("a destination can't be opened, and is tried again with each write", telemetry.KeyDatabase, dir, telemetry.KeyErr, err)
@@ -167,12 +209,18 @@ func (s *Store) Close() error {
 
 // release is the end of a store that nobody uses any more.
 func (s *Store) release() error {
-	if s.disk.fsys == nil {
+	if !s.disk.open {
 		return nil
 	}
+	ctx, cancel := finishing(context.Background())
+	defer cancel()
 	var err error
 	if v := s.view.Load(); v != nil {
-		if err = s.removeRetired(v.manifest, lastTime); err != nil {
+		err = s.removeRetired(v.in(ctx), lastTime)
+		if err == nil && s.disk.shared {
+			err = s.giveBack(ctx)
+		}
+		if err != nil {
 			err = s.failed(context.Background(), "close", err)
 		}
 	}
@@ -225,23 +273,26 @@ func (s *Store) lock(ctx context.Context) error {
 	}
 }
 
+// await is lock for what is to be finished: whoever has the turn ends in time.
+func (s *Store) await() { s.turn <- struct{}{} }
+
 func (s *Store) unlock() { <-s.turn }
 
 // snapshot returns what counts now. Where that is not known, it is found out first.
 func (s *Store) snapshot(ctx context.Context) (*view, error) {
 	if v := s.view.Load(); v != nil {
-		return v, nil
+		return v.in(ctx), nil
 	}
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer s.unlock()
-	return s.readyLocked()
+	return s.readyLocked(ctx)
 }
 
 // readyLocked is snapshot for who has the turn.
-func (s *Store) readyLocked() (*view, error) {
-	if s.disk.fsys != nil {
+func (s *Store) readyLocked(ctx context.Context) (*view, error) {
+	if s.disk.open {
 		if err := s.disk.check(); err != nil {
 			s.view.Store(nil)
 			lost := s.disk
@@ -250,12 +301,15 @@ func (s *Store) readyLocked() (*view, error) {
 		}
 	}
 	if v := s.view.Load(); v != nil && !s.broken {
-		return v, nil
+		if s.disk.current.same(ctx) == nil {
+			return v.in(ctx), nil
+		}
+		s.breakLocked() // the recovery finds out, or meets the same error
 	}
-	if err := s.recoverLocked(); err != nil {
+	if err := s.recoverLocked(ctx); err != nil {
 		return nil, err
 	}
-	return s.view.Load(), nil
+	return s.view.Load().in(ctx), nil
 }
 
 // breakLocked says that nobody knows what of a change has happened.
@@ -268,7 +322,7 @@ func (s *Store) breakLocked() {
 func (s *Store) show(m *manifest) {
 	s.identity.Store(&pillarbox.StoreIdentity{ID: m.ID, Mark: m.Mark})
 	s.purges.Store(&m.Purges)
-	s.view.Store(&view{manifest: m, fsys: s.disk.fsys, days: &s.days})
+	s.view.Store(&view{manifest: m, tree: s.disk.in, days: &s.days})
 }
 
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
