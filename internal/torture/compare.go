@@ -84,21 +84,7 @@ func (i *inventory) readDatabase(data string) error {
 	if err != nil {
 		return err
 	}
-	filter := pillarbox.EventFilter{Limit: pillarbox.MaxListLimit}
-	for {
-		page, err := store.List(context.Background(), filter)
-		if err != nil {
-			return errors.Join(err, store.Close())
-		}
-		for _, event := range page {
-			i.add(event)
-		}
-		i.difference.Stored += len(page)
-		if len(page) < pillarbox.MaxListLimit {
-			return store.Close()
-		}
-		filter.After = page[len(page)-1].Key()
-	}
+	return errors.Join(i.readStore(store), store.Close())
 }
 
 // encryptionKey is the environment variable by which servers seal what they write: those that are

@@ -23,6 +23,9 @@ type Options struct {
 	Cycles   int
 	Seed     uint64
 	Progress func(done, of int) // optional
+	Beside   []Beside           // destinations beside the database; not where disks fill up
+
+	config string // of the servers; empty for none
 }
 
 func (o Options) progress(done int) {
@@ -41,6 +44,9 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 			true),
 		report: &Report{Run: "kill9", Seed: options.Seed},
 	}
+	if err := k.prepare(options.Dir + ".yaml"); err != nil {
+		return k.report, err
+	}
 	if err := k.begin(ctx); err != nil {
 		return k.report, err
 	}
@@ -51,7 +57,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.Cycles++
 		options.progress(n + 1)
 	}
-	s, err := Start(ctx, options.Binary, options.Dir)
+	s, err := Start(ctx, options.Binary, options.Dir, k.args()...)
 	if err != nil {
 		return k.report, err
 	}
@@ -60,7 +66,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.fail("%v", err)
 		return k.report, nil
 	}
-	if err := k.report.finish(k.clients, options.Binary, options.Dir); err != nil {
+	if err := k.finish(k.report, k.clients, options.Dir); err != nil {
 		return k.report, err
 	}
 	k.report.expect(options.Cycles, minAckedPerCycle)
@@ -76,7 +82,7 @@ type killing struct {
 
 // begin makes the database, and has it refuse what asks for it.
 func (k *killing) begin(ctx context.Context) error {
-	s, err := Start(ctx, k.Binary, k.Dir)
+	s, err := Start(ctx, k.Binary, k.Dir, k.args()...)
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (k *killing) cycle(ctx context.Context) error {
 	if kind <= 2 {
 		args = []string{"--roles", "accept,admin"} // leaves a backlog
 	}
-	s, err := Start(ctx, k.Binary, k.Dir, args...)
+	s, err := Start(ctx, k.Binary, k.Dir, k.args(args...)...)
 	if err != nil {
 		return err
 	}
@@ -121,7 +127,7 @@ func (k *killing) cycle(ctx context.Context) error {
 
 // killStarting kills a server that is not ready yet, or has just become so.
 func (k *killing) killStarting() error {
-	s, err := Launch(k.Binary, k.Dir)
+	s, err := Launch(k.Binary, k.Dir, k.args()...)
 	if err != nil {
 		return err
 	}

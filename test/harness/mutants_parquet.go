@@ -6,6 +6,10 @@ var (
 	CutForgotten = Mutant{"a cut forgotten: the files of the manifest are not asked", []Edit{{
 		"internal/engine/parquet/read.go", "\t\tfor _, e := range inHour(files, hour) {\n", "\t\tfor _, e := range inHour(files, hour)[:0] {\n",
 	}}}
+	// WrittenAgain writes what comes again although it is there.
+	WrittenAgain = Mutant{"what comes again is written again", []Edit{{
+		"internal/engine/parquet/write.go", "\t\t} else if !there[i] {\n", "\t\t} else if !there[i] || len(there) > 0 {\n",
+	}}}
 	// ManifestBeforeFile counts a file that is not on the disk yet.
 	ManifestBeforeFile = Mutant{"the manifest before the file is durable", []Edit{{
 		"internal/engine/parquet/file.go", "\t\terr = w.to.file.Sync()\n", "\t\terr = nil\n",
@@ -16,8 +20,8 @@ var (
 	}}}
 	// OldFilesBeforeManifest removes what a compaction replaces before anybody knows what replaces it.
 	OldFilesBeforeManifest = Mutant{"old files deleted before the manifest", []Edit{{
-		"internal/engine/parquet/rewrite.go", "\treturn s.publish(nil, func(next *manifest) {\n",
-		"\tfor _, e := range inputs {\n\t\t_ = v.fsys.Remove(e.Path)\n\t}\n\treturn s.publish(nil, func(next *manifest) {\n",
+		"internal/engine/parquet/rewrite.go", "\treturn s.publish(ctx, nil, func(next *manifest) {\n",
+		"\tfor _, e := range inputs {\n\t\t_ = v.fsys.Remove(e.Path)\n\t}\n\treturn s.publish(ctx, nil, func(next *manifest) {\n",
 	}}}
 	// IntentForgotten leaves what was begun in the way of those who read all files.
 	IntentForgotten = Mutant{"the intent is not read at the start", []Edit{{
