@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"pillarbox"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
 
@@ -35,25 +36,10 @@ func (s *Store) recoverLocked(ctx context.Context) error {
 
 func (s *Store) recoverIn(ctx context.Context, first bool) error {
 	clear(s.made) // a directory that somebody has removed is made again
-	fsys := s.disk.in(ctx)
-	found, err := s.readManifest(ctx)
+	v, claims, err := s.claim(ctx, first)
 	if err != nil {
 		return err
 	}
-	v := &view{manifest: found, fsys: fsys, tree: s.disk.in, days: &s.days}
-	if s.disk.shared && !first && found.Writer != "" && found.Writer != s.writer {
-		return errors.Join(errTaken, s.leaveTo(v))
-	}
-	next := found.clone()
-	next.Generation++
-	claims := s.disk.shared && found.Writer != s.writer
-	if s.disk.shared {
-		next.Writer = s.writer
-	}
-	if err := s.replaceManifest(ctx, next); err != nil {
-		return err
-	}
-	v.manifest = next
 	if err := s.settleIntents(v, first, claims); err != nil {
 		return err
 	}
@@ -64,15 +50,43 @@ func (s *Store) recoverIn(ctx context.Context, first bool) error {
 		if err := s.removeRetired(v, lastTime); err != nil {
 			return err
 		}
-		next = next.clone()
-		next.Retired = []retired{} // the next change writes it down
-		if err := s.writeView(fsys); err != nil {
+		v.manifest = v.clone()
+		v.Retired = []retired{} // the next change writes it down
+		if err := s.writeView(v.fsys); err != nil {
 			return err
 		}
 	}
 	s.broken = false
-	s.show(next)
+	s.show(v.manifest)
 	return nil
+}
+
+// claim puts the manifest that is there in its place once more, which makes it durable, and this the one
+// who writes. claims says that another writer had the place before.
+func (s *Store) claim(ctx context.Context, first bool) (v *view, claims bool, err error) {
+	found, err := s.readManifest(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	v = &view{manifest: found, fsys: s.disk.in(ctx), tree: s.disk.in, days: &s.days}
+	next := found.clone()
+	next.Generation++
+	if s.disk.shared {
+		others := found.Writer != "" && found.Writer != s.writer
+		switch {
+		case others && !first:
+			return nil, false, errors.Join(errTaken, s.leaveTo(v))
+		case others:
+			s.options.Logger.Info("a place is taken over that was not given back: whoever wrote there was killed, or writes no more from now on",
+				telemetry.KeyDatabase, s.dir)
+		}
+		next.Writer, claims = s.writer, found.Writer != s.writer
+	}
+	if err := s.replaceManifest(ctx, next); err != nil {
+		return nil, false, err
+	}
+	v.manifest = next
+	return v, claims, nil
 }
 
 // readManifest reads what counts, or makes a store of an empty place.

@@ -58,8 +58,14 @@ type Bucket struct {
 	After func(op Op)       // is called behind each call, before its answer is sent
 
 	mu      sync.Mutex
-	objects map[string][]byte // content by key; guarded by mu, and no content is ever changed
+	objects map[string]object // by key; guarded by mu
 	calls   []Op              // guarded by mu
+}
+
+// object is what is there of a key. It is never changed.
+type object struct {
+	content []byte
+	etag    string
 }
 
 // Clone is a bucket with the same objects, and no faults.
@@ -73,7 +79,11 @@ func (b *Bucket) Clone() *Bucket {
 func (b *Bucket) Objects() map[string][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return maps.Clone(b.objects)
+	all := map[string][]byte{}
+	for key, o := range b.objects {
+		all[key] = o.content
+	}
+	return all
 }
 
 // Put is what somebody else puts there.
@@ -92,9 +102,9 @@ func (b *Bucket) Remove(key string) {
 
 func (b *Bucket) set(key string, content []byte) {
 	if b.objects == nil {
-		b.objects = map[string][]byte{}
+		b.objects = map[string]object{}
 	}
-	b.objects[key] = content
+	b.objects[key] = object{content, fmt.Sprintf(`"%x"`, md5.Sum(content))} //nolint:gosec // as above
 }
 
 // Calls are all calls so far.
@@ -193,8 +203,6 @@ func (b *Bucket) serve(r *http.Request, key string, content []byte) result {
 	return failure(http.StatusNotImplemented, "NotImplemented")
 }
 
-func etag(content []byte) string { return fmt.Sprintf(`"%x"`, md5.Sum(content)) } //nolint:gosec // as above
-
 func (b *Bucket) put(r *http.Request, key string, content []byte) result {
 	if want := r.Header.Get("X-Amz-Checksum-Sha256"); want != "" {
 		if sum := sha256.Sum256(content); base64.StdEncoding.EncodeToString(sum[:]) != want {
@@ -209,7 +217,7 @@ func (b *Bucket) put(r *http.Request, key string, content []byte) result {
 		if !found {
 			return failure(http.StatusNotFound, "NoSuchKey")
 		}
-		if match != etag(there) {
+		if match != there.etag {
 			return failure(http.StatusPreconditionFailed, "PreconditionFailed")
 		}
 	}
@@ -217,19 +225,20 @@ func (b *Bucket) put(r *http.Request, key string, content []byte) result {
 		return failure(http.StatusPreconditionFailed, "PreconditionFailed")
 	}
 	b.set(key, content)
-	return result{status: http.StatusOK, header: http.Header{"Etag": {etag(content)}}}
+	return result{status: http.StatusOK, header: http.Header{"Etag": {b.objects[key].etag}}}
 }
 
 func (b *Bucket) get(r *http.Request, key string) result {
-	content, found := b.objects[key]
+	there, found := b.objects[key]
 	if !found {
 		return failure(http.StatusNotFound, "NoSuchKey")
 	}
-	header := http.Header{"Etag": {etag(content)}, "Last-Modified": {"Mon, 23 Nov 2026 14:12:00 GMT"}}
-	if r.Header.Get("If-None-Match") == etag(content) {
+	content := there.content
+	header := http.Header{"Etag": {there.etag}, "Last-Modified": {"Mon, 23 Nov 2026 14:12:00 GMT"}}
+	if r.Header.Get("If-None-Match") == there.etag {
 		return result{status: http.StatusNotModified, header: header}
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != etag(content) {
+	if match := r.Header.Get("If-Match"); match != "" && match != there.etag {
 		return failure(http.StatusPreconditionFailed, "PreconditionFailed")
 	}
 	spec, ranged := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
@@ -259,7 +268,7 @@ const page = 5
 
 func (b *Bucket) list(r *http.Request) result {
 	query := r.URL.Query()
-	type object struct {
+	type listed struct {
 		Key  string
 		Size int
 		ETag string
@@ -270,7 +279,7 @@ func (b *Bucket) list(r *http.Request) result {
 		IsTruncated           bool
 		KeyCount              int
 		NextContinuationToken string `xml:",omitempty"`
-		Contents              []object
+		Contents              []listed
 		CommonPrefixes        []common
 	}
 	prefix, delimiter, after := query.Get("prefix"), query.Get("delimiter"), query.Get("continuation-token")
@@ -298,7 +307,7 @@ func (b *Bucket) list(r *http.Request) result {
 		if dir {
 			out.CommonPrefixes = append(out.CommonPrefixes, common{name})
 		} else {
-			out.Contents = append(out.Contents, object{key, len(b.objects[key]), etag(b.objects[key])})
+			out.Contents = append(out.Contents, listed{key, len(b.objects[key].content), b.objects[key].etag})
 		}
 	}
 	body, err := xml.Marshal(out)
