@@ -41,15 +41,19 @@ var (
 	}}}
 	// TakenBack takes a bucket from the one that has opened it later.
 	TakenBack = Mutant{"two writers take the bucket from each other", []Edit{{
-		"internal/engine/parquet/recovery.go", "\tif s.disk.shared && !first && found.Writer", "\tif s.disk.shared && first && !first && found.Writer",
+		"internal/engine/parquet/recovery.go", "\t\tcase others && !first:\n", "\t\tcase others && !first && first:\n",
 	}}}
 	// UploadsForgotten leaves what was uploaded before the place was lost.
 	UploadsForgotten = Mutant{"the uploads of who lost the bucket stay", []Edit{{
-		"internal/engine/parquet/recovery.go", "\t\treturn errors.Join(errTaken, s.leaveTo(v))\n", "\t\treturn errTaken\n",
+		"internal/engine/parquet/recovery.go", "\t\t\treturn nil, false, errors.Join(errTaken, s.leaveTo(v))\n", "\t\t\treturn nil, false, errTaken\n",
 	}}}
 	// RecoveredWhileBuilt lets a recovery remove what is about to be counted.
 	RecoveredWhileBuilt = Mutant{"a recovery removes what is being put together", []Edit{{
 		"internal/engine/parquet/intents.go", "\t\tif !named && !kept && !s.building[name] {\n", "\t\tif !named && !kept {\n",
+	}}}
+	// ClosedInTheDark closes a bucket without finding out what has become of the last change.
+	ClosedInTheDark = Mutant{"a bucket is closed with an upload in the way", []Edit{{
+		"internal/engine/parquet/store.go", "\tif s.disk.shared {\n\t\tif _, err := s.readyLocked(ctx)", "\tif s.disk.shared && s.view.Load() != nil {\n\t\tif _, err := s.readyLocked(ctx)",
 	}}}
 	// PurgeForgotten deletes events and remembers nothing of it.
 	PurgeForgotten = Mutant{"a purge that is not written down", []Edit{{

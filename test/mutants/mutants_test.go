@@ -289,7 +289,7 @@ var hunts = []hunt{
 		name: "parquet", pkg: "internal/engine/parquet", run: "^(TestPowerCutAtAnyMoment|TestPurgedIsGoneAtOnce)$",
 		bugs: []planted{
 			{harness.CutForgotten, "twice"},
-			{harness.ManifestBeforeFile, "reading magic header|is not in"},
+			{harness.ManifestBeforeFile, "magic|is not in"},
 			{harness.ManifestBeforeName, "no such file|is not in"},
 			{harness.OldFilesBeforeManifest, "no such file|is not in"},
 			{harness.IntentForgotten, "twice|in all files"},
@@ -300,13 +300,14 @@ var hunts = []hunt{
 	},
 	{
 		name: "parquet in a bucket", pkg: "internal/engine/parquet",
-		run: "^(TestTwoWritersAtOnce|TestTheLastWriterHasTheBucket|TestALostAnswerIsNoOtherWriter|TestEveryCallToABucketMayFail)$",
+		run: "^(TestTwoWritersAtOnce|TestTheLastWriterHasTheBucket|TestALostAnswerIsNoOtherWriter|TestCloseWhileFilesArePutTogether|TestEveryCallToABucketMayFail)$",
 		bugs: []planted{
 			{harness.WrittenOverOthers, "is not in|no such|does not exist|goes on|write of the first"},
 			{harness.OwnTakenForOthers, "somebody else has changed it"},
 			{harness.TakenBack, "write of the first"},
 			{harness.UploadsForgotten, "twice"},
 			{harness.RecoveredWhileBuilt, "does not exist"},
+			{harness.ClosedInTheDark, "twice|not given back"},
 		},
 	},
 	{

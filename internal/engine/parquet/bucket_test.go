@@ -263,6 +263,39 @@ func TestTwoWritersAtOnce(t *testing.T) {
 	t.Logf("%d moments", moments)
 }
 
+// A store that is closed while it uploads what it has put together takes that back, and gives the place
+// back: who reads all files then is exact.
+func TestCloseWhileFilesArePutTogether(t *testing.T) {
+	for _, fault := range fakes3.Faults {
+		bucket := &fakes3.Bucket{}
+		s := newStory(3)
+		store := openBucket(t, bucket, 1, crashOptions())
+		for i, e := range s.events {
+			s.may[e.Key()], s.must[e.Key()] = true, true
+			must(t, store.Write(t.Context(), s.events[i:i+1]))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		bucket.Fault = func(op fakes3.Op) fakes3.Fault {
+			if op.Method == http.MethodPut && strings.Contains(op.Key, "/source=") {
+				cancel() // the server stops
+				return fault
+			}
+			return fakes3.None
+		}
+		if err := store.Maintain(ctx); err == nil || ctx.Err() == nil {
+			t.Fatalf("maintain: %v", err)
+		}
+		bucket.Fault = nil
+		must(t, store.Close())
+		p, when := inBucket(t, bucket), fmt.Sprintf("closed in an upload that ends with fault %d", fault)
+		s.holds(t, "the glob after the stop", when, keysOf(t, p.files, everyFile(t, p.files, "."), when))
+		if manifest := bucket.Objects()["events/_pillarbox/manifest.json"]; strings.Contains(string(manifest), `"writer"`) {
+			t.Errorf("%s: the place is not given back", when)
+		}
+		s.checkAt(t, p, when)
+	}
+}
+
 // What a batch costs in requests is told in docs/PARQUET.md.
 func TestRequestsOfABatch(t *testing.T) {
 	bucket := &fakes3.Bucket{}

@@ -166,23 +166,46 @@ func (s *Store) compact(ctx context.Context, v *view, inputs []entry) error {
 	return err
 }
 
+// maxExpired is how many files are removed in one turn, between two of which writes go on.
+const maxExpired = 200
+
 // expire removes files whose grace is over.
 func (s *Store) expire(ctx context.Context) error {
+	for {
+		more, err := s.expireSome(ctx)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+func (s *Store) expireSome(ctx context.Context) (more bool, err error) {
 	if err := s.lock(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer s.unlock()
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
 	v, err := s.readyLocked(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	before := pillarbox.TimestampOf(s.options.Now().Add(-s.options.Grace))
-	over := func(r retired) bool { return r.At < before }
-	if !slices.ContainsFunc(v.Retired, over) {
-		return nil
+	var names []string
+	over := map[retired]bool{}
+	for _, r := range v.Retired {
+		if r.At < before && len(names) < maxExpired {
+			names = append(names, r.Path)
+			over[r] = true
+		}
 	}
-	if err := s.removeRetired(v, before); err != nil {
-		return err
+	if len(names) == 0 {
+		return false, nil
 	}
-	return s.publish(ctx, nil, func(next *manifest) { next.Retired = slices.DeleteFunc(next.Retired, over) })
+	if err := s.removeFiles(v.fsys, names); err != nil {
+		return false, err
+	}
+	return len(names) == maxExpired, s.publish(ctx, nil, func(next *manifest) {
+		next.Retired = slices.DeleteFunc(next.Retired, func(r retired) bool { return over[r] })
+	})
 }

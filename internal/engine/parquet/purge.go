@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 
@@ -27,6 +28,7 @@ type purging struct {
 	generation uint64          // of the manifest when it began: what is in files up to it was stored before
 	day        string          // all days before have nothing left
 	done       map[string]bool // files of that day and of later ones that have nothing left
+	kept       []pillarbox.Key // what is to be left alone, in order
 }
 
 // Purges implements pillarbox.Purger.
@@ -93,6 +95,9 @@ func (s *Store) Purge(ctx context.Context, step pillarbox.PurgeStep) (result pil
 		if s.purging.at != step.At { // another one, or one of an earlier life: all files are read
 			s.purging = purging{at: step.At, done: map[string]bool{}}
 		}
+		if len(s.purging.kept) != len(step.Keep) {
+			s.purging.kept = slices.SortedFunc(maps.Keys(step.Keep), compareKeys)
+		}
 		v, err := s.snapshot(ctx)
 		if err != nil {
 			return err
@@ -143,12 +148,8 @@ func (p *purging) whole(e *entry, step *pillarbox.PurgeStep) bool {
 	if e.Last.Timestamp >= step.Until || step.StoredBefore != 0 || generationOf(e.Path) > p.generation {
 		return false
 	}
-	for key := range step.Keep {
-		if e.covers(key) {
-			return false
-		}
-	}
-	return true
+	at, _ := slices.BinarySearchFunc(p.kept, e.First.key(), compareKeys)
+	return at == len(p.kept) || !e.covers(p.kept[at])
 }
 
 // generationOf is the generation of the manifest that first named the file; the largest of all for a
@@ -231,6 +232,8 @@ func (s *Store) dropFiles(ctx context.Context, v *view, inputs []entry, how *swa
 		return err
 	}
 	defer s.unlock()
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
 	return s.swapLocked(ctx, v, inputs, built{}, how)
 }
 

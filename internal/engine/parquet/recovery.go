@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync"
 
-	"pillarbox"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/vfs"
 )
@@ -47,7 +47,7 @@ func (s *Store) recoverIn(ctx context.Context, first bool) error {
 		return err
 	}
 	if first { // nobody who reads has known an older manifest for long
-		if err := s.removeRetired(v, lastTime); err != nil {
+		if err := s.removeRetired(v); err != nil {
 			return err
 		}
 		v.manifest = v.clone()
@@ -142,6 +142,9 @@ func (s *Store) removeLeftovers(v *view, first bool) error {
 
 // removeFiles removes files durably. One that is gone is no error.
 func (s *Store) removeFiles(fsys vfs.FS, names []string) error {
+	if s.disk.shared { // each is a request
+		return removeAbreast(fsys, names)
+	}
 	dirs := map[string]bool{}
 	for _, name := range names {
 		err := fsys.Remove(name)
@@ -156,6 +159,25 @@ func (s *Store) removeFiles(fsys vfs.FS, names []string) error {
 		}
 	}
 	return nil
+}
+
+// abreast is how many objects are removed at once.
+const abreast = 16
+
+// removeAbreast removes objects, some at once. An object that is removed is so durably.
+func removeAbreast(fsys vfs.FS, names []string) error {
+	errs := make([]error, len(names))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, abreast)
+	for i, name := range names {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = fsys.Remove(name)
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 func removeOldDays(v *view, first bool) error {
@@ -191,13 +213,11 @@ func dayGenerationOf(name string) (generation uint64) {
 	return generation
 }
 
-// removeRetired removes the files that count no more since before a time.
-func (s *Store) removeRetired(v *view, before pillarbox.Timestamp) error {
+// removeRetired removes the files that count no more.
+func (s *Store) removeRetired(v *view) error {
 	var names []string
 	for _, r := range v.Retired {
-		if r.At < before {
-			names = append(names, r.Path)
-		}
+		names = append(names, r.Path)
 	}
 	return s.removeFiles(v.fsys, names)
 }

@@ -33,7 +33,8 @@ func (w *swap) dropping(r *row) bool {
 
 // rewrite writes the rows of some files of one partition to one, puts it in its place, and then counts
 // it instead of them. Writes go on until the last moment. The caller holds rewriting. The error is
-// errGone where what counts has changed meanwhile; then, and after other errors, nothing has happened.
+// errGone where what counts has changed meanwhile: then nothing has happened. After another one nobody
+// knows, until the recovery.
 func (s *Store) rewrite(ctx context.Context, v *view, inputs []entry, how *swap) error {
 	f := built{temp: newTemp(), entry: entry{Path: newPath(inputs[0].partition(), v.Generation+1)}}
 	if err := s.lock(ctx); err != nil {

@@ -214,17 +214,33 @@ func (s *Store) release() error {
 	}
 	ctx, cancel := finishing(context.Background())
 	defer cancel()
-	var err error
-	if v := s.view.Load(); v != nil {
-		err = s.removeRetired(v.in(ctx), lastTime)
-		if err == nil && s.disk.shared {
-			err = s.giveBack(ctx)
-		}
-		if err != nil {
-			err = s.failed(context.Background(), "close", err)
-		}
+	err := s.leave(ctx)
+	if err != nil {
+		err = s.failed(context.Background(), "close", err)
 	}
 	return errors.Join(err, s.disk.close())
+}
+
+// leave removes the files that don't count, and gives back a place that others may take. A change of
+// which nobody knows whether it has happened is found out about there first: what was uploaded, and is in
+// the way of who reads all files, is an object that no file system forgets.
+func (s *Store) leave(ctx context.Context) error {
+	if s.disk.shared {
+		if _, err := s.readyLocked(ctx); err != nil {
+			if errors.Is(err, errTaken) {
+				return nil // it is somebody else's
+			}
+			return err
+		}
+	}
+	v := s.view.Load()
+	if v == nil {
+		return nil
+	}
+	if err := s.removeRetired(v.in(ctx)); err != nil || !s.disk.shared {
+		return err
+	}
+	return s.giveBack(ctx)
 }
 
 // call lets work in unless the store is closed, and says to whom its error belongs.
@@ -287,7 +303,13 @@ func (s *Store) snapshot(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	defer s.unlock()
-	return s.readyLocked(ctx)
+	bounded, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
+	v, err := s.readyLocked(bounded)
+	if err != nil {
+		return nil, err
+	}
+	return v.in(ctx), nil
 }
 
 // readyLocked is snapshot for who has the turn.
