@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +59,16 @@ func inBucket(t *testing.T, bucket *fakes3.Bucket) place {
 	return place{files: reader.Files(t.Context()), open: func() *parquet.Store { return openBucket(t, bucket, 1, crashOptions()) }}
 }
 
+// inTurn is a hook that is called once at a time: objects are removed some at once.
+func inTurn(hook func(op fakes3.Op)) func(op fakes3.Op) {
+	var mu sync.Mutex
+	return func(op fakes3.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		hook(op)
+	}
+}
+
 func TestSinkInABucket(t *testing.T) {
 	for name, options := range map[string]parquet.Options{"": {}, "of days": small} {
 		t.Run(name, func(t *testing.T) {
@@ -78,20 +90,20 @@ func TestBucketSurvivesKillsAtAnyMoment(t *testing.T) {
 	for seed := range uint64(1) {
 		s := newStory(seed)
 		bucket := &fakes3.Bucket{}
-		bucket.After = func(op fakes3.Op) {
+		bucket.After = inTurn(func(op fakes3.Op) {
 			if !op.Changes() {
 				return
 			}
 			kills++
 			left := bucket.Clone()
 			when := fmt.Sprintf("seed %d, killed behind %s %s", seed, op.Method, op.Key)
-			left.After = func(op fakes3.Op) {
+			left.After = inTurn(func(op fakes3.Op) {
 				if op.Changes() && s.random.IntN(20) == 0 {
 					s.checkAt(t, inBucket(t, left.Clone()), fmt.Sprintf("%s, and again behind %s %s", when, op.Method, op.Key))
 				}
-			}
+			})
 			s.checkAt(t, inBucket(t, left), when)
-		}
+		})
 		p := place{open: func() *parquet.Store { return openBucket(t, bucket, 1, crashOptions()) }}
 		store := openAt(t, p, "at first")
 		for range 16 {
@@ -223,12 +235,12 @@ func TestTwoWritersAtOnce(t *testing.T) {
 		must(t, old.Write(t.Context(), s.events[:6]))
 		must(t, old.Maintain(t.Context()))
 		var other *parquet.Store
+		var met atomic.Bool
 		begun := len(bucket.Calls())
 		bucket.After = func(op fakes3.Op) {
-			if op.Index < begun+at || other != nil {
+			if op.Index < begun+at || !met.CompareAndSwap(false, true) {
 				return
 			}
-			bucket.After = nil
 			moments++
 			other = openBucket(t, bucket, 1, crashOptions())
 			must(t, other.Write(t.Context(), s.events[3:9]))
@@ -239,7 +251,6 @@ func TestTwoWritersAtOnce(t *testing.T) {
 			must(t, err)
 			break
 		}
-		bucket.After = nil
 		for _, e := range s.events {
 			s.may[e.Key()] = true
 		}

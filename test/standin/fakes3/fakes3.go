@@ -54,8 +54,10 @@ func (o Op) Changes() bool { return o.Method == http.MethodPut || o.Method == ht
 
 // Bucket is a bucket. The zero value is empty. Fault and After are set while nobody calls.
 type Bucket struct {
-	Fault func(op Op) Fault // says how a call fails; nil: none does
-	After func(op Op)       // is called behind each call, before its answer is sent
+	Fault func(op Op) Fault // says how a call fails, one at a time; nil: none does
+	After func(op Op)       // is called behind each call, before its answer is sent, by several at once
+
+	faulting sync.Mutex // is held while Fault is called
 
 	mu      sync.Mutex
 	objects map[string]object // by key; guarded by mu
@@ -134,7 +136,9 @@ func (b *Bucket) Do(r *http.Request) (*http.Response, error) {
 	b.mu.Unlock()
 	fault := None
 	if b.Fault != nil {
+		b.faulting.Lock()
 		fault = b.Fault(op)
+		b.faulting.Unlock()
 	}
 	switch fault {
 	case Refused:
