@@ -256,7 +256,7 @@ var rules = []rule{
 		[]string{"std", "pillarbox", "pillarbox/internal/telemetry", "golang.org/x/sync/*", awsCore,
 			awsCore + "/*", awsSmithy, awsSmithy + "/*/*", awsService + "dynamodb", awsService + "dynamodb/*"},
 		"an engine knows its role, its SDK and no other engine"},
-	{"pillarbox/internal/engine/s3", []string{"std", "pillarbox", "pillarbox/internal/deadletterfile",
+	{"pillarbox/internal/engine/s3", []string{"std", "pillarbox", "pillarbox/internal/deadletterfile", "pillarbox/internal/vfs",
 		"pillarbox/internal/telemetry", awsCore, awsSmithy, awsService + "s3", awsService + "s3/*"},
 		"an engine knows its role, its SDK and no other engine"},
 	{"pillarbox/internal/awshttp", []string{"std", awsCore},

@@ -177,7 +177,7 @@ type PurgeStep struct {
 	At    Timestamp    // of its beginning
 	After Key          // the cursor: the last of the step before
 	Keep  map[Key]bool // what is left alone whatever the filter says
-	Limit int          // events at most; 0, or more than it, is PurgeStepLimit
+	Limit int          // events at most, unless the sink PurgesFiles; 0, or more than it, is PurgeStepLimit
 }
 
 // PurgeResult is what a step has done.

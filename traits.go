@@ -27,10 +27,11 @@ type QueueTraits struct {
 // SinkTraits say what a sink can do, in the same way. The zero value is a sink that only takes
 // events.
 type SinkTraits struct {
-	Readable   bool // everything of EventStore
-	Identified bool // Identity tells the store from every other one
-	Purges     bool // everything of Purger
-	LatestAt   bool // StoredAt is the time of the latest write of an event; else that of the first
+	Readable    bool // everything of EventStore
+	Identified  bool // Identity tells the store from every other one
+	Purges      bool // everything of Purger
+	PurgesFiles bool // a step of a purge deletes what is in a file, however much that is
+	LatestAt    bool // StoredAt is the time of the latest write of an event; else that of the first
 }
 
 // ErrUnsupported says that an engine can't do what it was asked for, as its Traits say.

@@ -493,7 +493,8 @@ func defaultDestination() Destination {
 // batchDefaults are the batches of engines for which the general ones are no good, by scheme. A batch of
 // parquet: is a file: with the general ones there would be a hundred a second.
 var batchDefaults = map[string]Batch{
-	"parquet": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
+	"parquet":    {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
+	"parquet+s3": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
 }
 
 // resolveBatches fills in the batches of such engines, where nothing is set.

@@ -186,11 +186,12 @@ func TestNamedDestinationsReplaceTheDefault(t *testing.T) {
 // References are replaced after parsing, so that no value can change the structure of the file.
 // An engine whose batches are larger by default gets those, but for what is set by hand.
 func TestBatchesByEngine(t *testing.T) {
-	got := load(t, "destinations:\n  a: {url: 'parquet:', sources: [app]}\n  b: {url: 'parquet:x', sources: [app], batch: {max_age: 1s}}\n  c: {url: 'sqlite:', sources: [app]}\n", nil, nil)
+	got := load(t, "destinations:\n  a: {url: 'parquet:', sources: [app]}\n  b: {url: 'parquet:x', sources: [app], batch: {max_age: 1s}}\n  e: {url: 'parquet+s3://b/x', sources: [app]}\n  c: {url: 'sqlite:', sources: [app]}\n", nil, nil)
 	seconds := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
 	for name, want := range map[string]config.Batch{
 		"a": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
 		"b": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(1)},
+		"e": {MaxEvents: 50_000, MaxBytes: 64 << 20, MaxAge: seconds(10)},
 		"c": {MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: config.Duration(10 * time.Millisecond)},
 	} {
 		if batch := got.Destinations[name].Batch; batch != want {

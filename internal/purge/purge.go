@@ -166,16 +166,18 @@ func (r *run) purge(ctx context.Context) error {
 	return r.steps(ctx, step)
 }
 
-// steps purges step by step. With a limit on the rate, a step is no more than a second's worth.
+// steps purges step by step. With a limit on the rate, a step is no more than a second's worth; where it
+// was more, because it was a whole file, the next one waits for as long as that is worth.
 func (r *run) steps(ctx context.Context, step pillarbox.PurgeStep) error {
 	var limiter *rate.Limiter
 	if r.request.Rate > 0 {
 		step.Limit = max(1, min(step.Limit, int(r.request.Rate)))
 		limiter = rate.NewLimiter(rate.Limit(r.request.Rate), step.Limit)
 	}
+	due := step.Limit // events that are to be waited for
 	for {
-		if limiter != nil {
-			if err := limiter.WaitN(ctx, step.Limit); err != nil {
+		for ; limiter != nil && due > 0; due -= step.Limit {
+			if err := limiter.WaitN(ctx, min(due, step.Limit)); err != nil {
 				return errors.Join(context.Canceled, err)
 			}
 		}
@@ -187,6 +189,7 @@ func (r *run) steps(ctx context.Context, step pillarbox.PurgeStep) error {
 			return nil
 		}
 		r.progress.Purged += result.Deleted
+		due = max(step.Limit, int(result.Deleted))
 		step.After = result.Last
 		r.tell()
 	}

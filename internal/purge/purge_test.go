@@ -1,9 +1,12 @@
 package purge_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/engine/enginetest"
@@ -72,6 +75,38 @@ func TestDryRunDeletesNothing(t *testing.T) {
 	if count, _ := sink.Count(t.Context()); err != nil || progress.Matched != 4 || count != 10 {
 		t.Errorf("%+v, %v, %d are left; want 4 that match, and 10", progress, err, count)
 	}
+}
+
+// large is a store whose steps delete what a file has: a thousand events, twice.
+type large struct {
+	*memory.Sink
+	steps int
+}
+
+func (l *large) Traits() pillarbox.SinkTraits {
+	return pillarbox.SinkTraits{Readable: true, Purges: true, PurgesFiles: true}
+}
+
+func (l *large) Purge(_ context.Context, step pillarbox.PurgeStep) (result pillarbox.PurgeResult, _ error) {
+	if l.steps++; l.steps > 2 {
+		return result, nil
+	}
+	return pillarbox.PurgeResult{Deleted: 1000, Last: pillarbox.Key{Timestamp: pillarbox.Timestamp(l.steps)}}, nil
+}
+
+// TestRateHoldsForWholeFiles: a step that takes more than its limit is waited for.
+func TestRateHoldsForWholeFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		progress, err := newPurger(memory.NewQueue(nil), &large{Sink: memory.NewSink()}).Run(t.Context(),
+			purge.Request{Destination: destination, Until: 10, Rate: 100}, nil)
+		if err != nil || progress.Purged != 2000 {
+			t.Errorf("%+v, %v", progress, err)
+		}
+		if took := time.Since(begun); took < 19*time.Second || took > 21*time.Second {
+			t.Errorf("2,000 events at 100 a second take %v", took)
+		}
+	})
 }
 
 // eternal is a store that deletes nothing.

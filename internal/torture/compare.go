@@ -50,7 +50,7 @@ func (d *Difference) Err() error {
 func (c *Clients) Compare(data string, from *Store) (*Difference, error) {
 	found := &inventory{clients: c, keys: map[pillarbox.Key]int{},
 		copies: map[string][]pillarbox.Key{}}
-	if err := errors.Join(found.readStore(data, from), found.readLetters(data)); err != nil {
+	if err := errors.Join(found.openStore(data, from), found.readLetters(data)); err != nil {
 		return nil, err
 	}
 	return found.compare(), nil
@@ -77,26 +77,12 @@ func (i *inventory) add(event *pillarbox.Event) {
 	i.copies[body] = append(i.copies[body], event.Key())
 }
 
-func (i *inventory) readStore(data string, from *Store) error {
+func (i *inventory) openStore(data string, from *Store) error {
 	store, err := from.open(context.Background(), data)
 	if err != nil {
 		return err
 	}
-	filter := pillarbox.EventFilter{Limit: pillarbox.MaxListLimit}
-	for {
-		page, err := store.List(context.Background(), filter)
-		if err != nil {
-			return errors.Join(err, store.Close())
-		}
-		for _, event := range page {
-			i.add(event)
-		}
-		i.difference.Stored += len(page)
-		if len(page) < pillarbox.MaxListLimit {
-			return store.Close()
-		}
-		filter.After = page[len(page)-1].Key()
-	}
+	return errors.Join(i.readStore(store), store.Close())
 }
 
 // encryptionKey is the environment variable by which servers seal what they write: those that are

@@ -25,6 +25,9 @@ type Options struct {
 	Seed     uint64
 	Store    *Store             // nil for the database in the data directory
 	Progress func(done, of int) // optional
+	Beside   []Beside           // destinations beside the database; not where disks fill up
+
+	config string // of the servers; empty for none
 }
 
 func (o Options) progress(done int) {
@@ -43,6 +46,9 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 			true),
 		report: &Report{Run: "kill9", Seed: options.Seed},
 	}
+	if err := k.prepare(options.Dir + ".yaml"); err != nil {
+		return k.report, err
+	}
 	if err := k.begin(ctx); err != nil {
 		return k.report, err
 	}
@@ -53,7 +59,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.Cycles++
 		options.progress(n + 1)
 	}
-	s, err := Start(ctx, options.Binary, options.Dir, options.Store.args()...)
+	s, err := Start(ctx, options.Binary, options.Dir, k.args()...)
 	if err != nil {
 		return k.report, err
 	}
@@ -62,7 +68,7 @@ func Kill(ctx context.Context, options Options) (*Report, error) {
 		k.report.fail("%v", err)
 		return k.report, nil
 	}
-	if err := k.report.finish(k.clients, options.Binary, options.Dir, options.Store); err != nil {
+	if err := k.finish(k.report, k.clients, options.Dir); err != nil {
 		return k.report, err
 	}
 	k.report.expect(options.Cycles, minAckedPerCycle)
@@ -78,7 +84,7 @@ type killing struct {
 
 // begin makes the database, and has it refuse what asks for it.
 func (k *killing) begin(ctx context.Context) error {
-	s, err := Start(ctx, k.Binary, k.Dir, k.Store.args()...)
+	s, err := Start(ctx, k.Binary, k.Dir, k.args()...)
 	if err != nil {
 		return err
 	}
@@ -106,7 +112,7 @@ func (k *killing) cycle(ctx context.Context) error {
 	if kind <= 2 {
 		args = []string{"--roles", "accept,admin"} // leaves a backlog
 	}
-	s, err := Start(ctx, k.Binary, k.Dir, k.Store.args(args...)...)
+	s, err := Start(ctx, k.Binary, k.Dir, k.args(args...)...)
 	if err != nil {
 		return err
 	}
@@ -129,7 +135,7 @@ func (k *killing) cycle(ctx context.Context) error {
 
 // killStarting kills a server that is not ready yet, or has just become so.
 func (k *killing) killStarting() error {
-	s, err := Launch(k.Binary, k.Dir, k.Store.args()...)
+	s, err := Launch(k.Binary, k.Dir, k.args()...)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ type cutting struct {
 // run cuts one data directory again and again.
 func (c *cutting) run(ctx context.Context) error {
 	data, clients := filepath.Join(c.disk.dir, "data"), NewClients(c.Seed, true)
+	if err := c.prepare(c.Dir + ".yaml"); err != nil {
+		return err
+	}
 	if err := c.begin(ctx, c.Binary, data); err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func (c *cutting) run(ctx context.Context) error {
 		c.progress(n + 1)
 	}
 	c.report.note("kinds of lives: %v", kinds)
-	s, err := Start(ctx, c.Binary, data, c.Store.args()...)
+	s, err := Start(ctx, c.Binary, data, c.args()...)
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (c *cutting) run(ctx context.Context) error {
 		c.report.fail("%v", err)
 		return nil
 	}
-	if err := c.report.finish(clients, c.Binary, data, c.Store); err != nil {
+	if err := c.finish(c.report, clients, data); err != nil {
 		return err
 	}
 	c.report.expect(c.Cycles, minAckedPerCut)
@@ -110,7 +113,7 @@ func (c *cutting) run(ctx context.Context) error {
 // begin lets an earlier life leave files that are whole: of its first files, a log without syncs
 // leaves so little that the next start is refused, and a bug would not be on its own.
 func (c *cutting) begin(ctx context.Context, binary, data string) error {
-	s, err := Start(ctx, binary, data, c.Store.args()...)
+	s, err := Start(ctx, binary, data, c.args()...)
 	if err != nil {
 		return err
 	}
@@ -192,7 +195,7 @@ func (c *cutting) draw(n int) cutLife {
 
 // life has clients post to a server, cuts the power, and mounts what is left.
 func (c *cutting) life(ctx context.Context, l cutLife, data string, clients *Clients) error {
-	s, err := Start(ctx, c.Binary, data, c.Store.args(l.args...)...)
+	s, err := Start(ctx, c.Binary, data, c.args(l.args...)...)
 	if err != nil {
 		return err
 	}

@@ -86,8 +86,8 @@ func (r *Report) expect(cycles, ackedPerCycle int) {
 }
 
 // finish reads what is left, and audits it with the binary.
-func (r *Report) finish(clients *Clients, binary, data string, store *Store) error {
-	if err := Audit(binary, data, store.args()...); err != nil {
+func (r *Report) finish(clients *Clients, binary, data string, store *Store, args ...string) error {
+	if err := Audit(binary, data, args...); err != nil {
 		r.fail("%v", err)
 	}
 	difference, err := clients.Compare(data, store)

@@ -219,7 +219,8 @@ func (s *Server) Get(path string, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// Entry is the ledger's entry of the only destination that is configured.
+// Entry is the ledger's entry of the destination that is configured. Where there are several, it is that of
+// the first, with what is pending and damaged of all, and balanced where all are.
 func (s *Server) Entry() (ledger.Entry, error) {
 	var account ledger.Totals
 	if err := s.Get("/api/v1/ledger", &account); err != nil {
@@ -227,11 +228,16 @@ func (s *Server) Entry() (ledger.Entry, error) {
 	}
 	account.Destinations = slices.DeleteFunc(account.Destinations,
 		func(e ledger.Entry) bool { return e.Unconfigured })
-	if len(account.Destinations) != 1 {
-		return ledger.Entry{}, fmt.Errorf("%d destinations in the ledger, want 1",
-			len(account.Destinations))
+	if len(account.Destinations) == 0 {
+		return ledger.Entry{}, errors.New("no destination is in the ledger")
 	}
-	return account.Destinations[0], nil
+	entry := account.Destinations[0]
+	for _, other := range account.Destinations[1:] {
+		entry.Pending += other.Pending
+		entry.Damaged += other.Damaged
+		entry.Balanced = entry.Balanced && other.Balanced
+	}
+	return entry, nil
 }
 
 // WaitUntil polls until the ledger's entry is as wanted. It gives up when less has not been pending

@@ -76,8 +76,9 @@ func mustFind(
 // event that a client has a receipt for is stored once with its own bytes or is a dead letter,
 // nothing is there more often than it was posted, and the audit balances.
 func TestAckedEventSurvivesKill(t *testing.T) {
-	report, err := torture.Kill(t.Context(),
-		options(t, harness.Binary(), setting.Number(t, "PILLARBOX_TEST_KILL_CYCLES", defaultCycles)))
+	o := options(t, harness.Binary(), setting.Number(t, "PILLARBOX_TEST_KILL_CYCLES", defaultCycles))
+	o.Beside = []torture.Beside{parquetBeside}
+	report, err := torture.Kill(t.Context(), o)
 	judge(t, report, err)
 }
 

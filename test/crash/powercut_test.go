@@ -35,8 +35,9 @@ func TestAckedEventSurvivesPowerCut(t *testing.T) {
 	names, cuts := fileSystems(t)
 	for _, fs := range names {
 		t.Run(fs, func(t *testing.T) {
-			report, err := torture.PowerCut(t.Context(),
-				torture.PowerCutOptions{Options: options(t, harness.Binary(), cuts), FS: fs})
+			o := options(t, harness.Binary(), cuts)
+			o.Beside = []torture.Beside{parquetBeside}
+			report, err := torture.PowerCut(t.Context(), torture.PowerCutOptions{Options: o, FS: fs})
 			judge(t, report, err)
 		})
 	}

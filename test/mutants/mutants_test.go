@@ -286,14 +286,28 @@ var hunts = []hunt{
 		bugs: []planted{{harness.GoneIsAnOutage, "asked "}},
 	},
 	{
-		name: "parquet", pkg: "internal/engine/parquet", run: "^TestPowerCutAtAnyMoment$",
+		name: "parquet", pkg: "internal/engine/parquet", run: "^(TestPowerCutAtAnyMoment|TestPurgedIsGoneAtOnce)$",
 		bugs: []planted{
 			{harness.CutForgotten, "twice"},
-			{harness.ManifestBeforeFile, "reading magic header|is not in"},
+			{harness.ManifestBeforeFile, "magic|is not in"},
 			{harness.ManifestBeforeName, "no such file|is not in"},
 			{harness.OldFilesBeforeManifest, "no such file|is not in"},
 			{harness.IntentForgotten, "twice|in all files"},
 			{harness.BothCounted, "twice|no such file|count"},
+			{harness.PurgeForgotten, "are remembered as purged|are purged, and"},
+			{harness.PurgedKept, "files are left"},
+		},
+	},
+	{
+		name: "parquet in a bucket", pkg: "internal/engine/parquet",
+		run: "^(TestTwoWritersAtOnce|TestTheLastWriterHasTheBucket|TestALostAnswerIsNoOtherWriter|TestCloseWhileFilesArePutTogether|TestEveryCallToABucketMayFail)$",
+		bugs: []planted{
+			{harness.WrittenOverOthers, "is not in|no such|does not exist|goes on|write of the first"},
+			{harness.OwnTakenForOthers, "somebody else has changed it"},
+			{harness.TakenBack, "write of the first"},
+			{harness.UploadsForgotten, "twice"},
+			{harness.RecoveredWhileBuilt, "does not exist"},
+			{harness.ClosedInTheDark, "twice|not given back"},
 		},
 	},
 	{

@@ -39,7 +39,7 @@ func OpenAPIKeys(url string) (apikey.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := at.s3()
+	client, err := at.s3(requestTimeout)
 	if err != nil {
 		return nil, err
 	}

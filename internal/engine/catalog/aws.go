@@ -85,12 +85,15 @@ func (u awsURL) linger() (time.Duration, error) {
 // body.
 const requestTimeout = 60 * time.Second
 
+// uploadTimeout is the same where files of 128 MiB are sent or read in one request.
+const uploadTimeout = 5 * time.Minute
+
 // awsConfig finds credentials, and what else the SDK takes from its files and from the environment
 // (AWS_PROFILE, AWS_ENDPOINT_URL and many more). It makes no request. An empty region is the SDK's
 // choice.
-func awsConfig(key, region string) (aws.Config, error) {
+func awsConfig(key, region string, timeout time.Duration) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(requestTimeout))}
+		config.WithHTTPClient(transport.NewBuildableClient().WithTimeout(timeout))}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
 	}
@@ -150,7 +153,7 @@ func openSQS(place Place, rest string, options QueueOptions) (pillarbox.Queue, e
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig("queue.url", at.region)
+	cfg, err := awsConfig("queue.url", at.region, requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func openDynamoDB(ctx context.Context, place Place, name, rest string) (pillarbo
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig(key, at.region)
+	cfg, err := awsConfig(key, at.region, requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +224,7 @@ func openKeys(rest string, window time.Duration) (KeyStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig(keysKey, at.region)
+	cfg, err := awsConfig(keysKey, at.region, requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +241,7 @@ func openS3(_ Place, rest string) (pillarbox.DeadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := at.s3()
+	client, err := at.s3(requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +252,8 @@ func openS3(_ Place, rest string) (pillarbox.DeadLetters, error) {
 // s3Parameters are what the client of S3 can be told in a URL.
 var s3Parameters = []string{"region", "path_style"}
 
-func (u awsURL) s3() (*awss3.Client, error) {
-	cfg, err := awsConfig(u.key, u.parameters.Get("region"))
+func (u awsURL) s3(timeout time.Duration) (*awss3.Client, error) {
+	cfg, err := awsConfig(u.key, u.parameters.Get("region"), timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +282,7 @@ func openBodies(place Place) (pillarbox.Bodies, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := at.s3()
+	client, err := at.s3(requestTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func NeedsData(url string) bool {
 }
 
 // inData are the schemes of engines that keep something below the data directory.
-var inData = map[string]bool{"seglog": true, "sqlite": true, "files": true, "parquet": true}
+var inData = map[string]bool{"seglog": true, "sqlite": true, "files": true, "parquet": true, parquetBucket: true}
 
 // QueueOptions are the limits of a queue. Zero means the engine's default.
 type QueueOptions struct {
@@ -75,14 +75,15 @@ var queues = map[string]func(place Place, rest string, options QueueOptions) (pi
 // sinks opens each kind of destination. name is the destination's.
 var sinks = map[string]func(ctx context.Context, place Place, name, rest string) (pillarbox.Sink,
 	error){
-	"sqlite":   openSQLite,
-	"dynamodb": openDynamoDB,
-	"postgres": openPostgres,
-	"https":    openWebhook("https"),
-	"http":     openWebhook("http"),
-	"parquet":  openParquet,
-	"nats":     openPlainBroker("nats"),
-	"kafka":    openPlainBroker("kafka"),
+	"sqlite":      openSQLite,
+	"dynamodb":    openDynamoDB,
+	"postgres":    openPostgres,
+	"https":       openWebhook("https"),
+	"http":        openWebhook("http"),
+	"parquet":     openParquet,
+	parquetBucket: openParquetBucket,
+	"nats":        openPlainBroker("nats"),
+	"kafka":       openPlainBroker("kafka"),
 }
 
 // deadLetters opens each kind of dead letters.
@@ -121,16 +122,17 @@ func OpenDeadLetters(place Place, url string) (pillarbox.DeadLetters, error) {
 // checks look at what stands behind a scheme, where that can be wrong, without opening anything.
 // key is that of the configuration.
 var checks = map[string]func(key, rest string) error{
-	"sqlite":   func(key, rest string) error { _, err := parseSQLite(key, rest); return err },
-	"sqs":      func(key, rest string) error { _, err := parseSQS(key, rest); return err },
-	"dynamodb": func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
-	"s3":       func(key, rest string) error { _, err := parseLetters(key, rest); return err },
-	"postgres": func(key, rest string) error { _, err := parsePostgres(key, rest); return err },
-	"https":    checkWebhook("https"),
-	"http":     checkWebhook("http"),
-	"parquet":  func(key, rest string) error { _, err := parseParquet(key, rest); return err },
-	"nats":     checkBroker("nats"),
-	"kafka":    checkBroker("kafka"),
+	"sqlite":      func(key, rest string) error { _, err := parseSQLite(key, rest); return err },
+	"sqs":         func(key, rest string) error { _, err := parseSQS(key, rest); return err },
+	"dynamodb":    func(key, rest string) error { _, err := parseDynamoDB(key, rest); return err },
+	"s3":          func(key, rest string) error { _, err := parseLetters(key, rest); return err },
+	"postgres":    func(key, rest string) error { _, err := parsePostgres(key, rest); return err },
+	"https":       checkWebhook("https"),
+	"http":        checkWebhook("http"),
+	"parquet":     func(key, rest string) error { _, err := parseParquet(key, rest); return err },
+	parquetBucket: func(key, rest string) error { _, err := parseParquetBucket(key, rest); return err },
+	"nats":        checkBroker("nats"),
+	"kafka":       checkBroker("kafka"),
 }
 
 // CheckQueue, CheckSink and CheckDeadLetters report whether an engine for the URL exists, and can
@@ -265,9 +267,17 @@ func CheckSinks(urls map[string]string) error {
 			place = scheme + ":" + sqlitePath(name, rest)
 		case "dynamodb":
 			place, _, _ = strings.Cut(place, "?")
-		case "parquet":
-			place = scheme + ":" + parquetPath(name, rest)
-			if owner, is := nested(parquetPath(name, rest), owners); is {
+		case "parquet", parquetBucket:
+			dir := parquetPath(name, rest)
+			if scheme == parquetBucket {
+				at, err := parseParquetBucket(sinkKey(name), rest)
+				if err != nil {
+					return err
+				}
+				dir = at.place()
+			}
+			place = scheme + ":" + dir
+			if owner, is := nested(scheme, dir, owners); is {
 				return pillarbox.Invalid("%s: the directory of destination %s is in it, or the other way around; give each a directory beside the other",
 					sinkKey(name), owner)
 			}

@@ -165,7 +165,7 @@ func openKMS(key, rest string) (atrest.KeyEncryption, error) {
 		}
 		region = parsed.Region
 	}
-	settings, err := awsConfig(key, region)
+	settings, err := awsConfig(key, region, requestTimeout)
 	if err != nil {
 		return nil, err
 	}

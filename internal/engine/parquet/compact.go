@@ -44,25 +44,31 @@ func (s *Store) maintainLoop() {
 // grace is over. Writes and reads go on. What is done when ctx ends is begun anew.
 func (s *Store) Maintain(ctx context.Context) error {
 	return s.call(ctx, "maintain", func() error {
-		s.maintaining.Lock()
-		defer s.maintaining.Unlock()
 		for {
-			v, err := s.snapshot(ctx)
+			more, err := s.compactSome(ctx)
 			if err != nil {
 				return err
 			}
-			inputs, err := s.pick(ctx, v)
-			if err != nil {
-				return err
-			}
-			if len(inputs) == 0 {
+			if !more {
 				return s.expire(ctx)
-			}
-			if err := s.compact(ctx, v, inputs); err != nil {
-				return err
 			}
 		}
 	})
+}
+
+// compactSome makes one file of some, if there are any. A purge may have its turn behind it.
+func (s *Store) compactSome(ctx context.Context) (more bool, err error) {
+	s.rewriting.Lock()
+	defer s.rewriting.Unlock()
+	v, err := s.snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	inputs, err := s.pick(ctx, v)
+	if err != nil || len(inputs) == 0 {
+		return false, err
+	}
+	return true, s.compact(ctx, v, inputs)
 }
 
 // pick returns files of one partition that are to become one, or none.
@@ -143,31 +149,11 @@ func (s *Store) choose(files []entry, least int) []entry {
 	return small[:n]
 }
 
-// compact makes one file of several, beside the writes, and then counts it instead of them.
+// compact makes one file of several, beside the writes, and then counts it instead of them. Those are
+// kept for readers.
 func (s *Store) compact(ctx context.Context, v *view, inputs []entry) error {
-	temp := newTemp()
-	if err := s.lock(ctx); err != nil {
-		return err
-	}
-	s.building[temp] = true
-	s.unlock()
-	w, err := newWriter(v.fsys, temp, newEncoder(nil))
-	var e entry
-	if err == nil {
-		if e, err = s.mergeFiles(ctx, v, inputs, w); err != nil {
-			err = errors.Join(err, w.abort())
-		}
-	}
-	// What is built is named even if the store is about to be closed: that takes no time.
-	lockErr := s.lock(context.WithoutCancel(ctx))
-	if lockErr != nil {
-		return lockErr
-	}
-	defer s.unlock()
-	delete(s.building, temp)
-	if err == nil {
-		return s.replaceLocked(v, inputs, built{temp: temp, entry: e})
-	}
+	at := pillarbox.TimestampOf(s.options.Now())
+	err := s.rewrite(ctx, v, inputs, &swap{retired: at})
 	var corrupt *pillarbox.CorruptError
 	if errors.As(err, &corrupt) {
 		s.damaged[corrupt.File] = true // the others go on without it
@@ -180,94 +166,46 @@ func (s *Store) compact(ctx context.Context, v *view, inputs []entry) error {
 	return err
 }
 
-// replaceLocked counts a file instead of others, unless one of those does not count any more.
-func (s *Store) replaceLocked(old *view, inputs []entry, f built) error {
-	v, err := s.readyLocked()
-	still := err == nil
-	for _, e := range inputs {
-		if !still {
-			break
-		}
-		named, namedErr := v.named(e.Path)
-		still, err = named && namedErr == nil, namedErr
-	}
-	if !still {
-		return errors.Join(err, old.fsys.Remove(f.temp))
-	}
-	f.Path = newPath(inputs[0].partition(), v.Generation+1)
-	at := pillarbox.TimestampOf(s.options.Now())
-	return s.publish([]built{f}, func(next *manifest) {
-		for _, e := range inputs {
-			next.remove(e, at)
-		}
-	})
-}
-
-// mergeFiles writes the rows of all inputs in the order of their keys.
-func (s *Store) mergeFiles(ctx context.Context, v *view, inputs []entry, w *writer) (entry, error) {
-	cursors := make([]*cursor, len(inputs))
-	want := int64(0)
-	for i := range inputs {
-		cursors[i] = newCursor(v.asLast(), &inputs[i], false)
-		want += inputs[i].Rows
-	}
-	defer func() {
-		for _, c := range cursors {
-			c.close()
-		}
-	}()
-	var out piece
-	for len(cursors) > 0 {
-		first := slices.MinFunc(cursors, compareCursors)
-		var ended bool
-		var err error
-		if first.file == nil {
-			ended, err = first.open(firstTime, lastTime, "")
-		} else {
-			out.add(&first.rows[first.at])
-			ended, err = first.next()
-		}
-		if err != nil {
-			return entry{}, err
-		}
-		if ended {
-			first.close()
-			cursors = slices.DeleteFunc(cursors, func(c *cursor) bool { return c == first })
-		}
-		if len(out.rows) >= rowsAtOnce || out.bytes > chunkBytes || len(cursors) == 0 {
-			if err := ctx.Err(); err != nil {
-				return entry{}, err
-			}
-			if err := w.write(&out); err != nil {
-				return entry{}, err
-			}
-			out.reset()
-		}
-	}
-	e, err := w.finish()
-	if err == nil && e.Rows != want {
-		err = &pillarbox.CorruptError{File: inputs[0].Path, Reason: "files have other events than the manifest says"}
-	}
-	return e, err
-}
+// maxExpired is how many files are removed in one turn, between two of which writes go on.
+const maxExpired = 200
 
 // expire removes files whose grace is over.
 func (s *Store) expire(ctx context.Context) error {
+	for {
+		more, err := s.expireSome(ctx)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+func (s *Store) expireSome(ctx context.Context) (more bool, err error) {
 	if err := s.lock(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer s.unlock()
-	v, err := s.readyLocked()
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
+	v, err := s.readyLocked(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	before := pillarbox.TimestampOf(s.options.Now().Add(-s.options.Grace))
-	over := func(r retired) bool { return r.At < before }
-	if !slices.ContainsFunc(v.Retired, over) {
-		return nil
+	var names []string
+	over := map[retired]bool{}
+	for _, r := range v.Retired {
+		if r.At < before && len(names) < maxExpired {
+			names = append(names, r.Path)
+			over[r] = true
+		}
 	}
-	if err := s.removeRetired(v.manifest, before); err != nil {
-		return err
+	if len(names) == 0 {
+		return false, nil
 	}
-	return s.publish(nil, func(next *manifest) { next.Retired = slices.DeleteFunc(next.Retired, over) })
+	if err := s.removeFiles(v.fsys, names); err != nil {
+		return false, err
+	}
+	return len(names) == maxExpired, s.publish(ctx, nil, func(next *manifest) {
+		next.Retired = slices.DeleteFunc(next.Retired, func(r retired) bool { return over[r] })
+	})
 }

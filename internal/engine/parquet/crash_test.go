@@ -28,11 +28,15 @@ type story struct {
 	events []*pillarbox.Event
 	must   map[pillarbox.Key]bool // acknowledged
 	may    map[pillarbox.Key]bool // in a call that has not returned, or has failed
+	gone   map[pillarbox.Key]bool // purged, and not written since
+
+	purged  uint64 // by all steps that have succeeded
+	inDoubt uint64 // by those that have not, at most
 }
 
 func newStory(seed uint64) *story {
 	s := &story{random: rand.New(rand.NewPCG(seed, 0)), events: enginetest.Events(12, seed),
-		must: map[pillarbox.Key]bool{}, may: map[pillarbox.Key]bool{}}
+		must: map[pillarbox.Key]bool{}, may: map[pillarbox.Key]bool{}, gone: map[pillarbox.Key]bool{}}
 	for i, e := range s.events { // two hours of two days, and two sources
 		e.Source = []string{"app", "other/source"}[i%2]
 		if i%3 == 0 {
@@ -47,10 +51,25 @@ func crashOptions() parquet.Options {
 	return parquet.Options{Unmaintained: true, FoldFiles: 2, Grace: time.Nanosecond}
 }
 
+// place is where a store is, for a reader and for the store.
+type place struct {
+	files vfs.FS
+	open  func() *parquet.Store
+}
+
+func onDisk(disk *faultfs.FS) place {
+	return place{files: disk, open: func() *parquet.Store { return parquet.OpenOn(disk, crashOptions()) }}
+}
+
 // openOn opens the store, which must succeed.
 func openOn(t *testing.T, disk *faultfs.FS, when string) *parquet.Store {
 	t.Helper()
-	store := parquet.OpenOn(disk, crashOptions())
+	return openAt(t, onDisk(disk), when)
+}
+
+func openAt(t *testing.T, p place, when string) *parquet.Store {
+	t.Helper()
+	store := p.open()
 	if err := store.Check(context.Background()); err != nil {
 		t.Fatalf("%s: open: %v", when, err)
 	}
@@ -59,8 +78,11 @@ func openOn(t *testing.T, disk *faultfs.FS, when string) *parquet.Store {
 
 // step makes one call.
 func (s *story) step(ctx context.Context, store *parquet.Store) error {
-	if s.random.IntN(3) == 0 {
+	switch s.random.IntN(10) {
+	case 0, 1, 2:
 		return store.Maintain(ctx)
+	case 3:
+		return s.purge(ctx, store)
 	}
 	var batch []*pillarbox.Event
 	for _, at := range s.random.Perm(len(s.events))[:1+s.random.IntN(4)] {
@@ -68,6 +90,7 @@ func (s *story) step(ctx context.Context, store *parquet.Store) error {
 	}
 	for _, e := range batch {
 		s.may[e.Key()] = true
+		delete(s.gone, e.Key())
 	}
 	err := store.Write(ctx, batch)
 	if err == nil {
@@ -76,6 +99,45 @@ func (s *story) step(ctx context.Context, store *parquet.Store) error {
 		}
 	}
 	return err
+}
+
+// purge deletes all events before one, but for one of them.
+func (s *story) purge(ctx context.Context, store *parquet.Store) error {
+	filter := pillarbox.PurgeFilter{Until: s.events[s.random.IntN(len(s.events))].Timestamp + 1}
+	if s.random.IntN(2) == 0 {
+		filter.Source = "app"
+	}
+	start, err := store.BeginPurge(ctx, filter)
+	if err != nil {
+		return err
+	}
+	kept := s.events[s.random.IntN(len(s.events))].Key()
+	step := pillarbox.PurgeStep{PurgeFilter: filter, At: start.At, Limit: 1, Keep: map[pillarbox.Key]bool{kept: true}}
+	var old []pillarbox.Key
+	for _, e := range s.events {
+		if e.Timestamp < filter.Until && (filter.Source == "" || e.Source == filter.Source) && e.Key() != kept {
+			old = append(old, e.Key())
+			delete(s.must, e.Key())
+		}
+	}
+	s.inDoubt += uint64(len(old))
+	for {
+		result, err := store.Purge(ctx, step)
+		if err != nil {
+			return err
+		}
+		s.purged += result.Deleted
+		if result.Last == (pillarbox.Key{}) {
+			break
+		}
+		step.After = result.Last
+	}
+	s.inDoubt -= uint64(len(old))
+	for _, key := range old {
+		delete(s.may, key)
+		s.gone[key] = true
+	}
+	return nil
 }
 
 // holds compares keys with the account.
@@ -87,7 +149,7 @@ func (s *story) holds(t *testing.T, what, when string, keys []pillarbox.Key) {
 			t.Fatalf("%s: %s has event %v twice", when, what, key)
 		}
 		if !s.may[key] {
-			t.Fatalf("%s: %s has event %v, which was never written", when, what, key)
+			t.Fatalf("%s: %s has event %v, which was never written, or is purged: %v", when, what, key, s.gone[key])
 		}
 		found[key] = true
 	}
@@ -102,8 +164,14 @@ func (s *story) holds(t *testing.T, what, when string, keys []pillarbox.Key) {
 // when it is opened, and as a reader of all files finds it then, and after a clean stop.
 func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	t.Helper()
+	s.checkAt(t, onDisk(disk), when)
+}
+
+func (s *story) checkAt(t *testing.T, p place, when string) {
+	t.Helper()
+	disk := p.files
 	s.checkManifest(t, disk, when)
-	store := openOn(t, disk, when)
+	store := openAt(t, p, when)
 	listed, err := store.List(t.Context(), pillarbox.EventFilter{Limit: 1000})
 	must(t, err)
 	var keys []pillarbox.Key
@@ -113,6 +181,13 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 	s.holds(t, "the store", when, keys)
 	if count, err := store.Count(t.Context()); err != nil || count != uint64(len(keys)) {
 		t.Fatalf("%s: count %d, %v, and %d events are listed", when, count, err, len(keys))
+	}
+	total := pillarbox.PurgedEvents(store.Purges())
+	if total < s.purged || total > s.purged+s.inDoubt {
+		t.Fatalf("%s: %d events are remembered as purged, want %d and up to %d more", when, total, s.purged, s.inDoubt)
+	}
+	if mark := store.Identity().Mark; mark != total+uint64(len(keys)) {
+		t.Fatalf("%s: %d events were ever stored, %d are purged, and %d are there", when, mark, total, len(keys))
 	}
 	s.checkManifest(t, disk, when)
 	globbed := keysOf(t, disk, everyFile(t, disk, "."), when)
@@ -125,7 +200,7 @@ func (s *story) check(t *testing.T, disk *faultfs.FS, when string) {
 }
 
 // checkManifest reads as a stranger does who knows the format alone.
-func (s *story) checkManifest(t *testing.T, disk *faultfs.FS, when string) {
+func (s *story) checkManifest(t *testing.T, disk vfs.FS, when string) {
 	t.Helper()
 	content, err := vfs.ReadFile(disk, "_pillarbox/manifest.json", 1<<20)
 	if err != nil {
@@ -167,7 +242,7 @@ func (s *story) checkManifest(t *testing.T, disk *faultfs.FS, when string) {
 }
 
 // everyFile is what the glob **/*.parquet finds.
-func everyFile(t *testing.T, disk *faultfs.FS, dir string) (names []string) {
+func everyFile(t *testing.T, disk vfs.FS, dir string) (names []string) {
 	t.Helper()
 	entries, err := disk.ReadDir(dir)
 	must(t, err)
@@ -182,7 +257,7 @@ func everyFile(t *testing.T, disk *faultfs.FS, dir string) (names []string) {
 	return names
 }
 
-func keysOf(t *testing.T, disk *faultfs.FS, names []string, when string) (keys []pillarbox.Key) {
+func keysOf(t *testing.T, disk vfs.FS, names []string, when string) (keys []pillarbox.Key) {
 	t.Helper()
 	for _, name := range names {
 		file, err := disk.OpenFile(name, os.O_RDONLY)

@@ -13,6 +13,7 @@ import (
 	"pillarbox"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/parquet"
+	"pillarbox/internal/vfs/faultfs"
 )
 
 // stored makes a directory with events of two hours, in a file each.
@@ -184,6 +185,25 @@ func TestSmallFilesBecomeOne(t *testing.T) {
 		if at, err := store.StoredAt(t.Context(), e.Key()); err != nil || at == 0 {
 			t.Errorf("stored at %v, %v", at, err)
 		}
+	}
+	must(t, store.Close())
+}
+
+// However many files have become few, they are removed after the grace.
+func TestManyOldFilesAreRemoved(t *testing.T) {
+	disk := faultfs.New(faultfs.Options{})
+	now := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	store := parquet.OpenOn(disk, parquet.Options{Unmaintained: true, Now: func() time.Time { return now }})
+	events := enginetest.Events(450, 94)
+	for i, e := range events {
+		e.Source = "app"
+		must(t, store.Write(t.Context(), events[i:i+1]))
+	}
+	must(t, store.Maintain(t.Context()))
+	now = now.Add(parquet.DefaultGrace + time.Second)
+	must(t, store.Maintain(t.Context()))
+	if left := everyFile(t, disk, "."); len(left) > 3 {
+		t.Errorf("%d files after the grace", len(left))
 	}
 	must(t, store.Close())
 }

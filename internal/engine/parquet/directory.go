@@ -28,8 +28,10 @@ func attachDir(dir string) (attached, error) {
 	if err != nil {
 		return attached{}, errors.Join(err, disk.Close())
 	}
-	return attached{fsys: disk, path: dir, check: lock.Check,
-		close: func() error { return errors.Join(lock.Close(), disk.Close()) }}, nil
+	a := attachedFS(disk)
+	a.path, a.check = dir, lock.Check
+	a.close = func() error { return errors.Join(lock.Close(), disk.Close()) }
+	return a, nil
 }
 
 // lockDir takes the lock, whose file is in a directory that it makes only in one that is empty or ours.

@@ -1,4 +1,4 @@
-// Package parquet is a destination in a directory of Parquet files, that DuckDB, Athena, Spark, pyarrow
+// Package parquet is a destination in a directory of Parquet files, or in a part of a bucket, that DuckDB, Athena, Spark, pyarrow
 // and ClickHouse read while pillarbox writes to it.
 //
 // # The directory
@@ -36,6 +36,13 @@
 // manifest before. Who reads all files instead, by a glob such as **/*.parquet, may meet events twice
 // while the store is open, and meets each of them once after Close, and at the start.
 //
+// # Purging
+//
+// A step of a purge is one change of the manifest, too: a file is replaced by one without the purged
+// events, or files of which nothing is left count no more, and the same manifest remembers how many events
+// that were. The old files are removed at once, so that what is purged is gone; a reader that has their
+// names finds them missing.
+//
 // # What is wrong with a directory
 //
 // A directory has one writer, which locks it. One that is missing, locked, full or damaged makes each
@@ -44,9 +51,16 @@
 // unreadable and returns the others, and events whose keys are in its range are refused, for now,
 // because nobody can tell whether they are stored.
 //
+// # In a bucket
+//
+// The same is in a part of a bucket (OpenBucket), which several may write to: the manifest is replaced only
+// where it is the one that this store has put last. Who opens the place last has it; the other one's calls
+// fail with ErrUnavailable until that one is closed. An object is there as a whole or not at all, so that the
+// only files that can be left over are those that an intent names; each writer has its own.
+//
 // # Limits
 //
-// Events can't be purged. An event of more than MaxEventBytes is refused for good. A batch is in memory
+// An event of more than MaxEventBytes is refused for good. A batch is in memory
 // twice while it is written, and a compaction takes some 100 MiB. The manifest takes about 50 bytes for each day that has events,
 // and of the files those of some days are in memory. Nothing is encrypted at rest. The day and hour
 // of an event must be between the years 0000 and 9999.

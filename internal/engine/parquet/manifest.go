@@ -16,19 +16,21 @@ import (
 
 // Names below the directory. Readers of a tree of Hive partitions pass over what begins with "_".
 const (
-	ownDir       = "_pillarbox"
-	manifestFile = ownDir + "/manifest.json"
-	intentFile   = ownDir + "/intent.json"
-	daysDir      = ownDir + "/days"
-	tempDir      = ownDir + "/tmp"
-	lockFile     = ownDir + "/LOCK"
-	noneFile     = ownDir + "/none.json"    // a day without files, for readers that want a list of at least one
-	noEvents     = ownDir + "/none"         // a Parquet file without rows, for the same
-	viewFile     = ownDir + "/duckdb.sql"   // makes a view of exactly what is stored
-	suffix       = ".parquet"               // of files of events
-	manifestSize = 256 << 20                // bytes that a manifest may have
-	formatOne    = 1                        // the version of manifests
-	checksumName = `,"checksum":"` + "%08x" // the last member of what is checked
+	ownDir        = "_pillarbox"
+	manifestFile  = ownDir + "/manifest.json"
+	intentFile    = ownDir + "/intent.json"  // of the last write
+	rewriteIntent = ownDir + "/rewrite.json" // of the last compaction or purge, which is beside the writes
+	daysDir       = ownDir + "/days"
+	intentsDir    = ownDir + "/intents" // the same, of each writer, where there may be several
+	tempDir       = ownDir + "/tmp"
+	lockFile      = ownDir + "/LOCK"
+	noneFile      = ownDir + "/none.json"    // a day without files, for readers that want a list of at least one
+	noEvents      = ownDir + "/none"         // a Parquet file without rows, for the same
+	viewFile      = ownDir + "/duckdb.sql"   // makes a view of exactly what is stored
+	suffix        = ".parquet"               // of files of events
+	manifestSize  = 256 << 20                // bytes that a manifest may have
+	formatOne     = 1                        // the version of manifests
+	checksumName  = `,"checksum":"` + "%08x" // the last member of what is checked
 )
 
 // place is a key as it stands in a manifest.
@@ -108,11 +110,12 @@ type retired struct {
 // happens. A manifest in memory is never changed.
 type manifest struct {
 	Version    int               `json:"version"`
-	ID         string            `json:"id"`         // of the store
-	Generation uint64            `json:"generation"` // of the manifest
-	Mark       uint64            `json:"mark"`       // events that were ever added
-	Events     uint64            `json:"events"`     // in all files that count
-	Days       []dayEntry        `json:"days"`       // in their order
+	ID         string            `json:"id"`               // of the store
+	Generation uint64            `json:"generation"`       // of the manifest
+	Writer     string            `json:"writer,omitempty"` // who has the place where others may take it; empty for nobody
+	Mark       uint64            `json:"mark"`             // events that were ever added
+	Events     uint64            `json:"events"`           // in all files that count
+	Days       []dayEntry        `json:"days"`             // in their order
 	Added      []entry           `json:"added"`
 	Removed    []string          `json:"removed"`
 	Retired    []retired         `json:"retired"`
@@ -126,7 +129,7 @@ type dayFiles struct {
 	Files   []entry `json:"files"` // in the order of their first keys
 }
 
-// intent names the files that the change at hand is about to put in their places.
+// intent names the files that a change at hand is about to put in their places.
 type intent struct {
 	Version int      `json:"version"`
 	Paths   []string `json:"paths"`

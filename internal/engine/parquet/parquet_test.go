@@ -35,10 +35,12 @@ func TestSinkOfDays(t *testing.T) {
 func TestSinkDurable(t *testing.T) {
 	for name, options := range map[string]parquet.Options{"": {}, "of days": small} {
 		t.Run(name, func(t *testing.T) {
-			enginetest.SinkDurable(t, func(t *testing.T) func() pillarbox.Sink {
+			place := func(t *testing.T) func() pillarbox.Sink {
 				dir := filepath.Join(t.TempDir(), "events")
 				return func() pillarbox.Sink { return parquet.Open(dir, options) }
-			})
+			}
+			enginetest.SinkDurable(t, place)
+			enginetest.PurgeDurable(t, place)
 		})
 	}
 }

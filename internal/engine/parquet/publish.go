@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"path"
@@ -21,9 +22,9 @@ type built struct {
 // the power goes before that, nothing has happened, and the intent tells which files to remove. change
 // makes the next manifest out of the last one, which has the files already. After an error nobody
 // knows whether it has happened, until the recovery.
-func (s *Store) publish(files []built, change func(next *manifest)) error {
-	v, fsys := s.view.Load(), s.disk.fsys
-	if err := s.name(fsys, files); err != nil {
+func (s *Store) publish(ctx context.Context, files []built, change func(next *manifest)) error {
+	v := s.view.Load().in(ctx)
+	if err := s.name(v.fsys, files); err != nil {
 		s.breakLocked()
 		return err
 	}
@@ -39,7 +40,7 @@ func (s *Store) publish(files []built, change func(next *manifest)) error {
 			return err
 		}
 	}
-	if err := writeChecked(fsys, manifestFile, next); err != nil {
+	if err := s.replaceManifest(ctx, next); err != nil {
 		s.breakLocked()
 		return err
 	}
@@ -47,34 +48,26 @@ func (s *Store) publish(files []built, change func(next *manifest)) error {
 	return nil
 }
 
+// replaceManifest makes a manifest what counts.
+func (s *Store) replaceManifest(ctx context.Context, next *manifest) error {
+	text, err := encodeChecked(next)
+	if err != nil {
+		return err
+	}
+	return s.disk.current.replace(ctx, text)
+}
+
 // name puts files in their places, durably.
 func (s *Store) name(fsys vfs.FS, files []built) error {
 	if len(files) == 0 {
 		return nil
 	}
-	plan := intent{Version: formatOne}
-	for _, f := range files {
-		plan.Paths = append(plan.Paths, f.Path)
-	}
-	if err := writeChecked(fsys, intentFile, plan); err != nil {
-		return err
-	}
-	dirs := map[string]bool{tempDir: true}
 	for _, f := range files {
 		if err := s.makeDir(fsys, f.partition()); err != nil {
 			return err
 		}
-		if err := fsys.Rename(f.temp, f.Path); err != nil {
-			return err
-		}
-		dirs[f.partition()] = true
 	}
-	for dir := range dirs {
-		if err := fsys.SyncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return putInPlace(fsys, s.intents.write, files)
 }
 
 // maxMade is how many directories are remembered to be there.
@@ -120,7 +113,7 @@ func (s *Store) fold(v *view, next *manifest) error {
 			continue
 		}
 		d := summary(day, files)
-		d.File = fmt.Sprintf("%s/%s-%010x-%s.json", daysDir, day, next.Generation, newName())
+		d.File = fmt.Sprintf("%s/%s-%010x-%s.json", daysDir, day, next.Generation, newName()) // as dayGenerationOf reads it
 		if err := writeChecked(v.fsys, d.File, dayFiles{Version: formatOne, Day: day, Files: files}); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 
 // maxViews is how often a reader begins anew because files are gone that it was about to read. Each
 // time it has taken longer than the grace of a file.
-const maxViews = 3
+const maxViews = 8
 
 // reading calls look with what counts, and again where that has changed for so long that files are
 // gone.
@@ -26,12 +26,26 @@ func (s *Store) reading(ctx context.Context, doing string, look func(v *view) er
 			if err = look(v); !errors.Is(err, errGone) {
 				return err
 			}
-			if s.view.Load() == v {
+			last, err := s.isLast(ctx, v)
+			if err != nil {
+				return err
+			}
+			if last {
 				return look(v.asLast())
 			}
 		}
 		return fmt.Errorf("it changes faster than it can be read: %w", errGone)
 	})
+}
+
+// isLast reports whether a view is still what counts.
+func (s *Store) isLast(ctx context.Context, v *view) (bool, error) {
+	if err := s.lock(ctx); err != nil {
+		return false, err
+	}
+	defer s.unlock()
+	now, err := s.readyLocked(ctx)
+	return err == nil && now.manifest == v.manifest, err
 }
 
 // Find implements pillarbox.Sink. Of several events with one request id it returns the oldest.

@@ -84,10 +84,11 @@ func (v *view) open(e *entry) (*opened, error) {
 	return &opened{File: f, entry: e, file: file}, nil
 }
 
-// Columns of row and of keyRow.
+// Columns of row.
 const (
 	timestampColumn = 0
 	requestIDColumn = 1
+	storedAtColumn  = 11
 )
 
 // rowBytes is about what a row takes in memory.

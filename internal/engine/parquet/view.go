@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 
@@ -14,8 +15,16 @@ import (
 type view struct {
 	*manifest
 	fsys vfs.FS
+	tree func(ctx context.Context) vfs.FS // fsys, whose calls end with ctx
 	days *dayCache
 	last bool // it is known to be the last one: a file that is gone was taken away
+}
+
+// in is the view for a call: what it reads ends with ctx.
+func (v *view) in(ctx context.Context) *view {
+	bound := *v
+	bound.fsys = v.tree(ctx)
+	return &bound
 }
 
 // asLast is the view for who has the turn to change it, or has found it unchanged.

@@ -24,7 +24,7 @@ func (s *Store) Write(ctx context.Context, events []*pillarbox.Event) error {
 			return err
 		}
 		defer s.unlock()
-		v, err := s.readyLocked()
+		v, err := s.readyLocked(ctx)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (s *Store) writeLocked(ctx context.Context, v *view, events []*pillarbox.Ev
 	if err != nil || len(files) == 0 {
 		return b.items, err
 	}
-	return b.items, s.publish(files, func(next *manifest) {
+	return b.items, s.publish(ctx, files, func(next *manifest) {
 		for _, f := range files {
 			next.Mark += uint64(f.Rows)
 		}

@@ -20,6 +20,7 @@ type File struct {
 	client       API
 	bucket, name string
 	most         int64 // bytes
+	kmsKey       string
 }
 
 // NewFile names an object, of at most so many bytes. It makes no call. Errors: ErrInvalid.
@@ -68,6 +69,7 @@ func (f *File) Read(ctx context.Context, known string) (content []byte, version 
 func (f *File) Write(ctx context.Context, content []byte, known string) (version string, err error) {
 	in := &s3.PutObjectInput{Bucket: &f.bucket, Key: &f.name, Body: bytes.NewReader(content),
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256}
+	f.objects().encrypt(in)
 	if nothing := "*"; known == "" {
 		in.IfNoneMatch = &nothing
 	} else {
@@ -86,7 +88,7 @@ func (f *File) Write(ctx context.Context, content []byte, known string) (version
 	return version, nil
 }
 
-func (f *File) objects() *objects { return &objects{bucket: f.bucket} }
+func (f *File) objects() *objects { return &objects{bucket: f.bucket, kmsKey: f.kmsKey} }
 
 // statusOf is the status of the answer that an error is of; 0 for none.
 func statusOf(err error) int {

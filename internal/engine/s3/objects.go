@@ -55,11 +55,16 @@ func (o *objects) put(ctx context.Context, name, contentType string, content []b
 		Bucket: &o.bucket, Key: aws.String(o.prefix + name), Body: bytes.NewReader(content),
 		ContentType: &contentType, ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
 	}
+	o.encrypt(in)
+	_, err := o.client.PutObject(ctx, in)
+	return o.kind("put", name, err)
+}
+
+// encrypt says with which key, unless that is the bucket's choice.
+func (o *objects) encrypt(in *s3.PutObjectInput) {
 	if o.kmsKey != "" {
 		in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, &o.kmsKey
 	}
-	_, err := o.client.PutObject(ctx, in)
-	return o.kind("put", name, err)
 }
 
 func (o *objects) get(ctx context.Context, name string) ([]byte, error) {
