@@ -14,7 +14,7 @@ build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pillarbox ./cmd/pillarbox
 
 test: tools ## everything with the race detector, the stories of a user without the event loop, those of AWS, a certificate of pebble, and brokers
-	PILLARBOX_TEST_SIM_HOURS=1000 PILLARBOX_TEST_CRASH_STATES=10000 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/mutants\|/test/packages')
+	PILLARBOX_TEST_SIM_HOURS=1000 PILLARBOX_TEST_CRASH_STATES=10000 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/mutants\|/test/packages\|/test/browser')
 	PILLARBOX_LISTEN_EXPRESS=false $(GO) test -count=1 -timeout 15m -skip 'Postgres|AWebhook|OnAWebhook|Backfill|TheSameEverywhere|Filters' ./test/e2e
 	cd test/aws && $(GO) test -race -timeout 15m ./...
 	cd test/cloudevents && $(GO) test -race -timeout 5m ./...
@@ -26,6 +26,9 @@ test: tools ## everything with the race detector, the stories of a user without 
 	@if command -v node >/dev/null || [ -n "$$CI" ]; then \
 		test/emulators/run $(GO) test -count=1 -timeout 15m ./internal/engine/sqs ./internal/engine/dynamodb; \
 	else echo "SKIPPED: SQS and DynamoDB against emulators: node is missing, install Node.js 20 or newer"; fi
+	@if command -v npm >/dev/null || [ -n "$$CI" ]; then \
+		test/browser/run $(GO) test -count=1 -timeout 15m ./test/browser; \
+	else echo "SKIPPED: the dashboard in a browser: npm is missing, install Node.js 20 or newer"; fi
 	@if command -v npm >/dev/null || [ -n "$$CI" ]; then \
 		test/pgserver/postgres18 $(GO) test -count=1 -timeout 10m ./internal/engine/postgres; \
 	else echo "SKIPPED: PostgreSQL 18: npm is missing, install Node.js 20 or newer"; fi

@@ -97,7 +97,8 @@ function follow(button) {
     button.textContent = 'Pause';
     source = new EventSource(button.dataset.follow);
     source.onerror = () => say('The stream was cut off; it is tried again.');
-    source.onmessage = (message) => addRow(JSON.parse(message.data));
+    source.addEventListener('event', (message) => addRow(JSON.parse(message.data)));
+    source.addEventListener('lagged', () => say('There are more events than can be followed; some are left out. Reload to see all.'));
   });
 }
 
