@@ -118,7 +118,7 @@ func TestWalk(t *testing.T) {
 	if shots == "" {
 		shots = t.TempDir()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 13*time.Minute)
 	defer cancel()
 	walk := exec.CommandContext(ctx, node, "walk.js", s.Admin, token, chromium, shots)
 	out, err := walk.CombinedOutput()

@@ -8,7 +8,7 @@ const { chromium } = require('playwright-core');
 
 const [base, token, executablePath, shots] = process.argv.slice(2);
 const axeSource = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const patience = 60_000;
+const patience = 180_000;
 const complaints = [];
 
 function must(condition, what) {
