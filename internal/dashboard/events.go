@@ -108,7 +108,7 @@ func known(err error) error {
 func firstReadable(all []destination) string {
 	for i := range all {
 		scheme, _, _ := strings.Cut(all[i].URL, ":")
-		if slices.Contains([]string{"sqlite", "postgres", "postgresql", "parquet", "parquet+s3", "dynamodb", "memory"}, scheme) {
+		if slices.Contains([]string{"sqlite", "postgres", "postgresql", "parquet", "parquet+s3", "dynamodb"}, scheme) {
 			return all[i].Destination
 		}
 	}

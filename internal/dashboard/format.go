@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ var functions = template.FuncMap{
 	"link": func(at, to, name string) link {
 		return link{to, name, at == to || to != "/" && strings.HasPrefix(at, to+"/")}
 	},
+	"has":  func(items []string, item string) bool { return slices.Contains(items, item) },
 	"list": func(items ...string) []string { return items }, "json": jsonOf, "int64": func(n int) int64 { return int64(n) },
 	"start": start, "startOf": func(body []byte) string { return start(string(body[:min(len(body), 4*maxStart)])) },
 }
