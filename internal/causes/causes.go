@@ -40,9 +40,11 @@ type Group struct {
 
 // Groups are groups, the largest first, and how many events are in none of them.
 type Groups struct {
-	Groups     []Group `json:"groups"`
-	Others     uint64  `json:"others"`     // in groups that have no room
-	Unreadable uint64  `json:"unreadable"` // whose letters can't be read
+	Groups     []Group             `json:"groups"`
+	Others     uint64              `json:"others"`     // in groups that have no room
+	Unreadable uint64              `json:"unreadable"` // whose letters can't be read
+	AsOf       pillarbox.Timestamp `json:"as_of,omitempty"`
+	Counting   bool                `json:"counting,omitempty"` // a count is under way: these are not complete, or not of now
 }
 
 type key struct{ destination, cause string }
@@ -125,12 +127,15 @@ func Dead(ctx context.Context, letters interface {
 			unreadable++
 			continue
 		}
-		c.add(&Group{Destination: summary.Destination, Error: summary.Reason, Last: summary.DeadAt, Sample: summary.Key.RequestID,
-			Source: summary.Source})
+		c.add(ofSummary(&summary))
 	}
 	result := c.result()
 	result.Unreadable = unreadable
 	return result, ctx.Err()
+}
+
+func ofSummary(s *pillarbox.DeadLetterSummary) *Group {
+	return &Group{Destination: s.Destination, Error: s.Reason, Last: s.DeadAt, Sample: s.Key.RequestID, Source: s.Source}
 }
 
 // Pending is the part of a queue that knows what waits.

@@ -22,9 +22,11 @@ type group struct {
 }
 
 type groups struct {
-	Groups     []group `json:"groups"`
-	Others     uint64  `json:"others"`
-	Unreadable uint64  `json:"unreadable"`
+	Groups     []group             `json:"groups"`
+	Others     uint64              `json:"others"`
+	Unreadable uint64              `json:"unreadable"`
+	AsOf       pillarbox.Timestamp `json:"as_of"`
+	Counting   bool                `json:"counting"`
 }
 
 // job is a replay or a back-fill.

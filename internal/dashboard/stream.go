@@ -16,6 +16,7 @@ import (
 
 const (
 	livePeriod   = time.Second // between two looks of a page that somebody watches
+	liveRest     = 9           // times as long as a look took, at least
 	liveBeat     = 15 * time.Second
 	maxTopics    = 50 // different pages that are watched at a time
 	maxLiveQuery = 2 << 10
@@ -81,19 +82,21 @@ func (h *hub) join(p *page, v *viewer) (leave func(), err error) {
 
 // watch looks at a page until nobody does.
 func (h *hub) watch(key string, t *topic) {
-	ticker := time.NewTicker(livePeriod)
-	defer ticker.Stop()
-	for {
+	for rest := livePeriod; ; {
+		timer := time.NewTimer(rest)
 		select {
 		case <-h.stop:
+			timer.Stop()
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		one := h.anyone(key, t)
 		if one == nil {
 			return
 		}
+		begun := time.Now()
 		text, err := h.render(t.page, one.request)
+		rest = max(livePeriod, liveRest*time.Since(begun))
 		if err != nil {
 			h.tell(t, one, err)
 			continue

@@ -25,6 +25,9 @@ func (n *Node) close() error {
 		<-group
 	}
 	c := closing{left: n.opts.DrainTimeout}
+	if n.causes != nil {
+		c.close("groups of dead letters", func() error { n.causes.Close(); return nil })
+	}
 	if n.purges != nil {
 		c.close("purges", n.purges.Close)
 	}

@@ -29,6 +29,7 @@ import (
 	"pillarbox/internal/atrest"
 	"pillarbox/internal/backfill"
 	"pillarbox/internal/background"
+	"pillarbox/internal/causes"
 	"pillarbox/internal/certificate"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/deliver"
@@ -161,6 +162,7 @@ type Node struct {
 	claims   background.Claims // of replays and back-fills: one of them works on a destination
 	filling  *backfill.Jobs
 	purges   *purge.Jobs
+	causes   *causes.Cache
 	held     *held.Events // nil where the queue obliges nobody
 
 	answers  lastAnswers // of what may hang
@@ -311,6 +313,11 @@ func (n *Node) connect() {
 	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
 		Now: n.clock.Now, Lag: n.liveLag})
 	n.jobs = replay.NewJobs(n.replayer, n.jobOptions())
+	n.causes = causes.NewCache(n.letters, func() []string {
+		names := append(n.table().Names(), n.unconfigured()...)
+		slices.Sort(names)
+		return slices.Compact(names)
+	}, n.clock.Now)
 	n.purges = purge.NewJobs(purge.New(purge.Options{Queue: n.queue, Sink: n.sinkToPurge,
 		Now: n.clock.Now}))
 	n.opts.Metrics.Watch(n.state)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -232,6 +233,9 @@ func (n *Node) CancelReplay(ctx context.Context, id string) (replay.Progress, er
 
 // DeadGroups implements adminapi.Causes.
 func (n *Node) DeadGroups(ctx context.Context, filter pillarbox.DeadLetterFilter) (*causes.Groups, error) {
+	if only := (pillarbox.DeadLetterFilter{Destination: filter.Destination}); reflect.DeepEqual(filter, only) {
+		return n.causes.Groups(ctx, filter.Destination)
+	}
 	return causes.Dead(ctx, n.letters, filter)
 }
 
