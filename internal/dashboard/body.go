@@ -147,6 +147,10 @@ func (f *folder) container(v gjson.Result, depth int) {
 
 // body hands out the bytes of a body, to be saved and never to be shown.
 func (d *Dashboard) body(w http.ResponseWriter, r *http.Request) {
+	if isForeign(r, false) {
+		refuse(w, http.StatusForbidden, foreignSite)
+		return
+	}
 	event := &pillarbox.Event{}
 	err := d.ask(r, "/api/v1/events/"+escape(r.PathValue("id")), event)
 	secure(w.Header())

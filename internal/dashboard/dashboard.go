@@ -101,6 +101,19 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mux.ServeHTTP(w, r)
 }
 
+// isForeign reports whether a page of another site has a browser ask for this. visits says that a person
+// may come from there, to a window of its own.
+func isForeign(r *http.Request, visits bool) bool {
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && site != "none" {
+			return !visits || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+		}
+	}
+	return false
+}
+
+const foreignSite = "a page of another site asks for this, and may not; open the address in a window of its own"
+
 // secure sets what keeps a page from doing more than it is for.
 func secure(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
@@ -149,6 +162,10 @@ type frame struct {
 
 // show renders a page, or says why not: to whoever is not known yet, with a form to log in.
 func (d *Dashboard) show(w http.ResponseWriter, r *http.Request, p *page) {
+	if isForeign(r, true) {
+		refuse(w, http.StatusForbidden, foreignSite)
+		return
+	}
 	v := &view{Request: r}
 	f := &frame{Title: p.title, Path: r.URL.Path}
 	name, status := p.template, http.StatusOK

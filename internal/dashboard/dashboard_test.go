@@ -105,6 +105,25 @@ func TestWhoIsNotKnownLogsIn(t *testing.T) {
 	}
 }
 
+// TestPagesOfOtherSitesAreKeptOut, but for who follows a link from there.
+func TestPagesOfOtherSitesAreKeptOut(t *testing.T) {
+	s := open(t, adminapi.Options{}, 0)
+	s.DeadLetter(1)
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	frame := []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}
+	for _, page := range everyPage {
+		if got := s.get(page, link...); got.Code != http.StatusOK {
+			t.Errorf("%s by a link: %d", page, got.Code)
+		}
+		if got := s.get(page, frame...); got.Code != http.StatusForbidden {
+			t.Errorf("%s in a frame: %d", page, got.Code)
+		}
+	}
+	if got := s.get("/events/id-000/body", link...); got.Code != http.StatusForbidden {
+		t.Errorf("a body by a link: %d", got.Code)
+	}
+}
+
 // TestWhatClientsSendIsText in every place where a page shows it.
 func TestWhatClientsSendIsText(t *testing.T) {
 	s := open(t, adminapi.Options{}, 0)

@@ -162,6 +162,10 @@ func (h *hub) render(p *page, r *http.Request) ([]byte, error) {
 // serve streams what is new of a page.
 func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
+	if isForeign(r, false) {
+		refuse(w, http.StatusForbidden, foreignSite)
+		return
+	}
 	p := livePage(r.URL.Query().Get("page"))
 	var who identity
 	err := h.dashboard.ask(r, "/api/v1/session", &who)
@@ -172,9 +176,6 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case p == nil || len(r.URL.RawQuery) > maxLiveQuery:
 		refuse(w, http.StatusNotFound, "there is no such page to watch")
-		return
-	case r.Header.Get("Sec-Fetch-Site") != "" && r.Header.Get("Sec-Fetch-Site") != "same-origin":
-		refuse(w, http.StatusForbidden, "a page of another site may not watch")
 		return
 	}
 	me := &viewer{request: r, updates: make(chan []byte, 1)}
