@@ -130,7 +130,7 @@ packages: packages-tools ## what deploy/ ships: the image by buildah, the units 
 packages-tools:
 	@[ "$$(uname -s)" = Linux ] || { echo "Packages are tried on Linux."; exit 1; }
 	@[ "$$(id -u)" = 0 ] || { echo "The image is put together and run by root. Run: sudo make packages"; exit 1; }
-	@for tool in buildah haproxy systemd-analyze:systemd systemd-socket-activate:systemd strace pgrep:procps unshare:util-linux; do \
+	@for tool in buildah haproxy systemd-analyze:systemd systemd-socket-activate:systemd strace pgrep:procps unshare:util-linux promtool:prometheus; do \
 		command -v $${tool%:*} >/dev/null || { \
 			command -v apt-get >/dev/null && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $${tool#*:}; } || \
 			{ echo "$${tool%:*} is missing: install the package $${tool#*:}"; exit 1; }; done
