@@ -20,6 +20,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newEncryptionCommand(global),
 		newPurgeCommand(global),
 		newBackfillCommand(global),
+		newMCPCommand(global),
 		newStatusCommand(global),
 		newHealthCommand(global),
 		newQueueCommand(global),
