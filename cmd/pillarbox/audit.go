@@ -140,24 +140,3 @@ func redeliverMissing(command *cobra.Command, global *globalFlags, form console.
 	}
 	return table.Write(w, form)
 }
-
-func newStatusCommand(global *globalFlags) *cobra.Command {
-	var form console.Form
-	command := &cobra.Command{
-		Use: "status", Short: "Show how the server, its queue and its destinations are", Args: noArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			if err := checkForm(form); err != nil {
-				return err
-			}
-			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
-				status, err := client.Status(ctx)
-				if err != nil {
-					return err
-				}
-				return console.WriteStatus(command.OutOrStdout(), status, form)
-			})
-		},
-	}
-	outputFlag(command, &form)
-	return command
-}

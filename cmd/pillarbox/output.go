@@ -51,6 +51,15 @@ func (s screen) Close() error {
 	return nil
 }
 
+// terminalOf is the terminal that a command writes to, if it is one.
+func terminalOf(w io.Writer) (*console.Terminal, bool) {
+	if s, ok := w.(screen); ok {
+		w = s.Writer
+	}
+	terminal, ok := w.(*console.Terminal)
+	return terminal, ok
+}
+
 // drawn is the terminal itself, for what moves its cursor on purpose and shows nothing of a client:
 // a progress bar, and Terraform.
 func drawn(w io.Writer) io.Writer {

@@ -46,6 +46,13 @@ func WriteJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
+// WriteJSONLine writes a value as JSON in one line.
+func WriteJSONLine(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
 // Rows is a table of text. Its cells may come from clients: Write makes them harmless.
 type Rows struct {
 	Head []string

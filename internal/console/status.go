@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
@@ -127,4 +128,18 @@ func Time(stamp pillarbox.Timestamp) string {
 		return "-"
 	}
 	return stamp.String()
+}
+
+// WriteStatusLine writes how a server is in one line. With the status before it says how many events were
+// accepted since.
+func WriteStatusLine(w io.Writer, status, last *adminapi.Status) {
+	fmt.Fprintf(w, "%s %s accepted=%d", Time(pillarbox.TimestampOf(time.Now())), Printable(readiness(status)), status.Queue.Accepted)
+	if last != nil && status.Queue.Accepted >= last.Queue.Accepted {
+		fmt.Fprintf(w, " (+%d)", status.Queue.Accepted-last.Queue.Accepted)
+	}
+	fmt.Fprintf(w, " queue=%q", Bytes(status.Queue.Bytes))
+	for _, d := range status.Destinations {
+		fmt.Fprintf(w, " %s=%s pending=%d dead=%d", d.Destination, d.State, d.Pending, d.DeadLetters)
+	}
+	fmt.Fprintln(w)
 }

@@ -43,6 +43,17 @@ func (t *Terminal) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+// Redraw clears the terminal and writes a text in its upper left corner, in escaped form.
+func (t *Terminal) Redraw(text []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := bytes.NewBufferString("\x1b[H\x1b[2J")
+	escape(out, append(t.rest, text...))
+	t.rest = nil
+	_, err := t.to.Write(out.Bytes())
+	return err
+}
+
 // Close writes what waits for the rest of its character. It does not close what is beneath.
 func (t *Terminal) Close() error {
 	t.mu.Lock()

@@ -1,0 +1,36 @@
+package console_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"pillarbox/internal/adminapi"
+	"pillarbox/internal/console"
+)
+
+func TestStatusLineTellsWhatIsNew(t *testing.T) {
+	status := &adminapi.Status{Ready: true, Destinations: []adminapi.DestinationStatus{{Destination: "events", State: "down", Pending: 7, DeadLetters: 2}}}
+	status.Queue.Accepted = 12
+	var out bytes.Buffer
+	console.WriteStatusLine(&out, status, &adminapi.Status{Queue: adminapi.QueueStatus{Accepted: 5}})
+	for _, part := range []string{"ready accepted=12 (+7)", "events=down pending=7 dead=2"} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("%q has no %q", out.String(), part)
+		}
+	}
+	if strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("%q is not one line", out.String())
+	}
+}
+
+// TestRedrawClearsAndEscapes: only what is ours moves the cursor.
+func TestRedrawClearsAndEscapes(t *testing.T) {
+	var out bytes.Buffer
+	if err := console.NewTerminal(&out).Redraw([]byte("a\x1b[31mb\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.HasPrefix(got, "\x1b[H\x1b[2J") || strings.Count(got, "\x1b") != 2 {
+		t.Errorf("%q", got)
+	}
+}
