@@ -131,6 +131,8 @@ var rules = []rule{
 		"pillarbox/internal/ledger", "pillarbox/internal/openapi", "pillarbox/internal/protocol",
 		"pillarbox/internal/purge", "pillarbox/internal/quarantine", "pillarbox/internal/replay", "pillarbox/internal/telemetry", "pillarbox/internal/trail"},
 		"the admin API is served from the views of a node, and knows no engine and no other front"},
+	{"pillarbox/internal/canary", []string{"std", "pillarbox", "pillarbox/internal/adminapi", "pillarbox/internal/posting"},
+		"the canary posts as anybody does, and asks as an operator does"},
 	{"pillarbox/internal/assistant", []string{"std", "github.com/modelcontextprotocol/go-sdk/mcp", "pillarbox", "pillarbox/internal/adminapi",
 		"pillarbox/internal/adminclient"},
 		"what an assistant may do is what the client of the admin API can"},

@@ -21,6 +21,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newPurgeCommand(global),
 		newBackfillCommand(global),
 		newMCPCommand(global),
+		newCanaryCommand(global),
 		newStatusCommand(global),
 		newHealthCommand(global),
 		newQueueCommand(global),
