@@ -103,7 +103,8 @@ type EventStore interface {
 
 	// List returns events that match, ordered by key, at most filter.Limit of them. Items that are no
 	// events are passed over, and named in an *UnreadableError that comes beside the events: they take
-	// no room of the limit.
+	// no room of the limit. Where filter.MaxScan ends the list early, a *ScanLimitError comes beside the
+	// events in the same way.
 	List(ctx context.Context, filter EventFilter) ([]*Event, error)
 	// Count returns how many events are stored. It may cost a scan.
 	Count(ctx context.Context) (uint64, error)
@@ -129,7 +130,16 @@ type EventFilter struct {
 	Newest    bool      // newest first instead of oldest first
 	Facts     *Facts    // what is to be known of an event; nil for all. Nobody changes it
 	Limit     int       // 0 is DefaultListLimit; at most MaxListLimit
+
+	Content *ContentFilter // what was sent; nil for all. Nobody changes it
+	// MaxScan is how many events are looked at whose key is within the filter, where no index leads to
+	// the other things that it asks for; 0 for no bound. An engine that reads across a network may stop
+	// earlier.
+	MaxScan int
 }
+
+// Looks reports whether events have to be looked at for more than their keys and their sources.
+func (f EventFilter) Looks() bool { return f.Facts != nil || f.Content != nil }
 
 // PageLimit is how many events a page has at most: Limit within its bounds.
 func (f EventFilter) PageLimit() int {

@@ -32,11 +32,16 @@ func newEventsCommand(global *globalFlags) *cobra.Command {
 and --follow each event is one line; --follow goes on by itself when the server comes back after a
 restart, misses nothing that was stored meanwhile and shows nothing twice.
 
+All that is asked for must be so, and nothing is a pattern. What no index leads to (everything but ids,
+times and sources) is looked for in 100,000 events at a time; where none of them is meant, --since and
+--until have to be narrower.
+
 CSV is what was sent: for a file that a spreadsheet opens, add --spreadsheet-safe, or a client can put a
 formula into it that the spreadsheet runs.`,
 		Example: `  pillarbox events --limit 5
   pillarbox events --since 1h --source app -o csv
   pillarbox events --ce-type com.example.paid --attribute tenant=acme
+  pillarbox events --since 1d --json /type=invoice.paid --header X-Tenant=acme
   pillarbox events --follow -o json`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -92,6 +97,7 @@ func eventFlags(set *pflag.FlagSet, query *adminapi.EventQuery) {
 	set.StringVar(&query.Facts.CESubject, "ce-subject", "", "only CloudEvents about this subject")
 	set.Var(attributeFlag{&query.Facts.Attributes}, "attribute",
 		"only events with this attribute, as tenant=acme; may be given several times")
+	contentFlags(set, &query.Content)
 	set.StringVar(&query.Since, "since", "", "only events accepted since")
 	set.StringVar(&query.Until, "until", "", "only events accepted before")
 	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"pillarbox"
 	"pillarbox/internal/ledger"
@@ -17,8 +18,8 @@ var eventRoutes = []apiRoute{
 	{
 		method: http.MethodGet, path: "/api/v1/events", answers: []int{200, 400, 404,
 			503}, handle: (*Handler).events,
-		params: append([]string{"destination", "source", "since", "until", "id", "limit", "cursor", "order",
-			"follow", attributePrefix + "NAME"}, factParams...),
+		params: slices.Concat([]string{"destination", "source", "since", "until", "id", "limit", "cursor", "order",
+			"follow", attributePrefix + "NAME"}, factParams, contentParams),
 	},
 	{
 		method: http.MethodGet, path: "/api/v1/events/{request_id}", answers: []int{200, 400, 404,
@@ -58,7 +59,7 @@ func (a *Handler) events(w http.ResponseWriter, r *apiRequest) error {
 	destination, filter := q.text("destination"), pillarbox.EventFilter{Source: q.text("source"),
 		RequestID: q.text("id"), Limit: q.limit()}
 	filter.Since, filter.Until = q.span()
-	filter.Facts = q.facts()
+	filter.Facts, filter.Content, filter.MaxScan = q.facts(), q.content(), a.opts.MaxScan
 	cursor, follow := q.text("cursor"), q.flag("follow")
 	switch order := q.text("order"); order {
 	case "", "asc":
@@ -98,7 +99,9 @@ const (
 	firstRead    = 16 // events that are read before their size is known
 )
 
-// page reads up to filter.Limit events, a few at a time so that large ones don't fill the memory.
+// page reads up to filter.Limit events, a few at a time so that large ones don't fill the memory. Where
+// filter.MaxScan ends it, it has what was found, and its cursor goes on from there; where nothing was
+// found, the error is a *pillarbox.ScanLimitError.
 func (a *Handler) page(ctx context.Context, destination string,
 	filter pillarbox.EventFilter) (EventPage, error) {
 	page := EventPage{Events: []*pillarbox.Event{}, Unreadable: []string{}}
@@ -106,11 +109,15 @@ func (a *Handler) page(ctx context.Context, destination string,
 	for len(page.Events) < wanted && size < maxPageBytes {
 		filter.Limit = min(read, wanted-len(page.Events))
 		events, unreadable, err := a.readable(ctx, destination, filter)
-		if err != nil {
+		var ended *pillarbox.ScanLimitError
+		if err != nil && !errors.As(err, &ended) {
 			return EventPage{}, err
 		}
 		page.name(unreadable)
 		page.Events = append(page.Events, events...)
+		if ended != nil {
+			return page.endedBy(ended)
+		}
 		if len(events) < filter.Limit {
 			return page, nil
 		}
@@ -122,26 +129,43 @@ func (a *Handler) page(ctx context.Context, destination string,
 	}
 	filter.Limit = 1
 	more, unreadable, err := a.readable(ctx, destination, filter)
-	if err != nil {
+	var ended *pillarbox.ScanLimitError
+	switch {
+	case errors.As(err, &ended):
+		return page.endedBy(ended)
+	case err != nil:
 		return EventPage{}, err
-	}
-	if len(more) > 0 {
+	case len(more) > 0:
 		page.NextCursor = EventCursor(filter.After)
-	} else { // else they are met again on the next page
+	default: // else they are met again on the next page
 		page.name(unreadable)
 	}
 	return page, nil
 }
 
-// readable reads what can be read, and returns the names of what can't.
+// endedBy is the page where as many events were looked at as may be.
+func (p *EventPage) endedBy(ended *pillarbox.ScanLimitError) (EventPage, error) {
+	if len(p.Events) == 0 {
+		return *p, ended
+	}
+	p.NextCursor = EventCursor(ended.Last)
+	return *p, nil
+}
+
+// readable reads what can be read, and returns the names of what can't. A *pillarbox.ScanLimitError
+// comes beside them.
 func (a *Handler) readable(ctx context.Context, destination string,
 	filter pillarbox.EventFilter) (events []*pillarbox.Event, unreadable []string, err error) {
 	events, err = a.node.Events(ctx, destination, filter)
 	var others *pillarbox.UnreadableError
-	if errors.As(err, &others) {
-		return events, others.Items, nil
+	if !errors.As(err, &others) {
+		return events, nil, err
 	}
-	return events, nil, err
+	var ended *pillarbox.ScanLimitError
+	if errors.As(err, &ended) {
+		return events, others.Items, ended
+	}
+	return events, others.Items, nil
 }
 
 // name adds names of what can't be read, as far as a page takes them.

@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/search"
 )
 
 const (
@@ -35,6 +36,7 @@ type stream struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	filter   pillarbox.EventFilter
+	match    *search.Match
 	high     pillarbox.Key // the highest key so far: where the reader goes on when it comes back
 	recent   map[pillarbox.Key]bool
 	previous map[pillarbox.Key]bool
@@ -57,14 +59,15 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 	defer following.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s := &stream{w: w, control: http.NewResponseController(w), filter: filter, high: filter.After,
+	s := &stream{w: w, control: http.NewResponseController(w), filter: filter, match: search.Compile(filter.Content),
+		high:   filter.After,
 		recent: map[pillarbox.Key]bool{}}
 	backlog := filter.After != (pillarbox.Key{}) || filter.Since != 0
 	var first EventPage
 	if backlog {
 		// The first page is read before the answer begins, so that an error is still an answer of its
 		// own.
-		if first, err = a.page(ctx, destination, s.pageAfter(filter.After)); err != nil {
+		if first, err = s.page(ctx, a, destination, filter.After); err != nil {
 			return err
 		}
 	}
@@ -81,6 +84,25 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 		s.fail(err)
 	}
 	return nil
+}
+
+// page reads what is stored behind a key. A stream needs no time range: where a page would, it goes on.
+func (s *stream) page(ctx context.Context, a *Handler, destination string, after pillarbox.Key) (EventPage, error) {
+	for {
+		page, err := a.page(ctx, destination, s.pageAfter(after))
+		var ended *pillarbox.ScanLimitError
+		if !errors.As(err, &ended) {
+			return page, err
+		}
+		after = ended.Last
+		select {
+		case <-a.stop:
+			return page, nil
+		case <-ctx.Done():
+			return page, ctx.Err()
+		default:
+		}
+	}
 }
 
 func (s *stream) pageAfter(key pillarbox.Key) pillarbox.EventFilter {
@@ -111,9 +133,11 @@ func (s *stream) run(ctx context.Context, a *Handler, destination string, page E
 		if page.NextCursor == "" {
 			return s.live(ctx, a, following)
 		}
-		after := page.Events[len(page.Events)-1].Key()
-		var err error
-		if page, err = a.page(ctx, destination, s.pageAfter(after)); err != nil {
+		after, err := ParseEventCursor(page.NextCursor)
+		if err != nil {
+			return err
+		}
+		if page, err = s.page(ctx, a, destination, after); err != nil {
 			return err
 		}
 		select {
@@ -168,7 +192,7 @@ func (s *stream) wants(event *pillarbox.Event) bool {
 		s.recent[key], s.previous[key]:
 		return false
 	}
-	return true
+	return s.match.Takes(event)
 }
 
 // tell writes one event. Its id is the highest key so far and not its own, which may be lower.

@@ -39,6 +39,7 @@ type Options struct {
 	Configuration func() string // in force, without secrets; nil: not known
 	Ready         func() error  // why the server is not ready; nil is always ready. Must be quick
 	MaxFollowers  int           // streams of events at a time; more are refused. 0 is DefaultMaxFollowers
+	MaxScan       int           // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
 	Heartbeat     time.Duration // of event streams; 0 is DefaultHeartbeat
 	Logger        *slog.Logger  // nil: discard
 	Now           func() time.Time
@@ -67,6 +68,9 @@ func New(node Node, opts Options) *Handler {
 	}
 	if opts.MaxFollowers <= 0 {
 		opts.MaxFollowers = DefaultMaxFollowers
+	}
+	if opts.MaxScan <= 0 {
+		opts.MaxScan = DefaultMaxScan
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -306,7 +306,8 @@ type EventQuery struct {
 	Newest      bool   // newest first
 	Limit       int    // 0 is pillarbox.DefaultListLimit
 
-	Facts pillarbox.Facts // what is to be known of an event
+	Facts   pillarbox.Facts         // what is to be known of an event
+	Content pillarbox.ContentFilter // what was sent
 }
 
 // DeadLetterQuery selects dead letters. Since and Until are times of death, RFC 3339 or ago.

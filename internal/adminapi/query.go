@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/search"
 
 	"pillarbox"
 )
@@ -32,10 +33,10 @@ func parseQuery(raw string, allowed []string, now time.Time) (query, error) {
 		switch {
 		case len(allowed) == 0:
 			return query{}, protocol.Invalid("parameter %q is not known here; there are none", name)
-		case !slices.Contains(allowed, name) && !isAttribute(allowed, name):
+		case !slices.Contains(allowed, name) && !isNamed(allowed, name):
 			return query{}, protocol.Invalid("parameter %q is not known here; the parameters are %s", name,
 				strings.Join(allowed, ", "))
-		case len(given) > 1:
+		case len(given) > 1 && !mayRepeat(name):
 			return query{}, protocol.Invalid("parameter %q is given more than once", name)
 		}
 	}
@@ -49,9 +50,16 @@ const attributePrefix = "attribute."
 // is a list for people.
 var factParams = func() []string { names := pillarbox.FactNames(); return names[:len(names)-1] }()
 
-// isAttribute reports whether a parameter asks for an attribute, where that may be asked for.
-func isAttribute(allowed []string, name string) bool {
-	return strings.HasPrefix(name, attributePrefix) && slices.Contains(allowed, attributePrefix+"NAME")
+// isNamed reports whether a parameter has a name in itself, of an attribute, a header or a value, where
+// that may be asked for.
+func isNamed(allowed []string, name string) bool {
+	for _, pattern := range []string{attributePrefix + "NAME", headerPrefix + "NAME", jsonPrefix + "POINTER"} {
+		prefix, _, _ := strings.Cut(pattern, ".")
+		if strings.HasPrefix(name, prefix+".") && slices.Contains(allowed, pattern) {
+			return true
+		}
+	}
+	return false
 }
 
 // facts are what is to be known of an event; nil where nothing is asked for.
@@ -85,8 +93,10 @@ func (q query) refuse(err error) {
 
 func (q query) has(name string) bool { return q.values.Has(name) }
 
-func (q query) text(name string) string {
-	value := q.values.Get(name)
+func (q query) text(name string) string { return q.isText(name, q.values.Get(name)) }
+
+// isText returns the value, which it refuses where it is no text.
+func (q query) isText(name, value string) string {
 	if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
 		q.refuse(protocol.Invalid("parameter %q is not text", name))
 	}
@@ -204,6 +214,9 @@ func (q EventQuery) Check() error {
 		if nameErr := pillarbox.CheckAttributeName(a.Name); nameErr != nil {
 			err = nameErr
 		}
+	}
+	if contentErr := search.Check(&q.Content); contentErr != nil {
+		err = contentErr
 	}
 	return checkList(q.Since, q.Until, q.Limit, err)
 }

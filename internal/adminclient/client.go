@@ -477,6 +477,7 @@ func eventValues(q adminapi.EventQuery) url.Values {
 	for _, a := range q.Facts.Attributes {
 		values.Set("attribute."+a.Name, a.Value)
 	}
+	adminapi.SetContent(values, &q.Content)
 	return values
 }
 

@@ -315,6 +315,22 @@ var hunts = []hunt{
 		bugs: []planted{{harness.LeasedInAPause, "account"}},
 	},
 	{
+		name: "search", pkg: "internal/engine/memory", run: "^TestSinkKeepsItsContract$/^Search",
+		bugs: []planted{
+			{harness.NumbersAsFloats, "found \"plain, charset\", want \"plain\"|want \"charset\""},
+			{harness.FirstOfAName, "want \"duplicate\""},
+			{harness.ScanForEver, "ends at 50"},
+		},
+	},
+	{
+		name: "search of SQLite", pkg: "internal/engine/sqlite", run: "^TestStoreKeepsItsContract$/^Search",
+		bugs: []planted{
+			{harness.GapAtTheBound, "events, want 3|event 0"},
+			{harness.EndsUntold, "events, want 3|ends at 50"},
+			{harness.EscapesUnseen, "want \"plain, escapes\"|want \"escapes\""},
+		},
+	},
+	{
 		name: "filters", pkg: "internal/destination", run: "^TestDecisions$",
 		bugs: []planted{{harness.FilterLoses, "can't_tell"}, {harness.FilterOfToday, "not_meant_then"}},
 	},

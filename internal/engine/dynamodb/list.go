@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/search"
 )
 
 const (
@@ -18,6 +19,9 @@ const (
 	// ahead is how far behind its clock a list begins or ends, for events of machines whose clocks are
 	// ahead.
 	ahead = time.Hour
+	// MaxLooked is how many items a list reads at most to find those that a filter wants, where the
+	// filter has a bound at all: each costs a part of what the table may read in a second.
+	MaxLooked = 10_000
 	// chunkEvents is how many items are read at once, at most: as many as one call takes.
 	chunkEvents = maxBatchKeys
 )
@@ -30,7 +34,8 @@ func (s *Store) List(ctx context.Context,
 	}
 	defer s.life.RUnlock()
 	found, err := s.list(ctx, filter)
-	if others := (*pillarbox.UnreadableError)(nil); err != nil && !errors.As(err, &others) {
+	others, ended := (*pillarbox.UnreadableError)(nil), (*pillarbox.ScanLimitError)(nil)
+	if err != nil && !errors.As(err, &others) && !errors.As(err, &ended) {
 		return nil, s.failed(ctx, "list", err)
 	}
 	return found, err
@@ -46,11 +51,14 @@ func (s *Store) list(ctx context.Context,
 	if filter.RequestID != "" && checkKey(pillarbox.Key{RequestID: filter.RequestID}) != nil {
 		return nil, nil // no item can have it
 	}
-	to := &page{Store: s, filter: filter}
+	to := &page{Store: s, filter: filter, match: search.Compile(filter.Content)}
+	if filter.MaxScan > 0 {
+		to.scan.Max = min(filter.MaxScan, MaxLooked)
+	}
 	within := s.boundsOf(filter)
 	var err error
 	switch {
-	case s.options.Index == "" && filter.Facts != nil:
+	case s.options.Index == "" && filter.Looks():
 		err = s.listScanned(ctx, to, pillarbox.MaxListLimit)
 	case s.options.Index == "":
 		err = s.listScanned(ctx, to, filter.Limit)
@@ -59,8 +67,9 @@ func (s *Store) list(ctx context.Context,
 	default:
 		err = s.listHours(ctx, to, within)
 	}
-	if err == nil && to.others.Count > 0 {
-		err = &to.others
+	ended := (*pillarbox.ScanLimitError)(nil)
+	if to.others.Count > 0 && (err == nil || errors.As(err, &ended)) {
+		err = errors.Join(err, &to.others)
 	}
 	return to.events, err
 }
@@ -129,6 +138,8 @@ type page struct {
 	waiting []candidate
 	events  []*pillarbox.Event
 	scans   int // of the table, done before
+	match   *search.Match
+	scan    search.Scan
 
 	mu     sync.Mutex
 	others pillarbox.UnreadableError // guarded by mu
@@ -145,6 +156,10 @@ func (p *page) passOver(err error) bool {
 	return true
 }
 
+// looks reports whether items have to be read to know whether they are listed: there is no index of
+// sources.
+func (p *page) looks() bool { return p.filter.Source != "" || p.filter.Looks() }
+
 func (p *page) full() bool { return len(p.events) >= p.filter.Limit }
 
 // add takes the next candidate, and reports whether the page is full. What it takes may wait until
@@ -153,9 +168,16 @@ func (p *page) add(ctx context.Context, next candidate) (done bool, err error) {
 	if !matchesKey(p.filter, next.key) {
 		return false, nil
 	}
+	if p.scan.Full() {
+		if err := p.flush(ctx); err != nil || p.full() {
+			return true, err
+		}
+		return true, p.scan.Err()
+	}
 	p.waiting = append(p.waiting, next)
 	wanted := p.filter.Limit - len(p.events)
-	if p.filter.Source != "" || p.filter.Facts != nil { // many of them may be other ones
+	if p.looks() { // many of them may be other ones
+		p.scan.Look(next.key)
 		wanted = max(wanted, chunkEvents/4)
 	}
 	if len(p.waiting) < min(wanted, chunkEvents) {
@@ -183,7 +205,7 @@ func (p *page) flush(ctx context.Context) error {
 			return err
 		}
 		if err == nil && (p.filter.Source == "" || event.Source == p.filter.Source) &&
-			p.filter.Facts.Of(event) {
+			p.filter.Facts.Of(event) && p.match.Takes(event) {
 			events, claims = append(events, event), append(claims, claim)
 		}
 	}

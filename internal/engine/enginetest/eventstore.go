@@ -25,6 +25,8 @@ func eventStore(t *testing.T, opened func(t *testing.T) pillarbox.Sink) {
 	t.Run("List", func(t *testing.T) { testList(t, opened(t)) })
 	t.Run("ListLimit", func(t *testing.T) { testListLimit(t, opened(t)) })
 	t.Run("ListPages", func(t *testing.T) { testListPages(t, opened(t)) })
+	t.Run("Search", func(t *testing.T) { testSearch(t, opened(t)) })
+	t.Run("SearchIsBounded", func(t *testing.T) { testSearchIsBounded(t, opened(t)) })
 	t.Run("Missing", func(t *testing.T) { testMissing(t, opened(t)) })
 	t.Run("StoredAt", func(t *testing.T) { testStoredAt(t, opened(t)) })
 }

@@ -40,7 +40,7 @@ func (s *Sink) purgeable(step pillarbox.PurgeStep, limit int) (keys []pillarbox.
 		s.mu.Lock()
 		at := s.events[key].at
 		s.mu.Unlock()
-		if len(keys) < limit && matches(filter, event) && at < before && !step.Keep[key] {
+		if len(keys) < limit && withinKeys(filter, event) && at < before && !step.Keep[key] {
 			keys = append(keys, key)
 		}
 	}

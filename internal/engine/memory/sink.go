@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/search"
 )
 
 var _ pillarbox.Sink = (*Sink)(nil)
@@ -154,11 +155,21 @@ func (s *Sink) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pilla
 		limit = pillarbox.DefaultListLimit
 	}
 	var found []*pillarbox.Event
+	match, scan := search.Compile(filter.Content), search.Scan{Max: filter.MaxScan}
 	for _, event := range s.ordered(filter.Newest) {
 		if len(found) == limit {
 			break
 		}
-		if matches(filter, event) {
+		if !withinKeys(filter, event) {
+			continue
+		}
+		if scan.Full() {
+			return found, scan.Err()
+		}
+		if filter.Looks() {
+			scan.Look(event.Key())
+		}
+		if filter.Facts.Of(event) && match.Takes(event) {
 			found = append(found, cloneEvent(event))
 		}
 	}
@@ -185,13 +196,13 @@ func compareKeys(a, b pillarbox.Key) int {
 	return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.RequestID, b.RequestID))
 }
 
-func matches(filter pillarbox.EventFilter, event *pillarbox.Event) bool {
+// withinKeys reports whether an event is one of those that may be looked at.
+func withinKeys(filter pillarbox.EventFilter, event *pillarbox.Event) bool {
 	switch {
 	case filter.Source != "" && event.Source != filter.Source,
 		filter.RequestID != "" && event.RequestID != filter.RequestID,
 		filter.Since != 0 && event.Timestamp < filter.Since,
-		filter.Until != 0 && event.Timestamp >= filter.Until,
-		!filter.Facts.Of(event):
+		filter.Until != 0 && event.Timestamp >= filter.Until:
 		return false
 	}
 	if filter.After == (pillarbox.Key{}) {

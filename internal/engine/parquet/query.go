@@ -8,6 +8,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/requestid"
+	"pillarbox/internal/search"
 )
 
 // maxViews is how often a reader begins anew because files are gone that it was about to read. Each
@@ -64,25 +65,34 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 }
 
 // List implements pillarbox.Sink. A filter by source reads the files of that source alone; one by
-// facts, all files between Since and Until.
+// facts or content, all events between Since and Until.
 func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
 }
 
 func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFilter) (found []*pillarbox.Event, err error) {
-	l := listing{ctx: ctx, filter: filter, limit: filter.PageLimit()}
+	l := listing{ctx: ctx, filter: filter, limit: filter.PageLimit(), match: search.Compile(filter.Content)}
+	var ended error
 	err = s.reading(ctx, doing, func(v *view) error {
-		l.view, l.found, l.others = v, nil, pillarbox.UnreadableError{}
-		return l.run()
+		l.view, l.found, l.others, ended = v, nil, pillarbox.UnreadableError{}, nil
+		l.scan = search.Scan{Max: filter.MaxScan}
+		err := l.run()
+		if errors.Is(err, errScanned) {
+			ended, err = l.scan.Err(), nil
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if l.others.Count > 0 {
-		return l.found, &l.others
+		return l.found, errors.Join(ended, &l.others)
 	}
-	return l.found, nil
+	return l.found, ended
 }
+
+// errScanned ends a list that may look at no other event.
+var errScanned = errors.New("as many events as may be were looked at")
 
 // listing is a List under way.
 type listing struct {
@@ -92,6 +102,8 @@ type listing struct {
 	limit  int
 	found  []*pillarbox.Event
 	others pillarbox.UnreadableError
+	match  *search.Match
+	scan   search.Scan
 }
 
 // run goes through the hours in order: no file has events of two of them.
@@ -245,11 +257,17 @@ func (l *listing) take(c *cursor) (ended bool, err error) {
 	}
 	r := &c.rows[c.at]
 	if l.within(r.key()) && l.wants(r) {
+		if l.scan.Full() {
+			return false, errScanned
+		}
+		if l.filter.Looks() {
+			l.scan.Look(r.key())
+		}
 		event, err := r.event()
 		switch {
 		case err != nil:
 			l.others.Add(fmt.Sprintf("event %s of %s in %s: %v", r.RequestID, r.key().Timestamp, c.entry.Path, err))
-		case l.filter.Facts.Of(event):
+		case l.filter.Facts.Of(event) && l.match.Takes(event):
 			l.found = append(l.found, event)
 		}
 	}

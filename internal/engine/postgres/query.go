@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/requestid"
+	"pillarbox/internal/search"
 )
 
 // Find implements pillarbox.EventFinder. Of several events with one request id it returns the oldest.
@@ -31,8 +34,9 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 	return nil, fmt.Errorf("event %s in %s: %w", requestID, s.name, pillarbox.ErrNotFound)
 }
 
-// List implements pillarbox.EventStore. A filter by source or facts costs a scan of the rows between
-// Since and Until, unless somebody has made an index for it.
+// List implements pillarbox.EventStore. To the events of a source leads an index where the table has
+// one, as those that we make do, unless it is the default one; everything else than keys costs that the rows between Since and Until
+// are looked at, unless somebody has made an index for it.
 func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	return s.list(ctx, "list", filter)
 }
@@ -40,6 +44,8 @@ func (s *Store) List(ctx context.Context, filter pillarbox.EventFilter) ([]*pill
 func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
 	var found []*pillarbox.Event
 	var others pillarbox.UnreadableError
+	var ended error
+	match := search.Compile(filter.Content)
 	err := s.inTransaction(ctx, doing, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		q := s.listQuery(filter)
 		rows, err := tx.Query(ctx, q.sql(), q.arguments...)
@@ -54,20 +60,24 @@ func (s *Store) list(ctx context.Context, doing string, filter pillarbox.EventFi
 				return err
 			case damage != "":
 				others.Add(damage)
-			default:
+			case match.Takes(event):
 				found = append(found, event)
 			}
 		}
 		rows.Close()
-		return rows.Err()
+		if err := rows.Err(); err != nil || q.bound == 0 || len(found) == filter.PageLimit() {
+			return err
+		}
+		ended, err = q.ended(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if others.Count > 0 {
-		return found, &others
+		return found, errors.Join(ended, &others)
 	}
-	return found, nil
+	return found, ended
 }
 
 // query is a SELECT in the making.
@@ -75,6 +85,10 @@ type query struct {
 	from, order string
 	where       []string
 	arguments   []any
+
+	// Of a list whose rows have to be looked at: how many may be, the conditions that lead to them, which
+	// are the first of where, and how many arguments these have.
+	bound, keys, keyArguments int
 }
 
 // add adds a condition, whose arguments stand as $%d in it, in order.
@@ -87,21 +101,57 @@ func (q *query) add(condition string, arguments ...any) {
 	q.arguments = append(q.arguments, arguments...)
 }
 
-func (q *query) condition() string {
-	if len(q.where) == 0 {
+func condition(where []string) string {
+	if len(where) == 0 {
 		return ""
 	}
-	return " WHERE " + strings.Join(q.where, " AND ")
+	return " WHERE " + strings.Join(where, " AND ")
 }
 
+func (q *query) condition() string { return condition(q.where) }
+
+// sql is the query. Rows behind the bound are not looked at: PostgreSQL takes no condition into a
+// query that has a LIMIT, and knows the order of its rows.
 func (q *query) sql() string {
-	return "SELECT " + strings.Join(names(false), ", ") + " FROM " + q.from + q.condition() + " ORDER BY " + q.order
+	from, where := q.from, q.where
+	if q.bound > 0 {
+		from = "(SELECT * FROM " + q.from + condition(q.where[:q.keys]) + " ORDER BY " + q.order + " LIMIT " + strconv.Itoa(q.bound) + ") AS looked"
+		where = q.where[q.keys:]
+	}
+	return "SELECT " + strings.Join(names(false), ", ") + " FROM " + from + condition(where) + " ORDER BY " + q.order
+}
+
+// ended returns a *pillarbox.ScanLimitError where rows are left behind the bound.
+func (q *query) ended(ctx context.Context, tx pgx.Tx) (ended, err error) {
+	rows, err := tx.Query(ctx, "SELECT timestamp, request_id FROM "+q.from+condition(q.where[:q.keys])+" ORDER BY "+q.order+
+		" LIMIT 2 OFFSET "+strconv.Itoa(q.bound-1), q.arguments[:q.keyArguments]...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	keys := make([]pillarbox.Key, 0, 2)
+	for rows.Next() {
+		var at time.Time
+		var id string
+		if err := rows.Scan(&at, &id); err != nil {
+			return nil, err
+		}
+		keys = append(keys, pillarbox.Key{Timestamp: pillarbox.TimestampOf(at), RequestID: id})
+	}
+	if err := rows.Err(); err != nil || len(keys) < 2 {
+		return nil, err
+	}
+	return &pillarbox.ScanLimitError{Looked: q.bound, Last: keys[0]}, nil
 }
 
 // listQuery writes the filter as SQL, without its limit: rows that are no events don't count. All
 // conditions on time use the primary key, and leave partitions out.
 func (s *Store) listQuery(filter pillarbox.EventFilter) *query {
 	q := &query{from: s.table.Sanitize(), order: "timestamp, request_id"}
+	indexed := s.hasSourceIndex.Load() && filter.Source != unindexedSource
+	if filter.Source != "" && indexed {
+		q.add("source = $%d AND "+withIndex, filter.Source)
+	}
 	if filter.RequestID != "" {
 		known := "timestamp IN (SELECT timestamp FROM " + s.idsTable() + " WHERE request_id = $%d)"
 		if since, until, ok := requestid.TimesNear(filter.RequestID); ok {
@@ -124,13 +174,45 @@ func (s *Store) listQuery(filter pillarbox.EventFilter) *query {
 	if filter.After != (pillarbox.Key{}) {
 		q.add("(timestamp, request_id) "+behind+" ($%d, $%d)", filter.After.Timestamp.Time(), filter.After.RequestID)
 	}
-	if filter.Source != "" {
+	q.keys, q.keyArguments = len(q.where), len(q.arguments)
+	if filter.Looks() || filter.Source != "" && !indexed {
+		q.bound = filter.MaxScan
+	}
+	if filter.Source != "" && !indexed {
 		q.add("source = $%d", filter.Source)
 	}
 	if filter.Facts != nil {
 		q.addFacts(filter.Facts)
 	}
+	if filter.Content != nil {
+		q.addContent(filter.Content)
+	}
 	return q
+}
+
+// addContent adds what spares reading rows that do not match. What is left decides search.Match.
+func (q *query) addContent(c *pillarbox.ContentFilter) {
+	if c.Method != "" {
+		q.add("method = $%d", c.Method)
+	}
+	if c.Path != "" {
+		q.add("path = $%d", c.Path)
+	}
+	if c.ContentType != "" { // the collation C has the letters of ASCII alone
+		q.add(`(content_type_encoding IS NOT NULL OR position($%d in lower(content_type COLLATE "C")) > 0)`,
+			strings.Trim(search.Lower(c.ContentType), " "))
+	}
+	if c.Text != "" {
+		q.add("position($%d::bytea in body) > 0", []byte(c.Text))
+	}
+	for _, v := range c.JSON { // it may be written with escapes
+		q.add("(position($%d::bytea in body) > 0 OR position($%d::bytea in body) > 0)", []byte(v.Value), []byte{'\\'})
+	}
+	for _, h := range c.Headers {
+		if search.Plain(h.Value) { // jsonb has no escapes but those that it needs
+			q.add("(header_encoding IS NOT NULL OR position($%d in headers::text) > 0)", h.Value)
+		}
+	}
 }
 
 func (q *query) addFacts(facts *pillarbox.Facts) {

@@ -70,6 +70,13 @@ func names(withJSON bool) []string {
 	return list
 }
 
+// The default source, which is the only one or the busiest, has no index: its events are found where
+// they are looked for, and an index costs each write.
+const (
+	unindexedSource = "app"
+	withIndex       = "source <> '" + unindexedSource + "'"
+)
+
 // The names of an account of ours; the tables of several destinations share them.
 const (
 	storeTable  = "pillarbox_store"
@@ -189,6 +196,9 @@ func (s *Store) makeEvents(ctx context.Context, tx pgx.Tx) error {
 	}
 	_, err := tx.Exec(ctx, "CREATE TABLE "+s.table.Sanitize()+" ("+strings.Join(list, ", ")+
 		", PRIMARY KEY (timestamp, request_id)) PARTITION BY RANGE (timestamp)")
+	if err == nil { // each partition gets it; see hasSourceIndex
+		_, err = tx.Exec(ctx, "CREATE INDEX ON "+s.table.Sanitize()+" (source, timestamp, request_id) WHERE "+withIndex)
+	}
 	if err == nil {
 		s.options.Logger.InfoContext(ctx, "the table of events is made", telemetry.KeyDatabase, s.name)
 	}
@@ -218,6 +228,12 @@ func (s *Store) lookAtColumns(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	s.hasJSON.Store(has[columns[jsonColumn].name])
+	var indexed bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND a.attname = 'source')`, s.table.Sanitize()).Scan(&indexed); err != nil {
+		return err
+	}
+	s.hasSourceIndex.Store(indexed)
 	if len(missing) > 0 {
 		return fmt.Errorf("the table has no column %s; add what is missing, or name another table: %w",
 			strings.Join(missing, ", "), pillarbox.ErrUnavailable)

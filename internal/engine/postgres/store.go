@@ -51,6 +51,8 @@ type Store struct {
 	partitions partitions
 	hasJSON    atomic.Bool // the table has body_json
 
+	hasSourceIndex atomic.Bool // an index leads to the events of a source
+
 	identity atomic.Pointer[pillarbox.StoreIdentity] // as of the last write or look
 	purges   purgeMemory
 

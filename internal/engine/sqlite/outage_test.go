@@ -238,7 +238,7 @@ func TestCancelledReadReturns(t *testing.T) {
 	write(t, store, enginetest.Events(1, 1)...)
 	run(t, openDatabase(t, path), `ALTER TABLE events RENAME TO real;
 		CREATE VIEW events AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
-		SELECT real.* FROM n, real WHERE real.source = 'none'`)
+		SELECT real.* FROM n, real WHERE real.method = 'none'`)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := store.List(ctx, pillarbox.EventFilter{}); !errors.Is(err, context.DeadlineExceeded) {

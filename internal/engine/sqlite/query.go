@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"pillarbox/internal/requestid"
+	"pillarbox/internal/search"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -36,8 +36,9 @@ func (s *Store) Find(ctx context.Context, requestID string) (*pillarbox.Event, e
 	return found[0], nil
 }
 
-// List implements pillarbox.EventStore. A filter by source costs a scan of the rows between Since
-// and Until. A row that is no event, which somebody must have added or changed by hand, costs that
+// List implements pillarbox.EventStore. To the events of a source leads an index, unless it is the
+// default one or the table an old and large one; everything else than keys costs that the rows between Since and Until are
+// looked at. A row that is no event, which somebody must have added or changed by hand, costs that
 // it is read.
 func (s *Store) List(ctx context.Context,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
@@ -46,88 +47,126 @@ func (s *Store) List(ctx context.Context,
 
 func (s *Store) list(ctx context.Context, doing string,
 	filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
-	var found []*pillarbox.Event
-	var others pillarbox.UnreadableError
-	err := s.read(ctx, doing, func(conn *sqlite3.Conn) error {
-		columns, missing, err := columnsOf(conn)
-		if err != nil || filter.Facts != nil && len(missing) > 0 && knowsNone(missing) {
-			return err // of none of its events is anything known
-		}
-		sql, arguments := listQuery(columns, filter)
-		err = query(conn, sql, arguments, func(stmt *sqlite3.Stmt) error {
-			event, damage, err := scanEvent(stmt)
-			switch {
-			case err != nil:
-				return err
-			case damage != "":
-				others.Add(damage)
-				return nil
-			}
-			if found = append(found, event); len(found) == filter.PageLimit() {
-				return errEnough
-			}
-			return nil
-		})
-		if errors.Is(err, errEnough) {
-			return nil
-		}
-		return err
-	})
+	l := listing{filter: filter, match: search.Compile(filter.Content)}
+	err := s.read(ctx, doing, l.run)
 	if err != nil {
 		return nil, err
 	}
-	if others.Count > 0 {
-		return found, &others
+	return l.found, l.beside()
+}
+
+// listing is a List under way.
+type listing struct {
+	filter pillarbox.EventFilter
+	match  *search.Match
+	found  []*pillarbox.Event
+	others pillarbox.UnreadableError
+	ended  *pillarbox.ScanLimitError
+}
+
+// beside is what comes beside the events that were found.
+func (l *listing) beside() error {
+	switch {
+	case l.ended != nil && l.others.Count > 0:
+		return errors.Join(l.ended, &l.others)
+	case l.ended != nil:
+		return l.ended
+	case l.others.Count > 0:
+		return &l.others
 	}
-	return found, nil
+	return nil
+}
+
+func (l *listing) run(conn *sqlite3.Conn) error {
+	columns, missing, err := columnsOf(conn)
+	if err != nil || l.filter.Facts != nil && len(missing) > 0 && knowsNone(missing) {
+		return err // of none of its events is anything known
+	}
+	indexed := false
+	if l.filter.Source != "" && l.filter.Source != unindexedSource {
+		if indexed, err = hasSourceIndex(conn); err != nil {
+			return err
+		}
+	}
+	selected := listQuery(columns, l.filter, indexed, missing)
+	sql, arguments := selected.sql()
+	err = query(conn, sql, arguments, l.take)
+	if err == nil && selected.bounded() && len(l.found) < l.filter.PageLimit() {
+		err = selected.ended(conn)
+	}
+	if errors.As(err, &l.ended) || errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// take reads a row.
+func (l *listing) take(stmt *sqlite3.Stmt) error {
+	if l.match != nil && !l.match.TakesBody(stmt.ColumnRawBlob(bodyColumn)) {
+		return stmt.Err() // most rows end here, and the rest of them is not read
+	}
+	event, damage, err := scanEvent(stmt)
+	switch {
+	case err != nil:
+		return err
+	case damage != "":
+		l.others.Add(damage)
+		return nil
+	case !l.match.Takes(event):
+		return nil
+	}
+	if l.found = append(l.found, event); len(l.found) == l.filter.PageLimit() {
+		return errEnough
+	}
+	return nil
 }
 
 // errEnough ends a query that has found what it was to find.
 var errEnough = errors.New("enough")
 
-// listQuery writes the filter as SQL, without its limit: rows that are no events don't count. All
-// conditions on time use the primary key.
-func listQuery(columns string, filter pillarbox.EventFilter) (string, []string) {
-	var where []string
-	var arguments []string
-	add := func(condition string, values ...string) {
-		where = append(where, condition)
-		arguments = append(arguments, values...)
+// listQuery is the filter as SQL. All conditions on time use the primary key, or the index of sources
+// where there is one. missing are the columns that the table is without.
+func listQuery(columns string, filter pillarbox.EventFilter, indexed bool, missing []string) *selection {
+	s := &selection{columns: columns, order: "timestamp, request_id"}
+	if filter.Source != "" && indexed {
+		s.key("source = ? AND "+withIndex, filter.Source)
 	}
 	if filter.RequestID != "" {
 		known := "timestamp IN (SELECT timestamp FROM event_ids WHERE request_id = ?)"
 		if since, until, ok := requestid.TimesNear(filter.RequestID); ok {
-			add("request_id = ? AND (timestamp BETWEEN ? AND ? OR "+known+")",
+			s.key("request_id = ? AND (timestamp BETWEEN ? AND ? OR "+known+")",
 				filter.RequestID, since.String(), until.String(), filter.RequestID)
 		} else {
-			add("request_id = ? AND "+known, filter.RequestID, filter.RequestID)
+			s.key("request_id = ? AND "+known, filter.RequestID, filter.RequestID)
 		}
 	}
 	if filter.Since != 0 {
-		add("timestamp >= ?", filter.Since.String())
+		s.key("timestamp >= ?", filter.Since.String())
 	}
 	if filter.Until != 0 {
-		add("timestamp < ?", filter.Until.String())
+		s.key("timestamp < ?", filter.Until.String())
 	}
-	order, behind := "timestamp, request_id", ">"
+	behind := ">"
 	if filter.Newest {
-		order, behind = "timestamp DESC, request_id DESC", "<"
+		s.order, behind = "timestamp DESC, request_id DESC", "<"
 	}
 	if filter.After != (pillarbox.Key{}) {
-		add("(timestamp, request_id) "+behind+" (?, ?)", filter.After.Timestamp.String(),
+		s.key("(timestamp, request_id) "+behind+" (?, ?)", filter.After.Timestamp.String(),
 			filter.After.RequestID)
 	}
-	if filter.Source != "" {
-		add("source = ?", filter.Source)
+	if filter.Source != "" && !indexed {
+		s.other("source = ?", filter.Source)
 	}
 	if filter.Facts != nil {
-		addFacts(add, filter.Facts)
+		addFacts(s.other, filter.Facts)
 	}
-	sql := "SELECT " + columns + " FROM events"
-	if len(where) > 0 {
-		sql += " WHERE " + strings.Join(where, " AND ")
+	if filter.Content != nil && !slices.Contains(missing, "content_type_encoding") {
+		s.content(filter.Content)
 	}
-	return sql + " ORDER BY " + order, arguments
+	if filter.Looks() || filter.Source != "" && !indexed {
+		s.bound = filter.MaxScan
+	}
+	return s
 }
 
 // knowsNone reports whether a table has no columns for facts.

@@ -228,7 +228,10 @@ func (w *writer) makeTables(ctx context.Context, path string, known *files) erro
 	if err := w.conn.Exec(schema); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	return w.addColumns(ctx, path)
+	if err := w.addColumns(ctx, path); err != nil {
+		return err
+	}
+	return w.addIndex(ctx, path)
 }
 
 func (w *writer) prepare() error {
