@@ -57,7 +57,6 @@ type counting struct {
 
 	mu      sync.Mutex
 	counter *counter
-	seen    uint64
 }
 
 // NewCache makes a Cache. destinations are those that may have letters. A nil clock is time.Now.

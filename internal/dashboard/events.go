@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,12 +23,15 @@ type eventsData struct {
 	Unreadable   []string
 	Next         string // address of the next page; empty on the last
 	Problem      string // why nothing is shown
+	Follow       string // address of the live view; empty where there is a problem
 	Send         sending
 }
 
 // Fields are the filters that are written.
 func (d *eventsData) Fields() []field {
 	fields := []field{{"since", "Since", "24h", ""}, {"until", "Before", "2026-11-23T14:12:00Z", ""}, {"id", "Request id", "", ""},
+		{"text", "Text in the body", "", ""}, {"header", "Header", "X-Shop=7", ""}, {"json", "JSON pointer", "/order/id=42", ""},
+		{"content_type", "Content type", "application/json", ""}, {"method", "Method", "POST", ""}, {"path", "Path", "/app", ""},
 		{"ce_type", "Type (CloudEvents)", "", ""}}
 	for i := range fields {
 		fields[i].Value = d.Asked[fields[i].Name]
@@ -48,7 +52,10 @@ type sending struct {
 type asked map[string]string
 
 // filters are the parameters of the list, in the order of the form.
-var filters = []string{"destination", "source", "since", "until", "id", "ce_type", "order"}
+var filters = []string{"destination", "source", "since", "until", "id", "ce_type", "content_type", "method", "path", "text", "order"}
+
+// pairFilters are filters whose name is written by a person, beside a value: name=value in one field.
+var pairFilters = []string{"header", "json"}
 
 func (d *Dashboard) events(v *view) (any, error) {
 	var s status
@@ -77,6 +84,18 @@ func (d *Dashboard) events(v *view) (any, error) {
 	for _, name := range filters {
 		pairs = append(pairs, name, data.Asked[name])
 	}
+	shown := slices.Clone(pairs) // as addresses of this page have them
+	for _, kind := range pairFilters {
+		if data.Asked[kind] = values.Get(kind); data.Asked[kind] != "" {
+			name, value, found := strings.Cut(data.Asked[kind], "=")
+			if !found || name == "" || value == "" {
+				data.Problem = fmt.Sprintf("The filter %q is written name=value, and this is %q.", kind, data.Asked[kind])
+				return data, nil
+			}
+			pairs = append(pairs, kind+"."+name, value)
+			shown = append(shown, kind, data.Asked[kind])
+		}
+	}
 	var page struct {
 		Events     []*pillarbox.Event `json:"events"`
 		NextCursor string             `json:"next_cursor"`
@@ -87,10 +106,21 @@ func (d *Dashboard) events(v *view) (any, error) {
 		return data, known(err)
 	}
 	data.Rows, data.Unreadable = page.Events, page.Unreadable
+	data.Follow = "/api/v1/events" + query(append(following(pairs), "follow", "true")...)
 	if page.NextCursor != "" {
-		data.Next = "/events" + query(append(pairs[2:], "cursor", page.NextCursor)...)
+		data.Next = "/events" + query(append(shown[2:], "cursor", page.NextCursor)...)
 	}
 	return data, nil
+}
+
+// following are the parameters that a live view takes: it goes on for ever, oldest first.
+func following(pairs []string) (left []string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if !slices.Contains([]string{"limit", "until", "order"}, pairs[i]) {
+			left = append(left, pairs[i], pairs[i+1])
+		}
+	}
+	return left
 }
 
 // known is nil for what a person can set right on the page, and the error else.

@@ -37,7 +37,6 @@ type hub struct {
 // topic is a page with its filter, and who watches it.
 type topic struct {
 	page    *page
-	request *http.Request // the address, without credentials
 	viewers map[*viewer]bool
 	last    []byte // what they were told
 }

@@ -80,6 +80,14 @@ async function event(page) {
   must(await page.isVisible('.story >> text=stored'), 'the story goes on');
   await page.goBack();
   must((await page.inputValue('input[name=id]')) === id, 'the way back keeps the filter');
+  await page.goto(base + '/events?source=app&order=asc');
+  await page.fill('input[name=json]', '/b/1/__proto__=1');
+  await page.fill('input[name=text]', '<script>');
+  await page.press('input[name=text]', 'Enter');
+  await page.waitForURL(/json=/);
+  must((await page.locator('#rows tr').count()) === 1, 'a value of JSON finds one event');
+  await page.goto(base + '/events?json=nothing');
+  must(await page.isVisible('[role=alert]'), 'a filter that is none is told');
   await page.goto(base + '/events?source=orders');
   await page.click('[data-follow]');
   const first = await page.textContent('#rows tr:first-child');
