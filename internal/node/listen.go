@@ -18,16 +18,18 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// admin makes the service of the admin listener. Followers leave half of its connections to others.
+// admin makes the service of the admin listener. Followers leave half of its connections to others, and
+// pages that are kept up to date a fifth of the rest.
 func (s *server) admin() run.Service {
 	listener := admission.Listen(s.Admin, admission.Options{MaxConnections: s.may.admin})
 	if s.AdminTLS != nil {
 		listener = opening.Listen(listener, opening.New(opening.Options{TLS: s.AdminTLS,
 			Timeout: s.Limits.ReadHeaderTimeout, Failed: s.openingFailed}))
 	}
+	followers := min(s.MaxFollowers, s.may.admin/2)
 	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
-		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler, Configuration: s.Configuration})
-	pages := dashboard.New(dashboard.Options{API: handler, MaxViewers: s.may.admin / 4, Logger: s.logger, Now: s.clock.Now})
+		MaxFollowers: followers, Metrics: s.MetricsHandler, Configuration: s.Configuration})
+	pages := dashboard.New(dashboard.Options{API: handler, MaxViewers: (s.may.admin - followers) * 4 / 5, Logger: s.logger, Now: s.clock.Now})
 	return s.web("admin", listener, pages, nil)
 }
 
