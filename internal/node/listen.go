@@ -18,8 +18,8 @@ import (
 	"pillarbox/internal/telemetry"
 )
 
-// admin makes the service of the admin listener. Followers leave half of its connections to others, and
-// pages that are kept up to date a fifth of the rest.
+// admin makes the service of the admin listener. Followers leave half of its connections to others;
+// pages that are kept up to date take four fifths of the rest.
 func (s *server) admin() run.Service {
 	listener := admission.Listen(s.Admin, admission.Options{MaxConnections: s.may.admin})
 	if s.AdminTLS != nil {
