@@ -31,6 +31,7 @@ type SinkTraits struct {
 	Identified bool // Identity tells the store from every other one
 	Purges     bool // everything of Purger
 	LatestAt   bool // StoredAt is the time of the latest write of an event; else that of the first
+	Forwards   bool // it sends events on to somebody who goes on with their traces: each Write may name another parent
 }
 
 // ErrUnsupported says that an engine can't do what it was asked for, as its Traits say.

@@ -28,6 +28,7 @@ import (
 	"pillarbox/internal/run"
 	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/otlp"
 	"pillarbox/internal/telemetry/prom"
 	"pillarbox/internal/trail"
 )
@@ -136,6 +137,7 @@ type server struct {
 	serving node.Serving
 
 	certificates *certificates
+	spans        *otlp.Spans // nil where nothing is recorded
 }
 
 // openServer opens everything that serve runs. lines may be nil.
@@ -151,12 +153,16 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 	if err != nil {
 		return nil, err
 	}
-	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines,
+	traces, spans, err := openTraces(ctx, cfg, telemetryOptions(logger, metrics))
+	if err != nil {
+		return nil, err
+	}
+	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines, Traces: traces,
 		Certificates: certificates.states})
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, serving: node.Serving{
+	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, spans: spans, serving: node.Serving{
 		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminTokens: adminTokensOf(cfg), AdminToken: string(
 			cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
 		MetricsHandler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
@@ -197,6 +203,7 @@ func (s *server) run(stop, force context.Context) error {
 		{Name: "reload", Run: s.reloadOnSignal}}, s.certificates.services()...)
 	s.serving.Services = append(s.serving.Services,
 		run.Service{Name: "systemd", Start: tell(daemon.SdNotifyReady), Drain: tell(daemon.SdNotifyStopping)})
+	defer s.closeTelemetry()
 	return s.Serve(stop, force, s.serving)
 }
 

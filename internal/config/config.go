@@ -42,6 +42,7 @@ type Config struct {
 	HTTP         HTTP                   `yaml:"http"`
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
+	Tracing      Tracing                `yaml:"tracing"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -460,6 +461,7 @@ func Default() *Config {
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
 		Log:      Log{Level: "info", Format: "auto"},
+		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
 	}
 }
 

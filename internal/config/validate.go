@@ -402,6 +402,7 @@ func (c *checker) http() {
 func (c *checker) rest() {
 	c.positive("shutdown.drain_timeout", int64(c.config.Shutdown.DrainTimeout))
 	c.oneOf("log.level", c.config.Log.Level, "debug", "info", "warn", "error")
+	c.receiver("tracing.otlp", c.config.Tracing.OTLP)
 	c.oneOf("log.format", c.config.Log.Format, "auto", "text", "json")
 }
 

@@ -23,10 +23,11 @@ func (l *loop) answer() {
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {
 			item := &l.items[i]
 			last := c.state.ends() && (i+1 == len(l.items) || l.items[i+1].conn != c)
-			status, err := 0, item.err
+			status, err, requestID := 0, item.err, ""
 			if err == nil {
 				err = l.results[result].Err
 				if err == nil {
+					requestID = l.results[result].Receipt.RequestID
 					answer := item.route.Source.Accepted()
 					status = answer.Status
 					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result],
@@ -38,6 +39,9 @@ func (l *loop) answer() {
 				status = l.appendProblem(err, item.lines, last)
 			}
 			count.add(item, status, l.mono)
+			if item.span != nil {
+				item.span.Answered(status, requestID, l.now)
+			}
 		}
 		l.write(c, l.out)
 	}

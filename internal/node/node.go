@@ -133,6 +133,7 @@ type Options struct {
 	Chance  func() float64   // in [0, 1), for jitter; default rand.Float64
 	Logger  *slog.Logger     // default: discard
 	Metrics *telemetry.Metrics
+	Traces  *telemetry.Traces // default: nothing is recorded
 }
 
 // DefaultMaxInFlightBytes is the memory for bodies.
@@ -320,7 +321,7 @@ func (n *Node) connect() {
 func (n *Node) newLoop(to *destination.Destination, sink *deliver.Guard) *deliver.Loop {
 	opts := deliver.Options{
 		Destination: to, Queue: n.queue, Letters: n.letters, Watch: n.watch, History: n.history, Now: n.opts.Now, Date: n.clock.Now,
-		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name),
+		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name), Traces: n.opts.Traces,
 	}
 	if sink != nil {
 		opts.Sink = sink
@@ -351,7 +352,7 @@ func (n *Node) deliverOnce(ctx context.Context, name string,
 		err := fmt.Errorf("destination %s is paused: %w", name, pillarbox.ErrUnavailable)
 		return slices.Repeat([]error{err}, len(events)), err
 	}
-	return deliver.Once(ctx, sink, events, n.clock.Now(), to)
+	return deliver.Once(ctx, sink, events, deliver.Moment{Now: n.clock.Now(), Traces: n.opts.Traces}, to)
 }
 
 // unconfigured lists destinations that the queue knows and the configuration does not, sorted:

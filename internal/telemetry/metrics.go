@@ -84,6 +84,25 @@ func (m *Metrics) ObserveAppend(took time.Duration) {
 	}
 }
 
+// SpanResult is what became of spans.
+type SpanResult int
+
+// The results of spans.
+const (
+	SpansSent    SpanResult = iota
+	SpansFailed             // the receiver did not take them
+	SpansDropped            // too many waited for it
+)
+
+var spanResults = [...]string{"sent", "failed", "dropped"}
+
+// Spans counts n spans.
+func (m *Metrics) Spans(result SpanResult, n int) {
+	if m != nil {
+		m.counters[traceSpans](spanResults[result]).Add(float64(n))
+	}
+}
+
 // KeysUnsettled counts that a store of idempotency keys did not take what became of them.
 func (m *Metrics) KeysUnsettled() {
 	if m != nil {

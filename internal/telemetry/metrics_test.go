@@ -54,6 +54,8 @@ func exercise(m *telemetry.Metrics) {
 	seglog.IOError()
 	seglog.Damaged(2)
 	m.ClockStep()
+	m.Spans(telemetry.SpansSent, 3)
+	m.Spans(telemetry.SpansDropped, 1)
 	deliver := m.Deliver("events")
 	deliver.Events(telemetry.Skipped, 2)
 	deliver.Batch(telemetry.BatchUnavailable, 3, time.Millisecond)

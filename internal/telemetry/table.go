@@ -20,7 +20,7 @@ type Metric struct {
 const (
 	labelSource      = "source"      // names of sources in the configuration
 	labelDestination = "destination" // names of destinations in the configuration
-	labelResult      = "result"      // IngestResult or BatchResult
+	labelResult      = "result"      // IngestResult, BatchResult or SpanResult
 	labelChange      = "change"      // of a shape
 	labelOutcome     = "outcome"     // Outcome
 	labelRoute       = "route"       // route templates of the program
@@ -98,6 +98,7 @@ const (
 	keysDamaged    = "pillarbox_idempotency_damaged_total"
 	keysUnsettled  = "pillarbox_idempotency_unsettled_total"
 	logDropped     = "pillarbox_log_dropped_lines_total"
+	traceSpans     = "pillarbox_trace_spans_total"
 	storePurged    = "pillarbox_store_purged_events_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
 	clockSteps     = "pillarbox_clock_steps_total"
@@ -186,6 +187,7 @@ func Table() []Metric {
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
 		{logDropped, TypeCounter, "Lines of the log that were dropped, because their reader stands still or is gone.", nil, nil},
+		{traceSpans, TypeCounter, "Spans of traces by what became of them: `sent`, `failed` (the receiver did not take them) or `dropped` (too many waited for it).", []string{labelResult}, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}
 }
