@@ -3,10 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"pillarbox/internal/bus"
 	"pillarbox/internal/config"
@@ -33,11 +36,14 @@ func receiverOf(key string, r config.Receiver) (otlp.Target, error) {
 // checkReceivers reports what of the receivers of telemetry can't be used, beside what the
 // configuration knows by itself.
 func checkReceivers(cfg *config.Config) error {
-	if !cfg.Tracing.On() {
-		return nil
+	var errs []error
+	for key, r := range map[string]config.Receiver{"tracing.otlp": cfg.Tracing.OTLP, "metrics.otlp": cfg.Metrics.OTLP} {
+		if r.Endpoint != "" {
+			_, err := receiverOf(key, r)
+			errs = append(errs, err)
+		}
 	}
-	_, err := receiverOf("tracing.otlp", cfg.Tracing.OTLP)
-	return err
+	return errors.Join(errs...)
 }
 
 func telemetryOptions(logger *slog.Logger, metrics *telemetry.Metrics) otlp.Options {
@@ -65,6 +71,18 @@ func openTraces(ctx context.Context, cfg *config.Config, options otlp.Options) (
 	return telemetry.NewTraces(spans, telemetry.TraceOptions{Ratio: float64(cfg.Tracing.Ratio)}), spans, nil
 }
 
+// openPush begins to push metrics; nil where they are only scraped.
+func openPush(ctx context.Context, cfg *config.Config, registry prometheus.Gatherer, options otlp.Options) (*otlp.Push, error) {
+	if cfg.Metrics.OTLP.Endpoint == "" {
+		return nil, nil
+	}
+	to, err := receiverOf("metrics.otlp", cfg.Metrics.OTLP)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return otlp.OpenPush(ctx, to, registry, cfg.Metrics.Every.Std(), options)
+}
+
 // closeTelemetry sends what is left. It is the last thing, so that what a stop does is told as well.
 func (s *server) closeTelemetry() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastSpans)
@@ -72,6 +90,11 @@ func (s *server) closeTelemetry() {
 	if s.spans != nil {
 		if err := s.spans.Close(ctx); err != nil {
 			s.logger.Warn("the last spans were not sent", telemetry.KeyErr, err)
+		}
+	}
+	if s.push != nil {
+		if err := s.push.Close(ctx); err != nil {
+			s.logger.Warn("the last metrics were not pushed", telemetry.KeyErr, err)
 		}
 	}
 }

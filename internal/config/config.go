@@ -43,6 +43,7 @@ type Config struct {
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
 	Tracing      Tracing                `yaml:"tracing"`
+	Metrics      Metrics                `yaml:"metrics"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -462,6 +463,7 @@ func Default() *Config {
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
 		Log:      Log{Level: "info", Format: "auto"},
 		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
+		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
 	}
 }
 

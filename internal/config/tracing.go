@@ -18,6 +18,13 @@ type Tracing struct {
 // On reports whether anything is recorded.
 func (t Tracing) On() bool { return t.OTLP.Endpoint != "" }
 
+// Metrics says how metrics are kept, and where they are pushed to, beside being there to be scraped.
+type Metrics struct {
+	NativeHistograms bool     `yaml:"native_histograms"`
+	Every            Duration `yaml:"every"` // between two pushes
+	OTLP             Receiver `yaml:"otlp"`
+}
+
 // Receiver takes spans or metrics by OpenTelemetry's protocol.
 type Receiver struct {
 	Endpoint string            `yaml:"endpoint"` // http:// or https://; empty for none

@@ -6,13 +6,12 @@ import (
 	"pillarbox"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
-	"pillarbox/internal/telemetry"
 )
 
 // Once writes events to a sink once, outside of any queue, by the same rules as Step: a batch that
 // is refused is split until the culprits stand alone. It returns one error for each event, nil for
 // the stored ones. down is set where the destination is down; events that were then not tried have
-// it as their error. Of the moment, only Now and Traces matter. A person has asked for it: what the destination takes by its rules does not
+// it as their error. Of the moment, only Now, Traces and Verb matter. A person has asked for it: what the destination takes by its rules does not
 // matter; that it shapes what it gets does.
 func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, at Moment,
 	rules *destination.Destination) (errs []error, down error) {
@@ -23,7 +22,7 @@ func Once(ctx context.Context, sink pillarbox.Sink, events []*pillarbox.Event, a
 	to := destination.New(destination.Settings{Name: rules.Name, Retry: retry.Policy{MaxAttempts: 2},
 		WriteTimeout: rules.WriteTimeout, Shape: rules.Shape})
 	report := Step(ctx, sink, deliveries, to, Moment{Now: at.Now, Chance: func() float64 { return 0 },
-		Traces: at.Traces, verb: telemetry.SpanReplay})
+		Traces: at.Traces, Verb: at.Verb})
 	errs = make([]error, len(events))
 	for i, outcome := range report.Outcomes {
 		switch {

@@ -31,7 +31,7 @@ type Moment struct {
 	Probe  bool           // the destination was down: try single events
 
 	Traces *telemetry.Traces // nil: nothing is recorded
-	verb   string            // of the spans; default telemetry.SpanDeliver
+	Verb   string            // that names the spans; default telemetry.SpanDeliver
 }
 
 // Report is the result of a Step.

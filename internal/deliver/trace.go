@@ -13,7 +13,7 @@ func (s *step) traced() {
 	if s.at.Traces == nil {
 		return
 	}
-	s.spans = s.at.Traces.Delivery(cmp.Or(s.at.verb, telemetry.SpanDeliver), s.to.Name, len(s.deliveries), func(i int) telemetry.TracedEvent {
+	s.spans = s.at.Traces.Delivery(cmp.Or(s.at.Verb, telemetry.SpanDeliver), s.to.Name, len(s.deliveries), func(i int) telemetry.TracedEvent {
 		return tracedEvent(&s.deliveries[i])
 	}, time.Now())
 }

@@ -123,7 +123,7 @@ func TestAReplayIsInTheTraceToo(t *testing.T) {
 	recorder := &tracetest.Recorder{}
 	to := destination.New(destination.Settings{Name: "events"})
 	event := traced(1, "01")
-	if errs, down := deliver.Once(t.Context(), memory.NewSink(), []*pillarbox.Event{event}, deliver.Moment{Now: time.Now(),
+	if errs, down := deliver.Once(t.Context(), memory.NewSink(), []*pillarbox.Event{event}, deliver.Moment{Now: time.Now(), Verb: "replay",
 		Traces: telemetry.NewTraces(recorder, telemetry.TraceOptions{})}, to); errs[0] != nil || down != nil {
 		t.Fatal(errs, down)
 	}

@@ -64,6 +64,12 @@ type tally struct {
 }
 
 func (t *tally) add(item *item, status int, now int64) {
+	if item.span != nil {
+		t.flush()
+		*t = tally{}
+		addRecorded(item, status, now)
+		return
+	}
 	if t.n > 0 && t.route == item.route && t.status == status && t.begun == item.begun {
 		t.n++
 		return
@@ -72,12 +78,22 @@ func (t *tally) add(item *item, status int, now int64) {
 	*t = tally{route: item.route, status: status, begun: item.begun, now: now, n: 1}
 }
 
+// addRecorded counts the answer to a request that is recorded: it may become an exemplar.
+func addRecorded(item *item, status int, now int64) {
+	item.route.Metrics.DoneIn(item.span.TraceID(), http.MethodPost, status, time.Duration(now-item.begun))
+	countRefused(item.route, status, 1)
+}
+
 func (t *tally) flush() {
 	if t.n > 0 && t.route != nil {
 		t.route.Metrics.DoneMany(http.MethodPost, t.status, time.Duration(t.now-t.begun), t.n)
-		if t.status >= http.StatusBadRequest {
-			t.route.Source.Metrics().Refused(t.status, t.n)
-		}
+		countRefused(t.route, t.status, t.n)
+	}
+}
+
+func countRefused(route *source.Route, status, n int) {
+	if status >= http.StatusBadRequest {
+		route.Source.Metrics().Refused(status, n)
 	}
 }
 

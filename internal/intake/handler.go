@@ -119,7 +119,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	metrics.Begin()
 	defer func() { // after a panic too
 		ended := time.Now()
-		metrics.Done(r.Method, status, ended.Sub(x.began))
+		if x.span == nil {
+			metrics.Done(r.Method, status, ended.Sub(x.began))
+		} else {
+			metrics.DoneIn(x.span.TraceID(), r.Method, status, ended.Sub(x.began))
+		}
 		x.span.Answered(status, x.requestID, ended)
 	}()
 	if found != nil {

@@ -103,6 +103,20 @@ func (m *Metrics) Spans(result SpanResult, n int) {
 	}
 }
 
+// Pushed counts one push of all metrics.
+func (m *Metrics) Pushed(sent bool) {
+	if m != nil {
+		m.counters[metricPushes](map[bool]string{true: "sent", false: "failed"}[sent]).Inc()
+	}
+}
+
+// JobEvents counts events that a job has brought to an outcome: "stored", "refused" or "taken".
+func (m *Metrics) JobEvents(kind, destination, outcome string, n int) {
+	if m != nil && n > 0 {
+		m.counters[jobEvents](kind, destination, outcome).Add(float64(n))
+	}
+}
+
 // KeysUnsettled counts that a store of idempotency keys did not take what became of them.
 func (m *Metrics) KeysUnsettled() {
 	if m != nil {

@@ -72,6 +72,16 @@ func (r *Route) DoneMany(method string, code int, took time.Duration, n int) {
 	}
 }
 
+// DoneIn is Done for a request of a recorded trace.
+func (r *Route) DoneIn(traceID, method string, code int, took time.Duration) {
+	if r == nil {
+		return
+	}
+	r.metrics.inFlight.Sub(1)
+	r.counter(method, code).Add(1)
+	r.seconds.ObserveIn(traceID, took.Seconds())
+}
+
 func (r *Route) counter(method string, code int) Counter {
 	if code < 100 || code > maxCode {
 		code = 500

@@ -153,6 +153,9 @@ func (s *Span) Traceparent() string {
 	return s.parent
 }
 
+// TraceID is that of the span; empty on nil.
+func (s *Span) TraceID() string { return TraceID(s.Traceparent()) }
+
 // Answered ends the span of a request with what was answered. requestID is empty where nothing was
 // accepted, or several events were.
 func (s *Span) Answered(status int, requestID string, at time.Time) {

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// The verbs by which spans of deliveries are named.
+// What spans of deliveries are named by, beside the kinds of jobs.
 const (
 	SpanDeliver    = "deliver"
-	SpanReplay     = "replay" // of dead letters
 	spanDeadLetter = "dead letter"
 )
 

@@ -36,3 +36,15 @@ var (
 		"internal/telemetry/otlp/spans.go", "if g.counted.waiting.Add(1) > MaxWaiting {", "if g.counted.waiting.Add(1) > 1<<40 {",
 	}}}
 )
+
+// The planted bugs of metrics.
+var (
+	// ExemplarForgotten observes a recorded request as any other.
+	ExemplarForgotten = Mutant{"a recorded request is no exemplar", []Edit{{
+		"internal/telemetry/prom/prom.go", "\to.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{\"trace_id\": traceID})\n", "\to.Observe(value)\n",
+	}}}
+	// RefusedCountsAsStored counts what a destination has refused again as replayed.
+	RefusedCountsAsStored = Mutant{"a refused letter counts as stored", []Edit{{
+		"internal/node/jobs.go", "\t\t\tcase down == nil:\n\t\t\t\trefused++\n", "\t\t\tcase down == nil:\n\t\t\t\tstored++\n",
+	}}}
+)

@@ -565,6 +565,14 @@ var hunts = []hunt{
 		name: "traces: sending", pkg: "internal/telemetry/otlp", run: "^TestWhatHasNoRoom",
 		bugs: []planted{{harness.SpansWithoutBound, "dropped"}},
 	},
+	{
+		name: "traces: exemplars", pkg: "internal/telemetry/prom", run: "^TestARecordedRequest",
+		bugs: []planted{{harness.ExemplarForgotten, "an exemplar is there: false"}},
+	},
+	{
+		name: "traces: jobs", pkg: "internal/node", run: "^TestWhatJobsDo",
+		bugs: []planted{{harness.RefusedCountsAsStored, "job_events_total"}},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.

@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
@@ -325,6 +326,68 @@ func checkTrace(t *testing.T, c *collector, h *hook, id string, stored []ptrace.
 	if !linked {
 		t.Error("no batch links to the request, from a trace of its own")
 	}
+}
+
+// TestMetricsArePushed by their own names, with the sums that a scrape would get.
+func TestMetricsArePushed(t *testing.T) {
+	for _, protocol := range []string{"http", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			c := openCollector(t)
+			s := start(t, t.TempDir(), fmt.Sprintf("metrics: { every: 1s, otlp: { endpoint: \"http://%s\", protocol: %s } }\n",
+				map[string]string{"http": c.http, "grpc": c.grpc}[protocol], protocol))
+			s.post(t)
+			s.post(t)
+			eventually(t, "the count of two events", func() bool {
+				return c.sum("pillarbox_ingest_events_total", "result", "accepted") == 2 && c.count("pillarbox_http_request_seconds") >= 2
+			})
+			s.end(syscall.SIGTERM)
+			if !s.command.ProcessState.Success() {
+				t.Errorf("it ended with %v", s.command.ProcessState)
+			}
+		})
+	}
+}
+
+// metric is what was pushed last under a name.
+func (c *collector) metric(name string) (last pmetric.Metric, found bool) {
+	for _, metrics := range c.metrics.AllMetrics() {
+		for _, resource := range metrics.ResourceMetrics().All() {
+			for _, scope := range resource.ScopeMetrics().All() {
+				for _, metric := range scope.Metrics().All() {
+					if metric.Name() == name {
+						last, found = metric, true
+					}
+				}
+			}
+		}
+	}
+	return last, found
+}
+
+// sum is the value of a counter with a label.
+func (c *collector) sum(name, label, value string) float64 {
+	metric, found := c.metric(name)
+	if !found || metric.Type() != pmetric.MetricTypeSum {
+		return -1
+	}
+	for _, point := range metric.Sum().DataPoints().All() {
+		if got, _ := point.Attributes().Get(label); got.Str() == value {
+			return point.DoubleValue()
+		}
+	}
+	return -1
+}
+
+// count is the number of values of a histogram.
+func (c *collector) count(name string) (count uint64) {
+	metric, found := c.metric(name)
+	if !found || metric.Type() != pmetric.MetricTypeHistogram {
+		return 0
+	}
+	for _, point := range metric.Histogram().DataPoints().All() {
+		count += point.Count()
+	}
+	return count
 }
 
 // TestAServerWorksWithoutItsReceiver: events are accepted and delivered, and what is not sent is

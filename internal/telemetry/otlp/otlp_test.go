@@ -45,7 +45,7 @@ func kept(t *testing.T, endpoint string) (*otlp.Spans, *prometheus.Registry, *by
 	t.Helper()
 	registry, log := prometheus.NewRegistry(), &bytes.Buffer{}
 	spans, err := otlp.OpenSpans(t.Context(), otlp.Target{Endpoint: endpoint, Protocol: otlp.HTTP, Timeout: time.Second}, otlp.Options{
-		Metrics: telemetry.NewMetrics(prom.Keep(registry)), Logger: slog.New(slog.NewTextHandler(log, nil))})
+		Metrics: telemetry.NewMetrics(prom.Keep(registry, prom.Options{})), Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
