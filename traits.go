@@ -32,6 +32,7 @@ type SinkTraits struct {
 	Purges      bool // everything of Purger
 	PurgesFiles bool // a step of a purge deletes what is in a file, however much that is
 	LatestAt    bool // StoredAt is the time of the latest write of an event; else that of the first
+	Forwards    bool // it sends events on to somebody who goes on with their traces: each Write may name another parent
 }
 
 // ErrUnsupported says that an engine can't do what it was asked for, as its Traits say.

@@ -63,7 +63,7 @@ is refused. Exit 2 if something is not right.`,
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(checkEngines(cfg), checkCertificates(cfg), unknownVariables(cfg)); err != nil {
+			if err := errors.Join(checkEngines(cfg), checkCertificates(cfg), checkReceivers(cfg), unknownVariables(cfg)); err != nil {
 				return usageError{err}
 			}
 			if err := checkStored(command.Context(), global, cfg, command.ErrOrStderr()); err != nil {

@@ -29,6 +29,7 @@ import (
 	"pillarbox/internal/run"
 	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
+	"pillarbox/internal/telemetry/otlp"
 	"pillarbox/internal/telemetry/prom"
 	"pillarbox/internal/trail"
 )
@@ -138,7 +139,10 @@ type server struct {
 
 	certificates *certificates
 
-	inForce atomic.Pointer[config.Config] // what the admin API shows of config
+	inForce  atomic.Pointer[config.Config] // what the admin API shows of config
+	registry *prometheus.Registry
+	spans    *otlp.Spans // nil where nothing is recorded
+	push     *otlp.Push  // nil where metrics are only scraped
 }
 
 // openServer opens everything that serve runs. lines may be nil.
@@ -147,22 +151,26 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := telemetry.NewMetrics(prom.Keep(registry))
+	metrics := telemetry.NewMetrics(prom.Keep(registry, prom.Options{NativeHistograms: cfg.Metrics.NativeHistograms}))
 	metrics.SetBuild(version())
 	opened := &engines{config: cfg, logger: logger, metrics: metrics}
 	certificates, err := openCertificates(cfg, logger)
 	if err != nil {
 		return nil, err
 	}
-	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines,
+	traces, spans, err := openTraces(ctx, cfg, telemetryOptions(logger, metrics))
+	if err != nil {
+		return nil, err
+	}
+	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines, Traces: traces,
 		Certificates: certificates.states})
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, serving: node.Serving{
+	s := &server{Node: n, engines: opened, config: cfg, logger: logger, certificates: certificates, spans: spans, registry: registry, serving: node.Serving{
 		EventLoop: cfg.Listen.Express, Limits: limitsOf(cfg), AdminTokens: adminTokensOf(cfg), AdminToken: string(
 			cfg.Admin.Token), MaxFollowers: cfg.Admin.MaxFollowers,
-		MetricsHandler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		MetricsHandler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
 		TLS:            certificates.public.config(), AdminTLS: certificates.admin.config(), Trusted: trustedOf(cfg),
 		DrainDelay: cfg.Shutdown.DrainDelay.Std(), ReadyPath: cfg.Listen.ReadyPath,
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
@@ -202,6 +210,11 @@ func (s *server) run(stop, force context.Context) error {
 		{Name: "reload", Run: s.reloadOnSignal}}, s.certificates.services()...)
 	s.serving.Services = append(s.serving.Services,
 		run.Service{Name: "systemd", Start: tell(daemon.SdNotifyReady), Drain: tell(daemon.SdNotifyStopping)})
+	defer s.closeTelemetry()
+	var err error
+	if s.push, err = openPush(stop, s.config, s.registry, telemetryOptions(s.logger, s.engines.metrics)); err != nil {
+		return errors.Join(err, closeListener(s.serving.Admin), s.closePublic(), s.Close())
+	}
 	return s.Serve(stop, force, s.serving)
 }
 

@@ -118,6 +118,9 @@ func (e *Encoder) Encode(event *pillarbox.Event) (Message, error) {
 	m.Headers = append(append(m.Headers, Header{headerID, event.RequestID}), e.headers...)
 	if event.Traceparent != "" { // W3C: what is sent on belongs to the same trace
 		m.Headers = append(m.Headers, Header{"traceparent", event.Traceparent})
+		if state := event.Header.Tracestate(); state != "" {
+			m.Headers = append(m.Headers, Header{"tracestate", state})
+		}
 	}
 	if e.cloudEvents {
 		m.Value = slices.Clone(event.Body)

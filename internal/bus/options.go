@@ -109,7 +109,7 @@ func checkKey(key string) error {
 }
 
 // reserved begin the names of headers that messages have anyway, or that mean something to a broker.
-var reserved = []string{"content-type", "traceparent", headerID, "ce-", "ce_", "nats-"}
+var reserved = []string{"content-type", "traceparent", "tracestate", headerID, "ce-", "ce_", "nats-"}
 
 func (o *Options) validateHeaders() error {
 	if len(o.Headers) > MaxHeaders {

@@ -42,6 +42,8 @@ type Config struct {
 	HTTP         HTTP                   `yaml:"http"`
 	Shutdown     Shutdown               `yaml:"shutdown"`
 	Log          Log                    `yaml:"log"`
+	Tracing      Tracing                `yaml:"tracing"`
+	Metrics      Metrics                `yaml:"metrics"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -460,6 +462,8 @@ func Default() *Config {
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
 		Log:      Log{Level: "info", Format: "auto"},
+		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
+		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
 	}
 }
 

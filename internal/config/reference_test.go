@@ -84,6 +84,15 @@ var inGroup = map[string]string{
 	"http.max_connections":                   "Connections to the public listener. It is lowered where the limit of open files is too low for it; with all taken, the one that rests the longest makes room.",
 	"http.max_batch_bytes":                   "The bytes of one batch request.",
 	"http.max_batch_items":                   "The events of one batch request.",
+	"metrics.otlp.endpoint":                  "Where metrics are pushed to by OpenTelemetry's protocol, as in `tracing.otlp.endpoint`; empty for nowhere. The names of metrics are the same there.",
+	"metrics.otlp.protocol":                  "`http` or `grpc`.",
+	"metrics.otlp.headers":                   "Headers of each push. Never shown.",
+	"metrics.otlp.tls.ca":                    "As in `tracing.otlp.tls`.",
+	"metrics.otlp.tls.cert":                  "The same.",
+	"metrics.otlp.tls.key":                   "The same.",
+	"tracing.otlp.tls.ca":                    "A file with the authorities that the receiver's certificate may be of; empty for those of the system.",
+	"tracing.otlp.tls.cert":                  "A file with the certificate that the receiver is shown; empty for none.",
+	"tracing.otlp.tls.key":                   "A file with its key.",
 }
 
 // TestConfigurationReference holds the table in docs/OPERATIONS.md to the keys, their defaults and
@@ -173,8 +182,8 @@ const (
 	destinationKeys = 49
 )
 
-// sectionKeys is the number of other keys that no variable can set: lists of sections.
-const sectionKeys = 3
+// sectionKeys is the number of other keys that no variable can set: lists of sections, and headers.
+const sectionKeys = 5
 
 // checkComplete sees that every key is there and says something, and that nothing here is about
 // keys of old.

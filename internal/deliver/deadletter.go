@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"pillarbox"
 )
@@ -82,6 +83,7 @@ func (l *Loop) putLetters(ctx context.Context,
 		outcomes[i] = pillarbox.Outcome{Handle: rejected[i].Handle, Kind: pillarbox.OutcomeDead}
 		letters[i] = NewDeadLetter(l.name, &rejected[i])
 	}
+	began := time.Now()
 	failure := l.opts.Letters.PutMany(context.WithoutCancel(ctx), letters)
 	release := func(i int) {
 		outcomes[i].Kind, outcomes[i].NotBefore = pillarbox.OutcomeReleased, l.opts.Now().Add(
@@ -99,6 +101,7 @@ func (l *Loop) putLetters(ctx context.Context,
 			release(i)
 		}
 	}
+	l.traceLetters(rejected, outcomes, began)
 	return outcomes, failure
 }
 

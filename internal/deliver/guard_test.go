@@ -70,7 +70,7 @@ func TestHangingWrite(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		began := time.Now()
-		if _, down := deliver.Once(ctx, guard, events[:2], began, destination.New(destination.Settings{WriteTimeout: 4 * time.Second})); !errors.Is(down,
+		if _, down := deliver.Once(ctx, guard, events[:2], deliver.Moment{Now: began}, destination.New(destination.Settings{WriteTimeout: 4 * time.Second})); !errors.Is(down,
 			pillarbox.ErrUnavailable) || time.Since(began) > 0 {
 			t.Errorf("a replay meanwhile: %v after %s", down, time.Since(began))
 		}

@@ -31,6 +31,7 @@ type Options struct {
 	Chance      func() float64   // in [0, 1), for jitter; default rand.Float64
 	Logger      *slog.Logger     // default: discard
 	Metrics     *telemetry.Deliver
+	Traces      *telemetry.Traces // nil: nothing is recorded
 }
 
 // Status is what a loop is doing.
@@ -309,7 +310,8 @@ func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
 	to *destination.Destination, sink *Guard, probing bool) Report {
 	start := time.Now()
 	report := Step(ctx, sink, deliveries, to,
-		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing})
+		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing,
+			Traces: l.opts.Traces})
 	l.opts.Metrics.Shaped(report.Changes.Dropped, report.Changes.Redacted, report.Changes.Renamed)
 	if report.FilterFailed > 0 {
 		l.opts.Metrics.FilterFailed(report.FilterFailed)

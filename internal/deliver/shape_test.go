@@ -48,7 +48,7 @@ func TestShapedIsWhatIsWritten(t *testing.T) {
 		t.Errorf("changes %+v, the event is %s", report.Changes, events[0].Body)
 	}
 	again := memory.NewSink()
-	errs, down := deliver.Once(t.Context(), again, events, time.Now(), to)
+	errs, down := deliver.Once(t.Context(), again, events, deliver.Moment{Now: time.Now()}, to)
 	if got := bodies(again); down != nil || errs[0] != nil || errs[1] == nil || len(got) != 1 || got[0] != `{"card":"REDACTED"}` {
 		t.Errorf("a replay stored %q, %v, %v; want no original", got, errs, down)
 	}

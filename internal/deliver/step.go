@@ -20,6 +20,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/destination"
+	"pillarbox/internal/telemetry"
 )
 
 // Moment is what Step does not find out itself.
@@ -28,6 +29,9 @@ type Moment struct {
 	Date   time.Time      // what is written down; zero is Now
 	Chance func() float64 // in [0, 1), for jitter
 	Probe  bool           // the destination was down: try single events
+
+	Traces *telemetry.Traces // nil: nothing is recorded
+	Verb   string            // that names the spans; default telemetry.SpanDeliver
 }
 
 // Report is the result of a Step.
@@ -49,6 +53,7 @@ func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Deliv
 	to *destination.Destination, at Moment) Report {
 	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
+	s.traced()
 	for i := range deliveries {
 		s.report.Outcomes[i].Handle = deliveries[i].Handle
 		if !s.decideWithoutTrying(i) {
@@ -67,6 +72,7 @@ func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Deliv
 			s.report.Outcomes[i].Kind = pillarbox.OutcomeReleased
 		}
 	}
+	s.endSpans()
 	return s.report
 }
 
@@ -78,6 +84,7 @@ type step struct {
 	deliveries []pillarbox.Delivery
 	events     []*pillarbox.Event // to be written
 	places     []int              // of events in deliveries
+	spans      *telemetry.DeliverySpans
 	report     Report
 }
 
@@ -92,6 +99,7 @@ func (s *step) take(i int) {
 		return
 	}
 	s.report.Changes.Add(changes)
+	event = s.inTrace(i, event)
 	s.places = append(s.places, i)
 	s.events = append(s.events, event)
 }

@@ -23,10 +23,11 @@ func (l *loop) answer() {
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {
 			item := &l.items[i]
 			last := c.state.ends() && (i+1 == len(l.items) || l.items[i+1].conn != c)
-			status, err := 0, item.err
+			status, err, requestID := 0, item.err, ""
 			if err == nil {
 				err = l.results[result].Err
 				if err == nil {
+					requestID = l.results[result].Receipt.RequestID
 					answer := item.route.Source.Accepted()
 					status = answer.Status
 					l.out = l.answers.appendAccepted(l.out, answer, &l.results[result],
@@ -38,6 +39,9 @@ func (l *loop) answer() {
 				status = l.appendProblem(err, item.lines, last)
 			}
 			count.add(item, status, l.mono)
+			if item.span != nil {
+				item.span.Answered(status, requestID, l.now)
+			}
 		}
 		l.write(c, l.out)
 	}
@@ -60,6 +64,12 @@ type tally struct {
 }
 
 func (t *tally) add(item *item, status int, now int64) {
+	if item.span != nil {
+		t.flush()
+		*t = tally{}
+		addRecorded(item, status, now)
+		return
+	}
 	if t.n > 0 && t.route == item.route && t.status == status && t.begun == item.begun {
 		t.n++
 		return
@@ -68,12 +78,22 @@ func (t *tally) add(item *item, status int, now int64) {
 	*t = tally{route: item.route, status: status, begun: item.begun, now: now, n: 1}
 }
 
+// addRecorded counts the answer to a request that is recorded: it may become an exemplar.
+func addRecorded(item *item, status int, now int64) {
+	item.route.Metrics.DoneIn(item.span.TraceID(), http.MethodPost, status, time.Duration(now-item.begun))
+	countRefused(item.route, status, 1)
+}
+
 func (t *tally) flush() {
 	if t.n > 0 && t.route != nil {
 		t.route.Metrics.DoneMany(http.MethodPost, t.status, time.Duration(t.now-t.begun), t.n)
-		if t.status >= http.StatusBadRequest {
-			t.route.Source.Metrics().Refused(t.status, t.n)
-		}
+		countRefused(t.route, t.status, t.n)
+	}
+}
+
+func countRefused(route *source.Route, status, n int) {
+	if status >= http.StatusBadRequest {
+		route.Source.Metrics().Refused(status, n)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
 	"pillarbox/internal/watchdog"
 )
 
@@ -87,6 +88,7 @@ type item struct {
 	lines string        // of the answer's header, for the page that the request may be of
 	begun int64         // when the request began
 	err   error         // what it is refused with; nil where the Acceptor decides
+	span  *telemetry.Span
 }
 
 func newLoop(s *Server) (*loop, error) {

@@ -14,6 +14,7 @@ import (
 	"pillarbox/internal/opening"
 	"pillarbox/internal/proxy"
 	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
 )
 
 // The defaults of Options.
@@ -62,6 +63,8 @@ type Options struct {
 	// Closed is told of connections that were closed to keep to the limits; nil: nobody. It must
 	// not block.
 	Closed func(reason admission.Reason)
+
+	Traces *telemetry.Traces // of what sources have let in; nil: nothing is recorded
 }
 
 // Listener is one that a Server answers on: of TCP, or a unix socket.

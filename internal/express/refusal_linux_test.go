@@ -30,7 +30,7 @@ func TestRefusalIsAProblem(t *testing.T) {
 func TestMetricsAreThoseOfNetHTTP(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := prepare(t)
-	b.sources.Replace(compile(t, telemetry.NewMetrics(prom.Keep(registry)),
+	b.sources.Replace(compile(t, telemetry.NewMetrics(prom.Keep(registry, prom.Options{})),
 		source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody}))
 	b.start(express.Options{})
 	c := b.dial()

@@ -382,28 +382,6 @@ func TestBuffersHaveRoom(t *testing.T) {
 	}
 }
 
-func BenchmarkTurn(b *testing.B) {
-	bench := openBench(b)
-	bench.copies = false
-	bench.connect()
-	defer bench.disconnect()
-	request := []byte("POST /app HTTP/1.1\r\nHost: localhost:8080\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n" + strings.Repeat("x", 200))
-	answers := make([]byte, 64<<10)
-	b.ReportAllocs()
-	b.SetBytes(int64(len(request)))
-	for b.Loop() {
-		if _, err := unix.Write(bench.client, request); err != nil {
-			b.Fatal(err)
-		}
-		if err := bench.loop.turn(); err != nil {
-			b.Fatal(err)
-		}
-		if n, err := unix.Read(bench.client, answers); n <= 0 {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkHead(b *testing.B) {
 	request := []byte("POST /app HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: test\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n")
 	var h head

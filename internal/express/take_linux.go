@@ -2,11 +2,13 @@ package express
 
 import (
 	"errors"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/framing"
 	"pillarbox/internal/ingest"
 	"pillarbox/internal/source"
+	"pillarbox/internal/telemetry"
 )
 
 // maxBody is the largest body that the loop reads itself. A larger one is handed over: it would
@@ -206,12 +208,28 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) bool {
 		return true
 	}
 	l.bytes += len(body)
+	it := &l.items[len(l.items)-1]
+	if l.opts.Traces != nil {
+		l.record(it, header)
+	}
 	l.requests = append(l.requests, ingest.Request{
-		Grant: grant, Method: "POST", Path: text(h.path), Query: text(h.query),
+		Span: it.span, Grant: grant, Method: "POST", Path: text(h.path), Query: text(h.query),
 		Header: header, ContentType: text(h.contentType),
 		RemoteAddr: l.sourceHead.RemoteAddr, Traceparent: text(h.traceparent), Body: body,
 	})
 	return true
+}
+
+// record begins the span of a request that was let in, where it is to be recorded.
+func (l *loop) record(it *item, header pillarbox.Header) {
+	parent := ingest.ValidTraceparent(text(l.head.traceparent))
+	if !l.opts.Traces.Records(parent) {
+		return
+	}
+	it.span = l.opts.Traces.Request(telemetry.TracedRequest{
+		Method: "POST", Route: it.route.Path, Source: it.route.Source.Name, Traceparent: parent,
+		Tracestate: header.Tracestate(), Began: l.start.Add(time.Duration(it.begun)),
+	})
 }
 
 // refuseHead refuses the request whose head was read, as far as it was.

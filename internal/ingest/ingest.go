@@ -30,6 +30,10 @@ type Request struct {
 	Traceparent string
 	Body        []byte
 
+	// Span is that of the request, where it is recorded: the event names it as its parent, and not
+	// Traceparent.
+	Span *telemetry.Span
+
 	// RequestID is the id that the gateway in front gave; empty for a new UUIDv7. Receipts carry it on
 	// as it is.
 	RequestID string
@@ -170,6 +174,11 @@ func (a *Ingest) acceptInto(ctx context.Context, requests []Request, results []R
 		}
 		return to(ctx, events)
 	})
+	if s.recorded {
+		for i := range requests {
+			requests[i].Span.Appended(s.began, s.ended, len(s.pointers), results[i].Err)
+		}
+	}
 	count(requests, results)
 	return results
 }
@@ -221,6 +230,9 @@ func (a *Ingest) AcceptBatch(ctx context.Context, all Request, bodies [][]byte,
 		from.MaskFacts(event.Facts)
 	}
 	a.append(ctx, s, results, a.queue.Append)
+	if s.recorded {
+		all.Span.Appended(s.began, s.ended, len(s.pointers), firstError(results))
+	}
 	countOf(all.Grant.Source(), results, func(i int) int { return len(bodies[i]) })
 	return results
 }
@@ -237,10 +249,21 @@ func (a *Ingest) append(ctx context.Context, s *scratch, results []Result, to ap
 	if len(s.pointers) == 0 {
 		return
 	}
-	start := time.Now()
+	s.began = time.Now()
 	err := to(ctx, s.pointers)
-	a.metrics.ObserveAppend(time.Since(start))
+	s.ended = time.Now()
+	a.metrics.ObserveAppend(s.ended.Sub(s.began))
 	settle(results, s.pointers, s.indexes, err)
+}
+
+// firstError is why the first of the requests failed that did; nil for none.
+func firstError(results []Result) error {
+	for i := range results {
+		if results[i].Err != nil {
+			return results[i].Err
+		}
+	}
+	return nil
 }
 
 // errNoGrant is the answer to a front that has forgotten to ask the source.

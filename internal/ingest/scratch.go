@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"sync"
+	"time"
 
 	"pillarbox"
 	"pillarbox/internal/source"
@@ -19,7 +20,11 @@ type scratch struct {
 	claims   []pillarbox.KeyClaim // one for each of pointers, where one of them has a key
 	twins    []twin
 	keyed    bool
-	ids      []byte // one after the other, each of idBytes
+
+	recorded     bool      // one of the requests has a span
+	began, ended time.Time // of the append; zero where there was none
+
+	ids []byte // one after the other, each of idBytes
 
 	kept kept // of the event that is being added
 
@@ -41,11 +46,15 @@ func (s *scratch) add(index int, at stamp, request *Request, kept *kept) {
 	from := request.Grant.Source()
 	s.indexes = append(s.indexes, index)
 	s.ids = appendRequestID(s.ids, at)
+	parent := ValidTraceparent(request.Traceparent)
+	if request.Span != nil {
+		parent, s.recorded = request.Span.Traceparent(), true
+	}
 	s.events = append(s.events, pillarbox.Event{
 		RequestID: request.RequestID, Timestamp: cmp.Or(request.Timestamp, at.timestamp()), Source: from.Name, Method: request.Method, Path: request.Path,
 		Query: kept.query, Header: s.keep(from, request.Header, &kept.removed),
 		ContentType: request.ContentType, RemoteAddr: request.RemoteAddr,
-		Traceparent: ValidTraceparent(request.Traceparent), Body: kept.body,
+		Traceparent: parent, Body: kept.body,
 	})
 }
 
@@ -115,6 +124,7 @@ func (s *scratch) release() {
 	clear(s.claims)
 	s.claims, s.twins, s.keyed = s.claims[:0], s.twins[:0], false
 	s.kept = kept{}
+	s.recorded, s.began, s.ended = false, time.Time{}, time.Time{}
 	s.from, s.header, s.keeps, s.removed = nil, nil, nil, source.Removed{}
 	s.events, s.pointers, s.indexes, s.fields, s.ids = s.events[:0], s.pointers[:0], s.indexes[:0], s.fields[:0], s.ids[:0]
 	scratches.Put(s)

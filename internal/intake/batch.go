@@ -57,8 +57,8 @@ func (b *batch) release() {
 
 // acceptBatch accepts all good items with one append and answers for each item in order.
 func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
-	to *source.Route) (int, error) {
-	head := h.headOf(r)
+	x *exchange) (int, error) {
+	to, head := x.to, h.headOf(r)
 	head.Batch = true
 	admission, err := admit(w, to.Source, head)
 	if err != nil {
@@ -104,7 +104,7 @@ func (h *Handler) acceptBatch(w http.ResponseWriter, r *http.Request,
 	if strict {
 		b.refuseAllForOne(to.Source)
 	}
-	h.acceptItems(r, head, grant, b)
+	h.acceptItems(r, x, head, grant, b)
 	if b.allReplayed() {
 		w.Header().Set(pillarbox.HeaderReplayed, "true")
 	}
@@ -188,7 +188,7 @@ func batchForm(from *source.Source, contentType string) (string, error) {
 }
 
 // acceptItems fills in the results.
-func (h *Handler) acceptItems(r *http.Request, head *source.Head, grant source.Grant, b *batch) {
+func (h *Handler) acceptItems(r *http.Request, x *exchange, head *source.Head, grant source.Grant, b *batch) {
 	for _, it := range b.items {
 		if it.err == nil {
 			b.bodies = append(b.bodies, it.body)
@@ -196,7 +196,7 @@ func (h *Handler) acceptItems(r *http.Request, head *source.Head, grant source.G
 	}
 	grant.Source().Metrics().Events(telemetry.IngestInvalid, len(b.items)-len(b.bodies))
 	if len(b.bodies) > 0 {
-		all := newRequest(r, head, grant)
+		all := h.newRequest(r, x, head, grant)
 		all.ContentType = protocol.TypeJSON
 		if grant.Source().IsEventBatch(r.Header.Get("Content-Type")) {
 			all.ContentType = source.TypeEvent

@@ -235,7 +235,7 @@ func TestRefusalsAreCountedBySourceAndReason(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := openPublic(t, intake.Options{})
 	table, err := source.Compile([]source.Settings{{Name: "app", Path: "/app", MaxBody: testMaxBody}},
-		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry))})
+		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry, prom.Options{}))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,7 @@ type Options struct {
 	NoSource      string            // what is said of a path that leads nowhere; DefaultNoSource by default
 	Logger        *slog.Logger      // nil: discard
 	Metrics       *telemetry.Metrics
+	Traces        *telemetry.Traces // of what sources have let in; nil: nothing is recorded
 }
 
 // Handler is the handler of the public listener.
@@ -111,16 +112,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !r.ProtoAtLeast(1, 1) {
 		w.Header().Set("Connection", "close") // see checkFraming
 	}
-	start, status := time.Now(), http.StatusInternalServerError
+	status := http.StatusInternalServerError
 	found := h.route(r)
+	x := &exchange{to: found, began: time.Now()}
 	metrics := h.measures(found, r.URL.Path)
 	metrics.Begin()
-	defer func() { metrics.Done(r.Method, status, time.Since(start)) }() // after a panic too
+	defer func() { // after a panic too
+		ended := time.Now()
+		if x.span == nil {
+			metrics.Done(r.Method, status, ended.Sub(x.began))
+		} else {
+			metrics.DoneIn(x.span.TraceID(), r.Method, status, ended.Sub(x.began))
+		}
+		x.span.Answered(status, x.requestID, ended)
+	}()
 	if found != nil {
 		found.Source.AllowOrigin(w.Header(), originOf(r))
 	}
 	var err error
-	if status, err = h.serve(w, r, found); err != nil {
+	if status, err = h.serve(w, r, x); err != nil {
 		status = h.fail(w, r, err)
 		if found != nil && status >= http.StatusBadRequest {
 			found.Source.Metrics().Refused(status, 1)
@@ -176,10 +186,10 @@ func (h *Handler) refusal(method string, err error) (int, error) {
 	return status, err
 }
 
-// serve answers one request, or returns the error to answer with. to is nil where there is no
-// source.
+// serve answers one request, or returns the error to answer with.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
-	to *source.Route) (status int, err error) {
+	x *exchange) (status int, err error) {
+	to := x.to
 	switch {
 	case to == nil && h.opts.ReadyPath != "" && r.URL.Path == h.opts.ReadyPath:
 		return h.serveReady(w, r)
@@ -191,9 +201,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	case to == nil:
 		return 0, protocol.NotAllowed(r.Method, "GET, HEAD")
 	case to.Batch, r.Method == http.MethodPost && to.Source.IsEventBatch(r.Header.Get("Content-Type")):
-		return h.acceptBatch(w, r, to)
+		return h.acceptBatch(w, r, x)
 	}
-	return h.acceptOne(w, r, to)
+	return h.acceptOne(w, r, x)
 }
 
 // serveReady says whether the server accepts. Why not is for the admin API alone.
@@ -209,14 +219,15 @@ func (h *Handler) serveReady(w http.ResponseWriter, r *http.Request) (int, error
 	return http.StatusOK, nil
 }
 
-func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, to *source.Route) (int, error) {
+func (h *Handler) acceptOne(w http.ResponseWriter, r *http.Request, x *exchange) (int, error) {
+	to := x.to
 	head := h.headOf(r)
 	admission, err := admit(w, to.Source, head)
 	if err != nil {
 		return 0, err
 	}
 	wait := h.wanted(r)
-	result, expected, err := h.accept(w, r, to.Source, head, admission, wait > 0)
+	result, expected, err := h.accept(w, r, x, head, admission, wait > 0)
 	if expected != nil {
 		defer expected.Close()
 	}
@@ -250,9 +261,9 @@ func admit(w http.ResponseWriter, to *source.Source, head *source.Head) (source.
 // accept reads the body and makes it durable. The memory of the body is given back before any wait
 // for its delivery. The expectation is there if it was asked for, the event got its id, and some
 // destination takes it.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Source,
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, x *exchange,
 	head *source.Head, admission source.Admission, expect bool) (result ingest.Result, expected Expectation, err error) {
-	body, room, release, err := h.readBody(w, r, to.MaxBody, to.MaxBodyKey())
+	body, room, release, err := h.readBody(w, r, x.to.Source.MaxBody, x.to.Source.MaxBodyKey())
 	defer release()
 	if err != nil {
 		return ingest.Result{}, nil, err
@@ -263,7 +274,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Sour
 		return ingest.Result{}, nil, err
 	}
 	grant.Quota().SetHeader(w.Header())
-	request := newRequest(r, head, grant)
+	request := h.newRequest(r, x, head, grant)
 	request.Body = body
 	if expect {
 		request.Stamped = func(event *pillarbox.Event) { expected = h.opts.Waiter.Expect(event) }
@@ -271,6 +282,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, to *source.Sour
 	// The client may leave; what is being made durable is then still accepted.
 	result = h.opts.Acceptor.AcceptInto(context.WithoutCancel(r.Context()), []ingest.Request{request},
 		nil)[0]
+	x.requestID = result.Receipt.RequestID
 	return result, expected, result.Err
 }
 
@@ -456,9 +468,13 @@ func (h *Handler) headOf(r *http.Request) *source.Head {
 	}
 }
 
-// newRequest takes over everything but the body.
-func newRequest(r *http.Request, head *source.Head, grant source.Grant) ingest.Request {
+// newRequest takes over everything but the body, and begins the span of the request, where it is to be
+// recorded.
+func (h *Handler) newRequest(r *http.Request, x *exchange, head *source.Head,
+	grant source.Grant) ingest.Request {
+	h.record(r, x, head.Header)
 	return ingest.Request{
+		Span:  x.span,
 		Grant: grant, Method: head.Method, Path: head.Path, Query: head.Query, Header: head.Header,
 		ContentType: r.Header.Get("Content-Type"), RemoteAddr: head.RemoteAddr, Traceparent: r.Header.Get(
 			"Traceparent"),

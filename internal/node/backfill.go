@@ -28,8 +28,8 @@ func (n *Node) jobOptions() background.Options {
 
 // prepareBackfills makes the list of back-fills, which a new destination may be the first to be on.
 func (n *Node) prepareBackfills() {
-	n.filling = backfill.NewJobs(backfill.New(backfill.Options{Queue: n.queue, Takes: n.takes, Lag: n.lag,
-		Delivers: n.delivers, Now: n.clock.Now, Store: n.readable, Deliver: n.deliverOnce, Bury: n.bury, Dead: n.isDead}),
+	n.filling = backfill.NewJobs(backfill.New(backfill.Options{Queue: filled{n.queue, n}, Takes: n.takes, Lag: n.lag,
+		Delivers: n.delivers, Now: n.clock.Now, Store: n.readable, Deliver: n.deliverBy(backfill.Kind), Bury: n.bury, Dead: n.isDead}),
 		n.jobOptions())
 }
 

@@ -12,7 +12,7 @@ func (n *Node) state() telemetry.State {
 	stats := n.queue.Stats()
 	state := telemetry.State{
 		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
-		QueueHanging: stats.Hanging, DiskHanging: n.diskHanging(),
+		QueueHanging: stats.Hanging, DiskHanging: n.diskHanging(), DiskFree: n.diskFree(), Jobs: n.runningJobs(),
 	}
 	if n.opts.Lines != nil {
 		state.DroppedLines = n.opts.Lines.Dropped()

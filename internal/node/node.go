@@ -14,7 +14,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -46,6 +45,7 @@ import (
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/trail"
+	"pillarbox/internal/vfs"
 )
 
 // The roles of a node.
@@ -63,6 +63,8 @@ type Disk interface {
 	// Hanging returns which call has not returned for longer than it may, and for how long; "" where
 	// there is none.
 	Hanging() (what string, since time.Duration)
+	// Usage tells how much room there is.
+	Usage() (vfs.Usage, error)
 	Close() error
 }
 
@@ -134,6 +136,7 @@ type Options struct {
 	Chance  func() float64   // in [0, 1), for jitter; default rand.Float64
 	Logger  *slog.Logger     // default: discard
 	Metrics *telemetry.Metrics
+	Traces  *telemetry.Traces // default: nothing is recorded
 }
 
 // DefaultMaxInFlightBytes is the memory for bodies.
@@ -310,7 +313,7 @@ func (n *Node) connect() {
 			n.clock.Now)
 	}
 	n.ledger = ledger.New(n.queue, n.letters, n.ledgerDestinations, n.history)
-	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverOnce, Queue: n.queue,
+	n.replayer = replay.New(replay.Options{Letters: n.letters, Deliver: n.deliverBy(replay.Kind), Queue: n.queue,
 		Now: n.clock.Now, Lag: n.liveLag})
 	n.jobs = replay.NewJobs(n.replayer, n.jobOptions())
 	n.causes = causes.NewCache(n.letters, func() []string {
@@ -327,7 +330,7 @@ func (n *Node) connect() {
 func (n *Node) newLoop(to *destination.Destination, sink *deliver.Guard) *deliver.Loop {
 	opts := deliver.Options{
 		Destination: to, Queue: n.queue, Letters: n.letters, Watch: n.watch, History: n.history, Now: n.opts.Now, Date: n.clock.Now,
-		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name),
+		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name), Traces: n.opts.Traces,
 	}
 	if sink != nil {
 		opts.Sink = sink
@@ -344,21 +347,6 @@ func (n *Node) Sources() *source.Sources { return n.sources }
 // RunReplay replays, and returns when it is done, as replay.Replayer's Run does.
 func (n *Node) RunReplay(ctx context.Context, request replay.Request) (replay.Progress, error) {
 	return n.replayer.Run(ctx, request, nil)
-}
-
-// deliverOnce is how replays reach a destination.
-func (n *Node) deliverOnce(ctx context.Context, name string,
-	events []*pillarbox.Event) ([]error, error) {
-	to, sink := n.table().Get(name), n.sink(name)
-	if to == nil {
-		err := fmt.Errorf("destination %s is not configured: %w", name, pillarbox.ErrUnavailable)
-		return slices.Repeat([]error{err}, len(events)), err
-	}
-	if n.queue.Pause(name).IsPaused() { // since the replay began
-		err := fmt.Errorf("destination %s is paused: %w", name, pillarbox.ErrUnavailable)
-		return slices.Repeat([]error{err}, len(events)), err
-	}
-	return deliver.Once(ctx, sink, events, n.clock.Now(), to)
 }
 
 // unconfigured lists destinations that the queue knows and the configuration does not, sorted:

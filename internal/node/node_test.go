@@ -305,7 +305,7 @@ func TestMetricsOfWhatIsNotConfiguredAnyMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := node.Open(t.Context(), node.Options{
-		Engines: engines(queue), Settings: settings(), Metrics: telemetry.NewMetrics(prom.Keep(registry)),
+		Engines: engines(queue), Settings: settings(), Metrics: telemetry.NewMetrics(prom.Keep(registry, prom.Options{})),
 	})
 	if err != nil {
 		t.Fatal(err)

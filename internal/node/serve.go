@@ -157,7 +157,7 @@ func (n *Node) PublicHandler(limits Limits) *intake.Handler {
 func (n *Node) publicHandler(limits Limits, serving Serving) *intake.Handler {
 	options := intake.Options{
 		Acceptor: n.ingest, Sources: n.sources, Memory: n.memory, Trusted: serving.Trusted, ReadyPath: serving.ReadyPath, Ready: n.Ready, MaxBatchBytes: limits.MaxBatchBytes, MaxBatchItems: limits.MaxBatchItems,
-		MaxWait: limits.MaxWait, Logger: n.logger, Metrics: n.opts.Metrics,
+		MaxWait: limits.MaxWait, Logger: n.logger, Metrics: n.opts.Metrics, Traces: n.opts.Traces,
 	}
 	if n.does(RoleDeliver) && limits.MaxWait > 0 {
 		options.Waiter = n.Waiter()

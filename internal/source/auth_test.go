@@ -40,7 +40,7 @@ func TestStrangersAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 	}
 	unix := nodetest.DoorTime.Unix()
 	app := source.New(source.Settings{Name: "app", Path: "/app", Keys: keys.Ring, Tokens: []source.Tokens{tokens}},
-		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry)),
+		source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry, prom.Options{})),
 			Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return clock }})
 	several := with("X-Api-Key", keys.Good)
 	several.Header = append(several.Header, several.Header[0])

@@ -65,7 +65,7 @@ func TestFailedSignaturesAreCountedByReasonAndToldToNobodyElse(t *testing.T) {
 	}
 	registry, clock := prometheus.NewRegistry(), now
 	var log bytes.Buffer
-	app := verifying(t, source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry)),
+	app := verifying(t, source.Options{Metrics: telemetry.NewMetrics(prom.Keep(registry, prom.Options{})),
 		Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return clock }},
 		signature.Settings{Scheme: "standard-webhooks", Secrets: []string{standardSecret}})
 	malformed := signed("1", now, "body")

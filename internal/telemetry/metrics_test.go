@@ -54,6 +54,11 @@ func exercise(m *telemetry.Metrics) {
 	seglog.IOError()
 	seglog.Damaged(2)
 	m.ClockStep()
+	m.Spans(telemetry.SpansSent, 3)
+	m.Spans(telemetry.SpansDropped, 1)
+	m.Pushed(true)
+	m.Pushed(false)
+	m.JobEvents("replay", "events", "stored", 3)
 	deliver := m.Deliver("events")
 	deliver.Events(telemetry.Skipped, 2)
 	deliver.Batch(telemetry.BatchUnavailable, 3, time.Millisecond)
@@ -64,6 +69,7 @@ func exercise(m *telemetry.Metrics) {
 	deliver.Shaped(1, 2, 3)
 	m.Watch(func() telemetry.State {
 		return telemetry.State{
+			DiskFree: 1 << 30, Jobs: map[string]int{"replay": 1, "backfill": 0},
 			Certificates: []telemetry.CertificateState{{Listener: "tls", File: "cert.pem", NotAfter: time.Unix(1_800_000_000, 0), Problem: true}},
 			AtRest:       &telemetry.AtRestState{DataKeys: 2, Age: time.Hour, Failed: 1},
 			Quarantine:   &telemetry.QuarantineState{Requests: 1, Bytes: 2, Kept: 3, Released: 4, Forced: 5, Discarded: 6, Expired: 7, Full: 8},
@@ -109,7 +115,7 @@ func value(t *testing.T, registry *prometheus.Registry, name string, labels ...s
 // alerts.
 func TestNamesAreGolden(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	exercise(telemetry.NewMetrics(prom.Keep(registry)))
+	exercise(telemetry.NewMetrics(prom.Keep(registry, prom.Options{})))
 	var lines []string
 	for _, family := range gather(t, registry) {
 		var labels []string
@@ -147,7 +153,7 @@ func TestNamesFollowTheRule(t *testing.T) {
 
 func TestValuesArrive(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	exercise(telemetry.NewMetrics(prom.Keep(registry)))
+	exercise(telemetry.NewMetrics(prom.Keep(registry, prom.Options{})))
 	tests := []struct {
 		want   float64
 		name   string
@@ -185,7 +191,7 @@ func TestValuesArrive(t *testing.T) {
 // What a client sends never becomes a label.
 func TestLabelsStayClosed(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	route := telemetry.NewMetrics(prom.Keep(registry)).Route("/app")
+	route := telemetry.NewMetrics(prom.Keep(registry, prom.Options{})).Route("/app")
 	for i := range 1000 {
 		route.Begin()
 		route.Done(fmt.Sprint("METHOD", i), 10_000+i, 0)
@@ -205,7 +211,7 @@ func TestNilMeasuresNothing(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	m := telemetry.NewMetrics(prom.Keep(registry))
+	m := telemetry.NewMetrics(prom.Keep(registry, prom.Options{}))
 	route := m.Route("/app")
 	var workers sync.WaitGroup
 	for range 4 {
@@ -228,7 +234,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkRoute(b *testing.B) {
-	route := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry())).Route("/app")
+	route := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry(), prom.Options{})).Route("/app")
 	b.ReportAllocs()
 	for b.Loop() {
 		route.Begin()
@@ -237,7 +243,7 @@ func BenchmarkRoute(b *testing.B) {
 }
 
 func BenchmarkIngest(b *testing.B) {
-	ingest := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry())).Ingest("app")
+	ingest := telemetry.NewMetrics(prom.Keep(prometheus.NewRegistry(), prom.Options{})).Ingest("app")
 	b.ReportAllocs()
 	for b.Loop() {
 		ingest.Events(telemetry.IngestAccepted, 1)

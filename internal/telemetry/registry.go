@@ -26,7 +26,11 @@ type Gauge interface {
 }
 
 // Observer takes single values.
-type Observer interface{ Observe(value float64) }
+type Observer interface {
+	Observe(value float64)
+	// ObserveIn is Observe for a value of a recorded trace, of which it may keep the id as an exemplar.
+	ObserveIn(traceID string, value float64)
+}
 
 // Emit gives the value of one metric at the time of a scrape.
 type Emit func(name string, value float64, labels ...string)

@@ -11,6 +11,16 @@ import (
 var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT",
 	"TRACE", "other"}
 
+// Method is the name of a method as labels and spans have it: "other" for what none of them is.
+func Method(method string) string { return methods[methodIndex(method)] }
+
+func methodIndex(method string) int {
+	if index := slices.Index(methods[:], method); index >= 0 {
+		return index
+	}
+	return len(methods) - 1
+}
+
 // maxCode bounds the label: a status code has three digits, and none of ours is above 599.
 const maxCode = 599
 
@@ -62,14 +72,21 @@ func (r *Route) DoneMany(method string, code int, took time.Duration, n int) {
 	}
 }
 
+// DoneIn is Done for a request of a recorded trace.
+func (r *Route) DoneIn(traceID, method string, code int, took time.Duration) {
+	if r == nil {
+		return
+	}
+	r.metrics.inFlight.Sub(1)
+	r.counter(method, code).Add(1)
+	r.seconds.ObserveIn(traceID, took.Seconds())
+}
+
 func (r *Route) counter(method string, code int) Counter {
 	if code < 100 || code > maxCode {
 		code = 500
 	}
-	index := slices.Index(methods[:], method)
-	if index < 0 {
-		index = len(methods) - 1
-	}
+	index := methodIndex(method)
 	byCode := r.requests[index].Load()
 	if byCode == nil {
 		r.requests[index].CompareAndSwap(nil, new(codes))

@@ -20,6 +20,8 @@ type State struct {
 	Keys           *KeyState        // nil where no idempotency keys are kept
 	AtRest         *AtRestState     // nil where nothing is sealed
 	Quarantine     *QuarantineState // nil where nothing is kept on this machine
+	DiskFree       int64            // bytes; negative where it isn't known
+	Jobs           map[string]int   // that have not ended, by kind
 }
 
 // AtRestState is the part of State about data keys.
@@ -99,7 +101,7 @@ func pulledAtScrape(name string) bool {
 		certificateExpiry, certificateProblem,
 		keysHeld, keysMax, keysWindow, keysOldest, keysInFlight, keysUnknown, keysDamaged,
 		dataKeys, dataKeyAge, dataKeyFailures,
-		quarantinedRequests, quarantinedBytes, quarantinedTotal,
+		quarantinedRequests, quarantinedBytes, quarantinedTotal, diskFree, jobsRunning,
 	}, name)
 }
 
@@ -135,6 +137,12 @@ func collect(state State, emit Emit) {
 	state.Keys.emit(emit)
 	state.AtRest.emit(emit)
 	state.Quarantine.emit(emit)
+	if state.DiskFree >= 0 {
+		emit(diskFree, float64(state.DiskFree))
+	}
+	for kind, running := range state.Jobs {
+		emit(jobsRunning, float64(running), kind)
+	}
 	for _, certificate := range state.Certificates {
 		emit(certificateProblem, number(certificate.Problem), certificate.Listener, certificate.File)
 		if !certificate.NotAfter.IsZero() {

@@ -20,7 +20,7 @@ type Metric struct {
 const (
 	labelSource      = "source"      // names of sources in the configuration
 	labelDestination = "destination" // names of destinations in the configuration
-	labelResult      = "result"      // IngestResult or BatchResult
+	labelResult      = "result"      // IngestResult, BatchResult or SpanResult
 	labelChange      = "change"      // of a shape
 	labelOutcome     = "outcome"     // Outcome
 	labelRoute       = "route"       // route templates of the program
@@ -32,6 +32,7 @@ const (
 	labelLimit       = "limit"       // limits
 	labelEncoding    = "encoding"    // of bodies
 	labelWhat        = "what"        // Removal
+	labelKind        = "kind"        // of jobs
 )
 
 // The keys of the table, by which the rest of the package finds a metric.
@@ -98,6 +99,11 @@ const (
 	keysDamaged    = "pillarbox_idempotency_damaged_total"
 	keysUnsettled  = "pillarbox_idempotency_unsettled_total"
 	logDropped     = "pillarbox_log_dropped_lines_total"
+	traceSpans     = "pillarbox_trace_spans_total"
+	metricPushes   = "pillarbox_metric_pushes_total"
+	diskFree       = "pillarbox_disk_free_bytes"
+	jobsRunning    = "pillarbox_jobs_running"
+	jobEvents      = "pillarbox_job_events_total"
 	storePurged    = "pillarbox_store_purged_events_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
 	clockSteps     = "pillarbox_clock_steps_total"
@@ -186,6 +192,11 @@ func Table() []Metric {
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
 		{logDropped, TypeCounter, "Lines of the log that were dropped, because their reader stands still or is gone.", nil, nil},
+		{diskFree, TypeGauge, "Bytes left on the disk of the data directory, for whoever is no superuser.", nil, nil},
+		{jobsRunning, TypeGauge, "Jobs that a person has started and that have not ended, by `kind`: replay, backfill or purge.", []string{labelKind}, nil},
+		{jobEvents, TypeCounter, "Events that jobs have worked on, by `kind`: dead letters of a replay, and events of a back-fill, that were `stored` or `refused`; and those of a back-fill that were `taken` from the queue, to be delivered as any other.", []string{labelKind, labelDestination, labelOutcome}, nil},
+		{metricPushes, TypeCounter, "Pushes of all metrics to the receiver of `metrics.otlp`: `sent` or `failed`.", []string{labelResult}, nil},
+		{traceSpans, TypeCounter, "Spans of traces by what became of them: `sent`, `failed` (the receiver did not take them) or `dropped` (too many waited for it).", []string{labelResult}, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}
 }

@@ -574,6 +574,35 @@ var hunts = []hunt{
 			{harness.KeyOfAnother, "is named"},
 		},
 	},
+	{
+		name: "traces: fronts", pkg: "internal/intake", run: "^Test(EventsNameTheSpan|WhatIsNotSampled|NobodyWhomNoSource)",
+		bugs: []planted{
+			{harness.SendersParentKept, "the event beneath"},
+			{harness.EverythingIsSampled, "there are the spans"},
+			{harness.RefusedRequestsRecorded, "there are the spans"},
+		},
+	},
+	{
+		name: "traces: deliveries", pkg: "internal/deliver", run: "^Test(ADeliveryIsInTheTrace|WhoIsSentAnEvent|ASpanSaysTheClass)",
+		bugs: []planted{
+			{harness.ForwardedAsAccepted, "the sink has got"},
+			{harness.StoredAsDelivered, "the sink has got"},
+			{harness.TextInSpans, "want refused|want permanent|want unavailable"},
+			{harness.BatchWithoutLinks, "the batch links to"},
+		},
+	},
+	{
+		name: "traces: sending", pkg: "internal/telemetry/otlp", run: "^TestWhatHasNoRoom",
+		bugs: []planted{{harness.SpansWithoutBound, "dropped"}},
+	},
+	{
+		name: "traces: exemplars", pkg: "internal/telemetry/prom", run: "^TestARecordedRequest",
+		bugs: []planted{{harness.ExemplarForgotten, "an exemplar is there: false"}},
+	},
+	{
+		name: "traces: jobs", pkg: "internal/node", run: "^TestWhatJobsDo",
+		bugs: []planted{{harness.RefusedCountsAsStored, "job_events_total"}},
+	},
 }
 
 // TestMutants runs every harness on every bug that it must find.

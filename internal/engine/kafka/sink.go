@@ -34,6 +34,9 @@ type Sink struct {
 	warned   sync.Once     // of a topic with few replicas
 }
 
+// Traits implements pillarbox.Sink.
+func (*Sink) Traits() pillarbox.SinkTraits { return pillarbox.SinkTraits{Forwards: true} }
+
 // Open prepares a sink. It makes no connection. Errors: *bus.SettingError.
 func Open(url string, opts Options) (*Sink, error) {
 	hosts, topic, err := bus.ParseURL(url, DefaultPort)

@@ -34,6 +34,9 @@ type Sink struct {
 	conn *connection // the last one; nil before the first
 }
 
+// Traits implements pillarbox.Sink.
+func (*Sink) Traits() pillarbox.SinkTraits { return pillarbox.SinkTraits{Forwards: true} }
+
 // connection is one to a server, for as long as it lasts.
 type connection struct {
 	client *client.Conn

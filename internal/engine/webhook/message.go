@@ -41,7 +41,20 @@ func (s *Sink) message(event *pillarbox.Event) (message, error) {
 	if m.body, err = encode(event); err != nil {
 		return m, err
 	}
+	inTrace(m.header, event)
 	return m, nil
+}
+
+// inTrace lets what is sent on belong to the same trace, as W3C has it. A batch belongs to none: its
+// events each say theirs.
+func inTrace(header http.Header, event *pillarbox.Event) {
+	if event.Traceparent == "" {
+		return
+	}
+	header["Traceparent"] = []string{event.Traceparent}
+	if state := event.Header.Tracestate(); state != "" {
+		header["Tracestate"] = []string{state}
+	}
 }
 
 func encode(event *pillarbox.Event) ([]byte, error) {
@@ -125,9 +138,7 @@ func factsOf(event *pillarbox.Event) http.Header {
 	if isHeaderValue(event.ContentType) && event.ContentType != "" {
 		h.header["Content-Type"] = []string{event.ContentType}
 	}
-	if event.Traceparent != "" { // W3C: what is sent on belongs to the same trace
-		h.header["Traceparent"] = []string{event.Traceparent}
-	}
+	inTrace(h.header, event)
 	if event.Facts != nil {
 		for i, text := range event.Facts.Texts() {
 			if *text != "" {

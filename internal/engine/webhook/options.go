@@ -143,7 +143,7 @@ func (o *Options) validate(to *url.URL) error {
 // reserved are headers that requests have anyway, or that are of the connection.
 var reserved = []string{
 	"Content-Type", "Idempotency-Key", signature.HeaderID, signature.HeaderTimestamp, signature.HeaderSignature,
-	"Proxy-Authorization", "Accept-Encoding",
+	"Proxy-Authorization", "Accept-Encoding", "Traceparent", "Tracestate",
 }
 
 func (o *Options) validateHeaders(to *url.URL) error {

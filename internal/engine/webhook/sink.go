@@ -39,6 +39,9 @@ type Sink struct {
 	why     error          // that answer
 }
 
+// Traits implements pillarbox.Sink.
+func (*Sink) Traits() pillarbox.SinkTraits { return pillarbox.SinkTraits{Forwards: true} }
+
 // Open prepares a sink. It makes no connection. Errors: *SettingError.
 func Open(to string, opts Options) (*Sink, error) {
 	opts = opts.withDefaults()

@@ -183,3 +183,26 @@ func TestTheRateIsKept(t *testing.T) {
 		t.Errorf("%d were sent in %v, and %d are to come again", n, took, len(partial.Items))
 	}
 }
+
+// TestARequestIsInTheTraceOfItsEvent, with what the sender's systems gave beside it; a batch, whose
+// events each have their own, is in none.
+func TestARequestIsInTheTraceOfItsEvent(t *testing.T) {
+	for send, want := range map[string]bool{webhook.SendEvent: true, webhook.SendBody: true, webhook.SendArray: false} {
+		r := receive(t, nil)
+		sink := open(t, r.URL, webhook.Options{Send: send})
+		event := enginetest.Events(1, 72)[0]
+		event.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		event.Header = pillarbox.Header{{Name: "Tracestate", Value: "a=1"}, {Name: "Tracestate", Value: "b=2"}}
+		if err := sink.Write(t.Context(), []*pillarbox.Event{event}); err != nil {
+			t.Fatal(err)
+		}
+		request, _ := r.last()
+		got := request.Header.Get("Traceparent") + " " + request.Header.Get("Tracestate")
+		if want := map[bool]string{true: event.Traceparent + " a=1,b=2", false: " "}[want]; got != want {
+			t.Errorf("%s: %q, want %q", send, got, want)
+		}
+		if !sink.Traits().Forwards {
+			t.Error("the sink does not say that it forwards")
+		}
+	}
+}

@@ -4,16 +4,38 @@
 package prom
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pillarbox/internal/telemetry"
 )
 
+// Options of Keep. The zero value works.
+type Options struct {
+	// NativeHistograms keeps histograms in Prometheus's native form too, beside their buckets. It is
+	// for whoever scrapes in the protobuf format; the text has the buckets alone.
+	NativeHistograms bool
+}
+
+// The bounds of a native histogram: each bucket is a tenth wider than the one before, and with more
+// than MaxNativeBuckets of them they become wider, or begin anew after an hour.
+const (
+	nativeFactor     = 1.1
+	MaxNativeBuckets = 160
+	nativeReset      = time.Hour
+)
+
 // Keep returns a registry for telemetry.NewMetrics that keeps everything in the one given.
 // Declaring metrics that it has already panics.
-func Keep(registry *prometheus.Registry) telemetry.Registry { return prometheusRegistry{registry} }
+func Keep(registry *prometheus.Registry, options Options) telemetry.Registry {
+	return prometheusRegistry{registry, options}
+}
 
-type prometheusRegistry struct{ registry *prometheus.Registry }
+type prometheusRegistry struct {
+	registry *prometheus.Registry
+	options  Options
+}
 
 // Counter implements telemetry.Registry.
 func (k prometheusRegistry) Counter(metric telemetry.Metric) func(
@@ -35,10 +57,22 @@ func (k prometheusRegistry) Gauge(metric telemetry.Metric) func(labels ...string
 // Histogram implements telemetry.Registry.
 func (k prometheusRegistry) Histogram(metric telemetry.Metric) func(
 	labels ...string) telemetry.Observer {
-	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help,
-		Buckets: metric.Buckets}, metric.Labels)
+	opts := prometheus.HistogramOpts{Name: metric.Name, Help: metric.Help, Buckets: metric.Buckets}
+	if k.options.NativeHistograms {
+		opts.NativeHistogramBucketFactor, opts.NativeHistogramMaxBucketNumber = nativeFactor, MaxNativeBuckets
+		opts.NativeHistogramMinResetDuration = nativeReset
+	}
+	vec := prometheus.NewHistogramVec(opts, metric.Labels)
 	k.registry.MustRegister(vec)
-	return func(labels ...string) telemetry.Observer { return vec.WithLabelValues(labels...) }
+	return func(labels ...string) telemetry.Observer { return observer{vec.WithLabelValues(labels...)} }
+}
+
+// observer is one histogram.
+type observer struct{ prometheus.Observer }
+
+// ObserveIn implements telemetry.Observer.
+func (o observer) ObserveIn(traceID string, value float64) {
+	o.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{"trace_id": traceID})
 }
 
 // Collect implements telemetry.Registry.
