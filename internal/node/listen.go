@@ -26,7 +26,7 @@ func (s *server) admin() run.Service {
 			Timeout: s.Limits.ReadHeaderTimeout, Failed: s.openingFailed}))
 	}
 	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
-		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler, Configuration: s.Configuration})
+		MaxFollowers: min(s.MaxFollowers, s.may.admin/2), Metrics: s.MetricsHandler, Configuration: s.Configuration, History: s.History})
 	pages := dashboard.New(dashboard.Options{API: handler, MaxViewers: s.may.admin / 4, Logger: s.logger, Now: s.clock.Now})
 	return s.web("admin", listener, pages, nil)
 }
