@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -28,12 +29,12 @@ func change(before, now Sample) record {
 		if was := before.Counters[name]; was <= value {
 			value -= was
 		}
-		if value != 0 {
+		if isNumber(value) {
 			r.Counters[name] = value
 		}
 	}
 	for name, value := range now.Gauges {
-		if value != 0 {
+		if isNumber(value) {
 			r.Gauges[name] = value
 		}
 	}
@@ -56,6 +57,11 @@ func (h Histogram) Plus(other Histogram) Histogram {
 		sum.Buckets[bound] = h.Buckets[bound] + count
 	}
 	return sum
+}
+
+// isNumber reports whether a value is kept: zero is left out, and JSON has neither NaN nor infinity.
+func isNumber(value float64) bool {
+	return value != 0 && !math.IsNaN(value) && !math.IsInf(value, 0)
 }
 
 // since are the buckets of what has come since then.
@@ -153,12 +159,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const sumLength = 8
 
-func (r *record) line() ([]byte, error) {
+func (r *record) line() []byte {
 	text, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		panic("rollup: bug: a record can't be written: " + err.Error())
 	}
-	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(text, castagnoli), text), nil
+	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
 }
 
 // parse reads a line, without its end.

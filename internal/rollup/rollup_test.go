@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -40,7 +42,7 @@ func (b *box) start() {
 	b.history = rollup.Open(rollup.Options{FS: b.fs, Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Sample: func(context.Context) (rollup.Sample, error) {
 			fast, slow := b.fast.Load(), b.slow.Load()
-			return rollup.Sample{Counters: map[string]float64{"accepted": float64(b.count.Load())}, Gauges: map[string]float64{"pending": float64(b.gauge.Load())},
+			return rollup.Sample{Counters: map[string]float64{"accepted": float64(b.count.Load()), "odd": math.NaN()}, Gauges: map[string]float64{"pending": float64(b.gauge.Load())},
 				Histograms: map[string]rollup.Histogram{"lag": {Buckets: map[float64]uint64{.01: fast, 1: fast + slow}, Count: fast + slow}}}, nil
 		}})
 	ctx, cancel := context.WithCancel(b.t.Context())
@@ -349,5 +351,70 @@ func TestBounds(t *testing.T) {
 		if !strings.Contains(b.log.String(), "leaves out numbers") {
 			b.t.Errorf("nobody is told:\n%s", b.log.String())
 		}
+	})
+}
+
+// What the disk does not take waits, up to a bound, behind which the oldest goes and is counted.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	inBubble(t, func(b *box) {
+		b.fs.Inject(func(op faultfs.Op) error { return failing(op, syscall.ENOSPC, faultfs.Write) })
+		for range rollup.MaxWaiting + 10 {
+			b.count.Add(1)
+			pass(time.Minute)
+		}
+		b.fs.Inject(nil)
+		pass(time.Minute)
+		until := pillarbox.TimestampOf(time.Now())
+		since := until - pillarbox.Timestamp(rollup.MaxPoints*time.Minute/time.Microsecond)
+		points, err := b.history.Points(b.t.Context(), rollup.Minute, since, until)
+		if err != nil || len(points) != rollup.MaxWaiting+1 { // and the one that is written at last
+			b.t.Errorf("%d minutes are kept, %v", len(points), err)
+		}
+		if !strings.Contains(b.log.String(), "written again, without the records that memory had no room for") || !strings.Contains(b.log.String(), "items=10") {
+			b.t.Errorf("nobody is told how many went:\n%s", b.log.String())
+		}
+		b.stop()
+	})
+}
+
+// What an error says nothing of is left where it is: a process without descriptors opens no file.
+func TestAFileThatCantBeOpenedIsLeftAlone(t *testing.T) {
+	inBubble(t, func(b *box) {
+		b.count.Add(1)
+		pass(time.Minute)
+		b.stop()
+		b.fs.Inject(func(op faultfs.Op) error { return failing(op, syscall.EMFILE, faultfs.OpenFile) })
+		b.start()
+		b.count.Add(2)
+		pass(time.Minute)
+		b.fs.Inject(nil)
+		pass(time.Minute)
+		b.wants(rollup.Minute, "accepted", 1, 2, 0)
+		b.stop()
+	})
+}
+
+// A file that is too large to be one of ours is put aside unread.
+func TestAFileThatIsTooLargeIsPutAside(t *testing.T) {
+	inBubble(t, func(b *box) {
+		b.count.Add(1)
+		pass(time.Minute)
+		b.stop()
+		name := "history/minute-" + time.Now().UTC().Format("2006-01-02") + ".ndjson"
+		file, err := b.fs.OpenFile(name, os.O_RDWR)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := errors.Join(file.Truncate(rollup.MaxFileBytes+1), file.Close()); err != nil {
+			b.t.Fatal(err)
+		}
+		b.start()
+		b.count.Add(5)
+		pass(time.Minute)
+		b.wants(rollup.Minute, "accepted", 5)
+		if !strings.Contains(b.log.String(), name) {
+			b.t.Errorf("nobody is told:\n%s", b.log.String())
+		}
+		b.stop()
 	})
 }

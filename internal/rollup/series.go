@@ -25,6 +25,12 @@ const (
 	damagedSuffix = ".damaged" // of a copy of a file as it was found
 )
 
+// unwritten is a record that is in no file yet, and its line.
+type unwritten struct {
+	record
+	line []byte
+}
+
 // series is the records of one resolution.
 type series struct {
 	fsys       vfs.FS
@@ -35,7 +41,7 @@ type series struct {
 	name    string // of the file that is written to; empty before the first
 	size    int64  // of what is good in it
 	failed  bool   // what is behind size is not known: it is written anew
-	waiting []record
+	waiting []unwritten
 	dropped int             // of waiting, since the disk takes nothing
 	trouble bool            // somebody was told that the disk takes nothing
 	told    map[string]bool // files whose damage was told
@@ -64,7 +70,7 @@ func (s *series) keep() time.Duration {
 
 // add makes a record durable, or keeps it until the disk takes it.
 func (s *series) add(r record) {
-	s.waiting = append(s.waiting, r)
+	s.waiting = append(s.waiting, unwritten{r, r.line()})
 	err := s.flush()
 	if over := len(s.waiting) - MaxWaiting; over > 0 {
 		s.waiting, s.dropped = slices.Delete(s.waiting, 0, over), s.dropped+over
@@ -87,12 +93,8 @@ func (s *series) flush() error {
 			n++
 		}
 		var text []byte
-		for i := range s.waiting[:n] {
-			line, err := s.waiting[i].line()
-			if err != nil {
-				return err
-			}
-			text = append(text, line...)
+		for _, w := range s.waiting[:n] {
+			text = append(text, w.line...)
 		}
 		if err := s.write(name, text); err != nil {
 			return err
@@ -127,6 +129,9 @@ func (s *series) open(name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		s.name, s.size, s.failed = name, 0, false
 		return vfs.MkdirAll(s.fsys, Directory)
+	}
+	if err != nil && !vfs.IsForeign(err) && !vfs.IsUnreadable(err) { // it says nothing of the file
+		return err
 	}
 	if err != nil {
 		s.tell(name, err)
@@ -234,7 +239,9 @@ func (s *series) between(since, until int64) (found []record) {
 		last = name
 		found = append(found, s.file(name)...)
 	}
-	found = append(found, s.waiting...)
+	for _, w := range s.waiting {
+		found = append(found, w.record)
+	}
 	return slices.DeleteFunc(found, func(r record) bool { return r.At < since || r.At >= until })
 }
 
