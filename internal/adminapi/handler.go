@@ -31,20 +31,21 @@ const DefaultMaxFollowers = 100
 
 // Options of the admin listener. The zero value is open to this machine only.
 type Options struct {
-	Token         string          // what "Authorization: Bearer" must carry, for everything. Without it and Tokens none is asked for, and Host is checked instead
-	Tokens        []Token         // others, for some of it
-	Actor         string          // who everybody is where no token is asked for; DefaultActor where empty
-	Trail         *trail.Trail    // gets an entry before and behind each act; nil for none
-	Hosts         []string        // names or addresses, without port, that Host may also have where there is no token
-	Metrics       http.Handler    // for /metrics; nil is 404
-	History       *rollup.History // for charts; nil is 404
-	Configuration func() string   // in force, without secrets; nil: not known
-	Ready         func() error    // why the server is not ready; nil is always ready. Must be quick
-	MaxFollowers  int             // streams of events at a time; more are refused. 0 is DefaultMaxFollowers
-	MaxScan       int             // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
-	Heartbeat     time.Duration   // of event streams; 0 is DefaultHeartbeat
-	Logger        *slog.Logger    // nil: discard
+	Token         string        // what "Authorization: Bearer" must carry, for everything. Without it and Tokens none is asked for, and Host is checked instead
+	Tokens        []Token       // others, for some of it
+	Actor         string        // who everybody is where no token is asked for; DefaultActor where empty
+	Trail         *trail.Trail  // gets an entry before and behind each act; nil for none
+	Hosts         []string      // names or addresses, without port, that Host may also have where there is no token
+	Metrics       http.Handler  // for /metrics; nil is 404
+	Configuration func() string // in force, without secrets; nil: not known
+	Ready         func() error  // why the server is not ready; nil is always ready. Must be quick
+	MaxFollowers  int           // streams of events at a time; more are refused. 0 is DefaultMaxFollowers
+	Heartbeat     time.Duration // of event streams; 0 is DefaultHeartbeat
+	Logger        *slog.Logger  // nil: discard
 	Now           func() time.Time
+
+	History *rollup.History // for charts; nil is 404
+	MaxScan int             // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
 }
 
 // Handler is the handler of the admin listener.

@@ -59,9 +59,10 @@ type Serving struct {
 	AdminToken     string
 	AdminTokens    []adminapi.Token
 	MaxFollowers   int
-	MetricsHandler http.Handler    // for /metrics
-	History        *rollup.History // of charts; nil for none
-	Configuration  func() string   // in force, without secrets
+	MetricsHandler http.Handler  // for /metrics
+	Configuration  func() string // in force, without secrets
+
+	History *rollup.History // for charts; nil for none
 
 	DrainDelay time.Duration // between not being ready and not accepting
 	ReadyPath  string        // on the public listeners, that says whether the node accepts; empty for none
