@@ -175,6 +175,7 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 		DrainDelay: cfg.Shutdown.DrainDelay.Std(), ReadyPath: cfg.Listen.ReadyPath,
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
 	}}
+	s.serving.History = openHistory(opened, registry)
 	s.inForce.Store(cfg)
 	s.serving.Configuration = func() string { return config.Show(s.inForce.Load()) }
 	if slices.Contains(roles, node.RoleAdmin) {

@@ -63,7 +63,7 @@ func TestAdminOverASocket(t *testing.T) {
 			return socket.Dial(ctx, path)
 		}}}
 	for target, part := range map[string]string{"http://any.name/metrics": "pillarbox_build_info",
-		"http://localhost/": "POST /app", "http://localhost/healthz": "ok"} {
+		"http://localhost/": "Where every event is", "http://localhost/healthz": "ok"} {
 		answer, err := client.Get(target)
 		if err != nil {
 			t.Fatal(err)

@@ -88,8 +88,11 @@ func (a *Handler) follow(w http.ResponseWriter, r *apiRequest, destination strin
 
 // page reads what is stored behind a key. A stream needs no time range: where a page would, it goes on.
 func (s *stream) page(ctx context.Context, a *Handler, destination string, after pillarbox.Key) (EventPage, error) {
+	var passed EventPage // its names of what is no event
 	for {
 		page, err := a.page(ctx, destination, s.pageAfter(after))
+		passed.name(page.Unreadable)
+		page.Unreadable = passed.Unreadable
 		var ended *pillarbox.ScanLimitError
 		if !errors.As(err, &ended) {
 			return page, err

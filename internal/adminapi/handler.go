@@ -15,6 +15,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/protocol"
+	"pillarbox/internal/rollup"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/trail"
 )
@@ -39,10 +40,12 @@ type Options struct {
 	Configuration func() string // in force, without secrets; nil: not known
 	Ready         func() error  // why the server is not ready; nil is always ready. Must be quick
 	MaxFollowers  int           // streams of events at a time; more are refused. 0 is DefaultMaxFollowers
-	MaxScan       int           // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
 	Heartbeat     time.Duration // of event streams; 0 is DefaultHeartbeat
 	Logger        *slog.Logger  // nil: discard
 	Now           func() time.Time
+
+	History *rollup.History // for charts; nil is 404
+	MaxScan int             // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
 }
 
 // Handler is the handler of the admin listener.
@@ -153,7 +156,7 @@ var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
 	purgeRoutes, backfillRoutes,
-	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes, causeRoutes, sendRoutes)
+	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes, causeRoutes, sendRoutes, historyRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

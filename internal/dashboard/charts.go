@@ -54,7 +54,15 @@ type history struct {
 var series = []struct {
 	name, unit string
 	curves     []string
-}{}
+}{
+	{"Accepted, and what became of events", "events", []string{"accepted", "stored", "dead", "skipped"}},
+	{"Refused requests", "requests", []string{"refused"}},
+	{"Pending events", "events", []string{"pending"}},
+	{"Age of the oldest pending event", "seconds", []string{"oldest_seconds"}},
+	{"Queue", "bytes", []string{"queue_bytes"}},
+	{"Time to accept", "seconds", []string{"accept_p50_seconds", "accept_p95_seconds", "accept_p99_seconds"}},
+	{"Time from accepting to storing", "seconds", []string{"lag_p50_seconds", "lag_p95_seconds", "lag_p99_seconds"}},
+}
 
 // charts draws what the server has kept of the past, and nothing where it keeps nothing.
 func (d *Dashboard) charts(v *view, span *string, now time.Time) ([]chart, error) {

@@ -17,6 +17,7 @@ import (
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/proxy"
+	"pillarbox/internal/rollup"
 	"pillarbox/internal/run"
 	"pillarbox/internal/socket"
 	"pillarbox/internal/telemetry"
@@ -61,6 +62,8 @@ type Serving struct {
 	MetricsHandler http.Handler  // for /metrics
 	Configuration  func() string // in force, without secrets
 
+	History *rollup.History // for charts; nil for none
+
 	DrainDelay time.Duration // between not being ready and not accepting
 	ReadyPath  string        // on the public listeners, that says whether the node accepts; empty for none
 
@@ -95,6 +98,9 @@ func (s *server) addServices(group *run.Group) error {
 	var err error
 	if s.may, err = s.connections(); err != nil {
 		return err
+	}
+	if s.History != nil { // behind everything that it counts
+		group.Add(run.Service{Name: "history", Run: s.History.Run})
 	}
 	if s.Admin != nil {
 		group.Add(s.admin())

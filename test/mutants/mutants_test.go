@@ -331,6 +331,17 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "history", pkg: "internal/rollup", run: "^Test",
+		bugs: []planted{
+			{harness.CountedAgain, "accepted by the minute"},
+			{harness.MinuteNotSynced, "are kept, want"},
+			{harness.HistoryNotNamed, "are kept, want"},
+			{harness.WrittenTwice, "accepted by the minute"},
+			{harness.TornIsGood, "are kept, want|is called damage"},
+			{harness.HoursForgotten, "accepted by the hour|hours have"},
+		},
+	},
+	{
 		name: "filters", pkg: "internal/destination", run: "^TestDecisions$",
 		bugs: []planted{{harness.FilterLoses, "can't_tell"}, {harness.FilterOfToday, "not_meant_then"}},
 	},

@@ -562,3 +562,25 @@ func TestOneBadItemCostsItself(t *testing.T) {
 		})
 	}
 }
+
+// A search reads no more items than it may, whatever the caller would let it: each of them costs.
+func TestASearchReadsNoMoreThanItMay(t *testing.T) {
+	store := newBench(t, types.ProjectionTypeAll).open(t)
+	events := enginetest.Events(dynamodb.MaxLooked+100, 7)
+	for batch := range slices.Chunk(events, 1000) {
+		if err := store.Write(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filter := pillarbox.EventFilter{Content: &pillarbox.ContentFilter{Path: "/nowhere"}, Since: events[0].Timestamp,
+		Until: events[len(events)-1].Timestamp + 1, MaxScan: 10 * dynamodb.MaxLooked}
+	found, err := store.List(t.Context(), filter)
+	var ended *pillarbox.ScanLimitError
+	if len(found) > 0 || !errors.As(err, &ended) || ended.Looked != dynamodb.MaxLooked || ended.Last != events[dynamodb.MaxLooked-1].Key() {
+		t.Fatalf("found %d, %v", len(found), err)
+	}
+	filter.After = ended.Last
+	if found, err := store.List(t.Context(), filter); len(found) > 0 || err != nil {
+		t.Errorf("behind it: found %d, %v", len(found), err)
+	}
+}

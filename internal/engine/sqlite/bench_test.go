@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"pillarbox"
+	"pillarbox/internal/benchmark/turns"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/sqlite"
 )
@@ -34,6 +36,41 @@ func BenchmarkWrite(b *testing.B) {
 	}
 	defer store.Close()
 	benchInserts(b, func(events []*pillarbox.Event) error { return store.Write(b.Context(), events) })
+}
+
+// BenchmarkSourceIndex is what the index of sources costs, in turns with the default source, which has
+// none: of one source, and of three that alternate, so that each row is at another place of the index.
+func BenchmarkSourceIndex(b *testing.B) {
+	for _, sources := range [][]string{{"orders"}, {"orders", "sensors", "bills"}} {
+		b.Run(fmt.Sprint(len(sources)), func(b *testing.B) {
+			turns.Measure(b, writeOf(b, sources...), writeOf(b, "app"))
+		})
+	}
+}
+
+// writeOf writes batches of some sources to a store of its own.
+func writeOf(b *testing.B, sources ...string) turns.Side {
+	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "events.db"), sqlite.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	events := enginetest.Events(benchBatch, 1)
+	return func(n int) (int, time.Duration) {
+		benchEvents(events, n)
+		for i, event := range events {
+			event.Source, event.Facts = sources[i%len(sources)], nil
+		}
+		begun := time.Now()
+		if err := store.Write(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+		return len(events), time.Since(begun)
+	}
 }
 
 // BenchmarkWriteAgain measures a redelivery, which changes nothing.
@@ -106,7 +143,7 @@ func BenchmarkBareDriver(b *testing.B) {
 func benchInserts(b *testing.B, write func([]*pillarbox.Event) error) {
 	events := enginetest.Events(benchBatch, 1)
 	for _, event := range events {
-		event.Facts = nil // as of most events
+		event.Source, event.Facts = "app", nil // as of most events
 	}
 	round := 0
 	b.ReportAllocs()
