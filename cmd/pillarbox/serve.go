@@ -160,7 +160,7 @@ func openAccess(cfg *config.Config) (*telemetry.Access, *telemetry.Lines, error)
 	if cfg.Log.Access == config.AccessOff {
 		return nil, nil, nil
 	}
-	lines := telemetry.NewLines(os.Stdout, 0)
+	lines := telemetry.NewLines(newScreen(os.Stdout), 0)
 	access, err := telemetry.NewAccess(lines, cfg.Log.Access)
 	return access, lines, err
 }

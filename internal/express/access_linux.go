@@ -16,7 +16,7 @@ type sight struct {
 
 // see remembers a request for the access log, and returns where. 0 is for requests of which nothing is
 // known but their connection.
-func (l *loop) see(c *conn, header pillarbox.Header) int {
+func (l *loop) see(header pillarbox.Header) int {
 	if l.opts.Access == nil {
 		return 0
 	}

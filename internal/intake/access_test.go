@@ -51,7 +51,7 @@ func TestEachAnswerIsALine(t *testing.T) {
 		b, text, s := serveLogged(t, f, telemetry.AccessJSON)
 		b.setSources(source.Settings{Name: "app", Path: "/app", MaxBody: testMaxBody},
 			source.Settings{Name: "shut", Path: "/shut", MaxBody: testMaxBody, Deny: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}})
-		s.status(t, "/app?token=hunter2", "x", "User-Agent: probe/1", "Referer: http://a/")
+		s.status(t, "/app?token=hunter2", "x", "User-Agent: probe/1", "Referer: http://me:hunter2@a/b?token=hunter2#hunter2")
 		s.status(t, "/shut", "x", "User-Agent: probe/2")
 		s.status(t, "/no%22where\"", "x")
 		s.stop()
@@ -69,7 +69,7 @@ func TestEachAnswerIsALine(t *testing.T) {
 		}
 		for i, want := range []map[string]any{
 			{"client": "127.0.0.1", "method": "POST", "path": "/app", "source": "app", "status": 202.0, "request_id": event.RequestID,
-				"trace_id": telemetry.TraceID(event.Traceparent), "user_agent": "probe/1", "referer": "http://a/", "protocol": "HTTP/1.1"},
+				"trace_id": telemetry.TraceID(event.Traceparent), "user_agent": "probe/1", "referer": "http://a/b", "protocol": "HTTP/1.1"},
 			{"path": "/shut", "source": "shut", "status": 403.0, "user_agent": "probe/2", "client": "127.0.0.1"},
 			{"status": 404.0, "path": "/no%22where%22", "client": "127.0.0.1"},
 		} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,7 +32,7 @@ type AccessEntry struct {
 	Bytes     int64  // of the answer's body
 	RequestID string // of the one event that was accepted; empty for none
 	TraceID   string // where the request is recorded
-	Referer   string
+	Referer   string // as it came: what may hold credentials is not written
 	UserAgent string
 }
 
@@ -62,8 +63,26 @@ func (a *Access) Answered(e *AccessEntry) {
 	}
 	line := accessLines.Get().(*[]byte)
 	defer accessLines.Put(line)
-	*line = append(a.append((*line)[:0], e), '\n')
+	entry := *e
+	entry.Referer = plainURL(e.Referer)
+	*line = append(a.append((*line)[:0], &entry), '\n')
 	_, _ = a.to.Write(*line) // Lines never fails: it counts what it drops
+}
+
+// plainURL is a URL without its user, query and fragment.
+func plainURL(text string) string {
+	if end := strings.IndexAny(text, "?#"); end >= 0 {
+		text = text[:end]
+	}
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		return text
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(host, '@'); at >= 0 {
+		return scheme + "://" + host[at+1:] + "/" + path
+	}
+	return text
 }
 
 func appendAccessJSON(b []byte, e *AccessEntry) []byte {
