@@ -106,15 +106,28 @@ func serveAndLog(global *globalFlags, roles []string, lines *telemetry.Lines) er
 	if err != nil {
 		return err
 	}
+	calm := telemetry.NewCalm(logger.Handler())
+	defer calm.Flush()
+	logger = slog.New(calm)
 	lines.Tell(func(dropped uint64) {
 		logger.Warn("lines of the log were dropped, because nobody took them", telemetry.KeyLines,
 			dropped)
 	})
 	warnOfUnknownVariables(cfg, logger)
-	s, err := openServer(stop, cfg, roles, logger, lines)
+	access, accessLines, err := openAccess(cfg)
 	if err != nil {
 		return err
 	}
+	all := []*telemetry.Lines{lines}
+	if accessLines != nil {
+		all = append(all, accessLines)
+		defer closeAccess(accessLines, logger)
+	}
+	s, err := openServer(stop, cfg, roles, logger, all)
+	if err != nil {
+		return err
+	}
+	s.serving.Access = access
 	s.global, s.level = global, level
 	return s.run(stop, force)
 }
@@ -145,9 +158,26 @@ type server struct {
 	push     *otlp.Push  // nil where metrics are only scraped
 }
 
-// openServer opens everything that serve runs. lines may be nil.
+// openAccess makes the access log; nil where there is none.
+func openAccess(cfg *config.Config) (*telemetry.Access, *telemetry.Lines, error) {
+	if cfg.Log.Access == config.AccessOff {
+		return nil, nil, nil
+	}
+	lines := telemetry.NewLines(newScreen(os.Stdout), 0)
+	access, err := telemetry.NewAccess(lines, cfg.Log.Access)
+	return access, lines, err
+}
+
+// closeAccess waits for the reader of the access log, but no longer than that.
+func closeAccess(lines *telemetry.Lines, logger *slog.Logger) {
+	if err := lines.Close(lastLines); err != nil {
+		logger.Warn("the last lines of the access log were dropped", telemetry.KeyErr, err)
+	}
+}
+
+// openServer opens everything that serve runs. lines may be empty.
 func openServer(ctx context.Context, cfg *config.Config, roles []string, logger *slog.Logger,
-	lines *telemetry.Lines) (*server, error) {
+	lines []*telemetry.Lines) (*server, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -73,3 +73,26 @@ func TestCloudEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestAMessageIsInTheTraceOfItsEvent, with what the sender's systems gave beside it, whatever it holds.
+func TestAMessageIsInTheTraceOfItsEvent(t *testing.T) {
+	event := &pillarbox.Event{Timestamp: 1, RequestID: "id", Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		Header: pillarbox.Header{{Name: "Tracestate", Value: "a=1"}}}
+	for _, format := range []string{bus.FormatEvent, bus.FormatCloudEvents} {
+		encoder, err := bus.NewEncoder(bus.Kafka, bus.Options{Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		message, err := encoder.Encode(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, field := range message.Headers {
+			got[field.Name] = field.Value
+		}
+		if got["traceparent"] != event.Traceparent || got["tracestate"] != "a=1" {
+			t.Errorf("%s: the headers are %v", format, got)
+		}
+	}
+}

@@ -384,7 +384,11 @@ type Shutdown struct {
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 	Format string `yaml:"format"` // auto, text or json
+	Access string `yaml:"access"` // off, json or combined
 }
+
+// AccessOff is the value of Log.Access for no access log.
+const AccessOff = "off"
 
 // SlogLevel returns the level as log/slog has it.
 func (l Log) SlogLevel() slog.Level {
@@ -461,7 +465,7 @@ func Default() *Config {
 			MinBodyRate: 240, BodyGrace: seconds(5), MaxRateClients: 65_536,
 		},
 		Shutdown: Shutdown{DrainTimeout: seconds(30)},
-		Log:      Log{Level: "info", Format: "auto"},
+		Log:      Log{Level: "info", Format: "auto", Access: AccessOff},
 		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
 		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
 	}

@@ -86,7 +86,7 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	values := map[string]string{"listen": ":1", "admin.listen": "127.0.0.1:2",
 		"admin.token":    "a-token-of-16-ch",
 		"log.level":      "debug",
-		"listen.express": "false", "log.format": "json", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "idempotency.url": "dynamodb://eu-west-2/keys", "api_keys.url": "s3://bucket/keys.json", "dead_letters.url": "files:x", "data": "elsewhere"}
+		"listen.express": "false", "log.format": "json", "log.access": "combined", "queue.url": "memory:", "bodies.url": "s3://bucket/x", "idempotency.url": "dynamodb://eu-west-2/keys", "api_keys.url": "s3://bucket/keys.json", "dead_letters.url": "files:x", "data": "elsewhere"}
 	text := map[string]string{"http.max_rate_clients": "sources: {app: {rate: {per_second: 1, by: address}}}"}
 	keys := config.Keys()
 	if len(keys) < 20 || !slices.Contains(keys, "http.max_in_flight_bytes") {

@@ -402,6 +402,7 @@ func (c *checker) http() {
 func (c *checker) rest() {
 	c.positive("shutdown.drain_timeout", int64(c.config.Shutdown.DrainTimeout))
 	c.oneOf("log.level", c.config.Log.Level, "debug", "info", "warn", "error")
+	c.oneOf("log.access", c.config.Log.Access, AccessOff, "json", "combined")
 	c.receiver("tracing.otlp", c.config.Tracing.OTLP)
 	c.receiver("metrics.otlp", c.config.Metrics.OTLP)
 	if every := c.config.Metrics.Every; every < seconds(1) {

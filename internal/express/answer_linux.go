@@ -21,7 +21,7 @@ func (l *loop) answer() {
 		}
 		l.out = l.out[:0]
 		for ; i < len(l.items) && l.items[i].conn == c; i++ {
-			item := &l.items[i]
+			item, before := &l.items[i], len(l.out)
 			last := c.state.ends() && (i+1 == len(l.items) || l.items[i+1].conn != c)
 			status, err, requestID := 0, item.err, ""
 			if err == nil {
@@ -41,6 +41,9 @@ func (l *loop) answer() {
 			count.add(item, status, l.mono)
 			if item.span != nil {
 				item.span.Answered(status, requestID, l.now)
+			}
+			if l.opts.Access != nil {
+				l.logAccess(item, l.out[before:], status, requestID)
 			}
 		}
 		l.write(c, l.out)

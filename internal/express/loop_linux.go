@@ -68,6 +68,7 @@ type loop struct {
 	queued     []*conn // have something to do that no event will tell
 	resumed    []*conn // queued of the last turn
 	inTurn     []*conn // to be looked at when the answers are written
+	sights     []sight // what the access log says of items
 	items      []item  // in the order of the answers; those of one connection stand together
 	requests   []ingest.Request
 	sourceHead source.Head // of the request that is asked about
@@ -89,6 +90,7 @@ type item struct {
 	begun int64         // when the request began
 	err   error         // what it is refused with; nil where the Acceptor decides
 	span  *telemetry.Span
+	sight int // in sights; with an access log only
 }
 
 func newLoop(s *Server) (*loop, error) {

@@ -65,6 +65,7 @@ type Options struct {
 	Closed func(reason admission.Reason)
 
 	Traces *telemetry.Traces // of what sources have let in; nil: nothing is recorded
+	Access *telemetry.Access // of every answer; nil: nothing is written
 }
 
 // Listener is one that a Server answers on: of TCP, or a unix socket.

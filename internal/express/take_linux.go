@@ -151,7 +151,8 @@ func (l *loop) admit(c *conn, route *source.Route) bool {
 	}
 	c.route = route
 	l.refuse(c, err)
-	l.items[len(l.items)-1].lines = route.Source.OriginLines(l.sourceHead.Header)
+	it := &l.items[len(l.items)-1]
+	it.lines, it.sight = route.Source.OriginLines(l.sourceHead.Header), l.see(l.sourceHead.Header)
 	return false
 }
 
@@ -201,7 +202,7 @@ func (l *loop) add(c *conn, route *source.Route, body []byte) bool {
 	c.taken++
 	c.advance(eventRequest)
 	l.items = append(l.items, item{conn: c, route: route, begun: c.begun, err: err,
-		lines: route.Source.OriginLines(header)})
+		lines: route.Source.OriginLines(header), sight: l.see(header)})
 	c.need, c.route, c.admitted, c.begun = 0, nil, source.Admission{}, l.mono
 	c.scan, c.blank = framing.Scan{}, false
 	if err != nil {

@@ -33,6 +33,8 @@ func (l *loop) reset() {
 	clear(l.inTurn)
 	clear(l.resumed)
 	clear(l.items)
+	clear(l.sights)
+	l.sights = l.sights[:0]
 	clear(l.requests)
 	clear(l.fields)
 	l.inTurn, l.items, l.requests, l.fields, l.bytes = l.inTurn[:0], l.items[:0], l.requests[:0],

@@ -207,8 +207,8 @@ func (h *Handler) acceptItems(r *http.Request, x *exchange, head *source.Head, g
 	b.merge()
 	for _, result := range b.results {
 		if result.Err != nil && protocol.StatusOf(result.Err) == http.StatusInternalServerError {
-			h.opts.Logger.Error("item of a batch failed", telemetry.KeySource, grant.Source().Name,
-				telemetry.KeyErr, result.Err)
+			h.opts.Logger.Error("item of a batch failed", telemetry.InTrace(x.span, telemetry.KeySource, grant.Source().Name,
+				telemetry.KeyErr, result.Err)...)
 			break // the others failed with it
 		}
 	}

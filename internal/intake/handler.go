@@ -65,6 +65,7 @@ type Options struct {
 	Logger        *slog.Logger      // nil: discard
 	Metrics       *telemetry.Metrics
 	Traces        *telemetry.Traces // of what sources have let in; nil: nothing is recorded
+	Access        *telemetry.Access // of every answer; nil: nothing is written
 }
 
 // Handler is the handler of the public listener.
@@ -125,13 +126,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			metrics.DoneIn(x.span.TraceID(), r.Method, status, ended.Sub(x.began))
 		}
 		x.span.Answered(status, x.requestID, ended)
+		if h.opts.Access != nil {
+			h.logAccess(w, r, x, status, ended)
+		}
 	}()
 	if found != nil {
 		found.Source.AllowOrigin(w.Header(), originOf(r))
 	}
 	var err error
 	if status, err = h.serve(w, r, x); err != nil {
-		status = h.fail(w, r, err)
+		status = h.fail(w, r, x, err)
 		if found != nil && status >= http.StatusBadRequest {
 			found.Source.Metrics().Refused(status, 1)
 		}
@@ -166,22 +170,22 @@ func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {
 }
 
 // fail answers with the error, or with the reply that is none.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, x *exchange, err error) int {
 	var reply *protocol.Reply
 	if errors.As(err, &reply) {
 		protocol.WriteReply(w, reply)
 		return reply.Status
 	}
-	status, err := h.refusal(r.Method, err)
+	status, err := h.refusal(r.Method, x.span, err)
 	protocol.WriteProblem(w, err)
 	return status
 }
 
 // refusal is the status of an error, and the error as it may be shown. Our own faults are logged.
-func (h *Handler) refusal(method string, err error) (int, error) {
+func (h *Handler) refusal(method string, span *telemetry.Span, err error) (int, error) {
 	status, err := protocol.Refusal(err)
 	if status == http.StatusInternalServerError {
-		h.opts.Logger.Error("request failed", telemetry.KeyMethod, method, telemetry.KeyErr, err)
+		h.opts.Logger.Error("request failed", telemetry.InTrace(span, telemetry.KeyMethod, method, telemetry.KeyErr, err)...)
 	}
 	return status, err
 }

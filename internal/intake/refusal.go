@@ -20,7 +20,7 @@ func (h *Handler) Problem(err error) (status int, header http.Header, body []byt
 	if errors.Is(err, os.ErrDeadlineExceeded) && !errors.As(err, &ours) {
 		err = protocol.ErrTooSlow
 	}
-	status, err = h.refusal(http.MethodPost, err)
+	status, err = h.refusal(http.MethodPost, nil, err)
 	header, body = protocol.ProblemOf(err).Answer(err)
 	return status, header, body
 }

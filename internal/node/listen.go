@@ -49,7 +49,7 @@ func (s *server) public() (run.Service, error) {
 		AcceptTimeout: limits.AppendTimeout, Problem: handler.Problem,
 		MaxHeaderBytes: limits.MaxHeaderBytes, MaxConnections: s.may.public, MaxPerAddress: limits.MaxPerAddress, Closed: s.connectionClosed,
 		ReadHeaderTimeout: limits.ReadHeaderTimeout, ReadTimeout: limits.ReadTimeout, WriteTimeout: limits.WriteTimeout, IdleTimeout: limits.IdleTimeout,
-		MinBodyRate: limits.MinBodyRate, BodyGrace: limits.BodyGrace, Logger: s.logger, Traces: s.opts.Traces,
+		MinBodyRate: limits.MinBodyRate, BodyGrace: limits.BodyGrace, Logger: s.logger, Traces: s.opts.Traces, Access: s.Access,
 	})
 	if err != nil {
 		return run.Service{}, fmt.Errorf("begin the event loop (listen.express): %w", err)

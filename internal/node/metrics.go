@@ -14,8 +14,8 @@ func (n *Node) state() telemetry.State {
 		QueueBytes: stats.Bytes, QueueMaxBytes: stats.MaxBytes, AcceptedEvents: stats.Accepted, Accepting: stats.Problem == "",
 		QueueHanging: stats.Hanging, DiskHanging: n.diskHanging(), DiskFree: n.diskFree(), Jobs: n.runningJobs(),
 	}
-	if n.opts.Lines != nil {
-		state.DroppedLines = n.opts.Lines.Dropped()
+	for _, lines := range n.opts.Lines {
+		state.DroppedLines += lines.Dropped()
 	}
 	if n.opts.Certificates != nil {
 		for _, c := range n.opts.Certificates() {

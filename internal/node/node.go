@@ -130,7 +130,7 @@ type Options struct {
 	Data             string                     // the data directory as it is shown; empty where nothing is on this machine
 	QueueURL         string                     // as it is shown
 	Certificates     func() []certificate.State // of the listeners; nil for none
-	Lines            *telemetry.Lines           // where Logger writes to, to count what is dropped; nil for none
+	Lines            []*telemetry.Lines         // where Logger and the access log write to, to count what is dropped
 
 	Now     func() time.Time // measures durations well though the clock is set; default time.Now
 	Chance  func() float64   // in [0, 1), for jitter; default rand.Float64

@@ -64,6 +64,8 @@ type Serving struct {
 
 	History *rollup.History // for charts; nil for none
 
+	Access *telemetry.Access // of the public listeners; nil: nothing is written
+
 	DrainDelay time.Duration // between not being ready and not accepting
 	ReadyPath  string        // on the public listeners, that says whether the node accepts; empty for none
 
@@ -163,7 +165,7 @@ func (n *Node) PublicHandler(limits Limits) *intake.Handler {
 func (n *Node) publicHandler(limits Limits, serving Serving) *intake.Handler {
 	options := intake.Options{
 		Acceptor: n.ingest, Sources: n.sources, Memory: n.memory, Trusted: serving.Trusted, ReadyPath: serving.ReadyPath, Ready: n.Ready, MaxBatchBytes: limits.MaxBatchBytes, MaxBatchItems: limits.MaxBatchItems,
-		MaxWait: limits.MaxWait, Logger: n.logger, Metrics: n.opts.Metrics, Traces: n.opts.Traces,
+		MaxWait: limits.MaxWait, Logger: n.logger, Metrics: n.opts.Metrics, Traces: n.opts.Traces, Access: serving.Access,
 	}
 	if n.does(RoleDeliver) && limits.MaxWait > 0 {
 		options.Waiter = n.Waiter()

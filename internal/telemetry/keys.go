@@ -37,6 +37,7 @@ const (
 	KeyQueue       = "queue"       // directory or URL of the queue
 	KeyJob         = "job"         // its kind and id, as in "replay 3"
 	KeyReason      = "reason"      // why, in a few words
+	KeyRepeated    = "repeated"    // how many lines this one stands for
 	KeyRequestID   = "request_id"  // of the event
 	KeyRequests    = "requests"    // number of requests
 	KeyRetryIn     = "retry_in"    // wait before the next try
@@ -49,6 +50,7 @@ const (
 	KeyTable       = "table"       // name of the table
 	KeyTo          = "to"          // destination that a person has chosen, or the end of a range
 	KeyTook        = "took"        // how long it took in the end
+	KeyTraceID     = "trace_id"    // of the trace that records it
 	KeyWhat        = "what"        // kind of what the line is about
 	KeyVersion     = "version"     // of the program
 

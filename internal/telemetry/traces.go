@@ -156,6 +156,14 @@ func (s *Span) Traceparent() string {
 // TraceID is that of the span; empty on nil.
 func (s *Span) TraceID() string { return TraceID(s.Traceparent()) }
 
+// InTrace adds the id of the span's trace to the attributes of a line of the log, where there is one.
+func InTrace(s *Span, attrs ...any) []any {
+	if s == nil {
+		return attrs
+	}
+	return append(attrs, KeyTraceID, s.TraceID())
+}
+
 // Answered ends the span of a request with what was answered. requestID is empty where nothing was
 // accepted, or several events were.
 func (s *Span) Answered(status int, requestID string, at time.Time) {

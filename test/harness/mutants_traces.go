@@ -48,3 +48,19 @@ var (
 		"internal/node/jobs.go", "\t\t\tcase down == nil:\n\t\t\t\trefused++\n", "\t\t\tcase down == nil:\n\t\t\t\tstored++\n",
 	}}}
 )
+
+// The planted bugs of logs.
+var (
+	// FloodDropped holds lines and tells of none.
+	FloodDropped = Mutant{"what is held of a flood is never told", []Edit{{
+		"internal/telemetry/calm.go", "\tlast.AddAttrs(slog.Int(KeyRepeated, held))\n\t_ = kind.to.Handle(context.Background(), last)", "\t_ = last",
+	}}}
+	// QueryInAccessLog writes what may hold credentials.
+	QueryInAccessLog = Mutant{"the access log has the query", []Edit{{
+		"internal/intake/exchange.go", "\t\tentry.Path, entry.Source = x.to.Path, x.to.Source.Name\n", "\t\tentry.Path, entry.Source = r.RequestURI, x.to.Source.Name\n",
+	}}}
+	// LinesNotEscaped lets a client end a field and begin a line.
+	LinesNotEscaped = Mutant{"texts of clients are not escaped", []Edit{{
+		"internal/telemetry/access.go", "\t\tcase c == '\"' || c == '\\\\':\n\t\t\tb = append(b, '\\\\', c)\n", "",
+	}}}
+)

@@ -611,6 +611,17 @@ var hunts = []hunt{
 		bugs: []planted{{harness.ExemplarForgotten, "an exemplar is there: false"}},
 	},
 	{
+		name: "traces: floods", pkg: "internal/telemetry", run: "^TestAFloodIsSummedUp$",
+		bugs: []planted{{harness.FloodDropped, "the flood ends with"}},
+	},
+	{
+		name: "traces: access log", pkg: "internal/intake", run: "^Test(EachAnswerIsALine|TheCombinedForm)",
+		bugs: []planted{
+			{harness.QueryInAccessLog, "the log is"},
+			{harness.LinesNotEscaped, "the line is"},
+		},
+	},
+	{
 		name: "traces: jobs", pkg: "internal/node", run: "^TestWhatJobsDo",
 		bugs: []planted{{harness.RefusedCountsAsStored, "job_events_total"}},
 	},

@@ -3,8 +3,11 @@ package otlp_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,6 +55,34 @@ func kept(t *testing.T, endpoint string) (*otlp.Spans, *prometheus.Registry, *by
 	return spans, registry, log
 }
 
+// TestTheReceiverIsProvenByItsAuthority: over TLS, of both protocols, a certificate that nobody vouches
+// for gets nothing.
+func TestTheReceiverIsProvenByItsAuthority(t *testing.T) {
+	got := make(chan struct{}, 10)
+	receiver := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got <- struct{}{} }))
+	defer receiver.Close()
+	receiver.Config.ErrorLog = log.New(io.Discard, "", 0)
+	trusted := receiver.Client().Transport.(*http.Transport).TLSClientConfig
+	for _, c := range []struct {
+		protocol string
+		tls      *tls.Config
+		sent     int
+	}{{otlp.HTTP, trusted, 1}, {otlp.HTTP, nil, 0}, {otlp.GRPC, nil, 0}} {
+		spans, err := otlp.OpenSpans(t.Context(), otlp.Target{Endpoint: receiver.URL, Protocol: c.protocol, TLS: c.tls, Timeout: time.Second}, otlp.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(spans, 1)
+		_ = spans.Close(t.Context()) // what could not be sent has been counted
+		if len(got) != c.sent {
+			t.Errorf("%s: the receiver has got %d calls, want %d", c.protocol, len(got), c.sent)
+		}
+		for len(got) > 0 {
+			<-got
+		}
+	}
+}
+
 func counted(t *testing.T, registry *prometheus.Registry, want string) {
 	t.Helper()
 	text := "# HELP pillarbox_trace_spans_total " + help() + "\n# TYPE pillarbox_trace_spans_total counter\n" + want
@@ -79,6 +110,7 @@ func end(spans *otlp.Spans, n int) {
 func TestSpansAreSentAndCounted(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-stray=1")
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
 	heads := make(chan http.Header, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heads <- r.Header }))
 	defer receiver.Close()

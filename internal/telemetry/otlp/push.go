@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	prombridge "go.opentelemetry.io/contrib/bridges/prometheus"
@@ -12,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,15 +29,13 @@ func OpenPush(ctx context.Context, to Target, from prometheus.Gatherer, every ti
 	if err := to.Check(); err != nil {
 		return nil, err
 	}
+	options = options.withDefaults()
 	exporter, err := to.metrics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("prepare to push metrics to %s: %w", to.Endpoint, err)
 	}
 	if every <= 0 {
 		every = DefaultPushEvery
-	}
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	told := &pushed{Exporter: exporter, options: options, failing: failing{to: to.Endpoint, what: "metrics", logger: options.Logger}}
 	reader := sdkmetric.NewPeriodicReader(told, sdkmetric.WithInterval(every), sdkmetric.WithTimeout(to.timeout()+time.Second),
@@ -55,19 +53,19 @@ func (p *Push) Close(ctx context.Context) error {
 
 // metrics makes the exporter of metrics. It dials nobody.
 func (t *Target) metrics(ctx context.Context) (sdkmetric.Exporter, error) {
+	host, secure := t.host()
 	if t.Protocol == HTTP {
 		options := []otlpmetrichttp.Option{otlpmetrichttp.WithEndpointURL(t.at("metrics")), otlpmetrichttp.WithHeaders(t.Headers),
-			otlpmetrichttp.WithTimeout(t.timeout()), otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression)}
-		if t.TLS != nil {
-			options = append(options, otlpmetrichttp.WithTLSClientConfig(t.TLS))
+			otlpmetrichttp.WithTimeout(t.timeout()), otlpmetrichttp.WithProxy(noProxy), otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression)}
+		if secure {
+			options = append(options, otlpmetrichttp.WithTLSClientConfig(t.tls()))
 		}
 		return otlpmetrichttp.New(ctx, options...)
 	}
-	host, secure := t.host()
 	options := []otlpmetricgrpc.Option{otlpmetricgrpc.WithEndpoint(host), otlpmetricgrpc.WithHeaders(t.Headers),
-		otlpmetricgrpc.WithTimeout(t.timeout()), otlpmetricgrpc.WithCompressor("gzip")}
+		otlpmetricgrpc.WithTimeout(t.timeout()), otlpmetricgrpc.WithDialOption(grpc.WithNoProxy()), otlpmetricgrpc.WithCompressor("gzip")}
 	if secure {
-		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(t.TLS)))
+		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(t.tls())))
 	} else {
 		options = append(options, otlpmetricgrpc.WithInsecure())
 	}

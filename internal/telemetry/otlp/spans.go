@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -32,6 +34,20 @@ type Options struct {
 	Metrics                    *telemetry.Metrics
 }
 
+// withDefaults also lets the SDK, which has one log for the whole process, write to that of the options
+// and not to standard error.
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	logger := o.Logger
+	otel.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.Warn("telemetry is not as it should be", telemetry.KeyErr, err)
+	}))
+	return o
+}
+
 func (o *Options) resource() *resource.Resource {
 	return resource.NewSchemaless(attribute.String("service.name", o.Service),
 		attribute.String("service.version", o.Version), attribute.String("service.instance.id", o.Instance))
@@ -49,12 +65,10 @@ func OpenSpans(ctx context.Context, to Target, options Options) (*Spans, error) 
 	if err := to.Check(); err != nil {
 		return nil, err
 	}
+	options = options.withDefaults()
 	exporter, err := to.traces(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("prepare to send spans to %s: %w", to.Endpoint, err)
-	}
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	counted := &counted{SpanExporter: exporter, options: options, failing: failing{to: to.Endpoint, what: "spans", logger: options.Logger}}
 	batches := sdktrace.NewBatchSpanProcessor(counted, sdktrace.WithMaxQueueSize(MaxWaiting), sdktrace.WithMaxExportBatchSize(maxSend),

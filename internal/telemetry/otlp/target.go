@@ -3,6 +3,7 @@ package otlp
 import (
 	"context"
 	"crypto/tls"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"pillarbox"
@@ -62,6 +64,17 @@ func (t *Target) timeout() time.Duration {
 	return t.Timeout
 }
 
+// tls is never nil, so that no file that the environment names takes its place.
+func (t *Target) tls() *tls.Config {
+	if t.TLS == nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return t.TLS
+}
+
+// noProxy lets no proxy of the environment stand in between, as with webhooks.
+func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
+
 // host is where gRPC dials, and whether that is in TLS.
 func (t *Target) host() (host string, secure bool) {
 	to, err := url.Parse(t.Endpoint)
@@ -73,19 +86,19 @@ func (t *Target) host() (host string, secure bool) {
 
 // traces makes the exporter of spans. It dials nobody.
 func (t *Target) traces(ctx context.Context) (sdktrace.SpanExporter, error) {
+	host, secure := t.host()
 	if t.Protocol == HTTP {
 		options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(t.at("traces")), otlptracehttp.WithHeaders(t.Headers),
-			otlptracehttp.WithTimeout(t.timeout()), otlptracehttp.WithCompression(otlptracehttp.GzipCompression)}
-		if t.TLS != nil {
-			options = append(options, otlptracehttp.WithTLSClientConfig(t.TLS))
+			otlptracehttp.WithTimeout(t.timeout()), otlptracehttp.WithProxy(noProxy), otlptracehttp.WithCompression(otlptracehttp.GzipCompression)}
+		if secure {
+			options = append(options, otlptracehttp.WithTLSClientConfig(t.tls()))
 		}
 		return otlptrace.New(ctx, otlptracehttp.NewClient(options...))
 	}
-	host, secure := t.host()
 	options := []otlptracegrpc.Option{otlptracegrpc.WithEndpoint(host), otlptracegrpc.WithHeaders(t.Headers),
-		otlptracegrpc.WithTimeout(t.timeout()), otlptracegrpc.WithCompressor("gzip")}
+		otlptracegrpc.WithTimeout(t.timeout()), otlptracegrpc.WithDialOption(grpc.WithNoProxy()), otlptracegrpc.WithCompressor("gzip")}
 	if secure {
-		options = append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(t.TLS)))
+		options = append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(t.tls())))
 	} else {
 		options = append(options, otlptracegrpc.WithInsecure())
 	}
