@@ -468,7 +468,7 @@ func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Out
 		switch outcome.Kind {
 		case pillarbox.OutcomeStored:
 			counts[telemetry.Stored]++
-			l.opts.Metrics.Lag(now.Sub(deliveries[i].Event.Timestamp.Time()))
+			l.measureLag(deliveries[i].Event, now)
 		case pillarbox.OutcomeSkipped:
 			counts[telemetry.Skipped]++
 		case pillarbox.OutcomeRetry:

@@ -80,3 +80,14 @@ func (l *Loop) traceLetters(rejected []pillarbox.Delivery, outcomes []pillarbox.
 			outcomes[i].Kind == pillarbox.OutcomeDead)
 	}
 }
+
+// measureLag measures how long a stored event was on its way. One whose trace is recorded may become an
+// exemplar.
+func (l *Loop) measureLag(event *pillarbox.Event, now time.Time) {
+	lag := now.Sub(event.Timestamp.Time())
+	if l.opts.Traces != nil && telemetry.Sampled(event.Traceparent) {
+		l.opts.Metrics.LagIn(telemetry.TraceID(event.Traceparent), lag)
+		return
+	}
+	l.opts.Metrics.Lag(lag)
+}

@@ -169,27 +169,6 @@ func (h *Handler) measures(found *source.Route, path string) *telemetry.Route {
 	return h.plain[otherRoute]
 }
 
-// fail answers with the error, or with the reply that is none.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, x *exchange, err error) int {
-	var reply *protocol.Reply
-	if errors.As(err, &reply) {
-		protocol.WriteReply(w, reply)
-		return reply.Status
-	}
-	status, err := h.refusal(r.Method, x.span, err)
-	protocol.WriteProblem(w, err)
-	return status
-}
-
-// refusal is the status of an error, and the error as it may be shown. Our own faults are logged.
-func (h *Handler) refusal(method string, span *telemetry.Span, err error) (int, error) {
-	status, err := protocol.Refusal(err)
-	if status == http.StatusInternalServerError {
-		h.opts.Logger.Error("request failed", telemetry.InTrace(span, telemetry.KeyMethod, method, telemetry.KeyErr, err)...)
-	}
-	return status, err
-}
-
 // serve answers one request, or returns the error to answer with.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request,
 	x *exchange) (status int, err error) {

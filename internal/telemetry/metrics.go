@@ -84,39 +84,6 @@ func (m *Metrics) ObserveAppend(took time.Duration) {
 	}
 }
 
-// SpanResult is what became of spans.
-type SpanResult int
-
-// The results of spans.
-const (
-	SpansSent    SpanResult = iota
-	SpansFailed             // the receiver did not take them
-	SpansDropped            // too many waited for it
-)
-
-var spanResults = [...]string{"sent", "failed", "dropped"}
-
-// Spans counts n spans.
-func (m *Metrics) Spans(result SpanResult, n int) {
-	if m != nil {
-		m.counters[traceSpans](spanResults[result]).Add(float64(n))
-	}
-}
-
-// Pushed counts one push of all metrics.
-func (m *Metrics) Pushed(sent bool) {
-	if m != nil {
-		m.counters[metricPushes](map[bool]string{true: "sent", false: "failed"}[sent]).Inc()
-	}
-}
-
-// JobEvents counts events that a job has brought to an outcome: "stored", "refused" or "taken".
-func (m *Metrics) JobEvents(kind, destination, outcome string, n int) {
-	if m != nil && n > 0 {
-		m.counters[jobEvents](kind, destination, outcome).Add(float64(n))
-	}
-}
-
 // KeysUnsettled counts that a store of idempotency keys did not take what became of them.
 func (m *Metrics) KeysUnsettled() {
 	if m != nil {
@@ -484,6 +451,13 @@ func (d *Deliver) Batch(result BatchResult, events int, took time.Duration) {
 func (d *Deliver) Lag(since time.Duration) {
 	if d != nil {
 		d.lag.Observe(max(0, since.Seconds()))
+	}
+}
+
+// LagIn is Lag for an event of a recorded trace, which may become an exemplar.
+func (d *Deliver) LagIn(traceID string, lag time.Duration) {
+	if d != nil {
+		d.lag.ObserveIn(traceID, max(0, lag.Seconds()))
 	}
 }
 
