@@ -14,7 +14,6 @@ import (
 // chart is one curve or several, of the same unit, over a span of time.
 type chart struct {
 	Name   string
-	Unit   string
 	Top    string // what the upper edge is
 	From   pillarbox.Timestamp
 	Until  pillarbox.Timestamp
@@ -26,7 +25,8 @@ type curve struct {
 	Name   string
 	Class  string
 	Points string
-	Last   string
+	Last   string // in its unit
+	last   float64
 }
 
 const (
@@ -53,39 +53,73 @@ type history struct {
 // series are the charts, by what the history calls them.
 var series = []struct {
 	name, unit string
-	curves     []string
+	curves     []string // what the history calls them
+	labels     []string // what people do
 }{
-	{"Accepted, and what became of events", "events", []string{"accepted", "stored", "dead", "skipped"}},
-	{"Refused requests", "requests", []string{"refused"}},
-	{"Pending events", "events", []string{"pending"}},
-	{"Age of the oldest pending event", "seconds", []string{"oldest_seconds"}},
-	{"Queue", "bytes", []string{"queue_bytes"}},
-	{"Time to accept", "seconds", []string{"accept_p50_seconds", "accept_p95_seconds", "accept_p99_seconds"}},
-	{"Time from accepting to storing", "seconds", []string{"lag_p50_seconds", "lag_p95_seconds", "lag_p99_seconds"}},
+	{"Accepted, and what became of events", unitRate, []string{"accepted", "stored", "dead", "skipped"}, nil},
+	{"Refused requests", unitRate, []string{"refused"}, nil},
+	{"Pending events", unitCount, []string{"pending"}, nil},
+	{"Age of the oldest pending event", unitSeconds, []string{"oldest_seconds"}, []string{"oldest"}},
+	{"Queue", unitBytes, []string{queueBytes}, []string{"in use"}},
+	{"Time to accept", unitSeconds, []string{"accept_p50_seconds", "accept_p95_seconds", "accept_p99_seconds"}, quantiles},
+	{"Time from accepting to storing", unitSeconds, []string{"lag_p50_seconds", "lag_p95_seconds", "lag_p99_seconds"}, quantiles},
+}
+
+const queueBytes = "queue_bytes"
+
+var quantiles = []string{"p50", "p95", "p99"}
+
+// The units of charts.
+const (
+	unitRate    = "a point" // of a counter: what was added in a minute, or in an hour
+	unitCount   = ""
+	unitSeconds = "seconds"
+	unitBytes   = "bytes"
+)
+
+// amount writes a value in its unit.
+func amount(n float64, unit, resolution string) string {
+	switch unit {
+	case unitSeconds:
+		return seconds(n)
+	case unitBytes:
+		return bytesOf(int64(n))
+	case unitRate:
+		return number(n) + " a " + resolution
+	}
+	return number(n)
+}
+
+func seconds(n float64) string {
+	switch d := time.Duration(n * float64(time.Second)); {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	default:
+		return span(d)
+	}
 }
 
 // charts draws what the server has kept of the past, and nothing where it keeps nothing.
-func (d *Dashboard) charts(v *view, span *string, now time.Time) ([]chart, error) {
+func (d *Dashboard) charts(v *view, span *string, now time.Time) ([]chart, *history, error) {
 	chosen, known := spans[*span]
 	if !known {
 		*span, chosen = "hour", spans["hour"]
 	}
-	if len(series) == 0 {
-		return nil, nil
-	}
-	var h history
+	h := &history{}
 	since := pillarbox.TimestampOf(now.Add(-chosen.length))
-	err := d.ask(v.Request, "/api/v1/history"+query("resolution", chosen.resolution, "since", since.String()), &h)
+	err := d.ask(v.Request, "/api/v1/history"+query("resolution", chosen.resolution, "since", since.String()), h)
 	var problem *apiError
 	if errors.As(err, &problem) && problem.Status == http.StatusNotFound {
-		return nil, nil
+		return nil, h, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var charts []chart
 	for _, s := range series {
-		c := chart{Name: s.name, Unit: s.unit, From: since, Until: pillarbox.TimestampOf(now)}
+		c := chart{Name: s.name, From: since, Until: pillarbox.TimestampOf(now)}
 		top := 0.0
 		for _, p := range h.Points {
 			for _, name := range s.curves {
@@ -93,12 +127,17 @@ func (d *Dashboard) charts(v *view, span *string, now time.Time) ([]chart, error
 			}
 		}
 		for i, name := range s.curves {
-			c.Curves = append(c.Curves, h.curve(name, fmt.Sprintf("curve-%d", i), since, now, top))
+			drawn := h.curve(name, fmt.Sprintf("curve-%d", i), since, now, top)
+			drawn.Last = amount(drawn.last, s.unit, chosen.resolution)
+			if s.labels != nil {
+				drawn.Name = s.labels[i]
+			}
+			c.Curves = append(c.Curves, drawn)
 		}
-		c.Top = number(top)
+		c.Top = amount(top, s.unit, chosen.resolution)
 		charts = append(charts, c)
 	}
-	return charts, nil
+	return charts, h, nil
 }
 
 func (h *history) curve(name, class string, since pillarbox.Timestamp, now time.Time, top float64) curve {
@@ -114,8 +153,29 @@ func (h *history) curve(name, class string, since pillarbox.Timestamp, now time.
 			fmt.Fprintf(&points, "%.1f,%.1f ", x, y)
 		}
 	}
-	return curve{Name: name, Class: class, Points: points.String(), Last: number(last)}
+	return curve{Name: name, Class: class, Points: points.String(), last: last}
 }
+
+// fullIn is when the queue is full, if it goes on as in the last half an hour; 0 where it does not grow.
+func (h *history) fullIn(maxBytes int64) time.Duration {
+	const look = 30
+	if len(h.Points) < 3 || maxBytes <= 0 {
+		return 0
+	}
+	first, last := h.Points[max(0, len(h.Points)-look)], h.Points[len(h.Points)-1]
+	grown, passed := last.Values[queueBytes]-first.Values[queueBytes], last.At.Time().Sub(first.At.Time())
+	left := float64(maxBytes) - last.Values[queueBytes]
+	if grown <= 0 || passed <= 0 || left < 0 {
+		return 0
+	}
+	return time.Duration(min(left/grown*float64(passed), float64(fullNever)))
+}
+
+// fullSoon is when somebody should know, and fullNever when nobody has to.
+const (
+	fullSoon  = 4 * time.Hour
+	fullNever = 365 * 24 * time.Hour
+)
 
 func number(n float64) string {
 	if n == math.Trunc(n) && math.Abs(n) < 1e15 {

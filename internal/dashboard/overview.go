@@ -188,7 +188,8 @@ type overviewData struct {
 	Accepted uint64
 	Balances []balance
 	Needs    []need
-	Full     int // thousandths of the queue that are in use; -1 where it has no limit
+	Full     int    // thousandths of the queue that are in use; -1 where it has no limit
+	FullIn   string // if it goes on as it does; empty where it does not fill up
 	Charts   []chart
 	Span     string // of the charts
 }
@@ -238,8 +239,17 @@ func (d *Dashboard) overview(v *view) (any, error) {
 		data.Full = int(float64(q.Bytes) / float64(q.MaxBytes) * barWidth)
 	}
 	data.Needs = needs(&data.Status, data.Balances)
-	data.Charts, err = d.charts(v, &data.Span, now)
-	return data, err
+	var past *history
+	if data.Charts, past, err = d.charts(v, &data.Span, now); err != nil {
+		return nil, err
+	}
+	if left := past.fullIn(data.Status.Queue.MaxBytes); left > 0 && left < fullNever {
+		if data.FullIn = span(left); left < fullSoon {
+			data.Needs = append([]need{{true, "The queue is full in " + data.FullIn + ", if it goes on like this", "see which destination holds it, or raise queue.max_bytes", "/destinations"}},
+				data.Needs...)
+		}
+	}
+	return data, nil
 }
 
 // needs lists what needs a person, the worst first.
