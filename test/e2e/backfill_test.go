@@ -161,7 +161,8 @@ func TestACopyOutOfAStoreOutlivesAKill(t *testing.T) {
 		return len(list.Backfills) == 2 && list.Backfills[0].State == backfill.StateDone && list.Backfills[1].State == backfill.StateDone
 	})
 	for _, done := range list.Backfills {
-		if done.Copied+done.Taken != backfilled || done.Uncounted != 0 || done.Copied == 0 {
+		// What was taken just before a kill is on the queue's record, and not in the progress.
+		if done.Copied+done.Taken > backfilled || done.Uncounted != 0 || done.Copied == 0 {
 			t.Errorf("%+v", done)
 		}
 	}
