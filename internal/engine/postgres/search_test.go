@@ -30,7 +30,7 @@ func TestListsScanNothing(t *testing.T) {
 		"text of a source":  {pillarbox.EventFilter{Source: "rare", Content: text, MaxScan: 100}, []string{"source_timestamp_request_id_idx", "Rows Removed by Filter: 20\n"}},
 		"text, up to bound": {pillarbox.EventFilter{Content: text, MaxScan: 100}, []string{"Rows Removed by Filter: 100\n", "pkey"}},
 	} {
-		plan := postgres.PlanOf(t, store, conn, test.filter)
+		plan := strings.ReplaceAll(postgres.PlanOf(t, store, conn, test.filter), ".00 ", " ") // since 18 there are parts of rows
 		for _, part := range test.want {
 			if !strings.Contains(plan, part) {
 				t.Errorf("%s: the plan is\n%swant %s", name, plan, part)
