@@ -82,6 +82,9 @@ func (l *life) fillAll(ctx context.Context) error {
 		if l.world.elapsed()-begin > drainBound {
 			return fmt.Errorf("a back-fill does not end: %+v", l.node.Backfills()[0])
 		}
+		if l.world.elapsed()-begin > time.Hour {
+			l.post(ctx) // an event that looks like an outage and is alone has no control event: see drain
+		}
 	}
 	left, err := l.node.StartBackfill(ctx, backfill.Request{Destination: chosen, DryRun: true})
 	if err != nil || left.Matched > 0 {
