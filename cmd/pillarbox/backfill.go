@@ -35,7 +35,7 @@ The queue has what is not delivered everywhere, and of the rest a history of que
 time and waits while live delivery lags, or the destination is down or paused. It outlives restarts: an interrupt of this command
 cancels it, and what was taken by then is delivered all the same; --detach lets it go on without this command.
 
-What the queue has forgotten of the time before the destination, --from-store copies out of the store of another one, which
+What the queue has forgotten of the time before the destination, --from copies out of the store of another one, which
 has it: straight into the destination, and the account moves it from skipped to stored. What is refused becomes a dead letter
 with one attempt. What the shape of the other destination has dropped or redacted stays so. A destination that can't be asked
 what it has gets the same events again when that is done twice, and they are counted once.
@@ -44,7 +44,7 @@ A new destination can begin with it: destinations.NAME.from in the configuration
 		Example: `  pillarbox backfill billing --dry-run
   pillarbox backfill billing --since 7d --rate 500
   pillarbox backfill billing --detach
-  pillarbox backfill warehouse --from-store events
+  pillarbox backfill warehouse --from events
   pillarbox backfill --list
   pillarbox backfill --cancel 3`,
 		Args: cobra.MaximumNArgs(1),
@@ -64,7 +64,7 @@ A new destination can begin with it: destinations.NAME.from in the configuration
 	set.StringVar(&flags.request.Source, "source", "", "only events of this source")
 	set.StringVar(&flags.request.Since, "since", "", "accepted at or after: ago as in 24h or 7d, or RFC 3339")
 	set.StringVar(&flags.request.Until, "until", "", "accepted before: the same forms")
-	set.StringVar(&flags.request.FromStore, "from-store", "", "also copy what the queue has forgotten, out of the store of this destination")
+	set.StringVar(&flags.request.FromStore, "from", "", "also copy what the queue has forgotten, out of the store of this destination")
 	set.Float64Var(&flags.request.Rate, "rate", 0, "events per second (default as fast as it goes)")
 	set.BoolVar(&flags.request.DryRun, "dry-run", false, "count and sample, and touch nothing")
 	set.BoolVar(&flags.detach, "detach", false, "start it, and let it go on without this command")

@@ -81,12 +81,13 @@ type copying struct {
 	record  pillarbox.CopyRecord
 	counted pillarbox.CopyKey // what is not behind it may be counted already; only where the destination can't be asked
 	pending map[string]bool   // what the record says may be stored already and is not counted
+	buried  map[string]bool   // of these, what became a dead letter before it was counted
 	limit   int
 }
 
 func (r *run) newCopying(ctx context.Context) (*copying, error) {
 	c := &copying{run: r, from: r.opts.Store(r.request.FromStore), into: r.opts.Store(r.request.Destination),
-		pending: map[string]bool{}, limit: firstPage}
+		pending: map[string]bool{}, buried: map[string]bool{}, limit: firstPage}
 	if c.from == nil {
 		return nil, pillarbox.Invalid("the events of %s can't be read back", r.request.FromStore)
 	}
@@ -213,7 +214,8 @@ func (c *copying) choose(ctx context.Context, page []*pillarbox.Event) ([]*pilla
 	return c.leaveDead(ctx, chosen)
 }
 
-// leaveDead leaves out what has a dead letter: replays are for that.
+// leaveDead leaves out what has a dead letter: replays are for that. A letter that this copy has made and
+// not counted is counted, and its event is not written again: it would be stored beside an open letter.
 func (c *copying) leaveDead(ctx context.Context, chosen []*pillarbox.Event) ([]*pillarbox.Event, error) {
 	if c.opts.Dead == nil {
 		return chosen, nil
@@ -224,7 +226,7 @@ func (c *copying) leaveDead(ctx context.Context, chosen []*pillarbox.Event) ([]*
 		if err != nil {
 			return nil, fmt.Errorf("look for the dead letter of %s: %w", event.RequestID, err)
 		}
-		if !dead || c.pending[event.RequestID] {
+		if c.buried[event.RequestID] = dead && c.pending[event.RequestID]; !dead || c.pending[event.RequestID] {
 			left = append(left, event)
 		}
 	}
@@ -239,7 +241,7 @@ func (c *copying) give(ctx context.Context, events []*pillarbox.Event, last pill
 		if err != nil {
 			return err
 		}
-		if refused, err = c.write(ctx, events); err != nil {
+		if refused, err = c.write(ctx, c.unburied(events)); err != nil {
 			return err
 		}
 	}
@@ -248,6 +250,12 @@ func (c *copying) give(ctx context.Context, events []*pillarbox.Event, last pill
 			return fmt.Errorf("write dead letters: %w", err)
 		}
 	}
+	for _, event := range events {
+		if c.buried[event.RequestID] {
+			refused = append(refused, Refused{Event: event})
+		}
+	}
+	clear(c.buried)
 	stored, dead := c.tally(events, refused)
 	c.record.After = last
 	if last.Key().Compare(c.record.Reached.Key()) > 0 {
@@ -270,6 +278,11 @@ func (c *copying) give(ctx context.Context, events []*pillarbox.Event, last pill
 func (c *copying) show() {
 	c.progress.Copied, c.progress.Dead, c.progress.Uncounted = c.record.Stored, c.record.Dead, c.record.Uncounted
 	c.progress.Matched = c.progress.Taken + c.progress.Copied + c.progress.Dead
+}
+
+// unburied are the events that have no letter of this copy.
+func (c *copying) unburied(events []*pillarbox.Event) []*pillarbox.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(event *pillarbox.Event) bool { return c.buried[event.RequestID] })
 }
 
 // tally says how many of the events are to be counted, and that they are not pending.
@@ -316,9 +329,13 @@ func (c *copying) save(ctx context.Context, stored, dead uint64) (counted uint64
 
 // write writes events until each is stored or refused: an outage is waited for.
 func (c *copying) write(ctx context.Context, events []*pillarbox.Event) (refused []Refused, err error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
 	for pause := firstPoll; ; pause = min(2*pause, longestPoll) {
 		errs, down := c.opts.Deliver(ctx, c.request.Destination, events)
 		var again []*pillarbox.Event
+		var untried error
 		for i, event := range events {
 			var attempt *pillarbox.RefusedError
 			switch {
@@ -326,14 +343,14 @@ func (c *copying) write(ctx context.Context, events []*pillarbox.Event) (refused
 			case errors.As(errs[i], &attempt):
 				refused = append(refused, Refused{event, attempt.Attempt})
 			default:
-				again = append(again, event)
+				again, untried = append(again, event), errs[i]
 			}
 		}
 		if len(again) == 0 {
 			return refused, nil
 		}
 		if events = again; down == nil {
-			down = errs[0]
+			down = untried
 		}
 		if err := c.rest(ctx, pause, fmt.Sprintf("the destination takes nothing: %v", down)); err != nil {
 			return nil, err

@@ -288,3 +288,23 @@ func TestACopyThatIsDoneTwiceCountsOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestALetterThatWasNotCountedIsCounted, and its event is not stored beside it, although it would be taken
+// by now.
+func TestALetterThatWasNotCountedIsCounted(t *testing.T) {
+	w := forgotten(t, 100, 100)
+	refused := w.events[3]
+	w.refuses[refused.RequestID] = true
+	w.lost = errors.New("the power goes behind the letter")
+	if _, err := w.filler().Run(t.Context(), fromEvents, nil); err == nil {
+		t.Fatal("it goes on")
+	}
+	w.lost, w.refuses = nil, map[string]bool{}
+	done, err := w.filler().Run(t.Context(), fromEvents, nil)
+	if account := w.balances(); err != nil || done.Dead != 1 || account.Stored != 99 || account.Dead != 1 {
+		t.Errorf("%+v, %v, %+v", done, err, account)
+	}
+	if missing, err := w.sink.Missing(t.Context(), []pillarbox.Key{refused.Key()}); err != nil || len(missing) != 1 {
+		t.Errorf("it is stored beside its letter, %v", err)
+	}
+}

@@ -38,7 +38,6 @@ type hub struct {
 type topic struct {
 	page    *page
 	viewers map[*viewer]bool
-	last    []byte // what they were told
 }
 
 // viewer is one browser.
@@ -136,7 +135,6 @@ func (h *hub) tell(t *topic, v *viewer, err error) {
 func (h *hub) spread(t *topic, text []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t.last = text
 	for v := range t.viewers {
 		select {
 		case <-v.updates: // what it has not taken is old

@@ -523,7 +523,10 @@ func (r *Replayer) DiscardMany(ctx context.Context, filter pillarbox.DeadLetterF
 	for ctx.Err() == nil {
 		var keys []pillarbox.DeadLetterKey
 		for summary, err := range r.letters.Summaries(ctx, filter) {
-			if err != nil {
+			switch {
+			case errors.Is(err, pillarbox.ErrUnavailable), errors.Is(err, pillarbox.ErrClosed):
+				return discarded, err
+			case err != nil:
 				continue // what can't be read is listed as that, and stays
 			}
 			if dryRun {

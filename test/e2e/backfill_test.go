@@ -144,11 +144,11 @@ func TestACopyOutOfAStoreOutlivesAKill(t *testing.T) {
 		t.Errorf("the queue alone: exit %d, %s%s", code, out, talk)
 	}
 	for args, want := range map[string]string{"asked": "its own store", "nowhere": "no destination"} {
-		if out, talk, code := harness.Run(t, "backfill", "asked", "--from-store", args, "--server", s.Admin); code == 0 || !strings.Contains(talk, want) {
+		if out, talk, code := harness.Run(t, "backfill", "asked", "--from", args, "--server", s.Admin); code == 0 || !strings.Contains(talk, want) {
 			t.Errorf("from %s: exit %d, %s%s", args, code, out, talk)
 		}
 	}
-	if out, talk, code := harness.Run(t, "backfill", "asked", "--from-store", "events", "--rate", "1000", "--detach", "--server", s.Admin); code != 0 {
+	if out, talk, code := harness.Run(t, "backfill", "asked", "--from", "events", "--rate", "1000", "--detach", "--server", s.Admin); code != 0 {
 		t.Errorf("exit %d, %s%s", code, out, talk)
 	}
 	ledgerOf(t, s, "asked", func(e ledger.Entry) bool { return e.Stored > 100 })
