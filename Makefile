@@ -69,7 +69,7 @@ staticcheck:
 
 crash-model: ## cut the power of a disk in memory after every operation: STATES=1500000 SEED=1, then the planted bugs
 	GOGC=400 PILLARBOX_TEST_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
-	$(GO) test -count=1 -timeout 30m -run 'TestMutants/crash-model' -v ./test/mutants
+	$(GO) test -count=1 -timeout 60m -run 'TestMutants/crash-model' -v ./test/mutants
 
 ioerr: ## every single call to the disk fails, once and for ever, then the planted bugs; exhaustive, so there is no seed
 	$(GO) test -count=1 -timeout 30m -run 'TestEvery.*(MayFail|FailingCallIsSurvived)$$' -v ./test/ioerr ./internal/engine/seglog ./internal/engine/files ./internal/engine/sqlite

@@ -147,11 +147,16 @@ type world struct {
 }
 
 // newWorld makes the world of a seed. Every third has two destinations, every fourth its letters on
-// the disk. In every seventh all is sealed, and in another seventh encryption comes and goes.
+// the disk. In every seventh all is sealed, and in another seventh encryption comes and goes. Every
+// second of the second destinations gets only what a person gives it.
 func newWorld(seed uint64) *world {
 	destinations := []string{"events", "archive"}
 	if seed%3 != 0 {
 		destinations = destinations[:1]
+	}
+	second := pillarbox.Rule{Sources: []string{"app"}}
+	if seed%2 == 0 {
+		second = pillarbox.Rule{Sources: []string{"another"}}
 	}
 	seals := func(int) sealing { return never }
 	switch seed % 7 {
@@ -163,7 +168,7 @@ func newWorld(seed uint64) *world {
 	return &world{
 		seals: seals,
 		seed:  seed, letters: seed%4 == 0, few: seed%5 == 0, rules: []pillarbox.Rule{everything,
-			{Sources: []string{"app"}}}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(
+			second}, rng: rand.New(rand.NewPCG(seed, 0)), disk: faultfs.New(
 			faultfs.Options{}), clock: epoch,
 		reference: newWitness(destinations),
 	}

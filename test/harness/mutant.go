@@ -26,7 +26,7 @@ type Mutant struct {
 type Edit struct{ File, Old, New string }
 
 // mutantBound is how long a harness may look for a bug in a compiled test.
-const mutantBound = 10 * time.Minute
+const mutantBound = 30 * time.Minute
 
 // Binary builds the binary with the bug and returns its path.
 func (m Mutant) Binary(t *testing.T) string {
