@@ -71,8 +71,8 @@ crash-model: ## cut the power of a disk in memory after every operation: STATES=
 	GOGC=400 PILLARBOX_TEST_CRASH_STATES=$(or $(STATES),1500000) $(if $(SEED),PILLARBOX_TEST_SEED=$(SEED)) $(GO) test -count=1 -timeout 12h -run '^TestCrashModel$$' -v ./internal/crashmodel
 	$(GO) test -count=1 -timeout 60m -run 'TestMutants/crash-model' -v ./test/mutants
 
-ioerr: ## every single call to the disk fails, once and for ever, then the planted bugs; exhaustive, so there is no seed
-	$(GO) test -count=1 -timeout 30m -run 'TestEvery.*(MayFail|FailingCallIsSurvived)$$' -v ./test/ioerr ./internal/engine/seglog ./internal/engine/files ./internal/engine/sqlite
+ioerr: ## every single call to the disk fails, once and for ever, and the power goes after each, then the planted bugs; exhaustive, so there is no seed
+	$(GO) test -count=1 -timeout 30m -run 'TestEvery.*(MayFail|FailingCallIsSurvived)$$|TestPowerCut|TestTwoWritersAtOnce' -v ./test/ioerr ./internal/engine/seglog ./internal/engine/files ./internal/engine/sqlite ./internal/engine/parquet
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/(ioerr|start)' -v ./test/mutants
 
 bitrot: ## every bit of a sealed and of a live segment and of the metadata is flipped: BYTES=8192 SEED=1, then the planted bugs

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pillarbox/test/harness"
+	"pillarbox/test/setting"
 )
 
 // hunt is one harness, as a test of a package, and the bugs that it must find.
@@ -627,12 +628,13 @@ var hunts = []hunt{
 	},
 }
 
-// TestMutants runs every harness on every bug that it must find.
+// TestMutants runs every harness on every bug that it must find, or on those of one part of them:
+// PILLARBOX_TEST_PART=K/N takes every Nth bug.
 func TestMutants(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles a test for each planted bug")
 	}
-	for _, h := range hunts {
+	for _, h := range inPart(hunts, setting.PartOf(t, "PILLARBOX_TEST_PART")) {
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel() // as many as there are processors: most of it is linking, which takes one
 			for _, bug := range h.bugs {
@@ -642,6 +644,44 @@ func TestMutants(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// inPart leaves the bugs that a part takes, and the hunts that still have some.
+func inPart(hunts []hunt, part setting.Part) (left []hunt) {
+	i := 0
+	for _, h := range hunts {
+		var bugs []planted
+		for _, bug := range h.bugs {
+			if part.Takes(i) {
+				bugs = append(bugs, bug)
+			}
+			i++
+		}
+		if h.bugs = bugs; len(bugs) > 0 {
+			left = append(left, h)
+		}
+	}
+	return left
+}
+
+// TestPartsAreAll: every bug is in one part, and each part has its share of those of a long hunt.
+func TestPartsAreAll(t *testing.T) {
+	const parts = 3
+	seen := map[string]int{}
+	for k := range parts {
+		for _, h := range inPart(hunts, setting.Part{K: k, N: parts}) {
+			for _, bug := range h.bugs {
+				seen[h.name+": "+bug.Name]++
+			}
+		}
+	}
+	for _, h := range hunts {
+		for _, bug := range h.bugs {
+			if n := seen[h.name+": "+bug.Name]; n != 1 {
+				t.Errorf("%q of %s is in %d parts", bug.Name, h.name, n)
+			}
+		}
 	}
 }
 

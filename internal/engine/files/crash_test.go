@@ -17,6 +17,7 @@ import (
 	"pillarbox/internal/engine/files"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
+	"pillarbox/test/setting"
 )
 
 // story puts and resolves a few letters again and again, and knows for each which states it may be
@@ -201,12 +202,13 @@ func wantOneFileEach(t *testing.T, disk *faultfs.FS, want int, when string) {
 // power went.
 func TestPowerCutAtAnyMoment(t *testing.T) {
 	cuts := 0
+	passed := setting.Fewer(1, 10) // every one of so many operations is followed by a cut
 	for seed := range uint64(5) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
 		store := openUntended(t, disk, "at first")
 		disk.After(func(op faultfs.Op, _ error) {
-			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir {
+			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir || s.random.IntN(passed) > 0 {
 				return
 			}
 			for _, mode := range []faultfs.Mode{faultfs.Dropped,
@@ -232,7 +234,7 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 		must(t, store.Close())
 		s.check(t, disk, fmt.Sprintf("seed %d, at the end", seed))
 	}
-	if cuts < 500 {
+	if cuts < 500/passed {
 		t.Errorf("only %d power cuts", cuts)
 	}
 }
@@ -241,7 +243,8 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 // stays, and what is promised afterwards holds in spite of what the failed call has left behind.
 func TestEveryOperationMayFail(t *testing.T) {
 	failures := 0
-	for seed := range uint64(30) {
+	seeds := setting.Fewer(30, 6)
+	for seed := range uint64(seeds) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
 		store := openUntended(t, disk, "at first")
@@ -276,7 +279,7 @@ func TestEveryOperationMayFail(t *testing.T) {
 		must(t, store.Close())
 		s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("seed %d, at the end", seed))
 	}
-	if failures < 150 {
+	if failures < 5*seeds {
 		t.Errorf("only %d operations failed", failures)
 	}
 }
@@ -285,9 +288,9 @@ func TestEveryOperationMayFail(t *testing.T) {
 // life found but was not yet durable must be made so before anything is promised or removed because
 // of it.
 func TestPowerCutAfterKill(t *testing.T) {
-	kills := 0
+	kills, step := 0, setting.Fewer(2, 20)
 	for seed := range uint64(3) {
-		for last := 12; last < 90; last += 2 {
+		for last := 12; last < 90; last += step {
 			s := newStory(seed)
 			disk := faultfs.New(faultfs.Options{})
 			store := openUntended(t, disk, "at first")
@@ -316,7 +319,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 			disk.After(nil)
 		}
 	}
-	if kills < 80 {
+	if kills < 160/step {
 		t.Errorf("only %d kills", kills)
 	}
 }

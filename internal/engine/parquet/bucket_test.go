@@ -23,6 +23,7 @@ import (
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/parquet"
 	"pillarbox/internal/engine/s3"
+	"pillarbox/test/setting"
 	"pillarbox/test/standin/fakes3"
 )
 
@@ -129,7 +130,8 @@ func TestBucketSurvivesKillsAtAnyMoment(t *testing.T) {
 // ErrUnavailable, what had been promised stays, and what is promised afterwards holds.
 func TestEveryCallToABucketMayFail(t *testing.T) {
 	failures := 0
-	for seed := range uint64(12) {
+	seeds := setting.Fewer(12, 2)
+	for seed := range uint64(seeds) {
 		s := newStory(seed)
 		bucket := &fakes3.Bucket{}
 		store := openBucket(t, bucket, 1+int(seed%2), crashOptions())
@@ -161,7 +163,7 @@ func TestEveryCallToABucketMayFail(t *testing.T) {
 			}
 		}
 	}
-	if failures < 100 {
+	if failures < 8*seeds {
 		t.Errorf("only %d calls failed", failures)
 	}
 }
@@ -227,8 +229,8 @@ func TestTheLastWriterHasTheBucket(t *testing.T) {
 // Two writers at once, at every point of a change of the one: what either has promised is there once, and
 // nothing that either has uploaded in vain is left for who reads all files.
 func TestTwoWritersAtOnce(t *testing.T) {
-	moments := 0
-	for at := 0; ; at++ {
+	moments, step := 0, setting.Fewer(1, 6)
+	for at := 0; ; at += step {
 		bucket := &fakes3.Bucket{}
 		s := newStory(1)
 		old := openBucket(t, bucket, 1, crashOptions())
@@ -268,7 +270,7 @@ func TestTwoWritersAtOnce(t *testing.T) {
 		s.checkAt(t, p, when)
 		_ = old.Close() // the place has other owners by now
 	}
-	if moments < 8 {
+	if moments < 48/step {
 		t.Errorf("only %d moments", moments)
 	}
 	t.Logf("%d moments", moments)

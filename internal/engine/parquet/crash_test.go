@@ -19,6 +19,7 @@ import (
 	"pillarbox/internal/engine/parquet"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
+	"pillarbox/test/setting"
 )
 
 // story writes a few events again and again, in batches that are cut anew each time, puts files
@@ -297,11 +298,12 @@ func values(t *testing.T, column pq.ColumnChunk) []pq.Value {
 // day gets a file of its own, while the store is opened, and while it is opened after the power went.
 func TestPowerCutAtAnyMoment(t *testing.T) {
 	cuts := 0
+	passed := setting.Fewer(1, 12) // every one of so many operations is followed by a cut
 	for seed := range uint64(2) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
 		disk.After(func(op faultfs.Op, _ error) {
-			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir {
+			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir || s.random.IntN(passed) > 0 {
 				return
 			}
 			for _, mode := range []faultfs.Mode{faultfs.Dropped, faultfs.Modes[s.random.IntN(len(faultfs.Modes))]} {
@@ -331,7 +333,7 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 		disk.After(nil)
 		s.check(t, disk, fmt.Sprintf("seed %d, at the end", seed))
 	}
-	if cuts < 1000 {
+	if cuts < 1000/passed {
 		t.Errorf("only %d power cuts", cuts)
 	}
 	t.Logf("%d power cuts", cuts)
@@ -341,7 +343,8 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 // stays, and what is promised afterwards holds in spite of what the failed call has left behind.
 func TestEveryOperationMayFail(t *testing.T) {
 	failures := 0
-	for seed := range uint64(24) {
+	seeds := setting.Fewer(24, 3)
+	for seed := range uint64(seeds) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
 		store := openOn(t, disk, "at first")
@@ -373,7 +376,7 @@ func TestEveryOperationMayFail(t *testing.T) {
 		must(t, store.Close())
 		s.check(t, disk.Crash(nil, faultfs.Dropped), fmt.Sprintf("seed %d, at the end", seed))
 	}
-	if failures < 150 {
+	if failures < 6*seeds {
 		t.Errorf("only %d operations failed", failures)
 	}
 }
@@ -381,9 +384,9 @@ func TestEveryOperationMayFail(t *testing.T) {
 // A process may be killed before any operation, and the power may go in the next life: what that life
 // found but was not yet durable must be made so before anything is promised because of it.
 func TestPowerCutAfterKill(t *testing.T) {
-	kills := 0
+	kills, step := 0, setting.Fewer(12, 80)
 	for seed := range uint64(2) {
-		for last := 40; last < 240; last += 12 {
+		for last := 40; last < 240; last += step {
 			s := newStory(seed)
 			disk := faultfs.New(faultfs.Options{})
 			store := openOn(t, disk, "at first")
@@ -414,7 +417,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 			disk.After(nil)
 		}
 	}
-	if kills < 30 {
+	if kills < 360/step {
 		t.Errorf("only %d kills", kills)
 	}
 }
