@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -35,9 +36,23 @@ type screen struct {
 
 func newScreen(file *os.File) screen {
 	if term.IsTerminal(int(file.Fd())) {
-		return screen{Writer: console.NewTerminal(file), file: file}
+		return screen{Writer: console.NewTerminal(file, hasColours(file)), file: file}
 	}
 	return screen{Writer: file, file: file}
+}
+
+// hasColours reports whether a terminal shows colours: not with NO_COLOR, nor with TERM=dumb.
+func hasColours(file *os.File) bool {
+	return colorprofile.Detect(file, os.Environ()) >= colorprofile.ANSI
+}
+
+// Paint writes a text in a style.
+func (s screen) Paint(style console.Style, text string) error {
+	if terminal, ok := s.Writer.(*console.Terminal); ok {
+		return terminal.Paint(style, text)
+	}
+	_, err := io.WriteString(s.Writer, text)
+	return err
 }
 
 // IsTerminal tells the log how to write.
@@ -51,13 +66,15 @@ func (s screen) Close() error {
 	return nil
 }
 
-// terminalOf is the terminal that a command writes to, if it is one.
-func terminalOf(w io.Writer) (*console.Terminal, bool) {
-	if s, ok := w.(screen); ok {
-		w = s.Writer
+// canDraw reports whether a command writes to a terminal whose cursor it can move: one that says how
+// large it is, and is not the plainest of all.
+func canDraw(w io.Writer) bool {
+	s, ok := w.(screen)
+	if !ok || !s.IsTerminal() || os.Getenv("TERM") == "dumb" {
+		return false
 	}
-	terminal, ok := w.(*console.Terminal)
-	return terminal, ok
+	width, height, err := term.GetSize(int(s.file.Fd()))
+	return err == nil && width > 0 && height > 0
 }
 
 // drawn is the terminal itself, for what moves its cursor on purpose and shows nothing of a client:

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,71 @@ func onTerminal(t *testing.T, args ...string) (shown string, code int) {
 	return strings.ReplaceAll(<-all, "\r\n", "\n"), code // the terminal makes two characters of a line feed
 }
 
+// ours are the sequences of the styles, which nothing that a client sent is shown with.
+var ours = regexp.MustCompile("\x1b\\[([12]|3[123])?m")
+
+// TestColours: a terminal is shown them, unless NO_COLOR says that it is not to be, or it is no such
+// terminal.
+func TestColours(t *testing.T) {
+	s := startServer(t, "")
+	for name, test := range map[string]struct {
+		env  map[string]string
+		want bool
+	}{
+		"colours":         {map[string]string{"TERM": "xterm"}, true},
+		"NO_COLOR":        {map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, false},
+		"a dumb terminal": {map[string]string{"TERM": "dumb"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", "")
+			for key, value := range test.env {
+				t.Setenv(key, value)
+			}
+			shown, code := onTerminal(t, "status", "--server", s.admin)
+			if code != 0 || strings.Contains(shown, "\x1b[1mDESTINATION\x1b[m") != test.want || strings.Contains(shown, "\x1b") != test.want {
+				t.Errorf("colours are shown: %v, and want %v: %d %q", !test.want, test.want, code, shown)
+			}
+		})
+	}
+}
+
+// TestStatusIsWatchedOnATerminal, until q is pressed.
+func TestStatusIsWatchedOnATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	s := startServer(t, "")
+	terminal, seen := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan string, 1)
+	go func() {
+		var all []byte
+		for buffer := make([]byte, 4096); ; {
+			n, err := seen.Read(buffer)
+			all = append(all, buffer[:n]...)
+			if pressed := strings.Contains(string(all), "adds up"); pressed || err != nil {
+				_, _ = seen.WriteString("q")
+				shown <- string(all)
+				_, _ = io.Copy(io.Discard, seen)
+				return
+			}
+		}
+	}()
+	root := newRootCommand()
+	root.SetArgs([]string{"status", "--watch", "--every", "100ms", "--server", s.admin})
+	root.SetIn(terminal)
+	root.SetOut(newScreen(terminal))
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-shown; !strings.Contains(text, "events") || !strings.Contains(text, "accepted = ") {
+		t.Errorf("it shows %q", text)
+	}
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // hostile moves the cursor, sets the title, turns text around, and is no text at its end.
 const hostile = "a\x1b[2J\x1b]0;title\x07\rb\x7f\u009b31m\u202e\u2066\u200f\u061c\u2028c"
 
@@ -120,6 +186,7 @@ func hostileEverywhere() *pillarbox.Event {
 // TestWhatAClientSentIsNeverRawOnATerminal, by any command that shows it, in any form. Redirected,
 // CSV is the bytes that were sent.
 func TestWhatAClientSentIsNeverRawOnATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
 	s := startServer(t, "")
 	event := hostileEverywhere()
 	if err := s.engines.Sinks["events"].Write(t.Context(), []*pillarbox.Event{event}); err != nil {
@@ -136,6 +203,7 @@ func TestWhatAClientSentIsNeverRawOnATerminal(t *testing.T) {
 		{"dead", "show", "no such\x1b[2J\u202e"},
 	} {
 		shown, _ := onTerminal(t, append(args, "--server", s.admin)...)
+		shown = ours.ReplaceAllString(shown, "")
 		if i := strings.IndexFunc(shown, raw); i >= 0 || shown == "" {
 			t.Errorf("%q shows %q, with %q at %d", args, shown, shown[max(0, i):], i)
 		}

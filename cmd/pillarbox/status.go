@@ -14,6 +14,8 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
 	"pillarbox/internal/console"
+	"pillarbox/internal/ledger"
+	"pillarbox/internal/watch"
 )
 
 // watchEvery is how often a status is looked at that somebody watches.
@@ -25,7 +27,9 @@ func newStatusCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use: "status", Short: "Show how the server, its queue and its destinations are", Args: noArgs,
 		Long: `Show how the server, its queue and its destinations are. With --watch it goes on until it is interrupted: on a terminal in one place,
-and elsewhere as a line each time, or as one JSON object a line with -o json.`,
+with the account of each destination as a bar, until q is pressed; elsewhere as a line each time, or as one JSON object a line with -o json.
+
+Colours are those of the terminal, and there are none with NO_COLOR=1.`,
 		Example: `  pillarbox status
   pillarbox status --watch`,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -39,7 +43,7 @@ and elsewhere as a line each time, or as one JSON object a line with -o json.`,
 			}
 			return withClient(command, global, func(ctx context.Context, client *adminclient.Client) error {
 				if watch {
-					return watchStatus(ctx, command.OutOrStdout(), client, form, every)
+					return watchStatus(ctx, command, client, form, every)
 				}
 				status, err := client.Status(ctx)
 				if err != nil {
@@ -56,7 +60,19 @@ and elsewhere as a line each time, or as one JSON object a line with -o json.`,
 }
 
 // watchStatus shows the status again and again. A server that does not answer is waited for.
-func watchStatus(ctx context.Context, out io.Writer, client *adminclient.Client, form console.Form, every time.Duration) error {
+func watchStatus(ctx context.Context, command *cobra.Command, client *adminclient.Client, form console.Form, every time.Duration) error {
+	out := command.OutOrStdout()
+	if canDraw(out) && form.Kind != console.JSON {
+		return watch.Run(ctx, watch.Options{Every: every, In: command.InOrStdin(), Out: drawn(out),
+			Look: func(ctx context.Context) (*adminapi.Status, *ledger.Totals, error) {
+				status, err := client.Status(ctx)
+				if err != nil {
+					return nil, nil, err
+				}
+				totals, err := client.Ledger(ctx)
+				return status, totals, err
+			}})
+	}
 	var last *adminapi.Status
 	for {
 		status, err := client.Status(ctx)
@@ -79,24 +95,16 @@ func watchStatus(ctx context.Context, out io.Writer, client *adminclient.Client,
 	}
 }
 
+// showStatus writes a line.
 func showStatus(out io.Writer, status, last *adminapi.Status, failed error, form console.Form) error {
 	var text bytes.Buffer
-	screen, redraws := terminalOf(out)
 	switch {
 	case failed != nil:
 		fmt.Fprintf(&text, "%s no answer: %s\n", pillarbox.TimestampOf(time.Now()), console.Printable(failed.Error()))
 	case form.Kind == console.JSON:
 		return console.WriteJSONLine(out, status)
-	case redraws:
-		fmt.Fprintf(&text, "%s (Ctrl-C ends)\n", pillarbox.TimestampOf(time.Now()))
-		if err := console.WriteStatus(&text, status, form); err != nil {
-			return err
-		}
 	default:
 		console.WriteStatusLine(&text, status, last)
-	}
-	if redraws && form.Kind != console.JSON {
-		return screen.Redraw(text.Bytes())
 	}
 	_, err := out.Write(text.Bytes())
 	return err

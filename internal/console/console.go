@@ -1,13 +1,14 @@
 package console
 
 import (
+	"bufio"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 	"unicode/utf8"
 )
@@ -88,16 +89,52 @@ func (r *Rows) Write(w io.Writer, form Form) error {
 		}
 		return r.WriteBody(w, form)
 	}
-	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(out, strings.ToUpper(strings.Join(r.Head, "\t")))
-	for _, row := range r.Body {
-		cells := make([]string, len(row))
-		for i, cell := range row {
-			cells[i] = Printable(cell)
-		}
-		fmt.Fprintln(out, strings.Join(cells, "\t"))
+	return r.writeTable(w)
+}
+
+// gap is what is between two columns at least.
+const gap = 2
+
+// styled are the columns whose words have a style.
+var styled = []string{"state", "balanced", "what"}
+
+// writeTable writes columns that are as wide as they have to be.
+func (r *Rows) writeTable(w io.Writer) error {
+	if _, paints := w.(Painter); !paints {
+		out := bufio.NewWriter(w)
+		return errors.Join(r.writeColumns(out), out.Flush())
 	}
-	return out.Flush()
+	return r.writeColumns(w)
+}
+
+func (r *Rows) writeColumns(w io.Writer) error {
+	table := append([][]string{r.Head}, r.Body...)
+	widths := make([]int, len(r.Head))
+	for n, row := range table {
+		table[n] = make([]string, len(row))
+		for i, cell := range row {
+			table[n][i] = Printable(cell)
+			widths[i] = max(widths[i], utf8.RuneCountInString(table[n][i]))
+		}
+	}
+	for n, row := range table {
+		for i, cell := range row {
+			style, text, after := Plain, cell, "\n"
+			switch {
+			case n == 0:
+				style, text = Strong, strings.ToUpper(cell)
+			case slices.Contains(styled, r.Head[i]):
+				style = styleOf(cell)
+			}
+			if i < len(row)-1 {
+				after = strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap)
+			}
+			if err := errors.Join(style.Write(w, text), Plain.Write(w, after)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // WriteBody writes the rows without their head as CSV: the bytes of each cell as they are, unless

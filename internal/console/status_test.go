@@ -23,14 +23,3 @@ func TestStatusLineTellsWhatIsNew(t *testing.T) {
 		t.Errorf("%q is not one line", out.String())
 	}
 }
-
-// TestRedrawClearsAndEscapes: only what is ours moves the cursor.
-func TestRedrawClearsAndEscapes(t *testing.T) {
-	var out bytes.Buffer
-	if err := console.NewTerminal(&out).Redraw([]byte("a\x1b[31mb\n")); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); !strings.HasPrefix(got, "\x1b[H\x1b[2J") || strings.Count(got, "\x1b") != 2 {
-		t.Errorf("%q", got)
-	}
-}

@@ -13,14 +13,15 @@ import (
 // goes through it stays the same JSON, because there the escaped form means the same. It may be
 // used concurrently.
 type Terminal struct {
-	to io.Writer
+	to      io.Writer
+	colours bool
 
 	mu   sync.Mutex // guards what follows
 	rest []byte     // the beginning of a character whose end has not come yet
 }
 
 // NewTerminal makes one. Close it when everything is written.
-func NewTerminal(to io.Writer) *Terminal { return &Terminal{to: to} }
+func NewTerminal(to io.Writer, colours bool) *Terminal { return &Terminal{to: to, colours: colours} }
 
 // IsTerminal tells who asks for a terminal, as the log does.
 func (t *Terminal) IsTerminal() bool { return true }
@@ -41,17 +42,6 @@ func (t *Terminal) Write(text []byte) (int, error) {
 		return 0, err
 	}
 	return len(text), nil
-}
-
-// Redraw clears the terminal and writes a text in its upper left corner, in escaped form.
-func (t *Terminal) Redraw(text []byte) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := bytes.NewBufferString("\x1b[H\x1b[2J")
-	escape(out, append(t.rest, text...))
-	t.rest = nil
-	_, err := t.to.Write(out.Bytes())
-	return err
 }
 
 // Close writes what waits for the rest of its character. It does not close what is beneath.

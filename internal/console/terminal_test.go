@@ -22,7 +22,7 @@ func TestTerminalEscapesWhatMoves(t *testing.T) {
 	} {
 		for size := 1; size <= len(text); size++ {
 			var out bytes.Buffer
-			terminal := console.NewTerminal(&out)
+			terminal := console.NewTerminal(&out, false)
 			for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
 				part := rest[:min(size, len(rest))]
 				if n, err := terminal.Write([]byte(part)); n != len(part) || err != nil {
@@ -40,7 +40,7 @@ func TestTerminalEscapesWhatMoves(t *testing.T) {
 func TestTerminalKeepsTheMeaningOfJSON(t *testing.T) {
 	const text = "\x1b\x7f\u009b\u202e\u2028\\u202e\n\t\"ü😀"
 	var out bytes.Buffer
-	terminal := console.NewTerminal(&out)
+	terminal := console.NewTerminal(&out, false)
 	if err := console.WriteJSON(terminal, map[string]string{"a": text}); err != nil {
 		t.Fatal(err)
 	}
