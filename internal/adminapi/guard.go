@@ -39,14 +39,13 @@ func overSocket(r *http.Request) bool {
 }
 
 // checkSite refuses what a page of another site has a browser ask for. Who is no browser says
-// nothing of sites, and a person who follows a link to the page at "/" is let in. Another port of
-// this machine is another site: anybody's program may serve it.
+// nothing of sites. Another port of this machine is another site: anybody's program may serve it.
 func checkSite(r *http.Request) error {
 	sites := r.Header.Values("Sec-Fetch-Site")
 	foreign := slices.IndexFunc(sites,
 		func(site string) bool { return site != "same-origin" && site != "none" })
 	switch {
-	case foreign >= 0 && !visit(r):
+	case foreign >= 0:
 		return refuseSite("Sec-Fetch-Site: " + sites[foreign])
 	case len(sites) > 0:
 		return nil
@@ -58,12 +57,6 @@ func checkSite(r *http.Request) error {
 		}
 	}
 	return nil
-}
-
-// visit reports whether a person comes to see the page at "/" in a window of its own.
-func visit(r *http.Request) bool {
-	return r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 func refuseSite(why string) error {

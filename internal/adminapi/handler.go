@@ -96,7 +96,7 @@ func New(node Node, opts Options) *Handler {
 		byPath[r.path] = append(byPath[r.path], r)
 	}
 	for pattern, routes := range byPath {
-		a.mux.HandleFunc(muxPattern(pattern),
+		a.mux.HandleFunc(pattern,
 			func(w http.ResponseWriter, r *http.Request) { a.dispatch(w, r, routes) })
 	}
 	a.mux.HandleFunc("/", func(w http.ResponseWriter,
@@ -104,14 +104,6 @@ func New(node Node, opts Options) *Handler {
 		protocol.WriteProblem(w, noRoute(r))
 	})
 	return a
-}
-
-// muxPattern keeps the page at "/" from taking everything.
-func muxPattern(pattern string) string {
-	if pattern == "/" {
-		return "/{$}"
-	}
-	return pattern
 }
 
 func noRoute(r *http.Request) error {
@@ -161,7 +153,7 @@ var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
-	if r.URL.Path != "/" && path.Clean(r.URL.Path) != r.URL.Path {
+	if path.Clean(r.URL.Path) != r.URL.Path {
 		protocol.WriteProblem(w, noRoute(r)) // the mux would redirect
 		return
 	}

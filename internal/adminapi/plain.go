@@ -2,8 +2,6 @@ package adminapi
 
 import (
 	"context"
-	_ "embed"
-	"html/template"
 	"net/http"
 
 	"pillarbox/internal/openapi"
@@ -18,7 +16,6 @@ var plainRoutes = []apiRoute{
 		handle: (*Handler).readyz},
 	{method: http.MethodGet, path: "/metrics", answers: []int{200, 404}, handle: (*Handler).metrics},
 	{method: http.MethodGet, path: openapi.Path, answers: []int{200}, handle: (*Handler).openAPI},
-	{method: http.MethodGet, path: "/", answers: []int{200}, handle: (*Handler).home},
 }
 
 func (a *Handler) healthz(w http.ResponseWriter, _ *apiRequest) error {
@@ -50,21 +47,6 @@ func (a *Handler) metrics(w http.ResponseWriter, r *apiRequest) error {
 func (a *Handler) openAPI(w http.ResponseWriter, _ *apiRequest) error {
 	protocol.WriteBody(w, http.StatusOK, openapi.Type, openapi.Document)
 	return nil
-}
-
-//go:embed home.html
-var homeText string
-
-var homePage = template.Must(template.New("home").Parse(homeText))
-
-// home says what this is. The dashboard takes its place when it is wired in front of this handler.
-func (a *Handler) home(w http.ResponseWriter, r *apiRequest) error {
-	status, err := a.status(r.Context())
-	if err != nil {
-		status = Status{Reason: err.Error()} // the page is for finding out what is wrong
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	return homePage.Execute(w, status)
 }
 
 // bookRoutes tell how things are.
