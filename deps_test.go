@@ -301,6 +301,8 @@ var rules = []rule{
 		"pillarbox/internal/held", "pillarbox/internal/ledger", "pillarbox/internal/posting",
 		"pillarbox/internal/protocol", "pillarbox/internal/purge", "pillarbox/internal/replay", "pillarbox/internal/trail"},
 		"it shows what it is given"},
+	{"pillarbox/internal/forward", []string{"std", "golang.org/x/net/http/httpguts", "pillarbox"},
+		"it sends what it is given, and asks no server"},
 	{"pillarbox/internal/watch", []string{"std", "charm.land/bubbletea/v2", "github.com/charmbracelet/x/ansi", "pillarbox",
 		"pillarbox/internal/adminapi", "pillarbox/internal/console", "pillarbox/internal/ledger"},
 		"it shows what it is given, again and again"},

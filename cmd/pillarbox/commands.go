@@ -9,6 +9,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newServeCommand(global),
 		newPostCommand(global),
 		newEventsCommand(global),
+		newListenCommand(global),
 		newExplainCommand(global),
 		newDeadCommand(global),
 		newQuarantineCommand(global),

@@ -30,7 +30,7 @@ func TestServerThatCantBeAskedIsNoMissingServer(t *testing.T) {
 	s := startServer(t, "admin: {token: not-told-to-anybody-1234567890}")
 	t.Chdir(t.TempDir()) // the default data directory would be here
 	for _, args := range [][]string{{"audit"}, {"status"}, {"dead", "list"},
-		{"dead", "replay", "--all"}, {"dead", "discard", "x"}, {"events"}, {"events", "--follow"}} {
+		{"dead", "replay", "--all"}, {"dead", "discard", "x"}, {"events"}, {"events", "--follow"}, {"listen", "http://localhost:1"}} {
 		try(t, append(args, "--admin", s.admin)...).failsWith(t, exitFailed, s.admin,
 			"PILLARBOX_ADMIN_TOKEN", "admin.token")
 		try(t, append(args, "--server", s.admin)...).failsWith(t, exitFailed, "PILLARBOX_ADMIN_TOKEN",

@@ -84,8 +84,17 @@ formula into it that the spreadsheet runs.`,
 	return command
 }
 
-// eventFlags are those that say which events.
+// eventFlags are those that say which events of a list.
 func eventFlags(set *pflag.FlagSet, query *adminapi.EventQuery) {
+	selectFlags(set, query)
+	set.StringVar(&query.Since, "since", "", "only events accepted since")
+	set.StringVar(&query.Until, "until", "", "only events accepted before")
+	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
+	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
+}
+
+// selectFlags are those that say which events, but for their time.
+func selectFlags(set *pflag.FlagSet, query *adminapi.EventQuery) {
 	set.StringVar(&query.Destination, "destination", "",
 		"where to look (default the only one that can be read)")
 	set.StringVar(&query.Source, "source", "", "only events of this source")
@@ -98,10 +107,6 @@ func eventFlags(set *pflag.FlagSet, query *adminapi.EventQuery) {
 	set.Var(attributeFlag{&query.Facts.Attributes}, "attribute",
 		"only events with this attribute, as tenant=acme; may be given several times")
 	contentFlags(set, &query.Content)
-	set.StringVar(&query.Since, "since", "", "only events accepted since")
-	set.StringVar(&query.Until, "until", "", "only events accepted before")
-	set.IntVar(&query.Limit, "limit", 20, fmt.Sprintf("how many, 1 to %d", maxList))
-	set.StringVar(&query.Cursor, "cursor", "", "go on behind a page, with the next_cursor of -o json")
 }
 
 // attributeFlag collects NAME=VALUE.
@@ -222,15 +227,16 @@ func followEvents(ctx context.Context, command *cobra.Command, client *adminclie
 	err := client.FollowOn(ctx, adminclient.Follow{
 		Query: query,
 		Event: func(event *pillarbox.Event) error { return printFollowed(w, event, form) },
-		Lost: func(err error) {
-			fmt.Fprintf(talk, "the server is gone (%v); going on behind the last event as soon as it answers\n",
-				err)
-		},
+		Lost:  func(err error) { tellOfOutage(talk, err) },
 	})
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
 	return noSuchDestination(ctx, client, query.Destination, err)
+}
+
+func tellOfOutage(talk io.Writer, err error) {
+	fmt.Fprintf(talk, "the server is gone (%v); going on behind the last event as soon as it answers\n", err)
 }
 
 // printFollowed prints one event, on a line of its own in JSON.
