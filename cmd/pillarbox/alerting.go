@@ -23,8 +23,8 @@ import (
 	"pillarbox/internal/rollup"
 )
 
-// checkAlerts reports rules, quiet hours and receivers that can't work, of each the first. It reads the
-// files that are named.
+// checkAlerts reports rules, quiet hours and receivers that can't work, of each the first. It reads
+// the files that are named.
 func checkAlerts(cfg *config.Config) error {
 	if !cfg.Alerts.On() {
 		return nil
@@ -32,7 +32,8 @@ func checkAlerts(cfg *config.Config) error {
 	_, _, err := alertRules(cfg)
 	receivers, openErr := openReceivers(cfg)
 	_, closeBeat, beatErr := openBeat(cfg)
-	return errors.Join(placed(cfg, err), openErr, closeReceivers(receivers), placed(cfg, beatErr), closeBeat())
+	return errors.Join(placed(cfg, err), openErr, closeReceivers(receivers), placed(cfg, beatErr),
+		closeBeat())
 }
 
 // alertRules are the rules, and when low ones are quiet.
@@ -53,8 +54,10 @@ func alertRules(cfg *config.Config) ([]*alert.Rule, alert.Quiet, error) {
 	if err != nil {
 		return nil, quiet, fmt.Errorf("alerts.quiet_hours.%w", err)
 	}
-	if quiet.IsSet() && !slices.ContainsFunc(rules, func(r *alert.Rule) bool { return r.Severity == alert.Low }) {
-		return nil, quiet, pillarbox.Invalid("alerts.quiet_hours: has no effect: no rule has a low severity any more; leave it out")
+	if quiet.IsSet() && !slices.ContainsFunc(rules,
+		func(r *alert.Rule) bool { return r.Severity == alert.Low }) {
+		return nil, quiet,
+			pillarbox.Invalid("alerts.quiet_hours: has no effect: no rule has a low severity any more; leave it out")
 	}
 	return rules, quiet, nil
 }
@@ -74,9 +77,11 @@ func openReceivers(cfg *config.Config) (all []alert.Receiver, err error) {
 }
 
 func openReceiver(r *config.AlertReceiver) (alert.Receiver, error) {
-	o := receiver.Options{Name: r.Name, Kind: r.Kind, URL: string(r.URL), RoutingKey: string(r.RoutingKey),
-		HTTP: webhook.Options{AllowPrivate: r.AllowPrivate, Headers: map[string]string{}},
-		Mail: receiver.Mail{Server: r.Server, Security: r.Security, User: r.User, Password: string(r.Password), CA: r.CA, From: r.From, To: r.To}}
+	o := receiver.Options{Name: r.Name, Kind: r.Kind, URL: string(r.URL),
+		RoutingKey: string(r.RoutingKey),
+		HTTP:       webhook.Options{AllowPrivate: r.AllowPrivate, Headers: map[string]string{}},
+		Mail: receiver.Mail{Server: r.Server, Security: r.Security, User: r.User,
+			Password: string(r.Password), CA: r.CA, From: r.From, To: r.To}}
 	for _, severity := range r.Severities {
 		o.Severities = append(o.Severities, alert.Severity(severity))
 	}
@@ -110,7 +115,8 @@ func closeReceivers(all []alert.Receiver) error {
 }
 
 // openBeat prepares the heartbeat; beat is nil where there is none.
-func openBeat(cfg *config.Config) (beat func(context.Context) error, closeBeat func() error, err error) {
+func openBeat(cfg *config.Config) (beat func(context.Context) error, closeBeat func() error,
+	err error) {
 	nothing := func() error { return nil }
 	h := cfg.Alerts.Heartbeat
 	if h.URL == "" {
@@ -133,7 +139,8 @@ type alerting struct {
 }
 
 // openAlerts makes what tells of alerts, from what checkAlerts has found good.
-func openAlerts(e *engines, metrics prometheus.Gatherer, history *rollup.History) (*alerting, error) {
+func openAlerts(e *engines, metrics prometheus.Gatherer, history *rollup.History) (*alerting,
+	error) {
 	cfg := e.config
 	if !cfg.Alerts.On() {
 		return &alerting{closeBeat: func() error { return nil }}, nil
@@ -151,9 +158,12 @@ func openAlerts(e *engines, metrics prometheus.Gatherer, history *rollup.History
 		return nil, errors.Join(err, closeReceivers(receivers))
 	}
 	a := cfg.Alerts
-	options := alert.Options{Rules: rules, Receivers: receivers, Node: nodeName(cfg), Dashboard: a.Dashboard,
-		Every: a.Every.Std(), GroupWait: orNone(a.GroupWait), ResolveAfter: orNone(a.ResolveAfter), RepeatHigh: a.Repeat.High.Std(), RepeatLow: a.Repeat.Low.Std(),
-		Quiet: quiet, Beat: beat, BeatEvery: a.Heartbeat.Every.Std(), Now: e.Clock.Now, Meter: e.metrics.Alerts(), Logger: e.logger,
+	options := alert.Options{Rules: rules, Receivers: receivers, Node: nodeName(cfg),
+		Dashboard: a.Dashboard,
+		Every:     a.Every.Std(), GroupWait: orNone(a.GroupWait), ResolveAfter: orNone(a.ResolveAfter),
+		RepeatHigh: a.Repeat.High.Std(), RepeatLow: a.Repeat.Low.Std(),
+		Quiet: quiet, Beat: beat, BeatEvery: a.Heartbeat.Every.Std(), Now: e.Clock.Now,
+		Meter: e.metrics.Alerts(), Logger: e.logger,
 		Metrics: func() ([]alert.Series, error) { return seriesOf(metrics) }}
 	if e.data != nil {
 		options.FS = e.data
@@ -220,5 +230,6 @@ func seriesOfMetric(name string, m *dto.Metric) (all []alert.Series) {
 }
 
 func bucket(name string, bound float64, count uint64) alert.Series {
-	return alert.Series{Metric: name + "_bucket", Labels: map[string]string{"le": strconv.FormatFloat(bound, 'g', -1, 64)}, Value: float64(count)}
+	return alert.Series{Metric: name + "_bucket",
+		Labels: map[string]string{"le": strconv.FormatFloat(bound, 'g', -1, 64)}, Value: float64(count)}
 }

@@ -14,8 +14,10 @@ const AlertsPath = "/api/v1/alerts"
 const AlertsTestPath = AlertsPath + "/test"
 
 var alertRoutes = []apiRoute{
-	{method: http.MethodGet, path: AlertsPath, answers: []int{200, 400, 404}, handle: (*Handler).alerts, params: none},
-	{method: http.MethodPost, path: AlertsTestPath, scope: ScopeAdmin, act: "alerts.test", answers: []int{200, 400, 404, 503}, handle: (*Handler).testAlerts,
+	{method: http.MethodGet, path: AlertsPath, answers: []int{200, 400, 404},
+		handle: (*Handler).alerts, params: none},
+	{method: http.MethodPost, path: AlertsTestPath, scope: ScopeAdmin, act: "alerts.test",
+		answers: []int{200, 400, 404, 503}, handle: (*Handler).testAlerts,
 		params: []string{"receiver"}},
 }
 
@@ -27,7 +29,8 @@ type AlertTest struct {
 // center is what tells of alerts. Errors: 404 where nobody is told.
 func (a *Handler) center() (*alert.Center, error) {
 	if a.opts.Alerts == nil {
-		return nil, &protocol.Error{Status: http.StatusNotFound, Detail: "nobody is told of alerts: alerts.receivers and alerts.heartbeat are not configured, or no server runs"}
+		return nil, &protocol.Error{Status: http.StatusNotFound,
+			Detail: "nobody is told of alerts: alerts.receivers and alerts.heartbeat are not configured, or no server runs"}
 	}
 	return a.opts.Alerts, nil
 }

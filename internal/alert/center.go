@@ -25,8 +25,8 @@ const (
 	DefaultBeat         = time.Minute // between two requests to the heartbeat's URL
 	MinEvery            = time.Second // of looks, repeats and heartbeats
 
-	// SettleLooks is for how many looks after a start nothing is over because its condition does not hold: a
-	// server that has just begun has not met yet what is wrong.
+	// SettleLooks is for how many looks after a start nothing is over because its condition does not
+	// hold: a server that has just begun has not met yet what is wrong.
 	SettleLooks = 4
 
 	SendTimeout = 30 * time.Second // of one message
@@ -64,8 +64,10 @@ type Options struct {
 	Node      string // what this server is called in messages
 	Dashboard string // its address; empty for none
 
-	Every, GroupWait, ResolveAfter, RepeatHigh, RepeatLow time.Duration // negative: 0, of GroupWait and ResolveAfter
-	Quiet                                                 Quiet
+	Every                   time.Duration
+	GroupWait, ResolveAfter time.Duration // negative: none
+	RepeatHigh, RepeatLow   time.Duration
+	Quiet                   Quiet
 
 	Beat      func(ctx context.Context) error // says somewhere that this server lives; nil for nobody
 	BeatEvery time.Duration
@@ -121,7 +123,8 @@ type receiver struct {
 // New reads the state. What is wrong with it is in the log, and keeps nobody from being told.
 func New(opts Options) *Center {
 	opts = opts.withDefaults()
-	c := &Center{opts: opts, saves: make(chan chan struct{}), said: map[string]bool{}, began: opts.Now()}
+	c := &Center{opts: opts, saves: make(chan chan struct{}), said: map[string]bool{},
+		began: opts.Now()}
 	c.state = newState(c.began)
 	if opts.FS != nil {
 		var err error
@@ -131,7 +134,8 @@ func New(opts Options) *Center {
 		}
 	}
 	for _, r := range opts.Receivers {
-		c.receivers = append(c.receivers, &receiver{Receiver: r, nudge: make(chan struct{}, 1), wait: RetryFirst})
+		c.receivers = append(c.receivers, &receiver{Receiver: r, nudge: make(chan struct{}, 1),
+			wait: RetryFirst})
 	}
 	c.release()
 	for _, r := range opts.Rules {
@@ -200,8 +204,8 @@ func (c *Center) Close() error {
 	return errors.Join(errs...)
 }
 
-// ask asks for the state to be written, without waiting for it, and reports whether anybody is free to
-// do so.
+// ask asks for the state to be written, without waiting for it, and reports whether anybody is free
+// to do so.
 func (c *Center) ask() bool {
 	select {
 	case c.saves <- make(chan struct{}):
@@ -312,7 +316,8 @@ func (c *Center) holds(r *Rule, of Subject, facts map[string]any, holding map[st
 		c.opts.Meter.Failed(telemetry.AlertRule)
 		if !c.said[r.Name] {
 			c.said[r.Name] = true
-			c.opts.Logger.Warn("the condition of an alert can't be told; this is said once", telemetry.KeyAlert, r.Name, telemetry.KeyErr, err)
+			c.opts.Logger.Warn("the condition of an alert can't be told; this is said once",
+				telemetry.KeyAlert, r.Name, telemetry.KeyErr, err)
 		}
 		return false
 	}
@@ -346,12 +351,14 @@ func (c *Center) begin(r *Rule, of Subject, facts map[string]any, at time.Time) 
 	delete(c.state.Pending, key)
 	a.Since, a.Fired, a.Clear, a.Ended = since, at, time.Time{}, time.Time{}
 	a.tell(r, c.opts.Node, facts)
-	c.opts.Logger.Warn("an alert fires", telemetry.KeyAlert, a.Key, telemetry.KeySeverity, string(a.Severity), telemetry.KeyReason, a.Summary)
+	c.opts.Logger.Warn("an alert fires", telemetry.KeyAlert, a.Key, telemetry.KeySeverity,
+		string(a.Severity), telemetry.KeyReason, a.Summary)
 	return true
 }
 
 // await notes a condition that holds, and returns since when.
-func (c *Center) await(key string, r *Rule, of Subject, facts map[string]any, at time.Time) time.Time {
+func (c *Center) await(key string, r *Rule, of Subject, facts map[string]any,
+	at time.Time) time.Time {
 	p, there := c.state.Pending[key]
 	if !there || p.Since.After(at) { // or the clock was set back
 		p.Since = at
@@ -371,7 +378,8 @@ func (c *Center) tooMany() {
 	c.opts.Meter.Failed(telemetry.AlertRule)
 	if !c.full {
 		c.full = true
-		c.opts.Logger.Error("more alerts fire than are kept; the others are told once some are over", telemetry.KeyItems, MaxAlerts)
+		c.opts.Logger.Error("more alerts fire than are kept; the others are told once some are over",
+			telemetry.KeyItems, MaxAlerts)
 	}
 }
 
@@ -386,7 +394,8 @@ func (a *alert) tell(r *Rule, node string, facts map[string]any) {
 
 // summary is what the rule says of a thing.
 func (r *Rule) summary(of Subject, node, value string) string {
-	return strings.NewReplacer("{value}", cmp.Or(value, "?"), "{node}", node, "{"+string(of.Kind)+"}", of.Name).Replace(r.Summary)
+	return strings.NewReplacer("{value}", cmp.Or(value, "?"), "{node}", node, "{"+string(of.Kind)+"}",
+		of.Name).Replace(r.Summary)
 }
 
 // settle is how long a start takes.
@@ -411,7 +420,8 @@ func (c *Center) end(holding map[string]bool, at time.Time) (changed bool) {
 		}
 		if at.Sub(a.Clear) >= c.opts.ResolveAfter {
 			a.Ended, changed, c.full = at, true, false
-			c.opts.Logger.Info("an alert is over", telemetry.KeyAlert, a.Key, telemetry.KeyAfter, at.Sub(a.Since))
+			c.opts.Logger.Info("an alert is over", telemetry.KeyAlert, a.Key, telemetry.KeyAfter,
+				at.Sub(a.Since))
 		}
 	}
 	return changed

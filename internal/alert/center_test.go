@@ -86,7 +86,8 @@ func TestReceiverGetsItsSeverities(t *testing.T) {
 	})
 }
 
-// A condition that comes and goes faster than its time never fires; one that fires and flaps is one alert.
+// A condition that comes and goes faster than its time never fires; one that fires and flaps is one
+// alert.
 func TestFlappingIsOneAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		person := all("person")
@@ -112,8 +113,9 @@ func TestFlappingIsOneAlert(t *testing.T) {
 	})
 }
 
-// A kill at any moment, a power cut even, makes nobody wait for ever: what fires goes on to fire for as long as it did, what was told is not told as
-// new, and what is over is told as over. A start alone ends nothing.
+// A kill at any moment, a power cut even, makes nobody wait for ever: what fires goes on to fire
+// for as long as it did, what was told is not told as new, and what is over is told as over. A
+// start alone ends nothing.
 func TestRestartForgetsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		person := all("person")
@@ -149,8 +151,8 @@ func TestRestartForgetsNothing(t *testing.T) {
 	})
 }
 
-// A message is owed to its receiver from before it is sent: whoever may have been told that something
-// fires is told that it is over, although the server was killed in between.
+// A message is owed to its receiver from before it is sent: whoever may have been told that
+// something fires is told that it is over, although the server was killed in between.
 func TestWhoMayHaveBeenToldIsToldTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		person := all("person")
@@ -186,7 +188,8 @@ func TestGrowthOutlivesARestart(t *testing.T) {
 		w.start()
 		w.pass(40 * time.Minute)
 		person.expect(t)
-		if at := w.center.View().Alerts; len(at) != 1 || at[0].Value != "3" || at[0].State != alert.StateFiring {
+		if at := w.center.View().Alerts; len(at) != 1 || at[0].Value != "3" ||
+			at[0].State != alert.StateFiring {
 			t.Fatalf("after a restart there is %+v", at)
 		}
 		w.pass(20 * time.Minute)
@@ -195,7 +198,8 @@ func TestGrowthOutlivesARestart(t *testing.T) {
 	})
 }
 
-// A receiver that is down, or that hangs, gets what it is owed when it is back, tried ever more rarely; the others don't wait for it.
+// A receiver that is down, or that hangs, gets what it is owed when it is back, tried ever more
+// rarely; the others don't wait for it.
 func TestDeadReceiverBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, hangs := range []bool{false, true} {
@@ -287,10 +291,10 @@ func TestDamagedStateIsToldAndPutAside(t *testing.T) {
 			}
 			w.set(accepting, 0)
 			w.start()
+			w.pass(3 * time.Minute)
 			if !strings.Contains(w.log.String(), "put aside") {
 				t.Errorf("nothing is said of the state %q", content)
 			}
-			w.pass(3 * time.Minute)
 			person.expect(t, "firing NotAccepting")
 			if _, err := w.disk.OpenFile(alert.StateFile+".damaged", os.O_RDONLY); err != nil {
 				t.Error(err)
@@ -317,8 +321,8 @@ func TestSingleReceiverGetsOneByOne(t *testing.T) {
 	})
 }
 
-// Quiet hours put off what is of a low severity, and what holds no more at their end is not told: by
-// the clock on the wall, also in nights in which it is set.
+// Quiet hours put off what is of a low severity, and what holds no more at their end is not told:
+// by the clock on the wall, also in nights in which it is set.
 func TestQuietHours(t *testing.T) {
 	quiet, err := alert.ParseQuiet("22:00", "07:00", "Europe/Berlin", []string{"sat"})
 	if err != nil {
@@ -328,7 +332,8 @@ func TestQuietHours(t *testing.T) {
 		name, day string
 		ends      int // days later
 	}{
-		{"winter", "2026-01-14", 1}, {"clock set forward", "2025-03-29", 1}, {"clock set back", "2026-10-24", 1},
+		{"winter", "2026-01-14", 1}, {"clock set forward", "2025-03-29", 1}, {"clock set back",
+			"2026-10-24", 1},
 		{"the day after is quiet", "2026-01-16", 2},
 	} {
 		t.Run(night.name, func(t *testing.T) {
@@ -348,7 +353,8 @@ func walkTheNight(t *testing.T, quiet alert.Quiet, begin time.Time, ends int) {
 	w := newWorld(t, person)
 	w.opts.Quiet = quiet
 	until := func(day, hour, minute int) {
-		w.pass(time.Until(time.Date(begin.Year(), begin.Month(), begin.Day()+day, hour, minute, 0, 0, quiet.Zone)))
+		w.pass(time.Until(time.Date(begin.Year(), begin.Month(), begin.Day()+day, hour, minute, 0, 0,
+			quiet.Zone)))
 	}
 	until(0, 22, 5)
 	w.start()
@@ -427,10 +433,12 @@ func TestViewAndTest(t *testing.T) {
 		w.set(downEvents, 1)
 		w.pass(3 * time.Minute)
 		v := w.center.View()
-		if len(v.Alerts) != 2 || v.Alerts[0].State != alert.StatePending || v.Alerts[1].State != alert.StateFiring {
+		if len(v.Alerts) != 2 || v.Alerts[0].State != alert.StatePending ||
+			v.Alerts[1].State != alert.StateFiring {
 			t.Fatalf("%+v", v.Alerts)
 		}
-		if since := v.Alerts[1].Since.Time(); since.Before(began) || since.After(began.Add(alert.DefaultEvery)) || len(v.Alerts[1].Told) != 1 {
+		if since := v.Alerts[1].Since.Time(); since.Before(began) ||
+			since.After(began.Add(alert.DefaultEvery)) || len(v.Alerts[1].Told) != 1 {
 			t.Fatalf("%+v", v.Alerts[1])
 		}
 		person.take()

@@ -40,7 +40,8 @@ type usual struct {
 
 // newLook sorts the series, and notes in the past what values need of it later.
 func newLook(all []Series, p *past, u usual, at time.Time) *look {
-	l := &look{at: at, series: map[string][]Series{}, past: p, usual: u, summed: map[reading]map[string]float64{}}
+	l := &look{at: at, series: map[string][]Series{}, past: p, usual: u,
+		summed: map[reading]map[string]float64{}}
 	for _, s := range all {
 		l.series[s.Metric] = append(l.series[s.Metric], s)
 	}
@@ -202,7 +203,8 @@ func (l *look) level(v *value) (float64, bool) {
 
 // History is what the server has done, by the hour. *rollup.History is one.
 type History interface {
-	Points(ctx context.Context, resolution rollup.Resolution, since, until pillarbox.Timestamp) ([]rollup.Point, error)
+	Points(ctx context.Context, resolution rollup.Resolution, since,
+		until pillarbox.Timestamp) ([]rollup.Point, error)
 }
 
 const (
@@ -212,14 +214,15 @@ const (
 	accepted    = "accepted" // what a history calls the events that came in
 )
 
-// look up what is usual at a time: of each week before, the hour that ends then, as a part of the two hours of
-// the clock that it lies in.
+// usualAt is what is usual at a time: of each week before, the hour that ends then, as a part of the
+// two hours of the clock that it lies in.
 func usualAt(ctx context.Context, history History, at time.Time) (usual, error) {
 	u := usual{at: at}
 	for i := 1; i <= weeksBefore; i++ {
 		end := at.Add(-time.Duration(i) * week)
 		first := end.Truncate(time.Hour).Add(-time.Hour)
-		points, err := history.Points(ctx, rollup.Hour, pillarbox.TimestampOf(first), pillarbox.TimestampOf(first.Add(2*time.Hour)))
+		points, err := history.Points(ctx, rollup.Hour, pillarbox.TimestampOf(first),
+			pillarbox.TimestampOf(first.Add(2*time.Hour)))
 		if err != nil {
 			return u, err
 		}

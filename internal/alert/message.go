@@ -34,7 +34,8 @@ type Message struct {
 	More      int       // items that are left out
 }
 
-// Item is one alert of a message. Its texts are of one line, bounded, and nothing that a client has sent.
+// Item is one alert of a message. Its texts are of one line, bounded, and nothing that a client has
+// sent.
 type Item struct {
 	Event    string // EventFiring, EventResolved or EventTest
 	Again    bool   // it was told before
@@ -123,13 +124,14 @@ func (m *Message) Text() string {
 	return out.String()
 }
 
-// seal bounds the message, and gives it its id: one that is tried again because it was not taken has the
-// same one, and one that repeats what was told has another.
+// seal bounds the message, and gives it its id: one that is tried again because it was not taken
+// has the same one, and one that repeats what was told has another.
 func (m *Message) seal() {
 	digest := sha256.New()
 	for i := range m.Items {
 		item := &m.Items[i]
-		fmt.Fprintf(digest, "%s %s %d %d %d\n", item.Event, item.Key, item.Since.UnixNano(), item.Ended.UnixNano(), item.told.UnixNano())
+		fmt.Fprintf(digest, "%s %s %d %d %d\n", item.Event, item.Key, item.Since.UnixNano(),
+			item.Ended.UnixNano(), item.told.UnixNano())
 		for _, text := range []*string{&item.Summary, &item.Runbook, &item.Subject.Name} {
 			*text = clean(*text, maxText)
 		}
@@ -140,7 +142,8 @@ func (m *Message) seal() {
 	}
 }
 
-// clean makes one line of a text, of so many bytes at most, without what a terminal or a reader could be deceived by.
+// clean makes one line of a text, of so many bytes at most, without what a terminal or a reader
+// could be deceived by.
 func clean(text string, most int) string {
 	text = strings.ToValidUTF8(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -182,7 +185,8 @@ func sayTime(seconds float64) string {
 	case span.Abs() >= time.Hour:
 		return fmt.Sprintf("%dh%dm", int64(span/time.Hour), int64((span % time.Hour / time.Minute).Abs()))
 	case span.Abs() >= time.Minute:
-		return fmt.Sprintf("%dm%ds", int64(span/time.Minute), int64((span % time.Minute / time.Second).Abs()))
+		return fmt.Sprintf("%dm%ds", int64(span/time.Minute),
+			int64((span % time.Minute / time.Second).Abs()))
 	}
 	return span.Round(time.Millisecond).String()
 }

@@ -10,12 +10,12 @@ import (
 // remembered is for how long the past keeps minutes: the longest time of a reading.
 const remembered = time.Hour
 
-// MaxPast is how many numbers the past keeps, of an hour each: those of 500 destinations. Of more, the
-// ones that come first in a look count.
+// MaxPast is how many numbers the past keeps, of an hour each: those of 500 destinations. Of more,
+// the ones that come first in a look count.
 const MaxPast = 2000
 
-// past is how much counters have grown in each of the last minutes, and where levels stood. It is written to the state file, so that a restart does not forget what
-// happened within the hour.
+// past is how much counters have grown in each of the last minutes, and where levels stood. It is
+// written to the state file, so that a restart does not forget what happened within the hour.
 type past struct {
 	Began time.Time           `json:"began"` // since when it knows everything
 	Ended time.Time           `json:"ended"` // the last look
@@ -32,11 +32,12 @@ type minute struct {
 }
 
 func newPast(at time.Time) *past {
-	return &past{Began: at, Ended: at, Grown: map[string][]minute{}, Stood: map[string][]minute{}, totals: map[string]float64{}}
+	return &past{Began: at, Ended: at, Grown: map[string][]minute{}, Stood: map[string][]minute{},
+		totals: map[string]float64{}}
 }
 
-// goOn makes what was read of a file fit for a look. A gap of more than an hour, or a clock that was
-// set back, leaves nothing of it.
+// goOn makes what was read of a file fit for a look. A gap of more than an hour, or a clock that
+// was set back, leaves nothing of it.
 func (p *past) goOn(at time.Time) *past {
 	if gap := at.Sub(p.Ended); gap < 0 || gap > remembered || p.Grown == nil {
 		return newPast(at)
@@ -48,8 +49,8 @@ func (p *past) goOn(at time.Time) *past {
 	return p
 }
 
-// count notes the total of a counter. A total that is lower than the last one has begun anew. lasting
-// counters are not at zero when a process begins: what they show first is no growth.
+// count notes the total of a counter. A total that is lower than the last one has begun anew.
+// lasting counters are not at zero when a process begins: what they show first is no growth.
 func (p *past) count(name string, total float64, lasting bool, at time.Time) {
 	before, known := p.totals[name]
 	p.totals[name] = total
@@ -92,7 +93,9 @@ func (p *past) forget(at time.Time) {
 	old := at.Add(-remembered - time.Minute).Unix()
 	for _, kept := range []map[string][]minute{p.Grown, p.Stood} {
 		for name, minutes := range kept {
-			minutes = slices.DeleteFunc(minutes, func(m minute) bool { return m.At <= old || m.At > at.Unix() })
+			minutes = slices.DeleteFunc(minutes, func(m minute) bool {
+				return m.At <= old || m.At > at.Unix()
+			})
 			if kept[name] = minutes; len(minutes) == 0 {
 				delete(kept, name)
 			}
@@ -116,8 +119,9 @@ func (p *past) covers(at time.Time, within time.Duration) time.Duration {
 	return min(within, at.Sub(p.Began))
 }
 
-// reaches is how many seconds pass until a level gets to a bound, by the line of least squares through
-// where it stood. It is not known where the line does not rise, and of fewer than three minutes.
+// reaches is how many seconds pass until a level gets to a bound, by the line of least squares
+// through where it stood. It is not known where the line does not rise, and of fewer than three
+// minutes.
 func (p *past) reaches(name string, bound float64, at time.Time) (seconds float64, known bool) {
 	minutes := p.Stood[name]
 	if len(minutes) < 3 {
@@ -136,8 +140,8 @@ func (p *past) reaches(name string, bound float64, at time.Time) (seconds float6
 	return max(0, (bound-(y-slope*x)/n)/slope), true
 }
 
-// level is a quantile of a histogram by how much its buckets have grown, as Prometheus reckons it: along
-// a line within the bucket that it falls into. Buckets count those of lower bounds too.
+// level is a quantile of a histogram by how much its buckets have grown, as Prometheus reckons it:
+// along a line within the bucket that it falls into. Buckets count those of lower bounds too.
 func level(buckets map[float64]float64, at float64) (bound float64, known bool) {
 	bounds := slices.Sorted(maps.Keys(buckets))
 	if len(bounds) == 0 || buckets[bounds[len(bounds)-1]] == 0 {

@@ -79,8 +79,10 @@ func TestRulesAreThoseOfPrometheus(t *testing.T) {
 		}
 		r := ours[at]
 		wait, _ := time.ParseDuration(p.For)
-		if string(r.Severity) != p.Labels.Severity || r.For != wait || r.Runbook != p.Annotations.Runbook {
-			t.Errorf("%s: is %s for %s (%s), and for Prometheus %s for %s (%s)", r.Name, r.Severity, r.For, r.Runbook, p.Labels.Severity, wait, p.Annotations.Runbook)
+		if string(r.Severity) != p.Labels.Severity || r.For != wait ||
+			r.Runbook != p.Annotations.Runbook {
+			t.Errorf("%s: is %s for %s (%s), and for Prometheus %s for %s (%s)", r.Name, r.Severity, r.For,
+				r.Runbook, p.Labels.Severity, wait, p.Annotations.Runbook)
 		}
 		for _, metric := range regexp.MustCompile(`pillarbox_[a-z_]+`).FindAllString(p.Expr, -1) {
 			if metric = strings.TrimSuffix(metric, "_bucket"); !slices.Contains(Metrics(), metric) {
@@ -123,7 +125,8 @@ func TestRulesFireAsThoseOfPrometheus(t *testing.T) {
 				ran++
 				at := span(t, test.At)
 				if got := s.run(t, alert[1], at); got != int(test.Want[0].Value) {
-					t.Errorf("%s: %d alerts of %s fire after %s, want %v", s.Name, got, alert[1], at, test.Want[0].Value)
+					t.Errorf("%s: %d alerts of %s fire after %s, want %v", s.Name, got, alert[1], at,
+						test.Want[0].Value)
 				}
 			}
 		}
@@ -151,7 +154,8 @@ func (s *story) run(t *testing.T, rule string, end time.Duration) (firing int) {
 		all = append(all, play(t, input.Series, input.Values))
 	}
 	at := time.Duration(0)
-	c := New(Options{Rules: BuiltIn(), ResolveAfter: -1, Now: func() time.Time { return time.Unix(0, 0).Add(at) },
+	now := func() time.Time { return time.Unix(0, 0).Add(at) }
+	c := New(Options{Rules: BuiltIn(), ResolveAfter: -1, Now: now,
 		History: past4{all, step}, Metrics: func() (series []Series, _ error) {
 			for _, p := range all {
 				if n := int(at / step); n < len(p.values) {
@@ -218,16 +222,19 @@ type past4 struct {
 	step time.Duration
 }
 
-func (p past4) Points(_ context.Context, r rollup.Resolution, since, until pillarbox.Timestamp) ([]rollup.Point, error) {
+func (p past4) Points(_ context.Context, r rollup.Resolution, since,
+	until pillarbox.Timestamp) ([]rollup.Point, error) {
 	if r != rollup.Hour {
 		return nil, fmt.Errorf("resolution %s", r)
 	}
 	var points []rollup.Point
 	for at := since.Time(); at.Before(until.Time()); at = at.Add(time.Hour) {
 		for _, s := range p.all {
-			from, to := int(at.Sub(time.Unix(0, 0))/p.step), int(at.Add(time.Hour).Sub(time.Unix(0, 0))/p.step)
+			from := int(at.Sub(time.Unix(0, 0)) / p.step)
+			to := from + int(time.Hour/p.step)
 			if s.metric == "pillarbox_queue_accepted_events_total" && from >= 0 && to < len(s.values) {
-				points = append(points, rollup.Point{At: pillarbox.TimestampOf(at), Values: map[string]float64{accepted: s.values[to] - s.values[from]}})
+				points = append(points, rollup.Point{At: pillarbox.TimestampOf(at),
+					Values: map[string]float64{accepted: s.values[to] - s.values[from]}})
 			}
 		}
 	}

@@ -19,8 +19,8 @@ type Quiet struct {
 // dayNames are the days of a week, from time.Sunday.
 var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
-// ParseQuiet reads hours as in 22:00 and 07:00, days as in sat, and a time zone as in Europe/Berlin. All
-// may be empty. Errors: ErrInvalid, which begins with the key that is wrong.
+// ParseQuiet reads hours as in 22:00 and 07:00, days as in sat, and a time zone as in
+// Europe/Berlin. All may be empty. Errors: ErrInvalid, which begins with the key that is wrong.
 func ParseQuiet(from, to, zone string, days []string) (Quiet, error) {
 	var q Quiet
 	var err error
@@ -41,7 +41,8 @@ func ParseQuiet(from, to, zone string, days []string) (Quiet, error) {
 	for _, name := range days {
 		at := slices.Index(dayNames, strings.ToLower(name))
 		if at < 0 || slices.Contains(q.Days, time.Weekday(at)) {
-			return q, pillarbox.Invalid("days: %q is none, or there twice; want of %s", name, strings.Join(dayNames, ", "))
+			return q, pillarbox.Invalid("days: %q is none, or there twice; want of %s", name,
+				strings.Join(dayNames, ", "))
 		}
 		q.Days = append(q.Days, time.Weekday(at))
 	}
@@ -68,8 +69,8 @@ func minuteOf(key, text string) (int, error) {
 // IsSet reports whether there are any.
 func (q *Quiet) IsSet() bool { return q.From != q.To || len(q.Days) > 0 }
 
-// At reports whether a moment is in quiet hours. What the clock on the wall shows counts, also on days on which it
-// is set: an hour that comes twice is quiet twice.
+// At reports whether a moment is in quiet hours. What the clock on the wall shows counts, also on
+// days on which it is set: an hour that comes twice is quiet twice.
 func (q *Quiet) At(t time.Time) bool {
 	zone := q.Zone
 	if zone == nil {

@@ -32,15 +32,18 @@ func TestValuesReference(t *testing.T) {
 	head, rest, found := strings.Cut(string(content), valuesBegin)
 	old, tail, ended := strings.Cut(rest, valuesEnd)
 	if !found || !ended {
-		t.Fatalf("%s has no place for the values between %q and %q", operationsFile, valuesBegin, valuesEnd)
+		t.Fatalf("%s has no place for the values between %q and %q", operationsFile, valuesBegin,
+			valuesEnd)
 	}
 	if old == table.String() {
 		return
 	}
 	if !*update {
-		t.Fatalf("the values in %s are stale; run go test ./internal/alert -run Reference -update", operationsFile)
+		t.Fatalf("the values in %s are stale; run go test ./internal/alert -run Reference -update",
+			operationsFile)
 	}
-	if err := os.WriteFile(operationsFile, []byte(head+valuesBegin+table.String()+valuesEnd+tail), 0o644); err != nil {
+	if err := os.WriteFile(operationsFile, []byte(head+valuesBegin+table.String()+valuesEnd+tail),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 }

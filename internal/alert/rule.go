@@ -108,11 +108,13 @@ func BuiltIn() []*Rule {
 	return rules
 }
 
-// Rules returns the rules that are built in, as the text of a file changes them: it may set anything
-// of one anew, switch it off, and have others. An empty text changes nothing. Errors: ErrInvalid, with the rule and what is wrong.
+// Rules returns the rules that are built in, as the text of a file changes them: it may set
+// anything of one anew, switch it off, and have others. An empty text changes nothing. Errors:
+// ErrInvalid, with the rule and what is wrong.
 func Rules(text []byte) ([]*Rule, error) {
 	if len(text) > MaxRulesBytes {
-		return nil, pillarbox.Invalid("the rules have %d bytes, and may have %d", len(text), MaxRulesBytes)
+		return nil, pillarbox.Invalid("the rules have %d bytes, and may have %d", len(text),
+			MaxRulesBytes)
 	}
 	return parse(text, BuiltIn())
 }
@@ -121,8 +123,10 @@ func parse(text []byte, rules []*Rule) ([]*Rule, error) {
 	var file struct {
 		Rules []written `yaml:"rules"`
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, pillarbox.Invalid("%s", strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil &&
+		!errors.Is(err, io.EOF) {
+		return nil, pillarbox.Invalid("%s", strings.Join(strings.Fields(yaml.FormatError(err, false,
+			false)), " "))
 	}
 	seen := map[string]bool{}
 	for i := range file.Rules {
@@ -137,7 +141,8 @@ func parse(text []byte, rules []*Rule) ([]*Rule, error) {
 		}
 	}
 	if len(rules) > MaxRules {
-		return nil, pillarbox.Invalid("there are %d rules with those that are built in, and may be %d", len(rules), MaxRules)
+		return nil, pillarbox.Invalid("there are %d rules with those that are built in, and may be %d",
+			len(rules), MaxRules)
 	}
 	return rules, nil
 }
@@ -150,15 +155,19 @@ var (
 // put adds the rule to others, or changes the one of its name.
 func (w *written) put(rules []*Rule) ([]*Rule, error) {
 	if !ruleForm.MatchString(w.Name) {
-		return nil, pillarbox.Invalid("the name of a rule is %q; want a letter, and letters, digits and _ behind it, up to 63", w.Name)
+		return nil,
+			pillarbox.Invalid("the name of a rule is %q; want a letter, and letters, digits and _ behind it, up to 63", w.Name)
 	}
 	at := slices.IndexFunc(rules, func(r *Rule) bool { return r.Name == w.Name })
 	switch {
 	case at < 0 && (w.Off || w.When == nil):
-		return nil, pillarbox.Invalid("rule %s: there is none of this name that could be changed; one of your own needs a condition (when), and those that are built in are %s",
-			w.Name, namesOf(rules))
+		return nil,
+			pillarbox.Invalid("rule %s: there is none of this name that could be changed; one of your own needs a condition (when), and those that are built in are %s",
+				w.Name, namesOf(rules))
 	case w.Off && w.changes():
-		return nil, pillarbox.Invalid("rule %s: is off, so that the rest has no effect; leave one of the two out", w.Name)
+		return nil,
+			pillarbox.Invalid("rule %s: is off, so that the rest has no effect; leave one of the two out",
+				w.Name)
 	case w.Off:
 		return slices.Delete(rules, at, at+1), nil
 	case at >= 0 && !w.changes():
@@ -189,15 +198,18 @@ func namesOf(rules []*Rule) string {
 
 // changes reports whether anything is said beside the name.
 func (w *written) changes() bool {
-	return w.Each != nil || w.When != nil || w.Limits != nil || w.For != nil || w.Severity != nil || w.Value != nil ||
+	return w.Each != nil || w.When != nil || w.Limits != nil || w.For != nil || w.Severity != nil ||
+		w.Value != nil ||
 		w.Unit != nil || w.Summary != nil || w.Runbook != nil
 }
 
-// over puts what is written into the rule, and compiles it. ownLimits says that limits may be new ones.
+// over puts what is written into the rule, and compiles it. ownLimits says that limits may be new
+// ones.
 func (w *written) over(r *Rule, ownLimits bool) error {
 	for name, number := range w.Limits {
 		if _, there := r.Limits[name]; !there && !ownLimits {
-			return pillarbox.Invalid("there is no limit %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(r.Limits)), ", "))
+			return pillarbox.Invalid("there is no limit %q; there are: %s", name,
+				strings.Join(slices.Sorted(maps.Keys(r.Limits)), ", "))
 		} else if !limitForm.MatchString(name) {
 			return pillarbox.Invalid("the name of a limit is %q; want a small letter, and small letters, digits and _ behind it", name)
 		}
@@ -206,7 +218,8 @@ func (w *written) over(r *Rule, ownLimits bool) error {
 	for _, text := range []struct {
 		from *string
 		to   *string
-	}{{w.When, &r.When}, {w.Value, &r.Value}, {w.Unit, &r.Unit}, {w.Summary, &r.Summary}, {w.Runbook, &r.Runbook},
+	}{{w.When, &r.When}, {w.Value, &r.Value}, {w.Unit, &r.Unit}, {w.Summary, &r.Summary}, {w.Runbook,
+		&r.Runbook},
 		{w.Each, (*string)(&r.Each)}, {w.Severity, (*string)(&r.Severity)}} {
 		if text.from != nil {
 			*text.to = *text.from
@@ -246,7 +259,8 @@ func (r *Rule) compile() error {
 	}
 	for name := range r.Limits {
 		if !strings.Contains(r.When+r.Value, limitPrefix+name) {
-			return pillarbox.Invalid("limit %q has no effect: the condition does not ask for %s%s", name, limitPrefix, name)
+			return pillarbox.Invalid("limit %q has no effect: the condition does not ask for %s%s", name,
+				limitPrefix, name)
 		}
 	}
 	if r.value = nil; r.Value != "" {
@@ -259,7 +273,8 @@ const limitPrefix = "limit."
 
 // environment is what the rule's expressions may use.
 func (r *Rule) environment() (*cel.Env, error) {
-	options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true), cel.ParserExpressionSizeLimit(MaxExpression),
+	options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true),
+		cel.ParserExpressionSizeLimit(MaxExpression),
 		cel.ParserRecursionLimit(maxParserDepth), cel.ASTValidators(cel.ValidateRegexLiterals())}
 	for i := range values {
 		if v := &values[i]; v.of == OfNode || v.of == r.Each {
@@ -277,9 +292,11 @@ func (r *Rule) environment() (*cel.Env, error) {
 }
 
 // program compiles an expression, and lists the values that it asks for.
-func program(env *cel.Env, key, text string, want *cel.Type) (made cel.Program, names []string, err error) {
+func program(env *cel.Env, key, text string, want *cel.Type) (made cel.Program, names []string,
+	err error) {
 	if len(text) > MaxExpression {
-		return nil, nil, pillarbox.Invalid("%s has %d bytes, and may have %d", key, len(text), MaxExpression)
+		return nil, nil, pillarbox.Invalid("%s has %d bytes, and may have %d", key, len(text),
+			MaxExpression)
 	}
 	ast, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
@@ -295,14 +312,15 @@ func program(env *cel.Env, key, text string, want *cel.Type) (made cel.Program, 
 			names = append(names, reference.Name)
 		}
 	}
-	if made, err = env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxEvaluation)); err != nil {
+	if made, err = env.Program(ast, cel.EvalOptions(cel.OptOptimize),
+		cel.CostLimit(maxEvaluation)); err != nil {
 		return nil, nil, pillarbox.Invalid("%s can't be evaluated: %v", key, err)
 	}
 	return made, names, nil
 }
 
-// holds reports whether the condition is true. One that can't be told for want of a value that is not
-// known is not. An error says why it can't be told although all are known.
+// holds reports whether the condition is true. One that can't be told for want of a value that is
+// not known is not. An error says why it can't be told although all are known.
 func (r *Rule) holds(facts map[string]any) (bool, error) {
 	result, _, err := r.when.Eval(facts)
 	if err == nil {

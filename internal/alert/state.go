@@ -93,7 +93,10 @@ func keyOfAlert(rule string, of Subject) string {
 
 // drop forgets what is over and owed to nobody.
 func (s *state) drop() {
-	s.Alerts = slices.DeleteFunc(s.Alerts, func(a *alert) bool { return !a.fires() && len(a.Owed) == 0 })
+	s.Alerts = slices.DeleteFunc(s.Alerts, func(a *alert) bool {
+		return !a.fires() &&
+			len(a.Owed) == 0
+	})
 }
 
 // readState reads what an earlier process has left. Where there is none, or it can't be used, all
@@ -107,12 +110,15 @@ func readState(fsys vfs.FS, at time.Time) (*state, error) {
 		return newState(at), err
 	}
 	s := &state{}
-	if err = json.Unmarshal(content, s); err == nil && (s.Version != stateVersion || s.Past == nil || slices.Contains(s.Alerts, nil)) {
-		err = fmt.Errorf("it is of version %d, or not whole; this program knows version %d", s.Version, stateVersion)
+	if err = json.Unmarshal(content, s); err == nil && (s.Version != stateVersion || s.Past == nil ||
+		slices.Contains(s.Alerts, nil)) {
+		err = fmt.Errorf("it is of version %d, or not whole; this program knows version %d", s.Version,
+			stateVersion)
 	}
 	if err != nil {
 		aside := fsys.Rename(StateFile, damagedAside)
-		return newState(at), errors.Join(fmt.Errorf("%s, which is put aside as %s: %w", StateFile, damagedAside, err), aside)
+		return newState(at), errors.Join(fmt.Errorf("%s, which is put aside as %s: %w", StateFile,
+			damagedAside, err), aside)
 	}
 	if s.Pending == nil {
 		s.Pending = map[string]pending{}

@@ -33,8 +33,8 @@ func (c *Center) tell(ctx context.Context, r *receiver) {
 	}
 }
 
-// plan makes the message that is due for a receiver, and notes that it is about to be sent; nil where
-// nothing is due.
+// plan makes the message that is due for a receiver, and notes that it is about to be sent; nil
+// where nothing is due.
 func (c *Center) plan(r *receiver, at time.Time) (*Message, []due) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +90,10 @@ func (c *Center) message(r *receiver, all []due, at time.Time) *Message {
 			o = &owed{Begun: at}
 			a.Owed[r.Name] = o
 		}
-		m.Items = append(m.Items, Item{Event: d.event, Again: !o.Told.IsZero() && d.event == EventFiring, Rule: a.Rule, Severity: a.Severity, Subject: a.Subject,
-			Summary: a.Summary, Value: a.Value, Runbook: a.Runbook, Since: a.Since, Ended: a.Ended, Key: c.opts.Node + "/" + a.Key, told: o.Told})
+		m.Items = append(m.Items, Item{Event: d.event, Again: !o.Told.IsZero() && d.event == EventFiring,
+			Rule: a.Rule, Severity: a.Severity, Subject: a.Subject,
+			Summary: a.Summary, Value: a.Value, Runbook: a.Runbook, Since: a.Since, Ended: a.Ended,
+			Key: c.opts.Node + "/" + a.Key, told: o.Told})
 	}
 	m.seal()
 	return m
@@ -122,7 +124,8 @@ func (c *Center) send(ctx context.Context, r *receiver, m *Message, told []due) 
 		}
 	}
 	c.state.drop()
-	c.opts.Logger.Info("a message about alerts was taken", telemetry.KeyReceiver, r.Name, telemetry.KeyItems, len(told))
+	c.opts.Logger.Info("a message about alerts was taken", telemetry.KeyReceiver, r.Name,
+		telemetry.KeyItems, len(told))
 	return true
 }
 
@@ -132,7 +135,8 @@ func (c *Center) failed(r *receiver, err error, at time.Time) {
 		r.failing = at
 	}
 	r.next, r.lastErr = at.Add(r.wait), clean(err.Error(), maxText)
-	c.opts.Logger.Warn("a message about alerts was not taken, and is sent again", telemetry.KeyReceiver, r.Name,
+	c.opts.Logger.Warn("a message about alerts was not taken, and is sent again",
+		telemetry.KeyReceiver, r.Name,
 		telemetry.KeyErr, r.lastErr, telemetry.KeyRetryIn, r.wait)
 	r.wait = min(2*r.wait, RetryMax)
 }

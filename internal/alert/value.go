@@ -89,7 +89,8 @@ var values = []value{
 	{"queue.bytes", OfNode, "bytes that the queue holds for its slowest destination", now("pillarbox_queue_bytes")},
 	{"queue.max_bytes", OfNode, "the limit of that; 0 where there is none", now("pillarbox_queue_max_bytes")},
 	{"queue.full_in_seconds", OfNode, "until it is full, if it goes on like in the last hour; not known where it does not grow, or has no limit",
-		reading{kind: isFull, metric: "pillarbox_queue_bytes", bound: "pillarbox_queue_max_bytes", over: time.Hour}},
+		reading{kind: isFull, metric: "pillarbox_queue_bytes", bound: "pillarbox_queue_max_bytes",
+			over: time.Hour}},
 	{"queue.hanging_seconds", OfNode, "for how long the storage of the queue has not answered; 0 while it does", now("pillarbox_queue_hanging_seconds")},
 	{"disk.hanging_seconds", OfNode, "for how long the disk has not answered any one call; 0 while it does", now("pillarbox_disk_hanging_seconds")},
 	{"disk.free_bytes", OfNode, "bytes left on the disk of the data directory", now("pillarbox_disk_free_bytes")},
@@ -128,7 +129,8 @@ var values = []value{
 }
 
 // labels are those that tell the things of a kind apart.
-var labels = map[Kind][]string{OfNode: nil, OfDestination: {"destination"}, OfCertificate: {"listener", "file"}}
+var labels = map[Kind][]string{OfNode: nil, OfDestination: {"destination"},
+	OfCertificate: {"listener", "file"}}
 
 // celType is the type that expressions have it by.
 func (v *value) celType() *cel.Type {

@@ -74,14 +74,16 @@ func (c *Center) View() View {
 	at := c.opts.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := View{LookedAt: stamp(c.looked), Quiet: c.opts.Quiet.At(at), Alerts: []AlertView{}, Receivers: []ReceiverView{}}
+	v := View{LookedAt: stamp(c.looked), Quiet: c.opts.Quiet.At(at), Alerts: []AlertView{},
+		Receivers: []ReceiverView{}}
 	for _, a := range c.state.Alerts {
 		v.Alerts = append(v.Alerts, c.viewOf(a))
 	}
 	for _, r := range c.opts.Rules {
 		for key, p := range c.state.Pending {
 			if p.Rule == r.Name {
-				a := alert{Key: key, Rule: r.Name, Severity: r.Severity, Subject: p.Subject, Summary: p.Summary, Runbook: r.Runbook, Since: p.Since}
+				a := alert{Key: key, Rule: r.Name, Severity: r.Severity, Subject: p.Subject, Summary: p.Summary,
+					Runbook: r.Runbook, Since: p.Since}
 				one := c.viewOf(&a)
 				one.State = StatePending
 				v.Alerts = append(v.Alerts, one)
@@ -89,18 +91,23 @@ func (c *Center) View() View {
 		}
 	}
 	slices.SortFunc(v.Alerts, func(a, b AlertView) int {
-		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Alert, b.Alert), strings.Compare(a.Subject, b.Subject))
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Alert, b.Alert),
+			strings.Compare(a.Subject, b.Subject))
 	})
 	for _, r := range c.receivers {
-		v.Receivers = append(v.Receivers, ReceiverView{Receiver: r.Name, Kind: r.Kind, Severities: r.Severities,
-			LastSent: stamp(r.sent), FailingSince: stamp(r.failing), LastError: r.lastErr, NextTry: stamp(r.next)})
+		v.Receivers = append(v.Receivers, ReceiverView{Receiver: r.Name, Kind: r.Kind,
+			Severities: r.Severities,
+			LastSent:   stamp(r.sent), FailingSince: stamp(r.failing), LastError: r.lastErr,
+			NextTry: stamp(r.next)})
 	}
 	return v
 }
 
 func (c *Center) viewOf(a *alert) AlertView {
-	v := AlertView{Alert: a.Rule, Severity: a.Severity, State: StateFiring, Of: a.Subject.Kind, Subject: a.Subject.Name, Summary: a.Summary, Value: a.Value,
-		Runbook: a.Runbook, Since: stamp(a.Since), FiredAt: stamp(a.Fired), ResolvedAt: stamp(a.Ended), Told: []ToldView{}}
+	v := AlertView{Alert: a.Rule, Severity: a.Severity, State: StateFiring, Of: a.Subject.Kind,
+		Subject: a.Subject.Name, Summary: a.Summary, Value: a.Value,
+		Runbook: a.Runbook, Since: stamp(a.Since), FiredAt: stamp(a.Fired), ResolvedAt: stamp(a.Ended),
+		Told: []ToldView{}}
 	if !a.fires() {
 		v.State = StateResolved
 	}
@@ -126,7 +133,8 @@ func (c *Center) Test(ctx context.Context, name string) ([]TestResult, error) {
 }
 
 // Test is that of a Center, without one.
-func Test(ctx context.Context, receivers []Receiver, name, node, dashboard string, at time.Time) ([]TestResult, error) {
+func Test(ctx context.Context, receivers []Receiver, name, node, dashboard string,
+	at time.Time) ([]TestResult, error) {
 	var chosen []Receiver
 	var names []string
 	for _, r := range receivers {
@@ -135,7 +143,8 @@ func Test(ctx context.Context, receivers []Receiver, name, node, dashboard strin
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("there is no receiver %q; configured are %s: %w", name, strings.Join(names, ", "), pillarbox.ErrNotFound)
+		return nil, fmt.Errorf("there is no receiver %q; configured are %s: %w", name, strings.Join(names,
+			", "), pillarbox.ErrNotFound)
 	}
 	results := make([]TestResult, len(chosen))
 	var all sync.WaitGroup
@@ -147,14 +156,17 @@ func Test(ctx context.Context, receivers []Receiver, name, node, dashboard strin
 }
 
 func testOne(ctx context.Context, r *Receiver, node, dashboard string, at time.Time) TestResult {
-	m := &Message{Node: clean(node, maxText), Dashboard: dashboard, At: at, Items: []Item{{Event: EventTest, Rule: "PillarboxTest", Severity: r.Severities[0],
-		Subject: Subject{Kind: OfNode}, Summary: "A test: nothing is wrong, and alerts arrive here", Since: at, Key: node + "/PillarboxTest"}}}
+	m := &Message{Node: clean(node, maxText), Dashboard: dashboard, At: at,
+		Items: []Item{{Event: EventTest, Rule: "PillarboxTest", Severity: r.Severities[0],
+			Subject: Subject{Kind: OfNode}, Summary: "A test: nothing is wrong, and alerts arrive here",
+			Since: at, Key: node + "/PillarboxTest"}}}
 	m.seal()
 	within, cancel := context.WithTimeout(ctx, SendTimeout)
 	defer cancel()
 	began := time.Now()
 	err := r.Sender.Send(within, m)
-	result := TestResult{Receiver: r.Name, Kind: r.Kind, Taken: err == nil, TookMS: time.Since(began).Milliseconds()}
+	result := TestResult{Receiver: r.Name, Kind: r.Kind, Taken: err == nil,
+		TookMS: time.Since(began).Milliseconds()}
 	if err != nil {
 		result.Error = clean(err.Error(), maxText)
 	}

@@ -35,10 +35,13 @@ type world struct {
 
 // newWorld is one in which nothing is wrong, and that does not run yet.
 func newWorld(t *testing.T, receivers ...*inbox) *world {
-	w := &world{t: t, disk: faultfs.New(faultfs.Options{}), numbers: map[string]float64{}, log: &strings.Builder{}}
-	w.opts = alert.Options{Rules: alert.BuiltIn(), Metrics: w.metrics, Node: "box", Logger: slog.New(slog.NewTextHandler(w.log, nil))}
+	w := &world{t: t, disk: faultfs.New(faultfs.Options{}), numbers: map[string]float64{},
+		log: &strings.Builder{}}
+	w.opts = alert.Options{Rules: alert.BuiltIn(), Metrics: w.metrics, Node: "box",
+		Logger: slog.New(slog.NewTextHandler(w.log, nil))}
 	for _, to := range receivers {
-		w.opts.Receivers = append(w.opts.Receivers, alert.Receiver{Name: to.name, Kind: "webhook", Severities: to.wants, Sender: to})
+		w.opts.Receivers = append(w.opts.Receivers, alert.Receiver{Name: to.name, Kind: "webhook",
+			Severities: to.wants, Sender: to})
 	}
 	w.set("pillarbox_queue_accepting", 1)
 	w.set("pillarbox_ledger_balanced{destination=events}", 1)
@@ -98,8 +101,8 @@ func (w *world) end() {
 	<-w.ended
 }
 
-// kill ends the server as a power cut does: what is not durable is gone, and what it does from here on
-// is done to a disk that is no more.
+// kill ends the server as a power cut does: what is not durable is gone, and what it does from here
+// on is done to a disk that is no more.
 func (w *world) kill() {
 	after := w.disk.Crash(nil, faultfs.Dropped)
 	w.disk.Inject(func(faultfs.Op) error { return errors.New("there is no power") })
@@ -171,7 +174,8 @@ func (i *inbox) take() []string {
 			if item.Again {
 				event = "still"
 			}
-			items = append(items, strings.TrimSpace(fmt.Sprintf("%s %s %s", event, strings.TrimPrefix(item.Rule, "Pillarbox"), item.Subject.Name)))
+			items = append(items, strings.TrimSpace(fmt.Sprintf("%s %s %s", event,
+				strings.TrimPrefix(item.Rule, "Pillarbox"), item.Subject.Name)))
 		}
 		lines = append(lines, strings.Join(items, ", "))
 	}
@@ -183,6 +187,7 @@ func (i *inbox) take() []string {
 func (i *inbox) expect(t *testing.T, want ...string) {
 	t.Helper()
 	if got := i.take(); !slices.Equal(got, append([]string{}, want...)) {
-		t.Fatalf("%s at %s: %s was told %q, want %q", t.Name(), time.Now().UTC().Format(time.DateTime), i.name, got, want)
+		t.Fatalf("%s at %s: %s was told %q, want %q", t.Name(), time.Now().UTC().Format(time.DateTime),
+			i.name, got, want)
 	}
 }

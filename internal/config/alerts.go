@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Alerts says who is told when something is wrong. Without receivers and a heartbeat nothing is looked at.
+// Alerts says who is told when something is wrong. Without receivers and a heartbeat nothing is
+// looked at.
 type Alerts struct {
 	Name         string          `yaml:"name"`      // of this server in messages; empty for that of the machine
 	Dashboard    string          `yaml:"dashboard"` // its address in messages; empty for none
@@ -97,7 +98,8 @@ const minAlertEvery = Duration(time.Second)
 
 func defaultAlerts() Alerts {
 	return Alerts{Every: seconds(15), GroupWait: seconds(30), ResolveAfter: seconds(120),
-		Repeat: AlertRepeat{High: seconds(3600), Low: Duration(day)}, Heartbeat: Heartbeat{Every: seconds(60)}}
+		Repeat:    AlertRepeat{High: seconds(3600), Low: Duration(day)},
+		Heartbeat: Heartbeat{Every: seconds(60)}}
 }
 
 // resolveAlerts fills in what receivers have that say nothing about it.
@@ -116,14 +118,16 @@ func (c *Config) resolveAlerts() {
 	}
 }
 
-// alerts checks what is said of alerts. What receivers and rules are made of is looked at with the engines.
+// alerts checks what is said of alerts. What receivers and rules are made of is looked at with the
+// engines.
 func (c *checker) alerts() {
 	a := &c.config.Alerts
 	if !a.On() {
 		was, is := Default().values(), c.config.values()
 		for _, key := range slices.Sorted(maps.Keys(is)) {
 			if strings.HasPrefix(key, "alerts.") && is[key] != was[key] {
-				c.fail(key, "has no effect: nobody is told anything without alerts.receivers; name one, or leave this out")
+				c.fail(key,
+					"has no effect: nobody is told anything without alerts.receivers; name one, or leave this out")
 			}
 		}
 		return
@@ -131,16 +135,19 @@ func (c *checker) alerts() {
 	for _, wait := range []struct {
 		key   string
 		value Duration
-	}{{"every", a.Every}, {"repeat.high", a.Repeat.High}, {"repeat.low", a.Repeat.Low}, {"heartbeat.every", a.Heartbeat.Every}} {
+	}{{"every", a.Every}, {"repeat.high", a.Repeat.High}, {"repeat.low", a.Repeat.Low},
+		{"heartbeat.every", a.Heartbeat.Every}} {
 		if wait.value < minAlertEvery {
 			c.fail("alerts."+wait.key, "is %v; want at least %v", wait.value, minAlertEvery)
 		}
 	}
 	if a.GroupWait > a.ResolveAfter {
-		c.fail("alerts.group_wait", "is %v, and alerts.resolve_after %v: what is over within the group's wait would be told to nobody; want no more than that", a.GroupWait, a.ResolveAfter)
+		c.fail("alerts.group_wait",
+			"is %v, and alerts.resolve_after %v: what is over within the group's wait would be told to nobody; want no more than that", a.GroupWait, a.ResolveAfter)
 	}
 	if a.Heartbeat.URL == "" && a.Heartbeat != defaultAlerts().Heartbeat {
-		c.fail("alerts.heartbeat", "has no effect without alerts.heartbeat.url; set that, or leave this out")
+		c.fail("alerts.heartbeat",
+			"has no effect without alerts.heartbeat.url; set that, or leave this out")
 	}
 	c.notRedacted("alerts.heartbeat.url", a.Heartbeat.URL)
 	c.alertReceivers(a)
@@ -164,14 +171,16 @@ func (c *checker) alertReceivers(a *Alerts) {
 		c.alertReceiver(key, r)
 	}
 	if a.QuietHours.IsSet() && !low {
-		c.fail(c.firstSet("alerts.quiet_hours"), "has no effect: no receiver is told what is of a low severity, and the rest waits for nothing; leave it out, or add low to the severities of one")
+		c.fail(c.firstSet("alerts.quiet_hours"),
+			"has no effect: no receiver is told what is of a low severity, and the rest waits for nothing; leave it out, or add low to the severities of one")
 	}
 }
 
 func (c *checker) alertReceiver(key string, r *AlertReceiver) {
 	c.oneOf(key+".kind", r.Kind, ReceiverWebhook, ReceiverSlack, ReceiverEmail, ReceiverPagerDuty)
 	if len(r.Severities) == 0 {
-		c.fail(key+".severities", "is empty, so that nothing is ever told to it; want high, low or both, or leave the key out for both")
+		c.fail(key+".severities",
+			"is empty, so that nothing is ever told to it; want high, low or both, or leave the key out for both")
 	}
 	for i, severity := range r.Severities {
 		at := fmt.Sprintf("%s.severities[%d]", key, i)
@@ -202,14 +211,20 @@ func (c *checker) onlyOf(key string, r *AlertReceiver) {
 		isSet bool
 		of    []string
 	}{
-		{"url", r.URL != "", overHTTP}, {"allow_private", r.AllowPrivate, overHTTP}, {"headers", len(r.Headers) > 0, overHTTP[:1]},
-		{"signing_secrets", len(r.SigningSecrets) > 0, overHTTP[:1]}, {"routing_key", r.RoutingKey != "", overHTTP[2:]},
-		{"server", r.Server != "", []string{ReceiverEmail}}, {"security", r.Security != "", []string{ReceiverEmail}},
-		{"user", r.User != "", []string{ReceiverEmail}}, {"password", r.Password != "", []string{ReceiverEmail}},
-		{"ca", r.CA != "", []string{ReceiverEmail}}, {"from", r.From != "", []string{ReceiverEmail}}, {"to", len(r.To) > 0, []string{ReceiverEmail}},
+		{"url", r.URL != "", overHTTP}, {"allow_private", r.AllowPrivate, overHTTP}, {"headers",
+			len(r.Headers) > 0, overHTTP[:1]},
+		{"signing_secrets", len(r.SigningSecrets) > 0, overHTTP[:1]}, {"routing_key", r.RoutingKey != "",
+			overHTTP[2:]},
+		{"server", r.Server != "", []string{ReceiverEmail}}, {"security", r.Security != "",
+			[]string{ReceiverEmail}},
+		{"user", r.User != "", []string{ReceiverEmail}}, {"password", r.Password != "",
+			[]string{ReceiverEmail}},
+		{"ca", r.CA != "", []string{ReceiverEmail}}, {"from", r.From != "", []string{ReceiverEmail}},
+		{"to", len(r.To) > 0, []string{ReceiverEmail}},
 	} {
 		if one.isSet && !slices.Contains(one.of, r.Kind) {
-			c.fail(key+"."+one.key, "has no effect: it is of receivers of the kind %s, and this one is of the kind %s; leave it out", strings.Join(one.of, ", "), r.Kind)
+			c.fail(key+"."+one.key,
+				"has no effect: it is of receivers of the kind %s, and this one is of the kind %s; leave it out", strings.Join(one.of, ", "), r.Kind)
 		}
 	}
 }

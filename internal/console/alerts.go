@@ -30,7 +30,8 @@ func WriteAlerts(w, talk io.Writer, view *alert.View, form Form) error {
 	}
 	for _, r := range view.Receivers {
 		if r.FailingSince != 0 {
-			if _, err := fmt.Fprintf(talk, "%s takes no messages since %s: %s\n", r.Receiver, r.FailingSince, Printable(r.LastError)); err != nil {
+			if _, err := fmt.Fprintf(talk, "%s takes no messages since %s: %s\n", r.Receiver, r.FailingSince,
+				Printable(r.LastError)); err != nil {
 				return err
 			}
 		}

@@ -1,9 +1,10 @@
-// Package receiver takes messages about alerts to people: by a webhook, to Slack, by e-mail, and to PagerDuty.
+// Package receiver takes messages about alerts to people: by a webhook, to Slack, by e-mail, and to
+// PagerDuty.
 //
-// What goes over HTTP is sent as the webhook destination sends: signed where there are secrets, never
-// to an address that is not public unless that is allowed, and without following redirects. Texts are
-// escaped for whoever shows them. Nothing that Send returns or that is logged holds a secret, the address of
-// an incoming webhook included.
+// What goes over HTTP is sent as the webhook destination sends: signed where there are secrets,
+// never to an address that is not public unless that is allowed, and without following redirects.
+// Texts are escaped for whoever shows them. Nothing that Send returns or that is logged holds a
+// secret, the address of an incoming webhook included.
 package receiver
 
 import (
@@ -38,7 +39,8 @@ type Options struct {
 	Mail       Mail            // of Email
 }
 
-// Open prepares a receiver. It makes no connection. Errors: *webhook.SettingError, with the key that is wrong.
+// Open prepares a receiver. It makes no connection. Errors: *webhook.SettingError, with the key
+// that is wrong.
 func Open(o Options) (alert.Receiver, error) {
 	var sender alert.Sender
 	var err error
@@ -52,7 +54,8 @@ func Open(o Options) (alert.Receiver, error) {
 
 func openPoster(o Options) (alert.Sender, error) {
 	if o.Kind == PagerDuty && o.RoutingKey == "" {
-		return nil, &webhook.SettingError{Key: "routing_key", Reason: "is not set; the service in PagerDuty has it, under its integration Events API v2"}
+		return nil, &webhook.SettingError{Key: "routing_key",
+			Reason: "is not set; the service in PagerDuty has it, under its integration Events API v2"}
 	}
 	sink, err := webhook.Open(o.URL, o.HTTP)
 	if err != nil {
@@ -80,7 +83,8 @@ func (p poster) post(ctx context.Context, id string, body []byte) error {
 }
 
 // OpenBeat prepares what a heartbeat is: a GET of a URL.
-func OpenBeat(url string, opts webhook.Options) (beat func(context.Context) error, closeBeat func() error, err error) {
+func OpenBeat(url string, opts webhook.Options) (beat func(context.Context) error,
+	closeBeat func() error, err error) {
 	sink, err := webhook.Open(url, opts)
 	if err != nil {
 		return nil, nil, err

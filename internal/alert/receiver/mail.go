@@ -74,7 +74,8 @@ func openMail(m Mail) (*mailSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &mailSender{host: host, from: m.From, to: m.To, options: []mail.Option{mail.WithPort(port), mail.WithTimeout(alert.SendTimeout),
+	s := &mailSender{host: host, from: m.From, to: m.To, options: []mail.Option{mail.WithPort(port),
+		mail.WithTimeout(alert.SendTimeout),
 		mail.WithTLSConfig(security), mail.WithoutNoop()}}
 	switch m.Security {
 	case TLS:
@@ -85,7 +86,8 @@ func openMail(m Mail) (*mailSender, error) {
 		s.options = append(s.options, mail.WithTLSPolicy(mail.NoTLS))
 	}
 	if m.User != "" {
-		s.options = append(s.options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.User), mail.WithPassword(m.Password))
+		s.options = append(s.options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover),
+			mail.WithUsername(m.User), mail.WithPassword(m.Password))
 	}
 	if _, err := mail.NewClient(host, s.options...); err != nil {
 		return nil, wrong("server", "%v", err)
@@ -106,7 +108,8 @@ func hostAndPort(m Mail) (host string, port int, err error) {
 	case err != nil || host == "" || port < 1 || port > 65535:
 		return "", 0, wrong("server", "want HOST or HOST:PORT, as in smtp.example.org:587")
 	case m.Security == NoTLS && m.User != "":
-		return "", 0, wrong("user", "is a credential, and security: none is read by everybody on the way; use starttls or tls")
+		return "", 0, wrong("user",
+			"is a credential, and security: none is read by everybody on the way; use starttls or tls")
 	case (m.User == "") != (m.Password == ""):
 		return "", 0, wrong("password", "and user belong together; set both, or neither")
 	case m.Security == NoTLS && m.CA != "":

@@ -13,7 +13,8 @@ import (
 )
 
 func options(m *mailbox.Server, password, security string) receiver.Options {
-	o := receiver.Options{Kind: receiver.Email, Mail: receiver.Mail{Server: m.Address, Security: security, From: "Box <box@example.org>",
+	o := receiver.Options{Kind: receiver.Email, Mail: receiver.Mail{Server: m.Address,
+		Security: security, From: "Box <box@example.org>",
 		To: []string{"a@example.org", "b@example.org"}}}
 	if security != receiver.NoTLS {
 		o.Mail.CA = m.CA
@@ -24,10 +25,12 @@ func options(m *mailbox.Server, password, security string) receiver.Options {
 	return o
 }
 
-// E-mail goes in TLS from the beginning, in TLS that is asked for, or in the clear, with a password or without.
+// E-mail goes in TLS from the beginning, in TLS that is asked for, or in the clear, with a password
+// or without.
 func TestMailIsSent(t *testing.T) {
 	for _, c := range []struct{ security, password string }{
-		{receiver.StartTLS, ""}, {receiver.StartTLS, "geheim"}, {receiver.TLS, "geheim"}, {receiver.NoTLS, ""},
+		{receiver.StartTLS, ""}, {receiver.StartTLS, "geheim"}, {receiver.TLS, "geheim"}, {receiver.NoTLS,
+			""},
 	} {
 		t.Run(c.security+" "+c.password, func(t *testing.T) {
 			m := mailbox.Start(t, mailbox.Options{TLS: c.security == receiver.TLS, Password: c.password})
@@ -44,12 +47,14 @@ func TestMailIsSent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, part := range []string{"FIRING: Mine (high)", "where:    destination box", "since:    2026-11-30T14:02:00Z", "what now: box", "dashboard: https://box.example/"} {
+			for _, part := range []string{"FIRING: Mine (high)", "where:    destination box",
+				"since:    2026-11-30T14:02:00Z", "what now: box", "dashboard: https://box.example/"} {
 				if !strings.Contains(string(body), part) {
 					t.Errorf("the letter has no %q:\n%s", part, body)
 				}
 			}
-			if got := strings.Join(m.Letters()[0].To, " "); got != "a@example.org b@example.org" || letter.Header.Get("Auto-Submitted") != "auto-generated" {
+			if got := strings.Join(m.Letters()[0].To, " "); got != "a@example.org b@example.org" ||
+				letter.Header.Get("Auto-Submitted") != "auto-generated" {
 				t.Errorf("to %s, %v", got, letter.Header)
 			}
 		})
@@ -69,7 +74,8 @@ func TestMailHeadersCantBeAdded(t *testing.T) {
 	}
 }
 
-// What the server refuses is an error, and so is a server without TLS where TLS is asked for, or with a certificate that nobody vouches for.
+// What the server refuses is an error, and so is a server without TLS where TLS is asked for, or
+// with a certificate that nobody vouches for.
 func TestMailThatIsRefusedIsAnError(t *testing.T) {
 	m := mailbox.Start(t, mailbox.Options{Password: "geheim"})
 	msg := message(t, "box")
@@ -78,11 +84,13 @@ func TestMailThatIsRefusedIsAnError(t *testing.T) {
 	unknownCA := options(m, "geheim", receiver.StartTLS)
 	unknownCA.Mail.CA = ""
 	refusing := options(m, "geheim", receiver.StartTLS)
-	for name, o := range map[string]receiver.Options{"password": wrongPassword, "authority": unknownCA, "recipient": refusing, "no TLS there": options(m, "geheim", receiver.TLS)} {
+	for name, o := range map[string]receiver.Options{"password": wrongPassword, "authority": unknownCA,
+		"recipient": refusing, "no TLS there": options(m, "geheim", receiver.TLS)} {
 		if name == "recipient" {
 			m.Refuse("b@example.org")
 		}
-		if err := open(t, o).Sender.Send(t.Context(), msg); err == nil || strings.Contains(err.Error(), "falsch") || strings.Contains(err.Error(), "geheim") {
+		if err := open(t, o).Sender.Send(t.Context(), msg); err == nil || strings.Contains(err.Error(),
+			"falsch") || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -90,7 +98,8 @@ func TestMailThatIsRefusedIsAnError(t *testing.T) {
 
 // Settings that can't work are refused with their key.
 func TestMailSettings(t *testing.T) {
-	good := receiver.Mail{Server: "smtp.example.org", Security: receiver.StartTLS, From: "a@example.org", To: []string{"b@example.org"}}
+	good := receiver.Mail{Server: "smtp.example.org", Security: receiver.StartTLS,
+		From: "a@example.org", To: []string{"b@example.org"}}
 	for key, change := range map[string]func(*receiver.Mail){
 		"to: has 0":            func(m *receiver.Mail) { m.To = nil },
 		"to: has 51":           func(m *receiver.Mail) { m.To = make([]string, receiver.MaxTo+1) },
@@ -99,13 +108,17 @@ func TestMailSettings(t *testing.T) {
 		"server: want HOST":    func(m *receiver.Mail) { m.Server = "" },
 		"server: want HOST or": func(m *receiver.Mail) { m.Server = "a:b" },
 		"password: and user":   func(m *receiver.Mail) { m.User = "a" },
-		"user: is a cred":      func(m *receiver.Mail) { m.User, m.Password, m.Security = "a", "b", receiver.NoTLS },
-		"ca: open":             func(m *receiver.Mail) { m.CA = "/nowhere" },
-		"ca: has no effect":    func(m *receiver.Mail) { m.CA, m.Security = "/nowhere", receiver.NoTLS },
+		"user: is a cred": func(m *receiver.Mail) {
+			m.User, m.Password, m.Security = "a", "b",
+				receiver.NoTLS
+		},
+		"ca: open":          func(m *receiver.Mail) { m.CA = "/nowhere" },
+		"ca: has no effect": func(m *receiver.Mail) { m.CA, m.Security = "/nowhere", receiver.NoTLS },
 	} {
 		mail := good
 		change(&mail)
-		if _, err := receiver.Open(receiver.Options{Kind: receiver.Email, Mail: mail}); !errors.Is(err, pillarbox.ErrInvalid) || !strings.HasPrefix(err.Error(), key) {
+		if _, err := receiver.Open(receiver.Options{Kind: receiver.Email, Mail: mail}); !errors.Is(err,
+			pillarbox.ErrInvalid) || !strings.HasPrefix(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"pillarbox/internal/alert"
 )
 
-// pagerDutySender sends events as PagerDuty's Events API v2 has them: one for each alert, which opens an
-// incident, adds to it, or closes it.
+// pagerDutySender sends events as PagerDuty's Events API v2 has them: one for each alert, which
+// opens an incident, adds to it, or closes it.
 type pagerDutySender struct {
 	poster
 	routingKey string
@@ -84,8 +84,10 @@ func (p pagerDutySender) event(m *alert.Message, i *alert.Item, action string) p
 	if i.Event == alert.EventTest {
 		severity = "info"
 	}
-	e.Payload = &pagerDutyPayload{Summary: i.Summary, Source: m.Node, Severity: severity, Timestamp: i.Since.UTC().Format(time.RFC3339),
-		Component: i.Subject.Name, Class: i.Rule, Details: map[string]string{"since": i.Since.UTC().Format(time.RFC3339)}}
+	e.Payload = &pagerDutyPayload{Summary: i.Summary, Source: m.Node, Severity: severity,
+		Timestamp: i.Since.UTC().Format(time.RFC3339),
+		Component: i.Subject.Name, Class: i.Rule,
+		Details: map[string]string{"since": i.Since.UTC().Format(time.RFC3339)}}
 	if i.Value != "" {
 		e.Payload.Details["value"] = i.Value
 	}

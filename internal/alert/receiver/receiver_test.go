@@ -32,10 +32,12 @@ func message(t *testing.T, texts string) *alert.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := alert.New(alert.Options{Rules: rules, Node: texts, Dashboard: "https://box.example/", GroupWait: -1, Every: time.Second,
+	c := alert.New(alert.Options{Rules: rules, Node: texts, Dashboard: "https://box.example/",
+		GroupWait: -1, Every: time.Second,
 		Receivers: []alert.Receiver{{Name: "a", Severities: alert.Severities(), Sender: caught}},
 		Metrics: func() ([]alert.Series, error) {
-			return []alert.Series{{Metric: "pillarbox_deliver_breaker_open", Labels: map[string]string{"destination": texts}, Value: 1}}, nil
+			return []alert.Series{{Metric: "pillarbox_deliver_breaker_open",
+				Labels: map[string]string{"destination": texts}, Value: 1}}, nil
 		}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -134,7 +136,8 @@ func TestWebhookIsSigned(t *testing.T) {
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	p := serve(t)
 	m := message(t, "box")
-	send(t, open(t, receiver.Options{Kind: receiver.Webhook, URL: p.URL, HTTP: webhook.Options{SigningSecrets: []string{secret}}}), m)
+	send(t, open(t, receiver.Options{Kind: receiver.Webhook, URL: p.URL,
+		HTTP: webhook.Options{SigningSecrets: []string{secret}}}), m)
 	r := p.requests[0]
 	signer, err := signature.NewSigner([]string{secret})
 	if err != nil {
@@ -148,7 +151,9 @@ func TestWebhookIsSigned(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Header.Get(signature.HeaderTimestamp)), &seconds); err != nil {
 		t.Fatal(err)
 	}
-	if _, want := signer.Sign(m.ID, at.Add(time.Duration(seconds)*time.Second), []byte(p.bodies[0])); r.Header.Get(signature.HeaderSignature) != want || r.Header.Get(signature.HeaderID) != m.ID {
+	if _, want := signer.Sign(m.ID, at.Add(time.Duration(seconds)*time.Second),
+		[]byte(p.bodies[0])); r.Header.Get(signature.HeaderSignature) != want ||
+		r.Header.Get(signature.HeaderID) != m.ID {
 		t.Errorf("the signature is %q, want %q", r.Header.Get(signature.HeaderSignature), want)
 	}
 	var got map[string]any
@@ -156,7 +161,8 @@ func TestWebhookIsSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := got["alerts"].([]any)[0].(map[string]any)
-	for key, want := range map[string]any{"event": "firing", "alert": "Mine", "severity": "high", "of": "destination", "subject": "box",
+	for key, want := range map[string]any{"event": "firing", "alert": "Mine", "severity": "high",
+		"of": "destination", "subject": "box",
 		"summary": "box box", "since": "2026-11-30T14:02:00.000000Z", "runbook": "box"} {
 		if one[key] != want {
 			t.Errorf("%s is %v, want %v", key, one[key], want)
@@ -167,7 +173,8 @@ func TestWebhookIsSigned(t *testing.T) {
 // What is shown to people is shown as it is: no call of everybody, no link, no further header.
 func TestHostileTextsAreShownAsTheyAre(t *testing.T) {
 	m := message(t, hostile)
-	for _, text := range []string{m.Title(), m.Items[0].Summary, m.Items[0].Runbook, m.Items[0].Subject.Name, m.Node} {
+	for _, text := range []string{m.Title(), m.Items[0].Summary, m.Items[0].Runbook,
+		m.Items[0].Subject.Name, m.Node} {
 		if strings.ContainsAny(text, "\r\n\x00\x1b\u202e") {
 			t.Errorf("%q is not one line of what can be seen", text)
 		}
@@ -186,7 +193,8 @@ func TestHostileTextsAreShownAsTheyAre(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	all := got.Text + got.Attachments[0].Text + got.Attachments[0].Fallback
-	if strings.Contains(all, "<!") || strings.Contains(all, "<https://evil") || !strings.Contains(all, "&lt;!channel&gt;") {
+	if strings.Contains(all, "<!") || strings.Contains(all, "<https://evil") || !strings.Contains(all,
+		"&lt;!channel&gt;") {
 		t.Errorf("Slack is told %q", all)
 	}
 	if !strings.Contains(got.Text, "<https://box.example/>") {
@@ -194,7 +202,8 @@ func TestHostileTextsAreShownAsTheyAre(t *testing.T) {
 	}
 }
 
-// PagerDuty gets one event for each alert, whose key is the same until it is resolved, and is short enough.
+// PagerDuty gets one event for each alert, whose key is the same until it is resolved, and is short
+// enough.
 func TestPagerDutyOpensAndCloses(t *testing.T) {
 	p := serve(t)
 	r := open(t, receiver.Options{Kind: receiver.PagerDuty, URL: p.URL, RoutingKey: "R0UT1NG"})
@@ -218,7 +227,8 @@ func TestPagerDutyOpensAndCloses(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatal(err)
 		}
-		if len(actions) == 0 && (got.Payload.Severity != "critical" || got.Payload.Timestamp != "2026-11-30T14:02:00Z" || got.Payload.Summary == "") {
+		if len(actions) == 0 && (got.Payload.Severity != "critical" ||
+			got.Payload.Timestamp != "2026-11-30T14:02:00Z" || got.Payload.Summary == "") {
 			t.Errorf("%s", body)
 		}
 		if got.Key != "R0UT1NG" || len(got.Dedup) > 255 || !strings.HasPrefix(got.Dedup, "pillarbox/") {
@@ -231,8 +241,8 @@ func TestPagerDutyOpensAndCloses(t *testing.T) {
 	}
 }
 
-// A receiver over HTTP keeps to the rules of webhooks: what is no 2xx is no message that was taken, and no private
-// address is connected to. Errors don't hold the URL, which is a secret.
+// A receiver over HTTP keeps to the rules of webhooks: what is no 2xx is no message that was taken,
+// and no private address is connected to. Errors don't hold the URL, which is a secret.
 func TestRefusalsAreErrors(t *testing.T) {
 	p := serve(t)
 	m := message(t, "box")
@@ -245,10 +255,12 @@ func TestRefusalsAreErrors(t *testing.T) {
 			}
 		}
 	}
-	if _, err := receiver.Open(receiver.Options{Kind: receiver.Slack, URL: "http://127.0.0.1:1/"}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := receiver.Open(receiver.Options{Kind: receiver.Slack,
+		URL: "http://127.0.0.1:1/"}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("a private address: %v", err)
 	}
-	if _, err := receiver.Open(receiver.Options{Kind: receiver.PagerDuty, URL: receiver.PagerDutyURL}); !errors.Is(err, pillarbox.ErrInvalid) {
+	if _, err := receiver.Open(receiver.Options{Kind: receiver.PagerDuty,
+		URL: receiver.PagerDutyURL}); !errors.Is(err, pillarbox.ErrInvalid) {
 		t.Errorf("no routing key: %v", err)
 	}
 }
@@ -260,7 +272,8 @@ func TestHeartbeat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := beat(t.Context()); err != nil || p.requests[0].Method != http.MethodGet || p.requests[0].URL.Path != "/beat" {
+	if err := beat(t.Context()); err != nil || p.requests[0].Method != http.MethodGet ||
+		p.requests[0].URL.Path != "/beat" {
 		t.Error(err, p.requests)
 	}
 	p.status = 500

@@ -8,13 +8,15 @@ import (
 	"pillarbox/internal/alert"
 )
 
-// slackSender posts to an incoming webhook of Slack, and to what takes the same, as Mattermost does.
+// slackSender posts to an incoming webhook of Slack, and to what takes the same, as Mattermost
+// does.
 type slackSender struct{ poster }
 
 // Single implements alert.Sender.
 func (slackSender) Single() bool { return false }
 
-// slackMessage is what an incoming webhook takes. Nothing of it is mrkdwn: texts are shown as they are.
+// slackMessage is what an incoming webhook takes. Nothing of it is mrkdwn: texts are shown as they
+// are.
 type slackMessage struct {
 	Text        string            `json:"text"`
 	Markdown    bool              `json:"mrkdwn"`
@@ -27,7 +29,8 @@ type slackAttachment struct {
 	Text     string `json:"text"`
 }
 
-// slackEscape takes its meaning from what Slack reads in any text: links, and calls such as <!channel>.
+// slackEscape takes its meaning from what Slack reads in any text: links, and calls such as
+// <!channel>.
 var slackEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // The colours of the bar beside an alert.
@@ -55,11 +58,13 @@ func (s slackSender) Send(ctx context.Context, m *alert.Message) error {
 	}
 	for i := range m.Items {
 		item := &m.Items[i]
-		said.Attachments = append(said.Attachments, slackAttachment{Color: colorOf(item), Fallback: slackEscape.Replace(item.Summary),
-			Text: slackEscape.Replace(item.Text())})
+		said.Attachments = append(said.Attachments, slackAttachment{Color: colorOf(item),
+			Fallback: slackEscape.Replace(item.Summary),
+			Text:     slackEscape.Replace(item.Text())})
 	}
 	if m.More > 0 {
-		said.Attachments = append(said.Attachments, slackAttachment{Color: yellow, Fallback: "more", Text: slackEscape.Replace(m.Rest())})
+		said.Attachments = append(said.Attachments, slackAttachment{Color: yellow, Fallback: "more",
+			Text: slackEscape.Replace(m.Rest())})
 	}
 	body, err := json.Marshal(said)
 	if err != nil {

@@ -42,10 +42,13 @@ type item struct {
 
 // Send implements alert.Sender.
 func (w webhookSender) Send(ctx context.Context, m *alert.Message) error {
-	d := document{Node: m.Node, At: pillarbox.TimestampOf(m.At), Title: m.Title(), Dashboard: m.Dashboard, More: m.More, Alerts: []item{}}
+	d := document{Node: m.Node, At: pillarbox.TimestampOf(m.At), Title: m.Title(),
+		Dashboard: m.Dashboard, More: m.More, Alerts: []item{}}
 	for _, i := range m.Items {
-		one := item{Event: i.Event, Again: i.Again, Alert: i.Rule, Severity: i.Severity, Of: i.Subject.Kind, Subject: i.Subject.Name,
-			Summary: i.Summary, Value: i.Value, Runbook: i.Runbook, Since: pillarbox.TimestampOf(i.Since), Key: i.Key}
+		one := item{Event: i.Event, Again: i.Again, Alert: i.Rule, Severity: i.Severity,
+			Of: i.Subject.Kind, Subject: i.Subject.Name,
+			Summary: i.Summary, Value: i.Value, Runbook: i.Runbook, Since: pillarbox.TimestampOf(i.Since),
+			Key: i.Key}
 		if !i.Ended.IsZero() {
 			one.Until = pillarbox.TimestampOf(i.Ended)
 		}
