@@ -84,14 +84,17 @@ func TestMailThatIsRefusedIsAnError(t *testing.T) {
 	unknownCA := options(m, "geheim", receiver.StartTLS)
 	unknownCA.Mail.CA = ""
 	refusing := options(m, "geheim", receiver.StartTLS)
-	for name, o := range map[string]receiver.Options{"password": wrongPassword, "authority": unknownCA,
-		"recipient": refusing, "no TLS there": options(m, "geheim", receiver.TLS)} {
-		if name == "recipient" {
+	for _, c := range []struct {
+		name string
+		receiver.Options
+	}{{"password", wrongPassword}, {"authority", unknownCA}, {"no TLS there", options(m, "geheim", receiver.TLS)},
+		{"recipient", refusing}} {
+		if c.name == "recipient" {
 			m.Refuse("b@example.org")
 		}
-		if err := open(t, o).Sender.Send(t.Context(), msg); err == nil || strings.Contains(err.Error(),
-			"falsch") || strings.Contains(err.Error(), "geheim") {
-			t.Errorf("%s: %v", name, err)
+		err := open(t, c.Options).Sender.Send(t.Context(), msg)
+		if err == nil || strings.Contains(err.Error(), "falsch") || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

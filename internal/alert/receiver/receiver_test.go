@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pillarbox"
@@ -24,32 +25,30 @@ const hostile = "<!channel> <https://evil.example|safe> & \r\nBcc: a@evil.exampl
 
 var since = time.Date(2026, 11, 30, 14, 2, 0, 0, time.UTC)
 
-// message is one with an alert of each event, made as the Center makes it.
-func message(t *testing.T, texts string) *alert.Message {
+// message is one with an alert, made as the Center makes it.
+func message(t *testing.T, texts string) (m *alert.Message) {
 	t.Helper()
-	caught := &catcher{}
-	rules, err := alert.Rules([]byte(`rules: [{name: Mine, each: destination, when: destination.down, severity: high, summary: ` + mustJSON(t, texts+" {destination}") + `, runbook: ` + mustJSON(t, texts) + `}]`))
+	rules, err := alert.Rules([]byte(`rules: [{name: Mine, each: destination, when: destination.down, severity: high, summary: ` +
+		mustJSON(t, texts+" {destination}") + `, runbook: ` + mustJSON(t, texts) + `}]`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := alert.New(alert.Options{Rules: rules, Node: texts, Dashboard: "https://box.example/",
-		GroupWait: -1, Every: time.Second,
-		Receivers: []alert.Receiver{{Name: "a", Severities: alert.Severities(), Sender: caught}},
-		Metrics: func() ([]alert.Series, error) {
-			return []alert.Series{{Metric: "pillarbox_deliver_breaker_open",
-				Labels: map[string]string{"destination": texts}, Value: 1}}, nil
-		}})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- c.Run(ctx) }()
-	m := <-caught.next(t)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
+	down := alert.Series{Metric: "pillarbox_deliver_breaker_open", Value: 1,
+		Labels: map[string]string{"destination": texts}}
+	synctest.Test(t, func(t *testing.T) {
+		c := alert.New(alert.Options{Rules: rules, Node: texts, Dashboard: "https://box.example/",
+			Receivers: []alert.Receiver{{Name: "a", Severities: alert.Severities(), Sender: catcher{&m}}},
+			Metrics:   func() ([]alert.Series, error) { return []alert.Series{down}, nil }})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		if err := c.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if m == nil {
+		t.Fatal("there was no message")
 	}
-	for i := range m.Items {
-		m.Items[i].Since = since
-	}
+	m.Items[0].Since = since
 	return m
 }
 
@@ -62,26 +61,15 @@ func mustJSON(t *testing.T, text string) string {
 	return string(out)
 }
 
-// catcher keeps the first message.
-type catcher struct {
-	once sync.Once
-	got  chan *alert.Message
-}
+// catcher keeps a message.
+type catcher struct{ m **alert.Message }
 
-func (c *catcher) next(*testing.T) chan *alert.Message {
-	c.once.Do(func() { c.got = make(chan *alert.Message, 1) })
-	return c.got
-}
-
-func (c *catcher) Send(_ context.Context, m *alert.Message) error {
-	select {
-	case c.next(nil) <- m:
-	default:
-	}
+func (c catcher) Send(_ context.Context, m *alert.Message) error {
+	*c.m = m
 	return nil
 }
-func (*catcher) Single() bool { return false }
-func (*catcher) Close() error { return nil }
+func (catcher) Single() bool { return false }
+func (catcher) Close() error { return nil }
 
 // posted is a server that keeps what is posted to it.
 type posted struct {
