@@ -29,11 +29,27 @@ func checkAlerts(cfg *config.Config) error {
 	if !cfg.Alerts.On() {
 		return nil
 	}
-	_, _, err := alertRules(cfg)
+	rules, _, err := alertRules(cfg)
+	if err == nil {
+		err = checkReached(cfg, rules)
+	}
 	receivers, openErr := openReceivers(cfg)
 	_, closeBeat, beatErr := openBeat(cfg)
 	return errors.Join(placed(cfg, err), openErr, closeReceivers(receivers), placed(cfg, beatErr),
 		closeBeat())
+}
+
+// checkReached reports a receiver that no rule has a severity for.
+func checkReached(cfg *config.Config, rules []*alert.Rule) error {
+	for i, r := range cfg.Alerts.Receivers {
+		if !slices.ContainsFunc(rules, func(rule *alert.Rule) bool {
+			return slices.Contains(r.Severities, string(rule.Severity))
+		}) {
+			return pillarbox.Invalid("alerts.receivers[%d].severities: have no effect: no rule has one of them any more; leave the receiver out, or have a rule with one",
+				i)
+		}
+	}
+	return nil
 }
 
 // alertRules are the rules, and when low ones are quiet.
@@ -56,8 +72,11 @@ func alertRules(cfg *config.Config) ([]*alert.Rule, alert.Quiet, error) {
 	}
 	if quiet.IsSet() && !slices.ContainsFunc(rules,
 		func(r *alert.Rule) bool { return r.Severity == alert.Low }) {
-		return nil, quiet,
-			pillarbox.Invalid("alerts.quiet_hours: has no effect: no rule has a low severity any more; leave it out")
+		key := "days"
+		if q.From != "" {
+			key = "from"
+		}
+		return nil, quiet, pillarbox.Invalid("alerts.quiet_hours.%s: has no effect: no rule has a low severity any more; leave it out", key)
 	}
 	return rules, quiet, nil
 }
