@@ -16,6 +16,8 @@ import (
 	"pillarbox/internal/adminapi"
 	"pillarbox/internal/adminclient"
 	"pillarbox/internal/alert"
+	"pillarbox/internal/alert/receiver"
+	"pillarbox/internal/config"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
 )
@@ -138,12 +140,39 @@ func TestAlertsCommand(t *testing.T) {
 		t.Errorf("%+v, %v", test, err)
 	}
 	s.stop()
-	config := filepath.Join(t.TempDir(), "p.yaml")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := try(t, "alerts", "test", "ops", "--config", config, "--data", s.data, "--admin", "127.0.0.1:1"); got.code != exitDone || !strings.Contains(got.out, "ops") {
+	if got := try(t, "alerts", "test", "ops", "--config", file, "--data", s.data, "--admin", "127.0.0.1:1"); got.code != exitDone || !strings.Contains(got.out, "ops") {
 		t.Errorf("%+v", got)
 	}
 	try(t, "alerts", "--data", s.data, "--admin", "127.0.0.1:1").failsWith(t, exitFailed, "needs a running server")
+}
+
+// What is said twice, in the configuration and in what it configures, is the same.
+func TestAlertDefaultsAgree(t *testing.T) {
+	a := config.Default().Alerts
+	for name, pair := range map[string][2]time.Duration{
+		"every": {a.Every.Std(), alert.DefaultEvery}, "group_wait": {a.GroupWait.Std(), alert.DefaultGroupWait},
+		"resolve_after": {a.ResolveAfter.Std(), alert.DefaultResolveAfter}, "repeat.high": {a.Repeat.High.Std(), alert.DefaultRepeatHigh},
+		"repeat.low": {a.Repeat.Low.Std(), alert.DefaultRepeatLow}, "heartbeat.every": {a.Heartbeat.Every.Std(), alert.DefaultBeat},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %s in the configuration, and %s without one", name, pair[0], pair[1])
+		}
+	}
+	cfg, err := config.Load(config.Input{Env: noEnv, Text: []byte("alerts: {receivers: [{name: a, kind: pagerduty, routing_key: x}]}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(cfg.Alerts.Receivers[0].URL); got != receiver.PagerDutyURL {
+		t.Errorf("PagerDuty is at %s, and at %s without a configuration", got, receiver.PagerDutyURL)
+	}
+	for _, pair := range [][2]string{{config.ReceiverWebhook, receiver.Webhook}, {config.ReceiverSlack, receiver.Slack}, {config.ReceiverEmail, receiver.Email},
+		{config.ReceiverPagerDuty, receiver.PagerDuty}, {config.MailStartTLS, receiver.StartTLS}, {config.MailTLS, receiver.TLS}, {config.MailPlain, receiver.NoTLS}} {
+		if pair[0] != pair[1] {
+			t.Errorf("%q and %q are the same, by two names", pair[0], pair[1])
+		}
+	}
 }

@@ -23,7 +23,6 @@ const (
 	DefaultRepeatHigh   = time.Hour        // between two messages about what goes on
 	DefaultRepeatLow    = 24 * time.Hour
 	DefaultBeat         = time.Minute // between two requests to the heartbeat's URL
-	MinEvery            = time.Second // of looks, repeats and heartbeats
 
 	// SettleLooks is for how many looks after a start nothing is over because its condition does not
 	// hold: a server that has just begun has not met yet what is wrong.

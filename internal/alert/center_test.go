@@ -299,7 +299,7 @@ func TestDamagedStateIsToldAndPutAside(t *testing.T) {
 				t.Errorf("nothing is said of the state %q", content)
 			}
 			person.expect(t, "firing NotAccepting")
-			if _, err := w.disk.OpenFile(alert.StateFile+".damaged", os.O_RDONLY); err != nil {
+			if _, err := w.disk.OpenFile(alert.StateFile+".aside", os.O_RDONLY); err != nil {
 				t.Error(err)
 			}
 			w.end()

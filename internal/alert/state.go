@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ const (
 	maxFileBytes = 8 << 20 // far above what the limits allow
 
 	stateVersion = 1
-	damagedAside = StateFile + ".damaged"
+	asideFile    = StateFile + ".aside"
 )
 
 // state is what outlives the process.
@@ -116,9 +117,9 @@ func readState(fsys vfs.FS, at time.Time) (*state, error) {
 			stateVersion)
 	}
 	if err != nil {
-		aside := fsys.Rename(StateFile, damagedAside)
+		aside := fsys.Rename(StateFile, asideFile)
 		return newState(at), errors.Join(fmt.Errorf("%s, which is put aside as %s: %w", StateFile,
-			damagedAside, err), aside)
+			asideFile, err), aside)
 	}
 	if s.Pending == nil {
 		s.Pending = map[string]pending{}
@@ -128,6 +129,7 @@ func readState(fsys vfs.FS, at time.Time) (*state, error) {
 		if a.Owed == nil {
 			a.Owed = map[string]*owed{}
 		}
+		maps.DeleteFunc(a.Owed, func(_ string, o *owed) bool { return o == nil })
 	}
 	return s, nil
 }
