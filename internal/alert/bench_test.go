@@ -23,7 +23,7 @@ func BenchmarkLook(b *testing.B) {
 			c := New(Options{Rules: BuiltIn(), Metrics: func() ([]Series, error) { return all, nil }})
 			b.ReportAllocs()
 			for b.Loop() {
-				c.look(b.Context())
+				c.look()
 			}
 		})
 	}

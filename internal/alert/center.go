@@ -99,9 +99,8 @@ type Center struct {
 	saves     chan chan struct{} // each asks for the state to be written, and is closed when it is
 	began     time.Time
 
-	usual usual // of the goroutine that looks alone
-
 	mu     sync.Mutex
+	usual  usual           // what the history has said last; guarded by mu
 	state  *state          // guarded by mu, and all that it points to
 	looked time.Time       // the last look that has succeeded; guarded by mu
 	said   map[string]bool // rules of which it was said that they can't be told; guarded by mu
@@ -167,6 +166,9 @@ func (c *Center) Run(ctx context.Context) error {
 	if c.opts.Beat != nil {
 		others.Go(func() { c.beat(ctx) })
 	}
+	if c.opts.History != nil {
+		others.Go(func() { c.recallEvery(ctx) })
+	}
 	ticker := time.NewTicker(c.opts.Every)
 	defer ticker.Stop()
 	var saved time.Time
@@ -177,7 +179,7 @@ func (c *Center) Run(ctx context.Context) error {
 			continue
 		case <-ticker.C:
 		}
-		dirty = c.look(ctx) || dirty
+		dirty = c.look() || dirty
 		if at := c.opts.Now(); (dirty || passed(saved, saveEvery, at)) && c.ask() {
 			dirty, saved = false, at
 		}
@@ -264,7 +266,7 @@ func (c *Center) write() {
 }
 
 // look evaluates all rules, and reports whether an alert has begun or ended.
-func (c *Center) look(ctx context.Context) (changed bool) {
+func (c *Center) look() (changed bool) {
 	series, err := c.opts.Metrics()
 	at := c.opts.Now()
 	if err != nil { // nothing is known, so that nothing changes
@@ -272,7 +274,6 @@ func (c *Center) look(ctx context.Context) (changed bool) {
 		c.opts.Logger.Warn("the conditions of alerts were not looked at", telemetry.KeyErr, err)
 		return false
 	}
-	c.recall(ctx, at)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := newLook(series, c.state.Past, c.usual, at)
@@ -294,16 +295,29 @@ func (c *Center) look(ctx context.Context) (changed bool) {
 	return changed
 }
 
-// recall asks the history what is usual, now and then.
-func (c *Center) recall(ctx context.Context, at time.Time) {
-	if since := at.Sub(c.usual.at); c.opts.History == nil || since >= 0 && since < usualEvery {
-		return
+// recallEvery asks the history what is usual, now and then. It is on the disk, and nothing else
+// waits for that.
+func (c *Center) recallEvery(ctx context.Context) {
+	ticker := time.NewTicker(usualEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		c.recall(ctx)
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
 	}
-	var err error
-	if c.usual, err = usualAt(ctx, c.opts.History, at); err != nil && ctx.Err() == nil {
+}
+
+func (c *Center) recall(ctx context.Context) {
+	u, err := usualAt(ctx, c.opts.History, c.opts.Now())
+	if err != nil && ctx.Err() == nil {
 		c.opts.Meter.Failed(telemetry.AlertValues)
 		c.opts.Logger.Warn("alerts don't know what is usual at this hour", telemetry.KeyErr, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.usual = u
 }
 
 // holds notes that a condition holds. One that can't be told is as it was, and that is said once.

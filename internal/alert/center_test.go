@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pillarbox"
 	"pillarbox/internal/alert"
+	"pillarbox/internal/rollup"
 	"pillarbox/internal/vfs"
 	"pillarbox/internal/vfs/faultfs"
 )
@@ -262,6 +264,7 @@ func TestHangingDiskIsTold(t *testing.T) {
 		w := newWorld(t, person)
 		var hangs atomic.Bool
 		release := make(chan struct{})
+		w.opts.History = slowHistory{release}
 		w.disk.Inject(func(faultfs.Op) error {
 			if hangs.Load() {
 				<-release
@@ -279,6 +282,34 @@ func TestHangingDiskIsTold(t *testing.T) {
 		person.expect(t, "resolved DiskHangs")
 		hangs.Store(false)
 		close(release)
+		w.end()
+	})
+}
+
+// slowHistory is one on a disk that hangs.
+type slowHistory struct{ release chan struct{} }
+
+func (s slowHistory) Points(context.Context, rollup.Resolution, pillarbox.Timestamp,
+	pillarbox.Timestamp) ([]rollup.Point, error) {
+	<-s.release
+	return nil, nil
+}
+
+// What has held before a server was away for long does not count as held since then.
+func TestLongAbsenceIsNoTimeOfACondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := all("person")
+		w := newWorld(t, person)
+		w.set(downEvents, 1)
+		w.start()
+		w.pass(5 * time.Minute)
+		w.kill()
+		w.pass(2 * time.Hour)
+		w.start()
+		w.pass(14 * time.Minute)
+		person.expect(t)
+		w.pass(3 * time.Minute)
+		person.expect(t, "firing DestinationDown events")
 		w.end()
 	})
 }

@@ -31,7 +31,7 @@ func FuzzState(f *testing.F) {
 			}})
 		for range 3 {
 			at = at.Add(time.Minute)
-			c.look(t.Context())
+			c.look()
 			if m, told := c.plan(c.receivers[0], at); m != nil && len(told) == 0 {
 				t.Fatal("a message of nothing")
 			}

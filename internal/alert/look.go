@@ -32,7 +32,6 @@ type look struct {
 
 // usual is what the history says of this hour of the week.
 type usual struct {
-	at       time.Time // of the look at it
 	known    bool
 	rate     float64 // events a second, on the average of four weeks
 	lastWeek float64
@@ -217,7 +216,7 @@ const (
 // usualAt is what is usual at a time: of each week before, the hour that ends then, as a part of the
 // two hours of the clock that it lies in.
 func usualAt(ctx context.Context, history History, at time.Time) (usual, error) {
-	u := usual{at: at}
+	u := usual{}
 	for i := 1; i <= weeksBefore; i++ {
 		end := at.Add(-time.Duration(i) * week)
 		first := end.Truncate(time.Hour).Add(-time.Hour)

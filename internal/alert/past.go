@@ -39,10 +39,13 @@ func newPast(at time.Time) *past {
 // goOn makes what was read of a file fit for a look. A gap of more than an hour, or a clock that
 // was set back, leaves nothing of it.
 func (p *past) goOn(at time.Time) *past {
-	if gap := at.Sub(p.Ended); gap < 0 || gap > remembered || p.Grown == nil {
+	if gap := at.Sub(p.Ended); gap < 0 || gap > remembered {
 		return newPast(at)
 	}
 	p.totals = map[string]float64{}
+	if p.Grown == nil {
+		p.Grown = map[string][]minute{}
+	}
 	if p.Stood == nil {
 		p.Stood = map[string][]minute{}
 	}

@@ -165,7 +165,8 @@ func (s *story) run(t *testing.T, rule string, end time.Duration) (firing int) {
 			return series, nil
 		}})
 	for ; at <= end; at += step {
-		c.look(t.Context())
+		c.recall(t.Context())
+		c.look()
 		if at == 0 { // for Prometheus, what a counter shows first is no growth
 			clear(c.state.Past.Grown)
 		}

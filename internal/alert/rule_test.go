@@ -118,7 +118,7 @@ func TestConditionsOverWhatIsNotKnown(t *testing.T) {
 		t.Error("a condition may cost whatever it likes")
 	}
 	c := New(Options{Rules: []*Rule{costly}, Metrics: func() ([]Series, error) { return []Series{{Metric: "pillarbox_queue_bytes", Value: 1}}, nil }})
-	c.look(t.Context())
+	c.look()
 	if !c.said["Costly"] {
 		t.Error("nothing is said of a condition that can't be told")
 	}
@@ -220,7 +220,7 @@ func TestAlertsAreBounded(t *testing.T) {
 		}
 		return all, nil
 	}})
-	c.look(t.Context())
+	c.look()
 	if len(c.state.Alerts) != MaxAlerts || len(c.state.Pending) > MaxPending || !c.full {
 		t.Errorf("%d alerts, %d conditions", len(c.state.Alerts), len(c.state.Pending))
 	}

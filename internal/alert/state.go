@@ -124,7 +124,9 @@ func readState(fsys vfs.FS, at time.Time) (*state, error) {
 	if s.Pending == nil {
 		s.Pending = map[string]pending{}
 	}
-	s.Past = s.Past.goOn(at)
+	if past := s.Past.goOn(at); past != s.Past { // nobody has looked for long
+		s.Past, s.Pending = past, map[string]pending{}
+	}
 	for _, a := range s.Alerts {
 		if a.Owed == nil {
 			a.Owed = map[string]*owed{}
