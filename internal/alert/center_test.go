@@ -63,6 +63,26 @@ func TestAlertIsToldGroupedRepeatedAndResolved(t *testing.T) {
 	})
 }
 
+// What is of a high severity stands first, so that a message that is too long leaves out what is low.
+func TestHighComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := all("person")
+		w := newWorld(t, person)
+		w.opts.GroupWait = 2 * time.Minute
+		w.start()
+		defer func() { w.end() }()
+		w.set(deadEvents, 1)
+		w.set(accepting, 0)
+		w.pass(3 * time.Minute)
+		person.expect(t, "firing NotAccepting, firing DeadLetters events")
+		w.set(deadEvents, 2)
+		w.pass(time.Hour)
+		if got := person.got[len(person.got)-1].Text(); !strings.Contains(got, "STILL FIRING: PillarboxNotAccepting") {
+			t.Errorf("what goes on is told as new:\n%s", got)
+		}
+	})
+}
+
 // What is of a low severity is repeated daily, and a receiver gets what it is for.
 func TestReceiverGetsItsSeverities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

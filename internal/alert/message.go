@@ -30,7 +30,7 @@ type Message struct {
 	Node      string    // that tells
 	Dashboard string    // its address; empty for none
 	At        time.Time // when it was made
-	Items     []Item    // what begins first, then what goes on, then what is over
+	Items     []Item    // the high ones first; of a severity, what begins, what goes on, what is over
 	More      int       // items that are left out
 }
 
@@ -77,15 +77,23 @@ func (m *Message) Title() string {
 	title := fmt.Sprintf("[pillarbox %s] %s", m.Node, strings.Join(what, ", "))
 	if len(m.Items) == 1 {
 		i := &m.Items[0]
-		title = fmt.Sprintf("[pillarbox %s] %s (%s): %s", m.Node, i.Event, i.Severity, i.Summary)
+		title = fmt.Sprintf("[pillarbox %s] %s (%s): %s", m.Node, i.said(), i.Severity, i.Summary)
 	}
 	return clean(title, maxText)
+}
+
+// said is the event in words.
+func (i *Item) said() string {
+	if i.Again {
+		return "still " + i.Event
+	}
+	return i.Event
 }
 
 // Text is one item as lines of plain text.
 func (i *Item) Text() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%s: %s (%s)\n", strings.ToUpper(i.Event), i.Rule, i.Severity)
+	fmt.Fprintf(&out, "%s: %s (%s)\n", strings.ToUpper(i.said()), i.Rule, i.Severity)
 	fmt.Fprintf(&out, "  what:     %s\n", i.Summary)
 	if i.Subject.Name != "" {
 		fmt.Fprintf(&out, "  where:    %s %s\n", i.Subject.Kind, i.Subject.Name)

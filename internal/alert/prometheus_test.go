@@ -156,7 +156,7 @@ func (s *story) run(t *testing.T, rule string, end time.Duration) (firing int) {
 	at := time.Duration(0)
 	now := func() time.Time { return time.Unix(0, 0).Add(at) }
 	c := New(Options{Rules: BuiltIn(), ResolveAfter: -1, Now: now,
-		History: past4{all, step}, Metrics: func() (series []Series, _ error) {
+		History: weeksOf{all, step}, Metrics: func() (series []Series, _ error) {
 			for _, p := range all {
 				if n := int(at / step); n < len(p.values) {
 					series = append(series, Series{p.metric, p.labels, p.values[n]})
@@ -217,13 +217,13 @@ func number(text string) float64 {
 	return n
 }
 
-// past4 is a history made of series.
-type past4 struct {
+// weeksOf is a history made of series.
+type weeksOf struct {
 	all  []played
 	step time.Duration
 }
 
-func (p past4) Points(_ context.Context, r rollup.Resolution, since,
+func (p weeksOf) Points(_ context.Context, r rollup.Resolution, since,
 	until pillarbox.Timestamp) ([]rollup.Point, error) {
 	if r != rollup.Hour {
 		return nil, fmt.Errorf("resolution %s", r)

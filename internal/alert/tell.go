@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -57,6 +58,9 @@ func (c *Center) plan(r *receiver, at time.Time) (*Message, []due) {
 		}
 	}
 	all := slices.Concat(begun, going, over)
+	slices.SortStableFunc(all, func(a, b due) int {
+		return cmp.Compare(a.alert.Severity, b.alert.Severity) // high, low
+	})
 	isReady := func(d due) bool { return d.ready }
 	if !slices.ContainsFunc(all, isReady) {
 		return nil, nil

@@ -64,8 +64,8 @@ const (
 	isText                        // what the thing is called
 )
 
-func now(metric string) reading { return reading{kind: isNumber, metric: metric} }
-func yes(metric string) reading { return reading{kind: isYes, metric: metric} }
+func gauge(metric string) reading { return reading{kind: isNumber, metric: metric} }
+func flag(metric string) reading  { return reading{kind: isYes, metric: metric} }
 
 func grown(metric string, over time.Duration, label ...string) reading {
 	r := reading{kind: isGrown, metric: metric, over: over}
@@ -85,15 +85,15 @@ const (
 
 // values is the table of all that expressions may use.
 var values = []value{
-	{"queue.accepting", OfNode, "whether the queue takes new events", yes("pillarbox_queue_accepting")},
-	{"queue.bytes", OfNode, "bytes that the queue holds for its slowest destination", now("pillarbox_queue_bytes")},
-	{"queue.max_bytes", OfNode, "the limit of that; 0 where there is none", now("pillarbox_queue_max_bytes")},
+	{"queue.accepting", OfNode, "whether the queue takes new events", flag("pillarbox_queue_accepting")},
+	{"queue.bytes", OfNode, "bytes that the queue holds for its slowest destination", gauge("pillarbox_queue_bytes")},
+	{"queue.max_bytes", OfNode, "the limit of that; 0 where there is none", gauge("pillarbox_queue_max_bytes")},
 	{"queue.full_in_seconds", OfNode, "until it is full, if it goes on like in the last hour; not known where it does not grow, or has no limit",
 		reading{kind: isFull, metric: "pillarbox_queue_bytes", bound: "pillarbox_queue_max_bytes",
 			over: time.Hour}},
-	{"queue.hanging_seconds", OfNode, "for how long the storage of the queue has not answered; 0 while it does", now("pillarbox_queue_hanging_seconds")},
-	{"disk.hanging_seconds", OfNode, "for how long the disk has not answered any one call; 0 while it does", now("pillarbox_disk_hanging_seconds")},
-	{"disk.free_bytes", OfNode, "bytes left on the disk of the data directory", now("pillarbox_disk_free_bytes")},
+	{"queue.hanging_seconds", OfNode, "for how long the storage of the queue has not answered; 0 while it does", gauge("pillarbox_queue_hanging_seconds")},
+	{"disk.hanging_seconds", OfNode, "for how long the disk has not answered any one call; 0 while it does", gauge("pillarbox_disk_hanging_seconds")},
+	{"disk.free_bytes", OfNode, "bytes left on the disk of the data directory", gauge("pillarbox_disk_free_bytes")},
 	{"disk.errors_15m", OfNode, "failed writes and flushes of the log, of 15 minutes", grown("pillarbox_seglog_io_errors_total", minutes15)},
 	{"disk.flush_p99_seconds", OfNode, "what 99 of 100 flushes of 5 minutes took at most; not known where there was none",
 		reading{kind: isLevel, metric: "pillarbox_seglog_fsync_seconds", over: minutes5, at: 0.99}},
@@ -104,27 +104,27 @@ var values = []value{
 		reading{kind: isGrowth, metric: "pillarbox_queue_accepted_events_total", over: time.Hour}},
 	{"accepted.usual_rate", OfNode, "the same at this hour of the four weeks before; not known where the history does not have them all", reading{kind: isUsual}},
 	{"accepted.rate_last_week", OfNode, "the same a week ago", reading{kind: isLastWeek}},
-	{"quarantine.requests", OfNode, "requests in quarantine", now("pillarbox_quarantined_requests")},
-	{"encryption.data_key_age_seconds", OfNode, "age of the data key that seals what is new; 0 where nothing is sealed", now("pillarbox_encryption_data_key_age_seconds")},
+	{"quarantine.requests", OfNode, "requests in quarantine", gauge("pillarbox_quarantined_requests")},
+	{"encryption.data_key_age_seconds", OfNode, "age of the data key that seals what is new; 0 where nothing is sealed", gauge("pillarbox_encryption_data_key_age_seconds")},
 	{"log.dropped_1h", OfNode, "lines of the log that were dropped, of an hour", grown("pillarbox_log_dropped_lines_total", time.Hour)},
 
 	{"destination.name", OfDestination, "what it is called", reading{kind: isText, label: "destination"}},
-	{"destination.pending", OfDestination, "events that are not settled", now("pillarbox_queue_pending_events")},
-	{"destination.oldest_seconds", OfDestination, "age of the oldest of them; 0 where there is none", now("pillarbox_queue_oldest_event_age_seconds")},
-	{"destination.retrying", OfDestination, "those of them that were refused at least once", now("pillarbox_queue_retrying_events")},
-	{"destination.held", OfDestination, "those of them that no destination takes any more", now("pillarbox_queue_held_events")},
-	{"destination.down", OfDestination, "whether delivery waits because it does not answer", yes("pillarbox_deliver_breaker_open")},
-	{"destination.paused", OfDestination, "whether delivery waits because a person has paused it", yes("pillarbox_deliver_paused")},
-	{"destination.hanging_seconds", OfDestination, "for how long a write has not returned, past its time; 0 while writes do", now("pillarbox_deliver_hanging_seconds")},
-	{"destination.balanced", OfDestination, "whether its account adds up", yes("pillarbox_ledger_balanced")},
-	{"destination.dead_letters", OfDestination, "dead letters that are open", now("pillarbox_dead_letters")},
+	{"destination.pending", OfDestination, "events that are not settled", gauge("pillarbox_queue_pending_events")},
+	{"destination.oldest_seconds", OfDestination, "age of the oldest of them; 0 where there is none", gauge("pillarbox_queue_oldest_event_age_seconds")},
+	{"destination.retrying", OfDestination, "those of them that were refused at least once", gauge("pillarbox_queue_retrying_events")},
+	{"destination.held", OfDestination, "those of them that no destination takes any more", gauge("pillarbox_queue_held_events")},
+	{"destination.down", OfDestination, "whether delivery waits because it does not answer", flag("pillarbox_deliver_breaker_open")},
+	{"destination.paused", OfDestination, "whether delivery waits because a person has paused it", flag("pillarbox_deliver_paused")},
+	{"destination.hanging_seconds", OfDestination, "for how long a write has not returned, past its time; 0 while writes do", gauge("pillarbox_deliver_hanging_seconds")},
+	{"destination.balanced", OfDestination, "whether its account adds up", flag("pillarbox_ledger_balanced")},
+	{"destination.dead_letters", OfDestination, "dead letters that are open", gauge("pillarbox_dead_letters")},
 	{"destination.dead_1h", OfDestination, "events that became dead letters, of an hour", grown(outcomes, time.Hour, "outcome", "dead")},
 	{"destination.dead_15m", OfDestination, "the same of 15 minutes", grown(outcomes, minutes15, "outcome", "dead")},
 	{"destination.stored_15m", OfDestination, "events that were stored, of 15 minutes", grown(outcomes, minutes15, "outcome", "stored")},
 
 	{"certificate.listener", OfCertificate, "the key of its listener: tls or admin.tls", reading{kind: isText, label: "listener"}},
 	{"certificate.file", OfCertificate, "its file", reading{kind: isText, label: "file"}},
-	{"certificate.problem", OfCertificate, "whether it ends within 14 days or has ended, or can't be taken", yes("pillarbox_certificate_problem")},
+	{"certificate.problem", OfCertificate, "whether it ends within 14 days or has ended, or can't be taken", flag("pillarbox_certificate_problem")},
 	{"certificate.ends_in_seconds", OfCertificate, "until it ends; below 0 where it has", reading{kind: isDate, metric: "pillarbox_certificate_expiry_timestamp_seconds"}},
 }
 
