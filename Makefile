@@ -145,7 +145,7 @@ fuzz: ## each fuzz target, EXECS=1000000x
 	./.ci/fuzz $(or $(EXECS),1000000x)
 
 docs: ## rewrite the generated parts of docs/
-	$(GO) test ./internal/telemetry ./internal/config ./cmd/pillarbox -run 'Doc|Reference' -update
+	$(GO) test ./internal/telemetry ./internal/config ./internal/alert ./cmd/pillarbox -run 'Doc|Reference' -update
 
 clean:
 	rm -rf bin

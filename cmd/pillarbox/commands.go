@@ -24,6 +24,7 @@ func addCommands(root *cobra.Command, global *globalFlags) {
 		newMCPCommand(global),
 		newCanaryCommand(global),
 		newStatusCommand(global),
+		newAlertsCommand(global),
 		newHealthCommand(global),
 		newQueueCommand(global),
 		newBenchCommand(),

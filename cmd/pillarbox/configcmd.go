@@ -152,7 +152,7 @@ func checkEngines(cfg *config.Config) error {
 			slices.Collect(maps.Keys(cfg.Destinations)))),
 		placed(cfg, catalog.CheckDeadLetters(cfg.DeadLetters.URL)),
 		placed(cfg, catalog.CheckBodies(cfg.Bodies.URL)), checkMaxBodies(cfg), checkAPIKeys(cfg),
-		placed(cfg, checkSources(cfg)), checkFilters(cfg))
+		placed(cfg, checkSources(cfg)), checkFilters(cfg), checkAlerts(cfg))
 }
 
 // checkFilters reports filters that are no expressions, and what a queue has no history for.

@@ -151,6 +151,7 @@ type server struct {
 	serving node.Serving
 
 	certificates *certificates
+	alerting     *alerting
 
 	inForce  atomic.Pointer[config.Config] // what the admin API shows of config
 	registry *prometheus.Registry
@@ -206,6 +207,10 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 		MaxConnectionsChosen: cfg.Origin("http.max_connections") != config.OriginDefault,
 	}}
 	s.serving.History = openHistory(opened, registry)
+	if s.alerting, err = openAlerts(opened, registry, s.serving.History); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	s.serving.Alerts = s.alerting.center
 	s.inForce.Store(cfg)
 	s.serving.Configuration = func() string { return config.Show(s.inForce.Load()) }
 	if slices.Contains(roles, node.RoleAdmin) {
@@ -242,6 +247,7 @@ func (s *server) run(stop, force context.Context) error {
 	s.serving.Services = append(s.serving.Services,
 		run.Service{Name: "systemd", Start: tell(daemon.SdNotifyReady), Drain: tell(daemon.SdNotifyStopping)})
 	defer s.closeTelemetry()
+	defer func() { _ = s.alerting.closeBeat() }() // it only ends connections
 	var err error
 	if s.push, err = openPush(stop, s.config, s.registry, telemetryOptions(s.logger, s.engines.metrics)); err != nil {
 		return errors.Join(err, closeListener(s.serving.Admin), s.closePublic(), s.Close())

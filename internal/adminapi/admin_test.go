@@ -240,7 +240,7 @@ func TestErrorsOfTheNodeAreDocumented(t *testing.T) {
 		for _, route := range adminapi.Routes() {
 			if !strings.HasPrefix(route.Path, "/api/") || route.Method == "GET" &&
 				(route.Path == "/api/v1/replays" || route.Path == adminapi.PurgesPath || route.Path == adminapi.BackfillsPath) ||
-				strings.HasPrefix(route.Path, adminapi.TrailPath) || route.Path == adminapi.ConfigurationPath || route.Path == adminapi.HistoryPath || route.Path == adminapi.SessionPath { // not of the node
+				strings.HasPrefix(route.Path, adminapi.TrailPath) || route.Path == adminapi.ConfigurationPath || route.Path == adminapi.HistoryPath || strings.HasPrefix(route.Path, adminapi.AlertsPath) || route.Path == adminapi.SessionPath { // not of the node
 				continue
 			}
 			path := strings.NewReplacer("{request_id}", "x", "{id}", "1", "{seq}", "1").Replace(route.Path)

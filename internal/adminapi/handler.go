@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pillarbox"
+	"pillarbox/internal/alert"
 	"pillarbox/internal/protocol"
 	"pillarbox/internal/rollup"
 	"pillarbox/internal/telemetry"
@@ -45,6 +46,7 @@ type Options struct {
 	Now           func() time.Time
 
 	History *rollup.History // for charts; nil is 404
+	Alerts  *alert.Center   // nil is 404
 	MaxScan int             // events that a page looks at for a filter without an index; 0 is DefaultMaxScan
 }
 
@@ -148,7 +150,7 @@ var none = []string{}
 
 var apiRoutes = slices.Concat(plainRoutes, bookRoutes, eventRoutes, letterRoutes, replayRoutes,
 	purgeRoutes, backfillRoutes,
-	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes, causeRoutes, sendRoutes, historyRoutes)
+	heldRoutes, keyRoutes, quarantineRoutes, trailRoutes, sessionRoutes, pauseRoutes, causeRoutes, sendRoutes, historyRoutes, alertRoutes)
 
 // ServeHTTP implements http.Handler.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -44,6 +44,7 @@ type Config struct {
 	Log          Log                    `yaml:"log"`
 	Tracing      Tracing                `yaml:"tracing"`
 	Metrics      Metrics                `yaml:"metrics"`
+	Alerts       Alerts                 `yaml:"alerts"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -468,6 +469,7 @@ func Default() *Config {
 		Log:      Log{Level: "info", Format: "auto", Access: AccessOff},
 		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
 		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
+		Alerts:   defaultAlerts(),
 	}
 }
 

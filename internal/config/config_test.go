@@ -113,7 +113,16 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		"tls.acme.directory": "https://ca.example.org/directory", "trusted_proxies": "10.0.0.0/8, 192.0.2.1", "forwarded_header": "Forwarded"} {
 		values[key] = value
 	}
+	for key, value := range map[string]string{"every": "29s", "resolve_after": "1h", "group_wait": "29s", "repeat.high": "29s", "repeat.low": "29s", "heartbeat.url": "https://beat.example.org",
+		"heartbeat.every": "29s", "heartbeat.allow_private": "true", "quiet_hours.from": "22:00", "quiet_hours.to": "07:00", "quiet_hours.time_zone": "UTC", "quiet_hours.days": "sat,sun"} {
+		values["alerts."+key] = value
+	}
 	for _, key := range keys {
+		if strings.HasPrefix(key, "alerts.") {
+			text[key] = "alerts: {receivers: [{name: a, kind: slack, url: x}]}"
+			needs[key] = env{"PILLARBOX_ALERTS_HEARTBEAT_URL": "https://beat.example.org", "PILLARBOX_ALERTS_RESOLVE_AFTER": "1h"}
+			delete(needs[key], config.EnvName(key))
+		}
 		if key == "tls.client_ca" { // needs lists of sections, which the environment has not
 			continue
 		}
@@ -219,7 +228,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics`},
+		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts`},
 		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
@@ -242,8 +251,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: ${MIS SING}\n", `p.yaml:1:7: data: ${MIS SING}: want ${NAME} or ${NAME:-default}; write $$ for a dollar`},
 		{"data: ${MISSING\n", `p.yaml:1:7: data: ${ without }; write $$ for a dollar`},
 		{"sources: {Orders: {path: /o}}\n", `p.yaml:1:11: sources: the name "Orders" is not allowed: want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit`},
-		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics\n" +
-			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics"},
+		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts\n" +
+			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts"},
 	}
 	for _, test := range tests {
 		if got := refusal(test.text, nil, nil); got != test.want {

@@ -69,6 +69,7 @@ func Load(input Input) (*Config, error) {
 	l.config.resolve()
 	l.config.resolveWebhooks()
 	l.config.resolveBatches()
+	l.config.resolveAlerts()
 	if queue := &l.config.Queue; !l.config.IsSet("queue.keep_bytes") {
 		queue.KeepBytes = min(queue.KeepBytes, queue.MaxBytes)
 	}

@@ -84,6 +84,14 @@ var inGroup = map[string]string{
 	"http.max_connections":                   "Connections to the public listener. It is lowered where the limit of open files is too low for it; with all taken, the one that rests the longest makes room.",
 	"http.max_batch_bytes":                   "The bytes of one batch request.",
 	"http.max_batch_items":                   "The events of one batch request.",
+	"alerts.repeat.high":                     "Between two messages about what goes on, of a high severity.",
+	"alerts.repeat.low":                      "The same, of a low one.",
+	"alerts.quiet_hours.from":                "When nobody is told what is of a low severity, by the clock on the wall, as in `22:00`; empty for never. What still holds at the end is told then.",
+	"alerts.quiet_hours.to":                  "Until when, as in `07:00`.",
+	"alerts.quiet_hours.time_zone":           "Of that clock, as in `Europe/Berlin`; UTC where empty.",
+	"alerts.quiet_hours.days":                "Days that are quiet from midnight to midnight, as in `[sat, sun]`.",
+	"alerts.heartbeat.every":                 "How often.",
+	"alerts.heartbeat.allow_private":         "Whether it may be at an address that is not public.",
 	"metrics.otlp.endpoint":                  "Where metrics are pushed to by OpenTelemetry's protocol, as in `tracing.otlp.endpoint`; empty for nowhere. The names of metrics are the same there.",
 	"metrics.otlp.protocol":                  "`http` or `grpc`.",
 	"metrics.otlp.headers":                   "Headers of each push. Never shown.",
@@ -183,7 +191,7 @@ const (
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections, and headers.
-const sectionKeys = 5
+const sectionKeys = 6
 
 // checkComplete sees that every key is there and says something, and that nothing here is about
 // keys of old.

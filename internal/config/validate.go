@@ -49,6 +49,7 @@ func validate(config *Config) []error {
 		}
 	}
 	c.http()
+	c.alerts()
 	c.rest()
 	return c.errs
 }

@@ -238,7 +238,11 @@ func (d *Dashboard) overview(v *view) (any, error) {
 	if q := data.Status.Queue; q.MaxBytes > 0 {
 		data.Full = int(float64(q.Bytes) / float64(q.MaxBytes) * barWidth)
 	}
-	data.Needs = needs(&data.Status, data.Balances)
+	alerts, err := d.alerting(v)
+	if err != nil {
+		return nil, err
+	}
+	data.Needs = worstFirst(append(needs(&data.Status, data.Balances), alerts...))
 	var past *history
 	if data.Charts, past, err = d.charts(v, &data.Span, now); err != nil {
 		return nil, err
@@ -252,7 +256,7 @@ func (d *Dashboard) overview(v *view) (any, error) {
 	return data, nil
 }
 
-// needs lists what needs a person, the worst first.
+// needs lists what needs a person.
 func needs(s *status, balances []balance) (all []need) {
 	add := func(severe bool, link, step, format string, args ...any) {
 		all = append(all, need{severe, fmt.Sprintf(format, args...), step, link})
@@ -286,6 +290,10 @@ func needs(s *status, balances []balance) (all []need) {
 	if s.Quarantine != nil && s.Quarantine.Requests > 0 {
 		add(false, "/quarantine", "release or discard them", "%d requests are in quarantine", s.Quarantine.Requests)
 	}
+	return all
+}
+
+func worstFirst(all []need) []need {
 	slices.SortStableFunc(all, func(a, b need) int {
 		switch {
 		case a.Severe == b.Severe:

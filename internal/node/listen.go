@@ -28,7 +28,7 @@ func (s *server) admin() run.Service {
 	}
 	followers := min(s.MaxFollowers, s.may.admin/2)
 	handler := s.AdminHandler(adminapi.Options{Token: s.AdminToken, Tokens: s.AdminTokens,
-		MaxFollowers: followers, Metrics: s.MetricsHandler, Configuration: s.Configuration, History: s.History})
+		MaxFollowers: followers, Metrics: s.MetricsHandler, Configuration: s.Configuration, History: s.History, Alerts: s.Alerts})
 	pages := dashboard.New(dashboard.Options{API: handler, MaxViewers: (s.may.admin - followers) * 4 / 5, Logger: s.logger, Now: s.clock.Now})
 	return s.web("admin", listener, pages, nil)
 }

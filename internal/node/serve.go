@@ -14,6 +14,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/adminapi"
+	"pillarbox/internal/alert"
 	"pillarbox/internal/deliver"
 	"pillarbox/internal/intake"
 	"pillarbox/internal/proxy"
@@ -63,6 +64,7 @@ type Serving struct {
 	Configuration  func() string // in force, without secrets
 
 	History *rollup.History // for charts; nil for none
+	Alerts  *alert.Center   // tells what is wrong; nil for nobody
 
 	Access *telemetry.Access // of the public listeners; nil: nothing is written
 
@@ -103,6 +105,9 @@ func (s *server) addServices(group *run.Group) error {
 	}
 	if s.History != nil { // behind everything that it counts
 		group.Add(run.Service{Name: "history", Run: s.History.Run})
+	}
+	if s.Alerts != nil {
+		group.Add(run.Service{Name: "alerts", Run: s.Alerts.Run, Close: s.Alerts.Close})
 	}
 	if s.Admin != nil {
 		group.Add(s.admin())

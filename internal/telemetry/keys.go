@@ -5,6 +5,7 @@ const (
 	KeyAPIKey      = "api_key"     // id of an API key
 	KeyAddr        = "addr"        // address that is listened on
 	KeyClient      = "client"      // address of a client
+	KeyAlert       = "alert"       // rule, and what it is of
 	KeyAfter       = "after"       // how long something has taken so far
 	KeyAttempt     = "attempt"     // number of the try, from 1
 	KeyBatch       = "batch"       // events in the batch
@@ -37,11 +38,13 @@ const (
 	KeyQueue       = "queue"       // directory or URL of the queue
 	KeyJob         = "job"         // its kind and id, as in "replay 3"
 	KeyReason      = "reason"      // why, in a few words
+	KeyReceiver    = "receiver"    // of alerts, by its name in the configuration
 	KeyRepeated    = "repeated"    // how many lines this one stands for
 	KeyRequestID   = "request_id"  // of the event
 	KeyRequests    = "requests"    // number of requests
 	KeyRetryIn     = "retry_in"    // wait before the next try
 	KeyRoute       = "route"       // template, not the path
+	KeySeverity    = "severity"    // of an alert
 	KeySegment     = "segment"     // file of the log
 	KeyService     = "service"     // part that is started and stopped
 	KeySource      = "source"      // name from the configuration

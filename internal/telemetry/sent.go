@@ -19,10 +19,13 @@ func (m *Metrics) Spans(result SpanResult, n int) {
 	}
 }
 
+// sentOrFailed are the results of what is sent whole or not at all.
+var sentOrFailed = map[bool]string{true: "sent", false: "failed"}
+
 // Pushed counts one push of all metrics.
 func (m *Metrics) Pushed(sent bool) {
 	if m != nil {
-		m.counters[metricPushes](map[bool]string{true: "sent", false: "failed"}[sent]).Inc()
+		m.counters[metricPushes](sentOrFailed[sent]).Inc()
 	}
 }
 

@@ -32,7 +32,9 @@ const (
 	labelLimit       = "limit"       // limits
 	labelEncoding    = "encoding"    // of bodies
 	labelWhat        = "what"        // Removal
-	labelKind        = "kind"        // of jobs
+	labelKind        = "kind"        // of jobs, or of receivers of alerts
+	labelAlert       = "alert"       // rules that are built in, or in the file of alerts.rules
+	labelSeverity    = "severity"    // high or low
 )
 
 // The keys of the table, by which the rest of the package finds a metric.
@@ -101,6 +103,10 @@ const (
 	logDropped     = "pillarbox_log_dropped_lines_total"
 	traceSpans     = "pillarbox_trace_spans_total"
 	metricPushes   = "pillarbox_metric_pushes_total"
+	alertsFiring   = "pillarbox_alerts_firing"
+	alertMessages  = "pillarbox_alert_notifications_total"
+	alertBeats     = "pillarbox_alert_heartbeats_total"
+	alertFailures  = "pillarbox_alert_failures_total"
 	diskFree       = "pillarbox_disk_free_bytes"
 	jobsRunning    = "pillarbox_jobs_running"
 	jobEvents      = "pillarbox_job_events_total"
@@ -196,6 +202,10 @@ func Table() []Metric {
 		{jobsRunning, TypeGauge, "Jobs that a person has started and that have not ended, by `kind`: replay, backfill or purge.", []string{labelKind}, nil},
 		{jobEvents, TypeCounter, "Events that jobs have worked on, by `kind`: dead letters of a replay, and events of a back-fill, that were `stored` or `refused`; and those of a back-fill that were `taken` from the queue, to be delivered as any other.", []string{labelKind, labelDestination, labelOutcome}, nil},
 		{metricPushes, TypeCounter, "Pushes of all metrics to the receiver of `metrics.otlp`: `sent` or `failed`.", []string{labelResult}, nil},
+		{alertsFiring, TypeGauge, "Built-in alerts that fire, by rule. Only where `alerts.receivers` or `alerts.heartbeat` are configured.", []string{labelAlert, labelSeverity}, nil},
+		{alertMessages, TypeCounter, "Messages about alerts by `kind` of their receiver (`webhook`, `slack`, `email` or `pagerduty`): `sent` or `failed`. What has failed is sent again.", []string{labelKind, labelResult}, nil},
+		{alertBeats, TypeCounter, "Requests to `alerts.heartbeat.url`: `sent` or `failed`.", []string{labelResult}, nil},
+		{alertFailures, TypeCounter, "What could not be done about alerts: `values` (what is measured, or the history, was not read), `rule` (a condition can't be told, or more alerts fire than are kept) or `state` (it was not read or written).", []string{labelReason}, nil},
 		{traceSpans, TypeCounter, "Spans of traces by what became of them: `sent`, `failed` (the receiver did not take them) or `dropped` (too many waited for it).", []string{labelResult}, nil},
 		{buildInfo, TypeGauge, "Always 1; the labels say what runs.", []string{"version", "go"}, nil},
 	}

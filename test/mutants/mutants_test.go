@@ -332,6 +332,35 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "alerts", pkg: "internal/alert", run: "^Test",
+		bugs: []planted{
+			{harness.EndUntold, "was told"},
+			{harness.NeverRepeated, "was told"},
+			{harness.QuietSwallows, "was told"},
+			{harness.QuietInUTC, "was told"},
+			{harness.DeadBlocksAll, "was told"},
+			{harness.AlertsNotSynced, "was told"},
+			{harness.TellingNotKept, "was told"},
+			{harness.StartEndsAlerts, "was told"},
+			{harness.HourForgotten, "was told"},
+			{harness.FlapsAreEnds, "was told"},
+			{harness.DiskHoldsMessages, "was told"},
+			{harness.EveryoneIsToldAll, "was told"},
+			{harness.DamageIsFatal, "nothing is said of the state"},
+			{harness.BeatsBlindly, "while nothing is looked at"},
+			{harness.ThresholdDrifts, "alerts of PillarboxBacklogOld"},
+		},
+	},
+	{
+		name: "alerts at receivers", pkg: "internal/alert/receiver", run: "^Test",
+		bugs: []planted{
+			{harness.SlackReadsLinks, "Slack is told"},
+			{harness.IncidentStaysOpen, "the events are"},
+			{harness.MailInTheClear, "authority"},
+			{harness.ControlsInTexts, "is not one line"},
+		},
+	},
+	{
 		name: "history", pkg: "internal/rollup", run: "^Test",
 		bugs: []planted{
 			{harness.CountedAgain, "accepted by the minute"},

@@ -50,7 +50,7 @@ func readBrokerSecrets(b *Broker) (err error) {
 		return err
 	}
 	for key, value := range map[string]*string{"password": &b.Auth.Password, "token": &b.Auth.Token, "nkey": &b.Auth.NKey} {
-		if err := readSecret("auth."+key, value); err != nil {
+		if err := ReadSecret("auth."+key, value); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func CheckDestination(name string, d Destination) error {
 func openPosting(place Place, name string, d Destination) (*webhook.Sink, error) {
 	options := d.Webhook
 	options.Now = place.Now
-	err := readSecrets(&options)
+	err := ReadSecrets(&options)
 	if err != nil {
 		return nil, ofDestination(name, err)
 	}
@@ -106,11 +106,12 @@ const secretFile = "file:"
 // maxSecretFile bounds such a file, in bytes: a token or a key.
 const maxSecretFile = 64 << 10
 
-// readSecrets replaces the values that are in files. It changes no slice or map of the caller.
-func readSecrets(options *webhook.Options) error {
+// ReadSecrets replaces the values that are in files. It changes no slice or map of the caller. Errors:
+// *webhook.SettingError.
+func ReadSecrets(options *webhook.Options) error {
 	options.SigningSecrets = slices.Clone(options.SigningSecrets)
 	for i := range options.SigningSecrets {
-		if err := readSecret(fmt.Sprintf("signing_secrets[%d]", i), &options.SigningSecrets[i]); err != nil {
+		if err := ReadSecret(fmt.Sprintf("signing_secrets[%d]", i), &options.SigningSecrets[i]); err != nil {
 			return err
 		}
 	}
@@ -118,16 +119,16 @@ func readSecrets(options *webhook.Options) error {
 	if options.Headers, err = readHeaders(options.Headers); err != nil {
 		return err
 	}
-	if err := readSecret("oauth2.client_secret", &options.OAuth2.ClientSecret); err != nil {
+	if err := ReadSecret("oauth2.client_secret", &options.OAuth2.ClientSecret); err != nil {
 		return err
 	}
-	return readSecret("proxy.password", &options.Proxy.Password)
+	return ReadSecret("proxy.password", &options.Proxy.Password)
 }
 
 func readHeaders(headers map[string]string) (map[string]string, error) {
 	read := make(map[string]string, len(headers))
 	for name, value := range headers {
-		if err := readSecret("headers."+name, &value); err != nil {
+		if err := ReadSecret("headers."+name, &value); err != nil {
 			return nil, err
 		}
 		read[name] = value
@@ -135,7 +136,8 @@ func readHeaders(headers map[string]string) (map[string]string, error) {
 	return read, nil
 }
 
-func readSecret(key string, value *string) error {
+// ReadSecret replaces a value that is in a file (file:PATH). Errors: *webhook.SettingError for the key.
+func ReadSecret(key string, value *string) error {
 	path, inFile := strings.CutPrefix(*value, secretFile)
 	if !inFile {
 		return nil

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 
 // message is one request.
 type message struct {
+	method string // POST where empty
 	id     string // Webhook-Id
 	body   []byte
 	header http.Header // beside those of every request
@@ -237,7 +239,7 @@ func (s *Sink) request(m message) *http.Request {
 		with.RawQuery = strings.ReplaceAll(to.RawQuery, idInQuery, url.QueryEscape(m.id))
 		to = &with
 	}
-	request := &http.Request{Method: http.MethodPost, URL: to, Host: to.Host, Header: header,
+	request := &http.Request{Method: cmp.Or(m.method, http.MethodPost), URL: to, Host: to.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(m.body)), Body: http.NoBody}
 	if len(m.body) > 0 {
 		request.Body, request.GetBody = bodyOf(m.body)
