@@ -32,6 +32,10 @@ type Options struct {
 	Logger      *slog.Logger     // default: discard
 	Metrics     *telemetry.Deliver
 	Traces      *telemetry.Traces // nil: nothing is recorded
+
+	// Canary is told what became of events of the canary, once that is settled. It must not block. nil:
+	// nobody is.
+	Canary func(destination string, results []CanaryResult)
 }
 
 // Status is what a loop is doing.
@@ -61,6 +65,7 @@ type Loop struct {
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
+	canaries *Canaries
 	woken    chan struct{} // holds a token when there is another sink, or a pause has ended
 
 	mu     sync.Mutex
@@ -97,8 +102,8 @@ func NewLoop(opts Options) *Loop {
 	draining, drain := context.WithCancel(context.Background())
 	return &Loop{
 		opts: opts, name: opts.Destination.Name, breaker: opts.Destination.Probe, draining: draining, drain: drain,
-		woken: make(chan struct{}, 1),
-		to:    opts.Destination, sink: guard,
+		woken: make(chan struct{}, 1), canaries: NewCanaries(opts.Date(), opts.Queue.Traits().Shared),
+		to: opts.Destination, sink: guard,
 		status: Status{Destination: opts.Destination.Name, State: StateDelivering},
 	}
 }
@@ -204,22 +209,53 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 	if l.isPaused() { // since the wait for them began
 		return l.settle(ctx, deliveries, releaseAll(deliveries))
 	}
+	users, canaries := apart(deliveries)
+	if len(users) > 0 {
+		down, err := l.deliver(ctx, users, probing, toPut)
+		if err != nil || down {
+			return errors.Join(err, l.settle(ctx, canaries, releaseAll(canaries)))
+		}
+	}
+	if len(canaries) > 0 {
+		_, err = l.deliver(ctx, canaries, probing && len(users) == 0, toPut)
+	}
+	return err
+}
+
+// deliver takes a batch to its end. It returns whether the destination is down.
+func (l *Loop) deliver(ctx context.Context, deliveries []pillarbox.Delivery, probing bool,
+	toPut chan<- []pillarbox.Delivery) (down bool, err error) {
 	to, sink := l.current() // anew: they may have come by rules that were not there when the wait began
 	report := l.step(ctx, deliveries, to, sink, probing)
 	l.meetStore(ctx, sink)
 	l.steer(ctx, report, to.Batch.MaxEvents)
 	l.pauseIfGone(ctx, report)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
-		return err
+		return false, err
 	}
+	l.tellCanary(report.Canaries)
 	if err := l.reviewHeld(ctx, report.Outcomes, to); err != nil {
-		return err
+		return false, err
 	}
 	rejected, err := l.leaseRejected(ctx, report.Outcomes)
 	if len(rejected) > 0 {
 		toPut <- rejected
 	}
-	return err
+	return report.Down != nil, err
+}
+
+// tellCanary says what became of events of the canary. One that stays behind in the destination is for a
+// person.
+func (l *Loop) tellCanary(results []CanaryResult) {
+	for _, result := range results {
+		if result.State == CanaryLeft {
+			l.opts.Logger.Error("an event of the canary is in a destination, or may be, and can't be removed: delete it by its request id, and set canary: false there or grant the right to delete",
+				telemetry.KeyDestination, l.name, telemetry.KeyRequestID, result.RequestID, telemetry.KeyErr, result.Reason)
+		}
+	}
+	if len(results) > 0 && l.opts.Canary != nil {
+		l.opts.Canary(l.name, results)
+	}
 }
 
 // pauseCheck is how often it is looked whether a pause has ended that somebody else may have ended,
@@ -311,13 +347,13 @@ func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
 	start := time.Now()
 	report := Step(ctx, sink, deliveries, to,
 		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing,
-			Traces: l.opts.Traces})
+			Traces: l.opts.Traces, Canaries: l.canaries})
 	l.opts.Metrics.Shaped(report.Changes.Dropped, report.Changes.Redacted, report.Changes.Renamed)
 	if report.FilterFailed > 0 {
 		l.opts.Metrics.FilterFailed(report.FilterFailed)
 		l.noteFilter(report)
 	}
-	if report.Writes > 0 {
+	if report.Writes > 0 && !deliveries[0].Event.IsCanary() { // which come in batches of their own
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
 	return report
@@ -465,6 +501,9 @@ func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Out
 	counts := map[telemetry.Outcome]int{}
 	now := l.opts.Date()
 	for i, outcome := range outcomes {
+		if deliveries[i].Event.IsCanary() {
+			continue // no user's event: it has metrics of its own
+		}
 		switch outcome.Kind {
 		case pillarbox.OutcomeStored:
 			counts[telemetry.Stored]++
