@@ -155,12 +155,16 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, checkSources(cfg)), checkFilters(cfg))
 }
 
-// checkFilters reports filters that are no expressions, and what a queue has no history for.
+// checkFilters reports filters that are no expressions, what a queue has no history for, and stores that
+// canaries would stay in.
 func checkFilters(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
 		if from := cfg.Destinations[name].From; from != config.FromNow && !catalog.KeepsHistory(cfg.Queue.URL) {
 			errs = append(errs, placed(cfg, pillarbox.Invalid("destinations.%s.from: has no effect: the queue %s keeps nothing of what is delivered; leave the key out", name, cfg.Queue.URL)))
+		}
+		if cfg.Destinations[name].Canary == config.CanaryOn {
+			errs = append(errs, placed(cfg, catalog.CheckCanary(name, cfg.Destinations[name].URL)))
 		}
 		if where := cfg.Destinations[name].Where; where != "" {
 			if _, err := filter.Compile(where); err != nil {

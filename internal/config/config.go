@@ -44,6 +44,7 @@ type Config struct {
 	Log          Log                    `yaml:"log"`
 	Tracing      Tracing                `yaml:"tracing"`
 	Metrics      Metrics                `yaml:"metrics"`
+	Canary       Canary                 `yaml:"canary"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -263,7 +264,8 @@ type Destination struct {
 	Backoff      Backoff  `yaml:"backoff"`        // between the attempts of one event
 	Batch        Batch    `yaml:"batch"`
 	WriteTimeout Duration `yaml:"write_timeout"`
-	Probe        Backoff  `yaml:"probe"` // between the tries while the destination is down
+	Probe        Backoff  `yaml:"probe"`  // between the tries while the destination is down
+	Canary       string   `yaml:"canary"` // whether it gets the canary's events
 
 	// Of webhooks alone: see internal/config/webhook.go.
 	Send           string            `yaml:"send,rare"`            // what a request holds
@@ -468,6 +470,7 @@ func Default() *Config {
 		Log:      Log{Level: "info", Format: "auto", Access: AccessOff},
 		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
 		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
+		Canary:   defaultCanary,
 	}
 }
 
@@ -495,6 +498,7 @@ func defaultDestination() Destination {
 		Batch:        Batch{MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: Duration(10 * time.Millisecond)},
 		WriteTimeout: seconds(30),
 		Probe:        Backoff{Initial: seconds(1), Max: seconds(30)},
+		Canary:       CanaryAuto,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"pillarbox"
 	"pillarbox/internal/destination"
+	"pillarbox/internal/telemetry"
 )
 
 const (
@@ -234,4 +235,18 @@ func (s *step) callCanary(call func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
 	return call(ctx)
+}
+
+// tellCanary says what became of events of the canary. One that stays behind in the destination is for a
+// person.
+func (l *Loop) tellCanary(results []CanaryResult) {
+	for _, result := range results {
+		if result.State == CanaryLeft {
+			l.opts.Logger.Error("an event of the canary is in a destination, or may be, and can't be removed: delete it by its request id, and set canary: false there or grant the right to delete",
+				telemetry.KeyDestination, l.name, telemetry.KeyRequestID, result.RequestID, telemetry.KeyErr, result.Reason)
+		}
+	}
+	if len(results) > 0 && l.opts.Canary != nil {
+		l.opts.Canary(l.name, results)
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/batch"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/telemetry"
@@ -244,20 +243,6 @@ func (l *Loop) deliver(ctx context.Context, deliveries []pillarbox.Delivery, pro
 	return report.Down != nil, err
 }
 
-// tellCanary says what became of events of the canary. One that stays behind in the destination is for a
-// person.
-func (l *Loop) tellCanary(results []CanaryResult) {
-	for _, result := range results {
-		if result.State == CanaryLeft {
-			l.opts.Logger.Error("an event of the canary is in a destination, or may be, and can't be removed: delete it by its request id, and set canary: false there or grant the right to delete",
-				telemetry.KeyDestination, l.name, telemetry.KeyRequestID, result.RequestID, telemetry.KeyErr, result.Reason)
-		}
-	}
-	if len(results) > 0 && l.opts.Canary != nil {
-		l.opts.Canary(l.name, results)
-	}
-}
-
 // pauseCheck is how often it is looked whether a pause has ended that somebody else may have ended,
 // where the queue is shared.
 const pauseCheck = time.Second
@@ -304,42 +289,6 @@ func (l *Loop) reviewHeld(ctx context.Context, outcomes []pillarbox.Outcome,
 		return nil
 	}
 	return l.opts.Queue.Review(ctx, l.name, now.Holds)
-}
-
-// gather leases a batch, and waits a little for it to fill.
-func (l *Loop) gather(ctx context.Context, limits batch.Limits) ([]pillarbox.Delivery, error) {
-	limits.MaxEvents = l.breaker.Allow(l.opts.Now(), limits.MaxEvents)
-	var filling batch.Filling
-	var gathered []pillarbox.Delivery
-	for {
-		events, bytes := filling.Room(limits)
-		waiting, cancel := ctx, context.CancelFunc(func() {})
-		if len(gathered) > 0 {
-			wait := filling.Wait(l.opts.Now(), limits)
-			if wait == 0 {
-				return gathered, nil
-			}
-			waiting, cancel = context.WithTimeout(ctx, wait)
-		}
-		deliveries, err := l.opts.Queue.Lease(waiting, l.name,
-			pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
-		cancel()
-		if err != nil {
-			if len(gathered) > 0 {
-				return gathered, nil // deliver what is in hand; the error comes again
-			}
-			return nil, err
-		}
-		gathered = append(gathered, deliveries...)
-		filling.Add(l.opts.Now(), len(deliveries), sumBytes(deliveries))
-	}
-}
-
-func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
-	for i := range deliveries {
-		sum += deliveries[i].Bytes
-	}
-	return sum
 }
 
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
@@ -545,13 +494,3 @@ func (l *Loop) sleepUntilWoken(ctx context.Context, wait time.Duration) {
 		l.breaker = to.Probe
 	}
 }
-
-// unconfigured is the sink of a destination that is not configured any more. Nothing is written to
-// it by its rules; an event that a person has routed there before waits.
-type unconfigured struct{ pillarbox.SinkDefaults }
-
-func (unconfigured) Write(context.Context, []*pillarbox.Event) error {
-	return fmt.Errorf("the destination is not configured: %w", pillarbox.ErrUnavailable)
-}
-
-func (unconfigured) Close() error { return nil }
