@@ -33,13 +33,20 @@ type ScheduleOptions struct {
 	// Post sends one canary through the public door. Errors: a *Refused where it was answered, and not
 	// accepted.
 	Post func(ctx context.Context) (pillarbox.Receipt, error)
-	// Destinations are those that are configured now.
-	Destinations func() []string
+	// Destinations are those that are configured now, each with whether it is sent a canary: the others
+	// are not waited for.
+	Destinations func() []To
 	// Shared says that others deliver from the queue too: what is not heard of one may be known to them.
 	Shared  bool
 	Now     func() time.Time // default time.Now
 	Logger  *slog.Logger     // default: discard
 	Metrics *telemetry.Canary
+}
+
+// To is a destination, and whether it is sent a canary.
+type To struct {
+	Name string
+	Sent bool
 }
 
 // Refused is the answer of a door that does not take a canary.
@@ -242,12 +249,12 @@ func (s *Schedule) accepted(id string, took time.Duration) {
 	defer s.mu.Unlock()
 	s.refused = 0
 	s.opts.Metrics.Run(telemetry.CanaryAccepted, took, 0)
-	for _, name := range s.opts.Destinations() {
-		if _, settled := s.results[id][name]; !settled {
-			if s.waiting[name] == nil {
-				s.waiting[name] = map[string]bool{}
+	for _, to := range s.opts.Destinations() {
+		if _, settled := s.results[id][to.Name]; !settled {
+			if s.waiting[to.Name] == nil {
+				s.waiting[to.Name] = map[string]bool{}
 			}
-			s.waiting[name][id] = true
+			s.waiting[to.Name][id] = true
 		}
 	}
 	select { // all of it may be settled already
@@ -259,12 +266,7 @@ func (s *Schedule) accepted(id string, took time.Duration) {
 func (s *Schedule) isOver(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, ids := range s.waiting {
-		if ids[id] {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.opts.Destinations(), func(to To) bool { return to.Sent && s.waiting[to.Name][id] })
 }
 
 // The states of a canary that has no result.
@@ -279,11 +281,14 @@ func (s *Schedule) over(id string, sent time.Time, took time.Duration) {
 	defer s.mu.Unlock()
 	status := adminapi.CanaryStatus{OK: true, SentAt: pillarbox.TimestampOf(sent), AcceptedSeconds: took.Seconds(),
 		Destinations: []adminapi.CanaryDestination{}}
-	for _, name := range s.opts.Destinations() {
+	for _, to := range s.opts.Destinations() {
+		name := to.Name
 		at := adminapi.CanaryDestination{Destination: name, State: stateWaiting}
 		switch result, settled := s.results[id][name]; {
 		case settled:
 			at.State, at.Reason, at.Seconds = string(result.State), result.Reason, max(0, result.Took.Seconds())
+		case !to.Sent:
+			at.State = string(deliver.CanaryNotSent)
 		case s.opts.Shared:
 			at.State, at.Reason = stateUnknown, "another server that shares the queue may have delivered it, and measures it"
 			delete(s.waiting[name], id)

@@ -28,7 +28,9 @@ type round struct {
 func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *round {
 	r := &round{tell: tell, done: make(chan error, 1)}
 	r.Schedule = canary.NewSchedule(canary.ScheduleOptions{Every: time.Minute, Timeout: 10 * time.Second, Shared: shared,
-		Destinations: func() []string { return []string{"events", "hook"} },
+		Destinations: func() []canary.To {
+			return []canary.To{{Name: "events", Sent: true}, {Name: "hook", Sent: tell["hook"] != deliver.CanaryNotSent}}
+		},
 		Post: func(context.Context) (pillarbox.Receipt, error) {
 			if r.answer != nil {
 				return pillarbox.Receipt{}, r.answer
@@ -92,6 +94,9 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 				got := r.Status()
 				if got.OK != c.ok || !strings.Contains(got.Text, c.text) || len(got.Destinations) != 2 || len(r.sent) != 1 || got.EverySeconds != 60 {
 					t.Errorf("%+v, want %q", got, c.text)
+				}
+				if waits := r.Waiting("events"); c.tell != nil && waits != 0 {
+					t.Errorf("%d still wait for what was told", waits)
 				}
 			})
 		})

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/destination"
 	"pillarbox/internal/telemetry"
 )
 
@@ -118,14 +117,12 @@ func (s *step) tryCanaries() {
 		event, outcome := s.deliveries[i].Event, &s.report.Outcomes[i]
 		result := CanaryResult{RequestID: event.RequestID}
 		switch traits := s.sink.Traits(); {
-		case s.to.Canary.Policy == destination.CanaryNever:
-			result.State, result.Reason = CanaryNotSent, "none is sent there (canary: false)"
+		case !s.to.SendsCanary(traits):
+			result.State = CanaryNotSent
 		case traits.Readable && traits.Removes:
 			result.State, result.Reason = s.thereAndBack(&s.deliveries[i])
-		case s.to.Canary.Policy == destination.CanarySend:
-			result.State, result.Reason = s.send(&s.deliveries[i])
 		default:
-			result.State, result.Reason = CanaryNotSent, "what is sent there can't be read back and removed again"
+			result.State, result.Reason = s.send(&s.deliveries[i])
 		}
 		if result.State == "" { // what may be there is to be removed first
 			outcome.Kind, outcome.NotBefore = pillarbox.OutcomeRetry, s.at.Now.Add(canaryAgain)

@@ -137,6 +137,32 @@ func TestTheCanaryIsNobodysFailure(t *testing.T) {
 	}
 }
 
+// A destination that says yes and stores nothing, or something else, is found out.
+func TestTheCanaryIsReadBack(t *testing.T) {
+	event := canaries(1)[0]
+	for want, found := range map[string]*pillarbox.Event{"is not there": nil, "comes back as something else": {
+		Timestamp: event.Timestamp, RequestID: event.RequestID, Body: []byte("else")}} {
+		report := deliver.Step(t.Context(), forgetful{memory.NewSink(), found}, []pillarbox.Delivery{{Event: event}},
+			destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }})
+		if len(report.Canaries) != 1 || report.Canaries[0].State != deliver.CanaryLost || !strings.Contains(report.Canaries[0].Reason, want) {
+			t.Errorf("results %+v, want that it %s", report.Canaries, want)
+		}
+	}
+}
+
+// forgetful finds something else than what was written.
+type forgetful struct {
+	*memory.Sink
+	found *pillarbox.Event
+}
+
+func (f forgetful) Find(_ context.Context, id string) (*pillarbox.Event, error) {
+	if f.found == nil {
+		return nil, fmt.Errorf("event %s: %w", id, pillarbox.ErrNotFound)
+	}
+	return f.found, nil
+}
+
 // A destination that is down gets the canary when it is back, if that is in time; else it is late, and
 // nothing is written any more.
 func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {

@@ -53,6 +53,12 @@ const (
 	CanarySend // also where it stays; it is for whoever gets it to know it by pillarbox.CanaryHeader
 )
 
+// SendsCanary reports whether a destination whose sink can do that is sent events of the canary.
+func (d *Destination) SendsCanary(traits pillarbox.SinkTraits) bool {
+	returns := traits.Readable && traits.Removes
+	return d.Canary.Policy == CanarySend || d.Canary.Policy == CanaryThereAndBack && returns
+}
+
 // DefaultCanaryTimeout is how long an event of the canary may take.
 const DefaultCanaryTimeout = 30 * time.Second
 

@@ -32,9 +32,18 @@ func (n *Node) newCanary() {
 	}
 	n.canaryKey = source.NewCanaryKey(options.Secret, n.clock.Now)
 	n.canary = canary.NewSchedule(canary.ScheduleOptions{Every: options.Every, Timeout: options.Timeout,
-		Destinations: func() []string { return n.table().Names() }, Shared: n.queue.Traits().Shared, Now: n.clock.Now,
+		Destinations: n.canaryTo, Shared: n.queue.Traits().Shared, Now: n.clock.Now,
 		Logger: n.logger, Metrics: n.opts.Metrics.Canary(options.Every),
 		Post: n.postCanary})
+}
+
+// canaryTo are the destinations, and which of them are sent a canary.
+func (n *Node) canaryTo() (all []canary.To) {
+	wired := n.wired.Load()
+	for _, d := range wired.table.All() {
+		all = append(all, canary.To{Name: d.Name, Sent: d.SendsCanary(wired.sinks[d.Name].Traits())})
+	}
+	return all
 }
 
 // addCanary begins to send it, once the public listeners accept.

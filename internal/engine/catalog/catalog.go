@@ -252,6 +252,16 @@ func CheckCanary(name, url string) error {
 	return pillarbox.Invalid("destinations.%s.canary: events of the canary can't be removed from %s:, and would stay among the others; leave the key out, or set it to false", name, scheme)
 }
 
+// returnsCanaries are the schemes of stores from which events of the canary come back.
+var returnsCanaries = map[string]bool{"sqlite": true, "postgres": true, "dynamodb": true}
+
+// ReturnsCanaries reports whether events of the canary come back from the destination of the URL, so that
+// they are sent there without being asked for.
+func ReturnsCanaries(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return returnsCanaries[scheme]
+}
+
 // FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it
 // was opened with, after which events become dead letters.
 func FixesMaxAge(url string) bool {
