@@ -43,9 +43,16 @@ type CanaryResult struct {
 	Took      time.Duration // since it was accepted
 }
 
-// Canaries is what a loop remembers of the events of the canary: which of them may be in the
-// destination. It lasts as long as the process; what is not known from an earlier one counts as there.
-// The nil value remembers nothing. All methods may be called concurrently.
+// CanaryWay is the way of the canary's events to a destination and back. There is one kind of it; it is an
+// interface, so that who delivers without one, as the functions in the cloud, can be seen to delete and
+// to read nothing.
+type CanaryWay interface {
+	try(s *step, delivery *pillarbox.Delivery) (CanaryState, string)
+}
+
+// Canaries goes the way, and remembers which of the events may be in the destination. It lasts as long as
+// the process; what is not known from an earlier one counts as there. All methods may be called
+// concurrently.
 type Canaries struct {
 	since pillarbox.Timestamp
 
@@ -66,9 +73,6 @@ func NewCanaries(now time.Time, shared bool) *Canaries {
 // mayBeThere reports whether the event may be in the destination: wrote says that this process has
 // written it, for certain.
 func (c *Canaries) mayBeThere(event *pillarbox.Event) (may, wrote bool) {
-	if c == nil {
-		return true, false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wrote = c.written[event.RequestID]
@@ -76,9 +80,6 @@ func (c *Canaries) mayBeThere(event *pillarbox.Event) (may, wrote bool) {
 }
 
 func (c *Canaries) wrote(event *pillarbox.Event, is bool) {
-	if c == nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if is {
@@ -116,13 +117,10 @@ func (s *step) tryCanaries() {
 		}
 		event, outcome := s.deliveries[i].Event, &s.report.Outcomes[i]
 		result := CanaryResult{RequestID: event.RequestID}
-		switch traits := s.sink.Traits(); {
-		case !s.to.SendsCanary(traits):
+		if s.at.Canaries == nil {
 			result.State = CanaryNotSent
-		case traits.Readable && traits.Removes:
-			result.State, result.Reason = s.thereAndBack(&s.deliveries[i])
-		default:
-			result.State, result.Reason = s.send(&s.deliveries[i])
+		} else {
+			result.State, result.Reason = s.at.Canaries.try(s, &s.deliveries[i])
 		}
 		if result.State == "" { // what may be there is to be removed first
 			outcome.Kind, outcome.NotBefore = pillarbox.OutcomeRetry, s.at.Now.Add(canaryAgain)
@@ -134,8 +132,18 @@ func (s *step) tryCanaries() {
 	}
 }
 
-// send is the way to a destination in which the event stays.
-func (s *step) send(delivery *pillarbox.Delivery) (CanaryState, string) {
+func (c *Canaries) try(s *step, delivery *pillarbox.Delivery) (CanaryState, string) {
+	switch traits := s.sink.Traits(); {
+	case !s.to.SendsCanary(traits):
+		return CanaryNotSent, ""
+	case traits.Readable && traits.Removes:
+		return c.thereAndBack(s, delivery)
+	}
+	return s.sendCanary(delivery)
+}
+
+// sendCanary is the way to a destination in which the event stays.
+func (s *step) sendCanary(delivery *pillarbox.Delivery) (CanaryState, string) {
 	if s.age(delivery) > s.to.Canary.Timeout {
 		return CanaryLate, s.late()
 	}
@@ -154,49 +162,49 @@ func (s *step) late() string {
 // thereAndBack removes the event, writes it, reads it back and removes it again. The first removal takes
 // away what a crash has left, and shows that the last one may be made before anything is written. It
 // returns no state where the event may be in the destination and is to be removed first.
-func (s *step) thereAndBack(delivery *pillarbox.Delivery) (state CanaryState, reason string) {
+func (c *Canaries) thereAndBack(s *step, delivery *pillarbox.Delivery) (state CanaryState, reason string) {
 	event := delivery.Event
-	may, wrote := s.at.Canaries.mayBeThere(event)
-	if err := s.removeCanary(event); err != nil {
-		return s.notRemoved(delivery, err, may, wrote)
+	may, wrote := c.mayBeThere(event)
+	if err := c.remove(s, event); err != nil {
+		return c.notRemoved(s, delivery, err, may, wrote)
 	}
 	if s.age(delivery) > s.to.Canary.Timeout {
 		return CanaryLate, s.late()
 	}
-	s.at.Canaries.wrote(event, true)
+	c.wrote(event, true)
 	state, reason = CanaryReturned, ""
-	if err := s.writeAndRead(event); err != nil {
+	if err := c.writeAndRead(s, event); err != nil {
 		state, reason = CanaryLost, shorten(err.Error())
 	}
-	if err := s.removeCanary(event); err != nil {
-		return s.notRemoved(delivery, err, true, true)
+	if err := c.remove(s, event); err != nil {
+		return c.notRemoved(s, delivery, err, true, true)
 	}
 	return state, reason
 }
 
 // notRemoved decides about an event whose removal fails. An outage passes; a refusal may not, and would
 // keep the event in the queue for ever.
-func (s *step) notRemoved(delivery *pillarbox.Delivery, err error, may, wrote bool) (CanaryState, string) {
+func (c *Canaries) notRemoved(s *step, delivery *pillarbox.Delivery, err error, may, wrote bool) (CanaryState, string) {
 	switch {
 	case !may:
 		return CanaryLost, "it is not written, because it could not be removed again: " + shorten(err.Error())
 	case wrote && !isDown(err), !wrote && s.age(delivery) > canaryGiveUp:
-		s.at.Canaries.wrote(delivery.Event, false)
+		c.wrote(delivery.Event, false)
 		return CanaryLeft, shorten(err.Error())
 	}
 	return "", ""
 }
 
-func (s *step) removeCanary(event *pillarbox.Event) error {
+func (c *Canaries) remove(s *step, event *pillarbox.Event) error {
 	err := s.callCanary(func(ctx context.Context) error { return s.sink.Remove(ctx, []pillarbox.Key{event.Key()}) })
 	if err == nil {
-		s.at.Canaries.wrote(event, false)
+		c.wrote(event, false)
 	}
 	return err
 }
 
 // writeAndRead is the way there, and the way back.
-func (s *step) writeAndRead(event *pillarbox.Event) error {
+func (c *Canaries) writeAndRead(s *step, event *pillarbox.Event) error {
 	err := s.callCanary(func(ctx context.Context) error { return s.sink.Write(ctx, []*pillarbox.Event{event}) })
 	if s.alone() && (err == nil || !isDown(err)) {
 		s.report.Writes++ // an answer, as a user's event would have got: the destination is up

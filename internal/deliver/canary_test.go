@@ -143,7 +143,7 @@ func TestTheCanaryIsReadBack(t *testing.T) {
 	for want, found := range map[string]*pillarbox.Event{"is not there": nil, "comes back as something else": {
 		Timestamp: event.Timestamp, RequestID: event.RequestID, Body: []byte("else")}} {
 		report := deliver.Step(t.Context(), forgetful{memory.NewSink(), found}, []pillarbox.Delivery{{Event: event}},
-			destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }})
+			destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Canaries: deliver.NewCanaries(time.Now(), false)})
 		if len(report.Canaries) != 1 || report.Canaries[0].State != deliver.CanaryLost || !strings.Contains(report.Canaries[0].Reason, want) {
 			t.Errorf("results %+v, want that it %s", report.Canaries, want)
 		}
@@ -287,11 +287,23 @@ func TestTheCanaryIsSentWhereItMayBe(t *testing.T) {
 		}
 		report := deliver.Step(t.Context(), to, []pillarbox.Delivery{{Event: canaries(1)[0]}},
 			destination.New(destination.Settings{Name: "events", Canary: destination.Canary{Policy: c.policy}}),
-			deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }})
+			deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Canaries: deliver.NewCanaries(time.Now(), false)})
 		if len(report.Canaries) != 1 || report.Canaries[0].State != c.state || writes != c.writes ||
 			report.Outcomes[0].Skip != pillarbox.SkippedCanary || report.Down != nil {
 			t.Errorf("policy %d, readable %v: %+v, %d writes", c.policy, c.readable, report, writes)
 		}
+	}
+}
+
+// Who delivers without a way for canaries, as a function does, skips them, and touches nothing.
+func TestACanaryWithoutAWayIsSkipped(t *testing.T) {
+	sink := memory.NewSink()
+	sink.Fault = func([]*pillarbox.Event) error { t.Error("it is written"); return nil }
+	sink.RemoveFault = func([]pillarbox.Key) error { t.Error("something is removed"); return nil }
+	report := deliver.Step(t.Context(), sink, []pillarbox.Delivery{{Event: canaries(1)[0]}},
+		destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now()})
+	if report.Outcomes[0].Skip != pillarbox.SkippedCanary || report.Canaries[0].State != deliver.CanaryNotSent {
+		t.Errorf("%+v", report)
 	}
 }
 

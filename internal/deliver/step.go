@@ -30,7 +30,7 @@ type Moment struct {
 	Chance func() float64 // in [0, 1), for jitter
 	Probe  bool           // the destination was down: try single events
 
-	Canaries *Canaries // what is remembered of the canary's events; nil: nothing
+	Canaries CanaryWay // of the canary's events; nil: none is sent
 
 	Traces *telemetry.Traces // nil: nothing is recorded
 	Verb   string            // that names the spans; default telemetry.SpanDeliver

@@ -82,7 +82,6 @@ func NewDeliver(sink pillarbox.Sink, queue MessageQueue, opts DeliverOptions) *D
 		sink: sink, queue: queue, opts: opts, policy: policy,
 		// Others fill the queue too, with sources that this function need not know: it takes all.
 		to: destination.New(destination.Settings{Name: opts.Destination, Retry: policy,
-			Canary: destination.Canary{Policy: destination.CanaryNever}, // a function has no right to delete
 			MaxAge: opts.MaxAge, WriteTimeout: -1}),
 		limits:   sqsrules.Limits{MaxReceives: opts.MaxReceives, MaxAge: opts.MaxAge},
 		reporter: newReporter(opts.Metrics, "deliver", "Destination", opts.Destination, opts.Logger),

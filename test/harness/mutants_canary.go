@@ -4,8 +4,8 @@ package harness
 var (
 	// CanaryStays leaves in the destination what was read back.
 	CanaryStays = Mutant{"the canary is not removed", []Edit{{
-		"internal/deliver/canary.go", "\tif err := s.removeCanary(event); err != nil {\n\t\treturn s.notRemoved(delivery, err, true, true)\n",
-		"\tif err := error(nil); err != nil {\n\t\treturn s.notRemoved(delivery, err, true, true)\n",
+		"internal/deliver/canary.go", "\tif err := c.remove(s, event); err != nil {\n\t\treturn c.notRemoved(s, delivery, err, true, true)\n",
+		"\tif err := error(nil); err != nil {\n\t\treturn c.notRemoved(s, delivery, err, true, true)\n",
 	}}}
 	// CanaryNotRead believes the write.
 	CanaryNotRead = Mutant{"the canary is not read back", []Edit{{
