@@ -2,8 +2,10 @@ package node_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +38,27 @@ type canaried struct {
 
 func openCanaried(t *testing.T, eventLoop bool, every time.Duration) *canaried {
 	t.Helper()
+	return openCanariedAs(t, canariedAs{eventLoop: eventLoop, every: every})
+}
+
+// canariedAs says how the node is reached, and what feeds it.
+type canariedAs struct {
+	eventLoop, secure, byURL, shared bool
+	every                            time.Duration
+}
+
+// sharedQueue is one that others fill and empty too.
+type sharedQueue struct{ *memory.Queue }
+
+func (q sharedQueue) Traits() pillarbox.QueueTraits {
+	traits := q.Queue.Traits()
+	traits.Shared = true
+	return traits
+}
+
+func openCanariedAs(t *testing.T, as canariedAs) *canaried {
+	t.Helper()
+	eventLoop, every := as.eventLoop, as.every
 	if err := express.Possible(); err != nil && eventLoop {
 		t.Skip(err)
 	}
@@ -47,9 +70,21 @@ func openCanaried(t *testing.T, eventLoop bool, every time.Duration) *canaried {
 		return nil
 	}
 	c.sink.RemoveFault = func([]pillarbox.Key) error { return c.sink.Fault(nil) }
-	var err error
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.url = "http://" + listener.Addr().String()
+	options := node.CanaryOptions{Every: every, Timeout: 20 * time.Second}
+	if as.byURL {
+		options.URL, options.Secret = c.url+"/", "a secret that nodes share"
+	}
+	queue := pillarbox.Queue(c.queue)
+	if as.shared {
+		queue = sharedQueue{c.queue}
+	}
 	c.node, err = node.Open(t.Context(), node.Options{
-		Engines: node.Engines{Queue: c.queue, DeadLetters: memory.NewDeadLetters(), Clock: clock.Open(nil, "", clock.Options{}),
+		Engines: node.Engines{Queue: queue, DeadLetters: memory.NewDeadLetters(), Clock: clock.Open(nil, "", clock.Options{}),
 			Sinks: map[string]pillarbox.Sink{"events": c.sink, "hook": hook{Sink: memory.NewSink()}}},
 		Settings: node.Settings{
 			Sources: []source.Settings{{Name: "app", Path: "/app"}, {Name: "all", Path: "/{any}"}},
@@ -57,21 +92,22 @@ func openCanaried(t *testing.T, eventLoop bool, every time.Duration) *canaried {
 				Canary: destination.Canary{Timeout: 20 * time.Second}},
 				{Name: "hook", Rule: &pillarbox.Rule{Sources: []string{"app"}}}},
 		},
-		Canary: node.CanaryOptions{Every: every, Timeout: 20 * time.Second},
+		Canary: options,
 		Roles:  node.Roles(), Metrics: telemetry.NewMetrics(prom.Keep(c.registry, prom.Options{})),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var secure *tls.Config
+	if as.secure {
+		server := httptest.NewTLSServer(http.NotFoundHandler())
+		secure = &tls.Config{Certificates: server.TLS.Certificates}
+		server.Close()
 	}
-	c.url = "http://" + listener.Addr().String()
 	stop, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- c.node.Serve(stop, context.Background(), node.Serving{Public: []node.Front{{Listener: listener}}, EventLoop: eventLoop,
+		ended <- c.node.Serve(stop, context.Background(), node.Serving{Public: []node.Front{{Listener: listener, TLS: as.secure}}, TLS: secure, EventLoop: eventLoop,
 			Limits: node.Limits{ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
 				MaxHeaderBytes: 32 << 10, MaxConnections: 100, AppendTimeout: time.Minute}})
 	}()
@@ -189,6 +225,27 @@ func (c *canaried) wantUsersOnly(users uint64) {
 	status, err := c.node.Status(c.Context())
 	if err != nil || len(status.Sources) != 2 || status.Queue.Accepted > users+1 || status.Destinations[0].Pending > 1 {
 		c.Errorf("status %+v, %v", status, err)
+	}
+}
+
+// The canary finds its way over TLS, whose certificate is for another name, by an address in front, and
+// out of a queue that others empty too.
+func TestTheCanaryFindsItsWay(t *testing.T) {
+	for name, as := range map[string]canariedAs{
+		"over TLS":             {secure: true},
+		"over TLS on the loop": {secure: true, eventLoop: true},
+		"by an address":        {byURL: true},
+		"by a shared queue":    {shared: true, eventLoop: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			as.every = 20 * time.Millisecond
+			c := openCanariedAs(t, as)
+			eventually(t, "it is back", func() bool { state, ok := c.state("events"); return ok && state == "returned" })
+			eventually(t, "nothing is left", func() bool {
+				n, err := c.sink.Count(c.Context())
+				return err == nil && n == 0
+			})
+		})
 	}
 }
 
