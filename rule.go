@@ -49,6 +49,7 @@ const (
 	SkippedElsewhere = "elsewhere" // the destination does not take it any more, and another one that was meant to get it does
 	SkippedRouted    = "routed"    // held, until a person gave it to another destination
 	SkippedForgotten = "forgotten" // held, until a person gave it up
+	SkippedCanary    = "canary"    // no user's event: see Event.IsCanary
 )
 
 // Skips counts skipped events by rule.
@@ -59,6 +60,7 @@ type Skips struct {
 	Elsewhere uint64 `json:"elsewhere,omitempty"`
 	Routed    uint64 `json:"routed,omitempty"`
 	Forgotten uint64 `json:"forgotten,omitempty"`
+	Canary    uint64 `json:"canary,omitempty"`
 }
 
 // Of returns the count of a rule. What comes without a name counts as skipped because of its
@@ -75,6 +77,8 @@ func (s *Skips) Of(rule string) *uint64 {
 		return &s.Routed
 	case SkippedForgotten:
 		return &s.Forgotten
+	case SkippedCanary:
+		return &s.Canary
 	}
 	return &s.Source
 }

@@ -38,6 +38,13 @@ type Sink interface {
 	// where it was not open yet. It costs no I/O, and may be called concurrently. (Identified)
 	Identity() StoreIdentity
 
+	// Remove deletes events as if they had never been written: what is not there is passed over, and no
+	// purge remembers it. It is durable when it returns, and nil means that none of them is there. The
+	// ledger knows nothing of it, so it is for what never counts as stored: the events of the canary.
+	// After an error, some of them may be gone. Errors: ErrUnavailable, ErrClosed, ctx's own, and what
+	// the store refuses. (Removes)
+	Remove(ctx context.Context, keys []Key) error
+
 	EventStore // (Readable)
 	Purger     // (Purges)
 

@@ -32,6 +32,7 @@ type SinkTraits struct {
 	Purges      bool // everything of Purger
 	PurgesFiles bool // a step of a purge deletes what is in a file, however much that is
 	LatestAt    bool // StoredAt is the time of the latest write of an event; else that of the first
+	Removes     bool // Remove
 	Forwards    bool // it sends events on to somebody who goes on with their traces: each Write may name another parent
 }
 
@@ -208,6 +209,11 @@ func (SinkDefaults) BeginPurge(context.Context, PurgeFilter) (PurgeStart, error)
 // Purge implements Purger.
 func (SinkDefaults) Purge(context.Context, PurgeStep) (PurgeResult, error) {
 	return PurgeResult{}, unsupported("purge the destination")
+}
+
+// Remove implements Sink.
+func (SinkDefaults) Remove(context.Context, []Key) error {
+	return unsupported("remove events from the destination")
 }
 
 // Purges implements Purger: nothing was purged.

@@ -155,13 +155,15 @@ func checkEngines(cfg *config.Config) error {
 		placed(cfg, checkSources(cfg)), checkFilters(cfg), checkAlerts(cfg))
 }
 
-// checkFilters reports filters that are no expressions, and what a queue has no history for.
+// checkFilters reports filters that are no expressions, what a queue has no history for, and stores that
+// canaries would stay in.
 func checkFilters(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Destinations)) {
 		if from := cfg.Destinations[name].From; from != config.FromNow && !catalog.KeepsHistory(cfg.Queue.URL) {
 			errs = append(errs, placed(cfg, pillarbox.Invalid("destinations.%s.from: has no effect: the queue %s keeps nothing of what is delivered; leave the key out", name, cfg.Queue.URL)))
 		}
+		errs = append(errs, placed(cfg, checkCanary(cfg, name)))
 		if where := cfg.Destinations[name].Where; where != "" {
 			if _, err := filter.Compile(where); err != nil {
 				errs = append(errs, placed(cfg, fmt.Errorf("destinations.%s.where: %w", name, err)))
@@ -169,6 +171,23 @@ func checkFilters(cfg *config.Config) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkCanary reports a destination in which canaries would stay among users' events, and one to which
+// every one of them would come too late.
+func checkCanary(cfg *config.Config, name string) error {
+	to := cfg.Destinations[name]
+	if to.Canary == config.CanaryOn {
+		if err := catalog.CheckCanary(name, to.URL); err != nil {
+			return err
+		}
+	}
+	sent := to.Canary == config.CanaryOn || to.Canary == config.CanaryAuto && catalog.ReturnsCanaries(to.URL)
+	if cfg.Canary.Enabled && sent && to.Batch.MaxAge >= cfg.Canary.Timeout {
+		return pillarbox.Invalid("destinations.%s.batch.max_age: is %v, and the canary, which waits for its batch as any event does, would be late after canary.timeout, which is %v; change one of them, or set canary: false there",
+			name, to.Batch.MaxAge, cfg.Canary.Timeout)
+	}
+	return nil
 }
 
 // checkWaysOut reports settings of webhooks and brokers that can't work, of each the first.

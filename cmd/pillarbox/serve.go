@@ -193,7 +193,7 @@ func openServer(ctx context.Context, cfg *config.Config, roles []string, logger 
 	if err != nil {
 		return nil, err
 	}
-	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines, Traces: traces,
+	n, err := openNode(ctx, opened, node.Options{Roles: roles, Lines: lines, Traces: traces, Canary: canaryOf(cfg),
 		Certificates: certificates.states})
 	if err != nil {
 		return nil, err

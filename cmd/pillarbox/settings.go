@@ -45,9 +45,21 @@ func settingsOf(cfg *config.Config, keys *apikey.Ring, issuers *jwt.Issuers) nod
 				MaxAge: d.Batch.MaxAge.Std()},
 			Probe:        retry.Breaker{ProbeInitial: d.Probe.Initial.Std(), ProbeMax: d.Probe.Max.Std()},
 			WriteTimeout: d.WriteTimeout.Std(),
+			Canary:       destination.Canary{Policy: canaryPolicies[d.Canary], Timeout: cfg.Canary.Timeout.Std()},
 		})
 	}
 	return settings
+}
+
+var canaryPolicies = map[string]destination.CanaryPolicy{config.CanaryAuto: destination.CanaryThereAndBack,
+	config.CanaryOn: destination.CanarySend, config.CanaryOff: destination.CanaryNever}
+
+// canaryOf is the canary that the server sends itself.
+func canaryOf(cfg *config.Config) node.CanaryOptions {
+	if !cfg.Canary.Enabled {
+		return node.CanaryOptions{}
+	}
+	return node.CanaryOptions{Every: cfg.Canary.Every.Std(), Timeout: cfg.Canary.Timeout.Std(), URL: cfg.Canary.URL, Secret: string(cfg.Canary.Secret)}
 }
 
 func shapeOf(shape config.Shape) destination.Shape {

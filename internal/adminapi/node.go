@@ -154,6 +154,26 @@ type Status struct {
 	Certificates  []CertificateStatus `json:"certificates,omitempty"` // of the listeners; none where they have no TLS
 	Encryption    *EncryptionStatus   `json:"encryption,omitempty"`   // none where nothing is sealed
 	Quarantine    *QuarantineStatus   `json:"quarantine,omitempty"`   // none where nothing is kept on this machine
+	Canary        *CanaryStatus       `json:"canary,omitempty"`       // none where this server sends none
+}
+
+// CanaryStatus is what became of the last canary that the server has sent itself.
+type CanaryStatus struct {
+	OK              bool                `json:"ok"`   // it came back from wherever it was to come back; also before there was one
+	Text            string              `json:"text"` // all of it in a sentence
+	SentAt          pillarbox.Timestamp `json:"sent_at,omitempty"`
+	AcceptedSeconds float64             `json:"accepted_seconds"` // until it was accepted
+	EverySeconds    float64             `json:"every_seconds"`
+	Destinations    []CanaryDestination `json:"destinations"`
+}
+
+// CanaryDestination is where the last canary stood in the end.
+type CanaryDestination struct {
+	Destination string  `json:"destination"`
+	State       string  `json:"state"`            // returned, sent, not_sent, lost, late, left, waiting or unknown
+	Seconds     float64 `json:"seconds"`          // from accepted to there and back
+	Reason      string  `json:"reason,omitempty"` // why it is not back
+	Waiting     uint64  `json:"waiting"`          // canaries on their way to it, earlier ones included
 }
 
 // EncryptionStatus is how data keys are.

@@ -3,6 +3,7 @@ package bus_test
 import (
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 
 	"pillarbox"
@@ -93,6 +94,30 @@ func TestAMessageIsInTheTraceOfItsEvent(t *testing.T) {
 		}
 		if got["traceparent"] != event.Traceparent || got["tracestate"] != "a=1" {
 			t.Errorf("%s: the headers are %v", format, got)
+		}
+	}
+}
+
+// TestTheCanaryIsMarked, and no user's event is, whatever it came with.
+func TestTheCanaryIsMarked(t *testing.T) {
+	for source, want := range map[string]string{pillarbox.CanarySource: "1", "app": ""} {
+		encoder, err := bus.NewEncoder(bus.NATS, bus.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		message, err := encoder.Encode(&pillarbox.Event{Timestamp: 1, RequestID: "id", Source: source,
+			Header: pillarbox.Header{{Name: pillarbox.CanaryHeader, Value: "1"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, field := range message.Headers {
+			if strings.EqualFold(field.Name, pillarbox.CanaryHeader) {
+				got = field.Value
+			}
+		}
+		if got != want {
+			t.Errorf("a message of %s is marked %q, want %q", source, got, want)
 		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 // headerID is the header that names the event, by its request id.
 const headerID = "pillarbox-request-id"
 
+// headerCanary marks what is of the canary.
+const headerCanary = "pillarbox-canary"
+
 // HeaderID is that header.
 const HeaderID = headerID
 
@@ -116,6 +119,9 @@ func keyInJSON(body []byte, pointer jsontext.Pointer) (key []byte) {
 func (e *Encoder) Encode(event *pillarbox.Event) (Message, error) {
 	m := Message{Key: e.key(event), Headers: make([]Header, 0, len(e.headers)+8)}
 	m.Headers = append(append(m.Headers, Header{headerID, event.RequestID}), e.headers...)
+	if event.IsCanary() {
+		m.Headers = append(m.Headers, Header{headerCanary, "1"})
+	}
 	if event.Traceparent != "" { // W3C: what is sent on belongs to the same trace
 		m.Headers = append(m.Headers, Header{"traceparent", event.Traceparent})
 		if state := event.Header.Tracestate(); state != "" {

@@ -29,7 +29,7 @@ const (
 )
 
 // Header marks the event of a canary.
-const Header = "Pillarbox-Canary"
+const Header = pillarbox.CanaryHeader
 
 // Options of a run. Sender and Story are required.
 type Options struct {

@@ -152,7 +152,10 @@ func Retrying(ctx context.Context, queue Pending, destinations []string) (*Group
 	c := newCounter()
 	for _, destination := range destinations {
 		err := queue.ScanPending(ctx, destination, func(d *pillarbox.Delivery) error {
-			if len(d.Attempts) == 0 && d.Rejection == nil {
+			switch {
+			case d.Event.IsCanary(): // no user's event, and it may wait among those that were tried
+				return nil
+			case len(d.Attempts) == 0 && d.Rejection == nil:
 				return errRest
 			}
 			c.add(retrying(destination, d))

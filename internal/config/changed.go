@@ -28,7 +28,7 @@ var reloadable = []string{
 	"destinations.*.max_attempts", "destinations.*.backoff.initial", "destinations.*.backoff.max",
 	"destinations.*.batch.max_events", "destinations.*.batch.max_bytes", "destinations.*.batch.max_age",
 	"destinations.*.where_on_error", "destinations.*.shape.*",
-	"destinations.*.probe.initial", "destinations.*.probe.max", "destinations.*.write_timeout",
+	"destinations.*.canary", "destinations.*.probe.initial", "destinations.*.probe.max", "destinations.*.write_timeout",
 }
 
 // Changed returns what differs, in the order of the keys.

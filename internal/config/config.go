@@ -45,6 +45,7 @@ type Config struct {
 	Tracing      Tracing                `yaml:"tracing"`
 	Metrics      Metrics                `yaml:"metrics"`
 	Alerts       Alerts                 `yaml:"alerts"`
+	Canary       Canary                 `yaml:"canary"`
 
 	verifiers map[string]*signature.Verifier // by source, of those that have a rule
 
@@ -264,7 +265,8 @@ type Destination struct {
 	Backoff      Backoff  `yaml:"backoff"`        // between the attempts of one event
 	Batch        Batch    `yaml:"batch"`
 	WriteTimeout Duration `yaml:"write_timeout"`
-	Probe        Backoff  `yaml:"probe"` // between the tries while the destination is down
+	Probe        Backoff  `yaml:"probe"`  // between the tries while the destination is down
+	Canary       string   `yaml:"canary"` // whether it gets the canary's events
 
 	// Of webhooks alone: see internal/config/webhook.go.
 	Send           string            `yaml:"send,rare"`            // what a request holds
@@ -470,6 +472,7 @@ func Default() *Config {
 		Tracing:  Tracing{Ratio: 0.01, OTLP: Receiver{Protocol: ReceiverHTTP}},
 		Metrics:  Metrics{Every: seconds(60), OTLP: Receiver{Protocol: ReceiverHTTP}},
 		Alerts:   defaultAlerts(),
+		Canary:   defaultCanary,
 	}
 }
 
@@ -497,6 +500,7 @@ func defaultDestination() Destination {
 		Batch:        Batch{MaxEvents: 1000, MaxBytes: 4 << 20, MaxAge: Duration(10 * time.Millisecond)},
 		WriteTimeout: seconds(30),
 		Probe:        Backoff{Initial: seconds(1), Max: seconds(30)},
+		Canary:       CanaryAuto,
 	}
 }
 

@@ -103,11 +103,16 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 		"metrics.otlp.tls.cert": {"PILLARBOX_METRICS_OTLP_ENDPOINT": "https://collector:4318", "PILLARBOX_METRICS_OTLP_TLS_KEY": "k.pem"},
 		"metrics.otlp.tls.key":  {"PILLARBOX_METRICS_OTLP_ENDPOINT": "https://collector:4318", "PILLARBOX_METRICS_OTLP_TLS_CERT": "c.pem"},
 		"tracing.otlp.tls.ca":   {"PILLARBOX_TRACING_OTLP_ENDPOINT": "https://collector:4318"},
+		"canary.every":          {"PILLARBOX_CANARY_ENABLED": "true"},
+		"canary.timeout":        {"PILLARBOX_CANARY_ENABLED": "true"},
+		"canary.url":            {"PILLARBOX_CANARY_ENABLED": "true"},
+		"canary.secret":         {"PILLARBOX_CANARY_ENABLED": "true", "PILLARBOX_CANARY_URL": "https://in.example.com"},
 		"tracing.otlp.tls.cert": {"PILLARBOX_TRACING_OTLP_ENDPOINT": "https://collector:4318", "PILLARBOX_TRACING_OTLP_TLS_KEY": "k.pem"},
 		"tracing.otlp.tls.key":  {"PILLARBOX_TRACING_OTLP_ENDPOINT": "https://collector:4318", "PILLARBOX_TRACING_OTLP_TLS_CERT": "c.pem"},
 	}
 	for key, value := range map[string]string{"tracing.ratio": "0.5", "tracing.otlp.endpoint": "http://collector:4318", "tracing.otlp.protocol": "grpc",
 		"metrics.otlp.endpoint": "http://collector:4318", "metrics.otlp.protocol": "grpc", "metrics.every": "29s", "metrics.native_histograms": "true",
+		"canary.enabled": "true", "canary.every": "29s", "canary.url": "https://in.example.com", "canary.secret": "0123456789abcdef",
 		"listen.socket_mode": "0660", "listen.proxy_protocol": ":8080",
 		"encryption.key": "env:KEY", "encryption.old_keys": "env:A, age:/etc/key", "listen.ready_path": "/ready", "tls.acme.domains": "a.example.org,b.example.org", "tls.acme.email": "a@example.org",
 		"tls.acme.directory": "https://ca.example.org/directory", "trusted_proxies": "10.0.0.0/8, 192.0.2.1", "forwarded_header": "Forwarded"} {
@@ -228,7 +233,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts`},
+		{"listn: x\n", `p.yaml:1:1: unknown key "listn"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts, canary`},
 		{"queue:\n  size: 1\n", `p.yaml:2:3: queue: unknown key "size"; known are url, max_bytes, max_age, keep_bytes, min_free, segment_bytes, commit_timeout`},
 		{"data: a\ndata: b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
 		{"data: a\n\"data\": b\n", `p.yaml:2:1: mapping key "data" already defined at [1:1]`},
@@ -251,8 +256,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"data: ${MIS SING}\n", `p.yaml:1:7: data: ${MIS SING}: want ${NAME} or ${NAME:-default}; write $$ for a dollar`},
 		{"data: ${MISSING\n", `p.yaml:1:7: data: ${ without }; write $$ for a dollar`},
 		{"sources: {Orders: {path: /o}}\n", `p.yaml:1:11: sources: the name "Orders" is not allowed: want 1 to 63 of a-z, 0-9, _ and -, the first one a letter or digit`},
-		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts\n" +
-			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts"},
+		{"a: 1\nb: 2\n", "p.yaml:1:1: unknown key \"a\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts, canary\n" +
+			"p.yaml:2:1: unknown key \"b\"; known are listen, tls, trusted_proxies, forwarded_header, admin, data, queue, idempotency, api_keys, quarantine, encryption, sources, destinations, dead_letters, bodies, http, shutdown, log, tracing, metrics, alerts, canary"},
 	}
 	for _, test := range tests {
 		if got := refusal(test.text, nil, nil); got != test.want {

@@ -187,7 +187,7 @@ func exampleEntries(t *testing.T) []entry {
 // The number of keys of one source and of one destination.
 const (
 	sourceKeys      = 43
-	destinationKeys = 49
+	destinationKeys = 50
 )
 
 // sectionKeys is the number of other keys that no variable can set: lists of sections, and headers.

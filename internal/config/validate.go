@@ -406,6 +406,7 @@ func (c *checker) rest() {
 	c.oneOf("log.access", c.config.Log.Access, AccessOff, "json", "combined")
 	c.receiver("tracing.otlp", c.config.Tracing.OTLP)
 	c.receiver("metrics.otlp", c.config.Metrics.OTLP)
+	c.canary()
 	if every := c.config.Metrics.Every; every < seconds(1) {
 		c.fail("metrics.every", "is %v; want at least 1s", every)
 	}

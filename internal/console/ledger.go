@@ -53,6 +53,9 @@ func WriteAudit(w, talk io.Writer, audit *AuditResult, form Form) error {
 	if err := writeCompared(w, audit.Receipts); err != nil {
 		return err
 	}
+	if audit.Canary > 0 {
+		fmt.Fprintf(w, "canary: %d events of it besides, which are in none of these numbers\n", audit.Canary)
+	}
 	if audit.Quarantined > 0 {
 		fmt.Fprintf(w, "quarantined: %d requests, which are accepted once they are released\n", audit.Quarantined)
 	}

@@ -46,6 +46,9 @@ func WriteStatus(w io.Writer, status *adminapi.Status, form Form) error {
 	if q := status.Quarantine; q != nil && q.Requests > 0 {
 		fmt.Fprintf(w, "quarantine: %d requests whose signature fails, %s\n", q.Requests, Bytes(q.Bytes))
 	}
+	if status.Canary != nil {
+		fmt.Fprintln(w, "canary:", Printable(status.Canary.Text))
+	}
 	for _, c := range status.Certificates {
 		line := fmt.Sprintf("certificate %s (%s)", Printable(c.File), c.Listener)
 		if c.NotAfter != 0 {

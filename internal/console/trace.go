@@ -80,6 +80,7 @@ func skipText(rule, where string) string {
 		pillarbox.SkippedElsewhere: "the destination does not take it any more, and another one has it",
 		pillarbox.SkippedRouted:    "it was held, and a person gave it to another destination",
 		pillarbox.SkippedForgotten: "it was held, and a person gave it up",
+		pillarbox.SkippedCanary:    "it is of the built-in canary, which stays nowhere",
 	}
 	if where != "" {
 		where = ": " + where

@@ -53,6 +53,10 @@ type status struct {
 		Requests int   `json:"requests"`
 		Bytes    int64 `json:"bytes"`
 	} `json:"quarantine"`
+	Canary *struct {
+		OK   bool   `json:"ok"`
+		Text string `json:"text"`
+	} `json:"canary"`
 }
 
 // destination is how one destination is.
@@ -89,6 +93,7 @@ type account struct {
 	Held        uint64            `json:"held"`
 	Backfill    uint64            `json:"backfill"`
 	Damaged     uint64            `json:"damaged"`
+	Canary      uint64            `json:"canary"` // besides: in none of the others
 	Balanced    bool              `json:"balanced"`
 }
 
@@ -286,6 +291,9 @@ func needs(s *status, balances []balance) (all []need) {
 	}
 	if s.Encryption != nil && s.Encryption.Problem != "" {
 		add(true, "", "look at encryption.key", "No new data key can be made: %s", s.Encryption.Problem)
+	}
+	if s.Canary != nil && !s.Canary.OK {
+		add(true, "", "see where it stops; users' events take the same way", "The canary is not well: %s", s.Canary.Text)
 	}
 	if s.Quarantine != nil && s.Quarantine.Requests > 0 {
 		add(false, "/quarantine", "release or discard them", "%d requests are in quarantine", s.Quarantine.Requests)

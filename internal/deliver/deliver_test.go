@@ -28,6 +28,7 @@ type fixture struct {
 	watch   *deliver.Watch
 	history *deliver.History
 	writes  atomic.Int64
+	canary  []deliver.CanaryResult // read it where nothing runs
 	fault   func(events []*pillarbox.Event) error
 	stop    func()
 }
@@ -63,6 +64,7 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings,
 	o.watch = deliver.NewWatch(table)
 	o.loop = deliver.NewLoop(deliver.Options{
 		Destination: table.Get("events"), Queue: o.queue, Sink: o.sink, Letters: o.letters, Watch: o.watch, History: o.history,
+		Canary: func(_ string, results []deliver.CanaryResult) { o.canary = append(o.canary, results...) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

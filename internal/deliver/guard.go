@@ -16,7 +16,7 @@ import (
 // hanging.
 const WriteGrace = time.Second
 
-// Guard is a sink whose Write returns when its context ends, even if the engine can't: one that
+// Guard is a sink whose Write, Find and Remove return when their context ends, even if the engine can't: one that
 // waits for a disk can't be called back. While such a write hangs, every other one is refused as
 // unavailable at once, so that they don't pile up. What was given to the write is its own until it
 // returns, and must not be changed. Its result is then dropped: its events were given back, come
@@ -41,11 +41,34 @@ func NewGuard(destination string, sink pillarbox.Sink, logger *slog.Logger) *Gua
 
 // Write implements pillarbox.Sink.
 func (g *Guard) Write(ctx context.Context, events []*pillarbox.Event) error {
+	return g.call(ctx, func() error { return g.Sink.Write(ctx, events) })
+}
+
+// Remove implements pillarbox.Sink.
+func (g *Guard) Remove(ctx context.Context, keys []pillarbox.Key) error {
+	return g.call(ctx, func() error { return g.Sink.Remove(ctx, keys) })
+}
+
+// Find implements pillarbox.EventFinder.
+func (g *Guard) Find(ctx context.Context, requestID string) (*pillarbox.Event, error) {
+	found := make(chan *pillarbox.Event, 1) // a call that was left may still find something
+	if err := g.call(ctx, func() error {
+		event, err := g.Sink.Find(ctx, requestID)
+		found <- event
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return <-found, nil
+}
+
+// call makes one of them.
+func (g *Guard) call(ctx context.Context, do func() error) error {
 	if since := g.Hanging(); since > 0 {
 		return g.hangs(since)
 	}
 	began, returned := time.Now(), make(chan error, 1)
-	go func() { returned <- g.Sink.Write(ctx, events) }()
+	go func() { returned <- do() }()
 	select {
 	case err := <-returned:
 		return err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"pillarbox"
-	"pillarbox/internal/batch"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/retry"
 	"pillarbox/internal/telemetry"
@@ -32,6 +31,10 @@ type Options struct {
 	Logger      *slog.Logger     // default: discard
 	Metrics     *telemetry.Deliver
 	Traces      *telemetry.Traces // nil: nothing is recorded
+
+	// Canary is told what became of events of the canary, once that is settled. It must not block. nil:
+	// nobody is.
+	Canary func(destination string, results []CanaryResult)
 }
 
 // Status is what a loop is doing.
@@ -61,6 +64,7 @@ type Loop struct {
 	breaker  retry.Breaker   // used by Run only
 	draining context.Context // ended by Drain; here to be merged with the context of Run
 	drain    context.CancelFunc
+	canaries *Canaries
 	woken    chan struct{} // holds a token when there is another sink, or a pause has ended
 
 	mu     sync.Mutex
@@ -97,8 +101,8 @@ func NewLoop(opts Options) *Loop {
 	draining, drain := context.WithCancel(context.Background())
 	return &Loop{
 		opts: opts, name: opts.Destination.Name, breaker: opts.Destination.Probe, draining: draining, drain: drain,
-		woken: make(chan struct{}, 1),
-		to:    opts.Destination, sink: guard,
+		woken: make(chan struct{}, 1), canaries: NewCanaries(opts.Date(), opts.Queue.Traits().Shared),
+		to: opts.Destination, sink: guard,
 		status: Status{Destination: opts.Destination.Name, State: StateDelivering},
 	}
 }
@@ -204,22 +208,39 @@ func (l *Loop) turn(ctx, leasing context.Context, toPut chan<- []pillarbox.Deliv
 	if l.isPaused() { // since the wait for them began
 		return l.settle(ctx, deliveries, releaseAll(deliveries))
 	}
+	users, canaries := apart(deliveries)
+	if len(users) > 0 {
+		down, err := l.deliver(ctx, users, probing, toPut)
+		if err != nil || down {
+			return errors.Join(err, l.settle(ctx, canaries, releaseAll(canaries)))
+		}
+	}
+	if len(canaries) > 0 {
+		_, err = l.deliver(ctx, canaries, probing && len(users) == 0, toPut)
+	}
+	return err
+}
+
+// deliver takes a batch to its end. It returns whether the destination is down.
+func (l *Loop) deliver(ctx context.Context, deliveries []pillarbox.Delivery, probing bool,
+	toPut chan<- []pillarbox.Delivery) (down bool, err error) {
 	to, sink := l.current() // anew: they may have come by rules that were not there when the wait began
 	report := l.step(ctx, deliveries, to, sink, probing)
 	l.meetStore(ctx, sink)
 	l.steer(ctx, report, to.Batch.MaxEvents)
 	l.pauseIfGone(ctx, report)
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
-		return err
+		return false, err
 	}
+	l.tellCanary(report.Canaries)
 	if err := l.reviewHeld(ctx, report.Outcomes, to); err != nil {
-		return err
+		return false, err
 	}
 	rejected, err := l.leaseRejected(ctx, report.Outcomes)
 	if len(rejected) > 0 {
 		toPut <- rejected
 	}
-	return err
+	return report.Down != nil, err
 }
 
 // pauseCheck is how often it is looked whether a pause has ended that somebody else may have ended,
@@ -270,54 +291,18 @@ func (l *Loop) reviewHeld(ctx context.Context, outcomes []pillarbox.Outcome,
 	return l.opts.Queue.Review(ctx, l.name, now.Holds)
 }
 
-// gather leases a batch, and waits a little for it to fill.
-func (l *Loop) gather(ctx context.Context, limits batch.Limits) ([]pillarbox.Delivery, error) {
-	limits.MaxEvents = l.breaker.Allow(l.opts.Now(), limits.MaxEvents)
-	var filling batch.Filling
-	var gathered []pillarbox.Delivery
-	for {
-		events, bytes := filling.Room(limits)
-		waiting, cancel := ctx, context.CancelFunc(func() {})
-		if len(gathered) > 0 {
-			wait := filling.Wait(l.opts.Now(), limits)
-			if wait == 0 {
-				return gathered, nil
-			}
-			waiting, cancel = context.WithTimeout(ctx, wait)
-		}
-		deliveries, err := l.opts.Queue.Lease(waiting, l.name,
-			pillarbox.LeaseLimits{MaxEvents: events, MaxBytes: bytes})
-		cancel()
-		if err != nil {
-			if len(gathered) > 0 {
-				return gathered, nil // deliver what is in hand; the error comes again
-			}
-			return nil, err
-		}
-		gathered = append(gathered, deliveries...)
-		filling.Add(l.opts.Now(), len(deliveries), sumBytes(deliveries))
-	}
-}
-
-func sumBytes(deliveries []pillarbox.Delivery) (sum int64) {
-	for i := range deliveries {
-		sum += deliveries[i].Bytes
-	}
-	return sum
-}
-
 func (l *Loop) step(ctx context.Context, deliveries []pillarbox.Delivery,
 	to *destination.Destination, sink *Guard, probing bool) Report {
 	start := time.Now()
 	report := Step(ctx, sink, deliveries, to,
 		Moment{Now: l.opts.Now(), Date: l.opts.Date(), Chance: l.opts.Chance, Probe: probing,
-			Traces: l.opts.Traces})
+			Traces: l.opts.Traces, Canaries: l.canaries})
 	l.opts.Metrics.Shaped(report.Changes.Dropped, report.Changes.Redacted, report.Changes.Renamed)
 	if report.FilterFailed > 0 {
 		l.opts.Metrics.FilterFailed(report.FilterFailed)
 		l.noteFilter(report)
 	}
-	if report.Writes > 0 {
+	if report.Writes > 0 && !deliveries[0].Event.IsCanary() { // which come in batches of their own
 		l.opts.Metrics.Batch(resultOf(report), len(deliveries), time.Since(start))
 	}
 	return report
@@ -465,6 +450,9 @@ func (l *Loop) measure(deliveries []pillarbox.Delivery, outcomes []pillarbox.Out
 	counts := map[telemetry.Outcome]int{}
 	now := l.opts.Date()
 	for i, outcome := range outcomes {
+		if deliveries[i].Event.IsCanary() {
+			continue // no user's event: it has metrics of its own
+		}
 		switch outcome.Kind {
 		case pillarbox.OutcomeStored:
 			counts[telemetry.Stored]++
@@ -506,13 +494,3 @@ func (l *Loop) sleepUntilWoken(ctx context.Context, wait time.Duration) {
 		l.breaker = to.Probe
 	}
 }
-
-// unconfigured is the sink of a destination that is not configured any more. Nothing is written to
-// it by its rules; an event that a person has routed there before waits.
-type unconfigured struct{ pillarbox.SinkDefaults }
-
-func (unconfigured) Write(context.Context, []*pillarbox.Event) error {
-	return fmt.Errorf("the destination is not configured: %w", pillarbox.ErrUnavailable)
-}
-
-func (unconfigured) Close() error { return nil }

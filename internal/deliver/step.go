@@ -30,6 +30,8 @@ type Moment struct {
 	Chance func() float64 // in [0, 1), for jitter
 	Probe  bool           // the destination was down: try single events
 
+	Canaries CanaryWay // of the canary's events; nil: none is sent
+
 	Traces *telemetry.Traces // nil: nothing is recorded
 	Verb   string            // that names the spans; default telemetry.SpanDeliver
 }
@@ -40,6 +42,7 @@ type Report struct {
 	Down     error               // set where the destination is down; then nothing more was tried
 	Writes   int                 // calls of the sink
 	Answered bool                // the destination stored or refused something: it is up
+	Canaries []CanaryResult      // of the canary's events that are settled, in order
 
 	Changes       destination.Changes // by the destination's shape
 	FilterFailed  int                 // events that the filter could not tell of
@@ -48,15 +51,18 @@ type Report struct {
 
 // Step delivers the batch to the sink and returns what became of each event. It never fails: what
 // could not be tried is released. Rejected deliveries are passed through as rejected, without a
-// try.
+// try. Events of the canary are tried behind all others, by rules of their own.
 func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Delivery,
 	to *destination.Destination, at Moment) Report {
-	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries}
+	s := &step{ctx: ctx, sink: sink, to: to, at: at, deliveries: deliveries, began: time.Now()}
 	s.report.Outcomes = make([]pillarbox.Outcome, len(deliveries))
 	s.traced()
 	for i := range deliveries {
 		s.report.Outcomes[i].Handle = deliveries[i].Handle
-		if !s.decideWithoutTrying(i) {
+		switch {
+		case deliveries[i].Event.IsCanary():
+			s.canaries = append(s.canaries, i)
+		case !s.decideWithoutTrying(i):
 			s.take(i)
 		}
 	}
@@ -67,6 +73,7 @@ func Step(ctx context.Context, sink pillarbox.Sink, deliveries []pillarbox.Deliv
 	default:
 		s.write(0, len(s.events))
 	}
+	s.tryCanaries()
 	for i := range s.report.Outcomes {
 		if s.report.Outcomes[i].Kind == 0 {
 			s.report.Outcomes[i].Kind = pillarbox.OutcomeReleased
@@ -84,6 +91,8 @@ type step struct {
 	deliveries []pillarbox.Delivery
 	events     []*pillarbox.Event // to be written
 	places     []int              // of events in deliveries
+	canaries   []int              // the places of the canary's events
+	began      time.Time
 	spans      *telemetry.DeliverySpans
 	report     Report
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"pillarbox"
@@ -42,3 +43,13 @@ func LogStoreChanged(logger *slog.Logger, name string, record pillarbox.StoreRec
 	logger.Error("the store of a destination was replaced; \"pillarbox audit\" says what is missing, and \"pillarbox audit --redeliver\" brings back what the queue still has",
 		telemetry.KeyDestination, name, telemetry.KeyErr, record.Changed)
 }
+
+// unconfigured is the sink of a destination that is not configured any more. Nothing is written to
+// it by its rules; an event that a person has routed there before waits.
+type unconfigured struct{ pillarbox.SinkDefaults }
+
+func (unconfigured) Write(context.Context, []*pillarbox.Event) error {
+	return fmt.Errorf("the destination is not configured: %w", pillarbox.ErrUnavailable)
+}
+
+func (unconfigured) Close() error { return nil }

@@ -33,7 +33,34 @@ type Settings struct {
 	Batch        batch.Limits
 	Probe        retry.Breaker // its waits
 	WriteTimeout time.Duration // of one write, after which its outcome is unknown; negative leaves it to the caller's context
+	Canary       Canary        // what becomes of the events of the canary
 }
+
+// Canary says what a destination does with the events of the canary. The zero value is the default.
+// What the destination takes, its filter and its shape don't matter for them.
+type Canary struct {
+	Policy  CanaryPolicy
+	Timeout time.Duration // after which one is late, and is not written any more; 0 is DefaultCanaryTimeout
+}
+
+// CanaryPolicy says whether a destination gets events of the canary.
+type CanaryPolicy int
+
+// The policies.
+const (
+	CanaryThereAndBack CanaryPolicy = iota // where it can be read back and removed from, and nowhere else
+	CanaryNever
+	CanarySend // also where it stays; it is for whoever gets it to know it by pillarbox.CanaryHeader
+)
+
+// SendsCanary reports whether a destination whose sink can do that is sent events of the canary.
+func (d *Destination) SendsCanary(traits pillarbox.SinkTraits) bool {
+	returns := traits.Readable && traits.Removes
+	return d.Canary.Policy == CanarySend || d.Canary.Policy == CanaryThereAndBack && returns
+}
+
+// DefaultCanaryTimeout is how long an event of the canary may take.
+const DefaultCanaryTimeout = 30 * time.Second
 
 // From says what a new destination gets of what the queue still has of the time before it.
 type From struct {
@@ -59,6 +86,7 @@ type Destination struct {
 func New(settings Settings) *Destination {
 	settings.Retry = settings.Retry.WithDefaults()
 	settings.Batch = settings.Batch.WithDefaults()
+	settings.Canary.Timeout = cmp.Or(settings.Canary.Timeout, DefaultCanaryTimeout)
 	settings.WriteTimeout = cmp.Or(settings.WriteTimeout, DefaultWriteTimeout)
 	return &Destination{Settings: settings, filters: &filters{}, shape: newShaper(&settings.Shape)}
 }
@@ -71,16 +99,17 @@ func Unconfigured(name string) *Destination {
 	return New(Settings{Name: name, Rule: &pillarbox.Rule{Sources: []string{}}})
 }
 
-// Takes reports whether the destination takes the event today: what its filter fails on, it takes.
+// Takes reports whether the destination takes the event today: what its filter fails on, it takes. One
+// of the canary is no user's event, and nobody's.
 func (d *Destination) Takes(event *pillarbox.Event) bool {
-	return d.Rule == nil || d.Meant(d.Rule, event)
+	return !event.IsCanary() && (d.Rule == nil || d.Meant(d.Rule, event))
 }
 
 // Fills reports whether the destination takes what it is given beside live traffic: as Takes, but what
 // its filter fails on only where that is delivered.
 func (d *Destination) Fills(event *pillarbox.Event) bool {
-	if d.Rule == nil {
-		return true
+	if d.Rule == nil || event.IsCanary() {
+		return !event.IsCanary()
 	}
 	_, taken, failed := d.filters.takes(d.Rule, event)
 	return taken && (failed == nil || !d.RefuseFailed)
@@ -104,7 +133,8 @@ func (d *Destination) Meant(rule *pillarbox.Rule, event *pillarbox.Event) bool {
 //	not known                      | no          | yes                             | skipped: its source was not taken
 //	not known                      | no          | no                              | held
 //
-// Where the queue remembers no rules, the filter of today is the one that counts.
+// Where the queue remembers no rules, the filter of today is the one that counts. An event of the canary
+// is skipped by a rule of its own, whatever the others say.
 
 // Decision is what the rules say of a delivery.
 type Decision struct {
@@ -116,6 +146,9 @@ type Decision struct {
 
 // Decide says what is done about a delivery. The zero value is: it is delivered.
 func (d *Destination) Decide(delivery *pillarbox.Delivery) (decided Decision) {
+	if delivery.Event.IsCanary() {
+		return Decision{Skip: pillarbox.SkippedCanary}
+	}
 	if delivery.Routed || d.Rule == nil {
 		return decided
 	}

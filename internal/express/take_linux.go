@@ -1,6 +1,7 @@
 package express
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -105,7 +106,7 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 	h := &l.head
 	route := c.route // a request goes on with the table that it began with
 	if c.need == 0 {
-		route = l.opts.Sources.Table().Single(text(h.path))
+		route = l.routeOf(h)
 	}
 	if h.Size > l.opts.MaxHeaderBytes {
 		l.refuseHead(c, framing.ErrHeadTooLarge)
@@ -134,6 +135,19 @@ func (l *loop) takePlain(c *conn, b []byte) int {
 		c.advance(eventLast)
 	}
 	return size
+}
+
+// routeOf finds where a request leads, once for each: a signature of the canary counts once.
+func (l *loop) routeOf(h *head) *source.Route {
+	table := l.opts.Sources.Table()
+	if text(h.path) == source.CanaryPath {
+		for _, f := range h.Fields {
+			if l.names.canonical(f.Name) == source.CanarySignature {
+				return cmp.Or(table.Canary(text(f.Value)), table.Single(text(h.path)))
+			}
+		}
+	}
+	return table.Single(text(h.path))
 }
 
 // admit asks the source before the body is there, and refuses the request if it is not to come in.

@@ -152,7 +152,13 @@ func originOf(r *http.Request) (header pillarbox.Header) {
 
 // route finds where a request leads. The document is in front of sources that take all paths.
 func (h *Handler) route(r *http.Request) *source.Route {
-	found := h.opts.Sources.Table().Route(r.URL.Path, r.URL.EscapedPath())
+	table := h.opts.Sources.Table()
+	if r.URL.Path == source.CanaryPath {
+		if canary := table.Canary(r.Header.Get(source.CanarySignature)); canary != nil {
+			return canary
+		}
+	}
+	found := table.Route(r.URL.Path, r.URL.EscapedPath())
 	if found != nil && r.URL.Path == openapi.Path && found.Path != openapi.Path {
 		return nil
 	}

@@ -19,6 +19,7 @@ const lookups = 500
 // Audit is the result of checking the account against what is really there.
 type Audit struct {
 	Accepted     uint64       `json:"accepted"`
+	Canary       uint64       `json:"canary,omitempty"` // events of the canary besides
 	Balanced     bool         `json:"balanced"`
 	Destinations []AuditEntry `json:"destinations"`
 	Damage       []string     `json:"damage"` // of the queue's files, with file and offset
@@ -45,7 +46,7 @@ type Missing struct {
 // Audit counts each destination and looks up what the queue still remembers. It reads the history
 // that the queue keeps and may scan the stores.
 func (l *Ledger) Audit(ctx context.Context) (*Audit, error) {
-	audit := &Audit{Accepted: l.queue.Stats().Accepted, Balanced: true, Destinations: []AuditEntry{},
+	audit := &Audit{Balanced: true, Destinations: []AuditEntry{},
 		Damage: []string{}}
 	for _, damage := range l.queue.Stats().Damage {
 		audit.Damage = append(audit.Damage, damage.Error())
@@ -57,7 +58,10 @@ func (l *Ledger) Audit(ctx context.Context) (*Audit, error) {
 		}
 		audit.Balanced = audit.Balanced && len(entry.Problems) == 0
 		audit.Destinations = append(audit.Destinations, *entry)
+		audit.Canary = max(audit.Canary, entry.Canary)
 	}
+	accepted := l.queue.Stats().Accepted
+	audit.Accepted = accepted - min(accepted, audit.Canary)
 	return audit, nil
 }
 

@@ -23,6 +23,8 @@ import (
 type Destination struct {
 	*destination.Destination
 	Sink pillarbox.Sink // nil where it is not configured any more
+
+	OnWay uint64 // events of the canary that are on their way to it, as far as is known
 }
 
 // store is the destination as far as it can be read back.
@@ -59,9 +61,11 @@ func New(queue pillarbox.Queue, letters pillarbox.DeadLetters, destinations func
 	return &Ledger{queue: queue, letters: letters, destinations: destinations, history: history}
 }
 
-// Totals are the account at one moment.
+// Totals are the account at one moment: of what users have sent, without the events of the canary,
+// which are told apart.
 type Totals struct {
-	Accepted     uint64  `json:"accepted"` // events since the queue was made
+	Accepted     uint64  `json:"accepted"`         // events since the queue was made
+	Canary       uint64  `json:"canary,omitempty"` // events of the canary besides
 	Destinations []Entry `json:"destinations"`
 }
 
@@ -73,11 +77,12 @@ type Entry struct {
 	Dead         uint64          `json:"dead"`    // dead letters that are open or discarded
 	Skipped      uint64          `json:"skipped"` // not meant for this destination, by a rule
 	SkippedBy    pillarbox.Skips `json:"skipped_by"`
-	Pending      uint64          `json:"pending"`  // in the queue
-	Held         uint64          `json:"held"`     // of these, what no destination takes any more
-	Backfill     uint64          `json:"backfill"` // of these, what a back-fill has taken from the skipped ones
-	Purged       uint64          `json:"purged"`   // of the stored ones, what "pillarbox purge" has deleted since
-	Damaged      uint64          `json:"damaged"`  // lost to corruption of the queue's files
+	Pending      uint64          `json:"pending"`          // in the queue
+	Held         uint64          `json:"held"`             // of these, what no destination takes any more
+	Backfill     uint64          `json:"backfill"`         // of these, what a back-fill has taken from the skipped ones
+	Canary       uint64          `json:"canary,omitempty"` // events of the canary besides: in none of the other numbers
+	Purged       uint64          `json:"purged"`           // of the stored ones, what "pillarbox purge" has deleted since
+	Damaged      uint64          `json:"damaged"`          // lost to corruption of the queue's files
 	Balanced     bool            `json:"balanced"`
 	Unconfigured bool            `json:"unconfigured,omitempty"` // the configuration does not name it any more
 	Uncounted    bool            `json:"uncounted,omitempty"`    // the queue counts nothing: accepted is the sum, pending an approximation
@@ -98,7 +103,9 @@ func (l *Ledger) Totals(ctx context.Context) (Totals, error) {
 			return Totals{}, err
 		}
 		totals.Destinations = append(totals.Destinations, entry)
+		totals.Canary = max(totals.Canary, entry.Canary) // each destination has had all of them since it began
 	}
+	totals.Accepted -= min(totals.Accepted, totals.Canary)
 	return totals, nil
 }
 
@@ -132,9 +139,11 @@ func (l *Ledger) entry(ctx context.Context, destination Destination) (Entry, err
 	if err != nil {
 		return Entry{}, fmt.Errorf("account of %s: %w", name, err)
 	}
+	users, canary := account.WithoutCanary(destination.OnWay)
 	entry := Entry{
-		Destination: name, Accepted: account.Accepted, Stored: account.Stored, Dead: account.Dead,
-		Skipped: account.Skipped, SkippedBy: account.SkippedBy, Pending: account.Pending, Held: account.Held, Backfill: account.Backfill, Damaged: account.Damaged,
+		Canary:      canary,
+		Destination: name, Accepted: users.Accepted, Stored: account.Stored, Dead: account.Dead,
+		Skipped: users.Skipped, SkippedBy: users.SkippedBy, Pending: users.Pending, Held: account.Held, Backfill: account.Backfill, Damaged: account.Damaged,
 		Unconfigured: destination.Sink == nil, Uncounted: account.Uncounted, account: account, letters: letters,
 	}
 	entry.knowPurges(destination.purges())

@@ -101,10 +101,18 @@ func lastOf[T any](l *lastAnswers, a *lastAnswer, name string) (T, error) {
 		pillarbox.ErrUnavailable)
 }
 
-// account is that of the queue, or the last one where the queue hangs.
+// account is that of the queue without the canary's events, or the last one where the queue hangs.
 func (n *Node) account(destination string) (pillarbox.Account, error) {
-	return answerOf(&n.answers, "the account of "+destination,
+	account, _, err := n.accounts(destination)
+	return account, err
+}
+
+// accounts returns how many events of the canary there were besides, too.
+func (n *Node) accounts(destination string) (users pillarbox.Account, canary uint64, err error) {
+	whole, err := answerOf(&n.answers, "the account of "+destination,
 		func() (pillarbox.Account, error) { return n.queue.Account(destination) })
+	users, canary = whole.WithoutCanary(n.canary.Waiting(destination))
+	return users, canary, err
 }
 
 // countLetters is that of the dead letters, in the same way.

@@ -28,6 +28,7 @@ import (
 	"pillarbox/internal/atrest"
 	"pillarbox/internal/backfill"
 	"pillarbox/internal/background"
+	"pillarbox/internal/canary"
 	"pillarbox/internal/causes"
 	"pillarbox/internal/certificate"
 	"pillarbox/internal/clock"
@@ -130,6 +131,7 @@ type Options struct {
 	Data             string                     // the data directory as it is shown; empty where nothing is on this machine
 	QueueURL         string                     // as it is shown
 	Certificates     func() []certificate.State // of the listeners; nil for none
+	Canary           CanaryOptions              // of the one that the node sends itself
 	Lines            []*telemetry.Lines         // where Logger and the access log write to, to count what is dropped
 
 	Now     func() time.Time // measures durations well though the clock is set; default time.Now
@@ -155,6 +157,11 @@ type Node struct {
 	sources *source.Sources
 	wired   atomic.Pointer[wiring]
 	memory  *admission.Memory // of bodies, of all fronts together
+
+	canary    *canary.Schedule  // nil where none is sent
+	canaryKey *source.CanaryKey // the same
+
+	canaryDoor atomic.Pointer[canary.Door] // set before the canary runs
 
 	ingest   *ingest.Ingest
 	watch    *deliver.Watch
@@ -222,6 +229,7 @@ func newNode(opts Options) (*Node, error) {
 		n.opts.DrainTimeout = run.DefaultDrainTimeout
 	}
 	n.memory = admission.NewMemory(n.opts.MaxInFlightBytes)
+	n.newCanary()
 	n.stopping, n.stop = context.WithCancel(context.Background())
 	switch {
 	case n.queue == nil, n.letters == nil, n.clock == nil:
@@ -246,7 +254,7 @@ func newNode(opts Options) (*Node, error) {
 
 // compile makes the tables of the settings.
 func (n *Node) compile(settings Settings) (*source.Table, *destination.Table, error) {
-	options := source.Options{Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now, Rate: settings.Rate}
+	options := source.Options{Canary: n.canaryKey, Metrics: n.opts.Metrics, Logger: n.logger, Now: n.clock.Now, Rate: settings.Rate}
 	if n.opts.Engines.Quarantine != nil {
 		options.Quarantine = n.roomInQuarantine
 	}
@@ -331,6 +339,7 @@ func (n *Node) newLoop(to *destination.Destination, sink *deliver.Guard) *delive
 	opts := deliver.Options{
 		Destination: to, Queue: n.queue, Letters: n.letters, Watch: n.watch, History: n.history, Now: n.opts.Now, Date: n.clock.Now,
 		Chance: n.opts.Chance, Logger: n.logger, Metrics: n.opts.Metrics.Deliver(to.Name), Traces: n.opts.Traces,
+		Canary: n.canary.Settled,
 	}
 	if sink != nil {
 		opts.Sink = sink

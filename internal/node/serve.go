@@ -132,6 +132,9 @@ func (s *server) addServices(group *run.Group) error {
 		}
 		group.Add(service)
 	}
+	if err := s.addCanary(group); err != nil {
+		return err
+	}
 	group.Add(append(slices.Clone(s.Services), run.Service{Name: "lock", Run: s.watchLock})...)
 	group.Add(run.Service{Name: "ready", Start: s.announce, Drain: s.refuse,
 		DrainTimeout: s.DrainDelay + s.opts.DrainTimeout})

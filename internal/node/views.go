@@ -39,13 +39,17 @@ func (n *Node) Status(ctx context.Context) (adminapi.Status, error) {
 	for _, damage := range stats.Damage {
 		status.Queue.Damage = append(status.Queue.Damage, damage.Error())
 	}
+	canaries := uint64(0)
 	for _, to := range n.table().All() {
-		destination, err := n.destinationStatus(ctx, to)
+		destination, canary, err := n.destinationStatus(ctx, to)
 		if err != nil {
 			return adminapi.Status{}, err
 		}
+		canaries = max(canaries, canary)
 		status.Destinations = append(status.Destinations, destination)
 	}
+	status.Queue.Accepted -= min(status.Queue.Accepted, canaries)
+	status.Canary = n.canary.Status()
 	for _, s := range n.sources.Table().All() {
 		status.Sources = append(status.Sources, adminapi.SourceStatus{Source: s.Name, Path: s.Path})
 	}
@@ -80,14 +84,14 @@ func (n *Node) certificates() (all []adminapi.CertificateStatus) {
 }
 
 func (n *Node) destinationStatus(ctx context.Context,
-	to *destination.Destination) (adminapi.DestinationStatus, error) {
-	account, err := n.account(to.Name)
+	to *destination.Destination) (status adminapi.DestinationStatus, canary uint64, err error) {
+	account, canary, err := n.accounts(to.Name)
 	if err != nil {
-		return adminapi.DestinationStatus{}, err
+		return status, 0, err
 	}
 	letters, err := n.countLetters(ctx, to.Name)
 	if err != nil {
-		return adminapi.DestinationStatus{}, err
+		return status, 0, err
 	}
 	loop := n.wired.Load().loops[to.Name].Status()
 	if !slices.Contains(n.opts.Roles, RoleDeliver) && !loop.Pause.IsPaused() { // the loop does not run
@@ -104,7 +108,7 @@ func (n *Node) destinationStatus(ctx context.Context,
 			loop.LastStored),
 		Pending: account.Pending, Held: account.Held, Backfill: account.Backfill, Retrying: account.Retrying, OldestPending: account.OldestPending, DeadLetters: letters.Open,
 		Purged: pillarbox.PurgedEvents(n.sink(to.Name).Purges()),
-	}, nil
+	}, canary, nil
 }
 
 // stampOf keeps "not known" as zero.
@@ -158,7 +162,28 @@ func (n *Node) Events(ctx context.Context, destination string,
 	if err != nil {
 		return nil, err
 	}
-	return store.List(ctx, filter)
+	return listUsers(ctx, store, filter)
+}
+
+// listUsers is a page without the event of the canary that may be in the store for a moment. One that was
+// full is filled again: whoever reads on takes a shorter page for the last one.
+func listUsers(ctx context.Context, store pillarbox.EventStore, filter pillarbox.EventFilter) ([]*pillarbox.Event, error) {
+	limit := filter.PageLimit()
+	var page []*pillarbox.Event
+	for {
+		events, err := store.List(ctx, filter)
+		full := len(events) == filter.PageLimit()
+		for _, event := range events {
+			filter.After = event.Key()
+			if !event.IsCanary() {
+				page = append(page, event)
+			}
+		}
+		if err != nil || !full || len(page) == limit {
+			return page, err
+		}
+		filter.Limit = limit - len(page)
+	}
 }
 
 // Follow implements adminapi.Reader.

@@ -35,7 +35,7 @@ func (n *Node) ledgerDestinations() []ledger.Destination {
 	wired := n.wired.Load()
 	var all []ledger.Destination
 	for _, d := range wired.table.All() {
-		all = append(all, ledger.Destination{Destination: d, Sink: wired.sinks[d.Name].Sink})
+		all = append(all, ledger.Destination{Destination: d, Sink: wired.sinks[d.Name].Sink, OnWay: n.canary.Waiting(d.Name)})
 	}
 	return all
 }

@@ -108,6 +108,8 @@ type Options struct {
 	Now     func() time.Time // that signed times are held against; time.Now by default
 	Rate    ratelimit.Rate   // of all sources together
 
+	Canary *CanaryKey // that opens the way in of the canary; nil: there is none
+
 	Quarantine func() bool // whether there is room for another request in quarantine; nil where there is none
 
 	Elapsed func() time.Duration // that limits are held against, of a clock that no one sets; the system's by default
@@ -225,6 +227,9 @@ type Table struct {
 	routes  map[string]*Route
 
 	patterns []patternRoutes // in the order in which they are tried
+
+	canary    *Route // nil where there is none
+	canaryKey *CanaryKey
 }
 
 // patternRoutes are the two routes of a source whose path is a pattern.
@@ -233,14 +238,17 @@ type patternRoutes struct {
 	single, batch *Route
 }
 
-// Compile makes a table. Errors: ErrInvalid, for two sources of one name, and
-// for a path that leads to two of them, and for settings that can't be.
+// Compile makes a table. Errors: ErrInvalid, for two sources of one name, for one with the name or the
+// path of the canary, for a path that leads to two of them, and for settings that can't be.
 func Compile(settings []Settings, options Options) (*Table, error) {
 	t := &Table{routes: make(map[string]*Route, 2*len(settings))}
 	server := newServerLimit(options.Rate)
 	for _, s := range settings {
 		if t.Get(s.Name) != nil || s.Name == "" {
 			return nil, pillarbox.Invalid("sources need names of their own, and one has the name %q", s.Name)
+		}
+		if err := CheckReserved(s.Name, s.Path); err != nil {
+			return nil, err
 		}
 		compiled, err := compile(s, server, options)
 		if err != nil {
@@ -266,6 +274,13 @@ func Compile(settings []Settings, options Options) (*Table, error) {
 				return nil, err
 			}
 		}
+	}
+	if options.Canary != nil {
+		var err error
+		if t.canary, err = canaryRoute(); err != nil {
+			return nil, err
+		}
+		t.canaryKey = options.Canary
 	}
 	slices.SortStableFunc(t.patterns, func(a, b patternRoutes) int { return a.Compare(b.Pattern) })
 	slices.SortFunc(t.sources, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })

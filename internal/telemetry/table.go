@@ -112,8 +112,19 @@ const (
 	jobEvents      = "pillarbox_job_events_total"
 	storePurged    = "pillarbox_store_purged_events_total"
 	ledgerBalanced = "pillarbox_ledger_balanced"
-	clockSteps     = "pillarbox_clock_steps_total"
-	buildInfo      = "pillarbox_build_info"
+
+	canaryRunsTotal   = "pillarbox_canary_runs_total"
+	canaryAccept      = "pillarbox_canary_accept_seconds"
+	canaryRefusedRuns = "pillarbox_canary_refused_in_a_row"
+	canaryInterval    = "pillarbox_canary_interval_seconds"
+	canaryResults     = "pillarbox_canary_results_total"
+	canarySeconds     = "pillarbox_canary_seconds"
+	canaryLastSuccess = "pillarbox_canary_last_success_timestamp_seconds"
+	canaryWaiting     = "pillarbox_canary_waiting"
+	canaryLostRuns    = "pillarbox_canary_lost_in_a_row"
+
+	clockSteps = "pillarbox_clock_steps_total"
+	buildInfo  = "pillarbox_build_info"
 )
 
 // Table returns the declaration of every metric, in the order of the way of an event.
@@ -196,6 +207,15 @@ func Table() []Metric {
 		{deadMissing, TypeGauge, "Dead letters whose files were removed by hand. `pillarbox audit` names them.", destination, nil},
 		{storePurged, TypeCounter, "Stored events that `pillarbox purge` has deleted since the store was made. Restarts do not reset it.", destination, nil},
 		{ledgerBalanced, TypeGauge, "1 while accepted = stored + dead + skipped + pending holds for the destination, else 0.", destination, nil},
+		{canaryRunsTotal, TypeCounter, "Canaries that this server has sent itself through its public door, by the answer: `accepted`, `refused` (a status that is no 2xx) or `unanswered`. Their events are in no metric of sources, routes and deliveries, and in `pillarbox_queue_accepted_events_total` alone.", []string{labelResult}, nil},
+		{canaryAccept, TypeHistogram, "Time from sending a canary to the answer that it is durable.", nil, seconds},
+		{canaryRefusedRuns, TypeGauge, "Canaries since the last one that was accepted. 0 while all is well.", nil, nil},
+		{canaryInterval, TypeGauge, "How often a canary is sent (canary.every); 0 where none is.", nil, nil},
+		{canaryResults, TypeCounter, "Canaries that this server has delivered, whoever has sent them: `returned` (written, read back and removed), `sent` (to a destination that can't be read back), `lost` (not taken, or not there afterwards), `late` (older than canary.timeout before they could be written) or `left` (they can't be removed: a person must).", []string{labelDestination, labelResult}, nil},
+		{canarySeconds, TypeHistogram, "Time from the acceptance of a canary to the destination and back, of those that were `returned` or `sent`.", destination, lag},
+		{canaryLastSuccess, TypeGauge, "When a canary came back from a destination last, or was sent there, as Unix time. Of several servers that share a queue, the largest counts.", destination, nil},
+		{canaryWaiting, TypeGauge, "Canaries of this server that are on their way to a destination. From 100 on none is sent.", destination, nil},
+		{canaryLostRuns, TypeGauge, "Canaries of this server in a row that have not come back from a destination in time. 0 while all is well.", destination, nil},
 		{clockSteps, TypeCounter, "Times that the wall clock was set to another date and believed, or that it was found so at a start. No event ages by that.", nil, nil},
 		{logDropped, TypeCounter, "Lines of the log that were dropped, because their reader stands still or is gone.", nil, nil},
 		{diskFree, TypeGauge, "Bytes left on the disk of the data directory, for whoever is no superuser.", nil, nil},

@@ -340,11 +340,11 @@ var (
 		report.Outcomes[i] = pillarbox.Outcome{Handle: deliveries[i].Handle, Kind: pillarbox.OutcomeStored}
 	}
 	if err := l.settle(ctx, deliveries, report.Outcomes); err != nil {
-		return err
+		return false, err
 	}
 	time.Sleep(20 * time.Millisecond) // widens the gap
 	if report = l.step(ctx, deliveries, to, sink, probing); report.Down == nil {
-		return nil
+		return false, nil
 	}
 `,
 	}}}

@@ -372,6 +372,35 @@ var hunts = []hunt{
 		},
 	},
 	{
+		name: "canary", pkg: "internal/deliver", run: "Canary",
+		bugs: []planted{
+			{harness.CanaryStays, "events of the canary are in the destination"},
+			{harness.CanaryNotRead, "is not there"},
+			{harness.CanaryOfBeforeForgotten, "it may be there, and is not given up yet"},
+			{harness.CanaryOpensTheBreaker, "status "},
+		},
+	},
+	{name: "canary in the account", pkg: ".", run: "TheCanary", bugs: []planted{{harness.CanaryCounted, "taken out"}}},
+	{
+		name: "canary at the door", pkg: "internal/source", run: "Canary",
+		bugs: []planted{{harness.CanaryReplayed, "a signature opens twice"}, {harness.CanaryForged, "opens: "}},
+	},
+	{
+		name: "canary on a schedule", pkg: "internal/canary", run: "^Test",
+		bugs: []planted{
+			{harness.CanariesPileUp, "canaries in a day of an outage"},
+			{harness.CanaryEarlyForgotten, "still wait for what was told"},
+		},
+	},
+	{
+		name: "canary on a page", pkg: "internal/node", run: "^TestAPageHasNoCanaryAndIsFull$",
+		bugs: []planted{{harness.CanaryListed, "a page has an event of the canary"}, {harness.PageCutShort, "events, want"}},
+	},
+	{
+		name: "canary in the log", pkg: "internal/engine/seglog", run: "^TestKeepsTheContractInMemory$",
+		bugs: []planted{{harness.CanaryTakenForStored, "it is traced as"}},
+	},
+	{
 		name: "filters", pkg: "internal/destination", run: "^TestDecisions$",
 		bugs: []planted{{harness.FilterLoses, "can't_tell"}, {harness.FilterOfToday, "not_meant_then"}},
 	},

@@ -239,6 +239,29 @@ func MaxBody(url string) int64 {
 	return maxBodies[scheme]
 }
 
+// keepsCanaries are the schemes of stores that can be read back, and not removed from.
+var keepsCanaries = map[string]bool{"parquet": true, "parquet+s3": true}
+
+// CheckCanary reports whether the destination of the URL may be sent events of the canary that stay
+// there: in a store, they would be among users' data for ever.
+func CheckCanary(name, url string) error {
+	scheme, _, _ := strings.Cut(url, ":")
+	if !keepsCanaries[scheme] {
+		return nil
+	}
+	return pillarbox.Invalid("destinations.%s.canary: events of the canary can't be removed from %s:, and would stay among the others; leave the key out, or set it to false", name, scheme)
+}
+
+// returnsCanaries are the schemes of stores from which events of the canary come back.
+var returnsCanaries = map[string]bool{"sqlite": true, "postgres": true, "dynamodb": true}
+
+// ReturnsCanaries reports whether events of the canary come back from the destination of the URL, so that
+// they are sent there without being asked for.
+func ReturnsCanaries(url string) bool {
+	scheme, _, _ := strings.Cut(url, ":")
+	return returnsCanaries[scheme]
+}
+
 // FixesMaxAge reports whether the queue of the URL, once it is open, goes on with the age that it
 // was opened with, after which events become dead letters.
 func FixesMaxAge(url string) bool {

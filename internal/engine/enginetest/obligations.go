@@ -39,6 +39,7 @@ func obligations(t *testing.T, open OpenQueue) {
 		{"remembers the store of a destination", obligationsStore},
 		{"traces an event", obligationsTrace},
 		{"remembers a pause", obligationsPause},
+		{"counts the canary's events apart, and lets them wait for nothing", obligationsCanary},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) { story.tell(obligationsStory{newQueueStory(t, open)}) })

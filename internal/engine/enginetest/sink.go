@@ -34,6 +34,9 @@ func Sink(t *testing.T, open func(t *testing.T) pillarbox.Sink) {
 	if traits.Purges {
 		purger(t, opened)
 	}
+	if traits.Removes {
+		remover(t, opened)
+	}
 	if traits.Identified {
 		t.Run("Identity", func(t *testing.T) { testIdentity(t, opened(t), opened(t)) })
 	}

@@ -39,6 +39,9 @@ func testSinkTraits(t *testing.T, sink pillarbox.Sink) {
 			t.Errorf("it can't purge, and has the purges %+v", purges)
 		}
 	}
+	if !traits.Removes {
+		wantUnsupported(t, "remove", sink.Remove(ctx, nil))
+	}
 	if traits.Readable {
 		return
 	}

@@ -288,7 +288,7 @@ func (q *Queue) Account(destination string) (pillarbox.Account, error) {
 				account.Held++
 				continue
 			}
-			if stamp := q.events[i].Timestamp; !s.backfill && (account.OldestPending == 0 || stamp < account.OldestPending) {
+			if stamp := q.events[i].Timestamp; !s.backfill && !q.events[i].IsCanary() && (account.OldestPending == 0 || stamp < account.OldestPending) {
 				account.OldestPending = stamp
 			}
 			if len(s.attempts) > 0 || s.rejection != nil {

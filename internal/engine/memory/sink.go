@@ -29,6 +29,9 @@ type Sink struct {
 	// AfterWrite is like Fault, after the batch was stored: an error here is a write whose answer got
 	// lost.
 	AfterWrite func(events []*pillarbox.Event) error
+	// RemoveFault is called with the keys of each Remove before anything is removed; Remove returns its
+	// error.
+	RemoveFault func(keys []pillarbox.Key) error
 	// Now is the clock for StoredAt; nil means time.Now.
 	Now func() time.Time
 
@@ -241,6 +244,24 @@ func (s *Sink) StoredAt(ctx context.Context, key pillarbox.Key) (pillarbox.Times
 		return 0, fmt.Errorf("event %s: %w", key.RequestID, pillarbox.ErrNotFound)
 	}
 	return stored.at, ctx.Err()
+}
+
+// Remove implements pillarbox.Sink.
+func (s *Sink) Remove(ctx context.Context, keys []pillarbox.Key) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if s.RemoveFault != nil {
+		if err := s.RemoveFault(keys); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		delete(s.events, key)
+	}
+	return nil
 }
 
 // Close implements pillarbox.Sink. What is stored can still be read.

@@ -20,5 +20,5 @@ func (q *Queue) AppendInline(ctx context.Context, events []*pillarbox.Event) err
 
 // Traits implements pillarbox.Sink.
 func (s *Sink) Traits() pillarbox.SinkTraits {
-	return pillarbox.SinkTraits{Readable: true, Purges: true}
+	return pillarbox.SinkTraits{Readable: true, Purges: true, Removes: true}
 }

@@ -6,5 +6,5 @@ var _ pillarbox.Sink = (*Store)(nil)
 
 // Traits implements pillarbox.Sink.
 func (s *Store) Traits() pillarbox.SinkTraits {
-	return pillarbox.SinkTraits{Readable: true, Identified: true, Purges: true}
+	return pillarbox.SinkTraits{Readable: true, Identified: true, Purges: true, Removes: true}
 }

@@ -47,11 +47,11 @@ func (c *consumer) untried() uint64 {
 }
 
 // oldestPending is the timestamp of the oldest event in hand, and 0 where nothing is in hand. What a
-// back-fill has taken is old, and is not late.
+// back-fill has taken is old, and is not late; nobody waits for an event of the canary.
 func (c *consumer) oldestPending() pillarbox.Timestamp {
 	oldest := pillarbox.Timestamp(0)
 	consider := func(it *item) {
-		if it.event != nil && !c.state.backfill.has(it.seq) && (oldest == 0 || it.event.Timestamp < oldest) {
+		if it.event != nil && !it.event.IsCanary() && !c.state.backfill.has(it.seq) && (oldest == 0 || it.event.Timestamp < oldest) {
 			oldest = it.event.Timestamp
 		}
 	}

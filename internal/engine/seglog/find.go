@@ -51,6 +51,9 @@ func (c *consumer) standing(seq uint64, event *pillarbox.Event) pillarbox.Standi
 		}
 		return pillarbox.StandingPending
 	}
+	if event.IsCanary() {
+		return pillarbox.StandingSkipped // it ends in no other way
+	}
 	rule := s.ruleAt(seq)
 	if s.waived.has(seq) || !routed && (s.filtered.has(seq) || rule != nil && !rule.Takes(event)) {
 		return pillarbox.StandingSkipped
@@ -137,7 +140,7 @@ func (c *consumer) trace(seq uint64, event *pillarbox.Event) pillarbox.Trace {
 	waiting := c.retries.items[seq]
 	trace.Held = c.state.held.has(seq) || waiting != nil && waiting.held
 	if trace.Standing == pillarbox.StandingSkipped || trace.Standing == 0 {
-		trace.Skip = c.state.skipRule(seq)
+		trace.Skip = c.state.skipRule(seq, event)
 	}
 	if rule := c.state.ruleAt(seq); trace.Skip == pillarbox.SkippedFilter && rule != nil {
 		trace.Where = rule.Where

@@ -97,7 +97,7 @@ func (s *settlement) takeOne(delivery *pillarbox.Delivery, segmentGone bool) {
 	case c.state.waits(seq):
 		return // that it is routed is all that changes
 	default:
-		s.after.uncount(c.state.skipRule(seq), 1)
+		s.after.uncount(c.state.skipRule(seq, delivery.Event), 1)
 		if c.state.waived.has(seq) {
 			s.delta.aside("waived").Remove.add(seq)
 		}

@@ -219,9 +219,12 @@ func (s *state) uncount(rule string, n uint64) {
 	*by -= min(*by, n)
 }
 
-// skipRule says by which rule an event below the cursor was skipped.
-func (s *state) skipRule(seq uint64) string {
+// skipRule says by which rule an event below the cursor was skipped. Nothing but the canary's rule
+// skips an event of the canary that was accepted after the destination began.
+func (s *state) skipRule(seq uint64, event *pillarbox.Event) string {
 	switch {
+	case seq >= s.start && event.IsCanary():
+		return pillarbox.SkippedCanary
 	case seq < s.start:
 		return pillarbox.SkippedBefore
 	case s.filtered.has(seq):

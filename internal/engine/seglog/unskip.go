@@ -45,7 +45,7 @@ func (c *consumer) skippedBy(seq uint64, event *pillarbox.Event) string {
 	case seq < s.start:
 		return pillarbox.SkippedBefore
 	case standing == pillarbox.StandingSkipped && seq < s.cursor && s.retry[seq] == nil:
-		return s.skipRule(seq)
+		return s.skipRule(seq, event)
 	}
 	return ""
 }

@@ -37,14 +37,24 @@ func (s *Sink) message(event *pillarbox.Event) (message, error) {
 	m := message{id: idOf(event), header: http.Header{"Content-Type": {typeJSON}}}
 	if s.opts.Send == SendBody {
 		m.body, m.header = event.Body, factsOf(event)
+		markCanary(m.header, event)
 		return m, nil
 	}
+	markCanary(m.header, event)
 	var err error
 	if m.body, err = encode(event); err != nil {
 		return m, err
 	}
 	inTrace(m.header, event)
 	return m, nil
+}
+
+// markCanary marks what is of the canary. What a user's event came with has another name: it stands in the
+// event, or behind headerPrefix.
+func markCanary(header http.Header, event *pillarbox.Event) {
+	if event.IsCanary() {
+		header[pillarbox.CanaryHeader] = []string{"1"}
+	}
 }
 
 // inTrace lets what is sent on belong to the same trace, as W3C has it. A batch belongs to none: its
@@ -78,6 +88,9 @@ func (s *Sink) batchMessage(events []*pillarbox.Event) (message, error) {
 	}
 	var body bytes.Buffer
 	digest := sha256.New()
+	if len(events) > 0 {
+		markCanary(m.header, events[0]) // a batch has events of the canary alone, or none
+	}
 	for i, event := range events {
 		text, err := encode(event)
 		if err != nil {

@@ -206,3 +206,22 @@ func TestARequestIsInTheTraceOfItsEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestTheCanaryIsMarked in whatever is sent, and no user's event is, whatever it came with.
+func TestTheCanaryIsMarked(t *testing.T) {
+	for _, send := range []string{webhook.SendEvent, webhook.SendBody, webhook.SendArray, webhook.SendLines} {
+		r := receive(t, nil)
+		sink := open(t, r.URL, webhook.Options{Send: send})
+		events := enginetest.Events(2, 73)
+		for i, source := range []string{pillarbox.CanarySource, "app"} {
+			events[i].Source, events[i].Header = source, pillarbox.Header{{Name: pillarbox.CanaryHeader, Value: "1"}}
+			if err := sink.Write(t.Context(), events[i:i+1]); err != nil {
+				t.Fatal(err)
+			}
+			request, _ := r.last()
+			if got := request.Header.Get(pillarbox.CanaryHeader); got != map[bool]string{true: "1"}[i == 0] {
+				t.Errorf("%s: an event of %s has %s: %q", send, source, pillarbox.CanaryHeader, got)
+			}
+		}
+	}
+}

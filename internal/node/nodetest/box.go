@@ -55,7 +55,10 @@ type archive struct {
 func (a archive) Traits() pillarbox.SinkTraits      { return a.SinkDefaults.Traits() }
 func (a archive) Identity() pillarbox.StoreIdentity { return a.SinkDefaults.Identity() }
 func (a archive) Check(ctx context.Context) error   { return a.SinkDefaults.Check(ctx) }
-func (a archive) Purges() []pillarbox.Purge         { return a.SinkDefaults.Purges() }
+func (a archive) Remove(ctx context.Context, keys []pillarbox.Key) error {
+	return a.SinkDefaults.Remove(ctx, keys)
+}
+func (a archive) Purges() []pillarbox.Purge { return a.SinkDefaults.Purges() }
 func (a archive) BeginPurge(ctx context.Context,
 	filter pillarbox.PurgeFilter) (pillarbox.PurgeStart, error) {
 	return a.SinkDefaults.BeginPurge(ctx, filter)
