@@ -62,8 +62,8 @@ func (l *look) note(v *value, noted map[string]bool) {
 			}
 		}
 	case isLevel:
-		for bound, total := range l.buckets(v) {
-			l.past.count(v.counter(bound), total, false, l.at)
+		for b, total := range l.buckets(v) {
+			l.past.count(v.counter(b.String()), total, false, l.at)
 		}
 	case isFull:
 		for key, level := range l.sums(v) {
@@ -91,11 +91,17 @@ func (l *look) sums(v *value) map[string]float64 {
 	return sums
 }
 
-// buckets are those of a histogram, by their bounds as text.
-func (l *look) buckets(v *value) map[string]float64 {
-	totals := map[string]float64{}
-	for _, s := range l.series[v.metric+"_bucket"] {
-		totals[s.Labels["le"]] += s.Value
+// bucket is one of the histogram of a thing: up to a bound, as text.
+type bucket struct{ key, bound string }
+
+func (b bucket) String() string { return strings.TrimPrefix(b.key+"\x00"+b.bound, "\x00") }
+
+// buckets are those of a value's histogram, of all things.
+func (l *look) buckets(v *value) map[bucket]float64 {
+	totals := map[bucket]float64{}
+	for i := range l.series[v.metric+"_bucket"] {
+		s := &l.series[v.metric+"_bucket"][i]
+		totals[bucket{keyOf(v.of, s), s.Labels["le"]}] += s.Value
 	}
 	return totals
 }
@@ -120,8 +126,10 @@ func (l *look) subjects(kind Kind) []Subject {
 		if v.of != kind || v.metric == "" {
 			continue
 		}
-		for j := range l.series[v.metric] {
-			keys[keyOf(kind, &l.series[v.metric][j])] = true
+		for _, metric := range []string{v.metric, v.metric + "_bucket"} {
+			for j := range l.series[metric] {
+				keys[keyOf(kind, &l.series[metric][j])] = true
+			}
 		}
 	}
 	var all []Subject
@@ -175,7 +183,7 @@ func (l *look) number(v *value, key string) (float64, bool) {
 		of := l.past.covers(l.at, v.over)
 		return l.past.grownBy(v.counter(key), l.at, v.over) / of.Seconds(), there && of >= v.over/2
 	case isLevel:
-		return l.level(v)
+		return l.level(v, key)
 	case isFull:
 		bound := l.sums(&value{of: v.of, reading: reading{metric: v.bound}})[key]
 		seconds, known := l.past.reaches(v.counter(key), bound, l.at)
@@ -190,11 +198,11 @@ func (l *look) number(v *value, key string) (float64, bool) {
 	return sum, there
 }
 
-func (l *look) level(v *value) (float64, bool) {
+func (l *look) level(v *value, key string) (float64, bool) {
 	grown := map[float64]float64{}
-	for text := range l.buckets(v) {
-		if bound, err := strconv.ParseFloat(text, 64); err == nil {
-			grown[bound] = l.past.grownBy(v.counter(text), l.at, v.over)
+	for b := range l.buckets(v) {
+		if bound, err := strconv.ParseFloat(b.bound, 64); err == nil && b.key == key {
+			grown[bound] = l.past.grownBy(v.counter(b.String()), l.at, v.over)
 		}
 	}
 	return level(grown, v.at)

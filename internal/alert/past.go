@@ -10,7 +10,7 @@ import (
 // remembered is for how long the past keeps minutes: the longest time of a reading.
 const remembered = time.Hour
 
-// MaxPast is how many numbers the past keeps, of an hour each: those of 500 destinations. Of more,
+// MaxPast is how many numbers the past keeps, of an hour each: those of 100 destinations. Of more,
 // the ones that come first in a look count.
 const MaxPast = 2000
 

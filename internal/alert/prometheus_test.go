@@ -24,6 +24,13 @@ var noRule = map[string]string{
 	"PillarboxSilent": "a server can't say that it is gone; alerts.heartbeat is in its place",
 }
 
+// ofAllServers are metrics that only who sees all servers on a queue can judge: where another one delivers
+// this one's canaries, this one's last success is an old one.
+var ofAllServers = []string{"pillarbox_canary_last_success_timestamp_seconds", "pillarbox_canary_interval_seconds"}
+
+// ofAllServersStories are what follows from them.
+var ofAllServersStories = []string{"canary comes back to no server"}
+
 // prometheusRule is one of alerts.yml.
 type prometheusRule struct {
 	Alert, Record, Expr, For string
@@ -85,7 +92,8 @@ func TestRulesAreThoseOfPrometheus(t *testing.T) {
 				r.Runbook, p.Labels.Severity, wait, p.Annotations.Runbook)
 		}
 		for _, metric := range regexp.MustCompile(`pillarbox_[a-z_]+`).FindAllString(p.Expr, -1) {
-			if metric = strings.TrimSuffix(metric, "_bucket"); !slices.Contains(Metrics(), metric) {
+			metric = strings.TrimSuffix(metric, "_bucket")
+			if !slices.Contains(Metrics(), metric) && !slices.Contains(ofAllServers, metric) {
 				t.Errorf("%s looks at %s, which no value is read from", p.Alert, metric)
 			}
 		}
@@ -117,6 +125,9 @@ func TestRulesFireAsThoseOfPrometheus(t *testing.T) {
 		var file struct{ Tests []story }
 		decode(t, name, &file)
 		for _, s := range file.Tests {
+			if slices.Contains(ofAllServersStories, s.Name) {
+				continue
+			}
 			for _, test := range s.Tests {
 				alert := regexp.MustCompile(`alertname="(\w+)"`).FindStringSubmatch(test.Expr)
 				if alert == nil || !strings.Contains(test.Expr, `alertstate="firing"`) || noRule[alert[1]] != "" {

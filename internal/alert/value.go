@@ -78,6 +78,7 @@ func grown(metric string, over time.Duration, label ...string) reading {
 const (
 	minutes5  = 5 * time.Minute
 	minutes15 = 15 * time.Minute
+	minutes30 = 30 * time.Minute
 
 	outcomes = "pillarbox_deliver_events_total"
 	requests = "pillarbox_http_requests_total"
@@ -106,6 +107,9 @@ var values = []value{
 	{"accepted.rate_last_week", OfNode, "the same a week ago", reading{kind: isLastWeek}},
 	{"quarantine.requests", OfNode, "requests in quarantine", gauge("pillarbox_quarantined_requests")},
 	{"encryption.data_key_age_seconds", OfNode, "age of the data key that seals what is new; 0 where nothing is sealed", gauge("pillarbox_encryption_data_key_age_seconds")},
+	{"canary.refused_in_a_row", OfNode, "canaries since the last one that the public door has taken", gauge("pillarbox_canary_refused_in_a_row")},
+	{"canary.accept_p50_seconds", OfNode, "what half of the canaries of 30 minutes took at most until they were accepted; not known where there was none",
+		reading{kind: isLevel, metric: "pillarbox_canary_accept_seconds", over: minutes30, at: 0.5}},
 	{"log.dropped_1h", OfNode, "lines of the log that were dropped, of an hour", grown("pillarbox_log_dropped_lines_total", time.Hour)},
 
 	{"destination.name", OfDestination, "what it is called", reading{kind: isText, label: "destination"}},
@@ -121,6 +125,9 @@ var values = []value{
 	{"destination.dead_1h", OfDestination, "events that became dead letters, of an hour", grown(outcomes, time.Hour, "outcome", "dead")},
 	{"destination.dead_15m", OfDestination, "the same of 15 minutes", grown(outcomes, minutes15, "outcome", "dead")},
 	{"destination.stored_15m", OfDestination, "events that were stored, of 15 minutes", grown(outcomes, minutes15, "outcome", "stored")},
+	{"destination.canary_lost_in_a_row", OfDestination, "canaries in a row that have not come back in time", gauge("pillarbox_canary_lost_in_a_row")},
+	{"destination.canary_p50_seconds", OfDestination, "what half of the canaries of 30 minutes took at most to it and back; not known where there was none",
+		reading{kind: isLevel, metric: "pillarbox_canary_seconds", over: minutes30, at: 0.5}},
 
 	{"certificate.listener", OfCertificate, "the key of its listener: tls or admin.tls", reading{kind: isText, label: "listener"}},
 	{"certificate.file", OfCertificate, "its file", reading{kind: isText, label: "file"}},
