@@ -259,11 +259,12 @@ func (r *run) walk(ctx context.Context) error {
 		}
 		return r.replay(ctx, letters)
 	}
+	var last error
 	for letter, err := range r.letters.List(ctx, r.request.Filter) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil {
+		if last = err; err != nil {
 			r.progress.Unreadable++
 			continue
 		}
@@ -284,16 +285,30 @@ func (r *run) walk(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	return r.cutOff(last)
+}
+
+// cutOff is why a list has ended early, if its last item says that it has: an index that can't be read
+// is no unreadable letter, and not all of them were seen.
+func (r *run) cutOff(last error) error {
+	if !errors.Is(last, pillarbox.ErrUnavailable) && !errors.Is(last, pillarbox.ErrClosed) {
+		return nil
+	}
+	r.progress.Unreadable--
+	return fmt.Errorf("the list of dead letters has ended early, start the replay again for the rest: %w", last)
 }
 
 // look counts and samples without opening a letter.
 func (r *run) look(ctx context.Context) error {
+	var last error
 	for summary, err := range r.letters.Summaries(ctx, r.request.Filter) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil {
+		if last = err; err != nil {
 			r.progress.Unreadable++
 			continue
 		}
@@ -302,7 +317,10 @@ func (r *run) look(ctx context.Context) error {
 			break
 		}
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return r.cutOff(last)
 }
 
 // batchSize grows from the canary, to no more than may still be refused, or than were replayed in a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -464,5 +465,59 @@ func TestDiscardManyTakesWhatWasMeant(t *testing.T) {
 		if err != nil || n != c.want || count.Open != c.open {
 			t.Errorf("case %d: %d were discarded, %v, and %d are open", i, n, err, count.Open)
 		}
+	}
+}
+
+// cutOff is a list that ends before its end.
+type cutOff struct {
+	*memory.DeadLetters
+	after int
+}
+
+func (c cutOff) List(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[*pillarbox.DeadLetter, error] {
+	return cut(c.DeadLetters.List(ctx, filter), c.after)
+}
+
+func (c cutOff) Summaries(ctx context.Context, filter pillarbox.DeadLetterFilter) iter.Seq2[pillarbox.DeadLetterSummary, error] {
+	return cut(c.DeadLetters.Summaries(ctx, filter), c.after)
+}
+
+// cut yields an unreadable item, then some of a list, and then that it can't go on.
+func cut[T any](list iter.Seq2[T, error], after int) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		if !yield(none, fmt.Errorf("a sector: %w", pillarbox.ErrUnavailable)) {
+			return
+		}
+		n := 0
+		for item, err := range list {
+			if n++; n > after {
+				yield(none, fmt.Errorf("the index: %w", pillarbox.ErrUnavailable))
+				return
+			}
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestAListThatEndsEarlyIsNoEnd: what it has given is replayed, and the replay says that it is not done.
+func TestAListThatEndsEarlyIsNoEnd(t *testing.T) {
+	m := open(t, 5)
+	m.replayer = replay.New(replay.Options{Letters: cutOff{m.letters, 3}, Deliver: m.deliver})
+	for _, dry := range []bool{true, false} {
+		got, err := m.replayer.Run(t.Context(), replay.Request{DryRun: dry}, nil)
+		if !errors.Is(err, pillarbox.ErrUnavailable) || got.State != replay.StateStopped || got.Matched != 3 || got.Unreadable != 1 ||
+			!strings.Contains(got.Reason, "has ended early") {
+			t.Errorf("dry run %v: %+v, %v", dry, got, err)
+		}
+	}
+	if n, _ := m.sink.Count(t.Context()); n != 3 {
+		t.Errorf("%d events are stored, want 3", n)
+	}
+	m.replayer = replay.New(replay.Options{Letters: cutOff{m.letters, 9}, Deliver: m.deliver})
+	if got := m.run(replay.Request{}); got.State != replay.StateDone || got.Replayed != 2 || got.Unreadable != 1 {
+		t.Errorf("one unreadable letter: %+v", got)
 	}
 }
