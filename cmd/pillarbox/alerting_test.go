@@ -176,3 +176,35 @@ func TestAlertDefaultsAgree(t *testing.T) {
 		}
 	}
 }
+
+// The examples in the document can be used as they stand.
+func TestAlertExamplesOfTheDocumentWork(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(begin string) string {
+		_, rest, found := strings.Cut(string(text), "```yaml\n"+begin)
+		example, _, ended := strings.Cut(rest, "```")
+		if !found || !ended {
+			t.Fatalf("there is no example that begins with %q", begin)
+		}
+		return begin + example
+	}
+	secrets := map[string]string{"HEARTBEAT_URL": "https://hc.example.org/x", "PAGERDUTY_KEY": "key", "SLACK_URL": "https://hooks.example.org/x",
+		"MAIL_PASSWORD": "geheim", "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+	cfg, err := config.Load(config.Input{Text: []byte(block("alerts:\n")), Env: func(name string) (string, bool) {
+		value, found := secrets[name]
+		return value, found
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkAlerts(cfg); err != nil {
+		t.Error(err)
+	}
+	rules, err := alert.Rules([]byte(block("rules:\n")))
+	if err != nil || len(rules) != len(alert.BuiltIn()) {
+		t.Errorf("%d rules, %v", len(rules), err)
+	}
+}

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -227,11 +228,25 @@ func (w *written) over(r *Rule, ownLimits bool) error {
 	}
 	if w.For != nil {
 		var err error
-		if r.For, err = time.ParseDuration(*w.For); err != nil || r.For < 0 {
-			return pillarbox.Invalid("for is %q; want a time as in 90s, 15m or 12h", *w.For)
+		if r.For, err = parseTime(*w.For); err != nil || r.For < 0 {
+			return pillarbox.Invalid("for is %q; want a time as in 90s, 15m, 12h or 2d", *w.For)
 		}
 	}
 	return r.compile()
+}
+
+// parseTime is time.ParseDuration with days of 24 hours in front.
+func parseTime(text string) (time.Duration, error) {
+	var days time.Duration
+	if before, after, found := strings.Cut(text, "d"); found {
+		n, err := strconv.ParseUint(before, 10, 16)
+		if err != nil {
+			return 0, err
+		}
+		days, text = time.Duration(n)*24*time.Hour, cmp.Or(after, "0")
+	}
+	rest, err := time.ParseDuration(text)
+	return days + rest, err
 }
 
 // compile checks the rule, and makes its expressions ready.

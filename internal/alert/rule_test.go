@@ -18,6 +18,7 @@ func TestFileChangesRules(t *testing.T) {
 rules:
   - { name: PillarboxBacklogOld, limits: { seconds: 60 }, for: 1m, severity: low }
   - { name: PillarboxPaused, off: true }
+  - { name: PillarboxDeadLetters, for: 2d1h }
   - { name: PillarboxHeld, when: destination.held > limit.events, limits: { events: 7 } }
   - { name: Mine, each: destination, when: 'destination.name == "archive" && destination.pending > 1e6', for: 5m, severity: low, value: destination.pending, summary: "{value} wait for {destination}" }
 `))
@@ -30,6 +31,9 @@ rules:
 	}
 	if old := byName["PillarboxBacklogOld"]; old.Limits["seconds"] != 60 || old.For != time.Minute || old.Severity != Low || old.Summary == "" {
 		t.Errorf("%+v", old)
+	}
+	if got := byName["PillarboxDeadLetters"].For; got != 49*time.Hour {
+		t.Errorf("2d1h is %s", got)
 	}
 	if byName["PillarboxPaused"] != nil || len(rules) != len(BuiltIn()) {
 		t.Errorf("there are %d rules", len(rules))

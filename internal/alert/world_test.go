@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -103,8 +104,11 @@ func (w *world) end() {
 
 // kill ends the server as a power cut does: what is not durable is gone, and what it does from here
 // on is done to a disk that is no more.
-func (w *world) kill() {
-	after := w.disk.Crash(nil, faultfs.Dropped)
+func (w *world) kill() { w.cut(nil, faultfs.Dropped) }
+
+// cut is kill, with chance deciding what is left of what is not durable.
+func (w *world) cut(rng *rand.Rand, mode faultfs.Mode) {
+	after := w.disk.Crash(rng, mode)
 	w.disk.Inject(func(faultfs.Op) error { return errors.New("there is no power") })
 	w.end()
 	w.disk = after

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -150,6 +151,11 @@ func (c *checker) alerts() {
 			"has no effect without alerts.heartbeat.url; set that, or leave this out")
 	}
 	c.notRedacted("alerts.heartbeat.url", a.Heartbeat.URL)
+	if at, err := url.Parse(a.Dashboard); a.Dashboard != "" && (err != nil || at.Host == "" ||
+		at.Scheme != "https" && at.Scheme != "http" || at.User != nil) {
+		c.fail("alerts.dashboard", "%s: want http://HOST/ or https://HOST/, without credentials",
+			c.said("alerts.dashboard", a.Dashboard))
+	}
 	c.alertReceivers(a)
 }
 

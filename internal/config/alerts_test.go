@@ -32,6 +32,7 @@ func TestAlertsWithoutEffectAreRefused(t *testing.T) {
 		"alerts: {quiet_hours: {from: '22:00', to: '07:00'}, receivers: [{name: a, kind: slack, url: x, severities: [high]}]}": "alerts.quiet_hours.from: has no effect: no receiver",
 		"alerts: {group_wait: 5m, receivers: [{name: a, kind: slack, url: x}]}":                                                "would be told to nobody",
 		"alerts: {every: 10ms, receivers: [{name: a, kind: slack, url: x}]}":                                                   "alerts.every: is 10ms; want at least 1s",
+		"alerts: {dashboard: 'javascript:alert(1)', heartbeat: {url: x}}":                                                      "alerts.dashboard: \"javascript:alert(1)\": want http",
 		"alerts: {heartbeat: {every: 10ms, url: x}}":                                                                           "alerts.heartbeat.every: is 10ms",
 		"alerts: {heartbeat: {every: 10s}, receivers: [{name: a, kind: slack, url: x}]}":                                       "without alerts.heartbeat.url",
 		"alerts: {receivers: [" + strings.Repeat("{name: a, kind: slack, url: x},", config.MaxAlertReceivers+1) + "]}":         fmt.Sprintf("want at most %d", config.MaxAlertReceivers),

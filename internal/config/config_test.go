@@ -121,6 +121,7 @@ func TestEveryKeyCanComeFromTheEnvironment(t *testing.T) {
 	for key, value := range map[string]string{"every": "29s", "resolve_after": "1h", "group_wait": "29s", "repeat.high": "29s", "repeat.low": "29s", "heartbeat.url": "https://beat.example.org",
 		"heartbeat.every": "29s", "heartbeat.allow_private": "true", "quiet_hours.from": "22:00", "quiet_hours.to": "07:00", "quiet_hours.time_zone": "UTC", "quiet_hours.days": "sat,sun"} {
 		values["alerts."+key] = value
+		values["alerts.dashboard"] = "https://box.example.org/"
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, "alerts.") {
