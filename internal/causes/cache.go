@@ -82,10 +82,11 @@ func (c *Cache) Close() {
 // Groups returns the groups of a destination, or of all where it is empty. Counting says that they are
 // not complete, or not of now. Errors: ctx's own, and those of counting.
 func (c *Cache) Groups(ctx context.Context, destination string) (*Groups, error) {
-	running, err := c.begin(ctx)
+	now, err := c.signature(ctx)
 	if err != nil {
 		return nil, err
 	}
+	running := c.begin(ctx, now)
 	if running != nil {
 		timer := time.NewTimer(cacheWait)
 		defer timer.Stop()
@@ -99,26 +100,22 @@ func (c *Cache) Groups(ctx context.Context, destination string) (*Groups, error)
 		case <-timer.C:
 		}
 	}
-	return c.known(running).of(destination), nil
+	return c.known(running, now).of(destination), nil
 }
 
 // begin begins a count where one is due, and returns the one that is under way.
-func (c *Cache) begin(ctx context.Context) (*counting, error) {
-	now, err := c.signature(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (c *Cache) begin(ctx context.Context, now signature) *counting {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running != nil || c.closed || !c.isDue(now) {
-		return c.running, nil
+		return c.running
 	}
 	counting := &counting{done: make(chan struct{}), counter: newCounter()}
 	var count context.Context
 	count, counting.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.running = counting
 	go c.count(count, counting, now)
-	return counting, nil
+	return counting
 }
 
 func (c *Cache) isDue(now signature) bool {
@@ -175,14 +172,15 @@ func (r *counting) read(ctx context.Context, letters Letters) (unreadable uint64
 	return unreadable, ctx.Err()
 }
 
-// known is the last count, or what one that is under way has so far.
-func (c *Cache) known(running *counting) *Groups {
+// known is the last count, or what one that is under way has so far. One that rests, while there are other
+// letters by now, is not of now either.
+func (c *Cache) known(running *counting, now signature) *Groups {
 	c.mu.Lock()
-	groups, under := c.groups, c.running
+	groups, counting := c.groups, c.running != nil || c.counted != now
 	c.mu.Unlock()
 	if groups != nil {
 		shown := *groups
-		shown.Counting = under != nil
+		shown.Counting = counting
 		return &shown
 	}
 	if running == nil {

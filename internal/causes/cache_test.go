@@ -85,8 +85,8 @@ func TestNobodyWaitsForACount(t *testing.T) {
 		}
 		m.add(10)
 		for range 80 { // within nine times as long as the count took
-			if g := look(); sum(g) != 1000 || m.scans != 1 {
-				t.Fatalf("%d in %d scans", sum(g), m.scans)
+			if g := look(); sum(g) != 1000 || m.scans != 1 || !g.Counting {
+				t.Fatalf("%d in %d scans, counting %v", sum(g), m.scans, g.Counting)
 			}
 		}
 		time.Sleep(100 * time.Second)
