@@ -26,7 +26,8 @@ type alertList struct {
 // saidAnyway are the alerts whose condition the overview shows by itself, with what to press.
 var saidAnyway = []string{"PillarboxNotAccepting", "PillarboxDestinationDown", "PillarboxPaused",
 	"PillarboxHeld", "PillarboxLedgerUnbalanced", "PillarboxDiskHangs", "PillarboxQueueFillsUp",
-	"PillarboxDeadLetters", "PillarboxCertificate", "PillarboxCertificateEnds"}
+	"PillarboxDeadLetters", "PillarboxCertificate", "PillarboxCertificateEnds", "PillarboxCanaryLost",
+	"PillarboxCanaryRefused"}
 
 // alerting lists the alerts that fire, and who takes no messages about them. Where nobody is told of
 // alerts, there are none.
