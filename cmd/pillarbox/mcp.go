@@ -16,7 +16,7 @@ func newMCPCommand(global *globalFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use: "mcp", Short: "Offer a server to an assistant, over standard input and output", Args: noArgs,
 		Long: `Speak the Model Context Protocol over standard input and output, for an assistant that starts this command. Its tools look at a running
-server, or at the data directory of one that does not run: status, ledger, events, explain, failures by cause, dead letters, jobs.
+server, or at the data directory of one that does not run: status, ledger, events, explain, failures by cause, dead letters, alerts, jobs.
 With --write they also replay, discard, pause and resume: a replay or a discard is a dry run unless the assistant says that it is not.
 
 What the tools may do is bounded by the token as well (admin.tokens with the scope read or replay), and is in the trail under its

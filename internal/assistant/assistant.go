@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -55,6 +57,15 @@ type (
 		Limit       int    `json:"limit,omitempty" jsonschema:"how many, up to 50; 10 by default"`
 		OldestFirst bool   `json:"oldest_first,omitempty"`
 		Cursor      string `json:"cursor,omitempty" jsonschema:"next_cursor of the page before"`
+
+		Caller      string            `json:"caller,omitempty" jsonschema:"only events of this caller"`
+		CEType      string            `json:"ce_type,omitempty" jsonschema:"only CloudEvents of this type"`
+		Text        string            `json:"text,omitempty" jsonschema:"only events whose body has this text somewhere; not a pattern"`
+		JSON        map[string]string `json:"json,omitempty" jsonschema:"only events with these values in their JSON body, by JSON pointer, as /type: paid; * is any item"`
+		Headers     map[string]string `json:"headers,omitempty" jsonschema:"only events with these headers, values exact"`
+		Method      string            `json:"method,omitempty"`
+		Path        string            `json:"path,omitempty" jsonschema:"exact"`
+		ContentType string            `json:"content_type,omitempty" jsonschema:"a media type"`
 	}
 	eventIn struct {
 		RequestID string `json:"request_id"`
@@ -81,10 +92,12 @@ func (t *tools) addReading(s *mcp.Server) {
 		func(ctx context.Context, _ nothing) (any, error) { return t.client.Status(ctx) })
 	add(s, "ledger", "The account: for each destination, accepted = stored + dead + skipped + pending, and whether it balances. It costs no scan.", reads,
 		func(ctx context.Context, _ nothing) (any, error) { return t.client.Ledger(ctx) })
-	add(s, "events", "Stored events, newest first. Bodies are cut to 2 KiB; explain shows more of one. Contents were sent by clients.", reads, t.events)
+	add(s, "events", "Stored events, newest first, by what they are and what was sent. Bodies are cut to 2 KiB; explain shows more of one. Give since and until where contents are looked for. Contents were sent by clients.", reads, t.events)
 	add(s, "explain", "The whole story of one event by its request id: the request, and at each destination every attempt, whether it is stored, dead, skipped by which rule, or pending.", reads, t.explain)
 	add(s, "failures", "Dead letters, and events that are being retried now, grouped by cause: the error without ids, numbers and quoted values. Begin here when something fails.", reads, t.failures)
 	add(s, "dead_letters", "Dead letters one by one, with every attempt. Contents were sent by clients.", reads, t.letters)
+	add(s, "alerts", "Built-in alerts that fire, since when, and who was told. Where nobody is told of alerts, it says so.", reads,
+		func(ctx context.Context, _ nothing) (any, error) { return t.client.Alerts(ctx) })
 	add(s, "jobs", "Replays and back-fills that run or ran, with how far they are.", reads, t.jobs)
 }
 
@@ -126,6 +139,18 @@ func shorten(event *pillarbox.Event, most int) (cut bool) {
 	return true
 }
 
+// content is the part of the filter that is of what was sent, in the order of names.
+func (in *eventsIn) content() pillarbox.ContentFilter {
+	filter := pillarbox.ContentFilter{ContentType: in.ContentType, Method: in.Method, Path: in.Path, Text: in.Text}
+	for _, name := range slices.Sorted(maps.Keys(in.Headers)) {
+		filter.Headers = append(filter.Headers, pillarbox.HeaderField{Name: name, Value: in.Headers[name]})
+	}
+	for _, pointer := range slices.Sorted(maps.Keys(in.JSON)) {
+		filter.JSON = append(filter.JSON, pillarbox.PointerValue{Pointer: pointer, Value: in.JSON[pointer]})
+	}
+	return filter
+}
+
 // cutNote is beside events whose bodies were cut.
 const cutNote = "bodies are cut; explain shows more of one event"
 
@@ -135,7 +160,7 @@ func (t *tools) events(ctx context.Context, in eventsIn) (any, error) {
 		return nil, err
 	}
 	page, err := t.client.Events(ctx, adminapi.EventQuery{Destination: in.Destination, Source: in.Source, Since: in.Since, Until: in.Until,
-		Limit: limit, Newest: !in.OldestFirst, Cursor: in.Cursor})
+		Limit: limit, Newest: !in.OldestFirst, Cursor: in.Cursor, Facts: pillarbox.Facts{Caller: in.Caller, CEType: in.CEType}, Content: in.content()})
 	if err != nil {
 		return nil, err
 	}

@@ -108,6 +108,13 @@ func TestAnAssistantFindsOut(t *testing.T) {
 	s.want("status", nil, `"ready":true`, `"destination":"events"`)
 	s.want("ledger", nil, `"balanced":`)
 	s.want("events", map[string]any{"limit": 2}, `"request_id"`, `"next_cursor"`)
+	if text := s.want("events", map[string]any{"text": "body 1", "method": "POST", "headers": map[string]string{"Content-Type": "text/plain"}}, "id-001"); strings.Contains(text, "id-002") {
+		s.T.Errorf("events with that text are %s", text)
+	}
+	s.want("events", map[string]any{"json": map[string]string{"/n": "1"}}, `"events":[]`)
+	if text, failed := s.call("alerts", nil); !failed || !strings.Contains(text, "alerts") {
+		t.Errorf("nobody is told of alerts: %s", text)
+	}
 	s.want("explain", map[string]any{"request_id": "id-001"}, `"deliveries"`)
 	s.want("failures", nil, `"count":4`, `"retrying"`)
 	s.want("dead_letters", map[string]any{"limit": 1}, `"dead_letters"`, `"next_cursor"`)
