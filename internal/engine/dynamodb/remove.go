@@ -8,9 +8,9 @@ import (
 	"pillarbox"
 )
 
-// Remove implements pillarbox.Sink: one call for each key, one after the other, because there are few.
-// It needs dynamodb:DeleteItem, also where nothing is there to be removed. A body that was put away
-// stays where it is: what is removed is small.
+// Remove implements pillarbox.Sink: one call for each key, one after the other, because there are
+// few. It needs dynamodb:DeleteItem, also where nothing is there to be removed. A body that was put
+// away stays where it is: what is removed is small.
 func (s *Store) Remove(ctx context.Context, keys []pillarbox.Key) error {
 	if err := s.begin(ctx); err != nil {
 		return err
