@@ -61,12 +61,13 @@ type Schedule struct {
 	opts    ScheduleOptions
 	changed chan struct{} // holds a token when something was settled
 
-	mu      sync.Mutex
-	results map[string]map[string]deliver.CanaryResult // by request id and destination, of the last ones
-	order   []string                                   // of the keys of results
-	waiting map[string]map[string]bool                 // by destination: request ids on their way to it
-	lost    map[string]int                             // by destination: in a row
-	refused int                                        // in a row
+	mu sync.Mutex
+	// results are by request id and destination, of the last ones; order has the keys.
+	results map[string]map[string]deliver.CanaryResult
+	order   []string
+	waiting map[string]map[string]bool // by destination: request ids on their way to it
+	lost    map[string]int             // by destination: in a row
+	refused int                        // in a row
 	last    adminapi.CanaryStatus
 }
 
@@ -90,8 +91,8 @@ func NewSchedule(opts ScheduleOptions) *Schedule {
 		results: map[string]map[string]deliver.CanaryResult{},
 		waiting: map[string]map[string]bool{},
 		lost:    map[string]int{},
-		last: adminapi.CanaryStatus{OK: true,
-			Text: "no canary has been sent yet", EverySeconds: opts.Every.Seconds(), Destinations: []adminapi.CanaryDestination{}},
+		last: adminapi.CanaryStatus{OK: true, Text: "no canary has been sent yet",
+			EverySeconds: opts.Every.Seconds(), Destinations: []adminapi.CanaryDestination{}},
 	}
 }
 
@@ -149,8 +150,10 @@ func (s *Schedule) most() (most int, destination string) {
 func (s *Schedule) hold(most int, at string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last.OK = false
-	s.last.Text = fmt.Sprintf("no canary is sent: %d of them wait for the destination %s", most, at)
+	held := s.last
+	held.OK = false
+	held.Text = fmt.Sprintf("no canary is sent: %d of them wait for the destination %s", most, at)
+	s.finishLocked(held)
 }
 
 // Settled is told by a loop what became of canaries, whoever has sent them.
@@ -163,13 +166,8 @@ func (s *Schedule) Settled(destination string, results []deliver.CanaryResult) {
 	for _, result := range results {
 		back := result.State == deliver.CanaryReturned || result.State == deliver.CanarySent
 		if result.State != deliver.CanaryNotSent {
-			s.opts.Metrics.Settled(
-				destination,
-				string(result.State),
-				back,
-				result.Took,
-				s.opts.Now(),
-			)
+			s.opts.Metrics.Settled(destination, string(result.State), back, result.Took,
+				s.opts.Now())
 		}
 		if back {
 			s.lost[destination] = 0
@@ -319,22 +317,18 @@ func (s *Schedule) over(id string, sent time.Time, took time.Duration) {
 		at := adminapi.CanaryDestination{Destination: name, State: stateWaiting}
 		switch result, settled := s.results[id][name]; {
 		case settled:
-			at.State, at.Reason, at.Seconds = string(
-				result.State,
-			), result.Reason, max(
-				0,
-				result.Took.Seconds(),
-			)
+			at.State, at.Reason = string(result.State), result.Reason
+			at.Seconds = max(0, result.Took.Seconds())
 		case !to.Sent:
 			at.State = string(deliver.CanaryNotSent)
 		case s.opts.Shared:
-			at.State, at.Reason = stateUnknown, "another server that shares the queue may have delivered it, and measures it"
-			delete(s.waiting[name], id)
+			at.State, at.Reason = stateUnknown, "another server that shares the queue may know"
 		default:
-			at.Reason = fmt.Sprintf(
-				"it is not there and back after %s (canary.timeout)",
-				s.opts.Timeout,
-			)
+			at.Reason = fmt.Sprintf("it is not there and back after %s (canary.timeout)",
+				s.opts.Timeout)
+		}
+		if s.opts.Shared { // others may have settled it, and tell nobody
+			delete(s.waiting[name], id)
 		}
 		if isLost(at.State) {
 			s.lost[name]++
@@ -377,31 +371,21 @@ func clock(at time.Time) string { return at.UTC().Format("15:04:05Z") }
 
 // textOf says in a sentence what became of a canary that was accepted.
 func textOf(status *adminapi.CanaryStatus, sent time.Time) string {
-	parts := []string{
-		fmt.Sprintf(
-			"the canary of %s was accepted in %s",
-			clock(sent),
-			seconds(status.AcceptedSeconds),
-		),
-	}
+	parts := []string{fmt.Sprintf("the canary of %s was accepted in %s", clock(sent),
+		seconds(status.AcceptedSeconds))}
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	for _, d := range status.Destinations {
 		switch d.State {
 		case string(deliver.CanaryReturned):
-			parts = append(
-				parts,
-				fmt.Sprintf("back from %s in %s", d.Destination, seconds(d.Seconds)),
-			)
+			add("back from %s in %s", d.Destination, seconds(d.Seconds))
 		case string(deliver.CanarySent):
-			parts = append(
-				parts,
-				fmt.Sprintf("taken by %s in %s", d.Destination, seconds(d.Seconds)),
-			)
+			add("taken by %s in %s", d.Destination, seconds(d.Seconds))
 		case string(deliver.CanaryNotSent):
-			parts = append(parts, "not sent to "+d.Destination)
+			add("not sent to %s", d.Destination)
 		case stateUnknown:
-			parts = append(parts, "not known of "+d.Destination)
+			add("not known of %s", d.Destination)
 		default:
-			parts = append(parts, fmt.Sprintf("%s at %s (%s)", d.State, d.Destination, d.Reason))
+			add("%s at %s (%s)", d.State, d.Destination, d.Reason)
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -179,6 +179,17 @@ func TestCanariesDontPileUp(t *testing.T) {
 	})
 }
 
+// What others settle of a shared queue is not waited for, wherever it is sent or not.
+func TestCanariesOfASharedQueueDontPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, true, nil)
+		r.after(10*time.Minute - time.Second)
+		if len(r.sent) != 10 || r.Waiting("events") != 0 || r.Waiting("hook") != 0 {
+			t.Errorf("%d were sent, %d and %d wait", len(r.sent), r.Waiting("events"), r.Waiting("hook"))
+		}
+	})
+}
+
 func TestNoScheduleTellsNothing(t *testing.T) {
 	var none *canary.Schedule
 	none.Settled("events", nil)

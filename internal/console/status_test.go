@@ -24,6 +24,18 @@ func TestStatusLineTellsWhatIsNew(t *testing.T) {
 	}
 }
 
+// TestStatusSaysHowTheCanaryFared in a line, without what moves a cursor.
+func TestStatusSaysHowTheCanaryFared(t *testing.T) {
+	var out bytes.Buffer
+	status := &adminapi.Status{Ready: true, Canary: &adminapi.CanaryStatus{Text: "lost at events (\x1b[31m)"}}
+	if err := console.WriteStatus(&out, status, console.Form{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "\ncanary: lost at events (") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%q", out.String())
+	}
+}
+
 // TestRedrawClearsAndEscapes: only what is ours moves the cursor.
 func TestRedrawClearsAndEscapes(t *testing.T) {
 	var out bytes.Buffer

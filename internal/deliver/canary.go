@@ -133,13 +133,27 @@ func (s *step) tryCanaries() {
 }
 
 func (c *Canaries) try(s *step, delivery *pillarbox.Delivery) (CanaryState, string) {
-	switch traits := s.sink.Traits(); {
+	traits := s.sink.Traits()
+	switch returns := traits.Readable && traits.Removes; {
 	case !s.to.SendsCanary(traits):
-		return CanaryNotSent, ""
-	case traits.Readable && traits.Removes:
+		return c.notSent(s, delivery, returns)
+	case returns:
 		return c.thereAndBack(s, delivery)
 	}
 	return s.sendCanary(delivery)
+}
+
+// notSent passes over an event. What was sent before somebody has said that none is to be is removed;
+// that is tried once, because who has no right to remove says so for good.
+func (c *Canaries) notSent(s *step, delivery *pillarbox.Delivery,
+	returns bool) (CanaryState, string) {
+	if may, _ := c.mayBeThere(delivery.Event); !may || !returns {
+		return CanaryNotSent, ""
+	}
+	if err := c.remove(s, delivery.Event); err != nil {
+		return CanaryNotSent, "whether an earlier one is there is not known: " + shorten(err.Error())
+	}
+	return CanaryNotSent, ""
 }
 
 // sendCanary is the way to a destination in which the event stays.
@@ -156,20 +170,16 @@ func (s *step) sendCanary(delivery *pillarbox.Delivery) (CanaryState, string) {
 }
 
 func (s *step) late() string {
-	return fmt.Sprintf(
-		"it came to the destination more than %s after it was accepted (canary.timeout)",
-		s.to.Canary.Timeout,
-	)
+	return fmt.Sprintf("it came to the destination more than %s after it was accepted"+
+		" (canary.timeout)", s.to.Canary.Timeout)
 }
 
 // thereAndBack removes the event, writes it, reads it back and removes it again. The first removal
 // takes away what a crash has left, and shows that the last one may be made before anything is
 // written. It returns no state where the event may be in the destination and is to be removed
 // first.
-func (c *Canaries) thereAndBack(
-	s *step,
-	delivery *pillarbox.Delivery,
-) (state CanaryState, reason string) {
+func (c *Canaries) thereAndBack(s *step,
+	delivery *pillarbox.Delivery) (state CanaryState, reason string) {
 	event := delivery.Event
 	may, wrote := c.mayBeThere(event)
 	if err := c.remove(s, event); err != nil {
@@ -191,28 +201,23 @@ func (c *Canaries) thereAndBack(
 
 // notRemoved decides about an event whose removal fails. An outage passes; a refusal may not, and
 // would keep the event in the queue for ever.
-func (c *Canaries) notRemoved(
-	s *step,
-	delivery *pillarbox.Delivery,
-	err error,
-	may, wrote bool,
-) (CanaryState, string) {
+func (c *Canaries) notRemoved(s *step, delivery *pillarbox.Delivery, err error,
+	may, wrote bool) (CanaryState, string) {
+	said := shorten(err.Error())
 	switch {
 	case !may:
-		return CanaryLost, "it is not written, because it could not be removed again: " + shorten(
-			err.Error(),
-		)
+		return CanaryLost, "it is not written, because it could not be removed again: " + said
 	case wrote && !isDown(err), !wrote && s.age(delivery) > canaryGiveUp:
 		c.wrote(delivery.Event, false)
-		return CanaryLeft, shorten(err.Error())
+		return CanaryLeft, said
 	}
 	return "", ""
 }
 
 func (c *Canaries) remove(s *step, event *pillarbox.Event) error {
-	err := s.callCanary(
-		func(ctx context.Context) error { return s.sink.Remove(ctx, []pillarbox.Key{event.Key()}) },
-	)
+	err := s.callCanary(func(ctx context.Context) error {
+		return s.sink.Remove(ctx, []pillarbox.Key{event.Key()})
+	})
 	if err == nil {
 		c.wrote(event, false)
 	}
@@ -221,9 +226,9 @@ func (c *Canaries) remove(s *step, event *pillarbox.Event) error {
 
 // writeAndRead is the way there, and the way back.
 func (c *Canaries) writeAndRead(s *step, event *pillarbox.Event) error {
-	err := s.callCanary(
-		func(ctx context.Context) error { return s.sink.Write(ctx, []*pillarbox.Event{event}) },
-	)
+	err := s.callCanary(func(ctx context.Context) error {
+		return s.sink.Write(ctx, []*pillarbox.Event{event})
+	})
 	if s.alone() && (err == nil || !isDown(err)) {
 		s.report.Writes++ // an answer, as a user's event would have got: the destination is up
 		s.report.Answered = true
@@ -242,10 +247,8 @@ func (c *Canaries) writeAndRead(s *step, event *pillarbox.Event) error {
 	case err != nil:
 		return fmt.Errorf("it was written, and can't be read back: %w", err)
 	case found.Key() != event.Key() || !bytes.Equal(found.Body, event.Body):
-		return fmt.Errorf(
-			"it was written, and comes back as something else: %w",
-			pillarbox.ErrCorrupt,
-		)
+		return fmt.Errorf("it was written, and comes back as something else: %w",
+			pillarbox.ErrCorrupt)
 	}
 	return nil
 }

@@ -279,6 +279,27 @@ func TestACanaryThatCanNeverBeRemovedIsGivenUp(t *testing.T) {
 	})
 }
 
+// What a crash has left is removed also where no canary is sent any more.
+func TestWhatIsLeftIsRemovedWhereNoneIsSentAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := canaries(1)[0]
+		time.Sleep(time.Minute)
+		o := open(t, nil, destination.Settings{
+			Canary: destination.Canary{Policy: destination.CanaryNever}}, nil)
+		defer o.stop()
+		if err := o.sink.Write(t.Context(), []*pillarbox.Event{left}); err != nil {
+			t.Fatal(err)
+		}
+		o.add(left)
+		o.after(time.Second)
+		o.skipped(1, deliver.CanaryNotSent)
+		o.sink.RemoveFault = func([]pillarbox.Key) error { return errors.New("permission denied") }
+		o.add(canaries(2)[1])
+		o.after(time.Second)
+		o.skipped(2, deliver.CanaryNotSent, deliver.CanaryNotSent)
+	})
+}
+
 // A canary whose removal is refused after it was written is said, and is not waited for.
 func TestACanaryThatStaysBehindIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

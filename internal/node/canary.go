@@ -32,22 +32,19 @@ func (n *Node) newCanary() {
 		return
 	}
 	n.canaryKey = source.NewCanaryKey(options.Secret, n.clock.Now)
-	n.canary = canary.NewSchedule(
-		canary.ScheduleOptions{Every: options.Every, Timeout: options.Timeout,
-			Destinations: n.canaryTo, Shared: n.queue.Traits().Shared, Now: n.clock.Now,
-			Logger: n.logger, Metrics: n.opts.Metrics.Canary(),
-			Post: n.postCanary},
-	)
+	n.canary = canary.NewSchedule(canary.ScheduleOptions{
+		Every: options.Every, Timeout: options.Timeout, Post: n.postCanary,
+		Destinations: n.canaryTo, Shared: n.queue.Traits().Shared, Now: n.clock.Now,
+		Logger: n.logger, Metrics: n.opts.Metrics.Canary(),
+	})
 }
 
 // canaryTo are the destinations, and which of them are sent a canary.
 func (n *Node) canaryTo() (all []canary.To) {
 	wired := n.wired.Load()
 	for _, d := range wired.table.All() {
-		all = append(
-			all,
-			canary.To{Name: d.Name, Sent: d.SendsCanary(wired.sinks[d.Name].Traits())},
-		)
+		sent := d.SendsCanary(wired.sinks[d.Name].Traits())
+		all = append(all, canary.To{Name: d.Name, Sent: sent})
 	}
 	return all
 }
@@ -59,9 +56,7 @@ func (s *server) addCanary(group *run.Group) error {
 	}
 	door := s.door()
 	if door == nil {
-		s.logger.Warn(
-			"no canary is sent: this node has no public listener of its own that it could post to; set canary.url",
-		)
+		s.logger.Warn("no canary is sent: there is no public listener to post to; set canary.url")
 		return nil
 	}
 	s.canaryDoor.Store(door)
@@ -94,9 +89,7 @@ func (s *server) door() *canary.Door {
 		}
 		// The certificate is for the name that clients know, which may be nowhere to be looked up
 		// here. It is this process that answers, and what is sent is no secret.
-		transport.TLSClientConfig = &tls.Config{
-			InsecureSkipVerify: true,
-		} //nolint:gosec // see above
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		door.URL = scheme(front.TLS) + "localhost" + source.CanaryPath
 		return door
 	}
