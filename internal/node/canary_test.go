@@ -14,12 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pillarbox"
+	"pillarbox/internal/adminapi"
 	"pillarbox/internal/clock"
 	"pillarbox/internal/destination"
 	"pillarbox/internal/engine/enginetest"
 	"pillarbox/internal/engine/memory"
 	"pillarbox/internal/express"
 	"pillarbox/internal/node"
+	"pillarbox/internal/node/nodetest"
 	"pillarbox/internal/source"
 	"pillarbox/internal/telemetry"
 	"pillarbox/internal/telemetry/prom"
@@ -233,6 +235,12 @@ func (c *canaried) wantUsersOnly(users uint64) {
 		if err != nil || uint64(len(events)) != users {
 			c.Fatalf("%d events are listed, want %d, %v", len(events), users, err)
 		}
+	}
+	handler := c.node.AdminHandler(adminapi.Options{})
+	for path, part := range map[string]string{"/api/v1/status": `"canary":{"ok":true`,
+		"/api/v1/ledger": `"canary":`} {
+		request := httptest.NewRequest(http.MethodGet, "http://localhost:8081"+path, nil)
+		nodetest.Do(c.T, nodetest.Admin, handler, request).Wants(c.T, http.StatusOK, part)
 	}
 	audit, err := c.node.Audit(c.Context())
 	if err != nil || !audit.Balanced || audit.Canary == 0 {
