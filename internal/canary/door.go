@@ -32,6 +32,7 @@ func (d *Door) Post(ctx context.Context) (pillarbox.Receipt, error) {
 	}
 	header := http.Header{}
 	header.Set("Content-Type", "application/json")
+	header.Set("User-Agent", pillarbox.CanarySource) // for the logs of what stands in front
 	header.Set(pillarbox.CanaryHeader, "1")
 	header.Set(d.SignatureHeader, d.Sign())
 	sender := &posting.Sender{
