@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +18,23 @@ import (
 // round is a schedule in a bubble with a fake clock. The loops are the story.
 type round struct {
 	*canary.Schedule
+
+	mu     sync.Mutex // guards what follows; the story changes it by set
 	sent   []string
 	answer error
 	early  bool // what became of it is told before the receipt is here
 	tell   map[string]deliver.CanaryState
-	cancel context.CancelFunc
 	done   chan error
 }
 
-func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *round {
-	r := &round{tell: tell, done: make(chan error, 1)}
+func (r *round) set(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+}
+
+func begin(t *testing.T, shared, early bool, tell map[string]deliver.CanaryState) *round {
+	r := &round{tell: tell, early: early, done: make(chan error, 1)}
 	r.Schedule = canary.NewSchedule(
 		canary.ScheduleOptions{Every: time.Minute, Timeout: 10 * time.Second, Shared: shared,
 			Destinations: func() []canary.To {
@@ -36,21 +44,22 @@ func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *roun
 				}
 			},
 			Post: func(context.Context) (pillarbox.Receipt, error) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
 				if r.answer != nil {
 					return pillarbox.Receipt{}, r.answer
 				}
 				id := fmt.Sprint("id-", len(r.sent))
 				r.sent = append(r.sent, id)
 				if r.early {
-					r.settle(id)
+					r.settleLocked(id)
 				} else {
-					go func() { time.Sleep(time.Second); r.settle(id) }()
+					go func() { time.Sleep(time.Second); r.set(func() { r.settleLocked(id) }) }()
 				}
 				return pillarbox.Receipt{RequestID: id}, nil
 			}},
 	)
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
 	go func() { r.done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -62,7 +71,7 @@ func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *roun
 	return r
 }
 
-func (r *round) settle(id string) {
+func (r *round) settleLocked(id string) {
 	for name, state := range r.tell {
 		r.Settled(
 			name,
@@ -101,8 +110,7 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := begin(t, c.shared, c.tell)
-				r.early = c.early
+				r := begin(t, c.shared, c.early, c.tell)
 				r.after(30 * time.Second)
 				got := r.Status()
 				if got.OK != c.ok || !strings.Contains(got.Text, c.text) ||
@@ -121,20 +129,21 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 
 func TestADoorThatDoesNotTakeItIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, false, fine)
-		r.answer = &canary.Refused{Answer: "507 no space"}
-		r.after(time.Second)
+		r := begin(t, false, false, fine)
+		r.after(30 * time.Second) // one is back
+		r.set(func() { r.answer = &canary.Refused{Answer: "507 no space"} })
+		r.after(time.Minute)
 		if got := r.Status(); got.OK ||
 			!strings.Contains(got.Text, "was not accepted: 507 no space") {
 			t.Errorf("%+v", got)
 		}
-		r.answer = errors.New("connection refused")
+		r.set(func() { r.answer = errors.New("connection refused") })
 		r.after(time.Minute)
 		if got := r.Status(); got.OK ||
 			!strings.Contains(got.Text, "was not answered: connection refused") {
 			t.Errorf("%+v", got)
 		}
-		r.answer = nil
+		r.set(func() { r.answer = nil })
 		r.after(time.Minute + 5*time.Second)
 		if got := r.Status(); !got.OK {
 			t.Errorf("%+v", got)
@@ -146,7 +155,7 @@ func TestADoorThatDoesNotTakeItIsSaid(t *testing.T) {
 // more than MaxWaiting wait in the end.
 func TestCanariesDontPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
+		r := begin(t, false, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
 		r.after(24 * time.Hour)
 		if day := len(r.sent); day < 40 || day > 60 {
 			t.Errorf("%d canaries in a day of an outage: one a minute would be %d", day, 24*60)
@@ -170,7 +179,7 @@ func TestCanariesDontPileUp(t *testing.T) {
 		for _, id := range r.sent {
 			r.Settled("hook", []deliver.CanaryResult{{RequestID: id, State: deliver.CanaryLate}})
 		}
-		r.tell = fine
+		r.set(func() { r.tell = fine })
 		r.after(10 * time.Minute)
 		if got := r.Status(); !got.OK || r.Waiting("hook") > 1 ||
 			len(r.sent) < canary.MaxWaiting+9 {
@@ -182,7 +191,7 @@ func TestCanariesDontPileUp(t *testing.T) {
 // What others settle of a shared queue is not waited for, wherever it is sent or not.
 func TestCanariesOfASharedQueueDontPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, true, nil)
+		r := begin(t, true, false, nil)
 		r.after(10*time.Minute - time.Second)
 		if len(r.sent) != 10 || r.Waiting("events") != 0 || r.Waiting("hook") != 0 {
 			t.Errorf("%d were sent, %d and %d wait", len(r.sent), r.Waiting("events"), r.Waiting("hook"))
