@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,12 @@ func (r *round) set(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change()
+}
+
+// count is how many were sent.
+func (r *round) count() (n int) {
+	r.set(func() { n = len(r.sent) })
+	return n
 }
 
 func begin(t *testing.T, shared, early bool, tell map[string]deliver.CanaryState) *round {
@@ -115,7 +122,7 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 				got := r.Status()
 				if got.OK != c.ok || !strings.Contains(got.Text, c.text) ||
 					len(got.Destinations) != 2 ||
-					len(r.sent) != 1 ||
+					r.count() != 1 ||
 					got.EverySeconds != 60 {
 					t.Errorf("%+v, want %q", got, c.text)
 				}
@@ -157,17 +164,17 @@ func TestCanariesDontPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, false, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
 		r.after(24 * time.Hour)
-		if day := len(r.sent); day < 40 || day > 60 {
+		if day := r.count(); day < 40 || day > 60 {
 			t.Errorf("%d canaries in a day of an outage: one a minute would be %d", day, 24*60)
 		}
 		if state := r.Status().Destinations; state[0].State != "returned" ||
 			state[1].State != "waiting" ||
-			state[1].Waiting != uint64(len(r.sent)) {
-			t.Errorf("%+v after %d", state, len(r.sent))
+			state[1].Waiting != uint64(r.count()) {
+			t.Errorf("%+v after %d", state, r.count())
 		}
 		r.after(30 * 24 * time.Hour)
-		if got := r.Waiting("hook"); got != canary.MaxWaiting || len(r.sent) != canary.MaxWaiting {
-			t.Errorf("%d wait, %d were sent", got, len(r.sent))
+		if got := r.Waiting("hook"); got != canary.MaxWaiting || r.count() != canary.MaxWaiting {
+			t.Errorf("%d wait, %d were sent", got, r.count())
 		}
 		if got := r.Status(); got.OK ||
 			!strings.Contains(
@@ -176,13 +183,15 @@ func TestCanariesDontPileUp(t *testing.T) {
 			) {
 			t.Errorf("%+v", got)
 		}
-		for _, id := range r.sent {
+		var all []string
+		r.set(func() { all = slices.Clone(r.sent) })
+		for _, id := range all {
 			r.Settled("hook", []deliver.CanaryResult{{RequestID: id, State: deliver.CanaryLate}})
 		}
 		r.set(func() { r.tell = fine })
 		r.after(10 * time.Minute)
 		if got := r.Status(); !got.OK || r.Waiting("hook") > 1 ||
-			len(r.sent) < canary.MaxWaiting+9 {
+			r.count() < canary.MaxWaiting+9 {
 			t.Errorf("%+v: it goes on when the destination is back", got)
 		}
 	})
@@ -193,8 +202,8 @@ func TestCanariesOfASharedQueueDontPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, true, false, nil)
 		r.after(10*time.Minute - time.Second)
-		if len(r.sent) != 10 || r.Waiting("events") != 0 || r.Waiting("hook") != 0 {
-			t.Errorf("%d were sent, %d and %d wait", len(r.sent), r.Waiting("events"), r.Waiting("hook"))
+		if r.count() != 10 || r.Waiting("events") != 0 || r.Waiting("hook") != 0 {
+			t.Errorf("%d were sent, %d and %d wait", r.count(), r.Waiting("events"), r.Waiting("hook"))
 		}
 	})
 }

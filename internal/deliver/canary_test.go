@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,11 +59,11 @@ func (o *fixture) skipped(canaries int, states ...deliver.CanaryState) {
 		o.t.Errorf("%d events of the canary are in the destination, %v", len(stored), err)
 	}
 	var got []deliver.CanaryState
-	for _, result := range o.canary {
+	for _, result := range o.results() {
 		got = append(got, result.State)
 	}
 	if !slices.Equal(got, states) {
-		o.t.Errorf("results %+v, want %v", o.canary, states)
+		o.t.Errorf("results %+v, want %v", o.results(), states)
 	}
 }
 
@@ -98,9 +99,9 @@ func TestTheCanaryGoesThereAndBack(t *testing.T) {
 		if got := fmt.Sprint(batches); got != "[[app] [pillarbox-canary] [pillarbox-canary]]" {
 			t.Errorf("batches of %s", got)
 		}
-		if took := o.canary[0].Took; took < 10*time.Millisecond ||
-			o.canary[0].RequestID != canary[0].RequestID {
-			t.Errorf("result %+v: the batch alone waits 10 ms", o.canary[0])
+		if took := o.results()[0].Took; took < 10*time.Millisecond ||
+			o.results()[0].RequestID != canary[0].RequestID {
+			t.Errorf("result %+v: the batch alone waits 10 ms", o.results()[0])
 		}
 	})
 }
@@ -137,8 +138,8 @@ func TestTheCanaryIsNobodysFailure(t *testing.T) {
 				o.add(canaries(1)[0], users[0])
 				o.after(time.Second)
 				o.skipped(1, c.state)
-				if len(o.canary) == 0 || !strings.Contains(o.canary[0].Reason, c.reason) {
-					t.Fatalf("results %+v, want %q", o.canary, c.reason)
+				if len(o.results()) == 0 || !strings.Contains(o.results()[0].Reason, c.reason) {
+					t.Fatalf("results %+v, want %q", o.results(), c.reason)
 				}
 				if status := o.loop.Status(); status.State != deliver.StateDelivering ||
 					status.LastError != "" {
@@ -194,7 +195,8 @@ func (f forgetful) Find(_ context.Context, id string) (*pillarbox.Event, error) 
 // and nothing is written any more.
 func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		o := open(
 			t,
 			nil,
@@ -203,7 +205,7 @@ func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {
 		)
 		defer o.stop()
 		o.fault = func([]*pillarbox.Event) error {
-			if down {
+			if down.Load() {
 				return pillarbox.ErrUnavailable
 			}
 			return nil
@@ -218,14 +220,14 @@ func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {
 		o.add(enginetest.Clone(early)) // its clock is that of a minute ago
 		fresh := canaries(2)[1]
 		o.add(fresh, users[1])
-		down = false
+		down.Store(false)
 		o.after(time.Minute)
 		o.expect(2, 0, 0)
-		if len(o.canary) != 3 || o.canary[0].State != deliver.CanaryLate ||
-			o.canary[1].State != deliver.CanaryLate {
-			t.Errorf("results %+v", o.canary)
+		if len(o.results()) != 3 || o.results()[0].State != deliver.CanaryLate ||
+			o.results()[1].State != deliver.CanaryLate {
+			t.Errorf("results %+v", o.results())
 		}
-		o.skipped(3, deliver.CanaryLate, deliver.CanaryLate, o.canary[2].State)
+		o.skipped(3, deliver.CanaryLate, deliver.CanaryLate, o.results()[2].State)
 	})
 }
 
@@ -240,22 +242,28 @@ func TestWhatACrashLeavesOfTheCanaryIsRemoved(t *testing.T) {
 		if err := o.sink.Write(t.Context(), []*pillarbox.Event{left}); err != nil {
 			t.Fatal(err)
 		}
-		fails := pillarbox.ErrUnavailable
-		o.sink.RemoveFault = func([]pillarbox.Key) error { return fails }
+		var fails atomic.Bool
+		fails.Store(true)
+		o.sink.RemoveFault = func([]pillarbox.Key) error {
+			if fails.Load() {
+				return pillarbox.ErrUnavailable
+			}
+			return nil
+		}
 		users := enginetest.Events(3, 94)
 		o.add(left, users[0])
 		o.after(time.Minute)
 		o.add(users[1:]...)
 		o.after(time.Minute)
 		if account, _ := o.queue.Account("events"); account.Stored != 3 || account.Pending != 1 ||
-			len(o.canary) != 0 {
+			len(o.results()) != 0 {
 			t.Errorf(
 				"account %+v, results %+v: it may be there, and is not given up yet",
 				account,
-				o.canary,
+				o.results(),
 			)
 		}
-		fails = nil
+		fails.Store(false)
 		o.after(time.Minute)
 		o.expect(3, 0, 0)
 		o.skipped(1, deliver.CanaryLate)
@@ -314,9 +322,9 @@ func TestACanaryThatStaysBehindIsSaid(t *testing.T) {
 		}
 		o.add(canaries(1)[0])
 		o.after(time.Second)
-		if len(o.canary) != 1 || o.canary[0].State != deliver.CanaryLeft ||
-			o.canary[0].Reason != "permission denied" {
-			t.Errorf("results %+v", o.canary)
+		if len(o.results()) != 1 || o.results()[0].State != deliver.CanaryLeft ||
+			o.results()[0].Reason != "permission denied" {
+			t.Errorf("results %+v", o.results())
 		}
 		if account, _ := o.queue.Account("events"); account.SkippedBy.Canary != 1 ||
 			account.Pending != 0 {
