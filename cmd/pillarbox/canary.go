@@ -25,7 +25,8 @@ takes it, as the server's account of the event says. It prints how long each par
 accepted, not stored in time, or nobody knows.
 
 The event is one like any other, marked by the header Pillarbox-Canary: give it a source of its own, and leave that source out of the
-destinations whose data it is not to be in. Run it from a timer, and you know that the whole way works.`,
+destinations whose data it is not to be in. Run it from a timer, and you know that the whole way works. A server does the same by
+itself, with an event that is in nobody's data, where canary.enabled is true.`,
 		Example: `  pillarbox canary http://localhost:8080/canary
   pillarbox canary https://in.example.com/canary -H "Authorization: Bearer $KEY" --server https://admin.example.com -o json`,
 		RunE: func(command *cobra.Command, args []string) error {

@@ -21,15 +21,25 @@ type Door struct {
 
 // Post sends one canary. Errors: as those of ScheduleOptions.Post.
 func (d *Door) Post(ctx context.Context) (pillarbox.Receipt, error) {
-	body, err := json.Marshal(map[string]string{"pillarbox": "canary", "sent_at": pillarbox.TimestampOf(time.Now()).String()})
+	body, err := json.Marshal(
+		map[string]string{
+			"pillarbox": "canary",
+			"sent_at":   pillarbox.TimestampOf(time.Now()).String(),
+		},
+	)
 	if err != nil {
 		return pillarbox.Receipt{}, err
 	}
 	header := http.Header{}
 	header.Set("Content-Type", "application/json")
+	header.Set("User-Agent", pillarbox.CanarySource) // for the logs of what stands in front
 	header.Set(pillarbox.CanaryHeader, "1")
 	header.Set(d.SignatureHeader, d.Sign())
-	sender := &posting.Sender{URL: d.URL, Header: header, Poster: &adminclient.Poster{HTTP: d.Client}}
+	sender := &posting.Sender{
+		URL:    d.URL,
+		Header: header,
+		Poster: &adminclient.Poster{HTTP: d.Client},
+	}
 	answer := sender.Send(ctx, body)
 	switch {
 	case answer.Err != nil:

@@ -18,9 +18,9 @@ import (
 // Defaults and limits of a Schedule.
 const (
 	DefaultEvery = time.Minute
-	// MaxWaiting is how many canaries may be on their way to one destination. While there are so many,
-	// none is sent. The interval grows with their number, so that a destination which is down for days
-	// does not keep the others from being tried.
+	// MaxWaiting is how many canaries may be on their way to one destination. While there are so
+	// many, none is sent. The interval grows with their number, so that a destination which is down
+	// for days does not keep the others from being tried.
 	MaxWaiting = 100
 
 	maxRemembered = 1000 // canaries of which is known what became of them
@@ -30,15 +30,16 @@ const (
 type ScheduleOptions struct {
 	Every   time.Duration // 0 is DefaultEvery
 	Timeout time.Duration // until it is to be back from everywhere; 0 is DefaultTimeout
-	// Post sends one canary through the public door. Errors: a *Refused where it was answered, and not
-	// accepted.
+	// Post sends one canary through the public door. Errors: a *Refused where it was answered, and
+	// not accepted.
 	Post func(ctx context.Context) (pillarbox.Receipt, error)
-	// Destinations are those that are configured now, each with whether it is sent a canary: the others
-	// are not waited for.
+	// Destinations are those that are configured now, each with whether it is sent a canary: the
+	// others are not waited for.
 	Destinations func() []To
-	// Shared says that others deliver from the queue too: what is not heard of one may be known to them.
+	// Shared says that others deliver from the queue too: what is not heard of one may be known to
+	// them.
 	Shared  bool
-	Now     func() time.Time // default time.Now
+	Now     func() time.Time // for dates; default time.Now
 	Logger  *slog.Logger     // default: discard
 	Metrics *telemetry.Canary
 }
@@ -54,18 +55,19 @@ type Refused struct{ Answer string }
 
 func (r *Refused) Error() string { return r.Answer }
 
-// Schedule sends a canary again and again, and hears from the loops what became of it. Its methods may be
-// called concurrently, and on nil, which sends none.
+// Schedule sends a canary again and again, and hears from the loops what became of it. Its methods
+// may be called concurrently, and on nil, which sends none.
 type Schedule struct {
 	opts    ScheduleOptions
 	changed chan struct{} // holds a token when something was settled
 
-	mu      sync.Mutex
-	results map[string]map[string]deliver.CanaryResult // by request id and destination, of the last ones
-	order   []string                                   // of the keys of results
-	waiting map[string]map[string]bool                 // by destination: request ids on their way to it
-	lost    map[string]int                             // by destination: in a row
-	refused int                                        // in a row
+	mu sync.Mutex
+	// results are by request id and destination, of the last ones; order has the keys.
+	results map[string]map[string]deliver.CanaryResult
+	order   []string
+	waiting map[string]map[string]bool // by destination: request ids on their way to it
+	lost    map[string]int             // by destination: in a row
+	refused int                        // in a row
 	last    adminapi.CanaryStatus
 }
 
@@ -83,26 +85,45 @@ func NewSchedule(opts ScheduleOptions) *Schedule {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Schedule{opts: opts, changed: make(chan struct{}, 1), results: map[string]map[string]deliver.CanaryResult{},
-		waiting: map[string]map[string]bool{}, lost: map[string]int{}, last: adminapi.CanaryStatus{OK: true,
-			Text: "no canary has been sent yet", EverySeconds: opts.Every.Seconds(), Destinations: []adminapi.CanaryDestination{}}}
+	return &Schedule{
+		opts:    opts,
+		changed: make(chan struct{}, 1),
+		results: map[string]map[string]deliver.CanaryResult{},
+		waiting: map[string]map[string]bool{},
+		lost:    map[string]int{},
+		last: adminapi.CanaryStatus{OK: true, Text: "no canary has been sent yet",
+			EverySeconds: opts.Every.Seconds(), Destinations: []adminapi.CanaryDestination{}},
+	}
 }
 
 // Run sends canaries until ctx ends.
 func (s *Schedule) Run(ctx context.Context) error {
-	for {
-		began := s.opts.Now()
+	for ctx.Err() == nil {
+		began := time.Now() // of a clock that no one sets
 		if most, at := s.most(); most < MaxWaiting {
 			s.one(ctx)
 		} else {
 			s.hold(most, at)
 		}
-		timer := time.NewTimer(max(0, s.interval()-s.opts.Now().Sub(began)))
+		s.rest(ctx, began)
+	}
+	return nil
+}
+
+// rest waits until the next canary. That is sooner when those that wait somewhere are settled.
+func (s *Schedule) rest(ctx context.Context, began time.Time) {
+	for {
+		interval := s.interval()
+		s.opts.Metrics.Interval(interval)
+		timer := time.NewTimer(max(0, interval-time.Since(began)))
 		select {
+		case <-timer.C:
+			return
+		case <-s.changed:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
-		case <-timer.C:
+			return
 		}
 	}
 }
@@ -129,8 +150,10 @@ func (s *Schedule) most() (most int, destination string) {
 func (s *Schedule) hold(most int, at string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last.OK = false
-	s.last.Text = fmt.Sprintf("no canary is sent: %d of them wait for the destination %s", most, at)
+	held := s.last
+	held.OK = false
+	held.Text = fmt.Sprintf("no canary is sent: %d of them wait for the destination %s", most, at)
+	s.finishLocked(held)
 }
 
 // Settled is told by a loop what became of canaries, whoever has sent them.
@@ -143,7 +166,8 @@ func (s *Schedule) Settled(destination string, results []deliver.CanaryResult) {
 	for _, result := range results {
 		back := result.State == deliver.CanaryReturned || result.State == deliver.CanarySent
 		if result.State != deliver.CanaryNotSent {
-			s.opts.Metrics.Settled(destination, string(result.State), back, result.Took, s.opts.Now())
+			s.opts.Metrics.Settled(destination, string(result.State), back, result.Took,
+				s.opts.Now())
 		}
 		if back {
 			s.lost[destination] = 0
@@ -202,11 +226,11 @@ func (s *Schedule) Status() *adminapi.CanaryStatus {
 
 // one sends a canary, and waits until it is back.
 func (s *Schedule) one(ctx context.Context) {
-	sent := s.opts.Now()
+	sent, began := s.opts.Now(), time.Now()
 	within, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	receipt, err := s.opts.Post(within)
-	took := s.opts.Now().Sub(sent)
+	took := time.Since(began)
 	if ctx.Err() != nil {
 		return // the server stops: it says nothing about the door
 	}
@@ -266,7 +290,10 @@ func (s *Schedule) accepted(id string, took time.Duration) {
 func (s *Schedule) isOver(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !slices.ContainsFunc(s.opts.Destinations(), func(to To) bool { return to.Sent && s.waiting[to.Name][id] })
+	return !slices.ContainsFunc(
+		s.opts.Destinations(),
+		func(to To) bool { return to.Sent && s.waiting[to.Name][id] },
+	)
 }
 
 // The states of a canary that has no result.
@@ -279,21 +306,29 @@ const (
 func (s *Schedule) over(id string, sent time.Time, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := adminapi.CanaryStatus{OK: true, SentAt: pillarbox.TimestampOf(sent), AcceptedSeconds: took.Seconds(),
-		Destinations: []adminapi.CanaryDestination{}}
+	status := adminapi.CanaryStatus{
+		OK:              true,
+		SentAt:          pillarbox.TimestampOf(sent),
+		AcceptedSeconds: took.Seconds(),
+		Destinations:    []adminapi.CanaryDestination{},
+	}
 	for _, to := range s.opts.Destinations() {
 		name := to.Name
 		at := adminapi.CanaryDestination{Destination: name, State: stateWaiting}
 		switch result, settled := s.results[id][name]; {
 		case settled:
-			at.State, at.Reason, at.Seconds = string(result.State), result.Reason, max(0, result.Took.Seconds())
+			at.State, at.Reason = string(result.State), result.Reason
+			at.Seconds = max(0, result.Took.Seconds())
 		case !to.Sent:
 			at.State = string(deliver.CanaryNotSent)
 		case s.opts.Shared:
-			at.State, at.Reason = stateUnknown, "another server that shares the queue may have delivered it, and measures it"
-			delete(s.waiting[name], id)
+			at.State, at.Reason = stateUnknown, "another server that shares the queue may know"
 		default:
-			at.Reason = fmt.Sprintf("it is not there and back after %s (canary.timeout)", s.opts.Timeout)
+			at.Reason = fmt.Sprintf("it is not there and back after %s (canary.timeout)",
+				s.opts.Timeout)
+		}
+		if s.opts.Shared { // others may have settled it, and tell nobody
+			delete(s.waiting[name], id)
 		}
 		if isLost(at.State) {
 			s.lost[name]++
@@ -336,19 +371,21 @@ func clock(at time.Time) string { return at.UTC().Format("15:04:05Z") }
 
 // textOf says in a sentence what became of a canary that was accepted.
 func textOf(status *adminapi.CanaryStatus, sent time.Time) string {
-	parts := []string{fmt.Sprintf("the canary of %s was accepted in %s", clock(sent), seconds(status.AcceptedSeconds))}
+	parts := []string{fmt.Sprintf("the canary of %s was accepted in %s", clock(sent),
+		seconds(status.AcceptedSeconds))}
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	for _, d := range status.Destinations {
 		switch d.State {
 		case string(deliver.CanaryReturned):
-			parts = append(parts, fmt.Sprintf("back from %s in %s", d.Destination, seconds(d.Seconds)))
+			add("back from %s in %s", d.Destination, seconds(d.Seconds))
 		case string(deliver.CanarySent):
-			parts = append(parts, fmt.Sprintf("taken by %s in %s", d.Destination, seconds(d.Seconds)))
+			add("taken by %s in %s", d.Destination, seconds(d.Seconds))
 		case string(deliver.CanaryNotSent):
-			parts = append(parts, "not sent to "+d.Destination)
+			add("not sent to %s", d.Destination)
 		case stateUnknown:
-			parts = append(parts, "not known of "+d.Destination)
+			add("not known of %s", d.Destination)
 		default:
-			parts = append(parts, fmt.Sprintf("%s at %s (%s)", d.State, d.Destination, d.Reason))
+			add("%s at %s (%s)", d.State, d.Destination, d.Reason)
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,35 +19,54 @@ import (
 // round is a schedule in a bubble with a fake clock. The loops are the story.
 type round struct {
 	*canary.Schedule
+
+	mu     sync.Mutex // guards what follows; the story changes it by set
 	sent   []string
 	answer error
 	early  bool // what became of it is told before the receipt is here
 	tell   map[string]deliver.CanaryState
-	cancel context.CancelFunc
 	done   chan error
 }
 
-func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *round {
-	r := &round{tell: tell, done: make(chan error, 1)}
-	r.Schedule = canary.NewSchedule(canary.ScheduleOptions{Every: time.Minute, Timeout: 10 * time.Second, Shared: shared,
-		Destinations: func() []canary.To {
-			return []canary.To{{Name: "events", Sent: true}, {Name: "hook", Sent: tell["hook"] != deliver.CanaryNotSent}}
-		},
-		Post: func(context.Context) (pillarbox.Receipt, error) {
-			if r.answer != nil {
-				return pillarbox.Receipt{}, r.answer
-			}
-			id := fmt.Sprint("id-", len(r.sent))
-			r.sent = append(r.sent, id)
-			if r.early {
-				r.settle(id)
-			} else {
-				go func() { time.Sleep(time.Second); r.settle(id) }()
-			}
-			return pillarbox.Receipt{RequestID: id}, nil
-		}})
+func (r *round) set(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+}
+
+// count is how many were sent.
+func (r *round) count() (n int) {
+	r.set(func() { n = len(r.sent) })
+	return n
+}
+
+func begin(t *testing.T, shared, early bool, tell map[string]deliver.CanaryState) *round {
+	r := &round{tell: tell, early: early, done: make(chan error, 1)}
+	r.Schedule = canary.NewSchedule(
+		canary.ScheduleOptions{Every: time.Minute, Timeout: 10 * time.Second, Shared: shared,
+			Destinations: func() []canary.To {
+				return []canary.To{
+					{Name: "events", Sent: true},
+					{Name: "hook", Sent: tell["hook"] != deliver.CanaryNotSent},
+				}
+			},
+			Post: func(context.Context) (pillarbox.Receipt, error) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if r.answer != nil {
+					return pillarbox.Receipt{}, r.answer
+				}
+				id := fmt.Sprint("id-", len(r.sent))
+				r.sent = append(r.sent, id)
+				if r.early {
+					r.settleLocked(id)
+				} else {
+					go func() { time.Sleep(time.Second); r.set(func() { r.settleLocked(id) }) }()
+				}
+				return pillarbox.Receipt{RequestID: id}, nil
+			}},
+	)
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
 	go func() { r.done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -57,9 +78,14 @@ func begin(t *testing.T, shared bool, tell map[string]deliver.CanaryState) *roun
 	return r
 }
 
-func (r *round) settle(id string) {
+func (r *round) settleLocked(id string) {
 	for name, state := range r.tell {
-		r.Settled(name, []deliver.CanaryResult{{RequestID: id, State: state, Reason: "because", Took: 20 * time.Millisecond}})
+		r.Settled(
+			name,
+			[]deliver.CanaryResult{
+				{RequestID: id, State: state, Reason: "because", Took: 20 * time.Millisecond},
+			},
+		)
 	}
 }
 
@@ -68,7 +94,10 @@ func (r *round) after(wait time.Duration) {
 	synctest.Wait()
 }
 
-var fine = map[string]deliver.CanaryState{"events": deliver.CanaryReturned, "hook": deliver.CanaryNotSent}
+var fine = map[string]deliver.CanaryState{
+	"events": deliver.CanaryReturned,
+	"hook":   deliver.CanaryNotSent,
+}
 
 func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -88,11 +117,13 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := begin(t, c.shared, c.tell)
-				r.early = c.early
+				r := begin(t, c.shared, c.early, c.tell)
 				r.after(30 * time.Second)
 				got := r.Status()
-				if got.OK != c.ok || !strings.Contains(got.Text, c.text) || len(got.Destinations) != 2 || len(r.sent) != 1 || got.EverySeconds != 60 {
+				if got.OK != c.ok || !strings.Contains(got.Text, c.text) ||
+					len(got.Destinations) != 2 ||
+					r.count() != 1 ||
+					got.EverySeconds != 60 {
 					t.Errorf("%+v, want %q", got, c.text)
 				}
 				if waits := r.Waiting("events"); c.tell != nil && waits != 0 {
@@ -105,18 +136,21 @@ func TestAScheduleHearsWhatBecameOfIt(t *testing.T) {
 
 func TestADoorThatDoesNotTakeItIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, false, fine)
-		r.answer = &canary.Refused{Answer: "507 no space"}
-		r.after(time.Second)
-		if got := r.Status(); got.OK || !strings.Contains(got.Text, "was not accepted: 507 no space") {
-			t.Errorf("%+v", got)
-		}
-		r.answer = errors.New("connection refused")
+		r := begin(t, false, false, fine)
+		r.after(30 * time.Second) // one is back
+		r.set(func() { r.answer = &canary.Refused{Answer: "507 no space"} })
 		r.after(time.Minute)
-		if got := r.Status(); got.OK || !strings.Contains(got.Text, "was not answered: connection refused") {
+		if got := r.Status(); got.OK ||
+			!strings.Contains(got.Text, "was not accepted: 507 no space") {
 			t.Errorf("%+v", got)
 		}
-		r.answer = nil
+		r.set(func() { r.answer = errors.New("connection refused") })
+		r.after(time.Minute)
+		if got := r.Status(); got.OK ||
+			!strings.Contains(got.Text, "was not answered: connection refused") {
+			t.Errorf("%+v", got)
+		}
+		r.set(func() { r.answer = nil })
 		r.after(time.Minute + 5*time.Second)
 		if got := r.Status(); !got.OK {
 			t.Errorf("%+v", got)
@@ -124,32 +158,52 @@ func TestADoorThatDoesNotTakeItIsSaid(t *testing.T) {
 	})
 }
 
-// A destination that is down for days holds few canaries, the others are tried all the same, and no more
-// than MaxWaiting wait in the end.
+// A destination that is down for days holds few canaries, the others are tried all the same, and no
+// more than MaxWaiting wait in the end.
 func TestCanariesDontPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
+		r := begin(t, false, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
 		r.after(24 * time.Hour)
-		if day := len(r.sent); day < 40 || day > 60 {
+		if day := r.count(); day < 40 || day > 60 {
 			t.Errorf("%d canaries in a day of an outage: one a minute would be %d", day, 24*60)
 		}
-		if state := r.Status().Destinations; state[0].State != "returned" || state[1].State != "waiting" || state[1].Waiting != uint64(len(r.sent)) {
-			t.Errorf("%+v after %d", state, len(r.sent))
+		if state := r.Status().Destinations; state[0].State != "returned" ||
+			state[1].State != "waiting" ||
+			state[1].Waiting != uint64(r.count()) {
+			t.Errorf("%+v after %d", state, r.count())
 		}
 		r.after(30 * 24 * time.Hour)
-		if got := r.Waiting("hook"); got != canary.MaxWaiting || len(r.sent) != canary.MaxWaiting {
-			t.Errorf("%d wait, %d were sent", got, len(r.sent))
+		if got := r.Waiting("hook"); got != canary.MaxWaiting || r.count() != canary.MaxWaiting {
+			t.Errorf("%d wait, %d were sent", got, r.count())
 		}
-		if got := r.Status(); got.OK || !strings.Contains(got.Text, "no canary is sent: 100 of them wait for the destination hook") {
+		if got := r.Status(); got.OK ||
+			!strings.Contains(
+				got.Text,
+				"no canary is sent: 100 of them wait for the destination hook",
+			) {
 			t.Errorf("%+v", got)
 		}
-		for _, id := range r.sent {
+		var all []string
+		r.set(func() { all = slices.Clone(r.sent) })
+		for _, id := range all {
 			r.Settled("hook", []deliver.CanaryResult{{RequestID: id, State: deliver.CanaryLate}})
 		}
-		r.tell = fine
-		r.after(3 * time.Hour)
-		if got := r.Status(); !got.OK || r.Waiting("hook") > 1 || len(r.sent) < canary.MaxWaiting+50 {
+		r.set(func() { r.tell = fine })
+		r.after(10 * time.Minute)
+		if got := r.Status(); !got.OK || r.Waiting("hook") > 1 ||
+			r.count() < canary.MaxWaiting+9 {
 			t.Errorf("%+v: it goes on when the destination is back", got)
+		}
+	})
+}
+
+// What others settle of a shared queue is not waited for, wherever it is sent or not.
+func TestCanariesOfASharedQueueDontPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, true, false, nil)
+		r.after(10*time.Minute - time.Second)
+		if r.count() != 10 || r.Waiting("events") != 0 || r.Waiting("hook") != 0 {
+			t.Errorf("%d were sent, %d and %d wait", r.count(), r.Waiting("events"), r.Waiting("hook"))
 		}
 	})
 }

@@ -56,27 +56,49 @@ func (c *checker) canary() {
 	}
 	c.notRedacted("canary.secret", canary.Secret)
 	if n := len(canary.Secret); n > 0 && n < MinToken {
-		c.fail("canary.secret", "has %d of at least %d bytes; \"openssl rand -hex 32\" makes one", n, MinToken)
+		c.fail(
+			"canary.secret",
+			"has %d of at least %d bytes; \"openssl rand -hex 32\" makes one",
+			n,
+			MinToken,
+		)
 	}
 	if canary.URL == "" {
 		if canary.Secret != "" {
-			c.fail("canary.secret", "has no effect: without canary.url the canary of this server comes to this server; set canary.url, or leave it out")
+			c.fail(
+				"canary.secret",
+				"has no effect: without canary.url the canary of this server comes to this server; set canary.url, or leave it out",
+			)
 		}
 		if n := len(c.config.Listen.Address); n > 0 && len(c.config.Listen.ProxyProtocol) == n {
-			c.fail("canary.enabled", "the canary can't post to listeners of the PROXY protocol itself; set canary.url to the address of the proxy")
+			c.fail(
+				"canary.enabled",
+				"the canary can't post to listeners of the PROXY protocol itself; set canary.url to the address of the proxy",
+			)
 		}
 		return
 	}
 	to, err := url.Parse(canary.URL)
-	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" || to.RawQuery != "" || to.Fragment != "" || to.User != nil {
-		c.fail("canary.url", "%s: want http://HOST or https://HOST, perhaps with a path that what stands in front takes off", c.said("canary.url", canary.URL))
+	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" ||
+		to.RawQuery != "" ||
+		to.Fragment != "" ||
+		to.User != nil {
+		c.fail(
+			"canary.url",
+			"%s: want http://HOST or https://HOST, perhaps with a path that what stands in front takes off",
+			c.said("canary.url", canary.URL),
+		)
 	}
 }
 
 // canaryAt checks the key of a destination. Where a queue is shared, another server may send one.
 func (c *checker) canaryAt(key, value string) {
 	c.oneOf(key, value, CanaryAuto, CanaryOn, CanaryOff)
-	if value != CanaryAuto && !c.config.Canary.Enabled && strings.HasPrefix(c.config.Queue.URL, "seglog:") {
-		c.fail(key, "has no effect: no canary is sent without canary.enabled: true; set that, or leave this out")
+	if value != CanaryAuto && !c.config.Canary.Enabled &&
+		strings.HasPrefix(c.config.Queue.URL, "seglog:") {
+		c.fail(
+			key,
+			"has no effect: no canary is sent without canary.enabled: true; set that, or leave this out",
+		)
 	}
 }

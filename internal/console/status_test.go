@@ -23,3 +23,15 @@ func TestStatusLineTellsWhatIsNew(t *testing.T) {
 		t.Errorf("%q is not one line", out.String())
 	}
 }
+
+// TestStatusSaysHowTheCanaryFared in a line, without what moves a cursor.
+func TestStatusSaysHowTheCanaryFared(t *testing.T) {
+	var out bytes.Buffer
+	status := &adminapi.Status{Ready: true, Canary: &adminapi.CanaryStatus{Text: "lost at events (\x1b[31m)"}}
+	if err := console.WriteStatus(&out, status, console.Form{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "\ncanary: lost at events (") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%q", out.String())
+	}
+}

@@ -57,3 +57,23 @@ func TestNumbersAreReadable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A canary that is not well needs a person, first of all; one that is well, or that nobody sends, does
+// not.
+func TestACanaryThatIsNotWellNeedsAPerson(t *testing.T) {
+	s := &status{Ready: true}
+	if all := needs(s, nil); len(all) != 0 {
+		t.Errorf("without a canary: %+v", all)
+	}
+	s.Canary = &struct {
+		OK   bool   `json:"ok"`
+		Text string `json:"text"`
+	}{OK: true, Text: "it is back"}
+	if all := needs(s, nil); len(all) != 0 {
+		t.Errorf("it is well: %+v", all)
+	}
+	s.Canary.OK, s.Canary.Text = false, "lost at events"
+	if all := needs(s, nil); len(all) != 1 || !all[0].Severe || all[0].What != "The canary is not well: lost at events" {
+		t.Errorf("it is lost: %+v", all)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,11 @@ import (
 func canaries(n int) []*pillarbox.Event {
 	all := enginetest.Events(n, 90)
 	for i, event := range all {
-		event.Source, event.Timestamp = pillarbox.CanarySource, pillarbox.TimestampOf(time.Now())+pillarbox.Timestamp(i)
+		event.Source, event.Timestamp = pillarbox.CanarySource, pillarbox.TimestampOf(
+			time.Now(),
+		)+pillarbox.Timestamp(
+			i,
+		)
 	}
 	return all
 }
@@ -34,27 +39,31 @@ func (o *fixture) add(events ...*pillarbox.Event) {
 	}
 }
 
-// skipped sees that so many events of the canary are settled, that the equation holds, and that nothing
-// of them is in the destination.
+// skipped sees that so many events of the canary are settled, that the equation holds, and that
+// nothing of them is in the destination.
 func (o *fixture) skipped(canaries int, states ...deliver.CanaryState) {
 	o.t.Helper()
 	account, err := o.queue.Account("events")
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	if account.SkippedBy.Canary != uint64(canaries) || account.Accepted != account.Stored+account.Dead+account.Skipped+account.Pending {
+	if account.SkippedBy.Canary != uint64(canaries) ||
+		account.Accepted != account.Stored+account.Dead+account.Skipped+account.Pending {
 		o.t.Errorf("account %+v, want %d events of the canary", account, canaries)
 	}
-	stored, err := o.sink.List(context.Background(), pillarbox.EventFilter{Source: pillarbox.CanarySource})
+	stored, err := o.sink.List(
+		context.Background(),
+		pillarbox.EventFilter{Source: pillarbox.CanarySource},
+	)
 	if err != nil || len(stored) > 0 {
 		o.t.Errorf("%d events of the canary are in the destination, %v", len(stored), err)
 	}
 	var got []deliver.CanaryState
-	for _, result := range o.canary {
+	for _, result := range o.results() {
 		got = append(got, result.State)
 	}
 	if !slices.Equal(got, states) {
-		o.t.Errorf("results %+v, want %v", o.canary, states)
+		o.t.Errorf("results %+v, want %v", o.results(), states)
 	}
 }
 
@@ -63,7 +72,10 @@ func (o *fixture) skipped(canaries int, states ...deliver.CanaryState) {
 func TestTheCanaryGoesThereAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]string
-		rules := destination.Settings{Rule: &pillarbox.Rule{}, Shape: destination.Shape{Drop: destination.Places{JSON: []string{"/a"}}}}
+		rules := destination.Settings{
+			Rule:  &pillarbox.Rule{},
+			Shape: destination.Shape{Drop: destination.Places{JSON: []string{"/a"}}},
+		}
 		o := open(t, nil, rules, nil)
 		defer o.stop()
 		o.fault = func(events []*pillarbox.Event) error {
@@ -76,7 +88,9 @@ func TestTheCanaryGoesThereAndBack(t *testing.T) {
 		}
 		users, canary := enginetest.Events(4, 91), canaries(2)
 		for _, event := range users {
-			event.Source, event.Body, event.ContentType = "app", []byte(`{"a":1,"b":2}`), "application/json"
+			event.Source, event.Body, event.ContentType = "app", []byte(
+				`{"a":1,"b":2}`,
+			), "application/json"
 		}
 		o.add(users[0], canary[0], users[1], canary[1], users[2], users[3])
 		o.after(time.Second)
@@ -85,14 +99,15 @@ func TestTheCanaryGoesThereAndBack(t *testing.T) {
 		if got := fmt.Sprint(batches); got != "[[app] [pillarbox-canary] [pillarbox-canary]]" {
 			t.Errorf("batches of %s", got)
 		}
-		if took := o.canary[0].Took; took < 10*time.Millisecond || o.canary[0].RequestID != canary[0].RequestID {
-			t.Errorf("result %+v: the batch alone waits 10 ms", o.canary[0])
+		if took := o.results()[0].Took; took < 10*time.Millisecond ||
+			o.results()[0].RequestID != canary[0].RequestID {
+			t.Errorf("result %+v: the batch alone waits 10 ms", o.results()[0])
 		}
 	})
 }
 
-// What the destination does with a canary tells in its result, spends no attempt, is no dead letter, and
-// neither opens a breaker nor fails a user's event.
+// What the destination does with a canary tells in its result, spends no attempt, is no dead
+// letter, and neither opens a breaker nor fails a user's event.
 func TestTheCanaryIsNobodysFailure(t *testing.T) {
 	isCanary := func(events []*pillarbox.Event) bool { return events[0].IsCanary() }
 	for name, c := range map[string]struct {
@@ -123,10 +138,11 @@ func TestTheCanaryIsNobodysFailure(t *testing.T) {
 				o.add(canaries(1)[0], users[0])
 				o.after(time.Second)
 				o.skipped(1, c.state)
-				if len(o.canary) == 0 || !strings.Contains(o.canary[0].Reason, c.reason) {
-					t.Fatalf("results %+v, want %q", o.canary, c.reason)
+				if len(o.results()) == 0 || !strings.Contains(o.results()[0].Reason, c.reason) {
+					t.Fatalf("results %+v, want %q", o.results(), c.reason)
 				}
-				if status := o.loop.Status(); status.State != deliver.StateDelivering || status.LastError != "" {
+				if status := o.loop.Status(); status.State != deliver.StateDelivering ||
+					status.LastError != "" {
 					t.Errorf("status %+v", status)
 				}
 				o.add(users[1])
@@ -142,9 +158,21 @@ func TestTheCanaryIsReadBack(t *testing.T) {
 	event := canaries(1)[0]
 	for want, found := range map[string]*pillarbox.Event{"is not there": nil, "comes back as something else": {
 		Timestamp: event.Timestamp, RequestID: event.RequestID, Body: []byte("else")}} {
-		report := deliver.Step(t.Context(), forgetful{memory.NewSink(), found}, []pillarbox.Delivery{{Event: event}},
-			destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Canaries: deliver.NewCanaries(time.Now(), false)})
-		if len(report.Canaries) != 1 || report.Canaries[0].State != deliver.CanaryLost || !strings.Contains(report.Canaries[0].Reason, want) {
+		report := deliver.Step(
+			t.Context(),
+			forgetful{memory.NewSink(), found},
+			[]pillarbox.Delivery{{Event: event}},
+			destination.New(
+				destination.Settings{Name: "events"},
+			),
+			deliver.Moment{
+				Now:      time.Now(),
+				Chance:   func() float64 { return 0 },
+				Canaries: deliver.NewCanaries(time.Now(), false),
+			},
+		)
+		if len(report.Canaries) != 1 || report.Canaries[0].State != deliver.CanaryLost ||
+			!strings.Contains(report.Canaries[0].Reason, want) {
 			t.Errorf("results %+v, want that it %s", report.Canaries, want)
 		}
 	}
@@ -163,15 +191,21 @@ func (f forgetful) Find(_ context.Context, id string) (*pillarbox.Event, error) 
 	return f.found, nil
 }
 
-// A destination that is down gets the canary when it is back, if that is in time; else it is late, and
-// nothing is written any more.
+// A destination that is down gets the canary when it is back, if that is in time; else it is late,
+// and nothing is written any more.
 func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
-		o := open(t, nil, destination.Settings{Canary: destination.Canary{Timeout: 10 * time.Second}}, nil)
+		var down atomic.Bool
+		down.Store(true)
+		o := open(
+			t,
+			nil,
+			destination.Settings{Canary: destination.Canary{Timeout: 10 * time.Second}},
+			nil,
+		)
 		defer o.stop()
 		o.fault = func([]*pillarbox.Event) error {
-			if down {
+			if down.Load() {
 				return pillarbox.ErrUnavailable
 			}
 			return nil
@@ -186,18 +220,19 @@ func TestTheCanaryWaitsForADestinationThatIsDown(t *testing.T) {
 		o.add(enginetest.Clone(early)) // its clock is that of a minute ago
 		fresh := canaries(2)[1]
 		o.add(fresh, users[1])
-		down = false
+		down.Store(false)
 		o.after(time.Minute)
 		o.expect(2, 0, 0)
-		if len(o.canary) != 3 || o.canary[0].State != deliver.CanaryLate || o.canary[1].State != deliver.CanaryLate {
-			t.Errorf("results %+v", o.canary)
+		if len(o.results()) != 3 || o.results()[0].State != deliver.CanaryLate ||
+			o.results()[1].State != deliver.CanaryLate {
+			t.Errorf("results %+v", o.results())
 		}
-		o.skipped(3, deliver.CanaryLate, deliver.CanaryLate, o.canary[2].State)
+		o.skipped(3, deliver.CanaryLate, deliver.CanaryLate, o.results()[2].State)
 	})
 }
 
-// What a crash has left in the destination is removed by the next life, however late, and an outage of
-// the removal alone holds up no user's event.
+// What a crash has left in the destination is removed by the next life, however late, and an outage
+// of the removal alone holds up no user's event.
 func TestWhatACrashLeavesOfTheCanaryIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := canaries(1)[0]
@@ -207,25 +242,36 @@ func TestWhatACrashLeavesOfTheCanaryIsRemoved(t *testing.T) {
 		if err := o.sink.Write(t.Context(), []*pillarbox.Event{left}); err != nil {
 			t.Fatal(err)
 		}
-		fails := pillarbox.ErrUnavailable
-		o.sink.RemoveFault = func([]pillarbox.Key) error { return fails }
+		var fails atomic.Bool
+		fails.Store(true)
+		o.sink.RemoveFault = func([]pillarbox.Key) error {
+			if fails.Load() {
+				return pillarbox.ErrUnavailable
+			}
+			return nil
+		}
 		users := enginetest.Events(3, 94)
 		o.add(left, users[0])
 		o.after(time.Minute)
 		o.add(users[1:]...)
 		o.after(time.Minute)
-		if account, _ := o.queue.Account("events"); account.Stored != 3 || account.Pending != 1 || len(o.canary) != 0 {
-			t.Errorf("account %+v, results %+v: it may be there, and is not given up yet", account, o.canary)
+		if account, _ := o.queue.Account("events"); account.Stored != 3 || account.Pending != 1 ||
+			len(o.results()) != 0 {
+			t.Errorf(
+				"account %+v, results %+v: it may be there, and is not given up yet",
+				account,
+				o.results(),
+			)
 		}
-		fails = nil
+		fails.Store(false)
 		o.after(time.Minute)
 		o.expect(3, 0, 0)
 		o.skipped(1, deliver.CanaryLate)
 	})
 }
 
-// Where it is never known whether an earlier life has written a canary, it is not waited for longer than
-// an hour, and is said.
+// Where it is never known whether an earlier life has written a canary, it is not waited for longer
+// than an hour, and is said.
 func TestACanaryThatCanNeverBeRemovedIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := canaries(1)[0]
@@ -238,6 +284,27 @@ func TestACanaryThatCanNeverBeRemovedIsGivenUp(t *testing.T) {
 		o.skipped(0)
 		o.after(2 * time.Minute)
 		o.skipped(1, deliver.CanaryLeft)
+	})
+}
+
+// What a crash has left is removed also where no canary is sent any more.
+func TestWhatIsLeftIsRemovedWhereNoneIsSentAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := canaries(1)[0]
+		time.Sleep(time.Minute)
+		o := open(t, nil, destination.Settings{
+			Canary: destination.Canary{Policy: destination.CanaryNever}}, nil)
+		defer o.stop()
+		if err := o.sink.Write(t.Context(), []*pillarbox.Event{left}); err != nil {
+			t.Fatal(err)
+		}
+		o.add(left)
+		o.after(time.Second)
+		o.skipped(1, deliver.CanaryNotSent)
+		o.sink.RemoveFault = func([]pillarbox.Key) error { return errors.New("permission denied") }
+		o.add(canaries(2)[1])
+		o.after(time.Second)
+		o.skipped(2, deliver.CanaryNotSent, deliver.CanaryNotSent)
 	})
 }
 
@@ -255,17 +322,19 @@ func TestACanaryThatStaysBehindIsSaid(t *testing.T) {
 		}
 		o.add(canaries(1)[0])
 		o.after(time.Second)
-		if len(o.canary) != 1 || o.canary[0].State != deliver.CanaryLeft || o.canary[0].Reason != "permission denied" {
-			t.Errorf("results %+v", o.canary)
+		if len(o.results()) != 1 || o.results()[0].State != deliver.CanaryLeft ||
+			o.results()[0].Reason != "permission denied" {
+			t.Errorf("results %+v", o.results())
 		}
-		if account, _ := o.queue.Account("events"); account.SkippedBy.Canary != 1 || account.Pending != 0 {
+		if account, _ := o.queue.Account("events"); account.SkippedBy.Canary != 1 ||
+			account.Pending != 0 {
 			t.Errorf("account %+v", account)
 		}
 	})
 }
 
-// A destination that can't be read back is sent a canary only where it asks for it; one that asks for
-// none gets none.
+// A destination that can't be read back is sent a canary only where it asks for it; one that asks
+// for none gets none.
 func TestTheCanaryIsSentWhereItMayBe(t *testing.T) {
 	for _, c := range []struct {
 		policy   destination.CanaryPolicy
@@ -285,9 +354,19 @@ func TestTheCanaryIsSentWhereItMayBe(t *testing.T) {
 		if !c.readable {
 			to = oneWay{sink}
 		}
-		report := deliver.Step(t.Context(), to, []pillarbox.Delivery{{Event: canaries(1)[0]}},
-			destination.New(destination.Settings{Name: "events", Canary: destination.Canary{Policy: c.policy}}),
-			deliver.Moment{Now: time.Now(), Chance: func() float64 { return 0 }, Canaries: deliver.NewCanaries(time.Now(), false)})
+		report := deliver.Step(
+			t.Context(),
+			to,
+			[]pillarbox.Delivery{{Event: canaries(1)[0]}},
+			destination.New(
+				destination.Settings{Name: "events", Canary: destination.Canary{Policy: c.policy}},
+			),
+			deliver.Moment{
+				Now:      time.Now(),
+				Chance:   func() float64 { return 0 },
+				Canaries: deliver.NewCanaries(time.Now(), false),
+			},
+		)
 		if len(report.Canaries) != 1 || report.Canaries[0].State != c.state || writes != c.writes ||
 			report.Outcomes[0].Skip != pillarbox.SkippedCanary || report.Down != nil {
 			t.Errorf("policy %d, readable %v: %+v, %d writes", c.policy, c.readable, report, writes)
@@ -302,7 +381,8 @@ func TestACanaryWithoutAWayIsSkipped(t *testing.T) {
 	sink.RemoveFault = func([]pillarbox.Key) error { t.Error("something is removed"); return nil }
 	report := deliver.Step(t.Context(), sink, []pillarbox.Delivery{{Event: canaries(1)[0]}},
 		destination.New(destination.Settings{Name: "events"}), deliver.Moment{Now: time.Now()})
-	if report.Outcomes[0].Skip != pillarbox.SkippedCanary || report.Canaries[0].State != deliver.CanaryNotSent {
+	if report.Outcomes[0].Skip != pillarbox.SkippedCanary ||
+		report.Canaries[0].State != deliver.CanaryNotSent {
 		t.Errorf("%+v", report)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,8 @@ type fixture struct {
 	watch   *deliver.Watch
 	history *deliver.History
 	writes  atomic.Int64
-	canary  []deliver.CanaryResult // read it where nothing runs
+	told    sync.Mutex             // guards canary
+	canary  []deliver.CanaryResult // see results
 	fault   func(events []*pillarbox.Event) error
 	stop    func()
 }
@@ -64,7 +67,11 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings,
 	o.watch = deliver.NewWatch(table)
 	o.loop = deliver.NewLoop(deliver.Options{
 		Destination: table.Get("events"), Queue: o.queue, Sink: o.sink, Letters: o.letters, Watch: o.watch, History: o.history,
-		Canary: func(_ string, results []deliver.CanaryResult) { o.canary = append(o.canary, results...) },
+		Canary: func(_ string, results []deliver.CanaryResult) {
+			o.told.Lock()
+			defer o.told.Unlock()
+			o.canary = append(o.canary, results...)
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -77,6 +84,13 @@ func open(t *testing.T, events []*pillarbox.Event, rules destination.Settings,
 		cancel()
 	}
 	return o
+}
+
+// results are what was told of canaries.
+func (o *fixture) results() []deliver.CanaryResult {
+	o.told.Lock()
+	defer o.told.Unlock()
+	return slices.Clone(o.canary)
 }
 
 // after lets the fake clock run.

@@ -16,11 +16,11 @@ import (
 // hanging.
 const WriteGrace = time.Second
 
-// Guard is a sink whose Write, Find and Remove return when their context ends, even if the engine can't: one that
-// waits for a disk can't be called back. While such a write hangs, every other one is refused as
-// unavailable at once, so that they don't pile up. What was given to the write is its own until it
-// returns, and must not be changed. Its result is then dropped: its events were given back, come
-// again, and the sink keeps one of each.
+// Guard is a sink whose Write, Find and Remove return when their context ends, even if the engine
+// can't: one that waits for a disk can't be called back. While such a write hangs, every other one
+// is refused as unavailable at once, so that they don't pile up. What was given to the write is its
+// own until it returns, and must not be changed. Its result is then dropped: its events were given
+// back, come again, and the sink keeps one of each.
 type Guard struct {
 	pillarbox.Sink
 	destination string

@@ -77,8 +77,8 @@ type Destination struct {
 	remembers bool    // the queue knows the rules of the past
 	shape     *shaper // nil where nothing is changed
 
-	// elsewhere reports whether another destination was meant to get the event when it was accepted,
-	// and still takes it. nil: none was.
+	// elsewhere reports whether another destination was meant to get the event when it was
+	// accepted, and still takes it. nil: none was.
 	elsewhere func(handle pillarbox.Handle, event *pillarbox.Event) bool
 }
 
@@ -99,14 +99,14 @@ func Unconfigured(name string) *Destination {
 	return New(Settings{Name: name, Rule: &pillarbox.Rule{Sources: []string{}}})
 }
 
-// Takes reports whether the destination takes the event today: what its filter fails on, it takes. One
-// of the canary is no user's event, and nobody's.
+// Takes reports whether the destination takes the event today: what its filter fails on, it takes.
+// One of the canary is no user's event, and nobody's.
 func (d *Destination) Takes(event *pillarbox.Event) bool {
 	return !event.IsCanary() && (d.Rule == nil || d.Meant(d.Rule, event))
 }
 
-// Fills reports whether the destination takes what it is given beside live traffic: as Takes, but what
-// its filter fails on only where that is delivered.
+// Fills reports whether the destination takes what it is given beside live traffic: as Takes, but
+// what its filter fails on only where that is delivered.
 func (d *Destination) Fills(event *pillarbox.Event) bool {
 	if d.Rule == nil || event.IsCanary() {
 		return !event.IsCanary()
@@ -133,8 +133,8 @@ func (d *Destination) Meant(rule *pillarbox.Rule, event *pillarbox.Event) bool {
 //	not known                      | no          | yes                             | skipped: its source was not taken
 //	not known                      | no          | no                              | held
 //
-// Where the queue remembers no rules, the filter of today is the one that counts. An event of the canary
-// is skipped by a rule of its own, whatever the others say.
+// Where the queue remembers no rules, the filter of today is the one that counts. An event of the
+// canary is skipped by a rule of its own, whatever the others say.
 
 // Decision is what the rules say of a delivery.
 type Decision struct {

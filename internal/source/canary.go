@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// CanaryPath is where the canary posts to. Whoever does not sign with its key gets what any path
-	// gets that leads nowhere, or to a source whose path is a pattern.
+	// CanaryPath is where the canary posts to. Whoever does not sign with its key gets what any
+	// path gets that leads nowhere, or to a source whose path is a pattern.
 	CanaryPath = "/pillarbox-canary"
 	// CanarySignature is the header that the canary signs a request in.
 	CanarySignature = "Pillarbox-Canary-Signature"
@@ -26,8 +26,8 @@ const (
 	maxCanariesSeen = 10_000          // signatures that are remembered; all of them are our own
 )
 
-// CanaryKey signs the requests of the canary, and tells them from those of others. Each signature opens
-// the door once. All methods may be called concurrently.
+// CanaryKey signs the requests of the canary, and tells them from those of others. Each signature
+// opens the door once. All methods may be called concurrently.
 type CanaryKey struct {
 	key []byte
 	now func() time.Time
@@ -36,8 +36,8 @@ type CanaryKey struct {
 	seen map[string]time.Time // signatures that were used, and when they end
 }
 
-// NewCanaryKey makes the key: of a secret that nodes share, or by chance where that is empty. now is the
-// clock; nil is time.Now.
+// NewCanaryKey makes the key: of a secret that nodes share, or by chance where that is empty. now
+// is the clock; nil is time.Now.
 func NewCanaryKey(secret string, now func() time.Time) *CanaryKey {
 	k := &CanaryKey{key: []byte(secret), now: now, seen: map[string]time.Time{}}
 	if now == nil {
@@ -87,20 +87,28 @@ func (k *CanaryKey) opens(signature string) bool {
 	return true
 }
 
-// CheckReserved refuses a source with the name or the path of the canary, as ErrInvalid: its events would
-// be taken for the canary's, and removed.
+// CheckReserved refuses a source with the name or the path of the canary, as ErrInvalid: its events
+// would be taken for the canary's, and removed.
 func CheckReserved(name, path string) error {
 	switch {
 	case name == pillarbox.CanarySource:
-		return pillarbox.Invalid("sources.%s: the name is that of the built-in canary; choose another", name)
-	case strings.TrimSuffix(path, "/") == CanaryPath, strings.TrimSuffix(path, "/")+BatchSuffix == CanaryPath:
-		return pillarbox.Invalid("sources.%s.path: %s is that of the built-in canary; choose another", name, path)
+		return pillarbox.Invalid(
+			"sources.%s: the name is that of the built-in canary; choose another",
+			name,
+		)
+	case strings.TrimSuffix(path, "/") == CanaryPath,
+		strings.TrimSuffix(path, "/")+BatchSuffix == CanaryPath:
+		return pillarbox.Invalid(
+			"sources.%s.path: %s is that of the built-in canary; choose another",
+			name,
+			path,
+		)
 	}
 	return nil
 }
 
-// canaryRoute makes the way in of the canary. It is in no list, has no limit but its size, and is counted
-// in no metric of sources and paths: no user has configured it.
+// canaryRoute makes the way in of the canary. It is in no list, has no limit but its size, and is
+// counted in no metric of sources and paths: no user has configured it.
 func canaryRoute() (*Route, error) {
 	settings := Settings{Name: pillarbox.CanarySource, MaxBody: CanaryMaxBody, Key: "none",
 		Headers: HeaderPolicy{Allow: []string{"Content-Type", pillarbox.CanaryHeader}}}
@@ -111,8 +119,8 @@ func canaryRoute() (*Route, error) {
 	return &Route{Path: CanaryPath, Source: compiled}, nil
 }
 
-// Canary returns the route of a request to CanaryPath that the canary has signed; else nil. The signature
-// counts as used. Whoever asks has seen that the path is that.
+// Canary returns the route of a request to CanaryPath that the canary has signed; else nil. The
+// signature counts as used. Whoever asks has seen that the path is that.
 func (t *Table) Canary(signature string) *Route {
 	if t.canary == nil || signature == "" || !t.canaryKey.opens(signature) {
 		return nil

@@ -76,7 +76,10 @@ func TestTheCanarysSourceIsNobodys(t *testing.T) {
 		t.Error("it is found by its name")
 	}
 	if route := table.Route(CanaryPath, CanaryPath); route == nil || route.Source.Name != "b" {
-		t.Errorf("its path without a signature leads to %+v, and not to the source that takes all", route)
+		t.Errorf(
+			"its path without a signature leads to %+v, and not to the source that takes all",
+			route,
+		)
 	}
 	for _, s := range []Settings{{Name: pillarbox.CanarySource, Path: "/x"}, {Name: "x", Path: CanaryPath}, {Name: "x", Path: CanaryPath + "/"}} {
 		if _, err := Compile([]Settings{s}, Options{}); !errors.Is(err, pillarbox.ErrInvalid) {
@@ -89,8 +92,19 @@ func TestTheCanarysSourceIsNobodys(t *testing.T) {
 func TestTheCanarysSignatureIsNotKept(t *testing.T) {
 	key := NewCanaryKey("", nil)
 	route := canaryTable(t, key).Canary(key.Sign())
-	kept := route.Source.Keep(nil, pillarbox.Header{{Name: CanarySignature, Value: "s"}, {Name: pillarbox.CanaryHeader, Value: "1"},
-		{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "x"}}, new(Removed))
+	kept := route.Source.Keep(
+		nil,
+		pillarbox.Header{
+			{Name: CanarySignature, Value: "s"},
+			{Name: pillarbox.CanaryHeader, Value: "1"},
+			{
+				Name:  "Content-Type",
+				Value: "application/json",
+			},
+			{Name: "User-Agent", Value: "x"},
+		},
+		new(Removed),
+	)
 	if len(kept) != 2 || kept[0].Name != pillarbox.CanaryHeader {
 		t.Errorf("kept %+v", kept)
 	}

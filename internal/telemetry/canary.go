@@ -22,17 +22,27 @@ type Canary struct {
 	refused Gauge
 }
 
-// Canary returns the measures of the canary that runs at this interval.
-func (m *Metrics) Canary(every time.Duration) *Canary {
+// Canary returns the measures of the canary.
+func (m *Metrics) Canary() *Canary {
 	if m == nil {
 		return nil
 	}
-	c := &Canary{metrics: m, accept: m.histograms[canaryAccept](), refused: m.gauges[canaryRefusedRuns]()}
+	c := &Canary{
+		metrics: m,
+		accept:  m.histograms[canaryAccept](),
+		refused: m.gauges[canaryRefusedRuns](),
+	}
 	for i, name := range canaryRuns {
 		c.runs[i] = m.counters[canaryRunsTotal](name)
 	}
-	m.gauges[canaryInterval]().Set(every.Seconds())
 	return c
+}
+
+// Interval says how much time is between two of them now.
+func (c *Canary) Interval(interval time.Duration) {
+	if c != nil {
+		c.metrics.gauges[canaryInterval]().Set(interval.Seconds())
+	}
 }
 
 // Run counts one that was sent. inARow is how many have not been accepted since one was.
@@ -47,8 +57,9 @@ func (c *Canary) Run(result CanaryRun, took time.Duration, inARow int) {
 	}
 }
 
-// Settled counts what became of one at a destination: one of the states of deliver.CanaryResult that it
-// was tried in. back says that the destination has it, or has had it, and took how long that was.
+// Settled counts what became of one at a destination: one of the states of deliver.CanaryResult
+// that it was tried in. back says that the destination has it, or has had it, and took how long
+// that was.
 func (c *Canary) Settled(destination, result string, back bool, took time.Duration, at time.Time) {
 	if c == nil {
 		return

@@ -210,7 +210,7 @@ func Table() []Metric {
 		{canaryRunsTotal, TypeCounter, "Canaries that this server has sent itself through its public door, by the answer: `accepted`, `refused` (a status that is no 2xx) or `unanswered`. Their events are in no metric of sources, routes and deliveries, and in `pillarbox_queue_accepted_events_total` alone.", []string{labelResult}, nil},
 		{canaryAccept, TypeHistogram, "Time from sending a canary to the answer that it is durable.", nil, seconds},
 		{canaryRefusedRuns, TypeGauge, "Canaries since the last one that was accepted. 0 while all is well.", nil, nil},
-		{canaryInterval, TypeGauge, "How often a canary is sent (canary.every); 0 where none is.", nil, nil},
+		{canaryInterval, TypeGauge, "Time between two canaries: canary.every, and longer while some wait for a destination.", nil, nil},
 		{canaryResults, TypeCounter, "Canaries that this server has delivered, whoever has sent them: `returned` (written, read back and removed), `sent` (to a destination that can't be read back), `lost` (not taken, or not there afterwards), `late` (older than canary.timeout before they could be written) or `left` (they can't be removed: a person must).", []string{labelDestination, labelResult}, nil},
 		{canarySeconds, TypeHistogram, "Time from the acceptance of a canary to the destination and back, of those that were `returned` or `sent`.", destination, lag},
 		{canaryLastSuccess, TypeGauge, "When a canary came back from a destination last, or was sent there, as Unix time. Of several servers that share a queue, the largest counts.", destination, nil},

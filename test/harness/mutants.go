@@ -381,7 +381,9 @@ var (
 	// JudgedByOldRules looks at a batch with the rules that held when the wait for it began, and never
 	// again.
 	JudgedByOldRules = Mutant{"a batch judged by old rules", []Edit{
-		{"internal/deliver/loop.go", "\tto, sink := l.current() // anew", "\t_, sink := l.current() // anew"},
+		{"internal/deliver/loop.go", "// turn delivers one batch.\n", "var stale sync.Map\n\n// turn delivers one batch.\n"},
+		{"internal/deliver/loop.go", "\tprobing := l.breaker.State(now)", "\tstale.Store(l, to)\n\tprobing := l.breaker.State(now)"},
+		{"internal/deliver/loop.go", "\tto, sink := l.current() // anew", "\tto, sink := l.current()\n\tif old, ok := stale.Load(l); ok {\n\t\tto = old.(*destination.Destination)\n\t} // anew"},
 		{"internal/deliver/loop.go", "\tif !held || now == by {\n", "\tif !held || now == by || true {\n"},
 	}}
 	// ReviewedByOldRules looks at what is pending with the rules that held when the look began.

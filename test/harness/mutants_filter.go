@@ -26,7 +26,7 @@ var (
 	}}}
 	// UnskippedTwice counts an event once more for each time that it is taken.
 	UnskippedTwice = Mutant{"what was skipped stays counted", []Edit{{
-		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq), 1)\n", "",
+		"internal/engine/seglog/route.go", "\t\ts.after.uncount(c.state.skipRule(seq, delivery.Event), 1)\n", "",
 	}}}
 	// FreedPassed lets the cursor pass what is let go while it is read.
 	FreedPassed = Mutant{"the cursor passes what is let go", []Edit{{

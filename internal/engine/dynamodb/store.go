@@ -17,8 +17,6 @@ import (
 type API interface {
 	BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput,
 		options ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
-	DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
-		options ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 	BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput,
 		options ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	GetItem(ctx context.Context, in *dynamodb.GetItemInput,

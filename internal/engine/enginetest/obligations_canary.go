@@ -21,24 +21,51 @@ func obligationsCanary(s obligationsStory) {
 		s.Errorf("the oldest event that waits is of %v, want %v", oldest, d[2].Event.Timestamp)
 	}
 	s.skip(storyDestination, pillarbox.SkippedCanary, d[0])
-	s.must(s.Settle(s.Context(), storyDestination, append(storedAll(d[2:]), pillarbox.Outcome{Handle: d[1].Handle,
-		Kind: pillarbox.OutcomeRetry, NotBefore: s.now().Add(time.Minute)})))
-	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Stored: 2, Skipped: 1, Pending: 1, Retrying: s.account(storyDestination).Retrying,
-		SkippedBy: pillarbox.Skips{Canary: 1}})
+	s.must(
+		s.Settle(
+			s.Context(),
+			storyDestination,
+			append(storedAll(d[2:]), pillarbox.Outcome{Handle: d[1].Handle,
+				Kind: pillarbox.OutcomeRetry, NotBefore: s.now().Add(time.Minute)}),
+		),
+	)
+	s.expect(
+		storyDestination,
+		pillarbox.Account{
+			Accepted:  4,
+			Stored:    2,
+			Skipped:   1,
+			Pending:   1,
+			Retrying:  s.account(storyDestination).Retrying,
+			SkippedBy: pillarbox.Skips{Canary: 1},
+		},
+	)
 	s.clock.Add(int64(2 * time.Minute))
 	again := s.lease(all)
 	if len(again) != 1 || len(again[0].Attempts) != 0 || !again[0].Event.IsCanary() {
 		s.Fatalf("what waits for its removal comes again as %+v", again)
 	}
 	s.skip(storyDestination, pillarbox.SkippedCanary, again[0])
-	s.expect(storyDestination, pillarbox.Account{Accepted: 4, Stored: 2, Skipped: 2, SkippedBy: pillarbox.Skips{Canary: 2}})
+	s.expect(
+		storyDestination,
+		pillarbox.Account{
+			Accepted:  4,
+			Stored:    2,
+			Skipped:   2,
+			SkippedBy: pillarbox.Skips{Canary: 2},
+		},
+	)
 	for _, event := range canary {
 		_, traces, err := s.Queue.Trace(s.Context(), event.RequestID)
-		if at := traces[storyDestination]; err != nil || at.Skip != pillarbox.SkippedCanary || at.Standing != pillarbox.StandingSkipped {
+		if at := traces[storyDestination]; err != nil || at.Skip != pillarbox.SkippedCanary ||
+			at.Standing != pillarbox.StandingSkipped {
 			s.Errorf("it is traced as %+v, %v", at, err)
 		}
 	}
-	if _, rules := s.skipped(storyDestination, pillarbox.Handle{}); !slices.Equal(rules, []string{pillarbox.SkippedCanary, pillarbox.SkippedCanary}) {
+	if _, rules := s.skipped(storyDestination, pillarbox.Handle{}); !slices.Equal(
+		rules,
+		[]string{pillarbox.SkippedCanary, pillarbox.SkippedCanary},
+	) {
 		s.Errorf("skipped by %v", rules)
 	}
 }

@@ -52,7 +52,10 @@ func testRemoveAndWrite(t *testing.T, sink pillarbox.Sink) {
 		if err := sink.Remove(t.Context(), keysOf(events[1:3])); err != nil {
 			t.Fatalf("remove: %v", err)
 		}
-		if _, err := sink.Find(t.Context(), events[1].RequestID); !errors.Is(err, pillarbox.ErrNotFound) {
+		if _, err := sink.Find(t.Context(), events[1].RequestID); !errors.Is(
+			err,
+			pillarbox.ErrNotFound,
+		) {
 			t.Errorf("find what was removed: %v", err)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"pillarbox"
 )
 
-// Remove implements pillarbox.Sink: one transaction. It needs the right to DELETE, also where nothing
-// is there to be removed.
+// Remove implements pillarbox.Sink: one transaction. It needs the right to DELETE, also where
+// nothing is there to be removed.
 func (s *Store) Remove(ctx context.Context, keys []pillarbox.Key) error {
 	if len(keys) == 0 {
 		return ctx.Err()
