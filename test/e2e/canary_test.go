@@ -118,3 +118,44 @@ func TestTheCanaryOfTheRealBinary(t *testing.T) {
 		})
 	}
 }
+
+// TestTheCanaryOfADestinationInPostgres comes back, is lost while its table can't be written, and comes
+// back when it can; the table has users' events alone.
+func TestTheCanaryOfADestinationInPostgres(t *testing.T) {
+	config, db := usePostgres(t, postgresServer.Server(t))
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "canary: { enabled: true, every: 1s, timeout: 20s }\n"...)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := harness.Start(t, t.TempDir(), "--config", config)
+	accept(t, s.Public+"/app", "text/plain", []byte("a user's"))
+	state := func(want string) func() bool {
+		return func() bool {
+			var status adminapi.Status
+			s.Get("/api/v1/status", &status)
+			return len(status.Canary.Destinations) == 1 &&
+				status.Canary.Destinations[0].State == want
+		}
+	}
+	waitFor(t, "it is back", state("returned"))
+	execute(t, db, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
+	execute(t, db, "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()")
+	waitFor(t, "it is lost", state("lost"))
+	execute(t, db, "DROP TRIGGER refuse ON events")
+	waitFor(t, "it is back again", state("returned"))
+	entry := s.WaitUntil("users' events are there", func(e ledger.Entry) bool {
+		return e.Accepted == 1 && e.Stored == 1 && drained(e)
+	})
+	if entry.Dead != 0 || entry.Canary < 3 || !entry.Balanced {
+		t.Errorf("the ledger has %+v", entry)
+	}
+	s.Stop()
+	var rows int
+	if err := db.QueryRow("SELECT count(*) FROM events").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("the table has %d rows, %v", rows, err)
+	}
+}

@@ -48,6 +48,10 @@ var (
 	PageCutShort = Mutant{"a page is short of the canary", []Edit{{
 		"internal/node/views.go", "err != nil || !full || len(page) == limit", "err != nil || full || len(page) <= limit",
 	}}}
+	// SkipsOfNoRule has a shared queue count what is skipped, and not by which rule.
+	SkipsOfNoRule = Mutant{"a shared queue forgets by which rule it skips", []Edit{{
+		"internal/engine/sqs/attributes.go", "\t\t*c.skippedBy.Of(outcome.Skip)++\n", "",
+	}}}
 	// CanaryTakenForStored has the log say that a canary was stored.
 	CanaryTakenForStored = Mutant{"the log takes a canary for stored", []Edit{{
 		"internal/engine/seglog/find.go", "\tif event.IsCanary() {\n\t\treturn pillarbox.StandingSkipped", "\tif event == nil {\n\t\treturn pillarbox.StandingSkipped",

@@ -397,6 +397,10 @@ var hunts = []hunt{
 		bugs: []planted{{harness.CanaryListed, "a page has an event of the canary"}, {harness.PageCutShort, "events, want"}},
 	},
 	{
+		name: "canary in a shared queue", pkg: "internal/engine/sqs", run: "/counts_what_is_skipped",
+		bugs: []planted{{harness.SkipsOfNoRule, "want it skipped by"}},
+	},
+	{
 		name: "canary in the log", pkg: "internal/engine/seglog", run: "^TestKeepsTheContractInMemory$",
 		bugs: []planted{{harness.CanaryTakenForStored, "it is traced as"}},
 	},

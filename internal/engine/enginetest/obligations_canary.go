@@ -69,3 +69,28 @@ func obligationsCanary(s obligationsStory) {
 		s.Errorf("skipped by %v", rules)
 	}
 }
+
+// queueSkips holds every queue to it, also one that counts what it has settled itself alone: the account
+// of users' events is made of it.
+func queueSkips(s queueStory) {
+	events := Events(3, 95)
+	events[1].Source = pillarbox.CanarySource
+	s.append(events...)
+	rules := map[bool]string{true: pillarbox.SkippedCanary, false: pillarbox.SkippedFilter}
+	for left := len(events); left > 0; {
+		deliveries := s.lease(pillarbox.LeaseLimits{MaxEvents: left})
+		var outcomes []pillarbox.Outcome
+		for _, d := range deliveries {
+			outcomes = append(outcomes, pillarbox.Outcome{Handle: d.Handle,
+				Kind: pillarbox.OutcomeSkipped, Skip: rules[d.Event.IsCanary()]})
+		}
+		if err := s.Settle(s.Context(), storyDestination, outcomes); err != nil {
+			s.Fatal(err)
+		}
+		left -= len(deliveries)
+	}
+	want := pillarbox.Skips{Filter: 2, Canary: 1}
+	if account := s.account(storyDestination); account.Skipped != 3 || account.SkippedBy != want {
+		s.Errorf("account %+v, want it skipped by %+v", account, want)
+	}
+}

@@ -54,6 +54,7 @@ func Queue(t *testing.T, open OpenQueue) {
 		{"ends a lease with its context", queueLeaseContext},
 		{"refuses everything after Close", queueClosed},
 		{"takes concurrent appends", queueConcurrent},
+		{"counts what is skipped by its rule", queueSkips},
 		{"can do what its traits say, and nothing else", queueTraits},
 	}
 	for _, story := range stories {

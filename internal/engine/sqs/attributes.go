@@ -139,9 +139,11 @@ type counts struct {
 	stored  uint64
 	skipped uint64
 	dead    uint64
-	pending int // as of asked, and what happened here since
-	asked   time.Time
-	failure error
+
+	skippedBy pillarbox.Skips
+	pending   int // as of asked, and what happened here since
+	asked     time.Time
+	failure   error
 }
 
 func (c *counts) old() bool {
@@ -174,14 +176,15 @@ func (c *counts) appended(n int) {
 	c.pending += n
 }
 
-func (c *counts) settled(kind pillarbox.OutcomeKind) {
+func (c *counts) settled(outcome pillarbox.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch kind {
+	switch outcome.Kind {
 	case pillarbox.OutcomeStored:
 		c.stored++
 	case pillarbox.OutcomeSkipped:
 		c.skipped++
+		*c.skippedBy.Of(outcome.Skip)++
 	case pillarbox.OutcomeDead:
 		c.dead++
 	}
@@ -193,7 +196,7 @@ func (c *counts) account() pillarbox.Account {
 	defer c.mu.Unlock()
 	account := pillarbox.Account{
 		Stored: c.stored, Skipped: c.skipped, Dead: c.dead, Pending: uint64(max(0, c.pending)),
-		Uncounted: true,
+		SkippedBy: c.skippedBy, Uncounted: true,
 	}
 	account.Accepted = account.Stored + account.Skipped + account.Dead + account.Pending
 	return account

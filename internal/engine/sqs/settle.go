@@ -231,7 +231,7 @@ func (q *Queue) endLeases(messages []*message, outcomes []pillarbox.Outcome) {
 		case waitsInSQS(outcome): // it has left
 		default:
 			q.forgetLocked(m)
-			q.counts.settled(outcome.Kind)
+			q.counts.settled(outcome)
 		}
 	}
 	q.changeLocked()
