@@ -83,6 +83,7 @@ bitrot: ## every bit of a sealed and of a live segment and of the metadata is fl
 	$(GO) test -count=1 -timeout 30m -run 'TestMutants/bitrot' -v ./test/mutants
 
 mutants: ## plant every bug, or HUNTS='files|lock', and see that its harness finds it
+	$(GO) test -count=1 -run 'TestEveryBugHasItsPlace|TestPartsAreAll' ./test/mutants
 	$(GO) test -count=1 -timeout 60m -parallel 3 -run 'TestMutants/($(or $(HUNTS),.*))' -v ./test/mutants
 
 terraform: ## apply the module for AWS against a stand-in, and look at all that is made: MIRROR=DIR with the stand-in

@@ -77,6 +77,12 @@ func runMutant(t *testing.T, binary, pkg, run string, env []string) (out []byte,
 	return out, err != nil
 }
 
+// MustApply sees that the bug has its place in the source. It compiles nothing.
+func (m Mutant) MustApply(t *testing.T) {
+	t.Helper()
+	m.overlay(t, t.TempDir())
+}
+
 // MustBuild compiles the packages that the bug changes: its edits are edits of the source, and must
 // move with it.
 func (m Mutant) MustBuild(t *testing.T) {

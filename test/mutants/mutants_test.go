@@ -747,9 +747,26 @@ func TestPartsAreAll(t *testing.T) {
 	}
 }
 
-// TestEveryBugCanBePlanted tells at once which of them have not moved with the source; also of
-// those that test/crash plants.
+// TestEveryBugHasItsPlace tells in a second which of them have not moved with the source; also of those
+// that test/crash plants.
+func TestEveryBugHasItsPlace(t *testing.T) {
+	for _, bug := range every() {
+		t.Run(bug.Name, bug.MustApply)
+	}
+}
+
+// TestEveryBugCanBePlanted compiles all of them.
 func TestEveryBugCanBePlanted(t *testing.T) {
+	for _, bug := range every() {
+		t.Run(bug.Name, func(t *testing.T) {
+			t.Parallel()
+			bug.MustBuild(t)
+		})
+	}
+}
+
+// every bug there is.
+func every() []harness.Mutant {
 	bugs := []harness.Mutant{
 		harness.NoUniqueKey, harness.NothingSynced, harness.RefusalAcknowledged, harness.SettledBeforeWrite,
 		harness.TrimBeforeStoreIsDurable, harness.AckBeforeSync, harness.NotHealed,
@@ -759,10 +776,5 @@ func TestEveryBugCanBePlanted(t *testing.T) {
 			bugs = append(bugs, bug.Mutant)
 		}
 	}
-	for _, bug := range bugs {
-		t.Run(bug.Name, func(t *testing.T) {
-			t.Parallel()
-			bug.MustBuild(t)
-		})
-	}
+	return bugs
 }
