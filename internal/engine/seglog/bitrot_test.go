@@ -116,10 +116,12 @@ func TestEveryFlippedBit(t *testing.T) {
 				"%d flips: %d cost one event each, %d were harmless, %d tore the last frame of a killed process",
 				found.flips.Load(), found.lost.Load(), found.harmless.Load(), found.tornTail.Load(),
 			)
-			if want := size * 8 / int64(step); found.flips.Load() < want ||
-				found.lost.Load() < want/8 {
+			// How much of a live segment is in use, and how large its last frame is, is left to chance.
+			lost := found.lost.Load()
+			if want := size * 8 / int64(step); found.flips.Load() < want || lost < want/32 ||
+				lost+found.tornTail.Load() < want/8 {
 				t.Errorf("only %d bits were flipped and only %d cost an event, want %d flips",
-					found.flips.Load(), found.lost.Load(), want)
+					found.flips.Load(), lost, want)
 			}
 		})
 	}
