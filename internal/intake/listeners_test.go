@@ -113,8 +113,13 @@ func TestWhoComesWithAPROXYHeaderMustBeTrusted(t *testing.T) {
 func TestClientsOfAProxyAreCountedByTheirAddress(t *testing.T) {
 	onFronts(t, func(t *testing.T, f front) {
 		for _, f.kind = range []string{overProxy, overProxyTLS} {
-			closed := make(chan admission.Reason, 10)
-			f.limits.MaxPerAddress, f.limits.Trusted, f.limits.Closed = 1, trustedProxy, func(reason admission.Reason) { closed <- reason }
+			closed := make(chan admission.Reason, 1)
+			f.limits.MaxPerAddress, f.limits.Trusted, f.limits.Closed = 1, trustedProxy, func(reason admission.Reason) {
+				select { // the first one counts: how often the loop below tries is left to the machine
+				case closed <- reason:
+				default:
+				}
+			}
 			b := openPublic(t, intake.Options{})
 			server := f.serve(t, b, 0, 0)
 			const post = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
