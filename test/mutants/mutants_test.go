@@ -290,7 +290,7 @@ var hunts = []hunt{
 		name: "parquet", pkg: "internal/engine/parquet", run: "^(TestPowerCutAtAnyMoment|TestPurgedIsGoneAtOnce)$",
 		bugs: []planted{
 			{harness.CutForgotten, "twice"},
-			{harness.ManifestBeforeFile, "magic|is not in"},
+			{harness.ManifestBeforeFile, "magic|is not in|reading parquet file"},
 			{harness.ManifestBeforeName, "no such file|is not in"},
 			{harness.OldFilesBeforeManifest, "no such file|is not in"},
 			{harness.IntentForgotten, "twice|in all files"},

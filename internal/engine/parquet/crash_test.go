@@ -303,7 +303,7 @@ func TestPowerCutAtAnyMoment(t *testing.T) {
 		s := newStory(seed)
 		disk := faultfs.New(faultfs.Options{})
 		disk.After(func(op faultfs.Op, _ error) {
-			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir || s.random.IntN(passed) > 0 {
+			if op.Kind == faultfs.Read || op.Kind == faultfs.ReadDir || passed > 1 && s.random.IntN(passed) > 0 {
 				return
 			}
 			for _, mode := range []faultfs.Mode{faultfs.Dropped, faultfs.Modes[s.random.IntN(len(faultfs.Modes))]} {
