@@ -134,13 +134,14 @@ func (s *Schedule) interval() time.Duration {
 	return s.opts.Every * time.Duration(max(1, most))
 }
 
-// most is the largest number of canaries on their way to a destination, and to which.
+// most is the largest number of canaries on their way to a destination, and to which. What waits for one
+// that is not configured any more keeps nobody up.
 func (s *Schedule) most() (most int, destination string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, ids := range s.waiting {
-		if len(ids) > most {
-			most, destination = len(ids), name
+	for _, to := range s.opts.Destinations() {
+		if n := len(s.waiting[to.Name]); n > most {
+			most, destination = n, to.Name
 		}
 	}
 	return most, destination

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,8 @@ type round struct {
 	mu     sync.Mutex // guards what follows; the story changes it by set
 	sent   []string
 	answer error
-	early  bool // what became of it is told before the receipt is here
+	gone   atomic.Bool // hook is not configured any more
+	early  bool        // what became of it is told before the receipt is here
 	tell   map[string]deliver.CanaryState
 	done   chan error
 }
@@ -45,10 +47,11 @@ func begin(t *testing.T, shared, early bool, tell map[string]deliver.CanaryState
 	r.Schedule = canary.NewSchedule(
 		canary.ScheduleOptions{Every: time.Minute, Timeout: 10 * time.Second, Shared: shared,
 			Destinations: func() []canary.To {
-				return []canary.To{
-					{Name: "events", Sent: true},
-					{Name: "hook", Sent: tell["hook"] != deliver.CanaryNotSent},
+				events := canary.To{Name: "events", Sent: true}
+				if r.gone.Load() {
+					return []canary.To{events}
 				}
+				return []canary.To{events, {Name: "hook", Sent: tell["hook"] != deliver.CanaryNotSent}}
 			},
 			Post: func(context.Context) (pillarbox.Receipt, error) {
 				r.mu.Lock()
@@ -214,4 +217,26 @@ func TestNoScheduleTellsNothing(t *testing.T) {
 	if none.Waiting("events") != 0 || none.Status() != nil {
 		t.Error("it tells something")
 	}
+}
+
+// TestADestinationThatIsGoneKeepsNobodyUp: what waits for one that is not configured any more makes no
+// interval longer, and counts again when the destination is back.
+func TestADestinationThatIsGoneKeepsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, false, false, map[string]deliver.CanaryState{"events": deliver.CanaryReturned})
+		r.after(time.Hour) // each minute at first, and then less and less often
+		before, waiting := r.count(), r.Waiting("hook")
+		if waiting < 5 || waiting > 15 {
+			t.Fatalf("%d canaries wait for hook after an hour", waiting)
+		}
+		r.gone.Store(true)
+		r.after(2 * time.Hour)
+		if sent := r.count() - before; sent < 100 {
+			t.Errorf("%d canaries are sent in two hours in which hook is not configured", sent)
+		}
+		r.gone.Store(false)
+		if got := r.Waiting("hook"); got < waiting {
+			t.Errorf("%d canaries wait for hook when it is back, and %d did before", got, waiting)
+		}
+	})
 }

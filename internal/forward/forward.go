@@ -132,9 +132,13 @@ func (f *Forwarder) Forward(ctx context.Context, event *pillarbox.Event) *Result
 // target is where an event goes.
 func (f *Forwarder) target(event *pillarbox.Event) *url.URL {
 	to := *f.options.Target
-	if f.options.AppendPath {
-		to.Path = strings.TrimSuffix(to.Path, "/") + event.Path
-		to.RawPath = ""
+	if f.options.AppendPath { // which is as it was sent: %2F is no slash
+		path, err := url.PathUnescape(event.Path)
+		if err != nil {
+			path = event.Path // it was none of HTTP, and is escaped as it stands
+		}
+		to.RawPath = strings.TrimSuffix(to.EscapedPath(), "/") + event.Path // counts if it is the other in escaped form
+		to.Path = strings.TrimSuffix(to.Path, "/") + path
 	}
 	if to.RawQuery == "" {
 		to.RawQuery = event.Query

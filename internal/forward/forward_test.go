@@ -67,6 +67,14 @@ func TestTheRequestIsTheOneThatCame(t *testing.T) {
 	if got.URL.String() != "/hook/app/orders?a=1&b" {
 		t.Errorf("with its path it gets %s", got.URL)
 	}
+	for path, want := range map[string]string{"/app/a%2Fb%20c": "/x%20y/app/a%2Fb%20c", "/app/%zz": "/x%20y/app/%25zz", "/": "/x%20y/"} {
+		sent := newEvent()
+		sent.Path, sent.Query = path, ""
+		newForwarder(t, program.URL+"/x%20y", forward.Options{AppendPath: true}).Forward(t.Context(), sent)
+		if got.RequestURI != want {
+			t.Errorf("with the path %s it gets %s, want %s", path, got.RequestURI, want)
+		}
+	}
 	newForwarder(t, program.URL+"/hook?mine=1", forward.Options{}).Forward(t.Context(), event)
 	if got.URL.String() != "/hook?mine=1" {
 		t.Errorf("with a query of its own it gets %s", got.URL)
